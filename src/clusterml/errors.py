@@ -1,0 +1,55 @@
+"""The errors a user can cause: each says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class ClusterMLError(Exception):
+    """Base of every error that bad input can cause.
+
+    ``problem`` names the file, key or value that is wrong; ``remedy`` says what to do. ``str(error)`` is one line.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem = " ".join(problem.split())
+        self.remedy = " ".join(remedy.split())
+        super().__init__(f"{self.problem} ({self.remedy})" if self.remedy else self.problem)
+
+
+class InputFileError(ClusterMLError):
+    """A file is missing, unreadable, empty, or not in the format its name promises."""
+
+
+class OutputError(ClusterMLError):
+    """A result could not be written."""
+
+
+class OptionError(ClusterMLError):
+    """An option or argument has a value that cannot be used."""
+
+
+class StructureError(ClusterMLError):
+    """A geometry is not physical: coincident atoms, non-finite coordinates, no atoms."""
+
+
+class SeveralMoleculesError(StructureError):
+    """A structure holds several molecules where one cluster is expected."""
+
+
+class UnsupportedElementError(ClusterMLError):
+    """An element is unknown or has no parameters in the chosen method."""
+
+
+class ChargeError(ClusterMLError):
+    """The charge is missing, ambiguous, or gives an odd number of electrons."""
+
+
+class ElectronicStructureError(ClusterMLError):
+    """The ground state cannot be computed: no convergence, singular overlap, non-finite numbers."""
+
+
+class MemoryLimitError(ClusterMLError):
+    """The calculation does not fit into the memory it may use."""
+
+
+class SpectrumError(ClusterMLError):
+    """Spectral data cannot be used: non-finite values, no overlap between ranges, missing columns."""

@@ -1,0 +1,55 @@
+"""Physical constants and unit conversions used across the package.
+
+Energies are in eV, lengths in angstrom, rotatory strengths in 1e-40 cgs (esu2 cm2), molar absorption
+coefficients in L mol-1 cm-1.  The sTDA-xTB reference programs use slightly different constants; those live
+with the engine's parameters (:mod:`clusterml.stda.parameters`), not here.
+"""
+
+from __future__ import annotations
+
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+HARTREE_EV = 27.211386245988
+"""One hartree in eV (CODATA 2018)."""
+
+BOHR_ANGSTROM = 0.529177210903
+"""One bohr in angstrom (CODATA 2018)."""
+
+EV_NM = 1239.841984
+"""Product of photon energy (eV) and vacuum wavelength (nm)."""
+
+EPSILON_AREA_PER_F = 28706.0
+"""Area of an absorption band, integral of epsilon over E, per unit oscillator strength (L mol-1 cm-1 eV).
+
+The value of the reference spectrum tool (METHOD.md section 13: 1.6196e4 * sqrt(pi)); the textbook constant
+differs in the fourth digit."""
+
+DELTA_EPSILON_AREA_PER_ER = 1.0 / 22.97
+"""Area of a CD band, integral of delta_epsilon over E, per E (eV) times R (1e-40 cgs)."""
+
+MDEG_PER_DELTA_A = 32980.0
+"""Ellipticity in millidegrees per unit of differential absorbance A_L - A_R."""
+
+ROTATORY_AU_TO_CGS = 2 * 235.7220
+"""Rotatory strength -Im <0|mu|n><n|m|0> from atomic units to 1e-40 cgs (spin-summed closed shell)."""
+
+DIPOLE_STRENGTH_AU_TO_CGS = 64604.8
+"""Dipole strength |<0|mu|n>|^2 from atomic units (e a0)^2 to 1e-40 cgs."""
+
+FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
+"""Full width at half maximum of a Gaussian divided by its standard deviation."""
+
+
+@overload
+def ev_to_nm(energy_ev: float) -> float: ...
+@overload
+def ev_to_nm(energy_ev: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def ev_to_nm(energy_ev: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
+    """Vacuum wavelength in nm of a photon energy in eV (and the reverse: the map is its own inverse)."""
+    return EV_NM / energy_ev
+
+
+nm_to_ev = ev_to_nm
