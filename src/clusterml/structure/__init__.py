@@ -1,0 +1,1 @@
+"""Geometries: reading them, checking them, and what their bonds say about groups of atoms and charge."""

@@ -1,0 +1,180 @@
+"""The active orbital window of an excited-state calculation: energies, Löwdin coefficients, moments, kernels.
+
+Everything the singles problem needs, as torch tensors on one device (METHOD 11.1 to 11.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from clusterml.errors import ElectronicStructureError
+from clusterml.stda import integrals
+from clusterml.stda.charges import distances
+from clusterml.stda.linalg import overlap_powers
+from clusterml.stda.orbitals import Orbitals
+from clusterml.stda.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD, per_atom, tables
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import torch
+
+Loewdin = Literal["spherical", "cartesian"]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Atom-atom interaction kernels of sTDA in hartree: ``j`` and ``k`` (n_atoms, n_atoms), Fock exchange ``ax``."""
+
+    j: FloatArray
+    k: FloatArray
+    ax: float
+
+
+def stda_kernels(symbols: tuple[str, ...], coords_bohr: FloatArray) -> Kernels:
+    """gamma^J and gamma^K of sTDA-xTB (METHOD 11.3). Raises UnsupportedElementError."""
+    p = tables()["stda"]
+    hardness = per_atom(symbols, "eta_stda_hartree")
+    eta = 0.5 * np.add.outer(hardness, hardness)
+    r = distances(coords_bohr)
+    alpha, beta, ax = p["alphaK"], p["betaJ"], p["ax"]
+    j = (r**beta + (ax * eta) ** -beta) ** (-1.0 / beta)
+    k = (r**alpha + eta**-alpha) ** (-1.0 / alpha)
+    return Kernels(j, k, ax)
+
+
+@dataclass(frozen=True)
+class ActiveSpace:
+    """Active occupied (n_o) and virtual (n_v) orbitals of a closed-shell molecule, atomic units.
+
+    ``e_o`` (n_o,) and ``e_v`` (n_v,): orbital energies; ``l_o`` (n_rows, n_o), ``l_v`` (n_rows, n_v): Löwdin
+    coefficients, rows sorted by atom, ``atom_of_row`` (n_rows,); ``gamma_j``, ``gamma_k`` (n_atoms, n_atoms);
+    ``position``, ``velocity``, ``angular`` (3, n_o, n_v): <i|r|a>, <i|nabla|a>, <i|r x nabla|a>;
+    ``orbitals_o``, ``orbitals_v``: their indices among all orbitals.
+    """
+
+    e_o: torch.Tensor
+    e_v: torch.Tensor
+    l_o: torch.Tensor
+    l_v: torch.Tensor
+    atom_of_row: torch.Tensor
+    gamma_j: torch.Tensor
+    gamma_k: torch.Tensor
+    ax: float
+    position: torch.Tensor
+    velocity: torch.Tensor
+    angular: torch.Tensor
+    orbitals_o: IntArray
+    orbitals_v: IntArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_o, n_v)``."""
+        return self.l_o.shape[1], self.l_v.shape[1]
+
+    @property
+    def n_csf(self) -> int:
+        """Number of singly excited configurations in the window."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.gamma_k)
+
+    @property
+    def gaps(self) -> torch.Tensor:
+        """Orbital energy differences e_a - e_i, shape (n_o, n_v)."""
+        return self.e_v[None, :] - self.e_o[:, None]
+
+    def atom_sum(self, rows: torch.Tensor) -> torch.Tensor:
+        """Sum ``rows`` (n_rows, ...) over the functions of each atom, shape (n_atoms, ...)."""
+        out = rows.new_zeros((self.n_atoms, *rows.shape[1:]))
+        return out.index_add_(0, self.atom_of_row, rows)
+
+    def transition_charges(self) -> torch.Tensor:
+        """q^A_ia, shape (n_atoms, n_o, n_v)."""
+        import torch
+
+        sizes = torch.bincount(self.atom_of_row, minlength=self.n_atoms).tolist()
+        blocks = [o.T @ v for o, v in zip(self.l_o.split(sizes), self.l_v.split(sizes), strict=True)]
+        return torch.stack(blocks)
+
+
+def window(orbitals: Orbitals, emax_ev: float) -> tuple[IntArray, IntArray]:
+    """Indices of the active occupied and virtual orbitals for states up to ``emax_ev`` (METHOD 11.1)."""
+    p = tables()["stda"]
+    width = 2.0 * (1.0 + 0.8 * p["ax"]) * emax_ev / HARTREE_EV_THRESHOLD
+    e = orbitals.energies_ev / HARTREE_EV
+    n_occ = orbitals.n_occupied
+    if orbitals.n_virtual == 0:
+        raise ElectronicStructureError("there is no virtual orbital to excite into", "check the charge")
+    occupied = np.flatnonzero(e[:n_occ] > e[n_occ] - width)
+    virtual = n_occ + np.flatnonzero(e[n_occ:] < e[n_occ - 1] + width)
+    return occupied, virtual
+
+
+def _loewdin(orbitals: Orbitals, kind: Loewdin, device: torch.device) -> tuple[torch.Tensor, IntArray]:
+    """Löwdin-orthogonalised coefficients of all kept orbitals (n_rows, n_mo), and the atom of each row."""
+    import torch
+
+    basis = orbitals.basis
+    c = torch.as_tensor(orbitals.coefficients, device=device)
+    if kind == "spherical":
+        s, atoms = integrals.overlap(basis), basis.atom_of_ao
+    else:
+        s, to_cart = integrals.cartesian_overlap(basis)
+        c = torch.as_tensor(to_cart, device=device) @ c
+        atoms = integrals.cartesian_atoms(basis)
+    root, _ = overlap_powers(torch.as_tensor(s, device=device))
+    return root @ c, np.asarray(atoms, dtype=np.int64)
+
+
+def active_space(
+    orbitals: Orbitals,
+    occupied: IntArray,
+    virtual: IntArray,
+    loewdin: Loewdin = "spherical",
+    dtype: str = "float64",
+    device: str = "cpu",
+    origin_bohr: FloatArray | None = None,
+) -> ActiveSpace:
+    """Collect the tensors of the singles problem for the given orbitals.
+
+    ``origin_bohr`` (3,): origin of the magnetic and electric dipole operators (default: the coordinate origin).
+    ``dtype`` is the precision of charges and couplings; integrals and energies are computed in float64.
+    """
+    import torch
+
+    dev, real = torch.device(device), getattr(torch, dtype)
+    rows, atoms = _loewdin(orbitals, loewdin, dev)
+    c_o = torch.as_tensor(orbitals.coefficients[:, occupied], device=dev)
+    c_v = torch.as_tensor(orbitals.coefficients[:, virtual], device=dev)
+    basis = orbitals.basis
+    shifted = basis if origin_bohr is None else basis.translated(-np.asarray(origin_bohr))
+    kernels = stda_kernels(orbitals.symbols, basis.coords_bohr)
+
+    def moments(matrices: FloatArray) -> torch.Tensor:
+        return torch.stack([c_o.T @ (torch.as_tensor(m, device=dev) @ c_v) for m in matrices]).to(real)
+
+    def tensor(array: FloatArray) -> torch.Tensor:
+        return torch.as_tensor(array, device=dev, dtype=real)
+
+    e = orbitals.energies_ev / HARTREE_EV
+    return ActiveSpace(
+        e_o=tensor(e[occupied]),
+        e_v=tensor(e[virtual]),
+        l_o=rows[:, torch.as_tensor(occupied, device=dev)].to(real).contiguous(),
+        l_v=rows[:, torch.as_tensor(virtual, device=dev)].to(real).contiguous(),
+        atom_of_row=torch.as_tensor(atoms, device=dev),
+        gamma_j=tensor(kernels.j),
+        gamma_k=tensor(kernels.k),
+        ax=kernels.ax,
+        position=moments(integrals.dipole(shifted)),
+        velocity=moments(integrals.gradient(shifted)),
+        angular=moments(integrals.angular(shifted)),
+        orbitals_o=occupied,
+        orbitals_v=virtual,
+    )

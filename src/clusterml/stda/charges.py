@@ -1,0 +1,58 @@
+"""Geometry-dependent atomic scalars: coordination numbers, starting charges, CM5 correction (METHOD section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clusterml.stda.parameters import BOHR_ANGSTROM, per_atom, stage_per_atom, tables
+from clusterml.typing import FloatArray
+
+
+def distances(coords: FloatArray) -> FloatArray:
+    """All interatomic distances, shape (n_atoms, n_atoms), in the unit of ``coords`` (n_atoms, 3)."""
+    delta = coords[:, None, :] - coords[None, :, :]
+    return np.asarray(np.sqrt((delta**2).sum(-1)))
+
+
+def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
+    """D3 coordination numbers, shape (n_atoms,) (METHOD 4.1)."""
+    settings = tables()["cn"]
+    r = distances(coords_bohr)
+    rcov = per_atom(symbols, "rcov_cn_bohr")
+    np.fill_diagonal(r, np.inf)
+    counts = 1.0 / (1.0 + np.exp(-settings["k"] * (np.add.outer(rcov, rcov) / r - 1.0)))
+    counts[r**2 > settings["cutoff_r2_bohr2"]] = 0.0
+    return np.asarray(counts.sum(axis=1))
+
+
+def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatArray, charge: int) -> FloatArray:
+    """Electronegativity charges q0, shape (n_atoms,), summing to ``charge`` (METHOD 4.2)."""
+    z = per_atom(symbols, "n_valence_electrons")
+    if len(symbols) == 1:
+        return np.array([float(charge)])
+    chi = stage_per_atom(symbols, 1, "en") - tables()["stage1"]["globals"]["ken"] * np.sqrt(cn)
+    rcov = per_atom(symbols, "rcov_cn_bohr")
+    r = distances(coords_bohr)
+    np.fill_diagonal(r, np.inf)
+    ratio = (0.5 * np.add.outer(rcov, rcov) / r) ** tables()["en_charges"]["power"]
+    populations = z + (np.subtract.outer(chi, chi) * ratio).sum(axis=1)
+    return np.asarray(z - populations * (z.sum() - charge) / z.sum())
+
+
+def cm5_correction(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
+    """Charge-model-5 correction of Mulliken charges, shape (n_atoms,), summing to zero (METHOD 4.3)."""
+    settings = tables()["cm5"]
+    radius = per_atom(symbols, "cm5_radius_angstrom")
+    a0 = per_atom(symbols, "cm5_a0")
+    d = np.subtract.outer(a0, a0)
+    labels = np.array(symbols)
+    for pair, value in settings["pair_D"].items():
+        first, second = pair.split("-")
+        mask = np.outer(labels == first, labels == second)
+        d[mask] = value
+        d[mask.T] = -value
+    d[labels[:, None] == labels[None, :]] = 0.0
+    r = distances(coords_bohr) * BOHR_ANGSTROM
+    return np.asarray((d * np.exp(-settings["alpha_per_angstrom"] * (r - np.add.outer(radius, radius)))).sum(axis=1))

@@ -1,0 +1,158 @@
+"""The bonding graph: which atoms are bonded, judged by covalent radii, in a molecule or across a crystal's cells.
+
+Two atoms are bonded when they are closer than the sum of their covalent radii (Cordero et al., Dalton Trans. 2008,
+2832) plus a slack that depends on the pair.  Metal-metal contacts get more slack, so that argentophilic contacts
+(Ag-Ag up to 3.45 A) hold a cluster together; metal-hydrogen pairs get less, so that a C-H bond passing a metal is not
+taken for a hydride.  A hydrogen bonded to a non-metal is bonded to that atom only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from clusterml.structure.elements import is_counter_ion_metal, is_metal
+from clusterml.typing import BoolArray, FloatArray, IntArray
+
+SLACK = 0.40
+"""Slack (A) of an ordinary bond; the value crystallographic databases use."""
+METAL_METAL_SLACK = 0.55
+"""Slack (A) between two metals: Ag-Ag 3.45, Au-Au 3.27, Cu-Cu 3.19 A."""
+METAL_HYDROGEN_SLACK = 0.25
+"""Slack (A) between a metal and hydrogen: Ag-H 2.01 A."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Bonded pairs, each once: ``first``, ``second`` ``(m,)``, ``shift`` ``(m, 3)`` cells added to the second atom,
+    ``distance`` ``(m,)`` in A."""
+
+    first: IntArray
+    second: IntArray
+    shift: IntArray
+    distance: FloatArray
+
+    def select(self, keep: BoolArray) -> Pairs:
+        """The pairs where ``keep`` ``(m,)`` is true."""
+        return Pairs(self.first[keep], self.second[keep], self.shift[keep], self.distance[keep])
+
+
+def bond_limit(first: IntArray, second: IntArray) -> FloatArray:
+    """Longest bond (A) between atoms of the given atomic numbers (arrays that broadcast); 0 where none is possible."""
+    from ase.data import covalent_radii
+
+    metal_1, metal_2 = is_metal(first), is_metal(second)
+    slack = np.where(metal_1 & metal_2, METAL_METAL_SLACK, SLACK)
+    hydride = (metal_1 & (second == 1)) | (metal_2 & (first == 1))
+    slack = np.where(hydride, METAL_HYDROGEN_SLACK, slack)
+    limit = covalent_radii[first] + covalent_radii[second] + slack
+    ionic = is_counter_ion_metal(first) | is_counter_ion_metal(second)
+    return np.asarray(np.where(ionic, 0.0, limit), dtype=np.float64)
+
+
+def close_pairs(positions: FloatArray, radius: float) -> Pairs:
+    """All pairs of ``positions`` ``(n, 3)`` (A) within ``radius`` (A), without periodicity."""
+    from scipy.spatial import cKDTree
+
+    found = np.asarray(cKDTree(positions).query_pairs(radius, output_type="ndarray"), dtype=np.int64).reshape(-1, 2)
+    found = found[np.lexsort((found[:, 1], found[:, 0]))]
+    distance = np.linalg.norm(positions[found[:, 0]] - positions[found[:, 1]], axis=1)
+    return Pairs(found[:, 0], found[:, 1], np.zeros((len(found), 3), dtype=np.int64), distance)
+
+
+def close_periodic_pairs(fractional: FloatArray, cell: FloatArray, radius: float) -> Pairs:
+    """All pairs within ``radius`` (A) of atoms at ``fractional`` ``(n, 3)`` in [0, 1), over all cell images.
+
+    ``cell`` ``(3, 3)`` holds the lattice vectors as rows (A).  An atom close to its own image is a pair too.
+    """
+    from scipy.spatial import cKDTree
+
+    ghosts, origin, shifts = _ghosts(fractional, cell, radius)
+    home = cKDTree(fractional @ cell)
+    table = home.sparse_distance_matrix(cKDTree(ghosts @ cell), radius, output_type="ndarray")
+    first = np.asarray(table["i"], dtype=np.int64)
+    image = np.asarray(table["j"], dtype=np.int64)
+    second, shift = origin[image], shifts[image]
+    # every pair is found from both ends: keep the one with the smaller index first, or the positive shift
+    forward = (shift[:, 0] > 0) | ((shift[:, 0] == 0) & ((shift[:, 1] > 0) | ((shift[:, 1] == 0) & (shift[:, 2] > 0))))
+    once = (first < second) | ((first == second) & forward)
+    order = np.lexsort((*shift[once].T, second[once], first[once]))
+    return Pairs(
+        first[once][order], second[once][order], shift[once][order], np.asarray(table["v"])[once][order].astype(float)
+    )
+
+
+def bonds(numbers: IntArray, positions: FloatArray) -> Pairs:
+    """The bonds of a molecule: atomic ``numbers`` ``(n,)``, ``positions`` ``(n, 3)`` (A)."""
+    if len(numbers) < 2:
+        return close_pairs(np.zeros((1, 3)), 1.0)
+    return keep_bonds(numbers, close_pairs(positions, longest_bond(numbers)))
+
+
+def longest_bond(numbers: IntArray) -> float:
+    """Longest bond (A) possible between any two of the elements present."""
+    kinds = np.unique(numbers)
+    return float(max(bond_limit(kinds[:, None], kinds[None, :]).max(), 0.1))
+
+
+def keep_bonds(numbers: IntArray, pairs: Pairs) -> Pairs:
+    """The pairs that are bonds between atoms of the given atomic ``numbers`` ``(n,)``."""
+    pairs = pairs.select(pairs.distance <= bond_limit(numbers[pairs.first], numbers[pairs.second]))
+    nearest = np.full(len(numbers), np.inf)  # distance from each hydrogen to its nearest non-metal
+    metal = is_metal(numbers)
+    ends = ((pairs.first, pairs.second), (pairs.second, pairs.first))
+    for atom, partner in ends:
+        counts = (numbers[atom] == 1) & ~metal[partner]
+        np.minimum.at(nearest, atom[counts], pairs.distance[counts])
+    keep = np.ones(len(pairs.first), dtype=np.bool_)
+    for atom, partner in ends:
+        bound = np.isfinite(nearest[atom])
+        keep &= ~bound | (~metal[partner] & (pairs.distance <= nearest[atom] + 1e-6))
+    return pairs.select(keep)
+
+
+def components(n_atoms: int, pairs: Pairs) -> list[IntArray]:
+    """Atoms connected by ``pairs``: sorted index arrays, in order of their first atom."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if n_atoms == 0:
+        return []
+    graph = coo_matrix((np.ones(len(pairs.first)), (pairs.first, pairs.second)), shape=(n_atoms, n_atoms))
+    _, label = connected_components(graph, directed=False)
+    order = np.argsort(label, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+    return sorted((np.asarray(part, dtype=np.int64) for part in parts), key=lambda part: int(part[0]))
+
+
+def neighbours(n_atoms: int, pairs: Pairs) -> list[list[int]]:
+    """For each atom the sorted indices of the atoms bonded to it."""
+    table: list[list[int]] = [[] for _ in range(n_atoms)]
+    for i, j in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
+        table[i].append(j)
+        table[j].append(i)
+    return [sorted(row) for row in table]
+
+
+def _ghosts(fractional: FloatArray, cell: FloatArray, radius: float) -> tuple[FloatArray, IntArray, IntArray]:
+    """Images (fractional), their atoms and their shifts, of everything within ``radius`` of the home cell."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    margin = radius / heights
+    parts = [
+        (fractional[near] + shift, near, np.repeat(shift[None, :], len(near), axis=0))
+        for shift, near in _near_images(fractional, margin)
+    ]
+    return (np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]),
+            np.concatenate([p[2] for p in parts]))  # fmt: skip
+
+
+def _near_images(fractional: FloatArray, margin: FloatArray) -> Iterator[tuple[IntArray, IntArray]]:
+    reach = np.ceil(margin).astype(np.int64)
+    for index in np.ndindex(*(2 * reach + 1)):
+        shift = np.asarray(index, dtype=np.int64) - reach
+        image = fractional + shift
+        near = np.flatnonzero(np.all((image >= -margin) & (image <= 1.0 + margin), axis=1))
+        if len(near):
+            yield shift, near

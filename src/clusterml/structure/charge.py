@@ -1,0 +1,156 @@
+"""Proposing a cluster's charge: superatom electrons and closed shells.
+
+A cluster of group-11 metals has n = N(metal) - N(negative ligand charges) - q delocalised electrons; it is stable where
+n closes a shell of a spherical well (Walter et al., PNAS 105, 9157 (2008)).  Turned round, closed shells propose q.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.structure.elements import formula, is_metal
+from clusterml.structure.ligands import Ligand, find_ligands
+from clusterml.typing import IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+CLOSED_SHELLS = (0, 2, 8, 18, 20, 34, 40, 58, 68, 92, 138)
+"""Numbers of electrons that close a shell 1S 1P 1D 2S 1F 2P 1G ..."""
+LARGEST_CHARGE = 6
+"""Charges beyond this (after free anionic groups of the ligands) are not proposed."""
+
+_INNER_SHELLS = (18, 34)  # 1D10 and 1F14 without the 2S2 and 2P6 that follow closely
+_INNER_SHELL_COST = 8  # between 4, so that Ag70 is 2- with 20 electrons, and 20, so that Ag44 is 4- with 18
+_VALENCE_ELECTRONS = {29: 1, 47: 1, 79: 1, 28: 0, 46: 0, 78: 0, 30: 2, 48: 2, 80: 2}
+_GROUP_11 = (29, 47, 79)
+
+
+@dataclass(frozen=True)
+class ChargeProposal:
+    """A proposed ``charge`` with what speaks for it.
+
+    ``candidates``: (charge, superatom electrons), most plausible first; the neutral cluster is always among them.
+    ``ligands``: formula -> (count, negative charges of each).  ``superatom_electrons`` belongs to ``charge`` and is
+    None where the count has no meaning (no group-11 metal).  ``reason`` is one sentence or two for the user.
+    """
+
+    charge: int
+    candidates: list[tuple[int, int]]
+    ligands: dict[str, tuple[int, int]]
+    reason: str
+    superatom_electrons: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def is_even_electron(atoms: Atoms, charge: int) -> bool:
+    """Does the structure with this total charge have an even number of electrons?"""
+    return (int(np.sum(atoms.numbers)) - charge) % 2 == 0
+
+
+def superatom_electrons(atoms: Atoms, charge: int) -> int:
+    """Delocalised electrons n = N(metal valence electrons) - N(negative ligand charges) - charge."""
+    return _available(atoms, find_ligands(atoms)) - charge
+
+
+def propose_charge(atoms: Atoms) -> ChargeProposal:
+    """Charges of ``atoms`` that close a superatom shell with an even number of electrons, most plausible first.
+
+    Plausible means a small charge (its square counts, as in Coulomb energy); 18 and 34 electrons rank behind the
+    shells that complete them, and of equal charges the one with more electrons comes first.  A charge that the file
+    states (``atoms.info["charge"]``) does not change the proposal, but the reason says so where they differ.
+    """
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    ligands = find_ligands(atoms)
+    table = ligand_table(ligands)
+    warnings = _warnings(numbers, ligands)
+    if not np.isin(numbers, _GROUP_11).any():
+        return _without_superatom(atoms, ligands, table, warnings)
+    offset = sum(ligand.remote for ligand in ligands)
+    available = _available(atoms, ligands)
+    closed = _closed(atoms, available, offset)
+    candidates = closed + [(q, available - q) for q in _plain(atoms, offset, closed)]
+    charge, electrons = candidates[0]
+    reason = _reason(atoms, charge, electrons, closed, available, offset)
+    return ChargeProposal(charge, candidates, table, reason, electrons, warnings)
+
+
+def ligand_table(ligands: list[Ligand]) -> dict[str, tuple[int, int]]:
+    """Formula -> (count, negative charges); ligands of one formula but another charge get a marked key."""
+    table: dict[str, tuple[int, int]] = {}
+    for ligand in ligands:
+        key = ligand.formula
+        if key in table and table[key][1] != ligand.charge:
+            key = f"{key} [{-ligand.charge:+d}]"
+        table[key] = (table.get(key, (0, 0))[0] + 1, ligand.charge)
+    return table
+
+
+def _available(atoms: Atoms, ligands: list[Ligand]) -> int:
+    """Superatom electrons of the neutral structure."""
+    valence = sum(_VALENCE_ELECTRONS.get(int(z), 0) for z in atoms.numbers)
+    return valence - sum(ligand.charge for ligand in ligands)
+
+
+def _closed(atoms: Atoms, available: int, offset: int) -> list[tuple[int, int]]:
+    def cost(candidate: tuple[int, int]) -> tuple[int, int]:
+        charge, electrons = candidate
+        return (charge + offset) ** 2 + _INNER_SHELL_COST * (electrons in _INNER_SHELLS), -electrons
+
+    found = [(available - n, n) for n in CLOSED_SHELLS if abs(available - n + offset) <= LARGEST_CHARGE]
+    return sorted((c for c in found if is_even_electron(atoms, c[0])), key=cost)
+
+
+def _plain(atoms: Atoms, offset: int, closed: list[tuple[int, int]]) -> list[int]:
+    """Charges to list behind the closed shells: the neutral cluster, and one with paired electrons if none is closed."""
+    neutral = -offset
+    if neutral in (charge for charge, _ in closed):
+        return []
+    if closed or is_even_electron(atoms, neutral):
+        return [neutral]
+    return [neutral + 1, neutral - 1, neutral]
+
+
+def _reason(
+    atoms: Atoms, charge: int, electrons: int, closed: list[tuple[int, int]], available: int, offset: int
+) -> str:
+    if closed:
+        text = f"charge {charge:+d} gives {electrons} superatom electrons, a closed shell, all electrons paired"
+        if -offset not in (q for q, _ in closed):
+            kind = (
+                "not a closed shell" if is_even_electron(atoms, -offset) else "an open shell with an unpaired electron"
+            )
+            name = "neutral" if offset == 0 else f"charge {-offset:+d}"
+            text += f"; {name} would have {available + offset}, {kind}"
+    else:
+        text = f"no charge up to {LARGEST_CHARGE} closes a superatom shell; {charge:+d} has {electrons} electrons"
+    stated = atoms.info.get("charge")
+    if stated is not None and stated != charge:
+        text += f"; the file states {int(stated):+d} ({available - int(stated)} superatom electrons)"
+    return text
+
+
+def _without_superatom(
+    atoms: Atoms, ligands: list[Ligand], table: dict[str, tuple[int, int]], warnings: tuple[str, ...]
+) -> ChargeProposal:
+    """Molecules without group-11 metals: neutral if that pairs all electrons, otherwise the ion the bonds suggest."""
+    if is_even_electron(atoms, 0):
+        return ChargeProposal(0, [(0, 0)], table, "no group-11 metal: neutral, all electrons paired", None, warnings)
+    suggested = -sum(ligand.charge for ligand in ligands)
+    charge = suggested if is_even_electron(atoms, suggested) else 1
+    text = f"no group-11 metal: neutral would leave an unpaired electron, {charge:+d} pairs all of them"
+    return ChargeProposal(charge, [(charge, 0), (0, 0)], table, text, None, warnings)
+
+
+def _warnings(numbers: IntArray, ligands: list[Ligand]) -> tuple[str, ...]:
+    found = [
+        f"charge of ligand {x.formula} is uncertain, counted {-x.charge:+d}: {x.doubt}" for x in ligands if x.doubt
+    ]
+    found += [f"ligand {x.formula} carries a free anionic group that no metal binds" for x in ligands if x.remote]
+    metals = numbers[is_metal(numbers)]
+    other = sorted({int(z) for z in metals} - set(_VALENCE_ELECTRONS))
+    found += [f"{formula([z])} is counted without superatom electrons" for z in other]
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,68 @@
+"""Is this geometry one that can be computed: atoms present, numbers finite, none on top of another, one molecule?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.errors import SeveralMoleculesError, StructureError
+from clusterml.structure.bonds import bonds, close_pairs, components
+from clusterml.structure.elements import formula, formula_table
+from clusterml.typing import IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+CLOSEST = 0.5
+"""Two atoms nearer than this (A) are an error in the file, not a bond (H2 has 0.74 A)."""
+
+
+def check_geometry(atoms: Atoms) -> None:
+    """Raise :class:`StructureError` if there are no atoms, a coordinate is not finite, or two atoms coincide.
+
+    The message names the atoms (symbol and number, counted from 1) and, for coincident ones, their distance in A.
+    """
+    where = _where(atoms)
+    if len(atoms) == 0:
+        raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
+    bad = np.flatnonzero(~np.all(np.isfinite(atoms.positions), axis=1))
+    if len(bad):
+        names = ", ".join(_label(atoms, int(i)) for i in bad[:3]) + (" and more" if len(bad) > 3 else "")
+        raise StructureError(f"{where}: coordinates of {names} are not finite numbers", "correct the coordinates")
+    if len(atoms) == 1:
+        return
+    pairs = close_pairs(atoms.positions, CLOSEST)
+    if len(pairs.first):
+        worst = int(np.argmin(pairs.distance))
+        first, second = _label(atoms, int(pairs.first[worst])), _label(atoms, int(pairs.second[worst]))
+        raise StructureError(
+            f"{where}: atoms {first} and {second} are {pairs.distance[worst]:.3f} A apart"
+            + (f" ({len(pairs.first)} such pairs)" if len(pairs.first) > 1 else ""),
+            f"no two atoms may be closer than {CLOSEST} A: remove duplicates or correct the coordinates (in A)",
+        )
+
+
+def connected_molecules(atoms: Atoms) -> list[IntArray]:
+    """The molecules in ``atoms``: one sorted index array each, in order of their first atom."""
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    return components(len(numbers), bonds(numbers, np.asarray(atoms.positions, dtype=np.float64)))
+
+
+def check_one_molecule(atoms: Atoms) -> None:
+    """Raise :class:`SeveralMoleculesError`, listing the formulas, if ``atoms`` holds more than one molecule."""
+    molecules = connected_molecules(atoms)
+    if len(molecules) > 1:
+        found = formula_table(formula(atoms.numbers[part]) for part in molecules)
+        raise SeveralMoleculesError(
+            f"{_where(atoms)}: {len(molecules)} separate molecules where one cluster is expected: {found}",
+            "keep one in the file, or allow several molecules if they are meant to be computed together",
+        )
+
+
+def _where(atoms: Atoms) -> str:
+    return str(atoms.info.get("source") or atoms.info.get("name") or "structure")
+
+
+def _label(atoms: Atoms, index: int) -> str:
+    return f"{atoms.symbols[index]}{index + 1}"

@@ -1,0 +1,60 @@
+"""Which elements are metals, how symbols are read, and how a formula is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from clusterml.typing import BoolArray, IntArray
+
+_NON_METALS = frozenset(
+    [1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 51, 52, 53, 54, 85, 86]
+)  # metalloids that are ligand atoms (B, Si, Ge, As, Sb, Te) count as non-metals
+_ION_METALS = frozenset([3, 11, 12, 19, 20, 37, 38, 55, 56, 87, 88])
+_HEAVIEST = 118
+
+
+def is_metal(numbers: IntArray) -> BoolArray:
+    """True for the atoms ``(n,)`` that can be part of a cluster's metal frame (alkali-type counter-ions cannot)."""
+    outside = sorted(_NON_METALS | _ION_METALS)
+    return np.asarray(~np.isin(numbers, outside), dtype=np.bool_)
+
+
+def is_counter_ion_metal(numbers: IntArray) -> BoolArray:
+    """True for alkali and alkaline-earth atoms ``(n,)``: ions beside a cluster, never bonded to it here."""
+    return np.asarray(np.isin(numbers, sorted(_ION_METALS)), dtype=np.bool_)
+
+
+def atomic_number(text: str) -> int | None:
+    """Atomic number of a symbol in any case, of ``D`` and ``T``, or of a number written out; None if there is none."""
+    from ase.data import atomic_numbers
+
+    word = text.strip()
+    if word.isascii() and word.isdigit():
+        number = int(word) if len(word) <= 3 else 0
+        return number if 1 <= number <= _HEAVIEST else None
+    if word in {"D", "T"}:
+        return 1
+    number = atomic_numbers.get(word.capitalize(), 0)
+    return int(number) or None
+
+
+def formula(numbers: Iterable[int]) -> str:
+    """Formula with the metals first (heaviest group as counted), then C, H, and the rest by name: ``Au25C144H162S18``."""
+    from ase.data import chemical_symbols
+
+    counts = Counter(int(number) for number in numbers)
+    metals = {z for z in counts if bool(is_metal(np.array([z]))[0])}
+
+    def rank(z: int) -> tuple[int, int, str]:
+        group = 0 if z in metals else 1 if z == 6 else 2 if z == 1 else 3
+        return (group, -counts[z] if z in metals else 0, chemical_symbols[z])
+
+    return "".join(f"{chemical_symbols[z]}{counts[z] if counts[z] > 1 else ''}" for z in sorted(counts, key=rank))
+
+
+def formula_table(formulas: Iterable[str]) -> str:
+    """``2 x Ag29..., 1 x C24H20P``: how often each formula occurs, in order of first appearance."""
+    return ", ".join(f"{count} x {name}" for name, count in Counter(formulas).items())

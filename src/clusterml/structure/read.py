@@ -1,0 +1,109 @@
+"""Reading a structure from a file: one ``ase.Atoms`` per cluster, checked, with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterml.errors import InputFileError, OptionError
+from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.xyz import parse_xyz
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMATS = (".xyz", ".extxyz", ".cif")
+"""The file formats that can be read, by their ending."""
+LARGEST_FILE = 512 * 1024**2
+"""Largest file (bytes) that is opened."""
+
+
+def read(path: str | Path, *, cluster: int = 1, index: int = 0, allow_several: bool = False) -> Atoms:
+    """The structure in an ``.xyz``, ``.extxyz`` or ``.cif`` file as checked Atoms without periodicity (A).
+
+    From a CIF, whole cluster number ``cluster`` (from 1) is cut out of the crystal; from an xyz file with several
+    frames, number ``index`` (from 0) is taken, with a warning if that is the first of several.  ``allow_several``
+    accepts separate molecules in an xyz file.
+
+    ``info``: ``name`` (the file's stem), ``source`` (the path as given), ``charge`` (only if the file states one),
+    ``provenance`` (plain values that JSON can hold; ``warnings`` is a list of sentences).
+
+    Raises :class:`~clusterml.errors.InputFileError` for a file that is missing or not what it should be,
+    :class:`~clusterml.errors.StructureError` for one that holds no usable geometry (several molecules:
+    :class:`~clusterml.errors.SeveralMoleculesError`), :class:`~clusterml.errors.UnsupportedElementError`,
+    and :class:`~clusterml.errors.OptionError` for a cluster or frame that is not there.
+    """
+    if index < 0:
+        raise OptionError(f"frame index is {index}", "frames are counted from 0")
+    frames = list(islice(read_all(path, cluster=cluster, allow_several=allow_several), index, index + 2))
+    if not frames:
+        raise OptionError(f"{path}: there is no frame {index}", "the file has fewer frames; they are counted from 0")
+    if index == 0 and len(frames) > 1:
+        frames[0].info["provenance"]["warnings"].append("the file holds several frames; took the first")
+        frames[0].info["name"] = Path(path).stem
+    return frames[0]
+
+
+def read_all(path: str | Path, *, cluster: int = 1, allow_several: bool = False) -> Iterator[Atoms]:
+    """Every frame of a file, one at a time, as :func:`read` gives it (a CIF is one frame).
+
+    The frames of a file with several are named ``STEM_1``, ``STEM_2``, ...
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise InputFileError(f"{path}: files ending in '{path.suffix}' cannot be read", f"give {', '.join(FORMATS)}")
+    text = _text(path)
+    if ending == ".cif":
+        yield _finish(_from_cif(text, path, cluster), path, path.stem, "cif")
+        return
+    previous: Atoms | None = None
+    for number, atoms in enumerate(parse_xyz(text, str(path)), start=1):
+        if previous is not None:
+            yield previous
+        several = previous is not None or not _is_last(atoms)
+        atoms = _finish(atoms, path, f"{path.stem}_{number}" if several else path.stem, ending[1:])
+        if not allow_several:
+            check_one_molecule(atoms)
+        previous = atoms
+    if previous is not None:
+        yield previous
+
+
+def _is_last(atoms: Atoms) -> bool:
+    return bool(atoms.info["provenance"].pop("last"))
+
+
+def _finish(atoms: Atoms, path: Path, name: str, kind: str) -> Atoms:
+    provenance = {"file": path.name, "format": kind, **atoms.info.get("provenance", {})}
+    provenance.setdefault("warnings", [])
+    atoms.info.update(name=name, source=str(path), provenance=provenance)
+    check_geometry(atoms)
+    return atoms
+
+
+def _from_cif(text: str, path: Path, cluster: int) -> Atoms:
+    from clusterml.structure.cif import parse_cif
+    from clusterml.structure.crystal import cut_cluster
+
+    return cut_cluster(parse_cif(text, str(path)), cluster=cluster, source=str(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise InputFileError(f"{path}: is a folder", "give a file")
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputFileError(f"{path}: is larger than {LARGEST_FILE // 1024**2} MiB", "split it into smaller files")
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputFileError(f"{path}: there is no such file", "check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        raise InputFileError(f"{path}: cannot be read ({error})", "check the path and its permissions") from error
+    if not data.strip():
+        raise InputFileError(f"{path}: the file is empty", "give a file that holds a structure")
+    if b"\0" in data:
+        raise InputFileError(f"{path}: the file is binary, not text", f"give {', '.join(FORMATS)} as text")
+    return data.decode("utf-8-sig", errors="replace")  # old CIFs have Latin-1 author names
