@@ -21,53 +21,50 @@ class Couplings:
     """Matrix-free products with the singles matrices of one :class:`ActiveSpace`.
 
     Vectors are tensors (k, n_o, n_v). ``diagonal`` (n_o, n_v) is everything diagonal that is not a two-electron
-    integral: orbital energy differences plus the K-shift.
+    integral: orbital energy differences plus the K-shift. ``weight`` (n_o, n_v) multiplies every two-electron
+    integral once per configuration (one by default): configurations of weight 0 are decoupled.
     """
 
-    def __init__(self, space: ActiveSpace, diagonal: torch.Tensor) -> None:
+    def __init__(self, space: ActiveSpace, diagonal: torch.Tensor, weight: torch.Tensor | None = None) -> None:
         self.space = space
         self.diagonal = diagonal
+        self.weight = weight
         rows = space.atom_of_row
         self._gamma_j = space.gamma_j[rows][:, rows].contiguous()
         self._l_v_t = space.l_v.T.contiguous()
         self._l_o_t = space.l_o.T.contiguous()
 
-    def direct(self, x: torch.Tensor) -> torch.Tensor:
-        """sum_jb (ia|jb)_K x_jb for vectors (k, n_o, n_v)."""
-        import torch
-
-        s = self.space
-        out = torch.empty_like(x)
-        for n, vector in enumerate(x):
-            half = vector @ self._l_v_t  # (n_o, n_rows)
-            charges = s.atom_sum(torch.einsum("ri,ir->r", s.l_o, half))
-            potential = (s.gamma_k @ charges)[s.atom_of_row]
-            out[n] = self._l_o_t @ (potential[:, None] * s.l_v)
-        return out
+    def _weighted(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.weight is None else x * self.weight
 
     def apply_a(self, x: torch.Tensor) -> torch.Tensor:
         """A x = (diagonal + 2 (ia|jb)_K - (ij|ab)_J) x for singlets; x and result (k, n_o, n_v)."""
         import torch
 
         s = self.space
-        out = self.diagonal * x
-        for n, vector in enumerate(x):
+        out = torch.empty_like(x)
+        for n, vector in enumerate(self._weighted(x)):
             m = (s.l_o @ vector) @ self._l_v_t
             potential = 2.0 * (s.gamma_k @ s.atom_sum(torch.diagonal(m)))[s.atom_of_row]
             m.mul_(self._gamma_j).neg_()
             m.diagonal().add_(potential)
-            out[n] += self._l_o_t @ (m @ s.l_v)
-        return out
+            torch.matmul(self._l_o_t, m @ s.l_v, out=out[n])
+        return self._weighted(out).addcmul_(self.diagonal, x)
 
     def apply_b(self, x: torch.Tensor) -> torch.Tensor:
         """B x = (2 (ia|jb)_K - a_x (ib|ja)_K) x; x and result (k, n_o, n_v) (METHOD section 12)."""
+        import torch
+
         s = self.space
         gamma = s.gamma_k[s.atom_of_row][:, s.atom_of_row]
-        out = 2.0 * self.direct(x)
-        for n, vector in enumerate(x):
-            m = s.l_v @ (s.l_o @ vector).T
-            out[n] -= s.ax * (self._l_o_t @ ((gamma * m) @ s.l_v))
-        return out
+        out = torch.empty_like(x)
+        for n, vector in enumerate(self._weighted(x)):
+            m = (s.l_o @ vector) @ self._l_v_t
+            potential = 2.0 * (s.gamma_k @ s.atom_sum(torch.diagonal(m)))[s.atom_of_row]
+            m = (gamma * m.T).mul_(-s.ax)
+            m.diagonal().add_(potential)
+            out[n] = self._l_o_t @ (m @ s.l_v)
+        return self._weighted(out)
 
 
 def exchange_integrals(space: ActiveSpace) -> torch.Tensor:

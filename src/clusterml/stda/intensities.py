@@ -50,3 +50,8 @@ def transitions(energy_hartree: FloatArray, moments: Moments, damped: bool = Fal
         velocity_au=v,
         magnetic_au=m,
     )
+
+
+def no_transitions() -> Transitions:
+    """The empty set of transitions: nothing absorbs below emax."""
+    return transitions(np.zeros(0), Moments(*(np.zeros((0, 3)) for _ in range(5))))

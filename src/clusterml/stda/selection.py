@@ -6,7 +6,7 @@ streamed over the occupied orbital of the second index, so that memory stays at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,10 +96,13 @@ def _matrix(pairs: _PairIntegrals, index: torch.Tensor, diagonal: torch.Tensor) 
     return a
 
 
-def select(space: ActiveSpace, diagonal: torch.Tensor, emax_ev: float) -> Selection:
+def select(
+    space: ActiveSpace, diagonal: torch.Tensor, emax_ev: float, check_size: Callable[[int], None] = lambda n: None
+) -> Selection:
     """Choose the configurations of the reference method and build A.
 
-    ``diagonal`` (n_o, n_v): A_ia,ia in hartree. An empty selection has ``n_primary`` 0.
+    ``diagonal`` (n_o, n_v): A_ia,ia in hartree. ``check_size`` is called with the number of configurations before the
+    matrix is built, and may raise. An empty selection has ``n_primary`` 0.
     """
     import torch
 
@@ -113,6 +116,7 @@ def select(space: ActiveSpace, diagonal: torch.Tensor, emax_ev: float) -> Select
     per_secondary, per_primary = _perturbation(pairs, diagonal, primary)
     accepted = (per_secondary.flatten() > tables()["stda"]["pt_threshold_hartree"]).nonzero().flatten()
     index = torch.cat([primary, accepted])
+    check_size(len(index))
     a = _matrix(pairs, index, diagonal)
     n = len(primary)
     regulariser = tables()["stda"]["pt_denominator_regulariser"]
