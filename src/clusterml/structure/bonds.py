@@ -105,11 +105,14 @@ def keep_bonds(numbers: IntArray, pairs: Pairs) -> Pairs:
     ends = ((pairs.first, pairs.second), (pairs.second, pairs.first))
     for atom, partner in ends:
         counts = (numbers[atom] == 1) & ~metal[partner]
-        np.minimum.at(nearest, atom[counts], pairs.distance[counts])
+        # another hydrogen comes last: the halves of a disordered methyl group are nearer to each other than to carbon
+        effective = pairs.distance + np.where(numbers[partner] == 1, SLACK, 0.0)
+        np.minimum.at(nearest, atom[counts], effective[counts])
     keep = np.ones(len(pairs.first), dtype=np.bool_)
     for atom, partner in ends:
         bound = np.isfinite(nearest[atom])
-        keep &= ~bound | (~metal[partner] & (pairs.distance <= nearest[atom] + 1e-6))
+        effective = pairs.distance + np.where(numbers[partner] == 1, SLACK, 0.0)
+        keep &= (numbers[atom] != 1) | ~bound | (~metal[partner] & (effective <= nearest[atom] + 1e-6))
     return pairs.select(keep)
 
 

@@ -25,6 +25,7 @@ LARGEST_CHARGE = 6
 
 _INNER_SHELLS = (18, 34)  # 1D10 and 1F14 without the 2S2 and 2P6 that follow closely
 _INNER_SHELL_COST = 8  # between 4, so that Ag70 is 2- with 20 electrons, and 20, so that Ag44 is 4- with 18
+_FAR = 4  # a proposal this far from neutral is worth a doubt
 _VALENCE_ELECTRONS = {29: 1, 47: 1, 79: 1, 28: 0, 46: 0, 78: 0, 30: 2, 48: 2, 80: 2}
 _GROUP_11 = (29, 47, 79)
 
@@ -105,7 +106,7 @@ def _closed(atoms: Atoms, available: int, offset: int) -> list[tuple[int, int]]:
 
 
 def _plain(atoms: Atoms, offset: int, closed: list[tuple[int, int]]) -> list[int]:
-    """Charges to list behind the closed shells: the neutral cluster, and one with paired electrons if none is closed."""
+    """Charges to list behind the closed shells: the neutral cluster, and paired electrons if no shell is closed."""
     neutral = -offset
     if neutral in (charge for charge, _ in closed):
         return []
@@ -118,18 +119,20 @@ def _reason(
     atoms: Atoms, charge: int, electrons: int, closed: list[tuple[int, int]], available: int, offset: int
 ) -> str:
     if closed:
-        text = f"charge {charge:+d} gives {electrons} superatom electrons, a closed shell, all electrons paired"
+        text = f"charge {_signed(charge)} gives {electrons} superatom electrons, a closed shell, all electrons paired"
         if -offset not in (q for q, _ in closed):
             kind = (
                 "not a closed shell" if is_even_electron(atoms, -offset) else "an open shell with an unpaired electron"
             )
-            name = "neutral" if offset == 0 else f"charge {-offset:+d}"
+            name = "neutral" if offset == 0 else f"charge {_signed(-offset)}"
             text += f"; {name} would have {available + offset}, {kind}"
+        if abs(charge + offset) >= _FAR and is_even_electron(atoms, -offset):
+            text += "; cores of fused icosahedra (14 electrons in Au38(SR)24) stay neutral: state the charge if known"
     else:
-        text = f"no charge up to {LARGEST_CHARGE} closes a superatom shell; {charge:+d} has {electrons} electrons"
+        text = f"no charge up to {LARGEST_CHARGE} closes a superatom shell; {_signed(charge)} has {electrons} electrons"
     stated = atoms.info.get("charge")
     if stated is not None and stated != charge:
-        text += f"; the file states {int(stated):+d} ({available - int(stated)} superatom electrons)"
+        text += f"; the file states {_signed(int(stated))} ({available - int(stated)} superatom electrons)"
     return text
 
 
@@ -141,13 +144,19 @@ def _without_superatom(
         return ChargeProposal(0, [(0, 0)], table, "no group-11 metal: neutral, all electrons paired", None, warnings)
     suggested = -sum(ligand.charge for ligand in ligands)
     charge = suggested if is_even_electron(atoms, suggested) else 1
-    text = f"no group-11 metal: neutral would leave an unpaired electron, {charge:+d} pairs all of them"
+    text = f"no group-11 metal: neutral would leave an unpaired electron, {_signed(charge)} pairs all of them"
     return ChargeProposal(charge, [(charge, 0), (0, 0)], table, text, None, warnings)
+
+
+def _signed(charge: int) -> str:
+    return f"{charge:+d}" if charge else "0"
 
 
 def _warnings(numbers: IntArray, ligands: list[Ligand]) -> tuple[str, ...]:
     found = [
-        f"charge of ligand {x.formula} is uncertain, counted {-x.charge:+d}: {x.doubt}" for x in ligands if x.doubt
+        f"charge of ligand {x.formula} is uncertain, counted {_signed(-x.charge)}: {x.doubt}"
+        for x in ligands
+        if x.doubt
     ]
     found += [f"ligand {x.formula} carries a free anionic group that no metal binds" for x in ligands if x.remote]
     metals = numbers[is_metal(numbers)]

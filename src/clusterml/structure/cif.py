@@ -21,6 +21,17 @@ _SYMOP_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz",
 _HALL_TAGS = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
 _HM_TAGS = ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M_full")
 _NUMBER_TAGS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
+_SITE_TAGS = (
+    "fract_x",
+    "fract_y",
+    "fract_z",
+    "?label",
+    "?type_symbol",
+    "?occupancy",
+    "?disorder_group",
+    "?disorder_assembly",
+    "?calc_flag",
+)
 _UNKNOWN = ("?", ".", "")
 _METRIC_TOLERANCE = 0.02
 
@@ -187,17 +198,15 @@ def _check_metric(lattice: FloatArray, rotations: IntArray, source: str) -> None
 def _sites(
     block: Any, source: str, lattice: FloatArray, symmetry: tuple[IntArray, FloatArray, str | None], notes: list[str]
 ) -> Crystal:
-    tags = ["?label", "fract_x", "fract_y", "fract_z", "?type_symbol", "?occupancy", "?disorder_group",
-            "?disorder_assembly", "?calc_flag"]  # fmt: skip
-    table = block.find("_atom_site_", tags)
+    table = block.find("_atom_site_", list(_SITE_TAGS))
     if len(table) == 0:
         raise InputFileError(f"{source}: the atom-site loop is incomplete", "it needs _atom_site_fract_x, _y and _z")
     if len(table) > MOST_SITES:
         raise StructureError(f"{source}: {len(table)} atom sites", f"at most {MOST_SITES} can be read")
     rows, unlocated = [], 0
     for k, row in enumerate(table):
-        cells = [_text(row, column) for column in range(len(tags))]
-        if cells[8] == "dum" or any(value in _UNKNOWN for value in cells[1:4]):
+        cells = [_text(row, column) for column in range(len(_SITE_TAGS))]
+        if cells[8] == "dum" or any(value in _UNKNOWN for value in cells[:3]):
             unlocated += 1
         else:
             rows.append(_site(cells, k, source))
@@ -233,16 +242,16 @@ def _text(row: Any, column: int) -> str:
 def _site(cells: list[str], index: int, source: str) -> tuple[str, int, list[float], float, int, str]:
     import gemmi
 
-    label = cells[0] or f"number {index + 1}"
-    number = _element(cells[4], cells[0])
+    label = cells[3] or f"number {index + 1}"
+    number = _element(cells[4], cells[3])
     if number is None:
         raise UnsupportedElementError(
-            f"{source}: site {label} has the unknown element {cells[4] or cells[0] or '(none)'}",
+            f"{source}: site {label} has the unknown element {cells[4] or cells[3] or '(none)'}",
             "correct _atom_site_type_symbol",
         )
-    xyz = [gemmi.cif.as_number(value) for value in cells[1:4]]
+    xyz = [gemmi.cif.as_number(value) for value in cells[:3]]
     if not np.all(np.isfinite(xyz)) or max(abs(x) for x in xyz) > 1000:
-        raise InputFileError(f"{source}: coordinates of site {label} are {' '.join(cells[1:4])}", "correct the numbers")
+        raise InputFileError(f"{source}: coordinates of site {label} are {' '.join(cells[:3])}", "correct the numbers")
     occupancy = 1.0 if cells[5] in _UNKNOWN else gemmi.cif.as_number(cells[5])
     if not np.isfinite(occupancy):
         raise InputFileError(f"{source}: occupancy of site {label} is {cells[5]}", "a number from 0 to 1 is needed")

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from clusterml.structure.bonds import Pairs, bond_limit, close_periodic_pairs, components
+from clusterml.structure.bonds import SLACK, Pairs, bond_limit, close_periodic_pairs, components
 from clusterml.structure.cif import Crystal
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 OVERLAP = 0.72
 """Two partly occupied sites nearer than this fraction of the sum of their covalent radii exclude each other."""
+SPLIT_HYDROGENS = 1.1
+"""Two partly occupied hydrogens nearer than this (A) exclude each other (in CH3 and H2O they are 1.5 A apart)."""
+PARTIAL = 0.999
+"""Occupancy below which a site counts as partly occupied."""
 DUPLICATE = 0.1
 """Two sites of one element nearer than this (A) are one atom, listed twice."""
 
@@ -38,11 +42,8 @@ def major_component(crystal: Crystal) -> Crystal:
 
 def without_overlaps(numbers: IntArray, fractional: FloatArray, occupancy: FloatArray, cell: FloatArray) -> BoolArray:
     """Which atoms ``(n,)`` of a filled cell to keep so that no two exclude each other; earlier atoms win ties."""
-    reach = max(DUPLICATE, 1.5 * OVERLAP * float(bond_limit(numbers, numbers).max()))
-    pairs = close_periodic_pairs(fractional, cell, min(reach, 2.5))
-    same = (numbers[pairs.first] == numbers[pairs.second]) & (pairs.distance < DUPLICATE)
-    partial = np.minimum(occupancy[pairs.first], occupancy[pairs.second]) < 0.999
-    excluded = pairs.select(same | (partial & (pairs.distance < OVERLAP * _radii(numbers, pairs))))
+    pairs = close_periodic_pairs(fractional, cell, float(max(bond_limit(numbers, numbers).max(), 1.0)))
+    excluded = pairs.select(_exclusive(numbers, occupancy, pairs))
     keep = np.ones(len(numbers), dtype=np.bool_)
     rank = np.lexsort((np.arange(len(numbers)), -np.round(occupancy, 3)))
     place = np.empty_like(rank)
@@ -54,6 +55,19 @@ def without_overlaps(numbers: IntArray, fractional: FloatArray, occupancy: Float
         if keep[better[k]] and better[k] != worse[k]:
             keep[worse[k]] = False
     return keep
+
+
+def _exclusive(numbers: IntArray, occupancy: FloatArray, pairs: Pairs) -> BoolArray:
+    """Which pairs cannot be present together."""
+    first, second = pairs.first, pairs.second
+    radii = _radii(numbers, pairs)
+    duplicate = (numbers[first] == numbers[second]) & (pairs.distance < DUPLICATE)
+    low, high = np.minimum(occupancy[first], occupancy[second]), np.maximum(occupancy[first], occupancy[second])
+    hydrogens = (numbers[first] == 1) & (numbers[second] == 1) & (high < PARTIAL)
+    overlap = (low < PARTIAL) & (pairs.distance < np.where(hydrogens, SPLIT_HYDROGENS, OVERLAP * radii))
+    # 0.57 and 0.43 are the two sides of one refined occupancy: never bonded to each other
+    complementary = (abs(low + high - 1.0) < 0.015) & (high - low > 0.02) & (pairs.distance < radii + SLACK)
+    return np.asarray(duplicate | overlap | complementary, dtype=np.bool_)
 
 
 def _assemblies(crystal: Crystal) -> list[IntArray]:

@@ -42,7 +42,7 @@ def atomic_number(text: str) -> int | None:
 
 
 def formula(numbers: Iterable[int]) -> str:
-    """Formula with the metals first (heaviest group as counted), then C, H, and the rest by name: ``Au25C144H162S18``."""
+    """Formula: metals (the most frequent first), then C, H, and the rest by name: ``Au25C144H162S18``."""
     from ase.data import chemical_symbols
 
     counts = Counter(int(number) for number in numbers)

@@ -17,7 +17,7 @@ import numpy as np
 
 from clusterml.structure.bonds import Pairs, bonds, components, neighbours
 from clusterml.structure.elements import formula, is_counter_ion_metal, is_metal
-from clusterml.typing import IntArray
+from clusterml.typing import BoolArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -60,7 +60,7 @@ def find_ligands(atoms: Atoms) -> list[Ligand]:
     return [_ligand(part, numbers, bonded, donor, organic) for part in fragments]
 
 
-def _ligand(part: IntArray, numbers: IntArray, bonded: list[list[int]], donor: IntArray, pairs: Pairs) -> Ligand:
+def _ligand(part: IntArray, numbers: IntArray, bonded: list[list[int]], donor: BoolArray, pairs: Pairs) -> Ligand:
     name = formula(numbers[part])
     donors = part[donor[part]]
     if name in _BY_FORMULA:
@@ -151,10 +151,10 @@ def _weight(first: int, second: int) -> float:
     if not kinds <= {6, 7, *_CHALCOGENS} or (first in _CHALCOGENS and second in _CHALCOGENS):
         return 0.0
     if kinds & set(_CHALCOGENS):
-        return 0.4
+        return 0.45 if 8 in kinds else 0.35
     return 1.0 if kinds == {6} else 0.9 if 6 in kinds else 0.8
 
 
-def _near_metal(atom: int, bonded: list[list[int]], donor: IntArray) -> bool:
+def _near_metal(atom: int, bonded: list[list[int]], donor: BoolArray) -> bool:
     """Is the atom, or one on the same neighbour (the other O of a carboxylate), bonded to a metal?"""
     return bool(donor[atom]) or any(donor[k] for j in bonded[atom] for k in (j, *bonded[j]))

@@ -37,13 +37,14 @@ def read(path: str | Path, *, cluster: int = 1, index: int = 0, allow_several: b
     """
     if index < 0:
         raise OptionError(f"frame index is {index}", "frames are counted from 0")
-    frames = list(islice(read_all(path, cluster=cluster, allow_several=allow_several), index, index + 2))
-    if not frames:
+    frame = next(islice(_frames(Path(path), cluster, allow_several), index, None), None)
+    if frame is None:
         raise OptionError(f"{path}: there is no frame {index}", "the file has fewer frames; they are counted from 0")
-    if index == 0 and len(frames) > 1:
-        frames[0].info["provenance"]["warnings"].append("the file holds several frames; took the first")
-        frames[0].info["name"] = Path(path).stem
-    return frames[0]
+    atoms, last = frame
+    if index == 0 and not last:
+        atoms.info["provenance"]["warnings"].append("the file holds several frames; took the first")
+        atoms.info["name"] = Path(path).stem
+    return atoms
 
 
 def read_all(path: str | Path, *, cluster: int = 1, allow_several: bool = False) -> Iterator[Atoms]:
@@ -51,29 +52,26 @@ def read_all(path: str | Path, *, cluster: int = 1, allow_several: bool = False)
 
     The frames of a file with several are named ``STEM_1``, ``STEM_2``, ...
     """
-    path = Path(path)
+    return (atoms for atoms, _ in _frames(Path(path), cluster, allow_several))
+
+
+def _frames(path: Path, cluster: int, allow_several: bool) -> Iterator[tuple[Atoms, bool]]:
+    """Each frame of a file, and whether it is the last."""
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise InputFileError(f"{path}: files ending in '{path.suffix}' cannot be read", f"give {', '.join(FORMATS)}")
     text = _text(path)
     if ending == ".cif":
-        yield _finish(_from_cif(text, path, cluster), path, path.stem, "cif")
+        name = path.stem if cluster == 1 else f"{path.stem}_cluster{cluster}"
+        yield _finish(_from_cif(text, path, cluster), path, name, "cif"), True
         return
-    previous: Atoms | None = None
     for number, atoms in enumerate(parse_xyz(text, str(path)), start=1):
-        if previous is not None:
-            yield previous
-        several = previous is not None or not _is_last(atoms)
-        atoms = _finish(atoms, path, f"{path.stem}_{number}" if several else path.stem, ending[1:])
+        last = bool(atoms.info["provenance"].pop("last"))
+        single = number == 1 and last
+        _finish(atoms, path, path.stem if single else f"{path.stem}_{number}", ending[1:])
         if not allow_several:
             check_one_molecule(atoms)
-        previous = atoms
-    if previous is not None:
-        yield previous
-
-
-def _is_last(atoms: Atoms) -> bool:
-    return bool(atoms.info["provenance"].pop("last"))
+        yield atoms, last
 
 
 def _finish(atoms: Atoms, path: Path, name: str, kind: str) -> Atoms:

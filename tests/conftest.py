@@ -1,0 +1,41 @@
+"""Fixtures every test can use: where the shipped examples and the (optional) real structures are; fixed seeds."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("clusterml", derandomize=True, deadline=None)
+settings.load_profile("clusterml")
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    return ROOT / "datasets" / "examples"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of other people's structures and reference data, which is not part of the project."""
+    folder = Path(os.environ.get("CLUSTERML_SHARED", ROOT.parent / "shared"))
+    if not (folder / "structures").is_dir():
+        pytest.skip("no shared folder of real structures (set CLUSTERML_SHARED)")
+    return folder

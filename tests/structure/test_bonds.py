@@ -1,0 +1,73 @@
+"""The bonding graph: cutoffs, hydrogens, periodic pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterml.structure.bonds import bond_limit, bonds, close_periodic_pairs, components
+from clusterml.structure.elements import atomic_number, formula, is_metal
+
+
+def test_limits_of_the_pairs_that_matter():
+    limit = lambda a, b: float(bond_limit(np.array([a]), np.array([b]))[0])  # noqa: E731
+    assert limit(47, 47) == pytest.approx(3.45)
+    assert limit(79, 79) == pytest.approx(3.27)
+    assert limit(47, 16) == pytest.approx(2.90)
+    assert limit(47, 1) == pytest.approx(2.01)
+    assert limit(6, 6) == pytest.approx(1.92)
+    assert limit(55, 16) == 0.0  # a caesium counter-ion is not part of the cluster
+
+
+def test_a_hydrogen_on_carbon_is_no_hydride():
+    numbers = np.array([6, 1, 47])
+    positions = np.array([[0.0, 0, 0], [1.09, 0, 0], [2.9, 0, 0]])
+    found = bonds(numbers, positions)
+    assert list(zip(found.first, found.second, strict=True)) == [(0, 1)]
+    hydride = bonds(numbers[1:], positions[1:])
+    assert len(hydride.first) == 1
+
+
+def brute_force_periodic(fractional, cell, radius):
+    found = set()
+    reach = range(-3, 4)
+    for i in range(len(fractional)):
+        for j in range(len(fractional)):
+            for shift in ((a, b, c) for a in reach for b in reach for c in reach):
+                d = np.linalg.norm((fractional[j] + shift - fractional[i]) @ cell)
+                if d <= radius and (i < j or (i == j and shift > (0, 0, 0))):
+                    found.add((i, j, shift))
+    return found
+
+
+@given(seed=st.integers(0, 10_000))
+def test_periodic_pairs_agree_with_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    cell = np.diag(rng.uniform(2.5, 6.0, 3)) + np.tril(rng.uniform(-1.0, 1.0, (3, 3)), -1)
+    fractional = rng.uniform(0, 1, (4, 3))
+    found = close_periodic_pairs(fractional, cell, 3.0)
+    pairs = {
+        (int(i), int(j), tuple(map(int, s))) for i, j, s in zip(found.first, found.second, found.shift, strict=True)
+    }
+    assert len(pairs) == len(found.first)
+    assert pairs == brute_force_periodic(fractional, cell, 3.0)
+
+
+def test_components_are_sorted_and_complete():
+    numbers = np.array([8, 47, 1, 1])
+    found = components(4, bonds(numbers, np.array([[0.0, 0, 0], [9, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])))
+    assert [part.tolist() for part in found] == [[0, 2, 3], [1]]
+
+
+def test_symbols_and_formulas():
+    assert [atomic_number(s) for s in ("Ag", "AG", "ag", "47", "D", "Xx", "", "0", "119", "x")] == [
+        *[47] * 4,
+        1,
+        *[None] * 5,
+    ]
+    assert formula([47] * 25 + [6] * 18 + [1] * 54 + [16] * 18) == "Ag25C18H54S18"
+    assert formula([78] + [79] * 24 + [17]) == "Au24PtCl"
+    assert formula([8, 1, 1]) == "H2O"
+    assert is_metal(np.array([47, 6, 55, 78])).tolist() == [True, False, False, True]

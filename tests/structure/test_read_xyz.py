@@ -1,0 +1,173 @@
+"""Reading xyz and extxyz: what is taken from the file, and what is said about a bad one."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterml.errors import (
+    ClusterMLError,
+    InputFileError,
+    OptionError,
+    SeveralMoleculesError,
+    StructureError,
+    UnsupportedElementError,
+)
+from clusterml.structure.elements import formula
+from clusterml.structure.read import read, read_all
+from clusterml.structure.xyz import parse_xyz
+
+WATER = "3\n{}\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n"
+
+
+def write(tmp_path, text, name="x.xyz"):
+    path = tmp_path / name
+    path.write_text(text) if isinstance(text, str) else path.write_bytes(text)
+    return path
+
+
+def test_the_shipped_example(examples):
+    atoms = read(examples / "ag29_model.xyz")
+    assert formula(atoms.numbers) == "Ag29H36P4S24"
+    assert atoms.info["charge"] == -3
+    assert atoms.info["name"] == "ag29_model"
+    assert not atoms.pbc.any()
+    assert json.loads(json.dumps(atoms.info))["provenance"]["warnings"] == []
+
+
+@pytest.mark.parametrize("comment", ["Energy =  -1243.9960912265", "", "cpj01_sq", 'a "lone quote = 3', "charges 3"])
+def test_a_free_text_comment_states_no_charge(tmp_path, comment):
+    atoms = read(write(tmp_path, WATER.format(comment)))
+    assert "charge" not in atoms.info
+    assert atoms.info["provenance"]["title"] == comment
+
+
+@pytest.mark.parametrize(
+    ("comment", "charge"),
+    [
+        ("charge=-3", -3),
+        ("Charge = 2.0", 2),
+        ("Properties=species:S:1:pos:R:3 charge=-2 (with 20 RCOO)", -2),
+        ('Properties=species:S:1:pos:R:3 name="a charge=7 b" charge="1"', 1),
+        ("Properties=species:S:1:pos:R:3 total_charge=5 charge=0", 0),
+    ],
+)
+def test_the_charge_is_read(tmp_path, comment, charge):
+    assert read(write(tmp_path, WATER.format(comment))).info["charge"] == charge
+
+
+def test_columns_follow_properties(tmp_path):
+    text = '1\nProperties=id:I:1:pos:R:3:species:S:1:charge:R:1 Lattice="9 0 0 0 9 0 0 0 9"\n7 1.0 2.0 3.0D0 AG -0.5\n'
+    atoms = read(write(tmp_path, text, "x.extxyz"))
+    assert atoms.numbers.tolist() == [47]
+    assert atoms.positions.tolist() == [[1.0, 2.0, 3.0]]
+    assert "charge" not in atoms.info
+    assert not atoms.pbc.any()
+    assert any("lattice" in warning for warning in atoms.info["provenance"]["warnings"])
+
+
+def test_frames(tmp_path):
+    path = write(tmp_path, WATER.format("charge=0") + WATER.format("charge=2") + "\n\n")
+    first = read(path)
+    assert first.info["charge"] == 0
+    assert "several frames" in first.info["provenance"]["warnings"][0]
+    assert read(path, index=1).info["charge"] == 2
+    assert [atoms.info["name"] for atoms in read_all(path)] == ["x_1", "x_2"]
+    with pytest.raises(OptionError, match="no frame 2"):
+        read(path, index=2)
+    with pytest.raises(OptionError, match="-1"):
+        read(path, index=-1)
+
+
+def test_a_bad_second_frame_does_not_cost_the_first(tmp_path):
+    path = write(tmp_path, WATER.format("") + "3\n\nO 0 0 0\n")
+    assert len(read(path)) == 3
+    frames = read_all(path)
+    assert len(next(frames)) == 3
+    with pytest.raises(InputFileError, match="line 6 says 3 atoms, but the file ends after 1"):
+        next(frames)
+
+
+BAD = {
+    "empty": ("", InputFileError, "empty"),
+    "blank": (" \n \n", InputFileError, "empty"),
+    "garbage": ("hello world\n", InputFileError, "line 1"),
+    "binary": (b"\x00\x01\x02", InputFileError, "binary"),
+    "truncated": (WATER.format("")[:-16], InputFileError, "ends after 2"),
+    "only a count": ("5\n", InputFileError, "ends after 0"),
+    "no atoms": ("0\n\n", StructureError, "0 atoms"),
+    "too many": ("99999999999999999999\n\n", InputFileError, "at most"),
+    "unknown element": ("1\n\nXx 0 0 0\n", UnsupportedElementError, "line 3.*'Xx'"),
+    "not a number": ("1\n\nAg 0 0 zero\n", InputFileError, "line 3.*'zero'"),
+    "short line": ("1\n\nAg 0 0\n", InputFileError, "line 3"),
+    "nan": ("2\n\nAg 0 0 0\nAg 0 nan 3\n", StructureError, "Ag2"),
+    "inf": ("1\n\nAg 0 0 inf\n", StructureError, "Ag1"),
+    "coincident": ("3\n\nAg 0 0 0\nS 2.4 0 0\nH 2.4 0.3 0\n", StructureError, "S2 and H3 are 0.300 A"),
+    "charge is a word": (WATER.format("charge=minus"), InputFileError, "line 2 states charge=minus"),
+    "half a charge": (WATER.format("charge=0.5"), InputFileError, "whole number"),
+    "bad properties": (WATER.format("Properties=foo"), InputFileError, "Properties=foo"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_say_what_is_wrong(tmp_path, case):
+    text, kind, message = BAD[case]
+    path = write(tmp_path, text)
+    with pytest.raises(kind) as caught:
+        read(path)
+    assert str(path) in caught.value.problem
+    assert caught.value.remedy
+    assert re.search(message, str(caught.value))
+
+
+def test_files_that_cannot_be_opened(tmp_path):
+    (tmp_path / "folder.xyz").mkdir()
+    write(tmp_path, "x", "x.pdb")
+    for name, message in {"none.xyz": "no such", "folder.xyz": "folder", "x.pdb": "pdb", "a\0b.xyz": "read"}.items():
+        with pytest.raises(InputFileError, match=message):
+            read(tmp_path / name)
+
+
+def test_several_molecules(tmp_path):
+    path = write(tmp_path, "4\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\nAg 0 0 9\n")
+    with pytest.raises(SeveralMoleculesError, match="1 x H2O, 1 x Ag"):
+        read(path)
+    assert len(read(path, allow_several=True)) == 4
+
+
+def test_real_structures(shared):
+    expected = {
+        "Ag24Pt_methylthiol": "Ag24PtC18H54S18",
+        "Ag25_final": "Ag25C144H162S18",
+        "Ag25_methylthiol": "Ag25C18H54S18",
+        "au25_pet18_opt": "Au25C144H162S18",
+        "au38_pet24q_opt": "Au38C192H216S24",
+    }
+    for name, known in expected.items():
+        atoms = read(shared / "structures" / f"{name}.xyz")
+        assert formula(atoms.numbers) == known
+        assert "charge" not in atoms.info
+
+
+@settings(max_examples=100)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    junk=st.text(alphabet=st.characters(codec="utf-8"), max_size=6),
+    cut=st.booleans(),
+)
+def test_damaged_xyz_raises_only_our_errors(examples, seed, junk, cut):
+    rng = np.random.default_rng(seed)
+    text = (examples / "ag29_model.xyz").read_text()
+    for _ in range(rng.integers(1, 6)):
+        at = int(rng.integers(0, len(text) if cut else 400))
+        text = text[:at] + junk + ("" if cut and rng.random() < 0.3 else text[at + int(rng.integers(0, 5)) :])
+    frames = []
+    with suppress(ClusterMLError):
+        frames.extend(len(atoms) for atoms in parse_xyz(text, "damaged"))
+    assert 0 not in frames

@@ -1,0 +1,101 @@
+"""Rules of the house that no linter checks: what source may not contain, and what importing it may not load."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "clusterml"
+MODULES = sorted(SOURCE.rglob("*.py"))
+LONGEST_MODULE = 400
+SAFE_YAML = {"yaml.safe_load", "yaml.safe_load_all"}
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def offences(tree: ast.AST) -> Iterator[str]:
+    """What in a syntax tree breaks the rules, with its line."""
+    for node in ast.walk(tree):
+        for problem in _of_node(node):
+            yield f"line {getattr(node, 'lineno', 0)}: {problem}"
+
+
+def _of_node(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Assert):
+        yield "assert (raise a typed error)"
+    elif isinstance(node, ast.Import):
+        yield from (f"import {a.name}" for a in node.names if a.name.split(".")[0] in PICKLES)
+    elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PICKLES:
+        yield f"import from {node.module}"
+    elif isinstance(node, ast.ExceptHandler):
+        caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        if any(c is None or (isinstance(c, ast.Name) and c.id in ("Exception", "BaseException")) for c in caught):
+            yield "broad except"
+    elif isinstance(node, ast.Call):
+        yield from _of_call(node)
+
+
+def _of_call(node: ast.Call) -> Iterator[str]:
+    name = ast.unparse(node.func)
+    literals = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+    if name in ("eval", "exec", "builtins.eval", "builtins.exec"):
+        yield name
+    elif name.endswith("torch.load") and literals.get("weights_only") is not True:
+        yield "torch.load without a literal weights_only=True"
+    elif name.startswith("yaml.") and "load" in name and name not in SAFE_YAML:
+        yield f"{name} (use yaml.safe_load)"
+    elif name in ("np.load", "numpy.load") and literals.get("allow_pickle"):
+        yield "numpy.load with allow_pickle"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_source_keeps_the_rules(path):
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert list(offences(tree)) == []
+    assert ast.get_docstring(tree), "a module says in its docstring what it is for"
+    assert len(text.splitlines()) <= LONGEST_MODULE
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "eval('1')",
+        "exec('x = 1')",
+        "assert x",
+        "try:\n    f()\nexcept Exception:\n    pass",
+        "try:\n    f()\nexcept (ValueError, BaseException):\n    pass",
+        "try:\n    f()\nexcept:\n    pass",
+        "torch.load(p)",
+        "torch.load(p, weights_only=flag)",
+        "torch.load(p, weights_only=False)",
+        "yaml.load(text)",
+        "yaml.unsafe_load(text)",
+        "np.load(p, allow_pickle=True)",
+    ],
+)
+def test_the_rules_catch_offences(code):
+    assert len(list(offences(ast.parse(code)))) == 1
+
+
+def test_the_rules_allow_the_safe_forms():
+    code = "torch.load(p, weights_only=True)\nyaml.safe_load(t)\nmodel.eval()\ntry:\n    f()\nexcept OSError:\n    pass"
+    assert list(offences(ast.parse(code))) == []
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    names = ["clusterml", "clusterml.structure.read", "clusterml.structure.charge", "clusterml.structure.groups"]
+    names += [name for name in ("clusterml.cli.main",) if importlib.util.find_spec(name)]
+    code = (
+        f"import sys\nfor name in {names}: __import__(name)\n"
+        "print([m for m in ('torch', 'pyscf', 'tblite', 'matplotlib', 'ase', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
