@@ -1,1 +1,33 @@
 """Absorption and circular-dichroism spectra of ligand-protected silver clusters, from their geometry."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clusterml.spectrum.spectrum import Spectrum
+    from clusterml.spectrum.transitions import Transitions
+    from clusterml.stda.label import Label, label
+    from clusterml.structure.read import read, read_all
+
+__version__ = version("clusterml")
+
+__all__ = ["Label", "Spectrum", "Transitions", "__version__", "label", "read", "read_all"]
+
+_HOMES = {
+    "Label": "clusterml.stda.label",
+    "Spectrum": "clusterml.spectrum.spectrum",
+    "Transitions": "clusterml.spectrum.transitions",
+    "label": "clusterml.stda.label",
+    "read": "clusterml.structure.read",
+    "read_all": "clusterml.structure.read",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use, so that ``import clusterml`` stays quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clusterml' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

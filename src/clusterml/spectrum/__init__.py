@@ -1,0 +1,1 @@
+"""Transitions and spectra: broadening, units, comparison, export, plots."""

@@ -1,0 +1,1 @@
+"""The engine: sTDA-xTB and GFN-xTB excited states of a geometry."""

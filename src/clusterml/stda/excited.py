@@ -185,7 +185,9 @@ def solve_krylov(
     import torch
 
     start = torch.cat([optical.r, optical.v, optical.m])
-    reserved: Any = 4.0 * len(space.atom_of_row) ** 2 + 30.0 * space.n_csf + space.l_o.numel() * 2 + space.l_v.numel() * 2
+    reserved: Any = (
+        4.0 * len(space.atom_of_row) ** 2 + 30.0 * space.n_csf + space.l_o.numel() * 2 + space.l_v.numel() * 2
+    )
     itemsize = start.element_size()
     capacity = krylov_capacity(start.shape[1], itemsize, settings, float(reserved) * itemsize / 1e9)
     lanczos = BlockLanczos(apply, start, capacity)

@@ -76,7 +76,9 @@ class BlockLanczos:
     def __init__(self, apply: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, capacity: int) -> None:
         first = orthonormalised(start)
         if len(first) == 0:
-            raise ElectronicStructureError("all transition moments vanish", "the molecule does not absorb; check the input")
+            raise ElectronicStructureError(
+                "all transition moments vanish", "the molecule does not absorb; check the input"
+            )
         self._apply = apply
         self._capacity = max(min(capacity, start.shape[1]), len(first))
         self._basis = start.new_empty((self._capacity, start.shape[1]))

@@ -20,7 +20,9 @@ def symmetric_eigh(matrix: torch.Tensor, what: str) -> tuple[torch.Tensor, torch
     try:
         values, vectors = torch.linalg.eigh(matrix)
     except torch.linalg.LinAlgError as exc:
-        raise ElectronicStructureError(f"the eigenproblem of the {what} did not converge", "check the geometry") from exc
+        raise ElectronicStructureError(
+            f"the eigenproblem of the {what} did not converge", "check the geometry"
+        ) from exc
     if not bool(torch.isfinite(values).all()):
         raise ElectronicStructureError(f"the eigenvalues of the {what} are not finite", "check the geometry")
     return values, vectors

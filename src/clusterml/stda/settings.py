@@ -29,7 +29,7 @@ def default_memory_gb() -> float:
 class ExcitedSettings:
     """Settings of an excited-state calculation; every value is checked on construction (OptionError).
 
-    emax_ev            highest excitation energy of interest, 0.1 to 15 eV
+    emax_ev            highest excitation energy of interest, 1 to 15 eV
     fwhm_ev            width (eV) at which the spectrum must be converged by the ``spectrum`` solver
     mode               ``smooth`` (invariant, continuous) or ``reference`` (as the programs xtb4stda and std2)
     solver             ``spectrum`` (pseudo-states, no eigenpairs) or ``states`` (all eigenpairs up to emax)
@@ -55,7 +55,7 @@ class ExcitedSettings:
         _choice("mode", self.mode, get_args(Mode))
         _choice("solver", self.solver, get_args(Solver))
         _choice("dtype", self.dtype, get_args(Dtype))
-        _within("emax_ev", self.emax_ev, 0.1, 15.0)
+        _within("emax_ev", self.emax_ev, 1.0, 15.0)
         _within("fwhm_ev", self.fwhm_ev, 0.01, 5.0)
         _within("k_shift_width_ev", self.k_shift_width_ev, 1e-6, 1.0)
         _within("tolerance", self.tolerance, 1e-10, 0.1)

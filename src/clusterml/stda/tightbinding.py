@@ -106,10 +106,10 @@ class _Stage:
         """Orbital energies (eV) and coefficients (n_ao, n_ao) in the field of the atomic charges ``q``."""
         import torch
 
-        h = torch.as_tensor(
-            hamiltonian(self.basis, self.h0, self.s, self.gamma @ q, self.stage), device=self.device
+        h = torch.as_tensor(hamiltonian(self.basis, self.h0, self.s, self.gamma @ q, self.stage), device=self.device)
+        energies, vectors = symmetric_eigh(
+            self.inverse_factor @ h @ self.inverse_factor.T, f"stage {self.stage} Hamiltonian"
         )
-        energies, vectors = symmetric_eigh(self.inverse_factor @ h @ self.inverse_factor.T, f"stage {self.stage} Hamiltonian")
         return energies.cpu().numpy(), self.inverse_factor.T @ vectors
 
     def mulliken(self, energies: FloatArray, c: torch.Tensor, n_electrons: int, temperature_k: float) -> FloatArray:

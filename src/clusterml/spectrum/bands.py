@@ -1,0 +1,173 @@
+"""Measured band positions of the clusters in the literature, and their comparison with a spectrum."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from clusterml.errors import OptionError, SpectrumError
+from clusterml.spectrum.jsonio import plain
+from clusterml.spectrum.peaks import Peak, find_bands, match
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.units import ev_to_nm, nm_to_ev
+
+FARTHEST_EV = 0.3
+"""A computed band farther from the measured one than this, after the shift, is not its counterpart."""
+MAX_SHIFT_EV = 0.5
+"""Largest common shift that is tried, eV."""
+FEW = 3
+"""With fewer matched bands than this a fitted shift says little."""
+_FIELD = {"absorption": "epsilon", "cd": "delta_epsilon"}
+
+
+@dataclass(frozen=True)
+class MeasuredBand:
+    """One measured band: ``quantity`` absorption or cd, ``state`` solvent or phase (None: not stated), ``kind`` strong,
+    sharp, broad, shoulder, weak or unspecified, position ``nm``, ``doi`` of the paper (None: second hand)."""
+
+    system: str
+    quantity: str
+    state: str | None
+    kind: str
+    nm: float
+    doi: str | None
+
+    @property
+    def energy_ev(self) -> float:
+        """Position in eV."""
+        return nm_to_ev(self.nm)
+
+
+@dataclass(frozen=True)
+class BandMatch:
+    """A measured band beside the computed one that matches it (None: none within 0.3 eV, or outside the spectrum).
+
+    ``deviation_ev``: computed position plus common shift, minus measured position.
+    """
+
+    measured: MeasuredBand
+    computed: Peak | None
+    deviation_ev: float | None
+    covered: bool
+
+
+@dataclass(frozen=True)
+class BandComparison:
+    """Result of :func:`compare_bands`: ``shift_ev`` was added to all computed energies.
+
+    ``mean_deviation_ev``: mean absolute deviation of the matched bands, None without any.
+    """
+
+    system: str
+    shift_ev: float
+    matches: tuple[BandMatch, ...]
+    mean_deviation_ev: float | None
+    warnings: tuple[str, ...]
+
+    @property
+    def n_matched(self) -> int:
+        """Measured bands that have a counterpart."""
+        return sum(match.computed is not None for match in self.matches)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        result: dict[str, Any] = plain(asdict(self))
+        return result | {"n_matched": self.n_matched, "n_measured": len(self.matches)}
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    text = files("clusterml.spectrum").joinpath("data/measured_bands.json").read_text(encoding="utf-8")
+    systems: dict[str, Any] = json.loads(text)["systems"]
+    return systems
+
+
+def measured_systems() -> dict[str, str]:
+    """Names of the systems with measured bands, and what each is."""
+    return {name: entry["composition"] for name, entry in _table().items()}
+
+
+def measured_bands(system: str) -> tuple[MeasuredBand, ...]:
+    """The measured bands of ``system`` (case does not matter), ascending in wavelength within a quantity.
+
+    Raises :class:`OptionError` naming the known systems.
+    """
+    names = {name.lower(): name for name in _table()}
+    name = names.get(system.strip().lower())
+    if name is None:
+        raise OptionError(f"there are no measured bands for '{system[:40]}'", f"choose one of {', '.join(_table())}")
+    entry = _table()[name]
+    return tuple(MeasuredBand(system=name, doi=entry["doi"], **{**b, "nm": float(b["nm"])}) for b in entry["bands"])
+
+
+def compare_bands(spectrum: Spectrum, system: str, common_shift: bool = True) -> BandComparison:
+    """The measured bands of ``system`` beside the nearest bands of ``spectrum`` (maxima and shoulders; CD of any sign).
+
+    ``common_shift`` fits one shift of all computed energies, within 0.5 eV, that minimises the squared deviations of
+    the matched bands, a band without counterpart counting 0.3 eV.  The signs of measured CD bands are not tabulated and
+    not compared.  Raises :class:`OptionError` for an unknown system, :class:`SpectrumError` if the spectrum shows none
+    of the measured quantities.
+    """
+    bands = measured_bands(system)
+    computed = {quantity: find_bands(spectrum, field) for quantity, field in _FIELD.items()}
+    bands_used = [band for band in bands if getattr(spectrum, f"has_{band.quantity}")]
+    if not any(computed[band.quantity] for band in bands_used):
+        wanted = " or ".join(sorted({band.quantity for band in bands}))
+        raise SpectrumError(f"the spectrum has no {wanted} bands to compare with {system}", "give one that has")
+    shift = _best_shift(bands_used, computed) if common_shift else 0.0
+    pairs = dict(_assigned(bands_used, computed, shift))
+    low, high = float(spectrum.energy_ev[0]) + shift, float(spectrum.energy_ev[-1]) + shift
+    matches = tuple(
+        BandMatch(
+            measured=band,
+            computed=pairs.get(band),
+            deviation_ev=pairs[band].energy_ev + shift - band.energy_ev if band in pairs else None,
+            covered=band in bands_used and low <= band.energy_ev <= high,
+        )
+        for band in bands
+    )
+    deviations = [abs(m.deviation_ev) for m in matches if m.deviation_ev is not None]
+    mean = math.fsum(deviations) / len(deviations) if deviations else None
+    return BandComparison(bands[0].system, shift, matches, mean, _warnings(matches, common_shift))
+
+
+def _assigned(
+    bands: list[MeasuredBand], computed: dict[str, list[Peak]], shift: float
+) -> Iterator[tuple[MeasuredBand, Peak]]:
+    """Measured bands with their computed counterparts, each used once within a quantity."""
+    for quantity, peaks in computed.items():
+        own = [band for band in bands if band.quantity == quantity]
+        pairs = match([band.energy_ev for band in own], [peak.energy_ev + shift for peak in peaks], FARTHEST_EV)
+        yield from ((own[i], peaks[j]) for i, j in pairs)
+
+
+def _best_shift(bands: list[MeasuredBand], computed: dict[str, list[Peak]]) -> float:
+    """The shift with the least cost on a grid, moved to the mean deviation of its pairs where that costs less."""
+
+    def cost(shift: float) -> float:
+        pairs = list(_assigned(bands, computed, shift))
+        squares = math.fsum((peak.energy_ev + shift - band.energy_ev) ** 2 for band, peak in pairs)
+        return squares + (len(bands) - len(pairs)) * FARTHEST_EV**2
+
+    grid = np.linspace(-MAX_SHIFT_EV, MAX_SHIFT_EV, 201)
+    best = float(min(grid, key=lambda s: (round(cost(float(s)), 9), abs(s))))
+    pairs = list(_assigned(bands, computed, best))
+    moved = math.fsum(band.energy_ev - peak.energy_ev for band, peak in pairs) / len(pairs) if pairs else best
+    return moved if abs(moved) <= MAX_SHIFT_EV and cost(moved) <= cost(best) else best
+
+
+def _warnings(matches: tuple[BandMatch, ...], common_shift: bool) -> tuple[str, ...]:
+    notes = []
+    outside = [f"{ev_to_nm(m.measured.energy_ev):.0f}" for m in matches if not m.covered]
+    if outside:
+        notes.append(f"not covered by the spectrum: {', '.join(outside)} nm")
+    if common_shift and sum(m.computed is not None for m in matches) < FEW:
+        notes.append("fewer than three bands matched: the fitted shift says little")
+    return tuple(notes)

@@ -1,0 +1,168 @@
+"""How alike two spectra are: similarity numbers, bands side by side, signs of the CD."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from clusterml.errors import SpectrumError
+from clusterml.spectrum.fit import Alignment, cosine, fit_alignment, moved, overlap_range, silent
+from clusterml.spectrum.jsonio import plain
+from clusterml.spectrum.peaks import Peak, find_bands, match, resample, uniform_grid
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.typing import FloatArray
+
+FARTHEST_EV = 0.3
+"""Bands farther apart than this, after alignment, are not the same band."""
+CLEAR_COSINE = 0.5
+"""A CD cosine beyond this (either sign) decides about the hand."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Likeness of one quantity f (of A, aligned) and g (of B) over the shared range.
+
+    ``cosine`` f.g / |f||g|; ``overlap`` f.g / (f.f + g.g - |f.g|), which also judges the magnitude (the SimVCD measure
+    of Shen, Zhu, Reiling, Vaz, Spectrochim. Acta A 76 (2010) 418); both are 1 for equal and, for CD, -1 for mirror-image
+    spectra.  ``scale`` >= 0 is the factor on A that fits B best, ``rmsd`` what remains (L mol-1 cm-1), and
+    ``relative_rmsd`` the same divided by the rms of B.
+    """
+
+    cosine: float
+    overlap: float
+    scale: float
+    rmsd: float
+    relative_rmsd: float
+
+
+@dataclass(frozen=True)
+class BandPair:
+    """A band of A (where A has it, not shifted) beside the band of B that it matches; either may be missing.
+
+    ``residual_ev``: aligned position in A minus position in B.  ``same_sign``: do the two have the same sign?
+    """
+
+    a: Peak | None
+    b: Peak | None
+    residual_ev: float | None
+    same_sign: bool | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Result of :func:`compare`: A was moved by ``shift_ev`` and broadened by ``extra_fwhm_ev``, then compared with B.
+
+    ``range_ev``: shared energies.  ``absorption``, ``cd``: None where one of the two does not show it.
+    ``sign_agreement``: share of matched CD bands with the same sign, or None.  ``hand``: ``same``, ``opposite`` (mirror
+    images) or ``undecided``, from the CD cosine beyond 0.5; None without CD.
+    """
+
+    range_ev: tuple[float, float]
+    shift_ev: float
+    extra_fwhm_ev: float
+    fitted: tuple[str, ...]
+    absorption: Similarity | None
+    cd: Similarity | None
+    absorption_bands: tuple[BandPair, ...]
+    cd_bands: tuple[BandPair, ...]
+    sign_agreement: float | None
+    hand: str | None
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        result: dict[str, Any] = plain(asdict(self))
+        return result
+
+
+def compare(
+    a: Spectrum, b: Spectrum, fit_shift: bool = True, fit_width: bool = False, max_shift_ev: float = 0.5
+) -> Comparison:
+    """Compare ``a`` (computed) with ``b`` (the reference, for example measured) over the energies both cover.
+
+    ``fit_shift`` moves all energies of ``a`` by one number of eV (at most ``max_shift_ev``), ``fit_width`` broadens ``a``
+    further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Raises :class:`SpectrumError` if the ranges do not
+    overlap or no quantity is known in both.
+    """
+    if not ((a.has_absorption and b.has_absorption) or (a.has_cd and b.has_cd)):
+        raise SpectrumError("one spectrum has only absorption, the other only CD", "compare spectra of the same kind")
+    alignment = fit_alignment(a, b, fit_shift, fit_width, max_shift_ev)
+    aligned = moved(a, alignment)
+    low, high = overlap_range(aligned, b)
+    absorption, cd = (_similarity(aligned, b, key, low, high) for key in ("epsilon", "delta_epsilon"))
+    pairs = {key: _pairs(aligned, b, key, (low, high), alignment.shift_ev) for key in ("epsilon", "delta_epsilon")}
+    signs = [pair.same_sign for pair in pairs["delta_epsilon"] if pair.same_sign is not None]
+    return Comparison(
+        range_ev=(low, high),
+        shift_ev=alignment.shift_ev,
+        extra_fwhm_ev=alignment.extra_fwhm_ev,
+        fitted=tuple(name for name, on in (("shift", fit_shift), ("width", fit_width)) if on),
+        absorption=absorption,
+        cd=cd,
+        absorption_bands=pairs["epsilon"],
+        cd_bands=pairs["delta_epsilon"],
+        sign_agreement=sum(signs) / len(signs) if signs else None,
+        hand=_hand(cd),
+        warnings=_warnings(a, b, alignment),
+    )
+
+
+def _similarity(a: Spectrum, b: Spectrum, key: str, low: float, high: float) -> Similarity | None:
+    if silent(a, key) or silent(b, key):
+        return None
+    grid = uniform_grid(low, high)
+    f, g = (resample(s.energy_ev, getattr(s, key), grid) for s in (a, b))
+    return _measures(f, g)
+
+
+def _measures(f: FloatArray, g: FloatArray) -> Similarity | None:
+    ff, gg, fg = float(f @ f), float(g @ g), float(f @ g)
+    if not (ff > 0.0 and gg > 0.0):
+        return None
+    scale = max(fg / ff, 0.0)
+    rmsd = math.sqrt(float(np.mean((scale * f - g) ** 2)))
+    return Similarity(cosine(f, g), fg / (ff + gg - abs(fg)), scale, rmsd, rmsd / math.sqrt(gg / len(g)))
+
+
+def _pairs(a: Spectrum, b: Spectrum, key: str, range_ev: tuple[float, float], shift: float) -> tuple[BandPair, ...]:
+    """Bands of both within the shared range, matched, ascending in energy; nothing unless both show the quantity."""
+    if silent(a, key) or silent(b, key):
+        return ()
+    of_a, of_b = ([band for band in find_bands(s, key) if range_ev[0] <= band.energy_ev <= range_ev[1]] for s in (a, b))
+    matched = match([band.energy_ev for band in of_a], [band.energy_ev for band in of_b], FARTHEST_EV)
+    pairs = [_pair(of_a[i], of_b[j], shift) for i, j in matched]
+    pairs += [_pair(band, None, shift) for i, band in enumerate(of_a) if i not in {m[0] for m in matched}]
+    pairs += [_pair(None, band, shift) for j, band in enumerate(of_b) if j not in {m[1] for m in matched}]
+    return tuple(sorted(pairs, key=lambda pair: pair.b.energy_ev if pair.b else (pair.a.energy_ev if pair.a else 0.0)))
+
+
+def _pair(a: Peak | None, b: Peak | None, shift: float) -> BandPair:
+    back = None
+    if a is not None:
+        energy = a.energy_ev - shift
+        back = Peak(energy, a.wavelength_nm * a.energy_ev / energy, a.height, a.sign, a.kind)
+    if a is None or b is None:
+        return BandPair(back, b, None, None)
+    return BandPair(back, b, a.energy_ev - b.energy_ev, a.sign == b.sign)
+
+
+def _hand(cd: Similarity | None) -> str | None:
+    if cd is None:
+        return None
+    if abs(cd.cosine) < CLEAR_COSINE:
+        return "undecided"
+    return "same" if cd.cosine > 0 else "opposite"
+
+
+def _warnings(a: Spectrum, b: Spectrum, alignment: Alignment) -> tuple[str, ...]:
+    notes = [f"the fitted {name} is at the end of its allowed range" for name in alignment.at_bound]
+    for key, name in (("epsilon", "absorption"), ("delta_epsilon", "CD")):
+        for label, spectrum in (("A", a), ("B", b)):
+            if np.isnan(getattr(spectrum, key)[0]):
+                notes.append(f"{label} has no {name}")
+            elif silent(spectrum, key):
+                notes.append(f"the {name} of {label} is zero")
+    return tuple(notes)

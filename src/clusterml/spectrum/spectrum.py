@@ -1,0 +1,163 @@
+"""Spectrum: absorption and circular dichroism on an energy axis, the form every source of spectra ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import OptionError, SpectrumError
+from clusterml.spectrum.arrays import as_floats, checked, checked_axis
+from clusterml.typing import FloatArray
+from clusterml.units import ev_to_nm
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from clusterml.spectrum.transitions import Transitions
+
+G_THRESHOLD = 1e-3
+"""g_abs is given only where epsilon exceeds this share of its maximum."""
+
+
+def default_grid() -> FloatArray:
+    """The energy axis used unless another is asked for: 0.50 to 6.00 eV in steps of 0.02 eV (276,)."""
+    return np.asarray(np.arange(25, 301) / 50.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Absorption and CD at m photon energies.
+
+    ``energy_ev`` (m,) ascending, eV; ``epsilon`` (m,) and ``delta_epsilon`` = eps_L - eps_R (m,) in L mol-1 cm-1;
+    ``epsilon_std``, ``delta_epsilon_std`` (m,) standard deviations in the same unit, or None.  A quantity that was not
+    measured is NaN throughout (``has_absorption``, ``has_cd``).  ``meta`` states ``fwhm_ev``, ``gauge`` (of the CD),
+    ``absorption_gauge`` and whatever else is known.
+
+    Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single values
+    are not finite, a standard deviation is negative, or neither quantity is present.
+    """
+
+    energy_ev: FloatArray
+    epsilon: FloatArray
+    delta_epsilon: FloatArray
+    epsilon_std: FloatArray | None = None
+    delta_epsilon_std: FloatArray | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check and copy every field."""
+        object.__setattr__(self, "energy_ev", checked_axis("energy_ev", self.energy_ev))
+        shape = self.energy_ev.shape
+        for name in ("epsilon", "delta_epsilon"):
+            values = as_floats(name, getattr(self, name))
+            missing = values.shape == shape and bool(np.isnan(values).all())
+            object.__setattr__(self, name, checked(name, values, shape, finite=not missing))
+        if not (self.has_absorption or self.has_cd):
+            raise SpectrumError("the spectrum has neither absorption nor CD", "give at least one of the two")
+        for name in ("epsilon_std", "delta_epsilon_std"):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, checked(name, values, shape))
+                if (getattr(self, name) < 0).any():
+                    raise SpectrumError(f"{name} holds negative values", "a standard deviation is zero or positive")
+        object.__setattr__(self, "meta", dict(self.meta))
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return len(self.energy_ev)
+
+    @property
+    def has_absorption(self) -> bool:
+        """Is epsilon known?"""
+        return not bool(np.isnan(self.epsilon[0]))
+
+    @property
+    def has_cd(self) -> bool:
+        """Is delta_epsilon known?"""
+        return not bool(np.isnan(self.delta_epsilon[0]))
+
+    @property
+    def wavelength_nm(self) -> FloatArray:
+        """Vacuum wavelengths (m,) in nm, descending."""
+        return ev_to_nm(self.energy_ev)
+
+    @property
+    def g_abs(self) -> FloatArray:
+        """g = delta_epsilon / epsilon (m,); NaN where epsilon is below 1e-3 of its maximum."""
+        return self.g_factor(G_THRESHOLD)
+
+    def g_factor(self, threshold: float) -> FloatArray:
+        """g = delta_epsilon / epsilon (m,); NaN where epsilon <= ``threshold`` times its maximum.
+
+        Raises :class:`OptionError` unless 0 <= threshold < 1.
+        """
+        if not 0.0 <= threshold < 1.0:
+            raise OptionError(f"threshold = {threshold} is not a share", "give a number from 0 up to 1")
+        g = np.full_like(self.epsilon, np.nan)
+        if not (self.has_absorption and self.has_cd):
+            return g
+        bright = self.epsilon > max(threshold * float(self.epsilon.max()), 0.0)
+        with np.errstate(over="ignore"):
+            np.divide(self.delta_epsilon, self.epsilon, out=g, where=bright)
+        g[~np.isfinite(g)] = np.nan
+        return g
+
+    def mirrored(self) -> Spectrum:
+        """The spectrum of the mirror image: the same absorption, the CD with opposite sign."""
+        return replace(self, delta_epsilon=-self.delta_epsilon)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write a CSV table; see :func:`clusterml.spectrum.tables.write_csv`."""
+        from clusterml.spectrum.tables import write_csv
+
+        return write_csv(self, path)
+
+    @classmethod
+    def from_csv(cls, path: str | Path) -> Spectrum:
+        """Read a table in absolute units; see :func:`clusterml.spectrum.measured.read_spectrum`."""
+        from clusterml.spectrum.measured import read_table
+
+        return read_table(path)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write strict JSON; see :func:`clusterml.spectrum.jsonio.write_spectrum`."""
+        from clusterml.spectrum.jsonio import write_spectrum
+
+        return write_spectrum(self, path)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Spectrum:
+        """Read the spectrum of a JSON file of ours; see :func:`clusterml.spectrum.jsonio.read_spectrum`."""
+        from clusterml.spectrum.jsonio import read_spectrum
+
+        return read_spectrum(path)
+
+    def to_jcamp(self, path: str | Path, title: str | None = None) -> Path:
+        """Write JCAMP-DX; see :func:`clusterml.spectrum.jcamp.write_jcamp`."""
+        from clusterml.spectrum.jcamp import write_jcamp
+
+        return write_jcamp(self, path, title)
+
+    @classmethod
+    def from_jcamp(cls, path: str | Path) -> Spectrum:
+        """Read JCAMP-DX in absolute units; see :func:`clusterml.spectrum.measured.read_jcamp`."""
+        from clusterml.spectrum.measured import read_jcamp
+
+        return read_jcamp(path)
+
+    def plot(
+        self,
+        path: str | Path | None = None,
+        title: str | None = None,
+        transitions: Transitions | None = None,
+        others: Sequence[Spectrum] = (),
+        labels: Sequence[str] = (),
+    ) -> Figure:
+        """Draw absorption, CD and g, and save a PNG if ``path`` is given; see :func:`clusterml.spectrum.plot.draw`."""
+        from clusterml.spectrum.plot import draw
+
+        return draw([self, *others], path=path, title=title, transitions=transitions, labels=labels)

@@ -1,0 +1,156 @@
+"""Transitions: the stick spectrum that a calculation gives, and its broadening into a :class:`Spectrum`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clusterml.errors import OptionError, SpectrumError
+from clusterml.spectrum.arrays import as_floats, checked, checked_axis
+from clusterml.spectrum.broadening import sum_of_bands
+from clusterml.spectrum.spectrum import Spectrum, default_grid
+from clusterml.typing import FloatArray
+from clusterml.units import (
+    DELTA_EPSILON_AREA_PER_ER,
+    DIPOLE_STRENGTH_AU_TO_CGS,
+    EPSILON_AREA_PER_F,
+    HARTREE_EV,
+)
+
+GAUGES = ("length", "velocity")
+"""Forms of the electric dipole operator: r, or nabla / E."""
+
+Fractions = dict[str, dict[str, FloatArray]]
+"""``hole`` and ``electron`` -> name of a group of atoms -> its share in each transition (n,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions:
+    """n excitations from the ground state, in any order.
+
+    ``energy_ev`` (n,) eV; ``f_length``, ``f_velocity`` (n,) oscillator strengths; ``r_length_cgs``,
+    ``r_velocity_cgs`` (n,) rotatory strengths in 1e-40 cgs (esu2 cm2) in the gauge of the name.
+    ``electric_au``, ``velocity_au``, ``magnetic_au`` (n, 3): sums X_ia of <i|r|a>, <i|nabla|a>, <i|r x nabla|a> in
+    atomic units without the closed-shell spin factor, so that f_length = (2/3) 2 w |electric|^2 with w in hartree.
+    ``fractions``: ``{"hole": {group: (n,)}, "electron": {...}}`` or None.  ``meta``: method, origin, remarks.
+
+    Raises :class:`SpectrumError` naming the field if shapes differ, a value is not finite or an energy not positive.
+    """
+
+    energy_ev: FloatArray
+    f_length: FloatArray
+    f_velocity: FloatArray
+    r_length_cgs: FloatArray
+    r_velocity_cgs: FloatArray
+    electric_au: FloatArray
+    velocity_au: FloatArray
+    magnetic_au: FloatArray
+    fractions: Fractions | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check and copy every field."""
+        energy = as_floats("energy_ev", self.energy_ev)
+        if energy.ndim != 1:
+            raise SpectrumError(f"energy_ev has shape {energy.shape}", "give a list of excitation energies in eV")
+        n = len(energy)
+        object.__setattr__(self, "energy_ev", checked("energy_ev", energy, (n,)))
+        if not (self.energy_ev > 0).all():
+            raise SpectrumError("energy_ev holds excitation energies that are not positive", "remove them")
+        for name in ("f_length", "f_velocity", "r_length_cgs", "r_velocity_cgs"):
+            object.__setattr__(self, name, checked(name, getattr(self, name), (n,)))
+        for name in ("electric_au", "velocity_au", "magnetic_au"):
+            object.__setattr__(self, name, checked(name, getattr(self, name), (n, 3)))
+        if self.fractions is not None:
+            object.__setattr__(self, "fractions", _checked_fractions(self.fractions, n))
+        object.__setattr__(self, "meta", dict(self.meta))
+
+    def __len__(self) -> int:
+        """Number of transitions."""
+        return len(self.energy_ev)
+
+    def f(self, gauge: str) -> FloatArray:
+        """Oscillator strengths (n,) in ``gauge``; :class:`OptionError` for an unknown one."""
+        return self.f_length if _known(gauge) == "length" else self.f_velocity
+
+    def r_cgs(self, gauge: str) -> FloatArray:
+        """Rotatory strengths (n,) in ``gauge``, 1e-40 cgs; :class:`OptionError` for an unknown one."""
+        return self.r_length_cgs if _known(gauge) == "length" else self.r_velocity_cgs
+
+    @property
+    def dipole_strength_length_cgs(self) -> FloatArray:
+        """D = 2 |electric|^2 (n,) in 1e-40 cgs, spin-summed."""
+        return np.asarray(2.0 * DIPOLE_STRENGTH_AU_TO_CGS * (self.electric_au**2).sum(axis=1))
+
+    @property
+    def dipole_strength_velocity_cgs(self) -> FloatArray:
+        """D = 2 |velocity|^2 / w^2 (n,) in 1e-40 cgs, spin-summed, w in hartree."""
+        omega = self.energy_ev / HARTREE_EV
+        return np.asarray(2.0 * DIPOLE_STRENGTH_AU_TO_CGS * (self.velocity_au**2).sum(axis=1) / omega**2)
+
+    @property
+    def g_length(self) -> FloatArray:
+        """Dissymmetry g = 4R/D (n,), both in the length gauge; NaN where D is 0."""
+        return _g(self.r_length_cgs, self.dipole_strength_length_cgs)
+
+    @property
+    def g_velocity(self) -> FloatArray:
+        """Dissymmetry g = 4R/D (n,), both in the velocity gauge; NaN where D is 0."""
+        return _g(self.r_velocity_cgs, self.dipole_strength_velocity_cgs)
+
+    def broaden(
+        self,
+        grid: FloatArray | None = None,
+        fwhm_ev: float = 0.2,
+        shape: str = "gaussian",
+        gauge: str = "velocity",
+        absorption_gauge: str = "length",
+    ) -> Spectrum:
+        """The spectrum on ``grid`` ((m,) eV, ascending; default 0.50 to 6.00 eV in steps of 0.02).
+
+        epsilon(E) = 28706 sum_n f_n G(E - E_n) and delta_epsilon(E) = sum_n E_n R_n G(E - E_n) / 22.97, with G of area 1
+        and full width at half maximum ``fwhm_ev``: the constants of the sTDA program's spectrum tool.  ``gauge`` is that
+        of R (velocity: independent of the origin), ``absorption_gauge`` that of f; both are kept in ``Spectrum.meta``.
+        No transitions give a spectrum of zeros.
+
+        Raises :class:`OptionError` for an unknown shape or gauge or a width <= 0, :class:`SpectrumError` for a bad grid.
+        """
+        axis = default_grid() if grid is None else checked_axis("grid", grid)
+        area = np.stack(
+            [
+                EPSILON_AREA_PER_F * self.f(absorption_gauge),
+                DELTA_EPSILON_AREA_PER_ER * self.energy_ev * self.r_cgs(gauge),
+            ],
+            axis=1,
+        )
+        epsilon, delta_epsilon = sum_of_bands(axis, self.energy_ev, area, fwhm_ev, shape)
+        meta = {
+            **self.meta,
+            "gauge": gauge,
+            "absorption_gauge": absorption_gauge,
+            "fwhm_ev": float(fwhm_ev),
+            "shape": shape,
+        }
+        return Spectrum(axis, epsilon, delta_epsilon, meta=meta)
+
+
+def _known(gauge: str) -> str:
+    if gauge not in GAUGES:
+        raise OptionError(f"gauge '{gauge}' is unknown", f"choose one of {', '.join(GAUGES)}")
+    return gauge
+
+
+def _g(r_cgs: FloatArray, d_cgs: FloatArray) -> FloatArray:
+    return np.divide(4.0 * r_cgs, d_cgs, out=np.full_like(r_cgs, np.nan), where=d_cgs > 0.0)
+
+
+def _checked_fractions(fractions: Mapping[str, Mapping[str, Any]], n: int) -> Fractions:
+    if set(fractions) != {"hole", "electron"}:
+        raise SpectrumError(f"fractions has the keys {sorted(fractions)}", "they should be 'hole' and 'electron'")
+    return {
+        side: {group: checked(f"fractions[{side}][{group}]", share, (n,)) for group, share in groups.items()}
+        for side, groups in fractions.items()
+    }

@@ -1,0 +1,94 @@
+"""Where an excitation lives: shares of groups of atoms in the hole and the electron, and band assignments.
+
+The hole of state X has the density X X^T over occupied orbitals, the electron X^T X over virtual ones; their Löwdin
+populations summed over a group of atoms are the group's shares (each adds up to 1 over all groups).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.stda.active import ActiveSpace
+from clusterml.stda.excited import ExcitedStates
+from clusterml.typing import FloatArray, IntArray
+from clusterml.units import FWHM_PER_SIGMA
+
+if TYPE_CHECKING:
+    import torch
+
+_SIGNIFICANT = 0.01
+"""States that give less than this share of a band's largest contribution are left out of its assignment."""
+
+_MAX_STATES_PER_BAND = 24
+
+
+@dataclass(frozen=True)
+class Band:
+    """One extremum of a spectrum and what it is made of.
+
+    ``kind`` absorption or cd; ``height`` in L mol-1 cm-1 (signed for CD); ``hole``, ``electron``: group -> share.
+    """
+
+    kind: str
+    energy_ev: float
+    height: float
+    hole: dict[str, float]
+    electron: dict[str, float]
+
+
+def atom_shares(space: ActiveSpace, amplitudes: torch.Tensor) -> tuple[FloatArray, FloatArray]:
+    """Löwdin shares of every atom in hole and electron, each (k, n_atoms), for amplitudes (k, n_o, n_v)."""
+    import torch
+
+    shares: list[FloatArray] = []
+    for left in (lambda x: space.l_o @ x, lambda x: space.l_v @ x.T):
+        rows = torch.stack([space.atom_sum((left(x) ** 2).sum(1)) for x in amplitudes])
+        shares.append((rows / rows.sum(1, keepdim=True)).double().cpu().numpy())
+    return shares[0], shares[1]
+
+
+def extrema(values: FloatArray, threshold: float = 0.02) -> IntArray:
+    """Indices of local maxima of |values| (m,) higher than ``threshold`` of the largest, shape (k,)."""
+    height = np.abs(values)
+    inner = (
+        (height[1:-1] >= height[:-2]) & (height[1:-1] > height[2:]) & (height[1:-1] > threshold * height.max(initial=0))
+    )
+    return np.flatnonzero(inner).astype(np.int64) + 1
+
+
+def band_assignments(states: ExcitedStates, spectrum: Spectrum, groups: Mapping[str, IntArray]) -> list[Band]:
+    """Hole and electron shares of ``groups`` (name -> atom indices) for every absorption and CD band of ``spectrum``.
+
+    Each band averages the states under it, weighted with their contribution to it (absolute value for CD).
+    """
+    t = states.transitions
+    gauge = str(spectrum.meta["gauge"])
+    strengths = {"absorption": t.f(str(spectrum.meta["absorption_gauge"])), "cd": t.energy_ev * t.r_cgs(gauge)}
+    curves = {"absorption": spectrum.epsilon, "cd": spectrum.delta_epsilon}
+    sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
+    bands = []
+    for kind, curve in curves.items():
+        for at in extrema(curve):
+            energy = float(spectrum.energy_ev[at])
+            weight = np.abs(strengths[kind]) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
+            strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
+            which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
+            hole, electron = (
+                weight[which] @ shares / weight[which].sum()
+                for shares in atom_shares(states.space, states.amplitudes(which))
+            )
+            bands.append(
+                Band(
+                    kind,
+                    energy,
+                    float(curve[at]),
+                    {name: float(hole[atoms].sum()) for name, atoms in groups.items()},
+                    {name: float(electron[atoms].sum()) for name, atoms in groups.items()},
+                )
+            )
+    return bands

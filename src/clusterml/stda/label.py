@@ -1,0 +1,197 @@
+"""``label``: from a geometry to its absorption and CD spectrum with the physics engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import ChargeError, OptionError
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.transitions import Transitions
+from clusterml.stda.excited import ExcitedStates
+from clusterml.stda.fragments import Band, band_assignments
+from clusterml.stda.frontier import gap_warnings
+from clusterml.stda.orbitals import Orbitals
+from clusterml.stda.parameters import parameters_hash
+from clusterml.stda.settings import ExcitedSettings, OrbitalSource
+from clusterml.structure.charge import propose_charge
+from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.groups import element_groups
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Label:
+    """Everything the engine says about one geometry.
+
+    ``spectrum``: broadened absorption and CD; ``transitions``: the states (or, from the spectrum solver, pseudo-states
+    valid for widths of at least ``settings.fwhm_ev``); ``bands``: what each band is made of; ``warnings``: for the user.
+    """
+
+    atoms: Atoms
+    charge: int
+    settings: ExcitedSettings
+    spectrum: Spectrum
+    states: ExcitedStates
+    orbitals: Orbitals
+    bands: list[Band]
+    warnings: tuple[str, ...]
+    timings_s: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def transitions(self) -> Transitions:
+        """The excitations, in eV and 1e-40 cgs."""
+        return self.states.transitions
+
+
+def resolve_charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
+    """The charge to use and warnings: the argument, else ``atoms.info['charge']``, else the superatom proposal.
+
+    Raises ChargeError when the number of electrons is odd.
+    """
+    warnings: list[str] = []
+    given = charge if charge is not None else atoms.info.get("charge")
+    proposal = propose_charge(atoms)
+    if given is None:
+        given = proposal.charge
+        warnings += [f"charge {given:+d} assumed: {proposal.reason}", *proposal.warnings]
+    electrons = int(atoms.numbers.sum()) - int(given)
+    if electrons % 2:
+        likely = ", ".join(f"{q:+d}" for q, _ in proposal.candidates[:3])
+        raise ChargeError(
+            f"charge {int(given):+d} gives {electrons} electrons, an odd number",
+            f"the engine treats closed shells; likely charges: {likely}" if likely else "give an even-electron charge",
+        )
+    return int(given), warnings
+
+
+def ground_state(atoms: Atoms, charge: int, source: OrbitalSource, solvent: str | None, device: str) -> Orbitals:
+    """Orbitals of ``atoms`` from the chosen source.
+
+    ``stda-xtb`` is the non-self-consistent Hamiltonian of the sTDA-xTB paper (no solvent); ``gfn1`` and ``gfn2`` are
+    self-consistent, from tblite, with an optional implicit ``solvent``. Raises OptionError, UnsupportedElementError,
+    ElectronicStructureError.
+    """
+    symbols = atoms.get_chemical_symbols()
+    if source == "stda-xtb":
+        from clusterml.stda.tightbinding import stda_xtb_orbitals
+
+        if solvent is not None:
+            raise OptionError(f"solvent {solvent!r} has no effect on stda-xtb orbitals", "use --orbitals gfn1")
+        return stda_xtb_orbitals(symbols, atoms.positions, charge, device)
+    if source not in ("gfn1", "gfn2"):
+        raise OptionError(f"orbitals is {source!r}", "choose one of stda-xtb, gfn1, gfn2")
+    from clusterml.stda.gfn import gfn_orbitals
+
+    return gfn_orbitals(atoms, charge, method=source, solvent=solvent)
+
+
+def excite(
+    orbitals: Orbitals, settings: ExcitedSettings, progress: Callable[[int], None] | None = None
+) -> ExcitedStates:
+    """Excited states of any orbitals: sTDA for sTDA-xTB orbitals, linear response with a_x = 0 for GFN orbitals."""
+    if orbitals.method != "sTDA-xTB":
+        from clusterml.stda.response import response_states
+
+        if settings.mode == "reference":
+            raise OptionError(
+                f"mode reference has no meaning for {orbitals.method} orbitals", "use --orbitals stda-xtb"
+            )
+        return response_states(orbitals, settings, progress)
+    if settings.mode == "reference":
+        from clusterml.stda.reference import reference_states
+
+        return reference_states(orbitals, settings, progress)
+    from clusterml.stda.smooth import smooth_states
+
+    return smooth_states(orbitals, settings, progress)
+
+
+def label(
+    atoms: Atoms,
+    charge: int | None = None,
+    *,
+    orbitals: OrbitalSource = "stda-xtb",
+    solvent: str | None = None,
+    gauge: str = "velocity",
+    grid: FloatArray | None = None,
+    groups: Mapping[str, IntArray] | None = None,
+    allow_several: bool = False,
+    progress: Callable[[int], None] | None = None,
+    **settings: Any,
+) -> Label:
+    """Absorption and CD spectrum of a closed-shell cluster.
+
+    ``charge``: default ``atoms.info['charge']``, else proposed from the superatom electron count, with a warning.
+    ``orbitals``: ``stda-xtb``, ``gfn1`` or ``gfn2``. ``gauge``: of the CD; with ``length`` the origin matters.
+    ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV. ``groups``: name -> atom indices for the band assignment,
+    default :func:`clusterml.structure.groups.element_groups`. ``progress``: called with the number of Krylov blocks.
+    Further keywords are those of :class:`clusterml.stda.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
+    ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
+
+    Raises StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError, MemoryLimitError,
+    ElectronicStructureError.
+    """
+    start = time.perf_counter()
+    chosen = _settings(settings)
+    check_geometry(atoms)
+    if not allow_several:
+        check_one_molecule(atoms)
+    total_charge, warnings = resolve_charge(atoms, charge)
+    warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
+    ground = ground_state(atoms, total_charge, orbitals, solvent, chosen.device)
+    ground_done = time.perf_counter()
+    warnings += [*ground.warnings, *gap_warnings(ground)]
+    states = excite(ground, chosen, progress)
+    warnings += _state_warnings(states, chosen)
+    axis = np.arange(25, round(50.0 * chosen.emax_ev) + 1) / 50.0 if grid is None else grid
+    spectrum = states.transitions.broaden(axis, chosen.fwhm_ev, gauge=gauge, absorption_gauge="length")
+    excited_done = time.perf_counter()
+    bands = band_assignments(states, spectrum, groups if groups is not None else element_groups(atoms))
+    timings = {
+        "ground_state": ground_done - start,
+        **states.timings_s,
+        "bands": time.perf_counter() - excited_done,
+        "total": time.perf_counter() - start,
+    }
+    provenance = {
+        "orbitals": ground.method,
+        "solvent": solvent,
+        "mode": chosen.mode,
+        "solver": chosen.solver,
+        "emax_ev": chosen.emax_ev,
+        "dtype": chosen.dtype,
+        "device": chosen.device,
+        "parameters": parameters_hash(),
+        "raw_gap_ev": ground.raw_gap_ev,
+        "counts": states.counts,
+    }
+    return Label(atoms, total_charge, chosen, spectrum, states, ground, bands, tuple(warnings), timings, provenance)
+
+
+def _settings(values: Mapping[str, Any]) -> ExcitedSettings:
+    try:
+        return ExcitedSettings(**values)
+    except TypeError as exc:
+        known = ", ".join(ExcitedSettings.__dataclass_fields__)
+        raise OptionError(f"label was given an option it does not have: {exc}", f"known options: {known}") from exc
+
+
+def _state_warnings(states: ExcitedStates, settings: ExcitedSettings) -> list[str]:
+    warnings = []
+    if len(states.transitions) == 0:
+        warnings.append(f"no excitation below {settings.emax_ev:g} eV: the spectrum is empty; raise --emax")
+    if not states.converged:
+        warnings.append(
+            f"the spectrum is not converged to {settings.tolerance:g} with {states.counts['n_krylov']} Krylov vectors: "
+            "raise --memory-gb or --fwhm"
+        )
+    return warnings
