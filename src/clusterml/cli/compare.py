@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from clusterml.spectrum.bands import BandComparison
     from clusterml.spectrum.compare import BandPair, Comparison
     from clusterml.spectrum.peaks import Peak
-    from clusterml.spectrum.spectrum import Spectrum
 
 BANDS = "bands:"
 """What B begins with to name a list of measured bands."""
@@ -39,21 +38,111 @@ def compare(
     A is shifted (and with --fit-width broadened) on the energy axis to match B; the CD is compared with its sign, so
     mirror images get a CD cosine of -1.  Measured absorbance and mdeg need --concentration-a/-b and --path-a/-b.
     """
+    from clusterml.spectrum.files import make_folder
     from clusterml.spectrum.measured import read_spectrum
 
     first = read_spectrum(a, concentration_a, path_a, "-a")
+    if output is not None:
+        make_folder(output)
     if b.lower().startswith(BANDS):
         from clusterml.spectrum.bands import compare_bands
 
         listed = compare_bands(first, b[len(BANDS) :], common_shift=fit_shift)
-        _report({"a": a, "b": b, **listed.to_dict()}, _band_tables(listed), as_json, output)
         if output is not None:
-            first.plot(output / "compare.png", title=f"{Path(a).name} and measured bands of {listed.system}")
+            listed.draw(first, output / "compare.png")
+        _report({"a": a, "b": b, **listed.to_dict()}, _band_tables(listed), as_json, output)
         return
     from clusterml.spectrum.compare import compare as compare_spectra
 
     second = read_spectrum(b, concentration_b, path_b, "-b")
     result = compare_spectra(first, second, fit_shift, fit_width, max_shift)
-    _report({"a": a, "b": b, **result.to_dict()}, _tables(result), as_json, output)
     if output is not None:
-        _overlay(first, second, result, (Path(a).name, Path(b).name), output / "compare.png")
+        result.draw(first, second, (f"A: {Path(a).name}", f"B: {Path(b).name}"), output / "compare.png")
+    _report({"a": a, "b": b, **result.to_dict()}, _tables(result), as_json, output)
+
+
+def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, output: Path | None) -> None:
+    """Write compare.json, and print the tables or the JSON."""
+    from clusterml.spectrum.jsonio import SCHEMA_VERSION, json_text, write_json
+
+    result = {"schema_version": SCHEMA_VERSION, **result}
+    if output is not None:
+        write_json(result, output / "compare.json", indent=1)
+    if as_json:
+        typer.echo(json_text(result, indent=1), nl=False)
+        return
+    from rich.console import Console
+
+    console = Console()
+    for item in shown:
+        console.print(item, markup=False, highlight=False)
+
+
+def _tables(result: Comparison) -> list[Table | str]:
+    from rich.table import Table
+
+    low, high = result.range_ev
+    moved = f"A moved by {result.shift_ev:+.3f} eV and broadened by {result.extra_fwhm_ev:.3f} eV"
+    numbers = Table(title=f"Similarity from {low:.2f} to {high:.2f} eV; {moved}")
+    for heading in ("", "cosine", "overlap", "scale of A", "RMSD / L mol-1 cm-1", "relative RMSD"):
+        numbers.add_column(heading, justify="right" if heading else "left")
+    for name, part in (("absorption", result.absorption), ("CD", result.cd)):
+        values = ["-"] * 5
+        if part is not None:
+            values = [f"{part.cosine:.3f}", f"{part.overlap:.3f}", f"{part.scale:.3g}", f"{part.rmsd:.4g}"]
+            values.append(f"{part.relative_rmsd:.3f}")
+        numbers.add_row(name, *values)
+    shown: list[Table | str] = [numbers]
+    shown += [_pair_table("Absorption bands", result.absorption_bands)] if result.absorption_bands else []
+    shown += [_pair_table("CD bands", result.cd_bands)] if result.cd_bands else []
+    if result.hand is not None:
+        agreement = "no CD band matched"
+        if result.sign_agreement is not None:
+            agreement = f"{100 * result.sign_agreement:.0f} % of the matched CD bands have the same sign"
+        shown.append(f"hand: {result.hand}; {agreement}")
+    return shown + [f"note: {note}" for note in result.warnings]
+
+
+def _pair_table(title: str, pairs: tuple[BandPair, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title)
+    for heading in ("A / eV", "A / nm", "A height", "B / eV", "B / nm", "B height", "A moved - B / eV", "sign"):
+        table.add_column(heading, justify="right")
+    for pair in pairs:
+        residual = "-" if pair.residual_ev is None else f"{pair.residual_ev:+.3f}"
+        sign = {True: "same", False: "opposite", None: "-"}[pair.same_sign]
+        table.add_row(*_peak(pair.a), *_peak(pair.b), residual, sign)
+    return table
+
+
+def _band_tables(result: BandComparison) -> list[Table | str]:
+    from rich.table import Table
+
+    table = Table(title=f"Measured bands of {result.system}; computed energies moved by {result.shift_ev:+.3f} eV")
+    for heading in (
+        "quantity",
+        "state",
+        "kind",
+        "measured / nm",
+        "computed / eV",
+        "computed / nm",
+        "height",
+        "deviation",
+    ):
+        table.add_column(heading, justify="left" if heading in ("quantity", "state", "kind") else "right")
+    for entry in result.matches:
+        deviation = "-" if entry.deviation_ev is None else f"{entry.deviation_ev:+.3f} eV"
+        band = entry.measured
+        table.add_row(band.quantity, band.state or "-", band.kind, f"{band.nm:.0f}", *_peak(entry.computed), deviation)
+    mean = "none" if result.mean_deviation_ev is None else f"mean deviation {result.mean_deviation_ev:.3f} eV"
+    summary = f"{result.n_matched} of {len(result.matches)} bands matched; {mean}"
+    return [table, summary, *(f"note: {note}" for note in result.warnings)]
+
+
+def _peak(peak: Peak | None) -> tuple[str, str, str]:
+    """Energy, wavelength and height; ``sh`` marks a shoulder."""
+    if peak is None:
+        return "-", "-", "-"
+    mark = " sh" if peak.kind == "shoulder" else ""
+    return f"{peak.energy_ev:.3f}{mark}", f"{peak.wavelength_nm:.0f}", f"{peak.height:+.3g}"

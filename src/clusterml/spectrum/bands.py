@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,23 @@ class BandComparison:
     @property
     def n_matched(self) -> int:
         """Measured bands that have a counterpart."""
-        return sum(match.computed is not None for match in self.matches)
+        return sum(entry.computed is not None for entry in self.matches)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
         result: dict[str, Any] = plain(asdict(self))
         return result | {"n_matched": self.n_matched, "n_measured": len(self.matches)}
+
+    def draw(self, spectrum: Spectrum, path: str | Path) -> None:
+        """Draw ``spectrum`` with dotted lines where measured bands stand on its energy axis (common shift undone)."""
+        from clusterml.spectrum.plot import draw
+
+        marks = {
+            field: [m.measured.energy_ev - self.shift_ev for m in self.matches if m.measured.quantity == quantity]
+            for quantity, field in _FIELD.items()
+        }
+        title = f"dotted: measured bands of {self.system}, moved by {-self.shift_ev:+.2f} eV"
+        draw([spectrum], path=path, title=title, marks=marks)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Line shapes on the energy axis: each is a function of E (eV) with area 1, so band areas do not depend on the width."""
+"""Line shapes on the energy axis, each of area 1, so that band areas do not depend on the width."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ class Similarity:
     """Likeness of one quantity f (of A, aligned) and g (of B) over the shared range.
 
     ``cosine`` f.g / |f||g|; ``overlap`` f.g / (f.f + g.g - |f.g|), which also judges the magnitude (the SimVCD measure
-    of Shen, Zhu, Reiling, Vaz, Spectrochim. Acta A 76 (2010) 418); both are 1 for equal and, for CD, -1 for mirror-image
-    spectra.  ``scale`` >= 0 is the factor on A that fits B best, ``rmsd`` what remains (L mol-1 cm-1), and
+    of Shen, Zhu, Reiling, Vaz, Spectrochim. Acta A 76 (2010) 418); both are 1 for equal spectra and, for CD, -1 for
+    mirror images.  ``scale`` >= 0 is the factor on A that fits B best, ``rmsd`` what remains (L mol-1 cm-1), and
     ``relative_rmsd`` the same divided by the rms of B.
     """
 
@@ -72,6 +73,15 @@ class Comparison:
     hand: str | None
     warnings: tuple[str, ...]
 
+    def draw(self, a: Spectrum, b: Spectrum, labels: tuple[str, str], path: str | Path) -> None:
+        """Draw the two spectra over each other, A as it was moved and broadened; ``labels`` name them."""
+        from clusterml.spectrum.plot import draw
+
+        moves = [f"{self.shift_ev:+.3f} eV"] if self.shift_ev else []
+        moves += [f"broadened by {self.extra_fwhm_ev:.2f} eV"] if self.extra_fwhm_ev else []
+        name = f"{labels[0]} ({', '.join(moves)})" if moves else labels[0]
+        draw([moved(a, Alignment(self.shift_ev, self.extra_fwhm_ev)), b], path=path, labels=(name, labels[1]))
+
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
         result: dict[str, Any] = plain(asdict(self))
@@ -83,8 +93,8 @@ def compare(
 ) -> Comparison:
     """Compare ``a`` (computed) with ``b`` (the reference, for example measured) over the energies both cover.
 
-    ``fit_shift`` moves all energies of ``a`` by one number of eV (at most ``max_shift_ev``), ``fit_width`` broadens ``a``
-    further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Raises :class:`SpectrumError` if the ranges do not
+    ``fit_shift`` moves all energies of ``a`` by one number of eV (at most ``max_shift_ev``), ``fit_width`` broadens
+    ``a`` further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Raises :class:`SpectrumError` if the ranges do not
     overlap or no quantity is known in both.
     """
     if not ((a.has_absorption and b.has_absorption) or (a.has_cd and b.has_cd)):

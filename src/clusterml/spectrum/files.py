@@ -66,14 +66,24 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
             os.fsync(handle.fileno())
         os.replace(temporary, target)
     except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}"
-            if isinstance(error, OSError)
-            else f"{path}: {error}",
+            f"{path} cannot be written: {reason}",
             "check that its folder exists, may be written to, and has space",
         ) from error
     finally:
         _remove(temporary)
+    return path
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder ``path``, made with its parents if it is not there; raises :class:`OutputError` naming it."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"the folder {path} cannot be made: {reason}", "choose another folder") from error
     return path
 
 

@@ -28,8 +28,10 @@ FIELDS = ("epsilon", "delta_epsilon")
 
 @dataclass(frozen=True)
 class Alignment:
-    """``shift_ev`` is added to the energies of the first spectrum, ``extra_fwhm_ev`` broadens it; ``at_bound``: which of
-    the two ended at the edge of its allowed range."""
+    """``shift_ev`` is added to the energies of the first spectrum, ``extra_fwhm_ev`` broadens it.
+
+    ``at_bound``: which of the two ended at the edge of its allowed range.
+    """
 
     shift_ev: float = 0.0
     extra_fwhm_ev: float = 0.0
@@ -47,9 +49,9 @@ def silent(spectrum: Spectrum, quantity: str) -> bool:
     values = getattr(spectrum, quantity)
     if np.isnan(values[0]):
         return True
-    floor = (
-        SILENT_G * float(np.abs(spectrum.epsilon).max()) if quantity != "epsilon" and spectrum.has_absorption else 0.0
-    )
+    floor = 0.0
+    if quantity == "delta_epsilon" and spectrum.has_absorption:
+        floor = SILENT_G * float(np.abs(spectrum.epsilon).max())
     return float(np.abs(values).max()) <= floor
 
 
@@ -119,15 +121,16 @@ def fit_alignment(a: Spectrum, b: Spectrum, shift: bool, width: bool, max_shift_
     steps = np.linspace(*bounds[0], 2 * round(max_shift_ev / 0.05) + 1) if shift else np.zeros(1)
     widths = np.linspace(*bounds[1], 9) if width else np.zeros(1)
     start = min(((s, w) for s in steps for w in widths), key=lambda point: (loss(np.array(point)), abs(point[0])))
-    simplex = np.array([start, (start[0] + 0.02 * shift, start[1]), (start[0], start[1] + 0.05 * width)])
     free = [i for i, fitted in enumerate((shift, width)) if fitted]
+    simplex = np.array([start, (start[0] + 0.02, start[1]), (start[0], start[1] + 0.05)])
+    simplex = _inside(simplex[[0, *(i + 1 for i in free)]][:, free], bounds, free)
     result = minimize(
         lambda x: loss(_full(x, free)),
         np.array(start)[free],
         method="Nelder-Mead",
         bounds=[bounds[i] for i in free],
         options={
-            "initial_simplex": _inside(simplex[[0, *(i + 1 for i in free)]][:, free], bounds, free),
+            "initial_simplex": simplex,
             "xatol": 1e-5,
         },
     )

@@ -36,8 +36,8 @@ def quantity(heading: str) -> str | None:
     """The quantity that ``heading`` names: one of :data:`AXES`, :data:`QUANTITIES`, ``epsilon_std``,
     ``delta_epsilon_std``; None if it is unknown or states a unit that would need a factor.
 
-    >>> quantity("Wavelength (nm)"), quantity("CD [mdeg]"), quantity("epsilon_l_mol_cm"), quantity("epsilon (mM-1 cm-1)")
-    ('wavelength_nm', 'mdeg', 'epsilon', None)
+    >>> quantity("Wavelength (nm)"), quantity("CD [mdeg]"), quantity("epsilon (mM-1 cm-1)")
+    ('wavelength_nm', 'mdeg', None)
     """
     name, unit = _split(heading.strip().strip('"'))
     for pattern, kind, units in _RULES:

@@ -122,7 +122,7 @@ def _pairs(block: Block, source: str) -> FloatArray:
         if len(values) % 2:
             raise InputFileError(f"{source}: line {number} holds {len(values)} numbers", "points are pairs x, y")
         pairs.extend(values)
-    points = np.array(pairs).reshape(-1, 2)
+    points: FloatArray = np.array(pairs).reshape(-1, 2)
     return points[~np.isnan(points[:, 0])]
 
 
@@ -146,8 +146,7 @@ def _value(block: Block, name: str, default: float | None, source: str) -> float
         value = float(text.replace(",", ".")) if "_" not in text else math.nan
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and abs(value) < LARGEST_VALUE) or (
-        name == "NPOINTS" and not 0 <= value <= MOST_POINTS
-    ):
+    largest = MOST_POINTS if name == "NPOINTS" else LARGEST_VALUE
+    if not abs(value) < largest:
         raise InputFileError(f"{source}: line {block.first_line}: ##{name}= is '{text[:20]}'", "give a number")
     return value

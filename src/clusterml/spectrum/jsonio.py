@@ -26,7 +26,7 @@ _PROMOTED = ("fwhm_ev", "gauge", "absorption_gauge", "shape")
 
 
 def plain(value: Any) -> Any:
-    """``value`` as what JSON knows: arrays and tuples become lists, NaN and infinities null, numpy numbers plain ones."""
+    """``value`` as what JSON knows: arrays and tuples become lists, NaN and infinities become null."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -123,11 +123,11 @@ def parse_states_block(block: Any, source: str) -> Transitions:
     for key in _STATES:
         if key not in block:
             raise InputFileError(f"{source}: 'states' has no '{key}'", "give a file written by label --states")
-    arrays = {key: _array(block, key, source) for key in _STATES}
+    arrays: dict[str, Any] = {key: _array(block, key, source) for key in _STATES}
     zeros = np.zeros((len(arrays["energy_ev"]), 3))
-    moments = {key: _array(block, key, source) if block.get(key) else zeros for key in _MOMENTS}
+    arrays |= {key: _array(block, key, source) if block.get(key) else zeros for key in _MOMENTS}
     try:
-        return Transitions(**arrays, **moments, fractions=block.get("fractions"))
+        return Transitions(**arrays, fractions=block.get("fractions"))
     except (ClusterMLError, AttributeError, TypeError) as error:
         problem = error.problem if isinstance(error, ClusterMLError) else "'fractions' is damaged"
         raise InputFileError(f"{source}: 'states': {problem}", "the file is damaged") from error
@@ -158,9 +158,7 @@ def _array(block: dict[str, Any], key: str, source: str) -> FloatArray:
     """A list of numbers (or of lists of them), null read as NaN."""
     try:
         raw = np.array(block[key], dtype=object)
-        if any(
-            not (item is None or (isinstance(item, int | float) and not isinstance(item, bool))) for item in raw.flat
-        ):
+        if any(isinstance(item, bool) or not isinstance(item, int | float | None) for item in raw.flat):
             raise ValueError("an entry is no number")
         return np.array([math.nan if item is None else float(item) for item in raw.flat]).reshape(raw.shape)
     except (ValueError, TypeError, OverflowError) as error:

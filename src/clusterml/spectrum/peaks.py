@@ -44,7 +44,9 @@ def resample(energy_ev: FloatArray, values: FloatArray, grid_ev: FloatArray) -> 
     """``values`` (m,) at ``energy_ev``, on ``grid_ev`` (k,) within their range, without overshoot (PCHIP)."""
     from scipy.interpolate import PchipInterpolator
 
-    return np.asarray(PchipInterpolator(energy_ev, values)(np.clip(grid_ev, energy_ev[0], energy_ev[-1])))
+    inside = np.clip(grid_ev, energy_ev[0], energy_ev[-1])
+    with np.errstate(over="ignore"):  # far tails of bands are denormal numbers, whose reciprocals overflow harmlessly
+        return np.asarray(PchipInterpolator(energy_ev, values)(inside))
 
 
 def uniform_grid(low_ev: float, high_ev: float) -> FloatArray:
@@ -57,8 +59,8 @@ def find_bands(spectrum: Spectrum, quantity: str = "epsilon", shoulders: bool = 
     """The bands of ``quantity`` (``epsilon`` or ``delta_epsilon``), ascending in energy.
 
     A band is a maximum of |quantity| that stands out by 2 % of the largest value; for delta_epsilon both signs count.
-    With ``shoulders`` minima of the second derivative without a maximum nearby count too.  Values at the ends of the
-    range are no bands.  Raises :class:`OptionError` for another quantity.
+    With ``shoulders`` minima of the second derivative count too, where it is negative and no maximum is
+    nearby.  Values at the ends of the range are no bands.  Raises :class:`OptionError` for another quantity.
     """
     if quantity not in ("epsilon", "delta_epsilon"):
         raise OptionError(f"quantity '{quantity}' has no bands", "choose epsilon or delta_epsilon")

@@ -37,8 +37,8 @@ class Spectrum:
     measured is NaN throughout (``has_absorption``, ``has_cd``).  ``meta`` states ``fwhm_ev``, ``gauge`` (of the CD),
     ``absorption_gauge`` and whatever else is known.
 
-    Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single values
-    are not finite, a standard deviation is negative, or neither quantity is present.
+    Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single
+    values are not finite, a standard deviation is negative, or neither quantity is present.
     """
 
     energy_ev: FloatArray

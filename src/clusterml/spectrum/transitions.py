@@ -93,12 +93,16 @@ class Transitions:
 
     @property
     def g_length(self) -> FloatArray:
-        """Dissymmetry g = 4R/D (n,), both in the length gauge; NaN where D is 0."""
+        """Dissymmetry g = 4R/D (n,), both in the length gauge; NaN where D is 0.
+
+        |g| <= 2 as long as the electric moment is the larger one; a transition that is magnetically allowed and
+        electrically (nearly) forbidden exceeds it, because D leaves out the magnetic dipole strength.
+        """
         return _g(self.r_length_cgs, self.dipole_strength_length_cgs)
 
     @property
     def g_velocity(self) -> FloatArray:
-        """Dissymmetry g = 4R/D (n,), both in the velocity gauge; NaN where D is 0."""
+        """Dissymmetry g = 4R/D (n,), both in the velocity gauge; NaN where D is 0.  See :attr:`g_length`."""
         return _g(self.r_velocity_cgs, self.dipole_strength_velocity_cgs)
 
     def broaden(
@@ -111,12 +115,13 @@ class Transitions:
     ) -> Spectrum:
         """The spectrum on ``grid`` ((m,) eV, ascending; default 0.50 to 6.00 eV in steps of 0.02).
 
-        epsilon(E) = 28706 sum_n f_n G(E - E_n) and delta_epsilon(E) = sum_n E_n R_n G(E - E_n) / 22.97, with G of area 1
-        and full width at half maximum ``fwhm_ev``: the constants of the sTDA program's spectrum tool.  ``gauge`` is that
-        of R (velocity: independent of the origin), ``absorption_gauge`` that of f; both are kept in ``Spectrum.meta``.
-        No transitions give a spectrum of zeros.
+        epsilon(E) = 28706 sum_n f_n G(E - E_n) and delta_epsilon(E) = sum_n E_n R_n G(E - E_n) / 22.97, with G of
+        area 1 and full width at half maximum ``fwhm_ev``: the constants of the sTDA program's spectrum tool.
+        ``gauge`` is that of R (velocity: independent of the origin), ``absorption_gauge`` that of f; both are kept in
+        ``Spectrum.meta``.  No transitions give a spectrum of zeros.
 
-        Raises :class:`OptionError` for an unknown shape or gauge or a width <= 0, :class:`SpectrumError` for a bad grid.
+        Raises :class:`OptionError` for an unknown shape or gauge or a width <= 0, :class:`SpectrumError` for a bad
+        grid.
         """
         axis = default_grid() if grid is None else checked_axis("grid", grid)
         area = np.stack(

@@ -122,8 +122,9 @@ def _loewdin(orbitals: Orbitals, kind: Loewdin, device: torch.device) -> tuple[t
 
     basis = orbitals.basis
     c = torch.as_tensor(orbitals.coefficients, device=device)
+    atoms: IntArray = basis.atom_of_ao
     if kind == "spherical":
-        s, atoms = integrals.overlap(basis), basis.atom_of_ao
+        s = integrals.overlap(basis)
     else:
         s, to_cart = integrals.cartesian_overlap(basis)
         c = torch.as_tensor(to_cart, device=device) @ c

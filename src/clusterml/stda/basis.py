@@ -17,10 +17,10 @@ Kind = Literal["valence", "polarisation", "rydberg"]
 
 @dataclass(frozen=True)
 class Shell:
-    """One contracted shell: ``coefficients`` (n,) multiply *normalised* primitives with ``exponents`` (n,) in bohr^-2."""
+    """One contracted shell: ``coefficients`` (n,) of *normalised* primitives, ``exponents`` (n,) in bohr^-2."""
 
     atom: int
-    l: int  # noqa: E741 - the field's letter for angular momentum
+    l: int
     exponents: FloatArray
     coefficients: FloatArray
     kind: Kind = "valence"
@@ -29,7 +29,7 @@ class Shell:
 
 @dataclass(frozen=True)
 class Basis:
-    """Shells on atoms. Atomic orbitals are real spherical functions in libcint's order (p: x y z; d: xy yz z2 xz x2-y2).
+    """Shells on atoms. Atomic orbitals: real spherical functions in libcint's order (p: x y z; d: xy yz z2 xz x2-y2).
 
     ``coords_bohr`` (n_atoms, 3); ``shells`` in atomic-orbital order.
     """
@@ -71,13 +71,13 @@ class Basis:
         return np.asarray(self.expand([s.l for s in self.shells]), dtype=np.int64)
 
 
-def primitive_overlap(l: int, a: FloatArray, b: FloatArray) -> FloatArray:  # noqa: E741
+def primitive_overlap(l: int, a: FloatArray, b: FloatArray) -> FloatArray:
     """Overlap of concentric normalised primitives of equal l, shape (len(a), len(b))."""
     s = 2.0 * np.sqrt(np.outer(a, b)) / np.add.outer(a, b)
     return np.asarray(s ** (l + 1.5))
 
 
-def orthogonalised(l: int, rydberg: tuple[FloatArray, FloatArray], valence: Shell) -> tuple[FloatArray, FloatArray]:  # noqa: E741
+def orthogonalised(l: int, rydberg: tuple[FloatArray, FloatArray], valence: Shell) -> tuple[FloatArray, FloatArray]:
     """Schmidt-orthogonalise a Rydberg contraction on the valence shell of the same atom and l (METHOD section 5)."""
     a, c = rydberg
     s = float(c @ primitive_overlap(l, a, valence.exponents) @ valence.coefficients)

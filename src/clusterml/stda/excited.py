@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +28,6 @@ _CD_FLOOR = 1e-5
 """A CD spectrum is converged on the scale of its maximum or of this fraction of the absorption, if that is larger."""
 
 _MAX_KRYLOV_VECTORS = 6000
-_MIN_KRYLOV_VECTORS = 300
 
 
 @dataclass(frozen=True)
@@ -59,43 +58,51 @@ class OpticalVectors:
         arrays = [x.flatten(1) for x in (r, v, m, couplings.apply_b(v), couplings.apply_b(m))]
         return cls(*(arrays if index is None else [x[:, index] for x in arrays]))
 
-    def moments(self, project: Callable[[torch.Tensor], torch.Tensor]) -> Moments:
-        """Transition moments from ``project``: (k, n) -> overlaps (n_states, k)."""
-        return Moments(*(project(x).double().cpu().numpy() for x in (self.r, self.v, self.m, self.bv, self.bm)))
+    @property
+    def starts(self) -> torch.Tensor:
+        """r, nabla and r x nabla stacked, (9, n)."""
+        import torch
+
+        return torch.cat([self.r, self.v, self.m])
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """B nabla and B (r x nabla) stacked, (6, n)."""
+        import torch
+
+        return torch.cat([self.bv, self.bm])
+
+
+def split_moments(starts: torch.Tensor, targets: torch.Tensor) -> Moments:
+    """Transition moments from overlaps with :attr:`OpticalVectors.starts` (n, 9) and ``targets`` (n, 6)."""
+    parts = [*starts.split(3, dim=1), *targets.split(3, dim=1)]
+    return Moments(*(x.double().cpu().numpy() for x in parts))
 
 
 @dataclass(frozen=True)
 class ExcitedStates:
     """States (or pseudo-states) with their intensities and, on demand, their amplitudes.
 
-    ``amplitudes(which)`` gives X as a tensor (k, n_o, n_v) over ``space`` for state indices ``which`` (k,).
+    ``amplitudes(which)`` gives X as a tensor (k, n_o, n_v) over ``space`` for state indices ``which`` (k,), normalised
+    only by the dense solver; None when there was no memory to keep them.
     ``counts``: sizes worth reporting; ``converged``: whether the spectrum met the tolerance.
     """
 
     transitions: Transitions
     space: ActiveSpace
-    amplitudes: Callable[[IntArray], torch.Tensor]
+    amplitudes: Callable[[IntArray], torch.Tensor] | None
     counts: dict[str, int]
     converged: bool = True
     timings_s: dict[str, float] = field(default_factory=dict)
 
 
-def _amplitudes(
-    space: ActiveSpace, vectors: Callable[[torch.Tensor], torch.Tensor], kept: torch.Tensor, index: torch.Tensor | None
-) -> Callable[[IntArray], torch.Tensor]:
-    """Amplitude lookup: ``vectors`` maps solver indices to rows over configurations ``index`` (all when None)."""
-
-    def lookup(which: IntArray) -> torch.Tensor:
-        import torch
-
-        rows = vectors(kept[torch.as_tensor(which, device=kept.device)])
-        if index is None:
-            return rows.reshape(-1, *space.shape)
-        full = rows.new_zeros((len(rows), space.n_csf))
-        full[:, index] = rows
-        return full.reshape(-1, *space.shape)
-
-    return lookup
+def scatter(space: ActiveSpace, rows: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
+    """Amplitudes (k, n_o, n_v) from rows (k, n) over the configurations ``index`` (all when None)."""
+    if index is None:
+        return rows.reshape(-1, *space.shape)
+    full = rows.new_zeros((len(rows), space.n_csf))
+    full[:, index] = rows
+    return full.reshape(-1, *space.shape)
 
 
 def _finite(states: Transitions) -> Transitions:
@@ -117,46 +124,42 @@ def solve_dense(
     values, vectors = torch.linalg.eigh(matrix)
     kept = ((values > 0) & (values <= settings.emax_ev / HARTREE_EV_THRESHOLD)).nonzero().flatten()
     chosen = vectors[:, kept]
-    moments = optical.moments(lambda x: chosen.T @ x.T)
+    moments = split_moments(chosen.T @ optical.starts.T, chosen.T @ optical.targets.T)
     result = transitions(values[kept].double().cpu().numpy(), moments, damped=settings.mode == "reference")
-    lookup = _amplitudes(space, lambda which: vectors[:, which].T, kept, index)
+
+    def lookup(which: IntArray) -> torch.Tensor:
+        return scatter(space, chosen[:, torch.as_tensor(which, device=chosen.device)].T, index)
+
     counts = {"n_csf": len(matrix), "n_states": len(kept)}
     return ExcitedStates(_finite(result), space, lookup, counts)
 
 
-def krylov_capacity(n_csf: int, itemsize: int, settings: ExcitedSettings, reserved_gb: float) -> int:
-    """Number of Krylov vectors that fit into the allowed memory beside ``reserved_gb``.
+def krylov_memory_gb(space: ActiveSpace, n_csf: int, itemsize: int) -> tuple[float, float]:
+    """Memory (GB) of the spectrum solver: ``(needed, kept)``, without and for keeping 2,000 Krylov vectors.
 
-    Raises MemoryLimitError when fewer than 300 fit.
+    Needed: six matrices over atomic functions, about 60 vectors, and the projected matrix with its eigenvectors.
     """
-    left = 1e9 * (settings.memory_gb - reserved_gb) - 16.0 * _MAX_KRYLOV_VECTORS**2
-    capacity = int(left / (n_csf * itemsize))
-    if capacity < min(_MIN_KRYLOV_VECTORS, n_csf):
-        needed = reserved_gb + (_MIN_KRYLOV_VECTORS * n_csf * itemsize + 16.0 * _MAX_KRYLOV_VECTORS**2) / 1e9
-        raise MemoryLimitError(
-            f"the spectrum of {n_csf} configurations needs at least {needed:.1f} GB, {settings.memory_gb:.1f} GB are allowed",
-            "raise --memory-gb, use --dtype float32, or a smaller --emax",
-        )
-    return min(capacity, _MAX_KRYLOV_VECTORS)
+    n_rows = len(space.atom_of_row)
+    projected = 3 * 8.0 * min(_MAX_KRYLOV_VECTORS, n_csf) ** 2
+    return (itemsize * (6.0 * n_rows**2 + 60.0 * n_csf) + projected) / 1e9, 4.0 * min(2000, n_csf) * n_csf / 1e9
 
 
 class _SpectrumConvergence:
     """Accepts Ritz pairs once the broadened absorption and CD stop changing."""
 
-    def __init__(self, optical: OpticalVectors, settings: ExcitedSettings) -> None:
-        self._optical = optical
+    def __init__(self, settings: ExcitedSettings) -> None:
         self._settings = settings
         self._grid = np.arange(1, int(8 * settings.emax_ev / settings.fwhm_ev) + 1) * settings.fwhm_ev / 8.0
         self._last: tuple[FloatArray, FloatArray] | None = None
 
-    def states(self, pairs: RitzPairs) -> tuple[Transitions, torch.Tensor]:
-        """Intensities of the pseudo-states up to emax plus a tail, and their indices among the Ritz pairs."""
+    def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
+        """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
         limit = (self._settings.emax_ev + _TAIL_EV) / HARTREE_EV_THRESHOLD
         kept = ((pairs.values > 0) & (pairs.values <= limit)).nonzero().flatten()
-        chosen = replace(pairs, values=pairs.values[kept], rotation=pairs.rotation[:, kept])
-        moments = self._optical.moments(chosen.project)
+        chosen = pairs.select(kept)
+        moments = split_moments(chosen.starts, chosen.targets)
         energies = chosen.values.cpu().numpy()
-        return transitions(energies, moments, damped=self._settings.mode == "reference"), kept
+        return transitions(energies, moments, damped=self._settings.mode == "reference"), chosen
 
     def __call__(self, pairs: RitzPairs) -> bool:
         spectrum = self.states(pairs)[0].broaden(self._grid, self._settings.fwhm_ev)
@@ -180,20 +183,32 @@ def solve_krylov(
 ) -> ExcitedStates:
     """Pseudo-states whose broadened spectrum up to emax agrees with that of all eigenpairs.
 
-    ``apply``: the symmetric operator, (k, n) -> (k, n). Memory: up to ``settings.memory_gb``, as Krylov vectors.
+    ``apply``: the symmetric operator, (k, n) -> (k, n). Memory is bounded by ``settings.memory_gb``: without room for
+    the Krylov basis the amplitudes are not available. Raises MemoryLimitError when not even the operator fits.
     """
-    import torch
-
-    start = torch.cat([optical.r, optical.v, optical.m])
-    reserved: Any = (
-        4.0 * len(space.atom_of_row) ** 2 + 30.0 * space.n_csf + space.l_o.numel() * 2 + space.l_v.numel() * 2
-    )
-    itemsize = start.element_size()
-    capacity = krylov_capacity(start.shape[1], itemsize, settings, float(reserved) * itemsize / 1e9)
-    lanczos = BlockLanczos(apply, start, capacity)
-    convergence = _SpectrumConvergence(optical, settings)
+    starts = optical.starts
+    needed, kept = krylov_memory_gb(space, starts.shape[1], starts.element_size())
+    if needed > settings.memory_gb:
+        raise MemoryLimitError(
+            f"{starts.shape[1]} configurations need {needed:.2g} GB; {settings.memory_gb:.2g} GB allowed",
+            "raise --memory-gb, or use --dtype float32",
+        )
+    keep = needed + kept <= settings.memory_gb
+    lanczos = BlockLanczos(apply, starts, optical.targets, _MAX_KRYLOV_VECTORS, keep)
+    convergence = _SpectrumConvergence(settings)
     pairs, converged = converged_ritz_pairs(lanczos, convergence, progress)
-    states, kept = convergence.states(pairs)
-    counts = {"n_csf": start.shape[1], "n_states": len(kept), "n_krylov": len(pairs.values), "n_blocks": pairs.n_blocks}
-    lookup = _amplitudes(space, pairs.vectors, kept, index)
-    return ExcitedStates(_finite(states), space, lookup, counts, converged)
+    states, chosen = convergence.states(pairs)
+    counts = {
+        "n_csf": starts.shape[1],
+        "n_states": len(chosen.values),
+        "n_krylov": len(pairs.values),
+        "n_blocks": lanczos.n_blocks,
+    }
+
+    def lookup(which: IntArray) -> torch.Tensor:
+        import torch
+
+        rows = lanczos.vectors(chosen.select(torch.as_tensor(which, device=starts.device)))
+        return scatter(space, rows.to(starts.dtype), index)
+
+    return ExcitedStates(_finite(states), space, lookup if keep else None, counts, converged)

@@ -64,8 +64,11 @@ def extrema(values: FloatArray, threshold: float = 0.02) -> IntArray:
 def band_assignments(states: ExcitedStates, spectrum: Spectrum, groups: Mapping[str, IntArray]) -> list[Band]:
     """Hole and electron shares of ``groups`` (name -> atom indices) for every absorption and CD band of ``spectrum``.
 
-    Each band averages the states under it, weighted with their contribution to it (absolute value for CD).
+    Each band averages the states under it, weighted with their contribution to it (absolute value for CD). Empty when
+    the states' amplitudes were not kept.
     """
+    if states.amplitudes is None:
+        return []
     t = states.transitions
     gauge = str(spectrum.meta["gauge"])
     strengths = {"absorption": t.f(str(spectrum.meta["absorption_gauge"])), "cd": t.energy_ev * t.r_cgs(gauge)}

@@ -39,6 +39,5 @@ def gap_warnings(orbitals: Orbitals) -> list[str]:
         else "check charge and geometry, or raise the temperature"
     )
     fitness = "; the occupation is arbitrary and the label unfit for training" if gap < ILL_CONDITIONED_GAP_EV else ""
-    return [
-        f"the raw HOMO-LUMO gap of {orbitals.method} is only {gap:.3f} eV (HOMO: {homo}; LUMO: {lumo}){fitness}: {remedy}"
-    ]
+    parts = f"HOMO: {homo}; LUMO: {lumo}"
+    return [f"the raw HOMO-LUMO gap of {orbitals.method} is only {gap:.3f} eV ({parts}){fitness}: {remedy}"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.stda.basis import Basis
-from clusterml.typing import FloatArray
+from clusterml.typing import FloatArray, IntArray
 
 _ENV_START = 20  # libcint reserves the first slots of env for global settings
 
@@ -88,6 +88,7 @@ def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:
     return s / np.outer(norm, norm), to_cart * norm[:, None]
 
 
-def cartesian_atoms(basis: Basis) -> FloatArray:
+def cartesian_atoms(basis: Basis) -> IntArray:
     """Atom index of each Cartesian function, shape (n_cart,)."""
-    return np.repeat([s.atom for s in basis.shells], [(s.l + 1) * (s.l + 2) // 2 for s in basis.shells])
+    sizes = [(s.l + 1) * (s.l + 2) // 2 for s in basis.shells]
+    return np.repeat(np.array([s.atom for s in basis.shells], dtype=np.int64), sizes)

@@ -32,7 +32,7 @@ class Label:
     """Everything the engine says about one geometry.
 
     ``spectrum``: broadened absorption and CD; ``transitions``: the states (or, from the spectrum solver, pseudo-states
-    valid for widths of at least ``settings.fwhm_ev``); ``bands``: what each band is made of; ``warnings``: for the user.
+    valid for widths of at least ``settings.fwhm_ev``); ``bands``: what each band is made of.
     """
 
     atoms: Atoms
@@ -132,7 +132,8 @@ def label(
 
     ``charge``: default ``atoms.info['charge']``, else proposed from the superatom electron count, with a warning.
     ``orbitals``: ``stda-xtb``, ``gfn1`` or ``gfn2``. ``gauge``: of the CD; with ``length`` the origin matters.
-    ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV. ``groups``: name -> atom indices for the band assignment,
+    ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
+    ``groups``: name -> atom indices for the band assignment,
     default :func:`clusterml.structure.groups.element_groups`. ``progress``: called with the number of Krylov blocks.
     Further keywords are those of :class:`clusterml.stda.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
     ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
@@ -189,6 +190,8 @@ def _state_warnings(states: ExcitedStates, settings: ExcitedSettings) -> list[st
     warnings = []
     if len(states.transitions) == 0:
         warnings.append(f"no excitation below {settings.emax_ev:g} eV: the spectrum is empty; raise --emax")
+    elif states.amplitudes is None:
+        warnings.append("no memory to keep the states: bands are not assigned to groups of atoms; raise --memory-gb")
     if not states.converged:
         warnings.append(
             f"the spectrum is not converged to {settings.tolerance:g} with {states.counts['n_krylov']} Krylov vectors: "

@@ -19,7 +19,7 @@ def symmetric_eigh(matrix: torch.Tensor, what: str) -> tuple[torch.Tensor, torch
 
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError as exc:
+    except RuntimeError as exc:
         raise ElectronicStructureError(
             f"the eigenproblem of the {what} did not converge", "check the geometry"
         ) from exc
@@ -45,7 +45,7 @@ def inverse_cholesky(overlap: torch.Tensor) -> torch.Tensor:
 
 
 def overlap_powers(overlap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(S^(1/2), S^(-1/2))`` of an overlap matrix. Raises ElectronicStructureError when it is not positive definite."""
+    """``(S^(1/2), S^(-1/2))`` of an overlap matrix; ElectronicStructureError when it is not positive definite."""
     values, vectors = symmetric_eigh(overlap, "overlap matrix")
     if float(values[0]) <= 1e-10:
         raise ElectronicStructureError(

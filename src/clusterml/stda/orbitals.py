@@ -56,7 +56,10 @@ class Orbitals:
     def populations(self, orbital: int, overlap: FloatArray) -> FloatArray:
         """Mulliken share of every atom in one orbital, shape (n_atoms,), sum 1; ``overlap`` (n_ao, n_ao)."""
         c = self.coefficients[:, orbital]
-        return np.bincount(self.basis.atom_of_ao, weights=c * (overlap @ c), minlength=self.basis.n_atoms)
+        return np.asarray(
+            np.bincount(self.basis.atom_of_ao, weights=c * (overlap @ c), minlength=self.basis.n_atoms),
+            dtype=np.float64,
+        )
 
 
 def group_by_element(symbols: tuple[str, ...]) -> dict[str, IntArray]:

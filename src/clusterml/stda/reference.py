@@ -19,10 +19,9 @@ from clusterml.stda.kshift import k_shift
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.selection import select
 from clusterml.stda.settings import ExcitedSettings
-from clusterml.typing import IntArray
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 def reference_states(
@@ -41,7 +40,7 @@ def reference_states(
     selection = select(space, diagonal, settings.emax_ev, lambda n: _check_matrix(n, space, settings))
     counts = {"n_primary": selection.n_primary, "n_selected": len(selection.index) - selection.n_primary}
     if selection.n_primary == 0:
-        return ExcitedStates(no_transitions(), space, lambda which: _no_amplitudes(space, which), counts | {"n_csf": 0})
+        return ExcitedStates(no_transitions(), space, None, counts | {"n_csf": 0})
     optical = OpticalVectors.collect(space, Couplings(space, diagonal), index=selection.index)
     selected = time.perf_counter()
     if settings.solver == "states":
@@ -52,10 +51,6 @@ def reference_states(
     states.counts.update(counts)
     states.timings_s.update(preparation=selected - start, solver=time.perf_counter() - selected)
     return states
-
-
-def _no_amplitudes(space: ActiveSpace, which: IntArray) -> torch.Tensor:
-    return space.l_o.new_zeros((len(which), *space.shape))
 
 
 def _require(needed_gb: float, what: str, settings: ExcitedSettings) -> None:

@@ -36,7 +36,7 @@ class ExcitedSettings:
     dtype, device      precision and place of the linear algebra
     memory_gb          upper bound of the solver's own memory; default 70 % of what is free
     k_shift_width_ev   smooth mode: energy width over which the K-shift's exchange integral is averaged
-    window_ev          smooth mode: largest orbital energy difference of a configuration; default 16.8 eV, 2.8 emax above 6
+    window_ev          smooth mode: largest orbital energy difference; default 16.8 eV (2.8 emax above 6 eV)
     tolerance          spectrum solver: largest change, relative to the maximum, between two convergence checks
     """
 

@@ -120,7 +120,8 @@ class _Stage:
         n = int(np.flatnonzero(f).max(initial=-1)) + 1
         occupied = c[:, :n]
         weights = (occupied * (self.s_device @ occupied)) @ torch.as_tensor(f[:n], device=self.device)
-        return np.bincount(self.basis.atom_of_ao, weights=weights.cpu().numpy(), minlength=self.basis.n_atoms)
+        populations = np.bincount(self.basis.atom_of_ao, weights=weights.cpu().numpy(), minlength=self.basis.n_atoms)
+        return np.asarray(populations, dtype=np.float64)
 
 
 def stage_one_charges(

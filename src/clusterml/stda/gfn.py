@@ -1,0 +1,173 @@
+"""Self-consistent GFN1-xTB and GFN2-xTB orbitals from tblite, with optional implicit solvation.
+
+Sources: the two GFN-xTB papers (see :mod:`clusterml.stda.gfn_basis`); S. Ehlert, M. Stahn, S. Spicher, S. Grimme,
+J. Chem. Theory Comput. 17, 4250 (2021) (GBSA and ALPB solvation).  tblite takes its threads from OMP_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from clusterml.errors import ElectronicStructureError, OptionError
+from clusterml.stda.basis import Basis
+from clusterml.stda.gfn_basis import GfnMethod, gfn_basis, tblite_positions
+from clusterml.stda.integrals import overlap
+from clusterml.stda.orbitals import Orbitals
+from clusterml.typing import FloatArray
+from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Solvation = Literal["gbsa", "alpb"]
+
+_TBLITE_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
+_BOLTZMANN_HARTREE = 3.166808578545117e-6
+"""Boltzmann constant in hartree per kelvin."""
+
+_ORTHONORMALITY = 1e-6
+"""Largest deviation of C^T S C from one, with S from our expansion of the basis and C from tblite."""
+
+_FRACTIONAL = 0.02
+"""Occupations that differ from 0 or 2 by more than this are reported."""
+
+
+def gfn_orbitals(
+    atoms: Atoms,
+    charge: int,
+    method: GfnMethod = "gfn1",
+    solvent: str | None = None,
+    solvation: Solvation = "gbsa",
+    electronic_temperature_k: float = 300.0,
+    accuracy: float = 1.0,
+    max_iterations: int = 500,
+) -> Orbitals:
+    """Closed-shell orbitals of a self-consistent GFN-xTB ground state.
+
+    ``solvent``: a name that tblite knows, such as ``"methanol"``, or None for the vacuum; ``solvation`` its model.
+    ``electronic_temperature_k`` smears the occupation during the self-consistent cycle; the excited states use the
+    lowest n/2 orbitals, and a warning tells when the smeared occupations were fractional.  ``accuracy`` scales tblite's
+    convergence thresholds (smaller is tighter).  No virtual shift is contained.
+
+    Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent,
+    ElectronicStructureError without convergence, and for an odd number of electrons.
+    """
+    start = time.perf_counter()
+    _check_options(method, solvation, electronic_temperature_k, accuracy)
+    symbols = tuple(atoms.get_chemical_symbols())
+    basis = gfn_basis(symbols, atoms.positions / BOHR_ANGSTROM, method)
+    calculator = _calculator(atoms, charge, method, solvent, solvation)
+    calculator.set("temperature", electronic_temperature_k * _BOLTZMANN_HARTREE)
+    calculator.set("accuracy", accuracy)
+    calculator.set("max-iter", max_iterations)
+    result = _converged(calculator, method, electronic_temperature_k, max_iterations)
+    coefficients = np.empty((basis.n_ao, basis.n_ao))
+    coefficients[tblite_positions(basis)] = result.get("orbital-coefficients")
+    occupations = np.asarray(result.get("orbital-occupations"))
+    n_occupied = _closed_shell(occupations)
+    _check_orthonormal(basis, coefficients, method)
+    return Orbitals(
+        symbols=symbols,
+        basis=basis,
+        energies_ev=np.asarray(result.get("orbital-energies")) * HARTREE_EV,
+        coefficients=coefficients,
+        n_occupied=n_occupied,
+        method=_TBLITE_METHOD[method],
+        charges=np.asarray(result.get("charges")),
+        warnings=_occupation_warnings(occupations, n_occupied, electronic_temperature_k),
+        timings_s={"scf": time.perf_counter() - start},
+    )
+
+
+def _check_options(method: str, solvation: str, temperature_k: float, accuracy: float) -> None:
+    if method not in _TBLITE_METHOD:
+        raise OptionError(f"method is {method!r}", f"choose one of {', '.join(_TBLITE_METHOD)}")
+    if solvation not in get_args(Solvation):
+        raise OptionError(f"solvation is {solvation!r}", f"choose one of {', '.join(get_args(Solvation))}")
+    if not 0.0 < temperature_k <= 20000.0:
+        raise OptionError(f"electronic_temperature_k is {temperature_k:g}", "give a number above 0 and up to 20000 K")
+    if not 1e-4 <= accuracy <= 1e3:
+        raise OptionError(f"accuracy is {accuracy:g}", "give a number between 1e-4 (tight) and 1e3 (loose)")
+
+
+def _silent(message: str) -> None:
+    """Swallow tblite's log: errors come as exceptions."""
+
+
+def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation) -> Any:
+    from tblite.exceptions import TBLiteRuntimeError, TBLiteValueError
+    from tblite.interface import Calculator
+
+    positions = atoms.positions / BOHR_ANGSTROM
+    try:
+        calculator = Calculator(
+            _TBLITE_METHOD[method], atoms.numbers, positions, charge=float(charge), color=False, logger=_silent
+        )
+    except (TBLiteRuntimeError, TBLiteValueError) as exc:
+        raise ElectronicStructureError(f"tblite refuses the molecule: {exc}", "check geometry and charge") from exc
+    calculator.set("verbosity", 0)
+    if solvent is not None:
+        try:
+            calculator.add(f"{solvation}-solvation", solvent)
+        except (TBLiteRuntimeError, TBLiteValueError) as exc:
+            raise OptionError(
+                f"solvent {solvent!r} cannot be used with {_TBLITE_METHOD[method]} and {solvation.upper()}: {exc}",
+                "give a solvent that tblite knows, such as water, methanol, ethanol, dmf or thf",
+            ) from exc
+    return calculator
+
+
+def _converged(calculator: Any, method: str, temperature_k: float, max_iterations: int) -> Any:
+    from tblite.exceptions import TBLiteRuntimeError
+
+    try:
+        result = calculator.singlepoint()
+    except TBLiteRuntimeError as exc:
+        other = ", or use gfn1" if method == "gfn2" else ""
+        raise ElectronicStructureError(
+            f"the {_TBLITE_METHOD[method]} ground state failed at {temperature_k:g} K ({max_iterations} cycles): {exc}",
+            f"check charge and geometry, raise the electronic temperature (for example to 1000 K){other}",
+        ) from exc
+    if not np.isfinite(result.get("orbital-energies")).all():
+        raise ElectronicStructureError("the orbital energies are not finite", "check charge and geometry")
+    return result
+
+
+def _closed_shell(occupations: FloatArray) -> int:
+    """Number of doubly occupied orbitals."""
+    n_electrons = round(float(occupations.sum()))
+    if n_electrons % 2:
+        raise ElectronicStructureError(f"{n_electrons} valence electrons are an odd number", "check the charge")
+    n_occupied = n_electrons // 2
+    if not 0 < n_occupied < len(occupations):
+        raise ElectronicStructureError(
+            f"{n_electrons} valence electrons leave no occupied or no virtual orbital among {len(occupations)}",
+            "check the charge",
+        )
+    return n_occupied
+
+
+def _check_orthonormal(basis: Basis, coefficients: FloatArray, method: str) -> None:
+    """Orbitals that are not orthonormal over our basis would mean that tblite has changed its own."""
+    deviation = coefficients.T @ overlap(basis) @ coefficients
+    deviation.flat[:: len(deviation) + 1] -= 1.0
+    largest = float(np.abs(deviation).max())
+    if not largest < _ORTHONORMALITY:
+        raise ElectronicStructureError(
+            f"tblite's {_TBLITE_METHOD[method]} orbitals do not fit the basis known here (deviation {largest:.1e})",
+            "install a tested version of tblite (0.8), or use --orbitals stda-xtb",
+        )
+
+
+def _occupation_warnings(occupations: FloatArray, n_occupied: int, temperature_k: float) -> tuple[str, ...]:
+    full = np.where(np.arange(len(occupations)) < n_occupied, 2.0, 0.0)
+    fractional = int((np.abs(occupations - full) > _FRACTIONAL).sum())
+    if fractional == 0:
+        return ()
+    return (
+        f"{fractional} orbitals are fractionally occupied at {temperature_k:g} K; "
+        "the excited states take the lowest ones as doubly occupied",
+    )
