@@ -137,7 +137,8 @@ def _band_tables(result: BandComparison) -> list[Table | str]:
         table.add_row(band.quantity, band.state or "-", band.kind, f"{band.nm:.0f}", *_peak(entry.computed), deviation)
     mean = "none" if result.mean_deviation_ev is None else f"mean deviation {result.mean_deviation_ev:.3f} eV"
     summary = f"{result.n_matched} of {len(result.matches)} bands matched; {mean}"
-    return [table, summary, *(f"note: {note}" for note in result.warnings)]
+    worth = f"a random list of bands matches as well in {100 * result.chance:.0f} % of the cases"
+    return [table, summary, worth, *(f"note: {note}" for note in result.warnings)]
 
 
 def _peak(peak: Peak | None) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,8 @@ FARTHEST_EV = 0.3
 """A computed band farther from the measured one than this, after the shift, is not its counterpart."""
 MAX_SHIFT_EV = 0.5
 """Largest common shift that is tried, eV."""
+RANDOM_LISTS = 99
+"""How many random band lists tell what an agreement is worth."""
 FEW = 3
 """With fewer matched bands than this a fitted shift says little."""
 _FIELD = {"absorption": "epsilon", "cd": "delta_epsilon"}
@@ -63,13 +65,16 @@ class BandMatch:
 class BandComparison:
     """Result of :func:`compare_bands`: ``shift_ev`` was added to all computed energies.
 
-    ``mean_deviation_ev``: mean absolute deviation of the matched bands, None without any.
+    ``mean_deviation_ev``: mean absolute deviation of the matched bands, None without any.  ``chance``: share of random
+    band lists of the same length that this spectrum matches at least as well; only a small one (say below 0.05) makes
+    the agreement evidence, because a spectrum with many bands matches any list.
     """
 
     system: str
     shift_ev: float
     matches: tuple[BandMatch, ...]
     mean_deviation_ev: float | None
+    chance: float
     warnings: tuple[str, ...]
 
     @property
@@ -147,7 +152,8 @@ def compare_bands(spectrum: Spectrum, system: str, common_shift: bool = True) ->
     )
     deviations = [abs(m.deviation_ev) for m in matches if m.deviation_ev is not None]
     mean = math.fsum(deviations) / len(deviations) if deviations else None
-    return BandComparison(bands[0].system, shift, matches, mean, _warnings(matches, common_shift))
+    chance = _chance(bands_used, computed, _cost(bands_used, computed, shift), common_shift)
+    return BandComparison(bands[0].system, shift, matches, mean, chance, _warnings(matches, common_shift))
 
 
 def _assigned(
@@ -160,19 +166,54 @@ def _assigned(
         yield from ((own[i], peaks[j]) for i, j in pairs)
 
 
+def _cost(bands: list[MeasuredBand], computed: dict[str, list[Peak]], shift: float) -> float:
+    """Sum of the squared deviations in eV2, a band without counterpart counting 0.3 eV."""
+    pairs = list(_assigned(bands, computed, shift))
+    squares = math.fsum((peak.energy_ev + shift - band.energy_ev) ** 2 for band, peak in pairs)
+    return squares + (len(bands) - len(pairs)) * FARTHEST_EV**2
+
+
 def _best_shift(bands: list[MeasuredBand], computed: dict[str, list[Peak]]) -> float:
     """The shift with the least cost on a grid, moved to the mean deviation of its pairs where that costs less."""
+    grid = [float(shift) for shift in np.linspace(-MAX_SHIFT_EV, MAX_SHIFT_EV, 51)]
+    best = min(grid, key=lambda shift: (round(_cost(bands, computed, shift), 9), abs(shift)))
+    for _ in range(2):
+        pairs = list(_assigned(bands, computed, best))
+        if pairs:
+            centred = math.fsum(band.energy_ev - peak.energy_ev for band, peak in pairs) / len(pairs)
+            if abs(centred) <= MAX_SHIFT_EV and _cost(bands, computed, centred) <= _cost(bands, computed, best):
+                best = centred
+    return best
 
-    def cost(shift: float) -> float:
-        pairs = list(_assigned(bands, computed, shift))
-        squares = math.fsum((peak.energy_ev + shift - band.energy_ev) ** 2 for band, peak in pairs)
-        return squares + (len(bands) - len(pairs)) * FARTHEST_EV**2
 
-    grid = np.linspace(-MAX_SHIFT_EV, MAX_SHIFT_EV, 201)
-    best = float(min(grid, key=lambda s: (round(cost(float(s)), 9), abs(s))))
-    pairs = list(_assigned(bands, computed, best))
-    moved = math.fsum(band.energy_ev - peak.energy_ev for band, peak in pairs) / len(pairs) if pairs else best
-    return moved if abs(moved) <= MAX_SHIFT_EV and cost(moved) <= cost(best) else best
+def _chance(bands: list[MeasuredBand], computed: dict[str, list[Peak]], cost: float, fitted: bool) -> float:
+    """Share of random band lists that cost no more than ``cost``."""
+    rng = np.random.default_rng(0)
+    as_good = 0
+    for _ in range(RANDOM_LISTS):
+        drawn = [band for quantity in _FIELD for band in _random_list(bands, quantity, rng)]
+        shift = _best_shift(drawn, computed) if fitted else 0.0
+        as_good += _cost(drawn, computed, shift) <= cost
+    return (as_good + 1) / (RANDOM_LISTS + 1)
+
+
+def _random_list(bands: list[MeasuredBand], quantity: str, rng: np.random.Generator) -> list[MeasuredBand]:
+    """As many bands over about the same energies, at random distances, none closer than the closest measured ones.
+
+    Bands are seen only when they stand apart; lists without that rule would be matched less easily than any real one.
+    """
+    own = sorted((band for band in bands if band.quantity == quantity), key=lambda band: band.energy_ev)
+    if not own:
+        return []
+    energies = np.array([band.energy_ev for band in own])
+    gaps = np.diff(energies)
+    if len(gaps):
+        span = gaps.sum() * rng.uniform(0.8, 1.2)
+        least = min(float(gaps.min()), 0.9 * span / len(gaps))
+        gaps = least + rng.dirichlet(np.ones(len(gaps))) * (span - least * len(gaps))
+    start = max(energies[0] + rng.uniform(-FARTHEST_EV, FARTHEST_EV), 0.1)
+    drawn = start + np.concatenate([[0.0], np.cumsum(gaps)])
+    return [replace(band, nm=ev_to_nm(float(energy))) for band, energy in zip(own, drawn, strict=True)]
 
 
 def _warnings(matches: tuple[BandMatch, ...], common_shift: bool) -> tuple[str, ...]:

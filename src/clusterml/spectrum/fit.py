@@ -118,7 +118,7 @@ def fit_alignment(a: Spectrum, b: Spectrum, shift: bool, width: bool, max_shift_
 
     bounds = [(-max_shift_ev, max_shift_ev) if shift else (0.0, 0.0), (0.0, MAX_EXTRA_FWHM_EV) if width else (0.0, 0.0)]
     loss = _loss(a, b)
-    steps = np.linspace(*bounds[0], 2 * round(max_shift_ev / 0.05) + 1) if shift else np.zeros(1)
+    steps = np.linspace(*bounds[0], 2 * max(round(max_shift_ev / 0.05), 1) + 1) if shift else np.zeros(1)
     widths = np.linspace(*bounds[1], 9) if width else np.zeros(1)
     start = min(((s, w) for s in steps for w in widths), key=lambda point: (loss(np.array(point)), abs(point[0])))
     free = [i for i, fitted in enumerate((shift, width)) if fitted]
@@ -129,10 +129,7 @@ def fit_alignment(a: Spectrum, b: Spectrum, shift: bool, width: bool, max_shift_
         np.array(start)[free],
         method="Nelder-Mead",
         bounds=[bounds[i] for i in free],
-        options={
-            "initial_simplex": simplex,
-            "xatol": 1e-5,
-        },
+        options={"initial_simplex": simplex, "xatol": 1e-5},
     )
     found = _full(result.x, free)
     names = (("shift", abs(found[0]) >= max_shift_ev - 1e-3), ("width", found[1] >= MAX_EXTRA_FWHM_EV - 1e-3))

@@ -73,7 +73,9 @@ def resolve_charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
     return int(given), warnings
 
 
-def ground_state(atoms: Atoms, charge: int, source: OrbitalSource, solvent: str | None, device: str) -> Orbitals:
+def ground_state(
+    atoms: Atoms, charge: int, source: OrbitalSource, solvent: str | None, settings: ExcitedSettings
+) -> Orbitals:
     """Orbitals of ``atoms`` from the chosen source.
 
     ``stda-xtb`` is the non-self-consistent Hamiltonian of the sTDA-xTB paper (no solvent); ``gfn1`` and ``gfn2`` are
@@ -86,7 +88,8 @@ def ground_state(atoms: Atoms, charge: int, source: OrbitalSource, solvent: str 
 
         if solvent is not None:
             raise OptionError(f"solvent {solvent!r} has no effect on stda-xtb orbitals", "use --orbitals gfn1")
-        return stda_xtb_orbitals(symbols, atoms.positions, charge, device)
+        screen = settings.mode == "reference"
+        return stda_xtb_orbitals(symbols, atoms.positions, charge, screen=screen, device=settings.device)
     if source not in ("gfn1", "gfn2"):
         raise OptionError(f"orbitals is {source!r}", "choose one of stda-xtb, gfn1, gfn2")
     from clusterml.stda.gfn import gfn_orbitals
@@ -148,7 +151,7 @@ def label(
         check_one_molecule(atoms)
     total_charge, warnings = resolve_charge(atoms, charge)
     warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
-    ground = ground_state(atoms, total_charge, orbitals, solvent, chosen.device)
+    ground = ground_state(atoms, total_charge, orbitals, solvent, chosen)
     ground_done = time.perf_counter()
     warnings += [*ground.warnings, *gap_warnings(ground)]
     states = excite(ground, chosen, progress)

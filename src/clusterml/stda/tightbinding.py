@@ -60,11 +60,15 @@ def coulomb_kernel(symbols: Sequence[str], coords_bohr: FloatArray, stage: int) 
     return np.asarray(HARTREE_EV / (r + 1.0 / np.sqrt(np.outer(hardness, hardness))))
 
 
+def screened_overlap(s: FloatArray) -> FloatArray:
+    """Overlap without the elements the reference program ignores in the charge term; this depends on orientation."""
+    return np.where(np.abs(s) > tables()["overlap_threshold_H1"], s, 0.0)
+
+
 def hamiltonian(basis: Basis, h0: FloatArray, s: FloatArray, potential: FloatArray, stage: int) -> FloatArray:
     """H0 plus the charge term; ``potential`` (n_atoms,) in eV, shape (n_ao, n_ao)."""
     v = potential[basis.atom_of_ao]
-    screened = np.where(np.abs(s) > tables()["overlap_threshold_H1"], s, 0.0)
-    return np.asarray(h0 - 0.5 * stage_globals(stage).coulomb_scale * screened * (v[:, None] + v[None, :]))
+    return np.asarray(h0 - 0.5 * stage_globals(stage).coulomb_scale * s * (v[:, None] + v[None, :]))
 
 
 def fermi_occupations(energies_ev: FloatArray, n_electrons: int, temperature_k: float) -> FloatArray:
@@ -90,13 +94,16 @@ def fermi_occupations(energies_ev: FloatArray, n_electrons: int, temperature_k: 
 class _Stage:
     """One tight-binding stage at a fixed geometry: basis, integrals and the factorised overlap."""
 
-    def __init__(self, symbols: Sequence[str], coords: FloatArray, cn: FloatArray, stage: int, device: str) -> None:
+    def __init__(
+        self, symbols: Sequence[str], coords: FloatArray, cn: FloatArray, stage: int, screen: bool, device: str
+    ) -> None:
         import torch
 
         self.stage = stage
         self.basis = stage_basis(symbols, coords, cn, stage)
         self.s = integrals.overlap(self.basis)
         self.h0 = core_hamiltonian(self.basis, cn, stage, self.s, integrals.kinetic(self.basis))
+        self.s_charge = screened_overlap(self.s) if screen else self.s
         self.gamma = coulomb_kernel(symbols, coords, stage)
         self.device = torch.device(device)
         self.s_device = torch.as_tensor(self.s, device=self.device)
@@ -106,7 +113,9 @@ class _Stage:
         """Orbital energies (eV) and coefficients (n_ao, n_ao) in the field of the atomic charges ``q``."""
         import torch
 
-        h = torch.as_tensor(hamiltonian(self.basis, self.h0, self.s, self.gamma @ q, self.stage), device=self.device)
+        h = torch.as_tensor(
+            hamiltonian(self.basis, self.h0, self.s_charge, self.gamma @ q, self.stage), device=self.device
+        )
         energies, vectors = symmetric_eigh(
             self.inverse_factor @ h @ self.inverse_factor.T, f"stage {self.stage} Hamiltonian"
         )
@@ -125,12 +134,20 @@ class _Stage:
 
 
 def stage_one_charges(
-    symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatArray, charge: int, device: str = "cpu"
+    symbols: Sequence[str],
+    coords_bohr: FloatArray,
+    cn: FloatArray,
+    charge: int,
+    screen: bool = True,
+    device: str = "cpu",
 ) -> list[FloatArray]:
-    """Atomic charges ``[q0, q1, q2]``, each (n_atoms,): start, and after each of the two passes of stage 1."""
+    """Atomic charges ``[q0, q1, q2]``, each (n_atoms,): start, and after each of the two passes of stage 1.
+
+    ``screen`` as in :func:`stda_xtb_orbitals`.
+    """
     z = per_atom(symbols, "n_valence_electrons")
     n_electrons = round(float(z.sum())) - charge
-    stage = _Stage(symbols, coords_bohr, cn, 1, device)
+    stage = _Stage(symbols, coords_bohr, cn, 1, screen, device)
     correction = atomic.cm5_correction(symbols, coords_bohr)
     history = [atomic.starting_charges(symbols, coords_bohr, cn, charge)]
     for _ in range(tables()["stage1"]["scc_passes"]):
@@ -145,19 +162,23 @@ def electron_count(symbols: Sequence[str], charge: int) -> int:
     return round(float(per_atom(symbols, "n_valence_electrons").sum())) - charge
 
 
-def stda_xtb_orbitals(symbols: Sequence[str], positions: FloatArray, charge: int, device: str = "cpu") -> Orbitals:
+def stda_xtb_orbitals(
+    symbols: Sequence[str], positions: FloatArray, charge: int, *, screen: bool = False, device: str = "cpu"
+) -> Orbitals:
     """Orbitals of the sTDA-xTB Hamiltonian for a closed shell.
 
-    ``positions`` (n_atoms, 3) in angstrom. Virtual levels contain the 3.1 eV shift; orbitals above 3 hartree are cut.
+    ``positions`` (n_atoms, 3) in angstrom. ``screen``: ignore overlaps below 1e-6 in the charge term as the reference
+    program does, at the price of rotational invariance (1e-5 of the CD maximum). Virtual levels contain the 3.1 eV
+    shift; orbitals above 3 hartree are cut.
     Raises UnsupportedElementError, ElectronicStructureError.
     """
     start = time.perf_counter()
     coords = np.asarray(positions, dtype=np.float64) / BOHR_ANGSTROM
     cn = atomic.coordination_numbers(symbols, coords)
     n_electrons = electron_count(symbols, charge)
-    q = stage_one_charges(symbols, coords, cn, charge, device)[-1]
+    q = stage_one_charges(symbols, coords, cn, charge, screen, device)[-1]
     charges_done = time.perf_counter()
-    stage = _Stage(symbols, coords, cn, 2, device)
+    stage = _Stage(symbols, coords, cn, 2, screen, device)
     energies, c = stage.diagonalise(q)
     n_occ = n_electrons // 2
     if not 0 < n_occ < len(energies):

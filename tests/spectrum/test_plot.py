@@ -1,0 +1,84 @@
+"""Figures: what is in them, that they are written whole, and that no warning escapes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from clusterml.errors import OptionError, OutputError
+from clusterml.spectrum.plot import COLOURS, draw
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.transitions import Transitions
+
+
+def test_panels_axes_and_sticks(spectrum: Spectrum, transitions: Transitions, tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    figure = spectrum.plot(path, title="Ag29 $x_1", transitions=transitions)
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert [("varepsilon" in label, "Delta" in label, "g_" in label) for label in labels[:3]] == [
+        (True, False, False),
+        (True, True, False),
+        (False, False, True),
+    ]
+    assert {axes.get_xlabel() for axes in figure.axes} == {"photon energy / eV", "wavelength / nm", ""}
+    twins = [axes for axes in figure.axes if axes.collections]
+    assert [len(axes.collections[0].get_segments()) for axes in twins] == [6, 6]
+    assert twins[1].get_ylabel() == "$R$ (velocity) / 10$^{-40}$ cgs"
+
+
+def test_wavelengths_stand_where_they_belong(spectrum: Spectrum) -> None:
+    figure = spectrum.plot()
+    top = next(axes for axes in figure.axes if axes.get_xlabel() == "wavelength / nm")
+    shown = [
+        (tick, float(label.get_text())) for tick, label in zip(top.get_xticks(), top.get_xticklabels(), strict=True)
+    ]
+    assert len(shown) >= 5
+    assert all(tick * nm == pytest.approx(1239.841984) for tick, nm in shown)
+    assert top.get_xlim() == figure.axes[0].get_xlim() == (0.5, 6.0)
+
+
+def test_std_bands_labels_and_marks(spectrum: Spectrum) -> None:
+    std = replace(spectrum, epsilon_std=0.1 * spectrum.epsilon, delta_epsilon_std=0 * spectrum.epsilon)
+    figure = draw([std], marks={"epsilon": [2.0, 3.0]})
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts == ["mean", r"$\pm$ standard deviation"]
+    assert len(figure.axes[0].lines) == 3
+    both = spectrum.plot(others=[spectrum.mirrored()], labels=["R", "S"])
+    assert [text.get_text() for text in both.axes[0].get_legend().get_texts()] == ["R", "S"]
+    assert [to_hex(line.get_color()) for line in both.axes[0].lines] == [c.lower() for c in COLOURS[:2]]
+
+
+def test_panels_without_data_are_left_out(spectrum: Spectrum, tmp_path: Path) -> None:
+    absent = np.full(len(spectrum), np.nan)
+    assert len(replace(spectrum, delta_epsilon=absent).plot(tmp_path / "a.png").axes) == 2
+    assert len(replace(spectrum, epsilon=absent).plot(tmp_path / "b.png").axes) == 2
+    zero = replace(spectrum, epsilon=0 * spectrum.epsilon, delta_epsilon=0 * spectrum.epsilon)
+    zero.plot(tmp_path / "c.png", title="銀 \\x{")
+    narrow = Spectrum([2.50, 2.51], [1e-9, 2e-9], [-1e9, 1e9])
+    narrow.plot(tmp_path / "d.png", title="n" * 300)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_refusals(spectrum: Spectrum, tmp_path: Path) -> None:
+    for count in (0, 13):
+        with pytest.raises(OptionError, match=f"{count} spectra"):
+            draw([spectrum] * count)
+    with pytest.raises(OutputError, match="missing"):
+        spectrum.plot(tmp_path / "missing" / "x.png")
+
+
+def test_importing_spectra_stays_light() -> None:
+    code = (
+        "import sys, clusterml.spectrum.transitions, clusterml.spectrum.compare, clusterml.spectrum.bands,"
+        "clusterml.spectrum.measured, clusterml.spectrum.plot, clusterml.cli.compare\n"
+        "print([m for m in ('scipy', 'matplotlib', 'torch', 'ase', 'rich.table') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
