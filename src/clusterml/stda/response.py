@@ -30,7 +30,7 @@ from clusterml.stda.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD, tables
 from clusterml.stda.settings import ExcitedSettings
-from clusterml.stda.smooth import window, window_weight
+from clusterml.stda.smooth import window_weight
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -45,7 +45,17 @@ _TAIL_EV = 1.0
 """Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
 
 _MAX_KRYLOV_VECTORS = 6000
-_SMALLEST_GAP_HARTREE = 1e-5
+_SMALLEST_GAP_EV = 1e-3
+
+_LEAST_WINDOW_EV = 10.0
+_WINDOW_MARGIN_EV = 4.0
+"""Configurations are explicit up to emax plus the margin, closing over the last 1 eV; adiabatic above."""
+
+_ADIABATIC_EV = 3.0
+"""Energy at which the response of the configurations above the window is taken."""
+
+_SLICE = 32
+"""Occupied orbitals treated at a time when summing over adiabatic configurations."""
 
 
 def response_kernel(symbols: tuple[str, ...], coords_bohr: FloatArray) -> FloatArray:
@@ -57,38 +67,29 @@ def response_kernel(symbols: tuple[str, ...], coords_bohr: FloatArray) -> FloatA
 
 @dataclass(frozen=True)
 class ResponseProblem:
-    """The eigenproblem over the n configurations ``index`` of ``space``, hartree.
+    """The symmetric eigenproblem (diagonal + F^T gamma F) Z = lambda Z over the configurations ``index`` of ``space``.
 
-    ``gaps`` (n,): orbital energy differences D; ``charges`` (n_atoms, n): transition charges times the window weight;
-    ``weight`` (n,); ``gamma`` (n_atoms, n_atoms); ``moments`` (9, n): r, nabla, r x nabla times the weight.
+    ``gaps`` (n,): orbital energy differences D in hartree; ``diagonal`` (n,): D^2 (Casida) or D; ``factors`` (n_atoms, n):
+    F; ``gamma`` (n_atoms, n_atoms); ``starts`` (9, n): what r, nabla and r x nabla are in the metric of Z; ``targets``
+    (6, n): B nabla and B (r x nabla) for the velocity correction, empty in the Casida form.
     """
 
     form: Form
     space: ActiveSpace
     index: torch.Tensor
     gaps: torch.Tensor
-    weight: torch.Tensor
-    charges: torch.Tensor
+    diagonal: torch.Tensor
+    factors: torch.Tensor
     gamma: torch.Tensor
-    moments: torch.Tensor
-
-    @property
-    def diagonal(self) -> torch.Tensor:
-        """Diagonal part of the operator, (n,)."""
-        return self.gaps**2 if self.form == "casida" else self.gaps
-
-    @property
-    def factors(self) -> torch.Tensor:
-        """Vectors F (n_atoms, n) such that the operator is diagonal + F^T gamma F."""
-        return 2.0 * self.charges * self.gaps.sqrt() if self.form == "casida" else 2.0**0.5 * self.charges
+    starts: torch.Tensor
+    targets: torch.Tensor
 
     def operator(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The symmetric operator (Omega or A) as a function (k, n) -> (k, n)."""
-        diagonal, left = self.diagonal, self.gamma @ self.factors
-        right = self.factors
+        """The operator as a function (k, n) -> (k, n)."""
+        left = (self.gamma @ self.factors).T.contiguous()
 
         def apply(x: torch.Tensor) -> torch.Tensor:
-            return (diagonal * x).addmm_(x @ left.T, right)
+            return (self.diagonal * x).addmm_(x @ left, self.factors)
 
         return apply
 
@@ -98,37 +99,22 @@ class ResponseProblem:
         dense.diagonal().add_(self.diagonal)
         return dense
 
-    def starts(self) -> torch.Tensor:
-        """What light couples to, (9, n), in the metric of the operator's eigenvectors."""
-        if self.form == "tda":
-            return self.moments
-        scaled = self.moments / self.gaps.sqrt()
-        scaled[:3] *= self.gaps
-        return scaled
-
-    def targets(self) -> torch.Tensor:
-        """B nabla and B (r x nabla) for the velocity correction, (6, n); none in the Casida form."""
-        if self.form == "casida":
-            return self.moments[:0]
-        v = self.moments[3:]
-        return 2.0 * (v @ self.charges.T) @ self.gamma @ self.charges
+    def energies(self, values: torch.Tensor) -> torch.Tensor:
+        """Excitation energies (k,) in hartree from eigenvalues (k,)."""
+        return values.double().sqrt() if self.form == "casida" else values.double()
 
     def intensities(self, values: torch.Tensor, starts: torch.Tensor, targets: torch.Tensor) -> Transitions:
-        """Transitions of eigenvalues (k,) from overlaps (k, 9) and (k, 6 or 0) of eigenvectors with the vectors above."""
+        """Transitions of eigenvalues (k,), from overlaps (k, 9) and (k, 6 or 0) of their vectors with ours."""
         energies = self.energies(values)
-        parts = [x.double() for x in starts.split(3, dim=1)]
+        r, v, m = starts.double().split(3, dim=1)
         if self.form == "casida":
             root = energies.sqrt()[:, None]
-            parts = [parts[0] / root, parts[1] * root, parts[2] * root]
-            zero = parts[0].new_zeros(parts[0].shape)
-            parts += [zero, zero]
+            r, v, m = r / root, v * root, m * root
+            bv = bm = r.new_zeros(r.shape)
         else:
-            parts += [x.double() for x in targets.split(3, dim=1)]
-        return transitions(energies.cpu().numpy(), Moments(*(x.cpu().numpy() for x in parts)))
-
-    def energies(self, values: torch.Tensor) -> torch.Tensor:
-        """Excitation energies from eigenvalues, hartree."""
-        return values.double().sqrt() if self.form == "casida" else values.double()
+            bv, bm = targets.double().split(3, dim=1)
+        moments = Moments(*(x.cpu().numpy() for x in (r, v, m, bv, bm)))
+        return transitions(energies.cpu().numpy(), moments)
 
     def amplitudes(self, values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """X (k, n_o, n_v) from eigenvectors ``rows`` (k, n)."""
@@ -138,34 +124,44 @@ class ResponseProblem:
         return scatter(self.space, rows, self.index)
 
 
-def response_problem(orbitals: Orbitals, settings: ExcitedSettings, form: Form = "casida") -> ResponseProblem:
-    """Set up the response of closed-shell orbitals to light.
-
-    Raises OptionError for an unknown form, ElectronicStructureError without a positive gap, MemoryLimitError.
-    """
+def response_space(orbitals: Orbitals, settings: ExcitedSettings) -> ActiveSpace:
+    """All orbitals, with the kernels of a_x = 0. Raises ElectronicStructureError without a positive gap."""
     import torch
 
-    if form not in get_args(Form):
-        raise OptionError(f"form is {form!r}", f"choose one of {', '.join(get_args(Form))}")
-    occupied, virtual = window(orbitals, settings.window_ev)
-    _check_memory(orbitals.basis.n_atoms, len(occupied) * len(virtual), settings)
+    if orbitals.gap_ev < _SMALLEST_GAP_EV:
+        raise ElectronicStructureError(
+            f"the HOMO-LUMO gap of {orbitals.method} is {orbitals.gap_ev:.5f} eV: not a closed shell",
+            "check charge and geometry",
+        )
+    occupied, virtual = np.split(np.arange(len(orbitals.energies_ev)), [orbitals.n_occupied])
     origin = orbitals.basis.coords_bohr.mean(axis=0)
     space = active_space(orbitals, occupied, virtual, "spherical", settings.dtype, settings.device, origin)
     gamma = torch.as_tensor(response_kernel(orbitals.symbols, orbitals.basis.coords_bohr)).to(space.gamma_k)
-    space = replace(space, gamma_k=gamma, gamma_j=torch.zeros_like(gamma), ax=0.0)
-    gaps = space.gaps.flatten()
-    if float(gaps.min()) < _SMALLEST_GAP_HARTREE:
-        raise ElectronicStructureError(
-            f"the HOMO-LUMO gap of {orbitals.method} is {float(gaps.min()) * HARTREE_EV:.5f} eV: not a closed shell",
-            "check charge and geometry",
-        )
-    weight = window_weight(gaps, settings.window_ev)
-    index = (weight > 0).nonzero().flatten()
-    weight = weight[index]
-    moments = torch.cat([x.flatten(1)[:, index] for x in (space.position, space.velocity, space.angular)])
-    return ResponseProblem(
-        form, space, index, gaps[index], weight, _charges(space, index) * weight, gamma, moments * weight
-    )
+    return replace(space, gamma_k=gamma, gamma_j=torch.zeros_like(gamma), ax=0.0)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Configurations ``index`` with the share ``weight`` (n,) of their couplings, in the metric of ``form``."""
+
+    gaps: torch.Tensor
+    diagonal: torch.Tensor
+    factors: torch.Tensor
+    starts: torch.Tensor
+
+    @classmethod
+    def of(cls, space: ActiveSpace, index: torch.Tensor, weight: torch.Tensor, form: Form) -> _Block:
+        import torch
+
+        gaps = space.gaps.flatten()[index]
+        moments = torch.cat([x.flatten(1)[:, index] for x in (space.position, space.velocity, space.angular)]) * weight
+        factors = _charges(space, index) * weight
+        if form == "tda":
+            return cls(gaps, gaps, factors * 2.0**0.5, moments)
+        root = gaps.sqrt()
+        moments[:3] *= root
+        moments[3:] /= root
+        return cls(gaps, gaps**2, factors * (2.0 * root), moments)
 
 
 def _charges(space: ActiveSpace, index: torch.Tensor) -> torch.Tensor:
@@ -177,10 +173,78 @@ def _charges(space: ActiveSpace, index: torch.Tensor) -> torch.Tensor:
     return torch.stack([(o.T @ v).flatten()[index] for o, v in pairs])
 
 
-def _check_memory(n_atoms: int, n: int, settings: ExcitedSettings) -> None:
-    itemsize = 8 if settings.dtype == "float64" else 4
+def response_problem(orbitals: Orbitals, settings: ExcitedSettings, form: Form = "casida") -> ResponseProblem:
+    """Set up the response of closed-shell orbitals to light.
+
+    Configurations up to ``emax_ev`` + 4 eV (at least 10 eV) are explicit.  Those above respond adiabatically, as at 3 eV:
+    eliminating them screens gamma and dresses the moments, which is exact at that energy and costs no Krylov steps.
+    A configuration at the edge is divided smoothly, w explicit and sqrt(1 - w^2) adiabatic, so nothing jumps.
+    Raises OptionError for an unknown form, ElectronicStructureError without a positive gap, MemoryLimitError.
+    """
+    import torch
+
+    if form not in get_args(Form):
+        raise OptionError(f"form is {form!r}", f"choose one of {', '.join(get_args(Form))}")
+    edge = max(_LEAST_WINDOW_EV, settings.emax_ev + _WINDOW_MARGIN_EV)
+    _check_memory(orbitals, edge, settings)
+    space = response_space(orbitals, settings)
+    weight = window_weight(space.gaps.flatten(), edge)
+    index = (weight > 0).nonzero().flatten()
+    near = _Block.of(space, index, weight[index], form)
+    far = _adiabatic(space, weight, form)
+    identity = torch.eye(len(space.gamma_k)).to(space.gamma_k)
+    gamma = torch.linalg.solve(identity + space.gamma_k @ far.screening, space.gamma_k)
+    gamma = 0.5 * (gamma + gamma.T)
+    starts = near.starts - far.response @ gamma @ near.factors
+    targets = starts[:0]
+    if form == "tda":
+        targets = (near.starts @ near.factors.T + far.overlap)[3:] @ gamma @ near.factors
+    return ResponseProblem(form, space, index, near.gaps, near.diagonal, near.factors, gamma, starts, targets)
+
+
+@dataclass(frozen=True)
+class _Far:
+    """Sums over the adiabatic configurations f, with 1/(lambda_f - lambda_0) as ~: ``screening`` F ~ F^T (n_atoms,
+    n_atoms), ``response`` starts ~ F^T (9, n_atoms), ``overlap`` starts F^T (9, n_atoms)."""
+
+    screening: torch.Tensor
+    response: torch.Tensor
+    overlap: torch.Tensor
+
+
+def _adiabatic(space: ActiveSpace, weight: torch.Tensor, form: Form) -> _Far:
+    """The part sqrt(1 - weight^2) of every configuration, in slices of occupied orbitals to bound memory."""
+    n_at, (n_o, n_v) = space.n_atoms, space.shape
+    total = _Far(*(space.gamma_k.new_zeros((rows, n_at)) for rows in (n_at, 9, 9)))
+    reference = _ADIABATIC_EV / HARTREE_EV
+    reference = reference**2 if form == "casida" else reference
+    share = (1.0 - weight**2).sqrt().reshape(n_o, n_v)
+    for first in range(0, n_o, _SLICE):
+        rows = slice(first, first + _SLICE)
+        part = replace(
+            space,
+            e_o=space.e_o[rows],
+            l_o=space.l_o[:, rows],
+            **{name: getattr(space, name)[:, rows] for name in ("position", "velocity", "angular")},
+        )
+        flat = share[rows].flatten()
+        index = (flat > 0).nonzero().flatten()
+        block = _Block.of(part, index, flat[index], form)
+        inverse = block.factors / (block.diagonal - reference)
+        total.screening.addmm_(inverse, block.factors.T)
+        total.response.addmm_(block.starts, inverse.T)
+        total.overlap.addmm_(block.starts, block.factors.T)
+    return total
+
+
+def _check_memory(orbitals: Orbitals, edge_ev: float, settings: ExcitedSettings) -> None:
+    """Charges, moments and a few blocks of explicit configurations; moments of all of them; the matrix, if dense."""
+    e, n_occ = orbitals.energies_ev, orbitals.n_occupied
+    n = int((e[None, n_occ:] - e[:n_occ, None] < edge_ev).sum())
     matrix = 3.0 * n * n if settings.solver == "states" else 0.0
-    needed = itemsize * (n * (4.0 * n_atoms + 60.0) + matrix) / 1e9
+    itemsize = 8 if settings.dtype == "float64" else 4
+    everything = 20.0 * n_occ * orbitals.n_virtual
+    needed = itemsize * (n * (4.0 * orbitals.basis.n_atoms + 60.0) + everything + matrix) / 1e9
     if needed > settings.memory_gb:
         remedy = "use the spectrum solver (without --states)" if matrix else "use --dtype float32"
         raise MemoryLimitError(
@@ -222,7 +286,7 @@ def _dense(problem: ResponseProblem, settings: ExcitedSettings) -> ExcitedStates
     _stable(problem, float(values[0]))
     n = int((problem.energies(values) <= settings.emax_ev / HARTREE_EV_THRESHOLD).sum())
     values, vectors = values[:n], vectors[:, :n]
-    result = problem.intensities(values, vectors.T @ problem.starts().T, vectors.T @ problem.targets().T)
+    result = problem.intensities(values, vectors.T @ problem.starts.T, vectors.T @ problem.targets.T)
 
     def lookup(which: IntArray) -> torch.Tensor:
         chosen = torch.as_tensor(which, device=values.device)
@@ -251,9 +315,9 @@ def _krylov(
 ) -> ExcitedStates:
     import torch
 
-    starts = problem.starts()
+    starts = problem.starts
     keep = 4e-9 * min(_MAX_KRYLOV_VECTORS, starts.shape[1]) * starts.shape[1] < 0.5 * settings.memory_gb
-    lanczos = BlockLanczos(problem.operator(), starts, problem.targets(), _MAX_KRYLOV_VECTORS, keep)
+    lanczos = BlockLanczos(problem.operator(), starts, problem.targets, _MAX_KRYLOV_VECTORS, keep)
     convergence = _Convergence(problem, settings)
     pairs, converged = converged_ritz_pairs(lanczos, convergence, progress)
     result, chosen = convergence.states(pairs)

@@ -1,0 +1,78 @@
+"""``clusterml label FILE ..``: absorption and CD spectra of structures with the physics engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from clusterml.stda.settings import Dtype, Mode, OrbitalSource
+from clusterml.stda.threads import choose_threads, use_threads
+
+Gauge = Literal["velocity", "length"]
+
+
+def label(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
+    emax: Annotated[float, typer.Option(metavar="EV", help="Highest excitation energy.")] = 6.0,
+    fwhm: Annotated[float, typer.Option(metavar="EV", help="Full width of the bands at half maximum.")] = 0.2,
+    mode: Annotated[Mode, typer.Option(help="smooth: continuous; reference: as xtb4stda and std2.")] = "smooth",
+    states: Annotated[bool, typer.Option("--states", help="Compute and store every excitation up to --emax.")] = False,
+    gauge: Annotated[Gauge, typer.Option(help="Gauge of the CD; length depends on the origin.")] = "velocity",
+    orbitals: Annotated[OrbitalSource, typer.Option(help="Where the orbitals come from.")] = "stda-xtb",
+    solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the excited states.")] = "float64",
+    memory_gb: Annotated[
+        float | None, typer.Option(metavar="GB", help="Memory of all solvers together; default 70 % of what is free.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of all jobs together; default OMP_NUM_THREADS or all cores.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Structures computed at a time, each in a process of its own.")] = 1,
+    groups: Annotated[
+        Path | None, typer.Option(metavar="JSON", help='Atom groups for the bands: {"NAME": [atom numbers from 1]}.')
+    ] = None,
+    molden: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the orbitals as a Molden file.")] = None,
+    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [default: results].")
+    ] = None,
+) -> None:
+    """Absorption and CD spectra by the physics engine.
+
+    Each structure gives JSON, CSV and PNG in the folder --output, and a line of the summary. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
+    """
+    use_threads(threads := choose_threads(threads))  # before anything imports numpy
+
+    from clusterml.cli.report import report
+    from clusterml.stda.batch import BatchOptions
+
+    settings = {"emax_ev": emax, "fwhm_ev": fwhm, "mode": mode, "dtype": dtype, "device": device}
+    settings |= {"solver": "states"} if states else {}
+    settings |= {"memory_gb": memory_gb} if memory_gb is not None else {}
+    options = BatchOptions(
+        charge=charge,
+        orbitals=orbitals,
+        solvent=solvent,
+        gauge=gauge,
+        settings=settings,
+        groups=groups,
+        allow_several=allow_several,
+        cluster=cluster,
+        output=output if output is not None or as_json else Path("results"),
+        molden=molden,
+        states=states,
+        jcamp=jcamp,
+        keep_json=as_json,
+    )
+    if not report(files, options, jobs, threads, debug=context.obj.debug):
+        raise typer.Exit(1)

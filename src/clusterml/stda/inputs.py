@@ -1,0 +1,78 @@
+"""From what the user names (files, folders) to the structures to compute, each with its own name for the results."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clusterml.errors import InputFileError
+from clusterml.structure.read import FORMATS
+
+
+@dataclass(frozen=True)
+class Input:
+    """One structure file, and the ``base`` of its results' names, different from every other input's."""
+
+    path: Path
+    base: str
+
+
+def expand(paths: Iterable[str | Path]) -> tuple[list[Input], list[InputFileError]]:
+    """The structure files among ``paths`` (a folder stands for those in it), and an error for each folder without any.
+
+    A file named twice counts once; one that is not there is kept, so that reading it says so.
+    """
+    files: dict[str, Path] = {}
+    problems = []
+    for path in map(Path, paths):
+        found = _members(path) if path.is_dir() else [path]
+        if not found:
+            problems.append(InputFileError(f"{path}: holds no structure files", f"give {', '.join(FORMATS)}"))
+        for file in found:
+            files.setdefault(os.path.abspath(file), file)
+    return _named(list(files.values())), problems
+
+
+def _members(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [e for e in entries if e.suffix.lower() in FORMATS and not e.name.startswith(".") and e.is_file()]
+
+
+def _named(files: list[Path]) -> list[Input]:
+    """Stems where they are unique; else with the ending (``a_cif``, ``a_xyz``), else with a number too."""
+    # Compared without case: some file systems do not tell A.json from a.json.
+    stems = Counter(file.stem.casefold() for file in files)
+    endings = Counter(file.name.casefold() for file in files)
+    seen: defaultdict[str, int] = defaultdict(int)
+    inputs = []
+    for file in files:
+        base = file.stem
+        if stems[base.casefold()] > 1:
+            base += f"_{file.suffix[1:].lower()}"
+            if endings[file.name.casefold()] > 1:
+                seen[file.name.casefold()] += 1
+                base += f"_{seen[file.name.casefold()]}"
+        inputs.append(Input(file, base))
+    return inputs
+
+
+class Names:
+    """Hands out names that differ, without regard to case, from all handed out before."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def unique(self, name: str) -> str:
+        """``name``, or with the first of ``_2``, ``_3``, ... that makes it new."""
+        candidate, number = name, 1
+        while candidate.casefold() in self._used:
+            number += 1
+            candidate = f"{name}_{number}"
+        self._used.add(candidate.casefold())
+        return candidate
