@@ -24,8 +24,8 @@ FIRST_ROW = {0: 0, 1: 4, 2: 7, 3: 9, 4: 10}
 TBLITE_OLDER_FITS = ("4s", "4p", "5s", "5p")
 
 REFERENCES = {
-    "gfn1": "S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017), doi 10.1021/acs.jctc.7b00118",
-    "gfn2": "C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019), doi 10.1021/acs.jctc.8b01176",
+    "gfn1": "S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017)",
+    "gfn2": "C. Bannwarth, S. Ehlert, S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019)",
     "sto_ng": "R. F. Stewart, J. Chem. Phys. 52, 431 (1970)",
 }
 

@@ -97,7 +97,8 @@ class BlockLanczos:
         self._full = n_vector <= _FULL_ORTHOGONALISATION
         self._keep = keep or self._full
         self._dtype = start.dtype if self._full else torch.float32
-        self._projected = start.new_zeros((self._capacity, self._capacity)).double()
+        self._diagonal: list[torch.Tensor] = []
+        self._lower: list[torch.Tensor] = []
         self._starts = (first @ start.T).double()
         self._targets = targets
         self._overlaps = [(first @ targets.T).double()]
@@ -139,28 +140,33 @@ class BlockLanczos:
         smallest = 100.0 * torch.finfo(image.dtype).eps * scale
         fresh = orthonormalised(residual[residual.norm(dim=1) > smallest])
         fresh = orthonormalised(fresh - (fresh @ known.T) @ known)[: self._capacity - self.size]
-        last, first = self.size, self.size - len(block)
-        self._couple(first, first, block @ image.T)
-        self._couple(last, first, fresh @ image.T)
+        self._diagonal.append((block @ image.T).double())
+        self._lower.append((fresh @ image.T).double())
         self._overlaps.append((fresh @ self._targets.T).double())
         self._recent = [block, fresh]
         if self._keep:
             self._stored.append(fresh.to(self._dtype))
         self._sizes.append(len(fresh))
 
-    def _couple(self, row: int, column: int, values: torch.Tensor) -> None:
-        rows, columns = slice(row, row + values.shape[0]), slice(column, column + values.shape[1])
-        self._projected[rows, columns] = values.double()
-        self._projected[columns, rows] = values.T.double()
+    def _projected(self) -> torch.Tensor:
+        """The operator in the Krylov basis: symmetric, block-tridiagonal, (n, n)."""
+        import torch
+
+        matrix = torch.block_diag(*self._diagonal)
+        at = 0
+        for size, lower in zip(self._sizes, self._lower[:-1], strict=False):
+            rows, columns = slice(at + size, at + size + len(lower)), slice(at, at + size)
+            matrix[rows, columns] = lower
+            matrix[columns, rows] = lower.T
+            at += size
+        return 0.5 * (matrix + matrix.T)
 
     def ritz(self) -> RitzPairs:
         """Ritz pairs of the blocks the operator has been applied to."""
         import torch
 
-        n = self.size - self._sizes[-1]
-        projected = self._projected[:n, :n]
-        values, rotation = torch.linalg.eigh(0.5 * (projected + projected.T))
-        overlaps = torch.cat(self._overlaps)[:n]
+        values, rotation = torch.linalg.eigh(self._projected())
+        overlaps = torch.cat(self._overlaps)[: len(values)]
         return RitzPairs(values, rotation, rotation[: self._sizes[0]].T @ self._starts, rotation.T @ overlaps)
 
     def vectors(self, pairs: RitzPairs) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Linear response of local-functional-like orbitals: singles coupled only by atomic transition charges (a_x = 0).
 
 For GFN orbitals the sTDA kernels are used with the Fock-exchange fraction a_x = 0 (METHOD section 18): no J term, no
-K-shift, no selection, hence invariant and smooth by construction.  With D the orbital energy differences, Q (n_atoms, n)
-the Löwdin transition charges and gamma^K = (R^1.42 + eta^-1.42)^(-1/1.42):
+K-shift, no selection, hence invariant and smooth by construction.  With D the orbital energy differences,
+Q (n_atoms, n) the Löwdin transition charges and gamma^K = (R^1.42 + eta^-1.42)^(-1/1.42):
   Casida:       Omega = D^2 + 4 sqrt(D) Q^T gamma Q sqrt(D),  Omega Z = w^2 Z,
                 X + Y = sqrt(D/w) Z (electric moments), X - Y = sqrt(w/D) Z (velocity and magnetic moments);
   Tamm-Dancoff: A = D + 2 Q^T gamma Q, A X = w X, with the velocity correction of METHOD section 12.
@@ -69,9 +69,9 @@ def response_kernel(symbols: tuple[str, ...], coords_bohr: FloatArray) -> FloatA
 class ResponseProblem:
     """The symmetric eigenproblem (diagonal + F^T gamma F) Z = lambda Z over the configurations ``index`` of ``space``.
 
-    ``gaps`` (n,): orbital energy differences D in hartree; ``diagonal`` (n,): D^2 (Casida) or D; ``factors`` (n_atoms, n):
-    F; ``gamma`` (n_atoms, n_atoms); ``starts`` (9, n): what r, nabla and r x nabla are in the metric of Z; ``targets``
-    (6, n): B nabla and B (r x nabla) for the velocity correction, empty in the Casida form.
+    ``gaps`` (n,): orbital energy differences D in hartree; ``diagonal`` (n,): D^2 (Casida) or D; ``factors``
+    (n_atoms, n): F; ``gamma`` (n_atoms, n_atoms); ``starts`` (9, n): r, nabla and r x nabla in the metric of Z;
+    ``targets`` (6, n): B nabla and B (r x nabla) for the velocity correction, empty in the Casida form.
     """
 
     form: Form
@@ -176,8 +176,8 @@ def _charges(space: ActiveSpace, index: torch.Tensor) -> torch.Tensor:
 def response_problem(orbitals: Orbitals, settings: ExcitedSettings, form: Form = "casida") -> ResponseProblem:
     """Set up the response of closed-shell orbitals to light.
 
-    Configurations up to ``emax_ev`` + 4 eV (at least 10 eV) are explicit.  Those above respond adiabatically, as at 3 eV:
-    eliminating them screens gamma and dresses the moments, which is exact at that energy and costs no Krylov steps.
+    Configurations up to ``emax_ev`` + 4 eV (at least 10 eV) are explicit.  Those above respond adiabatically, as at
+    3 eV: eliminating them screens gamma and dresses the moments, exact at that energy, and costs no Krylov steps.
     A configuration at the edge is divided smoothly, w explicit and sqrt(1 - w^2) adiabatic, so nothing jumps.
     Raises OptionError for an unknown form, ElectronicStructureError without a positive gap, MemoryLimitError.
     """

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selection:
-    """Selected configurations: ``index`` (n_csf,) into the flattened (n_o, n_v) window, primaries first.
+    """Selected configurations: ``index`` (n_csf,) into the flattened (n_o, n_v) window, ascending;
+    ``n_primary`` of them are primaries.
 
     ``matrix`` (n_csf, n_csf): the Tamm-Dancoff matrix A in hartree with perturbatively lowered primary diagonals.
     """
@@ -82,16 +83,16 @@ def _perturbation(
 
 
 def _matrix(pairs: _PairIntegrals, index: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
-    """A over the configurations ``index``, symmetric, with the given unlowered ``diagonal`` (n_o, n_v)."""
+    """A over the configurations ``index`` (ascending), symmetric, with the given unlowered ``diagonal`` (n_o, n_v)."""
     n_v = diagonal.shape[1]
     q = pairs.q_ov.flatten(1)[:, index]
     a = 2.0 * (q.T @ (pairs.space.gamma_k @ q))
     occupied, virtual = index // n_v, index % n_v
-    for j, columns, b in _by_occupied(index, n_v):
-        later = (occupied >= j).nonzero().flatten()
-        block = pairs.coulomb(j, b, slice(j, None))[occupied[later] - j, :, virtual[later]]
-        a[later[:, None], columns[None, :]] -= block
-        a[columns[:, None], later[None, :]] = a[later[:, None], columns[None, :]].T
+    for j, positions, b in _by_occupied(index, n_v):
+        first, last = int(positions[0]), int(positions[-1]) + 1
+        block = pairs.coulomb(j, b, slice(j, None)).transpose(1, 2)[occupied[first:] - j, virtual[first:]]
+        a[first:, first:last] -= block
+        a[first:last, last:] = a[last:, first:last].T
     a.diagonal().copy_(diagonal.flatten()[index])
     return a
 
@@ -106,23 +107,21 @@ def select(
     """
     import torch
 
-    threshold = emax_ev / HARTREE_EV_THRESHOLD
     flat = diagonal.flatten()
-    order = flat.argsort()
-    primary = order[: int((flat <= threshold).sum())]
+    primary = (flat <= emax_ev / HARTREE_EV_THRESHOLD).nonzero().flatten()
     if len(primary) == 0:
         return Selection(primary, 0, flat.new_zeros((0, 0)))
     pairs = _PairIntegrals(space)
     per_secondary, per_primary = _perturbation(pairs, diagonal, primary)
     accepted = (per_secondary.flatten() > tables()["stda"]["pt_threshold_hartree"]).nonzero().flatten()
-    index = torch.cat([primary, accepted])
+    index = torch.cat([primary, accepted]).sort().values
     check_size(len(index))
     a = _matrix(pairs, index, diagonal)
-    n = len(primary)
-    regulariser = tables()["stda"]["pt_denominator_regulariser"]
-    included = a[n:, :n] ** 2 / (flat[accepted][:, None] - flat[primary][None, :] + regulariser)
-    a.diagonal()[:n] -= per_primary - included.sum(0)
-    return Selection(index, n, a)
+    at_primary, at_accepted = torch.searchsorted(index, primary), torch.searchsorted(index, accepted)
+    included = a[at_accepted][:, at_primary] ** 2
+    included /= flat[accepted][:, None] - flat[primary][None, :] + tables()["stda"]["pt_denominator_regulariser"]
+    a.diagonal()[at_primary] -= per_primary - included.sum(0)
+    return Selection(index, len(primary), a)
 
 
 def full_matrix(space: ActiveSpace, diagonal: torch.Tensor) -> torch.Tensor:
