@@ -86,7 +86,10 @@ def rotation_scatter():
                 new = spectrum(symbols, turned, charge, **options)
                 scatter = np.maximum(scatter, [np.abs(a - b).max() for a, b in zip(new, base, strict=True)])
             absolute = scale[1] < 1e-6 * scale[0]
-            row += [f"{scatter[0] / scale[0]:.0e}", f"{scatter[1]:.0e} abs" if absolute else f"{scatter[1] / scale[1]:.0e}"]
+            row += [
+                f"{scatter[0] / scale[0]:.0e}",
+                f"{scatter[1]:.0e} abs" if absolute else f"{scatter[1] / scale[1]:.0e}",
+            ]
         print(f"| {name} | " + " | ".join(row) + f" | {scale[1]:.2g} |", flush=True)
 
 
@@ -95,11 +98,15 @@ def path_continuity():
     angles = np.round(np.arange(-2.0, 2.0 + 1e-9, 0.1), 6)
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col")
-    print("| mode | d / eV | max/median step, absorption | max/median step, CD | oddness | CD at Td / CD at 2 degrees |")
+    print(
+        "| mode | d / eV | max/median step, absorption | max/median step, CD | oddness | CD at Td / CD at 2 degrees |"
+    )
     print("|---|---|---|---|---|---|")
     rows = [("smooth", 0.001), ("smooth", 0.005), ("smooth", 0.02), ("reference", None)]
     for mode, width in rows:
-        options = {"mode": mode, "solver": "states"} if width is None else {"tolerance": 1e-4, "k_shift_width_ev": width}
+        options = (
+            {"mode": mode, "solver": "states"} if width is None else {"tolerance": 1e-4, "k_shift_width_ev": width}
+        )
         spectra = [spectrum(*ag16s4(angle), **options) for angle in angles]
         curves = [np.array(x) for x in zip(*spectra, strict=True)]
         steps = [np.abs(np.diff(c, axis=0)).max(axis=1) for c in curves]
@@ -108,7 +115,10 @@ def path_continuity():
         middle, top = len(angles) // 2, np.abs(cd[-1]).max()
         odd = np.abs(cd + cd[::-1]).max() / top
         name = mode if width is None else f"{mode}, d = {width:g} eV"
-        print(f"| {mode} | {width or '-'} | {ratios[0]:.2f} | {ratios[1]:.2f} | {odd:.0e} | {np.abs(cd[middle]).max() / top:.0e} |", flush=True)
+        print(
+            f"| {mode} | {width or '-'} | {ratios[0]:.2f} | {ratios[1]:.2f} | {odd:.0e} | {np.abs(cd[middle]).max() / top:.0e} |",
+            flush=True,
+        )
         if width in (0.005, None):
             column = 0 if width else 1
             at = int(np.abs(cd[-1]).argmax())
@@ -136,7 +146,9 @@ def distance_from_reference():
             rattled = positions + np.random.default_rng(seed).normal(0.0, sigma, positions.shape)
             smooth = spectrum(symbols, rattled, charge, grid)
             reference = spectrum(symbols, rattled, charge, grid, damped=False, mode="reference", solver="states")
-            shifts = [(cosine(np.interp(grid - s, grid, smooth[0]), reference[0]), s) for s in np.arange(-0.1, 0.101, 0.005)]
+            shifts = [
+                (cosine(np.interp(grid - s, grid, smooth[0]), reference[0]), s) for s in np.arange(-0.1, 0.101, 0.005)
+            ]
             found.append((name, cosine(smooth[0], reference[0]), cosine(smooth[1], reference[1]), max(shifts)[1]))
     print("| cluster | n | absorption cosine, median (min) | CD cosine, median (min) | shift / meV, median (range) |")
     print("|---|---|---|---|---|")

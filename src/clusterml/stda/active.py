@@ -141,10 +141,12 @@ def active_space(
     dtype: str = "float64",
     device: str = "cpu",
     origin_bohr: FloatArray | None = None,
+    kernels: Kernels | None = None,
 ) -> ActiveSpace:
     """Collect the tensors of the singles problem for the given orbitals.
 
     ``origin_bohr`` (3,): origin of the magnetic and electric dipole operators (default: the coordinate origin).
+    ``kernels``: atom-atom interactions (default: those of sTDA-xTB).
     ``dtype`` is the precision of charges and couplings; integrals and energies are computed in float64.
     """
     import torch
@@ -155,7 +157,7 @@ def active_space(
     c_v = torch.as_tensor(orbitals.coefficients[:, virtual], device=dev)
     basis = orbitals.basis
     shifted = basis if origin_bohr is None else basis.translated(-np.asarray(origin_bohr))
-    kernels = stda_kernels(orbitals.symbols, basis.coords_bohr)
+    kernels = kernels or stda_kernels(orbitals.symbols, basis.coords_bohr)
 
     def moments(matrices: FloatArray) -> torch.Tensor:
         return torch.stack([c_o.T @ (torch.as_tensor(m, device=dev) @ c_v) for m in matrices]).to(real)

@@ -144,7 +144,7 @@ def krylov_memory_gb(space: ActiveSpace, n_csf: int, itemsize: int) -> tuple[flo
     return (itemsize * (6.0 * n_rows**2 + 60.0 * n_csf) + projected) / 1e9, 4.0 * min(2000, n_csf) * n_csf / 1e9
 
 
-class _SpectrumConvergence:
+class SpectrumConvergence:
     """Accepts Ritz pairs once the broadened absorption and CD stop changing."""
 
     def __init__(self, settings: ExcitedSettings) -> None:
@@ -195,7 +195,7 @@ def solve_krylov(
         )
     keep = needed + kept <= settings.memory_gb
     lanczos = BlockLanczos(apply, starts, optical.targets, _MAX_KRYLOV_VECTORS, keep)
-    convergence = _SpectrumConvergence(settings)
+    convergence = SpectrumConvergence(settings)
     pairs, converged = converged_ritz_pairs(lanczos, convergence, progress)
     states, chosen = convergence.states(pairs)
     counts = {

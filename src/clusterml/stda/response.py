@@ -22,9 +22,9 @@ import numpy as np
 
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
 from clusterml.spectrum.transitions import Transitions
-from clusterml.stda.active import ActiveSpace, active_space
+from clusterml.stda.active import ActiveSpace, Kernels, active_space
 from clusterml.stda.charges import distances
-from clusterml.stda.excited import ExcitedStates, _SpectrumConvergence, scatter
+from clusterml.stda.excited import ExcitedStates, SpectrumConvergence, scatter
 from clusterml.stda.intensities import Moments, transitions
 from clusterml.stda.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
 from clusterml.stda.orbitals import Orbitals
@@ -126,8 +126,6 @@ class ResponseProblem:
 
 def response_space(orbitals: Orbitals, settings: ExcitedSettings) -> ActiveSpace:
     """All orbitals, with the kernels of a_x = 0. Raises ElectronicStructureError without a positive gap."""
-    import torch
-
     if orbitals.gap_ev < _SMALLEST_GAP_EV:
         raise ElectronicStructureError(
             f"the HOMO-LUMO gap of {orbitals.method} is {orbitals.gap_ev:.5f} eV: not a closed shell",
@@ -135,9 +133,9 @@ def response_space(orbitals: Orbitals, settings: ExcitedSettings) -> ActiveSpace
         )
     occupied, virtual = np.split(np.arange(len(orbitals.energies_ev)), [orbitals.n_occupied])
     origin = orbitals.basis.coords_bohr.mean(axis=0)
-    space = active_space(orbitals, occupied, virtual, "spherical", settings.dtype, settings.device, origin)
-    gamma = torch.as_tensor(response_kernel(orbitals.symbols, orbitals.basis.coords_bohr)).to(space.gamma_k)
-    return replace(space, gamma_k=gamma, gamma_j=torch.zeros_like(gamma), ax=0.0)
+    gamma = response_kernel(orbitals.symbols, orbitals.basis.coords_bohr)
+    kernels = Kernels(np.zeros_like(gamma), gamma, 0.0)
+    return active_space(orbitals, occupied, virtual, "spherical", settings.dtype, settings.device, origin, kernels)
 
 
 @dataclass(frozen=True)
@@ -295,7 +293,7 @@ def _dense(problem: ResponseProblem, settings: ExcitedSettings) -> ExcitedStates
     return ExcitedStates(result, problem.space, lookup, {"n_csf": len(problem.gaps), "n_states": n})
 
 
-class _Convergence(_SpectrumConvergence):
+class _Convergence(SpectrumConvergence):
     """Convergence of the broadened spectrum, with the intensities of a response problem."""
 
     def __init__(self, problem: ResponseProblem, settings: ExcitedSettings) -> None:

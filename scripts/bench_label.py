@@ -1,0 +1,130 @@
+"""How long `clusterml label` takes, and how much memory: a markdown table with the machine it ran on.
+
+    python scripts/bench_label.py [FILE ..] [--mode smooth reference] [--dtype float64 float32] [--emax 6]
+                                  [--solver spectrum states] [--device cuda] [--threads N] [--repeat 3]
+
+Every case runs in a process of its own, after a warm-up on a water molecule, so that imports are not counted; of several
+repetitions the fastest counts.  Memory is the largest resident size of the process, imports included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parents[1]
+HEADER = (
+    "| file | mode | dtype | atoms | AOs | CSFs | ground state / s | preparation / s | solver / s | total / s "
+    "| peak memory / GB |\n|---|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, default=[HERE / "datasets" / "examples" / "ag29_model.xyz"])
+    parser.add_argument("--mode", nargs="+", default=["smooth", "reference"], choices=["smooth", "reference"])
+    parser.add_argument("--dtype", nargs="+", default=["float64", "float32"], choices=["float64", "float32"])
+    parser.add_argument("--solver", default="spectrum", choices=["spectrum", "states"])
+    parser.add_argument("--orbitals", default="stda-xtb", choices=["stda-xtb", "gfn1", "gfn2"])
+    parser.add_argument("--emax", type=float, default=6.0, help="highest excitation energy (eV)")
+    parser.add_argument("--charge", type=int, help="charge of every file (default: from the file, or proposed)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure(case: dict[str, Any]) -> dict[str, Any]:
+    """Run one case here and now."""
+    import torch
+    from ase import Atoms
+
+    from clusterml.stda.label import label
+    from clusterml.structure.read import read
+
+    if case["threads"]:
+        torch.set_num_threads(case["threads"])
+    water = Atoms("OHH", [[0, 0, 0.12], [0, 0.76, -0.47], [0, -0.76, -0.47]])
+    label(water, 0, emax_ev=12.0, orbitals=case["orbitals"], device=case["device"])
+    atoms = read(case["file"])
+    options = {key: case[key] for key in ("solver", "dtype", "device", "orbitals")}
+    if case["orbitals"] == "stda-xtb":
+        options["mode"] = case["mode"]
+    runs = [label(atoms, case["charge"], emax_ev=case["emax"], **options) for _ in range(case["repeat"])]
+    best = min(runs, key=lambda run: run.timings_s["total"])
+    on_gpu = torch.cuda.max_memory_allocated() / 1e9 if case["device"].startswith("cuda") else None
+    return {
+        "atoms": len(atoms),
+        "aos": best.orbitals.basis.n_ao,
+        "csfs": best.states.counts["n_csf"],
+        "timings": best.timings_s,
+        "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "gpu_memory_gb": on_gpu,
+        "warnings": best.warnings,
+    }
+
+
+def in_a_process(case: dict[str, Any]) -> dict[str, Any] | str:
+    """The result of :func:`measure` in a fresh process, or the last line of what went wrong."""
+    command = [sys.executable, __file__, "--case", json.dumps(case)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def row(case: dict[str, Any], result: dict[str, Any] | str) -> str:
+    start = f"| {Path(case['file']).name} | {case['mode']} | {case['dtype']} |"
+    if isinstance(result, str):
+        return f"{start} {result} |" + " |" * 7
+    seconds = [result["timings"].get(key, 0.0) for key in ("ground_state", "preparation", "solver", "total")]
+    memory = f"{result['memory_gb']:.2f}"
+    if result["gpu_memory_gb"] is not None:
+        memory += f" + {result['gpu_memory_gb']:.2f} (GPU)"
+    times = " | ".join(f"{s:.2f}" for s in seconds)
+    return f"{start} {result['atoms']} | {result['aos']} | {result['csfs']} | {times} | {memory} |"
+
+
+def machine(threads: int | None) -> str:
+    """Processor, cores, GPU and versions, in one line."""
+    import torch
+
+    info = Path("/proc/cpuinfo")
+    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    cpu = models[0].split(":", 1)[1].strip() if models else platform.processor() or platform.machine()
+    gpu = f"; {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "; no GPU"
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {threads or torch.get_num_threads()} threads{gpu}; "
+        f"torch {torch.__version__}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def main() -> None:
+    chosen = arguments()
+    if chosen.case:
+        print(json.dumps(measure(json.loads(chosen.case))))
+        return
+    print(
+        f"Machine: {machine(chosen.threads)}.\n\nUp to {chosen.emax:g} eV, {chosen.orbitals} orbitals, "
+        f"{chosen.solver} solver, {chosen.device}, fastest of {chosen.repeat}.\n\n{HEADER}"
+    )
+    shared = {
+        key: getattr(chosen, key) for key in ("solver", "orbitals", "emax", "charge", "device", "threads", "repeat")
+    }
+    for file, mode, dtype in itertools.product(chosen.files, chosen.mode, chosen.dtype):
+        case = {**shared, "file": str(file), "mode": mode, "dtype": dtype}
+        print(row(case, in_a_process(case)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The label verb end to end: what is written and printed, and what happens to bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from clusterml.spectrum.spectrum import Spectrum
+
+QUICK = ("--emax", "5", "--fwhm", "0.4")
+SCRIPT = [sys.executable, "-c", "from clusterml.cli.main import main; main()"]
+
+
+def lines_of(text: str, kind: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(f"{kind}: ")]
+
+
+def test_xyz_and_cif_and_a_bad_file_together(run, xyz, cif):
+    good, crystal = xyz("agsch3"), cif("agsch3")
+    bad = Path("bad.xyz")
+    bad.write_text("2\n\nAg 0 0 0\n")
+    done = run("label", good, bad, crystal, *QUICK, "--jcamp", "-o", "out/deep")
+    assert done.code == 1
+    (line,) = lines_of(done.err, "error")
+    assert line.startswith("error: bad.xyz: ")
+    assert line.endswith(")")
+    assert "Traceback" not in done.err
+    names = sorted(p.name for p in Path("out/deep").iterdir())
+    assert names == [f"agsch3_{e}.{k}" for e in ("cif", "xyz") for k in ("csv", "jdx", "json", "png")]
+    a, b = (json.loads(Path(f"out/deep/agsch3_{e}.json").read_text()) for e in ("xyz", "cif"))
+    assert a["formula"] == b["formula"] == "AgCH3S"
+    assert a["provenance"]["structure"]["format"] == "xyz"
+    largest = max(a["spectrum"]["epsilon"])
+    np.testing.assert_allclose(a["spectrum"]["epsilon"], b["spectrum"]["epsilon"], atol=1e-5 * largest)
+    assert "AgCH3S" in done.out
+    assert "2 done, 1 failed" in done.out
+
+
+def test_summary_names_first_band_and_strongest_cd(run, xyz):
+    done = run("label", xyz("propylene_oxide"), "--emax", "10")
+    assert (done.code, done.err) == (0, "")
+    spectrum = Spectrum.from_json("results/propylene_oxide.json")
+    at = int(np.argmax(np.abs(spectrum.delta_epsilon)))
+    sign = "+" if spectrum.delta_epsilon[at] > 0 else "-"
+    assert f"{spectrum.wavelength_nm[at]:.0f} ({sign})" in done.out
+    assert "C3H6O" in done.out
+
+
+def test_json_is_all_that_stdout_gets(run, xyz):
+    one, warned = xyz("agsch3"), xyz("h2o2", comment="no charge is given here")
+    done = run("label", one, *QUICK, "--json")
+    result = json.loads(done.out)
+    assert (done.code, done.err) == (0, "")
+    assert result["name"] == "agsch3"
+    assert "states" not in result
+    assert not Path("results").exists()
+    done = run("label", one, warned, "missing.cif", *QUICK, "--json", "--states", "-o", "out")
+    assert done.code == 1
+    results = json.loads(done.out)
+    assert [r["name"] for r in results] == ["agsch3", "h2o2"]
+    assert results[0] == json.loads(Path("out/agsch3.json").read_text())
+    assert results[0]["provenance"]["solver"] == "states"
+    assert len(results[0]["states"]["energy_ev"]) > 0
+    assert len(lines_of(done.err, "error")) == 1
+    assert lines_of(done.err, "warning")[0].startswith("warning: ")
+    assert run("label", "missing.cif", "--json").out == ""
+    assert json.loads(run("label", "missing.cif", "gone.xyz", "--json").out) == []
+
+
+def test_frames_of_one_file_get_results_of_their_own(run, xyz):
+    trajectory = xyz("agsch3", "h2o2", "agh", to="path.xyz")
+    done = run("label", trajectory, *QUICK, "--molden", "mo.molden", "-o", "out", "--jobs", "2")
+    assert done.code == 0, done.err
+    assert sorted(p.name for p in Path("out").glob("*.json")) == ["path_1.json", "path_2.json", "path_3.json"]
+    assert json.loads(Path("out/path_3.json").read_text())["formula"] == "AgH"
+    assert sorted(p.name for p in Path().glob("mo*")) == ["mo_1.molden", "mo_2.molden", "mo_3.molden"]
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_options_reach_the_engine(run, xyz):
+    Path("groups.json").write_text('{"silver": [1]}')
+    done = run(
+        *("label", xyz("agsch3"), "--json", "--charge", "0", "--mode", "reference", "--states", "--gauge", "length"),
+        *(
+            "--dtype",
+            "float64",
+            "--memory-gb",
+            "2",
+            "--threads",
+            "1",
+            "--groups",
+            "groups.json",
+            "--molden",
+            "a.molden",
+        ),
+    )
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["spectrum"]["gauge"] == "length"
+    assert result["spectrum"]["absorption_gauge"] == "length"
+    assert (result["provenance"]["mode"], result["provenance"]["solver"]) == ("reference", "states")
+    assert set(result["bands"][0]["hole"]) == {"silver", "other"}
+    assert Path("a.molden").read_text().startswith("[Molden Format]")
+
+
+def test_gfn_orbitals_with_solvent(run, xyz):
+    done = run("label", xyz("agsch3"), "--json", *QUICK, "--orbitals", "gfn1", "--solvent", "methanol")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert (result["method"], result["provenance"]["solvent"]) == ("GFN1-xTB linear response", "methanol")
+
+
+def test_no_excitation_below_emax_is_a_warning(run, xyz):
+    done = run("label", xyz("h2o2"), "--emax", "1", "--jcamp")
+    assert done.code == 0
+    assert "no excitation below 1 eV" in done.err
+    assert not Spectrum.from_json("results/h2o2.json").epsilon.any()
+
+
+BAD_TEXT = {
+    "empty": ("", "empty"),
+    "no-xyz": ("this is not a structure\nat all\n", "number of atoms"),
+    "truncated": ("5\n\nAg 0 0 0\n", "truncated"),
+    "unknown-element": ("2\n\nXx 0 0 0\nH 0 0 1\n", "Xx"),
+    "no-parameters": ("2\n\nPu 0 0 0\nO 0 0 1.8\n", "Pu"),
+    "close": ("3\n\nO 0 0 0\nH 0 0 0.3\nH 0 0.9 0\n", "0.300 A apart"),
+    "odd": ("2\ncharge=0\nO 0 0 0\nH 0 0 0.97\n", "odd number"),
+    "several": ("4\n\nH 0 0 0\nH 0 0 0.74\nH 0 0 9\nH 0 0 9.74\n", "separate molecules"),
+    "nan": ("2\n\nH 0 0 nan\nH 0 0 0.74\n", "not finite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TEXT)
+def test_bad_files_give_one_line_each(run, case):
+    text, expected = BAD_TEXT[case]
+    Path("bad.xyz").write_text(text)
+    done = run("label", "bad.xyz")
+    assert done.code == 1
+    (line,) = lines_of(done.err, "error")
+    assert line.startswith("error: bad.xyz: ")
+    assert expected in line
+    assert line.endswith(")"), "a remedy is given"
+    assert not lines_of(done.err.replace(line, ""), "error")
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--memory-gb", "0.001"], "0.001 GB"),
+        (["--memory-gb", "0.0001"], "memory_gb"),
+        (["--emax", "100"], "emax_ev"),
+        (["--fwhm", "0"], "fwhm_ev"),
+        (["--device", "abacus"], "device"),
+        (["--solvent", "methanol"], "solvent"),
+        (["--orbitals", "gfn1", "--solvent", "soup"], "soup"),
+        (["--orbitals", "gfn1", "--mode", "reference"], "reference"),
+        (["--charge", "1"], "odd number"),
+        (["--jobs", "0"], "jobs"),
+        (["--threads", "0"], "threads"),
+        (["--groups", "missing.json"], "missing.json"),
+        (["--molden", "no/folder/a.molden"], "no/folder/a.molden"),
+        (["-o", "ag2_tfa2.xyz"], "ag2_tfa2.xyz"),
+        (["-o", "ag2_tfa2.xyz/deeper"], "ag2_tfa2.xyz/deeper"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_options_give_one_line(run, xyz, arguments, expected):
+    done = run("label", xyz("ag2_tfa2"), *arguments)
+    assert done.code == 1
+    assert expected in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+
+
+def test_an_option_wrong_for_all_is_said_once(run, xyz):
+    done = run("label", xyz("h2o2"), xyz("agh"), "--solvent", "methanol")
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+
+
+def test_unreadable_folder_and_foreign_file(run):
+    Path("nothing").mkdir()
+    Path("a.pdb").write_text("ATOM\n")
+    Path("b.cif").write_bytes(b"\0\1\2")
+    done = run("label", "nothing", "a.pdb", "b.cif")
+    assert done.code == 1
+    assert [line.split(": ")[1] for line in lines_of(done.err, "error")] == ["nothing", "a.pdb", "b.cif"]
+
+
+def test_several_molecules_on_request(run):
+    Path("pair.xyz").write_text(BAD_TEXT["several"][0])
+    assert run("label", "pair.xyz", "--allow-several", "--charge", "0").code == 0
+
+
+def test_debug_adds_the_traceback_of_a_failure(run):
+    Path("bad.xyz").write_text("")
+    done = run("--debug", "label", "bad.xyz")
+    assert done.code == 1
+    assert "Traceback" in done.err
+
+
+def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
+    for number in range(40):
+        xyz("agsch3", to=f"in/copy{number:02d}.xyz")
+    command = [*SCRIPT, "label", "in", "-o", "out", "--jobs", "2", "--threads", "1", "--jcamp", *QUICK]
+    batch = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out = tmp_path / "out"
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(out.glob("*.json"))) < 3 and time.monotonic() < deadline and batch.poll() is None:
+            time.sleep(0.02)
+        children = psutil.Process(batch.pid).children(recursive=True)
+        batch.send_signal(signal.SIGKILL)
+    finally:
+        batch.kill()
+        batch.communicate(timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert len(children) >= 2
+    assert alive == []
+    written = [p for p in out.iterdir() if not p.name.startswith(".")]
+    results = [p for p in written if p.suffix == ".json"]
+    assert 3 <= len(results) < 40
+    for path in results:
+        assert json.loads(path.read_text())["formula"] == "AgCH3S"
+        assert path.with_suffix(".png").read_bytes().endswith(b"IEND\xaeB`\x82")
+        assert len(Spectrum.from_csv(path.with_suffix(".csv"))) == len(Spectrum.from_json(path))
+        assert path.with_suffix(".jdx").read_text().endswith("##END=\n")
