@@ -1,10 +1,10 @@
 """How long `clusterml label` takes, and how much memory: a markdown table with the machine it ran on.
 
     python scripts/bench_label.py [FILE ..] [--mode smooth reference] [--dtype float64 float32] [--emax 6]
-                                  [--solver spectrum states] [--device cuda] [--threads N] [--repeat 3]
+                                  [--solver states] [--device cuda] [--threads N] [--repeat 3]
 
-Every case runs in a process of its own, after a warm-up on a water molecule, so that imports are not counted; of several
-repetitions the fastest counts.  Memory is the largest resident size of the process, imports included.
+Every case runs in a process of its own, after a warm-up on a water molecule, so that imports are not counted; of
+several repetitions the fastest counts.  Memory is the largest resident size of the process, imports included.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Prints the tables of docs/smooth-mode.md and draws its figures into docs/images.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -23,9 +24,9 @@ IMAGES = ROOT / "docs" / "images"
 GRID = np.arange(0.5, 4.5, 0.02)
 
 
-def spectrum(symbols, positions, charge, grid=GRID, damped=True, **settings):
+def spectrum(symbols, positions, charge, grid=GRID, damped=True, emax=4.5, **settings):
     """(epsilon, delta_epsilon) at fwhm 0.2 eV; ``damped`` False takes the reference's low-energy damping out again."""
-    chosen = ExcitedSettings(emax_ev=4.5, **settings)
+    chosen = ExcitedSettings(emax_ev=emax, **settings)
     orbitals = stda_xtb_orbitals(symbols, positions, charge, screen=chosen.mode == "reference")
     states = (smooth_states if chosen.mode == "smooth" else reference_states)(orbitals, chosen).transitions
     broadened = states.broaden(grid, 0.2)
@@ -44,8 +45,14 @@ def model(name):
     return data["symbols"], np.array(data["xyz_angstrom"]), data["charge"]
 
 
+def rattled(name, sigma, seed):
+    """A model with Gaussian displacements of ``sigma`` angstrom."""
+    symbols, positions, charge = model(name)
+    return symbols, positions + np.random.default_rng(seed).normal(0.0, sigma, positions.shape), charge
+
+
 def ag16s4(angle):
-    """Ag4 @ Ag12S4, a piece of fcc with Td symmetry; the four Ag3S trigons turned by ``angle`` (degrees) about their axes.
+    """Ag4 @ Ag12S4, a piece of fcc with Td symmetry; its Ag3 trigons turned by ``angle`` degrees about their axes.
 
     The inner core of the Ag70 model: MODEL geometry, charge 0 (8 superatom electrons).
     """
@@ -71,7 +78,7 @@ def rotation_scatter():
         "Ag16S4, Td": ag16s4(0.0),
         "Ag16S4, T (5 degrees)": ag16s4(5.0),
         "[Ag13(SCH3)6]-, near C3i": model("ag13_sch3_6_minus"),
-        "Ag3(SCH3)3, low symmetry": model("ag3_sch3_3"),
+        "[Ag13(SCH3)6]-, rattled 0.05 A": rattled("ag13_sch3_6_minus", 0.05, 0),
     }
     print("| cluster | smooth absorption | smooth CD | reference absorption | reference CD | CD maximum |")
     print("|---|---|---|---|---|---|")
@@ -124,7 +131,8 @@ def path_continuity():
             at = int(np.abs(cd[-1]).argmax())
             axes[0, column].plot(angles, cd[:, at])
             axes[0, column].set_title(f"{name}: CD at {GRID[at]:.2f} eV")
-            axes[1, column].semilogy(0.5 * (angles[1:] + angles[:-1]), steps[1])
+            axes[1, column].plot(0.5 * (angles[1:] + angles[:-1]), steps[1])
+            axes[1, column].set_ylim(bottom=0.0)
             axes[1, column].set_xlabel("trigon rotation / degrees")
     axes[0, 0].set_ylabel("Δε / L mol$^{-1}$ cm$^{-1}$")
     axes[1, 0].set_ylabel("largest change of Δε in 0.1°")
@@ -138,14 +146,13 @@ def cosine(a, b):
 
 def distance_from_reference():
     """Similarity of the two modes over rattled low-symmetry clusters (reference without its damping)."""
-    grid = np.arange(0.5, 4.0, 0.02)
     found = []
-    for name, sigma, n in (("ag13_sch3_6_minus", 0.05, 12), ("ag3_sch3_3", 0.05, 6)):
-        symbols, positions, charge = model(name)
+    for name, n, top in (("ag13_sch3_6_minus", 12, 4.0), ("ag3_sch3_3", 12, 6.0), ("helicene4", 6, 6.0)):
+        grid = np.arange(0.5, top, 0.02)
         for seed in range(n):
-            rattled = positions + np.random.default_rng(seed).normal(0.0, sigma, positions.shape)
-            smooth = spectrum(symbols, rattled, charge, grid)
-            reference = spectrum(symbols, rattled, charge, grid, damped=False, mode="reference", solver="states")
+            case = rattled(name, 0.05, seed)
+            smooth = spectrum(*case, grid, emax=top + 0.5)
+            reference = spectrum(*case, grid, damped=False, emax=top + 0.5, mode="reference", solver="states")
             shifts = [
                 (cosine(np.interp(grid - s, grid, smooth[0]), reference[0]), s) for s in np.arange(-0.1, 0.101, 0.005)
             ]
@@ -163,7 +170,8 @@ def distance_from_reference():
 
 if __name__ == "__main__":
     start = time.perf_counter()
-    for study in (rotation_scatter, distance_from_reference, path_continuity):
+    studies = {s.__name__: s for s in (rotation_scatter, distance_from_reference, path_continuity)}
+    for study in [studies[name] for name in sys.argv[1:]] or studies.values():
         print(f"\n{study.__name__.replace('_', ' ')}\n", flush=True)
         study()
     print(f"\n{time.perf_counter() - start:.0f} s")

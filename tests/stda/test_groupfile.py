@@ -48,5 +48,5 @@ def test_bad_files_are_explained(tmp_path, text, message):
 
 
 def test_an_atom_that_is_not_there():
-    with pytest.raises(InputFileError, match="g.json: group 'a' has atom 7, but the structure has 6 atoms"):
+    with pytest.raises(InputFileError, match=r"g\.json: group 'a' has atom 7, but the structure has 6 atoms"):
         atom_groups({"a": [7]}, 6, "g.json")

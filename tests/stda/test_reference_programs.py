@@ -83,6 +83,7 @@ def test_a_perturbed_geometry_is_noticed(check_reference, reference_data, molecu
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", LARGE)
 def test_large_clusters(check_reference, shared, name):
     folder = shared / "stda" / "reference"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from clusterml.errors import MemoryLimitError
 from clusterml.stda.label import label
@@ -99,3 +100,14 @@ def test_progress_counts_the_blocks(molecule):
     seen = []
     found = label(molecule("helicene4"), progress=seen.append)
     assert seen == list(range(1, found.states.counts["n_blocks"] + 1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("mode", ["smooth", "reference"])
+@pytest.mark.parametrize("solver", ["states", "spectrum"])
+@pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-6), ("float32", 1e-3)])
+def test_the_gpu_gives_the_same_spectrum(molecule, deviation, mode, solver, dtype, allowed):
+    atoms, options = molecule("ag3_sch3_3"), {"mode": mode, "solver": solver}
+    cpu, gpu = (spectrum_of(atoms, 6.5, **options, **place) for place in ({}, {"device": "cuda", "dtype": dtype}))
+    assert max(deviation(gpu.spectrum, cpu.spectrum)) < allowed
+    assert len(gpu.bands) == len(cpu.bands)
