@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def main(folder: str | Path = ROOT / "docs" / "images") -> None:
     atoms = clusterml.read(ROOT / "datasets" / "examples" / "ag29_model.xyz")
     result = clusterml.label(atoms)
-    title = "model geometry of [Ag29(SH)24(PH3)4]3- (no crystal data), sTDA-xTB"
+    title = f"[Ag29(SH)24(PH3)4]3-, model geometry (no crystal data), {result.orbitals.method}"
     path = make_folder(folder) / "ag29_label.png"
     result.spectrum.plot(path, title=title, transitions=result.transitions)
     print(f"{path}: {result.timings_s['total']:.0f} s")

@@ -46,7 +46,7 @@ def test_xyz_and_cif_and_a_bad_file_together(run, xyz, cif):
 
 
 def test_summary_names_first_band_and_strongest_cd(run, xyz):
-    done = run("label", xyz("propylene_oxide"), "--emax", "10")
+    done = run("label", xyz("propylene_oxide"), "--emax", "10", "--orbitals", "stda-xtb")
     assert (done.code, done.err) == (0, "")
     spectrum = Spectrum.from_json("results/propylene_oxide.json")
     at = int(np.argmax(np.abs(spectrum.delta_epsilon)))
@@ -78,7 +78,7 @@ def test_json_is_all_that_stdout_gets(run, xyz):
 
 def test_frames_of_one_file_get_results_of_their_own(run, xyz):
     trajectory = xyz("agsch3", "h2o2", "agh", to="path.xyz")
-    done = run("label", trajectory, *QUICK, "--molden", "mo.molden", "-o", "out", "--jobs", "2")
+    done = run("label", trajectory, *QUICK, "--molden", "mo.molden", "-o", "out")
     assert done.code == 0, done.err
     assert sorted(p.name for p in Path("out").glob("*.json")) == ["path_1.json", "path_2.json", "path_3.json"]
     assert json.loads(Path("out/path_3.json").read_text())["formula"] == "AgH"
@@ -156,12 +156,12 @@ def test_bad_files_give_one_line_each(run, case):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--memory-gb", "0.001"], "0.001 GB"),
+        (["--orbitals", "stda-xtb", "--memory-gb", "0.001"], "0.001 GB"),
         (["--memory-gb", "0.0001"], "memory_gb"),
         (["--emax", "100"], "emax_ev"),
         (["--fwhm", "0"], "fwhm_ev"),
         (["--device", "abacus"], "device"),
-        (["--solvent", "methanol"], "solvent"),
+        (["--orbitals", "stda-xtb", "--solvent", "methanol"], "solvent"),
         (["--orbitals", "gfn1", "--solvent", "soup"], "soup"),
         (["--orbitals", "gfn1", "--mode", "reference"], "reference"),
         (["--charge", "1"], "odd number"),
@@ -183,7 +183,7 @@ def test_bad_options_give_one_line(run, xyz, arguments, expected):
 
 
 def test_an_option_wrong_for_all_is_said_once(run, xyz):
-    done = run("label", xyz("h2o2"), xyz("agh"), "--solvent", "methanol")
+    done = run("label", xyz("h2o2"), xyz("agh"), "--orbitals", "stda-xtb", "--solvent", "methanol")
     assert done.code == 1
     assert done.err.count("\n") == 1
 
@@ -197,8 +197,28 @@ def test_unreadable_folder_and_foreign_file(run):
     assert [line.split(": ")[1] for line in lines_of(done.err, "error")] == ["nothing", "a.pdb", "b.cif"]
 
 
+def test_an_element_without_parameters_names_a_way_out(run):
+    Path("he.xyz").write_text("1\n\nHe 0 0 0\n")
+    done = run("label", "he.xyz", "--charge", "0", "--orbitals", "stda-xtb")
+    assert done.code == 1
+    assert done.err.startswith("error: he.xyz: element 'He' has no sTDA-xTB parameters (")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names elsewhere must be text")
+def test_a_file_name_that_is_no_text(run, xyz):
+    path = os.fsencode(xyz("agh")).replace(b"agh", b"ag\xff")
+    os.rename("agh.xyz", path)
+    done = run("label", os.fsdecode(path), os.fsdecode(b"gone\xff.xyz"), *QUICK, "-o", "out", "--jcamp")
+    assert done.code == 1
+    assert done.err.startswith("error: gone")
+    assert len(list(Path("out").iterdir())) == 4
+
+
 def test_several_molecules_on_request(run):
-    Path("pair.xyz").write_text(BAD_TEXT["several"][0])
+    water = "O 0 0 {0}\nH 0.76 0 {1}\nH -0.76 0 {1}\n"
+    Path("pair.xyz").write_text("6\n\n" + water.format(0, 0.59) + water.format(6, 6.59))
+    assert "2 separate molecules" in run("label", "pair.xyz", "--charge", "0").err
     assert run("label", "pair.xyz", "--allow-several", "--charge", "0").code == 0
 
 
@@ -209,24 +229,28 @@ def test_debug_adds_the_traceback_of_a_failure(run):
     assert "Traceback" in done.err
 
 
-def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
+def start_batch(xyz, folder: Path) -> subprocess.Popen[str]:
+    """A batch of 40 structures in two processes, once it has written three results."""
     for number in range(40):
         xyz("agsch3", to=f"in/copy{number:02d}.xyz")
     command = [*SCRIPT, "label", "in", "-o", "out", "--jobs", "2", "--threads", "1", "--jcamp", *QUICK]
-    batch = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out = tmp_path / "out"
-    try:
-        deadline = time.monotonic() + 120
-        while len(list(out.glob("*.json"))) < 3 and time.monotonic() < deadline and batch.poll() is None:
-            time.sleep(0.02)
-        children = psutil.Process(batch.pid).children(recursive=True)
-        batch.send_signal(signal.SIGKILL)
-    finally:
-        batch.kill()
-        batch.communicate(timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    batch = subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
+    deadline = time.monotonic() + 120
+    while len(list((folder / "out").glob("*.json"))) < 3 and time.monotonic() < deadline and batch.poll() is None:
+        time.sleep(0.02)
+    return batch
+
+
+def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
+    batch = start_batch(xyz, tmp_path)
+    children = psutil.Process(batch.pid).children(recursive=True)
+    batch.kill()
+    batch.communicate(timeout=60)
     _, alive = psutil.wait_procs(children, timeout=30)
     assert len(children) >= 2
     assert alive == []
+    out = tmp_path / "out"
     written = [p for p in out.iterdir() if not p.name.startswith(".")]
     results = [p for p in written if p.suffix == ".json"]
     assert 3 <= len(results) < 40
@@ -235,3 +259,14 @@ def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
         assert path.with_suffix(".png").read_bytes().endswith(b"IEND\xaeB`\x82")
         assert len(Spectrum.from_csv(path.with_suffix(".csv"))) == len(Spectrum.from_json(path))
         assert path.with_suffix(".jdx").read_text().endswith("##END=\n")
+
+
+def test_ctrl_c_ends_a_batch_at_once_and_quietly(xyz, tmp_path):
+    batch = start_batch(xyz, tmp_path)
+    children = psutil.Process(batch.pid).children(recursive=True)
+    os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to all processes
+    _, err = batch.communicate(timeout=30)
+    assert batch.returncode == 130
+    assert err == ""
+    assert psutil.wait_procs(children, timeout=30)[1] == []
+    assert len(list((tmp_path / "out").glob("*.json"))) < 40

@@ -22,7 +22,7 @@ from clusterml.units import EV_NM
 def silver(molecule) -> Label:
     atoms = molecule("agsch3")
     atoms.info |= {"source": "in/agsch3.xyz", "provenance": {"format": "xyz", "warnings": ["looks odd"]}}
-    return label(atoms, solver="states")
+    return label(atoms, solver="states", orbitals="stda-xtb")
 
 
 def test_the_object_is_the_contract(silver):

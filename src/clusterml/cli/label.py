@@ -19,10 +19,13 @@ def label(
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
     emax: Annotated[float, typer.Option(metavar="EV", help="Highest excitation energy.")] = 6.0,
     fwhm: Annotated[float, typer.Option(metavar="EV", help="Full width of the bands at half maximum.")] = 0.2,
-    mode: Annotated[Mode, typer.Option(help="smooth: continuous; reference: as xtb4stda and std2.")] = "smooth",
+    mode: Annotated[Mode, typer.Option(help="For stda-xtb: smooth (continuous) or reference (as std2).")] = "smooth",
     states: Annotated[bool, typer.Option("--states", help="Compute and store every excitation up to --emax.")] = False,
     gauge: Annotated[Gauge, typer.Option(help="Gauge of the CD; length depends on the origin.")] = "velocity",
-    orbitals: Annotated[OrbitalSource, typer.Option(help="Where the orbitals come from.")] = "stda-xtb",
+    orbitals: Annotated[
+        OrbitalSource | None,
+        typer.Option(help="Source of the orbitals [default: gfn1; stda-xtb with --mode reference]."),
+    ] = None,
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="Precision of the excited states.")] = "float64",
@@ -49,7 +52,8 @@ def label(
 ) -> None:
     """Absorption and CD spectra by the physics engine.
 
-    Each structure gives JSON, CSV and PNG in the folder --output, and a line of the summary. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
+    Each structure gives JSON, CSV and PNG in the folder --output, and a line of the summary. A file that fails is
+    reported on stderr and does not stop the others; the exit code is then 1.
     """
     use_threads(threads := choose_threads(threads))  # before anything imports numpy
 

@@ -14,16 +14,17 @@ from clusterml.stda.batch import BatchOptions, Failure, Outcome, Watch, run
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
 _COLUMNS = {
-    "file": "left",
-    "result": "left",
-    "formula": "left",
-    "charge": "right",
-    "first band / nm": "right",
-    "strongest CD / nm": "right",
-    "time / s": "right",
-    "warnings": "right",
+    "\nfile": "left",
+    "\nresult": "left",
+    "\nformula": "left",
+    "\ncharge": "right",
+    "first band\nnm": "right",
+    "strongest CD\nnm": "right",
+    "time\ns": "right",
+    "\nwarnings": "right",
 }
 _WIDTH_OF_A_PIPE = 160
 
@@ -129,21 +130,31 @@ def _progress() -> Iterator[_Bar]:
 
 def _print_summary(done: list[Outcome], failed: int, output: Path | None) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console(emoji=False, highlight=False)
     if not console.is_terminal:
         console = Console(emoji=False, highlight=False, width=_WIDTH_OF_A_PIPE)
     if done:
-        table = Table()
-        for heading, side in _COLUMNS.items():
-            table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
-        for outcome in done:
-            table.add_row(*map(Text, _row(outcome)))
-        console.print(table)
+        console.print(_table(done))
     end = f"; results in {output}" if output is not None and done else ""
     typer.echo(f"{len(done)} done, {failed} failed{end}")
+
+
+def _table(done: list[Outcome]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # The names of the results are shown where they are not those of the files.
+    renamed = any(outcome.name != Path(outcome.where).stem for outcome in done)
+    shown = [renamed or heading != "\nresult" for heading in _COLUMNS]
+    for (heading, side), wanted in zip(_COLUMNS.items(), shown, strict=True):
+        if wanted:
+            table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+    for outcome in done:
+        table.add_row(*(Text(cell) for cell, wanted in zip(_row(outcome), shown, strict=True) if wanted))
+    return table
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from clusterml.stda.label import Label
 
-_UNEXPECTED = (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError)
+_UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 """What numerical libraries raise: one structure must not end a long batch."""
 
 
@@ -34,7 +34,7 @@ class BatchOptions:
     """
 
     charge: int | None = None
-    orbitals: OrbitalSource = "stda-xtb"
+    orbitals: OrbitalSource | None = None
     solvent: str | None = None
     gauge: str = "velocity"
     settings: Mapping[str, Any] = field(default_factory=dict)

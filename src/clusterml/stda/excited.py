@@ -162,6 +162,7 @@ class SpectrumConvergence:
         return transitions(energies, moments, damped=self._settings.mode == "reference"), chosen
 
     def __call__(self, pairs: RitzPairs) -> bool:
+        """Has the spectrum changed by less than the tolerance since the last call?"""
         spectrum = self.states(pairs)[0].broaden(self._grid, self._settings.fwhm_ev)
         current = (spectrum.epsilon, spectrum.delta_epsilon)
         last, self._last = self._last, current

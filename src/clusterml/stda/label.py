@@ -17,7 +17,7 @@ from clusterml.stda.fragments import Band, band_assignments
 from clusterml.stda.frontier import gap_warnings
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import parameters_hash
-from clusterml.stda.settings import ExcitedSettings, OrbitalSource
+from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_orbitals
 from clusterml.structure.charge import propose_charge
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.structure.groups import element_groups
@@ -122,7 +122,7 @@ def label(
     atoms: Atoms,
     charge: int | None = None,
     *,
-    orbitals: OrbitalSource = "stda-xtb",
+    orbitals: OrbitalSource | None = None,
     solvent: str | None = None,
     gauge: str = "velocity",
     grid: FloatArray | None = None,
@@ -134,7 +134,8 @@ def label(
     """Absorption and CD spectrum of a closed-shell cluster.
 
     ``charge``: default ``atoms.info['charge']``, else proposed from the superatom electron count, with a warning.
-    ``orbitals``: ``stda-xtb``, ``gfn1`` or ``gfn2``. ``gauge``: of the CD; with ``length`` the origin matters.
+    ``orbitals``: ``gfn1`` (default), ``gfn2`` or ``stda-xtb`` (default with ``mode="reference"``);
+    why, see docs/orbital-sources.md. ``gauge``: of the CD; with ``length`` the origin matters.
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
     default :func:`clusterml.structure.groups.element_groups`. ``progress``: called with the number of Krylov blocks.
@@ -151,7 +152,8 @@ def label(
         check_one_molecule(atoms)
     total_charge, warnings = resolve_charge(atoms, charge)
     warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
-    ground = ground_state(atoms, total_charge, orbitals, solvent, chosen)
+    source = orbitals or default_orbitals(chosen.mode)
+    ground = ground_state(atoms, total_charge, source, solvent, chosen)
     ground_done = time.perf_counter()
     warnings += [*ground.warnings, *gap_warnings(ground)]
     states = excite(ground, chosen, progress)

@@ -99,7 +99,9 @@ def _band(band: Band) -> dict[str, Any]:
 
 def _title(label: Label) -> str:
     charge = f"{abs(label.charge)}{'+' if label.charge > 0 else '-'}" if label.charge else "neutral"
-    return f"{label_name(label)}: {formula(label.atoms.numbers)}, {charge}, {label_method(label)}"
+    # A file name need not be text; matplotlib accepts nothing else.
+    name = label_name(label).encode("utf-8", "replace").decode()
+    return f"{name}: {formula(label.atoms.numbers)}, {charge}, {label_method(label)}"
 
 
 def _provenance(label: Label) -> dict[str, Any]:

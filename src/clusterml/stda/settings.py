@@ -12,10 +12,16 @@ Solver = Literal["spectrum", "states"]
 OrbitalSource = Literal["stda-xtb", "gfn1", "gfn2"]
 Dtype = Literal["float64", "float32"]
 
+
 SMOOTH_WINDOW_EV = 16.8
 """Default window of the smooth mode: that of the reference method for states up to 6 eV (2.8 emax)."""
 
 _SHARE_OF_FREE_MEMORY = 0.7
+
+
+def default_orbitals(mode: Mode) -> OrbitalSource:
+    """The orbital source when none is named: gfn1, the label protocol; stda-xtb where the reference is wanted."""
+    return "stda-xtb" if mode == "reference" else "gfn1"
 
 
 def default_memory_gb() -> float:
