@@ -91,9 +91,8 @@ def main():
         bands = ", ".join(map(str, r["bands_nm"]))
         steps = f"{r['absorption_step_cosine']:.3f} / {r['cd_step_cosine']:.3f}"
         seconds = f"{r['seconds']:.0f} ({r['ground_state_s']:.0f})"
-        print(
-            f"| {r['file']} | {r['source']} | {r['raw_gap_ev']:.2f} | {bands} | {r['max_g']:.1e} | {steps} | {seconds} |"
-        )
+        gap, g = f"{r['raw_gap_ev']:.2f}", f"{r['max_g']:.1e}"
+        print(f"| {r['file']} | {r['source']} | {gap} | {bands} | {g} | {steps} | {seconds} |")
 
 
 if __name__ == "__main__":

@@ -122,10 +122,8 @@ def path_continuity():
         middle, top = len(angles) // 2, np.abs(cd[-1]).max()
         odd = np.abs(cd + cd[::-1]).max() / top
         name = mode if width is None else f"{mode}, d = {width:g} eV"
-        print(
-            f"| {mode} | {width or '-'} | {ratios[0]:.2f} | {ratios[1]:.2f} | {odd:.0e} | {np.abs(cd[middle]).max() / top:.0e} |",
-            flush=True,
-        )
+        rest = np.abs(cd[middle]).max() / top
+        print(f"| {mode} | {width or '-'} | {ratios[0]:.2f} | {ratios[1]:.2f} | {odd:.0e} | {rest:.0e} |", flush=True)
         if width in (0.005, None):
             column = 0 if width else 1
             at = int(np.abs(cd[-1]).argmax())

@@ -71,9 +71,9 @@ def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, out
     if as_json:
         typer.echo(json_text(result, indent=1), nl=False)
         return
-    from rich.console import Console
+    from clusterml.cli.console import table_console
 
-    console = Console()
+    console = table_console()
     for item in shown:
         console.print(item, markup=False, highlight=False)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from clusterml.cli.console import table_console
 from clusterml.stda.batch import BatchOptions, Failure, Outcome, Watch, run
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _COLUMNS = {
     "time\ns": "right",
     "\nwarnings": "right",
 }
-_WIDTH_OF_A_PIPE = 160
 
 
 def report(files: Iterable[Path], options: BatchOptions, jobs: int, threads: int, debug: bool = False) -> bool:
@@ -129,13 +129,8 @@ def _progress() -> Iterator[_Bar]:
 
 
 def _print_summary(done: list[Outcome], failed: int, output: Path | None) -> None:
-    from rich.console import Console
-
-    console = Console(emoji=False, highlight=False)
-    if not console.is_terminal:
-        console = Console(emoji=False, highlight=False, width=_WIDTH_OF_A_PIPE)
     if done:
-        console.print(_table(done))
+        table_console().print(_table(done))
     end = f"; results in {output}" if output is not None and done else ""
     typer.echo(f"{len(done)} done, {failed} failed{end}")
 

@@ -187,5 +187,6 @@ def _roundness(nm: float) -> tuple[int, float]:
 
 def _literal(text: str) -> str:
     """``text`` with dollar signs shown as such rather than read as formulas."""
+    text = text.encode("utf-8", errors="replace").decode("utf-8")  # file names may hold bytes that are not text
     short = text if len(text) <= 80 else text[:79] + "…"
     return short.replace("\\", "/").replace("$", r"\$")

@@ -66,8 +66,10 @@ def tables() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def parameters_hash() -> str:
-    """First 12 hex digits of the SHA-256 of the parameter file, for provenance."""
-    return sha256(files("clusterml.stda").joinpath("data/stda_xtb.json").read_bytes()).hexdigest()[:12]
+    """First 12 hex digits of the SHA-256 of the engine's parameter files, for provenance."""
+    data = files("clusterml.stda").joinpath("data")
+    content = b"".join(data.joinpath(name).read_bytes() for name in ("stda_xtb.json", "gfn_basis.json"))
+    return sha256(content).hexdigest()[:12]
 
 
 @lru_cache(maxsize=2)

@@ -25,7 +25,7 @@ from clusterml.spectrum.transitions import Transitions
 from clusterml.stda.active import ActiveSpace, Kernels, active_space
 from clusterml.stda.charges import distances
 from clusterml.stda.excited import ExcitedStates, SpectrumConvergence, scatter
-from clusterml.stda.intensities import Moments, transitions
+from clusterml.stda.intensities import Moments, no_transitions, transitions
 from clusterml.stda.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD, tables
@@ -264,6 +264,8 @@ def response_states(
     start = time.perf_counter()
     problem = response_problem(orbitals, settings, form)
     prepared = time.perf_counter()
+    if not bool((problem.starts != 0).any()):
+        return ExcitedStates(no_transitions(), problem.space, None, {"n_csf": len(problem.gaps), "n_states": 0})
     states = _dense(problem, settings) if settings.solver == "states" else _krylov(problem, settings, progress)
     states.timings_s.update(preparation=prepared - start, solver=time.perf_counter() - prepared)
     return states

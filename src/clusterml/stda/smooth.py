@@ -18,6 +18,7 @@ from clusterml.errors import MemoryLimitError
 from clusterml.stda.active import ActiveSpace, active_space
 from clusterml.stda.couplings import Couplings, coulomb_integrals, exchange_integrals
 from clusterml.stda.excited import ExcitedStates, OpticalVectors, solve_dense, solve_krylov
+from clusterml.stda.intensities import no_transitions
 from clusterml.stda.kshift import averaged, k_shift
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import HARTREE_EV
@@ -70,6 +71,8 @@ def smooth_states(
         return couplings.apply_a(x.reshape(-1, *space.shape)).flatten(1)
 
     prepared = time.perf_counter()
+    if not bool((optical.starts != 0).any()):
+        return ExcitedStates(no_transitions(), space, None, {"n_csf": space.n_csf, "n_states": 0})
     if settings.solver == "states":
         states = solve_dense(space, _dense(space, diagonal, weight, settings), optical, settings)
     else:
