@@ -77,7 +77,8 @@ def geometry(data: dict[str, Any], folder: Path) -> Atoms:
 def compare(data: dict[str, Any], atoms: Atoms, **settings: Any) -> Agreement:
     """Run the engine as ``data`` was made, and compare."""
     emax = data["energy_threshold_eV"]
-    ours = label(atoms, mode="reference", solver="states", emax_ev=emax, allow_several=True, **settings)
+    options = {"orbitals": "stda-xtb", "mode": "reference", "solver": "states", "allow_several": True}
+    ours = label(atoms, emax_ev=emax, **options, **settings)
     theirs = _transitions(data, ours.transitions)
     counts = ours.states.counts
     same = len(ours.transitions) == data["n_states"]

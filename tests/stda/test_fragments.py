@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
+from clusterml.stda import label as engine
 from clusterml.stda.fragments import atom_shares, extrema
-from clusterml.stda.label import label
+
+label = partial(engine.label, orbitals="stda-xtb")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from ase import Atoms
 from scipy.integrate import trapezoid
 from scipy.spatial.transform import Rotation
 
-from clusterml.stda.label import label
+from clusterml.stda import label as engine
+
+label = partial(engine.label, orbitals="stda-xtb")
 
 LOW_SYMMETRY = {"h2o2": 9.0, "S-chfclbr": 8.5, "propylene_oxide": 8.5, "ag3_sch3_3": 6.5}
 TYPICAL_G = 2e-4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,27 +19,35 @@ from clusterml.errors import (
     UnsupportedElementError,
 )
 from clusterml.stda.frontier import composition, gap_warnings
-from clusterml.stda.label import label
+from clusterml.stda.label import label as label_by_default
 from clusterml.stda.linalg import inverse_cholesky, overlap_powers
 from clusterml.stda.tightbinding import fermi_occupations, stda_xtb_orbitals
+
+label = partial(label_by_default, orbitals="stda-xtb")
 
 WATER = Atoms("OHH", [[0, 0, 0.12], [0, 0.76, -0.47], [0, -0.76, -0.47]])
 TRIANGLE = Atoms("Ag3", [[0, 0, 0], [2.8, 0, 0], [1.4, 2.4, 0]])
 SQUARE = Atoms("Ag4", [[0, 0, 0], [2.8, 0, 0], [2.8, 2.8, 0], [0, 2.8, 0]])
 
 
-def test_defaults(molecule):
-    found = label(molecule("agsch3"))
+@pytest.mark.parametrize(("options", "method"), [({}, "GFN1-xTB"), ({"mode": "reference"}, "sTDA-xTB")])
+def test_defaults(molecule, options, method):
+    found = label_by_default(molecule("agsch3"), **options)
     assert found.charge == 0
-    assert found.settings.mode == "smooth"
+    assert found.settings.mode == options.get("mode", "smooth")
     assert found.settings.solver == "spectrum"
     assert found.warnings == ()
     np.testing.assert_allclose(found.spectrum.energy_ev, np.arange(25, 301) / 50)
     assert found.spectrum.meta["gauge"] == "velocity"
-    assert found.provenance["orbitals"] == "sTDA-xTB"
+    assert found.provenance["orbitals"] == method
     assert found.provenance["raw_gap_ev"] == pytest.approx(found.orbitals.raw_gap_ev)
     assert found.timings_s["total"] >= found.timings_s["ground_state"] > 0
     assert found.bands
+
+
+def test_gfn_orbitals_have_no_reference_mode():
+    with pytest.raises(OptionError, match=r"mode reference .*GFN1-xTB.*--orbitals stda-xtb"):
+        label_by_default(WATER, 0, orbitals="gfn1", mode="reference")
 
 
 def test_input_is_left_alone(molecule):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from clusterml.stda import charges
-from clusterml.stda.label import label
+from clusterml.stda import label as engine
 from clusterml.stda.parameters import BOHR_ANGSTROM
 from clusterml.stda.tightbinding import stage_one_charges
+
+label = partial(engine.label, orbitals="stda-xtb")
 
 ONE_D_ATOM_AT_MOST = ["h2o2", "ch3sh", "S-chfclbr", "propylene_oxide", "helicene4", "agsch3", "ag_ph3_2_plus", "agh"]
 SEVERAL_D_ATOMS = ["ag2_tfa2", "ag3_sch3_3", "ag13_sch3_6_minus"]

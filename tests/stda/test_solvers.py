@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from clusterml.errors import MemoryLimitError
-from clusterml.stda.label import label
+from clusterml.stda import label as engine
 from clusterml.stda.smooth import window_weight
+
+label = partial(engine.label, orbitals="stda-xtb")
 
 CASES = {"S-chfclbr": 9.0, "helicene4": 6.5, "ag3_sch3_3": 6.5}
 EDGE_EV = 0.4

@@ -149,7 +149,8 @@ class SpectrumConvergence:
 
     def __init__(self, settings: ExcitedSettings) -> None:
         self._settings = settings
-        self._grid = np.arange(1, int(8 * settings.emax_ev / settings.fwhm_ev) + 1) * settings.fwhm_ev / 8.0
+        points = np.arange(1, int(8 * settings.emax_ev / settings.fwhm_ev) + 1, dtype=np.float64)
+        self._grid: FloatArray = points * (settings.fwhm_ev / 8.0)
         self._last: tuple[FloatArray, FloatArray] | None = None
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
