@@ -21,8 +21,8 @@ from clusterml.typing import FloatArray, IntArray
 if TYPE_CHECKING:
     import torch
 
-_TAIL_EV = 1.0
-"""Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
+TAIL_EV = 1.0
+"""States are kept this far above emax, so that bands near emax keep their upper half."""
 
 _CD_FLOOR = 1e-5
 """A CD spectrum is converged on the scale of its maximum or of this fraction of the absorption, if that is larger."""
@@ -118,11 +118,12 @@ def solve_dense(
     settings: ExcitedSettings,
     index: torch.Tensor | None = None,
 ) -> ExcitedStates:
-    """All eigenpairs with 0 < energy <= emax of ``matrix`` (n, n), hartree."""
+    """All eigenpairs with 0 < energy <= emax (smooth mode: and the tail above) of ``matrix`` (n, n), hartree."""
     import torch
 
     values, vectors = torch.linalg.eigh(matrix)
-    kept = ((values > 0) & (values <= settings.emax_ev / HARTREE_EV_THRESHOLD)).nonzero().flatten()
+    limit = settings.emax_ev + (0.0 if settings.mode == "reference" else TAIL_EV)
+    kept = ((values > 0) & (values <= limit / HARTREE_EV_THRESHOLD)).nonzero().flatten()
     chosen = vectors[:, kept]
     moments = split_moments(chosen.T @ optical.starts.T, chosen.T @ optical.targets.T)
     result = transitions(values[kept].double().cpu().numpy(), moments, damped=settings.mode == "reference")
@@ -155,7 +156,7 @@ class SpectrumConvergence:
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
         """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
-        limit = (self._settings.emax_ev + _TAIL_EV) / HARTREE_EV_THRESHOLD
+        limit = (self._settings.emax_ev + TAIL_EV) / HARTREE_EV_THRESHOLD
         kept = ((pairs.values > 0) & (pairs.values <= limit)).nonzero().flatten()
         chosen = pairs.select(kept)
         moments = split_moments(chosen.starts, chosen.targets)

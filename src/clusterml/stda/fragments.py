@@ -74,24 +74,29 @@ def band_assignments(states: ExcitedStates, spectrum: Spectrum, groups: Mapping[
     strengths = {"absorption": t.f(str(spectrum.meta["absorption_gauge"])), "cd": t.energy_ev * t.r_cgs(gauge)}
     curves = {"absorption": spectrum.epsilon, "cd": spectrum.delta_epsilon}
     sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
+    found = [(kind, int(at)) for kind, curve in curves.items() for at in extrema(curve)]
+    shares: dict[int, tuple[FloatArray, FloatArray]] = {}
     bands = []
-    for kind, curve in curves.items():
-        for at in extrema(curve):
-            energy = float(spectrum.energy_ev[at])
-            weight = np.abs(strengths[kind]) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
-            strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
-            which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
-            hole, electron = (
-                weight[which] @ shares / weight[which].sum()
-                for shares in atom_shares(states.space, states.amplitudes(which))
+    for kind, at in found:
+        energy = float(spectrum.energy_ev[at])
+        weight = np.abs(strengths[kind]) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
+        strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
+        which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
+        new = np.array([k for k in which if k not in shares], dtype=np.int64)
+        if len(new):
+            shares |= dict(
+                zip(new.tolist(), zip(*atom_shares(states.space, states.amplitudes(new)), strict=True), strict=True)
             )
-            bands.append(
-                Band(
-                    kind,
-                    energy,
-                    float(curve[at]),
-                    {name: float(hole[atoms].sum()) for name, atoms in groups.items()},
-                    {name: float(electron[atoms].sum()) for name, atoms in groups.items()},
-                )
+        hole, electron = (
+            np.average([shares[int(k)][side] for k in which], axis=0, weights=weight[which]) for side in (0, 1)
+        )
+        bands.append(
+            Band(
+                kind,
+                energy,
+                float(curves[kind][at]),
+                {name: float(hole[atoms].sum()) for name, atoms in groups.items()},
+                {name: float(electron[atoms].sum()) for name, atoms in groups.items()},
             )
+        )
     return bands

@@ -63,7 +63,11 @@ def resolve_charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
     if given is None:
         given = proposal.charge
         warnings += [f"charge {given:+d} assumed: {proposal.reason}", *proposal.warnings]
+    if isinstance(given, bool) or not isinstance(given, (int, np.integer)):
+        raise ChargeError(f"charge is {given!r}", "give a whole number")
     electrons = int(atoms.numbers.sum()) - int(given)
+    if electrons <= 0:
+        raise ChargeError(f"charge {int(given):+d} leaves {electrons} electrons", "give a smaller charge")
     if electrons % 2:
         likely = ", ".join(f"{q:+d}" for q, _ in proposal.candidates[:3])
         raise ChargeError(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 _FIRST_CHECK = 24
-_CHECK_GROWTH = 1.2
+_CHECK_GROWTH = 1.12
 """Convergence is tested at these numbers of blocks: each test costs an eigenproblem of the projected matrix."""
 
 _FULL_ORTHOGONALISATION = 3000

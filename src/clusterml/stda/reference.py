@@ -17,7 +17,7 @@ from clusterml.stda.excited import ExcitedStates, OpticalVectors, solve_dense, s
 from clusterml.stda.intensities import no_transitions
 from clusterml.stda.kshift import k_shift
 from clusterml.stda.orbitals import Orbitals
-from clusterml.stda.selection import select
+from clusterml.stda.selection import BATCH, select
 from clusterml.stda.settings import ExcitedSettings
 
 if TYPE_CHECKING:
@@ -56,15 +56,15 @@ def reference_states(
 def _require(needed_gb: float, what: str, settings: ExcitedSettings) -> None:
     if needed_gb > settings.memory_gb:
         raise MemoryLimitError(
-            f"{what} need about {needed_gb:.1f} GB, {settings.memory_gb:.1f} GB are allowed",
+            f"{what} need about {needed_gb:.2g} GB, {settings.memory_gb:.2g} GB are allowed",
             "raise --memory-gb, use --dtype float32, a smaller --emax, or --mode smooth, which needs less",
         )
 
 
 def _check_charges(space: ActiveSpace, settings: ExcitedSettings) -> None:
-    """Transition charges and one streamed block of couplings (at most all virtual orbitals of one occupied one)."""
+    """Transition charges and one batch of couplings with its denominators."""
     n_v = space.shape[1]
-    elements = space.n_atoms * (2 * space.n_csf + n_v**2) + 3 * space.n_csf * n_v
+    elements = space.n_atoms * (2 * space.n_csf + n_v**2) + 2 * BATCH * space.n_csf
     _require(elements * space.l_o.element_size() / 1e9, "the transition charges of the reference mode", settings)
 
 

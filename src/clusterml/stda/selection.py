@@ -1,7 +1,7 @@
 """Configurations of the reference method: primaries, perturbatively selected secondaries, and their matrix A.
 
-METHOD 11.5 to 11.7; S. Grimme, J. Chem. Phys. 138, 244104 (2013), in the form of the program std2 2.0.  Everything is
-streamed over the occupied orbital of the second index, so that memory stays at n_atoms n_v^2 plus the final matrix.
+METHOD 11.5 to 11.7; S. Grimme, J. Chem. Phys. 138, 244104 (2013), in the form of the program std2 2.0.  Couplings
+are streamed over batches of primaries, so that memory stays at the transition charges plus the final matrix.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from clusterml.stda.parameters import HARTREE_EV_THRESHOLD, tables
 
 if TYPE_CHECKING:
     import torch
+
+
+BATCH = 192
+"""Primaries treated at a time: enough to keep matrix products busy, few enough to bound memory."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +35,34 @@ class Selection:
 
 
 class _PairIntegrals:
-    """(ij|ab)_J and (ia|jb)_K for one j at a time and chosen virtual orbitals b."""
+    """(ij|ab)_J and (ia|jb)_K for one j at a time and chosen virtual orbitals b, as (len(b), n_o, n_v)."""
 
     def __init__(self, space: ActiveSpace) -> None:
+        import torch
+
         self.space = space
-        n_v = space.shape[1]
         self.q_ov = space.transition_charges()
         sizes = space.atom_of_row.bincount(minlength=space.n_atoms).tolist()
-        self.q_vv = space.l_v.new_empty((space.n_atoms, n_v, n_v))
-        for atom, block in enumerate(space.l_v.split(sizes)):
-            self.q_vv[atom] = block.T @ block
+        self.q_vv = torch.stack([block.T @ block for block in space.l_v.split(sizes)], dim=1)  # (n_v, n_atoms, n_v)
         self.potential_ov = (space.gamma_k @ self.q_ov.flatten(1)).reshape(self.q_ov.shape)
 
-    def coulomb(self, j: int, b: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
-        """(ij|ab)_J for occupied ``rows`` i, all virtual a and the virtual orbitals ``b``: (n_rows, len(b), n_v)."""
+    def _potential(self, j: int, rows: slice) -> torch.Tensor:
+        """gamma^J times the charges q_ij, for occupied ``rows`` i, shape (n_rows, n_atoms)."""
         s = self.space
-        charges = s.atom_sum(s.l_o[:, rows] * s.l_o[:, j : j + 1])
-        potential = (s.gamma_j @ charges).T
-        return (potential @ self.q_vv[:, b].flatten(1)).reshape(-1, len(b), s.shape[1])
+        return (s.gamma_j @ s.atom_sum(s.l_o[:, rows] * s.l_o[:, j : j + 1])).T
 
-    def exchange(self, j: int, b: torch.Tensor) -> torch.Tensor:
-        """(ia|jb)_K for all i, a and the virtual orbitals ``b``: (n_o, len(b), n_v)."""
+    def coulomb(self, j: int, b: torch.Tensor, rows: slice) -> torch.Tensor:
+        """(ij|ab)_J for occupied ``rows`` i, all virtual a and the virtual orbitals ``b``: (len(b), n_rows, n_v)."""
+        return self._potential(j, rows) @ self.q_vv[b]
+
+    def coupling(self, index: torch.Tensor) -> torch.Tensor:
+        """2 (ia|jb)_K - (ij|ab)_J of all i, a with the ascending configurations ``index``: (len(index), n_o, n_v)."""
         n_o, n_v = self.space.shape
-        k = self.potential_ov[:, j, b].T @ self.q_ov.flatten(1)
-        return k.reshape(len(b), n_o, n_v).transpose(0, 1)
+        k = (self.potential_ov.flatten(1)[:, index].T @ self.q_ov.flatten(1)).reshape(len(index), n_o, n_v)
+        for j, positions, b in _by_occupied(index, n_v):
+            potential = self._potential(j, slice(None)).expand(len(b), -1, -1)
+            k[int(positions[0]) : int(positions[-1]) + 1].baddbmm_(potential, self.q_vv[b], beta=2.0, alpha=-1.0)
+        return k
 
 
 def _by_occupied(index: torch.Tensor, n_v: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
@@ -73,12 +81,12 @@ def _perturbation(
     per_secondary = diagonal.new_zeros(diagonal.shape)
     per_primary = diagonal.new_empty(len(primary))
     regulariser = tables()["stda"]["pt_denominator_regulariser"]
-    for j, positions, b in _by_occupied(primary, diagonal.shape[1]):
-        coupling = 2.0 * pairs.exchange(j, b) - pairs.coulomb(j, b)
-        energy = coupling.square_().mul_(secondary[:, None, :])
-        energy /= diagonal[:, None, :] - diagonal[j, b][None, :, None] + regulariser
-        per_secondary += energy.sum(1)
-        per_primary[positions] = energy.sum((0, 2))
+    for start in range(0, len(primary), BATCH):
+        batch = primary[start : start + BATCH]
+        energy = pairs.coupling(batch).square_().mul_(secondary)
+        energy /= (diagonal - diagonal.flatten()[batch][:, None, None]).add_(regulariser)
+        per_secondary += energy.sum(0)
+        per_primary[start : start + BATCH] = energy.sum((1, 2))
     return per_secondary, per_primary
 
 
@@ -90,8 +98,8 @@ def _matrix(pairs: _PairIntegrals, index: torch.Tensor, diagonal: torch.Tensor) 
     occupied, virtual = index // n_v, index % n_v
     for j, positions, b in _by_occupied(index, n_v):
         first, last = int(positions[0]), int(positions[-1]) + 1
-        block = pairs.coulomb(j, b, slice(j, None)).transpose(1, 2)[occupied[first:] - j, virtual[first:]]
-        a[first:, first:last] -= block
+        block = pairs.coulomb(j, b, slice(j, None))[:, occupied[first:] - j, virtual[first:]]
+        a[first:, first:last] -= block.T
         a[first:last, last:] = a[last:, first:last].T
     a.diagonal().copy_(diagonal.flatten()[index])
     return a

@@ -80,6 +80,8 @@ def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise OptionError(f"{name} is {value!r}", "give a number")
     if not low <= value <= high:
         raise OptionError(f"{name} is {value:g}", f"give a number between {low:g} and {high:g}")
 

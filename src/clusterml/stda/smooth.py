@@ -87,7 +87,7 @@ def _dense(space: ActiveSpace, diagonal: torch.Tensor, weight: torch.Tensor, set
     needed = (3 * n**2 + space.n_atoms * (space.shape[1] ** 2 + 2 * n)) * itemsize / 1e9
     if needed > settings.memory_gb:
         raise MemoryLimitError(
-            f"all eigenpairs of {n} configurations need about {needed:.1f} GB, {settings.memory_gb:.1f} GB are allowed",
+            f"all eigenpairs of {n} configurations need about {needed:.2g} GB, {settings.memory_gb:.2g} GB are allowed",
             "use the spectrum solver (without --states), --mode reference, or raise --memory-gb",
         )
     flat = weight.flatten()
