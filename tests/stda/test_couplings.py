@@ -130,7 +130,7 @@ def test_selection_by_perturbation(dense):
     assert chosen.n_primary == len(primary)
     assert sorted(index) == sorted(primary + accepted)
     expected = a[np.ix_(index, index)].copy()
-    np.fill_diagonal(expected, diagonal[index] - np.array([lowering.get(k, 0.0) for k in index]))
+    np.fill_diagonal(expected, diagonal[index].numpy() - np.array([lowering.get(k, 0.0) for k in index]))
     np.testing.assert_allclose(chosen.matrix, expected, atol=1e-12)
 
 

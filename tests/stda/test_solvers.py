@@ -86,17 +86,18 @@ def test_amplitudes_give_the_moments(molecule, mode):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("memory_gb", "options", "words"),
     [
-        ({"solver": "states"}, "792 configurations.*spectrum solver"),
-        ({"solver": "spectrum"}, "792 configurations.*--dtype float32"),
-        ({"mode": "reference", "solver": "states"}, "200 selected configurations.*--mode smooth"),
-        ({"mode": "reference", "solver": "spectrum"}, "200 configurations.*--dtype float32"),
+        (0.001, {"solver": "states"}, "792 configurations.*spectrum solver"),
+        (0.001, {"solver": "spectrum"}, "792 configurations.*--dtype float32"),
+        (0.001, {"mode": "reference", "solver": "states"}, "transition charges.*--mode smooth"),
+        (0.008, {"mode": "reference", "solver": "states", "emax_ev": 9.0}, "selected configurations.*--mode smooth"),
+        (0.008, {"mode": "reference", "solver": "spectrum", "emax_ev": 9.0}, r"\d configurations.*--dtype float32"),
     ],
 )
-def test_memory_limits_are_respected(molecule, options, words):
+def test_memory_limits_are_respected(molecule, memory_gb, options, words):
     with pytest.raises(MemoryLimitError, match=words):
-        label(molecule("ag3_sch3_3"), memory_gb=0.001, **options)
+        label(molecule("ag3_sch3_3"), memory_gb=memory_gb, **options)
     assert label(molecule("ag3_sch3_3"), memory_gb=0.1, **options).spectrum.epsilon.max() > 1e4
 
 

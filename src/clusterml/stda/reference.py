@@ -64,7 +64,7 @@ def _require(needed_gb: float, what: str, settings: ExcitedSettings) -> None:
 def _check_charges(space: ActiveSpace, settings: ExcitedSettings) -> None:
     """Transition charges and one batch of couplings with its denominators."""
     n_v = space.shape[1]
-    elements = space.n_atoms * (2 * space.n_csf + n_v**2) + 2 * BATCH * space.n_csf
+    elements = space.n_atoms * (2 * space.n_csf + n_v**2) + 2 * min(BATCH, space.n_csf) * space.n_csf
     _require(elements * space.l_o.element_size() / 1e9, "the transition charges of the reference mode", settings)
 
 
