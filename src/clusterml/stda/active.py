@@ -51,8 +51,7 @@ class ActiveSpace:
 
     ``e_o`` (n_o,) and ``e_v`` (n_v,): orbital energies; ``l_o`` (n_rows, n_o), ``l_v`` (n_rows, n_v): Löwdin
     coefficients, rows sorted by atom, ``atom_of_row`` (n_rows,); ``gamma_j``, ``gamma_k`` (n_atoms, n_atoms);
-    ``position``, ``velocity``, ``angular`` (3, n_o, n_v): <i|r|a>, <i|nabla|a>, <i|r x nabla|a>;
-    ``orbitals_o``, ``orbitals_v``: their indices among all orbitals.
+    ``position``, ``velocity``, ``angular`` (3, n_o, n_v): <i|r|a>, <i|nabla|a>, <i|r x nabla|a>.
     """
 
     e_o: torch.Tensor
@@ -66,8 +65,6 @@ class ActiveSpace:
     position: torch.Tensor
     velocity: torch.Tensor
     angular: torch.Tensor
-    orbitals_o: IntArray
-    orbitals_v: IntArray
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -178,6 +175,4 @@ def active_space(
         position=moments(integrals.dipole(shifted)),
         velocity=moments(integrals.gradient(shifted)),
         angular=moments(integrals.angular(shifted)),
-        orbitals_o=occupied,
-        orbitals_v=virtual,
     )

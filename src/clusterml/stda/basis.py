@@ -65,11 +65,6 @@ class Basis:
         """Atom index of each atomic orbital, shape (n_ao,)."""
         return np.asarray(self.expand([s.atom for s in self.shells]), dtype=np.int64)
 
-    @cached_property
-    def l_of_ao(self) -> IntArray:
-        """Angular momentum of each atomic orbital, shape (n_ao,)."""
-        return np.asarray(self.expand([s.l for s in self.shells]), dtype=np.int64)
-
 
 def primitive_overlap(l: int, a: FloatArray, b: FloatArray) -> FloatArray:
     """Overlap of concentric normalised primitives of equal l, shape (len(a), len(b))."""

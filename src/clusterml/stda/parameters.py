@@ -37,9 +37,6 @@ EV_HARTREE_KSHIFT = 0.03674932
 BOLTZMANN_EV = 3.166808578545117e-06 * HARTREE_EV
 """Boltzmann constant in eV/K."""
 
-LEVEL_SHIFT_EV = 3.1
-"""Upward shift of all virtual levels of the second stage (paper and ``stage2.globals.lshift``)."""
-
 
 @dataclass(frozen=True)
 class StageGlobals:
