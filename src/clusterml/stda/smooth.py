@@ -1,9 +1,9 @@
 """The smooth mode: sTDA-xTB singles made invariant under rotation and continuous in the geometry.
 
-Against the reference method (:mod:`clusterml.stda.reference`) it differs in five points (docs/smooth-mode.md):
-Löwdin populations over spherical functions; the K-shift from an exchange integral averaged over near-degenerate
-orbitals; every configuration of the window instead of a perturbative selection; a smooth window edge, independent of
-``emax``; rotatory strengths without the low-energy damping.
+Against the reference method (:mod:`clusterml.stda.reference`) it differs in six points (docs/smooth-mode.md): Löwdin
+populations over spherical functions; no orientation-dependent cut in the charge term; the K-shift from an exchange
+integral averaged over near-degenerate orbitals; every configuration of the window instead of a perturbative
+selection; a smooth window edge, independent of ``emax``; rotatory strengths without the low-energy damping.
 """
 
 from __future__ import annotations
