@@ -91,7 +91,12 @@ def test_the_rules_allow_the_safe_forms():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    names = ["clusterml", "clusterml.structure.read", "clusterml.structure.charge", "clusterml.structure.groups"]
+    names = [
+        "clusterml",
+        "clusterml.structure.read",
+        "clusterml.structure.anatomy.charge",
+        "clusterml.structure.anatomy.groups",
+    ]
     names += [name for name in ("clusterml.cli.main",) if importlib.util.find_spec(name)]
     code = (
         f"import sys\nfor name in {names}: __import__(name)\n"

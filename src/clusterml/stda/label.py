@@ -18,9 +18,9 @@ from clusterml.stda.frontier import gap_warnings
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import parameters_hash
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_orbitals
-from clusterml.structure.charge import propose_charge
+from clusterml.structure.anatomy.charge import propose_charge
+from clusterml.structure.anatomy.groups import element_groups
 from clusterml.structure.check import check_geometry, check_one_molecule
-from clusterml.structure.groups import element_groups
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def label(
     why, see docs/orbital-sources.md. ``gauge``: of the CD; with ``length`` the origin matters.
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
-    default :func:`clusterml.structure.groups.element_groups`. ``progress``: called with the number of Krylov blocks.
+    default :func:`clusterml.structure.anatomy.groups.element_groups`. ``progress``: called with the number of Krylov blocks.
     Further keywords are those of :class:`clusterml.stda.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
     ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
 

@@ -83,8 +83,8 @@ def _finish(atoms: Atoms, path: Path, name: str, kind: str) -> Atoms:
 
 
 def _from_cif(text: str, path: Path, cluster: int) -> Atoms:
-    from clusterml.structure.cif import parse_cif
-    from clusterml.structure.crystal import cut_cluster
+    from clusterml.structure.crystal.cell import cut_cluster
+    from clusterml.structure.crystal.cif import parse_cif
 
     return cut_cluster(parse_cif(text, str(path)), cluster=cluster, source=str(path))
 

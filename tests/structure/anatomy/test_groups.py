@@ -7,8 +7,8 @@ import pytest
 from ase.build import molecule
 
 from clusterml.errors import StructureError
+from clusterml.structure.anatomy.groups import element_groups
 from clusterml.structure.check import check_geometry, connected_molecules
-from clusterml.structure.groups import element_groups
 from clusterml.structure.read import read
 
 

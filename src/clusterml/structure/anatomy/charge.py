@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.structure.anatomy.ligands import Ligand, find_ligands
 from clusterml.structure.elements import formula, is_metal
-from clusterml.structure.ligands import Ligand, find_ligands
 from clusterml.typing import IntArray
 
 if TYPE_CHECKING:

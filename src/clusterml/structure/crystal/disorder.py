@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from clusterml.structure.bonds import SLACK, Pairs, bond_limit, close_periodic_pairs, components
-from clusterml.structure.cif import Crystal
+from clusterml.structure.crystal.cif import Crystal
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 OVERLAP = 0.72

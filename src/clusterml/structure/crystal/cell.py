@@ -9,8 +9,8 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, keep_bonds, longest_bond
-from clusterml.structure.cif import Crystal
-from clusterml.structure.disorder import major_component, without_overlaps
+from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.disorder import major_component, without_overlaps
 from clusterml.structure.elements import formula, formula_table, is_metal
 from clusterml.typing import FloatArray, IntArray
 

@@ -9,8 +9,8 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.charge import is_even_electron, propose_charge, superatom_electrons
-from clusterml.structure.ligands import find_ligands
+from clusterml.structure.anatomy.charge import is_even_electron, propose_charge, superatom_electrons
+from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.read import read
 
 MODELS = {
