@@ -42,34 +42,37 @@ def libcint_arrays(basis: Basis) -> tuple[Any, Any, FloatArray]:
     return atm, bas, np.concatenate(env)
 
 
-def _compute(basis: Basis, name: str) -> FloatArray:
+_SYMMETRIC, _ANTISYMMETRIC = 1, 2  # libcint then computes one triangle only
+
+
+def _compute(basis: Basis, name: str, symmetry: int) -> FloatArray:
     _, _, moleintor = _pyscf()
-    return np.asarray(moleintor.getints(name, *libcint_arrays(basis)))
+    return np.asarray(moleintor.getints(name, *libcint_arrays(basis), hermi=symmetry))
 
 
 def overlap(basis: Basis) -> FloatArray:
     """Overlap matrix <mu|nu>, shape (n_ao, n_ao)."""
-    return _compute(basis, "int1e_ovlp_sph")
+    return _compute(basis, "int1e_ovlp_sph", _SYMMETRIC)
 
 
 def kinetic(basis: Basis) -> FloatArray:
     """Kinetic energy matrix <mu|-1/2 nabla^2|nu> in hartree, shape (n_ao, n_ao)."""
-    return _compute(basis, "int1e_kin_sph")
+    return _compute(basis, "int1e_kin_sph", _SYMMETRIC)
 
 
 def dipole(basis: Basis) -> FloatArray:
     """<mu|r|nu> in bohr about the coordinate origin, shape (3, n_ao, n_ao), symmetric."""
-    return _compute(basis, "int1e_r_sph")
+    return _compute(basis, "int1e_r_sph", _SYMMETRIC)
 
 
 def gradient(basis: Basis) -> FloatArray:
     """<mu|nabla|nu> in bohr^-1, shape (3, n_ao, n_ao), antisymmetric."""
-    return -_compute(basis, "int1e_ipovlp_sph")
+    return -_compute(basis, "int1e_ipovlp_sph", _ANTISYMMETRIC)
 
 
 def angular(basis: Basis) -> FloatArray:
     """<mu|r x nabla|nu> about the coordinate origin, shape (3, n_ao, n_ao), antisymmetric."""
-    return _compute(basis, "int1e_cg_irxp_sph")
+    return _compute(basis, "int1e_cg_irxp_sph", _ANTISYMMETRIC)
 
 
 def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:
@@ -81,7 +84,7 @@ def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:
     from scipy.linalg import block_diag
 
     _, mole, _ = _pyscf()
-    s = _compute(basis, "int1e_ovlp_cart")
+    s = _compute(basis, "int1e_ovlp_cart", _SYMMETRIC)
     norm = np.sqrt(np.diag(s))
     blocks = {l: mole.cart2sph(l, normalized="sp") for l in {sh.l for sh in basis.shells}}
     to_cart = block_diag(*[blocks[sh.l] for sh in basis.shells])

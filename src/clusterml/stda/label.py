@@ -142,7 +142,8 @@ def label(
     why, see docs/orbital-sources.md. ``gauge``: of the CD; with ``length`` the origin matters.
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
-    default :func:`clusterml.structure.anatomy.groups.element_groups`. ``progress``: called with the number of Krylov blocks.
+    default :func:`~clusterml.structure.anatomy.groups.element_groups`.
+    ``progress``: called with the number of Krylov blocks.
     Further keywords are those of :class:`clusterml.stda.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
     ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
 

@@ -61,16 +61,21 @@ def _require(needed_gb: float, what: str, settings: ExcitedSettings) -> None:
         )
 
 
+def _charge_elements(space: ActiveSpace) -> int:
+    """Numbers held while couplings are computed: q_ia and its potential, q_ab, and the potential of q_ij."""
+    n_o, n_v = space.shape
+    return space.n_atoms * (2 * space.n_csf + n_v**2 + n_o**2)
+
+
 def _check_charges(space: ActiveSpace, settings: ExcitedSettings) -> None:
     """Transition charges and one batch of couplings with its denominators."""
-    n_v = space.shape[1]
-    elements = space.n_atoms * (2 * space.n_csf + n_v**2) + 2 * min(BATCH, space.n_csf) * space.n_csf
+    batch = 2 * min(BATCH, space.n_csf) * space.n_csf
+    elements = _charge_elements(space) + batch
     _require(elements * space.l_o.element_size() / 1e9, "the transition charges of the reference mode", settings)
 
 
 def _check_matrix(n_csf: int, space: ActiveSpace, settings: ExcitedSettings) -> None:
     """The matrix A beside the transition charges, and its eigenvectors when all states are wanted."""
-    n_v = space.shape[1]
     copies = 4 if settings.solver == "states" else 2
-    elements = space.n_atoms * (2 * space.n_csf + n_v**2) + copies * n_csf**2
+    elements = _charge_elements(space) + copies * n_csf**2
     _require(elements * space.l_o.element_size() / 1e9, f"{n_csf} selected configurations", settings)

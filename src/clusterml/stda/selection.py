@@ -44,23 +44,20 @@ class _PairIntegrals:
         self.q_ov = space.transition_charges()
         sizes = space.atom_of_row.bincount(minlength=space.n_atoms).tolist()
         self.q_vv = torch.stack([block.T @ block for block in space.l_v.split(sizes)], dim=1)  # (n_v, n_atoms, n_v)
+        q_oo = torch.stack([block.T @ block for block in space.l_o.split(sizes)], dim=1)
+        self.potential_oo = (space.gamma_j @ q_oo).transpose(1, 2)  # (n_o, n_o, n_atoms)
         self.potential_ov = (space.gamma_k @ self.q_ov.flatten(1)).reshape(self.q_ov.shape)
-
-    def _potential(self, j: int, rows: slice) -> torch.Tensor:
-        """gamma^J times the charges q_ij, for occupied ``rows`` i, shape (n_rows, n_atoms)."""
-        s = self.space
-        return (s.gamma_j @ s.atom_sum(s.l_o[:, rows] * s.l_o[:, j : j + 1])).T
 
     def coulomb(self, j: int, b: torch.Tensor, rows: slice) -> torch.Tensor:
         """(ij|ab)_J for occupied ``rows`` i, all virtual a and the virtual orbitals ``b``: (len(b), n_rows, n_v)."""
-        return self._potential(j, rows) @ self.q_vv[b]
+        return self.potential_oo[j, rows] @ self.q_vv[b]
 
     def coupling(self, index: torch.Tensor) -> torch.Tensor:
         """2 (ia|jb)_K - (ij|ab)_J of all i, a with the ascending configurations ``index``: (len(index), n_o, n_v)."""
         n_o, n_v = self.space.shape
         k = (self.potential_ov.flatten(1)[:, index].T @ self.q_ov.flatten(1)).reshape(len(index), n_o, n_v)
         for j, positions, b in _by_occupied(index, n_v):
-            potential = self._potential(j, slice(None)).expand(len(b), -1, -1)
+            potential = self.potential_oo[j].expand(len(b), -1, -1)
             k[int(positions[0]) : int(positions[-1]) + 1].baddbmm_(potential, self.q_vv[b], beta=2.0, alpha=-1.0)
         return k
 
