@@ -73,7 +73,7 @@ def test_a_missing_charge_is_proposed_with_a_warning():
 
 
 def test_an_odd_number_of_electrons_proposes_charges():
-    with pytest.raises(ChargeError, match=r"141 electrons, an odd number .*likely charges: \+1"):
+    with pytest.raises(ChargeError, match=r"charge 0 gives 141 electrons, an odd number .*likely charges: \+1"):
         label(TRIANGLE, 0)
 
 

@@ -37,19 +37,25 @@ def transitions(energy_hartree: FloatArray, moments: Moments, damped: bool = Fal
     p = tables()["stda"]
     regular = energy_hartree + p["omega_regulariser"]
     r, v, m = moments.r, moments.v, moments.m
-    correction = 0.5 / regular * ((moments.bv * m).sum(1) + (v * moments.bm).sum(1))
     h = 1.0 - np.exp(-p["rv_damp"] * energy_hartree**2) if damped else 1.0
     to_cgs = SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"]
+    tensor = _outer(v, m) + (0.5 / regular)[:, None, None] * (_outer(moments.bv, m) + _outer(v, moments.bm))
+    tensor *= (to_cgs / (energy_hartree**h + p["omega_regulariser"]))[:, None, None]
     return Transitions(
         energy_ev=energy_hartree * HARTREE_EV_OUTPUT,
         f_length=2.0 / 3.0 * SPIN_FACTOR * energy_hartree * (r**2).sum(1),
         f_velocity=2.0 / 3.0 * SPIN_FACTOR * (v**2).sum(1) / regular,
         r_length_cgs=to_cgs * (r * m).sum(1),
-        r_velocity_cgs=to_cgs * ((v * m).sum(1) + correction) / (energy_hartree**h + p["omega_regulariser"]),
+        r_velocity_cgs=np.trace(tensor, axis1=1, axis2=2),
         electric_au=r,
         velocity_au=v,
         magnetic_au=m,
+        rotatory_tensor_cgs=tensor,
     )
+
+
+def _outer(first: FloatArray, second: FloatArray) -> FloatArray:
+    return np.asarray(first[:, :, None] * second[:, None, :])
 
 
 def no_transitions() -> Transitions:

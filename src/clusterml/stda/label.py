@@ -18,7 +18,7 @@ from clusterml.stda.frontier import gap_warnings
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import parameters_hash
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_orbitals
-from clusterml.structure.anatomy.charge import propose_charge
+from clusterml.structure.anatomy.charge import propose_charge, signed_charge
 from clusterml.structure.anatomy.groups import element_groups
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.typing import FloatArray, IntArray
@@ -62,16 +62,16 @@ def resolve_charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
     proposal = propose_charge(atoms)
     if given is None:
         given = proposal.charge
-        warnings += [f"charge {given:+d} assumed: {proposal.reason}", *proposal.warnings]
+        warnings += [f"charge {signed_charge(given)} assumed: {proposal.reason}", *proposal.warnings]
     if isinstance(given, bool) or not isinstance(given, (int, np.integer)):
         raise ChargeError(f"charge is {given!r}", "give a whole number")
     electrons = int(atoms.numbers.sum()) - int(given)
     if electrons <= 0:
-        raise ChargeError(f"charge {int(given):+d} leaves {electrons} electrons", "give a smaller charge")
+        raise ChargeError(f"charge {signed_charge(int(given))} leaves {electrons} electrons", "give a smaller charge")
     if electrons % 2:
-        likely = ", ".join(f"{q:+d}" for q, _ in proposal.candidates[:3])
+        likely = ", ".join(signed_charge(q) for q, _ in proposal.candidates[:3])
         raise ChargeError(
-            f"charge {int(given):+d} gives {electrons} electrons, an odd number",
+            f"charge {signed_charge(int(given))} gives {electrons} electrons, an odd number",
             f"the engine treats closed shells; likely charges: {likely}" if likely else "give an even-electron charge",
         )
     return int(given), warnings

@@ -9,7 +9,7 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.anatomy.charge import is_even_electron, propose_charge, superatom_electrons
+from clusterml.structure.anatomy.charge import is_even_electron, propose_charge, signed_charge, superatom_electrons
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.read import read
 
@@ -53,10 +53,36 @@ def test_au25_lists_the_neutral_radical_too(shared):
     assert "the file states 0 (7 superatom electrons)" in propose_charge(atoms).reason
 
 
-def test_a_far_proposal_says_that_it_is_doubtful(shared):
+def test_fused_icosahedra_hold_14_electrons(shared):
     proposal = propose_charge(read(shared / "structures" / "au38_pet24q_opt.xyz"))
+    assert (proposal.charge, proposal.superatom_electrons) == (0, 14)
+    assert "fused icosahedra" in proposal.reason
+    assert (-4, 18) in proposal.candidates
+
+
+def test_a_hollow_kernel_with_the_same_count_is_4_minus(ag44):
+    """Ag44(SR)30, too, has 14 electrons when neutral, but is 4- with 18."""
+    proposal = propose_charge(ag44)
+    assert (proposal.charge, proposal.superatom_electrons) == (-4, 18)
     assert (0, 14) in proposal.candidates
     assert "state the charge" in proposal.reason
+
+
+@pytest.mark.parametrize(("shared_metals", "electrons"), [(1, 16), (3, 14)])
+def test_superatom_molecules(fused_icosahedra, shared_metals, electrons):
+    """Bare gold: fused icosahedra with as many electrons as their charge says."""
+    positions = fused_icosahedra(shared_metals)
+    chlorides = len(positions) - electrons
+    outward = positions - positions.mean(axis=0)
+    far = np.argsort(-np.linalg.norm(outward, axis=1))[:chlorides]
+    spots = positions[far] + 2.3 * outward[far] / np.linalg.norm(outward[far], axis=1, keepdims=True)
+    proposal = propose_charge(Atoms(["Au"] * len(positions) + ["Cl"] * chlorides, np.concatenate([positions, spots])))
+    assert proposal.candidates[0] == (0, electrons)
+
+
+@pytest.mark.parametrize(("charge", "text"), [(0, "0"), (3, "+3"), (-2, "-2")])
+def test_signed_charge(charge, text):
+    assert signed_charge(charge) == text
 
 
 @settings(max_examples=20)

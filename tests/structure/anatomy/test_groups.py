@@ -20,8 +20,9 @@ def sizes(atoms):
 
 def test_ag29(examples):
     atoms = read(examples / "ag29_model.xyz")
-    assert sizes(atoms) == {"metal kernel": 1, "metal shell": 28, "sulfur": 24, "ligands": 40}
-    assert np.linalg.norm(atoms.positions[element_groups(atoms)["metal kernel"][0]]) < 1e-6
+    assert sizes(atoms) == {"metal kernel": 13, "metal shell": 16, "sulfur": 24, "ligands": 40}
+    kernel = element_groups(atoms)["metal kernel"]
+    assert np.linalg.norm(atoms.positions[kernel], axis=1).max() < 3.0
 
 
 @pytest.mark.parametrize(
@@ -29,13 +30,17 @@ def test_ag29(examples):
     [
         (
             "geometry/Ag70S4_SH24_HCOO12_Cl8_T_P.xyz",
-            {"metal kernel": 4, "metal shell": 66, "sulfur": 28, "ligands": 80},
+            {"metal kernel": 16, "metal shell": 54, "sulfur": 28, "ligands": 80},
         ),
-        ("structures/Ag24Pt_methylthiol.xyz", {"metal kernel": 1, "metal shell": 24, "sulfur": 18, "ligands": 72}),
+        ("structures/Ag24Pt_methylthiol.xyz", {"metal kernel": 13, "metal shell": 12, "sulfur": 18, "ligands": 72}),
     ],
 )
 def test_real_clusters(shared, name, expected):
     assert sizes(read(shared / name, allow_several=True)) == expected
+
+
+def test_no_kernel_no_group(ag12):
+    assert sizes(ag12) == {"metal shell": 12, "sulfur": 6, "ligands": 30}
 
 
 def test_without_metal_by_element():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.structure.anatomy.frame import CHALCOGENS, metal_frame
 from clusterml.structure.bonds import bonds
 from clusterml.structure.elements import is_metal
 from clusterml.typing import IntArray
@@ -13,20 +14,17 @@ from clusterml.typing import IntArray
 if TYPE_CHECKING:
     from ase import Atoms
 
-_CHALCOGENS = (16, 34, 52)
-
 
 def element_groups(atoms: Atoms) -> dict[str, IntArray]:
     """Partition of the atoms into named groups; every atom is in exactly one, empty groups are left out.
 
-    * ``metal kernel``: metals with no bond to a ligand atom;
+    * ``metal kernel``: the kernel of :mod:`clusterml.structure.anatomy.frame` (the icosahedron of Ag25 or Ag29,
+      Ag4@Ag12 of Ag70; left out where there is none);
     * ``metal shell``: all other metals;
     * ``sulfur``: S, Se and Te bonded to a metal (sulfides and thiolates alike);
     * ``ligands``: everything else.
 
-    A molecule without metals is grouped by element symbol.  Bonds are those of :mod:`clusterml.structure.bonds`;
-    "kernel" is therefore the part no ligand touches (the central atom of Ag25 or Ag29), which is smaller than the
-    icosahedron that is often given that name.
+    A molecule without metals is grouped by element symbol.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     metal = is_metal(numbers)
@@ -38,10 +36,12 @@ def element_groups(atoms: Atoms) -> dict[str, IntArray]:
     touched = np.zeros(len(numbers), dtype=np.bool_)
     touched[mixed.first] = True
     touched[mixed.second] = True
-    sulfur = np.isin(numbers, _CHALCOGENS) & touched
+    sulfur = np.isin(numbers, CHALCOGENS) & touched
+    kernel = np.zeros(len(numbers), dtype=np.bool_)
+    kernel[metal_frame(atoms).kernel] = True
     masks = {
-        "metal kernel": metal & ~touched,
-        "metal shell": metal & touched,
+        "metal kernel": kernel,
+        "metal shell": metal & ~kernel,
         "sulfur": sulfur,
         "ligands": ~metal & ~sulfur,
     }

@@ -1,0 +1,138 @@
+"""The metal frame: layers of metals around a centre, and the kernel they form.
+
+* Centre: the centres of the icosahedra if there are any (two for Au38), otherwise the centroid of the metals.
+* Layers: metals alike in distance from the nearest centre, in metal coordination and in bonds to S (Se, Te) and P are
+  one layer (average-linkage clustering of those numbers); the centres of icosahedra and their corners are the first
+  two.  Bonds are counted with a smooth cut-off, so that a contact near the limit, moved by thermal noise, does not tear
+  a layer apart.
+* Kernel: from the inside out, the layers whose metals have on average fewer than 1.5 bonds to ligand atoms (hydrides do
+  not count) and more than 2.5 to metals; the first layer that fails ends it.  A kernel metal is thus bound by metals
+  and touched by at most one ligand; metals of staples, crowns and rings have two or more.
+
+That gives Ag13 in Ag25 and Ag29, Au23 in Au38, Ag4@Ag12 in Ag70 (each of the Ag12 has one sulfide, each metal of the
+next layer two thiolates), and no kernel in Ag12(SR)6(O2CR)6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.structure.anatomy.icosahedra import Icosahedra, find_icosahedra
+from clusterml.structure.bonds import bond_limit
+from clusterml.structure.elements import is_metal
+from clusterml.typing import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+CHALCOGENS = (16, 34, 52)
+PNICTOGENS = (15, 33, 51)
+
+_MOST_LIGAND_BONDS = 1.5
+_FEWEST_METAL_BONDS = 2.5
+_SOFTNESS = 0.10  # width (A) of the smooth cut-off of a bond
+_DISTANCE_SCALE = 0.6  # A of distance, bonds to metals, to S and to P that count as one step between layers
+_METAL_SCALE = 3.0
+_SULFUR_SCALE = 1.0
+_PHOSPHORUS_SCALE = 0.4
+_STEP = 1.5  # metals farther apart than this (in those steps) are in different layers
+
+
+@dataclass(frozen=True)
+class MetalFrame:
+    """Layers of metals, inside out, the first ``n_kernel`` of which are the kernel.
+
+    ``metal`` ``(n,)``: which atoms are its metals; ``centres`` ``(m, 3)`` (A): of the icosahedra, or one centroid;
+    ``centre`` ``(3,)``: their mean; ``layers``: sorted atom indices each, together all metals.
+    """
+
+    metal: BoolArray
+    centre: FloatArray
+    centres: FloatArray
+    layers: tuple[IntArray, ...]
+    n_kernel: int
+    icosahedra: Icosahedra
+
+    @property
+    def kernel(self) -> IntArray:
+        """Atoms of the kernel ``(k,)``, sorted; empty if there is none."""
+        return _joined(self.layers[: self.n_kernel])
+
+    @property
+    def shells(self) -> tuple[IntArray, ...]:
+        """The layers outside the kernel, inside out."""
+        return self.layers[self.n_kernel :]
+
+
+def metal_frame(atoms: Atoms, part: IntArray | None = None) -> MetalFrame:
+    """Centre, layers and kernel of the metals of ``atoms`` (A); everything is empty where there are none.
+
+    ``part``: only the metals among these atoms count (one of several molecules).
+    """
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    positions = np.asarray(atoms.positions, dtype=np.float64)
+    metal = is_metal(numbers)
+    if part is not None:
+        metal &= np.isin(np.arange(len(numbers)), part)
+    found = find_icosahedra(numbers, positions, metal)
+    if not metal.any():
+        return MetalFrame(metal, np.zeros(3), np.zeros((0, 3)), (), 0, found)
+    centres = positions[found.centres] if len(found.centres) else positions[metal].mean(axis=0)[None, :]
+    counts = _bond_counts(numbers, positions, metal)
+    distance = np.linalg.norm(positions[metal][:, None, :] - centres[None, :, :], axis=2).min(axis=1)
+    inside = np.isin(np.flatnonzero(metal), np.union1d(found.centres, found.corners))
+    groups = _layers(distance, counts, inside)
+    metals = np.flatnonzero(metal).astype(np.int64)
+    n_kernel = 0
+    for group in groups:
+        ligand, metallic = counts["ligand"][group].mean(), counts["metal"][group].mean()
+        if len(metals) == 1 or ligand >= _MOST_LIGAND_BONDS or metallic < _FEWEST_METAL_BONDS:
+            break
+        n_kernel += 1
+    return MetalFrame(metal, centres.mean(axis=0), centres, tuple(metals[g] for g in groups), n_kernel, found)
+
+
+def _bond_counts(numbers: IntArray, positions: FloatArray, metal: BoolArray) -> dict[str, FloatArray]:
+    """Smooth numbers of bonds of each metal to metals, ligand atoms (without H), chalcogens and P: ``(k,)`` each."""
+    from scipy.spatial.distance import cdist
+
+    heavy = np.flatnonzero(numbers > 1)
+    metals = np.flatnonzero(metal)
+    distance = cdist(positions[metals], positions[heavy])
+    limit = bond_limit(numbers[metals][:, None], numbers[heavy][None, :])
+    exponent = np.clip((distance - limit) / _SOFTNESS, -60.0, 60.0)
+    bonded = np.where(metals[:, None] == heavy[None, :], 0.0, 1.0 / (1.0 + np.exp(exponent)))
+    kinds = {
+        "metal": metal[heavy],
+        "ligand": ~metal[heavy],
+        "sulfur": np.isin(numbers[heavy], CHALCOGENS),
+        "phosphorus": np.isin(numbers[heavy], PNICTOGENS),
+    }
+    return {name: bonded[:, mask].sum(axis=1) for name, mask in kinds.items()}
+
+
+def _layers(distance: FloatArray, counts: dict[str, FloatArray], inside: BoolArray) -> list[IntArray]:
+    """Positions in the list of metals of each layer, inside out; those ``inside`` icosahedra come first."""
+    centre = inside & (distance == 0.0)
+    first = [np.flatnonzero(mask).astype(np.int64) for mask in (centre, inside & ~centre) if mask.any()]
+    rest = np.flatnonzero(~inside)
+    if len(rest) < 2:
+        return [*first, rest.astype(np.int64)][: len(first) + len(rest)]
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    scaled = (
+        distance / _DISTANCE_SCALE,
+        counts["metal"] / _METAL_SCALE,
+        counts["sulfur"] / _SULFUR_SCALE,
+        counts["phosphorus"] / _PHOSPHORUS_SCALE,
+    )
+    label = fcluster(linkage(np.stack(scaled, axis=1)[rest], "average"), _STEP, criterion="distance")
+    groups = [rest[label == k].astype(np.int64) for k in np.unique(label)]
+    return first + sorted(groups, key=lambda group: float(distance[group].mean()))
+
+
+def _joined(layers: tuple[IntArray, ...]) -> IntArray:
+    return np.sort(np.concatenate(layers)) if layers else np.zeros(0, dtype=np.int64)

@@ -1,0 +1,167 @@
+"""The ligand library: named ligands, counter-ions and solvents from ``data/ligands.yaml`` and a user's own file.
+
+Charges, donors and hands in the file are checked against the SMILES, so that an entry cannot contradict itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterml.errors import InputFileError, OptionError
+from clusterml.structure.elements import formula
+
+if TYPE_CHECKING:
+    from clusterml.structure.anatomy.schema import EntryModel
+
+LIBRARY_FILE = Path(__file__).parent / "data" / "ligands.yaml"
+"""The library that is shipped."""
+
+
+@dataclass(frozen=True)
+class LigandEntry:
+    """One named ligand, counter-ion or solvent.
+
+    ``smiles``: the free species with its charges; ``donors``: positions in the SMILES of the atoms that bind metals;
+    ``charge``: negative charges (1 for a thiolate, -1 for a cation); ``formula`` as
+    :func:`clusterml.structure.elements.formula` writes it; ``hand``: CIP labels of the stereocentres (``"R"``,
+    ``"S"``, several in the order of the SMILES: ``"R,S"``) or None; ``kind``: ``ligand``, ``counter-ion`` or
+    ``solvent`` (the file's section).
+    """
+
+    name: str
+    smiles: str
+    donors: tuple[int, ...]
+    charge: int
+    formula: str
+    aliases: tuple[str, ...] = ()
+    hand: str | None = None
+    kind: str = "ligand"
+
+
+@dataclass(frozen=True)
+class Library:
+    """Entries with different names; earlier ones are preferred where two describe the same molecule."""
+
+    entries: tuple[LigandEntry, ...]
+
+    def __iter__(self) -> Iterator[LigandEntry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, without aliases, in the order of the files."""
+        return tuple(entry.name for entry in self.entries)
+
+    def entry(self, name: str) -> LigandEntry:
+        """The entry of that name or alias; capitals matter only where they tell two entries apart.
+
+        Raises :class:`~clusterml.errors.OptionError`, listing the names, for an unknown one.
+        """
+        known = {word: entry for entry in reversed(self.entries) for word in (*entry.aliases, entry.name)}
+        known |= {entry.name: entry for entry in reversed(self.entries)}  # a name goes before another's alias
+        if name in known:
+            return known[name]
+        folded = {entry.name: entry for word, entry in known.items() if word.casefold() == name.casefold()}
+        if len(folded) == 1:
+            return next(iter(folded.values()))
+        raise OptionError(f"there is no ligand {name!r} in the library", f"choose one of {', '.join(self.names)}")
+
+
+def load_library(extra: str | Path | None = None) -> Library:
+    """The shipped library; entries of the YAML file ``extra`` come first and replace those of the same name.
+
+    Raises :class:`~clusterml.errors.InputFileError`, naming the file and the entry, for a file that cannot be used.
+    """
+    own = _shipped()
+    if extra is None:
+        return own
+    added = read_entries(Path(extra))
+    names = {entry.name for entry in added}
+    return Library((*added, *(entry for entry in own if entry.name not in names)))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> Library:
+    return Library(tuple(read_entries(LIBRARY_FILE)))
+
+
+def read_entries(path: Path) -> list[LigandEntry]:
+    """The entries of one library file. Raises :class:`~clusterml.errors.InputFileError`."""
+    from clusterml.structure.anatomy.schema import parse_file
+
+    entries = [_entry(path, kind, name, model) for kind, name, model in parse_file(path)]
+    _check_words(path, entries)
+    return entries
+
+
+def _check_words(path: Path, entries: list[LigandEntry]) -> None:
+    """No name or alias may be used twice, and no molecule twice with the same hand."""
+    owner: dict[str, str] = {}
+    for entry in entries:
+        for word in (entry.name, *entry.aliases):
+            other = owner.setdefault(word, entry.name)
+            if other != entry.name or (entry.name, *entry.aliases).count(word) > 1:
+                raise _problem(path, entry.name, f"the name '{word}' is used twice (also by '{other}')", "rename one")
+    molecules: dict[str, str] = {}
+    for entry in entries:
+        other = molecules.setdefault(_canonical(entry.smiles), entry.name)
+        if other != entry.name:
+            raise _problem(path, entry.name, f"is the same molecule as '{other}'", "make one an alias of the other")
+
+
+def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
+    from clusterml.structure.anatomy.stereo import labels
+
+    molecule = read_smiles(model.smiles)
+    if molecule is None:
+        raise _problem(path, name, f"SMILES '{model.smiles}' cannot be read", "correct the SMILES")
+    charge = -sum(atom.GetFormalCharge() for atom in molecule.GetAtoms())
+    if charge != model.charge:
+        told = f"charge is {model.charge} but the SMILES '{model.smiles}' has {charge} negative charges"
+        raise _problem(path, name, told, "write the charges into the SMILES ([S-], [O-]) or correct the charge")
+    hand = ",".join(labels(molecule)) or None
+    if hand != model.hand:
+        told = f"hand is {model.hand or 'not given'} but the SMILES '{model.smiles}' is {hand or 'without a hand'}"
+        raise _problem(path, name, told, "correct the hand or the @ of the SMILES")
+    symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    if isinstance(model.donors, str):
+        donors = tuple(i for i, symbol in enumerate(symbols) if symbol == model.donors)
+    else:
+        donors = tuple(model.donors)
+    if isinstance(model.donors, str) and not donors:
+        raise _problem(path, name, f"there is no {model.donors} in '{model.smiles}'", "correct the donors")
+    if any(i >= len(symbols) for i in donors) or len(set(donors)) != len(donors):
+        told = f"donors are {list(donors)} but the SMILES has {len(symbols)} atoms"
+        raise _problem(path, name, told, "give different positions in the SMILES, counted from 0")
+    numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
+    hydrogens = sum(atom.GetTotalNumHs() for atom in molecule.GetAtoms())
+    composition = formula([*numbers, *[1] * hydrogens])
+    return LigandEntry(name, model.smiles, donors, charge, composition, tuple(model.aliases), hand, kind)
+
+
+def read_smiles(smiles: str) -> Any:
+    """The RDKit molecule of one connected species, or None; RDKit's own complaints are kept off the terminal."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None or molecule.GetNumAtoms() == 0 or len(Chem.GetMolFrags(molecule)) > 1:
+        return None
+    return molecule
+
+
+def _canonical(smiles: str) -> str:
+    from rdkit import Chem
+
+    return str(Chem.MolToSmiles(read_smiles(smiles)))
+
+
+def _problem(path: Path, name: str, told: str, remedy: str) -> InputFileError:
+    return InputFileError(f"{path}: entry '{name}': {told}", remedy)
