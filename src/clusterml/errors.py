@@ -53,3 +53,7 @@ class MemoryLimitError(ClusterMLError):
 
 class SpectrumError(ClusterMLError):
     """Spectral data cannot be used: non-finite values, no overlap between ranges, missing columns."""
+
+
+class DatasetError(ClusterMLError):
+    """A dataset is missing, damaged, of another version, or does not fit what is asked of it."""

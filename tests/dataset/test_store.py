@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from clusterml.dataset.ledger import Event, Ledger
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.record import Record
+from clusterml.dataset.shards import Shard, write_shard
+from clusterml.dataset.store import Store, damaged_shards, read_index
+from clusterml.errors import DatasetError, OutputError
+
+HALF = 5e-4  # relative precision of float16
+
+
+def assert_same(got: Record, expected: Record) -> None:
+    for f in fields(Record):
+        a, b = getattr(got, f.name), getattr(expected, f.name)
+        if f.name in ("absorption_tensor", "rotatory_tensor"):
+            assert np.abs(a - b).max() <= HALF * np.abs(b).max()
+        elif isinstance(b, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+        else:
+            assert a == b
+
+
+def test_a_shard_gives_back_what_was_written(tmp_path, make_record):
+    records = [make_record(f"r{k}", k) for k in range(5)]
+    write_shard(tmp_path / "a.h5", records)
+    shard = Shard(tmp_path / "a.h5")
+    for got, expected in zip(shard, records, strict=True):
+        assert_same(got, expected)
+    np.testing.assert_array_equal(shard.column("charge"), [-1] * 5)
+    assert shard.column("id") == [f"r{k}" for k in range(5)]
+    np.testing.assert_array_equal(shard.n_atoms(), [r.n_atoms for r in records])
+    with pytest.raises(DatasetError, match="no column 'colour'"):
+        shard.column("colour")
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path, make_record):
+    first = write_shard(tmp_path / "a.h5", [make_record("a", 1)])
+    second = write_shard(tmp_path / "b.h5", [make_record("a", 1)])
+    assert first == second
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epsilon", np.full(251, np.nan), "epsilon is not finite"),
+        ("epsilon", np.zeros(7), "shape"),
+        ("positions", np.full((2, 3), np.inf), "positions"),
+        ("gap_ev", float("inf"), "gap_ev is not finite"),
+        ("kind", "magic", "kind is 'magic'"),
+    ],
+)
+def test_a_bad_record_is_refused(make_record, field, value, message):
+    with pytest.raises(DatasetError, match=message):
+        make_record("bad", **{field: value})
+
+
+def test_mirroring_twice_changes_nothing_and_once_changes_every_sign_of_the_cd(make_record):
+    record = make_record("a")
+    image = record.mirrored("a-mirror", "S")
+    np.testing.assert_array_equal(image.epsilon, record.epsilon)
+    np.testing.assert_array_equal(image.delta_epsilon, -record.delta_epsilon)
+    # trace of the rotatory tensor is the CD, trace of the absorption tensor the absorption
+    for name, sign in (("rotatory_tensor", -1.0), ("absorption_tensor", 1.0)):
+        traces = [np.trace(getattr(r, name), axis1=1, axis2=2) for r in (image, record)]
+        np.testing.assert_allclose(traces[0], sign * traces[1], rtol=1e-12)
+    back = image.mirrored("a", "R")
+    np.testing.assert_array_equal(back.positions, record.positions)
+    np.testing.assert_array_equal(back.rotatory_tensor, record.rotatory_tensor)
+
+
+def test_packing_keeps_every_record_once(tmp_path, make_record, monkeypatch):
+    monkeypatch.setattr("clusterml.dataset.store.RECORDS_PER_SHARD", 4)
+    store = Store(tmp_path / "d")
+    records = {f"r{k:02d}": make_record(f"r{k:02d}", k) for k in range(10)}
+    for count, record in enumerate(records.values(), start=1):
+        store.add(record)
+        if count in (3, 6):
+            assert store.pack() == count
+    assert store.finished() == set(records)
+    assert store.pack({"name": "test"}) == 10
+    assert not list((tmp_path / "d" / "staging").iterdir())
+    dataset = Dataset(tmp_path / "d")
+    assert sorted(dataset.ids) == sorted(records)
+    assert dataset.about == {"name": "test"}
+    for record in dataset:
+        assert_same(record, records[record.id])
+    assert_same(dataset.find("r07"), records["r07"])
+    assert [r.id for r in dataset[-2:]] == list(dataset.ids[-2:])
+    entries, _ = read_index(tmp_path / "d")
+    assert [len(e.ids) for e in entries] == [4, 4, 2]
+    assert {p.name for p in (tmp_path / "d" / "shards").iterdir()} == {e.name for e in entries}
+    assert list(damaged_shards(tmp_path / "d")) == []
+
+
+def test_a_crash_between_index_and_sweep_doubles_nothing(tmp_path, make_record, monkeypatch):
+    store = Store(tmp_path)
+    for k in range(3):
+        store.add(make_record(f"r{k}", k))
+    monkeypatch.setattr(Store, "_sweep", lambda self, entries: None)
+    store.pack()
+    monkeypatch.undo()
+    assert len(list((tmp_path / "staging").iterdir())) == 3
+    assert Store(tmp_path).pack() == 3
+    assert sorted(Dataset(tmp_path).ids) == ["r0", "r1", "r2"]
+    assert not list((tmp_path / "staging").iterdir())
+
+
+def test_a_crash_before_the_index_leaves_the_old_dataset(tmp_path, make_record, monkeypatch):
+    store = Store(tmp_path)
+    store.add(make_record("a", 1))
+    store.pack()
+    store.add(make_record("b", 2))
+
+    def crash(self, entries, about):
+        raise OutputError("no space")
+
+    monkeypatch.setattr(Store, "_write_index", crash)
+    with pytest.raises(OutputError):
+        store.pack()
+    monkeypatch.undo()
+    assert Dataset(tmp_path).ids == ("a",)
+    assert list(damaged_shards(tmp_path)) == []
+    assert Store(tmp_path).pack() == 2
+
+
+def test_damage_is_found_and_named(tmp_path, make_record):
+    store = Store(tmp_path)
+    store.add(make_record("a", 1))
+    store.pack()
+    path = next((tmp_path / "shards").iterdir())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert list(damaged_shards(tmp_path)) == [(path.name, "has changed since it was written (checksum)")]
+    path.write_bytes(content[:100])
+    with pytest.raises(DatasetError, match=path.name):
+        _ = Dataset(tmp_path)[0]
+    path.unlink()
+    assert list(damaged_shards(tmp_path)) == [(path.name, "is missing")]
+
+
+def test_a_folder_without_index_and_a_newer_schema_are_refused(tmp_path, make_record):
+    with pytest.raises(DatasetError, match="not a dataset"):
+        Dataset(tmp_path)
+    store = Store(tmp_path)
+    content = json.loads((tmp_path / "index.json").read_text())
+    (tmp_path / "index.json").write_text(json.dumps(content | {"schema_version": 99}))
+    with pytest.raises(DatasetError, match="schema version 99"):
+        store.pack()
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"index\.json"):
+        Dataset(tmp_path)
+
+
+def test_a_dataset_can_be_sent_to_another_process(tmp_path, make_record):
+    store = Store(tmp_path)
+    store.add(make_record("a", 1))
+    store.pack()
+    dataset = Dataset(tmp_path)
+    assert dataset[0].id == "a"
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy[0].id == "a"
+    dataset.close()
+    assert dataset[0].id == "a"
+
+
+def test_the_ledger_remembers_the_last_event_and_survives_a_torn_line(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.add(Event("a", "planned"), Event("b", "planned"))
+    ledger.add(Event("a", "done", seconds=1.5))
+    with (tmp_path / "ledger.jsonl").open("a") as handle:
+        handle.write('{"job": "b", "state": "do')
+    again = Ledger(tmp_path / "ledger.jsonl")
+    assert again.states() == {"a": Event("a", "done", seconds=1.5), "b": Event("b", "planned")}
+    again.add(Event("b", "rejected", "clash"))
+    assert Ledger(tmp_path / "ledger.jsonl").states()["b"].reason == "clash"
+
+
+def test_a_ledger_that_was_edited_is_refused(tmp_path):
+    (tmp_path / "ledger.jsonl").write_text('{"job": "a", "state": "done"}\n{"jobs": 3}\n')
+    with pytest.raises(DatasetError, match="line 2"):
+        Ledger(tmp_path / "ledger.jsonl")
+
+
+def test_a_process_killed_while_it_adds_and_packs_loses_only_what_it_was_doing(tmp_path):
+    script = textwrap.dedent(f"""
+        import sys; sys.path.insert(0, {str(os.path.dirname(__file__))!r})
+        from conftest import fake_record
+        from clusterml.dataset.store import Store
+        store = Store({str(tmp_path / "d")!r})
+        for k in range(10**6):
+            store.add(fake_record(f"r{{k:06d}}", k))
+            print(k, flush=True)
+            if k % 3 == 2:
+                store.pack()
+    """)
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(7)]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert said[-1].strip() == "6"
+        store = Store(tmp_path / "d")
+        total = store.pack()
+        dataset = Dataset(tmp_path / "d")
+        assert total == len(dataset) == len(set(dataset.ids)) >= 7
+        assert {f"r{k:06d}" for k in range(7)} <= set(dataset.ids)
+        assert [record.id for record in dataset] == list(dataset.ids)
+        assert list(damaged_shards(tmp_path / "d")) == []
