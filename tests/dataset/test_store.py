@@ -172,7 +172,7 @@ def test_a_dataset_can_be_sent_to_another_process(tmp_path, make_record):
     store.pack()
     dataset = Dataset(tmp_path)
     assert dataset[0].id == "a"
-    copy = pickle.loads(pickle.dumps(dataset))
+    copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301
     assert copy[0].id == "a"
     dataset.close()
     assert dataset[0].id == "a"

@@ -59,7 +59,7 @@ class Store:
         return {path.stem for path in self.staging.glob("*.h5")} | {i for entry in entries for i in entry.ids}
 
     def pack(self, about: dict[str, Any] | None = None) -> int:
-        """Move the staged records into shards, set what the dataset says of itself, and return the number of records."""
+        """Move the staged records into shards, set what the dataset says of itself; returns the number of records."""
         entries, known = read_index(self.folder)
         packed = {i for entry in entries for i in entry.ids}
         staged = sorted(path for path in self.staging.glob("*.h5") if path.stem not in packed)
