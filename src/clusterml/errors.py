@@ -57,3 +57,7 @@ class SpectrumError(ClusterMLError):
 
 class DatasetError(ClusterMLError):
     """A dataset is missing, damaged, of another version, or does not fit what is asked of it."""
+
+
+class WorkerLostError(ClusterMLError):
+    """A process that computed something was killed, twice."""

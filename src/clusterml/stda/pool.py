@@ -1,4 +1,4 @@
-"""Labelling in several processes: bounded memory, results in order, and survival of a process that is killed."""
+"""Work in several processes: bounded memory, results in order, and survival of a process that is killed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.connection import wait
+from typing import Generic, TypeVar
 
+from clusterml.errors import WorkerLostError
 from clusterml.stda.batch import BatchOptions, Failure, Outcome, Task, compute
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _WAITING_PER_PROCESS = 4
 """Structures handed out and not yet yielded, per process: bounds memory, and lets others finish beside a slow one."""
-
-_KILLED = "the process that computed it was killed, most likely because memory ran out"
 
 
 def compute_in_processes(
@@ -28,50 +32,48 @@ def compute_in_processes(
     Each process uses ``threads`` CPU threads.  Failures among ``tasks`` are passed on in their place.
     """
     waiting: deque[Failure | tuple[Task, Future[Outcome | Failure]]] = deque()
-    workers = _Workers(options, jobs, threads)
-    try:
+    with Workers(partial(compute, options=options), jobs, threads) as workers:
         for task in tasks:
             waiting.append(task if isinstance(task, Failure) else (task, workers.submit(task)))
             if len(waiting) >= _WAITING_PER_PROCESS * jobs:
-                yield workers.result(waiting.popleft())
+                yield _outcome(workers, waiting.popleft())
         while waiting:
-            yield workers.result(waiting.popleft())
-    finally:
-        workers.stop()
+            yield _outcome(workers, waiting.popleft())
 
 
-class _Workers:
-    """A pool of processes that is replaced when one of them dies."""
+def _outcome(
+    workers: Workers[Task, Outcome | Failure], entry: Failure | tuple[Task, Future[Outcome | Failure]]
+) -> Outcome | Failure:
+    if isinstance(entry, Failure):
+        return entry
+    task, future = entry
+    try:
+        return workers.result(task, future)
+    except WorkerLostError as error:
+        return Failure(f"{task.where}: {error.problem}", error.remedy)
 
-    def __init__(self, options: BatchOptions, jobs: int, threads: int) -> None:
-        self._options, self._jobs = options, jobs
+
+class Workers(Generic[T, R]):
+    """A pool of ``jobs`` processes, of ``threads`` CPU threads each, that apply ``function`` to tasks.
+
+    It is replaced when one of its processes dies.  Use it in a ``with`` statement: leaving it ends all processes at
+    once.  The calling script needs the usual ``if __name__ == "__main__":``.
+    """
+
+    def __init__(self, function: Callable[[T], R], jobs: int, threads: int) -> None:
+        self._function, self._jobs = function, jobs
         self._others = set(multiprocessing.active_children())
         # OpenMP reads it when a process starts, so it must be in the environment that the processes inherit.
         self._environment = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = str(threads)
         self._pool = self._new_pool(jobs)
 
-    def submit(self, task: Task) -> Future[Outcome | Failure]:
-        """Hand ``task`` to the processes."""
-        try:
-            return self._pool.submit(compute, task, self._options)
-        except BrokenProcessPool:
-            self._restart()
-            return self._pool.submit(compute, task, self._options)
+    def __enter__(self) -> Workers[T, R]:
+        """The pool itself."""
+        return self
 
-    def result(self, entry: Failure | tuple[Task, Future[Outcome | Failure]]) -> Outcome | Failure:
-        """Wait for a result; a task that was lost with its process is computed once more, alone."""
-        if isinstance(entry, Failure):
-            return entry
-        task, future = entry
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            # One dead process takes all that were running with it, and nothing says whose fault it was.
-            return self._alone(task)
-
-    def stop(self) -> None:
-        """End all processes at once; nothing is left half-written, because files are renamed into place."""
+    def __exit__(self, *_: object) -> None:
+        """End all processes at once; nothing is left half-written where files are renamed into place."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - self._others:
             child.terminate()
@@ -80,12 +82,34 @@ class _Workers:
         else:
             os.environ["OMP_NUM_THREADS"] = self._environment
 
-    def _alone(self, task: Task) -> Outcome | Failure:
+    def submit(self, task: T) -> Future[R]:
+        """Hand ``task`` to the processes."""
+        try:
+            return self._pool.submit(self._function, task)
+        except BrokenProcessPool:
+            self._restart()
+            return self._pool.submit(self._function, task)
+
+    def result(self, task: T, future: Future[R]) -> R:
+        """Wait for a result; a task that was lost with its process is computed once more, alone.
+
+        Raises :class:`WorkerLostError` if it is lost again.
+        """
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            # One dead process takes all that were running with it, and nothing says whose fault it was.
+            return self._alone(task)
+
+    def _alone(self, task: T) -> R:
         with self._new_pool(1) as pool:
             try:
-                return pool.submit(compute, task, self._options).result()
-            except BrokenProcessPool:
-                return Failure(f"{task.where}: {_KILLED}", "use fewer --jobs, a smaller --memory-gb or --dtype float32")
+                return pool.submit(self._function, task).result()
+            except BrokenProcessPool as error:
+                raise WorkerLostError(
+                    "the process that computed it was killed, most likely because memory ran out",
+                    "use fewer processes, a smaller memory limit or single precision",
+                ) from error
 
     def _restart(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
