@@ -10,16 +10,34 @@ if TYPE_CHECKING:
     from clusterml.spectrum.spectrum import Spectrum
     from clusterml.spectrum.transitions import Transitions
     from clusterml.stda.label import Label, label
+    from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
+    from clusterml.structure.inspect import Inspection, inspect
     from clusterml.structure.read import read, read_all
 
 __version__ = version("clusterml")
 
-__all__ = ["Label", "Spectrum", "Transitions", "__version__", "label", "read", "read_all"]
+__all__ = [
+    "Anatomy",
+    "Inspection",
+    "Label",
+    "Spectrum",
+    "Transitions",
+    "__version__",
+    "anatomy",
+    "inspect",
+    "label",
+    "read",
+    "read_all",
+]
 
 _HOMES = {
+    "Anatomy": "clusterml.structure.anatomy.anatomy",
+    "Inspection": "clusterml.structure.inspect",
     "Label": "clusterml.stda.label",
     "Spectrum": "clusterml.spectrum.spectrum",
     "Transitions": "clusterml.spectrum.transitions",
+    "anatomy": "clusterml.structure.anatomy.anatomy",
+    "inspect": "clusterml.structure.inspect",
     "label": "clusterml.stda.label",
     "read": "clusterml.structure.read",
     "read_all": "clusterml.structure.read",

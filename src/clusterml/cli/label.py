@@ -9,6 +9,7 @@ import typer
 
 from clusterml.stda.settings import Dtype, Mode, OrbitalSource
 from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.structure.crystal import Disorder
 
 Gauge = Literal["velocity", "length"]
 
@@ -41,6 +42,11 @@ def label(
     ] = None,
     molden: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the orbitals as a Molden file.")] = None,
     cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    disorder: Annotated[Disorder, typer.Option(help="Which alternative of a disordered crystal.")] = "major",
+    hydrogens: Annotated[
+        bool | None,
+        typer.Option("--hydrogens/--no-hydrogens", help="Add hydrogens that carbon atoms lack [default: for cif]."),
+    ] = None,
     allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
     jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
     as_json: Annotated[
@@ -72,6 +78,8 @@ def label(
         groups=groups,
         allow_several=allow_several,
         cluster=cluster,
+        disorder=disorder,
+        hydrogens=hydrogens,
         output=output if output is not None or as_json else Path("results"),
         molden=molden,
         states=states,

@@ -36,7 +36,8 @@ class Transitions:
     ``electric_au``, ``velocity_au``, ``magnetic_au`` (n, 3): sums X_ia of <i|r|a>, <i|nabla|a>, <i|r x nabla|a> in
     atomic units without the closed-shell spin factor, so that f_length = (2/3) 2 w |electric|^2 with w in hartree.
     ``rotatory_tensor_cgs`` (n, 3, 3): electric (row) times magnetic (column) components whose trace is
-    ``r_velocity_cgs``, or None.  ``fractions``: ``{"hole": {group: (n,)}, "electron": {...}}`` or None.  ``meta``: method, origin, remarks.
+    ``r_velocity_cgs``, or None.  ``fractions``: ``{"hole": {group: (n,)}, "electron": {...}}`` or None.
+    ``meta``: method, origin, remarks.
 
     Raises :class:`SpectrumError` naming the field if shapes differ, a value is not finite or an energy not positive.
     """

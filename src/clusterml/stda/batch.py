@@ -14,6 +14,7 @@ from clusterml.errors import ClusterMLError, OptionError, OutputError
 from clusterml.spectrum.files import make_folder
 from clusterml.stda.inputs import Input, Names, expand
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_memory_gb
+from clusterml.structure.crystal import Disorder
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -29,8 +30,9 @@ class BatchOptions:
     """What is the same for every structure of a batch; see :func:`clusterml.stda.label.label` for the physics.
 
     ``settings``: keywords of :class:`~clusterml.stda.settings.ExcitedSettings`.  ``groups``: JSON file of atom groups.
-    ``cluster``: which one of a CIF.  ``output``: folder of the results, None to write none.  ``molden``: file for the
-    orbitals.  ``states``, ``jcamp``: see :func:`clusterml.stda.output.write_label`.  ``keep_json``: hand the JSON back.
+    ``cluster``, ``disorder``, ``hydrogens``: see :func:`clusterml.structure.read.read`.  ``output``: folder of the
+    results, None to write none.  ``molden``: file for the orbitals.  ``states``, ``jcamp``: see
+    :func:`clusterml.stda.output.write_label`.  ``keep_json``: hand the JSON back.
     """
 
     charge: int | None = None
@@ -41,6 +43,8 @@ class BatchOptions:
     groups: Path | None = None
     allow_several: bool = False
     cluster: int = 1
+    disorder: Disorder = "major"
+    hydrogens: bool | None = None
     output: Path | None = None
     molden: Path | None = None
     states: bool = False
@@ -203,13 +207,14 @@ def _tasks(
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place."""
     from clusterml.structure.read import read_all
 
+    how: dict[str, Any] = {key: getattr(options, key) for key in ("cluster", "disorder", "hydrogens")}
     names, total = Names(), len(inputs)
     watch.planned(total)
     for entry in inputs:
         frames = 0
         try:
             # label() looks for several molecules: here it would hide the frames that follow.
-            for atoms in read_all(entry.path, cluster=options.cluster, allow_several=True):
+            for atoms in read_all(entry.path, allow_several=True, **how):
                 frames += 1
                 total += frames > 1
                 watch.planned(total)

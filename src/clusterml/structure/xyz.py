@@ -6,6 +6,7 @@ complaint, or fails with an untyped error.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,23 @@ def _frame(comment: str, rows: list[str], first_line: int, source: str) -> Atoms
     atoms = Atoms(numbers=numbers, positions=np.array(positions, dtype=np.float64))
     warnings = ["the file states a lattice; it was ignored"] if "lattice" in keys else []
     title = keys.get("name") or (comment.strip() if "properties" not in keys else "")
-    atoms.info["provenance"] = {"title": title[:200], "warnings": warnings}
+    atoms.info["provenance"] = {"title": title[:200], **_provenance(keys.get("provenance", ""), warnings)}
     if "charge" in keys:
         atoms.info["charge"] = _charge(keys["charge"], f"{source}: line {first_line}")
     return atoms
+
+
+def _provenance(text: str, warnings: list[str]) -> dict[str, Any]:
+    """``warnings`` and what :func:`clusterml.structure.write.write_extxyz` kept of a structure's history, if it did."""
+    try:
+        kept = json.loads(text.removeprefix("_JSON "))
+    except (ValueError, RecursionError):  # another program's word of the same name
+        kept = None
+    if not isinstance(kept, dict):
+        return {"warnings": warnings}
+    before = kept.get("warnings")
+    said = [word for word in before if isinstance(word, str)] if isinstance(before, list) else []
+    return {**kept, "warnings": said + warnings}
 
 
 def _columns(properties: str | None, line: int, source: str) -> tuple[int, int]:

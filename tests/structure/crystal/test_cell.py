@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
@@ -193,7 +189,7 @@ def test_the_minor_component_is_dropped(assembly):
     atoms = cut(cif(sites))
     assert formula(atoms.numbers) == "AgS"
     assert np.linalg.norm(atoms.positions[1] - atoms.positions[0]) == pytest.approx(np.hypot(2.3, 0.7))
-    assert "1 sites of minor components" in warnings_of(atoms)
+    assert "1 site (S1; occupancy 0.30) left out" in warnings_of(atoms)
 
 
 def test_independent_disorders_are_decided_apart():
@@ -234,6 +230,9 @@ BAD = {
     "no position": (cif([("Ag1", "Ag", "?", 0, 0)]), InputFileError, "no atom site has coordinates"),
     "element": (cif([("Qq1", "Qq", 0, 0, 0)]), UnsupportedElementError, "site Qq1.*Qq"),
     "occupancy": (cif([("Ag1", "Ag", 0, 0, 0, "half")]), InputFileError, "occupancy of site Ag1"),
+    "occupancy as SHELX writes it": (cif([("Ag1", "Ag", 0, 0, 0, 11)]), InputFileError, "occupancy of site Ag1 is 11"),
+    "negative occupancy": (cif([("Ag1", "Ag", 0, 0, 0, -0.5)]), InputFileError, "occupancy of site Ag1 is -0.5"),
+    "not a group": (cif(GOOD, ops=("x,y,z", "-x,-y,z+1/3")), InputFileError, "not those of a space group"),
     "empty site": (cif([("Ag1", "Ag", 0, 0, 0, 0)]), StructureError, "occupancy 0"),
     "operation": (cif(GOOD, ops=("x,y,z", "x,y")), InputFileError, "cannot be read"),
     "singular operation": (cif(GOOD, ops=("x,x,z",)), InputFileError, "not those of a space group"),
@@ -272,24 +271,17 @@ def test_symmetry_from_names_and_its_absence():
     assert "took P 1" in nothing.warnings[0]
 
 
+def test_the_content_by_formula_and_z():
+    head = "data_x\n_chemical_formula_sum 'Ag29 H36 P4 S24'\n_cell_formula_units_Z 2\n"
+    assert parse_cif(cif(GOOD).replace("data_test\n", head), "x").stated == ((1, 72), (15, 8), (16, 48), (47, 58))
+    for broken in ("Ag29 Qq2", "?", "'(Ag)n'"):
+        text = head.replace("'Ag29 H36 P4 S24'", f"'{broken}'" if broken[0] != "'" else broken)
+        assert parse_cif(cif(GOOD).replace("data_test\n", text), "x").stated == ()
+
+
 def test_elements_from_labels():
     head, _ = cif(GOOD).split("loop_\n_atom_site_label")
     rows = ["Ag1", "AG2", "Cl1", "CL2", "CA1", "C1A", "HO1", "S1", "Pt1"]
     sites = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
     sites += "".join(f"{label} {k / 10} 0 0\n" for k, label in enumerate(rows))
     assert parse_cif(head + sites, "x").numbers.tolist() == [47, 47, 17, 17, 6, 6, 1, 16, 78]
-
-
-@settings(max_examples=100)
-@given(seed=st.integers(0, 2**32 - 1), junk=st.text(alphabet="0123456789.-+?'_;# \nxyzAgS", max_size=8))
-def test_damaged_cif_raises_only_our_errors(examples, seed, junk):
-    rng = np.random.default_rng(seed)
-    text = (examples / "ag29_model.cif").read_text()
-    start = text.index("_cell_length_a")  # damage what is read, not the comments
-    for _ in range(rng.integers(1, 4)):
-        at = int(rng.integers(start, len(text)))
-        text = text[:at] + junk + text[at + int(rng.integers(0, 8)) :]
-    atoms = None
-    with suppress(ClusterMLError):
-        atoms = cut_cluster(parse_cif(text, "damaged"), source="damaged")
-    assert atoms is None or (len(atoms) > 0 and np.all(np.isfinite(atoms.positions)))

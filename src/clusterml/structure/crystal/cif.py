@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
+from clusterml.structure.crystal.symmetry import determinants, read_symmetry
 from clusterml.structure.elements import atomic_number
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
@@ -17,10 +19,6 @@ if TYPE_CHECKING:
 MOST_SITES = 50_000
 """Largest number of atom sites a file may list."""
 _CELL_KEYS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-_SYMOP_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
-_HALL_TAGS = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
-_HM_TAGS = ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M_full")
-_NUMBER_TAGS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
 _SITE_TAGS = (
     "fract_x",
     "fract_y",
@@ -32,8 +30,11 @@ _SITE_TAGS = (
     "?disorder_assembly",
     "?calc_flag",
 )
+_MASK_TAGS = ("_platon_squeeze_void_nr", "_smtbx_masks_void_nr", "_platon_squeeze_void_average_x")
 _UNKNOWN = ("?", ".", "")
-_METRIC_TOLERANCE = 0.02
+_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
+_OCCUPANCY_NOISE = 0.2
+"""A refined occupancy may overshoot 0 or 1 by this; codes such as 11.0 are errors."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Crystal:
     ``cell`` ``(3, 3)`` lattice vectors as rows (A); ``numbers`` ``(n,)``; ``fractional`` ``(n, 3)``; ``occupancy``
     ``(n,)`` in (0, 1]; ``group`` ``(n,)`` disorder group (0: ordered); ``assembly`` and ``labels``: n strings;
     ``rotations`` ``(m, 3, 3)`` and ``translations`` ``(m, 3)`` act on fractional coordinates, the identity first.
+    ``masked``: the file says that electron density of unresolved solvent or ions was removed (SQUEEZE, solvent mask).
+    ``stated``: atomic numbers and how many of each the cell holds by the file's formula and Z; empty if not stated.
     """
 
     block: str
@@ -57,11 +60,13 @@ class Crystal:
     translations: FloatArray
     space_group: str | None
     warnings: tuple[str, ...]
+    masked: bool = False
+    stated: tuple[tuple[int, float], ...] = ()
 
     @property
     def sohncke(self) -> bool:
         """Do all operations keep the hand (so that the crystal can hold one enantiomer only)?"""
-        return bool(np.all(np.rint(np.linalg.det(self.rotations)) == 1))
+        return bool(np.all(determinants(self.rotations) == 1))
 
     def select(self, keep: BoolArray, *warnings: str) -> Crystal:
         """The crystal with only the sites where ``keep`` ``(n,)`` is true, and further warnings."""
@@ -99,12 +104,11 @@ def parse_cif(text: str, source: str) -> Crystal:
         )
     block = blocks[0]
     cell = _cell(block, source)
-    rotations, translations, space_group, notes = _symmetry(block, cell, source)
+    rotations, translations, space_group, notes = read_symmetry(block, cell, source)
     if len(blocks) > 1:
         names = ", ".join(other.name for other in blocks[1:])
         notes.append(f"the file holds {len(blocks)} structures; took {block.name}, left out {names}")
     lattice = np.array(cell.orth.mat.tolist(), dtype=np.float64).T
-    _check_metric(lattice, rotations, source)
     return _sites(block, source, lattice, (rotations, translations, space_group), notes)
 
 
@@ -126,73 +130,6 @@ def _cell(block: gemmi.cif.Block, source: str) -> gemmi.UnitCell:
     if not (np.isfinite(cell.volume) and cell.volume > 0.05 * values[0] * values[1] * values[2]):
         raise InputFileError(f"{source}: the cell angles {values[3:]} enclose no volume", "correct the cell")
     return cell
-
-
-def _symmetry(block: Any, cell: Any, source: str) -> tuple[IntArray, FloatArray, str | None, list[str]]:
-    """Rotations ``(m, 3, 3)``, translations ``(m, 3)``, space-group name, warnings."""
-    import gemmi
-
-    notes: list[str] = []
-    operations = _listed_operations(block, source) or _named_operations(block, cell, notes)
-    unique = {(str(op.rot), str([t % op.DEN for t in op.tran])): op for op in (gemmi.Op(), *operations)}
-    rotations = np.array([op.rot for op in unique.values()], dtype=np.int64) // gemmi.Op.DEN
-    translations = np.array([op.tran for op in unique.values()], dtype=np.float64) / gemmi.Op.DEN
-    if not np.all(np.abs(np.rint(np.linalg.det(rotations))) == 1) or len(rotations) > 192:
-        raise InputFileError(
-            f"{source}: the symmetry operations are not those of a space group", "correct the list of operations"
-        )
-    group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(list(unique.values())))
-    return rotations, translations, group.xhm() if group else None, notes
-
-
-def _listed_operations(block: Any, source: str) -> list[Any]:
-    import gemmi
-
-    for tag in _SYMOP_TAGS:
-        texts = [gemmi.cif.as_string(raw) for raw in block.find_values(tag)]
-        if texts:
-            try:
-                return [gemmi.Op(text) for text in texts]
-            except (ValueError, RuntimeError) as error:
-                raise InputFileError(f"{source}: {tag} cannot be read ({error})", "correct the operation") from error
-    return []
-
-
-def _named_operations(block: Any, cell: Any, notes: list[str]) -> list[Any]:
-    """Operations from the Hall symbol, the Hermann-Mauguin name or the number; identity, with a warning, from none."""
-    import gemmi
-
-    for tag in _HALL_TAGS:
-        raw = block.find_value(tag)
-        if raw is not None and raw not in _UNKNOWN:
-            try:
-                return list(gemmi.symops_from_hall(gemmi.cif.as_string(raw)))
-            except (ValueError, RuntimeError):
-                notes.append(f"the Hall symbol {gemmi.cif.as_string(raw)} is not known; looked further")
-    for tag in _HM_TAGS:
-        raw = block.find_value(tag)
-        group = gemmi.find_spacegroup_by_name(gemmi.cif.as_string(raw), cell.alpha, cell.gamma) if raw else None
-        if group:
-            return list(group.operations())
-    for tag in _NUMBER_TAGS:
-        raw = block.find_value(tag)
-        number = gemmi.cif.as_number(raw) if raw else float("nan")
-        if np.isfinite(number) and 1 <= number <= 230:
-            notes.append(f"no symmetry operations in the file; took the standard setting of space group {number:.0f}")
-            return list(gemmi.find_spacegroup_by_number(int(number)).operations())
-    notes.append("no symmetry in the file; took P 1")
-    return []
-
-
-def _check_metric(lattice: FloatArray, rotations: IntArray, source: str) -> None:
-    """The operations must keep the lengths and angles of the lattice."""
-    metric = lattice @ lattice.T
-    moved = np.einsum("mki,kl,mlj->mij", rotations, metric, rotations)
-    scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
-    if np.max(np.abs(moved - metric) / scale) > _METRIC_TOLERANCE:
-        raise InputFileError(
-            f"{source}: the symmetry operations do not fit the unit cell", "check cell lengths, angles and space group"
-        )
 
 
 def _sites(
@@ -226,11 +163,32 @@ def _sites(
         labels,
         *symmetry,
         tuple(notes),
+        any(len(block.find_values(tag)) for tag in _MASK_TAGS),
+        _stated(block),
     )
     empty = crystal.occupancy <= 0.0
     if empty.all():
         raise StructureError(f"{source}: every atom site has occupancy 0", "correct _atom_site_occupancy")
     return crystal.select(~empty, f"{int(empty.sum())} sites of occupancy 0 were left out") if empty.any() else crystal
+
+
+def _stated(block: Any) -> tuple[tuple[int, float], ...]:
+    """Content of the cell by the formula sum and Z."""
+    import gemmi
+
+    formula, units = (block.find_value(tag) for tag in ("_chemical_formula_sum", "_cell_formula_units_Z"))
+    count = gemmi.cif.as_number(units) if units else float("nan")
+    words = gemmi.cif.as_string(formula).split() if formula else []
+    parts = [_FORMULA_PART.fullmatch(word) for word in words]
+    if not 0 < count <= 1000 or not parts or not all(parts):
+        return ()
+    found: dict[int, float] = {}
+    for part in parts:
+        number = atomic_number(part[1]) if part else None
+        if part is None or number is None:
+            return ()
+        found[number] = found.get(number, 0.0) + count * float(part[2] or 1)
+    return tuple(sorted(found.items()))
 
 
 def _text(row: Any, column: int) -> str:
@@ -253,7 +211,7 @@ def _site(cells: list[str], index: int, source: str) -> tuple[str, int, list[flo
     if not np.all(np.isfinite(xyz)) or max(abs(x) for x in xyz) > 1000:
         raise InputFileError(f"{source}: coordinates of site {label} are {' '.join(cells[:3])}", "correct the numbers")
     occupancy = 1.0 if cells[5] in _UNKNOWN else gemmi.cif.as_number(cells[5])
-    if not np.isfinite(occupancy):
+    if not -_OCCUPANCY_NOISE <= occupancy <= 1.0 + _OCCUPANCY_NOISE:
         raise InputFileError(f"{source}: occupancy of site {label} is {cells[5]}", "a number from 0 to 1 is needed")
     group = gemmi.cif.as_number(cells[6]) if cells[6] not in _UNKNOWN else 0.0
     if not np.isfinite(group):  # the dictionary allows letters: keep them apart by their code

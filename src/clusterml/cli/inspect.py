@@ -1,0 +1,188 @@
+"""``clusterml inspect FILE ..``: what a crystal or xyz file holds, before anything is computed with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clusterml.structure.crystal import Disorder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from clusterml.structure.inspect import Inspection
+
+_MOST_CLUSTERS = 12
+"""Clusters of a cell that the table names one by one."""
+
+
+def inspect(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    disorder: Annotated[
+        Disorder,
+        typer.Option(
+            help="Disordered crystals: keep the most occupied part, the first (A), the second (B), or refuse."
+        ),
+    ] = "major",
+    hydrogens: Annotated[
+        bool | None,
+        typer.Option("--hydrogens/--no-hydrogens", help="Add hydrogens that carbons lack [default: for cif]."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Write NAME_inspect.json and the clean cluster NAME.xyz."),
+    ] = None,
+) -> None:
+    """What was read: formula, clusters in the cell and their hands, anatomy, counter-ions, solvent, charge, warnings.
+
+    Disorder is resolved, molecules are made whole, missing hydrogens are added; everything that was dropped, added or
+    assumed is said. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from clusterml.errors import ClusterMLError
+    from clusterml.spectrum.files import make_folder
+    from clusterml.stda.inputs import expand
+    from clusterml.structure.inspect import inspect as look
+
+    inputs, problems = expand(files)
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    if output is not None:
+        make_folder(output)
+    quiet = len(inputs) < 2 or not sys.stderr.isatty()
+    found: list[Inspection] = []
+    failed = len(problems)
+    for item in track(inputs, "reading", console=Console(stderr=True), transient=True, disable=quiet):
+        try:
+            result = look(item.path, cluster=cluster, disorder=disorder, hydrogens=hydrogens)
+            found.append(result)
+            if output is not None:
+                _write(result, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+        except ClusterMLError as error:
+            if context.obj.debug:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            failed += 1
+    _show(found, len(inputs), as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _write(result: Inspection, folder: Path, name: str) -> None:
+    from clusterml.spectrum.jsonio import write_json
+    from clusterml.structure.write import write_extxyz
+
+    write_json(result.to_dict(), folder / f"{name}_inspect.json", indent=1)
+    atoms = result.atoms.copy()
+    atoms.info["charge"] = result.charge
+    write_extxyz(atoms, folder / f"{name}.xyz")
+
+
+def _show(found: list[Inspection], asked: int, as_json: bool) -> None:
+    """The JSON (an object for one file, else a list), or a table for each structure with its warnings."""
+    if as_json:
+        from clusterml.spectrum.jsonio import json_text
+
+        objects = [result.to_dict() for result in found]
+        if asked > 1:
+            typer.echo(json_text(objects, indent=1), nl=False)
+        elif objects:
+            typer.echo(json_text(objects[0], indent=1), nl=False)
+        return
+    from clusterml.cli.console import table_console
+
+    console = table_console()
+    for result in found:
+        console.print(_table(result))
+        for warning in result.warnings:
+            typer.echo(f"warning: {result.atoms.info['source']}: {' '.join(warning.split())}", err=True)
+
+
+def _table(result: Inspection) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    data = result.to_dict()
+    table = Table(title=Text(data["name"], style="bold"), box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in (*_crystal_rows(data), *_cluster_rows(data), *_charge_rows(data)):
+        table.add_row(name, Text(value))
+    return table
+
+
+def _crystal_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
+    crystal = data["crystal"]
+    if crystal is None:
+        return []
+    kind = "can hold one hand only (Sohncke)" if crystal["sohncke"] else "holds both hands or achiral clusters"
+    hands = ", ".join(f"{count} x {hand}" for hand, count in crystal["hands"].items())
+    rows = [
+        ("space group", f"{crystal['space_group'] or 'unknown'}: {kind}"),
+        ("handedness", f"{crystal['handedness'] or 'not determined'} ({hands})"),
+    ]
+    for cluster in data["clusters"][:_MOST_CLUSTERS]:
+        mark = " <- taken" if cluster["taken"] else ""
+        where = (
+            "as listed"
+            if cluster["operation"] == "x,y,z"
+            else f"cluster {cluster['copy_of']} by {cluster['operation']}"
+        )
+        hand = cluster["hand"] or "unknown"
+        rows.append((f"cluster {cluster['number']}", f"{cluster['formula']}, hand {hand}, {where}{mark}"))
+    if len(data["clusters"]) > _MOST_CLUSTERS:
+        rows.append(("", f"and {len(data['clusters']) - _MOST_CLUSTERS} more clusters"))
+    for title, key in (("counter-ions", "counter_ions"), ("solvent and others", "solvent")):
+        rows.append((title, _counted(data[key], data["species_names"]) or "none"))
+    dropped = crystal["disorder"]["dropped"]
+    if dropped:
+        count = sum(len(entry["labels"]) for entry in dropped)
+        rows.append(("disorder", f"choice {crystal['disorder']['choice']}: {count} sites left out, in full or in part"))
+    return rows
+
+
+def _cluster_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
+    anatomy = data["anatomy"]
+    shells = " @ ".join(part for part in (anatomy["kernel"], *anatomy["shells"]) if part)
+    ligands = ", ".join(
+        f"{row['count']} x {row['name']}" + (f" ({row['hand']})" if row["hand"] else "") for row in data["ligands"]
+    )
+    rows = [
+        ("formula", f"{data['formula']}, {data['n_atoms']} atoms"),
+        ("kernel @ shells", shells or "none"),
+        ("motifs", _counted(anatomy["motifs"], {}) or "none"),
+        ("ligands", ligands or "none"),
+    ]
+    if data["hydrogens_added"]:
+        rows.append(("hydrogens added", _counted(data["hydrogens_added"], {})))
+    if data["bare_core"]:
+        rows.append(("note", "bare core without organic shell: see `clusterml complete`"))
+    return rows
+
+
+def _charge_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
+    others = [c for c in data["charge_candidates"] if c["charge"] != data["charge"]]
+    listed = ", ".join(f"{_signed(c['charge'])} ({c['superatom_electrons']} e)" for c in others)
+    electrons = "" if data["superatom_electrons"] is None else f", {data['superatom_electrons']} superatom electrons"
+    return [
+        ("charge", f"{_signed(data['charge'])}{electrons}, from {data['charge_from']}"),
+        ("why", data["charge_reason"]),
+        ("other charges", listed or "none"),
+    ]
+
+
+def _counted(counts: dict[str, int], names: dict[str, str]) -> str:
+    return ", ".join(f"{n} x {key}" + (f" ({names[key]})" if key in names else "") for key, n in counts.items())
+
+
+def _signed(charge: int) -> str:
+    return f"{charge:+d}" if charge else "0"

@@ -1,0 +1,192 @@
+"""The whole molecules of a crystal: filled cell, bonding graph, pieces, and which of them the symmetry relates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clusterml.errors import StructureError
+from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, keep_bonds, longest_bond
+from clusterml.structure.crystal import Disorder
+from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.disorder import Dropped, choose_component, describe, disorder_error
+from clusterml.structure.crystal.expand import Expanded, expand
+from clusterml.structure.crystal.overlaps import without_overlaps
+from clusterml.structure.elements import formula, is_metal
+from clusterml.typing import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """One molecule of the cell: ``atoms`` (sorted indices into the filled cell) and its place in the symmetry.
+
+    ``like`` is the number of the first molecule that ``operation`` turns into this one (itself, by the identity 0);
+    ``stabilizer``: the operations that turn it into itself (up to lattice translations).
+    """
+
+    atoms: IntArray
+    formula: str
+    like: int
+    operation: int
+    stabilizer: IntArray
+
+
+@dataclass(frozen=True)
+class FilledCell:
+    """The ordered content of a cell.
+
+    ``numbers`` ``(n,)``, ``fractional`` ``(n, 3)`` in [0, 1), ``occupancy`` ``(n,)``, which atoms had an alternative
+    (``contested`` ``(n,)``), the ``bonds``, the ``molecules``, what was ``dropped`` to make it ordered, ``warnings``.
+    """
+
+    crystal: Crystal
+    numbers: IntArray
+    fractional: FloatArray
+    occupancy: FloatArray
+    contested: BoolArray
+    bonds: Pairs
+    molecules: tuple[Molecule, ...]
+    dropped: tuple[Dropped, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def clusters(self) -> list[int]:
+        """Numbers of the molecules that count as clusters, in the order in which ``--cluster`` counts them.
+
+        These are the molecules with metal, those with most metal atoms and then most atoms first; where there is no
+        metal, all molecules, largest first.  Of equal ones, the one nearest to the listed sites comes first.
+        """
+        metal = is_metal(self.numbers)
+        count = [int(metal[m.atoms].sum()) for m in self.molecules]
+        chosen = [k for k, n in enumerate(count) if n] or list(range(len(count)))
+        return sorted(chosen, key=lambda k: (-count[k], -len(self.molecules[k].atoms)))
+
+
+def fill_cell(crystal: Crystal, disorder: Disorder = "major", source: str = "crystal") -> FilledCell:
+    """Decide the disorder, apply the symmetry, find bonds and molecules.
+
+    Raises :class:`StructureError` (too many atoms for the cell; anything disordered with ``disorder="error"``) and
+    :class:`OptionError`.
+    """
+    ordered, dropped, chosen = choose_component(crystal, disorder, source)
+    expanded = expand(ordered, source)
+    pairs = close_periodic_pairs(expanded.fractional, crystal.cell, longest_bond(expanded.numbers))
+    keep, contested = without_overlaps(ordered, expanded, pairs)
+    contested |= chosen[expanded.site]
+    warnings = list(ordered.warnings)
+    if not keep.all():
+        lost = _unlabelled(ordered, expanded, keep)
+        dropped += lost
+        if disorder == "error":
+            raise disorder_error(source, dropped)
+        count = int((~keep).sum())
+        warnings.append(f"{count} overlapping or duplicate atoms in the cell were left out: images of {describe(lost)}")
+    new = np.cumsum(keep) - 1
+    pairs = pairs.select(keep[pairs.first] & keep[pairs.second])
+    pairs = Pairs(new[pairs.first], new[pairs.second], pairs.shift, pairs.distance)
+    numbers = expanded.numbers[keep]
+    bonds = keep_bonds(numbers, pairs)
+    return FilledCell(
+        crystal,
+        numbers,
+        expanded.fractional[keep],
+        expanded.occupancy[keep],
+        contested[keep],
+        bonds,
+        _molecules(expanded, np.flatnonzero(keep), numbers, bonds),
+        tuple(dropped),
+        tuple(warnings),
+    )
+
+
+def whole(filled: FilledCell, number: int, source: str = "crystal") -> FloatArray:
+    """Positions ``(k, 3)`` (A) of molecule ``number`` made whole across the cell's faces, its centre in the home cell.
+
+    Raises :class:`StructureError` if it is bonded to its own images: a polymer or network.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import breadth_first_order
+
+    part = filled.molecules[number].atoms
+    local = np.full(len(filled.numbers), -1, dtype=np.int64)
+    local[part] = np.arange(len(part))
+    inside = filled.bonds.select(local[filled.bonds.first] >= 0)
+    first, second = local[inside.first], local[inside.second]
+    steps = {
+        (i, j): step
+        for a, b, shift in ((first, second, inside.shift), (second, first, -inside.shift))
+        for i, j, step in zip(a.tolist(), b.tolist(), shift, strict=True)
+    }
+    graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(len(part), len(part))).tocsr()
+    order, previous = breadth_first_order(graph, 0, directed=False)
+    shifts = np.zeros((len(part), 3), dtype=np.int64)
+    for atom in order[1:].tolist():
+        parent = int(previous[atom])
+        shifts[atom] = shifts[parent] + steps[(parent, atom)]
+    if np.any(shifts[first] + inside.shift != shifts[second]):
+        raise StructureError(
+            f"{source}: the {formula(filled.numbers[part])} in the cell is bonded to its own images: "
+            "a polymer or network, not a cluster",
+            "give a crystal of separate clusters, or cut one out by hand and give it as xyz",
+        )
+    unwrapped = filled.fractional[part] + shifts
+    centred = unwrapped - np.floor(unwrapped.mean(axis=0) + 1e-6)
+    return np.asarray(centred @ filled.crystal.cell, dtype=np.float64)
+
+
+def _unlabelled(crystal: Crystal, expanded: Expanded, keep: BoolArray) -> list[Dropped]:
+    """What the overlaps cost: one entry for sites that are gone, one for sites of which only images are."""
+    lost = np.bincount(expanded.site[~keep], minlength=len(crystal.numbers))
+    total = np.bincount(expanded.site, minlength=len(crystal.numbers))
+    some = (lost > 0) & (lost < total)
+    reasons = (
+        (lost == total, "it overlaps a site that was kept"),
+        (some, "its symmetry images overlap each other or other sites: some were left out"),
+    )
+    entries = []
+    for mask, reason in reasons:
+        sites = np.flatnonzero(mask & (lost > 0)).tolist()
+        for group in sorted({int(crystal.group[i]) for i in sites}):
+            members = [i for i in sites if crystal.group[i] == group]
+            occupancy = tuple(float(crystal.occupancy[i]) for i in members)
+            entries.append(Dropped(tuple(crystal.labels[i] for i in members), occupancy, group, reason))
+    return entries
+
+
+def _molecules(expanded: Expanded, kept: IntArray, numbers: IntArray, bonds: Pairs) -> tuple[Molecule, ...]:
+    """The connected pieces, each with the first one that the symmetry turns into it."""
+    parts = components(len(numbers), bonds)
+    label = np.full(len(expanded.numbers), -1, dtype=np.int64)
+    for k, part in enumerate(parts):
+        label[kept[part]] = k
+    found: list[Molecule | None] = [None] * len(parts)
+    for k, part in enumerate(parts):
+        if found[k] is not None:
+            continue
+        target = label[expanded.images(kept[part])]
+        whole_image = (target[:, 0] >= 0) & np.all(target == target[:, :1], axis=1)
+        own = np.flatnonzero(whole_image & (target[:, 0] == k)).astype(np.int64)
+        name = formula(numbers[part])
+        for operation in np.flatnonzero(whole_image).tolist():
+            other = int(target[operation, 0])
+            if found[other] is None and len(parts[other]) == len(part):
+                stabilizer = own if other == k else _conjugate(own, operation, expanded.table)
+                found[other] = Molecule(parts[other], name, k, operation, stabilizer)
+    return tuple(molecule for molecule in found if molecule is not None)
+
+
+def _conjugate(operations: IntArray, by: int, table: IntArray) -> IntArray:
+    """Operations h g h^-1 of the copy that ``by`` = h makes."""
+    inverse = int(np.flatnonzero(table[by] == 0)[0])
+    return np.sort(table[table[by, operations], inverse])
+
+
+def count_formulas(filled: FilledCell, numbers: Sequence[int]) -> dict[str, int]:
+    """How often each formula occurs among the molecules with these numbers, in order of first appearance."""
+    counts: dict[str, int] = {}
+    for number in numbers:
+        name = filled.molecules[number].formula
+        counts[name] = counts.get(name, 0) + 1
+    return counts

@@ -1,0 +1,168 @@
+"""The symmetry operations of a crystal: read from a CIF, checked to form a group that fits the cell, multiplied."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from clusterml.errors import InputFileError
+from clusterml.typing import FloatArray, IntArray
+
+MOST_OPERATIONS = 192
+"""Largest number of operations of a space group (face-centred cubic)."""
+_SYMOP_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
+_HALL_TAGS = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
+_HM_TAGS = ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M_full")
+_NUMBER_TAGS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
+_UNKNOWN = ("?", ".", "")
+_METRIC_TOLERANCE = 0.02
+_PARTS = 24  # translations are multiples of 1/24, as in gemmi
+_DIGIT = 3  # rotation entries between -3 and 3 make a code of base 7
+
+
+def read_symmetry(block: Any, cell: Any, source: str) -> tuple[IntArray, FloatArray, str | None, list[str]]:
+    """Rotations ``(m, 3, 3)`` and translations ``(m, 3)`` of a ``gemmi`` CIF block, space-group name, warnings.
+
+    The listed operations count; then the Hall symbol, the Hermann-Mauguin name and the number.  The identity comes
+    first.  Raises :class:`InputFileError` for operations that cannot be read, that do not form a group, or that do not
+    keep the lengths and angles of the ``gemmi`` unit ``cell``.
+    """
+    import gemmi
+
+    notes: list[str] = []
+    listed = _listed_operations(block, source)
+    operations = listed or _named_operations(block, cell, notes)
+    unique = {(str(op.rot), str([t % op.DEN for t in op.tran])): op for op in (gemmi.Op(), *operations)}
+    rotations = np.array([op.rot for op in unique.values()], dtype=np.int64) // gemmi.Op.DEN
+    translations = np.array([op.tran for op in unique.values()], dtype=np.float64) / gemmi.Op.DEN
+    _check_group(rotations, translations, source)
+    _check_metric(np.array(cell.orth.mat.tolist(), dtype=np.float64).T, rotations, source)
+    group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(list(unique.values())))
+    name = group.xhm() if group else _name(rotations, translations)
+    if listed:
+        notes += _contradiction(block, cell, name, group)
+    return rotations, translations, name, notes
+
+
+def product_table(rotations: IntArray, translations: FloatArray) -> IntArray | None:
+    """Table ``(m, m)``: entry ``[h, g]`` is the operation "first g, then h" up to lattice translations.
+
+    None if the operations are not closed under multiplication.
+    """
+    shifts = np.rint(translations * _PARTS).astype(np.int64)
+    codes = _codes(rotations, shifts)
+    order = np.argsort(codes)
+    rotation = np.einsum("hij,gjk->hgik", rotations, rotations)
+    shift = np.einsum("hij,gj->hgi", rotations, shifts) + shifts[:, None, :]
+    if np.abs(rotation).max() > _DIGIT:
+        return None
+    wanted = _codes(rotation, shift)
+    place = np.minimum(np.searchsorted(codes[order], wanted), len(codes) - 1)
+    found = order[place]
+    return np.asarray(found, dtype=np.int64) if np.array_equal(codes[found], wanted) else None
+
+
+def triplet(rotation: IntArray, translation: FloatArray) -> str:
+    """The operation as CIF writes it, e.g. ``-x,y+1/2,-z``."""
+    import gemmi
+
+    op = gemmi.Op()
+    op.rot = (rotation * gemmi.Op.DEN).tolist()
+    op.tran = np.rint(translation * gemmi.Op.DEN).astype(int).tolist()
+    return str(op.wrap().triplet())
+
+
+def determinants(rotations: IntArray) -> IntArray:
+    """Determinants ``(m,)`` of rotations ``(m, 3, 3)``: 1 keeps the hand, -1 turns it round."""
+    return np.rint(np.linalg.det(rotations)).astype(np.int64)
+
+
+def _codes(rotations: IntArray, shifts: IntArray) -> IntArray:
+    """One integer for each operation ``(..., 3, 3)``, ``(..., 3)`` (in units of 1/24), equal for equal operations."""
+    digits = np.concatenate([rotations.reshape(*rotations.shape[:-2], 9) + _DIGIT, shifts % _PARTS], axis=-1)
+    weights = np.cumprod([1, *[2 * _DIGIT + 1] * 9, *[_PARTS] * 2])
+    return np.asarray(digits @ weights, dtype=np.int64)
+
+
+def _check_group(rotations: IntArray, translations: FloatArray, source: str) -> None:
+    proper = np.abs(rotations).max() <= _DIGIT and np.all(np.abs(np.rint(np.linalg.det(rotations))) == 1)
+    if not proper or len(rotations) > MOST_OPERATIONS or product_table(rotations, translations) is None:
+        raise InputFileError(
+            f"{source}: the symmetry operations are not those of a space group", "correct the list of operations"
+        )
+
+
+def _check_metric(lattice: FloatArray, rotations: IntArray, source: str) -> None:
+    """The operations must keep the lengths and angles of the lattice."""
+    metric = lattice @ lattice.T
+    moved = np.einsum("mki,kl,mlj->mij", rotations, metric, rotations)
+    scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))
+    if np.max(np.abs(moved - metric) / scale) > _METRIC_TOLERANCE:
+        raise InputFileError(
+            f"{source}: the symmetry operations do not fit the unit cell", "check cell lengths, angles and space group"
+        )
+
+
+def _name(rotations: IntArray, translations: FloatArray) -> str | None:
+    """Name of a group in a setting that gemmi does not list."""
+    import spglib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # on how spglib will report errors one day
+        found = spglib.get_spacegroup_type_from_symmetry(rotations.astype(np.intc), translations)
+    return f"{found.international_short} (another setting)" if found else None
+
+
+def _contradiction(block: Any, cell: Any, name: str | None, group: Any) -> list[str]:
+    """A warning if the file's space-group name is that of another group than its operations."""
+    import gemmi
+
+    for tag in _HM_TAGS:
+        raw = block.find_value(tag)
+        said = gemmi.find_spacegroup_by_name(gemmi.cif.as_string(raw), cell.alpha, cell.gamma) if raw else None
+        if said and group and said.number != group.number:
+            return [f"the file names space group {said.xhm()}, its operations are those of {name}; took the operations"]
+    return []
+
+
+def _listed_operations(block: Any, source: str) -> list[Any]:
+    import gemmi
+
+    for tag in _SYMOP_TAGS:
+        texts = [gemmi.cif.as_string(raw) for raw in block.find_values(tag)]
+        if len(texts) > 4 * MOST_OPERATIONS:
+            raise InputFileError(f"{source}: {tag} lists {len(texts)} operations", "a space group has at most 192")
+        if texts:
+            try:
+                return [gemmi.Op(text) for text in texts]
+            except (ValueError, RuntimeError) as error:
+                raise InputFileError(f"{source}: {tag} cannot be read ({error})", "correct the operation") from error
+    return []
+
+
+def _named_operations(block: Any, cell: Any, notes: list[str]) -> list[Any]:
+    """Operations from the Hall symbol, the Hermann-Mauguin name or the number; identity, with a warning, from none."""
+    import gemmi
+
+    for tag in _HALL_TAGS:
+        raw = block.find_value(tag)
+        if raw is not None and raw not in _UNKNOWN:
+            try:
+                return list(gemmi.symops_from_hall(gemmi.cif.as_string(raw)))
+            except (ValueError, RuntimeError):
+                notes.append(f"the Hall symbol {gemmi.cif.as_string(raw)} is not known; looked further")
+    for tag in _HM_TAGS:
+        raw = block.find_value(tag)
+        group = gemmi.find_spacegroup_by_name(gemmi.cif.as_string(raw), cell.alpha, cell.gamma) if raw else None
+        if group:
+            return list(group.operations())
+    for tag in _NUMBER_TAGS:
+        raw = block.find_value(tag)
+        number = gemmi.cif.as_number(raw) if raw else float("nan")
+        if np.isfinite(number) and 1 <= number <= 230:
+            notes.append(f"no symmetry operations in the file; took the standard setting of space group {number:.0f}")
+            return list(gemmi.find_spacegroup_by_number(int(number)).operations())
+    notes.append("no symmetry in the file; took P 1")
+    return []

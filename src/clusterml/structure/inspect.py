@@ -1,0 +1,180 @@
+"""What a structure file holds: the cluster and its parts, the crystal around it, hands, charge, what was assumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.structure.anatomy.charge import is_even_electron, superatom_electrons
+from clusterml.structure.elements import formula, is_metal
+from clusterml.structure.read import cluster_of, read, read_cell
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.structure.anatomy.anatomy import Anatomy
+    from clusterml.structure.crystal import Disorder
+    from clusterml.structure.crystal.surroundings import CrystalReport
+
+SCHEMA_VERSION = 1
+"""Version of the JSON layout."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What :func:`inspect` found.
+
+    ``atoms``: the clean cluster, ready for ``label``; ``anatomy``: its parts; ``crystal``: what surrounds it (None for
+    an xyz file); ``charge`` in units of e and ``charge_from``: "file", "counter-ions" or "superatom shells";
+    ``charge_reason`` and ``warnings``: sentences for the user.
+    """
+
+    atoms: Atoms
+    anatomy: Anatomy
+    crystal: CrystalReport | None
+    charge: int
+    charge_from: str
+    charge_reason: str
+    warnings: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the structure (the file's stem)."""
+        return str(self.atoms.info["name"])
+
+    @property
+    def formula(self) -> str:
+        """Formula of the cluster."""
+        return formula(self.atoms.numbers)
+
+    @property
+    def superatom_electrons(self) -> int | None:
+        """Delocalised electrons at the charge taken; None without group-11 metals."""
+        if self.anatomy.charge.superatom_electrons is None:
+            return None
+        return superatom_electrons(self.atoms, self.charge)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``clusterml inspect``, of plain values."""
+        proposal = self.anatomy.charge
+        alone = [{"number": 1, "formula": self.formula, "n_atoms": len(self.atoms), "hand": None, "taken": True}]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "program": "clusterml",
+            "version": version("clusterml"),
+            "name": self.name,
+            "source": str(self.atoms.info["source"]),
+            "formula": self.formula,
+            "n_atoms": len(self.atoms),
+            "crystal": self.crystal.to_dict() if self.crystal else None,
+            "clusters": self.crystal.clusters(self.formula, len(self.atoms)) if self.crystal else alone,
+            "counter_ions": self.crystal.others.count(ions=True) if self.crystal else {},
+            "solvent": self.crystal.others.count(ions=False) if self.crystal else {},
+            "species_names": self.crystal.others.names() if self.crystal else {},
+            "hydrogens_added": dict(self.atoms.info["provenance"].get("hydrogens_added", {})),
+            "bare_core": is_bare_core(self.atoms),
+            "anatomy": anatomy_table(self.anatomy, self.atoms),
+            "ligands": ligand_rows(self.anatomy),
+            "charge": self.charge,
+            "charge_from": self.charge_from,
+            "charge_reason": self.charge_reason,
+            "charge_candidates": [{"charge": q, "superatom_electrons": n} for q, n in proposal.candidates],
+            "superatom_electrons": self.superatom_electrons,
+            "warnings": list(self.warnings),
+        }
+
+
+def inspect(
+    path: str | Path, *, cluster: int = 1, disorder: Disorder = "major", hydrogens: bool | None = None
+) -> Inspection:
+    """What the structure file at ``path`` holds; arguments and errors are those of :func:`clusterml.read`.
+
+    The charge is the one that an xyz file states, or the one that the counter-ions of a crystal ask for if they are
+    complete, or the proposal of :func:`clusterml.structure.anatomy.charge.propose_charge`.
+    """
+    from clusterml.structure.anatomy.anatomy import anatomy
+
+    crystal = None
+    if Path(path).suffix.lower() == ".cif":
+        from clusterml.structure.crystal.surroundings import report
+
+        filled = read_cell(path, disorder=disorder)
+        atoms = cluster_of(filled, path, cluster=cluster, hydrogens=hydrogens)
+        crystal = report(filled, cluster, disorder, str(path))
+    else:
+        atoms = read(path, hydrogens=hydrogens)
+    unbiased = atoms.copy()
+    if crystal:
+        unbiased.info.pop("charge", None)  # what the counter-ions say is weighed below
+    parts = anatomy(unbiased)
+    charge, origin, reason, doubts = _charge(atoms, parts, crystal)
+    warnings = [*atoms.info["provenance"]["warnings"], *doubts, *parts.charge.warnings]
+    warnings += crystal.notes if crystal else ()
+    if crystal and crystal.kind == "achiral":
+        warnings += _chiral_ligands(parts)
+    if is_bare_core(atoms):
+        warnings.append(
+            "only metal and chalcogen atoms: the organic shell is missing, so the charge proposed is that of the bare "
+            "core; `clusterml complete` adds a shell"
+        )
+    return Inspection(atoms, parts, crystal, charge, origin, reason, tuple(dict.fromkeys(warnings)))
+
+
+def _chiral_ligands(parts: Anatomy) -> list[str]:
+    """A warning where an achiral frame carries more ligands of one hand than of the other."""
+    hands = Counter(ligand.hand for ligand in parts.ligands if ligand.hand)
+    if hands["R"] == hands["S"]:
+        return []
+    listed = ", ".join(f"{count} are {hand}" for hand, count in sorted(hands.items()))
+    return [f"the frame of metal and donor atoms is achiral, but of its ligands {listed}: the cluster is chiral"]
+
+
+def is_bare_core(atoms: Atoms) -> bool:
+    """Are there only metals and chalcogens (or halides), as in a crystal of which only the core was resolved?"""
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    metal = is_metal(numbers)
+    rest = set(numbers[~metal].tolist())
+    return bool(metal.sum() > 1 and rest & {16, 34, 52} and rest <= {16, 34, 52, 9, 17, 35, 53})
+
+
+def ligand_rows(parts: Anatomy) -> list[dict[str, Any]]:
+    """Name, formula, count, signed charge (-1 for a thiolate) and hand of each kind of ligand, in order of number."""
+    kinds = Counter((x.name or x.formula, x.formula, -x.charge, x.hand) for x in parts.ligands)
+    return [
+        {"name": name, "formula": text, "count": count, "charge": charge, "hand": hand}
+        for (name, text, charge, hand), count in kinds.most_common()
+    ]
+
+
+def anatomy_table(parts: Anatomy, atoms: Atoms) -> dict[str, Any]:
+    """Kernel and shells (from inside out) as formulas, and how many motifs there are of each kind."""
+    return {
+        "kernel": formula(atoms.numbers[parts.kernel]) if len(parts.kernel) else "",
+        "shells": [formula(atoms.numbers[shell]) for shell in parts.shells],
+        "motifs": dict(Counter(motif.kind for motif in parts.motifs)),
+    }
+
+
+def _charge(atoms: Atoms, parts: Anatomy, crystal: CrystalReport | None) -> tuple[int, str, str, list[str]]:
+    """The charge taken, where it is from, why, and what speaks against it."""
+    proposal = parts.charge
+    witness = crystal.witness if crystal else None
+    doubts = []
+    if witness and witness.charge is not None and witness.charge != proposal.charge:
+        if witness.may_decide(atoms):
+            doubts.append(f"the counter-ions and the superatom shells disagree: {witness.reason}; {proposal.reason}")
+        elif witness.complete and not is_even_electron(atoms, witness.charge):
+            doubts.append(f"the counter-ions would leave an unpaired electron: {witness.reason}; took the proposal")
+        else:
+            doubts.append(f"the counter-ions were not followed: {witness.reason}")
+    if witness and witness.charge is not None and witness.may_decide(atoms):
+        return witness.charge, "counter-ions", witness.reason, doubts
+    stated = atoms.info.get("charge")
+    if stated is not None:
+        return int(stated), "file", proposal.reason, doubts
+    return proposal.charge, "superatom shells", proposal.reason, doubts

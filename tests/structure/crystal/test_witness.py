@@ -1,0 +1,139 @@
+"""Counter-ions and solvent: recognised with and without hydrogens, and what they say about the charge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from clusterml.structure.crystal.cell import cut
+from clusterml.structure.crystal.cif import parse_cif
+from clusterml.structure.crystal.molecules import fill_cell
+from clusterml.structure.crystal.species import identify
+from clusterml.structure.crystal.witness import beside, counter_ion_witness
+
+IONS = {
+    "F[P-](F)(F)(F)(F)F": ("F6P", -1),
+    "F[B-](F)(F)F": ("BF4", -1),
+    "F[Sb-](F)(F)(F)(F)F": ("F6Sb", -1),
+    "[O-][Cl+3]([O-])([O-])[O-]": ("ClO4", -1),
+    "[O-][N+](=O)[O-]": ("NO3", -1),
+    "[O-]S(=O)(=O)C(F)(F)F": ("CF3O3S", -1),
+    "c1ccc(cc1)[P+](c1ccccc1)(c1ccccc1)c1ccccc1": ("C24H20P", 1),
+    "c1ccc(cc1)[B-](c1ccccc1)(c1ccccc1)c1ccccc1": ("C24H20B", -1),
+    "C[N+](C)(C)C": ("C4H12N", 1),
+    "CC[N+](CC)(CC)CC": ("C8H20N", 1),
+    "CCCC[N+](CCCC)(CCCC)Cc1ccccc1": ("C19H34N", 1),  # in no table
+    "[Cl-]": ("Cl", -1),
+    "[Na+]": ("Na", 1),
+    "[Cs+]": ("Cs", 1),
+    "[Ca+2]": ("Ca", 2),
+}
+SOLVENTS = {
+    "CN(C)C=O": "DMF",
+    "CS(C)=O": "DMSO",
+    "ClCCl": "CH2Cl2",
+    "CO": "methanol",
+    "CCO": "ethanol",
+    "CC#N": "acetonitrile",
+    "Cc1ccccc1": "toluene",
+    "CCCCCC": "hexane",
+    "O": "water",
+    "CC(C)=O": "acetone",
+}
+
+
+def heavy(atoms):
+    return atoms[atoms.numbers != 1]
+
+
+@pytest.mark.parametrize("smiles", IONS)
+def test_ions_are_known(molecule, smiles):
+    known, charge = IONS[smiles]
+    for atoms in (molecule(smiles), heavy(molecule(smiles))):
+        found = identify(atoms)
+        assert (found.formula, found.charge, found.certain) == (known, charge, True)
+
+
+@pytest.mark.parametrize("smiles", SOLVENTS)
+def test_solvents_are_known_with_and_without_hydrogens(molecule, smiles):
+    for atoms in (molecule(smiles), heavy(molecule(smiles))):
+        found = identify(atoms)
+        assert found.charge == 0
+        assert found.name == SOLVENTS[smiles] or (smiles == "CO" and found.name == "methanol")
+
+
+def test_what_cannot_be_told_is_not_certain(molecule):
+    acid = identify(heavy(molecule("CC(=O)O")))  # acetic acid, or acetate
+    assert not acid.certain
+    assert identify(Atoms("AgCl", [[0, 0, 0], [2.4, 0, 0]])).charge is None
+    assert not identify(Atoms("N", [[0, 0, 0]])).certain  # ammonia or ammonium
+
+
+@pytest.fixture
+def salt(crystal, ag29, molecule):
+    """P -1 with one cluster, DMF and a number of PPh4+ in the asymmetric unit."""
+
+    def build(cations, only=None, extra=()):
+        writer = crystal("P -1", (44, 40, 40), (85, 80, 88)).add(ag29, (0.3, 0.3, 0.3), only=only)
+        for seed in range(cations):
+            writer.add_somewhere(molecule("c1ccc(cc1)[P+](c1ccccc1)(c1ccccc1)c1ccccc1"), seed, only=only)
+        for seed, smiles in enumerate(("CN(C)C=O", *extra)):
+            writer.add_somewhere(molecule(smiles), seed + 9, only=only)
+        return writer
+
+    return build
+
+
+@pytest.mark.parametrize("only", [None, ("Ag", "S", "P", "C", "N", "O")])
+def test_counter_ions_give_the_charge(salt, only):
+    writer = salt(3, only)
+    filled = fill_cell(parse_cif(writer.text(), "x"))
+    others = beside(filled)
+    assert others.count(ions=True) == {"C24H20P": 6}
+    assert others.count(ions=False) == {"C3H7NO": 2}
+    assert others.names() == {"C24H20P": "PPh4+", "C3H7NO": "DMF"}
+    witness = counter_ion_witness(filled, others)
+    assert (witness.charge, witness.complete) == (-3, True)
+    atoms = cut(filled)
+    assert witness.may_decide(atoms)
+    assert atoms.info["charge"] == -3
+    masked = fill_cell(parse_cif(writer.text("loop_\n_platon_squeeze_void_nr\n1"), "x"))
+    assert not counter_ion_witness(masked, beside(masked)).complete
+
+
+def test_ions_that_do_not_balance_do_not_decide(salt, crystal, ag29):
+    odd = fill_cell(parse_cif(salt(2).text(), "x"))
+    witness = counter_ion_witness(odd, beside(odd))
+    assert (witness.charge, witness.complete) == (-2, True)
+    assert not witness.may_decide(cut(odd))  # 29 Ag at -2: an unpaired electron
+    unknown = fill_cell(parse_cif(salt(1, extra=("FP(F)(F)(F)F",)).text(), "x"))
+    assert not counter_ion_witness(unknown, beside(unknown)).complete
+    third = crystal("P 1", (50, 30, 30)).add(ag29, (0.2, 0.5, 0.5)).add(ag29, (0.7, 0.5, 0.5))
+    third.add(Atoms("Na", [[0, 0, 0]]))
+    filled = fill_cell(parse_cif(third.text(), "x"))
+    witness = counter_ion_witness(filled, beside(filled))
+    assert witness.charge is None
+    assert "do not balance" in witness.reason
+    alone = fill_cell(parse_cif(crystal("P 1", (30, 30, 30)).add(ag29).text(), "x"))
+    assert counter_ion_witness(alone, beside(alone)).charge is None
+
+
+def test_partly_occupied_ions_count_as_much_as_is_there(crystal):
+    """An ion of occupancy 0.5 without an alternative is half an ion; with one it is whole."""
+    cluster = Atoms("AgClSH", [[0, 0, 0], [0, 0, -2.4], [2.4, 0, 0], [2.7, 1.3, 0]])
+    lonely = crystal("P 1", (14, 14, 14)).add(cluster, (0.5, 0.5, 0.5)).add(Atoms("Cl", [[0, 0, 0]]), occupancy=0.5)
+    filled = fill_cell(parse_cif(lonely.text(), "x"))
+    assert "do not balance" in counter_ion_witness(filled, beside(filled)).reason
+    split = lonely.add(Atoms("Cl", [[0.6, 0, 0]]), occupancy=0.5)
+    filled = fill_cell(parse_cif(split.text(), "x"))
+    assert counter_ion_witness(filled, beside(filled)).charge == 1
+
+
+def test_a_rotating_water_is_no_oxonium(crystal):
+    water = Atoms("OH3", [[0, 0, 0.1], [0.95, 0, -0.2], [-0.47, 0.82, -0.2], [-0.47, -0.82, -0.2]])
+    writer = crystal("P 1", (14, 14, 14)).add(Atoms("AgCl", [[0, 0, 0], [0, 0, 2.4]]), (0.5, 0.5, 0.5))
+    writer.add(water[[0]]).add(water[1:], occupancy=0.667)
+    filled = fill_cell(parse_cif(writer.text(), "x"))
+    assert beside(filled).count(ions=False) == {"H2O": 1}
+    assert np.sum(filled.numbers == 1) == 3
