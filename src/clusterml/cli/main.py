@@ -10,13 +10,25 @@ from typing import Annotated
 
 import typer
 
+from clusterml.cli.build import build
 from clusterml.cli.compare import compare
+from clusterml.cli.complete import complete
+from clusterml.cli.distort import distort
+from clusterml.cli.inspect import inspect
 from clusterml.cli.label import label
+from clusterml.cli.relax import relax
+from clusterml.cli.substitute import substitute
 from clusterml.errors import ClusterMLError
 
 app = typer.Typer(name="clusterml", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app.command()(inspect)
 app.command()(label)
 app.command()(compare)
+app.command()(build)
+app.command()(relax)
+app.command()(complete)
+app.command()(distort)
+app.command()(substitute)
 
 
 @dataclass

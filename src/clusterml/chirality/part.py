@@ -1,0 +1,107 @@
+"""All measures of one part of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.chirality.continuous import continuous_chirality
+from clusterml.chirality.hausdorff import HausdorffChirality, hausdorff_chirality
+from clusterml.chirality.kinds import bonds_kept
+from clusterml.chirality.pointgroup import FoundGroup, find_point_groups
+from clusterml.chirality.pseudoscalar import opd_contributions
+from clusterml.chirality.symmetry import SymmetrySearch
+from clusterml.structure.assign import Kinds
+from clusterml.structure.bonds import Pairs
+from clusterml.structure.elements import formula
+from clusterml.structure.superpose import superpose
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+TOLERANCES = (0.01, 0.1, 0.3, 0.5)
+"""Tolerances (A) within which the point group is looked for."""
+REACH = 3.5
+"""Reach (A) of the local signed index: nearest neighbours in a metal cluster are 2.4 to 3.4 A apart."""
+_QUICK_HAUSDORFF = 150  # atoms above which fewer starts are followed
+
+
+@dataclass(frozen=True)
+class PartChirality:
+    """Measures of the atoms ``atoms`` ``(n,)`` of a structure.
+
+    name, formula          of the part
+    radius                 root-mean-square distance from the centroid, A
+    ccm                    continuous chirality measure, 0 (achiral) to 100
+    ccm_group              the improper symmetry that the nearest achiral structure has: Cs, Ci, S4, S6 or S8
+    ccm_contributions      (n,) each atom's part of ``ccm``
+    ccm_bonds_kept         share of the bonds that the permutations behind ``ccm`` carry onto bonds, 0 to 1
+    misfit                 least root-mean-square distance from the mirror image, A
+    hausdorff              Hausdorff chirality measure
+    opd, opd_local         signed index of Osipov, Pickup and Dunmur, of all atoms alike, and with a reach of 3.5 A;
+                           dimensionless, positive for right-handed helices; both change sign with the mirror image
+    opd_contributions      (n,) each atom's part of ``opd_local``
+    point_groups           point group within each of several tolerances
+    symmetry               point group -> continuous symmetry measure, 0 to 100
+    """
+
+    name: str
+    formula: str
+    atoms: IntArray
+    radius: float
+    ccm: float
+    ccm_group: str
+    ccm_contributions: FloatArray
+    ccm_bonds_kept: float
+    misfit: float
+    hausdorff: HausdorffChirality
+    opd: float
+    opd_local: float
+    opd_contributions: FloatArray
+    point_groups: tuple[FoundGroup, ...]
+    symmetry: dict[str, float]
+
+
+def measure_part(
+    name: str, atoms: Atoms, members: IntArray, labels: IntArray, pairs: Pairs, groups: tuple[str, ...]
+) -> PartChirality:
+    """Measure the atoms ``members`` ``(n,)`` of a structure.
+
+    ``labels``, one for each atom of the structure: equal ones may be exchanged.  ``pairs``: its bonds.  ``groups``: point
+    groups to measure.
+    """
+    positions = np.asarray(atoms.positions[members], dtype=np.float64)
+    centred = positions - positions.mean(axis=0)
+    kinds = Kinds.of(labels[members])
+    search = SymmetrySearch(kinds, positions)
+    found = continuous_chirality(search)
+    local = opd_contributions(positions, reach=REACH)
+    starts = 16 if len(members) <= _QUICK_HAUSDORFF else 6
+    return PartChirality(
+        name,
+        formula(atoms.numbers[members]),
+        members,
+        float(np.sqrt((centred**2).sum(axis=1).mean())),
+        found.value,
+        found.nearest.group,
+        found.nearest.contributions,
+        bonds_kept(found.nearest.permutations, _inside(pairs, members, len(atoms))),
+        superpose(labels[members], positions, positions, improper=True).rmsd,
+        hausdorff_chirality(kinds, positions, starts),
+        float(opd_contributions(positions).sum()),
+        float(local.sum()),
+        local,
+        tuple(find_point_groups(kinds, positions, TOLERANCES)),
+        {group: search.measure(group).value for group in groups},
+    )
+
+
+def _inside(pairs: Pairs, members: IntArray, count: int) -> Pairs:
+    """The bonds within a part, in its numbering."""
+    place = np.full(count, -1, dtype=np.int64)
+    place[members] = np.arange(len(members))
+    kept = pairs.select((place[pairs.first] >= 0) & (place[pairs.second] >= 0))
+    return Pairs(place[kept.first], place[kept.second], kept.shift, kept.distance)

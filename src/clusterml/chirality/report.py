@@ -1,0 +1,156 @@
+"""The chirality report of a cluster: how chiral, with which sign, in which part, and how it deviates from an ideal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.chirality.fit import TemplateFit, fit_template
+from clusterml.chirality.groups import point_group
+from clusterml.chirality.kinds import graph_labels, ligand_bonds
+from clusterml.chirality.part import PartChirality, measure_part
+from clusterml.chirality.template import load_template, suggest_template
+from clusterml.errors import OptionError
+from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
+from clusterml.structure.check import check_geometry
+from clusterml.structure.elements import formula
+from clusterml.typing import IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+DEFAULT_GROUPS = ("Ci", "Cs", "C2", "C3", "D2", "D3", "S4", "T", "Td", "Th")
+"""Point groups whose measures are reported where none are named."""
+MOST_ATOMS = 5000
+"""Largest structure that is measured."""
+_MOST_FOR_GROUPS = 150  # atoms of a part up to which the default groups are measured; named groups always are
+
+
+@dataclass(frozen=True)
+class ChiralityReport:
+    """Measures of chirality and symmetry of one structure.
+
+    name, source, formula   of the structure;  ``atoms``: its geometry
+    parts      the whole, then kernel, shells, metal + donor frame and ligand layer, as far as there are any
+    template   a template on the cluster, or None
+    keep_bonds whether permutations were restricted to atoms in the same place of the bonding graph
+    warnings   what limits the numbers;  ``timings_s``: seconds
+    """
+
+    name: str
+    source: str | None
+    formula: str
+    atoms: Atoms
+    parts: tuple[PartChirality, ...]
+    template: TemplateFit | None
+    keep_bonds: bool
+    warnings: tuple[str, ...]
+    timings_s: dict[str, float]
+
+    @property
+    def whole(self) -> PartChirality:
+        """The measures of the whole structure."""
+        return self.parts[0]
+
+    @property
+    def frame(self) -> PartChirality:
+        """The measures of metals and donor atoms; of the whole structure if it has no metals."""
+        return next((part for part in self.parts if part.name == "metal + donor frame"), self.whole)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: plain values, with units in the names and sign conventions in ``conventions``."""
+        from clusterml.chirality.output import report_dict
+
+        return report_dict(self)
+
+    def plot(self, path: str | Path | None = None, part: str | None = None, title: str | None = None) -> Any:
+        """A figure of the atoms coloured by what they contribute; see :func:`clusterml.chirality.plot.draw`."""
+        from clusterml.chirality.plot import draw
+
+        return draw(self, path, part, title)
+
+
+def chirality(
+    atoms: Atoms,
+    *,
+    groups: Sequence[str] | None = None,
+    template: str | Path | None = "auto",
+    parts: bool = True,
+    keep_bonds: bool = False,
+) -> ChiralityReport:
+    """Measure how chiral ``atoms`` (positions in A, no periodicity) is, as a whole and part by part.
+
+    ``groups``: point groups for the continuous symmetry measures (default: DEFAULT_GROUPS, for parts of at most 150
+    atoms).  ``template``: a file, ``Ag70-Td``, ``icosahedron``, None, or ``auto``: what suits the cluster.  ``parts``:
+    also kernel, shells, frame and ligand layer.  ``keep_bonds``: exchange only atoms in the same place of the bonding
+    graph.  Raises OptionError for an unknown group, StructureError for coordinates that cannot be a structure, and the
+    errors of reading a template's file.
+    """
+    started = time.perf_counter()
+    check_geometry(atoms)
+    if len(atoms) > MOST_ATOMS:
+        raise OptionError(f"the structure has {len(atoms)} atoms", f"at most {MOST_ATOMS} can be measured")
+    for name in groups or ():
+        point_group(name)
+    where = anatomy(atoms)
+    chosen = {"whole": np.arange(len(atoms)), **(where.parts() if parts else {})}
+    pairs = ligand_bonds(atoms)
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    labels = graph_labels(numbers, pairs) if keep_bonds else numbers
+    timings, found = {}, []
+    for name, members in chosen.items():
+        before = time.perf_counter()
+        same = next((part for part in found if np.array_equal(part.atoms, members)), None)
+        wanted = groups if groups is not None else DEFAULT_GROUPS if len(members) <= _MOST_FOR_GROUPS else ()
+        measured = same or measure_part(name, atoms, members, labels, pairs, tuple(wanted))
+        found.append(replace(measured, name=name))
+        timings[name] = time.perf_counter() - before
+    before = time.perf_counter()
+    fit = _fit(atoms, where, template)
+    timings |= {"template": time.perf_counter() - before, "total": time.perf_counter() - started}
+    source = atoms.info.get("source")
+    return ChiralityReport(
+        str(atoms.info.get("name") or "structure"),
+        None if source is None else str(source),
+        formula(numbers),
+        atoms.copy(),
+        tuple(found),
+        fit,
+        keep_bonds,
+        _warnings(atoms, where, chosen, groups),
+        timings,
+    )
+
+
+def _fit(atoms: Atoms, where: Anatomy, template: str | Path | None) -> TemplateFit | None:
+    """The template on the cluster, if there is one."""
+    which = suggest_template(where.metals, where.kernel) if template == "auto" else template
+    if which is None:
+        return None
+    model = load_template(which)
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    frame = where.parts().get("metal + donor frame", np.arange(len(atoms)))
+    kernel_sized = len(where.kernel) == len(model.numbers)
+    in_frame = set(model.numbers.tolist()) <= {0, *numbers[frame].tolist()}
+    candidates = where.kernel if kernel_sized else frame if in_frame else np.arange(len(atoms))
+    positions = np.asarray(atoms.positions, dtype=np.float64)
+    return fit_template(numbers, positions, model, candidates, where.motifs)
+
+
+def _warnings(
+    atoms: Atoms, where: Anatomy, parts: dict[str, IntArray], groups: Sequence[str] | None
+) -> tuple[str, ...]:
+    found = list(atoms.info.get("provenance", {}).get("warnings", []))
+    large = [name for name, members in parts.items() if len(members) > _MOST_FOR_GROUPS]
+    if groups is None and large:
+        found.append(
+            f"symmetry measures are left out for {', '.join(large)} (over {_MOST_FOR_GROUPS} atoms): name groups for them"
+        )
+    if where.leftovers:
+        found.append(f"the whole includes {len(where.leftovers)} molecules or ions that are not bonded to the cluster")
+    return tuple(found)

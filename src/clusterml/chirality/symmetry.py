@@ -1,0 +1,181 @@
+"""Continuous symmetry measures: how far a geometry is from having a point group.
+
+S(G) = 100 min sum_i |x_i - y_i|^2 / sum_i |x_i|^2 over all structures y that have the symmetry G, with x about its
+centroid: 0 for a symmetric structure, 100 at most.  H. Zabrodsky, S. Peleg, D. Avnir, J. Am. Chem. Soc. 114, 7843 (1992);
+M. Pinsky et al., J. Comput. Chem. 29, 2712 (2008).  The minimum runs over orientations of the group and over the
+permutations of equal atoms that represent it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from clusterml.chirality.groups import PointGroup, point_group
+from clusterml.chirality.landscape import Landscape
+from clusterml.chirality.orientation import best_orientation, overlap
+from clusterml.chirality.representation import best_permutations, consistent_permutations, project, relabel
+from clusterml.structure.assign import Kinds
+from clusterml.structure.rotations import rotation_grid
+from clusterml.typing import FloatArray, IntArray
+
+_SHORTLIST = 4
+_PROBED_OPERATIONS = 5
+_ROUNDS = 12
+_STARTS = 60
+_FINE = 800
+_SMALL, _SMALL_ORDER = 8, 8  # atoms and operations up to which more starts and more choices of orbits are followed,
+_NEAR = 2.0  # unless the measure is below this
+
+
+@dataclass(frozen=True)
+class SymmetryMeasure:
+    """The distance of a geometry from a point group.
+
+    group          Schoenflies symbol
+    value          S(G), 0 to 100, dimensionless
+    orientation    (3, 3): columns are the group's x, y, z axes in the frame of the geometry
+    operations     (order, 3, 3): the operations in the frame of the geometry
+    permutations   (order, n): operation g carries atom i to the place of atom ``permutations[g, i]``
+    nearest        (n, 3): the nearest structure with the symmetry, in A, about the geometry's centroid
+    contributions  (n,): each atom's part of ``value``; they sum to it
+    """
+
+    group: str
+    value: float
+    orientation: FloatArray
+    operations: FloatArray
+    permutations: IntArray
+    nearest: FloatArray
+    contributions: FloatArray
+
+
+class SymmetrySearch:
+    """Measures of several groups for one geometry: ``positions`` ``(n, 3)`` (A) with atoms exchangeable in ``kinds``."""
+
+    def __init__(self, kinds: Kinds, positions: FloatArray) -> None:
+        self.kinds = kinds
+        self.positions = np.asarray(positions - positions.mean(axis=0), dtype=np.float64)
+        self.norm = float((self.positions**2).sum())
+        self._landscape = Landscape(kinds, self.positions)
+        self._known: dict[str, SymmetryMeasure] = {}
+
+    def measure(self, name: str) -> SymmetryMeasure:
+        """The measure for the point group ``name``; raises OptionError for an unknown one."""
+        if name not in self._known:
+            found = self.below(name, np.inf)
+            if found is not None:
+                self._known[name] = found
+        return self._known[name]
+
+    def below(self, name: str, ceiling: float) -> SymmetryMeasure | None:
+        """As :meth:`measure`, but None if it is not below ``ceiling``, which is found out sooner."""
+        group = point_group(name)
+        best = (np.inf, np.eye(3), np.empty((0, 0), dtype=np.int64))
+        seen: set[bytes] = set()
+        for search in (self._candidates(group, ceiling), self._more_candidates(group)):
+            for orientation, permutations in search:
+                if permutations.tobytes() not in seen:
+                    seen.add(permutations.tobytes())
+                    best = min(best, self._descend(group, orientation, permutations), key=lambda found: found[0])
+            if len(self.positions) > _SMALL or best[0] < _NEAR:
+                break
+        value, orientation, permutations = best
+        if value >= ceiling:
+            return None
+        operations = orientation @ group.elements @ orientation.T
+        nearest = project(self.positions, operations, permutations)
+        parts = 100.0 * ((self.positions - nearest) ** 2).sum(axis=1) / max(self.norm, 1e-300)
+        return SymmetryMeasure(group.name, value, orientation, operations, permutations, nearest, parts)
+
+    def _candidates(self, group: PointGroup, ceiling: float) -> Iterator[tuple[FloatArray, IntArray]]:
+        """Orientations ``(3, 3)`` with consistent permutations ``(order, n)``, to be improved."""
+        n_atoms = len(self.positions)
+        # all atoms on all symmetry elements: a structure that every group allows
+        yield rotation_grid(5)[2], np.tile(np.arange(n_atoms), (group.order, 1))  # (in no special orientation)
+        starts = self._landscape.starts(group, int(np.clip(1500 // n_atoms, 8, _STARTS)))
+        for bound, orientation in self._shortlist(group, starts):
+            if bound < ceiling:
+                for permutations in consistent_permutations(self.kinds, self.positions, group, orientation):
+                    yield orientation, permutations
+
+    def _more_candidates(self, group: PointGroup) -> Iterator[tuple[FloatArray, IntArray]]:
+        """Many more starts for small molecules far from the symmetry: their optima are many, shallow, soon followed."""
+        if group.order > _SMALL_ORDER:
+            return
+        plans = [(False, self._landscape.starts(group, _FINE if group.order == 2 else _FINE // 4, apart=5.0))]
+        if group.axial:  # few kinds of orbits, so that all preferences among them can be tried
+            plans.append((True, self._landscape.starts(group, _STARTS)))
+        for thorough, orientations in plans:
+            for orientation in orientations:
+                found = consistent_permutations(self.kinds, self.positions, group, orientation, thorough)
+                yield from ((orientation, permutations) for permutations in found)
+
+    def _shortlist(self, group: PointGroup, starts: FloatArray) -> list[tuple[float, FloatArray]]:
+        """The starts improved with free permutations: of those with different lower bounds of S, the best."""
+        probed = _probed(group)
+        elements, table = group.elements[probed], group.table[np.ix_(probed, probed)]
+        bounds, orientations = self._free(elements, table, starts, 2)
+        keep = max(_SHORTLIST, 200 // len(self.positions))
+        bounds, orientations = self._free(elements, table, orientations[np.argsort(bounds)[: 2 * keep]], _ROUNDS)
+        chosen: list[tuple[float, FloatArray]] = []
+        for number in np.argsort(bounds):
+            if not chosen or bounds[number] > chosen[-1][0] + 1e-7:
+                chosen.append((float(bounds[number]), orientations[number]))
+        return chosen[:keep]
+
+    def _free(
+        self, elements: FloatArray, table: IntArray, orientations: FloatArray, rounds: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Best permutations and orientation in turn, each operation for itself, for several starts ``(m, 3, 3)``.
+
+        Lower bounds of S there ``(m,)``, and the orientations.
+        """
+        found = np.array(orientations)
+        gain = np.zeros(len(found))
+        before: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(found)
+        active = np.arange(len(found))
+        for _ in range(rounds):
+            matched = [
+                best_permutations(self.kinds, self.positions, found[k] @ elements @ found[k].T, table) for k in active
+            ]
+            correlation = np.stack([self._correlation(permutations) for permutations in matched])
+            found[active] = best_orientation(elements, found[active], correlation, rounds=10, tolerance=1e-6)
+            gain[active] = overlap(elements, found[active], correlation)
+            changed = [not np.array_equal(new, before[k]) for k, new in zip(active, matched, strict=True)]
+            for k, new in zip(active, matched, strict=True):
+                before[k] = new
+            active = active[changed]
+            if not len(active):
+                break
+        return 100.0 * (1.0 - gain / (len(elements) * max(self.norm, 1e-300))), found
+
+    def _descend(
+        self, group: PointGroup, orientation: FloatArray, permutations: IntArray
+    ) -> tuple[float, FloatArray, IntArray]:
+        """Orientation and the atoms' parts in turn until S no longer falls: S, orientation, permutations."""
+        value = np.inf
+        for _ in range(_ROUNDS):
+            orientation = best_orientation(group.elements, orientation, self._correlation(permutations))
+            nearest = project(self.positions, orientation @ group.elements @ orientation.T, permutations)
+            reached = 100.0 * float(((self.positions - nearest) ** 2).sum()) / max(self.norm, 1e-300)
+            role = self.kinds.match(self.positions, nearest)
+            if reached > value - 1e-12 or np.array_equal(role, np.arange(len(role))):
+                return min(value, reached), orientation, permutations
+            value, permutations = reached, relabel(permutations, role)
+        return value, orientation, permutations
+
+    def _correlation(self, permutations: IntArray) -> FloatArray:
+        """``C_g`` of :func:`~clusterml.chirality.orientation.overlap`, ``(order, 3, 3)``."""
+        return np.asarray(np.swapaxes(self.positions[permutations], -1, -2) @ self.positions)
+
+
+def _probed(group: PointGroup) -> IntArray:
+    """The identity and a few operations with their inverses that settle how the group lies."""
+    inverse = np.argmax(group.table == 0, axis=1)
+    others = [g for g in range(1, group.order) if inverse[g] >= g]
+    step = max(1, len(others) // _PROBED_OPERATIONS)
+    chosen = {g for g in others[::step]}
+    return np.array([0, *sorted(chosen | {int(inverse[g]) for g in chosen})])

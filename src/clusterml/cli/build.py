@@ -1,0 +1,88 @@
+"""``clusterml build NAME``: a model of a cluster from a blueprint and library ligands, as extended xyz."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def build(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A blueprint (see --list) or a YAML file.")] = None,
+    thiolate: Annotated[str | None, typer.Option(metavar="LIGAND", help="Ligand of the S sites.")] = None,
+    dithiolate: Annotated[str | None, typer.Option(metavar="LIGAND", help="Ligand of the S-S sites.")] = None,
+    phosphine: Annotated[str | None, typer.Option(metavar="LIGAND", help="Ligand of the P sites.")] = None,
+    carboxylate: Annotated[str | None, typer.Option(metavar="LIGAND", help="Ligand of the O-O sites.")] = None,
+    halide: Annotated[str | None, typer.Option(metavar="LIGAND", help="Ligand of the halide sites.")] = None,
+    solvent: Annotated[str | None, typer.Option(metavar="LIGAND", help="Bound solvent; none by default.")] = None,
+    cap: Annotated[str | None, typer.Option(metavar="LIGAND", help="Anions on the trigons of Ag70.")] = None,
+    hand: Annotated[str | None, typer.Option(help="R or S (Ag29 family), P or M (ag70-t).")] = None,
+    symmetry: Annotated[str | None, typer.Option(metavar="GROUP", help="Highest group the ligands keep.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
+    library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the blueprints and exit.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME.xyz].")
+    ] = None,
+) -> None:
+    """A model of a cluster: a blueprint's metal frame with ligands of the library on its sites.
+
+    Ligands take the conformers and orientations in which nothing clashes, as symmetric as they can be. Composition,
+    bonds and contacts are checked. What comes out is a model, not a crystal structure; relax improves it.
+    """
+    if show:
+        _list()
+        return
+    if name is None:
+        raise typer.BadParameter("give the name of a blueprint, or --list")
+    from clusterml.structure.anatomy.library import load_library
+    from clusterml.structure.build.build import build as made
+    from clusterml.structure.write import write_extxyz
+
+    atoms = made(
+        name, thiolate=thiolate, dithiolate=dithiolate, phosphine=phosphine, carboxylate=carboxylate, halide=halide,
+        solvent=solvent, cap=cap, hand=hand, symmetry=symmetry, seed=seed, library=load_library(library),
+    )  # fmt: skip
+    target = output if output is not None else Path(f"{Path(name).stem}.xyz")
+    write_extxyz(atoms, target)
+    known = atoms.info["provenance"]
+    typer.echo(f"{atoms.info['name']}: {len(atoms)} atoms, symmetry {known['symmetry']}, {known['model']}")
+    describe(atoms)
+    typer.echo(f"written to {target}")
+
+
+def describe(atoms: Atoms) -> None:
+    """Print the bond ranges and the tightest contact of a structure."""
+    from clusterml.structure.build.contacts import closest_contact
+    from clusterml.structure.build.ranges import bond_ranges
+
+    ranges = ", ".join(f"{kind} {found} ({found.count})" for kind, found in bond_ranges(atoms).items())
+    typer.echo(f"bonds / A: {ranges or 'none with a metal'}")
+    contact = closest_contact(atoms)
+    if contact is not None:
+        pair = "...".join(f"{atoms.symbols[i]}{i + 1}" for i in (contact.first, contact.second))
+        typer.echo(
+            f"tightest contact: {pair} {contact.distance:.2f} A, {contact.ratio:.2f} of the van der Waals distance"
+        )
+
+
+def _list() -> None:
+    from rich import box
+    from rich.table import Table
+
+    from clusterml.cli.console import table_console
+    from clusterml.structure.build.blueprint import blueprints
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("name", "cluster", "frame", "hands", "electrons", "sites", "default ligands"):
+        table.add_column(heading)
+    for plan in blueprints().values():
+        kinds = ", ".join(dict.fromkeys(site.kind for site in plan.sites))
+        shells = ", ".join(dict.fromkeys(ligand for ligand in plan.shells.values() if ligand))
+        hands = " ".join(plan.hands) or "-"
+        table.add_row(plan.name, plan.title, plan.point_group, hands, str(plan.electrons), kinds, shells)
+    table_console().print(table)

@@ -1,0 +1,52 @@
+"""``clusterml complete FILE``: the missing shell of a bare core, as extended xyz."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A core of metals and sulfurs: xyz, extxyz or cif.")],
+    thiolate: Annotated[str, typer.Option(metavar="LIGAND", help="What the sulfurs with room for it become.")],
+    carboxylate: Annotated[str, typer.Option(metavar="LIGAND", help="Carboxylate for the open metals.")],
+    carboxylates: Annotated[
+        int | None, typer.Option(metavar="N", help="How many; default closes a superatom shell at the charge.")
+    ] = None,
+    solvent: Annotated[str | None, typer.Option(metavar="LIGAND", help="Bound solvent, e.g. DMF.")] = None,
+    solvents: Annotated[int, typer.Option(metavar="N", min=0, help="How many [default with --solvent: 3].")] = 0,
+    charge: Annotated[int | None, typer.Option(help="Total charge of the whole cluster; else the file's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
+    library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
+    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_complete.xyz].")
+    ] = None,
+) -> None:
+    """Give a bare core its shell: thiolates on its sulfurs, carboxylates and solvent on its open metals.
+
+    Sulfurs shut in by metals stay sulfides. The atoms of the core do not move. Which metals carry a carboxylate is a
+    choice (one oxygen on every open metal as far as they go), said in the warnings; relax improves the result.
+    """
+    from clusterml.cli.build import describe
+    from clusterml.structure.anatomy.library import load_library
+    from clusterml.structure.build.complete import complete as completed
+    from clusterml.structure.read import read
+    from clusterml.structure.write import write_extxyz
+
+    core = read(file, cluster=cluster, allow_several=True)
+    done = completed(
+        core, thiolate=thiolate, carboxylate=carboxylate, carboxylates=carboxylates, solvent=solvent, solvents=solvents,
+        charge=charge, seed=seed, library=load_library(library),
+    )  # fmt: skip
+    target = output if output is not None else Path(f"{file.stem}_complete.xyz")
+    write_extxyz(done, target)
+    known = done.info["provenance"]
+    sulfides = f", {known['sulfides']} sulfides kept" if known["sulfides"] else ""
+    for warning in known["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{done.info['name']}: {len(done)} atoms, {known['electrons']} superatom electrons{sulfides}")
+    describe(done)
+    typer.echo(f"written to {target}")

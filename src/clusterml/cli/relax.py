@@ -1,0 +1,68 @@
+"""``clusterml relax FILE``: GFN-xTB relaxation that can be interrupted and taken up again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from clusterml.stda.threads import choose_threads, use_threads
+
+
+def relax(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="xyz, extxyz or cif.")],
+    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
+    method: Annotated[Literal["gfn1", "gfn2"], typer.Option(help="GFN1-xTB or GFN2-xTB.")] = "gfn1",
+    solvent: Annotated[str | None, typer.Option(help="Implicit solvent, e.g. methanol [default: vacuum].")] = None,
+    solvation: Annotated[Literal["gbsa", "alpb"], typer.Option(help="Solvent model.")] = "gbsa",
+    fix: Annotated[
+        Literal["none", "metals", "frame"], typer.Option(help="What stays: nothing, metals, metals and donors.")
+    ] = "none",
+    symmetry: Annotated[bool, typer.Option("--symmetry", help="Keep the point group the structure has.")] = False,
+    steps: Annotated[int, typer.Option(min=0, help="At most so many steps, those of earlier runs included.")] = 500,
+    fmax: Annotated[float, typer.Option(metavar="EV_A", help="Done when the largest force is below this.")] = 0.05,
+    temperature: Annotated[float, typer.Option(metavar="K", help="Electronic temperature.")] = 300.0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
+    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_relaxed.xyz].")
+    ] = None,
+) -> None:
+    """Relax a structure with GFN1-xTB or GFN2-xTB.
+
+    After every step the state is kept in OUTPUT.checkpoint.json: the same command goes on where it was interrupted. The
+    result is written when the forces are small enough or the steps are used up (then a warning says so, and the same
+    command with more --steps goes on).
+    """
+    use_threads(choose_threads(threads))  # before anything imports numpy
+
+    import time
+
+    from clusterml.structure.build.relax import RelaxSettings, Step
+    from clusterml.structure.build.relax import relax as relaxed
+    from clusterml.structure.read import read
+    from clusterml.structure.write import write_extxyz
+
+    settings = RelaxSettings(method, solvent, solvation, fix, symmetry, steps, fmax, temperature)
+    atoms = read(file, cluster=cluster, allow_several=allow_several)
+    target = output if output is not None else Path(f"{file.stem}_relaxed.xyz")
+    start = time.perf_counter()
+
+    def show(step: Step) -> None:
+        seconds = time.perf_counter() - start
+        typer.echo(
+            f"step {step.number:4d}   energy {step.energy_ev:.6f} eV   fmax {step.fmax:.4f} eV/A   {seconds:.1f} s",
+            err=True,
+        )
+
+    done = relaxed(atoms, charge, settings, checkpoint=Path(f"{target}.checkpoint.json"), progress=show)
+    write_extxyz(done.atoms, target)
+    known = len(atoms.info["provenance"]["warnings"])
+    for warning in done.atoms.info["provenance"]["warnings"][known:]:
+        typer.echo(f"warning: {warning}", err=True)
+    state = "converged" if done.converged else "not converged"
+    taken_up = f" (taken up at step {done.resumed_at})" if done.resumed_at else ""
+    typer.echo(f"{settings.level}: {state} after {done.step.number} steps{taken_up}, {done.step.energy_ev:.6f} eV, "
+               f"forces up to {done.step.fmax:.4f} eV/A; written to {target}")  # fmt: skip

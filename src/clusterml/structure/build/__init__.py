@@ -1,0 +1,1 @@
+"""Clusters made to order: blueprints, ligands on their sites, shells for bare cores, and relaxation."""

@@ -1,0 +1,217 @@
+"""Putting library ligands on the sites of a metal frame, and exchanging one ligand for another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from clusterml.errors import StructureError
+from clusterml.structure.build.cleanup import clean_up
+from clusterml.structure.build.conformers import Conformers, conformers
+from clusterml.structure.build.groups import permutations, symmetrise
+from clusterml.structure.build.invariant import invariant
+from clusterml.structure.build.packing import Slot, pack, radii, screen
+from clusterml.structure.build.poses import Poses, poses, site_donors
+from clusterml.structure.build.sites import Site, metal_donor, site_at
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.structure.anatomy.library import LigandEntry
+
+_SYMMETRIC = 0.02  # A
+_IDENTITY = np.eye(3)[None]
+
+
+class BoundLigand(Protocol):
+    """What :func:`exchange` needs to know of a ligand that is there: its ``atoms`` and its ``donors`` (indices)."""
+
+    @property
+    def atoms(self) -> IntArray:
+        """Indices of all its atoms."""
+
+    @property
+    def donors(self) -> IntArray:
+        """Indices of the atoms bonded to metals."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A ligand for one site and its symmetric images.
+
+    ``images`` ``(m, 3, 3)``: operations that make the copies, the identity first; ``stabiliser`` ``(s, 3, 3)``: those
+    that must leave the ligand as it is.  ``alternatives``: other sites the same ligand may take instead.
+    """
+
+    site: Site
+    entry: LigandEntry
+    shapes: Conformers
+    images: FloatArray
+    stabiliser: FloatArray
+    alternatives: tuple[Site, ...] = ()
+
+
+def attach(atoms: Atoms, sites: Sequence[Site], entry: LigandEntry, *, rng: np.random.Generator) -> Atoms:
+    """``atoms`` with one ligand on each of the ``sites``, placed without clashes and tidied by a force field.
+
+    Atoms that are there do not move; the new ligands follow them, site by site, in the order of the library entry
+    (heavy atoms as in its SMILES, then hydrogens).  The donors sit exactly on the sites' donors.  The charge in
+    ``info``, if there is one, takes up the ligands' charges.
+
+    Raises :class:`~clusterml.errors.StructureError` if the ligands do not fit, :class:`~clusterml.errors.OptionError`
+    for a ligand with too few donors.
+    """
+    shapes = conformers(entry)
+    wanted = [Placement(site, entry, shapes, _IDENTITY, _IDENTITY) for site in sites]
+    done = place(atoms, wanted, rng=rng)
+    if "charge" in done.info:
+        done.info["charge"] = int(done.info["charge"]) - len(wanted) * entry.charge
+    return done
+
+
+def exchange(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, rng: np.random.Generator) -> Atoms:
+    """``atoms`` with one ``ligand`` replaced by a library ligand on the same metals, placed without clashes.
+
+    Everything else keeps its place and order; the new ligand comes last.  Donors of the same element stay where they
+    were; others move along their bonds to the usual length.  The charge in ``info`` follows if the ligands' charges
+    differ.  Raises as :func:`attach`.
+    """
+    from clusterml.structure.anatomy.ligands import find_ligands
+
+    old = next((x for x in find_ligands(atoms) if x.atoms[0] == ligand.atoms[0]), None)
+    shapes = conformers(entry)
+    site = site_of(atoms, ligand, shapes)
+    rest = np.setdiff1d(np.arange(len(atoms)), ligand.atoms)
+    frame = atoms[rest]
+    frame.info = {**atoms.info}
+    place_of = {int(old_index): new for new, old_index in enumerate(rest)}
+    site = Site(np.array([place_of[int(m)] for m in site.metals], dtype=np.int64), site.donors, site.outward)
+    if "charge" in frame.info and old is not None:
+        frame.info["charge"] = int(frame.info["charge"]) + old.charge
+    return attach(frame, [site], entry, rng=rng)
+
+
+def site_of(atoms: Atoms, ligand: BoundLigand, shapes: Conformers) -> Site:
+    """The site that a bound ligand occupies, for a ligand with the given ``shapes``.
+
+    Raises :class:`~clusterml.errors.StructureError` if the ligand binds no metal.
+    """
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    bound = np.asarray(ligand.donors, dtype=np.int64)
+    count = min(len(bound), len(shapes.donors), 2)
+    if count == 0:
+        raise StructureError("the ligand to be exchanged binds no metal", "choose a ligand that is bound")
+    rest = np.setdiff1d(np.arange(len(atoms)), ligand.atoms)
+    donors = atoms.positions[bound[:count]].copy()
+    element = int(shapes.numbers[shapes.donors[0]])
+    frame = site_at(numbers[rest], atoms.positions[rest], donors, int(numbers[bound[0]]))
+    if element != numbers[bound[0]]:
+        donors = move_donors(numbers[rest], atoms.positions[rest], donors, int(numbers[bound[0]]), element)
+    body = atoms.positions[ligand.atoms].mean(axis=0) - donors.mean(axis=0)
+    near = len(shapes.neighbours(int(shapes.donors[0])))
+    out = site_at(numbers[rest], atoms.positions[rest], donors, element, n_bonded=near).outward
+    if len(ligand.atoms) > len(bound):
+        out = np.concatenate([(body / np.linalg.norm(body))[None], out])
+    return Site(np.asarray(rest[frame.metals], dtype=np.int64), donors, out)
+
+
+def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, old: int, new: int) -> FloatArray:
+    """Donors ``(d, 3)`` of element ``old``, moved along their bonds to the usual distance of element ``new``."""
+    moved = donors.copy()
+    for k, donor in enumerate(donors):
+        near = site_at(numbers, positions, donor[None], old).metals
+        away = donor - positions[near].mean(axis=0)
+        away /= np.linalg.norm(away)
+        wanted = metal_donor(int(numbers[near[0]]), new)
+        steps = np.linspace(-1.0, 1.5, 251)[:, None] * away + donor
+        nearest = np.linalg.norm(steps[:, None] - positions[near][None], axis=-1).min(axis=1)
+        moved[k] = steps[int(np.argmin(np.abs(nearest - wanted)))]
+    return moved
+
+
+def place(
+    atoms: Atoms, wanted: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None,
+    crowding: float = 0.0, tidy: bool = True,
+) -> Atoms:  # fmt: skip
+    """``atoms`` with all ``wanted`` ligands (and their images) packed at once and tidied.
+
+    ``operations`` ``(g, 3, 3)``: a point group that frame and result have in common.  ``crowding``: cost of two ligands
+    on one metal where placements have alternatives.  Raises :class:`~clusterml.errors.StructureError`.
+    """
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    frame = np.asarray(atoms.positions, dtype=np.float64)
+    slots = _slots(numbers, frame, wanted)
+    chosen, _ = pack(slots, rng, crowding)
+    parts: list[tuple[IntArray, FloatArray]] = []
+    fixed = list(range(len(atoms)))
+    for slot, index in zip(slots, chosen, strict=True):
+        for g in slot.images:
+            fixed += [len(atoms) + sum(len(numbers) for numbers, _ in parts) + int(b) for b in slot.bound]
+            parts.append((slot.numbers, slot.poses.positions[index] @ g.T))
+    done = _joined(atoms, parts)
+    keep = _keeper(done, operations) if operations is not None and len(operations) > 1 else None
+    if tidy:
+        entries = [(w.entry, w.shapes) for w, s in zip(wanted, slots, strict=True) for _ in s.images]
+        done.positions[:] = clean_up(done, entries, len(atoms), np.array(fixed), keep)
+    if keep is not None:
+        done.positions[:] = keep(done.positions)
+    return done
+
+
+def _slots(numbers: IntArray, frame: FloatArray, wanted: Sequence[Placement]) -> list[Slot]:
+    """Poses of every placement, screened against the frame and the donors of the other ligands."""
+    raw = [_raw_slot(w, len(numbers)) for w in wanted]
+    slots = []
+    for k, (w, slot) in enumerate(zip(wanted, raw, strict=True)):
+        if len(slot.poses.cost) == 0:
+            raise StructureError(
+                f"{w.entry.name} cannot keep the symmetry of its site", "build without symmetry, or another ligand"
+            )
+        others = [x.site.donors @ g.T for j, x in enumerate(wanted) for g in x.images[j == k :] if not x.alternatives]
+        points = np.concatenate(others) if others else np.empty((0, 3))
+        sizes = [
+            np.tile(radii(x.shapes.numbers[site_donors(x.site, x.shapes, x.entry.name)]), len(x.images[j == k :]))
+            for j, x in enumerate(wanted)
+            if not x.alternatives
+        ]
+        slots.append(screen(slot, numbers, frame, points, np.concatenate(sizes) if sizes else np.empty(0)))
+    return slots
+
+
+def _raw_slot(wanted: Placement, n_frame: int) -> Slot:
+    sites = (wanted.site, *wanted.alternatives)
+    bound = site_donors(wanted.site, wanted.shapes, wanted.entry.name)
+    found = [
+        invariant(poses(s, wanted.shapes, wanted.entry.name), wanted.shapes.numbers, s.donors, wanted.stabiliser)
+        for s in sites
+    ]
+    load = None
+    if wanted.alternatives:
+        load = np.zeros((sum(len(f.cost) for f in found), n_frame))
+        row = 0
+        for site, part in zip(sites, found, strict=True):
+            load[row : row + len(part.cost), site.metals] = 1.0
+            row += len(part.cost)
+    joined = Poses(np.concatenate([f.positions for f in found]), np.concatenate([f.cost for f in found]))
+    return Slot(wanted.shapes.numbers, joined, wanted.images, bound, load)
+
+
+def _joined(atoms: Atoms, parts: list[tuple[IntArray, FloatArray]]) -> Atoms:
+    from ase import Atoms as New
+
+    numbers = np.concatenate([atoms.numbers, *(p[0] for p in parts)])
+    done = New(numbers=numbers, positions=np.concatenate([atoms.positions, *(p[1] for p in parts)]))
+    done.info = {**atoms.info}
+    return done
+
+
+def _keeper(atoms: Atoms, operations: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """A function that averages positions ``(n, 3)`` over the operations, pairing atoms as they are paired now."""
+    table, worst = permutations(atoms.positions, np.asarray(atoms.numbers, dtype=np.int64), operations)
+    if not worst < _SYMMETRIC:
+        raise StructureError("the ligands do not have the symmetry of their sites", "build without symmetry")
+    return lambda positions: symmetrise(positions, operations, table)

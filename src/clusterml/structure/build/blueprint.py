@@ -1,0 +1,137 @@
+"""Blueprints: clusters as data (``data/*.yaml``): symmetry, unique metal sites with their roles, ligand sites.
+
+Positions are in A about the centre of the cluster; the first group listed makes the whole frame of the unique sites.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from clusterml.errors import InputFileError, OptionError
+
+FOLDER = Path(__file__).parent / "data"
+"""The blueprints that are shipped."""
+ELEMENT = {"thiolate": "S", "dithiolate": "S", "phosphine": "P", "carboxylate": "O", "halide": "Cl", "solvent": "O"}
+"""Kind of a site -> the donor element its positions are meant for."""
+
+Kind = Literal["thiolate", "dithiolate", "phosphine", "carboxylate", "halide", "solvent"]
+Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FrameAtom(_Model):
+    """A symmetry-unique atom of the metal frame (sulfide belongs to it): ``at`` in A."""
+
+    label: str
+    element: str
+    role: str
+    at: Vector
+
+
+class LigandSite(_Model):
+    """A symmetry-unique place for a ligand.
+
+    Its ``donors`` (A), or the ``metals`` (A) it sits on, from which donors follow; ``outward``: directions for its
+    body, else away from the metals.  ``expand``: the group that makes its copies (default: the blueprint's first).
+    ``solvated``: only with (true) or without (false) solvent ligands.  Sites of one ``shell`` carry one ligand.
+    """
+
+    label: str
+    kind: Kind
+    shell: str
+    donors: list[Vector] = Field(default_factory=list, max_length=2)
+    metals: list[Vector] = Field(default_factory=list, max_length=4)
+    outward: list[Vector] | None = None
+    expand: str | None = None
+    solvated: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> LigandSite:
+        if bool(self.donors) == bool(self.metals):
+            raise ValueError(f"site {self.label} needs either donors or metals")
+        if self.metals and not self.outward:
+            raise ValueError(f"site {self.label} is on metals and needs outward")
+        return self
+
+
+class Blueprint(_Model):
+    """A cluster to be built.
+
+    ``electrons``: superatom electrons, which fix the charge for any choice of ligands.  ``groups``: point groups by
+    name with their generators, the highest first; ligands that cannot keep one get the next.  ``hands``: names of the
+    two hands of a chiral frame, and which of them the positions are.  ``shells``: default ligand of each shell; null
+    for one that is empty unless asked for.
+    """
+
+    name: str
+    aliases: list[str] = Field(default_factory=list)
+    title: str
+    electrons: int
+    reference: str
+    notes: str
+    groups: dict[str, list[str]]
+    hands: dict[str, Literal["as-given", "mirrored"]] = Field(default_factory=dict)
+    shells: dict[str, str | None]
+    frame: list[FrameAtom]
+    sites: list[LigandSite]
+
+    @property
+    def point_group(self) -> str:
+        """The symmetry of the metal frame."""
+        return next(iter(self.groups))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Blueprint:
+        for site in self.sites:
+            if site.shell not in self.shells:
+                raise ValueError(f"site {site.label} is of the unknown shell {site.shell}")
+            if site.expand is not None and site.expand not in self.groups:
+                raise ValueError(f"site {site.label} is expanded by the unknown group {site.expand}")
+        if self.hands and set(self.hands.values()) != {"as-given", "mirrored"}:
+            raise ValueError("of two hands one is as-given and the other mirrored")
+        return self
+
+
+def read_blueprint(path: Path) -> Blueprint:
+    """The blueprint in a YAML file; raises :class:`~clusterml.errors.InputFileError` naming the file and the key."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Blueprint.model_validate(content)
+    except FileNotFoundError as error:
+        raise InputFileError(f"{path}: there is no such file", "check the path") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputFileError(f"{path}: cannot be read: {error}", "give a blueprint as YAML") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputFileError(
+            f"{path}: {key}: {first['msg']}", "see docs/models.md for the form of a blueprint"
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def blueprints() -> dict[str, Blueprint]:
+    """All shipped blueprints by name, sorted."""
+    return {path.stem: read_blueprint(path) for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def blueprint(name: str) -> Blueprint:
+    """The blueprint of that name or alias (capitals do not matter), or that of a YAML file.
+
+    Raises :class:`~clusterml.errors.OptionError`, listing the names, for an unknown one.
+    """
+    if name.lower().endswith((".yaml", ".yml")):
+        return read_blueprint(Path(name))
+    word = name.casefold()
+    for candidate in blueprints().values():
+        if word in (candidate.name, *candidate.aliases):
+            return candidate
+    raise OptionError(f"there is no blueprint {name!r}", f"choose one of {', '.join(blueprints())}, or a YAML file")

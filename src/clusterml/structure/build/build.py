@@ -1,0 +1,289 @@
+"""Building a cluster from a blueprint with the ligands of one's choice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.build.attach import Placement, move_donors, place
+from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint
+from clusterml.structure.build.conformers import Conformers, conformers
+from clusterml.structure.build.contacts import check_contacts, check_ligands
+from clusterml.structure.build.groups import group, orbit, same_points
+from clusterml.structure.build.sites import Site, site_at, site_on
+from clusterml.structure.elements import atomic_number
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.structure.anatomy.library import Library, LigandEntry
+
+MODEL = "model, not crystal"
+"""What every built structure says of itself."""
+_SWAP = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+_CAP = "cap"
+
+
+def build(
+    name: str,
+    *,
+    thiolate: str | None = None,
+    dithiolate: str | None = None,
+    phosphine: str | None = None,
+    carboxylate: str | None = None,
+    halide: str | None = None,
+    solvent: str | None = None,
+    cap: str | None = None,
+    hand: str | None = None,
+    symmetry: str | None = None,
+    seed: int = 0,
+    library: Library | None = None,
+) -> Atoms:
+    """A model of the cluster called ``name`` (a blueprint, or a YAML file of one) with library ligands on its sites.
+
+    Each kind of ligand is a name of the ligand library, or None for the blueprint's default; ``cap`` is for the shell
+    of that name (in Ag70 the eight anions on the trigons).  ``hand``: one of the blueprint's hands, by default the
+    first. The ligands keep as much of the frame's symmetry as they can; ``symmetry`` names a lower group of the
+    blueprint to start from.  ``seed``: of the packing search.  The two hands with mirror-image ligands are exact
+    mirror images.
+
+    The Atoms (A, centred) have ``info``: ``charge``, ``name`` (formula by ligands) and ``provenance`` (``model``:
+    "model, not crystal", blueprint, hand, ligands, symmetry, seed, reference, ``warnings``).
+
+    Raises :class:`~clusterml.errors.OptionError` for a name, hand, group or ligand that is not there, and
+    :class:`~clusterml.errors.StructureError` if the ligands do not fit: composition, bonding graph and contacts of the
+    result are checked.
+    """
+    plan = blueprint(name)
+    kinds = {"thiolate": thiolate, "dithiolate": dithiolate, "phosphine": phosphine, "carboxylate": carboxylate,
+             "halide": halide, "solvent": solvent}  # fmt: skip
+    chosen = _choose(plan, kinds, cap, library)
+    mirrored = _mirrored(plan, hand)
+    shapes = {entry: _shapes(entry, mirrored) for _, entry in chosen}
+    frame = _frame(plan)
+    done, used = _try_groups(plan, frame, chosen, shapes, symmetry, seed)
+    if mirrored:
+        done.positions[:] = done.positions @ _SWAP.T
+    _describe(done, plan, chosen, hand or next(iter(plan.hands), None), used, seed)
+    counts = Counter({entry: 0 for _, entry in chosen})
+    for site, entry in chosen:
+        counts[entry] += len(_places(plan, site))
+    check_ligands(done, counts + _sulfides(done, library), done.info["name"])
+    return done
+
+
+def _choose(
+    plan: Blueprint, kinds: Mapping[str, str | None], cap: str | None, library: Library | None
+) -> list[tuple[LigandSite, LigandEntry]]:
+    """The sites that are filled, each with its ligand."""
+    from clusterml.structure.anatomy.library import load_library
+
+    book = library or load_library()
+    offered = {site.kind for site in plan.sites}
+    for kind, wanted in kinds.items():
+        if wanted is not None and kind not in offered:
+            raise OptionError(f"{plan.name} has no site for a {kind}", f"it has sites for {', '.join(sorted(offered))}")
+    if cap is not None and _CAP not in plan.shells:
+        raise OptionError(f"{plan.name} has no shell 'cap'", "leave the cap out")
+    solvated = any(s.kind == "solvent" for s in plan.sites) and kinds["solvent"] is not None
+    chosen = []
+    for shell, default in plan.shells.items():
+        sites = [s for s in plan.sites if s.shell == shell and s.solvated in (None, solvated)]
+        given: dict[str, str | None] = {
+            kind: kinds[kind] for kind in dict.fromkeys(s.kind for s in sites) if kinds[kind] is not None
+        }
+        if shell == _CAP and cap is not None:
+            entry = book.entry(cap)
+            given = {_kind_among({s.kind for s in sites}, entry): cap}
+        if len(given) > 1:
+            raise OptionError(f"{' and '.join(given)} compete for the same sites of {plan.name}", "give one of them")
+        if not given and default is None:
+            continue
+        entry = book.entry(next(iter(given.values())) or "") if given else book.entry(default or "")
+        kind = next(iter(given)) if given else _kind_among({s.kind for s in sites}, entry)
+        chosen += [(site, entry) for site in sites if site.kind == kind]
+    return chosen
+
+
+def _kind_among(kinds: set[str], entry: LigandEntry) -> str:
+    """Which of the kinds of site a ligand belongs on, by its donors."""
+    from rdkit import Chem
+
+    molecule = Chem.MolFromSmiles(entry.smiles)
+    symbols = [molecule.GetAtomWithIdx(i).GetSymbol() for i in entry.donors]
+    halogen = set(symbols) <= {"F", "Cl", "Br", "I", "H"}
+    for kind in sorted(kinds):
+        donors = 2 if kind == "dithiolate" else 1
+        fits = halogen if kind == "halide" else set(symbols) == {ELEMENT[kind]}
+        if (
+            fits
+            and min(len(symbols), 2) >= donors
+            and (kind != "thiolate" or "dithiolate" not in kinds or len(symbols) < 2)
+        ):
+            return kind
+    return sorted(kinds)[0]
+
+
+def _mirrored(plan: Blueprint, hand: str | None) -> bool:
+    if hand is None:
+        return bool(plan.hands) and next(iter(plan.hands.values())) == "mirrored"
+    if hand not in plan.hands:
+        known = f"choose one of {', '.join(plan.hands)}" if plan.hands else "its frame is achiral: leave the hand out"
+        raise OptionError(f"{plan.name} has no hand {hand!r}", known)
+    return plan.hands[hand] == "mirrored"
+
+
+def _shapes(entry: LigandEntry, mirrored: bool) -> Conformers:
+    """Shapes for building; in a cluster that is mirrored at the end, a chiral ligand goes in as its mirror image."""
+    shapes = conformers(entry)
+    return shapes.mirrored() if mirrored and entry.hand is not None else shapes
+
+
+def _frame(plan: Blueprint) -> Atoms:
+    from ase import Atoms
+
+    operations = group(plan.groups[plan.point_group])
+    symbols: list[str] = []
+    positions: list[FloatArray] = []
+    for atom in plan.frame:
+        if atomic_number(atom.element) is None:
+            raise OptionError(f"blueprint {plan.name}: {atom.label} is of the unknown element {atom.element}")
+        images = orbit(np.array([atom.at]), operations).operations @ np.array(atom.at)
+        symbols += [atom.element] * len(images)
+        positions.append(images)
+    return Atoms(symbols, positions=np.concatenate(positions))
+
+
+def _places(plan: Blueprint, site: LigandSite) -> FloatArray:
+    """Operations ``(m, 3, 3)`` that make all copies of a site."""
+    points = np.array(site.donors or site.metals)
+    return orbit(points, group(plan.groups[site.expand or plan.point_group])).operations
+
+
+def _try_groups(
+    plan: Blueprint, frame: Atoms, chosen: list[tuple[LigandSite, LigandEntry]],
+    shapes: Mapping[LigandEntry, Conformers], symmetry: str | None, seed: int,
+) -> tuple[Atoms, str]:  # fmt: skip
+    """The result under the highest group that sites and ligands can keep, and the name of that group."""
+    names = list(plan.groups)
+    if symmetry is not None:
+        if symmetry not in names:
+            raise OptionError(f"{plan.name} knows no group {symmetry!r}", f"choose one of {', '.join(names)}")
+        names = names[names.index(symmetry) :]
+    problem = StructureError(f"{plan.name}: its sites fit none of the groups {', '.join(names)}")
+    for name in names:
+        operations = group(plan.groups[name])
+        chiral = any(entry.hand is not None for _, entry in chosen)
+        if not all(_closed(plan, site, operations) for site, _ in chosen) or (chiral and _improper(operations)):
+            continue  # a mirror would turn a chiral ligand into its enantiomer
+        try:
+            wanted = [
+                p for site, entry in chosen for p in _placements(plan, frame, site, entry, shapes[entry], operations)
+            ]
+            done = place(frame, wanted, rng=np.random.default_rng(seed), operations=operations)
+            check_contacts(done, f"{plan.name} as {name}")
+        except StructureError as error:
+            problem = error
+            continue
+        return done, name
+    raise problem
+
+
+def _improper(operations: FloatArray) -> bool:
+    return bool((np.linalg.det(operations) < 0).any())
+
+
+def _closed(plan: Blueprint, site: LigandSite, operations: FloatArray) -> bool:
+    """Do the operations take every copy of the site to a copy?"""
+    points = np.array(site.donors or site.metals)
+    copies = [points @ g.T for g in _places(plan, site)]
+    return all(any(same_points(copy @ g.T, other) for other in copies) for copy in copies for g in operations)
+
+
+def _placements(
+    plan: Blueprint, frame: Atoms, site: LigandSite, entry: LigandEntry, shapes: Conformers, operations: FloatArray
+) -> list[Placement]:
+    """One placement for every set of copies that the operations join."""
+    points = np.array(site.donors or site.metals)
+    left = list(_places(plan, site))
+    found = []
+    while left:
+        g = left[0]
+        joined = orbit(points @ g.T, operations)
+        images = [points @ g.T @ h.T for h in joined.operations]
+        left = [x for x in left if not any(same_points(points @ x.T, image) for image in images)]
+        here = _site(frame, site, g, shapes)
+        found.append(Placement(here, entry, shapes, joined.operations, joined.stabiliser))
+    return found
+
+
+def _site(frame: Atoms, site: LigandSite, g: FloatArray, shapes: Conformers) -> Site:
+    """The copy of a blueprint's site made by g, for a ligand with the given shapes."""
+    numbers: IntArray = np.asarray(frame.numbers, dtype=np.int64)
+    element = int(shapes.numbers[shapes.donors[0]]) if len(shapes.donors) else 0
+    n_bonded = len(shapes.neighbours(int(shapes.donors[0]))) if len(shapes.donors) else 0
+    outward = np.array(site.outward) @ g.T if site.outward is not None else None
+    if site.metals and outward is not None:
+        where = np.array(site.metals) @ g.T
+        metals = np.array([int(np.argmin(np.linalg.norm(frame.positions - x, axis=1))) for x in where])
+        bite = 0.0
+        if len(shapes.donors) > 1:
+            bite = float(np.linalg.norm(np.subtract(*shapes.positions[0][shapes.donors[:2]])))
+        return site_on(numbers, frame.positions, metals, outward[0], element, bite)
+    donors = np.array(site.donors) @ g.T
+    meant = atomic_number(ELEMENT[site.kind]) or 0
+    if element != meant:
+        donors = move_donors(numbers, frame.positions, donors, meant, element)
+    return site_at(numbers, frame.positions, donors, element, outward, n_bonded)
+
+
+def _sulfides(atoms: Atoms, library: Library | None) -> Counter[LigandEntry]:
+    from clusterml.structure.anatomy.library import load_library
+    from clusterml.structure.anatomy.ligands import find_ligands
+
+    count = sum(ligand.formula == "S" for ligand in find_ligands(atoms))
+    return Counter({(library or load_library()).entry("S"): count} if count else {})
+
+
+def _describe(
+    atoms: Atoms, plan: Blueprint, chosen: list[tuple[LigandSite, LigandEntry]], hand: str | None, used: str, seed: int
+) -> None:
+    counts: Counter[LigandEntry] = Counter()
+    for site, entry in chosen:
+        counts[entry] += len(_places(plan, site))
+    metals = sum(len(_orbit_of(plan, a.at)) for a in plan.frame if a.element != "S")
+    sulfides = sum(len(_orbit_of(plan, a.at)) for a in plan.frame if a.element == "S")
+    charge = metals - sum(n * e.charge for e, n in counts.items()) - 2 * sulfides - plan.electrons
+    symbol = plan.frame[0].element
+    text = f"{symbol}{metals if metals > 1 else ''}" + (f"S{sulfides}" if sulfides else "")
+    for entry, count in counts.items():
+        ligand = entry.name if len(entry.name) <= 2 and entry.name not in ("SH", "OH") else f"({entry.name})"
+        text += f"{ligand}{count if count > 1 else ''}"
+    sign = f"{abs(charge) if abs(charge) > 1 else ''}{'-' if charge < 0 else '+'}" if charge else ""
+    provenance: dict[str, Any] = {
+        "model": MODEL,
+        "level": "as built, not relaxed",
+        "blueprint": plan.name,
+        "hand": hand,
+        "ligands": {entry.name: count for entry, count in counts.items()},
+        "symmetry": used,
+        "seed": seed,
+        "electrons": plan.electrons,
+        "reference": plan.reference,
+        "warnings": [],
+    }
+    atoms.info = {
+        "charge": charge,
+        "name": f"[{text}]{sign}",
+        "source": f"blueprint {plan.name}",
+        "provenance": provenance,
+    }
+
+
+def _orbit_of(plan: Blueprint, at: list[float]) -> FloatArray:
+    return orbit(np.array([at]), group(plan.groups[plan.point_group])).operations

@@ -1,0 +1,285 @@
+"""Giving a bare core its shell: substituents for its thiolate sulfurs, carboxylates and solvent on its open metals.
+
+In the crystals of R- and S-Ag70 (Nat. Commun. 2022, doi 10.1038/s41467-022-28893-6) only the Ag70S28 core was resolved.
+Which metals carry a carboxylate is then a choice: here every open metal gets one oxygen as far as the number of ligands
+goes, bridges before single bonds, found by an integer programme.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.anatomy.charge import CLOSED_SHELLS
+from clusterml.structure.build.attach import Placement, place
+from clusterml.structure.build.conformers import Conformers, conformers
+from clusterml.structure.build.contacts import check_contacts, check_ligands
+from clusterml.structure.build.sites import Site, site_at
+from clusterml.structure.build.surface import (
+    OpenSite,
+    bare_sulfurs,
+    bridging_sites,
+    open_directions,
+    single_sites,
+    thiolate_sulfurs,
+)
+from clusterml.structure.check import check_geometry
+from clusterml.structure.elements import is_metal
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.structure.anatomy.library import Library, LigandEntry
+
+_INNER_SHELLS = (18, 34)
+_TOO_NEAR = 2.75  # A between donors of different ligands
+_SINGLE = 0.6  # cost of a single bond where a bridge would do
+_SECOND = 2.5  # cost of a second oxygen on a metal
+_BARE = 1.0  # cost of an open metal without oxygen
+_ONE = np.eye(3)[None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a core will get: thiolate ``sulfurs`` (indices), ``sulfides`` left as they are, numbers of ``carboxylates``
+    and ``solvents``, and the resulting ``charge`` and superatom ``electrons``."""
+
+    sulfurs: IntArray
+    sulfides: IntArray
+    carboxylates: int
+    solvents: int
+    charge: int
+    electrons: int
+
+
+def complete(
+    core: Atoms,
+    *,
+    thiolate: str,
+    carboxylate: str,
+    carboxylates: int | None = None,
+    solvent: str | None = None,
+    solvents: int = 0,
+    charge: int | None = None,
+    seed: int = 0,
+    library: Library | None = None,
+) -> Atoms:
+    """A whole cluster from a ``core`` of metals, sulfides and bare thiolate sulfurs.
+
+    Every sulfur with room for a carbon becomes a ``thiolate`` (a library name), the others are sulfides.  The number of
+    ``carboxylates``, if not given, follows from the ``charge`` (default ``info["charge"]``): of the numbers that close
+    a superatom shell, the one that comes nearest to one oxygen on every open metal.  ``solvents`` molecules of
+    ``solvent`` sit on the most open metals (three on a triangle of them).  Atoms of the core do not move.
+
+    Raises :class:`~clusterml.errors.OptionError` for ligands or numbers that cannot be, and
+    :class:`~clusterml.errors.StructureError` where ligands do not fit; the result is checked.
+    """
+    from clusterml.structure.anatomy.library import load_library
+
+    check_geometry(core)
+    book = library or load_library()
+    thiol, acid = book.entry(thiolate), book.entry(carboxylate)
+    wet = book.entry(solvent) if solvent is not None else None
+    if wet is None and solvents:
+        raise OptionError(f"{solvents} solvent ligands are wanted but no solvent is named", "name one, such as DMF")
+    numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
+    open_to = open_directions(numbers, positions)
+    solvents = (solvents or 3) if wet is not None else 0
+    plan = _plan(core, thiol, acid, len(open_to), carboxylates, solvents, charge)
+    soaked = _soak(numbers, positions, open_to, solvents)
+    dry = {metal: out for metal, out in open_to.items() if metal not in soaked}
+    shapes = {entry: conformers(entry) for entry in (thiol, acid, *((wet,) if wet else ()))}
+    chosen = _choose(numbers, positions, dry, shapes[acid], plan.carboxylates, acid.name)
+    singles = {int(s.site.metals[0]): s.site for s in single_sites(numbers, positions, open_to)}
+    frame, wanted = _placements(core, plan, [s.site for s in chosen], thiol, acid, shapes)
+    if wet is not None:
+        wanted += [_placement(core, plan, singles[m], wet, shapes[wet]) for m in soaked]
+    done = place(frame, wanted, rng=np.random.default_rng(seed))
+    _describe(
+        done, core, plan, {thiol: len(plan.sulfurs), acid: plan.carboxylates, **({wet: solvents} if wet else {})}, seed
+    )
+    check_contacts(done, "completed core")
+    _check(done, plan, thiol, acid, wet, book)
+    return done
+
+
+def _plan(
+    core: Atoms,
+    thiol: LigandEntry,
+    acid: LigandEntry,
+    n_open: int,
+    wanted: int | None,
+    solvents: int,
+    charge: int | None,
+) -> Plan:
+    numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
+    metals = is_metal(numbers)
+    sulfurs = thiolate_sulfurs(numbers, positions)
+    sulfides = np.setdiff1d(bare_sulfurs(numbers, positions), sulfurs)
+    left = np.setdiff1d(np.flatnonzero(~metals), np.concatenate([sulfurs, sulfides]))
+    if len(left):
+        raise StructureError(
+            f"the core holds {core.symbols[int(left[0])]}{int(left[0]) + 1}, which is neither metal nor bare sulfur",
+            "give the metals and their sulfurs alone",
+        )
+    if len(sulfurs) == 0:
+        raise StructureError("the core has no sulfur with room for a substituent", "is it a bare core?")
+    available = int(metals.sum()) - len(sulfurs) * thiol.charge - 2 * len(sulfides)
+    given = charge if charge is not None else core.info.get("charge")
+    if wanted is None:
+        wanted = _count(available, acid.charge, given, n_open, solvents)
+    if not 0 <= wanted <= n_open:
+        raise OptionError(f"{wanted} carboxylates do not go on {n_open} open metals", "give another number")
+    rest = available - wanted * acid.charge
+    if given is None:
+        given = min((rest - n for n in CLOSED_SHELLS if n not in _INNER_SHELLS), key=abs)
+    return Plan(sulfurs, sulfides, wanted, solvents, int(given), rest - int(given))
+
+
+def _count(available: int, each: int, charge: int | None, n_open: int, solvents: int) -> int:
+    """Number of carboxylates that closes a shell and comes nearest to one oxygen on every open metal."""
+    if each <= 0:
+        raise OptionError("the carboxylate carries no negative charge", "say how many with --carboxylates")
+    if charge is None:
+        raise OptionError("neither the charge nor the number of carboxylates is known", "give one of them")
+    options = [
+        (available - charge - n) // each
+        for n in CLOSED_SHELLS
+        if n not in _INNER_SHELLS and (available - charge - n) % each == 0 and available - charge - n >= 0
+    ]
+    if not options:
+        raise OptionError(f"no number of carboxylates closes a shell at charge {charge:+d}", "give the number")
+    return min(options, key=lambda n: abs(2 * n + solvents - n_open))
+
+
+def _soak(numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], count: int) -> list[int]:
+    """The metals that get solvent: a triangle of open metals for three, furthest out; else the outermost ones."""
+    if count > len(open_to):
+        raise OptionError(f"{count} solvent ligands do not go on {len(open_to)} open metals", "give fewer")
+    centre = positions[is_metal(numbers)].mean(axis=0)
+    radius = {m: float(np.linalg.norm(positions[m] - centre)) for m in open_to}
+    outermost = sorted(open_to, key=lambda m: (-round(radius[m], 2), m))
+    if count == 3:
+        for trio in combinations(outermost[: 4 * count], 3):
+            if all(np.linalg.norm(positions[a] - positions[b]) < 3.7 for a, b in combinations(trio, 2)):
+                return list(trio)
+    return outermost[:count]
+
+
+def _choose(
+    numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], shapes: Conformers, count: int, name: str
+) -> list[OpenSite]:
+    """The sites of the carboxylates: an integer programme over all bridges and single bonds."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    if count == 0:
+        return []
+    offered = single_sites(numbers, positions, open_to)
+    n_single = len(offered)
+    if len(shapes.donors) > 1:
+        bite = float(np.linalg.norm(np.subtract(*shapes.positions[0][shapes.donors[:2]])))
+        offered += bridging_sites(numbers, positions, open_to, bite)
+    metals = sorted(open_to)
+    load = np.array([[float(m in s.site.metals) for s in offered] for m in metals])
+    n, k = len(offered), len(metals)
+    clash = _clashes(offered)
+    cost = np.array([_SINGLE * (i < n_single) - 0.3 * min(s.room, 1.0) for i, s in enumerate(offered)])
+    # unknowns: taken (n), second oxygens on a metal (k), metals without oxygen (k)
+    rows = [np.concatenate([np.ones(n), np.zeros(2 * k)])]
+    low, high = [float(count)], [float(count)]
+    for row in range(k):
+        more = np.concatenate([load[row], -np.eye(k)[row], np.eye(k)[row]])
+        rows.append(more)
+        low.append(1.0)
+        high.append(1.0)
+    for i, j in clash:
+        pair = np.zeros(n + 2 * k)
+        pair[[i, j]] = 1.0
+        rows.append(pair)
+        low.append(0.0)
+        high.append(1.0)
+    solution = milp(
+        np.concatenate([cost, np.full(k, _SECOND), np.full(k, _BARE)]),
+        constraints=LinearConstraint(np.array(rows), low, high),
+        integrality=np.concatenate([np.ones(n), np.zeros(2 * k)]),
+        bounds=Bounds(0.0, np.concatenate([np.ones(n), np.full(k, 1.0), np.full(k, 1.0)])),
+        options={"time_limit": 60.0, "mip_rel_gap": 0.01},
+    )
+    if solution.x is None:
+        raise StructureError(f"there are not {count} sites for {name} on the core", "give a smaller number")
+    return [offered[i] for i in np.flatnonzero(solution.x[:n] > 0.5)]
+
+
+def _clashes(offered: list[OpenSite]) -> list[tuple[int, int]]:
+    """Pairs of sites whose donors would be too near to each other."""
+    found = []
+    for i, j in combinations(range(len(offered)), 2):
+        gap = np.linalg.norm(offered[i].site.donors[:, None] - offered[j].site.donors[None], axis=-1)
+        if gap.min() < _TOO_NEAR:
+            found.append((i, j))
+    return found
+
+
+def _placements(
+    core: Atoms,
+    plan: Plan,
+    sites: list[Site],
+    thiol: LigandEntry,
+    acid: LigandEntry,
+    shapes: dict[LigandEntry, Conformers],
+) -> tuple[Atoms, list[Placement]]:
+    """The core without its thiolate sulfurs, and placements of thiolates and carboxylates on it."""
+    keep = np.setdiff1d(np.arange(len(core)), plan.sulfurs)
+    frame = core[keep]
+    frame.info = {**core.info}
+    numbers = np.asarray(frame.numbers, dtype=np.int64)
+    near = len(shapes[thiol].neighbours(int(shapes[thiol].donors[0])))
+    wanted = []
+    for sulfur in plan.sulfurs:
+        site = site_at(numbers, frame.positions, core.positions[sulfur][None], 16, n_bonded=near)
+        wanted.append(Placement(site, thiol, shapes[thiol], _ONE, _ONE))
+    return frame, wanted + [_placement(core, plan, site, acid, shapes[acid]) for site in sites]
+
+
+def _placement(core: Atoms, plan: Plan, site: Site, entry: LigandEntry, shapes: Conformers) -> Placement:
+    """A placement whose site's metals are numbered as in the core without its thiolate sulfurs."""
+    keep = np.setdiff1d(np.arange(len(core)), plan.sulfurs)
+    metals = np.searchsorted(keep, site.metals)
+    return Placement(Site(metals, site.donors, site.outward), entry, shapes, _ONE, _ONE)
+
+
+def _describe(atoms: Atoms, core: Atoms, plan: Plan, counts: dict[LigandEntry, int], seed: int) -> None:
+    history: dict[str, Any] = dict(core.info.get("provenance", {}))
+    history |= {
+        "model": "model, not crystal: the core was given, its shell was added here",
+        "level": "as built, not relaxed",
+        "ligands": {entry.name: count for entry, count in counts.items() if count},
+        "sulfides": len(plan.sulfides),
+        "electrons": plan.electrons,
+        "seed": seed,
+        "warnings": [
+            *history.get("warnings", []),
+            "which metals carry the added ligands is a choice, not an observation",
+        ],
+    }
+    metals = core.symbols[is_metal(np.asarray(core.numbers, dtype=np.int64))].get_chemical_formula()
+    shell = "".join(f"({e.name}){n if n > 1 else ''}" for e, n in counts.items() if n)
+    sulfide = f"S{len(plan.sulfides)}" if len(plan.sulfides) else ""
+    sign = f"{abs(plan.charge) if abs(plan.charge) > 1 else ''}{'-' if plan.charge < 0 else '+'}" if plan.charge else ""
+    atoms.info |= {"charge": plan.charge, "name": f"[{metals}{sulfide}{shell}]{sign}", "provenance": history}
+
+
+def _check(
+    atoms: Atoms, plan: Plan, thiol: LigandEntry, acid: LigandEntry, wet: LigandEntry | None, book: Library
+) -> None:
+    expected: Counter[LigandEntry] = Counter({thiol: len(plan.sulfurs), acid: plan.carboxylates})
+    if wet is not None:
+        expected[wet] += plan.solvents
+    expected[book.entry("S")] += len(plan.sulfides)
+    check_ligands(atoms, +expected, "completed core")

@@ -1,0 +1,180 @@
+"""Shapes of free ligands: conformers from RDKit, lowest first, as they are when bound to a metal.
+
+ETKDG distance geometry and the MMFF94 force field (UFF where MMFF has no parameters).  A thiolate is shaped as its
+thiol, whose C-S bond is that of the bound ligand, and the hydrogen is taken away.  Enantiomers get exact mirror images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import StructureError
+from clusterml.structure.rotations import kabsch
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from clusterml.structure.anatomy.library import LigandEntry
+
+MOST_CONFORMERS = 12
+"""Conformers kept of a ligand."""
+_EMBEDDED = 40
+_HIGHEST_KCAL = 5.0  # above the lowest
+_DIFFERENT = 0.05  # A, rms of sorted distances
+_FLAT = 0.01  # A, rms distance of a flat ligand from its mirror image
+_SEED = 20220511
+
+
+@dataclass(frozen=True)
+class Conformers:
+    """A ligand's atoms and shapes.
+
+    ``numbers`` ``(n,)``; ``positions`` ``(c, n, 3)`` in A, lowest energy first; ``energy_kcal`` ``(c,)`` above the
+    lowest; ``donors`` ``(d,)`` indices of the donor atoms; ``bonds`` ``(b, 2)``.  The SMILES' atoms come first, in its
+    order, then the hydrogens.
+    """
+
+    numbers: IntArray
+    positions: FloatArray
+    energy_kcal: FloatArray
+    donors: IntArray
+    bonds: IntArray
+
+    def mirrored(self) -> Conformers:
+        """The same shapes seen in a mirror (x -> -x)."""
+        return Conformers(
+            self.numbers, self.positions * np.array([-1.0, 1.0, 1.0]), self.energy_kcal, self.donors, self.bonds
+        )
+
+    def neighbours(self, atom: int) -> IntArray:
+        """The atoms bonded to one atom."""
+        rows = self.bonds[(self.bonds == atom).any(axis=1)]
+        return np.asarray(rows[rows != atom], dtype=np.int64)
+
+
+def conformers(entry: LigandEntry) -> Conformers:
+    """Shapes of a library ligand; raises :class:`~clusterml.errors.StructureError` if RDKit finds none."""
+    return _conformers(entry.name, entry.smiles, entry.donors)
+
+
+@lru_cache(maxsize=128)
+def _conformers(name: str, smiles: str, donors: tuple[int, ...]) -> Conformers:
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
+        first, second = Chem.MolToSmiles(molecule), Chem.MolToSmiles(_inverted(molecule))
+        shaped = _inverted(molecule) if second < first else molecule
+        found = _embedded(name, shaped, donors)
+    if first != second:
+        return found if second > first else found.mirrored()
+    return _with_mirror_images(found)
+
+
+def _inverted(molecule: Any) -> Any:
+    from rdkit import Chem
+
+    other = Chem.Mol(molecule)
+    for atom in other.GetAtoms():
+        if atom.GetChiralTag() != Chem.ChiralType.CHI_UNSPECIFIED:
+            atom.InvertChirality()
+    return other
+
+
+def _embedded(name: str, molecule: Any, donors: tuple[int, ...]) -> Conformers:
+    from rdkit import Chem
+    from rdkit.Chem import rdDistGeom
+
+    full = Chem.AddHs(_as_bound(molecule, donors))
+    options: Any = rdDistGeom.ETKDGv3()
+    options.randomSeed = _SEED
+    options.pruneRmsThresh = 0.1
+    ids = list(rdDistGeom.EmbedMultipleConfs(full, _EMBEDDED if full.GetNumAtoms() > 2 else 1, options))
+    if not ids:
+        raise StructureError(f"RDKit finds no shape for the ligand {name}", "check its SMILES in the library")
+    energies = _optimised(full)
+    keep = [atom.GetIdx() for atom in full.GetAtoms() if not atom.HasProp("_extra")]
+    place = {old: new for new, old in enumerate(keep)}
+    pairs = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in full.GetBonds()]
+    bonds = np.array([(place[i], place[j]) for i, j in pairs if i in place and j in place], dtype=np.int64)
+    positions = np.array([full.GetConformer(k).GetPositions()[keep] for k in ids])
+    numbers = np.array([full.GetAtomWithIdx(i).GetAtomicNum() for i in keep], dtype=np.int64)
+    order = _distinct(numbers, positions, energies)
+    return Conformers(
+        numbers, positions[order], energies[order] - energies[order[0]], np.array(donors, dtype=np.int64),
+        bonds.reshape(-1, 2),
+    )  # fmt: skip
+
+
+def _as_bound(molecule: Any, donors: tuple[int, ...]) -> Any:
+    """Anionic sulfur (and carbon) donors with a hydrogen each, marked ``_extra`` once hydrogens are added."""
+    from rdkit import Chem
+
+    edit = Chem.RWMol(molecule)
+    for index in donors:
+        atom = edit.GetAtomWithIdx(index)
+        if atom.GetSymbol() in ("S", "Se", "Te", "C") and atom.GetFormalCharge() == -1 and atom.GetDegree() > 0:
+            atom.SetFormalCharge(0)
+            extra = Chem.Atom(1)
+            extra.SetProp("_extra", "yes")
+            edit.AddBond(index, edit.AddAtom(extra), Chem.BondType.SINGLE)
+    Chem.SanitizeMol(edit)
+    return edit.GetMol()
+
+
+def _optimised(full: Any) -> FloatArray:
+    """Relax every conformer in place; their energies ``(c,)`` in kcal/mol (0 for single atoms)."""
+    from rdkit.Chem import rdForceFieldHelpers
+
+    if full.GetNumAtoms() == 1:
+        return np.zeros(full.GetNumConformers())
+    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(full):
+        done = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(full, maxIters=2000)
+    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(full):
+        done = rdForceFieldHelpers.UFFOptimizeMoleculeConfs(full, maxIters=2000)
+    else:
+        return np.zeros(full.GetNumConformers())
+    return np.array([energy for _, energy in done])
+
+
+def _distinct(numbers: IntArray, positions: FloatArray, energies: FloatArray) -> IntArray:
+    """Indices of different conformers, lowest first.
+
+    Conformers are the same if their sorted distances between each pair of elements are: the numbering of equal atoms
+    does not matter, and mirror images count as one.
+    """
+    kept: list[int] = []
+    prints = [_fingerprint(numbers, x) for x in positions]
+    for index in np.argsort(energies, kind="stable").tolist():
+        if kept and energies[index] - energies[kept[0]] > _HIGHEST_KCAL:
+            break
+        if all(np.sqrt(np.mean((prints[index] - prints[other]) ** 2)) > _DIFFERENT for other in kept):
+            kept.append(index)
+    return np.array(kept[:MOST_CONFORMERS], dtype=np.int64)
+
+
+def _fingerprint(numbers: IntArray, positions: FloatArray) -> FloatArray:
+    """Distances within a conformer, sorted within each pair of elements."""
+    first, second = np.triu_indices(len(numbers), k=1)
+    if len(first) == 0:
+        return np.zeros(1)
+    distance = np.linalg.norm(positions[first] - positions[second], axis=1)
+    low, high = np.minimum(numbers[first], numbers[second]), np.maximum(numbers[first], numbers[second])
+    return np.asarray(distance[np.lexsort((distance, high, low))])
+
+
+def _with_mirror_images(shapes: Conformers) -> Conformers:
+    """Each conformer followed by its mirror image, where that is another: an achiral ligand has both."""
+    other = shapes.mirrored().positions
+    if max(_rms(x - x.mean(axis=0), y - y.mean(axis=0)) for x, y in zip(shapes.positions, other, strict=True)) < _FLAT:
+        return shapes
+    both = np.stack([shapes.positions, other], axis=1).reshape(-1, *shapes.positions.shape[1:])
+    return Conformers(shapes.numbers, both, np.repeat(shapes.energy_kcal, 2), shapes.donors, shapes.bonds)
+
+
+def _rms(mobile: FloatArray, target: FloatArray) -> float:
+    """Least rms distance (A) of two centred shapes, atom by atom."""
+    return float(np.sqrt(np.mean(np.sum((mobile @ kabsch(mobile, target).T - target) ** 2, axis=1))))

@@ -1,0 +1,154 @@
+"""Poses: ways in which a ligand can stand on a site, its donors exactly on the site's donors.
+
+A ligand with one donor points along one of the site's directions, may lean, and turns about that direction; one with
+two donors is hinged on the line between them.  Every conformer is tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.build.conformers import Conformers
+from clusterml.structure.build.groups import rotation
+from clusterml.structure.build.sites import Site
+from clusterml.typing import FloatArray, IntArray
+
+LARGEST_MISFIT = 0.6
+"""Largest difference (A) between the bite of a ligand and that of its site."""
+_SPIN = 15.0
+_LEAN = 14.0
+_HINGES = np.radians(np.arange(-60.0, 61.0, 7.5))
+_COST_OF_LEANING = 0.3
+_COST_OF_HINGE = 1.0
+_COST_PER_KCAL = 0.1
+
+
+@dataclass(frozen=True)
+class Poses:
+    """``positions`` ``(p, n, 3)`` in A of the ligand's atoms, and what each pose costs by itself, ``cost`` ``(p,)``."""
+
+    positions: FloatArray
+    cost: FloatArray
+
+    def select(self, keep: IntArray) -> Poses:
+        """The poses with the given indices."""
+        return Poses(self.positions[keep], self.cost[keep])
+
+
+def site_donors(site: Site, shapes: Conformers, name: str) -> IntArray:
+    """The ligand's donors that bind at the site; raises :class:`~clusterml.errors.OptionError` if it has too few."""
+    wanted = len(site.donors)
+    if len(shapes.donors) < wanted:
+        raise OptionError(
+            f"{name} has {len(shapes.donors)} donor atoms, the site needs {wanted}", "choose another ligand"
+        )
+    if wanted > 2:
+        raise OptionError(f"a site has {wanted} donors", "ligands with up to two donors can be placed")
+    return shapes.donors[:wanted]
+
+
+def poses(site: Site, shapes: Conformers, name: str) -> Poses:
+    """All poses of a ligand (called ``name`` in messages) on a site.
+
+    Raises :class:`~clusterml.errors.OptionError` if the ligand has too few donors and
+    :class:`~clusterml.errors.StructureError` if its bite does not fit.
+    """
+    donors = site_donors(site, shapes, name)
+    if len(donors) == 1:
+        return _standing(site, shapes, int(donors[0]))
+    found = _hinged(site, shapes, donors, name)
+    found.positions[:, donors] = np.where(
+        (np.linalg.norm(found.positions[:, donors] - site.donors, axis=-1) < LARGEST_MISFIT)[..., None],
+        site.donors, site.donors[::-1],
+    )  # fmt: skip
+    return found
+
+
+def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
+    if len(shapes.numbers) == 1:
+        return Poses(site.donors[None].copy(), np.zeros(1))
+    near = shapes.neighbours(donor)
+    spins = np.arange(0.0, 360.0, _SPIN) if len(shapes.numbers) > 2 else np.zeros(1)
+    found, costs = [], []
+    for shape, energy in zip(shapes.positions, shapes.energy_kcal, strict=True):
+        local = shape - shape[donor]
+        arms = local[near] / np.linalg.norm(local[near], axis=1, keepdims=True)
+        body = arms.sum(axis=0) if len(near) else local.sum(axis=0)
+        for rank, out in enumerate(site.outward):
+            for lean, direction in enumerate(_leaning(out)):
+                start = local @ _turn_onto(body, direction).T
+                turns = [rotation(direction, np.radians(a)) for a in spins]
+                found.append(np.einsum("sij,nj->sni", np.array(turns), start) + site.donors[0])
+                cost = _COST_PER_KCAL * energy + _COST_OF_LEANING * (lean > 0) + 1e-3 * rank
+                costs.append(np.full(len(turns), cost))
+    return Poses(np.concatenate(found), np.concatenate(costs))
+
+
+def _leaning(out: FloatArray) -> list[FloatArray]:
+    """A direction and six others that lean away from it."""
+    side = np.cross(out, np.eye(3)[int(np.argmin(np.abs(out)))])
+    tilted = rotation(side / np.linalg.norm(side), np.radians(_LEAN)) @ out
+    return [out, *(rotation(out, k * np.pi / 3) @ tilted for k in range(6))]
+
+
+def _hinged(site: Site, shapes: Conformers, donors: IntArray, name: str) -> Poses:
+    span = site.donors[1] - site.donors[0]
+    bite = np.linalg.norm(shapes.positions[:, donors[1]] - shapes.positions[:, donors[0]], axis=1)
+    misfit = np.abs(bite - np.linalg.norm(span))
+    if misfit.min() > 2 * LARGEST_MISFIT:
+        raise StructureError(
+            f"{name} does not fit: its donors are {bite[np.argmin(misfit)]:.2f} A apart, "
+            f"those of the site {np.linalg.norm(span):.2f} A",
+            "choose another ligand",
+        )
+    hinge = span / np.linalg.norm(span)
+    middle = site.donors.mean(axis=0)
+    found, costs = [], []
+    for shape, energy, off in zip(shapes.positions, shapes.energy_kcal, misfit, strict=True):
+        if off > 2 * LARGEST_MISFIT:
+            continue
+        for first, second in (donors, donors[::-1]):
+            local = shape - (shape[first] + shape[second]) / 2
+            axis = (shape[second] - shape[first]) / np.linalg.norm(shape[second] - shape[first])
+            body = _across(_body(local, shapes, donors), axis)
+            for out in site.outward:
+                frame = _frame(hinge, _across(out, hinge)) @ _frame(axis, body).T
+                turned = np.array([rotation(hinge, angle) for angle in _HINGES]) @ frame
+                found.append(np.einsum("sij,nj->sni", turned, local) + middle)
+                costs.append(_COST_PER_KCAL * energy + _COST_OF_HINGE * (_HINGES**2))
+    return Poses(np.concatenate(found), np.concatenate(costs))
+
+
+def _body(local: FloatArray, shapes: Conformers, donors: IntArray) -> FloatArray:
+    """Direction from the middle of two donors to the atoms they are bonded to."""
+    near = np.unique(np.concatenate([shapes.neighbours(int(d)) for d in donors]))
+    return np.asarray(local[near].mean(axis=0))
+
+
+def _across(vector: FloatArray, axis: FloatArray) -> FloatArray:
+    """The part of ``vector`` at right angles to the unit vector ``axis``, of length one."""
+    rest = vector - (vector @ axis) * axis
+    if np.linalg.norm(rest) < 1e-3:
+        rest = np.cross(axis, np.eye(3)[int(np.argmin(np.abs(axis)))])
+    return np.asarray(rest / np.linalg.norm(rest))
+
+
+def _frame(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Columns of a right-handed frame from two perpendicular unit vectors."""
+    return np.stack([first, second, np.cross(first, second)], axis=1)
+
+
+def _turn_onto(vector: FloatArray, target: FloatArray) -> FloatArray:
+    """The shortest rotation ``(3, 3)`` that takes ``vector`` onto the direction of ``target``."""
+    a, b = vector / np.linalg.norm(vector), target / np.linalg.norm(target)
+    axis = np.cross(a, b)
+    sine, cosine = float(np.linalg.norm(axis)), float(a @ b)
+    if sine < 1e-8:
+        if cosine > 0:
+            return np.eye(3)
+        axis = np.cross(a, np.eye(3)[int(np.argmin(np.abs(a)))])
+        return rotation(axis / np.linalg.norm(axis), np.pi)
+    return rotation(axis / sine, float(np.arctan2(sine, cosine)))

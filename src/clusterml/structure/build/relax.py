@@ -1,0 +1,269 @@
+"""Relaxing a structure with GFN1-xTB or GFN2-xTB (tblite), restartable, and keeping its symmetry if wished.
+
+Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 2017, 13, 1989 (GFN1); Bannwarth, Ehlert, Grimme, ibid. 2019, 15,
+1652 (GFN2); Ehlert, Stahn, Spicher, Grimme, ibid. 2021, 17, 4250 (ALPB, GBSA).  Limited-memory BFGS of ASE.  tblite's
+solvent cavity uses a grid of fixed orientation, which breaks symmetry a little: with ``symmetry`` the forces are
+projected.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
+from clusterml.structure.anatomy.charge import propose_charge
+from clusterml.structure.anatomy.ligands import find_ligands
+from clusterml.structure.build.checkpoint import Checkpoint
+from clusterml.structure.build.contacts import donors_of
+from clusterml.structure.build.symmetry import KeepSymmetry, Operations, find_operations
+from clusterml.structure.check import check_geometry, connected_molecules
+from clusterml.structure.elements import is_metal
+from clusterml.typing import IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Method = Literal["gfn1", "gfn2"]
+Solvation = Literal["gbsa", "alpb"]
+Fixed = Literal["none", "metals", "frame"]
+"""What stays put: nothing, the metals, or the metals with all donor atoms."""
+
+_NAMES = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
+_MAX_STEP = 0.15  # A
+_HEAVIEST = 86
+
+
+@dataclass(frozen=True)
+class RelaxSettings:
+    """How to relax.
+
+    ``solvent``: a name tblite knows, or None for the vacuum; ``fix``: see :data:`Fixed`; ``symmetry``: keep the point
+    group the structure has; ``steps``: at most so many; ``fmax``: largest force (eV/A) at which it is done;
+    ``temperature_k``: electronic temperature.
+    """
+
+    method: Method = "gfn1"
+    solvent: str | None = None
+    solvation: Solvation = "gbsa"
+    fix: Fixed = "none"
+    symmetry: bool = False
+    steps: int = 500
+    fmax: float = 0.05
+    temperature_k: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Raises :class:`~clusterml.errors.OptionError` naming the setting."""
+        for name, choices in (("method", Method), ("solvation", Solvation), ("fix", Fixed)):
+            if getattr(self, name) not in get_args(choices):
+                raise OptionError(f"{name} is {getattr(self, name)!r}", f"choose one of {', '.join(get_args(choices))}")
+        if not 0 <= self.steps <= 1_000_000:
+            raise OptionError(f"steps is {self.steps}", "give a number from 0")
+        if not 1e-5 <= self.fmax <= 100.0:
+            raise OptionError(f"fmax is {self.fmax:g} eV/A", "give a number between 0.00001 and 100")
+        if not 0.0 < self.temperature_k <= 20000.0:
+            raise OptionError(f"temperature_k is {self.temperature_k:g}", "give a number above 0 and up to 20000 K")
+
+    @property
+    def level(self) -> str:
+        """The level of theory in words."""
+        medium = f"{self.solvation.upper()}({self.solvent})" if self.solvent else "vacuum"
+        return f"{_NAMES[self.method]}, {medium}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its ``number`` (0 is the start), ``energy_ev`` and the largest force ``fmax`` (eV/A)."""
+
+    number: int
+    energy_ev: float
+    fmax: float
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """The end of a relaxation: ``atoms`` (A), the last ``step``, whether forces are below the limit, and ``resumed_at``
+    (the step a checkpoint was taken up at, 0 without one)."""
+
+    atoms: Atoms
+    step: Step
+    converged: bool
+    resumed_at: int
+
+
+def relax(
+    atoms: Atoms,
+    charge: int | None = None,
+    settings: RelaxSettings | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[Step], None] | None = None,
+) -> Relaxed:
+    """Relax a copy of ``atoms``.
+
+    ``charge``: default ``info["charge"]``, else proposed, with a warning.  ``checkpoint``: a file kept up to date after
+    every step; a relaxation of the same structure with the same settings (the number of steps apart) that finds it goes
+    on where it stopped.  It is deleted at the end if the forces have converged.  ``progress`` is called after every
+    step.
+
+    The result's ``provenance`` says the level of theory, energy, largest force, steps and symmetry; ``warnings`` tell
+    of forces above the limit, of ligands or bonds that changed.
+
+    Raises OptionError, ChargeError, StructureError, ElectronicStructureError (no convergence), InputFileError (a
+    checkpoint of another calculation).
+    """
+    chosen = settings or RelaxSettings()
+    check_geometry(atoms)
+    work = atoms.copy()
+    work.info = {**atoms.info}
+    total, warnings = _charge(work, charge)
+    operations = find_operations(work) if chosen.symmetry else None
+    if operations is not None:
+        work.positions[:] = operations.restore(work.positions)
+    work.set_constraint(_constraints(work, chosen, operations))
+    work.calc = _calculator(total, chosen)
+    store = None if checkpoint is None else Checkpoint(Path(checkpoint), _task(atoms, total, chosen))
+    resumed = store.number if store is not None else 0
+    step, converged = _run(work, chosen, store, progress)
+    work.calc = None
+    work.set_constraint()
+    if store is not None and converged:
+        store.remove()
+    warnings += _changes(atoms, work)
+    if not converged:
+        warnings.append(f"relaxation stopped after {step.number} steps with forces up to {step.fmax:.3f} eV/A")
+    _describe(work, total, chosen, operations, step, warnings)
+    return Relaxed(work, step, converged, resumed)
+
+
+def _run(
+    work: Atoms, settings: RelaxSettings, store: Checkpoint | None, progress: Callable[[Step], None] | None
+) -> tuple[Step, bool]:
+    from ase.calculators.calculator import CalculationFailed, InputError
+    from ase.optimize import LBFGS
+
+    class Restartable(LBFGS):  # type: ignore[misc]
+        """Writes its memory and the next positions into the checkpoint, atomically."""
+
+        def dump(self, data: Any) -> None:
+            if store is not None:
+                store.write(self.nsteps + 1, work.positions, data)
+
+        def load(self) -> Any:
+            return store.state if store is not None else None
+
+    if store is not None and store.positions is not None:
+        work.positions[:] = store.positions
+    restart = str(store.path) if store is not None and store.positions is not None else None
+    try:
+        optimiser = Restartable(work, restart=restart, logfile=None, maxstep=_MAX_STEP)
+        optimiser.nsteps = store.number if store is not None else 0
+        left = max(settings.steps - optimiser.nsteps, 0)
+        converged, step = False, Step(0, 0.0, 0.0)
+        for done in optimiser.irun(fmax=settings.fmax, steps=left):
+            forces = float(np.linalg.norm(work.get_forces(), axis=1).max())
+            step, converged = Step(optimiser.nsteps, float(work.get_potential_energy()), forces), bool(done)
+            if not np.isfinite(step.energy_ev):
+                raise ElectronicStructureError("the energy is not finite", "check the geometry and the charge")
+            if progress is not None:
+                progress(step)
+    except CalculationFailed as error:
+        raise ElectronicStructureError(
+            f"the {_NAMES[settings.method]} ground state failed: {error}",
+            "check charge and geometry, or raise the electronic temperature (for example to 1000 K)",
+        ) from error
+    except InputError as error:
+        raise OptionError(
+            f"tblite refuses the calculation ({settings.level}): {error}",
+            "check the charge, and give a solvent that tblite knows, such as water, methanol, ethanol, dmf or thf",
+        ) from error
+    return step, converged
+
+
+def _calculator(charge: int, settings: RelaxSettings) -> Any:
+    from tblite.ase import TBLite
+
+    solvation = (settings.solvation, settings.solvent) if settings.solvent else None
+    return TBLite(
+        method=_NAMES[settings.method], charge=charge, multiplicity=1, solvation=solvation, verbosity=0,
+        electronic_temperature=settings.temperature_k, max_iterations=500,
+    )  # fmt: skip
+
+
+def _constraints(atoms: Atoms, settings: RelaxSettings, operations: Operations | None) -> list[Any]:
+    from ase.constraints import FixAtoms
+
+    found: list[Any] = []
+    if settings.fix != "none":
+        held: IntArray = np.flatnonzero(is_metal(np.asarray(atoms.numbers, dtype=np.int64)))
+        if settings.fix == "frame":
+            held = np.union1d(held, donors_of(atoms))
+        if len(held) == len(atoms):
+            raise OptionError(f"fix {settings.fix} leaves no atom to move", "fix less")
+        found.append(FixAtoms(indices=held))
+    if operations is not None and len(operations) > 1:
+        found.append(KeepSymmetry(operations))
+    return found
+
+
+def _charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
+    """The charge to use, and a warning if it is a proposal; raises ChargeError for an odd number of electrons."""
+    from clusterml.errors import UnsupportedElementError
+
+    heavy = [s for s, z in zip(atoms.symbols, atoms.numbers, strict=True) if z > _HEAVIEST]
+    if heavy:
+        raise UnsupportedElementError(f"GFN-xTB has no parameters for {heavy[0]}", "it ends with radon")
+    warnings = []
+    given = charge if charge is not None else atoms.info.get("charge")
+    if given is None:
+        proposal = propose_charge(atoms)
+        given = proposal.charge
+        warnings.append(f"charge {given:+d} assumed: {proposal.reason}")
+    electrons = int(atoms.numbers.sum()) - int(given)
+    if electrons % 2 or electrons <= 0:
+        raise ChargeError(f"charge {int(given):+d} gives {electrons} electrons", "give a charge that pairs them all")
+    return int(given), warnings
+
+
+def _task(atoms: Atoms, charge: int, settings: RelaxSettings) -> dict[str, Any]:
+    """What a checkpoint must agree with."""
+    same = {k: v for k, v in asdict(settings).items() if k not in ("steps", "fmax")}
+    start = np.round(atoms.positions, 6).ravel().tolist()
+    return {"charge": charge, **same, "numbers": atoms.numbers.tolist(), "start": start}
+
+
+def _changes(before: Atoms, after: Atoms) -> list[str]:
+    """Warnings about ligands and pieces that are not what they were."""
+    warnings = []
+    old = Counter((x.formula, len(x.donors) > 0) for x in find_ligands(before))
+    new = Counter((x.formula, len(x.donors) > 0) for x in find_ligands(after))
+    if old != new:
+        gone = ", ".join(f"{n} x {name}{'' if bound else ' (free)'}" for (name, bound), n in (old - new).items())
+        here = ", ".join(f"{n} x {name}{'' if bound else ' (free)'}" for (name, bound), n in (new - old).items())
+        warnings.append(f"relaxation changed the ligands: {gone or 'none'} became {here or 'none'}")
+    pieces = len(connected_molecules(after))
+    if pieces > len(connected_molecules(before)):
+        warnings.append(f"relaxation broke the structure into {pieces} pieces")
+    return warnings
+
+
+def _describe(
+    atoms: Atoms, charge: int, settings: RelaxSettings, operations: Operations | None, step: Step, warnings: list[str]
+) -> None:
+    history = dict(atoms.info.get("provenance", {}))
+    before = [w for w in history.get("warnings", []) if not w.startswith("relaxation ")]
+    history |= {
+        "level": f"relaxed with {settings.level}",
+        "energy_ev": round(step.energy_ev, 6),
+        "fmax_ev_a": round(step.fmax, 4),
+        "steps": step.number,
+        "fixed": settings.fix,
+        "symmetry_operations": len(operations) if operations is not None else 1,
+        "warnings": before + warnings,
+    }
+    atoms.info |= {"charge": charge, "provenance": history}

@@ -1,0 +1,152 @@
+"""Where ligands sit: a site's donor positions and the directions in which the rest of the ligand may point.
+
+A blueprint states donors; elsewhere they follow from the metals, the usual metal-donor distance and the space left
+free. Distances are those of the crystal structures of Ag70, Ag12 (Nat. Commun. 2022, doi 10.1038/s41467-022-28893-6)
+and the Ag29 family (Chem. Sci. 2025, 16, 2373): Ag-S 2.43-2.62, Ag-O 2.29-2.44, Ag-P 2.40-2.45 A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clusterml.errors import StructureError
+from clusterml.structure.bonds import bond_limit
+from clusterml.structure.build.groups import rotation
+from clusterml.structure.elements import is_metal
+from clusterml.typing import FloatArray, IntArray
+
+METAL_DONOR = {16: 2.50, 8: 2.36, 15: 2.42, 7: 2.30, 6: 2.10, 1: 1.75, 9: 2.30, 17: 2.55, 35: 2.65, 53: 2.80, 34: 2.60}
+"""Usual distance (A) from silver to a donor, by atomic number."""
+_OWN_RADIUS_AG = 1.45
+_LEAN = {16: 72.0, 34: 72.0, 8: 55.0}
+"""Angle (degrees) between metal-to-donor and donor-to-ligand of a bent donor that binds one metal."""
+_PYRAMID = 52.0
+"""Angle (degrees) by which a substituent on a donor between two metals leaves their plane."""
+_TURNS = 12
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place for one ligand.
+
+    ``metals`` ``(k,)``: atoms it binds; ``donors`` ``(d, 3)``: positions of its donors in A; ``outward`` ``(m, 3)``:
+    unit vectors in which the body of the ligand (from the middle of its donors) may point, the best first.
+    """
+
+    metals: IntArray
+    donors: FloatArray
+    outward: FloatArray
+
+
+def metal_donor(metal: int, donor: int) -> float:
+    """Usual bond length (A) between elements: from :data:`METAL_DONOR`, shifted by the metal's covalent radius."""
+    from ase.data import covalent_radii
+
+    if donor in METAL_DONOR:
+        return METAL_DONOR[donor] + float(covalent_radii[metal]) - _OWN_RADIUS_AG
+    return float(covalent_radii[metal] + covalent_radii[donor])
+
+
+def bound_metals(numbers: IntArray, positions: FloatArray, donors: FloatArray, element: int) -> IntArray:
+    """Indices of the metals that donors ``(d, 3)`` of an ``element`` bind, by the usual bond limits."""
+    metal = np.flatnonzero(is_metal(numbers))
+    distance = np.linalg.norm(positions[metal][:, None] - donors[None], axis=-1)
+    limit = bond_limit(numbers[metal], np.full(len(metal), element, dtype=np.int64))
+    return np.asarray(metal[(distance <= limit[:, None]).any(axis=1)], dtype=np.int64)
+
+
+def site_at(
+    numbers: IntArray,
+    positions: FloatArray,
+    donors: FloatArray,
+    element: int,
+    outward: FloatArray | None = None,
+    n_bonded: int = 1,
+) -> Site:
+    """The site of given ``donors`` ``(d, 3)`` of one ``element`` on the metals of a frame.
+
+    ``outward`` ``(m, 3)`` or None: then it follows from the metals the donors bind.  ``n_bonded``: ligand atoms on each
+    donor (a phosphine has three, a thiolate one).  Raises :class:`~clusterml.errors.StructureError` without metals.
+    """
+    metals = bound_metals(numbers, positions, donors, element)
+    if outward is not None:
+        return Site(metals, donors, _unit(outward.reshape(-1, 3)))
+    if len(metals) == 0:
+        shown = np.round(donors[0], 2).tolist()
+        raise StructureError(f"no metal is near the ligand site at {shown}", "place donors within a bond of a metal")
+    if len(donors) > 1:
+        away = _unit(donors.mean(axis=0) - positions[metals].mean(axis=0))
+        return Site(metals, donors, away[None])
+    return Site(metals, donors, body_directions(positions[metals], donors[0], element, n_bonded))
+
+
+def body_directions(metals: FloatArray, donor: FloatArray, element: int, n_bonded: int = 1) -> FloatArray:
+    """Unit vectors ``(m, 3)`` from a donor in which its ligand may point, for metals at ``(k, 3)`` (A).
+
+    One metal: straight on for a phosphine, a cone for bent donors (S, O).  Two: both sides of the metal-donor-metal
+    plane.  More: away from all of them.
+    """
+    towards = _unit(metals - donor)
+    lean = _LEAN.get(element, 0.0) if n_bonded == 1 else 0.0
+    if len(towards) == 1:
+        straight = -towards[0]
+        if lean == 0.0:
+            return straight[None]
+        tilted = rotation(_perpendicular(straight), np.radians(lean)) @ straight
+        return np.array([rotation(straight, 2 * np.pi * k / _TURNS) @ tilted for k in range(_TURNS)])
+    away = -towards.sum(axis=0)
+    if len(towards) == 2 and lean > 0.0:
+        normal = np.cross(towards[0], towards[1])
+        if np.linalg.norm(normal) < 0.2:  # metal-donor-metal nearly straight
+            normal = _perpendicular(towards[0])
+        normal, away = _unit(normal), _unit(away) if np.linalg.norm(away) > 0.2 else _perpendicular(normal)
+        angle = np.radians(_PYRAMID)
+        return np.array([np.cos(angle) * away + side * np.sin(angle) * normal for side in (1.0, -1.0)])
+    if np.linalg.norm(away) < 0.15:
+        normal = np.linalg.svd(towards)[2][-1]
+        return np.array([normal, -normal])
+    return _unit(away)[None]
+
+
+def site_on(numbers: IntArray, positions: FloatArray, metals: IntArray, outward: FloatArray, element: int,
+            bite: float = 0.0, turn: float = 0.0) -> Site:  # fmt: skip
+    """The site of a ligand on given ``metals`` ``(k,)``, its body pointing along ``outward`` ``(3,)``.
+
+    ``bite``: distance (A) between its two donors, 0 for one donor.  One donor sits over the middle of the metals; two
+    sit over two metals each on its own, or both on one metal, turned by ``turn`` (radians) about ``outward``.
+    Raises :class:`~clusterml.errors.StructureError` for two donors on more than two metals.
+    """
+    out = _unit(outward)
+    where = positions[metals]
+    middle = where.mean(axis=0)
+    length = float(np.mean([metal_donor(int(z), element) for z in numbers[metals]]))
+    if bite == 0.0:
+        spread = where - middle
+        height = _height(length, float(np.sqrt(np.mean(np.sum(spread**2, axis=1)))))
+        donor = middle + height * out
+        return Site(metals, donor[None], body_directions(where, donor, element))
+    if len(metals) > 2:
+        raise StructureError(f"two donors cannot share {len(metals)} metals", "give one or two metals for the site")
+    along = where[-1] - where[0] if len(metals) == 2 else rotation(out, turn) @ _perpendicular(out)
+    along = _unit(along)
+    out = _unit(out - (out @ along) * along)
+    gap = (float(np.linalg.norm(where[-1] - where[0])) - bite) / 2 if len(metals) == 2 else bite / 2
+    middle = middle + _height(length, gap) * out
+    return Site(metals, np.array([middle - along * bite / 2, middle + along * bite / 2]), out[None])
+
+
+def _height(length: float, offset: float) -> float:
+    """Height at which a bond of ``length`` reaches a metal that is ``offset`` to the side."""
+    return float(np.sqrt(max(length**2 - offset**2, (0.25 * length) ** 2)))
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+def _perpendicular(vector: FloatArray) -> FloatArray:
+    """A unit vector at right angles to ``vector``."""
+    other = np.eye(3)[int(np.argmin(np.abs(vector)))]
+    return _unit(np.cross(vector, other))

@@ -1,0 +1,201 @@
+"""``distort``: a structure, a mode and an amount give a new structure with its chemistry checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.distort.fields import FIELDS, mixture, mixture_weights
+from clusterml.structure.distort.follow import follow
+from clusterml.structure.distort.modes import (
+    MIXTURE,
+    NORMAL_MODE,
+    THERMAL_NOISE,
+    Mode,
+    check_amounts,
+    check_rng,
+    find_mode,
+)
+from clusterml.structure.distort.subject import Subject, axis_of
+from clusterml.structure.distort.verify import Problems, compare, settle
+from clusterml.structure.distort.vibrations import (
+    along,
+    noise_direction,
+    rms_at,
+    temperature_of,
+    vibration_direction,
+)
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class ModePath:
+    """A mode made ready for one parent: ``positions`` maps amounts ``(a,)`` to ``(a, n, 3)`` (A).
+
+    ``details`` go into the provenance: what was drawn or chosen.
+    """
+
+    mode: Mode
+    positions: Callable[[FloatArray], FloatArray]
+    details: dict[str, Any]
+
+
+def distort(
+    atoms: Atoms | Subject,
+    mode: str,
+    amount: float,
+    *,
+    rng: np.random.Generator | None = None,
+    axis: Sequence[float] | None = None,
+    index: int = 1,
+    factors: Mapping[str, float] | None = None,
+    problems: Problems = "error",
+) -> Atoms:
+    """The structure distorted by ``amount`` of ``mode`` (see :data:`clusterml.structure.distort.modes.MODES`).
+
+    ``rng``: for the modes that draw random numbers.  ``axis`` ``(3,)``: of a twist or shear, default the first motif's.
+    ``index``: which normal mode, from 1.  ``factors``: element -> factor on its thermal displacement.
+    ``problems``: ``"error"`` raises where chemistry is broken, ``"warn"`` notes it in the provenance's warnings.
+    The result's provenance lists mode, amount and unit under ``distortions``; amount 0 gives the parent's positions.
+
+    Raises :class:`OptionError` for a mode the cluster does not have or an amount out of range, and
+    :class:`StructureError`, naming the atoms and their distance, for broken chemistry.
+    """
+    return scan(atoms, mode, [amount], rng=rng, axis=axis, index=index, factors=factors, problems=problems)[0]
+
+
+def scan(
+    atoms: Atoms | Subject,
+    mode: str,
+    amounts: Sequence[float] | FloatArray,
+    *,
+    rng: np.random.Generator | None = None,
+    axis: Sequence[float] | None = None,
+    index: int = 1,
+    factors: Mapping[str, float] | None = None,
+    problems: Problems = "error",
+) -> list[Atoms]:
+    """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`."""
+    subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
+    path = prepare(subject, mode, rng=rng, axis=axis, index=index, factors=factors)
+    values = np.atleast_1d(np.asarray(amounts, dtype=np.float64))
+    moved = path_positions(subject, path, values)
+    return [
+        finish(subject, positions, path, float(amount), problems)
+        for positions, amount in zip(moved, values, strict=True)
+    ]
+
+
+def distorted_positions(
+    atoms: Atoms | Subject,
+    mode: str,
+    amounts: Sequence[float] | FloatArray,
+    *,
+    rng: np.random.Generator | None = None,
+    axis: Sequence[float] | None = None,
+    index: int = 1,
+    factors: Mapping[str, float] | None = None,
+) -> FloatArray:
+    """Positions ``(a, n, 3)`` (A) for an array of amounts ``(a,)``, without the check of chemistry."""
+    subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
+    path = prepare(subject, mode, rng=rng, axis=axis, index=index, factors=factors)
+    return path_positions(subject, path, np.atleast_1d(np.asarray(amounts, dtype=np.float64)))
+
+
+def thermal_amount(atoms: Atoms | Subject, kelvin: float) -> float:
+    """The amount (A rms of non-hydrogen atoms) of thermal noise at a temperature."""
+    return rms_at(atoms if isinstance(atoms, Subject) else Subject(atoms), kelvin)
+
+
+def prepare(
+    subject: Subject,
+    mode: str,
+    *,
+    rng: np.random.Generator | None = None,
+    axis: Sequence[float] | None = None,
+    index: int = 1,
+    factors: Mapping[str, float] | None = None,
+) -> ModePath:
+    """A mode of one parent, with everything random drawn.  Raises :class:`OptionError`; see :func:`distort`."""
+    found = find_mode(mode)
+    subject.require(found)
+    if factors and mode != THERMAL_NOISE:
+        raise OptionError("factors of elements are given", f"they have a meaning for {THERMAL_NOISE} only")
+    if mode == THERMAL_NOISE:
+        drawn = noise_direction(subject, check_rng(found, rng), factors)
+        scaled = {"factors": dict(factors)} if factors else {}
+        return ModePath(found, lambda amounts: along(subject, amounts, drawn, rigid_bonds=True), scaled)
+    if mode == NORMAL_MODE:
+        direction, wavenumber = vibration_direction(subject, index)
+        details = {"index": index, "wavenumber_cm": round(wavenumber, 2)}
+        return ModePath(found, lambda amounts: along(subject, amounts, direction, rigid_bonds=False), details)
+    return _frame_path(subject, found, rng, axis)
+
+
+def path_positions(subject: Subject, path: ModePath, amounts: FloatArray) -> FloatArray:
+    """Positions ``(a, n, 3)`` along a prepared mode; exactly the parent's where the amount is 0."""
+    check_amounts(path.mode, amounts)
+    try:
+        moved = path.positions(amounts)
+    except StructureError as error:
+        raise StructureError(f"{path.mode.name}: {error.problem}", error.remedy) from error
+    moved[amounts == 0.0] = subject.positions
+    return moved
+
+
+def finish(subject: Subject, positions: FloatArray, path: ModePath, amount: float, problems: Problems) -> Atoms:
+    """A copy of the parent at ``positions`` ``(n, 3)`` with its chemistry checked and its provenance extended."""
+    what = f"{path.mode.name} {amount:+g} {path.mode.unit}"
+    warnings = settle(compare(subject, positions), what, problems)
+    details = dict(path.details)
+    if path.mode.name == THERMAL_NOISE:
+        details |= {"temperature_k": round(temperature_of(subject, amount), 1), "rms_a": _rms(subject, positions)}
+    entry = {"mode": path.mode.name, "amount": amount, "unit": path.mode.unit, **details}
+    name = f"{subject.atoms.info.get('name') or 'structure'}_{path.mode.name}_{amount:+g}"
+    return child(subject.atoms, positions, name, "distortions", entry, warnings)
+
+
+def child(
+    parent: Atoms, positions: FloatArray, name: str, key: str, entry: dict[str, Any], warnings: list[str]
+) -> Atoms:
+    """A copy of ``parent`` at other positions; ``entry`` is appended to the list ``key`` of its provenance."""
+    atoms = parent.copy()
+    atoms.positions = positions
+    provenance = dict(parent.info.get("provenance", {}))
+    provenance[key] = [*provenance.get(key, []), entry]
+    provenance["warnings"] = [*provenance.get("warnings", []), *warnings]
+    atoms.info.update(name=name, provenance=provenance)
+    return atoms
+
+
+def _frame_path(
+    subject: Subject, mode: Mode, rng: np.random.Generator | None, axis: Sequence[float] | None
+) -> ModePath:
+    direction = None if axis is None else axis_of(subject, np.asarray(axis, dtype=np.float64))
+    details: dict[str, Any] = {}
+    if mode.name in ("core-shell-twist", "shear", MIXTURE):
+        details["axis"] = [round(float(x), 6) for x in axis_of(subject, direction)]
+    if mode.name == MIXTURE:
+        weights = mixture_weights(subject, check_rng(mode, rng))
+        details["weights"] = {name: round(weight, 6) for name, weight in weights.items()}
+        return ModePath(mode, lambda amounts: _moved(subject, mixture(subject, amounts, weights, direction)), details)
+    field = FIELDS[mode.name]
+    return ModePath(mode, lambda amounts: _moved(subject, field(subject, amounts, direction)), details)
+
+
+def _moved(subject: Subject, frame: FloatArray) -> FloatArray:
+    return subject.positions + follow(subject, frame)
+
+
+def _rms(subject: Subject, positions: FloatArray) -> dict[str, float]:
+    """Root mean square displacement (A) of each element."""
+    square = np.sum((positions - subject.positions) ** 2, axis=1)
+    symbols = np.array(subject.atoms.get_chemical_symbols())
+    return {str(s): round(float(np.sqrt(square[symbols == s].mean())), 4) for s in dict.fromkeys(symbols)}

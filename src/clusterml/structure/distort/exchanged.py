@@ -1,0 +1,72 @@
+"""Is a ligand exchange clean?  The new ligand is what it should be, the others are untouched, nothing is too close."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.errors import StructureError
+from clusterml.structure.anatomy.ligands import Ligand, find_ligands
+from clusterml.structure.bonds import Pairs, close_pairs
+from clusterml.structure.distort.verify import Problems, contact_limits
+from clusterml.structure.elements import is_metal
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.structure.anatomy.library import LigandEntry
+
+_CUTOFF = 3.5  # A; longer than any contact limit
+
+
+def check_exchange(before: Atoms, after: Atoms, removed: IntArray, entry: LigandEntry, problems: Problems) -> list[str]:
+    """Warnings about an exchange of the atoms ``removed`` of ``before`` for a ligand at the end of ``after``.
+
+    Raises :class:`StructureError` if the new ligand is not bound or not what the library says, if another ligand has
+    changed, or (unless ``problems`` is ``"warn"``) if atoms are too close.
+    """
+    n_kept = len(before) - len(removed)
+    old, new = find_ligands(before), find_ligands(after)
+    expected = _table([x for x in old if x.atoms[0] not in removed])
+    expected[(entry.formula, entry.charge)] += 1
+    if _table(new) != expected:
+        changed = ", ".join(f"{name} ({-charge:+d})" for name, charge in (_table(new) - expected))
+        raise StructureError(
+            f"the exchange for {entry.name} changes the ligands: {changed or 'one is lost'}", "choose another site"
+        )
+    added = [x for x in new if x.atoms[0] >= n_kept]
+    if len(added) != 1 or len(added[0].donors) == 0:
+        raise StructureError(f"the new ligand {entry.name} is not bound to a metal", "choose another site")
+    pairs, share = _contacts(after, n_kept)
+    bad = pairs.select(share < 1.0)
+    if len(bad.first) == 0:
+        return []
+    text = f"{_named(after, bad)} are too close"
+    if problems == "error":
+        raise StructureError(f"{entry.name}: {text}", "choose another site or seed, or only warn")
+    return [text]
+
+
+def _contacts(atoms: Atoms, n_kept: int) -> tuple[Pairs, FloatArray]:
+    """Pairs of a new and an old atom, and their distances divided by the closest sane ones."""
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    metal = is_metal(numbers)
+    near = close_pairs(np.asarray(atoms.positions, dtype=np.float64), _CUTOFF)
+    near = near.select((near.first < n_kept) != (near.second < n_kept))
+    limit = contact_limits(numbers[near.first], numbers[near.second], metal[near.first] | metal[near.second])
+    return near, near.distance / limit
+
+
+def _table(ligands: list[Ligand]) -> Counter[tuple[str, int]]:
+    return Counter((x.formula, x.charge) for x in ligands)
+
+
+def _named(atoms: Atoms, pairs: Pairs) -> str:
+    worst = np.argsort(pairs.distance)[:3]
+    return ", ".join(
+        f"{atoms.symbols[i]}{i + 1}-{atoms.symbols[j]}{j + 1} ({pairs.distance[k]:.2f} A)"
+        for k, i, j in ((int(k), int(pairs.first[k]), int(pairs.second[k])) for k in worst)
+    )

@@ -1,0 +1,243 @@
+"""Ligand exchange at chosen or random sites: n of N ligands of one kind become another, one after the other.
+
+Series are nested: the structure with n + 1 new ligands is the one with n, and one more exchange, so that properties
+along a series (a deracemisation) change by one ligand at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.bonds import bonds, neighbours
+from clusterml.structure.distort.apply import child
+from clusterml.structure.distort.exchanged import check_exchange
+from clusterml.structure.distort.verify import Problems
+from clusterml.structure.elements import is_metal
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.structure.anatomy.anatomy import NamedLigand
+    from clusterml.structure.anatomy.library import LigandEntry
+
+MOST_DRAWS = 20
+"""Random placements that are tried on a site before the best placement is taken."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One ligand that can be exchanged: its ``number`` among those of its kind (from 1), its ``atoms`` and ``donors``,
+    the ``metals`` that hold it, and the position ``(3,)`` (A) of its donors' centre."""
+
+    number: int
+    atoms: IntArray
+    donors: IntArray
+    metals: IntArray
+    position: FloatArray
+
+
+def find_sites(atoms: Atoms, old: str, library: Path | None = None) -> list[Site]:
+    """The bound ligands called ``old`` (a name, alias or formula), numbered from 1 in order of their first atom.
+
+    ``library``: a user's ligand file.  Raises :class:`OptionError`, listing the ligands there are, if there are none.
+    """
+    from clusterml.structure.anatomy.anatomy import anatomy
+
+    present = anatomy(atoms).ligands
+    wanted = {old, *_names(old, library)}
+    chosen = [x for x in present if wanted & {x.name, x.formula} and len(x.donors)]
+    if not chosen:
+        there = ", ".join(dict.fromkeys(x.name for x in present if len(x.donors)))
+        raise OptionError(f"there is no ligand {old} to exchange", f"ligands of this cluster: {there or 'none'}")
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    metal = is_metal(numbers)
+    bonded = neighbours(len(atoms), bonds(numbers, np.asarray(atoms.positions, dtype=np.float64)))
+    chosen.sort(key=lambda ligand: int(ligand.atoms[0]))
+    return [_site(atoms, ligand, number, bonded, metal) for number, ligand in enumerate(chosen, start=1)]
+
+
+def substitute(
+    atoms: Atoms,
+    old: str,
+    new: str,
+    count: int | None = None,
+    *,
+    sites: Sequence[int] | None = None,
+    rng: np.random.Generator,
+    sample: bool = False,
+    library: Path | None = None,
+    problems: Problems = "error",
+) -> Atoms:
+    """``atoms`` with ``count`` of its ligands ``old`` exchanged for ``new`` (default: all, or all given ``sites``).
+
+    Arguments, result and errors as :func:`series`, of which this is one member.
+    """
+    if count is None:
+        count = len(sites) if sites is not None else len(find_sites(atoms, old, library))
+    return series(atoms, old, new, [count], sites=sites, rng=rng, sample=sample, library=library, problems=problems)[0]
+
+
+def series(
+    atoms: Atoms,
+    old: str,
+    new: str,
+    counts: Sequence[int],
+    *,
+    sites: Sequence[int] | None = None,
+    rng: np.random.Generator,
+    sample: bool = False,
+    library: Path | None = None,
+    problems: Problems = "error",
+) -> list[Atoms]:
+    """Structures with ``counts`` of the ligands ``old`` exchanged for ``new``; each holds the exchanges of the smaller.
+
+    ``old``, ``new``: names of the ligand library (``R-TFL``), for ``old`` also a formula.  ``sites``: numbers of the
+    sites (from 1, see :func:`find_sites`) in the order in which they are used; default: a random order, in which a site
+    where the new ligand does not fit goes to the end.  ``sample``: draw conformer and orientation of each new ligand at
+    random instead of taking the best; draws that do not fit are drawn again.  ``library``: a user's ligand file.
+    ``problems``: ``"warn"`` notes contacts that are too close instead of raising an error.
+
+    Atoms of the parent keep their places and order; new ligands come last.  The charge in ``info`` follows the ligands'
+    charges.  The provenance lists the exchange under ``substitutions``.
+
+    Raises :class:`OptionError` for ligands, counts or sites that are not there, and :class:`StructureError` where a
+    ligand does not fit or the chemistry of the rest would change.
+    """
+    from clusterml.structure.anatomy.library import load_library
+
+    entry = load_library(library).entry(new)
+    found = find_sites(atoms, old, library)
+    order = _order(found, sites, rng)
+    _check_counts(counts, len(order), old)
+    place = partial(_placed, entry=entry, rng=rng, draws=MOST_DRAWS if sample else 0, problems=problems)
+    made = dict(_exchanges(atoms, order, max(counts), place, movable=sites is None))
+    members = {0: atoms} | {n: stage.atoms for n, stage in made.items()}
+    history = {n: [*stage.done] for n, stage in made.items()} | {0: []}
+    notes = {n: [*stage.warnings] for n, stage in made.items()} | {0: []}
+    return [
+        _finish(atoms, members[n], {"from": old, "to": entry.name, "of": len(found), "sites": history[n]}, notes[n])
+        for n in counts
+    ]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A structure after some exchanges; ``origin`` ``(n,)``: each atom's index in the parent, -1 for new ones."""
+
+    atoms: Atoms
+    origin: IntArray
+    done: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A ligand as it is numbered after earlier exchanges."""
+
+    atoms: IntArray
+    donors: IntArray
+
+
+Place = Callable[["Atoms", _Bound], tuple["Atoms", list[str]]]
+
+
+def _exchanges(
+    atoms: Atoms, order: list[Site], most: int, place: Place, *, movable: bool
+) -> Iterator[tuple[int, _Stage]]:
+    """The structure after 1, 2, .. ``most`` exchanges; sites that fail are used last if ``movable``."""
+    stage = _Stage(atoms, np.arange(len(atoms), dtype=np.int64))
+    waiting, refused = list(order), 0
+    while len(stage.done) < most:
+        site = waiting.pop(0)
+        ligand = _Bound(_now(stage, site.atoms), _now(stage, site.donors))
+        try:
+            new, warnings = place(stage.atoms, ligand)
+        except StructureError as error:
+            waiting.append(site)
+            refused += 1
+            if not movable or refused >= len(waiting):
+                where = f"site {site.number} (after {len(stage.done)} exchanges)"
+                raise StructureError(f"{where}: {error.problem}", error.remedy) from error
+            continue
+        refused = 0
+        kept = np.delete(stage.origin, ligand.atoms)
+        origin = np.concatenate([kept, np.full(len(new) - len(kept), -1, dtype=np.int64)])
+        noted = [f"site {site.number}: {text}" for text in warnings]
+        stage = _Stage(new, origin, (*stage.done, site.number), (*stage.warnings, *noted))
+        yield len(stage.done), stage
+
+
+def _now(stage: _Stage, atoms: IntArray) -> IntArray:
+    """Present indices of atoms of the parent."""
+    return np.flatnonzero(np.isin(stage.origin, atoms)).astype(np.int64)
+
+
+def _placed(
+    atoms: Atoms, ligand: _Bound, *, entry: LigandEntry, rng: np.random.Generator, draws: int, problems: Problems
+) -> tuple[Atoms, list[str]]:
+    """The new ligand in a random placement that fits, else in the best; with warnings.
+
+    Raises :class:`StructureError`.
+    """
+    from clusterml.structure.build.attach import exchange
+    from clusterml.structure.distort.sampled import exchange_sampled
+
+    for _ in range(draws):
+        try:
+            drawn = exchange_sampled(atoms, ligand, entry, rng=rng)
+            return drawn, check_exchange(atoms, drawn, ligand.atoms, entry, "error")
+        except StructureError:
+            continue
+    best = exchange(atoms, ligand, entry, rng=rng)
+    return best, check_exchange(atoms, best, ligand.atoms, entry, problems)
+
+
+def _finish(parent: Atoms, made: Atoms, entry: dict[str, Any], warnings: list[str]) -> Atoms:
+    count = len(entry["sites"])
+    name = f"{parent.info.get('name') or 'structure'}_{entry['to']}_{count}"
+    bare = made.copy()
+    bare.info = {**parent.info, **({"charge": made.info["charge"]} if "charge" in made.info else {})}
+    return child(bare, made.positions, name, "substitutions", {**entry, "count": count}, warnings)
+
+
+def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]], metal: Any) -> Site:
+    metals = sorted({j for i in ligand.donors.tolist() for j in bonded[i] if metal[j]})
+    centre = np.asarray(atoms.positions[ligand.donors].mean(axis=0))
+    return Site(number, ligand.atoms, ligand.donors, np.array(metals, dtype=np.int64), centre)
+
+
+def _names(old: str, library: Path | None) -> list[str]:
+    """The library's name for ``old``, if it knows it."""
+    from clusterml.structure.anatomy.library import load_library
+
+    try:
+        return [load_library(library).entry(old).name]
+    except OptionError:
+        return []
+
+
+def _order(found: list[Site], sites: Sequence[int] | None, rng: np.random.Generator) -> list[Site]:
+    if sites is None:
+        return [found[int(k)] for k in rng.permutation(len(found))]
+    bad = [number for number in sites if not 1 <= number <= len(found)]
+    if bad:
+        raise OptionError(f"site {bad[0]} does not exist", f"sites are numbered from 1 to {len(found)}")
+    if len(set(sites)) < len(sites):
+        raise OptionError("a site is given twice", "name every site once")
+    return [found[number - 1] for number in sites]
+
+
+def _check_counts(counts: Sequence[int], available: int, old: str) -> None:
+    if not counts:
+        raise OptionError("no number of exchanges is given", "give at least one")
+    bad = [n for n in counts if not 0 <= n <= available]
+    if bad:
+        raise OptionError(f"{bad[0]} ligands cannot be exchanged", f"there are {available} sites with {old}")

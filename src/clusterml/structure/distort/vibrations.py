@@ -1,0 +1,159 @@
+"""Thermal snapshots and single vibrations of the elastic network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from clusterml.errors import OptionError
+from clusterml.structure.distort.lengths import keep_lengths
+from clusterml.structure.distort.network import hessian
+from clusterml.structure.distort.subject import Subject
+from clusterml.structure.elements import atomic_number
+from clusterml.typing import FloatArray, IntArray
+
+BOLTZMANN_EV = 8.617333262e-5
+"""Boltzmann's constant in eV/K."""
+SOFTEST = 0.25
+"""Stiffness (eV/A^2) given to softer modes: at 300 K none moves by more than 0.32 A (one standard deviation)."""
+_WAVENUMBER = 521.4709  # cm-1 of sqrt(1 eV / (A^2 u))
+_ZERO = 1e-6  # eV/A^2 (or per u); the network is free to translate and rotate
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Eigenvalues ``(m,)`` ascending and displacements ``(m, n, 3)`` of the network, without rigid motions."""
+
+    stiffness: FloatArray
+    displacement: FloatArray
+
+
+@lru_cache(maxsize=4)
+def stiffness_modes(subject: Subject) -> Modes:
+    """Modes of the bare Hessian: stiffness in eV/A^2, orthonormal displacements."""
+    return _modes(subject, np.ones(len(subject.numbers)))
+
+
+@lru_cache(maxsize=4)
+def vibrations(subject: Subject) -> Modes:
+    """Normal modes: stiffness in eV/(A^2 u); displacements with largest atom 1, largest component positive."""
+    modes = _modes(subject, masses(subject))
+    if len(modes.stiffness) == 0:
+        return modes
+    moved = modes.displacement / np.sqrt(masses(subject))[None, :, None]
+    moved = moved / np.linalg.norm(moved, axis=2).max(axis=1)[:, None, None]
+    flat = moved.reshape(len(moved), -1)
+    largest = flat[np.arange(len(flat)), np.argmax(np.abs(flat) > np.abs(flat).max(axis=1)[:, None] - 1e-6, axis=1)]
+    return Modes(modes.stiffness, moved * np.sign(largest)[:, None, None])
+
+
+def wavenumbers(subject: Subject) -> FloatArray:
+    """Wavenumbers ``(m,)`` of the network's vibrations in cm-1, ascending."""
+    return _WAVENUMBER * np.sqrt(vibrations(subject).stiffness)
+
+
+def masses(subject: Subject) -> FloatArray:
+    """Atomic masses ``(n,)`` in u."""
+    return np.asarray(subject.atoms.get_masses(), dtype=np.float64)
+
+
+def expected_rms(subject: Subject, kelvin: float) -> FloatArray:
+    """Root mean square displacement ``(n,)`` (A) of every atom expected at a temperature."""
+    modes = stiffness_modes(subject)
+    variance = BOLTZMANN_EV * kelvin / np.maximum(modes.stiffness, SOFTEST)
+    return np.sqrt(np.einsum("m,mnx->n", variance, modes.displacement**2))
+
+
+def rms_at(subject: Subject, kelvin: float) -> float:
+    """Amount (A) of thermal noise that belongs to a temperature: expected rms displacement of non-hydrogen atoms."""
+    if not (np.isfinite(kelvin) and kelvin >= 0.0):
+        raise OptionError(f"temperature is {kelvin:g} K", "give a number that is not negative")
+    return float(np.sqrt(np.mean(expected_rms(subject, kelvin)[_heavy(subject)] ** 2)))
+
+
+def temperature_of(subject: Subject, amount: float) -> float:
+    """Temperature (K) at which the expected rms displacement of non-hydrogen atoms is ``amount`` (A)."""
+    return float((amount / rms_at(subject, 1.0)) ** 2)
+
+
+def noise_direction(
+    subject: Subject, rng: np.random.Generator, factors: Mapping[str, float] | None = None
+) -> FloatArray:
+    """A random displacement ``(n, 3)`` for an amount of 1 A.
+
+    It is drawn from the Boltzmann distribution of the network (classical; masses play no part).  ``factors`` multiply
+    the displacement of elements by name, e.g. ``{"Ag": 0.5}``.  Raises :class:`OptionError` for an element that is not
+    there.
+    """
+    modes = stiffness_modes(subject)
+    deviation = np.sqrt(BOLTZMANN_EV / np.maximum(modes.stiffness, SOFTEST)) / rms_at(subject, 1.0)
+    direction = np.einsum("m,mnx->nx", deviation * rng.standard_normal(len(deviation)), modes.displacement)
+    for symbol, factor in (factors or {}).items():
+        direction[_atoms_of(subject, symbol, factor)] *= factor
+    return direction
+
+
+def vibration_direction(subject: Subject, index: int) -> tuple[FloatArray, float]:
+    """Displacement ``(n, 3)`` of normal mode ``index`` (from 1) for an amount of 1 A, and its wavenumber in cm-1.
+
+    Raises :class:`OptionError` for an index that does not exist.
+    """
+    modes = vibrations(subject)
+    if not 1 <= index <= len(modes.stiffness):
+        raise OptionError(f"normal mode {index} does not exist", f"give an index from 1 to {len(modes.stiffness)}")
+    return modes.displacement[index - 1], float(wavenumbers(subject)[index - 1])
+
+
+def along(subject: Subject, amounts: FloatArray, direction: FloatArray, *, rigid_bonds: bool) -> FloatArray:
+    """Positions ``(a, n, 3)`` displaced by ``amounts`` ``(a,)`` times ``direction`` ``(n, 3)``, bonds corrected.
+
+    ``rigid_bonds``: covalent bonds keep the parent's lengths (to 1e-11 A); otherwise they stretch as the direction says
+    to first order, without the spurious stretch of turning along a straight line.
+    """
+    moved = subject.positions + amounts[:, None, None] * direction
+    pairs = subject.pairs.select(~subject.metal[subject.pairs.first] & ~subject.metal[subject.pairs.second])
+    lengths: FloatArray = pairs.distance
+    if not rigid_bonds:
+        line = subject.positions[pairs.first] - subject.positions[pairs.second]
+        stretch = np.sum((direction[pairs.first] - direction[pairs.second]) * line, axis=1) / pairs.distance
+        lengths = pairs.distance + amounts[:, None] * stretch
+    bonds = np.stack([pairs.first, pairs.second], axis=1)
+    return keep_lengths(subject.positions, moved, bonds, lengths, masses(subject))
+
+
+def _modes(subject: Subject, mass: FloatArray) -> Modes:
+    root = np.repeat(np.sqrt(mass), 3)
+    dynamic = hessian(subject) / np.outer(root, root)
+    rigid = _rigid_motions(subject.positions, np.sqrt(mass))
+    shifted = dynamic + rigid.T @ rigid * (10.0 * np.abs(dynamic).sum(axis=1).max())  # rigid motions to the very top
+    values, vectors = np.linalg.eigh(shifted)
+    keep = len(values) - len(rigid)
+    return Modes(np.maximum(values[:keep], 0.0), np.ascontiguousarray(vectors[:, :keep].T).reshape(keep, len(mass), 3))
+
+
+def _rigid_motions(positions: FloatArray, root: FloatArray) -> FloatArray:
+    """Orthonormal mass-weighted translations and rotations ``(k, 3n)``: k = 6, or 5 for a line, 3 for an atom."""
+    weight = root[:, None]
+    offset = positions - (positions * weight**2).sum(axis=0) / (weight**2).sum()
+    moves = [np.broadcast_to(e, positions.shape) * weight for e in np.eye(3)]
+    moves += [np.cross(e, offset) * weight for e in np.eye(3)]
+    flat = np.array([move.ravel() for move in moves])
+    _, size, vectors = np.linalg.svd(flat, full_matrices=False)
+    return np.asarray(vectors[size > 1e-6 * size.max()])
+
+
+def _heavy(subject: Subject) -> IntArray:
+    chosen = np.flatnonzero(subject.numbers != 1)
+    return np.asarray(chosen if len(chosen) else np.arange(len(subject.numbers)), dtype=np.int64)
+
+
+def _atoms_of(subject: Subject, symbol: str, factor: float) -> IntArray:
+    chosen = np.flatnonzero(subject.numbers == (atomic_number(symbol) or 0))
+    if len(chosen) == 0:
+        raise OptionError(f"a factor is given for {symbol}, which is not in the structure", "leave it out")
+    if not 0.0 <= factor <= 10.0:
+        raise OptionError(f"the factor of {symbol} is {factor:g}", "give a number from 0 to 10")
+    return np.asarray(chosen, dtype=np.int64)

@@ -1,0 +1,219 @@
+"""The best superposition of two geometries when it is not known which atom belongs to which.
+
+Rotation and permutation depend on each other, so many starts are tried: frames built from matching pairs of atoms,
+principal axes, and an even grid of rotations.  All are scored by distances to the nearest atom of the same kind and
+improved in batches (iterated nearest neighbours); the best are refined by exact assignment in turn with Kabsch's fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from clusterml.errors import StructureError
+from clusterml.structure.assign import Kinds
+from clusterml.structure.nearest import NearestAtoms
+from clusterml.structure.rotations import frames, kabsch, rotation_grid
+from clusterml.typing import BoolArray, FloatArray, IntArray
+
+GRID = 4096
+"""Rotations of the even grid among the starts."""
+MOST_FRAMES = 6000
+"""Most starts made from matching pairs of atoms."""
+ALIKE = 0.6
+"""How much (A) the distances of matching atoms from the centre may differ."""
+MOST_ENUMERATED = 720
+"""With no more permutations than this, all are tried and the result is exact."""
+_REFINED = 10_000  # starts times atoms that are worth exact assignments: many for molecules, few for large clusters
+_SMALL = 30  # atoms; up to here starts are refined as they are, too: a nearest-neighbour fit loses some of the optima
+_TARGET_PAIRS = 3
+_EXACT = 1e-6
+"""A misfit (A) at which the search ends."""
+
+
+@dataclass(frozen=True)
+class Superposition:
+    """``mobile[permutation] @ rotation.T + translation`` lies on the target with the root-mean-square misfit ``rmsd``.
+
+    rotation      (3, 3), determinant +1, or -1 if ``improper``
+    translation   (3,) in A
+    permutation   (n,): for each target atom, the mobile atom that is put on it
+    rmsd          A
+    improper      whether the mirror image of the mobile geometry was superposed
+    """
+
+    rotation: FloatArray
+    translation: FloatArray
+    permutation: IntArray
+    rmsd: float
+    improper: bool
+
+    def apply(self, mobile: FloatArray) -> FloatArray:
+        """The mobile positions ``(n, 3)`` (A), moved onto the target and in its order of atoms."""
+        return np.asarray(mobile[self.permutation] @ self.rotation.T + self.translation)
+
+
+def superpose(
+    numbers: IntArray,
+    mobile: FloatArray,
+    target: FloatArray,
+    *,
+    improper: bool = False,
+    permute: bool = True,
+    target_numbers: IntArray | None = None,
+) -> Superposition:
+    """Superpose ``mobile`` on ``target``, both ``(n, 3)`` in A, so that the root-mean-square misfit is least.
+
+    ``numbers`` ``(n,)``: atomic numbers, or any labels; atoms with the same label may be exchanged if ``permute``.
+    ``target_numbers`` ``(n,)``: those of the target where its order differs.  ``improper``: superpose the mirror image.
+
+    With at most 720 permutations the result is exact.  Else it is the best of many local optima: exact for geometries
+    that nearly coincide, an upper bound for others.  Raises StructureError if the two do not have the same atoms.
+    """
+    numbers = np.asarray(numbers)
+    other = numbers if target_numbers is None else np.asarray(target_numbers)
+    mobile, target = np.asarray(mobile, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    _check(numbers, other, mobile, target)
+    centre, aim = mobile.mean(axis=0), target.mean(axis=0)
+    moved, fixed = mobile - centre, target - aim
+    if permute:
+        kinds = Kinds.of(numbers, other)
+        find = _enumerate if kinds.count_permutations() <= MOST_ENUMERATED else _search
+        rotation, permutation = find(kinds, moved, fixed, improper)
+    else:
+        permutation = np.arange(len(numbers))
+        rotation = kabsch(moved, fixed, improper)
+    misfit = _rms(moved[permutation] @ rotation.T - fixed)
+    return Superposition(rotation, aim - rotation @ centre, permutation, misfit, improper)
+
+
+def refine(
+    kinds: Kinds, mobile: FloatArray, target: FloatArray, rotation: FloatArray, improper: bool, rounds: int = 40
+) -> tuple[float, FloatArray, IntArray]:
+    """Assignment and Kabsch's fit in turn until neither changes: misfit (A), rotation ``(3, 3)``, permutation ``(n,)``.
+
+    ``mobile`` and ``target`` ``(n, 3)`` are centred; the misfit never grows from round to round.
+    """
+    before = np.empty(0, dtype=np.int64)
+    for _ in range(rounds):
+        permutation = kinds.match(mobile @ rotation.T, target)
+        rotation = kabsch(mobile[permutation], target, improper)
+        if np.array_equal(permutation, before):
+            break
+        before = permutation
+    return _rms(mobile[permutation] @ rotation.T - target), rotation, permutation
+
+
+def _check(numbers: IntArray, other: IntArray, mobile: FloatArray, target: FloatArray) -> None:
+    n_atoms = len(numbers)
+    if n_atoms == 0 or mobile.shape != (n_atoms, 3) or target.shape != (n_atoms, 3):
+        raise StructureError(
+            f"geometries of {mobile.shape} and {target.shape} with {n_atoms} elements cannot be superposed",
+            "both need the same, positive number of atoms",
+        )
+    if not np.array_equal(np.sort(numbers), np.sort(other)):
+        raise StructureError(
+            "the geometries to superpose consist of different elements", "compare clusters of the same composition"
+        )
+    if not (np.isfinite(mobile).all() and np.isfinite(target).all()):
+        raise StructureError("a geometry to superpose has coordinates that are not finite", "correct the coordinates")
+
+
+def superpositions(
+    kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool, count: int
+) -> FloatArray:
+    """Promising rotations ``(<= count, 3, 3)`` of ``mobile`` onto ``target``, both ``(n, 3)`` and centred, best first.
+
+    They are improved by nearest neighbours only; determinant -1 if ``improper``.
+    """
+    return NearestAtoms(kinds, mobile, target).improve(_starts(kinds, mobile, target, improper), improper, count)
+
+
+def _search(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool) -> tuple[FloatArray, IntArray]:
+    """The best rotation ``(3, 3)`` and permutation ``(n,)`` found."""
+    refined = int(np.clip(_REFINED // kinds.count, 16, 400))
+    candidates = superpositions(kinds, mobile, target, improper, refined)
+    if kinds.count <= _SMALL:
+        starts = _starts(kinds, mobile, target, improper)
+        score = NearestAtoms(kinds, mobile, target).score(starts)
+        candidates = np.concatenate([candidates, starts[np.argsort(score, kind="stable")[:refined]]])
+    best = (np.inf, candidates[0], np.arange(kinds.count))
+    for rotation in candidates:
+        found = refine(kinds, mobile, target, rotation, improper)
+        best = min(best, found, key=lambda result: result[0])
+        if best[0] < _EXACT:
+            break
+    return best[1], best[2]
+
+
+def _enumerate(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool) -> tuple[FloatArray, IntArray]:
+    """The best rotation and permutation, of all permutations."""
+    every = kinds.permutations()
+    rotations = kabsch(mobile[every], np.broadcast_to(target, (len(every), *target.shape)), improper)
+    overlap = np.einsum("pna,pab,nb->p", mobile[every], np.swapaxes(rotations, -1, -2), target)
+    best = int(np.argmax(overlap))
+    return rotations[best], every[best]
+
+
+def _starts(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool) -> FloatArray:
+    """Candidate orthogonal matrices ``(m, 3, 3)`` of the wanted determinant."""
+    signs = np.array(list(product([1.0, -1.0], repeat=3)))
+    axes, own = (np.linalg.eigh(points.T @ points)[1] for points in (target, mobile))
+    principal = (axes * signs[:, None, :]) @ own.T
+    principal = principal[(np.linalg.det(principal) < 0) == improper]
+    grid = rotation_grid(GRID) @ np.diag([1.0, 1.0, -1.0 if improper else 1.0])
+    return np.concatenate([matching_frames(kinds, mobile, target, improper), principal, grid])
+
+
+def matching_frames(
+    kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool, alike: float = ALIKE
+) -> FloatArray:
+    """Matrices ``(m, 3, 3)`` that carry two atoms of the mobile geometry onto two of the target, both centred.
+
+    Matching atoms are of one kind and differ by at most ``alike`` (A) in their distance from the centre, matching pairs
+    by twice that in length.  The target pairs are those that the fewest mobile atoms resemble.
+    """
+    mirror = np.diag([1.0, 1.0, -1.0 if improper else 1.0])
+    similar = _similar(kinds, mobile, target, alike)
+    found = [np.empty((0, 3, 3))]
+    for i, j in _telling_pairs(similar.sum(axis=1), target):
+        first, second = (grid.ravel() for grid in np.meshgrid(np.flatnonzero(similar[i]), np.flatnonzero(similar[j])))
+        stretch = np.linalg.norm(mobile[first] - mobile[second], axis=1) - np.linalg.norm(target[i] - target[j])
+        sine = np.linalg.norm(np.cross(mobile[first], mobile[second]), axis=1)
+        order = np.argsort(np.abs(stretch), kind="stable")
+        order = order[(np.abs(stretch) < 2 * alike)[order] & (sine > 0.1)[order]][: MOST_FRAMES // _TARGET_PAIRS]
+        if len(order):
+            there = frames(mobile[first[order]], mobile[second[order]])
+            found.append(frames(target[i], target[j]) @ mirror @ np.swapaxes(there, -1, -2))
+    return np.concatenate(found)
+
+
+def _similar(kinds: Kinds, mobile: FloatArray, target: FloatArray, alike: float) -> BoolArray:
+    """``(n, n)``: is a mobile atom (column) of a target atom's (row) kind, and about as far from the centre?"""
+    similar = np.zeros((len(target), len(mobile)), dtype=np.bool_)
+    radius, aim = np.linalg.norm(mobile, axis=1), np.linalg.norm(target, axis=1)
+    for there, here in zip(kinds.mobile, kinds.target, strict=True):
+        similar[np.ix_(here, there)] = np.abs(aim[here, None] - radius[None, there]) < alike
+    return similar
+
+
+def _telling_pairs(counts: IntArray, target: FloatArray) -> list[tuple[int, int]]:
+    """Pairs of target atoms, in directions that differ clearly, that leave the fewest possibilities ``counts`` (n,)."""
+    radius = np.linalg.norm(target, axis=1)
+    usable = np.flatnonzero((counts > 0) & (radius > 0.5))
+    order = usable[np.argsort(counts[usable], kind="stable")]
+    direction = target / np.maximum(radius, 1e-9)[:, None]
+    pairs: list[tuple[int, int]] = []
+    for i in order:
+        partner = next((int(j) for j in order if abs(direction[i] @ direction[j]) < 0.9), None)
+        if partner is not None and (partner, int(i)) not in pairs:
+            pairs.append((int(i), partner))
+        if len(pairs) == _TARGET_PAIRS:
+            break
+    return pairs
+
+
+def _rms(difference: FloatArray) -> float:
+    return float(np.sqrt(np.mean(np.sum(difference**2, axis=-1))))

@@ -1,0 +1,88 @@
+"""Writing a structure as extended xyz, so that reading the file gives back what was known of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import OutputError
+from clusterml.spectrum.files import write_text
+from clusterml.structure.check import check_geometry
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_OF_THE_READER = ("file", "format", "frame", "last", "title")
+"""Keys of ``provenance`` that the reader sets anew for every file."""
+_SHORT_ESCAPE = re.compile(r'\\(["\\bfnrt])')
+_MEANING = {'"': '"', "\\": "\\", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+def write_extxyz(atoms: Atoms, path: str | Path) -> Path:
+    """Write ``atoms`` (positions in A) to ``path`` as extended xyz, atomically, and return the path.
+
+    ``info["charge"]``, ``info["name"]`` and ``info["provenance"]`` go into the comment line: read back, the charge and
+    the provenance (with its ``warnings``) are the same, and the name is ``provenance["title"]`` (a structure is called
+    after its file).  Coordinates have 8 decimals.  ASE reads the file too.
+
+    Raises :class:`~clusterml.errors.StructureError` for a geometry that cannot be read back (no atoms, coordinates
+    that are not finite, coincident atoms) and :class:`~clusterml.errors.OutputError` for a name that does not end in
+    ``.xyz`` or ``.extxyz``, provenance that JSON cannot hold, or a file that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".xyz", ".extxyz"):
+        raise OutputError(f"{path}: structures are written as extended xyz", "let the name end in .xyz or .extxyz")
+    check_geometry(atoms)
+    return write_text(path, extxyz(atoms))
+
+
+def extxyz(atoms: Atoms) -> str:
+    """The text that :func:`write_extxyz` writes; raises :class:`~clusterml.errors.OutputError`."""
+    rows = "".join(
+        f"{symbol:2s} {x:16.8f} {y:16.8f} {z:16.8f}\n"
+        for symbol, (x, y, z) in zip(atoms.get_chemical_symbols(), atoms.positions + 0.0, strict=True)
+    )
+    return f"{len(atoms)}\n{_comment(atoms)}\n{rows}"
+
+
+def _comment(atoms: Atoms) -> str:
+    words = ["Properties=species:S:1:pos:R:3"]
+    if "charge" in atoms.info:
+        words.append(f"charge={int(atoms.info['charge'])}")
+    if atoms.info.get("name"):
+        words.append(f'name="{_plain(str(atoms.info["name"]))}"')
+    provenance = {k: v for k, v in atoms.info.get("provenance", {}).items() if k not in _OF_THE_READER}
+    if provenance:
+        words.append(f"provenance='_JSON {_json(provenance)}'")
+    return " ".join(words)
+
+
+def _plain(name: str) -> str:
+    """A name that fits between double quotes on one line."""
+    return " ".join(name.replace('"', "").split())
+
+
+def _json(provenance: dict[str, Any]) -> str:
+    """One line of JSON without the single quote that ends it; ASE knows JSON by the word before it.
+
+    Escapes are written as ``\\uXXXX``: ASE, which drops backslashes, then still finds valid JSON.
+    """
+    try:
+        text = json.dumps(provenance, ensure_ascii=False, allow_nan=False, default=_plain_value)
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"provenance cannot be written as JSON: {error}", "keep plain values in it") from error
+    text = _SHORT_ESCAPE.sub(lambda found: f"\\u{ord(_MEANING[found[1]]):04x}", text)
+    return text.replace("'", "\\u0027")
+
+
+def _plain_value(value: object) -> object:
+    """Numbers and arrays of numpy as plain ones."""
+    if isinstance(value, (np.integer, np.floating, np.bool_)):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not a plain value")

@@ -1,0 +1,166 @@
+"""Every blueprint gives the cluster it promises, both hands are mirror images, and nothing clashes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.anatomy.anatomy import anatomy
+from clusterml.structure.build.build import build
+from clusterml.structure.build.contacts import closest_contact
+from clusterml.structure.build.fan import fan_angles, fan_hand
+from clusterml.structure.build.symmetry import find_operations
+
+SLOW = pytest.mark.slow
+SMALL = [
+    ("ag1", {}, "[Ag(PH3)2]+", 1, 0, {"PH3": 2}),
+    ("ag2", {}, "[Ag2(HCOO)2]", 0, 0, {"HCOO": 2}),
+    ("ag3", {}, "[Ag3(SCH3)3]", 0, 0, {"SCH3": 3}),
+    ("ag4", {"thiolate": "SPh"}, "[Ag4(SPh)4]", 0, 0, {"SPh": 4}),
+    ("ag12", {}, "[Ag12(SCH3)6(HCOO)6]", 0, 0, {"SCH3": 6, "HCOO": 6}),
+    ("ag12", {"thiolate": "SiPr", "carboxylate": "CF3COO"}, "[Ag12(SiPr)6(CF3COO)6]", 0, 0, {"SiPr": 6, "CF3COO": 6}),
+    ("ag25", {}, "[Ag25(SCH3)18]-", -1, 8, {"SCH3": 18}),
+    ("ag29", {}, "[Ag29(BDT)12(PH3)4]3-", -3, 8, {"BDT": 12, "PH3": 4}),
+    ("ag29", {"dithiolate": "BDTA"}, "[Ag29(BDTA)12(PH3)4]3-", -3, 8, {"BDTA": 12, "PH3": 4}),
+    ("ag29", {"thiolate": "SH"}, "[Ag29(SH)24(PH3)4]3-", -3, 8, {"SH": 24, "PH3": 4}),
+    ("ag32", {"thiolate": "SH"}, "[Ag32(SH)24(PH3)10]", 0, 8, {"SH": 24, "PH3": 10}),
+    ("ag33", {"thiolate": "SH"}, "[Ag33(SH)24(PH3)11]+", 1, 8, {"SH": 24, "PH3": 11}),
+    ("ag70", {}, "[Ag70S4(SH)24(HCOO)20]2-", -2, 20, {"S": 4, "SH": 24, "HCOO": 20}),
+    ("ag70", {"cap": "Cl"}, "[Ag70S4(SH)24(HCOO)12Cl4]2+", 2, 20, {"S": 4, "SH": 24, "HCOO": 12, "Cl": 4}),
+    ("ag70-t", {}, "[Ag70S4(SH)24(HCOO)20]2-", -2, 20, {"S": 4, "SH": 24, "HCOO": 20}),
+]
+FULL = [
+    ("ag29", {"phosphine": "PPh3"}, 309, {"BDT": 12, "PPh3": 4}),
+    ("ag70-t", {"thiolate": "SiPr", "carboxylate": "CF3COO", "solvent": "DMF"}, 514,
+     {"S": 4, "SiPr": 24, "CF3COO": 20, "DMF": 3}),
+    ("ag70-t", {"thiolate": "SiPr", "carboxylate": "CF3COO", "cap": "R-TFL"}, 510,
+     {"S": 4, "SiPr": 24, "CF3COO": 12, "R-TFL": 8}),
+]  # fmt: skip
+SYMMETRY = [
+    ("ag1", {}, "S6", 12, 6),
+    ("ag2", {}, "D2h", 8, 4),
+    ("ag25", {}, "C3i", 6, 3),
+    ("ag29", {}, "T", 12, 0),
+    ("ag70", {"cap": "Cl"}, "Td", 24, 12),
+    ("ag70", {}, "D2d", 8, 4),
+    ("ag70-t", {"cap": "Cl"}, "T", 12, 0),
+    ("ag70-t", {}, "D2", 4, 0),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "title", "charge", "electrons", "ligands"), SMALL)
+def test_composition_charge_and_contacts(built, name, options, title, charge, electrons, ligands):
+    atoms = built(name, **options)
+    parts = anatomy(atoms)
+    assert atoms.info["name"] == title
+    assert atoms.info["charge"] == charge
+    assert parts.superatom_electrons == electrons
+    assert parts.ligand_counts() == ligands
+    assert not parts.leftovers
+    contact = closest_contact(atoms)
+    assert contact is None or contact.ratio > 0.74
+    assert atoms.info["provenance"]["model"] == "model, not crystal"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options", "count", "ligands"), FULL)
+def test_full_shells(built, name, options, count, ligands):
+    atoms = built(name, **options)
+    assert len(atoms) == count
+    assert anatomy(atoms).ligand_counts() == ligands
+    assert closest_contact(atoms).ratio > 0.80
+
+
+@pytest.mark.parametrize(("name", "options", "group", "order", "improper"), SYMMETRY)
+def test_symmetry_is_what_is_said(built, name, options, group, order, improper):
+    """The order may be higher than that of the group: two PH3 on one Ag are D3d, S6 is what the sites ask for."""
+    atoms = built(name, **options)
+    found = find_operations(atoms, tolerance=0.005)
+    assert atoms.info["provenance"]["symmetry"] == group
+    assert len(found) == order
+    assert (np.linalg.det(found.matrices) < 0).sum() == improper
+
+
+def test_motifs_are_those_of_the_real_clusters(built):
+    assert len(anatomy(built("ag25")).motifs_of("staple")) == 6
+    assert len(anatomy(built("ag29")).motifs_of("crown")) == 4
+    assert len(anatomy(built("ag70", cap="Cl")).motifs_of("trigon")) == 4
+    assert len(anatomy(built("ag29")).kernel) == 13
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "right", "left"),
+    [
+        ("ag29", "R", "S", {"thiolate": "SH"}, {"thiolate": "SH"}),
+        pytest.param("ag33", "R", "S", {"thiolate": "SH"}, {"thiolate": "SH"}, marks=SLOW),
+        ("ag70-t", "P", "M", {}, {}),
+        ("ag70-t", "P", "M", {"cap": "R-TFL"}, {"cap": "S-TFL"}),
+    ],
+)
+def test_hands_are_mirror_images(built, name, first, second, right, left):
+    one, other = built(name, hand=first, **right), built(name, hand=second, **left)
+    assert one.get_chemical_symbols() == other.get_chemical_symbols()
+    np.testing.assert_allclose(one.positions[:, [1, 0, 2]], other.positions, atol=1e-9)
+
+
+def test_a_frame_of_the_other_hand_keeps_the_hand_of_its_ligands(built):
+    for hand in ("P", "M"):
+        parts = anatomy(built("ag70-t", hand=hand, cap="R-TFL"))
+        assert {x.hand for x in parts.ligands if "TFL" in x.name} == {"R"}
+
+
+def test_a_chiral_ligand_is_never_mirrored(built):
+    """A centre of inversion would make half of the ligands their enantiomers."""
+    atoms = built("ag12", carboxylate="R-TFL")
+    assert atoms.info["provenance"]["symmetry"] == "C3"
+    assert anatomy(atoms).ligand_counts() == {"SCH3": 6, "R-TFL": 6}
+
+
+@pytest.mark.parametrize("name", ["ag29", pytest.param("ag32", marks=SLOW), pytest.param("ag33", marks=SLOW)])
+def test_the_fans_turn_the_way_the_hand_says(built, name):
+    for hand, sign in (("R", 1), ("S", -1)):
+        atoms = built(name, thiolate="SH", hand=hand)
+        assert fan_hand(atoms) == hand
+        assert len(fan_angles(atoms)) == 12
+        assert (sign * fan_angles(atoms) > 10).all()
+
+
+def test_fans_of_something_else(built):
+    with pytest.raises(StructureError, match="no fans"):
+        fan_hand(built("ag25"))
+
+
+def test_a_lower_symmetry_can_be_asked_for(built):
+    atoms = built("ag12", symmetry="C1")
+    assert atoms.info["provenance"]["symmetry"] == "C1"
+    assert anatomy(atoms).ligand_counts() == {"SCH3": 6, "HCOO": 6}
+
+
+def test_the_seed_decides():
+    first, again = (build("ag4", thiolate="SnBu", symmetry="C1", seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first.positions, again.positions)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("ag99", {}, "no blueprint"),
+        ("ag25", {"hand": "R"}, "achiral"),
+        ("ag29", {"hand": "P"}, "choose one of S, R"),
+        ("ag25", {"phosphine": "PH3"}, "no site for a phosphine"),
+        ("ag25", {"cap": "Cl"}, "no shell 'cap'"),
+        ("ag29", {"thiolate": "SH", "dithiolate": "BDT"}, "compete"),
+        ("ag29", {"dithiolate": "SH"}, "the site needs 2"),
+        ("ag25", {"thiolate": "XYZ"}, "no ligand 'XYZ'"),
+        ("ag25", {"symmetry": "T"}, "no group"),
+    ],
+)
+def test_wishes_that_cannot_be_met(name, options, told):
+    with pytest.raises(OptionError, match=told):
+        build(name, **options)
+
+
+def test_ligands_that_do_not_fit():
+    with pytest.raises(StructureError):
+        build("ag2", carboxylate="BDT")

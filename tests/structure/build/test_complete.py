@@ -1,0 +1,121 @@
+"""A bare core gets its shell: the right sulfurs, one oxygen per open metal, the charge that closes the shell."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.anatomy.anatomy import anatomy
+from clusterml.structure.anatomy.library import load_library
+from clusterml.structure.build.complete import _plan, complete
+from clusterml.structure.build.contacts import closest_contact
+from clusterml.structure.build.surface import bare_sulfurs, open_directions, thiolate_sulfurs
+
+LIGANDS = load_library()
+
+
+def bare(atoms):
+    """Metals and sulfurs alone, in another orientation."""
+    core = atoms[[i for i, s in enumerate(atoms.symbols) if s in ("Ag", "S")]]
+    core.rotate(33, (1, 2, 3))
+    core.positions += 4.0
+    core.info = {"charge": atoms.info["charge"], "name": "core", "provenance": {"warnings": []}}
+    return core
+
+
+@pytest.fixture
+def core(built):
+    return bare(built("ag70"))
+
+
+@pytest.fixture(scope="module")
+def dressed(built):
+    return complete(bare(built("ag70")), thiolate="SH", carboxylate="HCOO")
+
+
+def test_sulfides_are_told_from_thiolates(core):
+    numbers, positions = core.numbers, core.positions
+    assert len(bare_sulfurs(numbers, positions)) == 28
+    found = thiolate_sulfurs(numbers, positions)
+    assert len(found) == 24
+    radius = np.linalg.norm(positions - positions[numbers == 47].mean(axis=0), axis=1)
+    assert radius[np.setdiff1d(bare_sulfurs(numbers, positions), found)].max() < radius[found].min()
+
+
+def test_open_metals_are_the_surface(core):
+    """Ag6, Ag24 and the four trigons: 42; the two inner shells and Ag12 under the thiolates have no room."""
+    found = open_directions(core.numbers, core.positions)
+    assert len(found) == 42
+    centre = core.positions[core.numbers == 47].mean(axis=0)
+    for metal, out in found.items():
+        assert out @ (core.positions[metal] - centre) > 0
+
+
+def test_the_shell_of_ag70(core, dressed):
+    parts = anatomy(dressed)
+    assert dressed.info["name"] == "[Ag70S4(SH)24(HCOO)20]2-"
+    assert parts.ligand_counts() == {"S": 4, "SH": 24, "HCOO": 20}
+    assert parts.superatom_electrons == 20
+    assert dressed.info["provenance"]["electrons"] == 20
+    assert closest_contact(dressed).ratio > 0.85
+    metals = dressed.positions[dressed.numbers == 47]
+    np.testing.assert_array_equal(metals, core.positions[core.numbers == 47])
+    assert any("choice" in w for w in dressed.info["provenance"]["warnings"])
+
+
+def test_one_oxygen_on_every_open_metal(core, dressed):
+    """No metal has two; bridges need neighbours, so that a few of the 42 metals go without."""
+    opened = list(open_directions(core.numbers, core.positions))
+    oxygen = dressed.positions[dressed.numbers == 8]
+    near = np.linalg.norm(core.positions[opened][:, None] - oxygen[None], axis=-1) < 2.5
+    counts = Counter(near.sum(axis=1).tolist())
+    assert set(counts) <= {0, 1}
+    assert counts[1] >= 36
+
+
+def test_numbers_and_charge_go_together(core):
+    """Twelve formates fewer leave 34 electrons at the same charge; without a charge, one that closes a shell is proposed."""
+    few = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 6, 0, None)
+    assert (few.charge, few.electrons) == (-2, 34)
+    del core.info["charge"]
+    with pytest.raises(OptionError, match="neither the charge nor the number"):
+        complete(core, thiolate="SH", carboxylate="HCOO")
+    proposed = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 18, 0, None)
+    assert (proposed.charge, proposed.electrons) == (0, 20)
+
+
+@pytest.mark.slow
+def test_the_full_shell(core):
+    done = complete(core, thiolate="SiPr", carboxylate="CF3COO", solvent="DMF")
+    assert len(done) == 514
+    assert anatomy(done).ligand_counts() == {"S": 4, "SiPr": 24, "CF3COO": 20, "DMF": 3}
+    assert closest_contact(done).ratio > 0.75
+    oxygen = [x.donors[0] for x in anatomy(done).ligands if x.name == "DMF"]
+    gaps = np.linalg.norm(done.positions[oxygen][:, None] - done.positions[oxygen], axis=-1)
+    assert gaps.max() < 7.0  # all three on one trigon
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"thiolate": "SH", "carboxylate": "HCOO", "carboxylates": 99}, "99 carboxylates"),
+        ({"thiolate": "SH", "carboxylate": "HCOO", "solvents": 3}, "no solvent is named"),
+        ({"thiolate": "none", "carboxylate": "HCOO"}, "no ligand 'none'"),
+        ({"thiolate": "SH", "carboxylate": "DMF"}, "no negative charge"),
+        ({"thiolate": "SH", "carboxylate": "HCOO", "solvent": "DMF", "solvents": 60}, "60 solvent"),
+    ],
+)
+def test_wishes_that_cannot_be_met(core, options, told):
+    with pytest.raises(OptionError, match=told):
+        complete(core, **options)
+
+
+def test_what_is_no_bare_core(built):
+    with pytest.raises(StructureError, match="neither metal nor bare sulfur"):
+        complete(built("ag12"), thiolate="SH", carboxylate="HCOO", carboxylates=2)
+    metals = built("ag12")[:12]
+    with pytest.raises(StructureError, match="no sulfur"):
+        complete(metals, thiolate="SH", carboxylate="HCOO", carboxylates=2)

@@ -1,0 +1,88 @@
+"""Poses put donors exactly where the site has them, and can be made symmetric where the ligand allows it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clusterml.errors import OptionError, StructureError
+from clusterml.structure.build.conformers import conformers
+from clusterml.structure.build.groups import group, permutations
+from clusterml.structure.build.invariant import invariant
+from clusterml.structure.build.poses import poses
+from clusterml.structure.build.sites import Site
+
+METAL = np.array([0])
+DIAGONAL = np.ones(3) / np.sqrt(3)
+
+
+def one_donor(out: np.ndarray = DIAGONAL) -> Site:
+    return Site(METAL, np.array([[1.4, 1.4, 1.4]]), out[None])
+
+
+def test_a_standing_ligand(ligand):
+    shapes = conformers(ligand("SiPr"))
+    found = poses(one_donor(), shapes, "SiPr")
+    np.testing.assert_allclose(
+        found.positions[:, 0], np.broadcast_to([1.4, 1.4, 1.4], (len(found.cost), 3)), atol=1e-12
+    )
+    straight = found.positions[found.cost == found.cost.min()]
+    carbon = int(shapes.neighbours(0)[0])
+    bond = straight[:, carbon] - straight[:, 0]
+    np.testing.assert_allclose(
+        bond / np.linalg.norm(bond, axis=1)[:, None], np.broadcast_to(DIAGONAL, bond.shape), atol=1e-9
+    )
+    inside = np.linalg.norm(found.positions[:, :, None] - found.positions[:, None], axis=-1)
+    np.testing.assert_allclose(
+        inside[0], np.linalg.norm(shapes.positions[0][:, None] - shapes.positions[0], axis=-1), atol=1e-9
+    )
+
+
+def test_a_hinged_ligand(ligand):
+    donors = np.array([[1.12, 2.0, 0.0], [-1.12, 2.0, 0.0]])
+    found = poses(Site(np.array([0, 1]), donors, np.array([[0.0, 1.0, 0.0]])), conformers(ligand("CF3COO")), "CF3COO")
+    ends = found.positions[:, [0, 2]]
+    swapped = np.linalg.norm(ends[:, 0] - donors[0], axis=1) > 1
+    assert 0 < swapped.sum() < len(swapped)
+    np.testing.assert_array_equal(
+        np.where(swapped[:, None, None], ends[:, ::-1], ends), np.broadcast_to(donors, ends.shape)
+    )
+    best = found.positions[int(np.argmin(found.cost))]
+    assert best[:, 1].max() > 4.0  # CF3 points away from the metals
+
+
+def test_what_does_not_fit(ligand):
+    two = np.array([[0.0, 0, 0], [5.4, 0, 0]])
+    with pytest.raises(StructureError, match="does not fit"):
+        poses(Site(METAL, two, np.array([[0, 0, 1.0]])), conformers(ligand("CF3COO")), "CF3COO")
+    with pytest.raises(OptionError, match="the site needs 2"):
+        poses(Site(METAL, two, np.array([[0, 0, 1.0]])), conformers(ligand("SH")), "SH")
+    with pytest.raises(OptionError, match="3 donors"):
+        poses(Site(METAL, np.eye(3), np.array([[0, 0, 1.0]])), conformers(ligand("BF4-")), "BF4-")
+
+
+@pytest.mark.parametrize(
+    ("name", "generators", "possible"),
+    [
+        ("PH3", ["C3[111]"], True),
+        ("PH3", ["C3[111]", "m[1-10]"], True),
+        ("PPh3", ["C3[111]"], True),
+        ("SiPr", ["m[1-10]"], True),
+        ("SCH3", ["m[1-10]"], True),
+        ("SCH3", ["C3[111]"], True),
+        ("SiPr", ["C3[111]"], False),
+        ("R-SPPT", ["m[1-10]"], False),
+    ],
+)
+def test_symmetric_poses(ligand, name, generators, possible):
+    shapes = conformers(ligand(name))
+    operations = group(generators)
+    site = one_donor()
+    found = invariant(poses(site, shapes, name), shapes.numbers, site.donors, operations)
+    assert (len(found.cost) > 0) == possible
+    for pose in found.positions:
+        assert permutations(pose, shapes.numbers, operations)[1] < 1e-6
+        np.testing.assert_allclose(pose[shapes.donors], site.donors, atol=0.05)
+        lengths = [np.linalg.norm(pose[i] - pose[j]) for i, j in shapes.bonds]
+        usual = [np.linalg.norm(shapes.positions[0][i] - shapes.positions[0][j]) for i, j in shapes.bonds]
+        np.testing.assert_allclose(lengths, usual, atol=0.12)

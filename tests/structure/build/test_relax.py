@@ -1,0 +1,192 @@
+"""Relaxation: energies fall, symmetry and fixed atoms are kept, and an interrupted one goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clusterml.errors import ChargeError, ElectronicStructureError, InputFileError, OptionError, UnsupportedElementError
+from clusterml.structure.build.relax import RelaxSettings, Step, relax
+from clusterml.structure.build.symmetry import find_operations
+from clusterml.structure.write import write_extxyz
+
+QUICK = RelaxSettings(steps=3, fmax=0.05)
+
+
+def steps_of(atoms, settings, **more) -> tuple[list[Step], object]:
+    seen: list[Step] = []
+    return seen, relax(atoms, settings=settings, progress=seen.append, **more)
+
+
+def test_energy_and_forces_fall(built):
+    start = built("ag2")
+    before = start.positions.copy()
+    seen, done = steps_of(start, replace(QUICK, steps=30, fmax=0.3, symmetry=True))
+    assert done.converged
+    assert done.step == seen[-1]
+    assert [s.number for s in seen] == list(range(len(seen)))
+    assert seen[-1].energy_ev < seen[0].energy_ev - 0.3
+    assert seen[-1].fmax < 0.3 < seen[0].fmax
+    np.testing.assert_array_equal(start.positions, before)
+    history = done.atoms.info["provenance"]
+    assert history["level"] == "relaxed with GFN1-xTB, vacuum"
+    assert history["energy_ev"] == pytest.approx(seen[-1].energy_ev, abs=1e-5)
+    assert history["symmetry_operations"] == 8
+    assert history["warnings"] == []
+    assert len(find_operations(done.atoms, tolerance=1e-5)) == 8
+
+
+def test_the_energy_is_that_of_tblite(built):
+    from tblite.interface import Calculator
+
+    from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
+
+    atoms = built("ag2")
+    seen, _ = steps_of(atoms, replace(QUICK, steps=0, method="gfn2"))
+    other = Calculator("GFN2-xTB", atoms.numbers, atoms.positions / BOHR_ANGSTROM, charge=0.0, color=False)
+    other.set("verbosity", 0)
+    assert seen[0].energy_ev == pytest.approx(other.singlepoint().get("energy") * HARTREE_EV, abs=1e-4)
+
+
+def test_symmetry_survives_the_solvent(built):
+    atoms = built("ag3")
+    _, done = steps_of(atoms, replace(QUICK, solvent="methanol", symmetry=True))
+    assert done.atoms.info["provenance"]["level"] == "relaxed with GFN1-xTB, GBSA(methanol)"
+    assert len(find_operations(done.atoms, tolerance=1e-6)) == len(find_operations(atoms))
+
+
+def test_what_is_fixed_stays(built):
+    atoms = built("ag3")
+    for fix, elements in (("metals", {"Ag"}), ("frame", {"Ag", "S"})):
+        _, done = steps_of(atoms, replace(QUICK, fix=fix))
+        still = np.linalg.norm(done.atoms.positions - atoms.positions, axis=1) < 1e-12
+        assert {str(s) for s in atoms.symbols[still]} == elements
+        assert still.sum() == sum(s in elements for s in atoms.symbols)
+
+
+def test_unfinished_is_said(built):
+    _, done = steps_of(built("ag2"), replace(QUICK, steps=1))
+    assert not done.converged
+    assert any("stopped after 1 steps" in w for w in done.atoms.info["provenance"]["warnings"])
+
+
+def test_resuming_gives_the_same_as_going_on(built, tmp_path):
+    atoms = built("ag2")
+    straight, whole = steps_of(atoms, replace(QUICK, steps=6))
+    store = tmp_path / "state.json"
+    steps_of(atoms, replace(QUICK, steps=3), checkpoint=store)
+    seen, done = steps_of(atoms, replace(QUICK, steps=6), checkpoint=store)
+    assert done.resumed_at == 3
+    assert [s.number for s in seen] == [3, 4, 5, 6]
+    for first, second in zip(straight[3:], seen, strict=True):
+        assert first.energy_ev == pytest.approx(second.energy_ev, abs=2e-5)
+    np.testing.assert_allclose(done.atoms.positions, whole.atoms.positions, atol=2e-4)
+    assert store.exists()
+
+
+def test_the_checkpoint_goes_when_all_is_done(built, tmp_path):
+    store = tmp_path / "state.json"
+    _, done = steps_of(built("ag2"), replace(QUICK, steps=30, fmax=0.5), checkpoint=store)
+    assert done.converged
+    assert not store.exists()
+
+
+def test_killed_and_resumed(built, tmp_path):
+    """kill -9 in the middle leaves a whole checkpoint, from which the same call goes on."""
+    path = write_extxyz(built("ag3"), tmp_path / "start.xyz")
+    store = tmp_path / "state.json"
+    code = (
+        "from clusterml.structure.build.relax import *; from clusterml.structure.read import read\n"
+        f"relax(read({str(path)!r}), settings=RelaxSettings(steps=1000, fmax=1e-5), checkpoint={str(store)!r})"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 60
+    while not store.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.15)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    from clusterml.structure.read import read
+
+    seen, done = steps_of(read(path), RelaxSettings(steps=400, fmax=0.4), checkpoint=store)
+    assert done.resumed_at >= 1
+    assert seen[0].number == done.resumed_at
+    assert done.converged
+
+
+def test_a_checkpoint_of_something_else(built, tmp_path):
+    store = tmp_path / "state.json"
+    steps_of(built("ag2"), replace(QUICK, steps=1), checkpoint=store)
+    with pytest.raises(InputFileError, match="belongs to another"):
+        steps_of(built("ag3"), QUICK, checkpoint=store)
+    with pytest.raises(InputFileError, match="belongs to another"):
+        steps_of(built("ag2"), replace(QUICK, method="gfn2"), checkpoint=store)
+    store.write_text(store.read_text()[:200])
+    with pytest.raises(InputFileError, match="not a checkpoint"):
+        steps_of(built("ag2"), QUICK, checkpoint=store)
+
+
+def test_a_ligand_that_leaves_is_told(built):
+    atoms = built("ag1")
+    atoms.positions[5:] += [0, 0, -4.0]
+    _, done = steps_of(atoms, replace(QUICK, steps=0))
+    assert not any("changed" in w for w in done.atoms.info["provenance"]["warnings"])
+    atoms = built("ag1")
+    near = atoms.copy()
+    near.info = {**atoms.info}
+    from clusterml.structure.build.relax import _changes
+
+    atoms.positions[5:] += [0, 0, -4.0]
+    told = _changes(near, atoms)
+    assert any("H3P (free)" in w for w in told)
+    assert any("2 pieces" in w for w in told)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("method", "dft"), ("solvation", "pcm"), ("fix", "all"), ("steps", -1), ("fmax", 0.0), ("temperature_k", -5.0)],
+)
+def test_settings_that_cannot_be(setting, value):
+    with pytest.raises(OptionError, match=setting):
+        RelaxSettings(**{setting: value})
+
+
+def test_inputs_that_cannot_be(built):
+    atoms = built("ag2")
+    with pytest.raises(OptionError, match="give a solvent"):
+        relax(atoms, settings=replace(QUICK, solvent="honey"))
+    with pytest.raises(ChargeError, match="pairs"):
+        relax(atoms, 1, QUICK)
+    with pytest.raises(OptionError, match="no atom to move"):
+        relax(atoms[:2], 0, replace(QUICK, fix="metals"))
+    heavy = atoms.copy()
+    heavy.numbers[0] = 92
+    with pytest.raises(UnsupportedElementError, match="U"):
+        relax(heavy, 0, QUICK)
+
+
+def test_a_charge_is_proposed(built):
+    atoms = built("ag2")
+    del atoms.info["charge"]
+    done = relax(atoms, settings=replace(QUICK, steps=0)).atoms
+    assert done.info["charge"] == 0
+    assert any("charge +0 assumed" in w for w in done.info["provenance"]["warnings"])
+
+
+def test_no_ground_state(built, monkeypatch):
+    from ase.calculators.calculator import CalculationFailed
+    from tblite.ase import TBLite
+
+    def fail(self, *_: object, **__: object) -> None:
+        raise CalculationFailed("SCF not converged in 250 cycles")
+
+    monkeypatch.setattr(TBLite, "calculate", fail)
+    with pytest.raises(ElectronicStructureError, match="not converged"):
+        relax(built("ag2"), settings=QUICK)
