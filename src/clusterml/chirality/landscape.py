@@ -32,18 +32,11 @@ class Landscape:
 
     def starts(self, group: PointGroup, count: int, apart: float = 12.0) -> FloatArray:
         """The ``count`` (or fewer) best orientations ``(m, 3, 3)`` of ``group``, at least ``apart`` degrees apart."""
-        kinds = {}
-        for element in group.elements[1:]:
-            angle, determinant, axis = operation_kind(element)
-            if not (determinant == -1 and angle > np.pi - 1e-6):  # the inversion fits in any orientation alike
-                kinds[(round(angle, 6), determinant, *np.round(_upwards(axis), 6))] = axis
-        if not kinds:
+        lookups = _lookups(group.name)
+        if not lookups:
             return np.eye(3)[None]
-        orientations = _orientations(group.name)
-        score = np.zeros(len(orientations))
-        for (angle, determinant, *_), axis in kinds.items():
-            score += self._misfit(float(angle), int(determinant))[self._closest(orientations @ axis)]
-        return _apart(orientations, score, group, count, np.cos(np.radians(apart)))
+        score = sum(self._misfit(angle, determinant)[closest] for angle, determinant, closest in lookups)
+        return _apart(_orientations(group.name), np.asarray(score), group, count, np.cos(np.radians(apart)))
 
     def _misfit(self, angle: float, determinant: int) -> FloatArray:
         """Mean square distance (A^2) of the operation's image to the nearest atoms, for every axis."""
@@ -52,14 +45,30 @@ class Landscape:
             self._table[key] = self._nearest.score(operation(angle, determinant, self._axes), _PROBES)
         return self._table[key]
 
-    def _closest(self, axes: FloatArray) -> IntArray:
-        return np.asarray(np.argmax(np.abs(axes @ self._axes.T), axis=1))
-
 
 def _upwards(axis: FloatArray) -> FloatArray:
     """The axis, or its opposite: the same for both."""
     largest = next(value for value in axis if abs(value) > 1e-6)
     return axis * np.sign(largest)
+
+
+@cache
+def _lookups(name: str) -> list[tuple[float, int, IntArray]]:
+    """Angle and determinant of a group's operations, and in each orientation of :func:`_orientations` their axis.
+
+    Axes are numbers of directions of the landscape ``(m,)``.  An operation and its inverse count once; the inversion,
+    which fits in any orientation alike, is left out.
+    """
+    axes: dict[tuple[float, ...], FloatArray] = {}
+    for element in point_group(name).elements[1:]:
+        angle, determinant, axis = operation_kind(element)
+        if determinant > 0 or angle < np.pi - 1e-6:
+            axes[(round(angle, 6), determinant, *np.round(_upwards(axis), 6))] = axis
+    orientations, directions = _orientations(name), hemisphere(DIRECTIONS)
+    return [
+        (angle, int(determinant), np.argmax(np.abs(orientations @ axis @ directions.T), axis=1))
+        for (angle, determinant, *_), axis in axes.items()
+    ]
 
 
 @cache

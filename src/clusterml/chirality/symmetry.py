@@ -79,7 +79,8 @@ class SymmetrySearch:
             for orientation, permutations in search:
                 if permutations.tobytes() not in seen:
                     seen.add(permutations.tobytes())
-                    best = min(best, self._descend(group, orientation, permutations), key=lambda found: found[0])
+                    found = improve(self.kinds, self.positions, group, orientation, permutations)
+                    best = min(best, found, key=lambda result: result[0])
             if len(self.positions) > _SMALL or best[0] < _NEAR:
                 break
         value, orientation, permutations = best
@@ -152,24 +153,30 @@ class SymmetrySearch:
                 break
         return 100.0 * (1.0 - gain / (len(elements) * max(self.norm, 1e-300))), found
 
-    def _descend(
-        self, group: PointGroup, orientation: FloatArray, permutations: IntArray
-    ) -> tuple[float, FloatArray, IntArray]:
-        """Orientation and the atoms' parts in turn until S no longer falls: S, orientation, permutations."""
-        value = np.inf
-        for _ in range(_ROUNDS):
-            orientation = best_orientation(group.elements, orientation, self._correlation(permutations))
-            nearest = project(self.positions, orientation @ group.elements @ orientation.T, permutations)
-            reached = 100.0 * float(((self.positions - nearest) ** 2).sum()) / max(self.norm, 1e-300)
-            role = self.kinds.match(self.positions, nearest)
-            if reached > value - 1e-12 or np.array_equal(role, np.arange(len(role))):
-                return min(value, reached), orientation, permutations
-            value, permutations = reached, relabel(permutations, role)
-        return value, orientation, permutations
-
     def _correlation(self, permutations: IntArray) -> FloatArray:
         """``C_g`` of :func:`~clusterml.chirality.orientation.overlap`, ``(order, 3, 3)``."""
         return np.asarray(np.swapaxes(self.positions[permutations], -1, -2) @ self.positions)
+
+
+def improve(
+    kinds: Kinds, positions: FloatArray, group: PointGroup, orientation: FloatArray, permutations: IntArray
+) -> tuple[float, FloatArray, IntArray]:
+    """From consistent ``permutations`` ``(order, n)`` downhill to a local minimum of S: S, orientation, permutations.
+
+    The orientation and which atom takes which part in the symmetric structure are optimised in turn; ``positions``
+    ``(n, 3)`` are centred.
+    """
+    value, norm = np.inf, max(float((positions**2).sum()), 1e-300)
+    for _ in range(_ROUNDS):
+        correlation = np.swapaxes(positions[permutations], -1, -2) @ positions
+        orientation = best_orientation(group.elements, orientation, correlation)
+        nearest = project(positions, orientation @ group.elements @ orientation.T, permutations)
+        reached = 100.0 * float(((positions - nearest) ** 2).sum()) / norm
+        role = kinds.match(positions, nearest)
+        if reached > value - 1e-12 or np.array_equal(role, np.arange(len(role))):
+            return min(value, reached), orientation, permutations
+        value, permutations = reached, relabel(permutations, role)
+    return value, orientation, permutations
 
 
 def _probed(group: PointGroup) -> IntArray:

@@ -41,13 +41,13 @@ def build(
         raise typer.BadParameter("give the name of a blueprint, or --list")
     from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.build.build import build as made
-    from clusterml.structure.write import write_extxyz
+    from clusterml.structure.write import check_name, write_extxyz
 
+    target = check_name(output if output is not None else Path(f"{Path(name).stem}.xyz"))
     atoms = made(
         name, thiolate=thiolate, dithiolate=dithiolate, phosphine=phosphine, carboxylate=carboxylate, halide=halide,
         solvent=solvent, cap=cap, hand=hand, symmetry=symmetry, seed=seed, library=load_library(library),
     )  # fmt: skip
-    target = output if output is not None else Path(f"{Path(name).stem}.xyz")
     write_extxyz(atoms, target)
     known = atoms.info["provenance"]
     typer.echo(f"{atoms.info['name']}: {len(atoms)} atoms, symmetry {known['symmetry']}, {known['model']}")

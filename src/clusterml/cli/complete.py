@@ -34,14 +34,14 @@ def complete(
     from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.build.complete import complete as completed
     from clusterml.structure.read import read
-    from clusterml.structure.write import write_extxyz
+    from clusterml.structure.write import check_name, write_extxyz
 
+    target = check_name(output if output is not None else Path(f"{file.stem}_complete.xyz"))
     core = read(file, cluster=cluster, allow_several=True)
     done = completed(
         core, thiolate=thiolate, carboxylate=carboxylate, carboxylates=carboxylates, solvent=solvent, solvents=solvents,
         charge=charge, seed=seed, library=load_library(library),
     )  # fmt: skip
-    target = output if output is not None else Path(f"{file.stem}_complete.xyz")
     write_extxyz(done, target)
     known = done.info["provenance"]
     sulfides = f", {known['sulfides']} sulfides kept" if known["sulfides"] else ""

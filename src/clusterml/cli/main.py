@@ -12,6 +12,7 @@ import typer
 
 from clusterml.cli.build import build
 from clusterml.cli.compare import compare
+from clusterml.cli.dataset import app as dataset
 from clusterml.cli.complete import complete
 from clusterml.cli.distort import distort
 from clusterml.cli.inspect import inspect
@@ -23,6 +24,7 @@ from clusterml.errors import ClusterMLError
 app = typer.Typer(name="clusterml", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.command()(inspect)
 app.command()(label)
+app.add_typer(dataset, name="dataset")
 app.command()(compare)
 app.command()(build)
 app.command()(relax)

@@ -43,11 +43,11 @@ def relax(
     from clusterml.structure.build.relax import RelaxSettings, Step
     from clusterml.structure.build.relax import relax as relaxed
     from clusterml.structure.read import read
-    from clusterml.structure.write import write_extxyz
+    from clusterml.structure.write import check_name, write_extxyz
 
+    target = check_name(output if output is not None else Path(f"{file.stem}_relaxed.xyz"))
     settings = RelaxSettings(method, solvent, solvation, fix, symmetry, steps, fmax, temperature)
     atoms = read(file, cluster=cluster, allow_several=allow_several)
-    target = output if output is not None else Path(f"{file.stem}_relaxed.xyz")
     start = time.perf_counter()
 
     def show(step: Step) -> None:

@@ -65,7 +65,7 @@ class Dataset(Sequence[Record]):
         """One column over all records: an array (n, ...), or a list for text and JSON; ``n_atoms`` is one too."""
         parts = [self._column(number, name) for number in range(len(self._entries))]
         if not parts:
-            return []
+            return np.zeros(0)
         return [value for part in parts for value in part] if isinstance(parts[0], list) else np.concatenate(parts)
 
     def _column(self, number: int, name: str) -> Any:

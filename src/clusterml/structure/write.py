@@ -33,11 +33,19 @@ def write_extxyz(atoms: Atoms, path: str | Path) -> Path:
     that are not finite, coincident atoms) and :class:`~clusterml.errors.OutputError` for a name that does not end in
     ``.xyz`` or ``.extxyz``, provenance that JSON cannot hold, or a file that cannot be written.
     """
+    check_geometry(atoms)
+    return write_text(check_name(path), extxyz(atoms))
+
+
+def check_name(path: str | Path) -> Path:
+    """``path``, or :class:`~clusterml.errors.OutputError` if its ending does not say that it is an xyz file.
+
+    For commands that compute long before they write.
+    """
     path = Path(path)
     if path.suffix.lower() not in (".xyz", ".extxyz"):
         raise OutputError(f"{path}: structures are written as extended xyz", "let the name end in .xyz or .extxyz")
-    check_geometry(atoms)
-    return write_text(path, extxyz(atoms))
+    return path
 
 
 def extxyz(atoms: Atoms) -> str:

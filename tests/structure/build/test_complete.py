@@ -77,7 +77,7 @@ def test_one_oxygen_on_every_open_metal(core, dressed):
 
 
 def test_numbers_and_charge_go_together(core):
-    """Twelve formates fewer leave 34 electrons at the same charge; without a charge, one that closes a shell is proposed."""
+    """14 formates fewer leave 34 electrons at that charge; without a charge, one that closes a shell is proposed."""
     few = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 6, 0, None)
     assert (few.charge, few.electrons) == (-2, 34)
     del core.info["charge"]

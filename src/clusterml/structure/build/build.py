@@ -14,6 +14,7 @@ from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, 
 from clusterml.structure.build.conformers import Conformers, conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
 from clusterml.structure.build.groups import group, orbit, same_points
+from clusterml.structure.build.naming import cluster_name
 from clusterml.structure.build.sites import Site, site_at, site_on
 from clusterml.structure.elements import atomic_number
 from clusterml.typing import FloatArray, IntArray
@@ -259,12 +260,7 @@ def _describe(
     metals = sum(len(_orbit_of(plan, a.at)) for a in plan.frame if a.element != "S")
     sulfides = sum(len(_orbit_of(plan, a.at)) for a in plan.frame if a.element == "S")
     charge = metals - sum(n * e.charge for e, n in counts.items()) - 2 * sulfides - plan.electrons
-    symbol = plan.frame[0].element
-    text = f"{symbol}{metals if metals > 1 else ''}" + (f"S{sulfides}" if sulfides else "")
-    for entry, count in counts.items():
-        ligand = entry.name if len(entry.name) <= 2 and entry.name not in ("SH", "OH") else f"({entry.name})"
-        text += f"{ligand}{count if count > 1 else ''}"
-    sign = f"{abs(charge) if abs(charge) > 1 else ''}{'-' if charge < 0 else '+'}" if charge else ""
+    name = cluster_name(f"{plan.frame[0].element}{metals if metals > 1 else ''}", sulfides, counts, charge)
     provenance: dict[str, Any] = {
         "model": MODEL,
         "level": "as built, not relaxed",
@@ -279,7 +275,7 @@ def _describe(
     }
     atoms.info = {
         "charge": charge,
-        "name": f"[{text}]{sign}",
+        "name": name,
         "source": f"blueprint {plan.name}",
         "provenance": provenance,
     }

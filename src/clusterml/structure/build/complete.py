@@ -19,6 +19,7 @@ from clusterml.structure.anatomy.charge import CLOSED_SHELLS
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.conformers import Conformers, conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
+from clusterml.structure.build.naming import cluster_name
 from clusterml.structure.build.sites import Site, site_at
 from clusterml.structure.build.surface import (
     OpenSite,
@@ -269,10 +270,8 @@ def _describe(atoms: Atoms, core: Atoms, plan: Plan, counts: dict[LigandEntry, i
         ],
     }
     metals = core.symbols[is_metal(np.asarray(core.numbers, dtype=np.int64))].get_chemical_formula()
-    shell = "".join(f"({e.name}){n if n > 1 else ''}" for e, n in counts.items() if n)
-    sulfide = f"S{len(plan.sulfides)}" if len(plan.sulfides) else ""
-    sign = f"{abs(plan.charge) if abs(plan.charge) > 1 else ''}{'-' if plan.charge < 0 else '+'}" if plan.charge else ""
-    atoms.info |= {"charge": plan.charge, "name": f"[{metals}{sulfide}{shell}]{sign}", "provenance": history}
+    name = cluster_name(metals, len(plan.sulfides), counts, plan.charge)
+    atoms.info |= {"charge": plan.charge, "name": name, "provenance": history}
 
 
 def _check(

@@ -1,0 +1,150 @@
+"""``clusterml dataset ..``: campaigns of labels, and what is in a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from clusterml.stda.threads import choose_threads, use_threads
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Label campaigns, and the datasets they make.")
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset folder.")]
+
+
+@app.command()
+def generate(
+    campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="YAML file, see configs/campaigns.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The dataset folder.")],
+    workers: Annotated[int, typer.Option(help="Processes; each labels one geometry at a time.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of all workers together.")] = None,
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
+    memory_gb: Annotated[float, typer.Option(metavar="GB", help="Memory of each worker; default a share.")] = 0.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was begun.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Most jobs in this run.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: ray://HOST:PORT, auto or local.")
+    ] = None,
+) -> None:
+    """Label the geometries that a campaign describes.
+
+    Every finished record is on disk at once: after an interruption of any kind, --resume loses at most the jobs that
+    were running. Jobs that failed are tried again, geometries that were rejected are not.
+    """
+    use_threads(max(1, choose_threads(threads) // max(workers, 1)))
+
+    from clusterml.cli.progress import campaign_progress
+    from clusterml.dataset.launch import launcher
+    from clusterml.dataset.runner import generate as run
+
+    with campaign_progress() as watch:
+        final = run(
+            campaign,
+            output,
+            launcher(workers, choose_threads(threads), cluster),
+            resume=resume,
+            device=device,
+            memory_gb=memory_gb,
+            limit=limit,
+            watch=watch,
+        )
+    states = ", ".join(f"{count} {state}" for state, count in sorted(final.counts.items()))
+    rate = 3600.0 * final.done_now / final.seconds if final.seconds > 0.0 else 0.0
+    typer.echo(f"{output}: {states or 'nothing to do'} of {final.total} jobs; {rate:.0f} jobs per hour")
+    if final.counts.get("failed"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw distributions and example spectra.")] = None,
+) -> None:
+    """What is in a dataset: counts by parent, kind, shell and method, ranges, failures."""
+    from clusterml.cli.console import table_console
+    from clusterml.dataset.summary import draw, summary, tables
+    from clusterml.spectrum.jsonio import json_text
+
+    found = summary(folder)
+    if as_json:
+        typer.echo(json_text(found, indent=1), nl=False)
+    else:
+        console = table_console()
+        for table in tables(found):
+            console.print(table)
+    if plot is not None:
+        draw(folder, plot)
+
+
+@app.command()
+def verify(
+    folder: Folder,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the records to label again.")] = 0.01,
+    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+) -> None:
+    """Recompute the checksums, and label a random share of the records again."""
+    from clusterml.dataset.verify import verify as check
+
+    damaged, checks = check(folder, share=share, seed=seed)
+    for name, problem in damaged:
+        typer.echo(f"error: {folder}/shards/{name} {problem}", err=True)
+    for found in checks:
+        words = found.problem or f"absorption differs by {found.absorption:.1e}, CD by {found.cd:.1e} of the maximum"
+        typer.echo(f"{'ok   ' if found.good else 'WRONG'} {found.record}: {words}")
+    if damaged or not all(found.good for found in checks):
+        raise typer.Exit(1)
+    typer.echo(f"{folder}: all checksums are right; {len(checks)} records labelled again agree")
+
+
+@app.command()
+def split(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="JSON", help="Where to write the split.")],
+    question: Annotated[
+        Literal["random", "shell", "parent"],
+        typer.Option("--by", help="Unseen distortions (random), ligand shells (shell) or clusters (parent)."),
+    ] = "random",
+    held_out: Annotated[list[str] | None, typer.Option(help="Group to test on, e.g. ag70; can be repeated.")] = None,
+    validation: Annotated[float, typer.Option(help="Share of the validation set.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Share of the test set.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+) -> None:
+    """Divide a dataset into train, validation and test; a geometry and its mirror image stay together."""
+    from clusterml.dataset.reader import Dataset
+    from clusterml.dataset.splits import make_split, save_split
+
+    made = make_split(Dataset(folder), question, seed=seed, fractions=(validation, test), held_out=held_out or ())
+    save_split(made, output)
+    typer.echo(f"{output}: {len(made.train)} train, {len(made.validation)} validation, {len(made.test)} test")
+
+
+@app.command()
+def export(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="FILE.xyz (extxyz) or FILE.db (ASE).")],
+) -> None:
+    """Write the records for other programs: extxyz or an ASE database, all keys beginning with clusterml_."""
+    from clusterml.dataset.exchange import export as write
+    from clusterml.dataset.reader import Dataset
+
+    typer.echo(f"{output}: {write(Dataset(folder), output)} records")
+
+
+@app.command(name="import")
+def import_(
+    folder: Folder,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="JSON files of labels.")],
+    method: Annotated[str, typer.Option(help="What computed or measured them, e.g. TDDFT-CAM-B3LYP.")],
+    family: Annotated[str, typer.Option(help="The cluster they belong to, for splits by parent.")],
+) -> None:
+    """Add labels of one's own (e.g. TDDFT) to a dataset.
+
+    FILE: {"structure": "x.xyz", "charge": -1, "transitions": {"energy_ev": [..], "f_length": [..],
+    "r_velocity_cgs": [..]}}.
+    """
+    from clusterml.dataset.exchange import import_labels
+
+    typer.echo(f"{folder}: {len(import_labels(folder, files, method, family))} records added")

@@ -1,0 +1,132 @@
+"""From a job to the geometries it asks for: the parent, perhaps with ligands exchanged, distorted or shaken."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.dataset.campaign import Campaign, Job, Parent
+from clusterml.dataset.record import stored_positions
+from clusterml.errors import StructureError
+from clusterml.structure.distort.apply import distort
+from clusterml.structure.distort.ensemble import snapshots
+from clusterml.structure.distort.modes import MODES, THERMAL_NOISE
+from clusterml.structure.distort.subject import Subject
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_MOST_TRIES = 6
+"""Draws of a distortion before a job is rejected; each later one is milder."""
+
+
+def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
+    """The parent's geometry (A), about its centroid, with ``info["charge"]`` where it is known."""
+    return _made(parent.model_dump_json(include={"build", "charge"}), file).copy()
+
+
+@lru_cache(maxsize=4)
+def _made(text: str, file: Path | None) -> Atoms:
+    wanted = json.loads(text)
+    if file is not None:
+        from clusterml.structure.read import read
+
+        atoms = read(file)
+    else:
+        from clusterml.structure.build.build import build
+
+        atoms = build(**wanted["build"])
+    if wanted["charge"] is not None:
+        atoms.info["charge"] = wanted["charge"]
+    atoms.positions[:] = centred(atoms.positions)
+    return atoms
+
+
+def centred(positions: FloatArray) -> FloatArray:
+    """``positions`` (n, 3) about their centroid, in single precision as records keep them."""
+    return stored_positions(positions - positions.mean(axis=0))
+
+
+def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) -> tuple[list[Atoms], dict[str, Any]]:
+    """The job's mean geometry and, for an ensemble, its snapshots after it; and what was done, for the record.
+
+    Raises :class:`~clusterml.errors.StructureError` if no draw keeps the chemistry of the parent.
+    """
+    rng = job.rng(campaign.seed)
+    base, exchanged = _dressed(parent_atoms(parent, file), parent, job, rng)
+    subject = Subject(base)
+    details: dict[str, Any] = {"exchanges": exchanged, "distortions": []}
+    if job.kind in ("mode", "thermal"):
+        base, details["distortions"] = _tried(subject, campaign, parent, job, rng)
+    members = [base]
+    if job.kind == "ensemble":
+        kelvin = float(rng.choice(campaign.amounts.temperatures_k))
+        members += snapshots(subject, kelvin, campaign.amounts.snapshots, rng=rng)
+        details["ensemble"] = {"temperature_k": kelvin, "snapshots": campaign.amounts.snapshots}
+    for atoms in members:
+        atoms.positions[:] = centred(atoms.positions)
+    details["ligands"] = dict(Counter(ligand.name for ligand in _ligands(base)))
+    return members, details
+
+
+def _ligands(atoms: Atoms) -> Any:
+    from clusterml.structure.anatomy.anatomy import anatomy
+
+    return anatomy(atoms).ligands
+
+
+def _dressed(atoms: Atoms, parent: Parent, job: Job, rng: np.random.Generator) -> tuple[Atoms, list[dict[str, Any]]]:
+    """The parent with some of its ligands exchanged."""
+    from clusterml.structure.distort.substitute import find_sites, substitute
+
+    done = []
+    for exchange in parent.exchanges:
+        if job.kind == "reference" or rng.random() >= exchange.share:
+            continue
+        count = int(rng.integers(1, min(len(find_sites(atoms, exchange.old)), exchange.most) + 1))
+        atoms = substitute(atoms, exchange.old, exchange.new, count, rng=rng)
+        done.append({"old": exchange.old, "new": exchange.new, "count": count})
+    return atoms, done
+
+
+def _tried(
+    subject: Subject, campaign: Campaign, parent: Parent, job: Job, rng: np.random.Generator
+) -> tuple[Atoms, list[dict[str, Any]]]:
+    """A distorted copy; a draw that breaks the chemistry is drawn again, milder each time."""
+    reason: StructureError | None = None
+    for attempt in range(_MOST_TRIES):
+        try:
+            if job.kind == "thermal":
+                kelvin = float(rng.choice(campaign.amounts.temperatures_k))
+                atoms = snapshots(subject, kelvin, 1, rng=rng)[0]
+            else:
+                atoms = _mode_mixture(subject, campaign, parent, rng, 0.75**attempt)
+            return atoms, atoms.info["provenance"].get("distortions", [])
+        except StructureError as error:
+            reason = error
+    raise StructureError(f"{_MOST_TRIES} distortions broke the chemistry, the last: {reason}", "use smaller amounts")
+
+
+def _mode_mixture(
+    subject: Subject, campaign: Campaign, parent: Parent, rng: np.random.Generator, mildness: float
+) -> Atoms:
+    """One to three collective distortions one after the other, then a little noise."""
+    amounts = campaign.amounts
+    known = parent.modes or [mode.name for mode in subject.available() if mode.typical > 0.0]
+    strong = rng.random() < amounts.strong
+    count = 1 if strong else int(rng.integers(1, min(amounts.most_modes, len(known)) + 1))
+    atoms = subject.atoms
+    for name in rng.choice(known, size=count, replace=False):
+        mode = MODES[str(name)]
+        size = rng.uniform(-1.0, 1.0) * amounts.strong_scale if strong else rng.standard_normal() * amounts.scale
+        amount = float(np.clip(size * mildness * mode.typical, mode.low, mode.high))
+        atoms = distort(atoms, mode.name, amount)
+    if amounts.noise_a > 0.0:
+        atoms = distort(atoms, THERMAL_NOISE, amounts.noise_a * mildness, rng=rng)
+    return atoms

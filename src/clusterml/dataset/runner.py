@@ -1,0 +1,174 @@
+"""Running a campaign: jobs handed to workers, finished records kept at once, everything resumable after a crash."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from clusterml.dataset.campaign import Campaign, Job, fingerprint, load_campaign, plan, source_of
+from clusterml.dataset.geometry import geometries
+from clusterml.dataset.labelling import RejectedError, opposite, record_of
+from clusterml.dataset.launch import Launcher, Lost
+from clusterml.dataset.ledger import Event, Ledger
+from clusterml.dataset.shards import write_shard
+from clusterml.dataset.store import Store
+from clusterml.errors import ClusterMLError, DatasetError, StructureError
+from clusterml.spectrum.files import write_text
+
+_PACK_EVERY = 256
+"""Finished jobs between two packings."""
+_UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+"""What numerical libraries raise: one job must not end a campaign."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every worker needs to know besides the job."""
+
+    campaign: Campaign
+    campaign_file: Path
+    staging: Path
+    device: str
+    memory_gb: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a campaign is: ``counts`` of states, ``total`` jobs, jobs done in this run and its ``seconds``."""
+
+    counts: dict[str, int]
+    total: int
+    done_now: int
+    seconds: float
+
+
+def generate(
+    campaign_file: str | Path,
+    folder: str | Path,
+    launcher: Launcher,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    memory_gb: float = 0.0,
+    limit: int | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Label what a campaign asks for into the dataset ``folder``; returns how far it came.
+
+    With ``resume`` a folder that was begun is continued: jobs whose records are there are not done again, failed ones
+    are tried once more, rejected ones are not.  The file may have grown (more jobs, more parents); anything else that
+    changed is refused.  ``limit``: most jobs in this run.  ``memory_gb``: of each worker (0: a share of what is free).
+
+    Raises :class:`DatasetError` for a folder that was begun (without ``resume``) or belongs to another campaign.
+    """
+    file = Path(campaign_file)
+    campaign = load_campaign(file)
+    for parent in campaign.parents.values():
+        source_of(file, parent)
+        opposite(parent.hand)
+    store = Store(folder)
+    ledger = Ledger(store.folder / "ledger.jsonl")
+    _claim(store.folder, campaign, resume, ledger)
+    jobs = list(plan(campaign))
+    todo = _outstanding(jobs, store, ledger)[:limit]
+    setting = Setting(campaign, file, store.staging, device, memory_gb)
+    start, done = time.perf_counter(), 0
+    for job, events in launcher.run(partial(work, setting), iter(todo)):
+        ledger.add(*(_lost(job, events) if isinstance(events, Lost) else events))
+        done += 1
+        if done % _PACK_EVERY == 0:
+            store.pack()
+        watch(_progress(jobs, ledger, done, time.perf_counter() - start))
+    about = {"name": campaign.name, "title": campaign.title, "fingerprint": fingerprint(campaign)}
+    store.pack(about)
+    return _progress(jobs, ledger, done, time.perf_counter() - start)
+
+
+def work(setting: Setting, job: Job) -> list[Event]:
+    """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker."""
+    start = time.perf_counter()
+    campaign, parent = setting.campaign, setting.campaign.parents[job.parent]
+    try:
+        members, details = geometries(campaign, job, parent, source_of(setting.campaign_file, parent))
+        records = [
+            record_of(campaign, job, protocol, parent, members, details, setting.device, setting.memory_gb)
+            for protocol in job.protocols
+        ]
+        if _mirror_wanted(campaign, job):
+            records += [record.mirrored(f"{record.id}-mirror", opposite(parent.hand)) for record in records]
+        for record in sorted(records, key=lambda record: record.id == job.name):  # it says that all are there
+            write_shard(setting.staging / f"{record.id}.h5", [record])
+    except (RejectedError, StructureError) as error:
+        return [Event(job.name, "rejected", str(error), _since(start))]
+    except (ClusterMLError, *_UNEXPECTED) as error:
+        return [Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))]
+    return [Event(job.name, "done", seconds=_since(start))]
+
+
+def _mirror_wanted(campaign: Campaign, job: Job) -> bool:
+    """A draw of its own, so that the share of mirror images does not change the geometries."""
+    return bool(job.rng(campaign.seed + 1).random() < campaign.parents[job.parent].mirrors)
+
+
+def _since(start: float) -> float:
+    return round(time.perf_counter() - start, 2)
+
+
+def _lost(job: Job, lost: Lost) -> list[Event]:
+    return [Event(job.name, "failed", lost.reason)]
+
+
+def _claim(folder: Path, campaign: Campaign, resume: bool, ledger: Ledger) -> None:
+    """Is the folder new, or a beginning of this very campaign?"""
+    path = folder / "campaign.json"
+    mine = fingerprint(campaign)
+    if not path.exists():
+        write_text(path, json.dumps({"name": campaign.name, "fingerprint": mine}) + "\n")
+        return
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error})", "choose another folder") from error
+    if theirs != mine:
+        raise DatasetError(
+            f"{folder}: was begun with another campaign, or this one has changed since",
+            "choose another folder; only numbers of jobs may grow",
+        )
+    if not resume and ledger.states():
+        raise DatasetError(f"{folder}: holds labels already", "add --resume to go on, or choose another folder")
+
+
+def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
+    """Jobs that are neither finished nor rejected; what the crash kept from the ledger is written into it."""
+    states, finished = ledger.states(), store.finished()
+    found: list[Job] = []
+    events: list[Event] = []
+    for job in jobs:
+        last = states.get(job.name)
+        if job.name in finished:
+            if last is None or last.state != "done":
+                events.append(Event(job.name, "done"))
+        elif last is None or last.state in ("planned", "failed", "done"):
+            found.append(job)
+            if last is None:
+                events.append(Event(job.name, "planned"))
+    if events:
+        ledger.add(*events)
+    return found
+
+
+def _progress(jobs: list[Job], ledger: Ledger, done: int, seconds: float) -> Progress:
+    states = ledger.states()
+    counts = Counter(str(states[job.name].state) for job in jobs if job.name in states)
+    return Progress(dict(counts), len(jobs), done, seconds)
+
+
+def outcomes(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(job, state, reason) of every job that the ledger of a dataset folder knows."""
+    for event in Ledger(folder / "ledger.jsonl").states().values():
+        yield event.job, event.state, event.reason

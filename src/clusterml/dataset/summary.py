@@ -1,0 +1,118 @@
+"""What is in a dataset, in numbers, tables and one figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.record import GRID_EV
+from clusterml.dataset.runner import outcomes
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_GROUPED = ("parent", "kind", "method", "hand", "shell")
+_G_FLOOR = 0.02  # of the absorption maximum: below, g is a ratio of two small numbers
+
+
+def summary(folder: str | Path) -> dict[str, Any]:
+    """Counts by parent, kind, method, hand and shell; ranges of numbers; outcomes of the campaign's jobs.
+
+    Ranges are (5 %, median, 95 %) over the records: ``n_atoms``; ``gap_ev``; ``lowest_ev``; ``epsilon_max`` and
+    ``delta_epsilon_max`` (L mol-1 cm-1); ``g_max``, where the absorption is above 2 % of its maximum.
+    """
+    dataset = Dataset(folder)
+    counts = {name: dict(Counter(dataset.column(name)).most_common()) for name in _GROUPED} if len(dataset) else {}
+    rejected = Counter(reason for _, state, reason in outcomes(Path(folder)) if state == "rejected")
+    failed = Counter(reason for _, state, reason in outcomes(Path(folder)) if state == "failed")
+    return {
+        "name": dataset.about.get("name", Path(folder).name),
+        "records": len(dataset),
+        "counts": counts,
+        "ranges": {name: _range(values) for name, values in _numbers(dataset).items()},
+        "jobs": dict(Counter(state for _, state, _ in outcomes(Path(folder)))),
+        "rejected": dict(rejected.most_common(10)),
+        "failed": dict(failed.most_common(10)),
+    }
+
+
+def _numbers(dataset: Dataset) -> dict[str, FloatArray]:
+    if not len(dataset):
+        return {}
+    epsilon, cd = dataset.column("epsilon"), dataset.column("delta_epsilon")
+    top = epsilon.max(axis=1, keepdims=True)
+    g = np.where(epsilon > _G_FLOOR * top, np.abs(cd) / np.maximum(epsilon, 1e-12), 0.0)
+    return {
+        "n_atoms": dataset.column("n_atoms").astype(float),
+        "gap_ev": dataset.column("gap_ev"),
+        "lowest_ev": dataset.column("lowest_ev")[:, 0],
+        "epsilon_max": top[:, 0],
+        "delta_epsilon_max": np.abs(cd).max(axis=1),
+        "g_max": g.max(axis=1),
+    }
+
+
+def _range(values: FloatArray) -> list[float]:
+    return [float(x) for x in np.quantile(values, [0.05, 0.5, 0.95])]
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    """The summary as tables for a terminal."""
+    from rich.table import Table
+
+    made = []
+    overview = Table("group", "value", "records", title=f"{found['name']}: {found['records']} records")
+    for group, counts in found["counts"].items():
+        for number, (value, count) in enumerate(list(counts.items())[:12]):
+            overview.add_row(group if number == 0 else "", str(value), str(count))
+        if len(counts) > 12:
+            overview.add_row("", f"and {len(counts) - 12} more", str(sum(list(counts.values())[12:])))
+    made.append(overview)
+    ranges = Table("quantity", "5 %", "median", "95 %")
+    for name, values in found["ranges"].items():
+        ranges.add_row(name, *(f"{value:.4g}" for value in values))
+    made.append(ranges)
+    if found["jobs"]:
+        jobs = Table("jobs", "count", "reason")
+        for state, count in found["jobs"].items():
+            jobs.add_row(state, str(count), "")
+            for reason, times in found.get(state, {}).items():
+                jobs.add_row("", str(times), reason)
+        made.append(jobs)
+    return made
+
+
+def draw(folder: str | Path, path: Path) -> Path:
+    """One figure: distributions over parents, and the mean and spread of each parent's spectra; returns ``path``."""
+    from matplotlib.figure import Figure
+
+    dataset = Dataset(folder)
+    numbers = _numbers(dataset)
+    parent = np.array(dataset.column("parent"))
+    names = list(dict.fromkeys(parent))
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    axes = figure.subplots(2, 3)
+    panels = (("gap_ev", "HOMO-LUMO gap / eV"), ("delta_epsilon_max", "max |Δε| / L mol⁻¹ cm⁻¹"), ("g_max", "max |g|"))
+    for axis, (key, label) in zip(axes[0], panels, strict=True):
+        axis.hist([numbers[key][parent == name] for name in names], bins=30, stacked=True, label=names)
+        axis.set_xlabel(label)
+        axis.set_ylabel("records")
+    axes[0, 0].legend(fontsize=7)
+    curves = {"epsilon": "ε / 10³ L mol⁻¹ cm⁻¹", "delta_epsilon": "|Δε| / L mol⁻¹ cm⁻¹"}
+    for axis, (key, label) in zip(axes[1], curves.items(), strict=False):
+        values = np.abs(dataset.column(key)) / (1e3 if key == "epsilon" else 1.0)
+        for name in names:
+            axis.plot(GRID_EV, values[parent == name].mean(axis=0), label=name)
+        axis.set_xlabel("energy / eV")
+        axis.set_ylabel(f"mean {label}")
+    axes[1, 2].scatter(numbers["n_atoms"], np.maximum(numbers["g_max"], 1e-8), s=4)
+    axes[1, 2].set_yscale("log")
+    axes[1, 2].set_xlabel("atoms")
+    axes[1, 2].set_ylabel("max |g|")
+    figure.savefig(path, dpi=150)
+    return path

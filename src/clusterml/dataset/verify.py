@@ -1,0 +1,102 @@
+"""Can a dataset be trusted?  Checksums of all shards, and a share of the records labelled again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clusterml.dataset.labelling import stored_spectra
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.record import FWHM_EV, Record
+from clusterml.dataset.store import damaged_shards
+from clusterml.errors import ClusterMLError
+from clusterml.stda.settings import OrbitalSource
+from clusterml.typing import FloatArray
+
+SAME = 5e-3
+"""Largest difference, in units of a spectrum's maximum, at which a label counts as reproduced: the spectrum solver's
+tolerance is 1e-3, and other processors round differently."""
+_CD_FLOOR = 1e-4
+"""CD below this share of the absorption is compared on that scale: an achiral cluster's is rounding."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One record labelled again: largest differences of absorption and CD in units of their maxima, or what failed."""
+
+    record: str
+    absorption: float
+    cd: float
+    problem: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Was the label reproduced?"""
+        return not self.problem and max(self.absorption, self.cd) <= SAME
+
+
+def verify(
+    folder: str | Path,
+    *,
+    share: float = 0.01,
+    seed: int = 0,
+    watch: Callable[[Check], None] = lambda check: None,
+) -> tuple[list[tuple[str, str]], list[Check]]:
+    """Damaged shards ``(name, what is wrong)``, and a random ``share`` of the records (at least one) labelled again.
+
+    Ensembles, mirror images and imported records are not drawn.  Damaged shards end the check.
+    """
+    damaged = list(damaged_shards(Path(folder)))
+    if damaged:
+        return damaged, []
+    dataset = Dataset(folder)
+    kinds, details = dataset.column("kind"), dataset.column("details")
+    able = [
+        name
+        for name, kind, detail in zip(dataset.ids, kinds, details, strict=True)
+        if kind in ("reference", "mode", "thermal") and "mirror_image_of" not in detail
+    ]
+    count = min(len(able), max(1, round(share * len(dataset)))) if share > 0.0 else 0
+    chosen: Any = np.random.default_rng(seed).choice(len(able), size=count, replace=False) if count else []
+    checks = []
+    for index in sorted(int(i) for i in chosen):
+        checks.append(_again(dataset.find(able[index])))
+        watch(checks[-1])
+    return [], checks
+
+
+def _again(record: Record) -> Check:
+    from ase import Atoms
+
+    from clusterml.stda.label import label
+
+    engine = record.details["provenance"]["engine"]
+    protocol: OrbitalSource = record.method  # type: ignore[assignment]  # what labelling wrote there
+    atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge, "name": record.id})
+    try:
+        result = label(
+            atoms,
+            orbitals=protocol,
+            emax_ev=engine["emax_ev"],
+            fwhm_ev=FWHM_EV,
+            dtype=engine["dtype"],
+            groups={},
+        )
+    except ClusterMLError as error:
+        return Check(record.id, np.inf, np.inf, str(error))
+    spectra = stored_spectra(result)
+    return Check(
+        record.id,
+        _difference(spectra["epsilon"], record.epsilon, 0.0),
+        _difference(spectra["delta_epsilon"], record.delta_epsilon, _CD_FLOOR * float(record.epsilon.max())),
+    )
+
+
+def _difference(again: FloatArray, stored: FloatArray, floor: float) -> float:
+    """Largest difference in units of the stored maximum, or of ``floor`` where that is larger."""
+    scale = max(float(np.abs(stored).max()), floor)
+    return float(np.abs(again - stored).max()) / scale if scale > 0.0 else 0.0

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from clusterml.dataset.campaign import load_campaign, plan
+from clusterml.dataset.geometry import geometries
+from clusterml.dataset.launch import Here, Processes, launcher
+from clusterml.dataset.ledger import Ledger
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.runner import generate
+from clusterml.dataset.store import damaged_shards
+from clusterml.dataset.verify import verify
+from clusterml.errors import DatasetError, InputFileError, OptionError
+
+TEXT = """
+name: tiny
+title: small test
+seed: 1
+protocol: {orbitals: stda-xtb}
+amounts: {snapshots: 2}
+parents:
+  ag3:
+    build: {name: ag3, thiolate: SH}
+    family: ag3
+    shell: SH
+    hand: P
+    counts: {reference: 1, mode: 3, thermal: 2, ensemble: 1}
+    mirrors: 0.5
+"""
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    path = tmp_path / "campaign.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def contents(folder) -> dict[str, bytes]:
+    """What the records hold, without the timings."""
+    return {
+        r.id: b"".join(np.asarray(x).tobytes() for x in (r.numbers, r.positions, r.epsilon, r.delta_epsilon))
+        for r in Dataset(folder)
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "campaign.yaml").write_text(TEXT)
+    final = generate(folder / "campaign.yaml", folder / "d", Here())
+    assert final.counts == {"done": 7}
+    return folder / "d"
+
+
+def test_a_campaign_gives_a_sound_dataset(made):
+    dataset = Dataset(made)
+    assert {"ag3-reference-00000", "ag3-mode-00002", "ag3-ensemble-00000"} <= set(dataset.ids)
+    kinds = dict(zip(dataset.ids, dataset.column("kind"), strict=True))
+    assert kinds["ag3-thermal-00001"] == "thermal"
+    for record in dataset:
+        trace = np.trace(record.rotatory_tensor, axis1=1, axis2=2)
+        assert np.abs(trace - record.delta_epsilon).max() <= 2e-3 * np.abs(record.rotatory_tensor).max()
+        assert record.epsilon.max() > 100.0
+        assert (record.n_snapshots == 2) == (record.kind == "ensemble")
+        assert (record.epsilon_std.max() > 0.0) == (record.kind == "ensemble")
+        assert record.details["ligands"] == {"SH": 3}
+    geometries_of = {r.id: r.positions for r in dataset}
+    assert np.abs(geometries_of["ag3-mode-00000"] - geometries_of["ag3-mode-00001"]).max() > 0.01
+
+
+def test_mirror_images_are_exact_and_share_their_pair(made):
+    dataset = Dataset(made)
+    images = [name for name in dataset.ids if name.endswith("-mirror")]
+    assert images
+    for name in images:
+        image, record = dataset.find(name), dataset.find(name.removesuffix("-mirror"))
+        assert (image.pair, image.hand, record.hand) == (record.pair, "M", "P")
+        np.testing.assert_array_equal(image.delta_epsilon, -record.delta_epsilon)
+        np.testing.assert_array_equal(image.positions, record.positions * [-1, 1, 1])
+
+
+def test_a_label_can_be_made_again_and_the_image_of_it_too(made):
+    damaged, checks = verify(made, share=0.3, seed=2)
+    assert not damaged
+    assert len(checks) >= 2
+    assert all(check.good for check in checks)
+
+
+def test_a_wrong_label_is_found(tmp_path, campaign, made, monkeypatch):
+    monkeypatch.setattr("clusterml.dataset.verify.SAME", -1.0)
+    assert not any(check.good for check in verify(made, share=0.2)[1])
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_does_not_change_the_records(campaign, tmp_path, made):
+    generate(campaign, tmp_path / "two", Processes(2))
+    assert contents(tmp_path / "two") == contents(made)
+
+
+def test_geometries_depend_on_nothing_but_the_job(campaign):
+    loaded = load_campaign(campaign)
+    jobs = list(plan(loaded))
+    assert len({job.name for job in jobs}) == len(jobs) == 7
+    parent = loaded.parents["ag3"]
+    for job in (jobs[3], jobs[5]):
+        first, _ = geometries(loaded, job, parent, None)
+        for other in jobs[:3]:
+            geometries(loaded, other, parent, None)
+        again, _ = geometries(loaded, job, parent, None)
+        for a, b in zip(first, again, strict=True):
+            np.testing.assert_array_equal(a.positions, b.positions)
+
+
+def test_a_stopped_campaign_goes_on_where_it_was(campaign, tmp_path, made):
+    generate(campaign, tmp_path / "d", Here(), limit=3)
+    assert len({r.pair for r in Dataset(tmp_path / "d")}) == 3
+    with pytest.raises(DatasetError, match="--resume"):
+        generate(campaign, tmp_path / "d", Here())
+    final = generate(campaign, tmp_path / "d", Here(), resume=True)
+    assert final.done_now == 4
+    assert contents(tmp_path / "d") == contents(made)
+
+
+def test_a_campaign_may_grow_but_not_change(campaign, tmp_path):
+    generate(campaign, tmp_path / "d", Here(), limit=1)
+    campaign.write_text(TEXT.replace("mode: 3", "mode: 4"))
+    assert generate(campaign, tmp_path / "d", Here(), resume=True, limit=0).total == 8
+    campaign.write_text(TEXT.replace("seed: 1", "seed: 2"))
+    with pytest.raises(DatasetError, match="another campaign"):
+        generate(campaign, tmp_path / "d", Here(), resume=True)
+
+
+def test_geometries_without_a_gap_are_rejected_with_the_reason(campaign, tmp_path):
+    campaign.write_text(TEXT + "smallest_gap_ev: 5.0\n")
+    final = generate(campaign, tmp_path / "d", Here(), limit=2)
+    assert final.counts["rejected"] == 2
+    states = Ledger(tmp_path / "d" / "ledger.jsonl").states()
+    assert {e.reason for e in states.values() if e.state == "rejected"} == {
+        e.reason for e in states.values() if "HOMO-LUMO gap of" in e.reason
+    }
+    assert generate(campaign, tmp_path / "d", Here(), resume=True, limit=0).counts["rejected"] == 2
+
+
+@pytest.mark.slow
+def test_a_campaign_killed_at_any_moment_loses_no_finished_record(campaign, tmp_path, made):
+    command = [
+        sys.executable, "-m", "clusterml.cli.main", "dataset", "generate", str(campaign), "-o", str(tmp_path / "d"),
+        "--workers", "2", "--resume",
+    ]  # fmt: skip
+    command[1:3] = ["-c", "from clusterml.cli.main import main; main()"]
+    for seconds in (4.0, 6.0, 8.0, 5.0):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True)
+    assert list(damaged_shards(tmp_path / "d")) == []
+    dataset = Dataset(tmp_path / "d")
+    assert len(set(dataset.ids)) == len(dataset)
+    assert contents(tmp_path / "d") == contents(made)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("mode: 3", "moed: 3"), "moed"),
+        (("seed: 1", "seed: -1"), "seed is -1"),
+        (("snapshots: 2", "snapshot: 2"), "did you mean 'snapshots'"),
+        (("orbitals: stda-xtb", "orbitals: dft"), "orbitals is 'dft', not gfn1, gfn2 or stda-xtb"),
+        (("build: {name: ag3, thiolate: SH}", "family2: x"), "family2"),
+        (("mirrors: 0.5", "mirrors: 2"), "mirrors is 2"),
+        (("seed: 1", "seed: 1\nseed: 2"), "'seed' is given twice"),
+    ],
+)
+def test_a_wrong_campaign_is_explained(campaign, change, message):
+    campaign.write_text(TEXT.replace(*change))
+    with pytest.raises(InputFileError, match=message):
+        load_campaign(campaign)
+
+
+def test_a_missing_parent_file_and_a_wrong_hand_end_before_anything_is_done(campaign, tmp_path):
+    campaign.write_text(TEXT.replace("build: {name: ag3, thiolate: SH}", "file: not_there.xyz"))
+    with pytest.raises(InputFileError, match=r"not_there\.xyz"):
+        generate(campaign, tmp_path / "d", Here())
+    campaign.write_text(TEXT.replace("hand: P", "hand: left"))
+    with pytest.raises(OptionError, match="left"):
+        generate(campaign, tmp_path / "d", Here())
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_launcher_for_each_wish():
+    assert isinstance(launcher(1, 2), Here)
+    assert launcher(4, 2) == Processes(4, 1)
+    with pytest.raises(OptionError, match="workers is 0"):
+        launcher(0, 1)
