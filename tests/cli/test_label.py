@@ -270,3 +270,13 @@ def test_ctrl_c_ends_a_batch_at_once_and_quietly(xyz, tmp_path):
     assert err == ""
     assert psutil.wait_procs(children, timeout=30)[1] == []
     assert len(list((tmp_path / "out").glob("*.json"))) < 40
+
+
+def test_an_ensemble_gives_the_spread_of_the_spectrum(run, xyz, tmp_path):
+    path = xyz("agsch3")
+    result = run("label", path, "--orbitals", "stda-xtb", "--ensemble", 2, "--temperature", 100, "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    found = json.loads((tmp_path / "out" / f"{path.stem}.json").read_text())
+    assert max(found["spectrum"]["epsilon_std"]) > 0.0
+    assert found["provenance"]["ensemble"]["temperature_k"] == 100.0
+    assert run("label", path, "--ensemble", 1).code == 1

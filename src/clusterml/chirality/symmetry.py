@@ -21,7 +21,7 @@ from clusterml.structure.assign import Kinds
 from clusterml.structure.rotations import rotation_grid
 from clusterml.typing import FloatArray, IntArray
 
-_SHORTLIST = 4
+_SHORTLIST = (5, 16)  # starts that are followed to the end: for large clusters, for small ones
 _PROBED_OPERATIONS = 5
 _ROUNDS = 12
 _STARTS = 60
@@ -119,7 +119,7 @@ class SymmetrySearch:
         probed = _probed(group)
         elements, table = group.elements[probed], group.table[np.ix_(probed, probed)]
         bounds, orientations = self._free(elements, table, starts, 2)
-        keep = max(_SHORTLIST, 200 // len(self.positions))
+        keep = int(np.clip(1500 // len(self.positions), *_SHORTLIST))
         bounds, orientations = self._free(elements, table, orientations[np.argsort(bounds)[: 2 * keep]], _ROUNDS)
         chosen: list[tuple[float, FloatArray]] = []
         for number in np.argsort(bounds):

@@ -28,6 +28,11 @@ def label(
         typer.Option(help="Source of the orbitals [default: gfn1; stda-xtb with --mode reference]."),
     ] = None,
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
+    ensemble: Annotated[
+        int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots, with its spread.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(metavar="K", help="Temperature of --ensemble.")] = 300.0,
+    seed: Annotated[int, typer.Option(help="Of the snapshots of --ensemble.")] = 0,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="Precision of the excited states.")] = "float64",
     memory_gb: Annotated[
@@ -76,6 +81,9 @@ def label(
         gauge=gauge,
         settings=settings,
         groups=groups,
+        ensemble=ensemble,
+        temperature_k=temperature,
+        seed=seed,
         allow_several=allow_several,
         cluster=cluster,
         disorder=disorder,

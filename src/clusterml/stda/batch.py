@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class BatchOptions:
     """What is the same for every structure of a batch; see :func:`clusterml.stda.label.label` for the physics.
 
     ``settings``: keywords of :class:`~clusterml.stda.settings.ExcitedSettings`.  ``groups``: JSON file of atom groups.
+    ``ensemble``: number of thermal snapshots at ``temperature_k`` to average over, None for the geometry alone.
     ``cluster``, ``disorder``, ``hydrogens``: see :func:`clusterml.structure.read.read`.  ``output``: folder of the
     results, None to write none.  ``molden``: file for the orbitals.  ``states``, ``jcamp``: see
     :func:`clusterml.stda.output.write_label`.  ``keep_json``: hand the JSON back.
@@ -41,6 +43,9 @@ class BatchOptions:
     gauge: str = "velocity"
     settings: Mapping[str, Any] = field(default_factory=dict)
     groups: Path | None = None
+    ensemble: int | None = None
+    temperature_k: float = 300.0
+    seed: int = 0
     allow_several: bool = False
     cluster: int = 1
     disorder: Disorder = "major"
@@ -149,6 +154,7 @@ def run(
 
 def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Outcome | Failure:
     """Label one structure and write its files."""
+    from clusterml.stda.ensemble import label_ensemble
     from clusterml.stda.groupfile import atom_groups
     from clusterml.stda.label import label
     from clusterml.stda.output import label_dict, write_label, write_orbitals
@@ -156,7 +162,8 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
     start = time.perf_counter()
     try:
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
-        result = label(
+        work: Callable[..., Label] = label if options.ensemble is None else partial(label_ensemble, **_thermal(options))
+        result = work(
             task.atoms,
             options.charge,
             orbitals=options.orbitals,
@@ -178,6 +185,10 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
     except (ClusterMLError, *_UNEXPECTED) as error:
         return _failure(error, task.where, is_option=isinstance(error, OptionError))
     return _summary(result, task, time.perf_counter() - start, tuple(files), text)
+
+
+def _thermal(options: BatchOptions) -> dict[str, Any]:
+    return {"members": options.ensemble, "temperature_k": options.temperature_k, "seed": options.seed}
 
 
 def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, list[int]] | None]:
