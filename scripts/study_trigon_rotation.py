@@ -73,13 +73,16 @@ def draw(angles, found, at, title, path):
     largest = max(abs(angle) for angle in angles)
     for angle, spectrum in zip(angles, found, strict=True):
         shade = colours(0.5 + 0.5 * angle / largest) if angle else "black"
-        left.plot(spectrum.energy_ev, spectrum.delta_epsilon, color=shade, lw=1.2, label=f"{angle:+g}°")
+        left.plot(
+            spectrum.energy_ev, spectrum.delta_epsilon, color=shade, lw=1.2, label=f"{angle:+g}°" if angle else "0°"
+        )
     energy = found[0].energy_ev[at]
     left.axvline(energy, color="grey", lw=0.8, ls=":")
     left.axhline(0.0, color="grey", lw=0.6)
     left.set_xlabel("energy / eV")
     left.set_ylabel("Δε / L mol$^{-1}$ cm$^{-1}$")
-    left.legend(fontsize=7, ncols=2, title="trigon rotation", title_fontsize=8)
+    left.set_ylim(top=1.45 * left.get_ylim()[1])
+    left.legend(fontsize=7, ncols=3, loc="upper left", title="trigon rotation", title_fontsize=8)
     left.set_title(title, fontsize=9)
     cd = [s.delta_epsilon[at] for s in found]
     right.plot(angles, cd, "o-", color="C3", ms=4)

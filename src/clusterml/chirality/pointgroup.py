@@ -77,9 +77,10 @@ def _closed(operations: FloatArray, deviation: FloatArray, tolerance: float) -> 
     kept = list(np.flatnonzero(deviation <= tolerance))
     while True:
         members = operations[kept]
-        products = np.einsum("gab,hbc->ghac", members, members)
-        gap = np.abs(products[:, :, None] - members[None, None]).max(axis=(-1, -2)).min(axis=-1)
-        if gap.max() < 2 * _SAME or len(kept) == 1:
+        products = np.einsum("gab,hbc->ghac", members, members).reshape(-1, 9)
+        # |P - M|^2 = 6 - 2 P.M for orthogonal matrices: is every product one of the members?
+        gap = 6.0 - 2.0 * (products @ members.reshape(-1, 9).T).max(axis=1).min()
+        if gap < (3 * _SAME) ** 2 or len(kept) == 1:
             return np.array(kept)
         kept.pop(int(np.argmax(deviation[kept])))
 

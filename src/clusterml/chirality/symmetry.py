@@ -96,7 +96,8 @@ class SymmetrySearch:
         n_atoms = len(self.positions)
         # all atoms on all symmetry elements: a structure that every group allows
         yield rotation_grid(5)[2], np.tile(np.arange(n_atoms), (group.order, 1))  # (in no special orientation)
-        starts = self._landscape.starts(group, int(np.clip(1500 // n_atoms, 8, _STARTS)))
+        effort = 6000 if group.order == 2 else 1500
+        starts = self._landscape.starts(group, int(np.clip(effort // n_atoms, 8, _STARTS)))
         for bound, orientation in self._shortlist(group, starts):
             if bound < ceiling:
                 for permutations in consistent_permutations(self.kinds, self.positions, group, orientation):

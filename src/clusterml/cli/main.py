@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from clusterml.cli.build import build
+from clusterml.cli.chirality import chirality
 from clusterml.cli.compare import compare
 from clusterml.cli.dataset import app as dataset
 from clusterml.cli.complete import complete
@@ -26,6 +27,7 @@ app.command()(inspect)
 app.command()(label)
 app.add_typer(dataset, name="dataset")
 app.command()(compare)
+app.command()(chirality)
 app.command()(build)
 app.command()(relax)
 app.command()(complete)

@@ -165,12 +165,14 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
         yield Job(name, kind, number, (campaign.protocol, *extra))
 
 
-def fingerprint(campaign: Campaign) -> str:
-    """A hash of all that decides what a record holds: a campaign may grow in numbers, but not change otherwise."""
-    content = campaign.model_dump(mode="json")
-    for parent in content["parents"].values():
-        parent.pop("counts")
-    content.pop("title")
-    parents = content.pop("parents")
-    text = json.dumps([content, parents], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def fingerprint(campaign: Campaign, campaign_file: Path) -> str:
+    """A hash of all that decides what a record holds, the parents' files included.
+
+    A campaign may get more jobs later, but not change otherwise.  Raises InputFileError for a missing file.
+    """
+    content = campaign.model_dump(mode="json", exclude={"title"})
+    for name, parent in campaign.parents.items():
+        content["parents"][name].pop("counts")
+        source = source_of(campaign_file, parent)
+        content["parents"][name]["file"] = None if source is None else hashlib.sha256(source.read_bytes()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

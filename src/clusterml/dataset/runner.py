@@ -68,12 +68,12 @@ def generate(
     """
     file = Path(campaign_file)
     campaign = load_campaign(file)
+    mine = fingerprint(campaign, file)
     for parent in campaign.parents.values():
-        source_of(file, parent)
         opposite(parent.hand)
     store = Store(folder)
     ledger = Ledger(store.folder / "ledger.jsonl")
-    _claim(store.folder, campaign, resume, ledger)
+    _claim(store.folder, campaign.name, mine, resume, ledger)
     jobs = list(plan(campaign))
     todo = _outstanding(jobs, store, ledger)[:limit]
     setting = Setting(campaign, file, store.staging, device, memory_gb)
@@ -84,7 +84,7 @@ def generate(
         if done % _PACK_EVERY == 0:
             store.pack()
         watch(_progress(jobs, ledger, done, time.perf_counter() - start))
-    about = {"name": campaign.name, "title": campaign.title, "fingerprint": fingerprint(campaign)}
+    about = {"name": campaign.name, "title": campaign.title, "fingerprint": mine}
     store.pack(about)
     return _progress(jobs, ledger, done, time.perf_counter() - start)
 
@@ -123,12 +123,11 @@ def _lost(job: Job, lost: Lost) -> list[Event]:
     return [Event(job.name, "failed", lost.reason)]
 
 
-def _claim(folder: Path, campaign: Campaign, resume: bool, ledger: Ledger) -> None:
+def _claim(folder: Path, name: str, mine: str, resume: bool, ledger: Ledger) -> None:
     """Is the folder new, or a beginning of this very campaign?"""
     path = folder / "campaign.json"
-    mine = fingerprint(campaign)
     if not path.exists():
-        write_text(path, json.dumps({"name": campaign.name, "fingerprint": mine}) + "\n")
+        write_text(path, json.dumps({"name": name, "fingerprint": mine}) + "\n")
         return
     try:
         theirs = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]

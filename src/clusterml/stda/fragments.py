@@ -65,9 +65,9 @@ def band_assignments(states: ExcitedStates, spectrum: Spectrum, groups: Mapping[
     """Hole and electron shares of ``groups`` (name -> atom indices) for every absorption and CD band of ``spectrum``.
 
     Each band averages the states under it, weighted with their contribution to it (absolute value for CD). Empty when
-    the states' amplitudes were not kept.
+    the states' amplitudes were not kept or there are no groups.
     """
-    if states.amplitudes is None:
+    if states.amplitudes is None or not groups:
         return []
     t = states.transitions
     gauge = str(spectrum.meta["gauge"])

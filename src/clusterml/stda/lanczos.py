@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 _FIRST_CHECK = 24
-_CHECK_GROWTH = 1.12
+_CHECK_GROWTH = 1.25
 """Convergence is tested at these numbers of blocks: each test costs an eigenproblem of the projected matrix."""
 
 _FULL_ORTHOGONALISATION = 3000
@@ -186,12 +186,14 @@ def converged_ritz_pairs(
     space: BlockLanczos,
     accept: Callable[[RitzPairs], bool],
     progress: Callable[[int], None] | None = None,
+    first_check: int = _FIRST_CHECK,
 ) -> tuple[RitzPairs, bool]:
     """Grow ``space`` until ``accept(pairs)`` is true or it cannot grow; returns the pairs and whether they converged.
 
+    ``first_check``: number of blocks at which ``accept`` is asked for the first time.
     A space that is exhausted without being truncated is complete, hence exact.
     """
-    next_check = _FIRST_CHECK
+    next_check = first_check
     while not space.exhausted:
         while not space.exhausted and space.n_blocks < next_check:
             space.expand()

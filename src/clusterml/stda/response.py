@@ -54,6 +54,8 @@ _WINDOW_MARGIN_EV = 4.0
 _ADIABATIC_EV = 3.0
 """Energy at which the response of the configurations above the window is taken."""
 
+_BLOCKS_PER_WIDTH = 1.8
+"""Krylov blocks, in units of the spectral range over the band width, before which no spectrum has been converged."""
 _SLICE = 32
 """Occupied orbitals treated at a time when summing over adiabatic configurations."""
 
@@ -319,7 +321,8 @@ def _krylov(
     keep = 4e-9 * min(_MAX_KRYLOV_VECTORS, starts.shape[1]) * starts.shape[1] < 0.5 * settings.memory_gb
     lanczos = BlockLanczos(problem.operator(), starts, problem.targets, _MAX_KRYLOV_VECTORS, keep)
     convergence = _Convergence(problem, settings)
-    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress)
+    first_check = max(24, int(_BLOCKS_PER_WIDTH * float(problem.gaps.max()) * HARTREE_EV / settings.fwhm_ev))
+    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress, first_check)
     result, chosen = convergence.states(pairs)
 
     def lookup(which: IntArray) -> torch.Tensor:

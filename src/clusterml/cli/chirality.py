@@ -1,0 +1,174 @@
+"""``clusterml chirality FILE ..``: how chiral a structure is, part by part, with signs, symmetry and template fit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from clusterml.chirality.report import ChiralityReport
+
+
+def chirality(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    groups: Annotated[
+        str | None, typer.Option(metavar="T,Td,..", help="Point groups to measure [default: ten, for small parts].")
+    ] = None,
+    template: Annotated[
+        str, typer.Option(metavar="FILE", help="File to fit, Ag70-Td, icosahedron, none, or auto: what suits.")
+    ] = "auto",
+    keep_bonds: Annotated[
+        bool, typer.Option("--keep-bonds", help="Exchange only atoms in the same place of the bonding graph.")
+    ] = False,
+    parts: Annotated[bool, typer.Option(help="Measure kernel, shells, frame and ligand layer too.")] = True,
+    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write NAME_chirality.json and .png.")
+    ] = None,
+) -> None:
+    """Chirality report: continuous chirality and symmetry measures, signed index, point group, template fit.
+
+    Measures are for the whole and for kernel, shells, metal + donor frame and ligand layer. Signs: opd is positive for
+    right-handed helices; angles are positive counter-clockwise seen from outside; both flip with the mirror image. A
+    file that fails is reported on stderr and does not stop the others; the exit code is then 1.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from clusterml.chirality.groups import point_group
+    from clusterml.chirality.output import write_report
+    from clusterml.chirality.report import chirality as measure
+    from clusterml.errors import ClusterMLError
+    from clusterml.spectrum.files import make_folder
+    from clusterml.stda.inputs import expand
+    from clusterml.structure.read import read
+
+    names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
+    for name in names or ():
+        point_group(name)
+    wanted = {"none": None}.get(template.lower(), template)
+    inputs, problems = expand(files)
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    if output is not None:
+        make_folder(output)
+    failed = len(problems)
+    found: list[ChiralityReport] = []
+    quiet = len(inputs) < 2 or not sys.stderr.isatty()
+    for item in track(inputs, "measuring", console=Console(stderr=True), transient=True, disable=quiet):
+        try:
+            atoms = read(item.path, cluster=cluster, allow_several=allow_several)
+            report = measure(atoms, groups=names, template=wanted, parts=parts, keep_bonds=keep_bonds)
+            if output is not None:
+                write_report(report, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+            found.append(report)
+        except ClusterMLError as error:
+            if context.obj.debug:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            failed += 1
+    _show(found, len(inputs), as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(found: list[ChiralityReport], asked: int, as_json: bool) -> None:
+    """The JSON (an object for one file, else a list), or tables for each structure with its warnings."""
+    if as_json:
+        from clusterml.spectrum.jsonio import json_text
+
+        objects = [report.to_dict() for report in found]
+        if asked > 1 or objects:
+            typer.echo(json_text(objects if asked > 1 else objects[0], indent=1), nl=False)
+        return
+    from clusterml.cli.console import table_console
+
+    console = table_console()
+    for report in found:
+        for table in (_parts(report), *_symmetry(report), *_template(report)):
+            console.print(table)
+        for warning in report.warnings:
+            typer.echo(f"warning: {report.source or report.name}: {' '.join(warning.split())}", err=True)
+
+
+def _table(title: str, *headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=number == 0)
+    return table
+
+
+def _parts(report: ChiralityReport) -> Table:
+    headings = ("part", "formula", "CCM", "nearest", "misfit / A", "Hausdorff", "OPD", "local OPD", "point group (A)")
+    table = _table(f"{report.name}, {report.formula}", *headings)
+    for part in report.parts:
+        groups: dict[str, str] = {}
+        for group in part.point_groups:
+            groups.setdefault(group.name, f"{group.name} ({group.tolerance:g})")
+        table.add_row(
+            part.name,
+            part.formula,
+            f"{part.ccm:.4f}",
+            part.ccm_group,
+            f"{part.misfit:.3f}",
+            f"{part.hausdorff.value:.4f}",
+            _signed(part.opd),
+            _signed(part.opd_local),
+            " ".join(groups.values()),
+        )
+    return table
+
+
+def _signed(value: float) -> str:
+    """A signed index; what rounding leaves of zero is shown as zero."""
+    return f"{value:+.2e}" if abs(value) > 1e-12 else "0"
+
+
+def _symmetry(report: ChiralityReport) -> list[Table]:
+    measured = [part for part in report.parts if part.symmetry]
+    if not measured:
+        return []
+    table = _table("Continuous symmetry measures, 0 (symmetric) to 100", "part", *measured[0].symmetry)
+    for part in measured:
+        table.add_row(part.name, *(f"{value:.3f}" for value in part.symmetry.values()))
+    return [table]
+
+
+def _template(report: ChiralityReport) -> list[Table]:
+    fit = report.template
+    if fit is None:
+        return []
+    ideal = f"nearest {fit.group} structure" if fit.group else "scaled template"
+    measure = "" if fit.measure is None else f", S({fit.group}) {fit.measure:.4f}"
+    shells = _table(
+        f"{fit.template} x {fit.scale:.4f}, {ideal}: rmsd {fit.rmsd:.3f} A{measure}",
+        "shell",
+        "atoms",
+        "rmsd / A",
+        "from template / A",
+        "radius / A",
+        "ideal / A",
+    )
+    for shell in fit.shells:
+        values = (shell.rmsd, shell.template_rmsd, shell.radius, shell.ideal_radius)
+        shells.add_row(shell.name, str(len(shell.atoms)), *(f"{value:.3f}" for value in values))
+    tables = [shells]
+    if fit.turns:
+        turns = _table("Turns about the outward axis", "motif", "atoms", "degrees", "from")
+        for turn in fit.turns:
+            members = " ".join(str(metal + 1) for metal in turn.metals)
+            turns.add_row(turn.kind, members, f"{turn.angle:+.2f}", turn.reference)
+        tables.append(turns)
+    return tables
