@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from clusterml.spectrum.transitions import Transitions
     from clusterml.stda.label import Label, label
     from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
+    from clusterml.structure.build.build import build
+    from clusterml.structure.distort.apply import distort
+    from clusterml.structure.distort.substitute import substitute
     from clusterml.structure.inspect import Inspection, inspect
     from clusterml.structure.read import read, read_all
 
@@ -24,10 +27,13 @@ __all__ = [
     "Transitions",
     "__version__",
     "anatomy",
+    "build",
+    "distort",
     "inspect",
     "label",
     "read",
     "read_all",
+    "substitute",
 ]
 
 _HOMES = {
@@ -37,10 +43,13 @@ _HOMES = {
     "Spectrum": "clusterml.spectrum.spectrum",
     "Transitions": "clusterml.spectrum.transitions",
     "anatomy": "clusterml.structure.anatomy.anatomy",
+    "build": "clusterml.structure.build.build",
+    "distort": "clusterml.structure.distort.apply",
     "inspect": "clusterml.structure.inspect",
     "label": "clusterml.stda.label",
     "read": "clusterml.structure.read",
     "read_all": "clusterml.structure.read",
+    "substitute": "clusterml.structure.distort.substitute",
 }
 
 

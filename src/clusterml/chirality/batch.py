@@ -1,8 +1,8 @@
 """The measures for thousands of distortions of one cluster, from permutations found once.
 
-The parent and a few of the geometries are searched in full.  The permutations found, and their images under the parent's
-own symmetry, are tried on every geometry at once; the best is then improved for each.  So the result is that of a full
-search while the distortions leave open only which of those permutations is best; else it is an upper bound.
+The parent and a few of the geometries are searched in full.  The permutations found, and their images under the
+parent's own symmetry, are tried on every geometry at once; the best is then improved for each.  So the result is that
+of a full search while the distortions leave open only which of those permutations is best; else it is an upper bound.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _CHUNK = 5_000_000  # coordinates gathered at a time
 class BatchChirality:
     """Measures of b geometries, each ``(b,)``, as in :class:`~clusterml.chirality.part.PartChirality`.
 
-    ``ccm`` 0 to 100, ``misfit`` to the mirror image in A, signed ``opd`` and ``opd_local``, ``symmetry``: point group ->
-    continuous symmetry measures, 0 to 100.
+    ``ccm`` 0 to 100, ``misfit`` to the mirror image in A, signed ``opd`` and ``opd_local``, ``symmetry``: point group
+    -> continuous symmetry measures, 0 to 100.
     """
 
     ccm: FloatArray
@@ -139,7 +139,7 @@ class _Starts:
 def _screened(
     group: PointGroup, points: FloatArray, starts: list[tuple[FloatArray, IntArray]]
 ) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Measures ``(b,)``, orientations ``(b, 3, 3)`` and numbers ``(b,)`` of the best of the starts for each geometry."""
+    """Measures ``(b,)``, orientations ``(b, 3, 3)`` and numbers ``(b,)`` of each geometry's best start."""
     norm = np.maximum((points**2).sum(axis=(1, 2)), 1e-300)
     gains = np.stack([_gain(group, points, *start) for start in starts], axis=1)
     best = np.full(len(points), np.inf)

@@ -1,11 +1,11 @@
 """The continuous chirality measure: how far a geometry is from the nearest achiral one.
 
-CCM = min over S1 (a mirror, Cs), S2 (the inversion, Ci), S4, S6 and S8 of the continuous symmetry measure, 0 to 100, as in
-H. Zabrodsky, D. Avnir, J. Am. Chem. Soc. 117, 462 (1995).  Sn of higher even order is left out, as usual; odd orders
-contain a mirror.  The misfit to the mirror image is a second, simpler number: the least root-mean-square distance, in A,
-between the geometry and its mirror image over all rotations and permutations.  A symmetric structure with permutations
-that represent a group lies behind the first, so that it is the stricter of the two; both vanish for achiral geometries
-and for no others.
+CCM = min over S1 (a mirror, Cs), S2 (the inversion, Ci), S4, S6 and S8 of the continuous symmetry measure, 0 to 100, as
+in H. Zabrodsky, D. Avnir, J. Am. Chem. Soc. 117, 462 (1995).  Sn of higher even order is left out, as usual; odd orders
+contain a mirror.  The misfit to the mirror image is a second, simpler number: the least root-mean-square distance, in
+A, between the geometry and its mirror image over all rotations and permutations.  A symmetric structure with
+permutations that represent a group lies behind the first, so that it is the stricter of the two; both vanish for
+achiral geometries and for no others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ContinuousChirality:
 
 
 def continuous_chirality(search: SymmetrySearch) -> ContinuousChirality:
-    """The measure for the geometry of ``search``; searches with a group end as soon as they cannot improve on others."""
+    """The measure for the geometry of ``search``; groups that cannot improve on others are left early."""
     best = search.measure(IMPROPER_GROUPS[0])
     for name in IMPROPER_GROUPS[1:]:
         best = search.below(name, best.value - 1e-9) or best

@@ -1,9 +1,9 @@
 """Fitting a template to a cluster: which atom is which, misfits shell by shell, the turn of every trigon and crown.
 
-The template is scaled and superposed.  If it has a point group, the cluster's own nearest structure of that symmetry, with
-the template's equivalences, is the ideal that misfits and angles refer to; else it is the scaled template.  So the misfits
-show broken symmetry and not differences of bond lengths (Nat. Commun. 2022, doi 10.1038/s41467-022-28893-6, compares Ag70
-with its Td parent in this way).
+The template is scaled and superposed.  If it has a point group, the cluster's own nearest structure of that symmetry,
+with the template's equivalences, is the ideal that misfits and angles refer to; else it is the scaled template.  So the
+misfits show broken symmetry and not differences of bond lengths (Nat. Commun. 2022, doi 10.1038/s41467-022-28893-6,
+compares Ag70 with its Td parent in this way).
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def fit_template(
 def turn_angle(ideal: FloatArray, actual: FloatArray, axis: FloatArray) -> float:
     """Angle (degrees) by which the points ``actual`` ``(m, 3)`` are turned about ``axis`` ``(3,)`` from ``ideal``.
 
-    Both are taken about their own centroids; positive is counter-clockwise for an observer towards whom the axis points.
+    Both are taken about their own centroids; positive is counter-clockwise for an observer towards whom the axis
+    points.
     """
     p, q = ideal - ideal.mean(axis=0), actual - actual.mean(axis=0)
     sine = float((np.cross(p, q) @ axis).sum())

@@ -1,8 +1,9 @@
 """The Hausdorff chirality measure: the largest distance that remains between a geometry and its mirror image.
 
 H = min h(Q, Q') / d(Q) over all positions of the mirror image Q', where h is the larger of the two distances "farthest
-atom of one set from the nearest atom (of its element) of the other", and d the diameter of Q.  A. B. Buda, K. Mislow, J. Am.
-Chem. Soc. 114, 6006 (1992).  Found by minimising the largest distance from many superpositions: an upper bound of H.
+atom of one set from the nearest atom (of its element) of the other", and d the diameter of Q.  A. B. Buda, K. Mislow,
+J. Am. Chem. Soc. 114, 6006 (1992).  Found by minimising the largest distance from many superpositions: an upper bound
+of H.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which atoms of a structure may be exchanged: all of an element, or only those in the same place of the bonding graph."""
+"""Which atoms may be exchanged: all of an element, or only those in the same place of the bonding graph."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def ligand_bonds(atoms: Atoms) -> Pairs:
 def graph_labels(numbers: IntArray, pairs: Pairs) -> IntArray:
     """Labels ``(n,)``, equal for atoms of one element whose neighbours, their neighbours and so on are equal.
 
-    Colour refinement (Weisfeiler and Leman): every permutation that preserves the bonds ``pairs`` keeps the labels.  The
-    converse does not hold; see :func:`bonds_kept`.
+    Colour refinement (Weisfeiler and Leman): every permutation that preserves the bonds ``pairs`` keeps the labels.
+    The converse does not hold; see :func:`bonds_kept`.
     """
     table = neighbours(len(numbers), pairs)
     labels = np.unique(numbers, return_inverse=True)[1]

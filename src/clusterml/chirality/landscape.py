@@ -84,9 +84,7 @@ def _orientations(name: str) -> FloatArray:
     return grid[angles[:, 0] >= angles.max(axis=1) - 1e-12]
 
 
-def _apart(
-    orientations: FloatArray, score: FloatArray, group: PointGroup, count: int, cosine: float
-) -> FloatArray:
+def _apart(orientations: FloatArray, score: FloatArray, group: PointGroup, count: int, cosine: float) -> FloatArray:
     """The orientations with the lowest scores, leaving out those close, or equivalent, to a better one."""
     chosen: list[FloatArray] = []
     free = np.ones(len(score), dtype=np.bool_)

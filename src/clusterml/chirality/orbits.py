@@ -77,12 +77,12 @@ def _gather(
     """Orbits of ``atoms``, which they use up: stabiliser, and the atom of each coset ``(m,)``; a lazy greedy choice."""
     from scipy.optimize import linear_sum_assignment
 
-    entries = [
+    entries: list[tuple[float, float, Stabiliser, FloatArray]] = [
         (factor * cost, factor, stabiliser, points)
         for factor, members in zip(bias, stabilisers(name), strict=True)
         for cost, stabiliser, points in _candidates(positions, atoms, operations, members)
     ]
-    queue = [(cost, number, *rest) for number, (cost, *rest) in enumerate(entries)]
+    queue = [(entry[0], number, *entry[1:]) for number, entry in enumerate(entries)]
     heapq.heapify(queue)
     left = atoms
     while len(left):
@@ -103,7 +103,7 @@ def _gather(
 def _candidates(
     positions: FloatArray, atoms: IntArray, operations: FloatArray, conjugates: tuple[Stabiliser, ...]
 ) -> Iterator[tuple[float, Stabiliser, FloatArray]]:
-    """For every atom the orbit ``(m, 3)`` of its projection on the nearest element, with a bound of the misfit (A^2)."""
+    """For every atom the orbit ``(m, 3)`` of its projection on the nearest element, with a bound of the misfit."""
     from scipy.spatial import cKDTree
 
     own = positions[atoms]

@@ -70,8 +70,8 @@ def measure_part(
 ) -> PartChirality:
     """Measure the atoms ``members`` ``(n,)`` of a structure.
 
-    ``labels``, one for each atom of the structure: equal ones may be exchanged.  ``pairs``: its bonds.  ``groups``: point
-    groups to measure.
+    ``labels``, one for each atom of the structure: equal ones may be exchanged.  ``pairs``: its bonds.  ``groups``:
+    point groups to measure.
     """
     positions = np.asarray(atoms.positions[members], dtype=np.float64)
     centred = positions - positions.mean(axis=0)

@@ -96,7 +96,7 @@ def _panel(
     axes.set_proj_type("ortho")
     axes.view_init(elev=90.0, azim=-90.0)
     axes.set(xlim=(-extent, extent), ylim=(-extent, extent), zlim=(-extent, extent))
-    axes.set_box_aspect((1, 1, 1), zoom=1.5)
+    axes.set_box_aspect((1, 1, 1), zoom=1.62)
     axes.set_axis_off()
 
 
@@ -113,5 +113,3 @@ def _view(report: ChiralityReport, part: PartChirality) -> FloatArray:
         right = triangle[0] - triangle[1]
     frame = frames(towards, right)[:, [1, 2, 0]]
     return np.asarray(frame @ axis_rotation(np.array([1.0, 0.3, 0.0]), _TILT))
-
-

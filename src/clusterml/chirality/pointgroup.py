@@ -1,4 +1,4 @@
-"""The point group of a cluster within a tolerance: every operation that carries each atom to within it of an equal one."""
+"""The point group of a cluster: all operations that carry each atom to within a tolerance of an equal one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_point_group(kinds: Kinds, positions: FloatArray, tolerance: float = 0.1
 def find_point_groups(kinds: Kinds, positions: FloatArray, tolerances: tuple[float, ...]) -> list[FoundGroup]:
     """The point group within each of several ``tolerances`` (A), which costs little more than one."""
     points = np.asarray(positions - positions.mean(axis=0), dtype=np.float64)
-    spread = np.linalg.svd(points, compute_uv=False)
+    spread = np.asarray(np.linalg.svd(points, compute_uv=False), dtype=np.float64)
     if len(points) == 1 or spread[1] < 1e-3 * max(spread[0], 1e-12):
         return [_linear(kinds, points, spread, tolerance) for tolerance in tolerances]
     operations, deviation = _operations(kinds, points, max(tolerances))

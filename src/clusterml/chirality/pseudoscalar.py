@@ -2,8 +2,8 @@
 
 G0S = 4! / (3 N^4) sum_ijkl w_i w_j w_k w_l (r_ij x r_kl . r_il) (r_ij . r_jk) (r_jk . r_kl) / ((r_ij r_jk r_kl)^2 r_il)
 
-over all atoms with r_ij = r_i - r_j: the scaled index, dimensionless, the same for a scaled geometry.  M. A. Osipov,
-B. T. Pickup, D. A. Dunmur, Mol. Phys. 84, 1193 (1995); M. Solymosi, R. J. Low, M. Grayson, M. P. Neal, J. Chem. Phys. 116,
+over all atoms with r_ij = r_i - r_j: the scaled index, dimensionless, the same for a scaled geometry.  M. A. Osipov, B.
+T. Pickup, D. A. Dunmur, Mol. Phys. 84, 1193 (1995); M. Solymosi, R. J. Low, M. Grayson, M. P. Neal, J. Chem. Phys. 116,
 9875 (2002).  It is a continuous function of the coordinates and exactly zero for achiral geometries; like every signed
 measure it also passes through zero between the two hands of some chiral ones.  Right-handed helices are positive.
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 200_000_000
 
 
-def opd_index(
-    positions: FloatArray, weights: FloatArray | None = None, reach: float | None = None
-) -> FloatArray:
+def opd_index(positions: FloatArray, weights: FloatArray | None = None, reach: float | None = None) -> FloatArray:
     """The scaled index G0S ``(...)`` of ``positions`` ``(..., n, 3)`` (A), computed in float64 by torch.
 
     ``weights`` ``(n,)`` multiply each atom's part; default 1 each, so that only places count and elements do not.

@@ -102,7 +102,8 @@ def chirality(
     pairs = ligand_bonds(atoms)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     labels = graph_labels(numbers, pairs) if keep_bonds else numbers
-    timings, found = {}, []
+    timings: dict[str, float] = {}
+    found: list[PartChirality] = []
     for name, members in chosen.items():
         before = time.perf_counter()
         same = next((part for part in found if np.array_equal(part.atoms, members)), None)
@@ -149,7 +150,8 @@ def _warnings(
     large = [name for name, members in parts.items() if len(members) > _MOST_FOR_GROUPS]
     if groups is None and large:
         found.append(
-            f"symmetry measures are left out for {', '.join(large)} (over {_MOST_FOR_GROUPS} atoms): name groups for them"
+            f"symmetry measures are left out for parts of over {_MOST_FOR_GROUPS} atoms ({', '.join(large)}) "
+            "unless groups are named"
         )
     if where.leftovers:
         found.append(f"the whole includes {len(where.leftovers)} molecules or ions that are not bonded to the cluster")

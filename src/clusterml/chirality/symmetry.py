@@ -1,9 +1,9 @@
 """Continuous symmetry measures: how far a geometry is from having a point group.
 
 S(G) = 100 min sum_i |x_i - y_i|^2 / sum_i |x_i|^2 over all structures y that have the symmetry G, with x about its
-centroid: 0 for a symmetric structure, 100 at most.  H. Zabrodsky, S. Peleg, D. Avnir, J. Am. Chem. Soc. 114, 7843 (1992);
-M. Pinsky et al., J. Comput. Chem. 29, 2712 (2008).  The minimum runs over orientations of the group and over the
-permutations of equal atoms that represent it.
+centroid: 0 for a symmetric structure, 100 at most.  H. Zabrodsky, S. Peleg, D. Avnir, J. Am. Chem. Soc. 114, 7843
+(1992); M. Pinsky et al., J. Comput. Chem. 29, 2712 (2008).  The minimum runs over orientations of the group and over
+the permutations of equal atoms that represent it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SymmetryMeasure:
 
 
 class SymmetrySearch:
-    """Measures of several groups for one geometry: ``positions`` ``(n, 3)`` (A) with atoms exchangeable in ``kinds``."""
+    """Measures of several groups for one geometry: ``positions`` ``(n, 3)`` (A), exchangeable atoms in ``kinds``."""
 
     def __init__(self, kinds: Kinds, positions: FloatArray) -> None:
         self.kinds = kinds

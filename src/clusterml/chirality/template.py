@@ -1,7 +1,7 @@
 """Ideal geometries to compare clusters with: the Td core of Ag70, the icosahedron, or a user's own file.
 
-The shipped Ag70 core is a model; a fit never depends on its bond lengths alone, for it is scaled, and the cluster is also
-compared with its own nearest structure of the template's symmetry (see :mod:`clusterml.chirality.fit`).
+The shipped Ag70 core is a model; a fit never depends on its bond lengths alone, for it is scaled, and the cluster is
+also compared with its own nearest structure of the template's symmetry (see :mod:`clusterml.chirality.fit`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Template:
     numbers       (n,) atomic numbers; 0 for any metal
     positions     (n, 3) in A, about their centroid
     shells        (n,) names of the shells that the atoms belong to, inside out
-    outer         (n,) whether the atom is in the outer part, which is fitted as a shell of its own, named ``outer_name``
+    outer         (n,) whether the atom is in the outer part, which also counts as a shell, named ``outer_name``
     group         point group in its standard orientation, or None if none is used
     """
 
@@ -112,7 +112,7 @@ def suggest_template(metals: IntArray, kernel: IntArray) -> str | None:
 
 
 def kind_labels(numbers: IntArray, template: Template) -> IntArray:
-    """Labels ``(n,)`` that match the template's ``numbers``: 0 for metals if it takes any metal, else atomic numbers."""
+    """Labels ``(n,)`` as in the template's ``numbers``: 0 for metals if it takes any metal, else atomic numbers."""
     return np.where(is_metal(numbers) & bool(np.any(template.numbers == 0)), 0, numbers)
 
 

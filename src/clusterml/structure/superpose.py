@@ -121,9 +121,7 @@ def _check(numbers: IntArray, other: IntArray, mobile: FloatArray, target: Float
         raise StructureError("a geometry to superpose has coordinates that are not finite", "correct the coordinates")
 
 
-def superpositions(
-    kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool, count: int
-) -> FloatArray:
+def superpositions(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool, count: int) -> FloatArray:
     """Promising rotations ``(<= count, 3, 3)`` of ``mobile`` onto ``target``, both ``(n, 3)`` and centred, best first.
 
     They are improved by nearest neighbours only; determinant -1 if ``improper``.

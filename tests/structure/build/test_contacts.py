@@ -51,9 +51,9 @@ def test_too_close_is_an_error_that_names_the_atoms():
 def test_expected_ligands(built, ligand):
     atoms = built("ag2")
     check_ligands(atoms, {ligand("HCOO"): 2})
-    with pytest.raises(StructureError, match="missing 1 x CHO2"):
+    with pytest.raises(StructureError, match="missing 1 x CHO2 "):
         check_ligands(atoms, {ligand("HCOO"): 3})
-    with pytest.raises(StructureError, match="found instead 2 x CHO2"):
+    with pytest.raises(StructureError, match="found instead 2 x CHO2 "):
         check_ligands(atoms, {ligand("CF3COO"): 2})
     away = atoms.copy()
     away.positions[2:6] += [0, 9.0, 0]

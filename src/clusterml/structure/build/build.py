@@ -11,7 +11,7 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.attach import Placement, move_donors, place
 from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint
-from clusterml.structure.build.conformers import Conformers, conformers
+from clusterml.structure.build.conformers import Conformers, conformers, donor_symbols
 from clusterml.structure.build.contacts import check_contacts, check_ligands
 from clusterml.structure.build.groups import group, orbit, same_points
 from clusterml.structure.build.naming import cluster_name
@@ -60,6 +60,8 @@ def build(
     :class:`~clusterml.errors.StructureError` if the ligands do not fit: composition, bonding graph and contacts of the
     result are checked.
     """
+    from clusterml.structure.anatomy.library import load_library
+
     plan = blueprint(name)
     kinds = {"thiolate": thiolate, "dithiolate": dithiolate, "phosphine": phosphine, "carboxylate": carboxylate,
              "halide": halide, "solvent": solvent}  # fmt: skip
@@ -74,7 +76,10 @@ def build(
     counts = Counter({entry: 0 for _, entry in chosen})
     for site, entry in chosen:
         counts[entry] += len(_places(plan, site))
-    check_ligands(done, counts + _sulfides(done, library), done.info["name"])
+    sulfides = sum(len(_orbit_of(plan, atom.at)) for atom in plan.frame if atom.element == "S")
+    if sulfides:
+        counts[(library or load_library()).entry("S")] += sulfides
+    check_ligands(done, counts, done.info["name"])
     return done
 
 
@@ -113,10 +118,7 @@ def _choose(
 
 def _kind_among(kinds: set[str], entry: LigandEntry) -> str:
     """Which of the kinds of site a ligand belongs on, by its donors."""
-    from rdkit import Chem
-
-    molecule = Chem.MolFromSmiles(entry.smiles)
-    symbols = [molecule.GetAtomWithIdx(i).GetSymbol() for i in entry.donors]
+    symbols = donor_symbols(entry)
     halogen = set(symbols) <= {"F", "Cl", "Br", "I", "H"}
     for kind in sorted(kinds):
         donors = 2 if kind == "dithiolate" else 1
@@ -241,14 +243,6 @@ def _site(frame: Atoms, site: LigandSite, g: FloatArray, shapes: Conformers) -> 
     if element != meant:
         donors = move_donors(numbers, frame.positions, donors, meant, element)
     return site_at(numbers, frame.positions, donors, element, outward, n_bonded)
-
-
-def _sulfides(atoms: Atoms, library: Library | None) -> Counter[LigandEntry]:
-    from clusterml.structure.anatomy.library import load_library
-    from clusterml.structure.anatomy.ligands import find_ligands
-
-    count = sum(ligand.formula == "S" for ligand in find_ligands(atoms))
-    return Counter({(library or load_library()).entry("S"): count} if count else {})
 
 
 def _describe(

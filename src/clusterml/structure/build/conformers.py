@@ -60,6 +60,15 @@ def conformers(entry: LigandEntry) -> Conformers:
     return _conformers(entry.name, entry.smiles, entry.donors)
 
 
+def donor_symbols(entry: LigandEntry) -> list[str]:
+    """Element symbols of a ligand's donors."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(entry.smiles)
+    return [str(molecule.GetAtomWithIdx(i).GetSymbol()) for i in entry.donors]
+
+
 @lru_cache(maxsize=128)
 def _conformers(name: str, smiles: str, donors: tuple[int, ...]) -> Conformers:
     from rdkit import Chem, rdBase

@@ -11,6 +11,7 @@ import numpy as np
 from clusterml.errors import StructureError
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.bonds import Pairs, bonds, close_pairs, neighbours
+from clusterml.structure.build.conformers import donor_symbols
 from clusterml.structure.build.packing import radii
 from clusterml.structure.elements import is_metal
 from clusterml.typing import BoolArray, IntArray
@@ -107,8 +108,8 @@ def check_ligands(
 
 def _check_donors(atoms: Atoms, entries: dict[str, LigandEntry], what: str) -> None:
     for ligand in find_ligands(atoms):
-        allowed = _donor_elements(entries[ligand.formula])
-        elements = {int(z) for z in atoms.numbers[ligand.donors]}
+        allowed = set(donor_symbols(entries[ligand.formula]))
+        elements = {str(atoms.symbols[i]) for i in ligand.donors}
         if not elements or not elements & allowed:
             atom = int(ligand.atoms[0])
             state = "binds no metal" if not elements else "binds with the wrong atom"
@@ -118,15 +119,8 @@ def _check_donors(atoms: Atoms, entries: dict[str, LigandEntry], what: str) -> N
             )
 
 
-def _donor_elements(entry: LigandEntry) -> set[int]:
-    from rdkit import Chem
-
-    molecule = Chem.MolFromSmiles(entry.smiles)
-    return {molecule.GetAtomWithIdx(i).GetAtomicNum() for i in entry.donors}
-
-
 def _shown(found: Counter[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} x {name}" for (name, _), count in sorted(found.items())) or "none"
+    return ", ".join(f"{n} x {name} (charge {-q:+d})" for (name, q), n in sorted(found.items())) or "none"
 
 
 def donors_of(atoms: Atoms) -> IntArray:

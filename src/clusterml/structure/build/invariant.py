@@ -7,7 +7,7 @@ import numpy as np
 from clusterml.structure.build.poses import Poses
 from clusterml.typing import FloatArray, IntArray
 
-_TRIED = 60
+_TRIED = 30
 _STEPS = 40
 _START = 0.9  # A, rms misfit from which a rigid turn may still reach a symmetric pose
 _LARGEST = 0.12  # A, distortion that making a pose exactly symmetric may cost
