@@ -19,7 +19,6 @@ parents:
   ag2:
     build: {name: ag2}
     family: ag2
-    shell: formate
     counts: {reference: 1, mode: 2}
 """
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from clusterml.dataset.campaign import load_campaign, plan
+from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.geometry import geometries
+from clusterml.dataset.labelling import signed_indices
 from clusterml.dataset.launch import Here, Processes, launcher
 from clusterml.dataset.ledger import Ledger
 from clusterml.dataset.reader import Dataset
@@ -29,7 +31,6 @@ parents:
   ag3:
     build: {name: ag3, thiolate: SH}
     family: ag3
-    shell: SH
     hand: P
     counts: {reference: 1, mode: 3, thermal: 2, ensemble: 1}
     mirrors: 0.5
@@ -85,6 +86,9 @@ def test_mirror_images_are_exact_and_share_their_pair(made):
         assert (image.pair, image.hand, record.hand) == (record.pair, "M", "P")
         np.testing.assert_array_equal(image.delta_epsilon, -record.delta_epsilon)
         np.testing.assert_array_equal(image.positions, record.positions * [-1, 1, 1])
+        again = signed_indices(to_atoms(image))
+        assert again == pytest.approx(image.details["chirality"], rel=1e-9, abs=1e-15)
+        assert again["opd"] == pytest.approx(-record.details["chirality"]["opd"], rel=1e-9)
 
 
 def test_a_label_can_be_made_again_and_the_image_of_it_too(made):

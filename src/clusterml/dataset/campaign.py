@@ -71,7 +71,6 @@ class Parent(Strict):
     file: str | None = None
     build: dict[str, str] | None = None
     family: str
-    shell: str
     hand: str = "0"
     charge: int | None = None
     counts: dict[SampledKind, Annotated[int, Field(ge=0)]]

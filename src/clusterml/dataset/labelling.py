@@ -74,6 +74,7 @@ def record_of(
         **_lowest(central),
         details={
             **details,
+            "chirality": signed_indices(members[0]),
             "provenance": provenance,
             "warnings": list(central.warnings),
             "seconds": round(time.perf_counter() - start, 2),
@@ -117,6 +118,23 @@ def stored_spectra(label: Label) -> dict[str, FloatArray]:
         "delta_epsilon_length": length.delta_epsilon,
         "absorption_tensor": absorption,
         "rotatory_tensor": rotatory,
+    }
+
+
+def signed_indices(atoms: Atoms) -> dict[str, float]:
+    """Signed chirality indices (see :mod:`clusterml.chirality.pseudoscalar`) of all atoms and of metals and donors."""
+    from clusterml.chirality.part import REACH
+    from clusterml.chirality.pseudoscalar import opd_index
+    from clusterml.structure.distort.subject import Subject
+
+    subject = Subject(atoms)
+    frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
+    whole, part = np.asarray(atoms.positions), np.asarray(atoms.positions)[frame]
+    return {
+        "opd": float(opd_index(whole)),
+        "opd_local": float(opd_index(whole, reach=REACH)),
+        "opd_frame": float(opd_index(part)),
+        "opd_local_frame": float(opd_index(part, reach=REACH)),
     }
 
 

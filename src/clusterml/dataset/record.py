@@ -130,6 +130,7 @@ class Record:
         """
         flip = np.array([-1.0, 1.0, 1.0])
         both = np.outer(flip, flip)
+        turned = {key: -value for key, value in self.details.get("chirality", {}).items()}
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values |= {
             "id": name,
@@ -140,7 +141,7 @@ class Record:
             "absorption_tensor": self.absorption_tensor * both,
             "rotatory_tensor": -self.rotatory_tensor * both,
             "lowest_r_cgs": -self.lowest_r_cgs,
-            "details": {**self.details, "mirror_image_of": self.id},
+            "details": {**self.details, "chirality": turned, "mirror_image_of": self.id},
         }
         return Record(**values)
 

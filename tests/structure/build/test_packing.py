@@ -60,16 +60,6 @@ def test_images_count():
     assert cost == 0
 
 
-def test_crowding_spreads_ligands_over_metals(rng):
-    apart = np.array([[0.0, 0, 0], [20.0, 0, 0], [40.0, 0, 0]])
-    slots = [
-        Slot(CARBON, Poses(apart[:, None] + 7 * k, np.array([0.0, 0.1, 0.2])), ONE, np.array([], dtype=int), np.eye(3))
-        for k in range(3)
-    ]
-    assert sorted(pack(slots, rng, crowding=5.0)[0]) == [0, 1, 2]
-    assert pack(slots, rng)[0] == [0, 0, 0]
-
-
 def test_screening_keeps_the_poses_with_room():
     slot = dot(np.array([[1.0, 0, 0], [9.0, 0, 0]]))
     kept = screen(slot, np.array([47]), np.zeros((1, 3)), np.empty((0, 3)), np.empty(0))

@@ -14,7 +14,7 @@ from clusterml.structure.build.conformers import Conformers, conformers
 from clusterml.structure.build.groups import permutations, symmetrise
 from clusterml.structure.build.invariant import invariant
 from clusterml.structure.build.packing import Slot, pack, radii, screen
-from clusterml.structure.build.poses import Poses, poses, site_donors
+from clusterml.structure.build.poses import poses, site_donors
 from clusterml.structure.build.sites import Site, metal_donor, site_at
 from clusterml.typing import FloatArray, IntArray
 
@@ -44,7 +44,7 @@ class Placement:
     """A ligand for one site and its symmetric images.
 
     ``images`` ``(m, 3, 3)``: operations that make the copies, the identity first; ``stabiliser`` ``(s, 3, 3)``: those
-    that must leave the ligand as it is.  ``alternatives``: other sites the same ligand may take instead.
+    that must leave the ligand as it is.
     """
 
     site: Site
@@ -52,7 +52,6 @@ class Placement:
     shapes: Conformers
     images: FloatArray
     stabiliser: FloatArray
-    alternatives: tuple[Site, ...] = ()
 
 
 def attach(atoms: Atoms, sites: Sequence[Site], entry: LigandEntry, *, rng: np.random.Generator) -> Atoms:
@@ -134,18 +133,17 @@ def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, ol
 
 
 def place(
-    atoms: Atoms, wanted: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None,
-    crowding: float = 0.0, tidy: bool = True,
-) -> Atoms:  # fmt: skip
+    atoms: Atoms, wanted: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None
+) -> Atoms:
     """``atoms`` with all ``wanted`` ligands (and their images) packed at once and tidied.
 
-    ``operations`` ``(g, 3, 3)``: a point group that frame and result have in common.  ``crowding``: cost of two ligands
-    on one metal where placements have alternatives.  Raises :class:`~clusterml.errors.StructureError`.
+    ``operations`` ``(g, 3, 3)``: a point group that frame and result have in common.  Raises
+    :class:`~clusterml.errors.StructureError`.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     frame = np.asarray(atoms.positions, dtype=np.float64)
     slots = _slots(numbers, frame, wanted)
-    chosen, _ = pack(slots, rng, crowding)
+    chosen, _ = pack(slots, rng)
     parts: list[tuple[IntArray, FloatArray]] = []
     fixed = list(range(len(atoms)))
     for slot, index in zip(slots, chosen, strict=True):
@@ -154,9 +152,8 @@ def place(
             parts.append((slot.numbers, slot.poses.positions[index] @ g.T))
     done = _joined(atoms, parts)
     keep = _keeper(done, operations) if operations is not None and len(operations) > 1 else None
-    if tidy:
-        entries = [(w.entry, w.shapes) for w, s in zip(wanted, slots, strict=True) for _ in s.images]
-        done.positions[:] = clean_up(done, entries, len(atoms), np.array(fixed), keep)
+    entries = [(w.entry, w.shapes) for w, s in zip(wanted, slots, strict=True) for _ in s.images]
+    done.positions[:] = clean_up(done, entries, len(atoms), np.array(fixed), keep)
     if keep is not None:
         done.positions[:] = keep(done.positions)
     return done
@@ -164,40 +161,29 @@ def place(
 
 def _slots(numbers: IntArray, frame: FloatArray, wanted: Sequence[Placement]) -> list[Slot]:
     """Poses of every placement, screened against the frame and the donors of the other ligands."""
-    raw = [_raw_slot(w, len(numbers)) for w in wanted]
     slots = []
-    for k, (w, slot) in enumerate(zip(wanted, raw, strict=True)):
-        if len(slot.poses.cost) == 0:
+    for k, w in enumerate(wanted):
+        bound = site_donors(w.site, w.shapes, w.entry.name)
+        found = poses(w.site, w.shapes, w.entry.name)
+        found = invariant(found, w.shapes.numbers, w.site.donors, w.stabiliser)
+        if len(found.cost) == 0:
             raise StructureError(
                 f"{w.entry.name} cannot keep the symmetry of its site", "build without symmetry, or another ligand"
             )
-        others = [x.site.donors @ g.T for j, x in enumerate(wanted) for g in x.images[j == k :] if not x.alternatives]
-        points = np.concatenate(others) if others else np.empty((0, 3))
-        sizes = [
-            np.tile(radii(x.shapes.numbers[site_donors(x.site, x.shapes, x.entry.name)]), len(x.images[j == k :]))
-            for j, x in enumerate(wanted)
-            if not x.alternatives
-        ]
-        slots.append(screen(slot, numbers, frame, points, np.concatenate(sizes) if sizes else np.empty(0)))
+        slot = Slot(w.shapes.numbers, found, w.images, bound)
+        slots.append(screen(slot, numbers, frame, *_other_donors(wanted, k)))
     return slots
 
 
-def _raw_slot(wanted: Placement, n_frame: int) -> Slot:
-    sites = (wanted.site, *wanted.alternatives)
-    bound = site_donors(wanted.site, wanted.shapes, wanted.entry.name)
-    found = [
-        invariant(poses(s, wanted.shapes, wanted.entry.name), wanted.shapes.numbers, s.donors, wanted.stabiliser)
-        for s in sites
-    ]
-    load = None
-    if wanted.alternatives:
-        load = np.zeros((sum(len(f.cost) for f in found), n_frame))
-        row = 0
-        for site, part in zip(sites, found, strict=True):
-            load[row : row + len(part.cost), site.metals] = 1.0
-            row += len(part.cost)
-    joined = Poses(np.concatenate([f.positions for f in found]), np.concatenate([f.cost for f in found]))
-    return Slot(wanted.shapes.numbers, joined, wanted.images, bound, load)
+def _other_donors(wanted: Sequence[Placement], k: int) -> tuple[FloatArray, FloatArray]:
+    """Donors ``(d, 3)`` of all ligands but the k-th itself (its images count), and their radii ``(d,)``."""
+    points, sizes = [np.empty((0, 3))], [np.empty(0)]
+    for j, w in enumerate(wanted):
+        size = radii(w.shapes.numbers[site_donors(w.site, w.shapes, w.entry.name)])
+        for g in w.images[j == k :]:
+            points.append(w.site.donors @ g.T)
+            sizes.append(size)
+    return np.concatenate(points), np.concatenate(sizes)
 
 
 def _joined(atoms: Atoms, parts: list[tuple[IntArray, FloatArray]]) -> Atoms:

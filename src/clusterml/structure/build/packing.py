@@ -34,15 +34,13 @@ class Slot:
     """A ligand to place, with its symmetric images.
 
     ``numbers`` ``(n,)``; ``poses``; ``images`` ``(m, 3, 3)`` operations that make its m copies (the identity first);
-    ``bound`` ``(b,)`` atoms of the ligand that are donors; ``load`` ``(p, k)`` or None: which of k metals each pose
-    binds (sharing a metal costs ``crowding``).
+    ``bound`` ``(b,)`` atoms of the ligand that are donors.
     """
 
     numbers: IntArray
     poses: Poses
     images: FloatArray
     bound: IntArray
-    load: FloatArray | None = None
 
 
 @dataclass
@@ -53,7 +51,6 @@ class _State:
     slots: list[Slot]
     radii: list[FloatArray]
     self_cost: list[FloatArray] = field(default_factory=list)
-    crowding: float = 0.0
 
 
 def radii(numbers: IntArray) -> FloatArray:
@@ -94,16 +91,12 @@ def screen(slot: Slot, numbers: IntArray, frame: FloatArray, others: FloatArray,
         near = np.linalg.norm(atoms - middle, axis=1) < reach
         cost += overlap(moving, r_free, atoms[near], sizes[near])
     keep = np.argsort(cost, kind="stable")[:KEPT].astype(np.int64)
-    load = slot.load[keep] if slot.load is not None else None
-    return Slot(slot.numbers, Poses(slot.poses.positions[keep], cost[keep]), slot.images, slot.bound, load)
+    return Slot(slot.numbers, Poses(slot.poses.positions[keep], cost[keep]), slot.images, slot.bound)
 
 
-def pack(slots: list[Slot], rng: np.random.Generator, crowding: float = 0.0) -> tuple[list[int], float]:
-    """Index of the chosen pose of every slot, and the total cost of the arrangement.
-
-    ``crowding``: cost of two ligands binding the same metal, where slots have a ``load``.
-    """
-    state = _State([-1] * len(slots), slots, [radii(s.numbers) for s in slots], crowding=crowding)
+def pack(slots: list[Slot], rng: np.random.Generator) -> tuple[list[int], float]:
+    """Index of the chosen pose of every slot, and the total cost of the arrangement."""
+    state = _State([-1] * len(slots), slots, [radii(s.numbers) for s in slots])
     state.self_cost = [_self_cost(slot, r) for slot, r in zip(slots, state.radii, strict=True)]
     order = sorted(range(len(slots)), key=lambda k: -float(state.self_cost[k].min()))
     for k in order:
@@ -167,8 +160,6 @@ def _energies(state: _State, k: int) -> FloatArray:
         near = np.linalg.norm(images - middle, axis=1) < reach
         atoms.append(images[near])
         sizes.append(np.tile(state.radii[j], len(other.images))[near])
-        if slot.load is not None and other.load is not None:
-            cost = cost + state.crowding * (slot.load @ other.load[state.chosen[j]])
     if atoms and sum(map(len, atoms)):
         cost = cost + overlap(slot.poses.positions, state.radii[k], np.concatenate(atoms), np.concatenate(sizes))
     return cost
