@@ -44,10 +44,13 @@ def test_python_runs(small, tmp_path):
 
 def test_commands_and_options_exist():
     commands = [line.split() for block in blocks("bash") for line in block.splitlines() if line.startswith("clusterml")]
-    assert {command[1] for command in commands} == {"label", "compare"}
+    verbs = {"inspect", "label", "chirality", "compare", "build", "complete", "relax", "distort", "substitute", "dataset"}
+    assert {command[1] for command in commands} == verbs
     for command in commands:
-        shown = CliRunner().invoke(app, [command[1], "--help"], obj=Globals()).output
-        for option in (word for word in command if word.startswith("-") and not word[1:2].isdigit()):
+        verb = command[1:3] if command[1] == "dataset" else command[1:2]
+        shown = CliRunner().invoke(app, [*verb, "--help"], obj=Globals()).output
+        words = [word.split("=")[0] for word in command if word.startswith("-")]
+        for option in (word for word in words if not word[1:2].isdigit()):
             assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown), f"{option} of {command}"
 
 

@@ -26,7 +26,7 @@ def ag70() -> Callable[[float], Atoms]:
     """Trigon turn (degrees, counter-clockwise from outside) -> the Ag70S28 core, Td for 0 and T else."""
     model = ag70_td()
     trigons = np.array([name == "Ag12 (trigons)" for name in model.shells])
-    axes = np.array([[1, 1, -1], [1, -1, 1], [-1, 1, 1], [-1, -1, -1]]) / np.sqrt(3)
+    axes = np.array([[-1, -1, 1], [-1, 1, -1], [1, -1, -1], [1, 1, 1]]) / np.sqrt(3)
 
     def build(angle: float) -> Atoms:
         positions = model.positions.copy()

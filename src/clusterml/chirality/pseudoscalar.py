@@ -42,11 +42,11 @@ def opd_contributions(
     """Each atom's part of the index ``(..., n)``: a quarter of all terms in which it takes part; they sum to it."""
     import torch
 
-    points = torch.as_tensor(np.asarray(positions, dtype=np.float64))
+    points = torch.as_tensor(np.ascontiguousarray(positions, dtype=np.float64))
     n_atoms = points.shape[-2]
     root = torch.ones(n_atoms, dtype=torch.float64)
     if weights is not None:
-        root = torch.as_tensor(np.asarray(weights, dtype=np.float64)).sqrt()
+        root = torch.as_tensor(np.ascontiguousarray(weights, dtype=np.float64)).sqrt()
     flat = points.reshape(-1, n_atoms, 3)
     step = max(1, _CHUNK_BYTES // max(1, 4 * 8 * (3 * n_atoms) ** 2))
     parts = [_contributions(flat[start : start + step], root, reach) for start in range(0, len(flat), step)]

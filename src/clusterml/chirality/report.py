@@ -153,6 +153,6 @@ def _warnings(
             f"symmetry measures are left out for parts of over {_MOST_FOR_GROUPS} atoms ({', '.join(large)}) "
             "unless groups are named"
         )
-    if where.leftovers:
+    if where.leftovers and len(where.metals):
         found.append(f"the whole includes {len(where.leftovers)} molecules or ions that are not bonded to the cluster")
     return tuple(found)

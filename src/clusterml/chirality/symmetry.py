@@ -75,13 +75,15 @@ class SymmetrySearch:
         group = point_group(name)
         best = (np.inf, np.eye(3), np.empty((0, 0), dtype=np.int64))
         seen: set[bytes] = set()
-        for search in (self._candidates(group, ceiling), self._more_candidates(group)):
+        shortlist = self._shortlist(group)
+        for search in (self._candidates(group, shortlist, ceiling), self._more_candidates(group)):
             for orientation, permutations in search:
                 if permutations.tobytes() not in seen:
                     seen.add(permutations.tobytes())
                     found = improve(self.kinds, self.positions, group, orientation, permutations)
                     best = min(best, found, key=lambda result: result[0])
-            if len(self.positions) > _SMALL or best[0] < _NEAR:
+            hopeless = shortlist[0][0] > min(best[0], ceiling) - 1e-6
+            if len(self.positions) > _SMALL or best[0] < _NEAR or hopeless:
                 break
         value, orientation, permutations = best
         if value >= ceiling:
@@ -91,14 +93,13 @@ class SymmetrySearch:
         parts = 100.0 * ((self.positions - nearest) ** 2).sum(axis=1) / max(self.norm, 1e-300)
         return SymmetryMeasure(group.name, value, orientation, operations, permutations, nearest, parts)
 
-    def _candidates(self, group: PointGroup, ceiling: float) -> Iterator[tuple[FloatArray, IntArray]]:
+    def _candidates(
+        self, group: PointGroup, shortlist: list[tuple[float, FloatArray]], ceiling: float
+    ) -> Iterator[tuple[FloatArray, IntArray]]:
         """Orientations ``(3, 3)`` with consistent permutations ``(order, n)``, to be improved."""
-        n_atoms = len(self.positions)
-        # all atoms on all symmetry elements: a structure that every group allows
-        yield rotation_grid(5)[2], np.tile(np.arange(n_atoms), (group.order, 1))  # (in no special orientation)
-        effort = 6000 if group.order == 2 else 1500
-        starts = self._landscape.starts(group, int(np.clip(effort // n_atoms, 8, _STARTS)))
-        for bound, orientation in self._shortlist(group, starts):
+        # all atoms on all symmetry elements, in no special orientation: a structure that every group allows
+        yield rotation_grid(5)[2], np.tile(np.arange(len(self.positions)), (group.order, 1))
+        for bound, orientation in shortlist:
             if bound < ceiling:
                 for permutations in consistent_permutations(self.kinds, self.positions, group, orientation):
                     yield orientation, permutations
@@ -115,8 +116,11 @@ class SymmetrySearch:
                 found = consistent_permutations(self.kinds, self.positions, group, orientation, thorough)
                 yield from ((orientation, permutations) for permutations in found)
 
-    def _shortlist(self, group: PointGroup, starts: FloatArray) -> list[tuple[float, FloatArray]]:
-        """The starts improved with free permutations: of those with different lower bounds of S, the best."""
+    def _shortlist(self, group: PointGroup) -> list[tuple[float, FloatArray]]:
+        """Starts improved with free permutations: different lower bounds of S, the best first, with orientations."""
+        effort = 6000 if group.order == 2 else 1500
+        count = int(np.clip(effort // len(self.positions), 8, _STARTS))
+        starts = self._landscape.starts(group, count)
         probed = _probed(group)
         elements, table = group.elements[probed], group.table[np.ix_(probed, probed)]
         bounds, orientations = self._free(elements, table, starts, 2)

@@ -93,26 +93,26 @@ def _show(found: list[ChiralityReport], asked: int, as_json: bool) -> None:
 
     console = table_console()
     for report in found:
-        for table in (_parts(report), *_symmetry(report), *_template(report)):
+        for title, table in (_parts(report), *_symmetry(report), *_template(report)):
+            console.print(title, markup=False)
             console.print(table)
         for warning in report.warnings:
             typer.echo(f"warning: {report.source or report.name}: {' '.join(warning.split())}", err=True)
 
 
-def _table(title: str, *headings: str) -> Table:
+def _table(*headings: str) -> Table:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=number == 0)
     return table
 
 
-def _parts(report: ChiralityReport) -> Table:
+def _parts(report: ChiralityReport) -> tuple[str, Table]:
     headings = ("part", "formula", "CCM", "nearest", "misfit / A", "Hausdorff", "OPD", "local OPD", "point group (A)")
-    table = _table(f"{report.name}, {report.formula}", *headings)
+    table = _table(*headings)
     for part in report.parts:
         groups: dict[str, str] = {}
         for group in part.point_groups:
@@ -128,7 +128,7 @@ def _parts(report: ChiralityReport) -> Table:
             _signed(part.opd_local),
             " ".join(groups.values()),
         )
-    return table
+    return f"{report.name}, {report.formula}", table
 
 
 def _signed(value: float) -> str:
@@ -136,39 +136,32 @@ def _signed(value: float) -> str:
     return f"{value:+.2e}" if abs(value) > 1e-12 else "0"
 
 
-def _symmetry(report: ChiralityReport) -> list[Table]:
+def _symmetry(report: ChiralityReport) -> list[tuple[str, Table]]:
     measured = [part for part in report.parts if part.symmetry]
     if not measured:
         return []
-    table = _table("Continuous symmetry measures, 0 (symmetric) to 100", "part", *measured[0].symmetry)
+    table = _table("part", *measured[0].symmetry)
     for part in measured:
         table.add_row(part.name, *(f"{value:.3f}" for value in part.symmetry.values()))
-    return [table]
+    return [("Continuous symmetry measures, 0 (symmetric) to 100", table)]
 
 
-def _template(report: ChiralityReport) -> list[Table]:
+def _template(report: ChiralityReport) -> list[tuple[str, Table]]:
     fit = report.template
     if fit is None:
         return []
     ideal = f"nearest {fit.group} structure" if fit.group else "scaled template"
     measure = "" if fit.measure is None else f", S({fit.group}) {fit.measure:.4f}"
-    shells = _table(
-        f"{fit.template} x {fit.scale:.4f}, {ideal}: rmsd {fit.rmsd:.3f} A{measure}",
-        "shell",
-        "atoms",
-        "rmsd / A",
-        "from template / A",
-        "radius / A",
-        "ideal / A",
-    )
+    title = f"Template {fit.template} x {fit.scale:.4f}: rmsd {fit.rmsd:.3f} A from the {ideal}{measure}"
+    shells = _table("shell", "atoms", "rmsd / A", "from template / A", "radius / A", "ideal / A")
     for shell in fit.shells:
         values = (shell.rmsd, shell.template_rmsd, shell.radius, shell.ideal_radius)
         shells.add_row(shell.name, str(len(shell.atoms)), *(f"{value:.3f}" for value in values))
-    tables = [shells]
+    tables = [(title, shells)]
     if fit.turns:
-        turns = _table("Turns about the outward axis", "motif", "atoms", "degrees", "from")
+        turns = _table("motif", "atoms", "degrees", "from")
         for turn in fit.turns:
             members = " ".join(str(metal + 1) for metal in turn.metals)
             turns.add_row(turn.kind, members, f"{turn.angle:+.2f}", turn.reference)
-        tables.append(turns)
+        tables.append(("Turns about the outward axis, positive counter-clockwise seen from outside", turns))
     return tables

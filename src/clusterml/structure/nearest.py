@@ -26,8 +26,8 @@ class NearestAtoms:
         import torch
 
         self.kinds = kinds
-        self.mobile = torch.as_tensor(mobile, dtype=torch.float32)
-        self.target = torch.as_tensor(target, dtype=torch.float32)
+        self.mobile = torch.as_tensor(np.ascontiguousarray(mobile), dtype=torch.float32)
+        self.target = torch.as_tensor(np.ascontiguousarray(target), dtype=torch.float32)
         self.radius = np.linalg.norm(mobile, axis=1)
 
     def score(self, rotations: FloatArray, probes: int | None = PROBES) -> FloatArray:

@@ -1,0 +1,74 @@
+"""Many distortions at once: the numbers of the full searches, and batches of any size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clusterml.chirality import chirality_batch
+from clusterml.chirality.continuous import continuous_chirality
+from clusterml.chirality.symmetry import SymmetrySearch
+from clusterml.errors import StructureError
+from clusterml.structure.assign import Kinds
+from clusterml.structure.read import read
+from clusterml.structure.superpose import superpose
+
+
+@pytest.mark.parametrize("assign", [True, False])
+def test_a_batch_equals_full_searches(rng, ag70, assign):
+    parent = ag70(0.0)
+    scales = np.array([0.02, 0.1, 0.2, 0.3])[:, None, None]
+    positions = parent.positions + scales * rng.normal(size=(4, *parent.positions.shape))
+    found = chirality_batch(
+        parent.numbers, positions, parent=parent.positions, groups=("T", "Td"), assign=assign, samples=0
+    )
+    for k, points in enumerate(positions):
+        search = SymmetrySearch(Kinds.of(parent.numbers), points)
+        assert found.ccm[k] == pytest.approx(continuous_chirality(search).value, rel=1e-6)
+        assert found.symmetry["Td"][k] == pytest.approx(search.measure("Td").value, rel=1e-6)
+        assert found.symmetry["T"][k] == pytest.approx(search.measure("T").value, rel=1e-6)
+        misfit = superpose(parent.numbers, points, points, improper=True).rmsd
+        assert found.misfit[k] == pytest.approx(misfit, rel=1e-6)
+
+
+def test_distortions_of_a_chiral_parent_are_bounded_by_the_full_search(rng, examples):
+    atoms = read(examples / "ag29_model.xyz")
+    frame = atoms[(atoms.numbers == 47) | (atoms.numbers == 16)]
+    positions = frame.positions + 0.05 * rng.normal(size=(6, *frame.positions.shape))
+    found = chirality_batch(frame.numbers, positions, parent=frame.positions, samples=3)
+    for k, points in enumerate(positions):
+        full = continuous_chirality(SymmetrySearch(Kinds.of(frame.numbers), points)).value
+        assert found.ccm[k] == pytest.approx(full, rel=1e-3)
+
+
+def test_the_twist_scan_is_symmetric_and_signed(ag70):
+    angles = np.linspace(-10.0, 10.0, 9)
+    parent = ag70(0.0)
+    found = chirality_batch(
+        parent.numbers, np.stack([ag70(a).positions for a in angles]), parent=parent.positions, assign=False
+    )
+    assert found.ccm == pytest.approx(found.ccm[::-1], abs=1e-9)
+    assert found.ccm[4] == pytest.approx(0.0, abs=1e-9)
+    assert np.all(np.diff(found.ccm[4:]) > 0)
+    assert np.all(np.diff(found.misfit[4:]) > 0)
+    assert found.opd_local == pytest.approx(-found.opd_local[::-1], abs=1e-15)
+    assert np.all(np.diff(found.opd_local) < 0)
+
+
+def test_one_geometry_is_a_batch(ag70):
+    atoms = ag70(3.0)
+    found = chirality_batch(atoms.numbers, atoms.positions[None])
+    assert found.ccm.shape == found.misfit.shape == found.opd.shape == (1,)
+    search = SymmetrySearch(Kinds.of(atoms.numbers), atoms.positions)
+    assert found.ccm[0] == pytest.approx(continuous_chirality(search).value, rel=1e-6)
+
+
+def test_wrong_shapes_and_numbers_are_refused(ag70):
+    atoms = ag70(0.0)
+    for positions in (atoms.positions, np.zeros((0, 98, 3)), np.zeros((2, 97, 3))):
+        with pytest.raises(StructureError, match="cannot be measured"):
+            chirality_batch(atoms.numbers, positions)
+    broken = atoms.positions[None].copy()
+    broken[0, 3, 1] = np.nan
+    with pytest.raises(StructureError, match="not finite"):
+        chirality_batch(atoms.numbers, broken)
