@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterml.chirality.continuous import IMPROPER_GROUPS
+from clusterml.chirality.continuous import IMPROPER_GROUPS, continuous_chirality
 from clusterml.chirality.groups import PointGroup, point_group
 from clusterml.chirality.orientation import best_orientation, overlap
 from clusterml.chirality.part import REACH
@@ -96,8 +96,11 @@ class _Starts:
 
     def near_improper(self) -> list[str]:
         """The improper groups that a distortion of the parent may be nearest to."""
-        values = {name: min(s.measure(name).value for s in self.searches) for name in IMPROPER_GROUPS}
-        return [name for name, value in values.items() if value <= min(values.values()) + _MARGIN]
+        near = []
+        for search in self.searches:
+            ceiling = continuous_chirality(search).value + _MARGIN
+            near += [name for name in IMPROPER_GROUPS if search.below(name, ceiling) is not None]
+        return list(dict.fromkeys(near))
 
     def measure(self, name: str, points: FloatArray, assign: bool) -> FloatArray:
         """Continuous symmetry measures ``(b,)`` of ``points`` ``(b, n, 3)``."""

@@ -22,7 +22,7 @@ from clusterml.typing import FloatArray
 if TYPE_CHECKING:
     import torch
 
-_CHUNK_BYTES = 200_000_000
+_CHUNK_BYTES = 3_000_000
 
 
 def opd_index(positions: FloatArray, weights: FloatArray | None = None, reach: float | None = None) -> FloatArray:

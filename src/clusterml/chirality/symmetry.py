@@ -64,15 +64,19 @@ class SymmetrySearch:
 
     def measure(self, name: str) -> SymmetryMeasure:
         """The measure for the point group ``name``; raises OptionError for an unknown one."""
-        if name not in self._known:
-            found = self.below(name, np.inf)
-            if found is not None:
-                self._known[name] = found
+        self.below(name, np.inf)
         return self._known[name]
 
     def below(self, name: str, ceiling: float) -> SymmetryMeasure | None:
         """As :meth:`measure`, but None if it is not below ``ceiling``, which is found out sooner."""
-        group = point_group(name)
+        if name not in self._known:
+            found = self._search(point_group(name), ceiling)
+            if found is None:
+                return None
+            self._known[name] = found
+        return self._known[name] if self._known[name].value < ceiling else None
+
+    def _search(self, group: PointGroup, ceiling: float) -> SymmetryMeasure | None:
         best = (np.inf, np.eye(3), np.empty((0, 0), dtype=np.int64))
         seen: set[bytes] = set()
         shortlist = self._shortlist(group)

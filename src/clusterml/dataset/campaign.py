@@ -157,7 +157,7 @@ def plan(campaign: Campaign) -> Iterator[Job]:
 
 def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
     counts = campaign.parents[name].counts
-    order = [(number / count, kind, number) for kind, count in counts.items() for number in range(count)]
+    order = [((number + 0.5) / count, kind, number) for kind, count in counts.items() for number in range(count)]
     second = campaign.second_protocol
     for position, (_, kind, number) in enumerate(sorted(order)):
         extra = (second,) if second and position % campaign.second_every == 0 and kind != "ensemble" else ()

@@ -48,9 +48,10 @@ def record_of(
     """
     start = time.perf_counter()
     options: dict[str, Any] = {"device": device, "memory_gb": memory_gb}
-    labels = [_label(atoms, protocol, campaign.smallest_gap_ev, options) for atoms in members]
-    central = labels[0]
-    spectra = [stored_spectra(each) for each in (labels[1:] or labels)]
+    central = _label(members[0], protocol, campaign.smallest_gap_ev, options)
+    # one label at a time: each holds the vectors of its states
+    snapshots = (_label(atoms, protocol, campaign.smallest_gap_ev, options) for atoms in members[1:])
+    spectra = [stored_spectra(each) for each in snapshots] or [stored_spectra(central)]
     mean = {name: np.mean([s[name] for s in spectra], axis=0) for name in _SPECTRA}
     spread = {f"{name}_std": np.std([s[name] for s in spectra], axis=0) for name in ("epsilon", "delta_epsilon")}
     name = job.name if protocol == campaign.protocol else f"{job.name}-{protocol.name}"
