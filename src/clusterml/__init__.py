@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clusterml.chirality.report import ChiralityReport, chirality
     from clusterml.spectrum.spectrum import Spectrum
     from clusterml.spectrum.transitions import Transitions
     from clusterml.stda.label import Label, label
@@ -21,6 +22,7 @@ __version__ = version("clusterml")
 
 __all__ = [
     "Anatomy",
+    "ChiralityReport",
     "Inspection",
     "Label",
     "Spectrum",
@@ -28,6 +30,7 @@ __all__ = [
     "__version__",
     "anatomy",
     "build",
+    "chirality",
     "distort",
     "inspect",
     "label",
@@ -38,12 +41,14 @@ __all__ = [
 
 _HOMES = {
     "Anatomy": "clusterml.structure.anatomy.anatomy",
+    "ChiralityReport": "clusterml.chirality.report",
     "Inspection": "clusterml.structure.inspect",
     "Label": "clusterml.stda.label",
     "Spectrum": "clusterml.spectrum.spectrum",
     "Transitions": "clusterml.spectrum.transitions",
     "anatomy": "clusterml.structure.anatomy.anatomy",
     "build": "clusterml.structure.build.build",
+    "chirality": "clusterml.chirality.report",
     "distort": "clusterml.structure.distort.apply",
     "inspect": "clusterml.structure.inspect",
     "label": "clusterml.stda.label",

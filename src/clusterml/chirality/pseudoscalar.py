@@ -13,16 +13,19 @@ A_(ia)(lb) = sum_c epsilon_abc r_il,c / r_il the sum is trace(A Q Q Q): O(N^3) o
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.structure.nearest import one_torch_thread
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
 
-_CHUNK_BYTES = 3_000_000
+_CHUNK_BYTES = 3_000_000  # of matrices at a time: what fits into the cache is quickest
+_SMALL = 200  # atoms up to which one thread is quickest
 
 
 def opd_index(positions: FloatArray, weights: FloatArray | None = None, reach: float | None = None) -> FloatArray:
@@ -49,7 +52,8 @@ def opd_contributions(
         root = torch.as_tensor(np.ascontiguousarray(weights, dtype=np.float64)).sqrt()
     flat = points.reshape(-1, n_atoms, 3)
     step = max(1, _CHUNK_BYTES // max(1, 4 * 8 * (3 * n_atoms) ** 2))
-    parts = [_contributions(flat[start : start + step], root, reach) for start in range(0, len(flat), step)]
+    with one_torch_thread() if n_atoms <= _SMALL else nullcontext():
+        parts = [_contributions(flat[start : start + step], root, reach) for start in range(0, len(flat), step)]
     found = torch.cat(parts) if parts else torch.zeros((0, n_atoms), dtype=torch.float64)
     return np.asarray(found.reshape(points.shape[:-1]).numpy())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,19 @@ PROBES = 16
 """Atoms of each kind that are looked at when thousands of rotations are scored."""
 _CHUNK = 4_000_000  # distances held in memory at a time: more are slower, for they leave the cache
 _ROUNDS = 4
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """One CPU thread for torch in the block: more only wait for each other where tensors are small."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class NearestAtoms:
@@ -36,10 +51,11 @@ class NearestAtoms:
         ``probes``: atoms of each kind that are taken (spread over their distances from the centre); None for all.
         """
         total, used = np.zeros(len(rotations)), 0
-        for there, here in zip(self.kinds.mobile, self.kinds.target, strict=True):
-            chosen = there if probes is None else self._probes(there, probes)
-            total += self._nearest(rotations, chosen, here)[0]
-            used += len(chosen)
+        with one_torch_thread():
+            for there, here in zip(self.kinds.mobile, self.kinds.target, strict=True):
+                chosen = there if probes is None else self._probes(there, probes)
+                total += self._nearest(rotations, chosen, here)[0]
+                used += len(chosen)
         return total / max(used, 1)
 
     def improve(self, rotations: FloatArray, improper: bool, keep: int) -> FloatArray:
@@ -49,7 +65,8 @@ class NearestAtoms:
         """
         found = rotations[np.argsort(self.score(rotations), kind="stable")[: 8 * keep]]
         for rounds in range(_ROUNDS):
-            found = self._fit(found, improper)
+            with one_torch_thread():
+                found = self._fit(found, improper)
             if rounds == 1:  # most of the gain is made: go on with the better part only
                 found = found[np.argsort(self.score(found, None), kind="stable")[: 3 * keep]]
         score = self.score(found, None)
