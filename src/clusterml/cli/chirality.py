@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.cli.each import each_file, echo_json
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from clusterml.chirality.report import ChiralityReport
+    from clusterml.stda.inputs import Input
 
 
 def chirality(
@@ -40,42 +42,25 @@ def chirality(
     right-handed helices; angles are positive counter-clockwise seen from outside; both flip with the mirror image. A
     file that fails is reported on stderr and does not stop the others; the exit code is then 1.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from clusterml.chirality.groups import point_group
     from clusterml.chirality.output import write_report
     from clusterml.chirality.report import chirality as measure
-    from clusterml.errors import ClusterMLError
-    from clusterml.spectrum.files import make_folder
-    from clusterml.stda.inputs import expand
     from clusterml.structure.read import read
 
     names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
     for name in names or ():
         point_group(name)
     wanted = {"none": None}.get(template.lower(), template)
-    inputs, problems = expand(files)
-    for problem in problems:
-        typer.echo(f"error: {problem}", err=True)
-    if output is not None:
-        make_folder(output)
-    failed = len(problems)
-    found: list[ChiralityReport] = []
-    quiet = len(inputs) < 2 or not sys.stderr.isatty()
-    for item in track(inputs, "measuring", console=Console(stderr=True), transient=True, disable=quiet):
-        try:
-            atoms = read(item.path, cluster=cluster, allow_several=allow_several)
-            report = measure(atoms, groups=names, template=wanted, parts=parts, keep_bonds=keep_bonds)
-            if output is not None:
-                write_report(report, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
-            found.append(report)
-        except ClusterMLError as error:
-            if context.obj.debug:
-                raise
-            typer.echo(f"error: {error}", err=True)
-            failed += 1
-    _show(found, len(inputs), as_json)
+
+    def one(item: Input) -> ChiralityReport:
+        atoms = read(item.path, cluster=cluster, allow_several=allow_several)
+        report = measure(atoms, groups=names, template=wanted, parts=parts, keep_bonds=keep_bonds)
+        if output is not None:
+            write_report(report, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+        return report
+
+    found, asked, failed = each_file(files, one, doing="measuring", output=output, debug=context.obj.debug)
+    _show(found, asked, as_json)
     if failed:
         raise typer.Exit(1)
 
@@ -83,11 +68,7 @@ def chirality(
 def _show(found: list[ChiralityReport], asked: int, as_json: bool) -> None:
     """The JSON (an object for one file, else a list), or tables for each structure with its warnings."""
     if as_json:
-        from clusterml.spectrum.jsonio import json_text
-
-        objects = [report.to_dict() for report in found]
-        if asked > 1 or objects:
-            typer.echo(json_text(objects if asked > 1 else objects[0], indent=1), nl=False)
+        echo_json([report.to_dict() for report in found], asked)
         return
     from clusterml.cli.console import table_console
 

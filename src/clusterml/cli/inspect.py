@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clusterml.cli.each import each_file, echo_json
 from clusterml.structure.crystal import Disorder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from clusterml.stda.inputs import Input
     from clusterml.structure.inspect import Inspection
 
 _MOST_CLUSTERS = 12
@@ -44,34 +45,16 @@ def inspect(
     Disorder is resolved, molecules are made whole, missing hydrogens are added; everything that was dropped, added or
     assumed is said. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
     """
-    from rich.console import Console
-    from rich.progress import track
-
-    from clusterml.errors import ClusterMLError
-    from clusterml.spectrum.files import make_folder
-    from clusterml.stda.inputs import expand
     from clusterml.structure.inspect import inspect as look
 
-    inputs, problems = expand(files)
-    for problem in problems:
-        typer.echo(f"error: {problem}", err=True)
-    if output is not None:
-        make_folder(output)
-    quiet = len(inputs) < 2 or not sys.stderr.isatty()
-    found: list[Inspection] = []
-    failed = len(problems)
-    for item in track(inputs, "reading", console=Console(stderr=True), transient=True, disable=quiet):
-        try:
-            result = look(item.path, cluster=cluster, disorder=disorder, hydrogens=hydrogens)
-            found.append(result)
-            if output is not None:
-                _write(result, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
-        except ClusterMLError as error:
-            if context.obj.debug:
-                raise
-            typer.echo(f"error: {error}", err=True)
-            failed += 1
-    _show(found, len(inputs), as_json)
+    def one(item: Input) -> Inspection:
+        result = look(item.path, cluster=cluster, disorder=disorder, hydrogens=hydrogens)
+        if output is not None:
+            _write(result, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+        return result
+
+    found, asked, failed = each_file(files, one, doing="reading", output=output, debug=context.obj.debug)
+    _show(found, asked, as_json)
     if failed:
         raise typer.Exit(1)
 
@@ -89,13 +72,7 @@ def _write(result: Inspection, folder: Path, name: str) -> None:
 def _show(found: list[Inspection], asked: int, as_json: bool) -> None:
     """The JSON (an object for one file, else a list), or a table for each structure with its warnings."""
     if as_json:
-        from clusterml.spectrum.jsonio import json_text
-
-        objects = [result.to_dict() for result in found]
-        if asked > 1:
-            typer.echo(json_text(objects, indent=1), nl=False)
-        elif objects:
-            typer.echo(json_text(objects[0], indent=1), nl=False)
+        echo_json([result.to_dict() for result in found], asked)
         return
     from clusterml.cli.console import table_console
 

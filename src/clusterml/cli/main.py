@@ -13,8 +13,8 @@ import typer
 from clusterml.cli.build import build
 from clusterml.cli.chirality import chirality
 from clusterml.cli.compare import compare
-from clusterml.cli.dataset import app as dataset
 from clusterml.cli.complete import complete
+from clusterml.cli.dataset import app as dataset
 from clusterml.cli.distort import distort
 from clusterml.cli.inspect import inspect
 from clusterml.cli.label import label

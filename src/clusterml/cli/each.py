@@ -1,0 +1,57 @@
+"""One result per file: what the verbs share that look at several files, and how they print JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from clusterml.stda.inputs import Input
+
+T = TypeVar("T")
+
+
+def each_file(
+    files: Sequence[Path], work: Callable[[Input], T], *, doing: str, output: Path | None, debug: bool
+) -> tuple[list[T], int, int]:
+    """``work`` on every structure file in ``files`` (folders are searched): ``(results, files, failures)``.
+
+    The folder ``output`` is made.  A file that fails costs a line on stderr; with ``debug`` its error is raised.
+    ``doing`` stands beside the progress bar, which appears on a terminal only.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from clusterml.errors import ClusterMLError
+    from clusterml.spectrum.files import make_folder
+    from clusterml.stda.inputs import expand
+
+    inputs, problems = expand(files)
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    if output is not None:
+        make_folder(output)
+    quiet = len(inputs) < 2 or not sys.stderr.isatty()
+    found: list[T] = []
+    failed = len(problems)
+    for item in track(inputs, doing, console=Console(stderr=True), transient=True, disable=quiet):
+        try:
+            found.append(work(item))
+        except ClusterMLError as error:
+            if debug:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            failed += 1
+    return found, len(inputs), failed
+
+
+def echo_json(objects: Sequence[dict[str, Any]], asked: int) -> None:
+    """Print an object for one file, a list for several, and nothing where the only file failed."""
+    from clusterml.spectrum.jsonio import json_text
+
+    if asked > 1 or objects:
+        typer.echo(json_text(list(objects) if asked > 1 else objects[0], indent=1), nl=False)
