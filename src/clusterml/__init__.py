@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from clusterml.structure.inspect import Inspection, inspect
     from clusterml.structure.read import read, read_all
 
-__version__ = version("clusterml")
+    __version__: str
 
 __all__ = [
     "Anatomy",
@@ -60,6 +59,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import public names on first use, so that ``import clusterml`` stays quick."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("clusterml")
     if name not in _HOMES:
         raise AttributeError(f"module 'clusterml' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
