@@ -37,8 +37,7 @@ class Model:
     """File stem, system of the table, blueprint, its options, the most relaxation steps (0: as built), and what is
     held.
 
-    With SH for the dithiolates the Ag29 family has a lower minimum in which the shell sinks onto the kernel: there the
-    frame is held and only the ligands relax.
+    In the Ag29 family the frame is held and only the ligands relax: free, its shell leaves the model (docs/models.md).
     """
 
     stem: str
@@ -58,7 +57,7 @@ MODELS = [
     Model("ag25_sch3", "Ag25", "ag25", steps=400),
     Model("ag25_sphme2", "Ag25", "ag25", {"thiolate": "SPhMe2"}),
     Model("ag29_sh_ph3_S", "Ag29", "ag29", {"thiolate": "SH", "hand": "S"}, 40, "frame"),
-    Model("ag29_bdt_ph3_S", "Ag29-BDT", "ag29", {"hand": "S"}, steps=40),
+    Model("ag29_bdt_ph3_S", "Ag29-BDT", "ag29", {"hand": "S"}, 40, "frame"),
     Model("ag29_bdta_ph3_S", "Ag29", "ag29", {"dithiolate": "BDTA", "hand": "S"}),
     Model("ag29_bdt_pph3_S", "Ag29-BDT", "ag29", {"phosphine": "PPh3", "hand": "S"}),
     Model("ag29_bdta_pph3_S", "Ag29", "ag29", {"dithiolate": "BDTA", "phosphine": "PPh3", "hand": "S"}),

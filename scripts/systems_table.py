@@ -1,6 +1,6 @@
 """The systems table of the README: every shipped model labelled, with its chirality report.
 
-    python scripts/systems_table.py [--only ag29 ..] [--folder results/systems] [--no-label]
+    python scripts/systems_table.py [FILE ..] [--folder results/systems] [--no-label]
 
 Labels (GFN1, to 6 eV, fwhm 0.2 eV) and reports are kept in the folder; what is there already is not computed again.
 """
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STRUCTURES = ROOT / "datasets" / "structures"
 HEADER = (
     "| model | cluster | atoms | gap / eV | strongest CD band / nm | largest abs(Δε) | largest abs(g) | label / s "
-    "| CCM, whole | CCM, frame | signed index, frame | point group of the frame | report / s |"
+    "| CCM, whole | CCM, frame | signed index, frame | point group of the frame (0.1 A) |"
 )
 
 
@@ -52,8 +50,8 @@ def row(path: Path, folder: Path, label: bool) -> str:
     report = reported(path, folder)
     parts = {part["name"]: part for part in report["parts"]}
     frame = parts["metal + donor frame"]
-    cells += [f"{parts['whole']['ccm']:.3f}", f"{frame['ccm']:.3f}", f"{frame['opd_local']:+.2e}"]
-    cells += [str(frame.get("point_group", "-")), f"{report['timings_s']['total']:.1f}"]
+    cells += [f"{parts['whole']['ccm']:.3f}", f"{frame['ccm']:.3f}", f"{frame['opd']:+.1e}" if abs(frame["opd"]) > 1e-12 else "0"]
+    cells.append(frame["point_groups"].get("0.1", "-"))
     return "| " + " | ".join(cells) + " |"
 
 
@@ -75,19 +73,15 @@ def _spectrum(found: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=[""], help="stems that begin so")
+    parser.add_argument("files", nargs="*", type=Path, help="default: all of datasets/structures")
     parser.add_argument("--folder", type=Path, default=ROOT / "results" / "systems")
     parser.add_argument("--no-label", action="store_true", help="chirality reports only")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     print(HEADER)
     print("|" + "---|" * (HEADER.count("|") - 1))
-    paths = sorted(STRUCTURES.glob("*.xyz"), key=lambda path: len(path.read_text()))
-    for path in paths:
-        if any(path.stem.startswith(stem) for stem in options.only):
-            start = time.perf_counter()
-            print(row(path, options.folder, not options.no_label), flush=True)
-            print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True, file=sys.stderr)
+    for path in options.files or sorted(STRUCTURES.glob("*.xyz"), key=lambda path: path.stat().st_size):
+        print(row(path, options.folder, not options.no_label), flush=True)
 
 
 if __name__ == "__main__":

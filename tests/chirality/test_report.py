@@ -43,7 +43,8 @@ def test_mirror_images_have_opposite_signs_and_equal_sizes(reports):
         assert one.symmetry == pytest.approx(other.symmetry, rel=1e-6, abs=1e-9)
     assert abs(left.whole.opd_local) > 1e-5
     assert left.whole.point_groups[0].name == "T"
-    assert left.frame.name == "metal + donor frame"
+    assert left.frame.name == "metal + S frame"
+    assert left.frame.formula == "Ag29S24"
 
 
 def test_chirality_is_in_the_shell(reports):

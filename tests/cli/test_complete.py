@@ -10,10 +10,9 @@ from clusterml.structure.read import read
 
 
 @pytest.fixture
-def core(run, tmp_path) -> Path:
-    """The metals and sulfurs of a built Ag70, as an xyz file that states the charge."""
-    assert run("build", "ag70").code == 0
-    atoms = read(tmp_path / "ag70.xyz")
+def core(examples, tmp_path) -> Path:
+    """The metals and sulfurs of the shipped Ag70 model, as an xyz file that states the charge."""
+    atoms = read(examples.parent / "structures" / "ag70_td_hcoo20.xyz")
     rows = [f"{s} {x:.6f} {y:.6f} {z:.6f}" for s, (x, y, z) in zip(atoms.symbols, atoms.positions, strict=True)
             if s in ("Ag", "S")]  # fmt: skip
     path = tmp_path / "core.xyz"

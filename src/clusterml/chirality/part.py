@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 TOLERANCES = (0.01, 0.1, 0.3, 0.5)
 """Tolerances (A) within which the point group is looked for."""
-REACH = 3.5
-"""Reach (A) of the local signed index: nearest neighbours in a metal cluster are 2.4 to 3.4 A apart."""
+REACH = 5.0
+"""Reach (A) of the local signed index: first and second neighbours in a metal cluster.
+
+Where the Ag29 family and twisted Ag70 are measured this is far from a change of sign; with 3.5 A, Ag29 is near one, and
+with more than 6 A the metals of Ag70 no longer grow steadily with the twist.
+"""
 _QUICK_HAUSDORFF = 150  # atoms above which fewer starts are followed
 
 
@@ -41,7 +45,7 @@ class PartChirality:
     ccm_bonds_kept         share of the bonds that the permutations behind ``ccm`` carry onto bonds, 0 to 1
     misfit                 least root-mean-square distance from the mirror image, A
     hausdorff              Hausdorff chirality measure
-    opd, opd_local         signed index of Osipov, Pickup and Dunmur, of all atoms alike, and with a reach of 3.5 A;
+    opd, opd_local         signed index of Osipov, Pickup and Dunmur, of all atoms alike, and with a reach of 5 A;
                            dimensionless, positive for right-handed helices; both change sign with the mirror image
     opd_contributions      (n,) each atom's part of ``opd_local``
     point_groups           point group within each of several tolerances

@@ -29,7 +29,7 @@ _POINTS = 140.0  # from the middle of a panel to the farthest atom, nearly
 def draw(
     report: ChiralityReport, path: str | Path | None = None, part: str | None = None, title: str | None = None
 ) -> Figure:
-    """A figure of one part (default: metal + donor frame, else the whole), saved as PNG (200 dpi) if ``path`` is given.
+    """A figure of one part (default: the report's ``frame``), saved as PNG (200 dpi) if ``path`` is given.
 
     Left: each atom's share of the continuous chirality measure (per cent of the whole).  Right: its part of the local
     signed index, blue where it is left-handed, red where right-handed.  The view is along the outward axis of the first

@@ -17,6 +17,7 @@ from clusterml.chirality.part import PartChirality, measure_part
 from clusterml.chirality.template import load_template, suggest_template
 from clusterml.errors import OptionError
 from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
+from clusterml.structure.anatomy.frame import CHALCOGENS
 from clusterml.structure.check import check_geometry
 from clusterml.structure.elements import formula
 from clusterml.typing import IntArray
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_GROUPS = ("Ci", "Cs", "C2", "C3", "D2", "D3", "S4", "T", "Td", "Th")
 """Point groups whose measures are reported where none are named."""
+S_FRAME, DONOR_FRAME = "metal + S frame", "metal + donor frame"
+"""Names of the parts that hold the metals with their S (Se, Te), and with all atoms bonded to them."""
 MOST_ATOMS = 5000
 """Largest structure that is measured."""
 _MOST_FOR_GROUPS = 150  # atoms of a part up to which the default groups are measured; named groups always are
@@ -36,7 +39,7 @@ class ChiralityReport:
     """Measures of chirality and symmetry of one structure.
 
     name, source, formula   of the structure;  ``atoms``: its geometry
-    parts      the whole, then kernel, shells, metal + donor frame and ligand layer, as far as there are any
+    parts      the whole, then kernel, shells, frames and ligand layer, as far as there are any
     template   a template on the cluster, or None
     keep_bonds whether permutations were restricted to atoms in the same place of the bonding graph
     warnings   what limits the numbers;  ``timings_s``: seconds
@@ -59,8 +62,9 @@ class ChiralityReport:
 
     @property
     def frame(self) -> PartChirality:
-        """The measures of metals and donor atoms; of the whole structure if it has no metals."""
-        return next((part for part in self.parts if part.name == "metal + donor frame"), self.whole)
+        """The part of metals and S (Se, Te); that of metals and all donors without S; the whole without metals."""
+        named = {part.name: part for part in self.parts}
+        return named.get(S_FRAME) or named.get(DONOR_FRAME) or self.whole
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: plain values, with units in the names and sign conventions in ``conventions``."""
@@ -87,7 +91,7 @@ def chirality(
 
     ``groups``: point groups for the continuous symmetry measures (default: DEFAULT_GROUPS, for parts of at most 150
     atoms).  ``template``: a file, ``Ag70-Td``, ``icosahedron``, None, or ``auto``: what suits the cluster.  ``parts``:
-    also kernel, shells, frame and ligand layer.  ``keep_bonds``: exchange only atoms in the same place of the bonding
+    also kernel, shells, frames and ligand layer.  ``keep_bonds``: exchange only atoms in the same place of the bonding
     graph.  Raises OptionError for an unknown group, StructureError for coordinates that cannot be a structure, and the
     errors of reading a template's file.
     """
@@ -98,7 +102,7 @@ def chirality(
     for name in groups or ():
         point_group(name)
     where = anatomy(atoms)
-    chosen = {"whole": np.arange(len(atoms)), **(where.parts() if parts else {})}
+    chosen = {"whole": np.arange(len(atoms)), **(_parts(atoms, where) if parts else {})}
     pairs = ligand_bonds(atoms)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     labels = graph_labels(numbers, pairs) if keep_bonds else numbers
@@ -128,6 +132,16 @@ def chirality(
     )
 
 
+def _parts(atoms: Atoms, where: Anatomy) -> dict[str, IntArray]:
+    """The parts that the anatomy names, and metals with S (Se, Te) only where there are other donors too."""
+    parts = where.parts()
+    sulfur = where.donors[np.isin(atoms.numbers[where.donors], CHALCOGENS)]
+    if 0 < len(sulfur) < len(where.donors) and len(where.metals):
+        layer = parts.pop("ligand layer", None)
+        parts |= {S_FRAME: np.union1d(where.metals, sulfur)} | ({} if layer is None else {"ligand layer": layer})
+    return parts
+
+
 def _fit(atoms: Atoms, where: Anatomy, template: str | Path | None) -> TemplateFit | None:
     """The template on the cluster, if there is one."""
     which = suggest_template(where.metals, where.kernel) if template == "auto" else template
@@ -135,7 +149,7 @@ def _fit(atoms: Atoms, where: Anatomy, template: str | Path | None) -> TemplateF
         return None
     model = load_template(which)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    frame = where.parts().get("metal + donor frame", np.arange(len(atoms)))
+    frame = where.parts().get(DONOR_FRAME, np.arange(len(atoms)))
     kernel_sized = len(where.kernel) == len(model.numbers)
     in_frame = set(model.numbers.tolist()) <= {0, *numbers[frame].tolist()}
     candidates = where.kernel if kernel_sized else frame if in_frame else np.arange(len(atoms))

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from clusterml.errors import InputFileError, OptionError
+from clusterml.errors import OptionError
+from clusterml.schema import Strict, load
 
 FOLDER = Path(__file__).parent / "data"
 """The blueprints that are shipped."""
@@ -23,11 +23,7 @@ Kind = Literal["thiolate", "dithiolate", "phosphine", "carboxylate", "halide", "
 Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FrameAtom(_Model):
+class FrameAtom(Strict):
     """A symmetry-unique atom of the metal frame (sulfide belongs to it): ``at`` in A."""
 
     label: str
@@ -36,7 +32,7 @@ class FrameAtom(_Model):
     at: Vector
 
 
-class LigandSite(_Model):
+class LigandSite(Strict):
     """A symmetry-unique place for a ligand.
 
     Its ``donors`` (A), or the ``metals`` (A) it sits on, from which donors follow; ``outward``: directions for its
@@ -62,7 +58,7 @@ class LigandSite(_Model):
         return self
 
 
-class Blueprint(_Model):
+class Blueprint(Strict):
     """A cluster to be built.
 
     ``electrons``: superatom electrons, which fix the charge for any choice of ligands.  ``groups``: point groups by
@@ -102,19 +98,7 @@ class Blueprint(_Model):
 
 def read_blueprint(path: Path) -> Blueprint:
     """The blueprint in a YAML file; raises :class:`~clusterml.errors.InputFileError` naming the file and the key."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Blueprint.model_validate(content)
-    except FileNotFoundError as error:
-        raise InputFileError(f"{path}: there is no such file", "check the path") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InputFileError(f"{path}: cannot be read: {error}", "give a blueprint as YAML") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputFileError(
-            f"{path}: {key}: {first['msg']}", "see docs/models.md for the form of a blueprint"
-        ) from error
+    return load(Blueprint, path)
 
 
 @lru_cache(maxsize=1)
