@@ -50,7 +50,8 @@ def row(path: Path, folder: Path, label: bool) -> str:
     report = reported(path, folder)
     parts = {part["name"]: part for part in report["parts"]}
     frame = parts["metal + donor frame"]
-    cells += [f"{parts['whole']['ccm']:.3f}", f"{frame['ccm']:.3f}", f"{frame['opd']:+.1e}" if abs(frame["opd"]) > 1e-12 else "0"]
+    index = f"{frame['opd']:+.1e}" if abs(frame["opd"]) > 1e-12 else "0"
+    cells += [f"{parts['whole']['ccm']:.3f}", f"{frame['ccm']:.3f}", index]
     cells.append(frame["point_groups"].get("0.1", "-"))
     return "| " + " | ".join(cells) + " |"
 

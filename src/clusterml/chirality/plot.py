@@ -85,8 +85,9 @@ def _panel(
     where = np.asarray(report.atoms.positions[part.atoms], dtype=np.float64)
     where = (where - where.mean(axis=0)) @ view
     pairs = bonds(numbers, where)
-    lines = np.stack([where[pairs.first], where[pairs.second]], axis=1)
-    axes.add_collection3d(Line3DCollection(lines, colors="#9a9a9a", linewidths=0.7, zorder=1))
+    if len(pairs.first):
+        lines = np.stack([where[pairs.first], where[pairs.second]], axis=1)
+        axes.add_collection3d(Line3DCollection(lines, colors="#9a9a9a", linewidths=0.7, zorder=1))
     extent = 1.02 * float(np.abs(where).max() + 1.0)
     diameter = 2.0 * 0.62 * np.asarray(covalent_radii)[numbers] / extent * _POINTS
     axes.scatter(
