@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STRUCTURES = ROOT / "datasets" / "structures"
 HEADER = (
     "| model | cluster | atoms | gap / eV | strongest CD band / nm | largest abs(Δε) | largest abs(g) | label / s "
-    "| CCM, whole | CCM, frame | signed index, frame | point group of the frame (0.1 A) |"
+    "| CCM, whole | CCM, frame | local signed index, frame | point group of the frame (0.1 A) |"
 )
 
 
@@ -50,7 +50,7 @@ def row(path: Path, folder: Path, label: bool) -> str:
     report = reported(path, folder)
     parts = {part["name"]: part for part in report["parts"]}
     frame = parts["metal + donor frame"]
-    index = f"{frame['opd']:+.1e}" if abs(frame["opd"]) > 1e-12 else "0"
+    index = f"{frame['opd_local']:+.1e}" if abs(frame["opd_local"]) > 1e-12 else "0"
     cells += [f"{parts['whole']['ccm']:.3f}", f"{frame['ccm']:.3f}", index]
     cells.append(frame["point_groups"].get("0.1", "-"))
     return "| " + " | ".join(cells) + " |"

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import molecule
 
 import clusterml
 import clusterml.chirality
@@ -119,6 +120,21 @@ def test_the_package_is_the_function():
     assert report.name == "structure"
     with pytest.raises(AttributeError):
         _ = clusterml.chirality.nonsense
+
+
+@pytest.mark.parametrize(
+    ("name", "group"), [("H", "K*h"), ("CO", "C*v"), ("CO2", "D*h"), ("NH3", "C3v"), ("C6H6", "D6h"), ("C2H6", "D3d")]
+)
+def test_molecules_of_any_shape_are_measured_and_drawn(name, group):
+    atoms = molecule(name) if name != "H" else Atoms("H", [[0, 0, 0]])
+    report = chirality(atoms, groups=["C2", "Ci"])
+    assert {found.name for found in report.whole.point_groups} == {group}
+    assert report.whole.ccm == pytest.approx(0.0, abs=1e-8)
+    assert report.whole.misfit == pytest.approx(0.0, abs=1e-4)
+    assert abs(report.whole.opd) < 1e-14
+    assert all(0.0 <= value <= 100.0 + 1e-9 for value in report.whole.symmetry.values())
+    assert json_text(report.to_dict())
+    assert len(report.plot().axes) == 4
 
 
 def test_restricted_permutations_keep_bonds():
