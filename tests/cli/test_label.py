@@ -266,7 +266,7 @@ def test_ctrl_c_ends_a_batch_at_once_and_quietly(xyz, tmp_path):
     children = psutil.Process(batch.pid).children(recursive=True)
     os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to all processes
     _, err = batch.communicate(timeout=30)
-    assert batch.returncode == 130
+    assert batch.returncode == 130, err
     assert err == ""
     assert psutil.wait_procs(children, timeout=30)[1] == []
     assert len(list((tmp_path / "out").glob("*.json"))) < 40
