@@ -55,10 +55,10 @@ def draw(
     )
     captions = (f"CCM {chosen.ccm:.4f}", f"local OPD {chosen.opd_local:+.2e}")
     for left, (values, colours, span, label), caption in zip((0.0, 0.5), panels, captions, strict=True):
-        axes: Axes3D = figure.add_axes((left, 0.02, 0.41, 0.82), projection="3d")
+        axes: Axes3D = figure.add_axes((left, 0.02, 0.39, 0.82), projection="3d")
         _panel(axes, report, chosen, view, values, colours, span)
         figure.text(left + 0.205, 0.88, caption, ha="center")
-        bar = figure.add_axes((left + 0.418, 0.16, 0.012, 0.56))
+        bar = figure.add_axes((left + 0.392, 0.16, 0.012, 0.56))
         figure.colorbar(axes.collections[-1], cax=bar, label=label)
     name = title or f"{report.name}: {chosen.name}, {chosen.formula}"
     figure.suptitle(name, fontsize="medium", parse_math=False, y=0.975)
