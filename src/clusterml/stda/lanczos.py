@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 _FIRST_CHECK = 24
-_CHECK_GROWTH = 1.25
+_CHECK_GROWTH = 1.12
 """Convergence is tested at these numbers of blocks: each test costs an eigenproblem of the projected matrix."""
 
 _FULL_ORTHOGONALISATION = 3000
@@ -187,10 +187,12 @@ def converged_ritz_pairs(
     accept: Callable[[RitzPairs], bool],
     progress: Callable[[int], None] | None = None,
     first_check: int = _FIRST_CHECK,
+    growth: float = _CHECK_GROWTH,
 ) -> tuple[RitzPairs, bool]:
     """Grow ``space`` until ``accept(pairs)`` is true or it cannot grow; returns the pairs and whether they converged.
 
-    ``first_check``: number of blocks at which ``accept`` is asked for the first time.
+    ``accept`` is asked at ``first_check`` blocks and then whenever their number has grown by the factor ``growth``: a
+    large one where the operator is cheap beside the eigenproblem of a test.
     A space that is exhausted without being truncated is complete, hence exact.
     """
     next_check = first_check
@@ -202,5 +204,5 @@ def converged_ritz_pairs(
         pairs = space.ritz()
         if accept(pairs):
             return pairs, True
-        next_check = int(next_check * _CHECK_GROWTH)
+        next_check = int(next_check * growth)
     return space.ritz(), not space.truncated

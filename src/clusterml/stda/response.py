@@ -56,6 +56,8 @@ _ADIABATIC_EV = 3.0
 
 _BLOCKS_PER_WIDTH = 1.8
 """Krylov blocks, in units of the spectral range over the band width, before which no spectrum has been converged."""
+_CHECK_GROWTH = 1.25
+"""Growth of the number of blocks between two tests: here the operator costs less than the tests."""
 _SLICE = 32
 """Occupied orbitals treated at a time when summing over adiabatic configurations."""
 
@@ -322,7 +324,7 @@ def _krylov(
     lanczos = BlockLanczos(problem.operator(), starts, problem.targets, _MAX_KRYLOV_VECTORS, keep)
     convergence = _Convergence(problem, settings)
     first_check = max(24, int(_BLOCKS_PER_WIDTH * float(problem.gaps.max()) * HARTREE_EV / settings.fwhm_ev))
-    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress, first_check)
+    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress, first_check, _CHECK_GROWTH)
     result, chosen = convergence.states(pairs)
 
     def lookup(which: IntArray) -> torch.Tensor:
