@@ -31,6 +31,7 @@ class Protocol(Strict):
     orbitals: Literal["gfn1", "gfn2", "stda-xtb"] = Field("gfn1", description="gfn1, gfn2 or stda-xtb")
     emax_ev: float = Field(6.0, ge=5.5, le=15.0, description="highest excitation energy in eV, at least 5.5")
     dtype: Literal["float64", "float32"] = "float64"
+    tolerance: float = Field(1e-3, gt=0.0, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
 
     @property
     def name(self) -> str:

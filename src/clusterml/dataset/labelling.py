@@ -75,7 +75,7 @@ def record_of(
         **_lowest(central),
         details={
             **details,
-            "chirality": signed_indices(members[0]),
+            "chirality": chirality_measures(members[0]),
             "provenance": provenance,
             "warnings": list(central.warnings),
             "seconds": round(time.perf_counter() - start, 2),
@@ -93,6 +93,7 @@ def _label(atoms: Atoms, protocol: Protocol, smallest_gap_ev: float, options: di
             emax_ev=protocol.emax_ev,
             fwhm_ev=FWHM_EV,
             dtype=protocol.dtype,
+            tolerance=protocol.tolerance,
             groups={},
             **options,
         )
@@ -122,20 +123,33 @@ def stored_spectra(label: Label) -> dict[str, FloatArray]:
     }
 
 
-def signed_indices(atoms: Atoms) -> dict[str, float]:
-    """Signed chirality indices (see :mod:`clusterml.chirality.pseudoscalar`) of all atoms and of metals and donors."""
+def chirality_measures(atoms: Atoms) -> dict[str, float]:
+    """Chirality of a geometry as records keep it: the signed indices ``opd*``, which change sign in a mirror, and more.
+
+    ``opd``, ``opd_local``: of all atoms, see :mod:`clusterml.chirality.pseudoscalar`; with ``_frame``: of metals and
+    donors only; ``ccm_frame``: continuous chirality measure (0 to 100) and ``misfit_frame``: root-mean-square misfit to
+    the mirror image (A), both of metals and donors.
+    """
+    from clusterml.chirality.continuous import continuous_chirality
     from clusterml.chirality.part import REACH
     from clusterml.chirality.pseudoscalar import opd_index
+    from clusterml.chirality.symmetry import SymmetrySearch
+    from clusterml.structure.assign import Kinds
     from clusterml.structure.distort.subject import Subject
+    from clusterml.structure.superpose import superpose
 
     subject = Subject(atoms)
     frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
     whole, part = np.asarray(atoms.positions), np.asarray(atoms.positions)[frame]
+    numbers = np.asarray(atoms.numbers)[frame]
+    part = part - part.mean(axis=0)
     return {
         "opd": float(opd_index(whole)),
         "opd_local": float(opd_index(whole, reach=REACH)),
         "opd_frame": float(opd_index(part)),
         "opd_local_frame": float(opd_index(part, reach=REACH)),
+        "ccm_frame": float(continuous_chirality(SymmetrySearch(Kinds.of(numbers), part)).value),
+        "misfit_frame": float(superpose(numbers, part, part, improper=True).rmsd),
     }
 
 

@@ -130,7 +130,8 @@ class Record:
         """
         flip = np.array([-1.0, 1.0, 1.0])
         both = np.outer(flip, flip)
-        turned = {key: -value for key, value in self.details.get("chirality", {}).items()}
+        measured = self.details.get("chirality", {})
+        turned = {key: -value if key.startswith("opd") else value for key, value in measured.items()}
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values |= {
             "id": name,

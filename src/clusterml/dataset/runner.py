@@ -9,16 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from clusterml.dataset.campaign import Campaign, Job, fingerprint, load_campaign, plan, source_of
+from clusterml.dataset.campaign import Campaign, Job, Parent, fingerprint, load_campaign, plan, source_of
 from clusterml.dataset.geometry import geometries
 from clusterml.dataset.labelling import RejectedError, opposite, record_of
 from clusterml.dataset.launch import Launcher, Lost
 from clusterml.dataset.ledger import Event, Ledger
+from clusterml.dataset.record import Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
 from clusterml.errors import ClusterMLError, DatasetError, StructureError
 from clusterml.spectrum.files import write_text
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _PACK_EVERY = 256
 """Finished jobs between two packings."""
@@ -95,10 +100,7 @@ def work(setting: Setting, job: Job) -> list[Event]:
     campaign, parent = setting.campaign, setting.campaign.parents[job.parent]
     try:
         members, details = geometries(campaign, job, parent, source_of(setting.campaign_file, parent))
-        records = [
-            record_of(campaign, job, protocol, parent, members, details, setting.device, setting.memory_gb)
-            for protocol in job.protocols
-        ]
+        records, without = _labelled(setting, job, parent, members, details)
         if _mirror_wanted(campaign, job):
             records += [record.mirrored(f"{record.id}-mirror", opposite(parent.hand)) for record in records]
         for record in sorted(records, key=lambda record: record.id == job.name):  # it says that all are there
@@ -107,7 +109,24 @@ def work(setting: Setting, job: Job) -> list[Event]:
         return [Event(job.name, "rejected", str(error), _since(start))]
     except (ClusterMLError, *_UNEXPECTED) as error:
         return [Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))]
-    return [Event(job.name, "done", seconds=_since(start))]
+    return [Event(job.name, "done", without, seconds=_since(start))]
+
+
+def _labelled(
+    setting: Setting, job: Job, parent: Parent, members: list[Atoms], details: dict[str, Any]
+) -> tuple[list[Record], str]:
+    """The job's records, one for each protocol, and why further protocols gave none: only the first one must."""
+    records, without = [], []
+    for protocol in job.protocols:
+        try:
+            records.append(
+                record_of(setting.campaign, job, protocol, parent, members, details, setting.device, setting.memory_gb)
+            )
+        except RejectedError as error:
+            if not records:
+                raise
+            without.append(f"no {protocol.name} label: {error}")
+    return records, "; ".join(without)
 
 
 def _mirror_wanted(campaign: Campaign, job: Job) -> bool:

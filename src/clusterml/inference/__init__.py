@@ -1,0 +1,1 @@
+"""Prediction: from structures to spectra with their uncertainty, by the shipped networks."""

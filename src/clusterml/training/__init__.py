@@ -1,0 +1,1 @@
+"""Training: targets, losses, the loop that can be killed and resumed, checkpoints, metrics and baselines."""
