@@ -18,6 +18,9 @@ HARTREE_EV = 27.211386245988
 BOHR_ANGSTROM = 0.529177210903
 """One bohr in angstrom (CODATA 2018)."""
 
+SPEED_OF_LIGHT_AU = 137.035999084
+"""Speed of light in atomic units (CODATA 2018)."""
+
 EV_NM = 1239.841984
 """Product of photon energy (eV) and vacuum wavelength (nm)."""
 

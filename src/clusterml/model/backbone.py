@@ -1,0 +1,157 @@
+"""The backbone: equivariant features of every core atom from its surroundings.
+
+First each core atom expands the density of its neighbours in radial functions and spherical harmonics, per element (as
+in the atomic cluster expansion, R. Drautz, Phys. Rev. B 99, 014104 (2019)); products of these, channel by channel, raise
+the body order: a pseudoscalar needs four bodies, so two products come before the first message.  Then core atoms
+exchange messages with all irreps of both parities (as in S. Batzner et al., Nat. Commun. 13, 2453 (2022)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusterml.model.equivariant import ChannelProduct, EdgeProduct, Gate, harmonics, hidden_irreps, o3, spherical
+from clusterml.model.graph import edge_cutoffs
+from clusterml.model.radial import Mlp, RadialBasis
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Directed edges: ``sender`` (e,) and ``receiver`` (e,) core atoms, ``radial`` (e, b), ``sphere`` (e, s)."""
+
+    sender: Tensor
+    receiver: Tensor
+    radial: Tensor
+    sphere: Tensor
+
+
+class Backbone(nn.Module):
+    """Graph -> features (c, irreps) of the core atoms, in the order of ``core_index``."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.rules, self.lmax = spec["graph"], int(spec["lmax"])
+        channels, n_radial = int(spec["channels"]), int(spec["n_radial"])
+        self.elements: Tensor
+        table = torch.full((max(self.rules["elements"]) + 1,), -1)
+        table[torch.tensor(self.rules["elements"])] = torch.arange(len(self.rules["elements"]))
+        self.register_buffer("elements", table, persistent=False)
+        self.irreps = hidden_irreps(channels, self.lmax, spec["parity"])
+        width = int(spec["element_width"])
+        self.embedding = nn.Embedding(len(self.rules["elements"]), width)
+        self.basis = RadialBasis(n_radial)
+        self.density = Density(spec, n_radial, width)
+        self.mixing = Mixing(self.density.irreps, self.irreps, width, channels)
+        layers = [Interaction(self.irreps, self.lmax, n_radial, width, spec) for _ in range(int(spec["layers"]))]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, graph: Any) -> Tensor:
+        """Features (c, irreps) of the core atoms of a batch of graphs."""
+        kind = self.embedding(self.elements[graph.z])
+        core = graph.core_index
+        rank = torch.full((len(graph.z),), -1, device=core.device)
+        rank[core] = torch.arange(len(core), device=core.device)
+        sender, receiver = graph.edge_index
+        edges = self._edges(graph, sender, rank[receiver])
+        x = self.density(edges, kind[sender], kind[core], len(core))
+        x = self.mixing(x, kind[core], charge_features(graph)[core])
+        inner = rank[sender] >= 0
+        among = Edges(rank[sender][inner], edges.receiver[inner], edges.radial[inner], edges.sphere[inner])
+        for layer in self.layers:
+            x = layer(x, among, kind[core])
+        return x
+
+    def _edges(self, graph: Any, sender: Tensor, receiver: Tensor) -> Edges:
+        vectors = graph.pos[graph.edge_index[0]] - graph.pos[graph.edge_index[1]]
+        distance = torch.linalg.vector_norm(vectors, dim=1)
+        cutoff = edge_cutoffs(graph.role[graph.edge_index[0]], graph.role[graph.edge_index[1]], self.rules)
+        radial = self.basis(distance, cutoff.to(distance))
+        return Edges(sender, receiver, radial, harmonics(self.lmax, vectors))
+
+
+def charge_features(graph: Any) -> Tensor:
+    """(n, 2): total charge per metal atom of the cluster and number of metals (logarithm), of each atom's graph."""
+    metals = torch.zeros_like(graph.charge).index_add_(0, graph.batch, (graph.role == 0).to(graph.charge))
+    metals = metals.clamp(min=1.0)
+    each = torch.stack([10.0 * graph.charge / metals, torch.log(metals) / 4.0], dim=1)
+    return each[graph.batch]
+
+
+class Density(nn.Module):
+    """Expansion of the neighbours' density: (c, channels x spherical harmonics), natural parity."""
+
+    def __init__(self, spec: Mapping[str, Any], n_radial: int, width: int) -> None:
+        super().__init__()
+        self.channels, self.lmax = int(spec["channels"]), int(spec["lmax"])
+        self.irreps = o3().Irreps([(self.channels, irrep) for _, irrep in spherical(self.lmax)])
+        self.kinds = Mlp(2 * width, 32, n_radial * 4, last_bias=True)
+        self.radial = nn.Linear(n_radial * 4, self.channels * (self.lmax + 1), bias=False)
+        self.scale = float(spec["density_neighbours"]) ** -0.5
+
+    def forward(self, edges: Edges, sender: Tensor, core: Tensor, count: int) -> Tensor:
+        """From edges and the elements' embeddings of senders (e, w) and of core atoms (c, w)."""
+        kinds = self.kinds(torch.cat([sender, core[edges.receiver]], dim=1)).reshape(len(sender), 4, -1)
+        weights = self.radial((edges.radial.unsqueeze(1) * kinds).flatten(1))
+        weights = weights.reshape(-1, self.channels, self.lmax + 1) * self.scale
+        parts = []
+        for l in range(self.lmax + 1):
+            sphere = edges.sphere[:, l * l : (l + 1) * (l + 1)]
+            messages = (weights[:, :, l].unsqueeze(-1) * sphere.unsqueeze(1)).flatten(1)
+            parts.append(messages.new_zeros(count, messages.shape[1]).index_add_(0, edges.receiver, messages))
+        return torch.cat(parts, dim=1)
+
+
+class Mixing(nn.Module):
+    """The density, its products of second and third order, and the charge, mixed into hidden features."""
+
+    def __init__(self, density: Any, out: Any, width: int, channels: int) -> None:
+        super().__init__()
+        linear = o3().Linear
+        self.left, self.right = linear(density, density), linear(density, density)
+        self.second = ChannelProduct(density, density, out)
+        self.third = ChannelProduct(density, out, out)
+        self.first_out, self.second_out = linear(density, out), linear(out, out)
+        self.second_in, self.third_out = linear(out, out), linear(out, out)
+        self.scalars = Mlp(width + 2, 32, channels)
+        self.gate = Gate(out)
+        self.start = out.slices()[0]
+
+    def forward(self, density: Tensor, kind: Tensor, charge: Tensor) -> Tensor:
+        """``(c, density)``, ``(c, width)``, ``(c, 2)`` -> ``(c, out)``."""
+        left, right = self.left(density), self.right(density)
+        pairs = self.second(left, right)
+        triples = self.third(right, self.second_in(pairs))
+        x = self.first_out(density) + self.second_out(pairs) + self.third_out(triples)
+        scalars = x[:, self.start] + self.scalars(torch.cat([kind, charge], dim=1))
+        return self.gate(torch.cat([scalars, x[:, self.start.stop :]], dim=1))
+
+
+class Interaction(nn.Module):
+    """One round of messages between core atoms, and a product with what was there: features in, features out."""
+
+    def __init__(self, irreps: Any, lmax: int, n_radial: int, width: int, spec: Mapping[str, Any]) -> None:
+        super().__init__()
+        linear = o3().Linear
+        self.message = EdgeProduct(irreps, lmax, irreps)
+        self.weights = Mlp(n_radial + 2 * width, int(spec["radial_width"]), self.message.n_weights, last_bias=False)
+        self.envelope = nn.Linear(n_radial, self.message.n_weights, bias=False)
+        self.enter, self.keep = linear(irreps, irreps), linear(irreps, irreps)
+        self.left, self.right, self.leave = linear(irreps, irreps), linear(irreps, irreps), linear(irreps, irreps)
+        self.product = ChannelProduct(irreps, irreps, irreps)
+        self.gate = Gate(irreps)
+        self.scale = float(spec["neighbours"]) ** -0.5
+
+    def forward(self, x: Tensor, edges: Edges, kind: Tensor) -> Tensor:
+        """``(c, irreps)`` -> ``(c, irreps)``."""
+        invariants = torch.cat([edges.radial, kind[edges.sender], kind[edges.receiver]], dim=1)
+        weights = self.weights(invariants) * self.envelope(edges.radial)
+        messages = self.message(self.enter(x)[edges.sender], edges.sphere, weights) * self.scale
+        summed = messages.new_zeros(len(x), messages.shape[1]).index_add_(0, edges.receiver, messages)
+        y = self.message.mix(summed)
+        y = y + self.product(self.left(x), self.right(y))
+        return self.keep(x) + self.leave(self.gate(y))

@@ -1,0 +1,152 @@
+"""What the network takes from e3nn, and how: the only place that knows it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from e3nn.o3 import Irreps
+
+
+def o3() -> Any:
+    """The module ``e3nn.o3``, imported without its deprecation warnings and without compiling by TorchScript."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import e3nn
+        from e3nn import o3 as module
+
+    e3nn.set_optimization_defaults(jit_script_fx=False, jit_mode="eager")
+    return module
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Parameters and constants that are made inside are in double precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def hidden_irreps(channels: int, lmax: int, parity: str) -> Irreps:
+    """``channels`` of every l up to ``lmax``: of both parities, or (``natural``) only of those of spherical harmonics."""
+    order = [(l, p) for l in range(lmax + 1) for p in (1, -1) if parity == "both" or p == (-1) ** l]
+    return o3().Irreps([(channels, irrep) for irrep in order])
+
+
+def spherical(lmax: int) -> Irreps:
+    """Irreps of the spherical harmonics up to ``lmax``."""
+    return o3().Irreps.spherical_harmonics(lmax)
+
+
+def harmonics(lmax: int, vectors: Tensor) -> Tensor:
+    """Real spherical harmonics (e, (lmax + 1)^2) of the directions of ``vectors`` (e, 3), norm-component scaled."""
+    return o3().spherical_harmonics(list(range(lmax + 1)), vectors, normalize=True, normalization="component")
+
+
+class ChannelProduct(nn.Module):
+    """Products of two features channel by channel, into every irrep of ``out`` that they reach: the next body order.
+
+    ``left``, ``right`` and ``out`` have the same number of channels of each irrep; every path has a weight for each
+    channel.
+    """
+
+    def __init__(self, left: Irreps, right: Irreps, out: Irreps) -> None:
+        super().__init__()
+        paths = [
+            (i, j, k, "uuu", True)
+            for i, (_, a) in enumerate(left)
+            for j, (_, b) in enumerate(right)
+            for k, (_, c) in enumerate(out)
+            if c in a * b
+        ]
+        self.product = o3().TensorProduct(left, right, out, paths)
+        self.reached = {k for *_, k, _, _ in paths}
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """``(n, left)``, ``(n, right)`` -> ``(n, out)``."""
+        return self.product(left, right)
+
+
+class EdgeProduct(nn.Module):
+    """Features of senders times spherical harmonics of edges, weighted by radial functions of each path and channel."""
+
+    def __init__(self, features: Irreps, lmax: int, out: Irreps) -> None:
+        super().__init__()
+        sphere = spherical(lmax)
+        wanted = {irrep for _, irrep in out}
+        paths, reached = [], []
+        for i, (channels, a) in enumerate(features):
+            for j, (_, b) in enumerate(sphere):
+                for irrep in a * b:
+                    if irrep in wanted:
+                        reached.append((channels, irrep))
+                        paths.append((i, j, len(reached) - 1, "uvu", True))
+        module = o3()
+        order, where, _ = module.Irreps(reached).sort()
+        paths = [(i, j, where[k], mode, train) for i, j, k, mode, train in paths]
+        self.product = module.TensorProduct(features, sphere, order, paths, shared_weights=False, internal_weights=False)
+        self.mix = module.Linear(order.simplify(), out)
+        self.n_weights: int = self.product.weight_numel
+
+    def forward(self, features: Tensor, sphere: Tensor, weights: Tensor) -> Tensor:
+        """``(e, features)``, ``(e, sphere)``, ``(e, n_weights)`` -> ``(e, order)`` before mixing (see ``mix``)."""
+        return self.product(features, sphere, weights)
+
+
+class Gate(nn.Module):
+    """SiLU on 0e, tanh on 0o, and every other irrep multiplied by a sigmoid of its own 0e features."""
+
+    def __init__(self, irreps: Irreps) -> None:
+        super().__init__()
+        self.slices = list(zip(irreps, irreps.slices(), strict=True))
+        scalars = next(mul for mul, irrep in irreps if irrep.l == 0 and irrep.p == 1)
+        gated = sum(mul for mul, irrep in irreps if irrep.l > 0)
+        self.scalars = next(where for (_, irrep), where in self.slices if irrep.l == 0 and irrep.p == 1)
+        self.gates = nn.Linear(scalars, gated)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, irreps)`` -> ``(n, irreps)``."""
+        gates = torch.sigmoid(self.gates(x[:, self.scalars]))
+        parts, at = [], 0
+        for (mul, irrep), where in self.slices:
+            part = x[:, where]
+            if irrep.l == 0:
+                parts.append(nn.functional.silu(part) if irrep.p == 1 else torch.tanh(part))
+                continue
+            gate = gates[:, at : at + mul].unsqueeze(-1)
+            parts.append((part.reshape(len(x), mul, -1) * gate).reshape(len(x), part.shape[1]))
+            at += mul
+        return torch.cat(parts, dim=1)
+
+
+def matrix_of_parts(trace: Tensor, axial: Tensor, tensor: Tensor) -> Tensor:
+    """Matrices (..., 3, 3) from a multiple (...) of the unit matrix, an axial vector (..., 3) and an l = 2 part (..., 5).
+
+    Rows turn like a polar vector if the parts are 0e, 1e, 2e and so do the columns; parts 0o, 1o, 2o make the columns
+    axial.
+    """
+    unit = torch.eye(3, dtype=trace.dtype, device=trace.device)
+    return trace[..., None, None] * unit + cross_matrix(axial) + symmetric_matrix(tensor)
+
+
+def cross_matrix(axial: Tensor) -> Tensor:
+    """Antisymmetric matrices (..., 3, 3) of vectors (..., 3): ``v -> axial x v``."""
+    x, y, z = axial.unbind(-1)
+    zero = torch.zeros_like(x)
+    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def symmetric_matrix(parts: Tensor) -> Tensor:
+    """Traceless symmetric matrices (..., 3, 3) of l = 2 components (..., 5), in e3nn's order and axes."""
+    basis = o3().wigner_3j(2, 1, 1, dtype=parts.dtype, device=parts.device)
+    return torch.einsum("...k,kij->...ij", parts, basis) * 5.0**0.5

@@ -1,0 +1,101 @@
+"""From a cluster to the graph that the network reads: which atoms carry the spectrum and which pairs talk.
+
+Metals and donor elements (the rules list them) are the *core* atoms: they receive messages and carry oscillators.  All
+other atoms, hydrogens too, only send: they are what a core atom sees of its ligand.  Every pair of atoms within the
+cutoff of its class is an edge; each contribution vanishes smoothly at that cutoff (see :mod:`clusterml.model.radial`),
+so that nothing jumps when an atom crosses it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from clusterml.errors import StructureError, UnsupportedElementError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch_geometric.data import Batch, Data
+
+METAL, DONOR, OTHER = 0, 1, 2
+"""Roles of atoms."""
+
+
+def cluster_graph(
+    numbers: ArrayLike, positions: ArrayLike, charge: float, rules: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> Data:
+    """The graph of a cluster: atomic ``numbers`` (n,), ``positions`` (n, 3) in A, total ``charge``.
+
+    ``rules``: ``spec["graph"]`` of a network.  The result holds ``z`` (n,), ``role`` (n,), ``pos`` (n, 3), ``charge``
+    (1,), ``core_index`` (c,), ``edge_index`` (2, e): sender and receiver, a core atom, and ``pair_index`` (2, p): ordered
+    pairs of core atoms that couple.
+
+    Raises :class:`~clusterml.errors.UnsupportedElementError` for an element that the network does not know, and
+    :class:`~clusterml.errors.StructureError` for a structure without a core atom.
+    """
+    z = torch.as_tensor(numbers, dtype=torch.int64)
+    pos = torch.as_tensor(positions, dtype=dtype)
+    _check(z, rules)
+    role = roles(z, rules)
+    core = torch.nonzero(role != OTHER).flatten()
+    distance = torch.cdist(pos[core].double(), pos.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    cutoff = edge_cutoffs(role, role[core].unsqueeze(1), rules)
+    others = core.unsqueeze(1) != torch.arange(len(z))
+    receiver, sender = torch.nonzero((distance < cutoff) & others, as_tuple=True)
+    first, second = torch.nonzero((distance[:, core] < rules["pair_cutoff"]) & others[:, core], as_tuple=True)
+    return _geometric().Data(
+        z=z,
+        role=role,
+        pos=pos,
+        charge=torch.tensor([float(charge)], dtype=dtype),
+        core_index=core,
+        edge_index=torch.stack([sender, core[receiver]]),
+        pair_index=torch.stack([core[first], core[second]]),
+        num_nodes=len(z),
+    )
+
+
+def batched(graphs: Sequence[Data]) -> Batch:
+    """Several graphs as one, for the network; tensors with a leading dimension of 1 are stacked."""
+    return _geometric().Batch.from_data_list(list(graphs))
+
+
+def _geometric() -> Any:
+    """``torch_geometric.data``, imported without the deprecation warnings of what it imports itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch_geometric import data
+    return data
+
+
+def roles(z: Tensor, rules: Mapping[str, Any]) -> Tensor:
+    """Role (n,) of each atom of atomic number ``z`` (n,)."""
+    role = torch.full_like(z, OTHER)
+    role[torch.isin(z, torch.tensor(rules["donors"], device=z.device))] = DONOR
+    role[torch.isin(z, torch.tensor(rules["metals"], device=z.device))] = METAL
+    return role
+
+
+def edge_cutoffs(sender: Tensor, receiver: Tensor, rules: Mapping[str, Any]) -> Tensor:
+    """Cutoff (A) of edges between atoms of these roles (broadcast): metal-metal, metal-donor, or any other."""
+    table = torch.full((3, 3), float(rules["other_cutoff"]))
+    table[METAL, METAL] = rules["metal_cutoff"]
+    table[METAL, DONOR] = table[DONOR, METAL] = rules["donor_cutoff"]
+    return table.to(sender.device)[sender, receiver]
+
+
+def _check(z: Tensor, rules: Mapping[str, Any]) -> None:
+    from ase.data import chemical_symbols
+
+    unknown = sorted(set(z.tolist()) - set(rules["elements"]))
+    if unknown:
+        names = ", ".join(chemical_symbols[number] for number in unknown)
+        known = ", ".join(chemical_symbols[number] for number in sorted(rules["elements"]))
+        raise UnsupportedElementError(f"the network does not know {names}", f"it was made for {known}")
+    core = set(rules["metals"]) | set(rules["donors"])
+    if not core & set(z.tolist()):
+        raise StructureError("there is no metal and no donor atom", "give a ligand-protected cluster")

@@ -1,0 +1,1 @@
+"""Heads: from features of atoms to spectra.  Each is a module ``head(graph, features) -> (epsilon, delta_epsilon)``."""

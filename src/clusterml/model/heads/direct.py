@@ -1,0 +1,74 @@
+"""Heads without a matrix: cluster moments of every energy bin, or plain sums over atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusterml.model.equivariant import matrix_of_parts, o3
+from clusterml.model.heads.moments import CD_OF_MOMENT, centred, per_graph
+
+
+class MomentsHead(nn.Module):
+    """For every node of a coarse energy grid and channel: P = sum p_A and M = sum (m_A + r_A x p_A); |P|^2 and P.M.
+
+    A channel is an excitation polarised in all three directions: p_A and m_A are 3 x 3 matrices, rows for the members
+    of the triplet.  Single vectors would not do: the sum of any equivariant vector vanishes in a cluster of tetrahedral
+    or icosahedral symmetry, and with it all absorption.  Absorption is positive, CD is independent of the origin (a
+    shift d adds d x P to M, and P.(d x P) = 0) and odd under a mirror.  Between the nodes spectra are interpolated.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
+        super().__init__()
+        options = spec["bins"]
+        nodes = torch.arange(float(grid[0]), float(grid[-1]) + 1e-9, 1.2 * sigma_ev, dtype=grid.dtype)
+        self.n_bins, self.n_channels = len(nodes), int(options["channels"])
+        self.grid: Tensor
+        self.spread: Tensor
+        self.register_buffer("grid", grid, persistent=False)
+        spread = torch.exp(-0.5 * ((grid - nodes.unsqueeze(1)) / sigma_ev) ** 2)
+        self.register_buffer("spread", spread / spread.sum(0), persistent=False)
+        count = self.n_bins * self.n_channels
+        linear = o3().Linear
+        self.electric = linear(irreps, f"{count}x0e + {count}x1e + {count}x2e")
+        self.magnetic = linear(irreps, f"{count}x0o + {count}x1o + {count}x2o")
+        self.strength = nn.Parameter(torch.full((self.n_bins, 1), float(options["strength"]) ** 0.5))
+        self.local = float(options["local_magnetic_a"])
+
+    def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectra (g, m) of absorption and CD in L mol-1 cm-1."""
+        electric = self._matrices(self.electric(features))
+        radius = centred(graph)[:, None, None, None, :].expand_as(electric)
+        magnetic = self.local * self._matrices(self.magnetic(features)) + torch.linalg.cross(radius, electric, dim=-1)
+        where, count = graph.batch[graph.core_index], graph.num_graphs
+        total, turning = per_graph(electric, where, count), per_graph(magnetic, where, count)
+        absorption = (self.strength**2 * (total**2).sum(dim=(3, 4))).sum(dim=2) @ self.spread
+        rotation = (self.strength**2 * (total * turning).sum(dim=(3, 4))).sum(dim=2) @ self.spread
+        return absorption, CD_OF_MOMENT * self.grid * rotation
+
+    def _matrices(self, x: Tensor) -> Tensor:
+        """Matrices (c, bins, channels, 3, 3) of their scalar, axial and l = 2 parts."""
+        shape, count = (len(x), self.n_bins, self.n_channels), self.n_bins * self.n_channels
+        trace, axial, tensor = torch.split(x, [count, 3 * count, 5 * count], dim=1)
+        return matrix_of_parts(trace.reshape(shape), axial.reshape(*shape, 3), tensor.reshape(*shape, 5))
+
+
+class AtomicHead(nn.Module):
+    """Absorption and CD as sums over atoms of scalars and pseudoscalars: local, the baseline of the other heads."""
+
+    def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
+        super().__init__()
+        linear = o3().Linear
+        self.even, self.odd = linear(irreps, f"{len(grid)}x0e"), linear(irreps, f"{len(grid)}x0o")
+        self.strength = nn.Parameter(torch.full((len(grid),), float(spec["bins"]["strength"])))
+        self.dissymmetry = float(spec["bins"]["dissymmetry"])
+
+    def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectra (g, m) of absorption and CD in L mol-1 cm-1."""
+        where, count = graph.batch[graph.core_index], graph.num_graphs
+        even = nn.functional.softplus(self.even(features)) * self.strength
+        odd = self.odd(features) * self.strength * self.dissymmetry
+        return per_graph(even, where, count), per_graph(odd, where, count)

@@ -1,0 +1,55 @@
+"""The network: a graph of a cluster in, its absorption and CD spectrum and a few properties out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusterml.model.backbone import Backbone
+from clusterml.model.equivariant import double_precision
+from clusterml.model.heads.direct import AtomicHead, MomentsHead
+from clusterml.model.heads.properties import Properties
+from clusterml.model.heads.resolvent import ResolventHead
+from clusterml.model.presets import complete
+from clusterml.units import FWHM_PER_SIGMA
+
+_HEADS = {"resolvent": ResolventHead, "moments": MomentsHead, "atomic": AtomicHead}
+
+
+class Network(nn.Module):
+    """Network of a specification (see :mod:`clusterml.model.presets`); ``spec`` is the complete one.
+
+    O(3)-equivariant: a rotation or reflection of the cluster leaves ``epsilon`` as it is and multiplies
+    ``delta_epsilon`` and ``opd`` by the determinant, exactly, whatever the weights.  ``dtype`` is that of parameters and
+    constants; a network that was made in single precision must not be converted to double: its constants are rounded.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        with double_precision():
+            self._build(spec)
+        self.to(dtype)
+
+    def _build(self, spec: Mapping[str, Any]) -> None:
+        self.spec = complete(spec)
+        limits = self.spec["grid"]
+        count = round((limits["high_ev"] - limits["low_ev"]) / limits["step_ev"]) + 1
+        grid = torch.linspace(limits["low_ev"], limits["high_ev"], count, dtype=torch.float64)
+        self.backbone = Backbone(self.spec)
+        sigma = self.spec["fwhm_ev"] / FWHM_PER_SIGMA
+        self.head = _HEADS[self.spec["head"]](self.spec, self.backbone.irreps, grid, sigma)
+        self.properties = Properties(self.backbone.irreps)
+
+    def forward(self, graph: Any) -> dict[str, Tensor]:
+        """For a batch of g graphs (:func:`clusterml.model.graph.cluster_graph`):
+
+        ``epsilon`` and ``delta_epsilon`` (g, m) on the specification's grid in L mol-1 cm-1, ``gap_ev`` (g,),
+        ``opd`` (g,): signed chirality index of metals and donors times 1000, ``ccm`` (g,): their continuous chirality
+        measure, and ``features`` (g, f): invariants by which clusters are compared.
+        """
+        features = self.backbone(graph)
+        epsilon, delta_epsilon = self.head(graph, features)
+        return {"epsilon": epsilon, "delta_epsilon": delta_epsilon, **self.properties(graph, features)}

@@ -1,0 +1,101 @@
+"""What a network is made of, as plain dictionaries: the defaults, with the meaning of every key, and the sizes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from clusterml.errors import OptionError
+
+DEFAULTS: dict[str, Any] = {
+    "head": "resolvent",  # resolvent, moments or atomic
+    "parity": "both",  # both, or natural: only the parities of spherical harmonics
+    "channels": 16,  # of each irrep
+    "lmax": 2,  # largest angular momentum of features and of spherical harmonics
+    "layers": 1,  # rounds of messages between core atoms
+    "n_radial": 8,  # Bessel functions
+    "radial_width": 32,  # hidden width of the radial networks
+    "element_width": 8,  # of the elements' embeddings
+    "neighbours": 16.0,  # typical number of neighbours, for the scale of sums
+    "density_neighbours": 8.0,  # the same for the first expansion
+    "graph": {
+        # elements that the network knows: H B C N O F Si P S Cl Br I, and the coinage metals and their neighbours
+        "elements": [1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 46, 47, 53, 78, 79],
+        "metals": [46, 47, 78, 79],
+        "donors": [7, 8, 15, 16, 17, 34, 35, 53],
+        "metal_cutoff": 6.0,  # A, edges between metals
+        "donor_cutoff": 5.0,  # A, between a metal and a donor
+        "other_cutoff": 4.5,  # A, any other
+        "pair_cutoff": 7.0,  # A, couplings of oscillators
+    },
+    "oscillators": {
+        "scalar": 1,  # of a metal atom
+        "triplet": 2,
+        "donor_scalar": 0,  # of a donor atom
+        "donor_triplet": 1,
+        "first_ev": 1.5,  # where the oscillators' energies start
+        "last_ev": 7.0,
+        "strength": 3000.0,  # absorption of an oscillator, L mol-1 cm-1 eV
+        "local_magnetic_a": 1.0,  # size of the local magnetic vectors, A
+    },
+    "bins": {
+        "channels": 4,  # of the moments head
+        "strength": 100.0,  # absorption in every bin at the start, L mol-1 cm-1
+        "local_magnetic_a": 1.0,
+        "dissymmetry": 1e-3,  # of the atomic head at the start
+    },
+    "grid": {"low_ev": 0.5, "high_ev": 5.3, "step_ev": 0.04},
+    "fwhm_ev": 0.2,
+}
+"""Every key of a specification and its default."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "S": {"channels": 12, "lmax": 2, "layers": 1},
+    "M": {"channels": 32, "lmax": 2, "layers": 2, "radial_width": 64, "oscillators": {"scalar": 2, "triplet": 3}},
+    "L": {
+        "channels": 64,
+        "lmax": 3,
+        "layers": 3,
+        "radial_width": 64,
+        "oscillators": {"scalar": 2, "triplet": 4, "donor_triplet": 2},
+    },
+}
+"""S: two CPU cores; M, L: a GPU."""
+
+
+def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """``spec`` with the defaults of all keys that it leaves out; ``preset`` names one of :data:`PRESETS` to start from.
+
+    Raises :class:`~clusterml.errors.OptionError` naming an unknown key, preset or head, and the nearest known one.
+    """
+    given = dict(spec)
+    full = deepcopy(DEFAULTS)
+    preset = given.pop("preset", None)
+    if preset is not None:
+        _known(preset, PRESETS, "preset")
+        _merge(full, PRESETS[preset], "")
+    _merge(full, given, "")
+    _known(full["head"], ("resolvent", "moments", "atomic"), "head")
+    _known(full["parity"], ("both", "natural"), "parity")
+    return full
+
+
+def _merge(into: dict[str, Any], given: Mapping[str, Any], path: str) -> None:
+    for key, value in given.items():
+        _known(key, into, f"network key of {path[:-1]}" if path else "network key")
+        if isinstance(into[key], dict):
+            if not isinstance(value, Mapping):
+                raise OptionError(f"network key {path}{key} is {value!r}", "give a mapping of keys to values")
+            _merge(into[key], value, f"{path}{key}.")
+        else:
+            into[key] = deepcopy(value)
+
+
+def _known(name: Any, known: Any, what: str) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(str(name), [str(each) for each in known], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"one of {', '.join(str(each) for each in known)}"
+    raise OptionError(f"{what} '{name}' is not known", hint)

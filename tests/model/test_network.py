@@ -1,0 +1,203 @@
+"""Exactness of every preset and head in double precision: what symmetry and locality demand of the outputs."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from clusterml.errors import OptionError, StructureError, UnsupportedElementError
+from clusterml.model.graph import batched, cluster_graph
+from clusterml.model.network import Network
+from clusterml.model.presets import PRESETS, complete
+
+EXACT = 1e-10
+SINGLE = 1e-5
+HEADS = ("resolvent", "moments", "atomic")
+SIGNS = {"epsilon": 1.0, "gap_ev": 1.0, "ccm": 1.0, "delta_epsilon": -1.0, "opd": -1.0}
+
+CASES = [(preset, head, "both") for preset in PRESETS for head in HEADS] + [("S", head, "natural") for head in HEADS]
+
+
+def cluster(seed=3, metals=7, ligands=4):
+    """A chiral heap of silver with SH and a carboxyl-like group: numbers, positions."""
+    rng = np.random.default_rng(seed)
+    numbers, points = [], []
+    wanted = [47] * metals + [16, 1] * ligands + [8, 6]
+    while len(points) < len(wanted):
+        trial = rng.uniform(-4.0, 4.0, 3)
+        if all(np.linalg.norm(trial - p) > 1.6 for p in points):
+            numbers.append(wanted[len(points)])
+            points.append(trial)
+    return np.array(numbers), np.array(points)
+
+
+def network(preset, head, parity, dtype=torch.float64, **more):
+    torch.manual_seed(11)
+    return Network({"preset": preset, "head": head, "parity": parity, **more}, dtype).eval()
+
+
+def run(net, *clusters, charge=-1, dtype=torch.float64):
+    graphs = [cluster_graph(n, x, charge, net.spec["graph"], dtype) for n, x in clusters]
+    with torch.no_grad():
+        return net(batched(graphs))
+
+
+def distance(key, sign, first, second, floor=1e-4):
+    """Largest difference of an output of two runs, relative to its size.
+
+    The CD of untrained weights is often a millionth of the absorption; its size is taken as ``floor`` of that at least.
+    """
+    size = first[key].abs().max()
+    if key == "delta_epsilon":
+        size = torch.maximum(size, floor * first["epsilon"].abs().max())
+    return float((sign * first[key] - second[key]).abs().max() / size.clamp(min=1e-12))
+
+
+def row(outputs, k):
+    return {key: value[k : k + 1] for key, value in outputs.items()}
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
+def made(request):
+    net = network(*request.param)
+    numbers, positions = cluster()
+    return net, numbers, positions, run(net, (numbers, positions))
+
+
+def test_rotation_and_translation_change_nothing(made):
+    net, numbers, positions, out = made
+    turned = positions @ Rotation.random(random_state=5).as_matrix().T + [3.0, -20.0, 7.0]
+    other = run(net, (numbers, turned))
+    for key in SIGNS:
+        assert distance(key, 1.0, out, other) < EXACT, key
+
+
+def test_reflections_change_the_sign_of_cd_exactly(made):
+    net, numbers, positions, out = made
+    turn = Rotation.random(random_state=8).as_matrix()
+    for mirror in (np.diag([-1.0, 1.0, 1.0]), -np.eye(3), turn @ np.diag([1.0, 1.0, -1.0]) @ turn.T):
+        other = run(net, (numbers, positions @ mirror.T))
+        for key, sign in SIGNS.items():
+            assert distance(key, sign, out, other) < EXACT, key
+
+
+def test_the_order_of_atoms_does_not_matter(made):
+    net, numbers, positions, out = made
+    order = np.random.default_rng(0).permutation(len(numbers))
+    other = run(net, (numbers[order], positions[order]))
+    for key in SIGNS:
+        assert distance(key, 1.0, out, other) < EXACT, key
+
+
+def test_a_batch_gives_what_single_runs_give(made):
+    net, numbers, positions, out = made
+    more = cluster(seed=9, metals=4, ligands=2)
+    batch = run(net, more, (numbers, positions), more)
+    alone = run(net, more)
+    for key in (*SIGNS, "features"):
+        assert distance(key, 1.0, out, row(batch, 1)) < EXACT, key
+        assert distance(key, 1.0, alone, row(batch, 0)) < EXACT, key
+        assert distance(key, 1.0, row(batch, 0), row(batch, 2)) < EXACT, key
+
+
+def test_one_graph_does_not_feel_another(made):
+    net, numbers, positions, _ = made
+    graphs = [cluster_graph(n, x, 0, net.spec["graph"], torch.float64) for n, x in [(numbers, positions)] * 2]
+    graphs[0].pos.requires_grad_()
+    out = net(batched(graphs))
+    mine, theirs = (
+        torch.autograd.grad(out["epsilon"][k].sum() + out["opd"][k], graphs[0].pos, retain_graph=True)[0]
+        for k in (0, 1)
+    )
+    assert float(mine.abs().max()) > 0.0
+    assert float(theirs.abs().max()) == 0.0
+
+
+def test_cd_is_there_and_bounded(made):
+    net, _, _, out = made
+    assert bool((out["epsilon"] >= 0.0).all())
+    largest = float(out["delta_epsilon"].abs().max() / out["epsilon"].max())
+    without = net.spec["head"] == "atomic" and net.spec["parity"] == "natural"
+    assert (largest == 0.0) if without else (1e-8 < largest < 1.0)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("shape", ["tetrahedron", "icosahedron", "planar"])
+def test_achiral_clusters_have_no_cd_but_absorb(head, shape):
+    net = network("S", head, "both")
+    numbers, positions = achiral(shape)
+    out = run(net, (numbers, positions @ Rotation.random(random_state=1).as_matrix().T))
+    assert float(out["delta_epsilon"].abs().max()) < 1e-8 * float(out["epsilon"].max())
+    assert float(out["epsilon"].max()) > 10.0
+    assert abs(float(out["opd"])) < 1e-10
+
+
+def achiral(shape):
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=float)
+    if shape == "tetrahedron":
+        return np.array([47] * 4 + [16] * 4), np.concatenate([corners, -1.9 * corners])
+    if shape == "planar":
+        return np.array([47, 47, 47, 16]), np.array([[0, 0, 0], [2.8, 0, 0], [1.1, 2.7, 0], [-1.4, -1.9, 0]])
+    from ase.cluster import Icosahedron
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        atoms = Icosahedron("Ag", 2)
+    return atoms.numbers, atoms.positions
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("which", ["metal_cutoff", "donor_cutoff", "other_cutoff", "pair_cutoff"])
+def test_nothing_jumps_at_a_cutoff(head, which):
+    net = network("S", head, "both")
+    partner = {"metal_cutoff": 47, "donor_cutoff": 16, "other_cutoff": 1, "pair_cutoff": 47}[which]
+    numbers = np.array([47, 47, 16, partner])
+    start = np.array([[0, 0, 0], [0, 2.8, 0.3], [0.2, 0.3, 2.5], [0, 0, 0]], dtype=float)
+    values = []
+    for offset in (-1e-4, -1e-9, 1e-9, 1e-4):
+        positions = start.copy()
+        positions[3] = [net.spec["graph"][which] + offset, 0.0, 0.0]
+        values.append(run(net, (numbers, positions)))
+    slope = distance("epsilon", 1.0, values[0], values[3])
+    assert distance("epsilon", 1.0, values[1], values[2]) < 1e-4 * slope + 1e-9
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_single_precision_is_close(head):
+    double = network("S", head, "both")
+    single = network("S", head, "both", torch.float32)
+    single.load_state_dict({key: value.float() for key, value in double.state_dict().items()})
+    numbers, positions = cluster()
+    fine, coarse = run(double, (numbers, positions)), run(single, (numbers, positions), dtype=torch.float32)
+    for key in SIGNS:
+        assert distance(key, 1.0, fine, coarse, floor=1e-2) < SINGLE, key
+
+
+def test_far_apart_clusters_add_up():
+    """Size consistency of the absorption of two clusters that do not touch (charge 0, so that nothing else changes)."""
+    net = network("S", "resolvent", "both", oscillators={"scalar": 1})
+    numbers, positions = cluster(metals=5)
+    twice = (np.tile(numbers, 2), np.concatenate([positions, positions + [60.0, 0.0, 0.0]]))
+    # the number of metals enters the features by its logarithm: switch that off for the comparison
+    with torch.no_grad():
+        net.backbone.mixing.scalars[0].weight[:, -1] = 0.0
+    one, two = run(net, (numbers, positions), charge=0), run(net, twice, charge=0)
+    assert distance("epsilon", 2.0, one, two) < EXACT
+
+
+def test_what_cannot_be_read_is_named():
+    rules = complete({})["graph"]
+    with pytest.raises(UnsupportedElementError, match="U"):
+        cluster_graph([92, 16], np.eye(3)[:2], 0, rules)
+    with pytest.raises(StructureError, match="no metal"):
+        cluster_graph([6, 1], np.eye(3)[:2], 0, rules)
+    with pytest.raises(OptionError, match="did you mean 'channels'"):
+        Network({"chanels": 3})
+    with pytest.raises(OptionError, match="of graph 'metal_cutof' .*did you mean 'metal_cutoff'"):
+        Network({"graph": {"metal_cutof": 3}})
+    with pytest.raises(OptionError, match="did you mean 'moments'"):
+        Network({"head": "moment"})
+    with pytest.raises(OptionError, match="mapping"):
+        Network({"graph": 3})
