@@ -19,7 +19,7 @@ from clusterml.dataset.reader import Dataset
 from clusterml.dataset.runner import generate
 from clusterml.dataset.store import damaged_shards
 from clusterml.dataset.verify import verify
-from clusterml.errors import DatasetError, InputFileError, OptionError
+from clusterml.errors import DatasetError, ElectronicStructureError, InputFileError, OptionError
 
 TEXT = """
 name: tiny
@@ -96,6 +96,21 @@ def test_a_label_can_be_made_again_and_the_image_of_it_too(made):
     assert not damaged
     assert len(checks) >= 2
     assert all(check.good for check in checks)
+
+
+def test_a_label_is_made_again_as_its_record_says(made, monkeypatch):
+    seen = []
+
+    def spy(atoms, **options):
+        seen.append(options)
+        raise ElectronicStructureError("enough")
+
+    monkeypatch.setattr("clusterml.stda.label.label", spy)
+    (check,) = verify(made, share=0.01)[1]
+    assert "enough" in check.problem
+    expected = {"orbitals": "stda-xtb", "emax_ev": 6.0, "dtype": "float64", "mode": "smooth", "solver": "spectrum"}
+    assert expected.items() <= seen[0].items()
+    assert seen[0]["tolerance"] <= 1e-3
 
 
 def test_a_wrong_label_is_found(tmp_path, campaign, made, monkeypatch):
@@ -205,3 +220,19 @@ def test_a_launcher_for_each_wish():
     assert launcher(4, 2) == Processes(4, 1)
     with pytest.raises(OptionError, match="workers is 0"):
         launcher(0, 1)
+
+
+def test_exchanges_of_the_same_ligand_share_what_is_there(tmp_path):
+    path = tmp_path / "small.yaml"
+    exchanges = "[{old: HCOO, new: CF3COO, share: 1.0}, {old: HCOO, new: R-TFL, share: 1.0}]"
+    path.write_text(
+        "name: small\ntitle: exchanges\nseed: 1\nparents:\n"
+        f"  ag2: {{build: {{name: ag2}}, family: ag2, counts: {{mode: 12}}, exchanges: {exchanges}}}\n"
+    )
+    campaign = load_campaign(path)
+    counts = set()
+    for job in plan(campaign):
+        done = geometries(campaign, job, campaign.parents["ag2"], None)[1]["exchanges"]
+        assert sum(each["count"] for each in done) <= 2
+        counts.add(tuple(each["count"] for each in done))
+    assert {(2,), (1, 1)} <= counts

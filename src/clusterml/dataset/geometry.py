@@ -85,13 +85,19 @@ def _dressed(atoms: Atoms, parent: Parent, job: Job, rng: np.random.Generator) -
     """The parent with some of its ligands exchanged."""
     from clusterml.structure.distort.substitute import find_sites, substitute
 
-    done = []
+    done: list[dict[str, Any]] = []
+    used_up: set[str] = set()
     for exchange in parent.exchanges:
         if job.kind == "reference" or rng.random() >= exchange.share:
             continue
-        count = int(rng.integers(1, min(len(find_sites(atoms, exchange.old)), exchange.most) + 1))
+        if exchange.old in used_up:
+            continue
+        there = len(find_sites(atoms, exchange.old))
+        count = int(rng.integers(1, min(there, exchange.most) + 1))
         atoms = substitute(atoms, exchange.old, exchange.new, count, rng=rng)
         done.append({"old": exchange.old, "new": exchange.new, "count": count})
+        if count == there:
+            used_up.add(exchange.old)
     return atoms, done
 
 
