@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clusterml.chirality.report import ChiralityReport, chirality
+    from clusterml.inference.prediction import Prediction
+    from clusterml.inference.predictor import Predictor
     from clusterml.spectrum.spectrum import Spectrum
     from clusterml.spectrum.transitions import Transitions
     from clusterml.stda.label import Label, label
@@ -24,6 +26,8 @@ __all__ = [
     "ChiralityReport",
     "Inspection",
     "Label",
+    "Prediction",
+    "Predictor",
     "Spectrum",
     "Transitions",
     "__version__",
@@ -43,6 +47,8 @@ _HOMES = {
     "ChiralityReport": "clusterml.chirality.report",
     "Inspection": "clusterml.structure.inspect",
     "Label": "clusterml.stda.label",
+    "Prediction": "clusterml.inference.prediction",
+    "Predictor": "clusterml.inference.predictor",
     "Spectrum": "clusterml.spectrum.spectrum",
     "Transitions": "clusterml.spectrum.transitions",
     "anatomy": "clusterml.structure.anatomy.anatomy",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ase.db import connect
@@ -43,8 +44,13 @@ def test_info_counts_what_is_there(run, folder, tmp_path):
     assert found["counts"]["parent"] == {"ag2": 3}
     assert found["jobs"] == {"done": 3}
     assert found["ranges"]["gap_ev"][0] > 0.0
+    assert found["families"]["ag2"] == {"reference": 1, "mode": 2, "thermal": 0, "ensemble": 0, "imported": 0}
+    low, middle, high = found["chirality"]["ccm_frame"]
+    assert 0.0 <= low <= middle <= high < 1.0
     assert (tmp_path / "info.png").stat().st_size > 10_000
-    assert "ag2" in run("dataset", "info", folder).out
+    shown = run("dataset", "info", folder).out
+    assert "family" in shown
+    assert "opd_local_frame" in shown
 
 
 def test_verify_says_that_all_is_well_and_names_damage(run, folder, tmp_path):
@@ -60,6 +66,24 @@ def test_verify_says_that_all_is_well_and_names_damage(run, folder, tmp_path):
     result = run("dataset", "verify", tmp_path / "d")
     assert result.code == 1
     assert shard.name in result.err
+
+
+def test_all_splits_are_stored_in_the_folder(run, folder, tmp_path):
+    store = Store(tmp_path / "d")
+    record = Dataset(folder)[0]
+    for number, (family, shell) in enumerate([("a", "2SH"), ("a", "1SH+1SiPr"), ("b", "2SH"), ("c", "2SH")]):
+        moved = record.positions * (1.0 + 0.1 * number)
+        store.add(replace(record, id=f"r{number}", pair=f"r{number}", family=family, shell=shell, positions=moved))
+    store.pack()
+    result = run("dataset", "split", tmp_path / "d", "--test", "0.3")
+    assert result.code == 0
+    assert {path.name for path in (tmp_path / "d" / "splits").iterdir()} == {"random.json", "shell.json", "parent.json"}
+    assert "unseen: SiPr" in result.out
+    assert run("dataset", "split", tmp_path / "d", "--by", "parent", "--held-out", "b").code == 0
+    assert load_split(tmp_path / "d" / "splits" / "parent.json").test == ("r2",)
+    result = run("dataset", "split", tmp_path / "d", "--by", "shell", "--held-out", "PPh3")
+    assert result.code == 1
+    assert "PPh3" in result.err
 
 
 def test_split_export_and_import(run, folder, tmp_path):

@@ -39,6 +39,6 @@ def fake_record(name: str, seed: int = 0, **changes) -> Record:
     return Record(**(values | changes))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record():
     return fake_record

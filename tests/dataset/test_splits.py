@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from clusterml.dataset.reader import Dataset
-from clusterml.dataset.splits import Split, leaks, load_split, make_split, save_split
+from clusterml.dataset.sameness import together
+from clusterml.dataset.splits import QUESTIONS, Split, draw_splits, leaks, load_split, make_split, save_split
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, OptionError
 
 
-@pytest.fixture
-def dataset(tmp_path, make_record):
-    store = Store(tmp_path / "d")
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory, make_record):
+    folder = tmp_path_factory.mktemp("splits") / "d"
+    store = Store(folder)
     seed = 0
     for family in ("ag25", "ag29", "ag70", "ag12"):
         for shell in ("SH", "SCH3", "SiPr"):
@@ -20,8 +23,11 @@ def dataset(tmp_path, make_record):
                 record = make_record(name, seed, family=family, parent=family, shell=shell, pair=name)
                 store.add(record)
                 store.add(record.mirrored(f"{name}-mirror", "S"))
+                if k == 0:
+                    other = {"id": f"{name}-stda-xtb", "method": "stda-xtb"}
+                    store.add(make_record(name, seed, family=family, parent=family, shell=shell, pair=name, **other))
     store.pack()
-    return Dataset(tmp_path / "d")
+    return Dataset(folder)
 
 
 @pytest.mark.parametrize("question", ["random", "shell", "parent"])
@@ -44,10 +50,73 @@ def test_unseen_clusters_and_unseen_shells_are_unseen(dataset):
     assert not tested & {(column["family"][i], column["shell"][i]) for i in split.train + split.validation}
 
 
+def test_the_largest_clusters_and_the_rarest_free_ligands_are_held_out(tmp_path, make_record):
+    store = Store(tmp_path / "d")
+    shells = {"ag70": ["4Cl"] * 10, "ag32": ["9SH"] * 20, "ag33": ["9SH", "9SiPr"] * 10, "ag2": ["2SH"] * 45}
+    shells["ag2"] += ["1R-TFL+1SH"] * 3 + ["2SCH3"] * 2
+    sizes = {"ag70": 30, "ag33": 20, "ag32": 15, "ag2": 5}
+    seed = 0
+    for family, each in shells.items():
+        for shell in each:
+            seed += 1
+            rng = np.random.default_rng(seed)
+            atoms = {"numbers": np.full(sizes[family], 47), "positions": rng.normal(size=(sizes[family], 3))}
+            name = f"{family}-{seed}"
+            store.add(make_record(name, seed, family=family, shell=shell, pair=name, **atoms))
+    store.pack()
+    dataset = Dataset(tmp_path / "d")
+    split = make_split(dataset, "parent", fractions=(0.2, 0.3))
+    assert split.unseen == ("ag32", "ag70")
+    assert {name[:4] for name in split.validation} == {"ag33"}
+    split = make_split(dataset, "shell", fractions=(0.03, 0.02))
+    assert split.unseen == ("SCH3",)  # Cl is rarer, but all of ag70 carries it
+    shell = dict(zip(dataset.ids, dataset.column("shell"), strict=True))
+    assert {shell[name] for name in split.validation} == {"1R-TFL+1SH"}
+    split = make_split(dataset, "shell", held_out=["SiPr", "ag2/2SCH3"])
+    assert {shell[name] for name in split.test} == {"9SiPr", "2SCH3"}
+
+
+def test_one_geometry_stays_together_whatever_its_records_are_called(tmp_path, make_record):
+    store = Store(tmp_path / "d")
+    for seed in range(20):
+        store.add(make_record(f"a{seed}", seed))
+    # brought in later, turned, its atoms in another order, and mirrored
+    original = make_record("a3", 3)
+    turn = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    again = {"numbers": original.numbers[::-1], "positions": -(original.positions[::-1] @ turn) + 0.5}
+    store.add(make_record("tddft", 3, method="TDDFT", **again))
+    store.pack()
+    dataset = Dataset(tmp_path / "d")
+    assert dict(zip(dataset.ids, together(dataset), strict=True))["tddft"] == "a3"
+    assert len(set(together(dataset))) == 20
+    for seed in range(10):
+        split = make_split(dataset, "random", seed=seed)
+        assert any({"a3", "tddft"} <= set(part) for part in (split.train, split.validation, split.test))
+        assert leaks(dataset, split) == []
+    bad = Split("random", 0, ("a3",), (), ("tddft",))
+    assert leaks(dataset, bad) == ["geometry a3 is in test and in train"]
+
+
 def test_a_leak_is_seen(dataset):
     names = dataset.ids
     bad = Split("random", 0, names[:1], (), tuple(n for n in names if n != names[0]))
     assert any("pair" in leak for leak in leaks(dataset, bad))
+    for part in ("-mirror", "-stda-xtb"):
+        other = next(n for n in names if n.endswith(part))
+        bad = Split("random", 0, (other.removesuffix(part),), (other,), ())
+        assert any("pair" in leak for leak in leaks(dataset, bad))
+    of_one_shell = [n for n in names if n.startswith("ag25-SH-")]
+    apart = (tuple(n for n in of_one_shell if "-SH-0" in n), (), tuple(n for n in of_one_shell if "-SH-1" in n))
+    assert leaks(dataset, Split("random", 0, *apart)) == []
+    assert leaks(dataset, Split("shell", 0, *apart)) == ["shell ag25/SH is in test and in train"]
+    assert leaks(dataset, Split("parent", 0, *apart)) == ["family ag25 is in test and in train"]
+    assert leaks(dataset, Split("random", 0, names[:1], names[:1], ()))[0].startswith("record")
+
+
+def test_all_three_questions_are_stored_at_once(dataset, tmp_path):
+    made = draw_splits(dataset, {name: tmp_path / "splits" / f"{name}.json" for name in QUESTIONS})
+    assert [split.question for _, split in made] == ["random", "shell", "parent"]
+    assert all(load_split(path) == split for path, split in made)
 
 
 def test_a_split_survives_storage_and_damage_is_named(dataset, tmp_path):

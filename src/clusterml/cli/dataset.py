@@ -18,14 +18,14 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset folder
 def generate(
     campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="YAML file, see configs/campaigns.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The dataset folder.")],
-    workers: Annotated[int, typer.Option(help="Processes; each labels one geometry at a time.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes (of a local cluster too); each labels one geometry.")] = 1,
     threads: Annotated[int | None, typer.Option(help="CPU threads of all workers together.")] = None,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
     memory_gb: Annotated[float, typer.Option(metavar="GB", help="Memory of each worker; default a share.")] = 0.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was begun.")] = False,
     limit: Annotated[int | None, typer.Option(help="Most jobs in this run.")] = None,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: ray://HOST:PORT, auto or local.")
+        str | None, typer.Option(metavar="ADDRESS", help="Run as Ray tasks: ray://HOST:PORT, auto or local.")
     ] = None,
 ) -> None:
     """Label the geometries that a campaign describes.
@@ -41,9 +41,9 @@ def generate(
 
     with campaign_progress() as watch:
         final = run(
-            campaign,
-            output,
-            launcher(workers, choose_threads(threads), cluster),
+            campaign.resolve(),  # workers may start in another folder
+            output.resolve(),
+            launcher(workers, choose_threads(threads), cluster, gpus=int(device != "cpu")),
             resume=resume,
             device=device,
             memory_gb=memory_gb,
@@ -86,6 +86,7 @@ def verify(
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
 ) -> None:
     """Recompute the checksums, and label a random share of the records again."""
+    from clusterml.dataset.verify import SAME
     from clusterml.dataset.verify import verify as check
 
     damaged, checks = check(folder, share=share, seed=seed)
@@ -96,29 +97,47 @@ def verify(
         typer.echo(f"{'ok   ' if found.good else 'WRONG'} {found.record}: {words}")
     if damaged or not all(found.good for found in checks):
         raise typer.Exit(1)
-    typer.echo(f"{folder}: all checksums are right; {len(checks)} records labelled again agree")
+    typer.echo(f"{folder}: all checksums are right; {len(checks)} records labelled again agree (within {SAME:g})")
 
 
 @app.command()
 def split(
     folder: Folder,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="JSON", help="Where to write the split.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="JSON", help="Where to write it; default FOLDER/splits/QUESTION.json."),
+    ] = None,
     question: Annotated[
-        Literal["random", "shell", "parent"],
-        typer.Option("--by", help="Unseen distortions (random), ligand shells (shell) or clusters (parent)."),
-    ] = "random",
-    held_out: Annotated[list[str] | None, typer.Option(help="Group to test on, e.g. ag70; can be repeated.")] = None,
+        Literal["random", "shell", "parent"] | None,
+        typer.Option("--by", help="Unseen distortions (random), ligands (shell) or clusters (parent); default all."),
+    ] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Ligand, family/shell or family to test on; can be repeated.")
+    ] = None,
     validation: Annotated[float, typer.Option(help="Share of the validation set.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the test set.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
 ) -> None:
-    """Divide a dataset into train, validation and test; a geometry and its mirror image stay together."""
-    from clusterml.dataset.reader import Dataset
-    from clusterml.dataset.splits import make_split, save_split
+    """Divide a dataset into train, validation and test, and check that nothing leaks.
 
-    made = make_split(Dataset(folder), question, seed=seed, fractions=(validation, test), held_out=held_out or ())
-    save_split(made, output)
-    typer.echo(f"{output}: {len(made.train)} train, {len(made.validation)} validation, {len(made.test)} test")
+    Records of one geometry (mirror images, several protocols) stay together. Without --by (and -o, --held-out) all
+    three questions are drawn and stored in the folder.
+    """
+    from clusterml.dataset.reader import Dataset
+    from clusterml.dataset.splits import QUESTIONS, draw_splits
+
+    one = question or ("random" if output or held_out else None)
+    made = draw_splits(
+        Dataset(folder),
+        {name: output or folder / "splits" / f"{name}.json" for name in ([one] if one else QUESTIONS)},
+        seed=seed,
+        fractions=(validation, test),
+        held_out=held_out or (),
+    )
+    for path, drawn in made:
+        unseen = f"; unseen: {', '.join(drawn.unseen)}" if drawn.unseen else ""
+        sizes = f"{len(drawn.train)} train, {len(drawn.validation)} validation, {len(drawn.test)} test"
+        typer.echo(f"{path}: {drawn.question}: {sizes}{unseen}")
 
 
 @app.command()

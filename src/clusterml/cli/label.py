@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from clusterml.stda.settings import Dtype, Mode, OrbitalSource
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.crystal import Disorder
+
+if TYPE_CHECKING:
+    from clusterml.stda.structures import Failure, Outcome, Watch
 
 Gauge = Literal["velocity", "length"]
 
@@ -69,7 +73,7 @@ def label(
     use_threads(threads := choose_threads(threads))  # before anything imports numpy
 
     from clusterml.cli.report import report
-    from clusterml.stda.batch import BatchOptions
+    from clusterml.stda.batch import BatchOptions, run
 
     settings = {"emax_ev": emax, "fwhm_ev": fwhm, "mode": mode, "dtype": dtype, "device": device}
     settings |= {"solver": "states"} if states else {}
@@ -94,5 +98,9 @@ def label(
         jcamp=jcamp,
         keep_json=as_json,
     )
-    if not report(files, options, jobs, threads, debug=context.obj.debug):
+
+    def results(watch: Watch) -> Iterator[Outcome | Failure]:
+        return run(files, options, jobs=jobs, threads=threads, watch=watch)
+
+    if not report(results, as_json=as_json, output=options.output, debug=context.obj.debug):
         raise typer.Exit(1)

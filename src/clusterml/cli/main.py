@@ -16,10 +16,14 @@ from clusterml.cli.compare import compare
 from clusterml.cli.complete import complete
 from clusterml.cli.dataset import app as dataset
 from clusterml.cli.distort import distort
+from clusterml.cli.evaluate import evaluate
 from clusterml.cli.inspect import inspect
 from clusterml.cli.label import label
+from clusterml.cli.models import models
+from clusterml.cli.predict import predict
 from clusterml.cli.relax import relax
 from clusterml.cli.substitute import substitute
+from clusterml.cli.train import train
 from clusterml.errors import ClusterMLError
 
 app = typer.Typer(name="clusterml", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -33,6 +37,10 @@ app.command()(relax)
 app.command()(complete)
 app.command()(distort)
 app.command()(substitute)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+app.command()(models)
 
 
 @dataclass

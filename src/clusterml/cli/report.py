@@ -1,9 +1,9 @@
-"""What ``label`` shows: progress and problems on stderr; a summary table, or JSON, on stdout."""
+"""What ``label`` and ``predict`` show: progress and problems on stderr; a summary table, or JSON, on stdout."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from clusterml.cli.console import table_console
-from clusterml.stda.batch import BatchOptions, Failure, Outcome, Watch, run
+from clusterml.stda.structures import Failure, Outcome, Watch
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,13 +29,23 @@ _COLUMNS = {
 }
 
 
-def report(files: Iterable[Path], options: BatchOptions, jobs: int, threads: int, debug: bool = False) -> bool:
-    """Run the batch and show it; True if nothing failed.  ``debug`` adds tracebacks to failures."""
+def report(
+    results: Callable[[Watch], Iterator[Outcome | Failure]],
+    *,
+    as_json: bool,
+    output: Path | None,
+    debug: bool = False,
+) -> bool:
+    """Show ``results`` as they come; True if nothing failed.
+
+    ``results`` is called with what is to be told of the progress.  ``as_json``: print the JSON of each instead of the
+    summary.  ``output``: where the files are, for the summary.  ``debug`` adds tracebacks to failures.
+    """
     done: list[Outcome] = []
     failed = 0
     stream = _JsonStream()
     with _progress() as bar:
-        for result in run(files, options, jobs=jobs, threads=threads, watch=bar):
+        for result in results(bar):
             bar.advance()
             if isinstance(result, Failure):
                 failed += 1
@@ -43,14 +53,14 @@ def report(files: Iterable[Path], options: BatchOptions, jobs: int, threads: int
             else:
                 for warning in result.warnings:
                     typer.echo(f"warning: {result.where}: {' '.join(warning.split())}", err=True)
-            if options.keep_json:
+            if as_json:
                 stream.add(result.json if isinstance(result, Outcome) else None)
             elif isinstance(result, Outcome):
                 done.append(result)
-    if options.keep_json:
+    if as_json:
         stream.end()
     else:
-        _print_summary(done, failed, options.output)
+        _print_summary(done, failed, output)
     return failed == 0
 
 

@@ -14,6 +14,8 @@ R = TypeVar("R")
 
 _WAITING_PER_WORKER = 2
 """Jobs handed out per worker: the next one waits while one runs, so that no worker is idle and little is lost."""
+_LOCAL_STORE_BYTES = 100_000_000
+"""Shared memory of a local Ray cluster: results are small."""
 
 
 @dataclass(frozen=True)
@@ -74,36 +76,83 @@ def _finished(running: dict[Future[Any], Any], pool: Any) -> Iterator[tuple[Any,
 class Ray:
     """Tasks of a Ray cluster at ``address`` (``ray://HOST:PORT``, ``auto``, or ``local`` for one on this machine).
 
-    ``at_once``: most tasks handed out at a time.  Workers must see the dataset folder under the same path.
+    Each task asks for ``threads`` CPUs and ``gpus`` GPUs.  A local cluster has ``workers`` times as many CPUs; on
+    another one as many tasks run as it has room for.  Workers must see the campaign and the dataset folder under the
+    same paths.
     """
 
     address: str
-    at_once: int = 64
+    workers: int = 1
+    threads: int = 1
+    gpus: int = 0
 
     def run(self, function: Callable[[T], R], tasks: Iterator[T]) -> Iterator[tuple[T, R | Lost]]:
         """See :class:`Launcher`; raises :class:`OptionError` if Ray is not installed or the cluster not there."""
-        ray = _connected(self.address)
-        remote = ray.remote(max_retries=1)(function)
-        running: dict[Any, T] = {}
-        for task in tasks:
-            running[remote.remote(task)] = task
-            while len(running) >= self.at_once:
+        ray, mine = self._connected()
+        try:
+            # max_retries: a task is done once more if its worker was killed
+            remote = ray.remote(max_retries=1, num_cpus=self.threads, num_gpus=self.gpus)(_applied)
+            places = ray.cluster_resources().get("GPU" if self.gpus else "CPU", 1.0) / (self.gpus or self.threads)
+            at_once = _WAITING_PER_WORKER * max(1, int(places))
+            running: dict[Any, T] = {}
+            for task in tasks:
+                running[remote.remote(function, task, self.threads)] = task
+                while len(running) >= at_once:
+                    yield from _ray_finished(ray, running)
+            while running:
                 yield from _ray_finished(ray, running)
-        while running:
-            yield from _ray_finished(ray, running)
+        finally:
+            if mine:
+                ray.shutdown()
+
+    def _connected(self) -> tuple[Any, bool]:
+        """Ray, and whether the connection was made here."""
+        try:
+            import ray
+        except ImportError as error:
+            raise OptionError("--cluster needs Ray", "pip install 'clusterml[cluster]'") from error
+        if ray.is_initialized():
+            return ray, False
+        _reach(self.address)
+        local: dict[str, Any] = {
+            "num_cpus": self.workers * self.threads,
+            "include_dashboard": False,
+            "object_store_memory": _LOCAL_STORE_BYTES,
+        }
+        try:
+            # its own logging would write between our lines
+            ray.init(
+                self.address,
+                configure_logging=False,
+                log_to_driver=False,
+                **(local if self.address == "local" else {}),
+            )
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            remedy = "give ray://HOST:PORT (needs pip install 'ray[client]'), auto or local"
+            raise OptionError(f"no Ray cluster at {self.address}: {reason}", remedy) from error
+        return ray, True
 
 
-def _connected(address: str) -> Any:
+def _reach(address: str) -> None:
+    """Raise :class:`OptionError` unless something listens at ``[ray://]HOST:PORT``: Ray itself tries for minutes."""
+    import socket
+
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in ("local", "auto"):
+        return
     try:
-        import ray
-    except ImportError as error:
-        raise OptionError("--cluster needs Ray", "pip install 'clusterml[cluster]'") from error
-    try:
-        if not ray.is_initialized():
-            ray.init(address=None if address == "local" else address, include_dashboard=False, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+        socket.create_connection((host, int(port)), timeout=10.0).close()
+    except (OSError, ValueError, OverflowError) as error:
         raise OptionError(f"no Ray cluster at {address}: {error}", "give ray://HOST:PORT, auto or local") from error
-    return ray
+
+
+def _applied(function: Callable[[T], R], task: T, threads: int) -> R:
+    """``function(task)`` on ``threads`` CPU threads.  Ray takes plain functions only."""
+    from clusterml.stda.threads import use_threads
+
+    use_threads(threads)
+    return function(task)
 
 
 def _ray_finished(ray: Any, running: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
@@ -112,17 +161,21 @@ def _ray_finished(ray: Any, running: dict[Any, Any]) -> Iterator[tuple[Any, Any]
         task = running.pop(reference)
         try:
             yield task, ray.get(reference)
+        except ray.exceptions.RayTaskError:
+            raise  # the function itself failed, as it would in a process of ours
         except ray.exceptions.RayError as error:
             yield task, Lost(f"the worker was lost: {type(error).__name__}")
 
 
-def launcher(workers: int, threads: int, cluster: str | None = None) -> Launcher:
+def launcher(workers: int, threads: int, cluster: str | None = None, gpus: int = 0) -> Launcher:
     """The place to run: a Ray ``cluster``, several processes that share ``threads``, or this process.
 
-    Raises :class:`OptionError` for a number of workers outside 1 to 256.
+    ``gpus``: that each task of a Ray cluster asks for.  Raises :class:`OptionError` for a number of workers outside 1
+    to 256.
     """
     if not 1 <= workers <= 256:
         raise OptionError(f"workers is {workers}", "give a number of processes between 1 and 256")
+    each = max(1, threads // workers)
     if cluster is not None:
-        return Ray(cluster)
-    return Here() if workers == 1 else Processes(workers, max(1, threads // workers))
+        return Ray(cluster, workers, each, gpus)
+    return Here() if workers == 1 else Processes(workers, each)

@@ -1,40 +1,44 @@
 """Who is learnt from and who is tested on: splits that are drawn once, stored, and leak nothing.
 
-Records of one geometry and its mirror image (same ``pair``) always stay together.  Three questions, three splits:
+Records of one geometry (mirror images, several protocols, thermal averages about it) always stay together.  Three
+questions, three splits:
 
-* ``random``: unseen distortions of known clusters (interpolation);
-* ``shell``: unseen ligand shells: whole (family, shell) combinations are held out;
+* ``random``: unseen distortions of known clusters (interpolation), drawn from the seed;
+* ``shell``: unseen ligands: every record that carries a held-out ligand is held out;
 * ``parent``: unseen clusters: whole families are held out.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
-import numpy as np
-
+from clusterml.dataset.groups import Question, groups_of, in_turn, union
 from clusterml.dataset.reader import Dataset
+from clusterml.dataset.sameness import together
 from clusterml.errors import DatasetError, OptionError
-from clusterml.spectrum.files import write_text
+from clusterml.spectrum.files import make_folder, write_text
 
-Question = Literal["random", "shell", "parent"]
+QUESTIONS: tuple[Question, ...] = get_args(Question)
 SETS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Split:
-    """``question`` and, for each of train, validation and test, the names of its records in dataset order."""
+    """``question`` and, for each of train, validation and test, the names of its records in dataset order.
+
+    ``unseen``: the ligands, shells or families that the test set consists of (none for a random split).
+    """
 
     question: str
     seed: int
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
 
 
 def make_split(
@@ -44,81 +48,106 @@ def make_split(
     seed: int = 0,
     fractions: tuple[float, float] = (0.1, 0.1),
     held_out: Iterable[str] = (),
+    homes: Sequence[str] | None = None,
 ) -> Split:
     """Divide ``dataset`` into train, validation and test.
 
-    ``fractions``: shares of validation and test.  ``held_out``: for ``shell`` and ``parent``, the groups to test on
-    (``family/shell`` or ``family``); by default some are drawn until the share is reached.  Validation is always drawn
-    like test from what is left.  Raises :class:`OptionError` for fractions or groups that cannot be, and
-    :class:`DatasetError` where there are too few groups to divide.
+    ``fractions``: shares of validation and test.  ``held_out``: what to test on, for ``parent`` families, for ``shell``
+    ligands or ``family/shell``.  By default test and validation take in turn, while that brings them nearer to their
+    shares, the largest clusters (``parent``), or the rarest ligands that no family carries in all its records
+    (``shell``).  ``homes``: what :func:`together` says of the dataset, if it is known.
+
+    Raises :class:`OptionError` for fractions or groups that cannot be, and :class:`DatasetError` where there are too
+    few groups to divide.
     """
     if not (min(fractions) >= 0.0 and 0.0 < sum(fractions) < 1.0):
         raise OptionError(f"fractions are {fractions}", "give two shares that leave something to train on")
-    units = _units(dataset, question)
-    wanted = set(held_out)
-    if wanted and (question == "random" or not wanted <= set(units)):
-        known = ", ".join(sorted(units)[:20]) if question != "random" else "none for a random split"
-        raise OptionError(f"held out: {', '.join(sorted(wanted))}", f"known groups: {known}")
-    total = sum(len(members) for members in units.values())
-    names = sorted(units)
-    np.random.default_rng(seed).shuffle(names)
-    test = sorted(wanted) or _draw(names, units, fractions[1] * total)
-    rest = [name for name in names if name not in set(test)]
-    validation = _draw(rest, units, fractions[0] * total)
-    train = [name for name in rest if name not in set(validation)]
-    if not train or not test:
-        raise DatasetError(f"{len(units)} groups are too few for a '{question}' split", "label more kinds of clusters")
-    chosen = {"train": train, "validation": validation, "test": test}
-    ids = {part: {i for name in members for i in units[name]} for part, members in chosen.items()}
-    return Split(question, seed, *(tuple(i for i in dataset.ids if i in ids[part]) for part in SETS))
+    if question not in QUESTIONS:
+        raise OptionError(f"split is {question!r}", f"choose {', '.join(QUESTIONS)}")
+    homes = together(dataset) if homes is None else homes
+    known, order = groups_of(dataset, question, homes, seed)
+    wanted = sorted(set(held_out))
+    if wanted and (question == "random" or not set(wanted) <= set(known)):
+        names = ", ".join(sorted(known)[:30]) if question != "random" else "none for a random split"
+        raise OptionError(f"held out: {', '.join(wanted)}", f"known groups: {names}")
+    shares = {"test": 0.0 if wanted else fractions[1] * len(dataset), "validation": fractions[0] * len(dataset)}
+    chosen = in_turn([name for name in order if name not in wanted], known, shares, wanted)
+    part = ["train"] * len(dataset)
+    for name in ("validation", "test"):  # the test set has the first claim on a record of both
+        for index in union(known, chosen[name]):
+            part[index] = name
+    part = _kept_together(part, homes)
+    ids = {name: tuple(i for i, own in zip(dataset.ids, part, strict=True) if own == name) for name in SETS}
+    if not ids["train"] or not ids["test"]:
+        raise DatasetError(f"{len(order)} groups are too few for a '{question}' split", "label more kinds of clusters")
+    unseen = () if question == "random" else tuple(sorted(chosen["test"]))
+    return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen)
 
 
-def _draw(names: Sequence[str], units: dict[str, list[str]], share: float) -> list[str]:
-    """The first groups whose sizes add up to ``share`` records, at least one if anything is wanted."""
-    taken: list[str] = []
-    count = 0
-    for name in names:
-        if count >= share:
-            break
-        taken.append(name)
-        count += len(units[name])
-    return taken
+def _kept_together(part: Sequence[str], homes: Sequence[str]) -> list[str]:
+    """Records of one geometry all go where the most tested of them goes."""
+    highest: dict[str, str] = {}
+    for home, own in zip(homes, part, strict=True):
+        highest[home] = max(own, highest.get(home, own), key=SETS.index)
+    return [highest[home] for home in homes]
 
 
-def _units(dataset: Dataset, question: Question) -> dict[str, list[str]]:
-    """Records that must stay together, by name of the group; groups that share a mirror pair are merged."""
-    family, shell, pair = (dataset.column(name) for name in ("family", "shell", "pair"))
-    if question == "random":
-        keys = list(pair)
-    elif question == "shell":
-        keys = [f"{f}/{s}" for f, s in zip(family, shell, strict=True)]
-    elif question == "parent":
-        keys = list(family)
-    else:
-        raise OptionError(f"split is {question!r}", "choose random, shell or parent")
-    units: dict[str, list[str]] = defaultdict(list)
-    home: dict[str, str] = {}
-    for name, key, together in zip(dataset.ids, keys, pair, strict=True):
-        units[home.setdefault(together, key)].append(name)
-    return dict(units)
+def leaks(dataset: Dataset, split: Split, homes: Sequence[str] | None = None) -> list[str]:
+    """What a split must not have; empty if it is sound.
 
-
-def leaks(dataset: Dataset, split: Split) -> list[str]:
-    """What a split must not have: records in two sets, or mirror images in different ones; empty if it is sound."""
-    owner: dict[str, str] = {}
-    pair = dict(zip(dataset.ids, dataset.column("pair"), strict=True))
+    Records in two sets; one geometry (mirrored, or labelled with another protocol) in two sets; a family (``parent``)
+    or a shell of a family (``shell``) of the test set in another one.  ``homes``: as for :func:`make_split`.
+    """
+    place = {name: index for index, name in enumerate(dataset.ids)}
+    columns = {"pair": dataset.column("pair"), "geometry": together(dataset) if homes is None else homes}
+    if split.question == "parent":
+        columns["family"] = dataset.column("family")
+    if split.question == "shell":
+        shells = zip(dataset.column("family"), dataset.column("shell"), strict=True)
+        columns["shell"] = [f"{family}/{shell}" for family, shell in shells]
+    owner: dict[tuple[str, str], str] = {}
     found = []
-    for part in SETS:
+    for part in reversed(SETS):
         for name in getattr(split, part):
-            for key in (f"record {name}", f"pair {pair[name]}"):
-                if owner.setdefault(key, part) != part:
-                    found.append(f"{key} is in {owner[key]} and in {part}")
-    return found
+            keys = [("record", name), *((key, values[place[name]]) for key, values in columns.items())]
+            for key in keys:
+                first = owner.setdefault(key, part)
+                if first != part and (key[0] not in ("family", "shell") or first == "test"):
+                    found.append(f"{key[0]} {key[1]} is in {first} and in {part}")
+    return list(dict.fromkeys(found))
+
+
+def draw_splits(
+    dataset: Dataset,
+    paths: Mapping[Question, Path],
+    *,
+    seed: int = 0,
+    fractions: tuple[float, float] = (0.1, 0.1),
+    held_out: Iterable[str] = (),
+) -> list[tuple[Path, Split]]:
+    """Draw, check and store a split for each question of ``paths``; see :func:`make_split`.
+
+    Raises :class:`DatasetError` naming the leaks of a split that is not sound; nothing is written then.
+    """
+    made = []
+    homes = together(dataset)
+    for question, path in paths.items():
+        split = make_split(dataset, question, seed=seed, fractions=fractions, held_out=held_out, homes=homes)
+        found = leaks(dataset, split, homes)
+        if found:
+            problem = f"the split by {question} leaks: {'; '.join(found[:3])}"
+            raise DatasetError(problem, "give a geometry the same family wherever it occurs")
+        made.append((path, split))
+    for path, split in made:
+        make_folder(path.parent)
+        save_split(split, path)
+    return made
 
 
 def save_split(split: Split, path: Path) -> Path:
     """Write a split as JSON, atomically."""
-    content = {"question": split.question, "seed": split.seed, **{part: list(getattr(split, part)) for part in SETS}}
+    content = {"question": split.question, "seed": split.seed, "unseen": list(split.unseen)}
+    content |= {part: list(getattr(split, part)) for part in SETS}
     return write_text(path, json.dumps(content, indent=0) + "\n")
 
 
@@ -126,6 +155,8 @@ def load_split(path: Path) -> Split:
     """Read a split; raises :class:`DatasetError` naming the file if it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Split(content["question"], content["seed"], *(tuple(content[part]) for part in SETS))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        train, validation, test = (tuple(content[part]) for part in SETS)
+        unseen = tuple(content.get("unseen", ()))
+        return Split(content["question"], content["seed"], train, validation, test, unseen)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: is not a split ({error})", "make it again with dataset split") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.dataset.reader import Dataset
-from clusterml.dataset.record import GRID_EV
+from clusterml.dataset.record import GRID_EV, KINDS
 from clusterml.dataset.runner import outcomes
 from clusterml.typing import FloatArray
 
@@ -21,10 +21,11 @@ _G_FLOOR = 0.02  # of the absorption maximum: below, g is a ratio of two small n
 
 
 def summary(folder: str | Path) -> dict[str, Any]:
-    """Counts by parent, kind, method, hand and shell; ranges of numbers; outcomes of the campaign's jobs.
+    """Counts by parent, kind, method, hand and shell; records by family and kind; ranges; outcomes of the jobs.
 
     Ranges are (5 %, median, 95 %) over the records: ``n_atoms``; ``gap_ev``; ``lowest_ev``; ``epsilon_max`` and
-    ``delta_epsilon_max`` (L mol-1 cm-1); ``g_max``, where the absorption is above 2 % of its maximum.
+    ``delta_epsilon_max`` (L mol-1 cm-1); ``g_max``, where the absorption is above 2 % of its maximum.  ``chirality``
+    has the same for the measures of :func:`~clusterml.dataset.labelling.chirality_measures`, where records have them.
     """
     dataset = Dataset(folder)
     counts = {name: dict(Counter(dataset.column(name)).most_common()) for name in _GROUPED} if len(dataset) else {}
@@ -34,14 +35,33 @@ def summary(folder: str | Path) -> dict[str, Any]:
         "name": dataset.about.get("name", Path(folder).name),
         "records": len(dataset),
         "counts": counts,
-        "ranges": {name: _range(values) for name, values in _numbers(dataset).items()},
+        "families": composition(dataset),
+        "ranges": {name: _range(values) for name, values in spectral_numbers(dataset).items()},
+        "chirality": {name: _range(values[np.isfinite(values)]) for name, values in chirality(dataset).items()},
         "jobs": dict(Counter(state for _, state, _ in outcomes(Path(folder)))),
         "rejected": dict(rejected.most_common(10)),
         "failed": dict(failed.most_common(10)),
     }
 
 
-def _numbers(dataset: Dataset) -> dict[str, FloatArray]:
+def composition(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """Records of each family by kind; mirror images and labels with further protocols are counted too."""
+    table: dict[str, Counter[str]] = {}
+    if len(dataset):
+        for family, kind in zip(dataset.column("family"), dataset.column("kind"), strict=True):
+            table.setdefault(family, Counter())[kind] += 1
+    return {family: {kind: table[family][kind] for kind in KINDS} for family in sorted(table)}
+
+
+def chirality(dataset: Dataset) -> dict[str, FloatArray]:
+    """The chirality measures of the records, (n,) each; NaN where a record does not have one."""
+    kept = [details.get("chirality", {}) for details in dataset.column("details")] if len(dataset) else []
+    names = dict.fromkeys(name for measures in kept for name in measures)
+    return {name: np.array([float(measures.get(name, np.nan)) for measures in kept]) for name in names}
+
+
+def spectral_numbers(dataset: Dataset) -> dict[str, FloatArray]:
+    """One number (n,) per record: size, gap, lowest excitation, largest epsilon, abs(delta_epsilon) and abs(g)."""
     if not len(dataset):
         return {}
     epsilon, cd = dataset.column("epsilon"), dataset.column("delta_epsilon")
@@ -72,10 +92,12 @@ def tables(found: dict[str, Any]) -> list[Table]:
             overview.add_row(group if number == 0 else "", str(value), str(count))
         if len(counts) > 12:
             overview.add_row("", f"and {len(counts) - 12} more", str(sum(list(counts.values())[12:])))
-    made.append(overview)
+    made += [overview, _family_table(found["families"])]
     ranges = Table("quantity", "5 %", "median", "95 %")
     for name, values in found["ranges"].items():
         ranges.add_row(name, *(f"{value:.4g}" for value in values))
+    for name, values in found["chirality"].items():
+        ranges.add_row(f"chirality {name}", *(f"{value:.3g}" for value in values))
     made.append(ranges)
     if found["jobs"]:
         jobs = Table("jobs", "count", "reason")
@@ -87,12 +109,22 @@ def tables(found: dict[str, Any]) -> list[Table]:
     return made
 
 
+def _family_table(families: dict[str, dict[str, int]]) -> Table:
+    from rich.table import Table
+
+    kinds = [kind for kind in KINDS if any(row[kind] for row in families.values())]
+    table = Table("family", *kinds, "all")
+    for family, row in families.items():
+        table.add_row(family, *(str(row[kind]) for kind in kinds), str(sum(row.values())))
+    return table
+
+
 def draw(folder: str | Path, path: Path) -> Path:
     """One figure: distributions over parents, and the mean and spread of each parent's spectra; returns ``path``."""
     from matplotlib.figure import Figure
 
     dataset = Dataset(folder)
-    numbers = _numbers(dataset)
+    numbers = spectral_numbers(dataset)
     parent = np.array(dataset.column("parent"))
     names = list(dict.fromkeys(parent))
     figure = Figure(figsize=(12, 8), layout="constrained")

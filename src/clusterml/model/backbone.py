@@ -1,8 +1,8 @@
 """The backbone: equivariant features of every core atom from its surroundings.
 
 First each core atom expands the density of its neighbours in radial functions and spherical harmonics, per element (as
-in the atomic cluster expansion, R. Drautz, Phys. Rev. B 99, 014104 (2019)); products of these, channel by channel, raise
-the body order: a pseudoscalar needs four bodies, so two products come before the first message.  Then core atoms
+in the atomic cluster expansion, R. Drautz, Phys. Rev. B 99, 014104 (2019)); products of these, channel by channel,
+raise the body order: a pseudoscalar needs four bodies, so two products come before the first message.  Then core atoms
 exchange messages with all irreps of both parities (as in S. Batzner et al., Nat. Commun. 13, 2453 (2022)).
 """
 
@@ -91,7 +91,7 @@ class Density(nn.Module):
         self.irreps = o3().Irreps([(self.channels, irrep) for _, irrep in spherical(self.lmax)])
         self.kinds = Mlp(2 * width, 32, n_radial * 4, last_bias=True)
         self.radial = nn.Linear(n_radial * 4, self.channels * (self.lmax + 1), bias=False)
-        self.scale = float(spec["density_neighbours"]) ** -0.5
+        self.scale = float(spec["density_scale"])
 
     def forward(self, edges: Edges, sender: Tensor, core: Tensor, count: int) -> Tensor:
         """From edges and the elements' embeddings of senders (e, w) and of core atoms (c, w)."""
@@ -144,7 +144,7 @@ class Interaction(nn.Module):
         self.left, self.right, self.leave = linear(irreps, irreps), linear(irreps, irreps), linear(irreps, irreps)
         self.product = ChannelProduct(irreps, irreps, irreps)
         self.gate = Gate(irreps)
-        self.scale = float(spec["neighbours"]) ** -0.5
+        self.scale = float(spec["message_scale"])
 
     def forward(self, x: Tensor, edges: Edges, kind: Tensor) -> Tensor:
         """``(c, irreps)`` -> ``(c, irreps)``."""

@@ -37,7 +37,7 @@ def double_precision() -> Iterator[None]:
 
 
 def hidden_irreps(channels: int, lmax: int, parity: str) -> Irreps:
-    """``channels`` of every l up to ``lmax``: of both parities, or (``natural``) only of those of spherical harmonics."""
+    """``channels`` of every l up to ``lmax``: of both parities, or (``natural``) only (-1)^l."""
     order = [(l, p) for l in range(lmax + 1) for p in (1, -1) if parity == "both" or p == (-1) ** l]
     return o3().Irreps([(channels, irrep) for irrep in order])
 
@@ -69,7 +69,6 @@ class ChannelProduct(nn.Module):
             if c in a * b
         ]
         self.product = o3().TensorProduct(left, right, out, paths)
-        self.reached = {k for *_, k, _, _ in paths}
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """``(n, left)``, ``(n, right)`` -> ``(n, out)``."""
@@ -93,7 +92,9 @@ class EdgeProduct(nn.Module):
         module = o3()
         order, where, _ = module.Irreps(reached).sort()
         paths = [(i, j, where[k], mode, train) for i, j, k, mode, train in paths]
-        self.product = module.TensorProduct(features, sphere, order, paths, shared_weights=False, internal_weights=False)
+        self.product = module.TensorProduct(
+            features, sphere, order, paths, shared_weights=False, internal_weights=False
+        )
         self.mix = module.Linear(order.simplify(), out)
         self.n_weights: int = self.product.weight_numel
 
@@ -129,7 +130,7 @@ class Gate(nn.Module):
 
 
 def matrix_of_parts(trace: Tensor, axial: Tensor, tensor: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) from a multiple (...) of the unit matrix, an axial vector (..., 3) and an l = 2 part (..., 5).
+    """Matrices (..., 3, 3) of a multiple (...) of the unit matrix, an axial vector (..., 3) and an l = 2 part (..., 5).
 
     Rows turn like a polar vector if the parts are 0e, 1e, 2e and so do the columns; parts 0o, 1o, 2o make the columns
     axial.

@@ -26,13 +26,17 @@ METAL, DONOR, OTHER = 0, 1, 2
 
 
 def cluster_graph(
-    numbers: ArrayLike, positions: ArrayLike, charge: float, rules: Mapping[str, Any], dtype: torch.dtype = torch.float32
+    numbers: ArrayLike,
+    positions: ArrayLike,
+    charge: float,
+    rules: Mapping[str, Any],
+    dtype: torch.dtype = torch.float32,
 ) -> Data:
     """The graph of a cluster: atomic ``numbers`` (n,), ``positions`` (n, 3) in A, total ``charge``.
 
     ``rules``: ``spec["graph"]`` of a network.  The result holds ``z`` (n,), ``role`` (n,), ``pos`` (n, 3), ``charge``
-    (1,), ``core_index`` (c,), ``edge_index`` (2, e): sender and receiver, a core atom, and ``pair_index`` (2, p): ordered
-    pairs of core atoms that couple.
+    (1,), ``core_index`` (c,), ``edge_index`` (2, e): sender and receiver, a core atom, and ``pair_index`` (2, p):
+    ordered pairs of core atoms that couple.
 
     Raises :class:`~clusterml.errors.UnsupportedElementError` for an element that the network does not know, and
     :class:`~clusterml.errors.StructureError` for a structure without a core atom.

@@ -23,8 +23,8 @@ class Network(nn.Module):
     """Network of a specification (see :mod:`clusterml.model.presets`); ``spec`` is the complete one.
 
     O(3)-equivariant: a rotation or reflection of the cluster leaves ``epsilon`` as it is and multiplies
-    ``delta_epsilon`` and ``opd`` by the determinant, exactly, whatever the weights.  ``dtype`` is that of parameters and
-    constants; a network that was made in single precision must not be converted to double: its constants are rounded.
+    ``delta_epsilon`` and ``opd`` by the determinant, exactly, whatever the weights.  ``dtype`` is that of parameters
+    and constants; do not convert a network of single precision to double: its constants are rounded.
     """
 
     def __init__(self, spec: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:

@@ -18,8 +18,8 @@ DEFAULTS: dict[str, Any] = {
     "n_radial": 8,  # Bessel functions
     "radial_width": 32,  # hidden width of the radial networks
     "element_width": 8,  # of the elements' embeddings
-    "neighbours": 16.0,  # typical number of neighbours, for the scale of sums
-    "density_neighbours": 8.0,  # the same for the first expansion
+    "message_scale": 4.0,  # factors on sums over neighbours, such that features are of the order of one at the start
+    "density_scale": 4.0,
     "graph": {
         # elements that the network knows: H B C N O F Si P S Cl Br I, and the coinage metals and their neighbours
         "elements": [1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 46, 47, 53, 78, 79],
@@ -37,7 +37,8 @@ DEFAULTS: dict[str, Any] = {
         "donor_triplet": 1,
         "first_ev": 1.5,  # where the oscillators' energies start
         "last_ev": 7.0,
-        "strength": 3000.0,  # absorption of an oscillator, L mol-1 cm-1 eV
+        "energy_ev": 0.3,  # size of what the surroundings change in energies and (relatively) in moments at the start
+        "strength": 500.0,  # absorption of an oscillator, L mol-1 cm-1 eV
         "local_magnetic_a": 1.0,  # size of the local magnetic vectors, A
     },
     "bins": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ class RadialBasis(nn.Module):
 
     def __init__(self, n: int) -> None:
         super().__init__()
+        self.frequency: Tensor
         self.register_buffer("frequency", torch.pi * torch.arange(1, n + 1, dtype=torch.float64), persistent=False)
 
     def forward(self, distance: Tensor, cutoff: Tensor | float) -> Tensor:
@@ -34,7 +37,7 @@ class Mlp(nn.Sequential):
 
     def __init__(self, *sizes: int, last_bias: bool = True) -> None:
         layers: list[nn.Module] = []
-        for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for k, (n_in, n_out) in enumerate(pairwise(sizes)):
             last = k == len(sizes) - 2
             layers.append(nn.Linear(n_in, n_out, bias=last_bias or not last))
             if not last:

@@ -54,7 +54,7 @@ def spectral_functions(h: Tensor, p: Tensor, m: Tensor, grid: Tensor, sigma: flo
 
     ``sigma``: standard deviation of the Gaussian in eV.
     """
-    a, c = _SpectralFunctions.apply(h, p, m, grid, sigma)  # type: ignore[no-untyped-call]
+    a, c = _SpectralFunctions.apply(h, p, m, grid, sigma)
     return a, c
 
 

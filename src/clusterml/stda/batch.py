@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import ClusterMLError, OptionError, OutputError
 from clusterml.spectrum.files import make_folder
-from clusterml.stda.inputs import Input, Names, expand
+from clusterml.stda.inputs import Input, expand
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_memory_gb
+from clusterml.stda.structures import UNEXPECTED, Failure, Outcome, Structure, Watch, failure, outcome, read_structures
 from clusterml.structure.crystal import Disorder
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.stda.label import Label
-
-_UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-"""What numerical libraries raise: one structure must not end a long batch."""
 
 
 @dataclass(frozen=True)
@@ -68,52 +65,6 @@ class Task:
     groups: dict[str, list[int]] | None = None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A structure that was labelled: what a summary shows.
-
-    ``first_band_nm``: the absorption maximum lowest in energy; ``cd_band_nm`` and ``cd_height`` (L mol-1 cm-1, signed):
-    the strongest CD band; None where there is none.  ``seconds``: computing and writing.  ``json``: the JSON object as
-    ASCII text, if it was asked for.
-    """
-
-    where: str
-    name: str
-    formula: str
-    charge: int
-    first_band_nm: float | None
-    cd_band_nm: float | None
-    cd_height: float | None
-    seconds: float
-    warnings: tuple[str, ...]
-    files: tuple[Path, ...] = ()
-    json: str | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A structure or file that was not labelled: ``problem`` names it and says what is wrong, ``remedy`` what to do."""
-
-    problem: str
-    remedy: str
-    trace: str = ""
-    is_option: bool = False
-
-    def __str__(self) -> str:
-        """One line."""
-        return str(ClusterMLError(self.problem, self.remedy))
-
-
-class Watch:
-    """Told how a batch proceeds; this one does nothing."""
-
-    def planned(self, total: int) -> None:
-        """``total`` structures (files not yet opened count as one) are known so far."""
-
-    def working(self, name: str, blocks: int) -> None:
-        """The structure ``name`` has reached ``blocks`` Krylov blocks (only without further processes)."""
-
-
 def run(
     paths: Iterable[str | Path],
     options: BatchOptions,
@@ -134,7 +85,7 @@ def run(
     inputs, problems = expand(paths)
     if options.molden is not None and len(inputs) > 1:
         raise OptionError("--molden names one file, but there are several structures", "give one structure")
-    yield from (_failure(problem, "") for problem in problems)
+    yield from (failure(problem, "") for problem in problems)
     tasks = _tasks(inputs, options, groups, watch or Watch())
     results: Iterator[Outcome | Failure]
     if jobs == 1:
@@ -182,9 +133,12 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
         elif task.molden is not None:
             files = [write_orbitals(result, task.molden)]
         text = json.dumps(label_dict(result, options.states), allow_nan=False) if options.keep_json else None
-    except (ClusterMLError, *_UNEXPECTED) as error:
-        return _failure(error, task.where, is_option=isinstance(error, OptionError))
-    return _summary(result, task, time.perf_counter() - start, tuple(files), text)
+    except (ClusterMLError, *UNEXPECTED) as error:
+        return failure(error, task.where, is_option=isinstance(error, OptionError))
+    seconds = time.perf_counter() - start
+    return outcome(
+        result.spectrum, result.atoms.numbers, result.charge, task, seconds, result.warnings, tuple(files), text
+    )
 
 
 def _thermal(options: BatchOptions) -> dict[str, Any]:
@@ -216,70 +170,12 @@ def _tasks(
     inputs: list[Input], options: BatchOptions, groups: dict[str, list[int]] | None, watch: Watch
 ) -> Iterator[Task | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place."""
-    from clusterml.structure.read import read_all
-
     how: dict[str, Any] = {key: getattr(options, key) for key in ("cluster", "disorder", "hydrogens")}
-    names, total = Names(), len(inputs)
-    watch.planned(total)
-    for entry in inputs:
-        frames = 0
-        try:
-            # label() looks for several molecules: here it would hide the frames that follow.
-            for atoms in read_all(entry.path, allow_several=True, **how):
-                frames += 1
-                total += frames > 1
-                watch.planned(total)
-                yield _task(atoms, entry, names, options, groups)
-        except (ClusterMLError, *_UNEXPECTED) as error:
-            total += frames > 0
-            watch.planned(total)
-            yield _failure(error, str(entry.path), after=frames)
+    for found in read_structures(inputs, how, watch):
+        yield found if isinstance(found, Failure) else _task(found, options, groups)
 
 
-def _task(atoms: Atoms, entry: Input, names: Names, options: BatchOptions, groups: dict[str, list[int]] | None) -> Task:
-    addition = str(atoms.info["name"]).removeprefix(entry.path.stem)
-    name = names.unique(entry.base + addition)
-    atoms.info["name"] = name
-    frame = atoms.info["provenance"].get("frame")
-    where = f"{entry.path} (frame {frame + 1})" if addition and frame is not None else str(entry.path)
-    molden = options.molden and options.molden.with_name(f"{options.molden.stem}{addition}{options.molden.suffix}")
-    return Task(atoms, where, name, molden, groups)
-
-
-def _failure(error: BaseException, where: str, after: int = 0, is_option: bool = False) -> Failure:
-    """``error`` with the place where it happened in front, unless its message begins with that already."""
-    if isinstance(error, ClusterMLError):
-        problem, remedy = error.problem, error.remedy
-    elif isinstance(error, MemoryError):
-        problem, remedy = "the computer's memory is not enough", "use --dtype float32 or fewer --jobs"
-    else:
-        problem, remedy = f"unexpected {type(error).__name__}: {error}", "run with --debug and report it"
-    path = where.split(" (frame ")[0]
-    if where:
-        problem = f"{where}: {problem.removeprefix(f'{path}: ')}"
-    if after:
-        remedy += f"; frames after number {after} were not computed"
-    return Failure(problem, remedy, "".join(traceback.format_exception(error)), is_option)
-
-
-def _summary(label: Label, task: Task, seconds: float, files: tuple[Path, ...], text: str | None) -> Outcome:
-    from clusterml.spectrum.fit import silent
-    from clusterml.spectrum.peaks import find_bands
-    from clusterml.structure.elements import formula
-
-    bands = find_bands(label.spectrum, "epsilon", shoulders=False)
-    cd = [] if silent(label.spectrum, "delta_epsilon") else find_bands(label.spectrum, "delta_epsilon", shoulders=False)
-    strongest = max(cd, key=lambda band: abs(band.height), default=None)
-    return Outcome(
-        where=task.where,
-        name=task.name,
-        formula=formula(label.atoms.numbers),
-        charge=label.charge,
-        first_band_nm=bands[0].wavelength_nm if bands else None,
-        cd_band_nm=strongest.wavelength_nm if strongest else None,
-        cd_height=strongest.height if strongest else None,
-        seconds=seconds,
-        warnings=label.warnings,
-        files=files,
-        json=text,
-    )
+def _task(found: Structure, options: BatchOptions, groups: dict[str, list[int]] | None) -> Task:
+    file = options.molden
+    molden = file and file.with_name(f"{file.stem}{found.addition}{file.suffix}")
+    return Task(found.atoms, found.where, found.name, molden, groups)

@@ -5,22 +5,32 @@ from __future__ import annotations
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clusterml.spectrum.files import make_folder
 from clusterml.spectrum.jsonio import SCHEMA_VERSION, plain, spectrum_block, states_block, write_json
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.transitions import Transitions
 from clusterml.stda.fragments import Band
 from clusterml.stda.label import Label
 from clusterml.structure.elements import formula
 from clusterml.units import ev_to_nm
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 _ENGINES = ("numpy", "torch", "pyscf", "tblite")
 """Packages whose version can change the numbers."""
 
 
-def label_name(label: Label) -> str:
+def structure_name(atoms: Atoms) -> str:
     """The structure's name, as its reader or its maker gave it; ``structure`` if it has none."""
-    return str(label.atoms.info.get("name") or "structure")
+    return str(atoms.info.get("name") or "structure")
+
+
+def label_name(label: Label) -> str:
+    """The name of the structure that was labelled, see :func:`structure_name`."""
+    return structure_name(label.atoms)
 
 
 def label_method(label: Label) -> str:
@@ -36,16 +46,7 @@ def label_dict(label: Label, states: bool = False) -> dict[str, Any]:
     times in s.  ``states`` adds the block of excitations, which are eigenstates only from the ``states`` solver.
     """
     result = {
-        "schema_version": SCHEMA_VERSION,
-        "program": "clusterml",
-        "version": version("clusterml"),
-        "method": label_method(label),
-        "name": label_name(label),
-        "source": label.atoms.info.get("source"),
-        "charge": label.charge,
-        "n_atoms": len(label.atoms),
-        "formula": formula(label.atoms.numbers),
-        "spectrum": spectrum_block(label.spectrum),
+        **result_head(label.atoms, label.charge, label_method(label), label.spectrum),
         "bands": [_band(band) for band in label.bands],
         "warnings": label.warnings,
         "timings_s": label.timings_s,
@@ -54,6 +55,22 @@ def label_dict(label: Label, states: bool = False) -> dict[str, Any]:
     if states:
         result["states"] = states_block(label.transitions)
     return {key: plain(value) for key, value in result.items()}
+
+
+def result_head(atoms: Atoms, charge: int, method: str, spectrum: Spectrum) -> dict[str, Any]:
+    """What the JSON objects of all spectra begin with: version, method, structure, spectrum."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "program": "clusterml",
+        "version": version("clusterml"),
+        "method": method,
+        "name": structure_name(atoms),
+        "source": atoms.info.get("source"),
+        "charge": charge,
+        "n_atoms": len(atoms),
+        "formula": formula(atoms.numbers),
+        "spectrum": spectrum_block(spectrum),
+    }
 
 
 def write_label(
@@ -72,16 +89,34 @@ def write_label(
     :class:`clusterml.errors.OutputError` naming the path.
     """
     folder = make_folder(folder)
+    orbitals = [] if molden is None else [write_orbitals(label, molden)]
+    title = figure_title(label.atoms, label.charge, label_method(label))
     name = name or label_name(label)
-    paths = {ending: folder / f"{name}.{ending}" for ending in ("csv", "png", "jdx", "json")}
-    written = [label.spectrum.to_csv(paths["csv"])]
-    label.spectrum.plot(paths["png"], title=_title(label), transitions=label.transitions)
+    content = label_dict(label, states)
+    *files, last = write_results(label.spectrum, content, folder / name, title, label.transitions, jcamp=jcamp)
+    return [*files, *orbitals, last]
+
+
+def write_results(
+    spectrum: Spectrum,
+    content: dict[str, Any],
+    stem: Path,
+    title: str,
+    transitions: Transitions | None = None,
+    *,
+    jcamp: bool = False,
+) -> list[Path]:
+    """Write STEM.csv, STEM.png under ``title``, with ``jcamp`` STEM.jdx, and last STEM.json that holds ``content``.
+
+    Returns the paths; raises :class:`clusterml.errors.OutputError` naming the path.
+    """
+    paths = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "jdx", "json")}
+    written = [spectrum.to_csv(paths["csv"])]
+    spectrum.plot(paths["png"], title=title, transitions=transitions)
     written.append(paths["png"])
     if jcamp:
-        written.append(label.spectrum.to_jcamp(paths["jdx"], title=name))
-    if molden is not None:
-        written.append(write_orbitals(label, molden))
-    written.append(write_json(label_dict(label, states), paths["json"]))
+        written.append(spectrum.to_jcamp(paths["jdx"], title=stem.name))
+    written.append(write_json(content, paths["json"]))
     return written
 
 
@@ -97,11 +132,12 @@ def _band(band: Band) -> dict[str, Any]:
     return {"kind": values.pop("kind"), "energy_ev": band.energy_ev, "wavelength_nm": ev_to_nm(band.energy_ev)} | values
 
 
-def _title(label: Label) -> str:
-    charge = f"{abs(label.charge)}{'+' if label.charge > 0 else '-'}" if label.charge else "neutral"
+def figure_title(atoms: Atoms, charge: int, method: str) -> str:
+    """Name, formula, charge and method, for a figure."""
+    words = f"{abs(charge)}{'+' if charge > 0 else '-'}" if charge else "neutral"
     # A file name need not be text; matplotlib accepts nothing else.
-    name = label_name(label).encode("utf-8", "replace").decode()
-    return f"{name}: {formula(label.atoms.numbers)}, {charge}, {label_method(label)}"
+    name = structure_name(atoms).encode("utf-8", "replace").decode()
+    return f"{name}: {formula(atoms.numbers)}, {words}, {method}"
 
 
 def _provenance(label: Label) -> dict[str, Any]:

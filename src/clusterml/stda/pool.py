@@ -15,7 +15,8 @@ from multiprocessing.connection import wait
 from typing import Generic, TypeVar
 
 from clusterml.errors import WorkerLostError
-from clusterml.stda.batch import BatchOptions, Failure, Outcome, Task, compute
+from clusterml.stda.batch import BatchOptions, Task, compute
+from clusterml.stda.structures import Failure, Outcome
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from clusterml.model.equivariant import o3
@@ -33,12 +34,6 @@ class Properties(nn.Module):
         return {
             "gap_ev": softplus(self.gap(even)).squeeze(1),
             "opd": self.index(odd).squeeze(1),
-            "ccm": softplus(self.chirality(_joined(even, odd**2))).squeeze(1),
+            "ccm": softplus(self.chirality(torch.cat([even, odd**2], dim=1))).squeeze(1),
             "features": even,
         }
-
-
-def _joined(first: Tensor, second: Tensor) -> Tensor:
-    import torch
-
-    return torch.cat([first, second], dim=1)

@@ -93,13 +93,13 @@ class Sites(nn.Module):
         self.start_scalar = nn.Parameter(torch.linspace(low, high, a) if a > 1 else torch.full((a,), (low + high) / 2))
         self.start_triplet = nn.Parameter(torch.linspace(low, high, b + 2)[1:-1])
         self.strength = nn.Parameter(torch.tensor(float(options["strength"]) ** 0.5))
-        self.local = float(options["local_magnetic_a"])
+        self.local, self.change = float(options["local_magnetic_a"]), float(options["energy_ev"])
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``(c, irreps)`` -> ``(c, s, s)``, ``(c, s, 3)``, ``(c, s, 3)``."""
-        electric = self.strength * self._vectors(self.electric(features), 1.0)
-        magnetic = self.strength * self.local * self._vectors(self.magnetic(features), 0.0)
-        return self._energies(self.energy(features)), electric, magnetic
+        electric = self.strength * self._vectors(self.change * self.electric(features), 1.0)
+        magnetic = self.strength * self.local * self._vectors(self.change * self.magnetic(features), 0.0)
+        return self._energies(self.change * self.energy(features)), electric, magnetic
 
     def _vectors(self, x: Tensor, start: float) -> Tensor:
         """Vectors (c, s, 3) of each oscillator; a triplet's matrix is about ``start`` times the unit matrix."""

@@ -1,0 +1,84 @@
+"""``clusterml models``: the checkpoints there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from clusterml.training.release import Release
+
+
+def models(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the card of this one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """List the checkpoints that predict can use, or show the card of one.
+
+    They are looked for in the folder that the environment variable CLUSTERML_CHECKPOINTS names, in ./checkpoints, and
+    beside the program. One that is damaged is reported on stderr; the exit code is then 1.
+    """
+    from clusterml.errors import ClusterMLError
+    from clusterml.spectrum.jsonio import json_text
+    from clusterml.training.library import find_release, known_releases
+    from clusterml.training.release import open_release
+
+    known = known_releases() if name is None else {Path(name).name: find_release(name)}
+    found: dict[str, Release] = {}
+    for title, folder in known.items():
+        try:
+            found[title] = open_release(folder)
+        except ClusterMLError as error:
+            if context.obj.debug:
+                raise
+            typer.echo(f"error: {error}", err=True)
+    if as_json:
+        rows = [_row(title, release) for title, release in found.items()]
+        typer.echo(json_text(rows if name is None else rows[0], indent=1) if rows or name is None else "", nl=False)
+    elif name is not None:
+        typer.echo("".join(release.card for release in found.values()))
+    else:
+        _print(found)
+    if len(found) < len(known):
+        raise typer.Exit(1)
+
+
+def _row(title: str, release: Release) -> dict[str, Any]:
+    grid = release.spec["grid"]
+    return {
+        "name": title,
+        "folder": str(release.folder),
+        "members": len(release.networks),
+        "parameters": sum(tensor.numel() for tensor in release.networks[0].values()),
+        "head": release.spec["head"],
+        "energy_ev": [grid["low_ev"], grid["high_ev"]],
+        "data": release.about.get("data", {}).get("name"),
+        "records": release.about.get("data", {}).get("train"),
+    }
+
+
+def _print(found: dict[str, Release]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from clusterml.cli.console import table_console
+
+    if not found:
+        typer.echo("there are no checkpoints; clusterml train makes one")
+        return
+    table = Table("name", "networks", "parameters", "head", "eV", "trained on", "records", box=box.SIMPLE_HEAD)
+    for title, release in found.items():
+        row = _row(title, release)
+        table.add_row(
+            title,
+            str(row["members"]),
+            f"{row['parameters']:,}",
+            row["head"],
+            "{:g} to {:g}".format(*row["energy_ev"]),
+            str(row["data"] or "-"),
+            str(row["records"] or "-"),
+        )
+    table_console().print(table)

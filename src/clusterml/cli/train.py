@@ -1,0 +1,133 @@
+"""``clusterml train CONFIG [key=value ..]``: train a network on a labelled dataset."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterml.stda.threads import choose_threads, use_threads
+
+if TYPE_CHECKING:
+    from clusterml.training.loop import Progress, Watch
+
+_SECONDS_BETWEEN_LINES = 60.0
+
+
+def train(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see configs/train.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE ..]", help="Other values, e.g. optimizer.lr=0.001.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run; default results/NAME.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was begun.")] = False,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each process.")] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="Print every key of CONFIG with its default, and exit.")] = False,
+) -> None:
+    """Train a network; it can be stopped at any time and goes on with --resume.
+
+    Several processes: torchrun --no-python --nproc-per-node 2 clusterml train CONFIG. The best weights end up in
+    DIR/release, which predict takes with --model.
+    """
+    if keys:
+        _print_keys()
+        return
+    if config is None:
+        raise typer.BadParameter("give a CONFIG, for example configs/train/ag-sr-s.yaml")
+    use_threads(choose_threads(threads))
+
+    from clusterml.training.config import load_config
+    from clusterml.training.run import train as run
+
+    settings = load_config(config, overrides or [])
+    folder = output or Path("results") / settings.name
+    with training_progress() as watch:
+        done = run(settings, folder, resume=resume, device=device, watch=watch)
+    if not _is_first():
+        return
+    skipped = f"; {done.skipped} batches skipped, see {folder}/skipped.jsonl" if done.skipped else ""
+    typer.echo(f"{done.release}: {done.epochs} epochs, best {done.row['epoch']}: {_quality(done.row)}{skipped}")
+
+
+def _is_first() -> bool:
+    """Is this the only process, or the first of those that torchrun started?  The others print nothing."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _print_keys() -> None:
+    from rich.table import Table
+
+    from clusterml.cli.console import table_console
+    from clusterml.training.config import Config
+    from clusterml.training.overrides import keys
+
+    table = Table("key", "default", "meaning")
+    for name, field in keys(Config):
+        default = "needed" if field.is_required() else str(field.default)
+        table.add_row(name, default, field.description or "")
+    table_console().print(table)
+
+
+@contextmanager
+def training_progress() -> Iterator[Watch]:
+    """A function to be told of every batch: a bar on stderr where that is a terminal, a line a minute elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    if not (sys.stderr.isatty() and _is_first()):
+        yield _Lines()
+        return
+    with Bar(BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Progress) -> None:
+            if progress.message:
+                bar.console.print(progress.message, highlight=False, markup=False)
+            finished = (progress.epoch - 1) * progress.batches + progress.batch
+            total = progress.epochs * progress.batches
+            bar.update(task, total=total, completed=finished, description=_words(progress))
+
+        yield show
+
+
+class _Lines:
+    """A line on stderr once a minute, and every message."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.message:
+            print(progress.message, file=sys.stderr, flush=True)
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = time.monotonic()
+            print(_words(progress), file=sys.stderr, flush=True)
+
+
+def _words(progress: Progress) -> str:
+    loss = f"loss {progress.loss:.4f}" if math.isfinite(progress.loss) else "no loss yet"
+    last = f"; {_quality(progress.last)}" if progress.last else ""
+    place = f"epoch {progress.epoch}/{progress.epochs}, batch {progress.batch}/{progress.batches}"
+    return f"{place}: {loss}{last}; {_duration(progress.seconds_left)} left"
+
+
+def _quality(row: dict[str, float | None]) -> str:
+    names = {"validation_loss": "validation", "absorption_cosine": "absorption cosine", "cd_cosine": "CD cosine"}
+    names["cd_r2"] = "CD R2"
+    return ", ".join(f"{words} {row[key]:.3f}" for key, words in names.items() if row.get(key) is not None)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60.0)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,61 @@
+"""The network as an ASE calculator: ``atoms.calc = SpectrumCalculator()``, then ``atoms.calc.get_spectrum(atoms)``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ase.calculators.calculator import Calculator, all_changes
+
+from clusterml.inference.predictor import DEFAULT_MODEL, Predictor
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.inference.prediction import Prediction
+    from clusterml.spectrum.spectrum import Spectrum
+
+
+class SpectrumCalculator(Calculator):  # type: ignore[misc]  # ase has no types
+    """Computes again only when atoms, positions or charge have changed.
+
+    ``results``: ``prediction`` (all of it), ``spectrum``, ``chirality``, ``gap_ev``, ``in_domain``.  ``charge``: total
+    charge, default ``atoms.info["charge"]``, else proposed.  It has no energy and no forces.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["prediction", "spectrum", "chirality", "gap_ev", "in_domain"]
+
+    def __init__(
+        self, model: str | Path | Predictor = DEFAULT_MODEL, *, charge: int | None = None, device: str = "auto"
+    ) -> None:
+        super().__init__()
+        self.predictor = model if isinstance(model, Predictor) else Predictor.load(model, device)
+        self.charge = charge
+        self._stated: Any = None
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill ``results`` for ``atoms``; raises what :class:`~clusterml.inference.predictor.Predictor` raises."""
+        super().calculate(atoms, properties or ["prediction"], system_changes)
+        found = self.predictor(self.atoms, self.charge)
+        self._stated = self.atoms.info.get("charge")
+        self.results = {"prediction": found, **{key: getattr(found, key) for key in self.implemented_properties[1:]}}
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation; a charge stated in ``atoms.info`` counts too."""
+        changes: list[str] = super().check_state(atoms, tol)
+        if self.results and atoms.info.get("charge") != self._stated:
+            changes.append("initial_charges")
+        return changes
+
+    def get_spectrum(self, atoms: Atoms | None = None) -> Spectrum:
+        """The predicted spectrum of ``atoms``, by default those of the last calculation."""
+        return self.get_property("spectrum", atoms)
+
+    def get_prediction(self, atoms: Atoms | None = None) -> Prediction:
+        """The whole prediction for ``atoms``, by default those of the last calculation."""
+        return self.get_property("prediction", atoms)

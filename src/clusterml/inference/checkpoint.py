@@ -1,0 +1,100 @@
+"""A checkpoint as predictions need it: its networks, and beside them what is known of their errors and domain.
+
+    NAME/uncertainty.json     calibration of the spread, SHA-256 of domain.safetensors and of spec.json
+    NAME/domain.safetensors   features of the training data
+
+The checksum of ``spec.json``, which holds those of the weights, ties both to the networks they were measured with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterml.errors import InputFileError
+from clusterml.inference.calibration import Calibration
+from clusterml.inference.domain import Domain, read_domain, write_domain
+from clusterml.spectrum.files import read_text
+from clusterml.spectrum.jsonio import parse_json, write_json
+from clusterml.training.library import find_release
+from clusterml.training.release import SPEC, ReleaseError, open_release
+
+if TYPE_CHECKING:
+    from clusterml.inference.ensemble import Ensemble
+    from clusterml.inference.predictor import Predictor
+
+SCHEMA_VERSION = 1
+"""Version of ``uncertainty.json``."""
+UNCERTAINTY, DOMAIN = "uncertainty.json", "domain.safetensors"
+
+
+def load_ensemble(folder: Path, device: str) -> Ensemble:
+    """The networks of the checkpoint in ``folder``; raises ReleaseError or OptionError, see :func:`load_predictor`."""
+    from clusterml.inference.ensemble import Ensemble, choose_device
+    from clusterml.model.network import Network
+
+    where = choose_device(device)
+    release = open_release(folder)
+    return Ensemble(Network(release.spec), release.networks, where)
+
+
+def load_predictor(model: str | Path, device: str) -> Predictor:
+    """The predictor of the checkpoint ``model`` (name or folder) on ``device``.
+
+    Raises :class:`~clusterml.training.release.ReleaseError` for one that is missing, damaged, foreign or newer, or
+    whose uncertainty belongs to other weights, and :class:`~clusterml.errors.OptionError` for a device that is not
+    there.
+    """
+    from clusterml.inference.predictor import Predictor
+
+    folder = find_release(model)
+    ensemble = load_ensemble(folder, device)
+    calibration, domain = read_uncertainty(folder)
+    provenance = {"checkpoint": str(folder), "spec_sha256": _sha256(folder / SPEC)}
+    return Predictor(folder.resolve().name, ensemble, calibration, domain, provenance)
+
+
+def write_uncertainty(folder: Path, calibration: Calibration, domain: Domain) -> None:
+    """Keep what was measured of the networks in ``folder`` beside them; raises OutputError."""
+    path = write_domain(domain, folder / DOMAIN)
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "spec_sha256": _sha256(folder / SPEC),
+        "domain_sha256": _sha256(path),
+        "calibration": calibration.to_dict(),
+    }
+    write_json(content, folder / UNCERTAINTY, indent=1)
+
+
+def read_uncertainty(folder: Path) -> tuple[Calibration | None, Domain | None]:
+    """What :func:`write_uncertainty` kept, or None for both where nothing was; raises ReleaseError naming the file."""
+    path = folder / UNCERTAINTY
+    if not path.exists():
+        return None, None
+    try:
+        content = parse_json(read_text(path), str(path))
+        _check(content, folder)
+        return Calibration.from_dict(content.get("calibration"), str(path)), read_domain(folder / DOMAIN)
+    except InputFileError as error:
+        raise ReleaseError(error.problem, error.remedy) from error
+
+
+def _check(content: dict[str, Any], folder: Path) -> None:
+    found = content.get("schema_version")
+    if found != SCHEMA_VERSION:
+        raise ReleaseError(f"{folder / UNCERTAINTY}: has schema version {found}", "update clusterml")
+    if content.get("spec_sha256") != _sha256(folder / SPEC):
+        remedy = "measure it again with clusterml evaluate --calibrate, or remove the file"
+        raise ReleaseError(f"{folder / UNCERTAINTY}: belongs to other networks", remedy)
+    if content.get("domain_sha256") != _sha256(folder / DOMAIN):
+        raise ReleaseError(
+            f"{folder / DOMAIN}: has changed since it was written (checksum)", "get the checkpoint again"
+        )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ReleaseError(f"{path}: cannot be read ({error.strerror})", "get the checkpoint again") from error

@@ -1,0 +1,164 @@
+"""Several networks of one specification on many structures: batched so that a batch fits into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from clusterml.errors import OptionError
+from clusterml.training.targets import energies
+from clusterml.training.tensors import load_weights
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+T = TypeVar("T")
+
+EDGES_ON_CPU = 60_000
+"""Most edges of a batch on a CPU: more gain nothing."""
+FIRST_EDGES_ON_GPU = 200_000
+"""Edges of the first batch on a GPU; from its memory follows how many later ones may have."""
+SHARE_OF_MEMORY = 0.6
+"""Share of a GPU's free memory that a batch may fill."""
+MOST_STRUCTURES = 4096
+"""Most structures of a batch."""
+_NAMES = ("epsilon", "delta_epsilon", "gap_ev", "opd", "ccm", "features")
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What k networks say of g structures, float64.
+
+    ``epsilon``, ``delta_epsilon`` (k, g, m) in L mol-1 cm-1 on the networks' grid; ``gap_ev``, ``opd`` (index times
+    1000), ``ccm`` (k, g); ``features`` (g, f) of the first network.
+    """
+
+    epsilon: FloatArray
+    delta_epsilon: FloatArray
+    gap_ev: FloatArray
+    opd: FloatArray
+    ccm: FloatArray
+    features: FloatArray
+
+
+class Ensemble:
+    """``network`` with each of ``states`` (name -> tensor) as its weights in turn, on ``device``.
+
+    To build a network takes a second, to exchange its weights next to nothing.  See
+    :class:`clusterml.model.network.Network` for what it promises; ``spec`` is its own.  Raises
+    :class:`~clusterml.training.state.TrainingError` for states of another network, OptionError for none.
+    """
+
+    def __init__(self, network: nn.Module, states: Sequence[Mapping[str, Tensor]], device: torch.device) -> None:
+        if not states:
+            raise OptionError("there is no network", "give the weights of at least one")
+        for state in states:
+            load_weights(network, state)
+        self.spec: dict[str, Any] = cast("Any", network).spec
+        self.device = device
+        self.energy_ev: FloatArray = energies(self.spec["grid"])
+        self._network = network.eval().requires_grad_(False).to(device)
+        self._states = [{name: value.to(device) for name, value in state.items()} for state in states]
+        self._most_edges = EDGES_ON_CPU if device.type == "cpu" else FIRST_EDGES_ON_GPU
+
+    def __len__(self) -> int:
+        """Number of networks."""
+        return len(self._states)
+
+    @property
+    def most_edges(self) -> int:
+        """Edges that a batch may have now; on a GPU this follows its memory."""
+        return self._most_edges
+
+    def __call__(self, graphs: Sequence[Data]) -> Output:
+        """The networks' output for ``graphs``, of which there is at least one, in their order."""
+        parts = [self._fitting(batch) for batch in batched(graphs, edges_of, lambda: self._most_edges)]
+        joined = {name: torch.cat([part[name] for part in parts], dim=1).numpy() for name in _NAMES}
+        return Output(**(joined | {"features": joined["features"][0]}))
+
+    def _fitting(self, graphs: list[Data]) -> dict[str, Tensor]:
+        """:meth:`_outputs`, in halves where a GPU's memory is too small."""
+        try:
+            return self._outputs(graphs)
+        except torch.OutOfMemoryError:
+            if len(graphs) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(graphs) // 2
+        self._most_edges = max(1, self._most_edges // 2)
+        first, second = self._fitting(graphs[:half]), self._fitting(graphs[half:])
+        return {name: torch.cat([first[name], second[name]], dim=1) for name in _NAMES}
+
+    @torch.inference_mode()
+    def _outputs(self, graphs: list[Data]) -> dict[str, Tensor]:
+        """Name -> (k, g, ..) on the CPU in double precision."""
+        from torch_geometric.data import Batch
+
+        on_gpu = self.device.type == "cuda"
+        before = torch.cuda.memory_allocated(self.device) if on_gpu else 0
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        batch = Batch.from_data_list(graphs).to(self.device)
+        found = [functional_call(self._network, state, (batch,)) for state in self._states]
+        if on_gpu:
+            used = torch.cuda.max_memory_allocated(self.device) - before
+            self._most_edges = self._affordable(used / sum(edges_of(graph) for graph in graphs))
+        return {name: torch.stack([one[name] for one in found]).double().cpu() for name in _NAMES}
+
+    def _affordable(self, bytes_per_edge: float) -> int:
+        """Edges whose batch fills the allowed share of the memory that is free or kept for reuse."""
+        free, _ = torch.cuda.mem_get_info(self.device)
+        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return max(1, int(SHARE_OF_MEMORY * (free + kept) / max(bytes_per_edge, 1.0)))
+
+
+def edges_of(graph: Data) -> int:
+    """The size of a graph for batching: its edges, at least 1."""
+    return max(1, int(graph.num_edges))
+
+
+def batched(items: Iterable[T], edges: Callable[[T], int], most: Callable[[], int]) -> Iterator[list[T]]:
+    """``items`` in their order in lists of at most ``most()`` edges (a larger item alone), read as they are needed."""
+    batch: list[T] = []
+    load = 0
+    for item in items:
+        size = edges(item)
+        if batch and (load + size > most() or len(batch) >= MOST_STRUCTURES):
+            yield batch
+            batch, load = [], 0
+        batch.append(item)
+        load += size
+    if batch:
+        yield batch
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto``: a GPU where there is one.  Raises OptionError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise OptionError(f"device is {name!r}", "choose auto, cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise OptionError(f"device is {name!r}", "choose auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise OptionError(f"there is no device {name!r}", "use --device cpu")
+    return device
+
+
+def finer(energy_ev: FloatArray, step_ev: float) -> tuple[FloatArray, FloatArray]:
+    """Energies (n,) from the first to the last of ``energy_ev`` (m,) in steps of ``step_ev``, and the matrix (n, m) of
+    cubic spline interpolation to them."""
+    from scipy.interpolate import CubicSpline
+
+    count = round((energy_ev[-1] - energy_ev[0]) / step_ev) + 1
+    grid = np.linspace(energy_ev[0], energy_ev[-1], count)
+    return grid, np.asarray(CubicSpline(energy_ev, np.eye(len(energy_ev)))(grid))

@@ -1,0 +1,130 @@
+"""A checkpoint judged on the splits of a dataset: what ``clusterml evaluate`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.splits import Split, load_split
+from clusterml.errors import OptionError
+from clusterml.inference.judge import NetworkJudge, measure_uncertainty
+from clusterml.training.baselines import BASELINES
+from clusterml.training.evaluation import MEAN, Evaluation, evaluate
+from clusterml.training.library import find_release
+from clusterml.training.release import Release, open_release
+from clusterml.training.targets import Wanted
+
+_SPLIT = "split.json"
+_ALIKE = ("grid", "fwhm_ev")
+
+
+class Evaluator:
+    """Judges the checkpoint ``model`` (name or folder) on ``dataset``.
+
+    ``method``: protocol of the labels; default: that the checkpoint learnt.  ``baselines``: all of them, or only the
+    training mean.  Raises :class:`~clusterml.training.release.ReleaseError` or
+    :class:`~clusterml.errors.DatasetError` for what is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        dataset: str | Path,
+        *,
+        method: str | None = None,
+        device: str = "auto",
+        baselines: bool = True,
+    ) -> None:
+        self.folder = find_release(model)
+        self.name = _title(self.folder)
+        self._dataset = Dataset(dataset)
+        self._release = open_release(self.folder)
+        self._method = method or self._release.about.get("data", {}).get("method")
+        self._wanted = _wanted(self._release)
+        self._device = device
+        self._baselines = {name: fit for name, fit in BASELINES.items() if baselines or name == MEAN}
+
+    def splits(self, paths: Sequence[Path]) -> dict[str, Split]:
+        """The splits in the files ``paths`` by name of the file; without any that of the checkpoint.
+
+        Raises :class:`OptionError` if it has none, or two files have one name.
+        """
+        own = self.folder / _SPLIT
+        if not paths and not own.exists():
+            raise OptionError(f"{self.folder}: has no {_SPLIT}", "give one with --split")
+        if len({path.stem for path in paths}) < len(paths):
+            raise OptionError("two splits have the same file name", "give each a name of its own")
+        return {path.stem: load_split(path) for path in paths or [own]}
+
+    def calibrate(self, split: Split) -> None:
+        """Measure uncertainty and domain with ``split`` and keep them in the checkpoint."""
+        options: dict[str, Any] = {"method": self._method, "wanted": self._wanted, "device": self._device}
+        measure_uncertainty(self.folder, self._dataset, split, **options)
+
+    def evaluate(self, title: str, split: Split, beside: Sequence[str | Path] = ()) -> Evaluation:
+        """The checkpoint, those ``beside`` it and the baselines on the test records of ``split``."""
+        judges = {_title(model): self._judge(model) for model in beside} | {self.name: self._judge(self.folder)}
+        return self._evaluated(title, split, judges)
+
+    def learning_curve(
+        self, found: Sequence[Evaluation], splits: Mapping[str, Split], models: Sequence[str | Path]
+    ) -> list[dict[str, Any]]:
+        """Table rows of the checkpoint, from ``found``, and of ``models``, each with ``n_train``: its training records.
+
+        Raises :class:`OptionError` for one that does not say it.
+        """
+        tables: list[tuple[str | Path, list[dict[str, Any]]]] = [(self.folder, one.table()) for one in found]
+        for model in models:
+            judge = {_title(model): self._judge(model)}
+            tables += [
+                (model, self._evaluated(title, split, judge, only_mean=True).table()) for title, split in splits.items()
+            ]
+        return [
+            {**row, "n_train": _learnt_from(model)}
+            for model, rows in tables
+            for row in rows
+            if row["model"] == _title(model)
+        ]
+
+    def _evaluated(
+        self, title: str, split: Split, judges: Mapping[str, NetworkJudge], *, only_mean: bool = False
+    ) -> Evaluation:
+        chosen = {MEAN: BASELINES[MEAN]} if only_mean else self._baselines
+        return evaluate(
+            self._dataset,
+            split,
+            title,
+            self._release.spec,
+            judges,
+            method=self._method,
+            wanted=self._wanted,
+            baselines=chosen,
+        )
+
+    def _judge(self, model: str | Path) -> NetworkJudge:
+        """Raises :class:`OptionError` for a network of another grid, which cannot stand in the same table."""
+        judge = NetworkJudge(find_release(model), self._device, self._wanted)
+        if any(judge.ensemble.spec[key] != self._release.spec[key] for key in _ALIKE):
+            raise OptionError(f"{model}: has another grid or width than {self.name}", "evaluate it by itself")
+        return judge
+
+
+def _title(model: str | Path) -> str:
+    """Name of a checkpoint in tables; that of the run for RUN/release."""
+    folder = find_release(model).resolve()
+    return folder.parent.name if folder.name == "release" else folder.name
+
+
+def _wanted(release: Release) -> Wanted:
+    """The gauges that the checkpoint learnt."""
+    data = release.about.get("config", {}).get("data", {})
+    return Wanted(data.get("absorption", "length"), data.get("cd", "velocity"), ())
+
+
+def _learnt_from(model: str | Path) -> int:
+    count = open_release(find_release(model)).about.get("data", {}).get("train")
+    if not isinstance(count, int):
+        raise OptionError(f"{model}: does not say how many records it learnt from", "leave it out of --curve")
+    return count

@@ -1,0 +1,121 @@
+"""The network judged on labelled records, and its uncertainty measured on records it has not learnt from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.record import Record
+from clusterml.dataset.splits import Split
+from clusterml.inference.calibration import Calibration, calibrate, coverage
+from clusterml.inference.checkpoint import load_ensemble, read_uncertainty, write_uncertainty
+from clusterml.inference.composition import Composition, composition
+from clusterml.inference.domain import Domain, fit_domain
+from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
+from clusterml.training.baselines import Spectra
+from clusterml.training.evaluation import Judged, Records, part_of
+from clusterml.training.targets import SPECTRA, Wanted
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+_COVERAGES = {"epsilon": "absorption_coverage", "delta_epsilon": "cd_coverage"}
+
+
+class NetworkJudge:
+    """A checkpoint's networks as :data:`clusterml.training.evaluation.Judge`.
+
+    ``wanted``: gauges of the labels.  The numbers beside the spectra: error of the gap and, where the checkpoint knows
+    its uncertainty, the share of energies inside the 90 % interval and the share of structures in the domain.
+    """
+
+    def __init__(self, folder: Path, device: str, wanted: Wanted) -> None:
+        self.ensemble = load_ensemble(folder, device)
+        self._calibration, self._domain = read_uncertainty(folder)
+        self._wanted = wanted
+
+    def __call__(self, records: Sequence[Record]) -> Judged:
+        """What the networks say of ``records``."""
+        start = time.perf_counter()
+        output = output_of(self.ensemble, records)
+        seconds = (time.perf_counter() - start) / len(records)
+        gap = np.array([record.gap_ev for record in records])
+        extra = {"gap_error_ev": np.where(gap > 0.0, np.abs(output.gap_ev.mean(axis=0) - gap), np.nan)}
+        if self._calibration is not None:
+            extra |= self._coverages(self._calibration, output, records)
+        if self._domain is not None:
+            extra["in_domain"] = _inside(self._domain, output, records)
+        return Judged(Spectra(output.epsilon.mean(axis=0), output.delta_epsilon.mean(axis=0)), seconds, extra)
+
+    def _coverages(self, calibration: Calibration, output: Output, records: Sequence[Record]) -> dict[str, FloatArray]:
+        truth = _truth(self.ensemble, records, self._wanted)
+        energy = self.ensemble.energy_ev
+        return {
+            name: coverage(calibration, key, energy, getattr(output, key), getattr(truth, key))
+            for key, name in _COVERAGES.items()
+        }
+
+
+def measure_uncertainty(
+    folder: Path, dataset: Dataset, split: Split, *, method: str | None, wanted: Wanted, device: str = "auto"
+) -> tuple[Calibration, Domain]:
+    """Measure the uncertainty of the checkpoint in ``folder`` and keep it there.
+
+    Factors and the limit of the domain come from the validation records of ``split``, the domain from its training
+    records: give the split that the networks were trained with.  Raises :class:`~clusterml.errors.DatasetError` for
+    too few records.
+    """
+    ensemble = load_ensemble(folder, device)
+    parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.train, split.validation)]
+    records = [Records(dataset, part.ids) for part in parts]
+    outputs = [output_of(ensemble, each) for each in records]
+    members = {key: getattr(outputs[1], key) for key in SPECTRA}
+    truth = {key: getattr(parts[1].truth, key) for key in SPECTRA}
+    calibration = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
+    domain = fit_domain(outputs[0].features, outputs[1].features, _compositions(records[0]))
+    write_uncertainty(folder, calibration, domain)
+    return calibration, domain
+
+
+def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
+    """The networks' output for ``records``; only the graphs of one batch are in memory."""
+    parts = [ensemble(graphs) for graphs in _batches(ensemble, records)]
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=1)
+        for name in ("epsilon", "delta_epsilon", "gap_ev", "opd", "ccm")
+    }
+    return Output(**arrays, features=np.concatenate([part.features for part in parts]))
+
+
+def _batches(ensemble: Ensemble, records: Sequence[Record]) -> Iterator[list[Data]]:
+    from clusterml.model.graph import cluster_graph
+
+    rules = ensemble.spec["graph"]
+    graphs = (cluster_graph(record.numbers, record.positions, record.charge, rules) for record in records)
+    return batched(graphs, edges_of, lambda: ensemble.most_edges)
+
+
+def _truth(ensemble: Ensemble, records: Sequence[Record], wanted: Wanted) -> Spectra:
+    from clusterml.training.targets import broadening_matrix
+
+    matrix = broadening_matrix(ensemble.energy_ev, float(ensemble.spec["fwhm_ev"]))
+    columns = wanted.columns()
+    return Spectra(*(np.stack([matrix @ getattr(record, columns[key]) for record in records]) for key in SPECTRA))
+
+
+def _inside(domain: Domain, output: Output, records: Sequence[Record]) -> FloatArray:
+    scores = domain.scores(output.features)
+    found = zip(scores, _compositions(records), strict=True)
+    return np.array([float(domain.report(float(score), what).in_domain) for score, what in found])
+
+
+def _compositions(records: Sequence[Record]) -> list[Composition]:
+    from ase import Atoms
+
+    return [composition(Atoms(record.numbers, record.positions), record.charge) for record in records]

@@ -1,0 +1,85 @@
+"""What the network says of one structure, and how that is written: JSON, CSV, figure, JCAMP-DX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterml.spectrum.files import make_folder
+from clusterml.spectrum.jsonio import plain
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.stda.output import figure_title, result_head, structure_name, write_results
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_PACKAGES = ("torch", "e3nn", "numpy")
+"""Packages whose version can change the numbers."""
+
+
+@dataclass(frozen=True)
+class PredictedChirality:
+    """Chirality of metals and donor atoms, as in :mod:`clusterml.chirality`.
+
+    ``opd_local_frame``: signed index of neighbours, opposite for mirror images, dimensionless; ``ccm_frame``:
+    continuous chirality measure, 0 (achiral) to 100.
+    """
+
+    opd_local_frame: float
+    ccm_frame: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The network's answer for ``atoms`` with total ``charge``.
+
+    ``model``: name of the checkpoint.  ``spectrum``: with ``epsilon_std`` and ``delta_epsilon_std``, the calibrated
+    standard deviation, where the checkpoint can tell.  ``gap_ev``: HOMO-LUMO gap of the ground state.
+    ``domain_score``: distance from the training data, at most 1 within; ``in_domain``: that, and no objection to the
+    composition (``warnings`` say which); both None where the checkpoint does not know its domain.
+    """
+
+    atoms: Atoms
+    charge: int
+    model: str
+    spectrum: Spectrum
+    chirality: PredictedChirality
+    gap_ev: float
+    in_domain: bool | None
+    domain_score: float | None
+    warnings: tuple[str, ...]
+    timings_s: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The structure's name; ``structure`` if it has none."""
+        return structure_name(self.atoms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: plain values, null for NaN; energies in eV, spectra in L mol-1 cm-1, times in s."""
+        domain = {} if self.in_domain is None else {"in_domain": self.in_domain, "domain_score": self.domain_score}
+        structure = {key: v for key, v in self.atoms.info.get("provenance", {}).items() if key != "warnings"}
+        versions = {"clusterml": version("clusterml")} | {name: version(name) for name in _PACKAGES}
+        result = {
+            **result_head(self.atoms, self.charge, self.model, self.spectrum),
+            "gap_ev": self.gap_ev,
+            "chirality": vars(self.chirality),
+            **domain,
+            "warnings": self.warnings,
+            "timings_s": self.timings_s,
+            "provenance": {**self.provenance, "structure": structure, "versions": versions},
+        }
+        return {key: plain(value) for key, value in result.items()}
+
+    def write(self, folder: str | Path, name: str | None = None, *, jcamp: bool = False) -> list[Path]:
+        """Write ``NAME.csv``, ``NAME.png``, with ``jcamp`` ``NAME.jdx``, and ``NAME.json`` into ``folder``.
+
+        Returns the paths.  ``name`` defaults to :attr:`name`.  The JSON is written last: where it is there, the others
+        are too.  Raises :class:`clusterml.errors.OutputError` naming the path.
+        """
+        title = figure_title(self.atoms, self.charge, self.model)
+        stem = make_folder(folder) / (name or self.name)
+        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp)

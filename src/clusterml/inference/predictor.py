@@ -1,0 +1,211 @@
+"""From structures to predicted spectra: the network with its charge rule, calibration and domain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from clusterml.errors import ClusterMLError, StructureError, UnsupportedElementError
+from clusterml.inference.calibration import Calibration, raw_spread
+from clusterml.inference.composition import Composition, composition
+from clusterml.inference.domain import Domain, DomainReport
+from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
+from clusterml.inference.prediction import PredictedChirality, Prediction
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.stda.label import resolve_charge
+from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from torch_geometric.data import Data
+
+STEP_EV = 0.02
+"""Step of the spectra that are handed out: that of the default grid."""
+DEFAULT_MODEL = "ag-sr-v1"
+"""The checkpoint that is used unless another is named."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A checked structure, ready for the network: its graph, ``charge``, what it consists of, ``warnings``, seconds."""
+
+    atoms: Atoms
+    charge: int
+    graph: Data
+    found: Composition
+    warnings: tuple[str, ...]
+    seconds: float
+
+    @property
+    def edges(self) -> int:
+        """What it costs in a batch."""
+        return edges_of(self.graph)
+
+
+class Predictor:
+    """Predicts spectra with an ensemble of networks; see :meth:`load`.
+
+    ``name`` of the checkpoint; ``calibration`` of the spread and ``domain`` of the training data, or None;
+    ``provenance``: plain values that every prediction carries.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ensemble: Ensemble,
+        calibration: Calibration | None = None,
+        domain: Domain | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.ensemble = ensemble
+        self.calibration = calibration
+        self.domain = domain
+        self.provenance = {"members": len(ensemble), "device": str(ensemble.device), **(provenance or {})}
+        self.energy_ev, self._matrix = finer(ensemble.energy_ev, STEP_EV)
+
+    @classmethod
+    def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
+        """The predictor of a shipped checkpoint (``ag-sr-v1``) or of a checkpoint's folder.
+
+        ``device``: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.  Raises
+        :class:`~clusterml.training.release.ReleaseError` naming a checkpoint that is missing, damaged or foreign, and
+        :class:`~clusterml.errors.OptionError` for a device that is not there.
+        """
+        from clusterml.inference.checkpoint import load_predictor
+
+        return load_predictor(model, device)
+
+    @overload
+    def __call__(self, what: Atoms | str | Path, charge: int | None = None) -> Prediction: ...
+    @overload
+    def __call__(self, what: Sequence[Atoms | str | Path], charge: int | None = None) -> list[Prediction]: ...
+    def __call__(
+        self, what: Atoms | str | Path | Sequence[Atoms | str | Path], charge: int | None = None
+    ) -> Prediction | list[Prediction]:
+        """The prediction for a structure or the file of one, or a list of them for a list.
+
+        ``charge``: of all; default: what each structure states, else a proposal with a warning, as in
+        :func:`clusterml.stda.label.label`.  Raises what :meth:`prepare` and reading a file raise, naming the structure.
+        """
+        from ase import Atoms
+
+        if isinstance(what, Atoms | str | Path):
+            return next(self.stream([what], charge))
+        return list(self.stream(what, charge))
+
+    def stream(self, structures: Iterable[Atoms | str | Path], charge: int | None = None) -> Iterator[Prediction]:
+        """Predictions of any number of structures in their order, batch by batch: memory stays flat."""
+        prepared = (self._named(structure, charge, number) for number, structure in enumerate(structures, start=1))
+        for batch in batched(prepared, lambda one: one.edges, lambda: self.ensemble.most_edges):
+            yield from self.predict(batch)
+
+    def prepare(self, atoms: Atoms, charge: int | None = None, *, allow_several: bool = False) -> Prepared:
+        """Check a structure and make its graph.
+
+        Raises StructureError, SeveralMoleculesError (unless ``allow_several``), ChargeError, and
+        UnsupportedElementError for an element that the network cannot take in at all.
+        """
+        start = time.perf_counter()
+        check_geometry(atoms)
+        if not allow_several:
+            check_one_molecule(atoms)
+        total, warnings = resolve_charge(atoms, charge)
+        warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
+        graph = self._graph(atoms, total)
+        found = composition(atoms, total)
+        return Prepared(atoms, total, graph, found, tuple(warnings), time.perf_counter() - start)
+
+    def predict(self, prepared: Sequence[Prepared]) -> list[Prediction]:
+        """Predictions for structures that :meth:`prepare` checked, of which there is at least one."""
+        start = time.perf_counter()
+        output = self.ensemble([one.graph for one in prepared])
+        spectra = self._spectra(output)
+        scores = None if self.domain is None else self.domain.scores(output.features)
+        seconds = (time.perf_counter() - start) / len(prepared)
+        return [
+            self._prediction(one, output, spectra[row], None if scores is None else float(scores[row]), row, seconds)
+            for row, one in enumerate(prepared)
+        ]
+
+    def _named(self, structure: Atoms | str | Path, charge: int | None, number: int) -> Prepared:
+        """:meth:`prepare` of a structure or file, whose errors name it."""
+        from clusterml.structure.read import read
+
+        if isinstance(structure, str | Path):
+            structure = read(structure)
+        where = str(structure.info.get("source") or structure.info.get("name") or f"structure {number}")
+        try:
+            return self.prepare(structure, charge)
+        except ClusterMLError as error:
+            problem = error.problem.removeprefix(f"{where}: ").removeprefix("structure: ")
+            raise type(error)(f"{where}: {problem}", error.remedy) from error
+
+    def _graph(self, atoms: Atoms, charge: int) -> Data:
+        from clusterml.model.graph import cluster_graph
+
+        try:
+            return cluster_graph(atoms.numbers, atoms.positions, charge, self.ensemble.spec["graph"])
+        except (UnsupportedElementError, StructureError) as error:
+            remedy = f"{error.remedy}; clusterml label can compute others"
+            raise type(error)(f"out of the domain of {self.name}: {error.problem}", remedy) from error
+
+    def _spectra(self, output: Output) -> list[Spectrum]:
+        """Mean and calibrated spread over the members, on the finer grid."""
+        members = {key: getattr(output, key) @ self._matrix.T for key in ("epsilon", "delta_epsilon")}
+        members["epsilon"] = np.maximum(members["epsilon"], 0.0)  # splines may undershoot between points
+        spread = {key: self._spread(key, values) for key, values in members.items()}
+        meta = {
+            "fwhm_ev": self.ensemble.spec["fwhm_ev"],
+            "gauge": "velocity",
+            "absorption_gauge": "length",
+            "shape": "gaussian",
+        }
+        return [
+            Spectrum(
+                self.energy_ev,
+                members["epsilon"][:, row].mean(axis=0),
+                members["delta_epsilon"][:, row].mean(axis=0),
+                None if spread["epsilon"] is None else spread["epsilon"][row],
+                None if spread["delta_epsilon"] is None else spread["delta_epsilon"][row],
+                meta,
+            )
+            for row in range(output.gap_ev.shape[1])
+        ]
+
+    def _spread(self, quantity: str, members: FloatArray) -> FloatArray | None:
+        if self.calibration is not None:
+            return self.calibration.spread(quantity, self.energy_ev, members)
+        return raw_spread(members, 0.0) if len(members) > 1 else None
+
+    def _prediction(
+        self, one: Prepared, output: Output, spectrum: Spectrum, score: float | None, row: int, seconds: float
+    ) -> Prediction:
+        report: DomainReport | None = None
+        if self.domain is not None and score is not None:
+            report = self.domain.report(score, one.found)
+        warnings = [*one.warnings, *(f"out of domain: {reason}" for reason in (report.reasons if report else ()))]
+        if self.calibration is None:
+            warnings.append(
+                "the uncertainty is not calibrated" if len(self.ensemble) > 1 else "no uncertainty is known"
+            )
+        chirality = PredictedChirality(1e-3 * float(output.opd[:, row].mean()), float(output.ccm[:, row].mean()))
+        return Prediction(
+            one.atoms,
+            one.charge,
+            self.name,
+            spectrum,
+            chirality,
+            float(output.gap_ev[:, row].mean()),
+            None if report is None else report.in_domain,
+            None if report is None else report.score,
+            tuple(warnings),
+            {"preparation": one.seconds, "network": seconds, "total": one.seconds + seconds},
+            self.provenance,
+        )

@@ -1,0 +1,191 @@
+"""How good a network is on records that it has not seen, by split and kind of geometry, beside the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.record import KINDS, Record
+from clusterml.dataset.splits import Split
+from clusterml.errors import DatasetError
+from clusterml.training.baselines import BASELINES, Fit, Samples, Spectra
+from clusterml.training.metrics import summary
+from clusterml.training.targets import SPECTRA, Wanted, broadening_matrix, energies, targets
+from clusterml.typing import BoolArray, FloatArray
+
+MEAN = "training mean"
+"""The baseline that R2 is measured against."""
+ALL = "all"
+"""Name of the rows over every kind of geometry."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a model says of the s test records: ``spectra`` (s, m), and seconds per structure where they were taken.
+
+    ``extra``: further numbers (s,) by name, of which tables show the mean: coverage, share in the domain, ...
+    """
+
+    spectra: Spectra
+    seconds: float = float("nan")
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)
+
+
+Judge = Callable[[Sequence[Record]], Judged]
+"""A model: records -> what it says of their geometries."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Records of one part of a split: ``ids``, ``kinds``, ``groups`` (parent and hand), their targets and samples."""
+
+    ids: tuple[str, ...]
+    kinds: tuple[str, ...]
+    truth: Spectra
+    samples: Samples
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Results of one split: ``title``, ``question``; the test ``part``; ``energy_ev`` (m,); ``judged`` by model name,
+    which holds at least the baseline :data:`MEAN`."""
+
+    title: str
+    question: str
+    n_train: int
+    part: Part
+    energy_ev: FloatArray
+    judged: dict[str, Judged]
+
+    def kinds(self) -> list[str]:
+        """The kinds of geometry in the test set, and :data:`ALL` if there are several."""
+        present = [kind for kind in KINDS if kind in self.part.kinds]
+        return present + ([ALL] if len(present) > 1 else [])
+
+    def rows_of(self, kind: str) -> BoolArray:
+        """Which test records (s,) are of this kind."""
+        return np.array([kind in (own, ALL) for own in self.part.kinds])
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each kind and model: ``split``, ``kind``, ``model``, ``seconds`` and the numbers of
+        :func:`clusterml.training.metrics.summary`."""
+        return [self._row(kind, model, judged) for kind in self.kinds() for model, judged in self.judged.items()]
+
+    def _row(self, kind: str, model: str, judged: Judged) -> dict[str, Any]:
+        rows = self.rows_of(kind)
+        truth, mean, said = self.part.truth, self.judged[MEAN].spectra, judged.spectra
+        numbers = summary(
+            (said.epsilon[rows], truth.epsilon[rows]),
+            (said.delta_epsilon[rows], truth.delta_epsilon[rows]),
+            (mean.epsilon[rows], mean.delta_epsilon[rows]),
+            self.energy_ev,
+        )
+        extra = {name: _mean(values[rows]) for name, values in judged.extra.items()}
+        return {
+            "split": self.title,
+            "question": self.question,
+            "kind": kind,
+            "model": model,
+            **numbers,
+            **extra,
+            "seconds": judged.seconds,
+        }
+
+
+def evaluate(
+    dataset: Dataset,
+    split: Split,
+    title: str,
+    spec: Mapping[str, Any],
+    judges: Mapping[str, Judge],
+    *,
+    method: str | None = None,
+    wanted: Wanted | None = None,
+    baselines: Mapping[str, Fit] = BASELINES,
+) -> Evaluation:
+    """Judge ``judges`` and ``baselines`` on the test records of ``split``.
+
+    ``spec``: grid and width of the networks.  ``method``: protocol of the labels, needed where the dataset has several.
+    ``wanted``: gauges of the targets.  Baselines learn from the training records and choose their settings on the
+    validation records.  Raises :class:`DatasetError` for an empty part or a missing label.
+    """
+    asked = wanted or Wanted()
+    made = {name: part_of(dataset, getattr(split, name), spec, asked, method) for name in ("train", "validation")}
+    test = part_of(dataset, split.test, spec, asked, method)
+    judged = {name: _baseline(fit, made["train"], made["validation"], test) for name, fit in baselines.items()}
+    if MEAN not in judged:
+        judged[MEAN] = _baseline(BASELINES[MEAN], made["train"], made["validation"], test)
+    records = Records(dataset, test.ids)
+    judged |= {name: judge(records) for name, judge in judges.items()}
+    return Evaluation(title, split.question, len(made["train"].ids), test, energies(spec["grid"]), judged)
+
+
+def part_of(
+    dataset: Dataset, names: Sequence[str], spec: Mapping[str, Any], wanted: Wanted, method: str | None
+) -> Part:
+    """The records ``names`` of one protocol with targets on the grid of ``spec``.
+
+    Raises :class:`DatasetError` if none is left, several protocols would be mixed, or a label is missing.
+    """
+    known = set(dataset.ids)
+    gone = [name for name in names if name not in known]
+    if gone:
+        raise DatasetError(f"{dataset.folder}: has no record '{gone[0]}' of the split", "give the dataset it is of")
+    kept = _of_method(dataset, names, method)
+    matrix = broadening_matrix(energies(spec["grid"]), float(spec["fwhm_ev"]))
+    asked = Wanted(wanted.absorption, wanted.cd, ())
+    found: list[dict[str, Any]] = []
+    kinds: list[str] = []
+
+    def each() -> Iterator[Record]:
+        for record in Records(dataset, kept):
+            found.append(targets(record, asked, matrix))
+            kinds.append(record.kind)
+            yield record
+
+    samples = Samples.of(each())
+    spectra = (np.concatenate([one[name].double().numpy() for one in found]) for name in SPECTRA)
+    return Part(tuple(kept), tuple(kinds), Spectra(*spectra), samples)
+
+
+class Records(Sequence[Record]):
+    """The records ``names`` of a dataset, read when they are asked for."""
+
+    def __init__(self, dataset: Dataset, names: Sequence[str]) -> None:
+        self._dataset = dataset
+        self._names = tuple(names)
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self._names)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Record number ``index``, or those of a slice."""
+        if isinstance(index, slice):
+            return Records(self._dataset, self._names[index])
+        return self._dataset.find(self._names[index])
+
+
+def _of_method(dataset: Dataset, names: Sequence[str], method: str | None) -> list[str]:
+    protocol = dict(zip(dataset.ids, dataset.column("method"), strict=True))
+    kept = [name for name in names if method in (None, protocol[name])]
+    several = sorted({protocol[name] for name in kept})
+    if len(several) > 1:
+        raise DatasetError(f"{dataset.folder}: holds labels of {', '.join(several)}", "choose one with --method")
+    if not kept:
+        raise DatasetError(f"{dataset.folder}: no record is left to judge on", "check the split and --method")
+    return kept
+
+
+def _baseline(fit: Fit, train: Part, validation: Part, test: Part) -> Judged:
+    return Judged(fit(train.samples, train.truth, validation.samples, validation.truth)(test.samples))
+
+
+def _mean(values: FloatArray) -> float:
+    """Mean of ``values`` (s,) that are not NaN; NaN if there are none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,46 @@
+"""Shipped checkpoints by name, and several of them as one ensemble."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clusterml.training.release import SPEC, ReleaseError, open_release, write_release
+
+VARIABLE = "CLUSTERML_CHECKPOINTS"
+"""Environment variable: a folder in which checkpoints are looked for by name."""
+
+
+def find_release(name: str | Path) -> Path:
+    """The folder of a checkpoint: a path, or a name in $CLUSTERML_CHECKPOINTS, ./checkpoints or beside the sources.
+
+    Raises :class:`ReleaseError` naming the checkpoints there are.
+    """
+    if (Path(name) / SPEC).is_file():
+        return Path(name)
+    known = known_releases()
+    if str(name) in known:
+        return known[str(name)]
+    names = ", ".join(sorted(known)) or "none"
+    raise ReleaseError(f"there is no checkpoint '{name}'", f"give a folder, or one of: {names}")
+
+
+def known_releases() -> dict[str, Path]:
+    """Name -> folder of the checkpoints in $CLUSTERML_CHECKPOINTS, ./checkpoints and beside the sources, first wins."""
+    places = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
+    places += [Path("checkpoints"), Path(__file__).resolve().parents[3] / "checkpoints"]
+    return {path.parent.name: path.parent for place in reversed(places) for path in sorted(place.glob(f"*/{SPEC}"))}
+
+
+def join_releases(
+    folders: Sequence[str | Path], folder: str | Path, card: str, metrics: Mapping[str, Any], **about: Any
+) -> Path:
+    """Write the members of several checkpoints as one ensemble; raises :class:`ReleaseError` if their specs differ."""
+    parts = [open_release(each) for each in folders]
+    for part in parts[1:]:
+        if part.spec != parts[0].spec:
+            raise ReleaseError(f"{part.folder}: has another spec than {parts[0].folder}", "join networks of one spec")
+    networks = [state for part in parts for state in part.networks]
+    return write_release(folder, networks, parts[0].spec if parts else {}, card, metrics, about)

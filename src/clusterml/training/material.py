@@ -1,0 +1,152 @@
+"""What a run learns from: records chosen and divided, their graphs made once, with targets and scales attached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.splits import Split
+from clusterml.errors import ClusterMLError, DatasetError
+from clusterml.training.config import DataConfig
+from clusterml.training.metrics import TrainingMean
+from clusterml.training.targets import SPECTRA, Wanted, broadening_matrix, energies, targets
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from clusterml.dataset.record import Record
+
+GraphMaker = Callable[["Record"], "Data"]
+"""The graph of a record's geometry, as a network reads it."""
+SMALLEST_G = 1e-4
+"""CD below this share of the absorption cannot be measured: a structure's CD scale is at least this share of it."""
+_SMALLEST_EPSILON = 1.0  # L mol-1 cm-1
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """Graphs with their targets: ``samples[k]`` is of record ``ids[k]``; ``groups[k]``: its parent and hand.
+
+    A sample holds, beside the graph, ``row`` (1,) = k, the targets, and the scales ``epsilon_scale`` and
+    ``delta_epsilon_scale`` (1,).
+    """
+
+    samples: list[Data]
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    sizes: tuple[int, ...] = field(init=False)
+    """Edges of each graph, at least 1."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", tuple(max(1, int(sample.num_edges)) for sample in self.samples))
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def spectra(self, name: str) -> FloatArray:
+        """The targets ``name`` (epsilon or delta_epsilon), (s, m), in L mol-1 cm-1."""
+        return torch.cat([sample[name] for sample in self.samples]).double().numpy()
+
+    def mean(self, name: str) -> TrainingMean:
+        """The mean of the spectra ``name`` by group."""
+        return TrainingMean(self.spectra(name), self.groups)
+
+
+def chosen(dataset: Dataset, split: Split, config: DataConfig, seed: int) -> tuple[list[str], list[str]]:
+    """Names of the training and validation records that ``config`` asks for.
+
+    A ``fraction`` takes the first of a fixed random order, so that a smaller one is part of a larger one.  Raises
+    :class:`DatasetError` if nothing is left, a record is gone, or several methods would be mixed.
+    """
+    wanted = _wanted(dataset, config)
+    gone = sorted({*split.train, *split.validation} - set(dataset.ids))
+    if gone:
+        raise DatasetError(f"{dataset.folder}: has no record '{gone[0]}' of the split", "give the dataset it is of")
+    train, validation = ([i for i in ids if i in wanted] for ids in (split.train, split.validation))
+    order = np.random.default_rng([seed, 1]).permutation(len(train))
+    kept = set(order[: int(np.ceil(config.fraction * len(train)))].tolist())
+    train = [name for number, name in enumerate(train) if number in kept]
+    for part, names in (("training", train), ("validation", validation)):
+        if not names:
+            raise DatasetError(
+                f"{dataset.folder}: no record is left for {part}", "check data.kinds, method, parents and the split"
+            )
+    return train, validation
+
+
+def _wanted(dataset: Dataset, config: DataConfig) -> set[str]:
+    """Records of the wanted kinds, parents and method."""
+    kind, parent, method = (dataset.column(name) for name in ("kind", "parent", "method"))
+    unknown = sorted(set(config.parents) - set(parent))
+    if unknown:
+        raise DatasetError(
+            f"{dataset.folder}: has no parent '{unknown[0]}'", f"it has {', '.join(sorted(set(parent)))}"
+        )
+    rows = [
+        (name, how)
+        for name, what, who, how in zip(dataset.ids, kind, parent, method, strict=True)
+        if what in config.kinds
+        and (not config.parents or who in config.parents)
+        and (config.method is None or how == config.method)
+    ]
+    methods = sorted({how for _, how in rows})
+    if len(methods) > 1:
+        raise DatasetError(f"{dataset.folder}: holds labels of {', '.join(methods)}", "choose one with data.method")
+    return {name for name, _ in rows}
+
+
+def labelled(dataset: Dataset, names: Sequence[str], graph: GraphMaker, wanted: Wanted, spec: Any) -> LabelledSet:
+    """The records ``names`` as graphs with targets on the grid and width of ``spec``, kept in memory.
+
+    Raises :class:`DatasetError` for a missing label, and what ``graph`` raises, naming the record.
+    """
+    matrix = broadening_matrix(energies(spec["grid"]), float(spec["fwhm_ev"]))
+    samples, groups = [], []
+    for row, name in enumerate(names):
+        record = dataset.find(name)
+        try:
+            sample = graph(record)
+        except ClusterMLError as error:
+            raise type(error)(f"record {name}: {error.problem}", error.remedy) from error
+        sample.row = torch.tensor([row])
+        for key, value in targets(record, wanted, matrix).items():
+            sample[key] = value
+        samples.append(sample)
+        groups.append(f"{record.parent}/{record.hand}")
+    return LabelledSet(samples, tuple(names), tuple(groups))
+
+
+def attach_scales(sets: Sequence[LabelledSet], floor: float) -> None:
+    """Give every sample the scale of its spectra: their root mean square (L mol-1 cm-1).
+
+    It is no less than ``floor`` times the median of its parent's, so that a CD near zero is not blown up, nor than what
+    can be measured.
+    """
+    size = {name: [np.sqrt(np.mean(part.spectra(name) ** 2, axis=1)) for part in sets] for name in SPECTRA}
+    parents = np.array([group.rpartition("/")[0] for part in sets for group in part.groups])
+    middle = {
+        name: {who: np.median(np.concatenate(values)[parents == who]) for who in set(parents.tolist())}
+        for name, values in size.items()
+    }
+    for number, part in enumerate(sets):
+        for row, (sample, group) in enumerate(zip(part.samples, part.groups, strict=True)):
+            parent = group.rpartition("/")[0]
+            absorption, cd = (
+                max(float(size[name][number][row]), floor * float(middle[name][parent])) for name in SPECTRA
+            )
+            absorption = max(absorption, _SMALLEST_EPSILON)
+            sample.epsilon_scale = torch.tensor([absorption])
+            sample.delta_epsilon_scale = torch.tensor([max(cd, SMALLEST_G * absorption)])
+
+
+def spreads(part: LabelledSet, measures: Sequence[str]) -> dict[str, float]:
+    """Standard deviation over the set of each of the numbers ``measures``; 1 where it vanishes."""
+    values = {name: torch.cat([sample[name] for sample in part.samples]).double() for name in measures}
+    found = {name: float(value.std(correction=0)) for name, value in values.items()}
+    return {name: spread if spread > 1e-6 else 1.0 for name, spread in found.items()}

@@ -1,0 +1,69 @@
+"""``key=value`` words of the command line, put into the mapping that a YAML file gave; and a list of all keys."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from clusterml.errors import OptionError
+
+
+def override(values: dict[Any, Any], words: Sequence[str], model: type[BaseModel]) -> dict[Any, Any]:
+    """``values`` with ``words`` such as ``optimizer.lr=0.001`` put in; the values in words are YAML.
+
+    Raises :class:`OptionError` for a word without ``=``, a value that is not YAML, or a key that ``model`` has not,
+    naming the nearest one that it has.
+    """
+    result = copy.deepcopy(values)
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise OptionError(f"'{word}' is not key=value", "write for example optimizer.lr=0.001")
+        _check(key, model)
+        try:
+            value = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that does not exist
+            raise OptionError(f"the value of {key} is not YAML: {text}", "quote it") from error
+        _put(result, key.split("."), value, key)
+    return result
+
+
+def keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every dotted key of ``model`` and of the models inside it, with its field."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", field
+
+
+def _check(key: str, model: type[BaseModel]) -> None:
+    known = dict(keys(model))
+    is_open = [name for name, field in known.items() if getattr(field.annotation, "__origin__", None) is dict]
+    if key in known or any(key.startswith(f"{name}.") for name in is_open):
+        return
+    last = key.rpartition(".")[2]
+    same_end = [name for name in known if name.rpartition(".")[2] == last]
+    close = same_end or difflib.get_close_matches(key, known, n=1) or _close_ends(last, known)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    raise OptionError(f"there is no key '{key}'{hint}", "see clusterml train --keys")
+
+
+def _close_ends(last: str, known: dict[str, FieldInfo]) -> list[str]:
+    ends = {name.rpartition(".")[2]: name for name in known}
+    return [ends[end] for end in difflib.get_close_matches(last, ends, n=1)]
+
+
+def _put(values: dict[Any, Any], steps: list[str], value: Any, key: str) -> None:
+    for step in steps[:-1]:
+        values = values.setdefault(step, {})
+        if not isinstance(values, dict):
+            raise OptionError(f"'{key}' cannot be set: '{step}' holds no keys", "correct it in the file")
+    values[steps[-1]] = value

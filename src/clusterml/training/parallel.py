@@ -1,0 +1,82 @@
+"""Several processes that train one network: started by torchrun, each with its part of every batch.
+
+Gradients are added up here, in one message, rather than by DistributedDataParallel: the parts of a batch need not be
+equally large (each structure weighs the same), a part may be empty, and a batch is skipped by all processes or by none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from clusterml.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Group:
+    """``size`` processes, of which this is number ``rank``, computing on ``device``."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Does this process write the files?"""
+        return self.rank == 0
+
+    def add(self, values: Tensor) -> Tensor:
+        """``values`` summed over the processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Sum the gradients of ``parameters`` over the processes; a parameter without one gets zeros."""
+        with_gradient = list(parameters)
+        for parameter in with_gradient:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in with_gradient if parameter.grad is not None]
+        flat = self.add(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined(device: str = "auto") -> Iterator[Group]:
+    """The group that torchrun started this process in, or a group of one.
+
+    ``device``: cpu, cuda, or auto (cuda where there is one).  Raises :class:`OptionError` if it cannot be used.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise OptionError(f"device is {device!r}", "choose auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise OptionError("there is no CUDA device", "use --device cpu")
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    where = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Group(0, 1, where)
+        return
+    if on_gpu:
+        torch.cuda.set_device(where)
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Group(dist.get_rank(), size, where)
+    finally:
+        dist.destroy_process_group()

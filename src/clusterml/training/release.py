@@ -1,0 +1,196 @@
+"""Trained networks as they are shipped: one folder, plain data, checked when it is read.
+
+    NAME/spec.json           schema version, the network's spec, and of every file of weights its size and SHA-256
+    NAME/model.safetensors   weights; of an ensemble model-0.safetensors, model-1.safetensors, ..
+    NAME/card.md             what it is, what it was trained on, how good it is
+    NAME/metrics.json        numbers
+
+``spec.json`` is written last: a folder without it is no checkpoint yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from clusterml.errors import ClusterMLError, InputFileError
+from clusterml.schema import Strict, validated
+from clusterml.spectrum.files import make_folder, write_bytes, write_text
+from clusterml.spectrum.jsonio import json_text
+from clusterml.training.state import as_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA_VERSION = 2
+"""Version of ``spec.json``.  Version 1 knew one network only: its ``file``, ``sha256`` and ``bytes`` were keys of their
+own."""
+SPEC = "spec.json"
+_LARGEST_SPEC = 16 * 1024 * 1024
+
+
+class ReleaseError(ClusterMLError):
+    """A shipped checkpoint is missing, damaged, foreign, or of a newer version."""
+
+
+class Member(Strict):
+    """One network of a checkpoint: its file, and what the file must be."""
+
+    file: str = Field(pattern=r"^model(-[0-9]+)?\.safetensors$", description="model.safetensors or model-N.safetensors")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="64 hexadecimal digits")
+    bytes: int = Field(ge=1, description="a size")
+
+
+class Manifest(Strict):
+    """The content of ``spec.json``; ``about``: whatever else belongs to the checkpoint, as plain JSON."""
+
+    schema_version: int
+    program: str
+    version: str
+    network: dict[str, Any]
+    members: list[Member] = Field(min_length=1)
+    about: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A checkpoint that was read and checked: ``networks``: a state (name -> tensor) for each member."""
+
+    folder: Path
+    spec: dict[str, Any]
+    networks: list[dict[str, Tensor]]
+    about: dict[str, Any]
+    card: str
+    metrics: dict[str, Any]
+
+
+def write_release(
+    folder: str | Path,
+    networks: Sequence[Mapping[str, Tensor]],
+    spec: Mapping[str, Any],
+    card: str,
+    metrics: Mapping[str, Any],
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a checkpoint of ``networks`` (states, one or the members of an ensemble) that share ``spec``.
+
+    ``card``: Markdown; ``metrics``, ``about``: plain JSON.  A checkpoint that is there is replaced.  Raises
+    :class:`ReleaseError` if there is no network or their tensors differ in name or shape.
+    """
+    folder = make_folder(folder)
+    _check_alike(networks, str(folder))
+    (folder / SPEC).unlink(missing_ok=True)
+    for old in folder.glob("model*.safetensors"):
+        old.unlink()
+    members = []
+    for number, state in enumerate(networks):
+        name = "model.safetensors" if len(networks) == 1 else f"model-{number}.safetensors"
+        content = as_bytes(state)
+        write_bytes(folder / name, content)
+        members.append(Member(file=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)))
+    write_text(folder / "card.md", card)
+    write_text(folder / "metrics.json", json_text(metrics, indent=1))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        program="clusterml",
+        version=version("clusterml"),
+        network=dict(spec),
+        members=members,
+        about=dict(about or {}),
+    )
+    write_text(folder / SPEC, json_text(manifest.model_dump(), indent=1))
+    return folder
+
+
+def read_release(folder: str | Path) -> tuple[dict[str, Any], list[dict[str, Tensor]]]:
+    """Spec and states of the checkpoint in ``folder``; see :func:`open_release`."""
+    release = open_release(folder)
+    return release.spec, release.networks
+
+
+def open_release(folder: str | Path) -> Release:
+    """The checkpoint in ``folder``, with every file of weights checked before it is used.
+
+    Raises :class:`ReleaseError` naming the file for a folder that is no checkpoint, has a newer schema, lacks a file,
+    or holds one of another size or checksum.
+    """
+    folder = Path(folder)
+    manifest = _manifest(folder)
+    networks = [_state(folder, member) for member in manifest.members]
+    _check_alike(networks, str(folder))
+    card, metrics = folder / "card.md", folder / "metrics.json"
+    return Release(
+        folder,
+        manifest.network,
+        networks,
+        manifest.about,
+        card.read_text(encoding="utf-8") if card.exists() else "",
+        _json(metrics) if metrics.exists() else {},
+    )
+
+
+def _manifest(folder: Path) -> Manifest:
+    path = folder / SPEC
+    if not path.is_file():
+        raise ReleaseError(f"{folder}: is not a checkpoint (no {SPEC})", "give the folder of a trained network")
+    content = _json(path)
+    found = content.get("schema_version")
+    if not isinstance(found, int) or "network" not in content:
+        raise ReleaseError(f"{path}: is not of a clusterml checkpoint", "give the folder of a trained network")
+    if found > SCHEMA_VERSION:
+        raise ReleaseError(f"{path}: has schema version {found}, newer than {SCHEMA_VERSION}", "update clusterml")
+    if found == 1:
+        content = _from_version_1(content)
+    try:
+        return validated(Manifest, content, str(path))
+    except InputFileError as error:
+        raise ReleaseError(error.problem, "get the checkpoint again") from error
+
+
+def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    member = {key: content.pop(key, None) for key in ("file", "sha256", "bytes")}
+    return {**content, "members": [member]}
+
+
+def _state(folder: Path, member: Member) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    path = folder / member.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ReleaseError(f"{path}: cannot be read ({error.strerror})", "get the checkpoint again") from error
+    if len(content) != member.bytes:
+        raise ReleaseError(f"{path}: has {len(content)} bytes, not {member.bytes}", "get the checkpoint again")
+    if hashlib.sha256(content).hexdigest() != member.sha256:
+        raise ReleaseError(f"{path}: has changed since it was written (checksum)", "get the checkpoint again")
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ReleaseError(f"{path}: holds no tensors ({error})", "get the checkpoint again") from error
+
+
+def _check_alike(networks: Sequence[Mapping[str, Tensor]], where: str) -> None:
+    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in networks]
+    if not shapes or any(each != shapes[0] for each in shapes):
+        raise ReleaseError(f"{where}: {len(shapes)} networks, not of one shape", "give states of the same spec")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_SPEC:
+            raise ValueError("it is larger than 16 MiB")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ReleaseError(f"{path}: cannot be read ({error})", "get the checkpoint again") from error
+    if not isinstance(content, dict):
+        raise ReleaseError(f"{path}: holds no JSON object", "get the checkpoint again")
+    return content

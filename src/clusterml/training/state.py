@@ -1,0 +1,143 @@
+"""Where a run stands, written so that a crash at any moment leaves something to go on from.
+
+    FOLDER/checkpoints/00012-0000/state.json           counters, history, what was skipped
+    FOLDER/checkpoints/00012-0000/tensors.safetensors  weights, averaged weights, moments of the optimizer
+    FOLDER/LATEST                                      the name of the last of them
+
+A checkpoint is written under a temporary name, fsynced and renamed, then LATEST is replaced.  The last and the best
+(which the last one names) are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from clusterml.errors import ClusterMLError, OutputError
+from clusterml.spectrum.files import make_folder, write_bytes, write_text
+from clusterml.spectrum.jsonio import json_text
+
+SCHEMA_VERSION = 1
+"""Version of the checkpoints of a run; another one cannot be resumed."""
+_UNFINISHED = ".unfinished-"
+
+
+class TrainingError(ClusterMLError):
+    """A run cannot start, go on, or come to an end."""
+
+
+@dataclass
+class State:
+    """Counters of a run: the next ``batch`` of ``epoch`` is to be done, after ``step`` steps.
+
+    ``sums`` of the terms over the ``counted`` structures of this epoch; ``history``: one row for each finished epoch;
+    ``skipped``: batches that were skipped; ``best``: checkpoint, epoch and validation loss; ``seconds``: time spent.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    counted: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    best: str | None = None
+    best_epoch: int = 0
+    best_loss: float | None = None
+    seconds: float = 0.0
+
+
+class Checkpoints:
+    """The checkpoints of the run in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pointer = folder / "LATEST"
+        self._folder = folder / "checkpoints"
+
+    def save(self, state: State, tensors: Mapping[str, Tensor], *, best: bool = False) -> None:
+        """Keep ``state`` and ``tensors``; with ``best`` they become the best so far, which ``state`` then says."""
+        name = self._free_name(f"{state.epoch:05d}-{state.batch:05d}")
+        if best:
+            state.best = name
+        unfinished = make_folder(self._folder / f"{_UNFINISHED}{name}")
+        write_bytes(unfinished / "tensors.safetensors", as_bytes(tensors))
+        write_text(unfinished / "state.json", json_text({"schema_version": SCHEMA_VERSION, **asdict(state)}))
+        try:
+            _sync(unfinished)
+            unfinished.rename(self._folder / name)
+            _sync(self._folder)
+        except OSError as error:
+            raise OutputError(f"{self._folder / name} cannot be written: {error}", "check the disk") from error
+        write_text(self._pointer, f"{name}\n")
+        self._sweep({name, state.best})
+
+    def latest(self) -> tuple[State, dict[str, Tensor]] | None:
+        """The last state and its tensors; None if nothing has been kept yet.
+
+        Raises :class:`TrainingError` naming the file if it is damaged or of another version.
+        """
+        if not self._pointer.exists():
+            return None
+        folder = self._folder / self._pointer.read_text(encoding="utf-8").strip()
+        try:
+            content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            version = content.pop("schema_version")
+            if version != SCHEMA_VERSION:
+                raise TrainingError(f"{folder}: has schema version {version}", "use the clusterml it was written with")
+            state = State(**{f.name: content[f.name] for f in fields(State)})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TrainingError(
+                f"{folder}: cannot be read ({error})", "start the run anew in another folder"
+            ) from error
+        return state, self._tensors(folder)
+
+    def best(self, state: State) -> dict[str, Tensor]:
+        """The tensors of the best checkpoint of ``state``; raises :class:`TrainingError` if there is none."""
+        if state.best is None:
+            raise TrainingError(f"{self._folder}: no epoch has been finished", "let the run go on")
+        return self._tensors(self._folder / state.best)
+
+    def _tensors(self, folder: Path) -> dict[str, Tensor]:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = folder / "tensors.safetensors"
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(f"{path}: cannot be read ({error})", "start the run anew in another folder") from error
+
+    def _free_name(self, name: str) -> str:
+        """``name``, or with a suffix where a crash left one that LATEST does not know."""
+        number, free = 1, name
+        while (self._folder / free).exists():
+            number, free = number + 1, f"{name}-{number + 1}"
+        return free
+
+    def _sweep(self, keep: set[str | None]) -> None:
+        for path in self._folder.iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def as_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """``tensors`` as the content of a safetensors file."""
+    from safetensors.torch import save
+
+    return bytes(save({name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}))
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the names in ``folder`` are on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

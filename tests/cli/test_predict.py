@@ -1,0 +1,124 @@
+"""The predict, models and evaluate verbs end to end, with a network of random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clusterml.spectrum.spectrum import Spectrum
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    import torch
+
+    from clusterml.model.network import Network
+    from clusterml.training.release import write_release
+
+    networks = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        networks.append(Network({"channels": 4, "n_radial": 4, "radial_width": 8}))
+    states, about = [network.state_dict() for network in networks], {"data": {"name": "made-up", "train": 7}}
+    return write_release(tmp_path_factory.mktemp("models") / "tiny", states, networks[0].spec, "# A card\n", {}, about)
+
+
+def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):
+    good, crystal = xyz("agsch3"), cif("agsch3")
+    Path("bad.xyz").write_text("2\n\nAg 0 0 0\n")
+    done = run("predict", good, "bad.xyz", crystal, "--model", model, "--jcamp", "-o", "out/deep")
+    assert done.code == 1
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: bad.xyz: ")
+    assert line.endswith(")")
+    names = sorted(p.name for p in Path("out/deep").iterdir())
+    assert names == [f"agsch3_{e}.{k}" for e in ("cif", "xyz") for k in ("csv", "jdx", "json", "png")]
+    result = json.loads(Path("out/deep/agsch3_xyz.json").read_text())
+    assert (result["method"], result["formula"], result["charge"]) == ("tiny", "AgCH3S", 0)
+    assert set(result["chirality"]) == {"opd_local_frame", "ccm_frame"}
+    assert max(result["spectrum"]["epsilon_std"]) > 0.0
+    assert result["provenance"]["members"] == 2
+    assert Spectrum.from_json("out/deep/agsch3_xyz.json").delta_epsilon_std is not None
+    assert len(Spectrum.from_csv("out/deep/agsch3_xyz.csv")) == 241
+    assert "2 done, 1 failed; results in out/deep" in done.out
+
+
+def test_json_is_all_that_stdout_gets(run, xyz, model):
+    done = run("predict", xyz("agsch3"), "--model", model, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["name"] == "agsch3"
+    assert not Path("results").exists()
+    done = run("predict", xyz("agsch3"), xyz("h2o2"), "gone.xyz", "--model", model, "--json", "--charge", "0")
+    assert done.code == 1
+    assert [one["name"] for one in json.loads(done.out)] == ["agsch3", "h2o2"]
+
+
+def test_frames_and_charges(run, xyz, model):
+    done = run("predict", xyz("agsch3", "agh", to="path.xyz"), "--model", model)
+    assert done.code == 0, done.err
+    assert sorted(p.name for p in Path("results").glob("*.json")) == ["path_1.json", "path_2.json"]
+    done = run("predict", xyz("agh"), "--model", model, "--charge", "1")
+    assert done.code == 1
+    assert "odd number" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--model", "nothing"], "no checkpoint 'nothing'"),
+        (["--device", "abacus"], "abacus"),
+        (["--threads", "0"], "threads"),
+        (["-o", "agh.xyz"], "agh.xyz"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_options_give_one_line(run, xyz, model, arguments, expected):
+    given = arguments if "--model" in arguments else [*arguments, "--model", str(model)]
+    done = run("predict", xyz("agh"), *given)
+    assert done.code == 1
+    assert expected in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+
+
+def test_a_structure_that_breaks_the_network_costs_only_itself(run, xyz, model, monkeypatch):
+    from clusterml.inference.ensemble import Ensemble
+
+    original = Ensemble.__call__
+
+    def fragile(self, graphs):
+        if any(graph.num_nodes == 4 for graph in graphs):
+            raise RuntimeError("no convergence")
+        return original(self, graphs)
+
+    monkeypatch.setattr(Ensemble, "__call__", fragile)
+    done = run("predict", xyz("agsch3"), xyz("h2o2"), xyz("agh"), "--model", model)
+    assert done.code == 1
+    assert "h2o2.xyz: unexpected RuntimeError: no convergence" in done.err
+    assert sorted(p.stem for p in Path("results").glob("*.json")) == ["agh", "agsch3"]
+
+
+def test_models_lists_and_shows(run, model, monkeypatch):
+    monkeypatch.setenv("CLUSTERML_CHECKPOINTS", str(model.parent))
+    done = run("models")
+    assert done.code == 0
+    assert "tiny" in done.out
+    assert "made-up" in done.out
+    assert run("models", "tiny").out.startswith("# A card")
+    row = json.loads(run("models", "tiny", "--json").out)
+    assert (row["members"], row["records"], row["head"]) == (2, 7, "resolvent")
+    assert any(one["name"] == "tiny" for one in json.loads(run("models", "--json").out))
+    assert "no checkpoint 'other'" in run("models", "other").err
+
+
+def test_a_damaged_checkpoint_is_reported(run, tmp_path, monkeypatch):
+    folder = tmp_path / "all" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text("{}")
+    monkeypatch.setenv("CLUSTERML_CHECKPOINTS", str(tmp_path / "all"))
+    done = run("models", "--json")
+    assert done.code == 1
+    assert "broken" in done.err
+    json.loads(done.out)

@@ -1,0 +1,91 @@
+"""Split-conformal factors: they cover what they promise, per band and per parent, and survive degenerate input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clusterml.errors import DatasetError, InputFileError
+from clusterml.inference.calibration import LARGEST_FACTOR, Calibration, calibrate, coverage, normal_quantile
+
+ENERGY = np.linspace(0.5, 5.3, 121)
+KEYS = ("epsilon", "delta_epsilon")
+
+
+def ensemble(rng, records: int, members: int = 4):
+    """Members that agree too well, all the more at high energies: (members, truth)."""
+    truth = 1e3 * rng.normal(size=(records, 1)) * np.sin(ENERGY)[None] + 2e3
+    too_small = 20.0 * (1.0 + ENERGY)
+    shared = rng.normal(size=(records, 121)) * 50.0 * (1.0 + ENERGY) ** 2
+    said = truth + shared + too_small * rng.normal(size=(members, records, 121))
+    return dict.fromkeys(KEYS, said), dict.fromkeys(KEYS, truth)
+
+
+def test_coverage_of_new_records_is_what_was_promised(rng):
+    calibration = calibrate(ENERGY, *ensemble(rng, 200), ["a"] * 200)
+    members, truth = ensemble(rng, 200)
+    for key in KEYS:
+        found = coverage(calibration, key, ENERGY, members[key], truth[key])
+        assert found.shape == (200,)
+        assert found.mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_every_band_gets_its_own_factor(rng):
+    members, truth = ensemble(rng, 300)
+    calibration = calibrate(ENERGY, members, truth, ["a"] * 300)
+    assert len(calibration.epsilon.factors) == 10
+    half = calibration.spread("epsilon", ENERGY, members["epsilon"]) * normal_quantile(0.9)
+    inside = np.abs(truth["epsilon"] - members["epsilon"].mean(axis=0)) <= half
+    bands = np.minimum(((ENERGY - 0.5) / 0.5 + 1e-9).astype(int), 9)
+    for band in range(10):
+        assert inside[:, bands == band].mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_parents_count_equally(rng):
+    members, truth = ensemble(rng, 110)
+    worse = {key: values.copy() for key, values in truth.items()}
+    for values in worse.values():
+        values[:10] += 1e5  # ten records of one parent are far off, a hundred of another are not
+    alone = calibrate(ENERGY, members, worse, ["a"] * 110)
+    by_parent = calibrate(ENERGY, members, worse, ["bad"] * 10 + ["good"] * 100)
+    size = [c.spread("epsilon", ENERGY, members["epsilon"]).mean() for c in (alone, by_parent)]
+    assert size[1] > 5.0 * size[0]
+
+
+def test_one_network_gets_its_spread_from_the_size_of_the_spectrum(rng):
+    members, truth = ensemble(rng, 50, members=1)
+    calibration = calibrate(ENERGY, members, truth, ["a"] * 50)
+    assert calibration.epsilon.floor > 0.0
+    found = coverage(calibration, "epsilon", ENERGY, members["epsilon"], truth["epsilon"])
+    assert found.mean() > 0.88
+
+
+def test_achiral_predictions_stay_exact(rng):
+    members, truth = ensemble(rng, 50)
+    calibration = calibrate(ENERGY, members, truth, ["a"] * 50)
+    assert not calibration.spread("delta_epsilon", ENERGY, np.zeros((3, 2, 121))).any()
+
+
+def test_agreement_on_a_wrong_answer_is_no_infinite_factor():
+    truth = dict.fromkeys(KEYS, np.ones((4, 121)))
+    calibration = calibrate(ENERGY, dict.fromkeys(KEYS, np.zeros((3, 4, 121))), truth, ["a"] * 4)
+    assert max(calibration.epsilon.factors) == LARGEST_FACTOR
+
+
+def test_json_and_back(rng):
+    calibration = calibrate(ENERGY, *ensemble(rng, 20), ["a"] * 20)
+    assert Calibration.from_dict(calibration.to_dict(), "x") == calibration
+
+
+@pytest.mark.parametrize("damage", [{"level": 2.0}, {"epsilon": {"floor": 0.1, "factors": []}}, {"band_ev": "wide"}])
+def test_damaged_calibrations_are_refused(rng, damage):
+    values = calibrate(ENERGY, *ensemble(rng, 20), ["a"] * 20).to_dict() | damage
+    with pytest.raises(InputFileError, match="here"):
+        Calibration.from_dict(values, "here")
+    with pytest.raises(InputFileError, match="here"):
+        Calibration.from_dict(None, "here")
+
+
+def test_no_records():
+    with pytest.raises(DatasetError, match="no records"):
+        calibrate(ENERGY, {}, {}, [])

@@ -1,0 +1,73 @@
+"""The evaluate verb and its class on a made-up dataset: splits, calibration, other networks, learning curves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clusterml.cli.main import main
+from clusterml.errors import OptionError
+from clusterml.inference.evaluator import Evaluator
+from clusterml.training.release import open_release, write_release
+
+
+@pytest.fixture
+def model(checkpoint, split_file, tmp_path) -> Path:
+    """A copy of the checkpoint with the split it would have been trained on."""
+    folder = tmp_path / "run" / "release"
+    shutil.copytree(checkpoint, folder)
+    shutil.copy(split_file, folder / "split.json")
+    return folder
+
+
+def command(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    return int(end.value.code or 0)
+
+
+def test_one_command_makes_tables_and_figures(model, checkpoint, dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    out = tmp_path / "out"
+    common = ("--device", "cpu", "-o", out)
+    options = ("--calibrate", "--beside", checkpoint, "--curve", checkpoint)
+    assert command("evaluate", model, dataset, *options, *common) == 0
+    shown = capsys.readouterr().out
+    assert "split, mode" in shown
+    assert "kernel ridge" in shown
+    names = ["evaluation.json", "evaluation.md", "examples-split.png", "learning-curve.png", "similarity-split.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    content = json.loads((out / "evaluation.json").read_text())
+    assert content["model"] == "run"
+    assert {row["model"] for row in content["rows"]} >= {"run", "tiny", "training mean"}
+    mine = next(row for row in content["rows"] if (row["model"], row["kind"]) == ("run", "all"))
+    assert mine["cd_coverage"] > 0.5
+    assert 0.0 <= mine["in_domain"] <= 1.0
+    assert {row["n_train"] for row in content["learning_curve"]} == {12}
+    assert command("evaluate", model, dataset, "--json", "--no-baselines", *common) == 0
+    assert {row["model"] for row in json.loads(capsys.readouterr().out)} == {"run", "training mean"}
+
+
+def test_splits_must_be_given_and_differ(model, dataset, split_file):
+    evaluator = Evaluator(model, dataset, device="cpu")
+    assert list(evaluator.splits([])) == ["split"]
+    with pytest.raises(OptionError, match="same file name"):
+        evaluator.splits([split_file, split_file])
+    (model / "split.json").unlink()
+    with pytest.raises(OptionError, match="--split"):
+        evaluator.splits([])
+
+
+def test_networks_of_another_grid_or_unknown_training_are_refused(model, checkpoint, dataset, tmp_path):
+    evaluator = Evaluator(model, dataset, device="cpu")
+    splits = evaluator.splits([])
+    release = open_release(checkpoint)
+    other = write_release(tmp_path / "other", release.networks, release.spec | {"fwhm_ev": 0.3}, "", {})
+    with pytest.raises(OptionError, match="another grid or width"):
+        evaluator.evaluate("split", splits["split"], [other])
+    nameless = write_release(tmp_path / "nameless", release.networks, release.spec, "", {})
+    with pytest.raises(OptionError, match="how many records"):
+        evaluator.learning_curve([], splits, [nameless])

@@ -1,0 +1,161 @@
+"""Predictions from Python: one structure or many, mirror images, charges, batches, names in errors, the domain."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import clusterml
+from clusterml.errors import ChargeError, InputFileError, OptionError, SeveralMoleculesError, StructureError
+from clusterml.inference import ensemble as ensemble_module
+from clusterml.inference.calculator import SpectrumCalculator
+from clusterml.inference.ensemble import choose_device, finer
+from clusterml.inference.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint) -> Predictor:
+    return Predictor.load(checkpoint, device="cpu")
+
+
+def test_a_structure_gives_a_spectrum_with_spread(predictor, make_molecule):
+    found = predictor(make_molecule("agsch3"))
+    assert isinstance(found, clusterml.Prediction)
+    assert (found.model, found.charge, found.name) == ("tiny", 0, "agsch3")
+    energy = found.spectrum.energy_ev
+    assert (energy[0], energy[-1], len(energy)) == (0.5, pytest.approx(5.3), 241)
+    assert found.spectrum.epsilon_std.max() > 0.0
+    assert found.spectrum.meta["fwhm_ev"] == 0.2
+    assert found.spectrum.epsilon.min() >= 0.0
+    assert found.gap_ev > 0.0
+    assert (found.in_domain, found.domain_score) == (None, None)
+    assert found.warnings == ("the uncertainty is not calibrated",)
+    assert found.atoms.info["name"] == "agsch3"
+
+
+def test_the_mirror_image_has_the_opposite_cd(predictor, make_molecule):
+    one = make_molecule("propylene_oxide")
+    other = one.copy()
+    other.positions[:, 0] *= -1.0
+    a, b = predictor([one, other])
+    scale = np.abs(a.spectrum.delta_epsilon).max()
+    assert scale > 0.0
+    np.testing.assert_allclose(b.spectrum.delta_epsilon, -a.spectrum.delta_epsilon, atol=1e-4 * scale)
+    np.testing.assert_allclose(b.spectrum.epsilon, a.spectrum.epsilon, rtol=1e-4, atol=1e-2)
+    assert b.chirality.opd_local_frame == pytest.approx(-a.chirality.opd_local_frame, rel=1e-3)
+    assert b.chirality.ccm_frame == pytest.approx(a.chirality.ccm_frame, rel=1e-4)
+
+
+def test_many_in_small_batches_are_the_same_as_one_by_one(predictor, make_molecule, monkeypatch):
+    structures = [make_molecule(name) for name in ("agsch3", "ag2_tfa2", "h2o2", "agsch3")]
+    alone = [predictor(atoms) for atoms in structures]
+    monkeypatch.setattr(predictor.ensemble, "_most_edges", 20)
+    for one, other in zip(alone, predictor(structures), strict=True):
+        np.testing.assert_allclose(one.spectrum.epsilon, other.spectrum.epsilon, rtol=1e-4, atol=1e-2)
+    assert next(predictor.stream(iter(structures))).name == "agsch3"
+    assert predictor([]) == []
+
+
+def test_files_and_names_in_errors(predictor, make_molecule, tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text("2\n\nAg 0 0 0\nCl 0 0 2.3\n")
+    assert predictor(str(path)).name == "a"
+    assert predictor(path).charge == 0
+    with pytest.raises(InputFileError, match="gone"):
+        predictor(tmp_path / "gone.xyz")
+    close = make_molecule("h2o2")
+    close.positions[1] = close.positions[0]
+    with pytest.raises(StructureError, match=r"^h2o2: atoms"):
+        predictor([make_molecule("agsch3"), close])
+    nameless = make_molecule("agsch3")
+    nameless.info = {"charge": 1}
+    with pytest.raises(ChargeError, match=r"^structure 2: charge \+1 gives"):
+        predictor([make_molecule("agsch3"), nameless])
+    far = make_molecule("agsch3") + make_molecule("h2o2")
+    far.positions[-4:] += 20.0
+    with pytest.raises(SeveralMoleculesError):
+        predictor(far)
+    assert predictor.prepare(far, 0, allow_several=True).charge == 0
+
+
+def test_what_the_network_cannot_take_in_is_out_of_its_domain(predictor, make_molecule):
+    iron = make_molecule("agh")
+    iron.numbers[iron.numbers == 47] = 29
+    with pytest.raises(clusterml.errors.UnsupportedElementError, match=r"out of the domain of tiny: .* Cu"):
+        predictor(iron)
+
+
+def test_the_proposed_charge_is_a_warning(predictor, make_molecule):
+    atoms = make_molecule("agsch3")
+    del atoms.info["charge"]
+    assert any("charge 0 assumed" in warning for warning in predictor(atoms).warnings)
+
+
+def test_calculator_computes_again_only_when_needed(predictor, make_molecule, monkeypatch):
+    atoms = make_molecule("agsch3")
+    atoms.calc = SpectrumCalculator(predictor)
+    calls = []
+    original = predictor.predict
+    monkeypatch.setattr(predictor, "predict", lambda prepared: calls.append(1) or original(prepared))
+    first = atoms.calc.get_spectrum(atoms)
+    assert atoms.calc.get_spectrum(atoms) is first
+    assert atoms.calc.results["gap_ev"] == atoms.calc.get_prediction(atoms).gap_ev
+    assert len(calls) == 1
+    atoms.positions[0] += 0.1
+    assert atoms.calc.get_spectrum(atoms) is not first
+    atoms.info["charge"] = 2
+    assert atoms.calc.get_prediction(atoms).charge == 2
+    assert len(calls) == 3
+
+
+def test_a_batch_too_large_for_the_memory_is_halved(predictor, make_molecule, monkeypatch):
+    original = predictor.ensemble._outputs
+
+    def small(graphs):
+        if len(graphs) > 1:
+            raise torch.OutOfMemoryError("too large")
+        return original(graphs)
+
+    monkeypatch.setattr(predictor.ensemble, "_outputs", small)
+    monkeypatch.setattr(predictor.ensemble, "_most_edges", ensemble_module.EDGES_ON_CPU)
+    found = predictor([make_molecule("agsch3"), make_molecule("agh"), make_molecule("h2o2")])
+    assert [one.name for one in found] == ["agsch3", "agh", "h2o2"]
+    assert predictor.ensemble.most_edges < ensemble_module.EDGES_ON_CPU
+
+
+def test_members_are_the_networks_of_the_checkpoint(predictor, checkpoint, make_molecule):
+    from torch_geometric.data import Batch
+
+    from clusterml.model.network import Network
+    from clusterml.training.release import open_release
+
+    release = open_release(checkpoint)
+    graph = predictor.prepare(make_molecule("ag2_tfa2")).graph
+    output = predictor.ensemble([graph, graph])
+    for number, state in enumerate(release.networks):
+        network = Network(release.spec)
+        network.load_state_dict(state)
+        with torch.no_grad():
+            alone = network(Batch.from_data_list([graph]))
+        scale = float(alone["epsilon"].max())
+        np.testing.assert_allclose(output.epsilon[number, 1], alone["epsilon"][0].numpy(), atol=1e-4 * scale)
+    assert np.abs(output.epsilon[0] - output.epsilon[1]).max() > 1e-2 * scale
+
+
+@pytest.mark.parametrize("name", ["abacus", "meta", "cuda:99"])
+def test_devices_that_are_not_there(name):
+    with pytest.raises(OptionError, match=name):
+        choose_device(name)
+
+
+def test_finer_grid_passes_through_the_points():
+    energy = np.linspace(0.5, 5.3, 121)
+    grid, matrix = finer(energy, 0.02)
+    values = np.exp(-(((energy - 3.0) / 0.12) ** 2))
+    fine = matrix @ values
+    np.testing.assert_allclose(fine[::2], values, atol=1e-12)
+    assert np.abs(fine - np.exp(-(((grid - 3.0) / 0.12) ** 2))).max() < 1e-2
+    assert math.isclose(grid[1] - grid[0], 0.02)

@@ -1,0 +1,108 @@
+"""Evaluations: rows by kind and model, the reference of R2, refusals, and the files that are left."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tiny import GRID, record
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.splits import Split
+from clusterml.dataset.store import Store
+from clusterml.errors import DatasetError
+from clusterml.training.baselines import Spectra
+from clusterml.training.evaluation import ALL, MEAN, Judged, evaluate
+from clusterml.training.tables import cells, markdown, write_evaluations
+from clusterml.training.targets import broadening_matrix, energies
+
+SPEC = {"grid": GRID, "fwhm_ev": 0.2}
+
+
+@pytest.fixture
+def labels(tmp_path):
+    store = Store(tmp_path / "labels")
+    for number in range(24):
+        store.add(record(f"r{number:03d}", number, kind=("mode", "thermal")[number // 2 % 2]))
+    store.pack({"name": "tiny"})
+    return Dataset(store.folder)
+
+
+@pytest.fixture
+def split(labels):
+    return Split("random", 0, labels.ids[:12], labels.ids[12:16], labels.ids[16:])
+
+
+def oracle(records) -> Judged:
+    """Says the truth, with a number of its own that is unknown for thermal geometries."""
+    matrix = broadening_matrix(energies(GRID), 0.2)
+    spectra = (np.stack([matrix @ getattr(r, key) for r in records]) for key in ("epsilon", "delta_epsilon"))
+    mine = np.array([1.0 if r.kind == "mode" else np.nan for r in records])
+    return Judged(Spectra(*spectra), 0.01, {"in_domain": mine})
+
+
+def test_rows_by_kind_and_model(labels, split):
+    found = evaluate(labels, split, "tiny split", SPEC, {"oracle": oracle})
+    assert found.kinds() == ["mode", "thermal", ALL]
+    rows = {(row["kind"], row["model"]): row for row in found.table()}
+    assert len(rows) == 3 * 4
+    for kind, count in (("mode", 4), ("thermal", 4), (ALL, 8)):
+        best = rows[kind, "oracle"]
+        assert best["structures"] == count
+        assert best["absorption_cosine"] == pytest.approx(1.0)
+        assert best["cd_r2"] == pytest.approx(1.0)
+        assert best["sign_accuracy"] > 0.99
+        assert rows[kind, MEAN]["cd_r2"] == pytest.approx(0.0)
+        assert np.isnan(rows[kind, MEAN]["seconds"])
+    assert rows["mode", "oracle"]["in_domain"] == 1.0
+    assert np.isnan(rows["thermal", "oracle"]["in_domain"])
+    assert found.n_train == 12
+
+
+def test_the_mean_is_always_there(labels, split):
+    found = evaluate(labels, split, "s", SPEC, {}, baselines={})
+    assert list(found.judged) == [MEAN]
+
+
+def test_what_cannot_be_judged_is_refused(labels, split):
+    with pytest.raises(DatasetError, match="no record is left"):
+        evaluate(labels, split, "s", SPEC, {}, method="gfn2")
+    with pytest.raises(DatasetError, match="no record 'gone'"):
+        evaluate(labels, Split("random", 0, split.train, split.validation, ("gone",)), "s", SPEC, {})
+
+
+def test_protocols_are_not_mixed(tmp_path):
+    store = Store(tmp_path / "two")
+    for number in range(6):
+        store.add(record(f"r{number}", number, method=("gfn1", "gfn2")[number % 2]))
+    store.pack()
+    dataset = Dataset(store.folder)
+    ids = dataset.ids
+    with pytest.raises(DatasetError, match="gfn1, gfn2"):
+        evaluate(dataset, Split("random", 0, ids[:2], ids[2:4], ids[4:]), "s", SPEC, {})
+
+
+def test_tables_and_figures(labels, split, tmp_path):
+    found = evaluate(labels, split, "tiny", SPEC, {"oracle": oracle})
+    curve = [{**row, "n_train": n} for n in (10, 100) for row in found.table() if row["model"] == "oracle"]
+    written = write_evaluations([found], "oracle", tmp_path / "out", curve)
+    assert sorted(path.name for path in written) == [
+        "evaluation.json",
+        "evaluation.md",
+        "examples-tiny.png",
+        "learning-curve.png",
+        "similarity-tiny.png",
+    ]
+    assert all(path.stat().st_size > 1000 for path in written if path.suffix == ".png")
+    content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert content["schema_version"] == 1
+    assert len(content["rows"]) == 12
+    assert content["rows"][0]["seconds"] is None
+    text = markdown([found], "oracle", curve)
+    assert "## tiny (random): 12 training, 8 test records" in text
+    assert "| tiny, mode, 10 |" in text
+    head, *rows = cells([row for row in found.table() if row["kind"] == "mode"], "model")
+    assert head[0] == "model"
+    assert {len(row) for row in rows} == {len(head)}
+    assert rows[0][head.index("s per structure")] == "-"

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from clusterml.errors import OptionError
+from clusterml.training.config import LossConfig
+from clusterml.training.losses import Loss, divergence
+
+STEP = 0.04
+OFF = dict.fromkeys(LossConfig.model_fields, 0.0) | {"huber": 1.0, "floor": 0.3}
+
+
+class Batch(SimpleNamespace):
+    def __getitem__(self, name):
+        return getattr(self, name)
+
+
+def band(place: int, height: float = 1.0) -> torch.Tensor:
+    return height * torch.exp(-((torch.arange(121.0) - place) ** 2) / 18.0)[None]
+
+
+def batch(**changes) -> Batch:
+    values = {"epsilon": band(40), "delta_epsilon": band(40), "gap_ev": torch.ones(1)}
+    values |= {"epsilon_scale": torch.ones(1), "delta_epsilon_scale": torch.ones(1)}
+    return Batch(**(values | changes))
+
+
+def loss(**weights) -> Loss:
+    return Loss(LossConfig(**(OFF | weights)), STEP, {"gap_ev": 2.0})
+
+
+def test_squares_and_huber_agree_near_zero_and_part_far_away():
+    small, large = band(40) + 0.5, band(40) + 10.0
+    both = {huber: loss(delta_epsilon=1.0, huber=huber) for huber in (1.0, None)}
+    for each in both.values():
+        torch.testing.assert_close(each({"delta_epsilon": small}, batch())["loss"], torch.tensor([0.125]))
+    assert float(both[None]({"delta_epsilon": large}, batch())["loss"]) == pytest.approx(50.0, rel=1e-5)
+    assert float(both[1.0]({"delta_epsilon": large}, batch())["loss"]) == pytest.approx(9.5, rel=1e-5)
+
+
+def test_residuals_are_in_units_of_the_scale():
+    each = loss(delta_epsilon=1.0, delta_epsilon_cumulative=1.0)
+    one = each({"delta_epsilon": band(42)}, batch())
+    scaled = each(
+        {"delta_epsilon": 50 * band(42)},
+        batch(delta_epsilon=50 * band(40), delta_epsilon_scale=torch.tensor([50.0])),
+    )
+    for name, value in one.items():
+        torch.testing.assert_close(value, scaled[name])
+
+
+def test_the_cumulative_term_grows_with_the_distance_of_a_band_where_the_other_does_not():
+    each = loss(delta_epsilon=1.0, delta_epsilon_cumulative=1.0)
+    near, far = (each({"delta_epsilon": band(place)}, batch()) for place in (60, 80))
+    torch.testing.assert_close(near["delta_epsilon"], far["delta_epsilon"], rtol=1e-3, atol=0.0)
+    assert float(far["delta_epsilon_cumulative"]) == pytest.approx(
+        2.0 * float(near["delta_epsilon_cumulative"]), rel=0.15
+    )
+    assert float(each({"delta_epsilon": band(40)}, batch())["loss"]) == 0.0
+
+
+def test_the_divergence_sees_the_shape_and_not_the_height():
+    torch.testing.assert_close(divergence(3.0 * band(40), band(40)), torch.zeros(1), atol=1e-6, rtol=0.0)
+    assert float(divergence(band(60), band(40))) > 1.0
+    torch.testing.assert_close(divergence(band(60), band(40)), divergence(band(40), band(60)))
+    predicted = (-band(60)).requires_grad_()
+    divergence(predicted, band(40)).sum().backward()
+    assert torch.isfinite(predicted.grad).all()
+    assert torch.isfinite(divergence(torch.zeros(1, 121), torch.zeros(1, 121))).all()
+
+
+def test_terms_are_weighted_and_those_without_weight_are_not_asked_for():
+    each = loss(epsilon=2.0, gap_ev=0.5)
+    terms = each({"epsilon": band(40) + 1.0, "gap_ev": torch.tensor([2.0])}, batch())
+    assert set(terms) == {"epsilon", "gap_ev", "loss"}
+    torch.testing.assert_close(terms["loss"], torch.tensor([2.0 * 0.5 + 0.5 * 0.125]))
+
+
+def test_a_loss_that_cannot_be_is_refused():
+    with pytest.raises(OptionError, match="every weight"):
+        loss()
+    with pytest.raises(OptionError, match=r"does not predict 'gap_ev', but epsilon.*loss\.gap_ev"):
+        loss(gap_ev=1.0)({"epsilon": band(40)}, batch())

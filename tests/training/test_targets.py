@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny import GRID, record
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.record import GRID_EV
+from clusterml.dataset.splits import Split
+from clusterml.errors import DatasetError, OptionError
+from clusterml.spectrum.broadening import gaussian
+from clusterml.training.config import DataConfig
+from clusterml.training.material import SMALLEST_G, attach_scales, chosen, labelled, spreads
+from clusterml.training.targets import Wanted, broadening_matrix, energies, targets
+
+SPEC = {"grid": GRID, "fwhm_ev": 0.2, "graph": {"cutoff": 3.0, "dtype": "float32"}}
+
+
+@pytest.fixture
+def graph(architecture):
+    return lambda each: architecture.graph_of(each, SPEC)
+
+
+@pytest.mark.parametrize("centre", [0.9, 2.013, 5.0])
+def test_a_broadened_band_is_the_band_of_the_greater_width(centre):
+    wanted = energies(GRID)
+    made = broadening_matrix(wanted, 0.2) @ gaussian(GRID_EV - centre, 0.1)
+    exact = gaussian(wanted - centre, 0.2)
+    assert len(wanted) == 121
+    np.testing.assert_allclose(made, exact, atol=3e-3 * exact.max())
+    assert np.abs(made - exact)[wanted < 5.0].max() < 1e-8 + (3e-3 if centre == 5.0 else 0.0)
+
+
+def test_what_lies_beyond_the_stored_range():
+    wanted = energies(GRID)
+    constant = broadening_matrix(wanted, 0.2) @ np.ones(len(GRID_EV))
+    np.testing.assert_allclose(constant[wanted > 1.0], 1.0)  # the last value goes on
+    assert 0.4 < constant[0] < 0.6  # nothing absorbs below
+
+
+@pytest.mark.parametrize(("grid", "fwhm"), [({**GRID, "high_ev": 6.0}, 0.2), (GRID, 0.1), (GRID, float("nan"))])
+def test_what_the_labels_cannot_give_is_refused(grid, fwhm):
+    with pytest.raises(OptionError, match="labels are stored"):
+        broadening_matrix(energies(grid), fwhm)
+
+
+def test_targets_take_the_wanted_gauges_and_measures():
+    each = record("a", 1)
+    matrix = broadening_matrix(energies(GRID), 0.2)
+    found = targets(each, Wanted("velocity", "length"), matrix)
+    np.testing.assert_allclose(found["epsilon"][0], matrix @ each.epsilon_velocity, rtol=1e-6, atol=1e-20)
+    np.testing.assert_allclose(found["delta_epsilon"][0], matrix @ each.delta_epsilon_length, rtol=1e-5, atol=1e-6)
+    assert found["opd"].tolist() == pytest.approx([1e3 * each.details["chirality"]["opd_local_frame"]])
+    assert found["ccm"].tolist() == pytest.approx([each.details["chirality"]["ccm_frame"]])
+    assert set(targets(each, Wanted(measures=()), matrix)) == {"epsilon", "delta_epsilon"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "label", "absent"),
+    [
+        ({"details": {"chirality": {"ccm_frame": 1.0}}}, "opd", "opd_local_frame"),
+        ({"details": {}}, "opd", "chirality"),
+        ({"gap_ev": 0.0}, "gap_ev", "gap_ev, "),
+        ({"details": {"missing": ["epsilon_velocity"]}}, "epsilon", "epsilon_velocity, "),
+    ],
+)
+def test_a_missing_label_is_an_error_that_names_what_there_is(changes, label, absent):
+    matrix = broadening_matrix(energies(GRID), 0.2)
+    with pytest.raises(DatasetError, match=f"record a has no label '{label}'") as raised:
+        targets(record("a", 1, **changes), Wanted("velocity"), matrix)
+    known = raised.value.problem.partition("it has ")[2]
+    assert "delta_epsilon" in known
+    assert absent not in known
+
+
+def test_the_scale_of_a_weak_cd_is_that_of_its_parent_and_never_below_what_can_be_measured(tmp_path, graph):
+    from clusterml.dataset.store import Store
+
+    store = Store(tmp_path)
+    for number, factor in enumerate((100.0, 100.0, 1.0, 0.0)):
+        cd = factor * record("x", 1).delta_epsilon
+        store.add(record(f"a{number}", 1, delta_epsilon=cd))
+    store.add(record("b", 2, delta_epsilon=np.zeros(len(GRID_EV))))
+    store.pack()
+    part = labelled(Dataset(tmp_path), ("a0", "a1", "a2", "a3", "b"), graph, Wanted(), SPEC)
+    attach_scales([part], 0.3)
+    scales = [float(sample.delta_epsilon_scale) for sample in part.samples]
+    rms = np.sqrt(np.mean(part.spectra("delta_epsilon") ** 2, axis=1))
+    assert scales[0] == pytest.approx(rms[0])
+    middle = np.median(rms[:4])
+    assert scales[2] == scales[3] == pytest.approx(0.3 * middle)
+    assert scales[4] == pytest.approx(SMALLEST_G * float(part.samples[4].epsilon_scale))
+    assert spreads(part, ("ccm",))["ccm"] > 0.0
+    assert [int(sample.row) for sample in part.samples] == list(range(5))
+
+
+def test_records_are_chosen_by_kind_method_parent_and_share(tmp_path):
+    from clusterml.dataset.store import Store
+
+    store = Store(tmp_path)
+    for number in range(20):
+        store.add(record(f"r{number:02d}", number, kind="thermal" if number < 10 else "mode"))
+    store.add(record("other", 3, method="stda-xtb"))
+    store.pack()
+    dataset = Dataset(tmp_path)
+    names = [name for name in dataset.ids if name != "other"]
+    split = Split("random", 0, (*names[:16], "other"), tuple(names[16:18]), tuple(names[18:]))
+
+    def pick(**changes):
+        return chosen(dataset, split, DataConfig(dataset=str(tmp_path), **changes), 0)
+
+    with pytest.raises(DatasetError, match=r"gfn1, stda-xtb.*data\.method"):
+        pick()
+    train, validation = pick(method="gfn1")
+    assert (len(train), len(validation)) == (16, 2)
+    assert len(pick(method="gfn1", kinds=["thermal", "mode"], parents=["ag4"])[0]) == 8
+    few, more = (set(pick(method="gfn1", fraction=share)[0]) for share in (0.25, 0.5))
+    assert len(few) == 4
+    assert few < more < set(train)
+    with pytest.raises(DatasetError, match="no record is left for validation"):
+        pick(kinds=["thermal"], method="gfn1")
+    with pytest.raises(DatasetError, match=r"no parent 'ag9'.*ag4, ag6"):
+        pick(parents=["ag9"])
+    with pytest.raises(DatasetError, match="no record 'gone'"):
+        chosen(dataset, Split("random", 0, ("gone",), (), ()), DataConfig(dataset=str(tmp_path), method="gfn1"), 0)
