@@ -179,7 +179,7 @@ def test_far_apart_clusters_add_up():
     """Size consistency of the absorption of two clusters that do not touch (charge 0, so that nothing else changes)."""
     net = network("S", "resolvent", "both", oscillators={"scalar": 1})
     numbers, positions = cluster(metals=5)
-    twice = (np.tile(numbers, 2), np.concatenate([positions, positions + [60.0, 0.0, 0.0]]))
+    twice = (np.tile(numbers, 2), np.concatenate([positions, positions + np.array([60.0, 0.0, 0.0])]))
     # the number of metals enters the features by its logarithm: switch that off for the comparison
     with torch.no_grad():
         net.backbone.mixing.scalars[0].weight[:, -1] = 0.0
@@ -195,7 +195,7 @@ def test_what_cannot_be_read_is_named():
         cluster_graph([6, 1], np.eye(3)[:2], 0, rules)
     with pytest.raises(OptionError, match="did you mean 'channels'"):
         Network({"chanels": 3})
-    with pytest.raises(OptionError, match="of graph 'metal_cutof' .*did you mean 'metal_cutoff'"):
+    with pytest.raises(OptionError, match=r"of graph 'metal_cutof' .*did you mean 'metal_cutoff'"):
         Network({"graph": {"metal_cutof": 3}})
     with pytest.raises(OptionError, match="did you mean 'moments'"):
         Network({"head": "moment"})
