@@ -118,3 +118,18 @@ def test_a_basis_that_is_not_tblites_is_noticed(molecule, monkeypatch):
     monkeypatch.setattr(gfn, "gfn_basis", scaled)
     with pytest.raises(ElectronicStructureError, match="do not fit the basis"):
         gfn_orbitals(molecule("ch3sh"), 0)
+
+
+def test_a_first_guess_from_a_geometry_nearby_changes_nothing_but_the_way():
+    atoms = Atoms("Ag3S3H3", positions=np.random.default_rng(0).normal(size=(9, 3)))
+    angles = 2.0 * np.pi * np.arange(3) / 3.0
+    ring = np.stack([np.cos(angles), np.sin(angles), 0.0 * angles], axis=1)
+    turned = np.stack([np.cos(angles + np.pi / 3), np.sin(angles + np.pi / 3), 0.0 * angles], axis=1)
+    atoms.positions[:] = np.concatenate([2.0 * ring, 2.6 * turned, 3.6 * turned + [0.0, 0.0, 0.9]])
+    moved = atoms.copy()
+    moved.positions += np.random.default_rng(1).normal(scale=0.03, size=(9, 3))
+    cold, warm = gfn_orbitals(moved, 0), gfn_orbitals(moved, 0, start_from=atoms)
+    np.testing.assert_allclose(warm.energies_ev, cold.energies_ev, atol=2e-3)
+    np.testing.assert_allclose(warm.charges, cold.charges, atol=5e-4)
+    other = gfn_orbitals(moved, 0, start_from=moved)
+    np.testing.assert_allclose(other.energies_ev, cold.energies_ev, atol=2e-3)

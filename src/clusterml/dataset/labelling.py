@@ -39,15 +39,17 @@ def record_of(
     parent: Parent,
     members: Sequence[Atoms],
     details: dict[str, Any],
+    start_from: Atoms | None = None,
     device: str = "cpu",
     memory_gb: float = 0.0,
 ) -> Record:
     """The record of a job: of its geometry, or of an ensemble ``members`` (mean geometry first), averaged.
 
+    ``start_from``: where the ground states' self-consistent cycles begin, see :func:`clusterml.stda.label.label`.
     Raises :class:`RejectedError` for a geometry without a ground state or gap, and the engine's errors otherwise.
     """
     start = time.perf_counter()
-    options: dict[str, Any] = {"device": device, "memory_gb": memory_gb}
+    options: dict[str, Any] = {"device": device, "memory_gb": memory_gb, "start_from": start_from}
     central = _label(members[0], protocol, campaign.smallest_gap_ev, options)
     # one label at a time: each holds the vectors of its states
     snapshots = (_label(atoms, protocol, campaign.smallest_gap_ev, options) for atoms in members[1:])

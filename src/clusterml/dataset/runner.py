@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.dataset.campaign import Campaign, Job, Parent, fingerprint, load_campaign, plan, source_of
-from clusterml.dataset.geometry import geometries
+from clusterml.dataset.geometry import geometries, parent_atoms
 from clusterml.dataset.labelling import RejectedError, opposite, record_of
 from clusterml.dataset.launch import Launcher, Lost
 from clusterml.dataset.ledger import Event, Ledger
@@ -99,8 +99,12 @@ def work(setting: Setting, job: Job) -> list[Event]:
     start = time.perf_counter()
     campaign, parent = setting.campaign, setting.campaign.parents[job.parent]
     try:
-        members, details = geometries(campaign, job, parent, source_of(setting.campaign_file, parent))
-        records, without = _labelled(setting, job, parent, members, details)
+        file = source_of(setting.campaign_file, parent)
+        members, details = geometries(campaign, job, parent, file)
+        near = members[0] if details["exchanges"] and len(members) > 1 else None
+        if not details["exchanges"]:
+            near = parent_atoms(parent, file)
+        records, without = _labelled(setting, job, parent, members, details, near)
         if _mirror_wanted(campaign, job):
             records += [record.mirrored(f"{record.id}-mirror", opposite(parent.hand)) for record in records]
         for record in sorted(records, key=lambda record: record.id == job.name):  # it says that all are there
@@ -113,15 +117,17 @@ def work(setting: Setting, job: Job) -> list[Event]:
 
 
 def _labelled(
-    setting: Setting, job: Job, parent: Parent, members: list[Atoms], details: dict[str, Any]
+    setting: Setting, job: Job, parent: Parent, members: list[Atoms], details: dict[str, Any], near: Atoms | None
 ) -> tuple[list[Record], str]:
-    """The job's records, one for each protocol, and why further protocols gave none: only the first one must."""
+    """The job's records, one for each protocol, and why further protocols gave none: only the first one must.
+
+    ``near``: a geometry that other jobs start from as well.
+    """
     records, without = [], []
+    rest = (setting.device, setting.memory_gb)
     for protocol in job.protocols:
         try:
-            records.append(
-                record_of(setting.campaign, job, protocol, parent, members, details, setting.device, setting.memory_gb)
-            )
+            records.append(record_of(setting.campaign, job, protocol, parent, members, details, near, *rest))
         except RejectedError as error:
             if not records:
                 raise

@@ -7,6 +7,7 @@ J. Chem. Theory Comput. 17, 4250 (2021) (GBSA and ALPB solvation).  tblite takes
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -44,13 +45,16 @@ def gfn_orbitals(
     electronic_temperature_k: float = 300.0,
     accuracy: float = 1.0,
     max_iterations: int = 500,
+    start_from: Atoms | None = None,
 ) -> Orbitals:
     """Closed-shell orbitals of a self-consistent GFN-xTB ground state.
 
     ``solvent``: a name that tblite knows, such as ``"methanol"``, or None for the vacuum; ``solvation`` its model.
     ``electronic_temperature_k`` smears the occupation during the self-consistent cycle; the excited states use the
     lowest n/2 orbitals, and a warning tells when the smeared occupations were fractional.  ``accuracy`` scales tblite's
-    convergence thresholds (smaller is tighter).  No virtual shift is contained.  tblite's solvent cavity uses a grid
+    convergence thresholds (smaller is tighter).  ``start_from``: a geometry of the same atoms, in the same order, whose converged
+    density is the first guess; it is computed once for many geometries near it, which saves about half of the cycles
+    and changes the result within the thresholds.  No virtual shift is contained.  tblite's solvent cavity uses a grid
     of fixed orientation: turning a molecule moves its levels by up to about 5e-4 eV in a solvent, 1e-11 eV without.
 
     Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent,
@@ -64,7 +68,10 @@ def gfn_orbitals(
     calculator.set("temperature", electronic_temperature_k * _BOLTZMANN_HARTREE)
     calculator.set("accuracy", accuracy)
     calculator.set("max-iter", max_iterations)
-    result = _converged(calculator, method, electronic_temperature_k, max_iterations)
+    guess = None
+    if start_from is not None:
+        guess = _guess(_key(start_from), charge, method, solvent, solvation, electronic_temperature_k)
+    result = _converged(calculator, method, electronic_temperature_k, max_iterations, guess)
     coefficients = np.empty((basis.n_ao, basis.n_ao))
     coefficients[tblite_positions(basis)] = result.get("orbital-coefficients")
     occupations = np.asarray(result.get("orbital-occupations"))
@@ -98,6 +105,24 @@ def _silent(message: str) -> None:
     """Swallow tblite's log: errors come as exceptions."""
 
 
+def _key(atoms: Atoms) -> tuple[bytes, bytes]:
+    return np.asarray(atoms.numbers, dtype=np.int64).tobytes(), np.asarray(atoms.positions, dtype=np.float64).tobytes()
+
+
+@lru_cache(maxsize=8)
+def _guess(
+    key: tuple[bytes, bytes], charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation, kelvin: float
+) -> Any:
+    """tblite's converged result of a geometry, at its default thresholds."""
+    from ase import Atoms
+
+    atoms = Atoms(np.frombuffer(key[0], dtype=np.int64), np.frombuffer(key[1], dtype=np.float64).reshape(-1, 3))
+    calculator = _calculator(atoms, charge, method, solvent, solvation)
+    calculator.set("temperature", kelvin * _BOLTZMANN_HARTREE)
+    calculator.set("max-iter", 500)
+    return _converged(calculator, method, kelvin, 500)
+
+
 def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation) -> Any:
     from tblite.exceptions import TBLiteRuntimeError, TBLiteValueError
     from tblite.interface import Calculator
@@ -121,11 +146,11 @@ def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | Non
     return calculator
 
 
-def _converged(calculator: Any, method: str, temperature_k: float, max_iterations: int) -> Any:
+def _converged(calculator: Any, method: str, temperature_k: float, max_iterations: int, guess: Any = None) -> Any:
     from tblite.exceptions import TBLiteRuntimeError
 
     try:
-        result = calculator.singlepoint()
+        result = calculator.singlepoint() if guess is None else calculator.singlepoint(guess, copy=True)
     except TBLiteRuntimeError as exc:
         other = ", or use gfn1" if method == "gfn2" else ""
         raise ElectronicStructureError(

@@ -78,12 +78,18 @@ def resolve_charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
 
 
 def ground_state(
-    atoms: Atoms, charge: int, source: OrbitalSource, solvent: str | None, settings: ExcitedSettings
+    atoms: Atoms,
+    charge: int,
+    source: OrbitalSource,
+    solvent: str | None,
+    settings: ExcitedSettings,
+    start_from: Atoms | None = None,
 ) -> Orbitals:
     """Orbitals of ``atoms`` from the chosen source.
 
     ``stda-xtb`` is the non-self-consistent Hamiltonian of the sTDA-xTB paper (no solvent); ``gfn1`` and ``gfn2`` are
-    self-consistent, from tblite, with an optional implicit ``solvent``. Raises OptionError, UnsupportedElementError,
+    self-consistent, from tblite, with an optional implicit ``solvent``; they begin at ``start_from``, if it is given
+    (see :func:`clusterml.stda.gfn.gfn_orbitals`). Raises OptionError, UnsupportedElementError,
     ElectronicStructureError.
     """
     symbols = atoms.get_chemical_symbols()
@@ -98,7 +104,7 @@ def ground_state(
         raise OptionError(f"orbitals is {source!r}", "choose one of stda-xtb, gfn1, gfn2")
     from clusterml.stda.gfn import gfn_orbitals
 
-    return gfn_orbitals(atoms, charge, method=source, solvent=solvent)
+    return gfn_orbitals(atoms, charge, method=source, solvent=solvent, start_from=start_from)
 
 
 def excite(
@@ -132,6 +138,7 @@ def label(
     grid: FloatArray | None = None,
     groups: Mapping[str, IntArray] | None = None,
     allow_several: bool = False,
+    start_from: Atoms | None = None,
     progress: Callable[[int], None] | None = None,
     **settings: Any,
 ) -> Label:
@@ -143,6 +150,7 @@ def label(
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
     default :func:`~clusterml.structure.anatomy.groups.element_groups`.
+    ``start_from``: a geometry of the same atoms whose GFN density is the first guess, for many geometries near it.
     ``progress``: called with the number of Krylov blocks.
     Further keywords are those of :class:`clusterml.stda.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
     ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
@@ -158,7 +166,7 @@ def label(
     total_charge, warnings = resolve_charge(atoms, charge)
     warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
     source = orbitals or default_orbitals(chosen.mode)
-    ground = ground_state(atoms, total_charge, source, solvent, chosen)
+    ground = ground_state(atoms, total_charge, source, solvent, chosen, start_from)
     ground_done = time.perf_counter()
     warnings += [*ground.warnings, *gap_warnings(ground)]
     states = excite(ground, chosen, progress)
