@@ -52,10 +52,11 @@ def gfn_orbitals(
     ``solvent``: a name that tblite knows, such as ``"methanol"``, or None for the vacuum; ``solvation`` its model.
     ``electronic_temperature_k`` smears the occupation during the self-consistent cycle; the excited states use the
     lowest n/2 orbitals, and a warning tells when the smeared occupations were fractional.  ``accuracy`` scales tblite's
-    convergence thresholds (smaller is tighter).  ``start_from``: a geometry of the same atoms, in the same order, whose converged
-    density is the first guess; it is computed once for many geometries near it, which saves about half of the cycles
-    and changes the result within the thresholds.  No virtual shift is contained.  tblite's solvent cavity uses a grid
-    of fixed orientation: turning a molecule moves its levels by up to about 5e-4 eV in a solvent, 1e-11 eV without.
+    convergence thresholds (smaller is tighter).  ``start_from``: a geometry of the same atoms, in the same order, whose
+    converged density is the first guess; it is computed once for many geometries near it, saves about half of their
+    cycles, and changes the result within the thresholds.  No virtual shift is contained.  tblite's solvent cavity uses
+    a grid of fixed orientation: turning a molecule moves its levels by up to about 5e-4 eV in a solvent, 1e-11 eV
+    without.
 
     Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent,
     ElectronicStructureError without convergence, and for an odd number of electrons.
