@@ -17,7 +17,12 @@ SINGLE = 1e-5
 HEADS = ("resolvent", "moments", "atomic")
 SIGNS = {"epsilon": 1.0, "gap_ev": 1.0, "ccm": 1.0, "delta_epsilon": -1.0, "opd": -1.0}
 
-CASES = [(preset, head, "both") for preset in PRESETS for head in HEADS] + [("S", head, "natural") for head in HEADS]
+HEAVY = {("L", "moments"), ("L", "atomic")}
+CASES = [
+    pytest.param((preset, head, "both"), marks=[pytest.mark.slow] if (preset, head) in HEAVY else [])
+    for preset in PRESETS
+    for head in HEADS
+] + [pytest.param(("S", head, "natural")) for head in HEADS]
 
 
 def cluster(seed=3, metals=7, ligands=4):
