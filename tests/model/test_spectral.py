@@ -2,7 +2,7 @@
 
 import torch
 
-from clusterml.model.spectral import gaussian, spectral_functions
+from clusterml.model.spectral import gaussian, spectra_of, spectral_functions
 
 GRID = torch.linspace(0.5, 4.5, 21, dtype=torch.float64)
 
@@ -53,3 +53,18 @@ def test_several_threads_give_the_same():
     two = functions(h, p, m)
     torch.set_num_threads(before)
     torch.testing.assert_close(one, two)
+
+
+def test_systems_of_different_sizes_give_the_same_padded_and_alone():
+    systems = [parts(n, seed) for n, seed in ((5, 2), (9, 3), (1, 4))]
+    for system in systems:
+        for x in system:
+            x.requires_grad_()
+    results, gradients = [], []
+    for padded in (False, True):
+        found = spectra_of(systems, GRID, 0.15, padded)
+        total = (found[0] ** 2).sum() + (found[1] * GRID).sum()
+        gradients.append(torch.autograd.grad(total, [x for system in systems for x in system]))
+        results.append(found)
+    for x, y in zip((*results[0], *gradients[0]), (*results[1], *gradients[1]), strict=True):
+        torch.testing.assert_close(x, y)

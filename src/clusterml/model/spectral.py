@@ -11,11 +11,14 @@ theorem 3.11): divided differences of the function contracted with the incoming 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+_FAR_EV = 1e3
+"""Energy of the levels that fill up the smaller matrices of a batch."""
 _SAME_LEVEL = 1e-3
 """Levels (eV) closer than this take the derivative in place of the divided difference."""
 
@@ -56,6 +59,32 @@ def spectral_functions(h: Tensor, p: Tensor, m: Tensor, grid: Tensor, sigma: flo
     """
     a, c = _SpectralFunctions.apply(h, p, m, grid, sigma)
     return a, c
+
+
+def spectra_of(
+    parts: Sequence[tuple[Tensor, Tensor, Tensor]], grid: Tensor, sigma: float, padded: bool
+) -> tuple[Tensor, Tensor]:
+    """A(E) and C(E) (b, g) of b systems ``(h, p, m)`` of any sizes.
+
+    ``padded``: all at once, with uncoupled dark levels far away added to the smaller ones, which suits a GPU; otherwise
+    one after the other.  Always in the precision of ``grid``: levels need more than half precision.
+    """
+    parts = [(h.to(grid), p.to(grid), m.to(grid)) for h, p, m in parts]
+    with torch.autocast(grid.device.type, enabled=False):
+        if padded:
+            size = max(len(h) for h, _, _ in parts)
+            h, p, m = (torch.stack(each) for each in zip(*(_padded(part, size) for part in parts), strict=True))
+            return spectral_functions(h, p, m, grid, sigma)
+        found = [spectral_functions(*part, grid, sigma) for part in parts]
+        absorption, rotation = (torch.stack(each) for each in zip(*found, strict=True))
+        return absorption, rotation
+
+
+def _padded(part: tuple[Tensor, Tensor, Tensor], size: int) -> tuple[Tensor, Tensor, Tensor]:
+    h, p, m = part
+    more = size - len(h)
+    far = torch.full((more,), _FAR_EV, dtype=h.dtype, device=h.device)
+    return torch.block_diag(h, torch.diag(far)), *(torch.nn.functional.pad(x, (0, 0, 0, more)) for x in (p, m))
 
 
 def gaussian(levels: Tensor, grid: Tensor, sigma: float) -> Tensor:

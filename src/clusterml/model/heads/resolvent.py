@@ -20,7 +20,7 @@ from clusterml.model.equivariant import matrix_of_parts, o3, symmetric_matrix
 from clusterml.model.graph import METAL
 from clusterml.model.heads.moments import CD_OF_MOMENT, centred
 from clusterml.model.radial import Mlp, RadialBasis
-from clusterml.model.spectral import spectral_functions
+from clusterml.model.spectral import spectra_of
 
 
 class ResolventHead(nn.Module):
@@ -57,14 +57,14 @@ class ResolventHead(nn.Module):
         starts = torch.searchsorted(where, torch.arange(graph.num_graphs + 1, device=where.device)).tolist()
         first, second = rank[graph.pair_index]
         cuts = torch.searchsorted(first, torch.tensor(starts, device=first.device)).tolist()
-        spectra = []
+        parts = []
         for k in range(graph.num_graphs):
             atoms, among = slice(starts[k], starts[k + 1]), slice(cuts[k], cuts[k + 1])
             h = self._matrix(onsite[atoms], pairs[among], first[among] - starts[k], second[among] - starts[k])
             kept = torch.nonzero(carried[atoms].flatten()).flatten()
             p, m = electric[atoms].reshape(-1, 3)[kept], magnetic[atoms].reshape(-1, 3)[kept]
-            spectra.append(spectral_functions(h[kept][:, kept], p, m, self.grid, self.sigma_ev))
-        absorption, rotation = (torch.stack(each) for each in zip(*spectra, strict=True))
+            parts.append((h[kept][:, kept], p, m))
+        absorption, rotation = spectra_of(parts, self.grid, self.sigma_ev, padded=features.is_cuda)
         return absorption, CD_OF_MOMENT * self.grid * rotation
 
     def _matrix(self, onsite: Tensor, pairs: Tensor, first: Tensor, second: Tensor) -> Tensor:
