@@ -82,6 +82,15 @@ def test_mirroring_twice_changes_nothing_and_once_changes_every_sign_of_the_cd(m
     np.testing.assert_array_equal(back.rotatory_tensor, record.rotatory_tensor)
 
 
+def test_a_mirror_image_carries_ligands_of_the_other_hand(make_record):
+    details = {"ligands": {"R-TFL": 3, "SH": 24, "HCOO": 1}, "chirality": {"opd": 2e-4, "ccm_frame": 1.5}}
+    image = make_record("a", shell="1HCOO+3R-TFL+24SH", details=details).mirrored("a-mirror", "S")
+    assert image.shell == "1HCOO+3S-TFL+24SH"
+    assert image.details["ligands"] == {"S-TFL": 3, "SH": 24, "HCOO": 1}
+    assert image.details["chirality"] == {"opd": -2e-4, "ccm_frame": 1.5}
+    assert image.mirrored("a", "R").shell == "1HCOO+3R-TFL+24SH"
+
+
 def test_packing_keeps_every_record_once(tmp_path, make_record, monkeypatch):
     monkeypatch.setattr("clusterml.dataset.store.RECORDS_PER_SHARD", 4)
     store = Store(tmp_path / "d")

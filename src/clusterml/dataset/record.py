@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -16,7 +17,7 @@ SCHEMA_VERSION = 1
 GRID_EV: FloatArray = np.arange(25, 276) / 50.0
 """Energies (251,) of the stored spectra: 0.50 to 5.50 eV in steps of 0.02 eV."""
 FWHM_EV = 0.10
-"""Width of the stored spectra; broader ones are made by :func:`clusterml.dataset.broadening.broadened`."""
+"""Width of the stored spectra; broader ones are made by :func:`clusterml.training.targets.broadening_matrix`."""
 N_LOWEST = 10
 """Excitations kept one by one."""
 
@@ -132,19 +133,33 @@ class Record:
         both = np.outer(flip, flip)
         measured = self.details.get("chirality", {})
         turned = {key: -value if key.startswith("opd") else value for key, value in measured.items()}
+        ligands = {}
+        if "ligands" in self.details:
+            ligands["ligands"] = {_other_hand(name): count for name, count in self.details["ligands"].items()}
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values |= {
             "id": name,
             "hand": hand,
+            "shell": "+".join(sorted(map(_other_hand, self.shell.split("+")), key=_ligand_of)),
             "positions": self.positions * flip,
             "delta_epsilon": -self.delta_epsilon,
             "delta_epsilon_length": -self.delta_epsilon_length,
             "absorption_tensor": self.absorption_tensor * both,
             "rotatory_tensor": -self.rotatory_tensor * both,
             "lowest_r_cgs": -self.lowest_r_cgs,
-            "details": {**self.details, "chirality": turned, "mirror_image_of": self.id},
+            "details": {**self.details, "chirality": turned, "mirror_image_of": self.id, **ligands},
         }
         return Record(**values)
+
+
+def _other_hand(ligand: str) -> str:
+    """The mirror image's name of a ligand, with or without a count before it: ``2R-TFL`` is ``2S-TFL``, SH is SH."""
+    match = re.fullmatch(r"(\d*)([RS])-(.*)", ligand)
+    return ligand if match is None else f"{match[1]}{'S' if match[2] == 'R' else 'R'}-{match[3]}"
+
+
+def _ligand_of(term: str) -> str:
+    return term.lstrip("0123456789")
 
 
 def stored_positions(positions: FloatArray) -> FloatArray:

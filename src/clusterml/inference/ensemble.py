@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clusterml.errors import OptionError
+from clusterml.model.graph import batched as joined
 from clusterml.training.targets import energies
 from clusterml.training.tensors import load_weights
 from clusterml.typing import FloatArray
@@ -99,13 +100,11 @@ class Ensemble:
     @torch.inference_mode()
     def _outputs(self, graphs: list[Data]) -> dict[str, Tensor]:
         """Name -> (k, g, ..) on the CPU in double precision."""
-        from torch_geometric.data import Batch
-
         on_gpu = self.device.type == "cuda"
         before = torch.cuda.memory_allocated(self.device) if on_gpu else 0
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
-        batch = Batch.from_data_list(graphs).to(self.device)
+        batch = joined(graphs).to(self.device)
         found = [functional_call(self._network, state, (batch,)) for state in self._states]
         if on_gpu:
             used = torch.cuda.max_memory_allocated(self.device) - before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from clusterml.model.graph import batched
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -24,22 +25,13 @@ class Forward:
     def __init__(self, network: nn.Module, device: torch.device, precision: str = "float32") -> None:
         self.network = network
         self.device = device
-        self._collated = _collate()
         self._half = precision == "bf16" and device.type == "cuda"
 
     def __call__(self, samples: Sequence[Data]) -> tuple[dict[str, Tensor], Any]:
         """Outputs (g, ..) of the g ``samples``, of which there is at least one."""
-        batch = self._collated(list(samples)).to(self.device)
+        batch = batched(samples).to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):
             return self.network(batch), batch
-
-
-def _collate() -> Callable[[list[Data]], Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it still uses torch.jit.script, which its import tells
-        from torch_geometric.data import Batch
-
-    return Batch.from_data_list
 
 
 @contextmanager
