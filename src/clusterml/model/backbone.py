@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import ChannelProduct, EdgeProduct, Gate, harmonics, hidden_irreps, o3, spherical
+from clusterml.model.equivariant import ChannelProduct, Gate, NeighbourProduct, harmonics, hidden_irreps, o3, spherical
 from clusterml.model.graph import edge_cutoffs
 from clusterml.model.radial import Mlp, RadialBasis
 
@@ -137,9 +137,11 @@ class Interaction(nn.Module):
     def __init__(self, irreps: Any, lmax: int, n_radial: int, width: int, spec: Mapping[str, Any]) -> None:
         super().__init__()
         linear = o3().Linear
-        self.message = EdgeProduct(irreps, lmax, irreps)
-        self.weights = Mlp(n_radial + 2 * width, int(spec["radial_width"]), self.message.n_weights, last_bias=False)
-        self.envelope = nn.Linear(n_radial, self.message.n_weights, bias=False)
+        self.lmax, self.channels = lmax, int(spec["channels"])
+        self.message = NeighbourProduct(irreps, lmax, irreps)
+        n_weights = self.channels * (lmax + 1)
+        self.weights = Mlp(n_radial + 2 * width, int(spec["radial_width"]), n_weights, last_bias=False)
+        self.envelope = nn.Linear(n_radial, n_weights, bias=False)
         self.enter, self.keep = linear(irreps, irreps), linear(irreps, irreps)
         self.left, self.right, self.leave = linear(irreps, irreps), linear(irreps, irreps), linear(irreps, irreps)
         self.product = ChannelProduct(irreps, irreps, irreps)
@@ -149,9 +151,25 @@ class Interaction(nn.Module):
     def forward(self, x: Tensor, edges: Edges, kind: Tensor) -> Tensor:
         """``(c, irreps)`` -> ``(c, irreps)``."""
         invariants = torch.cat([edges.radial, kind[edges.sender], kind[edges.receiver]], dim=1)
-        weights = self.weights(invariants) * self.envelope(edges.radial)
-        messages = self.message(self.enter(x)[edges.sender], edges.sphere, weights) * self.scale
-        summed = messages.new_zeros(len(x), messages.shape[1]).index_add_(0, edges.receiver, messages)
-        y = self.message.mix(summed)
+        weights = self.weights(invariants) * self.envelope(edges.radial) * self.scale
+        weights = weights.reshape(-1, self.channels, self.lmax + 1)
+        orders = torch.arange(self.lmax + 1, device=x.device)
+        sphere = weights[:, :, orders.repeat_interleave(2 * orders + 1)] * edges.sphere.unsqueeze(1)
+        sender, harmonics = _by_receiver(edges, sphere, len(x))
+        y = self.message(self.message.by_channel(self.enter(x))[sender], harmonics)
         y = y + self.product(self.left(x), self.right(y))
         return self.keep(x) + self.leave(self.gate(y))
+
+
+def _by_receiver(edges: Edges, values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Senders (c, k) and ``values`` (c, k, ..) of each core atom's edges, filled up with zeros to equal numbers."""
+    degree = torch.bincount(edges.receiver, minlength=count)
+    most = int(degree.max()) if len(degree) else 0
+    order = torch.argsort(edges.receiver, stable=True)
+    receiver = edges.receiver[order]
+    slot = torch.arange(len(order), device=order.device) - (torch.cumsum(degree, 0) - degree)[receiver]
+    where = receiver * most + slot
+    sender = torch.zeros(count * most, dtype=edges.sender.dtype, device=order.device)
+    sender[where] = edges.sender[order]
+    table = values.new_zeros(count * most, *values.shape[1:]).index_copy(0, where, values[order])
+    return sender.reshape(count, most), table.reshape(count, most, *values.shape[1:])

@@ -75,32 +75,58 @@ class ChannelProduct(nn.Module):
         return self.product(left, right)
 
 
-class EdgeProduct(nn.Module):
-    """Features of senders times spherical harmonics of edges, weighted by radial functions of each path and channel."""
+class NeighbourProduct(nn.Module):
+    """Features times spherical harmonics, summed over neighbours, into every irrep of ``out`` that they reach.
+
+    The sum over neighbours comes before the Clebsch-Gordan product, which is linear: it is then done once for each
+    atom and not for each edge.  ``features`` and ``out`` have the same number of channels of each irrep.
+    """
 
     def __init__(self, features: Irreps, lmax: int, out: Irreps) -> None:
         super().__init__()
-        sphere = spherical(lmax)
-        wanted = {irrep for _, irrep in out}
-        paths, reached = [], []
-        for i, (channels, a) in enumerate(features):
-            for j, (_, b) in enumerate(sphere):
-                for irrep in a * b:
-                    if irrep in wanted:
-                        reached.append((channels, irrep))
-                        paths.append((i, j, len(reached) - 1, "uvu", True))
-        module = o3()
-        order, where, _ = module.Irreps(reached).sort()
-        paths = [(i, j, where[k], mode, train) for i, j, k, mode, train in paths]
-        self.product = module.TensorProduct(
-            features, sphere, order, paths, shared_weights=False, internal_weights=False
-        )
-        self.mix = module.Linear(order.simplify(), out)
-        self.n_weights: int = self.product.weight_numel
+        self.channels = features[0].mul
+        paths = [
+            (a, i, b, j, c)
+            for _, c in out
+            for (_, a), i in zip(features, _starts(features), strict=True)
+            for (_, b), j in zip(spherical(lmax), _starts(spherical(lmax)), strict=True)
+            if c in a * b
+        ]
+        self.reached = [(c, sum(1 for path in paths if path[-1] == c)) for _, c in out]
+        table = torch.zeros(features.dim // self.channels, (lmax + 1) ** 2, sum(path[-1].dim for path in paths))
+        at = 0
+        for a, i, b, j, c in paths:
+            table[i : i + a.dim, j : j + b.dim, at : at + c.dim] = o3().wigner_3j(a.l, b.l, c.l) * c.dim**0.5
+            at += c.dim
+        self.table: Tensor
+        self.register_buffer("table", table.flatten(0, 1), persistent=False)
+        order = o3().Irreps([(self.channels * count, c) for c, count in self.reached])
+        self.layout = [(mul, irrep.dim) for mul, irrep in features]
+        self.mix = o3().Linear(order, out)
 
-    def forward(self, features: Tensor, sphere: Tensor, weights: Tensor) -> Tensor:
-        """``(e, features)``, ``(e, sphere)``, ``(e, n_weights)`` -> ``(e, order)`` before mixing (see ``mix``)."""
-        return self.product(features, sphere, weights)
+    def forward(self, features: Tensor, sphere: Tensor) -> Tensor:
+        """Of k neighbours, features (c, k, channels, components) and harmonics (c, k, channels, sphere): (c, out)."""
+        n = len(features)
+        x = features.permute(0, 2, 3, 1)
+        correlations = torch.matmul(x, sphere.permute(0, 2, 1, 3))
+        products = correlations.flatten(2) @ self.table
+        ordered = []
+        sizes = [count * irrep.dim for irrep, count in self.reached]
+        for (irrep, count), block in zip(self.reached, products.split(sizes, dim=-1), strict=True):
+            ordered.append(block.reshape(n, self.channels, count, irrep.dim).transpose(1, 2).flatten(1))
+        return self.mix(torch.cat(ordered, dim=1))
+
+    def by_channel(self, features: Tensor) -> Tensor:
+        """``(n, features)`` as (n, channels, components)."""
+        blocks = features.split([mul * dim for mul, dim in self.layout], dim=-1)
+        parts = [block.reshape(-1, mul, dim) for block, (mul, dim) in zip(blocks, self.layout, strict=True)]
+        return torch.cat(parts, dim=-1)
+
+
+def _starts(irreps: Irreps) -> list[int]:
+    """Where each irrep starts in the components of one channel."""
+    sizes = [irrep.dim for _, irrep in irreps]
+    return [sum(sizes[:k]) for k in range(len(sizes))]
 
 
 class Gate(nn.Module):
