@@ -23,6 +23,10 @@ class OutputError(ClusterMLError):
     """A result could not be written."""
 
 
+class FolderInUseError(ClusterMLError):
+    """Another process is writing to the same folder."""
+
+
 class OptionError(ClusterMLError):
     """An option or argument has a value that cannot be used."""
 

@@ -19,7 +19,8 @@ from clusterml.dataset.reader import Dataset
 from clusterml.dataset.runner import generate
 from clusterml.dataset.store import damaged_shards
 from clusterml.dataset.verify import verify
-from clusterml.errors import DatasetError, ElectronicStructureError, InputFileError, OptionError
+from clusterml.errors import DatasetError, ElectronicStructureError, FolderInUseError, InputFileError, OptionError
+from clusterml.locks import exclusive
 
 TEXT = """
 name: tiny
@@ -146,6 +147,13 @@ def test_a_stopped_campaign_goes_on_where_it_was(campaign, tmp_path, made):
     final = generate(campaign, tmp_path / "d", Here(), resume=True)
     assert final.done_now == 4
     assert contents(tmp_path / "d") == contents(made)
+
+
+def test_two_processes_do_not_label_into_one_folder(campaign, tmp_path):
+    generate(campaign, tmp_path / "d", Here(), limit=0)
+    with exclusive(tmp_path / "d"), pytest.raises(FolderInUseError, match="another process"):
+        generate(campaign, tmp_path / "d", Here(), resume=True)
+    assert generate(campaign, tmp_path / "d", Here(), resume=True, limit=0).done_now == 0
 
 
 def test_a_campaign_may_grow_but_not_change(campaign, tmp_path):

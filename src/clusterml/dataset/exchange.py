@@ -12,6 +12,7 @@ import numpy as np
 from clusterml.dataset.record import GRID_EV, N_LOWEST, Record, stored_positions
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, InputFileError, OptionError
+from clusterml.locks import exclusive
 from clusterml.spectrum.files import read_text, write_text
 from clusterml.spectrum.jsonio import parse_json
 
@@ -104,15 +105,16 @@ def import_labels(folder: str | Path, files: Sequence[Path], method: str, family
     store = Store(folder)
     if not re.fullmatch(r"[A-Za-z0-9._+-]+", method):
         raise OptionError(f"method is {method!r}", "give one word, e.g. TDDFT-CAM-B3LYP")
-    taken = store.finished()
     records = list(_imported(files, method, family))
-    for record in records:
-        if record.id in taken:
-            raise DatasetError(f"{folder}: has a record {record.id} already", "rename the file")
-        taken.add(record.id)
-    for record in records:
-        store.add(record)
-    store.pack()
+    with exclusive(store.folder):
+        taken = store.finished()
+        for record in records:
+            if record.id in taken:
+                raise DatasetError(f"{folder}: has a record {record.id} already", "rename the file")
+            taken.add(record.id)
+        for record in records:
+            store.add(record)
+        store.pack()
     return [record.id for record in records]
 
 

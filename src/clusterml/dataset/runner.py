@@ -20,6 +20,7 @@ from clusterml.dataset.record import Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
 from clusterml.errors import ClusterMLError, DatasetError, StructureError
+from clusterml.locks import exclusive
 from clusterml.spectrum.files import write_text
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def generate(
     are tried once more, rejected ones are not.  The file may have grown (more jobs, more parents); anything else that
     changed is refused.  ``limit``: most jobs in this run.  ``memory_gb``: of each worker (0: a share of what is free).
 
-    Raises :class:`DatasetError` for a folder that was begun (without ``resume``) or belongs to another campaign.
+    Raises :class:`DatasetError` for a folder that was begun (without ``resume``) or belongs to another campaign, and
+    :class:`~clusterml.errors.FolderInUseError` while another process labels into it.
     """
     file = Path(campaign_file)
     campaign = load_campaign(file)
@@ -78,19 +80,19 @@ def generate(
         opposite(parent.hand)
     store = Store(folder)
     ledger = Ledger(store.folder / "ledger.jsonl")
-    _claim(store.folder, campaign.name, mine, resume, ledger)
     jobs = list(plan(campaign))
-    todo = _outstanding(jobs, store, ledger)[:limit]
     setting = Setting(campaign, file, store.staging, device, memory_gb)
     start, done = time.perf_counter(), 0
-    for job, events in launcher.run(partial(work, setting), iter(todo)):
-        ledger.add(*(_lost(job, events) if isinstance(events, Lost) else events))
-        done += 1
-        if done % _PACK_EVERY == 0:
-            store.pack()
-        watch(_progress(jobs, ledger, done, time.perf_counter() - start))
-    about = {"name": campaign.name, "title": campaign.title, "fingerprint": mine}
-    store.pack(about)
+    with exclusive(store.folder):
+        _claim(store.folder, campaign.name, mine, resume, ledger)
+        todo = _outstanding(jobs, store, ledger)[:limit]
+        for job, events in launcher.run(partial(work, setting), iter(todo)):
+            ledger.add(*(_lost(job, events) if isinstance(events, Lost) else events))
+            done += 1
+            if done % _PACK_EVERY == 0:
+                store.pack()
+            watch(_progress(jobs, ledger, done, time.perf_counter() - start))
+        store.pack({"name": campaign.name, "title": campaign.title, "fingerprint": mine})
     return _progress(jobs, ledger, done, time.perf_counter() - start)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from clusterml.schema import read_yaml
-from clusterml.spectrum.files import make_folder, write_text
+from clusterml.spectrum.files import write_text
 from clusterml.training.config import Config
 from clusterml.training.state import TrainingError
 
@@ -17,11 +17,10 @@ MAY_CHANGE = ("most_skipped", "save_minutes", "tensorboard", "stop_after", "sche
 
 
 def claim(folder: Path, config: Config, resume: bool) -> None:
-    """Write the configuration into ``folder``, which is new or, with ``resume``, holds this very run.
+    """Write the configuration into ``folder``, which is empty or, with ``resume``, holds this very run.
 
     Raises :class:`TrainingError` naming the keys that differ.
     """
-    make_folder(folder)
     path = folder / "config.yaml"
     mine = config.model_dump(mode="json")
     if path.exists():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split, load_split, make_split, save_split
 from clusterml.errors import OptionError
-from clusterml.spectrum.files import write_bytes, write_text
+from clusterml.locks import exclusive
+from clusterml.spectrum.files import make_folder, write_bytes, write_text
 from clusterml.spectrum.jsonio import json_text
 from clusterml.training.architecture import Architecture, shipped
 from clusterml.training.card import card
@@ -61,11 +63,12 @@ def train(
 
     With ``resume`` a run that was begun goes on where its last checkpoint stands; without one it begins.  Under
     torchrun all processes share the work.  Raises :class:`~clusterml.training.state.TrainingError` for a folder that
-    holds another run, :class:`~clusterml.errors.DatasetError` for missing records or labels, and what the loop raises.
+    holds another run, :class:`~clusterml.errors.FolderInUseError` for one that is being trained in,
+    :class:`~clusterml.errors.DatasetError` for missing records or labels, and what the loop raises.
     """
     folder = Path(folder)
     makers = architecture or shipped()
-    with joined(device) as group, matrix_precision(config.precision, group.device):
+    with joined(device) as group, matrix_precision(config.precision, group.device), _held(folder, group):
         dataset = Dataset(config.data.dataset)
         base = None if config.init_from is None else open_release(find_release(config.init_from))
         if group.main:
@@ -79,6 +82,14 @@ def train(
         trainer = Trainer(config, network, loss, *parts, group, folder, watch)
         trainer.run()
         return _finish(config, folder, trainer.state, group, spec, _about(dataset, config, parts, base))
+
+
+def _held(folder: Path, group: Group) -> AbstractContextManager[None]:
+    """The folder, new or not, held by the main process."""
+    if not group.main:
+        return nullcontext()
+    make_folder(folder)
+    return exclusive(folder)
 
 
 def _keep_inputs(folder: Path, config: Config, dataset: Dataset, spec: Callable[[], dict[str, Any]]) -> None:
