@@ -56,10 +56,10 @@ def test_several_threads_give_the_same():
 
 
 def test_systems_of_different_sizes_give_the_same_padded_and_alone():
-    systems = [parts(n, seed) for n, seed in ((5, 2), (9, 3), (1, 4))]
-    for system in systems:
-        for x in system:
-            x.requires_grad_()
+    systems = [
+        tuple(torch.stack(pair).requires_grad_() for pair in zip(parts(n, seed), parts(n, seed + 10), strict=True))
+        for n, seed in ((5, 2), (9, 3), (1, 4))
+    ]
     results, gradients = [], []
     for padded in (False, True):
         found = spectra_of(systems, GRID, 0.15, padded)

@@ -31,8 +31,9 @@ DEFAULTS: dict[str, Any] = {
         "pair_cutoff": 7.0,  # A, couplings of oscillators
     },
     "oscillators": {
-        "scalar": 1,  # of a metal atom
-        "triplet": 2,
+        "bands": 6,  # Hamiltonians that do not couple; the numbers below are in each
+        "scalar": 0,  # of a metal atom
+        "triplet": 1,
         "donor_scalar": 0,  # of a donor atom
         "donor_triplet": 1,
         "first_ev": 1.5,  # where the oscillators' energies start
@@ -54,13 +55,19 @@ DEFAULTS: dict[str, Any] = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "S": {"channels": 12, "lmax": 2, "layers": 1},
-    "M": {"channels": 32, "lmax": 2, "layers": 2, "radial_width": 64, "oscillators": {"scalar": 2, "triplet": 3}},
+    "M": {
+        "channels": 32,
+        "lmax": 2,
+        "layers": 2,
+        "radial_width": 64,
+        "oscillators": {"bands": 8, "scalar": 1, "triplet": 1},
+    },
     "L": {
         "channels": 64,
         "lmax": 3,
         "layers": 3,
         "radial_width": 64,
-        "oscillators": {"scalar": 2, "triplet": 4, "donor_triplet": 2},
+        "oscillators": {"bands": 8, "scalar": 1, "triplet": 2, "donor_triplet": 2},
     },
 }
 """S: two CPU cores; M, L: a GPU."""

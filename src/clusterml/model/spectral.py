@@ -64,7 +64,7 @@ def spectral_functions(h: Tensor, p: Tensor, m: Tensor, grid: Tensor, sigma: flo
 def spectra_of(
     parts: Sequence[tuple[Tensor, Tensor, Tensor]], grid: Tensor, sigma: float, padded: bool
 ) -> tuple[Tensor, Tensor]:
-    """A(E) and C(E) (b, g) of b systems ``(h, p, m)`` of any sizes.
+    """A(E) and C(E) (b, g) of b systems of any sizes, each several matrices: h (k, n, n), p and m (k, n, 3), added up.
 
     ``padded``: all at once, with uncoupled dark levels far away added to the smaller ones, which suits a GPU; otherwise
     one after the other.  Always in the precision of ``grid``: levels need more than half precision.
@@ -72,19 +72,20 @@ def spectra_of(
     parts = [(h.to(grid), p.to(grid), m.to(grid)) for h, p, m in parts]
     with torch.autocast(grid.device.type, enabled=False):
         if padded:
-            size = max(len(h) for h, _, _ in parts)
+            size = max(h.shape[-1] for h, _, _ in parts)
             h, p, m = (torch.stack(each) for each in zip(*(_padded(part, size) for part in parts), strict=True))
-            return spectral_functions(h, p, m, grid, sigma)
-        found = [spectral_functions(*part, grid, sigma) for part in parts]
-        absorption, rotation = (torch.stack(each) for each in zip(*found, strict=True))
-        return absorption, rotation
+            absorption, rotation = spectral_functions(h, p, m, grid, sigma)
+        else:
+            found = [spectral_functions(*part, grid, sigma) for part in parts]
+            absorption, rotation = (torch.stack(each) for each in zip(*found, strict=True))
+        return absorption.sum(1), rotation.sum(1)
 
 
 def _padded(part: tuple[Tensor, Tensor, Tensor], size: int) -> tuple[Tensor, Tensor, Tensor]:
     h, p, m = part
-    more = size - len(h)
-    far = torch.full((more,), _FAR_EV, dtype=h.dtype, device=h.device)
-    return torch.block_diag(h, torch.diag(far)), *(torch.nn.functional.pad(x, (0, 0, 0, more)) for x in (p, m))
+    pad, more = torch.nn.functional.pad, size - h.shape[-1]
+    far = pad(h.new_full((more,), _FAR_EV), (size - more, 0))
+    return pad(h, (0, more, 0, more)) + torch.diag(far), pad(p, (0, 0, 0, more)), pad(m, (0, 0, 0, more))
 
 
 def gaussian(levels: Tensor, grid: Tensor, sigma: float) -> Tensor:
