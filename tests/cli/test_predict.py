@@ -55,6 +55,12 @@ def test_json_is_all_that_stdout_gets(run, xyz, model):
     assert [one["name"] for one in json.loads(done.out)] == ["agsch3", "h2o2"]
 
 
+def test_a_thermal_spectrum(run, xyz, model):
+    done = run("predict", xyz("agsch3"), "--model", model, "--json", "--ensemble", "2", "--temperature", "200")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["provenance"]["ensemble"]["temperature_k"] == 200.0
+
+
 def test_frames_and_charges(run, xyz, model):
     done = run("predict", xyz("agsch3", "agh", to="path.xyz"), "--model", model)
     assert done.code == 0, done.err
@@ -70,6 +76,7 @@ def test_frames_and_charges(run, xyz, model):
         (["--model", "nothing"], "no checkpoint 'nothing'"),
         (["--device", "abacus"], "abacus"),
         (["--threads", "0"], "threads"),
+        (["--ensemble", "1"], "ensemble is 1"),
         (["-o", "agh.xyz"], "agh.xyz"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 import torch
 
 import clusterml
+from clusterml.dataset.reader import Dataset
 from clusterml.errors import ChargeError, InputFileError, OptionError, SeveralMoleculesError, StructureError
 from clusterml.inference import ensemble as ensemble_module
 from clusterml.inference.calculator import SpectrumCalculator
 from clusterml.inference.ensemble import choose_device, finer
+from clusterml.inference.judge import output_of
 from clusterml.inference.predictor import Predictor
+from clusterml.inference.thermal import Thermal
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,30 @@ def test_many_in_small_batches_are_the_same_as_one_by_one(predictor, make_molecu
         np.testing.assert_allclose(one.spectrum.epsilon, other.spectrum.epsilon, rtol=1e-4, atol=1e-2)
     assert next(predictor.stream(iter(structures))).name == "agsch3"
     assert predictor([]) == []
+
+
+def test_a_thermal_spectrum_is_the_mean_over_snapshots(predictor, make_molecule):
+    atoms, thermal = make_molecule("agsch3"), Thermal(members=3, temperature_k=300.0, seed=4)
+    found = predictor(atoms, thermal=thermal)
+    each = predictor(thermal.of(atoms), charge=found.charge)
+    mean = np.mean([one.spectrum.delta_epsilon for one in each], axis=0)
+    scale = np.abs(mean).max()
+    assert np.abs(mean - predictor(atoms).spectrum.delta_epsilon).max() > 1e-2 * scale
+    np.testing.assert_allclose(found.spectrum.delta_epsilon, mean, atol=1e-4 * scale)
+    assert found.provenance["ensemble"] == {
+        "members": 3, "temperature_k": 300.0, "seed": 4, "motion": "elastic network",
+    }  # fmt: skip
+    np.testing.assert_array_equal(found.atoms.positions, atoms.positions)
+    with pytest.raises(OptionError, match="ensemble is 1"):
+        Thermal(members=1)
+
+
+def test_labelled_thermal_spectra_are_judged_on_snapshots(predictor, dataset):
+    records = list(Dataset(dataset))[:2]
+    thermal = dataclasses.replace(records[0], kind="ensemble", details={"ensemble": {"temperature_k": 300.0}})
+    static, mean, other = output_of(predictor.ensemble, [records[0], thermal, records[1]]).epsilon.mean(axis=0)
+    assert np.abs(mean - static).max() > 1e-3 * static.max()
+    np.testing.assert_allclose(other, output_of(predictor.ensemble, [records[1]]).epsilon.mean(axis=0)[0], rtol=1e-4)
 
 
 def test_files_and_names_in_errors(predictor, make_molecule, tmp_path):
@@ -133,7 +161,7 @@ def test_members_are_the_networks_of_the_checkpoint(predictor, checkpoint, make_
     from clusterml.training.release import open_release
 
     release = open_release(checkpoint)
-    graph = predictor.prepare(make_molecule("ag2_tfa2")).graph
+    graph = predictor.prepare(make_molecule("ag2_tfa2")).graphs[0]
     output = predictor.ensemble([graph, graph])
     for number, state in enumerate(release.networks):
         network = Network(release.spec)

@@ -22,6 +22,11 @@ def predict(
         str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
     ] = "ag-sr-v1",
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
+    ensemble: Annotated[
+        int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots of the geometry.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(metavar="K", help="Temperature of --ensemble.")] = 300.0,
+    seed: Annotated[int, typer.Option(help="Of the snapshots of --ensemble.")] = 0,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
@@ -50,9 +55,11 @@ def predict(
     from clusterml.cli.report import report
     from clusterml.inference.files import FileOptions, predict_files
     from clusterml.inference.predictor import Predictor
+    from clusterml.inference.thermal import Thermal
 
     options = FileOptions(
         charge=charge,
+        thermal=None if ensemble is None else Thermal(ensemble, temperature, seed),
         allow_several=allow_several,
         cluster=cluster,
         disorder=disorder,

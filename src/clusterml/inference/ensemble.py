@@ -48,6 +48,17 @@ class Output:
     ccm: FloatArray
     features: FloatArray
 
+    def averaged(self, sizes: Sequence[int]) -> Output:
+        """The means over ``sizes[0]`` first structures, ``sizes[1]`` next ones, and so on; they add up to g."""
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        count = np.asarray(sizes, dtype=np.float64)
+
+        def mean(values: FloatArray, axis: int) -> FloatArray:
+            shape = [-1 if k == axis else 1 for k in range(values.ndim)]
+            return np.asarray(np.add.reduceat(values, starts, axis=axis) / count.reshape(shape))
+
+        return Output(**{name: mean(getattr(self, name), 0 if name == "features" else 1) for name in _NAMES})
+
 
 class Ensemble:
     """``network`` with each of ``states`` (name -> tensor) as its weights in turn, on ``device``.

@@ -13,6 +13,7 @@ from clusterml.errors import ClusterMLError
 from clusterml.inference.ensemble import batched
 from clusterml.inference.prediction import Prediction
 from clusterml.inference.predictor import Predictor, Prepared
+from clusterml.inference.thermal import Thermal
 from clusterml.spectrum.files import make_folder
 from clusterml.stda.inputs import expand
 from clusterml.stda.structures import (
@@ -32,12 +33,13 @@ from clusterml.structure.crystal import Disorder
 class FileOptions:
     """What is the same for every structure.
 
-    ``charge``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``cluster``, ``disorder``, ``hydrogens``:
-    see :func:`clusterml.structure.read.read`.  ``output``: folder of the results, None to write none; ``jcamp``: write
-    JCAMP-DX too.  ``keep_json``: hand the JSON back.
+    ``charge``, ``thermal``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``cluster``, ``disorder``,
+    ``hydrogens``: see :func:`clusterml.structure.read.read`.  ``output``: folder of the results, None to write none;
+    ``jcamp``: write JCAMP-DX too.  ``keep_json``: hand the JSON back.
     """
 
     charge: int | None = None
+    thermal: Thermal | None = None
     allow_several: bool = False
     cluster: int = 1
     disorder: Disorder = "major"
@@ -76,7 +78,8 @@ def _edges(ready: _Ready | Failure) -> int:
 
 def _prepared(structure: Structure, predictor: Predictor, options: FileOptions) -> _Ready | Failure:
     try:
-        return structure, predictor.prepare(structure.atoms, options.charge, allow_several=options.allow_several)
+        how: dict[str, Any] = {"allow_several": options.allow_several, "thermal": options.thermal}
+        return structure, predictor.prepare(structure.atoms, options.charge, **how)
     except (ClusterMLError, *UNEXPECTED) as error:
         return failure(error, structure.where)
 

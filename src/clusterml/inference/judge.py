@@ -17,6 +17,7 @@ from clusterml.inference.checkpoint import load_ensemble, read_uncertainty, writ
 from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, fit_domain
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
+from clusterml.inference.thermal import Thermal
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Records, part_of
 from clusterml.training.targets import SPECTRA, Wanted
@@ -84,21 +85,43 @@ def measure_uncertainty(
 
 
 def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
-    """The networks' output for ``records``; only the graphs of one batch are in memory."""
-    parts = [ensemble(graphs) for graphs in _batches(ensemble, records)]
+    """The networks' output for ``records``; only the graphs of one batch are in memory.
+
+    For a thermal spectrum (kind ``ensemble``) it is the mean over snapshots of the record's geometry.
+    """
+    sizes: list[int] = []
+    parts = [ensemble(graphs) for graphs in _batches(ensemble, records, sizes)]
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts], axis=1)
         for name in ("epsilon", "delta_epsilon", "gap_ev", "opd", "ccm")
     }
-    return Output(**arrays, features=np.concatenate([part.features for part in parts]))
+    return Output(**arrays, features=np.concatenate([part.features for part in parts])).averaged(sizes)
 
 
-def _batches(ensemble: Ensemble, records: Sequence[Record]) -> Iterator[list[Data]]:
+def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) -> Iterator[list[Data]]:
+    """Graphs of the records' geometries; how many each record has is added to ``sizes``."""
     from clusterml.model.graph import cluster_graph
 
     rules = ensemble.spec["graph"]
-    graphs = (cluster_graph(record.numbers, record.positions, record.charge, rules) for record in records)
-    return batched(graphs, edges_of, lambda: ensemble.most_edges)
+
+    def graphs() -> Iterator[Data]:
+        for record in records:
+            geometries = _geometries(record)
+            sizes.append(len(geometries))
+            yield from (cluster_graph(record.numbers, each, record.charge, rules) for each in geometries)
+
+    return batched(graphs(), edges_of, lambda: ensemble.most_edges)
+
+
+def _geometries(record: Record) -> list[FloatArray]:
+    """Positions (n, 3) to predict for: the record's own, or snapshots drawn anew if its spectrum is a thermal mean."""
+    from ase import Atoms
+
+    if record.kind != "ensemble":
+        return [record.positions]
+    kelvin = float(record.details["ensemble"]["temperature_k"])
+    atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge})
+    return [snapshot.positions for snapshot in Thermal(temperature_k=kelvin).of(atoms)]
 
 
 def _truth(ensemble: Ensemble, records: Sequence[Record], wanted: Wanted) -> Spectra:

@@ -16,6 +16,7 @@ from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, DomainReport
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
 from clusterml.inference.prediction import PredictedChirality, Prediction
+from clusterml.inference.thermal import Thermal
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.stda.label import resolve_charge
 from clusterml.structure.check import check_geometry, check_one_molecule
@@ -33,19 +34,23 @@ DEFAULT_MODEL = "ag-sr-v1"
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A checked structure, ready for the network: its graph, ``charge``, what it consists of, ``warnings``, seconds."""
+    """A checked structure, ready for the network: ``charge``, what it consists of, ``warnings``, seconds.
+
+    ``graphs``: its own, or those of the ``thermal`` snapshots over which is averaged.
+    """
 
     atoms: Atoms
     charge: int
-    graph: Data
+    graphs: tuple[Data, ...]
     found: Composition
     warnings: tuple[str, ...]
     seconds: float
+    thermal: Thermal | None = None
 
     @property
     def edges(self) -> int:
         """What it costs in a batch."""
-        return edges_of(self.graph)
+        return sum(edges_of(graph) for graph in self.graphs)
 
 
 class Predictor:
@@ -83,49 +88,76 @@ class Predictor:
         return load_predictor(model, device)
 
     @overload
-    def __call__(self, what: Atoms | str | Path, charge: int | None = None) -> Prediction: ...
-    @overload
-    def __call__(self, what: Sequence[Atoms | str | Path], charge: int | None = None) -> list[Prediction]: ...
     def __call__(
-        self, what: Atoms | str | Path | Sequence[Atoms | str | Path], charge: int | None = None
+        self, what: Atoms | str | Path, charge: int | None = None, thermal: Thermal | None = None
+    ) -> Prediction: ...
+    @overload
+    def __call__(
+        self, what: Sequence[Atoms | str | Path], charge: int | None = None, thermal: Thermal | None = None
+    ) -> list[Prediction]: ...
+    def __call__(
+        self,
+        what: Atoms | str | Path | Sequence[Atoms | str | Path],
+        charge: int | None = None,
+        thermal: Thermal | None = None,
     ) -> Prediction | list[Prediction]:
         """The prediction for a structure or the file of one, or a list of them for a list.
 
+        ``thermal``: of the mean over thermal snapshots instead of the static geometry, see :meth:`prepare`.
         ``charge``: of all; default: what each structure states, else a proposal with a warning, as in
         :func:`clusterml.stda.label.label`.  Raises what :meth:`prepare` and reading a file raise, naming the structure.
         """
         from ase import Atoms
 
         if isinstance(what, Atoms | str | Path):
-            return next(self.stream([what], charge))
-        return list(self.stream(what, charge))
+            return next(self.stream([what], charge, thermal))
+        return list(self.stream(what, charge, thermal))
 
-    def stream(self, structures: Iterable[Atoms | str | Path], charge: int | None = None) -> Iterator[Prediction]:
+    def stream(
+        self, structures: Iterable[Atoms | str | Path], charge: int | None = None, thermal: Thermal | None = None
+    ) -> Iterator[Prediction]:
         """Predictions of any number of structures in their order, batch by batch: memory stays flat."""
-        prepared = (self._named(structure, charge, number) for number, structure in enumerate(structures, start=1))
+        prepared = (self._named(each, charge, number, thermal) for number, each in enumerate(structures, start=1))
         for batch in batched(prepared, lambda one: one.edges, lambda: self.ensemble.most_edges):
             yield from self.predict(batch)
 
-    def prepare(self, atoms: Atoms, charge: int | None = None, *, allow_several: bool = False) -> Prepared:
+    def prepare(
+        self,
+        atoms: Atoms,
+        charge: int | None = None,
+        *,
+        allow_several: bool = False,
+        like: Prepared | None = None,
+        thermal: Thermal | None = None,
+    ) -> Prepared:
         """Check a structure and make its graph.
+
+        ``thermal``: the prediction is the mean over these snapshots of the structure, the nuclear-ensemble spectrum.
+        ``like``: the same molecule in another geometry, whose charge and composition hold here too and are not found
+        anew: for thousands of distortions of one cluster that were checked when they were made.
 
         Raises StructureError, SeveralMoleculesError (unless ``allow_several``), ChargeError, and
         UnsupportedElementError for an element that the network cannot take in at all.
         """
         start = time.perf_counter()
         check_geometry(atoms)
+        if like is not None:
+            graphs = self._graphs(atoms, like.charge, thermal)
+            seconds = time.perf_counter() - start
+            return Prepared(atoms, like.charge, graphs, like.found, like.warnings, seconds, thermal)
         if not allow_several:
             check_one_molecule(atoms)
         total, warnings = resolve_charge(atoms, charge)
         warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
-        graph = self._graph(atoms, total)
+        graphs = self._graphs(atoms, total, thermal)
         found = composition(atoms, total)
-        return Prepared(atoms, total, graph, found, tuple(warnings), time.perf_counter() - start)
+        return Prepared(atoms, total, graphs, found, tuple(warnings), time.perf_counter() - start, thermal)
 
     def predict(self, prepared: Sequence[Prepared]) -> list[Prediction]:
         """Predictions for structures that :meth:`prepare` checked, of which there is at least one."""
         start = time.perf_counter()
-        output = self.ensemble([one.graph for one in prepared])
+        every = self.ensemble([graph for one in prepared for graph in one.graphs])
+        output = every.averaged([len(one.graphs) for one in prepared])
         spectra = self._spectra(output)
         scores = None if self.domain is None else self.domain.scores(output.features)
         seconds = (time.perf_counter() - start) / len(prepared)
@@ -134,7 +166,9 @@ class Predictor:
             for row, one in enumerate(prepared)
         ]
 
-    def _named(self, structure: Atoms | str | Path, charge: int | None, number: int) -> Prepared:
+    def _named(
+        self, structure: Atoms | str | Path, charge: int | None, number: int, thermal: Thermal | None
+    ) -> Prepared:
         """:meth:`prepare` of a structure or file, whose errors name it."""
         from clusterml.structure.read import read
 
@@ -142,10 +176,14 @@ class Predictor:
             structure = read(structure)
         where = str(structure.info.get("source") or structure.info.get("name") or f"structure {number}")
         try:
-            return self.prepare(structure, charge)
+            return self.prepare(structure, charge, thermal=thermal)
         except ClusterMLError as error:
             problem = error.problem.removeprefix(f"{where}: ").removeprefix("structure: ")
             raise type(error)(f"{where}: {problem}", error.remedy) from error
+
+    def _graphs(self, atoms: Atoms, charge: int, thermal: Thermal | None) -> tuple[Data, ...]:
+        geometries = [atoms] if thermal is None else thermal.of(atoms)
+        return tuple(self._graph(geometry, charge) for geometry in geometries)
 
     def _graph(self, atoms: Atoms, charge: int) -> Data:
         from clusterml.model.graph import cluster_graph
@@ -195,6 +233,9 @@ class Predictor:
             warnings.append(
                 "the uncertainty is not calibrated" if len(self.ensemble) > 1 else "no uncertainty is known"
             )
+        if one.thermal is not None:
+            warnings.append("the uncertainty is that of the network for a static geometry")
+        provenance = self.provenance | ({"ensemble": one.thermal.to_dict()} if one.thermal is not None else {})
         chirality = PredictedChirality(1e-3 * float(output.opd[:, row].mean()), float(output.ccm[:, row].mean()))
         return Prediction(
             one.atoms,
@@ -207,5 +248,5 @@ class Predictor:
             None if report is None else report.score,
             tuple(warnings),
             {"preparation": one.seconds, "network": seconds, "total": one.seconds + seconds},
-            self.provenance,
+            provenance,
         )

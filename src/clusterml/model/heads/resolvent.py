@@ -158,7 +158,7 @@ class Couplings(nn.Module):
 
     def _blocks(self, integrals: Tensor, unit: Tensor) -> Tensor:
         n, k, a, b = len(unit), self.bands, self.a, self.b
-        integrals = integrals.reshape(n, k, -1)
+        integrals = integrals.unflatten(1, (k, integrals.shape[1] // k))
         ss, sp, ps, sigma, pi = torch.split(integrals, [a * a, a * b, a * b, b * b, b * b], dim=2)
         along = unit[:, :, None] * unit[:, None, :]
         across = torch.eye(3, dtype=unit.dtype, device=unit.device) - along
