@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from clusterml.errors import InputFileError
 
@@ -61,6 +63,14 @@ def load(model: type[M], path: Path) -> M:
     return validated(model, read_yaml(path), str(path))
 
 
+def described(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every dotted key of ``model`` and of the models inside it, also in lists and mappings of them, with its field."""
+    for name, field in model.model_fields.items():
+        yield f"{before}{name}", field
+        for inner in _models(field.annotation):
+            yield from described(inner, f"{before}{name}.")
+
+
 def _check_keys(path: Path, node: yaml.Node | None) -> None:
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
@@ -87,7 +97,7 @@ def _told(model: type[BaseModel], values: Any, problem: dict[str, Any]) -> str:
         close = difflib.get_close_matches(place[-1], _keys(model), n=1)
         return f"unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
     key, value, expected = _place(model, values, problem["loc"])
-    if expected:
+    if expected and problem["type"] != "value_error":  # a validator of ours says better what is wrong
         return f"{key} is {value!r}, not {expected}"
     reason = str(problem["msg"]).removeprefix("Value error, ")
     reason = f"{reason[:1].lower()}{reason[1:]}"

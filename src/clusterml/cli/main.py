@@ -22,6 +22,7 @@ from clusterml.cli.label import label
 from clusterml.cli.models import models
 from clusterml.cli.predict import predict
 from clusterml.cli.relax import relax
+from clusterml.cli.screen import screen
 from clusterml.cli.substitute import substitute
 from clusterml.cli.train import train
 from clusterml.errors import ClusterMLError
@@ -40,6 +41,7 @@ app.command()(substitute)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(screen)
 app.command()(models)
 
 

@@ -40,7 +40,11 @@ def train(
     DIR/release, which predict takes with --model.
     """
     if keys:
-        _print_keys()
+        from clusterml.cli.keys import print_keys
+        from clusterml.training.config import Config
+        from clusterml.training.overrides import keys as every_key
+
+        print_keys(every_key(Config))
         return
     if config is None:
         raise typer.BadParameter("give a CONFIG, for example configs/train/ag-sr-s.yaml")
@@ -62,20 +66,6 @@ def train(
 def _is_first() -> bool:
     """Is this the only process, or the first of those that torchrun started?  The others print nothing."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _print_keys() -> None:
-    from rich.table import Table
-
-    from clusterml.cli.console import table_console
-    from clusterml.training.config import Config
-    from clusterml.training.overrides import keys
-
-    table = Table("key", "default", "meaning")
-    for name, field in keys(Config):
-        default = "needed" if field.is_required() else str(field.default)
-        table.add_row(name, default, field.description or "")
-    table_console().print(table)
 
 
 @contextmanager

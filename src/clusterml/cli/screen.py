@@ -1,0 +1,62 @@
+"""``clusterml screen CONFIG``: candidates ranked by their predicted spectra, the best verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clusterml.stda.threads import choose_threads, use_threads
+
+
+def screen(
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see configs/screen.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Results; default results/NAME of CONFIG.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was begun.")] = False,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes (of a local cluster too), each with a network.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of all workers together.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run as Ray tasks: ray://HOST:PORT, auto or local.")
+    ] = None,
+    gpus: Annotated[int, typer.Option(help="GPUs that each Ray task asks for.")] = 0,
+    keys: Annotated[bool, typer.Option("--keys", help="Print every key of CONFIG with its default, and exit.")] = False,
+) -> None:
+    """Rank distortions and ligand shells by the chirality they give, and verify the best with the engine.
+
+    Every finished block of candidates and every label is on disk at once: after an interruption of any kind, --resume
+    loses at most the blocks that were running. Candidates that do not exist (broken chemistry, ligands that do not
+    fit) are counted by reason; those outside the network's domain are ranked and flagged.
+    """
+    if keys:
+        from clusterml.cli.keys import print_keys
+        from clusterml.schema import described
+        from clusterml.screening.config import Screen
+
+        print_keys(described(Screen))
+        return
+    if config is None:
+        raise typer.BadParameter("give a CONFIG, for example configs/screen/small.yaml")
+    use_threads(max(1, choose_threads(threads) // max(workers, 1)))
+
+    from clusterml.cli.progress import screen_progress
+    from clusterml.dataset.launch import launcher
+    from clusterml.screening.config import load_screen
+    from clusterml.screening.report import told
+    from clusterml.screening.run import screen as run
+
+    settings = load_screen(config)
+    place = launcher(workers, choose_threads(threads), cluster, gpus)
+    folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder
+    with screen_progress() as watch:
+        done = run(settings, folder, launcher=place, resume=resume, model=model, device=device, watch=watch)
+    for line in told(done):
+        typer.echo(line)
+    if done.run.lost or (done.verification is not None and done.verification.failed):
+        raise typer.Exit(1)

@@ -1,0 +1,83 @@
+"""How well predictions agree with labels: errors, rank correlation, hit rate, enrichment over random candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clusterml.typing import FloatArray
+
+LEAST = 5
+"""Pairs below which no correlation and no hit rate is given."""
+TOP = 10
+"""The overlap of the best ones is given for so many, or half of the sample if that is fewer."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Predicted and verified numbers (n,) of the same candidates, larger being better."""
+
+    predicted: FloatArray
+    verified: FloatArray
+
+    def __len__(self) -> int:
+        """How many candidates."""
+        return len(self.predicted)
+
+
+def errors(pairs: Pairs) -> dict[str, Any]:
+    """Number of pairs, Spearman's rank correlation, mean absolute error, and mean of predicted minus verified."""
+    difference = pairs.predicted - pairs.verified
+    return {
+        "count": len(pairs),
+        "spearman": spearman(pairs),
+        "mean_absolute_error": float(np.abs(difference).mean()) if len(pairs) else None,
+        "mean_error": float(difference.mean()) if len(pairs) else None,
+    }
+
+
+def spearman(pairs: Pairs) -> float | None:
+    """Rank correlation with ties sharing their mean rank; None for few pairs, or where all numbers are equal."""
+    from scipy.stats import rankdata
+
+    if len(pairs) < LEAST:
+        return None
+    ranks = [rankdata(values) - (len(pairs) + 1) / 2.0 for values in (pairs.predicted, pairs.verified)]
+    size = float(np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1])))
+    return float(ranks[0] @ ranks[1]) / size if size > 0.0 else None
+
+
+def hits(best: Pairs, random: Pairs, share: float) -> dict[str, Any]:
+    """How many of the ``best`` are verified to be as good as the best ``share`` of the ``random`` ones.
+
+    ``threshold``: the verified number that makes a hit; ``enrichment``: rate among the best divided by that among the
+    random ones.  ``overlap``: share of the best of the random candidates by prediction that are among the best by
+    label, ``overlap_of`` each.  None where there are too few.
+    """
+    found: dict[str, Any] = dict.fromkeys(("threshold", "rate", "random_rate", "enrichment", "overlap", "overlap_of"))
+    found["share"] = share
+    if len(random) < LEAST:
+        return found
+    threshold = float(np.quantile(random.verified, 1.0 - share))
+    base = float(np.mean(random.verified >= threshold))
+    found |= {"threshold": threshold, "random_rate": base}
+    if len(best):
+        rate = float(np.mean(best.verified >= threshold))
+        found |= {"rate": rate, "enrichment": rate / base}
+    count = min(TOP, len(random) // 2)
+    tops = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (random.predicted, random.verified)]
+    return found | {"overlap": len(tops[0] & tops[1]) / count, "overlap_of": count}
+
+
+def statistics(numbers: Mapping[str, tuple[Pairs, Pairs]], scores: tuple[Pairs, Pairs], share: float) -> dict[str, Any]:
+    """All of it.  ``numbers``: by line of the screen, pairs of the best and of the random candidates; ``scores``: those
+    of the score, on which hits are counted; ``share``: see :func:`hits`."""
+    parts: Sequence[str] = ("best", "random")
+    by_line = {
+        name: {part: errors(pairs) for part, pairs in zip(parts, both, strict=True)} for name, both in numbers.items()
+    }
+    score = {part: errors(pairs) for part, pairs in zip(parts, scores, strict=True)}
+    return {"score": score, "lines": by_line, "hits": hits(*scores, share)}

@@ -1,0 +1,188 @@
+"""The work on one block of candidates, in whatever process: make them, predict their spectra, measure them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from clusterml.errors import ClusterMLError
+from clusterml.screening.config import Screen
+from clusterml.screening.kept import Kept
+from clusterml.screening.making import Dropped, Maker, candidate_name
+from clusterml.screening.measures import Measure, Origin, Sample
+from clusterml.screening.merit import Merit
+from clusterml.screening.origins import OfRecipe, OfReference
+from clusterml.screening.rows import Block, Drops, Row
+from clusterml.screening.space import Space
+from clusterml.spectrum.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.inference.prediction import Prediction
+    from clusterml.inference.predictor import Predictor, Prepared
+
+PREDICTION, MEASURE = "the network cannot take it in", "an objective cannot be computed"
+"""Further reasons to drop a candidate, see :mod:`clusterml.screening.making`."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every worker needs to know: the ``screen`` as JSON, the checkpoint's folder, the device, the reference file.
+
+    ``model_sha256``: of the checkpoint's specification, so that another one under the same name is loaded anew.
+    """
+
+    screen: str
+    model: str
+    model_sha256: str
+    device: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """The candidates ``start`` to ``stop`` - 1 to evaluate; ``given``: their geometries where the user made them."""
+
+    number: int
+    start: int
+    stop: int
+    given: tuple[Atoms, ...] | None = None
+
+
+def evaluate(setting: Setting, task: Task) -> Block:
+    """Do one task; runs in a worker."""
+    return bench_of(setting).evaluate(task)
+
+
+@lru_cache(maxsize=1)
+def bench_of(setting: Setting) -> Bench:
+    """The process's own network and maker of geometries."""
+    return Bench(setting)
+
+
+class Bench:
+    """Everything that turns numbers of candidates into rows."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.screen = Screen.model_validate_json(setting.screen)
+        self.space = Space(self.screen)
+        self.maker = Maker(self.space)
+        self.merit = Merit(self.screen)
+        self._like: Kept[Prepared] = Kept(8)
+        self._spectra: Kept[Spectrum] = Kept(8)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network; raises what :meth:`Predictor.load` raises."""
+        from clusterml.inference.predictor import Predictor
+
+        return Predictor.load(self.setting.model, self.setting.device)
+
+    @cached_property
+    def measures(self) -> list[Measure]:
+        """One for each line of the screen."""
+        return self.merit.measures(self.predictor.energy_ev)
+
+    @cached_property
+    def fwhm_ev(self) -> float:
+        """Width of the network's spectra."""
+        return float(self.predictor.ensemble.spec["fwhm_ev"])
+
+    @cached_property
+    def reference(self) -> Atoms | None:
+        """The structure that the user's own candidates are compared with."""
+        from clusterml.structure.read import read
+
+        return None if self.setting.reference is None else read(self.setting.reference)
+
+    def evaluate(self, task: Task) -> Block:
+        """The rows of a block; candidates that do not exist are counted with their reason."""
+        from clusterml.inference.ensemble import batched
+
+        begin = time.perf_counter()
+        drops = Drops()
+        rows: list[Row] = []
+        spent = {"network": 0.0, "measures": 0.0}
+        for batch in batched(self._prepared(task, drops), _edges, lambda: self.predictor.ensemble.most_edges):
+            before = time.perf_counter()
+            found = self.predictor.predict([one for _, one in batch])
+            between = time.perf_counter()
+            rows += self._rows([number for number, _ in batch], found, drops)
+            spent["network"] += between - before
+            spent["measures"] += time.perf_counter() - between
+        geometry = time.perf_counter() - begin - sum(spent.values())
+        seconds = {key: round(value, 6) for key, value in {"geometry": geometry, **spent}.items()}
+        return Block(task.number, task.start, task.stop, tuple(rows), drops, seconds)
+
+    def predict(self, structures: Sequence[Atoms]) -> list[Prediction]:
+        """Predictions of structures that were valid before."""
+        return list(self.predictor.stream(structures))
+
+    def origin(self, number: int) -> Origin:
+        """The origin of a candidate, with predicted spectra."""
+        if self.screen.parents:
+            return OfRecipe(self.maker, self.space.recipe(number), self._predicted)
+        return OfReference(self.reference, self._predicted)
+
+    def _prepared(self, task: Task, drops: Drops) -> Iterator[tuple[int, Prepared]]:
+        for number in range(task.start, task.stop):
+            try:
+                found = (
+                    self._own(number) if task.given is None else self._users(number, task.given[number - task.start])
+                )
+            except ClusterMLError as error:
+                found = Dropped(PREDICTION, str(error))
+            if isinstance(found, Dropped):
+                drops.add(found)
+            else:
+                yield number, found
+
+    def _own(self, number: int) -> Prepared | Dropped:
+        recipe = self.space.recipe(number)
+        atoms = self.maker.make(recipe)
+        if isinstance(atoms, Dropped):
+            return atoms
+        shell = self.maker.shell(recipe.variant, recipe.steps)
+        if isinstance(shell, Dropped):
+            return shell
+        like = self._like.find((recipe.variant.number, recipe.steps), lambda: self.predictor.prepare(shell))
+        return self.predictor.prepare(atoms, like=like)
+
+    def _users(self, number: int, atoms: Atoms) -> Prepared:
+        named = atoms.copy()
+        named.info["name"] = candidate_name(str(atoms.info.get("name") or "candidate"), number)
+        return self.predictor.prepare(named)
+
+    def _rows(self, numbers: Sequence[int], found: Sequence[Prediction], drops: Drops) -> Iterator[Row]:
+        for number, one in zip(numbers, found, strict=True):
+            sample = Sample(
+                one.atoms, one.charge, one.spectrum, self.fwhm_ev, self.origin(number), chirality=one.chirality
+            )
+            try:
+                values = tuple(measure(sample) for measure in self.measures)
+            except ClusterMLError as error:
+                drops.add(Dropped(MEASURE, f"{one.name}: {error}"))
+                continue
+            rest = (one.charge, one.gap_ev, one.in_domain, one.domain_score, _sites(one.atoms))
+            yield Row(number, one.name, values, *rest)
+
+    def _predicted(self, atoms: Atoms) -> Spectrum:
+        key = (atoms.numbers.tobytes(), atoms.positions.tobytes())
+        return self._spectra.find(key, lambda: self.predictor(atoms).spectrum)
+
+
+def _sites(atoms: Atoms) -> tuple[tuple[int, ...], ...]:
+    """The sites of each exchange of a candidate's recipe; a parent's own history may hold earlier exchanges."""
+    provenance = atoms.info.get("provenance", {})
+    count = len(provenance.get("recipe", {}).get("exchanges", []))
+    history = provenance.get("substitutions", [])
+    return tuple(tuple(each["sites"]) for each in history[len(history) - count :])
+
+
+def _edges(item: tuple[int, Prepared]) -> int:
+    return item[1].edges

@@ -1,0 +1,97 @@
+"""From measured values to merits, feasibility and one score: what candidates are ranked by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clusterml.screening.config import Screen
+from clusterml.screening.lines import STEPS, UNITS, Constraint, Goal, Objective
+from clusterml.screening.measures import Measure, Value, make_measure
+from clusterml.typing import FloatArray
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How good a candidate is: ``score``, the ``merits`` of the objectives (larger is better, in the measures' units),
+    and the names of the constraints that are ``violated``."""
+
+    score: float
+    merits: tuple[float, ...]
+    violated: tuple[str, ...]
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """What to sort by: candidates that violate nothing go first."""
+        return not self.violated, self.score
+
+
+class Merit:
+    """The objectives and constraints of a screen.
+
+    ``names``: columns, one for each line, objectives first.  ``shift``: by how many standard deviations a value counts
+    as better than it is.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self.objectives, self.constraints = screen.objectives, screen.constraints
+        self.lines: tuple[Objective | Constraint, ...] = (*screen.objectives, *screen.constraints)
+        self.names = _named([line.measure[0] for line in self.lines])
+        self.shift = {"expected": 0.0, "optimistic": 1.0, "pessimistic": -1.0}[screen.value] * screen.sigmas
+
+    def measures(self, energy_ev: FloatArray) -> list[Measure]:
+        """The measure of each line, for spectra on ``energy_ev`` (m,); errors as :func:`make_measure`."""
+        return [make_measure(*line.measure, energy_ev) for line in self.lines]
+
+    def standing(self, values: Sequence[Value], *, certain: bool = False) -> Standing:
+        """How good ``values``, one for each line, are; ``certain``: their uncertainty does not count."""
+        shift = 0.0 if certain else self.shift
+        count = len(self.objectives)
+        merits = tuple(
+            merit(line.aim, value, shift) for line, value in zip(self.objectives, values[:count], strict=True)
+        )
+        worth = (line.weight / STEPS[line.measure[0]] for line in self.objectives)
+        score = sum(m * w for m, w in zip(merits, worth, strict=True))
+        limits = zip(self.names[count:], self.constraints, values[count:], strict=True)
+        violated = tuple(name for name, line, value in limits if not _kept(line, value, shift))
+        return Standing(score, merits, violated)
+
+    def described(self) -> list[dict[str, object]]:
+        """Each line as plain values: name, measure, its value, unit, and what is wanted."""
+        found: list[dict[str, object]] = []
+        for name, line in zip(self.names, self.lines, strict=True):
+            key, text = line.measure
+            entry: dict[str, object] = {"name": name, "measure": key, "of": text or "all energies", "unit": UNITS[key]}
+            if isinstance(line, Objective):
+                entry |= {"goal": line.aim, "weight": line.weight, "step": STEPS[key]}
+            else:
+                entry |= dict(zip(("at_least", "at_most"), line.limits, strict=True))
+            found.append(entry)
+        return found
+
+
+def merit(aim: Goal | float, value: Value, shift: float) -> float:
+    """How well a value serves an aim: larger is better; with its standard deviation times ``shift`` in its favour."""
+    gain = shift * (value.std or 0.0)
+    if aim == "maximise":
+        return value.value + gain
+    if aim == "minimise":
+        return -value.value + gain
+    if aim == "magnitude":
+        return abs(value.value) + gain
+    return min(-abs(value.value - float(aim)) + gain, 0.0)
+
+
+def _kept(line: Constraint, value: Value, shift: float) -> bool:
+    least, most = line.limits
+    gain = shift * (value.std or 0.0)
+    return (least is None or value.value + gain >= least) and (most is None or value.value - gain <= most)
+
+
+def _named(keys: Sequence[str]) -> tuple[str, ...]:
+    """The keys, numbered from the second one on where one occurs several times: max_g, max_g_2."""
+    names: list[str] = []
+    for at, key in enumerate(keys):
+        earlier = keys[:at].count(key)
+        names.append(f"{key}_{earlier + 1}" if earlier else key)
+    return tuple(names)

@@ -1,0 +1,99 @@
+"""What is kept of every candidate, and of a block of them: one line of the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clusterml.screening.making import Dropped
+from clusterml.screening.measures import Value
+
+
+@dataclass(frozen=True)
+class Row:
+    """A valid candidate: its ``number``, ``name``, ``values`` by line of the screen, and what the network says of it.
+
+    ``sites``: of each exchange, the sites that were used.  ``in_domain`` is None where the network does not know.
+    """
+
+    number: int
+    name: str
+    values: tuple[Value, ...]
+    charge: int
+    gap_ev: float
+    in_domain: bool | None
+    domain_score: float | None
+    sites: tuple[tuple[int, ...], ...] = ()
+
+    def to_list(self) -> list[Any]:
+        """Plain values for the log."""
+        pairs = [[value.value, value.std] for value in self.values]
+        rest = (self.charge, self.gap_ev, self.in_domain, self.domain_score, [list(each) for each in self.sites])
+        return [self.number, self.name, pairs, *rest]
+
+    @classmethod
+    def from_list(cls, given: Sequence[Any]) -> Row:
+        """What :meth:`to_list` gave; raises TypeError or ValueError for anything else."""
+        number, name, pairs, charge, gap, inside, score, sites = given
+        values = tuple(Value(float(value), None if std is None else float(std)) for value, std in pairs)
+        places = tuple(tuple(int(site) for site in each) for each in sites)
+        return cls(int(number), str(name), values, int(charge), float(gap), inside, score, places)
+
+
+@dataclass
+class Drops:
+    """Candidates that do not exist, by reason, each with an example."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, dropped: Dropped) -> None:
+        """Count one."""
+        self.counts[dropped.reason] += 1
+        self.examples.setdefault(dropped.reason, dropped.example)
+
+    def merge(self, other: Drops) -> None:
+        """Count those of another block."""
+        self.counts.update(other.counts)
+        self.examples = {**other.examples, **self.examples}
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Reason -> ``count`` and ``example``, the most frequent first."""
+        return {
+            reason: {"count": count, "example": self.examples[reason]} for reason, count in self.counts.most_common()
+        }
+
+
+@dataclass(frozen=True)
+class Block:
+    """What became of the candidates ``start`` to ``stop`` - 1; ``seconds`` by what they went into."""
+
+    number: int
+    start: int
+    stop: int
+    rows: tuple[Row, ...]
+    drops: Drops
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the log."""
+        return {
+            "block": self.number,
+            "start": self.start,
+            "stop": self.stop,
+            "rows": [row.to_list() for row in self.rows],
+            "dropped": self.drops.to_dict(),
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> Block:
+        """What :meth:`to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
+        drops = Drops()
+        for reason, found in given["dropped"].items():
+            drops.counts[reason] = int(found["count"])
+            drops.examples[reason] = str(found["example"])
+        rows = tuple(Row.from_list(row) for row in given["rows"])
+        return cls(int(given["block"]), int(given["start"]), int(given["stop"]), rows, drops, dict(given["seconds"]))

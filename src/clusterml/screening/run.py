@@ -1,0 +1,188 @@
+"""Running a screen: candidates evaluated in blocks, each on disk at once, the best kept, verified and written down."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterml.dataset.launch import Here, Launcher, Lost
+from clusterml.errors import OptionError
+from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
+from clusterml.screening.board import Board
+from clusterml.screening.check import check_names, check_own, check_parents
+from clusterml.screening.claim import check_claim, fingerprint
+from clusterml.screening.config import Screen, load_screen
+from clusterml.screening.log import Log
+from clusterml.screening.names import ScreeningError
+from clusterml.screening.output import Run, write_results, write_run
+from clusterml.screening.rows import Block
+from clusterml.screening.source import OwnSource, Source, UsersSource
+from clusterml.screening.verification import Verification, verify
+from clusterml.spectrum.files import make_folder, write_text
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+REFERENCE = "reference.xyz"
+RESULTS = "results.jsonl"
+"""One line for each finished block."""
+_SECONDS_BETWEEN_NOTES = 60.0  # between two run.json while a screen runs
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a screen is: ``stage`` (``candidates`` or ``labels``), ``done`` of ``total`` (None: not known), those
+    done in this run, its ``seconds``, and a few ``words`` about the results."""
+
+    stage: str
+    done: int
+    total: int | None
+    done_now: int
+    seconds: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a screen: its results ``folder``, the ``board``, the ``run`` as in run.json, and the verification."""
+
+    folder: Path
+    board: Board
+    run: Run
+    verification: Verification | None
+
+
+Watch = Callable[[Progress], None]
+
+
+def screen(
+    what: Screen | str | Path,
+    folder: str | Path,
+    *,
+    launcher: Launcher | None = None,
+    resume: bool = False,
+    model: str | Path | None = None,
+    device: str = "auto",
+    candidates: Iterable[Atoms] | None = None,
+    reference: Atoms | None = None,
+    watch: Watch = lambda progress: None,
+) -> Finished:
+    """Screen what ``what`` (a screen, or the YAML file of one) describes; results into ``folder``.
+
+    ``launcher``: where blocks are evaluated, see :func:`clusterml.dataset.launch.launcher`; default this process.  With
+    ``resume`` a folder that was begun is continued, and no finished block or label is computed again.  ``model``: a
+    checkpoint other than the screen's.  ``candidates``: structures (A; ``info["name"]``, ``info["charge"]``) in place
+    of the screen's parents and their changes, ``reference``: what their strain and absorption are compared with; on
+    ``resume`` the same ones in the same order.
+
+    Raises :class:`ScreeningError` for a folder that is another's and for a screen without a valid candidate,
+    :class:`OptionError` for names and values that cannot be, :class:`~clusterml.errors.OutputError` for a full disk,
+    and what loading the model and reading files raise.  What was finished by then is in the folder.
+    """
+    chosen = load_screen(what) if isinstance(what, str | Path) else what
+    check_own(chosen, candidates is not None, reference is not None)
+    check_names(chosen)
+    target = Path(folder)
+    setting, mine = _setting(chosen, target, model, device, reference)
+    known = check_claim(target, mine, resume)
+    bench = bench_of(setting)
+    _check_bench(bench)
+    make_folder(target)
+    if reference is not None:
+        write_text(target / REFERENCE, _text(reference))
+    source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
+    board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
+    run = Run(bench, mine, source.total, board, known.get("sessions", []))
+    write_run(run, target, "running")
+    _evaluate(bench, source, Log(target / RESULTS), launcher or Here(), run, watch)
+    if not board.valid:
+        write_run(run, target, "no valid candidate")
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in board.drops.counts.most_common())
+        example = next(iter(board.drops.examples.values()), "there was none to try")
+        raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
+    verification = verify(setting, board, source, target, launcher or Here(), chosen, partial(_label_progress, watch))
+    write_results(run, source, target, verification)
+    return Finished(target, board, run, verification)
+
+
+def _setting(
+    screen: Screen, folder: Path, model: str | Path | None, device: str, reference: Atoms | None
+) -> tuple[Setting, str]:
+    """What workers need, and the screen's fingerprint."""
+    from clusterml.training.library import find_release
+    from clusterml.training.release import SPEC
+
+    place = find_release(model or screen.model).resolve()
+    sha = hashlib.sha256((place / SPEC).read_bytes()).hexdigest()
+    text = "" if reference is None else _text(reference)
+    file = None if reference is None else str((folder / REFERENCE).resolve())
+    setting = Setting(screen.model_dump_json(), str(place), sha, device, file)
+    return setting, fingerprint(screen, sha, text.encode())
+
+
+def _text(atoms: Atoms) -> str:
+    from clusterml.structure.write import extxyz
+
+    return extxyz(atoms)
+
+
+def _check_bench(bench: Bench) -> None:
+    """Raise what is wrong with the model, the measures, or the parents, before anything is written."""
+    predictor = bench.predictor
+    if bench.screen.value != "expected" and predictor.calibration is None and len(predictor.ensemble) == 1:
+        raise OptionError(
+            f"value is {bench.screen.value}, but {predictor.name} does not know its uncertainty",
+            "use value: expected, or a model with several members or a calibration",
+        )
+    bench.merit.measures(predictor.energy_ev)
+    check_parents(bench.maker)
+
+
+def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: Run, watch: Watch) -> None:
+    """Evaluate what is not in the log yet, and take everything onto the board."""
+    board, done = run.board, set[int]()
+    for entry in log:
+        block = _read(entry, log)
+        if block.number not in done:
+            done.add(block.number)
+            board.add(block)
+    start, before = time.perf_counter(), board.evaluated
+    told = start
+    for task, result in launcher.run(partial(evaluate, bench.setting), source.tasks(done, _wanted(board))):
+        if isinstance(result, Lost):
+            run.lost[f"{task.start} to {task.stop - 1}"] = result.reason
+            continue
+        log.add(result.to_dict())
+        board.add(result)
+        source.release(task, _wanted(board))
+        if time.perf_counter() - told >= _SECONDS_BETWEEN_NOTES:
+            told = time.perf_counter()
+            write_run(run, log.path.parent, "running")
+        run.evaluated_now, run.seconds_now = board.evaluated - before, time.perf_counter() - start
+        watch(Progress("candidates", board.evaluated, source.total, run.evaluated_now, run.seconds_now, _words(board)))
+
+
+def _wanted(board: Board) -> set[int]:
+    return {entry.row.number for entry in (*board.members, *board.random)}
+
+
+def _words(board: Board) -> str:
+    best = board.ranked[:1]
+    words = f"{board.valid} valid, {board.drops.counts.total()} dropped"
+    return f"{words}, best score {best[0].standing.score:.4g}" if best else words
+
+
+def _read(entry: dict[str, object], log: Log) -> Block:
+    try:
+        return Block.from_dict(entry)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ScreeningError(f"{log.path}: holds no results of this version", "choose another folder") from error
+
+
+def _label_progress(watch: Watch, done: int, total: int, now: int, seconds: float) -> None:
+    watch(Progress("labels", done, total, now, seconds, "verified"))

@@ -1,0 +1,72 @@
+"""Strain: the energy of a candidate above the same cluster with the same ligands before it was distorted."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.errors import StructureError
+from clusterml.structure.distort.network import hessian
+from clusterml.structure.distort.subject import Subject
+from clusterml.structure.rotations import kabsch
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def elastic_strain(atoms: Atoms, rest: Atoms) -> float:
+    """Energy (eV) of the displacement from ``rest`` in its elastic network, after superposition: 1/2 x H x.
+
+    Harmonic, with all that :mod:`clusterml.structure.distort.network` says of itself: a rough order of candidates, too
+    large for large turns of whole groups.  Raises :class:`StructureError` unless the atoms are the same.
+    """
+    _check(atoms, rest)
+    here, there = (np.asarray(each.positions - each.positions.mean(axis=0)) for each in (atoms, rest))
+    moved = (here @ kabsch(here, there).T - there).ravel()
+    return 0.5 * float(moved @ _hessian(*_key(rest)) @ moved)
+
+
+def gfn1_strain(atoms: Atoms, rest: Atoms, charge: int) -> float:
+    """GFN1-xTB energy (eV, vacuum) of ``atoms`` minus that of ``rest``.
+
+    Raises :class:`StructureError` unless the atoms are the same, and
+    :class:`~clusterml.errors.ElectronicStructureError` without a ground state.
+    """
+    _check(atoms, rest)
+    return _gfn1(atoms, charge) - _gfn1_of_rest(*_key(rest), charge)
+
+
+def _check(atoms: Atoms, rest: Atoms) -> None:
+    if not np.array_equal(atoms.numbers, rest.numbers):
+        raise StructureError(
+            "strain is counted from a structure of the same atoms", "give the reference in the candidate's order"
+        )
+
+
+def _key(atoms: Atoms) -> tuple[bytes, bytes]:
+    return np.asarray(atoms.numbers, dtype=np.int64).tobytes(), np.asarray(atoms.positions, dtype=np.float64).tobytes()
+
+
+def _atoms(numbers: bytes, positions: bytes) -> Atoms:
+    from ase import Atoms as New
+
+    return New(np.frombuffer(numbers, dtype=np.int64), np.frombuffer(positions, dtype=np.float64).reshape(-1, 3))
+
+
+@lru_cache(maxsize=2)
+def _hessian(numbers: bytes, positions: bytes) -> FloatArray:
+    return hessian(Subject(_atoms(numbers, positions)))
+
+
+@lru_cache(maxsize=16)
+def _gfn1_of_rest(numbers: bytes, positions: bytes, charge: int) -> float:
+    return _gfn1(_atoms(numbers, positions), charge)
+
+
+def _gfn1(atoms: Atoms, charge: int) -> float:
+    from clusterml.structure.build.relax import RelaxSettings, relax
+
+    return relax(atoms, charge, RelaxSettings(steps=0)).step.energy_ev

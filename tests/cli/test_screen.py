@@ -1,0 +1,106 @@
+"""The screen verb end to end, with a network of random weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    import torch
+
+    from clusterml.model.network import Network
+    from clusterml.training.release import write_release
+
+    torch.manual_seed(1)
+    network = Network({"channels": 4, "n_radial": 4, "radial_width": 8})
+    about = {"data": {"name": "made-up", "train": 7}}
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, about)
+
+
+def test_a_screen_and_its_resumption(run, model):
+    done = run("screen", SMALL, "-o", "out", "--model", model)
+    assert done.code == 0, done.err
+    assert "84 candidates: 84 valid" in done.out
+    assert "verified: " in done.out
+    assert json.loads(Path("out/run.json").read_text())["status"] == "finished"
+    again = run("screen", SMALL, "-o", "out", "--model", model)
+    assert again.code == 1
+    assert "--resume" in again.err
+    assert run("screen", SMALL, "-o", "out", "--model", model, "--resume").code == 0
+
+
+def test_keys_are_listed_with_their_meaning(run):
+    done = run("screen", "--keys")
+    assert done.code == 0
+    for key in (
+        "parents.build",
+        "objectives.max_g",
+        "constraints.absorption_within",
+        "engine.orbitals",
+        "verify_random",
+    ):
+        assert key in done.out
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "expected"),
+    [
+        (("shear", "sheer"), [], "did you mean 'shear'"),
+        (("max_g", "max_q"), [], "did you mean 'max_g'"),
+        (("ag3,", "ag3x,"), [], "did you mean 'ag3'"),
+        (("name: small", "name: small"), ["--model", "nothing"], "no checkpoint 'nothing'"),
+        (("name: small", "name: small"), ["--workers", "0"], "workers is 0"),
+        (("name: small", "name: small"), ["--device", "abacus"], "abacus"),
+    ],
+)
+def test_bad_input_is_one_line(run, model, change, options, expected):
+    Path("screen.yaml").write_text(SMALL.read_text().replace(*change))
+    given = options if "--model" in options else [*options, "--model", model]
+    done = run("screen", "screen.yaml", "-o", "out", *given)
+    assert done.code == 1
+    assert expected in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert not Path("out").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[cluster]'")
+def test_a_cluster_that_is_not_there_is_named_and_nothing_is_lost(run, model):
+    done = run("screen", SMALL, "-o", "out", "--model", model, "--cluster", "ray://127.0.0.1:1")
+    assert done.code == 1
+    assert "no Ray cluster at ray://127.0.0.1:1" in done.err
+    assert done.err.count("\n") == 1
+    assert run("screen", SMALL, "-o", "out", "--model", model, "--resume").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[cluster]'")
+def test_ray_gives_the_same_as_this_process(model, tmp_path):
+    command = [sys.executable, "-c", "from clusterml.cli.main import main; main()", "screen", str(SMALL)]
+    command += ["--model", str(model), "-o"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for name, options in (("here", []), ("ray", ["--cluster", "local", "--workers", "2"])):
+        subprocess.run([*command, str(tmp_path / name), *options], env=environment, check=True, timeout=300)
+    tables = [(tmp_path / name / "ranked.csv").read_text().splitlines()[1:] for name in ("here", "ray")]
+    names = [[line.split(",")[2] for line in lines] for lines in tables]
+    assert sorted(names[0]) == sorted(names[1])
+    assert names[0][0] == names[1][0]
+    runs = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("here", "ray")]
+    assert [run["status"] for run in runs] == ["finished", "finished"]
+    assert runs[0]["fingerprint"] == runs[1]["fingerprint"]
+    assert runs[1]["verification"]["labels"] == runs[0]["verification"]["labels"]
+
+
+def test_a_screen_without_config_is_a_usage_error(run):
+    assert run("screen").code == 2

@@ -1,0 +1,183 @@
+"""What a screen remembers: the best, the front and the sample, whatever the order of the blocks; and its log."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from clusterml.errors import OutputError
+from clusterml.screening.agreement import Pairs, errors, hits, spearman
+from clusterml.screening.board import Board
+from clusterml.screening.log import Log
+from clusterml.screening.making import Dropped
+from clusterml.screening.measures import Value
+from clusterml.screening.merit import Merit
+from clusterml.screening.names import ScreeningError
+from clusterml.screening.rows import Block, Drops, Row
+
+TWO = [{"cd_at": "3 eV"}, {"strain": "elastic"}]
+LIMIT = [{"opd": "predicted", "at_least": 0.0}]
+
+
+def row(number: int, *values: float) -> Row:
+    pairs = tuple(Value(value, 0.1) for value in values)
+    return Row(number, f"c-{number}", pairs, 0, 1.0, number % 3 > 0, 0.5, ((1, 2), (3,)))
+
+
+def block(number: int, rows: list[Row], size: int) -> Block:
+    drops = Drops()
+    for _ in range(size - len(rows)):
+        drops.add(Dropped("broken", "one"))
+    return Block(number, number * size, (number + 1) * size, tuple(rows), drops, {"network": 1.0})
+
+
+def blocks(count: int, size: int = 10) -> list[Block]:
+    rng = np.random.default_rng(1)
+    return [block(n, [row(n * size + k, *rng.normal(size=3)) for k in range(size - 1)], size) for n in range(count)]
+
+
+def board(make_screen, keep: int = 7, front: int = 1000, sample: int = 6) -> Board:
+    return Board(Merit(make_screen(objectives=TWO, constraints=LIMIT)), 5, keep, front, sample)
+
+
+def state(found: Board) -> tuple:
+    parts = (found.ranked, found.front, found.random)
+    return (*([entry.row.number for entry in part] for part in parts), found.valid, found.feasible, found.out_of_domain)
+
+
+def test_the_board_is_what_sorting_everything_gives(make_screen):
+    made = blocks(30)
+    found = board(make_screen)
+    for each in made:
+        found.add(each)
+    rows = [row for each in made for row in each.rows]
+    feasible = [row for row in rows if row.values[2].value >= 0.0]
+    score = {row.number: row.values[0].value / 10.0 - row.values[1].value for row in feasible}
+    assert [entry.row.number for entry in found.ranked] == sorted(score, key=lambda n: -score[n])[:7]
+    merits = {row.number: (row.values[0].value, -row.values[1].value) for row in feasible}
+    front = {n for n, a in merits.items() if not any(b != a and b[0] >= a[0] and b[1] >= a[1] for b in merits.values())}
+    assert {entry.row.number for entry in found.front} == front
+    assert (found.evaluated, found.valid, found.feasible) == (300, 270, len(feasible))
+    assert found.out_of_domain == sum(row.in_domain is False for row in rows)
+    assert found.drops.to_dict() == {"broken": {"count": 30, "example": "one"}}
+    assert found.seconds == {"network": 30.0}
+
+
+def test_the_order_of_blocks_does_not_matter(make_screen):
+    made, expected = blocks(20), None
+    for seed in range(3):
+        found = board(make_screen)
+        for each in random.Random(seed).sample(made, len(made)):
+            found.add(each)
+        expected = expected or state(found)
+        assert state(found) == expected
+
+
+def test_the_sample_is_drawn_from_all_alike(make_screen):
+    counts: Counter[bool] = Counter()
+    for seed in range(40):
+        found = Board(Merit(make_screen(objectives=TWO, constraints=LIMIT)), seed, 5, 10, 10)
+        for each in blocks(10):
+            found.add(each)
+        counts.update(entry.row.number < 50 for entry in found.random)
+    assert abs(counts[True] - counts[False]) < 3.5 * np.sqrt(400)
+
+
+def test_a_front_that_is_cut_keeps_the_best_and_says_so(make_screen):
+    found = board(make_screen, front=3)
+    found.add(block(0, [row(n, float(n), float(n) / 10.0, 1.0) for n in range(9)], 9))
+    assert found.front_cut
+    assert len(found.front) == 3
+    assert not board(make_screen).front_cut
+
+
+def test_memory_does_not_grow_with_the_candidates(make_screen):
+    def used(count: int) -> int:
+        found = board(make_screen, keep=50)
+        rng = np.random.default_rng(2)
+        tracemalloc.start()
+        for n in range(count):
+            found.add(block(n, [row(n * 50 + k, *rng.normal(size=3)) for k in range(50)], 50))
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return size
+
+    used(3)
+    assert used(400) < 1.5 * used(40)
+
+
+def test_blocks_survive_the_log(tmp_path):
+    log = Log(tmp_path / "a.jsonl")
+    made = blocks(3)
+    for each in made:
+        log.add(each.to_dict())
+    assert [Block.from_dict(entry) for entry in Log(log.path)] == made
+
+
+@pytest.mark.parametrize("cut", [1, 50, 400])
+def test_a_line_that_was_cut_short_is_dropped(tmp_path, cut):
+    log = Log(tmp_path / "a.jsonl")
+    for each in blocks(3):
+        log.add(each.to_dict())
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole[:-cut])
+    again = Log(log.path)
+    assert [entry["block"] for entry in again] == [0, 1]
+    again.add(blocks(3)[2].to_dict())
+    assert log.path.read_bytes() == whole
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"b": \n{"c": 2}\n')
+    with pytest.raises(ScreeningError, match="line 2 is damaged"):
+        list(Log(path))
+    empty = tmp_path / "b.jsonl"
+    empty.write_bytes(b"x" * 100_000)
+    assert list(Log(empty)) == []
+    assert list(Log(tmp_path / "none.jsonl")) == []
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path):
+    log = Log(tmp_path / "full.jsonl")
+    log.path.symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"full\.jsonl cannot be written: No space left on device.*--resume"):
+        log.add({"a": 1})
+    with pytest.raises(OutputError, match=r"full\.jsonl cannot be written"):
+        Log(log.path)
+
+
+def test_agreement_of_known_numbers():
+    rng = np.random.default_rng(3)
+    truth = np.arange(40.0)
+    good, bad = Pairs(truth + 0.25, truth), Pairs(rng.permutation(truth), truth)
+    assert errors(good) == {"count": 40, "spearman": 1.0, "mean_absolute_error": 0.25, "mean_error": 0.25}
+    assert spearman(Pairs(-truth, truth)) == -1.0
+    assert abs(spearman(bad)) < 0.4
+    assert spearman(Pairs(np.ones(9), np.arange(9.0))) is None
+    assert spearman(Pairs(truth[:4], truth[:4])) is None
+    ties = Pairs(np.array([1.0, 1.0, 2.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0, 2.0, 3.0]))
+    assert spearman(ties) == pytest.approx(1.0)
+    top = Pairs(np.array([9.0, 8.0, 7.0, 6.0]), np.array([50.0, 39.0, 38.0, 2.0]))
+    found = hits(top, good, 0.1)
+    assert found["threshold"] == pytest.approx(35.1)
+    assert (found["rate"], found["random_rate"], found["enrichment"]) == (0.75, 0.1, pytest.approx(7.5))
+    assert (found["overlap"], found["overlap_of"]) == (1.0, 10)
+    assert hits(top, Pairs(-truth, truth), 0.1)["overlap"] == 0.0
+    few = hits(top, Pairs(truth[:3], truth[:3]), 0.1)
+    assert few["enrichment"] is None
+    assert json.dumps(few)
+
+
+def test_pairs_of_the_front_never_beat_each_other(make_screen):
+    found = board(make_screen)
+    for each in blocks(15):
+        found.add(each)
+    for a, b in itertools.permutations([entry.standing.merits for entry in found.front], 2):
+        assert not all(x >= y for x, y in zip(a, b, strict=True))

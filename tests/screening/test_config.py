@@ -1,0 +1,78 @@
+"""Screens as YAML: ranges and lines, and what is wrong with them said with file, key and the nearest name."""
+
+from __future__ import annotations
+
+import pytest
+
+from clusterml.errors import InputFileError
+from clusterml.screening.config import load_screen
+from clusterml.screening.quantities import parse_band, parse_counts, parse_energy, parse_range
+
+TEXT = """
+name: tiny
+parents:
+  ag3: {build: {name: ag3}}
+distortions:
+  - {modes: {shear: -4..4 by 1 %}}
+objectives:
+  - {max_g: 2..3 eV}
+constraints:
+  - {absorption_within: 5 % in 2..3 eV}
+"""
+
+
+def test_ranges():
+    assert parse_range("-20..20 by 5 deg").values() == (-20, -15, -10, -5, 0, 5, 10, 15, 20)
+    assert parse_range("0..1 by 0.4").values() == (0.0, 0.4, 0.8)
+    assert parse_range("-1e-1..0.2").low == -0.1
+    assert parse_band("400..620 nm") == (pytest.approx(1.99974, rel=1e-4), pytest.approx(3.09960, rel=1e-4))
+    assert parse_energy("450 nm") == pytest.approx(2.75520, rel=1e-5)
+    assert parse_counts("0..20 by 10") == (0, 10, 20)
+    assert parse_counts([4, 1, 4]) == (1, 4)
+    assert parse_counts(7) == (7,)
+
+
+def test_a_file_is_seen_from_the_yaml_file(tmp_path):
+    path = tmp_path / "a" / "screen.yaml"
+    path.parent.mkdir()
+    path.write_text(TEXT.replace("build: {name: ag3}", "file: ../x.xyz").replace("max_g: 2..3 eV", "similar_to: t.csv"))
+    found = load_screen(path)
+    assert found.parents["ag3"].file == str(tmp_path / "x.xyz")
+    assert found.objectives[0].similar_to == str(tmp_path / "a" / "t.csv")
+
+
+def test_lines_are_short_for_more(tmp_path):
+    path = tmp_path / "screen.yaml"
+    path.write_text(TEXT)
+    found = load_screen(path)
+    assert found.objectives[0].aim == "maximise"
+    assert found.constraints[0].measure == ("absorption_change", "2..3 eV")
+    assert found.constraints[0].limits == (None, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("max_g:", "max_gg:"), r"unknown key 'objectives.0.max_gg' \(did you mean 'max_g'\?\)"),
+        (("{max_g: 2..3 eV}", "{max_g: 2..3 eV, strain: gfn1}"), "exactly one of max_g"),
+        (("2..3 eV}\nconstraints", "3..2 eV}\nconstraints"), r"objectives\.0\.max_g is '3\.\.2 eV'"),
+        (("2..3 eV}\nconstraints", "2..3}\nconstraints"), "max_g is '2..3': give the unit"),
+        (("{max_g: 2..3 eV}", "{strain: dft}"), "strain is 'dft', not elastic or gfn1"),
+        (("{max_g: 2..3 eV}", "{max_g: 2..3 eV, goal: best}"), "goal is 'best', not maximise, minimise"),
+        (("absorption_within: 5 % in 2..3 eV", "absorption_within: 5"), "absorption_within"),
+        (("absorption_within: 5 % in 2..3 eV", "strain: gfn1"), "at_most or at_least"),
+        (("-4..4 by 1 %", "-4..4 %"), "shear: a grid needs steps"),
+        (("-4..4 by 1 %}", "-4..4 by 1 %}, sampling: sobol, points: 3"), "draws between two amounts"),
+        (("-4..4 by 1 %}", "-4..4 %}, sampling: sobol"), "points are given for sampling random and sobol"),
+        (("build: {name: ag3}", "bild: {name: ag3}"), "did you mean 'build'"),
+        (("build: {name: ag3}", "build: {thiolate: SH}"), "needs the name of a blueprint"),
+        (("name: tiny", "name: tiny\nvalue: hopeful"), "value is 'hopeful', not expected, optimistic or pessimistic"),
+        (("name: tiny", "name: tiny\nobjectives: []"), "given twice"),
+    ],
+)
+def test_a_wrong_screen_is_explained(tmp_path, change, message):
+    path = tmp_path / "screen.yaml"
+    path.write_text(TEXT.replace(*change))
+    with pytest.raises(InputFileError, match=message) as caught:
+        load_screen(path)
+    assert str(caught.value).startswith(str(path))

@@ -1,0 +1,367 @@
+"""Whole screens with a small network: results folder, resumption after a real kill, workers, verification, errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from clusterml.dataset.launch import Lost, Processes
+from clusterml.errors import InputFileError, OptionError, OutputError, SpectrumError
+from clusterml.screening.bench import MEASURE, bench_of
+from clusterml.screening.config import load_screen
+from clusterml.screening.log import Log
+from clusterml.screening.names import ScreeningError
+from clusterml.screening.run import screen
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.structure.build.build import build
+from clusterml.structure.distort.apply import distort
+from clusterml.structure.read import read_all as frames_of
+
+SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, checkpoint):
+    return screen(SMALL, tmp_path_factory.mktemp("small") / "out", model=checkpoint)
+
+
+def read_all(path: Path) -> list[Atoms]:
+    return list(frames_of(path))
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "ranked.csv").open() as handle:
+        return list(csv.DictReader(handle))
+
+
+def log_of(folder: Path) -> dict[int, list]:
+    """Rows by number."""
+    return {row[0]: row for entry in Log(folder / "results.jsonl") for row in entry["rows"]}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """The same candidates with the same values (to rounding: batches may differ) and the same order."""
+    a, b = log_of(one), log_of(other)
+    assert a.keys() == b.keys()
+    for number in a:
+        left, right = (np.array([v for v, _ in rows[number][2]]) for rows in (a, b))
+        np.testing.assert_allclose(left, right, rtol=2e-3, atol=1e-6)
+    assert [r["name"] for r in table(one)][:1] == [r["name"] for r in table(other)][:1]
+
+
+def test_the_folder_holds_what_the_contract_says(finished):
+    folder = finished.folder
+    run = json.loads((folder / "run.json").read_text())
+    assert run["status"] == "finished"
+    assert run["counts"] == {
+        "candidates": 84, "evaluated": 84, "valid": 84, "feasible": run["counts"]["feasible"], "out_of_domain": 0,
+        "dropped": {}, "lost": {},
+    }  # fmt: skip
+    assert [line["name"] for line in run["lines"]] == ["max_g", "strain", "absorption_change"]
+    assert len(run["provenance"]["model_sha256"]) == 64
+    assert run["rate_per_s"] > 0.0
+    rows = table(folder)
+    assert len(rows) == 84
+    assert [int(r["rank"]) for r in rows] == list(range(1, 85))
+    scores = [float(r["score"]) for r in rows if r["feasible"] == "yes"]
+    assert scores == sorted(scores, reverse=True)
+    for r in rows[:10]:
+        assert float(r["score"]) == pytest.approx(float(r["max_g"]) / 1e-3 - float(r["strain"]), rel=1e-5)
+        assert float(r["max_g_std"]) > 0.0
+        assert r["strain_std"] == ""
+    assert {r["on_front"] for r in rows} == {"yes", "no"}
+    assert json.loads(rows[0]["recipe"])["parent"] in ("ag2", "ag3", "ag4")
+
+
+def test_the_best_have_geometry_and_spectrum(finished):
+    folder = finished.folder
+    structures = read_all(folder / "top.extxyz")
+    shown = [atoms.info["provenance"]["screening"] for atoms in structures]
+    assert [each["rank"] for each in shown[:5]] == [1, 2, 3, 4, 5]
+    front = {r["name"] for r in table(folder) if r["on_front"] == "yes"}
+    assert len(structures) == len(front | {r["name"] for r in table(folder)[:5]})
+    best = table(folder)[0]
+    spectrum = Spectrum.from_json(folder / "spectra" / f"{best['name']}.json")
+    seen = (spectrum.energy_ev >= 3.0 - 1e-9) & (spectrum.energy_ev <= 5.0 + 1e-9)
+    assert np.nanmax(np.abs(spectrum.g_abs[seen])) == pytest.approx(float(best["max_g"]), rel=1e-2)
+    assert spectrum.delta_epsilon_std is not None
+    assert (folder / "spectra" / "parent_ag2.json").is_file()
+    assert structures[0].info["provenance"]["recipe"]["number"] == int(best["number"])
+
+
+def test_the_best_and_a_random_sample_are_verified(finished):
+    verified = json.loads((finished.folder / "verified.json").read_text())
+    rows = table(finished.folder)
+    assert [each["name"] for each in verified["best"]] == [r["name"] for r in rows[:3]]
+    assert len(verified["random"]) == 6
+    assert len({each["number"] for each in verified["random"]}) == 6
+    assert verified["failed"] == 0
+    one = verified["best"][0]
+    label = Spectrum.from_json(finished.folder / "verified" / f"{one['name']}.json")
+    seen = (label.energy_ev >= 3.0 - 1e-9) & (label.energy_ev <= 5.0 + 1e-9)
+    assert one["verified"]["max_g"] == pytest.approx(float(np.nanmax(np.abs(label.g_abs[seen]))), rel=1e-6)
+    assert one["verified"]["strain"] == pytest.approx(one["predicted"]["strain"], rel=1e-9)
+    assert one["verified"]["absorption_change"] != one["predicted"]["absorption_change"]
+    assert label.meta["fwhm_ev"] == pytest.approx(0.2)
+    statistics = verified["statistics"]
+    assert statistics["score"]["random"]["count"] == 6
+    pairs = [(e["predicted"]["max_g"], e["verified"]["max_g"]) for e in verified["random"]]
+    mean = np.mean([abs(a - b) for a, b in pairs])
+    assert statistics["lines"]["max_g"]["random"]["mean_absolute_error"] == pytest.approx(mean)
+    assert statistics["hits"]["enrichment"] is not None
+
+
+def test_workers_give_the_same(finished, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    again = screen(load_screen(SMALL).model_copy(update={"verify": 0, "verify_random": 0}), tmp_path / "o",
+                   model=checkpoint, launcher=Processes(2))  # fmt: skip
+    assert again.verification is None
+    assert_same(finished.folder, again.folder)
+
+
+def test_a_killed_screen_goes_on_where_it_was(finished, checkpoint, tmp_path):
+    """SIGKILL in the middle of the candidates, and again in the middle of the labels."""
+    folder = tmp_path / "o"
+    command = [sys.executable, "-c", "from clusterml.cli.main import main; main()", "screen", str(SMALL), "-o",
+               str(folder), "--model", str(checkpoint), "--resume"]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def killed_when(path: Path, lines: int) -> int:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        end = time.monotonic() + 120.0
+        while not path.exists() or path.read_bytes().count(b"\n") < lines:
+            assert process.poll() is None, "it ended too soon"
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return path.read_bytes().count(b"\n")
+
+    reached = killed_when(folder / "results.jsonl", 3)
+    assert reached < 11
+    before = (folder / "results.jsonl").read_bytes()
+    assert json.loads((folder / "run.json").read_text())["status"] == "running"
+    labelled = killed_when(folder / "verified.jsonl", 2)
+    assert labelled < 9
+    assert (folder / "results.jsonl").read_bytes().startswith(before[: before.rfind(b"\n") + 1])
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    entries = [entry["block"] for entry in Log(folder / "results.jsonl")]
+    assert sorted(entries) == list(range(11))
+    assert (folder / "verified.jsonl").read_bytes().count(b"\n") == 9
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["status"], len(run["sessions"])) == ("finished", 3)
+    assert_same(finished.folder, folder)
+
+
+def test_a_folder_belongs_to_one_screen(make_screen, checkpoint, single, tmp_path):
+    first = make_screen()
+    screen(first, tmp_path, model=checkpoint)
+    with pytest.raises(ScreeningError, match="--resume"):
+        screen(first, tmp_path, model=checkpoint)
+    before = (tmp_path / "results.jsonl").read_bytes()
+    with pytest.raises(ScreeningError, match="another screen or model"):
+        screen(make_screen(seed=4), tmp_path, model=checkpoint, resume=True)
+    with pytest.raises(ScreeningError, match="another screen or model"):
+        screen(first, tmp_path, model=single, resume=True)
+    grown = screen(make_screen(top=5, title="more"), tmp_path, model=checkpoint, resume=True)
+    assert len(read_all(grown.folder / "top.extxyz")) == 5
+    assert (tmp_path / "results.jsonl").read_bytes() == before
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(ScreeningError, match=r"run\.json is gone"):
+        screen(first, tmp_path, model=checkpoint, resume=True)
+
+
+def shaken(count: int):
+    """A user's own generator."""
+    rest = build("ag3", thiolate="SH")
+    rng = np.random.default_rng(8)
+    for number in range(count):
+        atoms = rest.copy()
+        atoms.positions += 0.03 * rng.standard_normal(atoms.positions.shape)
+        atoms.info["name"] = f"shake/{number}"
+        if number == 3:
+            atoms.positions[1] = atoms.positions[0]
+        yield atoms
+
+
+OWN = {"parents": {}, "distortions": [], "objectives": [{"cd_at": "4 eV", "goal": "magnitude"}, {"strain": "elastic"}]}
+
+
+def test_any_iterable_of_structures_can_be_screened(make_screen, checkpoint, tmp_path):
+    mine = make_screen(**OWN, constraints=[{"absorption_within": "90 %"}], verify=1)
+    done = screen(mine, tmp_path / "o", model=checkpoint, candidates=shaken(10), reference=build("ag3", thiolate="SH"))
+    assert (done.board.evaluated, done.board.valid) == (10, 9)
+    assert "shake/3" not in str(done.board.ranked)
+    best = read_all(tmp_path / "o" / "top.extxyz")[0]
+    assert best.info["provenance"]["title"].startswith("shake_")
+    assert json.loads((tmp_path / "o" / "verified.json").read_text())["best"][0]["verified"]["strain"] > 0.0
+    assert json.loads(table(tmp_path / "o")[0]["recipe"])["name"].startswith("shake/")
+
+
+def test_a_generator_that_breaks_loses_nothing(make_screen, checkpoint, tmp_path):
+    mine, rest = make_screen(**OWN), build("ag3", thiolate="SH")
+
+    def broken():
+        yield from list(shaken(8))
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError):
+        screen(mine, tmp_path, model=checkpoint, candidates=broken(), reference=rest)
+    assert len(log_of(tmp_path)) == 7
+    before = (tmp_path / "results.jsonl").read_bytes()
+    done = screen(mine, tmp_path, model=checkpoint, candidates=shaken(10), reference=rest, resume=True)
+    assert (tmp_path / "results.jsonl").read_bytes().startswith(before)
+    assert done.board.valid == 9
+    assert len(read_all(tmp_path / "top.extxyz")) >= 3
+
+
+def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):
+    class Losing:
+        def __init__(self, number: int | None) -> None:
+            self._number = number
+
+        def run(self, function, tasks):
+            for task in tasks:
+                yield task, Lost("killed") if task.number == self._number else function(task)
+
+    done = screen(make_screen(), tmp_path, model=checkpoint, launcher=Losing(1))
+    assert done.run.lost == {"4 to 7": "killed"}
+    assert json.loads((tmp_path / "run.json").read_text())["status"] == "incomplete"
+    assert done.board.valid == 5
+    again = screen(make_screen(), tmp_path, model=checkpoint, launcher=Losing(None), resume=True)
+    assert (again.board.valid, again.run.evaluated_now, again.run.lost) == (9, 4, {})
+
+
+def test_zero_valid_candidates_say_why(make_screen, checkpoint, tmp_path):
+    broken = make_screen(distortions=[{"modes": {"normal-mode 4": [2.0, 1.9]}}])
+    with pytest.raises(ScreeningError, match=r"none of 2 candidates is valid: 2 x the distortion breaks the chemistry"):
+        screen(broken, tmp_path / "a", model=checkpoint)
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["status"] == "no valid candidate"
+    with pytest.raises(ScreeningError, match="none of 0 candidates"):
+        screen(make_screen(**OWN), tmp_path / "b", model=checkpoint, candidates=[], reference=build("ag2"))
+    dark = make_screen(objectives=[{"max_g": "0.5..0.52 eV"}])
+    with pytest.raises(ScreeningError, match=MEASURE):
+        screen(dark, tmp_path / "c", model=checkpoint)
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(make_screen, checkpoint, tmp_path, monkeypatch):
+    real, left = os.fsync, [3]  # run.json and two blocks
+
+    def fsync(handle):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr("clusterml.screening.log.os.fsync", fsync)
+    with pytest.raises(OutputError, match="No space left on device"):
+        screen(make_screen(), tmp_path, model=checkpoint)
+    monkeypatch.setattr("clusterml.screening.log.os.fsync", real)
+    assert len(log_of(tmp_path)) >= 8
+    assert screen(make_screen(), tmp_path, model=checkpoint, resume=True).board.valid == 9
+
+
+def test_pessimism_needs_an_uncertainty(make_screen, checkpoint, single, tmp_path):
+    with pytest.raises(OptionError, match="value is pessimistic, but single does not know its uncertainty"):
+        screen(make_screen(value="pessimistic"), tmp_path / "a", model=single)
+    bold = screen(make_screen(value="optimistic", sigmas=2.0), tmp_path / "b", model=checkpoint)
+    best = bold.board.ranked[0]
+    (value,) = best.row.values
+    assert best.standing.score == pytest.approx((value.value + 2.0 * value.std) / 1e-3)
+    assert screen(make_screen(), tmp_path / "c", model=single).board.ranked[0].row.values[0].std is None
+
+
+def test_out_of_domain_candidates_are_flagged_and_stay(make_screen, checkpoint, tmp_path, monkeypatch):
+    from clusterml.inference.composition import KnownCompositions
+    from clusterml.inference.domain import Domain
+
+    with monkeypatch.context() as patch:
+        bench_of.cache_clear()
+        known = KnownCompositions(("Ag", "H", "S"), ("Ag",), ("S 1-",), (3, 3), (0, 0))
+
+        def scores(self, features):
+            return np.linspace(0.5, 1.5, len(features))
+
+        patch.setattr(Domain, "scores", scores)
+        domain = Domain(np.zeros(1), np.ones((1, 1)), np.zeros((1, 1)), 1.0, known)
+        patch.setattr("clusterml.inference.checkpoint.read_uncertainty", lambda folder: (None, domain))
+        done = screen(make_screen(), tmp_path, model=checkpoint)
+    bench_of.cache_clear()
+    assert 0 < done.board.out_of_domain < done.board.valid == 9
+    assert {r["in_domain"] for r in table(tmp_path)} == {"yes", "no"}
+
+
+def modes(**amounts) -> dict:
+    return {"distortions": [{"modes": {name.replace("_", "-"): value for name, value in amounts.items()}}]}
+
+
+def exchange(old: str, new: str) -> dict:
+    return {"exchanges": [{"old": old, "new": new, "counts": 1}]}
+
+
+def parent(**values) -> dict:
+    return {"parents": {"x": values}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (modes(trigon_rotatoin=[1.0]), OptionError, r"mode 'trigon-rotatoin' \(did you mean 'trigon-rotation'\?\)"),
+        (modes(trigon_rotation=[1.0]), OptionError, "trigon-rotation needs trigons"),
+        (modes(shear=[99.0]), OptionError, "amount of shear is 99 %"),
+        (modes(shear="-1..1 by 1 deg"), OptionError, "the unit of shear is %"),
+        (exchange("SH", "R-TLF"), OptionError, r"ligand 'R-TLF' \(did you mean 'R-TFL'\?\)"),
+        (exchange("SCH3", "SEt"), OptionError, r"no ligand to exchange 'SCH3'.*choose one of SH"),
+        (parent(build={"name": "ag70-x"}), OptionError, r"'ag70-x' \(did you mean 'ag70-t'\?\)"),
+        (parent(build={"name": "ag3", "tiolate": "SH"}), OptionError, "did you mean 'thiolate'"),
+        (parent(file="/nowhere/a.xyz"), InputFileError, r"no file /nowhere/a\.xyz"),
+        ({"parents": {}}, OptionError, "parents is empty"),
+        ({"objectives": [{"max_g": "7..8 eV"}]}, OptionError, r"spectra are 0\.50 to 5\.30 eV"),
+        ({"objectives": [{"similar_to": "/nowhere/t.csv"}]}, InputFileError, r"/nowhere/t\.csv"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_written(make_screen, checkpoint, tmp_path, changes, error, message):
+    with pytest.raises(error, match=message):
+        screen(make_screen(**changes), tmp_path / "o", model=checkpoint)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_target_outside_the_grid_and_candidates_without_reference(make_screen, checkpoint, tmp_path):
+    far = np.linspace(5.5, 8.0, 60)
+    Spectrum(far, np.ones(60), np.sin(far)).to_csv(tmp_path / "far.csv")
+    with pytest.raises(SpectrumError, match=r"is 5\.50 to 8\.00 eV; spectra are 0\.50 to 5\.30"):
+        screen(make_screen(objectives=[{"similar_to": str(tmp_path / "far.csv")}]), tmp_path / "o", model=checkpoint)
+    with pytest.raises(OptionError, match="reference=ATOMS"):
+        screen(make_screen(**OWN), tmp_path / "o", model=checkpoint, candidates=[Atoms("Ag")])
+    with pytest.raises(OptionError, match="candidates are given, and parents, distortions too"):
+        screen(make_screen(), tmp_path / "o", model=checkpoint, candidates=[Atoms("Ag")])
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_wanted_spectrum_is_found_again(make_screen, checkpoint, tmp_path):
+    """The target is the predicted spectrum of one of the candidates, which must be among the first."""
+    from clusterml.inference.predictor import Predictor
+
+    wanted = distort(build("ag3", thiolate="SCH3"), "shear", 3.0)
+    Predictor.load(checkpoint)(wanted).spectrum.to_csv(tmp_path / "target.csv")
+    search = make_screen(
+        parents={"ag3": {"build": {"name": "ag3", "thiolate": "SCH3"}}},
+        objectives=[{"similar_to": str(tmp_path / "target.csv")}],
+    )
+    screen(search, tmp_path / "o", model=checkpoint)
+    found = {json.loads(r["recipe"])["distortions"]["shear"]: float(r["similar_to"]) for r in table(tmp_path / "o")}
+    noise = 5e-3  # an untrained network gives this planar complex a CD not far above single precision
+    assert found[3.0] == pytest.approx(1.0, abs=noise)
+    assert found[3.0] >= max(found.values()) - noise
+    assert min(found.values()) < 0.9
