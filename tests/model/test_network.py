@@ -180,6 +180,20 @@ def test_single_precision_is_close(head):
         assert distance(key, 1.0, fine, coarse, floor=1e-2) < SINGLE, key
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_contributions_of_atoms_add_up_to_the_cd(head):
+    net = network("S", head, "both")
+    numbers, positions = cluster()
+    graphs = [cluster_graph(numbers, x, -1, net.spec["graph"], torch.float64) for x in (positions, -positions + 5.0)]
+    weights = torch.linspace(0.0, 1.0, 121, dtype=torch.float64)
+    shares = net.contributions(batched(graphs), weights).reshape(2, -1)
+    total = (run(net, (numbers, positions))["delta_epsilon"] * weights).sum()
+    assert shares[0].sum() == pytest.approx(float(total), rel=1e-10)
+    assert float(shares[0].abs().max()) > 1e-3 * abs(float(total))
+    torch.testing.assert_close(shares[1], -shares[0], rtol=1e-9, atol=float(1e-12 * shares.abs().max()))
+    assert torch.all(shares[0][torch.tensor(np.isin(numbers, [1, 6]))] == 0.0)
+
+
 def test_far_apart_clusters_add_up():
     """Size consistency of the absorption of two clusters that do not touch (charge 0, so that nothing else changes)."""
     net = network("S", "resolvent", "both", oscillators={"scalar": 1})

@@ -53,3 +53,14 @@ class Network(nn.Module):
         features = self.backbone(graph)
         epsilon, delta_epsilon = self.head(graph, features)
         return {"epsilon": epsilon, "delta_epsilon": delta_epsilon, **self.properties(graph, features)}
+
+    def contributions(self, graph: Any, weights: Tensor) -> Tensor:
+        """What each atom (n,) of a batch of graphs adds to sum_E weights(E) delta_epsilon(E), ``weights`` (m,).
+
+        The shares of a graph's atoms add up to its total; atoms that are neither metal nor donor have none, they act
+        through their neighbours.  Opposite for the mirror image.  Not under ``torch.inference_mode``.
+        """
+        with torch.no_grad():
+            features = self.backbone(graph)
+            shares = self.head.contributions(graph, features, weights)
+        return torch.zeros_like(graph.pos[:, 0]).index_copy(0, graph.core_index, shares)

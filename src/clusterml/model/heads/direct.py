@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from clusterml.model.equivariant import matrix_of_parts, o3
-from clusterml.model.heads.moments import CD_OF_MOMENT, centred, per_graph
+from clusterml.model.heads.moments import CD_OF_MOMENT, Head, centred, per_graph
 
 
-class MomentsHead(nn.Module):
+class MomentsHead(Head):
     """For every node of a coarse energy grid and channel: P = sum p_A and M = sum (m_A + r_A x p_A); |P|^2 and P.M.
 
     A channel is an excitation polarised in all three directions: p_A and m_A are 3 x 3 matrices, rows for the members
@@ -36,13 +36,19 @@ class MomentsHead(nn.Module):
         self.electric = linear(irreps, f"{count}x0e + {count}x1e + {count}x2e")
         self.magnetic = linear(irreps, f"{count}x0o + {count}x1o + {count}x2o")
         self.strength = nn.Parameter(torch.full((self.n_bins, 1), float(options["strength"]) ** 0.5))
-        self.local = float(options["local_magnetic_a"])
+        self.size = float(options["local_magnetic_a"])
 
-    def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m) of absorption and CD in L mol-1 cm-1."""
+    def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Matrices (c, bins, channels, 3, 3) of P and M."""
         electric = self._matrices(self.electric(features))
         radius = centred(graph)[:, None, None, None, :].expand_as(electric)
-        magnetic = self.local * self._matrices(self.magnetic(features)) + torch.linalg.cross(radius, electric, dim=-1)
+        magnetic = self.size * self._matrices(self.magnetic(features)) + torch.linalg.cross(radius, electric, dim=-1)
+        return electric, magnetic, ()
+
+    def spectra(
+        self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Spectra (g, m)."""
         where, count = graph.batch[graph.core_index], graph.num_graphs
         total, turning = per_graph(electric, where, count), per_graph(magnetic, where, count)
         absorption = (self.strength**2 * (total**2).sum(dim=(3, 4))).sum(dim=2) @ self.spread
@@ -56,8 +62,10 @@ class MomentsHead(nn.Module):
         return matrix_of_parts(trace.reshape(shape), axial.reshape(*shape, 3), tensor.reshape(*shape, 5))
 
 
-class AtomicHead(nn.Module):
+class AtomicHead(Head):
     """Absorption and CD as sums over atoms of scalars and pseudoscalars: local, the baseline of the other heads."""
+
+    degree = 1
 
     def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
         super().__init__()
@@ -66,9 +74,15 @@ class AtomicHead(nn.Module):
         self.strength = nn.Parameter(torch.full((len(grid),), float(spec["bins"]["strength"])))
         self.dissymmetry = float(spec["bins"]["dissymmetry"])
 
-    def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m) of absorption and CD in L mol-1 cm-1."""
-        where, count = graph.batch[graph.core_index], graph.num_graphs
+    def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Absorption and CD (c, m) of each atom."""
         even = nn.functional.softplus(self.even(features)) * self.strength
-        odd = self.odd(features) * self.strength * self.dissymmetry
+        return even, self.odd(features) * self.strength * self.dissymmetry, ()
+
+    def spectra(
+        self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Spectra (g, m)."""
+        even, odd = electric, magnetic
+        where, count = graph.batch[graph.core_index], graph.num_graphs
         return per_graph(even, where, count), per_graph(odd, where, count)

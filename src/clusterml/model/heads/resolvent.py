@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from clusterml.model.equivariant import matrix_of_parts, o3, symmetric_matrix
 from clusterml.model.graph import METAL
-from clusterml.model.heads.moments import CD_OF_MOMENT, centred
+from clusterml.model.heads.moments import CD_OF_MOMENT, Head, centred
 from clusterml.model.radial import Mlp, RadialBasis
 from clusterml.model.spectral import spectra_of
 
 
-class ResolventHead(nn.Module):
+class ResolventHead(Head):
     """``spec["oscillators"]``: bands, and numbers of scalar and triplet oscillators in each, of metals and donors."""
 
     def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
@@ -46,16 +46,21 @@ class ResolventHead(nn.Module):
             irreps, self.bands, self.n_scalar, self.n_triplet, self.pair_cutoff, int(spec["n_radial"])
         )
 
-    def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m) of absorption and CD in L mol-1 cm-1."""
+    def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Electric and magnetic vectors (c, bands, s, 3) of oscillators; blocks of the Hamiltonians."""
         onsite, electric, magnetic = self.sites(features)
-        radius = centred(graph)
-        # each oscillator's electric vectors (c, b, s, 3), so r x p adds to its magnetic vectors
-        magnetic = magnetic + torch.linalg.cross(radius[:, None, None].expand_as(electric), electric, dim=-1)
-        pairs = self.couplings(graph, features)
+        radius = centred(graph)[:, None, None].expand_as(electric)
+        magnetic = magnetic + torch.linalg.cross(radius, electric, dim=-1)
+        return electric, magnetic, (onsite, self.couplings(graph, features))
+
+    def spectra(
+        self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Spectra (g, m)."""
+        onsite, pairs = rest
         carried = self.carried[(graph.role[graph.core_index] != METAL).long()]
         rank = torch.empty_like(graph.z)
-        rank[graph.core_index] = torch.arange(len(features), device=rank.device)
+        rank[graph.core_index] = torch.arange(len(onsite), device=rank.device)
         where = graph.batch[graph.core_index]
         starts = torch.searchsorted(where, torch.arange(graph.num_graphs + 1, device=where.device)).tolist()
         first, second = rank[graph.pair_index]
@@ -67,7 +72,7 @@ class ResolventHead(nn.Module):
             kept = torch.nonzero(carried[atoms].flatten()).flatten()
             p, m = (x[atoms].transpose(0, 1).flatten(1, 2)[:, kept] for x in (electric, magnetic))
             parts.append((h[:, kept][:, :, kept], p, m))
-        absorption, rotation = spectra_of(parts, self.grid, self.sigma_ev, padded=features.is_cuda)
+        absorption, rotation = spectra_of(parts, self.grid, self.sigma_ev, padded=onsite.is_cuda)
         return absorption, CD_OF_MOMENT * self.grid * rotation
 
     def _matrix(self, onsite: Tensor, pairs: Tensor, first: Tensor, second: Tensor) -> Tensor:
