@@ -12,20 +12,31 @@ from pathlib import Path
 import pytest
 
 SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
+UNVERIFIED = SMALL.read_text().replace("verify: 3", "verify: 0").replace("verify_random: 6", "verify_random: 0")
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory) -> Path:
+def checkpoint(folder: Path, members: int) -> Path:
     import torch
 
     from clusterml.model.network import Network
     from clusterml.training.release import write_release
 
-    torch.manual_seed(1)
-    network = Network({"channels": 4, "n_radial": 4, "radial_width": 8})
+    networks = []
+    for seed in range(1, members + 1):
+        torch.manual_seed(seed)
+        networks.append(Network({"channels": 4, "n_radial": 4, "radial_width": 8}))
     about = {"data": {"name": "made-up", "train": 7}}
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, about)
+    return write_release(folder, [n.state_dict() for n in networks], networks[0].spec, "# A card\n", {}, about)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("models") / "tiny", 1)
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("models") / "pair", 2)
 
 
 def test_a_screen_and_its_resumption(run, model):
@@ -38,6 +49,33 @@ def test_a_screen_and_its_resumption(run, model):
     assert again.code == 1
     assert "--resume" in again.err
     assert run("screen", SMALL, "-o", "out", "--model", model, "--resume").code == 0
+
+
+def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
+    Path("screen.yaml").write_text(UNVERIFIED)
+    options = ("screen.yaml", "-o", "out", "--model", model)
+    refused = run("screen", *options, "--label-uncertain", "2")
+    assert refused.code == 1
+    assert "neither its uncertainty nor its domain" in refused.err
+    before = Path("out/report.html").read_text()
+    Path("out/report.html").unlink()
+    done = run("screen", "--report", "out")
+    assert (done.code, done.out) == (0, "out/report.html\n")
+    assert Path("out/report.html").read_text() == before
+    assert run("screen", "--report", "nowhere").err.startswith("error: nowhere: holds no results of a screen")
+
+
+def test_labels_of_the_least_certain_become_a_dataset(run, pair):
+    Path("screen.yaml").write_text(UNVERIFIED)
+    options = ("screen.yaml", "-o", "out", "--model", pair, "--label-uncertain", "2", "--dataset", "data")
+    done = run("screen", *options)
+    assert done.code == 0, done.err
+    assert "2 of the least certain candidates labelled and added to data" in done.out
+    again = run("screen", *options, "--resume")
+    assert again.code == 0
+    assert "0 of the least certain candidates labelled" in again.out
+    assert "2 records were there before" in again.out
+    assert "2 records" in run("dataset", "info", "data").out
 
 
 def test_keys_are_listed_with_their_meaning(run):

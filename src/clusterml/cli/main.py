@@ -15,8 +15,10 @@ from clusterml.cli.chirality import chirality
 from clusterml.cli.compare import compare
 from clusterml.cli.complete import complete
 from clusterml.cli.dataset import app as dataset
+from clusterml.cli.design import design
 from clusterml.cli.distort import distort
 from clusterml.cli.evaluate import evaluate
+from clusterml.cli.explain import explain
 from clusterml.cli.inspect import inspect
 from clusterml.cli.label import label
 from clusterml.cli.models import models
@@ -41,7 +43,9 @@ app.command()(substitute)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(explain)
 app.command()(screen)
+app.command()(design)
 app.command()(models)
 
 

@@ -26,6 +26,16 @@ def screen(
         str | None, typer.Option(metavar="ADDRESS", help="Run as Ray tasks: ray://HOST:PORT, auto or local.")
     ] = None,
     gpus: Annotated[int, typer.Option(help="GPUs that each Ray task asks for.")] = 0,
+    label_uncertain: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="At the end label the N least certain candidates and add them to --dataset."),
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Dataset of --label-uncertain [default: DIR/dataset of -o].")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write DIR/report.html anew from the results in DIR, and exit.")
+    ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Print every key of CONFIG with its default, and exit.")] = False,
 ) -> None:
     """Rank distortions and ligand shells by the chirality they give, and verify the best with the engine.
@@ -40,6 +50,11 @@ def screen(
         from clusterml.screening.config import Screen
 
         print_keys(described(Screen))
+        return
+    if report is not None:
+        from clusterml.screening.page.report import write_report
+
+        typer.echo(write_report(report))
         return
     if config is None:
         raise typer.BadParameter("give a CONFIG, for example configs/screen/small.yaml")
@@ -58,5 +73,15 @@ def screen(
         done = run(settings, folder, launcher=place, resume=resume, model=model, device=device, watch=watch)
     for line in told(done):
         typer.echo(line)
-    if done.run.lost or (done.verification is not None and done.verification.failed):
+    failed = bool(done.run.lost) or (done.verification is not None and bool(done.verification.failed))
+    if label_uncertain is not None:
+        from clusterml.screening.report import labelled
+        from clusterml.screening.uncertain import label_uncertain as label
+
+        with screen_progress() as watch:
+            added = label(done, label_uncertain, dataset or folder / "dataset", launcher=place, watch=watch)
+        for line in labelled(added):
+            typer.echo(line)
+        failed = failed or bool(added.failed)
+    if failed:
         raise typer.Exit(1)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from clusterml.errors import ClusterMLError
+from clusterml.errors import ClusterMLError, StructureError
 from clusterml.screening.config import Screen
 from clusterml.screening.kept import Kept
 from clusterml.screening.making import Dropped, Maker, candidate_name
-from clusterml.screening.measures import Measure, Origin, Sample
+from clusterml.screening.measures import Measure, Origin, Sample, Value
 from clusterml.screening.merit import Merit
 from clusterml.screening.origins import OfRecipe, OfReference
 from clusterml.screening.rows import Block, Drops, Row
-from clusterml.screening.space import Space
+from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -129,6 +129,21 @@ class Bench:
             return OfRecipe(self.maker, self.space.recipe(number), self._predicted)
         return OfReference(self.reference, self._predicted)
 
+    def prepare(self, recipe: Recipe, atoms: Atoms) -> Prepared:
+        """A geometry of a recipe (with whatever distortions) for the network; raises what the predictor raises."""
+        shell = self.maker.shell(recipe.variant, recipe.steps)
+        if isinstance(shell, Dropped):
+            raise StructureError(f"{shell.reason}: {shell.example}")
+        like = self._like.find((recipe.variant.number, recipe.steps), lambda: self.predictor.prepare(shell))
+        return self.predictor.prepare(atoms, like=like)
+
+    def values(self, number: int, found: Prediction) -> tuple[Value, ...]:
+        """What the screen measures of a prediction for candidate ``number``; raises what the measures raise."""
+        sample = Sample(
+            found.atoms, found.charge, found.spectrum, self.fwhm_ev, self.origin(number), chirality=found.chirality
+        )
+        return tuple(measure(sample) for measure in self.measures)
+
     def _prepared(self, task: Task, drops: Drops) -> Iterator[tuple[int, Prepared]]:
         for number in range(task.start, task.stop):
             try:
@@ -145,13 +160,7 @@ class Bench:
     def _own(self, number: int) -> Prepared | Dropped:
         recipe = self.space.recipe(number)
         atoms = self.maker.make(recipe)
-        if isinstance(atoms, Dropped):
-            return atoms
-        shell = self.maker.shell(recipe.variant, recipe.steps)
-        if isinstance(shell, Dropped):
-            return shell
-        like = self._like.find((recipe.variant.number, recipe.steps), lambda: self.predictor.prepare(shell))
-        return self.predictor.prepare(atoms, like=like)
+        return atoms if isinstance(atoms, Dropped) else self.prepare(recipe, atoms)
 
     def _users(self, number: int, atoms: Atoms) -> Prepared:
         named = atoms.copy()
@@ -160,11 +169,8 @@ class Bench:
 
     def _rows(self, numbers: Sequence[int], found: Sequence[Prediction], drops: Drops) -> Iterator[Row]:
         for number, one in zip(numbers, found, strict=True):
-            sample = Sample(
-                one.atoms, one.charge, one.spectrum, self.fwhm_ev, self.origin(number), chirality=one.chirality
-            )
             try:
-                values = tuple(measure(sample) for measure in self.measures)
+                values = self.values(number, one)
             except ClusterMLError as error:
                 drops.add(Dropped(MEASURE, f"{one.name}: {error}"))
                 continue

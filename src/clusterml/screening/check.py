@@ -13,7 +13,7 @@ from clusterml.errors import InputFileError, OptionError
 from clusterml.screening.config import Distortion, Exchange, Screen, ScreenParent
 from clusterml.screening.making import Dropped, Maker
 from clusterml.screening.names import unknown
-from clusterml.screening.points import grid, split_mode
+from clusterml.screening.points import extremes, split_mode
 from clusterml.screening.quantities import parse_range
 from clusterml.structure.distort.modes import MODES, NORMAL_MODE, Mode, check_amounts
 from clusterml.structure.distort.subject import Subject
@@ -153,11 +153,4 @@ def _check_mode(block: Distortion, written: str, amounts: float | str | list[flo
         unit = parse_range(amounts).unit
         if unit not in ("", mode.unit):
             raise OptionError(f"{written} is {amounts}", f"the unit of {name} is {mode.unit}")
-    check_amounts(mode, np.array(_extremes(block, amounts)))
-
-
-def _extremes(block: Distortion, amounts: float | str | list[float]) -> tuple[float, ...]:
-    if block.sampling == "grid":
-        return grid(amounts)
-    found = parse_range(str(amounts))
-    return found.low, found.high
+    check_amounts(mode, np.array(extremes(block, amounts)))

@@ -14,7 +14,7 @@ from clusterml.screening.names import ScreeningError
 from clusterml.spectrum.files import read_text
 from clusterml.spectrum.jsonio import parse_json
 
-MAY_CHANGE = ("title", "model", "top", "keep", "front", "verify", "verify_random", "hit_share")
+MAY_CHANGE = ("title", "model", "top", "keep", "front", "verify", "verify_random", "hit_share", "design")
 """Keys that a screen may have different when it goes on; for ``model`` its checksum counts."""
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from clusterml.dataset.campaign import Protocol
 from clusterml.schema import Strict, read_yaml, validated
+from clusterml.screening.design.options import Design
 from clusterml.screening.lines import FILES, Constraint, Objective
 from clusterml.screening.quantities import parse_counts, parse_range
 
@@ -152,6 +153,7 @@ class Screen(Strict):
         0.1, gt=0.0, lt=1.0, description="a share: as good as this share of random candidates is a hit"
     )
     engine: Protocol = Field(Protocol(), description="how the engine labels, see a campaign's protocol")
+    design: Design = Field(Design(), description="how clusterml design improves candidates")
 
 
 def load_screen(path: str | Path) -> Screen:

@@ -82,6 +82,17 @@ def merit(aim: Goal | float, value: Value, shift: float) -> float:
     return min(-abs(value.value - float(aim)) + gain, 0.0)
 
 
+def merit_slope(aim: Goal | float, value: float) -> float:
+    """Derivative of the merit by the ``value``; at a kink, that of the side where values are larger."""
+    if aim == "maximise":
+        return 1.0
+    if aim == "minimise":
+        return -1.0
+    if aim == "magnitude":
+        return -1.0 if value < 0.0 else 1.0
+    return -1.0 if value >= float(aim) else 1.0
+
+
 def _kept(line: Constraint, value: Value, shift: float) -> bool:
     least, most = line.limits
     gain = shift * (value.std or 0.0)

@@ -89,7 +89,7 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
         "timings_s": {key: round(value, 3) for key, value in board.seconds.items()},
         "verification": None if verification is None else _summary(verification, run),
         "peak_memory_mb": _peak_memory_mb(),
-        "provenance": _provenance(bench),
+        "provenance": provenance_of(bench),
     }
     return write_json(content, folder / RUN, indent=1)
 
@@ -173,7 +173,8 @@ def _summary(verification: Verification, run: Run) -> dict[str, Any]:
     return found
 
 
-def _provenance(bench: Bench) -> dict[str, Any]:
+def provenance_of(bench: Bench) -> dict[str, Any]:
+    """Model, seed, versions and machine."""
     predictor = bench.predictor
     return {
         "model": predictor.name,

@@ -44,6 +44,14 @@ def _grid(amounts: float | str | tuple[float, ...]) -> tuple[float, ...]:
     return amounts if isinstance(amounts, tuple) else (float(amounts),)
 
 
+def extremes(block: Distortion, amounts: float | str | list[float]) -> tuple[float, ...]:
+    """Amounts of a mode among which are the lowest and the highest one."""
+    if block.sampling == "grid":
+        return grid(amounts)
+    found = parse_range(str(amounts))
+    return found.low, found.high
+
+
 def amounts_at(screen: Screen, place: Place, before: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
     """Mode -> amount at a point.  ``before``: the candidate's parent, shell and snapshot, for independent draws."""
     block = screen.distortions[place.block]

@@ -1,12 +1,16 @@
-"""A few lines on how a screen went, for a terminal."""
+"""A few lines on how a screen or a design went, for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from clusterml.screening.page.report import REPORT
+
 if TYPE_CHECKING:
+    from clusterml.screening.design.path import Designed
     from clusterml.screening.run import Finished
+    from clusterml.screening.uncertain import Added
     from clusterml.screening.verification import Verification
 
 _SHOWN = 5
@@ -36,7 +40,7 @@ def told(done: Finished) -> Iterator[str]:
         yield _verified(done.verification)
         for number, problem in done.verification.failed.items():
             yield f"  candidate {number} has no label: {problem}"
-    yield f"results in {done.folder}"
+    yield f"results in {done.folder}, shown by {REPORT}"
 
 
 def _verified(verification: Verification) -> str:
@@ -48,3 +52,30 @@ def _verified(verification: Verification) -> str:
     if hits["enrichment"] is not None:
         words.append(f"{100.0 * hits['rate']:.0f} % hits among the best, {hits['enrichment']:.1f} times random")
     return "verified: " + "; ".join(words)
+
+
+def designed(done: Designed) -> Iterator[str]:
+    """The best end of a design beside its start."""
+    best = done.best
+    start = done.paths[best.climb - 1][0]
+    yield f"best end: {best.name}, after {len(done.paths[best.climb - 1]) - 1} steps"
+    judged = start.climbed.judged, best.climbed.judged
+    for at, name in enumerate(done.bench.merit.names):
+        before, after = (each.values[at] for each in judged)
+        std = "" if after.std is None else f" +- {after.std:.2g}"
+        label = done.label
+        engine = "" if label is None or label.problem else f"; engine {label.values[at].value:.4g}"
+        yield f"  {name}: {before.value:.4g} to {after.value:.4g}{std}{engine}"
+    for warning in best.climbed.judged.prediction.warnings:
+        yield f"  {warning}"
+    if done.label is not None and done.label.problem:
+        yield f"  the engine has no label: {done.label.problem}"
+
+
+def labelled(added: Added) -> Iterator[str]:
+    """How many of the least certain candidates were labelled, and where their records are."""
+    yield f"{len(added.names)} of the least certain candidates labelled and added to {added.folder}"
+    if added.before:
+        yield f"  {added.before} records were there before"
+    for name, reason in added.failed.items():
+        yield f"  {name} has no label: {reason}"

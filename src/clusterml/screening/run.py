@@ -20,6 +20,7 @@ from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.log import Log
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.output import Run, write_results, write_run
+from clusterml.screening.page.report import write_report
 from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.verification import Verification, verify
@@ -88,10 +89,10 @@ def screen(
     check_own(chosen, candidates is not None, reference is not None)
     check_names(chosen)
     target = Path(folder)
-    setting, mine = _setting(chosen, target, model, device, reference)
+    setting, mine = setting_of(chosen, target, model, device, reference)
     known = check_claim(target, mine, resume)
     bench = bench_of(setting)
-    _check_bench(bench)
+    check_bench(bench)
     make_folder(target)
     if reference is not None:
         write_text(target / REFERENCE, _text(reference))
@@ -107,10 +108,11 @@ def screen(
         raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
     verification = verify(setting, board, source, target, launcher or Here(), chosen, partial(_label_progress, watch))
     write_results(run, source, target, verification)
+    write_report(target)
     return Finished(target, board, run, verification)
 
 
-def _setting(
+def setting_of(
     screen: Screen, folder: Path, model: str | Path | None, device: str, reference: Atoms | None
 ) -> tuple[Setting, str]:
     """What workers need, and the screen's fingerprint."""
@@ -131,7 +133,7 @@ def _text(atoms: Atoms) -> str:
     return extxyz(atoms)
 
 
-def _check_bench(bench: Bench) -> None:
+def check_bench(bench: Bench) -> None:
     """Raise what is wrong with the model, the measures, or the parents, before anything is written."""
     predictor = bench.predictor
     if bench.screen.value != "expected" and predictor.calibration is None and len(predictor.ensemble) == 1:

@@ -23,10 +23,28 @@ def elastic_strain(atoms: Atoms, rest: Atoms) -> float:
     Harmonic, with all that :mod:`clusterml.structure.distort.network` says of itself: a rough order of candidates, too
     large for large turns of whole groups.  Raises :class:`StructureError` unless the atoms are the same.
     """
+    _, moved = _superposed(atoms, rest)
+    return 0.5 * float(moved @ elastic_hessian(rest) @ moved)
+
+
+def elastic_slope(atoms: Atoms, rest: Atoms) -> FloatArray:
+    """Derivative (n, 3) in eV/A of :func:`elastic_strain` by the positions of ``atoms``, at a fixed superposition."""
+    rotation, moved = _superposed(atoms, rest)
+    slope = (elastic_hessian(rest) @ moved).reshape(-1, 3) @ rotation
+    return np.asarray(slope - slope.mean(axis=0))
+
+
+def elastic_hessian(rest: Atoms) -> FloatArray:
+    """Second derivatives (3n, 3n) in eV/A^2 of the elastic network that is at rest in ``rest``; kept."""
+    return _hessian(*_key(rest))
+
+
+def _superposed(atoms: Atoms, rest: Atoms) -> tuple[FloatArray, FloatArray]:
+    """The rotation (3, 3) that puts ``atoms`` onto ``rest``, and the displacement (3n,) that is left."""
     _check(atoms, rest)
     here, there = (np.asarray(each.positions - each.positions.mean(axis=0)) for each in (atoms, rest))
-    moved = (here @ kabsch(here, there).T - there).ravel()
-    return 0.5 * float(moved @ _hessian(*_key(rest)) @ moved)
+    rotation = kabsch(here, there)
+    return rotation, (here @ rotation.T - there).ravel()
 
 
 def gfn1_strain(atoms: Atoms, rest: Atoms, charge: int) -> float:

@@ -1,0 +1,49 @@
+"""``clusterml design CONFIG``: the best candidates of a screen improved by gradients of the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterml.stda.threads import choose_threads, use_threads
+
+if TYPE_CHECKING:
+    from clusterml.screening.design.path import Step
+
+
+def design(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a screen, see configs/screen.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Results; default results/NAME-design.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
+) -> None:
+    """Climb from the best candidates of a screen to a better CD: distortion amounts, then (design.free) all atoms.
+
+    The objectives of CONFIG are what is climbed; the key design says from how many candidates and how far. The path is
+    kept as a trajectory, the end is predicted, checked and (design.label) labelled by the engine.
+    """
+    use_threads(choose_threads(threads))
+
+    from clusterml.screening.config import load_screen
+    from clusterml.screening.design.run import design as run
+    from clusterml.screening.report import designed
+
+    settings = load_screen(config)
+    folder = output or Path("results") / f"{settings.name}-design"
+    done = run(settings, folder, model=model, device=device, watch=_tell)
+    for line in designed(done):
+        typer.echo(line)
+    typer.echo(f"results in {folder}, shown by design.html")
+    if done.label is not None and done.label.problem:
+        raise typer.Exit(1)
+
+
+def _tell(step: Step) -> None:
+    typer.echo(f"climb {step.climb}, {step.stage} {step.count}: score {step.climbed.judged.score:.5g}", err=True)

@@ -1,0 +1,88 @@
+"""``clusterml explain FILE --band 2..3``: which atoms and parts a predicted CD comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusterml.cli.each import each_file, echo_json
+from clusterml.stda.threads import choose_threads, use_threads
+
+if TYPE_CHECKING:
+    from clusterml.inference.explain import Contributions
+    from clusterml.stda.inputs import Input
+
+
+def explain(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    band: Annotated[str, typer.Option(metavar="LOW..HIGH", help="In eV, or with a unit: '400..600 nm'.")],
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
+    ] = "ag-sr-v1",
+    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
+    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [default: results].")
+    ] = None,
+) -> None:
+    """Contributions of atoms, kernel, shells and ligands to the predicted CD in a band.
+
+    They add up to its integral. Metals and donors have contributions; other atoms act through them. Each structure
+    gives JSON, an extxyz with a column of contributions, and a page with a coloured view in the folder --output. A file
+    that fails is reported on stderr and does not stop the others; the exit code is then 1.
+    """
+    use_threads(choose_threads(threads))  # before anything imports numpy
+
+    from clusterml.inference.explain import explain as explained
+    from clusterml.inference.predictor import Predictor
+    from clusterml.screening.page.explained import write_explained
+    from clusterml.screening.quantities import parse_band, parse_range
+    from clusterml.structure.read import read
+
+    try:
+        low, high = parse_band(band if parse_range(band).unit else f"{band} eV")
+    except ValueError as error:
+        raise typer.BadParameter(f"--band {band}: {error}") from error
+    predictor = Predictor.load(model, device)
+    folder = output if output is not None or as_json else Path("results")
+
+    def one(item: Input) -> Contributions:
+        found = explained(predictor, read(item.path, cluster=cluster), low, high, charge)
+        if folder is not None:
+            write_explained(found, folder, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+        return found
+
+    found, asked, failed = each_file(files, one, doing="explaining", output=folder, debug=context.obj.debug)
+    if as_json:
+        echo_json([each.to_dict() for each in found], asked)
+    else:
+        for each in found:
+            _show(each)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(found: Contributions) -> None:
+    """A table of the parts, with the total."""
+    from rich.table import Table
+
+    from clusterml.cli.console import table_console
+    from clusterml.inference.explain import UNIT
+
+    table = Table(title=f"{found.prediction.name}: CD from {found.low_ev:g} to {found.high_ev:g} eV, {UNIT}")
+    for heading in ("part", "atoms", "contribution", "+-"):
+        table.add_column(heading, justify="left" if heading == "part" else "right")
+    for name, part in {**found.parts, "total": found.total}.items():
+        std = "" if part.std is None else f"{part.std:.2g}"
+        table.add_row(name, str(len(part.atoms)), f"{part.value:.4g}", std)
+    table_console().print(table)
+    for warning in found.prediction.warnings:
+        typer.echo(f"warning: {found.prediction.name}: {' '.join(warning.split())}", err=True)

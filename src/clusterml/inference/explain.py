@@ -1,0 +1,112 @@
+"""Where a predicted CD comes from: contributions of atoms and parts of a cluster to its integral over a band.
+
+The network makes the CD of products of an electric and a magnetic moment, each of a metal or donor atom; a product is
+shared out half and half between its two atoms, and the shares of all atoms add up to the CD.  Other atoms carry no
+moment: what they do, they do through the moments of the metals and donors near them, where it is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import OptionError
+from clusterml.inference.members import contributions
+from clusterml.spectrum.window import band_weights
+from clusterml.structure.anatomy.anatomy import anatomy
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.inference.prediction import Prediction
+    from clusterml.inference.predictor import Predictor
+
+UNIT = "L mol-1 cm-1 eV"
+"""Unit of contributions: that of the integral of delta epsilon over energy."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a cluster: indices of its ``atoms`` and its contribution with the members' standard deviation (None
+    with a single network)."""
+
+    atoms: IntArray
+    value: float
+    std: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """Contributions to the integral of delta epsilon from ``low_ev`` to ``high_ev``, in L mol-1 cm-1 eV.
+
+    ``prediction``: the whole prediction.  ``per_atom`` (n,) and ``per_atom_std`` (n,), None with a single network;
+    ``parts``: by name, each atom in exactly one; ``total``: of all atoms, the integral itself.  Standard deviations are
+    those of the ensemble's members, without calibration.
+    """
+
+    prediction: Prediction
+    low_ev: float
+    high_ev: float
+    per_atom: FloatArray
+    per_atom_std: FloatArray | None
+    parts: dict[str, Part]
+    total: Part
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of the prediction with the block ``contributions``; indices of atoms are from 0."""
+        parts = {
+            name: {"value": part.value, "std": part.std, "atoms": part.atoms.tolist()}
+            for name, part in self.parts.items()
+        }
+        block = {
+            "band_ev": [self.low_ev, self.high_ev],
+            "unit": UNIT,
+            "total": {"value": self.total.value, "std": self.total.std},
+            "parts": parts,
+            "per_atom": self.per_atom.tolist(),
+            "per_atom_std": None if self.per_atom_std is None else self.per_atom_std.tolist(),
+        }
+        return {**self.prediction.to_dict(), "contributions": block}
+
+
+def explain(
+    predictor: Predictor, atoms: Atoms, low_ev: float, high_ev: float, charge: int | None = None
+) -> Contributions:
+    """The contributions of all atoms and parts of ``atoms`` to its CD from ``low_ev`` to ``high_ev``.
+
+    Raises :class:`OptionError` for a band that is not within the predicted spectrum, and what
+    :meth:`Predictor.prepare` raises.
+    """
+    energy = predictor.energy_ev
+    if not energy[0] <= low_ev < high_ev <= energy[-1]:
+        raise OptionError(
+            f"the band is {low_ev:g} to {high_ev:g} eV", f"choose one within {energy[0]:.2f} to {energy[-1]:.2f} eV"
+        )
+    prepared = predictor.prepare(atoms, charge)
+    (prediction,) = predictor.predict([prepared])
+    members = contributions(predictor.ensemble, prepared.graphs[0], band_weights(energy, low_ev, high_ev))
+    parts = {name: _part(members, chosen) for name, chosen in exclusive_parts(atoms).items()}
+    spread = members.std(axis=0, ddof=1) if len(members) > 1 else None
+    total = _part(members, np.arange(len(atoms)))
+    return Contributions(prediction, low_ev, high_ev, members.mean(axis=0), spread, parts, total)
+
+
+def exclusive_parts(atoms: Atoms) -> dict[str, IntArray]:
+    """Parts of a cluster that share no atom and leave none out: ``kernel``, ``shell 1`` .. inside out, the ligands by
+    name, and ``not bonded`` for solvent and counter-ions."""
+    found = anatomy(atoms)
+    parts: dict[str, list[IntArray]] = {"kernel": [found.kernel]}
+    parts |= {f"shell {number}": [shell] for number, shell in enumerate(found.shells, start=1)}
+    for ligand in found.ligands:
+        parts.setdefault(ligand.name, []).append(ligand.atoms)
+    chosen = {name: np.sort(np.concatenate(indices)) for name, indices in parts.items()}
+    rest = np.setdiff1d(np.arange(len(atoms)), np.concatenate(list(chosen.values())))
+    return {name: indices for name, indices in (chosen | {"not bonded": rest}).items() if len(indices)}
+
+
+def _part(members: FloatArray, atoms: IntArray) -> Part:
+    sums = members[:, atoms].sum(axis=1)
+    return Part(atoms, float(sums.mean()), float(sums.std(ddof=1)) if len(sums) > 1 else None)

@@ -1,0 +1,102 @@
+"""Inverse design from beginning to end: candidates looked at, the best improved step by step, the end labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from clusterml.errors import OptionError
+from clusterml.screening.bench import Bench, Task, bench_of
+from clusterml.screening.check import check_names, check_own
+from clusterml.screening.config import Screen, load_screen
+from clusterml.screening.design.aim import Aim, check_smooth
+from clusterml.screening.design.output import DESIGN, write_design
+from clusterml.screening.design.path import Designed, Step
+from clusterml.screening.design.routes import Climbed, by_amounts, freely
+from clusterml.screening.labels import LabelTask, label_one
+from clusterml.screening.making import Dropped
+from clusterml.screening.names import ScreeningError
+from clusterml.screening.run import check_bench, setting_of
+from clusterml.screening.space import Recipe
+from clusterml.screening.verification import FOLDER
+from clusterml.spectrum.files import make_folder
+
+Watch = Callable[[Step], None]
+
+
+def design(
+    what: Screen | str | Path,
+    folder: str | Path,
+    *,
+    model: str | Path | None = None,
+    device: str = "auto",
+    watch: Watch = lambda step: None,
+) -> Designed:
+    """Improve the best candidates of a screen (or of its YAML file) by gradients; results into ``folder``.
+
+    What is climbed is the screen's score of the expected values.  ``design`` of the screen says from how many
+    candidates, how far, and whether atoms may move freely at the end.  ``watch`` is told of every step.
+
+    Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid, :class:`OptionError`
+    for an objective without a gradient or nothing that may change, and what :func:`clusterml.screening.run.screen`
+    raises for a screen that cannot be.
+    """
+    chosen = load_screen(what) if isinstance(what, str | Path) else what
+    check_own(chosen, False, False)
+    check_names(chosen)
+    check_smooth(chosen)
+    options, target = chosen.design, Path(folder).resolve()
+    if options.free is None and not (chosen.distortions and options.steps):
+        raise OptionError("there is nothing that may change", "give distortions, or design.free")
+    if (target / DESIGN).exists():
+        raise ScreeningError(f"{folder}: holds a design already", "choose another folder")
+    drawn = chosen.model_copy(update={"most": min(options.starts, chosen.most or options.starts)})
+    setting, _ = setting_of(drawn, target, model, device, None)
+    bench = bench_of(setting)
+    check_bench(bench)
+    starts = _starts(bench)
+    make_folder(target)
+    paths: list[list[Step]] = []
+    for number, recipe in enumerate(starts[: options.climbs], start=1):
+        paths.append([])
+        for step in _path(bench, recipe, number):
+            watch(step)
+            paths[-1].append(step)
+    found = Designed(bench, paths)
+    if options.label:
+        place = make_folder(target / FOLDER)
+        best = found.best
+        task = LabelTask(best.climbed.recipe.number, found.named(best), best.climbed.judged.prediction.charge)
+        found = Designed(bench, paths, label_one(setting, place, task))
+    write_design(found, target)
+    return found
+
+
+def _starts(bench: Bench) -> list[Recipe]:
+    """The recipes of all valid candidates, the best first."""
+    block = bench.evaluate(Task(0, 0, len(bench.space)))
+    if not block.rows:
+        reasons = "; ".join(f"{found['count']} x {reason}" for reason, found in block.drops.to_dict().items())
+        example = next(iter(block.drops.examples.values()), "")
+        raise ScreeningError(f"none of {len(bench.space)} candidates is valid: {reasons}", example)
+    ranked = sorted(block.rows, key=lambda row: bench.merit.standing(row.values, certain=True).order, reverse=True)
+    return [bench.space.recipe(row.number) for row in ranked]
+
+
+def _path(bench: Bench, recipe: Recipe, number: int) -> Iterator[Step]:
+    """The way up from one candidate, its own geometry first."""
+    options, aim = bench.screen.design, Aim(bench, recipe)
+    atoms = bench.maker.make(recipe)
+    if isinstance(atoms, Dropped):
+        raise ScreeningError(f"candidate {recipe.number} cannot be made again: {atoms.example}", "report this")
+    steps = [Step(number, "start", 0, Climbed(recipe, aim.at(atoms)))]
+    yield steps[0]
+    if recipe.amounts:
+        way = by_amounts(aim, bench.maker, bench.screen, steps[-1].climbed, options.steps)
+        for count, climbed in enumerate(way, start=1):
+            steps.append(Step(number, "amounts", count, climbed))
+            yield steps[-1]
+    if options.free is not None:
+        way = freely(aim, steps[-1].climbed, options.free.steps, options.free.penalty)
+        for count, climbed in enumerate(way, start=1):
+            yield Step(number, "free", count, climbed)

@@ -1,0 +1,120 @@
+"""The plots of a report, as pictures that a page carries inside: spectra, Pareto front, predicted against verified."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.screening.page.markup import Markup, tag
+from clusterml.screening.page.results import Ranked, Results, Shown
+from clusterml.spectrum.plot import COLOURS, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE, _RED, _GREY = COLOURS[0], COLOURS[1], "#9aa3ad"
+_MOST_PAIRS = 3  # of objectives in Pareto plots
+_MOST_PARITIES = 4
+
+
+def spectra_picture(shown: Shown) -> Markup | None:
+    """Absorption, CD and g of a candidate, of its parent and, where there is one, of the engine; None without any."""
+    curves = {"predicted": shown.spectrum, "parent, predicted": shown.parent, "engine": shown.verified}
+    known = {label: spectrum for label, spectrum in curves.items() if spectrum is not None}
+    if not known:
+        return None
+    return picture(draw(list(known.values()), labels=list(known)), f"spectra of {shown.ranked.name}")
+
+
+def pareto_pictures(results: Results) -> list[Markup]:
+    """Each pair of the first objectives against each other, over the candidates of ranked.csv, the front joined."""
+    objectives = results.objectives
+    pairs = [(a, b) for k, a in enumerate(objectives) for b in objectives[k + 1 :]][:_MOST_PAIRS]
+    return [_pareto(results.ranked, a, b) for a, b in pairs]
+
+
+def parity_pictures(results: Results) -> list[Markup]:
+    """Predicted against verified score and numbers of the lines, of the best and of the random candidates."""
+    found = results.verification
+    if found is None:
+        return []
+    lines = [*results.lines, {"name": "score", "unit": ""}] if len(results.lines) > 1 else results.lines
+    return [_parity(found, line) for line in lines[-_MOST_PARITIES:]]
+
+
+def picture(figure: Figure, text: str) -> Markup:
+    """A figure as an SVG within the page; ``text`` says what it is to those who cannot see it."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "clusterml"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": "clusterml"})
+    code = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return tag("img", src=f"data:image/svg+xml;base64,{code}", alt=text)
+
+
+def framed(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of this size (inches) with one pair of axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.tick_params(direction="in", top=True, right=True)
+    axes.ticklabel_format(scilimits=(-3, 4), useMathText=True)
+    return figure, axes
+
+
+def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, Any]) -> Markup:
+    figure, axes = framed(5.6, 4.4)
+    names = first["name"], second["name"]
+    for label, colour, size, chosen in (
+        ("ranked", _GREY, 14, [r for r in ranked if not r.flags]),
+        ("out of domain or beyond a constraint", _RED, 20, [r for r in ranked if r.flags]),
+    ):
+        if chosen:
+            x, y = ([each.values[name][0] for each in chosen] for name in names)
+            marker = "o" if colour == _GREY else "x"
+            axes.scatter(x, y, s=size, c=colour, marker=marker, lw=0 if marker == "o" else 1.0, label=label, zorder=2)
+    front = sorted((r for r in ranked if r.cells["on_front"] == "yes"), key=lambda r: r.values[names[0]][0])
+    x, y = ([each.values[name][0] for each in front] for name in names)
+    axes.plot(x, y, "o-", color=_BLUE, ms=5, lw=1.0, label="Pareto front", zorder=3)
+    axes.set_xlabel(_named(first))
+    axes.set_ylabel(_named(second))
+    axes.legend(frameon=False, fontsize="small")
+    return picture(figure, f"{names[1]} against {names[0]}")
+
+
+def _parity(found: dict[str, Any], line: dict[str, Any]) -> Markup:
+    figure, axes = framed(4.3, 4.0)
+    name, everything = line["name"], []
+    for part, colour, marker in (("random", _BLUE, "o"), ("best", _RED, "s")):
+        chosen = [each for each in found[part] if each["verified"] is not None]
+        if not chosen:
+            continue
+        x = np.array([each["verified"][name] for each in chosen])
+        y = np.array([each["predicted"][name] for each in chosen])
+        std = [each["predicted_std"].get(name) for each in chosen]
+        bars = None if None in std else np.array(std, dtype=np.float64)
+        style: dict[str, Any] = {"fmt": marker, "ms": 4.5, "color": colour, "elinewidth": 0.8, "label": part}
+        axes.errorbar(x, y, yerr=bars, zorder=3 if part == "best" else 2, alpha=0.85, **style)
+        everything += [*x, *y]
+    if everything:
+        low, high = min(everything), max(everything)
+        pad = 0.06 * (high - low) or 1.0
+        axes.plot([low - pad, high + pad], [low - pad, high + pad], color="black", lw=0.7, zorder=1)
+        axes.legend(frameon=False, fontsize="small", loc="upper left")
+    axes.set_xlabel(f"engine: {_named(line)}")
+    axes.set_ylabel("predicted")
+    return picture(figure, f"predicted against verified {name}")
+
+
+def _named(line: dict[str, Any]) -> str:
+    of = f" {line['of']}".replace("$", r"\$") if "of" in line and not line["measure"].startswith("similar") else ""
+    unit = f" / {line['unit']}" if line["unit"] not in ("", "1") else ""
+    return f"{line['name']}{of}{unit}"

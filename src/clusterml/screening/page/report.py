@@ -1,0 +1,100 @@
+"""``report.html`` of a screen: what was screened, the ranked candidates, their spectra, geometries and verification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from clusterml.screening.page.cards import card
+from clusterml.screening.page.figures import pareto_pictures, parity_pictures
+from clusterml.screening.page.markup import Markup, page, table, tag
+from clusterml.screening.page.results import Results
+from clusterml.screening.page.tables import (
+    agreement_table,
+    drops_table,
+    facts,
+    hits_sentence,
+    lines_table,
+    provenance,
+    ranked_table,
+)
+from clusterml.spectrum.files import write_text
+
+REPORT = "report.html"
+"""The report's name in the results folder."""
+MOST_SHOWN = 12
+"""Candidates that are shown with spectra and geometry; the others of top.extxyz only stand in the table."""
+MOST_ROWS = 500
+"""Rows of the table of candidates; ranked.csv has all."""
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write ``report.html`` into the results ``folder`` of a screen, from what is in there; returns its path.
+
+    Raises :class:`~clusterml.errors.InputFileError` for a folder without results or with damaged ones, and
+    :class:`~clusterml.errors.OutputError`.
+    """
+    results = Results(folder)
+    title = results.run.get("title") or results.run["name"]
+    text = page(f"{title} - screen", _body(results, title), ("table.js", "molecule.js"))
+    return write_text(results.folder / REPORT, text)
+
+
+def _body(results: Results, title: str) -> Iterator[Markup]:
+    run = results.run
+    yield tag("h1", title)
+    yield tag("p", f"Screen {run['name']}, status {run['status']}", class_="soft")
+    yield facts(run)
+    yield lines_table(results)
+    if run["counts"]["dropped"] or run["counts"]["lost"]:
+        yield tag("h2", "Candidates that were dropped")
+        yield drops_table(run["counts"])
+    yield from _candidates(results)
+    yield from _front(results)
+    yield from _verification(results)
+    yield from _best(results)
+    yield tag("h2", "Provenance")
+    yield provenance(run)
+
+
+def _candidates(results: Results) -> Iterator[Markup]:
+    rows = results.ranked[:MOST_ROWS]
+    yield tag("h2", "Ranked candidates")
+    more = f" The first {len(rows)} of {len(results.ranked)} in ranked.csv." if len(rows) < len(results.ranked) else ""
+    yield tag("p", f"Sorted by a click on a heading; values with one standard deviation.{more}", class_="soft")
+    yield tag("div", ranked_table(results, rows), class_="tall")
+
+
+def _front(results: Results) -> Iterator[Markup]:
+    pictures = pareto_pictures(results)
+    if not pictures:
+        return
+    front = results.run["front"]
+    cut = " It was cut to the highest scores." if front["cut"] else ""
+    yield tag("h2", "Pareto front")
+    yield tag("p", f"{front['members']} members; grey: the other candidates of ranked.csv.{cut}", class_="soft")
+    yield tag("div", *pictures, class_="plots")
+
+
+def _best(results: Results) -> Iterator[Markup]:
+    shown = results.shown(MOST_SHOWN)
+    if shown:
+        yield tag("h2", "The best candidates")
+        more = "" if len(shown) < MOST_SHOWN else " Further ones are in top.extxyz and spectra."
+        yield tag("p", f"Bands: one standard deviation of the prediction.{more}", class_="soft")
+        yield from (card(each, results) for each in shown)
+
+
+def _verification(results: Results) -> Iterator[Markup]:
+    found = results.verification
+    if found is None:
+        return
+    yield tag("h2", "Verification by the engine")
+    yield tag("p", hits_sentence(found, results.run))
+    yield agreement_table(found["statistics"], results.lines)
+    yield tag("div", *parity_pictures(results), class_="plots")
+    labelled = (each for part in ("best", "random") for each in found[part])
+    problems = [(each["name"], each["problem"]) for each in labelled if each["problem"]]
+    if problems:
+        yield tag("h3", "Without a label")
+        yield table(("candidate", "why"), sorted(set(problems)))

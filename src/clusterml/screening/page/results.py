@@ -1,0 +1,137 @@
+"""A results folder read back: the contract of docs/screening.md, and nothing else, is what a report is made from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clusterml.errors import InputFileError
+from clusterml.schema import validated
+from clusterml.screening.config import Screen
+from clusterml.screening.output import RANKED, RUN, SPECTRA, TOP, VERIFIED
+from clusterml.screening.space import Space
+from clusterml.screening.verification import FOLDER
+from clusterml.spectrum.files import read_text
+from clusterml.spectrum.jsonio import parse_json, read_spectrum
+from clusterml.spectrum.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A line of ranked.csv: the cells by column, the ``recipe``, and ``values`` (value, standard deviation or None) by
+    line of the screen."""
+
+    cells: dict[str, str]
+    recipe: dict[str, Any]
+    values: dict[str, tuple[float, float | None]]
+
+    @property
+    def number(self) -> int:
+        """Number of the candidate."""
+        return int(self.cells["number"])
+
+    @property
+    def name(self) -> str:
+        """Name of the candidate, and of its files."""
+        return self.cells["name"]
+
+    @property
+    def flags(self) -> list[str]:
+        """What is to be said of it: out of domain, constraints that it violates."""
+        found = ["out of domain"] if self.cells["in_domain"] == "no" else []
+        return found + [f"violates {name}" for name in self.cells["violated"].split("+") if name]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One of the top candidates: its line, geometry, and spectra; those that the folder does not have are None."""
+
+    ranked: Ranked
+    atoms: Atoms
+    spectrum: Spectrum | None
+    parent: Spectrum | None
+    verified: Spectrum | None
+
+
+class Results:
+    """The results of a screen in ``folder``.
+
+    Raises :class:`InputFileError` naming the file for one that is missing (a screen that has not ended yet) or damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / RUN).is_file():
+            raise InputFileError(f"{folder}: holds no results of a screen (no {RUN})", "give the folder of a screen")
+        self.run: dict[str, Any] = parse_json(read_text(self.folder / RUN), str(self.folder / RUN))
+        if not (self.folder / RANKED).is_file():
+            state = self.run.get("status", "running")
+            raise InputFileError(f"{folder}: has no {RANKED}, its status is '{state}'", "finish it with --resume")
+        try:
+            self.lines: list[dict[str, Any]] = list(self.run["lines"])
+            self.ranked = _table(read_text(self.folder / RANKED), [line["name"] for line in self.lines])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputFileError(f"{folder}: {RUN} and {RANKED} are damaged ({error!r})", "run it again") from error
+
+    @property
+    def objectives(self) -> list[dict[str, Any]]:
+        """The lines that are objectives, with ``goal``."""
+        return [line for line in self.lines if "goal" in line]
+
+    @cached_property
+    def verification(self) -> dict[str, Any] | None:
+        """The content of verified.json, or None."""
+        path = self.folder / VERIFIED
+        return parse_json(read_text(path), str(path)) if path.is_file() else None
+
+    def shown(self, most: int) -> list[Shown]:
+        """The first ``most`` candidates of top.extxyz, in its order."""
+        from clusterml.structure.read import read_all
+
+        path = self.folder / TOP
+        found = []
+        for atoms in list(read_all(path))[:most] if path.is_file() else []:
+            rank = atoms.info.get("provenance", {}).get("screening", {}).get("rank")
+            if not isinstance(rank, int) or not 0 < rank <= len(self.ranked):
+                raise InputFileError(f"{path}: a structure has no rank of {RANKED}", "run the screen again")
+            one = self.ranked[rank - 1]
+            atoms.info["name"] = one.name
+            parent = self._parent(one.number)
+            spectra = (f"{SPECTRA}/{one.name}", f"{SPECTRA}/parent_{parent}", f"{FOLDER}/{one.name}")
+            found.append(Shown(one, atoms, *(self._spectrum(name) for name in spectra)))
+        return found
+
+    def _parent(self, number: int) -> str:
+        """Name of a candidate's parent in the folder ``spectra``."""
+        space = self._space
+        return "reference" if space is None else space.recipe(number).variant.name
+
+    @cached_property
+    def _space(self) -> Space | None:
+        """The candidates of the screen; None where a user's iterable gave them."""
+        screen = validated(Screen, self.run["config"], str(self.folder / RUN))
+        return Space(screen) if screen.parents else None
+
+    def _spectrum(self, name: str) -> Spectrum | None:
+        path = self.folder / f"{name}.json"
+        return read_spectrum(path) if path.is_file() else None
+
+
+def _table(text: str, lines: Sequence[str]) -> list[Ranked]:
+    return [
+        Ranked(row, json.loads(row["recipe"]), {name: (float(row[name]), _std(row[f"{name}_std"])) for name in lines})
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def _std(cell: str) -> float | None:
+    return float(cell) if cell else None

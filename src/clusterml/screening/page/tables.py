@@ -1,0 +1,148 @@
+"""The tables and sentences of a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from clusterml.screening.page.cards import flags, number, recipe_words
+from clusterml.screening.page.markup import Markup, joined, table, tag
+from clusterml.screening.page.results import Ranked, Results
+
+_PROVENANCE = ("model", "model_sha256", "checkpoint", "members", "device", "calibrated", "knows_domain", "seed")
+
+
+def facts(run: dict[str, Any]) -> Markup:
+    """The counts of a run in boxes."""
+    counts, found = run["counts"], {}
+    found["candidates"] = f"{counts['evaluated']:,}"
+    found["valid"] = f"{counts['valid']:,}"
+    found["within all constraints"] = f"{counts['feasible']:,}"
+    found["out of domain"] = f"{counts['out_of_domain']:,}" if run["provenance"]["knows_domain"] else "not known"
+    found["dropped"] = f"{sum(each['count'] for each in counts['dropped'].values()):,}"
+    if run["rate_per_s"] is not None:
+        found["per second"] = f"{run['rate_per_s']:.3g}"
+    if run["verification"] is not None:
+        found["labelled by the engine"] = str(run["verification"]["labels"] - run["verification"]["failed"])
+    boxes = (tag("div", tag("b", value), tag("span", name), class_="fact") for name, value in found.items())
+    return tag("div", *boxes, class_="facts")
+
+
+def lines_table(results: Results) -> Markup:
+    """Objectives and constraints, and what value candidates are ranked by."""
+    rows = [(line["name"], line["of"], _unit(line["unit"]), _wanted(line)) for line in results.lines]
+    by = results.run["ranked_by"]
+    deviations = f", by {abs(by['standard_deviations']):g} standard deviations" if by["standard_deviations"] else ""
+    parents = results.run["space"]["parents"]
+    listed = ", ".join(parents[:8]) + (f" and {len(parents) - 8} more" if len(parents) > 8 else "")
+    words = f"Ranked by the {by['value']} value{deviations}." + (f" Parents: {listed}." if parents else "")
+    return joined([table(("measure", "of", "unit", "wanted"), rows), tag("p", words)])
+
+
+def drops_table(counts: dict[str, Any]) -> Markup:
+    """Why candidates were dropped or lost."""
+    rows = [(each["count"], reason, each["example"]) for reason, each in counts["dropped"].items()]
+    rows += [(where, "lost with their worker", reason) for where, reason in counts["lost"].items()]
+    cells = ((tag("td", first, class_="n"), *rest) for first, *rest in rows)
+    return table((_right("candidates"), "reason", "for example"), cells)
+
+
+def ranked_table(results: Results, rows: Sequence[Ranked]) -> Markup:
+    """Candidates with their values, flags and recipes."""
+    several = len(results.objectives) > 1
+    known = any(each.cells["domain_score"] for each in rows)
+    numbers = [*(["score"] if several else []), *(_head(line) for line in results.lines), "gap / eV", "charge"]
+    numbers += ["domain score"] if known else []
+    heads = [_right("rank"), "name", "flags", *map(_right, numbers), "recipe"]
+    return table(heads, (_row(results, each, several, known) for each in rows), class_="sortable")
+
+
+def _row(results: Results, ranked: Ranked, several: bool, known: bool) -> list[Markup]:
+    cells = ranked.cells
+    found = [_numeric(cells["rank"], cells["rank"]), tag("td", ranked.name, class_="name")]
+    found.append(tag("td", flags(ranked), data_v="+".join(ranked.flags)))
+    if several:
+        found.append(_numeric(cells["score"], f"{float(cells['score']):.4g}"))
+    for line in results.lines:
+        value, std = ranked.values[line["name"]]
+        found.append(_numeric(repr(value), number(value, std)))
+    found += [_numeric(cells["gap_ev"], f"{float(cells['gap_ev']):.3f}"), _numeric(cells["charge"], cells["charge"])]
+    if known:
+        score = cells["domain_score"]
+        found.append(_numeric(score, f"{float(score):.3g}" if score else ""))
+    return [*found, tag("td", recipe_words(ranked.recipe), class_="recipe")]
+
+
+def _right(heading: str) -> Markup:
+    return tag("th", heading, class_="n")
+
+
+def _numeric(value: str, shown: str) -> Markup:
+    return tag("td", shown, class_="n", data_v=value)
+
+
+def hits_sentence(found: dict[str, Any], run: dict[str, Any]) -> str:
+    """How well the screen did, in words."""
+    statistics = found["statistics"]
+    score, hits = statistics["score"]["random"], statistics["hits"]
+    words = [f"{len(found['best'])} best and {len(found['random'])} random candidates"]
+    if score["spearman"] is not None:
+        words.append(f"rank correlation of the score (Spearman) {score['spearman']:.2f} on the random ones")
+    if hits["enrichment"] is not None:
+        words.append(
+            f"{100 * hits['rate']:.0f} % of the best are hits (as good as the best {100 * hits['share']:.0f} % of the "
+            f"random ones), {hits['enrichment']:.1f} times as many as among the random ones"
+        )
+        words.append(f"{100 * hits['overlap']:.0f} % of the top {hits['overlap_of']} random ones agree")
+    if found["seconds_per_label"] is not None:
+        words.append(f"{found['seconds_per_label']:.3g} s a label")
+    took = run["verification"] or {}
+    if took.get("label_everything_s") and took.get("screen_s"):
+        words.append(f"labels of all would take {took['label_everything_s'] / took['screen_s']:.3g} times the screen")
+    return "; ".join(words) + "."
+
+
+def agreement_table(statistics: dict[str, Any], lines: Sequence[dict[str, Any]]) -> Markup:
+    """Errors and rank correlations of the score and of every line."""
+    units = {line["name"]: _unit(line["unit"]) for line in lines}
+    rows = []
+    for name, parts in ({"score": statistics["score"]} | statistics["lines"]).items():
+        for part in ("random", "best"):
+            numbers = (parts[part][key] for key in ("spearman", "mean_absolute_error", "mean_error"))
+            cells = (tag("td", "" if value is None else f"{value:.3g}", class_="n") for value in numbers)
+            rows.append([name, units.get(name, ""), part, tag("td", parts[part]["count"], class_="n"), *cells])
+    heads = ("number", "unit", "candidates", *map(_right, ("count", "Spearman", "mean absolute error", "mean error")))
+    return table(heads, rows)
+
+
+def provenance(run: dict[str, Any]) -> Markup:
+    """Where the numbers come from: model, versions, machine, sessions, and the whole configuration."""
+    known = run["provenance"]
+    rows: dict[str, Any] = {key: known[key] for key in _PROVENANCE if key in known}
+    rows |= {f"version of {name}": value for name, value in known["versions"].items()}
+    rows["machine"] = ", ".join(f"{key} {value}" for key, value in known["machine"].items())
+    rows["sessions"] = "; ".join(f"{s['begun']}: {s['candidates']} in {s['seconds']:.3g} s" for s in run["sessions"])
+    rows["seconds"] = ", ".join(f"{name} {value:.3g}" for name, value in run["timings_s"].items())
+    rows["peak memory"] = f"{run['peak_memory_mb']} MB"
+    rows["fingerprint"] = run["fingerprint"]
+    listed = tag("dl", *(part for key, value in rows.items() for part in (tag("dt", key), tag("dd", value))))
+    config = tag("pre", json.dumps(run["config"], indent=1, ensure_ascii=False))
+    return joined([listed, tag("details", tag("summary", "the screen's configuration"), config)])
+
+
+def _head(line: dict[str, Any]) -> str:
+    unit = _unit(line["unit"])
+    return f"{line['name']} / {unit}" if unit else str(line["name"])
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else unit
+
+
+def _wanted(line: dict[str, Any]) -> str:
+    if "goal" in line:
+        goal = line["goal"] if isinstance(line["goal"], str) else f"close to {line['goal']:g}"
+        return f"{goal} (weight {line['weight']:g}, step {line['step']:g})"
+    limits = (("at least", line["at_least"]), ("at most", line["at_most"]))
+    return " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)

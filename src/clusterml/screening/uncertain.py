@@ -1,0 +1,160 @@
+"""Active learning: the candidates that the network is least certain of, labelled and added to a dataset."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clusterml.dataset.campaign import Campaign, Job, Parent, SampledKind
+from clusterml.dataset.launch import Here, Launcher, Lost
+from clusterml.dataset.record import stored_positions
+from clusterml.dataset.store import Store
+from clusterml.errors import ClusterMLError, OptionError
+from clusterml.locks import exclusive
+from clusterml.screening.bench import Setting, bench_of
+from clusterml.screening.lines import STEPS
+from clusterml.screening.log import Log
+from clusterml.screening.making import Dropped
+from clusterml.screening.merit import Merit
+from clusterml.screening.rows import Row
+from clusterml.screening.run import RESULTS, Finished, Progress, Watch
+from clusterml.screening.space import Recipe
+
+if TYPE_CHECKING:
+    from clusterml.dataset.record import Record
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of the least certain candidates: ``names`` of the new records in the dataset ``folder``, how many
+    were there ``before``, and ``failed``: name to reason of those without a label."""
+
+    folder: Path
+    names: tuple[str, ...]
+    before: int
+    failed: dict[str, str]
+
+
+def label_uncertain(
+    done: Finished,
+    count: int,
+    folder: str | Path,
+    *,
+    launcher: Launcher | None = None,
+    watch: Watch = lambda progress: None,
+) -> Added:
+    """Label the ``count`` least certain candidates of a screen and add them to the dataset ``folder``, made if needed.
+
+    Least certain: the largest sum over the objectives of weight x standard deviation / step; where the network knows no
+    uncertainty, the largest domain score.  Labels are those of a campaign with the screen's ``engine``.  Candidates
+    that the dataset has already are not labelled again; each label is on disk before the next begins.
+
+    Raises :class:`OptionError` if the network knows neither or a user's iterable gave the candidates, and what
+    :class:`Store` raises.
+    """
+    bench = done.run.bench
+    if not bench.screen.parents:
+        raise OptionError("the candidates of a user's iterable are not kept", "label them with clusterml label")
+    rows = least_certain(Log(done.folder / RESULTS), bench.merit, count)
+    store, names, failed = Store(folder), list[str](), dict[str, str]()
+    with exclusive(store.folder):
+        known = store.finished()
+        todo = [row for row in rows if _name(bench.screen.name, done.run.fingerprint, row.number) not in known]
+        work = partial(record_of_candidate, bench.setting, done.run.fingerprint)
+        start = time.perf_counter()
+        for number, (task, found) in enumerate((launcher or Here()).run(work, iter(todo)), start=1):
+            if isinstance(found, Lost | str):
+                failed[task.name] = found.reason if isinstance(found, Lost) else found
+            else:
+                store.add(found)
+                names.append(found.id)
+            seconds = time.perf_counter() - start
+            watch(Progress("labels", number, len(todo), number, seconds, "least certain candidates"))
+        store.pack({"name": store.folder.resolve().name} if not known else None)
+    return Added(store.folder, tuple(names), len(known), failed)
+
+
+def least_certain(log: Iterable[dict[str, object]], merit: Merit, count: int) -> list[Row]:
+    """The ``count`` rows of a screen's log whose uncertainty is largest, the largest first; memory does not grow.
+
+    Raises :class:`OptionError` for a count below 1 and where no row has an uncertainty.
+    """
+    if count < 1:
+        raise OptionError(f"{count} candidates are to be labelled", "give a number of at least 1")
+    best: dict[int, tuple[float, int, Row]] = {}
+    known = False
+    for entry in log:
+        rows = [Row.from_list(row) for row in entry["rows"]]  # type: ignore[attr-defined]  # see rows.Block
+        ranked = ((uncertainty(row, merit), -row.number, row) for row in rows)
+        found = [(size, number, row) for size, number, row in ranked if size is not None]
+        known = known or bool(found)
+        best |= {row.number: (size, number, row) for size, number, row in found}
+        best = {each[2].number: each for each in heapq.nlargest(count, best.values(), key=lambda each: each[:2])}
+    if not known:
+        raise OptionError(
+            "the network knows neither its uncertainty nor its domain", "use one with several members or a calibration"
+        )
+    return [row for _, _, row in sorted(best.values(), key=lambda each: each[:2], reverse=True)]
+
+
+def uncertainty(row: Row, merit: Merit) -> float | None:
+    """How uncertain the score of a row is, or how far it is from the training data; None where neither is known."""
+    pairs = zip(merit.objectives, row.values, strict=False)  # values of constraints follow
+    parts = [line.weight * value.std / STEPS[line.measure[0]] for line, value in pairs if value.std is not None]
+    return sum(parts) if parts else row.domain_score
+
+
+def record_of_candidate(setting: Setting, fingerprint: str, row: Row) -> Record | str:
+    """The record of a candidate, or why it has no label; runs in a worker."""
+    from clusterml.dataset.labelling import RejectedError, record_of
+    from clusterml.structure.anatomy.anatomy import anatomy
+
+    bench = bench_of(setting)
+    recipe = bench.space.recipe(row.number)
+    made = bench.maker.make(recipe)
+    if isinstance(made, Dropped):
+        return f"{made.reason}: {made.example}"
+    atoms, screen = made.copy(), bench.screen
+    atoms.positions[:] = stored_positions(atoms.positions - atoms.positions.mean(axis=0))
+    atoms.info["charge"] = row.charge
+    kind = _kind(recipe)
+    parent = Parent(file=made.info["name"], family=recipe.variant.parent, counts={kind: 1})
+    campaign = Campaign(
+        name=screen.name,
+        title=screen.title,
+        seed=screen.seed,
+        protocol=screen.engine,
+        parents={recipe.variant.name: parent},
+    )
+    history = made.info.get("provenance", {})
+    details = {
+        "exchanges": history.get("substitutions", []),
+        "distortions": history.get("distortions", []),
+        "ligands": dict(Counter(ligand.name for ligand in anatomy(atoms).ligands)),
+        "recipe": history["recipe"],
+    }
+    job = Job(recipe.variant.name, kind, row.number, (screen.engine,))
+    device = "cuda" if bench.predictor.ensemble.device.type == "cuda" else "cpu"
+    try:
+        found = record_of(campaign, job, screen.engine, parent, [atoms], details, device=device)
+    except (RejectedError, ClusterMLError) as error:
+        return str(error)
+    name = _name(screen.name, fingerprint, row.number)
+    return replace(found, id=name, pair=name)
+
+
+def _name(screen: str, fingerprint: str, number: int) -> str:
+    """A record's name: no other screen has it."""
+    return f"{screen}-{fingerprint[:8]}-{number:07d}"
+
+
+def _kind(recipe: Recipe) -> SampledKind:
+    if recipe.amounts:
+        return "mode"
+    return "reference" if recipe.snapshot is None else "thermal"

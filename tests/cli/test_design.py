@@ -1,0 +1,65 @@
+"""The design verb end to end, with a network of random weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+CONFIG = """
+name: up
+parents: {ag3: {build: {name: ag3, thiolate: SCH3}}}
+conformers: {temperature_k: 300, snapshots: 1}
+distortions:
+  - {modes: {shear: -4..4 %}, sampling: sobol, points: 4}
+objectives:
+  - {max_g: 2..5 eV}
+design: {starts: 3, climbs: 1, steps: 4}
+"""
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    import torch
+
+    from clusterml.model.network import Network
+    from clusterml.training.release import write_release
+
+    torch.manual_seed(1)
+    network = Network({"channels": 4, "n_radial": 4, "radial_width": 8})
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, {"data": {"train": 7}})
+
+
+def test_a_design_tells_its_steps_and_its_end(run, model):
+    Path("up.yaml").write_text(CONFIG)
+    done = run("design", "up.yaml", "--model", model)
+    assert done.code == 0, done.err
+    found = json.loads(Path("results/up-design/design.json").read_text())
+    steps = [step for path in found["climbs"] for step in path]
+    assert done.err.count("climb 1, ") == len(steps) >= 2
+    before, after = (steps[k]["values"]["max_g"][0] for k in (0, -1))
+    assert after > before
+    assert f"max_g: {before:.4g} to {after:.4g}" in done.out
+    assert Path("results/up-design/design.html").is_file()
+    again = run("design", "up.yaml", "--model", model)
+    assert (again.code, again.err.count("\n")) == (1, 1)
+    assert "holds a design already" in again.err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("max_g: 2..5 eV", "opd: measured"), "objective opd: measured has no gradient"),
+        (("climbs: 1", "climb: 1"), "did you mean 'climbs'"),
+        (("shear: -4..4", "shear: -99..4"), "amount of shear is -99 %"),
+    ],
+)
+def test_bad_input_is_one_line(run, model, change, words):
+    Path("up.yaml").write_text(CONFIG.replace(*change))
+    done = run("design", "up.yaml", "-o", "out", "--model", model)
+    assert done.code == 1
+    assert words in done.err
+    assert done.err.count("\n") == 1
+    assert not Path("out").exists()

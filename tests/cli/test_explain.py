@@ -1,0 +1,81 @@
+"""The explain verb: files, table, JSON, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from clusterml.structure.build.build import build
+from clusterml.structure.distort.apply import distort
+from clusterml.structure.write import write_extxyz
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> Path:
+    import torch
+
+    from clusterml.model.network import Network
+    from clusterml.training.release import write_release
+
+    torch.manual_seed(1)
+    network = Network({"head": "moments", "channels": 4, "n_radial": 4, "radial_width": 8})
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, {"data": {"train": 7}})
+
+
+@pytest.fixture
+def twisted(tmp_path) -> Path:
+    return write_extxyz(distort(build("ag4", thiolate="SCH3"), "shear", 5.0), tmp_path / "twisted.xyz")
+
+
+def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
+    done = run("explain", twisted, "--band", "2..4", "--model", model, "-o", "out")
+    assert done.code == 0, done.err
+    assert "shell 1" in done.out
+    assert "SCH3" in done.out
+    found = json.loads(Path("out/twisted_contributions.json").read_text())
+    per_atom = found["contributions"]["per_atom"]
+    atoms = read("out/twisted_contributions.extxyz")
+    np.testing.assert_allclose(atoms.arrays["contribution"], per_atom, rtol=1e-7)
+    assert atoms.info["charge"] == 0
+    np.testing.assert_allclose(atoms.positions, read(twisted).positions, atol=1e-7)
+    page = Path("out/twisted_contributions.html").read_text()
+    assert page.count('<div class="view large"') == 1
+    for name, part in found["contributions"]["parts"].items():
+        assert f"<td>{name}</td>" in page
+        assert f'data-v="{part["value"]!r}"' in page
+
+
+def test_bands_may_be_in_nm_and_json_goes_to_stdout(run, model, twisted):
+    done = run("explain", twisted, "--band", "400..600 nm", "--model", model, "--json")
+    assert done.code == 0, done.err
+    low, high = json.loads(done.out)["contributions"]["band_ev"]
+    assert (low, high) == pytest.approx((1239.84 / 600, 1239.84 / 400), rel=1e-4)
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("band", "code", "words"),
+    [
+        ("3..2", 2, "first number"),
+        ("2", 2, "LOW..HIGH"),
+        ("2..3 kg", 2, "kg"),
+        ("2..9", 1, "within 0.50 to 5.30"),
+    ],
+)
+def test_bands_that_are_none(run, model, twisted, band, code, words):
+    done = run("explain", twisted, "--band", band, "--model", model, "-o", "out")
+    assert done.code == code
+    assert words in done.err
+
+
+def test_a_bad_file_does_not_stop_the_others(run, model, twisted):
+    Path("bad.xyz").write_text("nothing")
+    done = run("explain", "bad.xyz", twisted, "--band", "2..4", "--model", model, "-o", "out")
+    assert done.code == 1
+    assert done.err.startswith("error: bad.xyz")
+    assert Path("out/twisted_contributions.json").exists()

@@ -1,0 +1,252 @@
+"""Inverse design: slopes of the score, the climb itself, and whole designs that find what they were asked for."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clusterml.errors import OptionError
+from clusterml.inference.predictor import Predictor
+from clusterml.screening.bench import Bench
+from clusterml.screening.design.aim import Aim
+from clusterml.screening.design.climb import climb
+from clusterml.screening.design.run import design
+from clusterml.screening.making import Dropped, Maker
+from clusterml.screening.merit import merit, merit_slope
+from clusterml.screening.names import ScreeningError
+from clusterml.screening.run import setting_of
+from clusterml.screening.space import Space
+from clusterml.screening.strain import elastic_slope, elastic_strain
+from clusterml.structure.build.build import build
+from clusterml.structure.distort.subject import Subject
+from clusterml.structure.distort.verify import compare
+from clusterml.structure.read import read_all
+
+SHAKEN = {
+    "parents": {"ag3": {"build": {"name": "ag3", "thiolate": "SCH3"}}},
+    "conformers": {"temperature_k": 300.0, "snapshots": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory, checkpoint, make_screen):
+    """The predicted spectrum of the snapshot with 1.7 % breathing, as a file."""
+    screen = make_screen(**SHAKEN, distortions=[{"modes": {"breathing": [1.7]}}])
+    maker = Maker(Space(screen))
+    atoms = maker.make(maker.space.recipe(0))
+    assert not isinstance(atoms, Dropped)
+    path = tmp_path_factory.mktemp("target") / "target.csv"
+    Predictor.load(checkpoint)(atoms).spectrum.to_csv(path)
+    return path
+
+
+def objectives(target) -> list[dict]:
+    return [
+        {"max_g": "2..5 eV"},
+        {"cd_at": "3.51 eV", "goal": "magnitude"},
+        {"integrated_cd": "2..4 eV", "goal": 2000.0},
+        {"similar_to": str(target), "goal": "minimise"},
+        {"similar_absorption_to": str(target)},
+        {"absorption_change": "2..4 eV", "goal": "maximise"},
+        {"strain": "elastic"},
+    ]
+
+
+@pytest.mark.parametrize("at", range(7))
+def test_the_slope_is_that_of_the_score(at, target, checkpoint, make_screen, tmp_path, rng):
+    line = objectives(target)[at]
+    screen = make_screen(**SHAKEN, distortions=[{"modes": {"breathing": [0.5]}}], objectives=[line])
+    bench = Bench(setting_of(screen, tmp_path, checkpoint, "cpu", None)[0])
+    recipe = bench.space.recipe(0)
+    atoms = bench.maker.make(recipe)
+    assert not isinstance(atoms, Dropped)
+    aim = Aim(bench, recipe)
+    penalty = 0.7 if at == 0 else 0.0
+    slope = aim.slope(atoms, penalty)
+    along = slope / np.linalg.norm(slope) + 0.2 * rng.normal(size=slope.shape) / np.sqrt(slope.size)
+    step, scores = 2e-3, []
+    for sign in (-1.0, 1.0):
+        moved = atoms.copy()
+        moved.positions += sign * step * along
+        scores.append(aim.at(moved, penalty).score)
+    assert (scores[1] - scores[0]) / (2.0 * step) == pytest.approx(np.sum(slope * along), rel=5e-2)
+
+
+def test_merits_rise_with_their_slopes():
+    from clusterml.screening.measures import Value
+
+    for aim in ("maximise", "minimise", "magnitude", 1.0):
+        for value in (-2.0, 0.3, 2.5):
+            moved = [merit(aim, Value(value + step), 0.0) for step in (-1e-6, 1e-6)]
+            assert (moved[1] - moved[0]) / 2e-6 == pytest.approx(merit_slope(aim, value))
+
+
+def test_elastic_slopes_do_not_depend_on_where_the_molecule_is(rng):
+    rest = build("ag3", thiolate="SCH3")
+    atoms = rest.copy()
+    atoms.positions += 0.03 * rng.normal(size=atoms.positions.shape)
+    slope = elastic_slope(atoms, rest)
+    along = rng.normal(size=slope.shape)
+    ends = []
+    for sign in (-1.0, 1.0):
+        moved = atoms.copy()
+        moved.positions += sign * 1e-4 * along
+        ends.append(elastic_strain(moved, rest))
+    assert np.sum(slope * along) == pytest.approx((ends[1] - ends[0]) / 2e-4, rel=1e-2)
+    turned = atoms.copy()
+    turned.rotate(50.0, (1.0, 1.0, 0.0))
+    turned.positions += 2.0
+    rotation = np.linalg.lstsq(
+        atoms.positions - atoms.positions.mean(axis=0), turned.positions - turned.positions.mean(axis=0), rcond=None
+    )[0]
+    np.testing.assert_allclose(elastic_slope(turned, rest), slope @ rotation, atol=1e-6 * np.abs(slope).max())
+
+
+def hill(where: np.ndarray) -> SimpleNamespace:
+    return SimpleNamespace(score=-float(np.sum((where - [3.0, -1.0]) ** 2 * [1.0, 10.0])), violated=())
+
+
+def uphill(where: np.ndarray, here: SimpleNamespace) -> np.ndarray:
+    return -2.0 * (where - [3.0, -1.0]) * [1.0, 10.0]
+
+
+def test_a_climb_reaches_the_top_and_never_goes_down():
+    path = [*climb((np.zeros(2), hill(np.zeros(2))), uphill, hill, 200, 0.4)]
+    scores = [hill(np.zeros(2)).score, *(found.score for _, found in path)]
+    assert all(b > a for a, b in itertools.pairwise(scores))
+    places = np.array([np.zeros(2), *(where for where, _ in path)])
+    assert np.abs(np.diff(places, axis=0)).max() <= 0.4 + 1e-12
+    np.testing.assert_allclose(places[-1], [3.0, -1.0], atol=0.05)
+    bound = [where for where, _ in climb((np.zeros(2), hill(np.zeros(2))), uphill, hill, 200, 0.4, 1.0)][-1]
+    np.testing.assert_allclose(bound, [1.0, -1.0], atol=0.05)
+
+
+def test_a_climb_stops_at_walls_and_at_constraints():
+    def walled(where):
+        return None if where[0] > 2.0 else hill(where)
+
+    def limited(where):
+        return SimpleNamespace(score=hill(where).score, violated=("x",) if where[0] > 2.0 else ())
+
+    for look in (walled, limited):
+        end = [where for where, _ in climb((np.zeros(2), hill(np.zeros(2))), uphill, look, 300, 0.4)][-1]
+        assert 1.5 < end[0] <= 2.0
+    flat = climb((np.zeros(2), hill(np.zeros(2))), lambda where, here: np.zeros(2), hill, 5, 0.4)
+    assert [*flat] == []
+
+
+def test_an_amount_is_found_again_from_its_spectrum(target, checkpoint, make_screen, tmp_path):
+    screen = make_screen(
+        **SHAKEN,
+        distortions=[{"modes": {"breathing": "-4..4 by 2.5 %"}}],
+        objectives=[{"similar_absorption_to": str(target)}],
+        design={"starts": 4, "climbs": 1, "steps": 40},
+    )
+    done = design(screen, tmp_path / "o", model=checkpoint)
+    amount = dict(done.best.climbed.recipe.amounts)["breathing"]
+    assert amount == pytest.approx(1.7, abs=0.15)
+    (value,) = done.best.climbed.judged.values
+    assert value.value > 0.9999
+    assert value.value > done.paths[0][0].climbed.judged.values[0].value
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("design") / "o"
+
+
+@pytest.fixture(scope="module")
+def done(folder, checkpoint, make_screen):
+    screen = make_screen(
+        **SHAKEN,
+        title="<b>up</b>",
+        distortions=[{"modes": {"shear": "-6..6 %", "breathing": "-2..2 %"}, "sampling": "sobol", "points": 8}],
+        objectives=[{"cd_at": "3.5 eV", "goal": "magnitude"}],
+        constraints=[{"absorption_within": "30 %"}],
+        engine={"dtype": "float32", "tolerance": 0.003},
+        design={"starts": 6, "climbs": 2, "steps": 6, "free": {"steps": 8, "penalty": 0.05}, "label": True},
+    )
+    return design(screen, folder, model=checkpoint)
+
+
+def test_every_stage_rises_and_stays_where_it_may(done):
+    assert len(done.paths) == 2
+    rest = build("ag3", thiolate="SCH3")
+    for path in done.paths:
+        assert path[0].stage == "start"
+        assert {step.stage for step in path[1:]} == {"amounts", "free"}
+        for stage in ("amounts", "free"):
+            scores = [step.climbed.judged.score for step in path if step.stage == stage]
+            assert scores == sorted(scores)
+        amounts = [step.climbed.judged for step in path if step.stage != "free"]
+        assert amounts[-1].score > amounts[0].score
+        for step in path:
+            found = dict(step.climbed.recipe.amounts)
+            assert abs(found["shear"]) <= 6.0
+            assert abs(found["breathing"]) <= 2.0
+            assert len(step.climbed.judged.violated) <= len(path[0].climbed.judged.violated)
+            assert compare(Subject(rest), step.climbed.judged.atoms.positions).wrong == ()
+        assert path[-1].climbed.judged.cost == pytest.approx(0.05 * elastic_strain(path[-1].climbed.judged.atoms, rest))
+    assert done.best.climbed.judged.score == max(path[-1].climbed.judged.score for path in done.paths)
+
+
+def test_a_step_on_amounts_is_a_candidate_that_a_screen_can_make(done):
+    step = [step for step in done.paths[0] if step.stage == "amounts"][-1]
+    again = Maker(done.bench.space).make(step.climbed.recipe)
+    assert not isinstance(again, Dropped)
+    np.testing.assert_array_equal(again.positions, step.climbed.judged.atoms.positions)
+
+
+def test_the_folder_of_a_design(done, folder, checkpoint):
+    content = json.loads((folder / "design.json").read_text())
+    frames = list(read_all(folder / "path.extxyz"))
+    steps = [step for path in done.paths for step in path]
+    assert [frame.info["provenance"]["design"] for frame in frames] == [s for path in content["climbs"] for s in path]
+    for frame, step in zip(frames, steps, strict=True):
+        np.testing.assert_allclose(frame.positions, step.climbed.judged.atoms.positions, atol=1e-7)
+    best = content["best"]
+    (end,) = read_all(folder / "best.extxyz")
+    again = Predictor.load(checkpoint)(end).spectrum
+    name = best["name"]
+    kept = json.loads((folder / f"spectra/{name}.json").read_text())
+    size = np.abs(again.delta_epsilon).max()
+    np.testing.assert_allclose(kept["spectrum"]["delta_epsilon"], again.delta_epsilon, atol=2e-3 * size)
+    assert best["values"]["cd_at"][0] == pytest.approx(np.interp(3.5, again.energy_ev, again.delta_epsilon), rel=1e-2)
+    assert best["chemistry"]["wrong"] == []
+    engine = json.loads((folder / f"verified/{name}.json").read_text())["spectrum"]
+    at = np.interp(3.5, engine["energy_ev"], engine["delta_epsilon"])
+    assert best["label"]["values"]["cd_at"] == pytest.approx(at, rel=1e-6)
+    page = (folder / "design.html").read_text()
+    assert "<h1>&lt;b&gt;up&lt;/b&gt;</h1>" in page
+    assert page.count("data:image/svg+xml") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"objectives": [{"ccm": "predicted"}]}, OptionError, "objective ccm: predicted has no gradient"),
+        ({"objectives": [{"strain": "gfn1"}]}, OptionError, "no gradient"),
+        ({"distortions": []}, OptionError, "nothing that may change"),
+        ({"distortions": [{"modes": {"sheer": [1.0]}}]}, OptionError, "did you mean 'shear'"),
+        ({"distortions": [{"modes": {"normal-mode 4": [2.0, 1.9]}}]}, ScreeningError, "none of 2 candidates is valid"),
+    ],
+)
+def test_what_cannot_be_designed(make_screen, checkpoint, tmp_path, changes, error, words):
+    with pytest.raises(error, match=words):
+        design(make_screen(**changes), tmp_path / "o", model=checkpoint)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_strained_start_relaxes_where_strain_is_all_that_counts(checkpoint, make_screen, tmp_path):
+    screen = make_screen(
+        **SHAKEN, distortions=[], objectives=[{"strain": "elastic"}], design={"free": {"steps": 40, "penalty": 1.0}}
+    )
+    done = design(screen, tmp_path / "o", model=checkpoint)
+    first, last = (done.paths[0][k].climbed.judged.values[0].value for k in (0, -1))
+    assert last < 0.05 * first
+    with pytest.raises(ScreeningError, match="holds a design already"):
+        design(screen, tmp_path / "o", model=checkpoint)

@@ -1,0 +1,134 @@
+"""The least certain candidates become records like those of a campaign, which a training run can start from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clusterml.dataset.launch import Lost
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.verify import verify
+from clusterml.errors import OptionError
+from clusterml.screening.log import Log
+from clusterml.screening.merit import Merit
+from clusterml.screening.run import RESULTS, screen
+from clusterml.screening.uncertain import label_uncertain, least_certain, uncertainty
+from clusterml.structure.read import read_all
+
+CHANGES = {
+    "parents": {"ag3": {"build": {"name": "ag3", "thiolate": ["SH", "SCH3"]}}},
+    "exchanges": [{"old": "SH", "new": "SCH3", "counts": [0, 1]}],
+    "conformers": {"temperature_k": 200.0, "snapshots": 1, "at_rest": True},
+    "distortions": [{"modes": {"shear": "-2..2 by 4 %"}}],
+    "engine": {"dtype": "float64", "tolerance": 0.001},
+    "objectives": [{"cd_at": "3.5 eV", "weight": 2.0}, {"strain": "elastic"}],
+    "top": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, checkpoint, make_screen):
+    return screen(make_screen(**CHANGES), tmp_path_factory.mktemp("u") / "out", model=checkpoint)
+
+
+@pytest.fixture(scope="module")
+def added(done):
+    return label_uncertain(done, 3, done.folder / "dataset")
+
+
+def rows_of(done):
+    from clusterml.screening.rows import Row
+
+    return [Row.from_list(row) for entry in Log(done.folder / RESULTS) for row in entry["rows"]]
+
+
+def test_the_least_certain_ones_are_found(done):
+    rows = rows_of(done)
+    expected = sorted(rows, key=lambda row: (-2.0 * row.values[0].std / 10.0, row.number))
+    for count in (1, 3, len(rows) + 5):
+        found = least_certain(Log(done.folder / RESULTS), done.run.bench.merit, count)
+        assert [row.number for row in found] == [row.number for row in expected[:count]]
+    twice = [*Log(done.folder / RESULTS), *Log(done.folder / RESULTS)]
+    assert least_certain(twice, done.run.bench.merit, 3) == found[:3]
+
+
+def test_records_are_those_of_their_geometries(done, added):
+    numbers = [row.number for row in least_certain(Log(done.folder / RESULTS), done.run.bench.merit, 3)]
+    records = list(Dataset(added.folder))
+    assert {int(record.id[-7:]) for record in records} == set(numbers)
+    assert (added.before, added.failed) == (0, {})
+    shown = {atoms.info["provenance"]["recipe"]["number"]: atoms for atoms in read_all(done.folder / "top.extxyz")}
+    for record in records:
+        number = int(record.id[-7:])
+        recipe = done.run.bench.space.recipe(number)
+        assert record.kind == "mode"
+        assert record.parent == recipe.variant.name
+        assert record.details["recipe"]["number"] == number
+        assert record.details["distortions"][-1]["mode"] == "shear"
+        assert sum(record.details["ligands"].values()) == 3
+        if number in shown:
+            atoms = shown[number]
+            np.testing.assert_allclose(record.positions, atoms.positions - atoms.positions.mean(axis=0), atol=1e-5)
+
+
+def test_the_dataset_stands_its_own_check(added):
+    damaged, checks = verify(added.folder, share=1.0)
+    assert damaged == []
+    assert len(checks) == 3
+    assert all(check.good for check in checks), checks
+
+
+def test_what_is_there_is_not_labelled_again_and_failures_are_told(done, added):
+    class Losing:
+        def __init__(self) -> None:
+            self.asked: list[int] = []
+
+        def run(self, function, tasks):
+            for task in tasks:
+                self.asked.append(task.number)
+                yield task, Lost("killed") if len(self.asked) == 1 else function(task)
+
+    launcher = Losing()
+    more = label_uncertain(done, 5, added.folder, launcher=launcher)
+    assert len(launcher.asked) == 2
+    assert (more.before, len(more.names)) == (3, 1)
+    assert list(more.failed.values()) == ["killed"]
+    assert len(Dataset(added.folder)) == 4
+    assert len(label_uncertain(done, 5, added.folder).names) == 1
+    assert label_uncertain(done, 5, added.folder).names == ()
+
+
+def test_a_network_without_uncertainty_has_its_domain_or_nothing(make_screen, single, tmp_path):
+    from clusterml.screening.measures import Value
+    from clusterml.screening.rows import Row
+
+    done = screen(make_screen(), tmp_path / "o", model=single)
+    with pytest.raises(OptionError, match="neither its uncertainty nor its domain"):
+        label_uncertain(done, 2, tmp_path / "data")
+    with pytest.raises(OptionError, match="0 candidates"):
+        label_uncertain(done, 0, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    merit = Merit(make_screen())
+    assert uncertainty(Row(1, "a", (Value(1.0),), 0, 1.0, False, 1.7), merit) == 1.7
+    assert uncertainty(Row(1, "a", (Value(1.0, 2e-3),), 0, 1.0, False, 1.7), merit) == pytest.approx(2.0)
+
+
+def test_a_users_candidates_are_not_kept(make_screen, checkpoint, tmp_path):
+    from clusterml.structure.build.build import build
+
+    settings = make_screen(parents={}, distortions=[])
+    done = screen(settings, tmp_path / "o", model=checkpoint, candidates=[build("ag3")], reference=build("ag3"))
+    with pytest.raises(OptionError, match="iterable are not kept"):
+        label_uncertain(done, 1, tmp_path / "data")
+
+
+def test_a_training_run_starts_from_the_checkpoint_with_the_new_records(done, added, checkpoint, tmp_path):
+    from clusterml.training.config import load_config
+    from clusterml.training.run import train
+
+    (tmp_path / "tune.yaml").write_text(
+        f"name: tuned\ninit_from: {checkpoint}\nnetwork: {{channels: 4, n_radial: 4, radial_width: 8}}\n"
+        f"data: {{dataset: {added.folder}, validation: 0.25, test: 0.25}}\nschedule: {{epochs: 1}}\n"
+    )
+    train(load_config(tmp_path / "tune.yaml"), tmp_path / "run", device="cpu")
+    assert (tmp_path / "run" / "release" / "spec.json").exists()
