@@ -88,6 +88,22 @@ def test_reflections_change_the_sign_of_cd_exactly(made):
             assert distance(key, sign, out, other) < EXACT, key
 
 
+def test_tensors_turn_with_the_cluster(made):
+    net, numbers, positions, out = made
+    if net.spec["head"] == "atomic":
+        assert "rotatory_tensor" not in out
+        return
+    turn = Rotation.random(random_state=5).as_matrix() @ np.diag([1.0, -1.0, 1.0])
+    other, by = run(net, (numbers, positions @ turn.T + [1.0, 2.0, 3.0])), torch.as_tensor(turn)
+    for key, sign in (("absorption_tensor", 1.0), ("rotatory_tensor", -1.0)):
+        expected = sign * by @ out[key] @ by.T
+        assert float((expected - other[key]).abs().max()) < EXACT * float(out[key].abs().max()), key
+    trace = out["rotatory_tensor"].diagonal(dim1=-2, dim2=-1).sum(-1)
+    torch.testing.assert_close(trace, out["delta_epsilon"])
+    assert float(torch.linalg.eigvalsh(out["absorption_tensor"]).min()) > -1e-9
+    assert float(out["rotatory_tensor"].abs().max()) > float(out["delta_epsilon"].abs().max())
+
+
 def test_the_order_of_atoms_does_not_matter(made):
     net, numbers, positions, out = made
     order = np.random.default_rng(0).permutation(len(numbers))

@@ -62,6 +62,14 @@ def test_the_cumulative_term_grows_with_the_distance_of_a_band_where_the_other_d
     assert float(each({"delta_epsilon": band(40)}, batch())["loss"]) == 0.0
 
 
+def test_tensors_count_in_units_of_their_own_scale():
+    each, tensor = loss(rotatory_tensor=2.0), torch.zeros(1, 121, 3, 3)
+    tensor[0, 60, 0, 1] = 1.0
+    known = batch(rotatory_tensor=torch.zeros_like(tensor), rotatory_tensor_scale=torch.tensor([2.0]))
+    one = each({"rotatory_tensor": tensor}, known)
+    assert float(one["loss"]) == pytest.approx(2.0 * 0.5 * 0.25 / (121 * 9))
+
+
 def test_the_divergence_sees_the_shape_and_not_the_height():
     torch.testing.assert_close(divergence(3.0 * band(40), band(40)), torch.zeros(1), atol=1e-6, rtol=0.0)
     assert float(divergence(band(60), band(40))) > 1.0

@@ -11,7 +11,7 @@ from clusterml.errors import DatasetError, OptionError
 from clusterml.spectrum.broadening import gaussian
 from clusterml.training.config import DataConfig
 from clusterml.training.material import SMALLEST_G, attach_scales, chosen, labelled, spreads
-from clusterml.training.targets import Wanted, broadening_matrix, energies, targets
+from clusterml.training.targets import MEASURES, TENSORS, Wanted, broadening_matrix, energies, targets
 
 SPEC = {"grid": GRID, "fwhm_ev": 0.2, "graph": {"cutoff": 3.0, "dtype": "float32"}}
 
@@ -47,12 +47,16 @@ def test_what_the_labels_cannot_give_is_refused(grid, fwhm):
 def test_targets_take_the_wanted_gauges_and_measures():
     each = record("a", 1)
     matrix = broadening_matrix(energies(GRID), 0.2)
-    found = targets(each, Wanted("velocity", "length"), matrix)
+    asked = Wanted.of({"rotatory_tensor": 1.0, "absorption_tensor": 0.0, "opd": 0.1, "ccm": 0.1}, "velocity", "length")
+    found = targets(each, asked, matrix)
+    assert set(found) == {"epsilon", "delta_epsilon", "rotatory_tensor", "opd", "ccm"}
+    assert found["rotatory_tensor"].shape == (1, 121, 3, 3)
+    np.testing.assert_allclose(found["rotatory_tensor"][0, 60], np.einsum("e,eij", matrix[60], each.rotatory_tensor))
     np.testing.assert_allclose(found["epsilon"][0], matrix @ each.epsilon_velocity, rtol=1e-6, atol=1e-20)
     np.testing.assert_allclose(found["delta_epsilon"][0], matrix @ each.delta_epsilon_length, rtol=1e-5, atol=1e-6)
     assert found["opd"].tolist() == pytest.approx([1e3 * each.details["chirality"]["opd_local_frame"]])
     assert found["ccm"].tolist() == pytest.approx([each.details["chirality"]["ccm_frame"]])
-    assert set(targets(each, Wanted(measures=()), matrix)) == {"epsilon", "delta_epsilon"}
+    assert set(targets(each, Wanted(), matrix)) == {"epsilon", "delta_epsilon"}
 
 
 @pytest.mark.parametrize(
@@ -61,13 +65,14 @@ def test_targets_take_the_wanted_gauges_and_measures():
         ({"details": {"chirality": {"ccm_frame": 1.0}}}, "opd", "opd_local_frame"),
         ({"details": {}}, "opd", "chirality"),
         ({"gap_ev": 0.0}, "gap_ev", "gap_ev, "),
+        ({"details": {"missing": ["rotatory_tensor"]}}, "rotatory_tensor", "rotatory_tensor, "),
         ({"details": {"missing": ["epsilon_velocity"]}}, "epsilon", "epsilon_velocity, "),
     ],
 )
 def test_a_missing_label_is_an_error_that_names_what_there_is(changes, label, absent):
     matrix = broadening_matrix(energies(GRID), 0.2)
     with pytest.raises(DatasetError, match=f"record a has no label '{label}'") as raised:
-        targets(record("a", 1, **changes), Wanted("velocity"), matrix)
+        targets(record("a", 1, **changes), Wanted("velocity", others=(*TENSORS, *MEASURES)), matrix)
     known = raised.value.problem.partition("it has ")[2]
     assert "delta_epsilon" in known
     assert absent not in known
@@ -82,7 +87,9 @@ def test_the_scale_of_a_weak_cd_is_that_of_its_parent_and_never_below_what_can_b
         store.add(record(f"a{number}", 1, delta_epsilon=cd))
     store.add(record("b", 2, delta_epsilon=np.zeros(len(GRID_EV))))
     store.pack()
-    part = labelled(Dataset(tmp_path), ("a0", "a1", "a2", "a3", "b"), graph, Wanted(), SPEC)
+    part = labelled(
+        Dataset(tmp_path), ("a0", "a1", "a2", "a3", "b"), graph, Wanted(others=("ccm", "rotatory_tensor")), SPEC
+    )
     attach_scales([part], 0.3)
     scales = [float(sample.delta_epsilon_scale) for sample in part.samples]
     rms = np.sqrt(np.mean(part.spectra("delta_epsilon") ** 2, axis=1))
@@ -90,7 +97,11 @@ def test_the_scale_of_a_weak_cd_is_that_of_its_parent_and_never_below_what_can_b
     middle = np.median(rms[:4])
     assert scales[2] == scales[3] == pytest.approx(0.3 * middle)
     assert scales[4] == pytest.approx(SMALLEST_G * float(part.samples[4].epsilon_scale))
-    assert spreads(part, ("ccm",))["ccm"] > 0.0
+    assert all(
+        float(sample.rotatory_tensor_scale) >= 0.99 * SMALLEST_G * float(sample.epsilon_scale)
+        for sample in part.samples
+    )
+    assert spreads(part)["ccm"] > 0.0
     assert [int(sample.row) for sample in part.samples] == list(range(5))
 
 

@@ -120,7 +120,7 @@ def _title(model: str | Path) -> str:
 def _wanted(release: Release) -> Wanted:
     """The gauges that the checkpoint learnt."""
     data = release.about.get("config", {}).get("data", {})
-    return Wanted(data.get("absorption", "length"), data.get("cd", "velocity"), ())
+    return Wanted(data.get("absorption", "length"), data.get("cd", "velocity"))
 
 
 def _learnt_from(model: str | Path) -> int:

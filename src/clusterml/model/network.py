@@ -48,11 +48,11 @@ class Network(nn.Module):
 
         ``epsilon`` and ``delta_epsilon`` (g, m) on the specification's grid in L mol-1 cm-1, ``gap_ev`` (g,),
         ``opd`` (g,): signed chirality index of metals and donors times 1000, ``ccm`` (g,): their continuous chirality
-        measure, and ``features`` (g, f): invariants by which clusters are compared.
+        measure, and ``features`` (g, f): invariants by which clusters are compared; except from the atomic head also
+        ``absorption_tensor`` (velocity gauge) and ``rotatory_tensor`` (g, m, 3, 3), about the centroid of all atoms.
         """
         features = self.backbone(graph)
-        epsilon, delta_epsilon = self.head(graph, features)
-        return {"epsilon": epsilon, "delta_epsilon": delta_epsilon, **self.properties(graph, features)}
+        return {**self.head(graph, features), **self.properties(graph, features)}
 
     def contributions(self, graph: Any, weights: Tensor) -> Tensor:
         """What each atom (n,) of a batch of graphs adds to sum_E weights(E) delta_epsilon(E), ``weights`` (m,).

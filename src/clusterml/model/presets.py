@@ -54,7 +54,7 @@ DEFAULTS: dict[str, Any] = {
 """Every key of a specification and its default."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "S": {"channels": 12, "lmax": 2, "layers": 1},
+    "S": {"channels": 24, "lmax": 2, "layers": 2},
     "M": {
         "channels": 32,
         "lmax": 2,

@@ -58,6 +58,8 @@ class LossConfig(Strict):
     epsilon_sid: Weight = Field(0.0, description="a weight: spectral information divergence of the absorption")
     delta_epsilon: Weight = Field(1.0, description="a weight: CD, energy by energy")
     delta_epsilon_cumulative: Weight = Field(0.3, description="a weight: integral of the CD up to each energy")
+    absorption_tensor: Weight = Field(0.0, description="a weight: absorption resolved by orientation")
+    rotatory_tensor: Weight = Field(0.0, description="a weight: CD resolved by orientation")
     gap_ev: Weight = Field(0.1, description="a weight: HOMO-LUMO gap")
     opd: Weight = Field(0.1, description="a weight: signed chirality index of the frame")
     ccm: Weight = Field(0.1, description="a weight: continuous chirality measure of the frame")

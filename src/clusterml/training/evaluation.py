@@ -137,7 +137,7 @@ def part_of(
         raise DatasetError(f"{dataset.folder}: has no record '{gone[0]}' of the split", "give the dataset it is of")
     kept = _of_method(dataset, names, method)
     matrix = broadening_matrix(energies(spec["grid"]), float(spec["fwhm_ev"]))
-    asked = Wanted(wanted.absorption, wanted.cd, ())
+    asked = Wanted(wanted.absorption, wanted.cd)
     found: list[dict[str, Any]] = []
     kinds: list[str] = []
 

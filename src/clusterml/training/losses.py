@@ -7,6 +7,7 @@ linear) or x^2 / 2.  The terms of one structure, averaged over the energies:
 * ``.._cumulative``: H(C(E)), C(E) the integral of x up to E, in eV: a band that is a little off costs little, one that
   is missing or has the wrong sign costs all of its area (an earth mover's distance for signed spectra);
 * ``epsilon_sid``: sum over E of (P - T) ln(P / T), P and T the two absorptions divided by their sums;
+* ``absorption_tensor``, ``rotatory_tensor``: H(x) of their elements, in units of their own scale;
 * ``gap_ev``, ``opd``, ``ccm``: H of the residual in units of the spread over the training set.
 """
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from clusterml.errors import OptionError
 from clusterml.training.config import LossConfig
-from clusterml.training.targets import MEASURES, SPECTRA
+from clusterml.training.targets import MEASURES, SPECTRA, TENSORS
 
 _SID_FLOOR = 1e-4
 """Share of an even spectrum that is added to both spectra of the divergence."""
@@ -50,6 +51,9 @@ class Loss:
         terms: dict[str, Tensor] = {}
         for name in SPECTRA:
             terms |= self._of_spectrum(name, predicted, batch)
+        for name in (name for name in TENSORS if name in self.weights):
+            residual = (_output(predicted, name) - batch[name]) / batch[f"{name}_scale"][:, None, None, None]
+            terms[name] = self._penalty(residual).flatten(1).mean(dim=1)
         for name in (name for name in MEASURES if name in self.weights):
             terms[name] = self._penalty((_output(predicted, name) - batch[name]) / self._spread[name])
         terms["loss"] = torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum(dim=0)

@@ -14,7 +14,7 @@ from clusterml.dataset.splits import Split
 from clusterml.errors import ClusterMLError, DatasetError
 from clusterml.training.config import DataConfig
 from clusterml.training.metrics import TrainingMean
-from clusterml.training.targets import SPECTRA, Wanted, broadening_matrix, energies, targets
+from clusterml.training.targets import MEASURES, SPECTRA, TENSORS, Wanted, broadening_matrix, energies, targets
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _SMALLEST_EPSILON = 1.0  # L mol-1 cm-1
 class LabelledSet:
     """Graphs with their targets: ``samples[k]`` is of record ``ids[k]``; ``groups[k]``: its parent and hand.
 
-    A sample holds, beside the graph, ``row`` (1,) = k, the targets, and the scales ``epsilon_scale`` and
-    ``delta_epsilon_scale`` (1,).
+    A sample holds, beside the graph, ``row`` (1,) = k, the targets, and the scales (1,) of those with energies,
+    ``epsilon_scale`` and so on.
     """
 
     samples: list[Data]
@@ -50,7 +50,7 @@ class LabelledSet:
         return len(self.samples)
 
     def spectra(self, name: str) -> FloatArray:
-        """The targets ``name`` (epsilon or delta_epsilon), (s, m), in L mol-1 cm-1."""
+        """The targets ``name``, (s, m) or (s, m, 3, 3), in L mol-1 cm-1."""
         return torch.cat([sample[name] for sample in self.samples]).double().numpy()
 
     def mean(self, name: str) -> TrainingMean:
@@ -123,30 +123,28 @@ def labelled(dataset: Dataset, names: Sequence[str], graph: GraphMaker, wanted: 
 
 
 def attach_scales(sets: Sequence[LabelledSet], floor: float) -> None:
-    """Give every sample the scale of its spectra: their root mean square (L mol-1 cm-1).
+    """Give every sample the scale of its spectra and tensors: their root mean square (L mol-1 cm-1).
 
     It is no less than ``floor`` times the median of its parent's, so that a CD near zero is not blown up, nor than what
     can be measured.
     """
-    size = {name: [np.sqrt(np.mean(part.spectra(name) ** 2, axis=1)) for part in sets] for name in SPECTRA}
     parents = np.array([group.rpartition("/")[0] for part in sets for group in part.groups])
-    middle = {
-        name: {who: np.median(np.concatenate(values)[parents == who]) for who in set(parents.tolist())}
-        for name, values in size.items()
-    }
-    for number, part in enumerate(sets):
-        for row, (sample, group) in enumerate(zip(part.samples, part.groups, strict=True)):
-            parent = group.rpartition("/")[0]
-            absorption, cd = (
-                max(float(size[name][number][row]), floor * float(middle[name][parent])) for name in SPECTRA
-            )
-            absorption = max(absorption, _SMALLEST_EPSILON)
-            sample.epsilon_scale = torch.tensor([absorption])
-            sample.delta_epsilon_scale = torch.tensor([max(cd, SMALLEST_G * absorption)])
+    samples = [sample for part in sets for sample in part.samples]
+    smallest: FloatArray | float = _SMALLEST_EPSILON
+    for name in (*SPECTRA, *(name for name in TENSORS if name in samples[0])):
+        size = np.array([float(sample[name].double().square().mean().sqrt()) for sample in samples])
+        middle = {who: np.median(size[parents == who]) for who in set(parents.tolist())}
+        scale = np.maximum(size, floor * np.array([middle[who] for who in parents.tolist()]))
+        scale = np.maximum(scale, smallest)
+        if name == "epsilon":
+            smallest = SMALLEST_G * scale
+        for sample, value in zip(samples, scale, strict=True):
+            sample[f"{name}_scale"] = torch.tensor([value], dtype=torch.float32)
 
 
-def spreads(part: LabelledSet, measures: Sequence[str]) -> dict[str, float]:
-    """Standard deviation over the set of each of the numbers ``measures``; 1 where it vanishes."""
-    values = {name: torch.cat([sample[name] for sample in part.samples]).double() for name in measures}
+def spreads(part: LabelledSet) -> dict[str, float]:
+    """Standard deviation over the set of each number that is learnt; 1 where it vanishes."""
+    known = [name for name in MEASURES if name in part.samples[0]]
+    values = {name: torch.cat([sample[name] for sample in part.samples]).double() for name in known}
     found = {name: float(value.std(correction=0)) for name, value in values.items()}
     return {name: spread if spread > 1e-6 else 1.0 for name, spread in found.items()}

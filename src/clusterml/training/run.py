@@ -33,7 +33,7 @@ from clusterml.training.material import LabelledSet, attach_scales, chosen, labe
 from clusterml.training.parallel import Group, joined
 from clusterml.training.release import Release, open_release, write_release
 from clusterml.training.state import Checkpoints, State
-from clusterml.training.targets import MEASURES, Wanted
+from clusterml.training.targets import Wanted
 from clusterml.training.tensors import averaged, load_weights
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def train(
         group.wait()
         spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
         parts = _material(config, dataset, load_split(folder / "split.json"), makers, spec)
-        loss = Loss(config.loss, spec["grid"]["step_ev"], spreads(parts[0], _measures(config)))
+        loss = Loss(config.loss, spec["grid"]["step_ev"], spreads(parts[0]))
         network = _network(config, makers, spec, base)
         trainer = Trainer(config, network, loss, *parts, group, folder, watch)
         trainer.run()
@@ -122,14 +122,10 @@ def _spec(config: Config, makers: Architecture, base: Release | None) -> dict[st
     return base.spec
 
 
-def _measures(config: Config) -> tuple[str, ...]:
-    return tuple(name for name in MEASURES if getattr(config.loss, name) > 0.0)
-
-
 def _material(
     config: Config, dataset: Dataset, split: Split, makers: Architecture, spec: dict[str, Any]
 ) -> tuple[LabelledSet, LabelledSet]:
-    wanted = Wanted(config.data.absorption, config.data.cd, _measures(config))
+    wanted = Wanted.of(config.loss.model_dump(), config.data.absorption, config.data.cd)
     names = chosen(dataset, split, config.data, config.seed)
     train, validation = (
         labelled(dataset, part, lambda record: makers.graph_of(record, spec), wanted, spec) for part in names

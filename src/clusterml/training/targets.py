@@ -22,6 +22,8 @@ from clusterml.typing import FloatArray
 
 SPECTRA = ("epsilon", "delta_epsilon")
 """Targets (m,) in L mol-1 cm-1."""
+TENSORS = ("absorption_tensor", "rotatory_tensor")
+"""Targets (m, 3, 3) in L mol-1 cm-1, in the axes of the positions: velocity gauge, about the centroid."""
 MEASURES = ("gap_ev", "opd", "ccm")
 """Targets of one number: HOMO-LUMO gap (eV), signed chirality index of the frame (times 1000), chirality measure."""
 _OF_CHIRALITY = {"opd": ("opd_local_frame", 1e3), "ccm": ("ccm_frame", 1.0)}
@@ -36,15 +38,22 @@ Gauge = Literal["length", "velocity"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which labels become targets: the gauges of both spectra, and those of :data:`MEASURES` that are learnt."""
+    """Which labels become targets: the gauges of both spectra, and ``others`` of :data:`TENSORS` and
+    :data:`MEASURES`."""
 
     absorption: Gauge = "length"
     cd: Gauge = "velocity"
-    measures: tuple[str, ...] = MEASURES
+    others: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, weights: Mapping[str, float], absorption: Gauge, cd: Gauge) -> Wanted:
+        """What terms of the loss with these ``weights`` ask for."""
+        return cls(absorption, cd, tuple(name for name in (*TENSORS, *MEASURES) if weights.get(name, 0.0) > 0.0))
 
     def columns(self) -> dict[str, str]:
-        """Target -> column of the record, of both spectra."""
-        return {"epsilon": _GAUGES["epsilon"][self.absorption], "delta_epsilon": _GAUGES["delta_epsilon"][self.cd]}
+        """Target -> column of the record, of spectra and tensors."""
+        spectra = {"epsilon": _GAUGES["epsilon"][self.absorption], "delta_epsilon": _GAUGES["delta_epsilon"][self.cd]}
+        return spectra | {name: name for name in self.others if name in TENSORS}
 
 
 def energies(grid: Mapping[str, float]) -> FloatArray:
@@ -77,7 +86,9 @@ def broadening_matrix(energy_ev: FloatArray, fwhm_ev: float) -> FloatArray:
 
 
 def targets(record: Record, wanted: Wanted, matrix: FloatArray) -> dict[str, Tensor]:
-    """Target name -> float32 tensor, (1, m) for spectra and (1,) for numbers; ``matrix``: :func:`broadening_matrix`.
+    """Target name -> float32 tensor, (1, m) for spectra, (1, m, 3, 3) for tensors and (1,) for numbers.
+
+    ``matrix``: :func:`broadening_matrix`.
 
     Raises :class:`DatasetError` naming record, label and the labels found if one is missing.
     """
@@ -86,8 +97,8 @@ def targets(record: Record, wanted: Wanted, matrix: FloatArray) -> dict[str, Ten
     for name, column in wanted.columns().items():
         if column in missing:
             raise _no_label(record, name, column)
-        found[name] = torch.from_numpy(matrix @ getattr(record, column)).float()[None]
-    for name in wanted.measures:
+        found[name] = torch.from_numpy(np.tensordot(matrix, getattr(record, column), axes=1)).float()[None]
+    for name in (name for name in wanted.others if name in MEASURES):
         found[name] = torch.tensor([_measure(record, name)], dtype=torch.float32)
     return found
 
@@ -114,7 +125,7 @@ def _no_label(record: Record, name: str, source: str) -> DatasetError:
     known = [c.name for c in COLUMNS if c.dtype in ("f4", "scaled") and c.name not in missing]
     known = [column for column in known if column != "gap_ev" or record.gap_ev > 0.0]
     known += [f"details.chirality.{key}" for key in _chirality(record)]
-    remedy = f"set loss.{name} to 0" if name in MEASURES else "choose another gauge"
+    remedy = "choose another gauge" if name in SPECTRA else f"set loss.{name} to 0"
     return DatasetError(
         f"record {record.id} has no label '{name}' ({source}); it has {', '.join(known)}",
         f"{remedy}, or leave such records out",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterml.model.equivariant import matrix_of_parts, o3
-from clusterml.model.heads.moments import CD_OF_MOMENT, Head, centred, per_graph
+from clusterml.model.heads.moments import Head, centred, per_graph, spectra_of_density
 
 
 class MomentsHead(Head):
@@ -33,27 +33,25 @@ class MomentsHead(Head):
         self.register_buffer("spread", spread / spread.sum(0), persistent=False)
         count = self.n_bins * self.n_channels
         linear = o3().Linear
-        self.electric = linear(irreps, f"{count}x0e + {count}x1e + {count}x2e")
+        electric = f"{count}x0e + {count}x1e + {count}x2e"
+        self.electric, self.length = linear(irreps, electric), linear(irreps, electric)
         self.magnetic = linear(irreps, f"{count}x0o + {count}x1o + {count}x2o")
         self.strength = nn.Parameter(torch.full((self.n_bins, 1), float(options["strength"]) ** 0.5))
         self.size = float(options["local_magnetic_a"])
 
     def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Matrices (c, bins, channels, 3, 3) of P and M."""
-        electric = self._matrices(self.electric(features))
+        """Matrices (c, bins, channels, 3, 3) of P and M; those of ``epsilon``."""
+        electric, length = self._matrices(self.electric(features)), self._matrices(self.length(features))
         radius = centred(graph)[:, None, None, None, :].expand_as(electric)
         magnetic = self.size * self._matrices(self.magnetic(features)) + torch.linalg.cross(radius, electric, dim=-1)
-        return electric, magnetic, ()
+        return electric, magnetic, (length,)
 
-    def spectra(
-        self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m)."""
-        where, count = graph.batch[graph.core_index], graph.num_graphs
-        total, turning = per_graph(electric, where, count), per_graph(magnetic, where, count)
-        absorption = (self.strength**2 * (total**2).sum(dim=(3, 4))).sum(dim=2) @ self.spread
-        rotation = (self.strength**2 * (total * turning).sum(dim=(3, 4))).sum(dim=2) @ self.spread
-        return absorption, CD_OF_MOMENT * self.grid * rotation
+    def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Spectra and tensors by name."""
+        vectors = torch.cat([electric, magnetic, *rest], dim=-1)
+        total = self.strength[..., None, None] * per_graph(vectors, graph.batch[graph.core_index], graph.num_graphs)
+        density = torch.einsum("gbcki,gbckj,bm->gmij", total, total, self.spread)
+        return spectra_of_density(density, self.grid)
 
     def _matrices(self, x: Tensor) -> Tensor:
         """Matrices (c, bins, channels, 3, 3) of their scalar, axial and l = 2 parts."""
@@ -79,10 +77,8 @@ class AtomicHead(Head):
         even = nn.functional.softplus(self.even(features)) * self.strength
         return even, self.odd(features) * self.strength * self.dissymmetry, ()
 
-    def spectra(
-        self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m)."""
-        even, odd = electric, magnetic
+    def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Spectra by name."""
         where, count = graph.batch[graph.core_index], graph.num_graphs
-        return per_graph(even, where, count), per_graph(odd, where, count)
+        even, odd = (per_graph(x, where, count) for x in (electric, magnetic))
+        return {"epsilon": even, "delta_epsilon": odd}

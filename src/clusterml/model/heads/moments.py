@@ -21,6 +21,11 @@ class Head(nn.Module):
 
     A head says in :meth:`local` what these are for each of c atoms, and in :meth:`spectra` what the clusters' spectra
     follow from them.  ``degree``: of the CD as a homogeneous function of both together.
+
+    Spectra are ``epsilon`` and ``delta_epsilon`` (g, m) in L mol-1 cm-1.  Heads with vectors also give the tensors
+    ``absorption_tensor``, of velocity vectors P, and ``rotatory_tensor``, of P and M, (g, m, 3, 3), in the axes of the
+    positions and about the centroid of all atoms; the trace of the latter is the CD.  ``epsilon`` has vectors of its
+    own, so that it may be in the length gauge: with a small basis the two absorptions are not the same.
     """
 
     degree = 2
@@ -29,14 +34,12 @@ class Head(nn.Module):
         """Electric and magnetic quantities (c, ...) of atoms, and what else the spectra need."""
         raise NotImplementedError
 
-    def spectra(
-        self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m) of absorption and CD in L mol-1 cm-1 from what :meth:`local` gave."""
+    def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Spectra and tensors by name, from what :meth:`local` gave."""
         raise NotImplementedError
 
-    def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m) of absorption and CD in L mol-1 cm-1."""
+    def forward(self, graph: Any, features: Tensor) -> dict[str, Tensor]:
+        """Spectra and tensors by name."""
         return self.spectra(graph, *self.local(graph, features))
 
     def contributions(self, graph: Any, features: Tensor, weights: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ class Head(nn.Module):
         electric, magnetic, rest = self.local(graph, features)
         with torch.enable_grad():
             own = [x.detach().requires_grad_() for x in (electric, magnetic)]
-            _, cd = self.spectra(graph, own[0], own[1], tuple(x.detach() for x in rest))
+            cd = self.spectra(graph, own[0], own[1], tuple(x.detach() for x in rest))["delta_epsilon"]
             slopes = torch.autograd.grad((cd * weights).sum(), own, allow_unused=True, materialize_grads=True)
         shares = [(x * slope).flatten(1).sum(1) for x, slope in zip(own, slopes, strict=True)]
         return ((shares[0] + shares[1]) / self.degree).detach()
@@ -60,8 +63,18 @@ def per_graph(values: Tensor, batch: Tensor, count: int) -> Tensor:
 
 
 def centred(graph: Any) -> Tensor:
-    """Positions (c, 3) of the core atoms about the centroid of the core of their graph, in A."""
-    pos, batch = graph.pos[graph.core_index], graph.batch[graph.core_index]
-    ones = torch.ones_like(pos[:, :1])
-    count = per_graph(ones, batch, graph.num_graphs)
-    return pos - (per_graph(pos, batch, graph.num_graphs) / count)[batch]
+    """Positions (c, 3) in A of the core atoms about the centroid of all atoms of their graph."""
+    ones = torch.ones_like(graph.pos[:, :1])
+    count, total = (per_graph(x, graph.batch, graph.num_graphs) for x in (ones, graph.pos))
+    return graph.pos[graph.core_index] - (total / count)[graph.batch[graph.core_index]]
+
+
+def spectra_of_density(density: Tensor, grid: Tensor) -> dict[str, Tensor]:
+    """The spectra of S(E) (g, m, 9, 9), sums over states of products of P, M and the vectors of ``epsilon``."""
+    rotatory = CD_OF_MOMENT * grid[:, None, None] * density[..., :3, 3:6]
+    return {
+        "epsilon": density[..., 6:, 6:].diagonal(dim1=-2, dim2=-1).sum(-1),
+        "delta_epsilon": rotatory.diagonal(dim1=-2, dim2=-1).sum(-1),
+        "absorption_tensor": density[..., :3, :3],
+        "rotatory_tensor": rotatory,
+    }

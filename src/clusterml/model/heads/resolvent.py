@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from clusterml.model.equivariant import matrix_of_parts, o3, symmetric_matrix
 from clusterml.model.graph import METAL
-from clusterml.model.heads.moments import CD_OF_MOMENT, Head, centred
+from clusterml.model.heads.moments import Head, centred, spectra_of_density
 from clusterml.model.radial import Mlp, RadialBasis
-from clusterml.model.spectral import spectra_of
+from clusterml.model.spectral import densities_of
 
 
 class ResolventHead(Head):
@@ -47,17 +47,17 @@ class ResolventHead(Head):
         )
 
     def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Electric and magnetic vectors (c, bands, s, 3) of oscillators; blocks of the Hamiltonians."""
-        onsite, electric, magnetic = self.sites(features)
+        """Electric and magnetic vectors (c, bands, s, 3) of oscillators; those of ``epsilon``, and blocks of the
+        Hamiltonians."""
+        onsite, electric, magnetic, length = self.sites(features)
         radius = centred(graph)[:, None, None].expand_as(electric)
         magnetic = magnetic + torch.linalg.cross(radius, electric, dim=-1)
-        return electric, magnetic, (onsite, self.couplings(graph, features))
+        return electric, magnetic, (length, onsite, self.couplings(graph, features))
 
-    def spectra(
-        self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """Spectra (g, m)."""
-        onsite, pairs = rest
+    def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Spectra and tensors by name."""
+        length, onsite, pairs = rest
+        vectors = torch.cat([electric, magnetic, length], dim=-1)
         carried = self.carried[(graph.role[graph.core_index] != METAL).long()]
         rank = torch.empty_like(graph.z)
         rank[graph.core_index] = torch.arange(len(onsite), device=rank.device)
@@ -70,10 +70,8 @@ class ResolventHead(Head):
             atoms, among = slice(starts[k], starts[k + 1]), slice(cuts[k], cuts[k + 1])
             h = self._matrix(onsite[atoms], pairs[among], first[among] - starts[k], second[among] - starts[k])
             kept = torch.nonzero(carried[atoms].flatten()).flatten()
-            p, m = (x[atoms].transpose(0, 1).flatten(1, 2)[:, kept] for x in (electric, magnetic))
-            parts.append((h[:, kept][:, :, kept], p, m))
-        absorption, rotation = spectra_of(parts, self.grid, self.sigma_ev, padded=onsite.is_cuda)
-        return absorption, CD_OF_MOMENT * self.grid * rotation
+            parts.append((h[:, kept][:, :, kept], vectors[atoms].transpose(0, 1).flatten(1, 2)[:, kept]))
+        return spectra_of_density(densities_of(parts, self.grid, self.sigma_ev, padded=onsite.is_cuda), self.grid)
 
     def _matrix(self, onsite: Tensor, pairs: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Symmetric Hamiltonians (b, c s, c s) from blocks (c, b, s, s) of sites and (p, b, s, s) of ordered pairs."""
@@ -86,7 +84,8 @@ class ResolventHead(Head):
 
 
 class Sites(nn.Module):
-    """Blocks of one atom and band: on-site energies (s, s) in eV, electric and local magnetic vectors (s, 3)."""
+    """Blocks of one atom and band: on-site energies (s, s) in eV; electric, local magnetic vectors and those of
+    ``epsilon`` (s, 3)."""
 
     def __init__(self, irreps: Any, n_scalar: int, n_triplet: int, options: Mapping[str, Any]) -> None:
         super().__init__()
@@ -95,18 +94,22 @@ class Sites(nn.Module):
         a, b, k = n_scalar, n_triplet, self.bands
         # energies: scalars' own, scalar-triplet, triplet isotropic and anisotropic
         self.energy = linear(irreps, f"{k * (a + b * b)}x0e + {k * a * b}x1o + {k * b * b}x2e")
-        self.electric = linear(irreps, f"{k * b}x0e + {k * a}x1o + {k * b}x1e + {k * b}x2e")
+        electric = f"{k * b}x0e + {k * a}x1o + {k * b}x1e + {k * b}x2e"
+        self.electric, self.length = linear(irreps, electric), linear(irreps, electric)
         self.magnetic = linear(irreps, f"{k * b}x0o + {k * a}x1e + {k * b}x1o + {k * b}x2o")
         self.start_scalar = nn.Parameter(_spread(options, k * a).reshape(k, a))
         self.start_triplet = nn.Parameter(_spread(options, k * b).reshape(k, b))
         self.strength = nn.Parameter(torch.tensor(float(options["strength"]) ** 0.5))
         self.local, self.change = float(options["local_magnetic_a"]), float(options["energy_ev"])
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``(c, irreps)`` -> ``(c, bands, s, s)``, ``(c, bands, s, 3)``, ``(c, bands, s, 3)``."""
-        electric = self.strength * self._vectors(self.change * self.electric(features), 1.0)
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``(c, irreps)`` -> ``(c, bands, s, s)``, and three times ``(c, bands, s, 3)``."""
+        electric, length = (
+            self.strength * self._vectors(self.change * linear(features), 1.0)
+            for linear in (self.electric, self.length)
+        )
         magnetic = self.strength * self.local * self._vectors(self.change * self.magnetic(features), 0.0)
-        return self._energies(self.change * self.energy(features)), electric, magnetic
+        return self._energies(self.change * self.energy(features)), electric, magnetic, length
 
     def _vectors(self, x: Tensor, start: float) -> Tensor:
         """Vectors (c, bands, s, 3) of oscillators; a triplet's matrix is about ``start`` times the unit matrix."""
