@@ -11,15 +11,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from clusterml.errors import OutputError
+from clusterml.errors import InputFileError, OutputError
 from clusterml.screening.agreement import Pairs, errors, hits, spearman
 from clusterml.screening.board import Board
-from clusterml.screening.log import Log
 from clusterml.screening.making import Dropped
 from clusterml.screening.measures import Value
 from clusterml.screening.merit import Merit
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.rows import Block, Drops, Row
+from clusterml.spectrum.log import Log
 
 TWO = [{"cd_at": "3 eV"}, {"strain": "elastic"}]
 LIMIT = [{"opd": "predicted", "at_least": 0.0}]
@@ -136,7 +135,7 @@ def test_a_line_that_was_cut_short_is_dropped(tmp_path, cut):
 def test_a_damaged_line_is_named(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1}\n{"b": \n{"c": 2}\n')
-    with pytest.raises(ScreeningError, match="line 2 is damaged"):
+    with pytest.raises(InputFileError, match="line 2 is damaged"):
         list(Log(path))
     empty = tmp_path / "b.jsonl"
     empty.write_bytes(b"x" * 100_000)

@@ -19,9 +19,9 @@ from clusterml.dataset.launch import Lost, Processes
 from clusterml.errors import InputFileError, OptionError, OutputError, SpectrumError
 from clusterml.screening.bench import MEASURE, bench_of
 from clusterml.screening.config import load_screen
-from clusterml.screening.log import Log
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen
+from clusterml.spectrum.log import Log
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
@@ -264,10 +264,10 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(make_screen, checkpoint, tmp
             raise OSError(28, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr("clusterml.screening.log.os.fsync", fsync)
+    monkeypatch.setattr("clusterml.spectrum.log.os.fsync", fsync)
     with pytest.raises(OutputError, match="No space left on device"):
         screen(make_screen(), tmp_path, model=checkpoint)
-    monkeypatch.setattr("clusterml.screening.log.os.fsync", real)
+    monkeypatch.setattr("clusterml.spectrum.log.os.fsync", real)
     assert len(log_of(tmp_path)) >= 8
     assert screen(make_screen(), tmp_path, model=checkpoint, resume=True).board.valid == 9
 

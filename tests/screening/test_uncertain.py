@@ -9,10 +9,10 @@ from clusterml.dataset.launch import Lost
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.verify import verify
 from clusterml.errors import OptionError
-from clusterml.screening.log import Log
 from clusterml.screening.merit import Merit
 from clusterml.screening.run import RESULTS, screen
 from clusterml.screening.uncertain import label_uncertain, least_certain, uncertainty
+from clusterml.spectrum.log import Log
 from clusterml.structure.read import read_all
 
 CHANGES = {

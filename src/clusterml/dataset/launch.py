@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from clusterml.errors import OptionError, WorkerLostError
@@ -135,12 +136,20 @@ class Ray:
 
 
 def _reach(address: str) -> None:
-    """Raise :class:`OptionError` unless something listens at ``[ray://]HOST:PORT``: Ray itself tries for minutes."""
+    """Raise :class:`OptionError` unless something listens at ``[ray://]HOST:PORT``: Ray itself tries for minutes.
+
+    ``auto`` is the cluster that Ray noted as this machine's, which may be gone.
+    """
+    import os
     import socket
 
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address in ("local", "auto"):
+    place = address.removeprefix("ray://")
+    if address == "auto":
+        noted = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+        place = os.environ.get("RAY_ADDRESS") or (noted.read_text().strip() if noted.is_file() else "")
+    if address == "local" or not place:
         return
+    host, _, port = place.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10.0).close()
     except (OSError, ValueError, OverflowError) as error:

@@ -17,7 +17,6 @@ from clusterml.screening.board import Board
 from clusterml.screening.check import check_names, check_own, check_parents
 from clusterml.screening.claim import check_claim, fingerprint
 from clusterml.screening.config import Screen, load_screen
-from clusterml.screening.log import Log
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.output import Run, write_results, write_run
 from clusterml.screening.page.report import write_report
@@ -25,6 +24,7 @@ from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.verification import Verification, verify
 from clusterml.spectrum.files import make_folder, write_text
+from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
     from ase import Atoms

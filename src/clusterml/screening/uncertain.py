@@ -19,12 +19,12 @@ from clusterml.errors import ClusterMLError, OptionError
 from clusterml.locks import exclusive
 from clusterml.screening.bench import Setting, bench_of
 from clusterml.screening.lines import STEPS
-from clusterml.screening.log import Log
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
 from clusterml.screening.rows import Row
 from clusterml.screening.run import RESULTS, Finished, Progress, Watch
 from clusterml.screening.space import Recipe
+from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
     from clusterml.dataset.record import Record

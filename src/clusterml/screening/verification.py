@@ -17,11 +17,11 @@ from clusterml.screening.bench import Setting
 from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.config import Screen
 from clusterml.screening.labels import LabelTask, Verified, label_one
-from clusterml.screening.log import Log
 from clusterml.screening.merit import Merit
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.source import Source
 from clusterml.spectrum.files import make_folder
+from clusterml.spectrum.log import Log
 
 LABELS = "verified.jsonl"
 """One line for each label."""

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from clusterml.errors import OutputError
-from clusterml.screening.names import ScreeningError
+from clusterml.errors import InputFileError, OutputError
 
 
 class Log:
@@ -26,19 +25,19 @@ class Log:
         except OSError as error:
             raise _not_written(path, error) from error
 
-    def add(self, entry: dict[str, Any]) -> None:
-        """Append a line and wait until it is on disk; raises :class:`OutputError` naming the file."""
-        line = json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n"
+    def add(self, *entries: dict[str, Any]) -> None:
+        """Append a line for each entry and wait until they are on disk; raises :class:`OutputError` naming the file."""
+        lines = "".join(json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n" for entry in entries)
         try:
             with self.path.open("ab") as handle:
-                handle.write(line.encode())
+                handle.write(lines.encode())
                 handle.flush()
                 os.fsync(handle.fileno())
         except OSError as error:
             raise _not_written(self.path, error) from error
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """All entries, read one at a time; raises :class:`ScreeningError` naming a line that is damaged."""
+        """All entries, read one at a time; raises :class:`InputFileError` naming a line that is damaged."""
         if not self.path.exists():
             return
         with self.path.open("rb") as handle:
@@ -46,7 +45,9 @@ class Log:
                 try:
                     entry = json.loads(line)
                 except ValueError as error:
-                    raise ScreeningError(f"{self.path}: line {number} is damaged", "choose another folder") from error
+                    raise InputFileError(
+                        f"{self.path}: line {number} is damaged", "restore the file, or choose another folder"
+                    ) from error
                 yield entry
 
     def _repair(self) -> None:
