@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,11 @@ def test_networks_of_another_grid_or_unknown_training_are_refused(model, checkpo
     nameless = write_release(tmp_path / "nameless", release.networks, release.spec, "", {})
     with pytest.raises(OptionError, match="how many records"):
         evaluator.learning_curve([], splits, [nameless])
+
+
+def test_a_network_is_not_judged_on_what_it_has_learnt(model, dataset):
+    evaluator = Evaluator(model, dataset, device="cpu")
+    split = evaluator.splits([])["split"]
+    turned = replace(split, train=split.test, test=split.train[:3])
+    with pytest.raises(OptionError, match="has learnt from 3 of the 3 test records"):
+        evaluator.evaluate("turned", turned)

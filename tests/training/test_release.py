@@ -147,10 +147,16 @@ def test_a_checkpoint_is_found_by_path_and_by_name(tmp_path, monkeypatch):
 
 def test_checkpoints_become_an_ensemble(tmp_path):
     parts = [write(tmp_path / f"net{k}", 2) for k in range(2)]
+    for part in parts:
+        (part / "split.json").write_text("{}")
     join_releases(parts, tmp_path / "all", "# all\n", {"members": 4}, made="here")
     release = open_release(tmp_path / "all")
     assert len(release.networks) == 4
-    assert release.about == {"made": "here"}
+    assert release.about == open_release(parts[0]).about | {"made": "here"}
+    assert (tmp_path / "all" / "split.json").read_text() == "{}"
+    (parts[1] / "split.json").unlink()
+    with pytest.raises(ReleaseError, match=r"another split\.json"):
+        join_releases(parts, tmp_path / "all", "", {})
     write_release(tmp_path / "odd", states(1), SPEC | {"head": "atomic"}, "", {})
     with pytest.raises(ReleaseError, match="another spec"):
         join_releases([*parts, tmp_path / "odd"], tmp_path / "all", "", {})

@@ -13,10 +13,9 @@ from clusterml.inference.judge import NetworkJudge, measure_uncertainty
 from clusterml.training.baselines import BASELINES
 from clusterml.training.evaluation import MEAN, Evaluation, evaluate
 from clusterml.training.library import find_release
-from clusterml.training.release import Release, open_release
+from clusterml.training.release import SPLIT, Release, open_release
 from clusterml.training.targets import Wanted
 
-_SPLIT = "split.json"
 _ALIKE = ("grid", "fwhm_ev")
 
 
@@ -51,9 +50,9 @@ class Evaluator:
 
         Raises :class:`OptionError` if it has none, or two files have one name.
         """
-        own = self.folder / _SPLIT
+        own = self.folder / SPLIT
         if not paths and not own.exists():
-            raise OptionError(f"{self.folder}: has no {_SPLIT}", "give one with --split")
+            raise OptionError(f"{self.folder}: has no {SPLIT}", "give one with --split")
         if len({path.stem for path in paths}) < len(paths):
             raise OptionError("two splits have the same file name", "give each a name of its own")
         return {path.stem: load_split(path) for path in paths or [own]}
@@ -64,8 +63,11 @@ class Evaluator:
         measure_uncertainty(self.folder, self._dataset, split, **options)
 
     def evaluate(self, title: str, split: Split, beside: Sequence[str | Path] = ()) -> Evaluation:
-        """The checkpoint, those ``beside`` it and the baselines on the test records of ``split``."""
-        judges = {_title(model): self._judge(model) for model in beside} | {self.name: self._judge(self.folder)}
+        """The checkpoint, those ``beside`` it and the baselines on the test records of ``split``.
+
+        Raises :class:`OptionError` for a network that has learnt from some of them.
+        """
+        judges = {_title(model): self._judge(model, split) for model in (*beside, self.folder)}
         return self._evaluated(title, split, judges)
 
     def learning_curve(
@@ -77,10 +79,9 @@ class Evaluator:
         """
         tables: list[tuple[str | Path, list[dict[str, Any]]]] = [(self.folder, one.table()) for one in found]
         for model in models:
-            judge = {_title(model): self._judge(model)}
-            tables += [
-                (model, self._evaluated(title, split, judge, only_mean=True).table()) for title, split in splits.items()
-            ]
+            for title, split in splits.items():
+                judge = {_title(model): self._judge(model, split)}
+                tables.append((model, self._evaluated(title, split, judge, only_mean=True).table()))
         return [
             {**row, "n_train": _learnt_from(model)}
             for model, rows in tables
@@ -103,9 +104,17 @@ class Evaluator:
             baselines=chosen,
         )
 
-    def _judge(self, model: str | Path) -> NetworkJudge:
-        """Raises :class:`OptionError` for a network of another grid, which cannot stand in the same table."""
-        judge = NetworkJudge(find_release(model), self._device, self._wanted)
+    def _judge(self, model: str | Path, split: Split) -> NetworkJudge:
+        """Raises :class:`OptionError` for a network of another grid, which cannot stand in the same table, and for one
+        that has learnt from test records of ``split``."""
+        folder = find_release(model)
+        own = folder / SPLIT
+        if own.exists() and (seen := len(set(load_split(own).train) & set(split.test))):
+            raise OptionError(
+                f"{model}: has learnt from {seen} of the {len(split.test)} test records of the {split.question} split",
+                "train a network with this split, and judge that",
+            )
+        judge = NetworkJudge(folder, self._device, self._wanted)
         if any(judge.ensemble.spec[key] != self._release.spec[key] for key in _ALIKE):
             raise OptionError(f"{model}: has another grid or width than {self.name}", "evaluate it by itself")
         return judge

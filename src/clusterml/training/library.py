@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clusterml.training.release import SPEC, ReleaseError, open_release, write_release
+from clusterml.spectrum.files import write_bytes
+from clusterml.training.release import SPEC, SPLIT, ReleaseError, open_release, write_release
 
 VARIABLE = "CLUSTERML_CHECKPOINTS"
 """Environment variable: a folder in which checkpoints are looked for by name."""
@@ -37,10 +38,20 @@ def known_releases() -> dict[str, Path]:
 def join_releases(
     folders: Sequence[str | Path], folder: str | Path, card: str, metrics: Mapping[str, Any], **about: Any
 ) -> Path:
-    """Write the members of several checkpoints as one ensemble; raises :class:`ReleaseError` if their specs differ."""
+    """Write the members of several checkpoints as one ensemble, with what the first says of its training and ``about``.
+
+    Raises :class:`ReleaseError` if their specs differ or they were trained with different splits.
+    """
     parts = [open_release(each) for each in folders]
-    for part in parts[1:]:
+    splits = [path.read_bytes() if path.exists() else b"" for path in (part.folder / SPLIT for part in parts)]
+    for part, split in zip(parts[1:], splits[1:], strict=True):
         if part.spec != parts[0].spec:
             raise ReleaseError(f"{part.folder}: has another spec than {parts[0].folder}", "join networks of one spec")
+        if split != splits[0]:
+            raise ReleaseError(f"{part.folder}: has another {SPLIT} than {parts[0].folder}", "train with one split")
     networks = [state for part in parts for state in part.networks]
-    return write_release(folder, networks, parts[0].spec if parts else {}, card, metrics, about)
+    first = (parts[0].spec, parts[0].about) if parts else ({}, {})
+    target = write_release(folder, networks, first[0], card, metrics, first[1] | about)
+    if splits and splits[0]:
+        write_bytes(target / SPLIT, splits[0])
+    return target

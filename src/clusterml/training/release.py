@@ -4,6 +4,7 @@
     NAME/model.safetensors   weights; of an ensemble model-0.safetensors, model-1.safetensors, ..
     NAME/card.md             what it is, what it was trained on, how good it is
     NAME/metrics.json        numbers
+    NAME/split.json          the split it was trained with, where it is known
 
 ``spec.json`` is written last: a folder without it is no checkpoint yet.
 """
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 """Version of ``spec.json``.  Version 1 knew one network only: its ``file``, ``sha256`` and ``bytes`` were keys of their
 own."""
-SPEC = "spec.json"
+SPEC, SPLIT = "spec.json", "split.json"
 _LARGEST_SPEC = 16 * 1024 * 1024
 
 

@@ -31,7 +31,7 @@ from clusterml.training.loop import Trainer, Watch
 from clusterml.training.losses import Loss
 from clusterml.training.material import LabelledSet, attach_scales, chosen, labelled, spreads
 from clusterml.training.parallel import Group, joined
-from clusterml.training.release import Release, open_release, write_release
+from clusterml.training.release import SPLIT, Release, open_release, write_release
 from clusterml.training.state import Checkpoints, State
 from clusterml.training.targets import Wanted
 from clusterml.training.tensors import averaged, load_weights
@@ -76,7 +76,7 @@ def train(
             _keep_inputs(folder, config, dataset, lambda: _spec(config, makers, base))
         group.wait()
         spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-        parts = _material(config, dataset, load_split(folder / "split.json"), makers, spec)
+        parts = _material(config, dataset, load_split(folder / SPLIT), makers, spec)
         loss = Loss(config.loss, spec["grid"]["step_ev"], spreads(parts[0]))
         network = _network(config, makers, spec, base)
         trainer = Trainer(config, network, loss, *parts, group, folder, watch)
@@ -95,13 +95,13 @@ def _held(folder: Path, group: Group) -> AbstractContextManager[None]:
 def _keep_inputs(folder: Path, config: Config, dataset: Dataset, spec: Callable[[], dict[str, Any]]) -> None:
     """Write split and spec where they are not there yet: later ones must not change a run that was begun."""
     data = config.data
-    if not (folder / "split.json").exists():
+    if not (folder / SPLIT).exists():
         if data.split is not None:
             split = load_split(Path(data.split))
         else:
             shares = (data.validation, data.test)
             split = make_split(dataset, data.by, seed=data.split_seed, fractions=shares, held_out=data.held_out)
-        save_split(split, folder / "split.json")
+        save_split(split, folder / SPLIT)
     if not (folder / "spec.json").exists():
         write_text(folder / "spec.json", json_text(spec(), indent=1))
 
@@ -169,5 +169,5 @@ def _finish(
     if group.main:
         weights = averaged(Checkpoints(folder).best(state))
         write_release(release, [weights], spec, card(config, spec, about, row), {"validation": row}, about)
-        write_bytes(release / "split.json", (folder / "split.json").read_bytes())
+        write_bytes(release / SPLIT, (folder / SPLIT).read_bytes())
     return Finished(release, row, state.epoch, len(state.skipped))
