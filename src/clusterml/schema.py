@@ -17,9 +17,9 @@ _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten time
 
 
 class Strict(BaseModel):
-    """Base of every schema: unknown keys are errors, values are not converted, objects do not change."""
+    """Base of every schema: unknown keys are errors, numbers are finite (as in JSON), objects do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 M = TypeVar("M", bound=BaseModel)

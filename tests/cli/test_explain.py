@@ -50,6 +50,13 @@ def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
         assert f'data-v="{part["value"]!r}"' in page
 
 
+def test_names_are_no_markup(run, model, twisted):
+    named = twisted.rename(twisted.with_name("a[red]b.xyz"))
+    done = run("explain", named, "--band", "2..4", "--model", model, "-o", "out")
+    assert done.code == 0, done.err
+    assert "a[red]b: CD from" in done.out
+
+
 def test_bands_may_be_in_nm_and_json_goes_to_stdout(run, model, twisted):
     done = run("explain", twisted, "--band", "400..600 nm", "--model", model, "--json")
     assert done.code == 0, done.err

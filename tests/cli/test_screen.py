@@ -142,3 +142,4 @@ def test_ray_gives_the_same_as_this_process(model, tmp_path):
 
 def test_a_screen_without_config_is_a_usage_error(run):
     assert run("screen").code == 2
+    assert run("screen", SMALL, "--label-uncertain", "0").code == 2

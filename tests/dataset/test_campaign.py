@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from clusterml.dataset.campaign import load_campaign, plan
+from clusterml.dataset.campaign import Parent, load_campaign, plan
 from clusterml.dataset.exchange import to_atoms
-from clusterml.dataset.geometry import geometries
+from clusterml.dataset.geometry import geometries, parent_atoms
 from clusterml.dataset.labelling import chirality_measures
 from clusterml.dataset.launch import Here, Processes, launcher
 from clusterml.dataset.ledger import Ledger
@@ -43,6 +43,17 @@ def campaign(tmp_path):
     path = tmp_path / "campaign.yaml"
     path.write_text(TEXT)
     return path
+
+
+def test_a_parent_whose_file_has_changed_is_read_anew(tmp_path):
+    file = tmp_path / "ag2.xyz"
+    parent = Parent(file=str(file), family="ag2", counts={})
+    for length in (2.5, 2.9):
+        file.write_text(f"2\n\nAg 0 0 0\nAg 0 0 {length}\n")
+        assert parent_atoms(parent, file).get_distance(0, 1) == pytest.approx(length)
+    file.unlink()
+    with pytest.raises(InputFileError, match=r"ag2\.xyz"):
+        parent_atoms(parent, file)
 
 
 def contents(folder) -> dict[str, bytes]:

@@ -13,11 +13,13 @@ import pytest
 
 from clusterml.errors import InputFileError, OutputError
 from clusterml.screening.agreement import Pairs, errors, hits, spearman
-from clusterml.screening.board import Board
+from clusterml.screening.board import Board, Entry
+from clusterml.screening.labels import Verified
 from clusterml.screening.making import Dropped
 from clusterml.screening.measures import Value
 from clusterml.screening.merit import Merit
 from clusterml.screening.rows import Block, Drops, Row
+from clusterml.screening.verification import Verification
 from clusterml.spectrum.log import Log
 
 TWO = [{"cd_at": "3 eV"}, {"strain": "elastic"}]
@@ -172,6 +174,22 @@ def test_agreement_of_known_numbers():
     few = hits(top, Pairs(truth[:3], truth[:3]), 0.1)
     assert few["enrichment"] is None
     assert json.dumps(few)
+
+
+def test_errors_of_scores_are_without_optimism_and_ranks_are_with_it(make_screen):
+    settings = make_screen(value="optimistic")
+    merit = Merit(settings)
+    rows = [Row(n, f"c-{n}", (Value(float(n), 20.0 - 2.0 * n),), 0, 1.0, True, 0.5) for n in range(6)]
+    labels = {row.number: Verified(row.number, (Value(row.values[0].value),), 1.0, 0.1) for row in rows}
+    entries = tuple(Entry(row, merit.standing(row.values)) for row in rows)
+    found = Verification(settings, merit, (), entries, labels).to_dict()
+    assert found["statistics"]["score"]["random"] == {
+        "count": 6, "spearman": -1.0, "mean_absolute_error": 0.0, "mean_error": 0.0
+    }  # fmt: skip
+    assert found["statistics"]["hits"]["overlap"] == 0.0
+    one = found["random"][1]
+    assert one["predicted"] == one["verified"] == {"max_g": 1.0, "score": 1000.0}
+    assert one["ranked_by"] == 19_000.0
 
 
 def test_pairs_of_the_front_never_beat_each_other(make_screen):

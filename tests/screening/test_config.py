@@ -68,6 +68,10 @@ def test_lines_are_short_for_more(tmp_path):
         (("build: {name: ag3}", "build: {thiolate: SH}"), "needs the name of a blueprint"),
         (("name: tiny", "name: tiny\nvalue: hopeful"), "value is 'hopeful', not expected, optimistic or pessimistic"),
         (("name: tiny", "name: tiny\nobjectives: []"), "given twice"),
+        (("{max_g: 2..3 eV}", "{max_g: 2..3 eV, goal: .nan}"), "goal is nan, not maximise, minimise"),
+        (("{absorption_within: 5 % in 2..3 eV}", "{strain: elastic, at_most: .inf}"), "at_most is inf, not a number"),
+        (("name: tiny", "name: tiny\nsigmas: .inf"), "sigmas is inf, not a number"),
+        (("name: tiny", "name: tiny\nexchanges: [{old: SH, new: SEt, counts: 0..1e999}]"), "counts are at most"),
     ],
 )
 def test_a_wrong_screen_is_explained(tmp_path, change, message):

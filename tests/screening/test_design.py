@@ -190,6 +190,11 @@ def test_every_stage_rises_and_stays_where_it_may(done):
             assert abs(found["breathing"]) <= 2.0
             assert len(step.climbed.judged.violated) <= len(path[0].climbed.judged.violated)
             assert compare(Subject(rest), step.climbed.judged.atoms.positions).wrong == ()
+        free = [step for step in path if step.stage == "free"]
+        before = path[path.index(free[0]) - 1].climbed.judged
+        assert [step.count for step in free] == list(range(len(free)))
+        assert free[0].climbed.judged.standing.score == pytest.approx(before.standing.score, rel=1e-3)
+        assert free[0].climbed.judged.cost == pytest.approx(0.05 * elastic_strain(before.atoms, rest))
         assert path[-1].climbed.judged.cost == pytest.approx(0.05 * elastic_strain(path[-1].climbed.judged.atoms, rest))
     assert done.best.climbed.judged.score == max(path[-1].climbed.judged.score for path in done.paths)
 
@@ -231,6 +236,7 @@ def test_the_folder_of_a_design(done, folder, checkpoint):
         ({"objectives": [{"ccm": "predicted"}]}, OptionError, "objective ccm: predicted has no gradient"),
         ({"objectives": [{"strain": "gfn1"}]}, OptionError, "no gradient"),
         ({"distortions": []}, OptionError, "nothing that may change"),
+        ({"distortions": [{"modes": {"shear": [1.0], "breathing": 2.0}}]}, OptionError, "nothing that may change"),
         ({"distortions": [{"modes": {"sheer": [1.0]}}]}, OptionError, "did you mean 'shear'"),
         ({"distortions": [{"modes": {"normal-mode 4": [2.0, 1.9]}}]}, ScreeningError, "none of 2 candidates is valid"),
     ],
@@ -239,6 +245,14 @@ def test_what_cannot_be_designed(make_screen, checkpoint, tmp_path, changes, err
     with pytest.raises(error, match=words):
         design(make_screen(**changes), tmp_path / "o", model=checkpoint)
     assert not (tmp_path / "o").exists()
+
+
+def test_expected_values_are_climbed_whatever_candidates_rank_by(single, make_screen, tmp_path):
+    screen = make_screen(value="pessimistic", most=5, design={"starts": 2, "climbs": 1, "steps": 1})
+    done = design(screen, tmp_path / "o", model=single)
+    assert len(done.bench.space) == 2
+    config = json.loads((tmp_path / "o" / "design.json").read_text())["config"]
+    assert (config["value"], config["most"]) == ("pessimistic", 5)
 
 
 def test_a_strained_start_relaxes_where_strain_is_all_that_counts(checkpoint, make_screen, tmp_path):

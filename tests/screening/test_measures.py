@@ -120,6 +120,13 @@ def test_energies_and_targets_outside_are_refused(tmp_path):
     Spectrum(ENERGY, np.ones(241), np.full(241, np.nan)).to_csv(tmp_path / "dark.csv")
     with pytest.raises(SpectrumError, match="has no CD"):
         make_measure("similar_to", str(tmp_path / "dark.csv"), ENERGY)
+    for low, width, reason in ((2.505, 0.01, "10 meV wide"), (2.5, 0.045, "is zero")):
+        narrow = np.linspace(low, low + width, 10)
+        curve = np.sin(np.pi * (narrow - 2.5) / 0.02) * (reason == "10 meV wide") + 0.0
+        curve[1] = 1e-3 if reason == "is zero" else curve[1]
+        Spectrum(narrow, np.ones(10), curve).to_csv(tmp_path / "narrow.csv")
+        with pytest.raises(SpectrumError, match=rf"narrow\.csv: .*{reason}"):
+            make_measure("similar_to", str(tmp_path / "narrow.csv"), ENERGY)
     with pytest.raises(SpectrumError, match="there is no absorption from"):
         value("max_g", "0.5..0.6 eV", bands())
 

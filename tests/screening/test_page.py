@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ import pytest
 from ase import Atoms
 
 from clusterml.errors import InputFileError
+from clusterml.screening.page.figures import parity_pictures
 from clusterml.screening.page.markup import Markup, data_block, page, table, tag
 from clusterml.screening.page.molecule import broadside, element_colours, signed_colours, viewer
 from clusterml.screening.page.report import REPORT, write_report
@@ -63,7 +65,7 @@ def folder(tmp_path_factory, checkpoint, make_screen) -> Path:
         parents={"ag3": {"build": {"name": "ag3", "thiolate": ["SH", "SCH3"]}}},
         distortions=[{"modes": {"shear": "-4..4 by 2 %", "normal-mode 4": [0.1, 2.0]}}],
         objectives=[{"max_g": "2..5 eV"}, {"strain": "elastic"}],
-        constraints=[{"absorption_within": "20 %"}],
+        constraints=[{"absorption_within": "1.5 %"}],
         verify=2,
         verify_random=5,
         engine={"dtype": "float32", "tolerance": 0.003},
@@ -106,6 +108,7 @@ def test_the_table_holds_the_ranked_candidates_in_their_order(folder, seen):
     for reason, found in dropped.items():
         assert [str(found["count"]), reason, found["example"]] in seen.cells
     beyond = [each for each in ranked if each.cells["feasible"] == "no"]
+    assert beyond
     assert all("violates absorption_change" in row[2] for row in rows[len(ranked) - len(beyond) :])
 
 
@@ -128,6 +131,14 @@ def test_pictures_are_complete_and_show_parent_and_engine(folder, seen):
         assert each.parent is not None
         np.testing.assert_allclose(each.parent.epsilon, parent["epsilon"])
         assert (each.verified is not None) == (each.ranked.name in labelled)
+
+
+def test_of_many_lines_the_first_are_held_against_labels(folder):
+    results = Results(folder)
+    results.lines += [{**results.lines[-1], "name": "further"}] * 3
+    pictures = parity_pictures(results)
+    for name, picture in zip(("score", "max_g", "strain", "absorption_change"), pictures, strict=True):
+        assert f'alt="predicted against verified {name}"' in picture
 
 
 def test_the_verification_says_what_verified_json_says(folder, seen):
@@ -198,6 +209,12 @@ def test_the_report_is_made_again_from_the_folder_alone(folder, tmp_path):
     assert write_report(folder).read_text() == before
     with pytest.raises(InputFileError, match=r"no run\.json"):
         write_report(tmp_path)
+    run = json.loads((folder / "run.json").read_text())
+    copied = Path(shutil.copytree(folder, tmp_path / "copied"))
+    for partial in ({"counts": {}}, {"provenance": None}, {"front": 1}):
+        (copied / "run.json").write_text(json.dumps(run | partial))
+        with pytest.raises(InputFileError, match=r"run\.json or another file is damaged or incomplete"):
+            write_report(copied)
     (tmp_path / "run.json").write_text('{"status": "running"}')
     with pytest.raises(InputFileError, match=r"has no ranked\.csv, its status is 'running'"):
         write_report(tmp_path)

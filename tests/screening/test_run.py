@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,15 +19,18 @@ from ase import Atoms
 
 from clusterml.dataset.launch import Lost, Processes
 from clusterml.errors import InputFileError, OptionError, OutputError, SpectrumError
-from clusterml.screening.bench import MEASURE, bench_of
+from clusterml.screening.bench import MEASURE, PREDICTION, Task, bench_of
 from clusterml.screening.config import load_screen
+from clusterml.screening.labels import LabelTask, Verified, label_one
+from clusterml.screening.measures import Value
 from clusterml.screening.names import ScreeningError
-from clusterml.screening.run import screen
+from clusterml.screening.run import screen, setting_of
 from clusterml.spectrum.log import Log
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.read import read_all as frames_of
+from clusterml.structure.write import write_extxyz
 
 SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
 
@@ -119,6 +124,10 @@ def test_the_best_and_a_random_sample_are_verified(finished):
     mean = np.mean([abs(a - b) for a, b in pairs])
     assert statistics["lines"]["max_g"]["random"]["mean_absolute_error"] == pytest.approx(mean)
     assert statistics["hits"]["enrichment"] is not None
+    run = json.loads((finished.folder / "run.json").read_text())
+    took = run["verification"]
+    assert took["label_everything_s"] == pytest.approx(84 * verified["seconds_per_label"])
+    assert took["screen_s"] == pytest.approx(sum(run["timings_s"].values()), abs=0.01)
 
 
 def test_workers_give_the_same(finished, checkpoint, tmp_path, monkeypatch):
@@ -202,7 +211,8 @@ def test_any_iterable_of_structures_can_be_screened(make_screen, checkpoint, tmp
     mine = make_screen(**OWN, constraints=[{"absorption_within": "90 %"}], verify=1)
     done = screen(mine, tmp_path / "o", model=checkpoint, candidates=shaken(10), reference=build("ag3", thiolate="SH"))
     assert (done.board.evaluated, done.board.valid) == (10, 9)
-    assert "shake/3" not in str(done.board.ranked)
+    assert "shake_2-" in str(done.board.ranked)
+    assert "shake_3-" not in str(done.board.ranked)
     best = read_all(tmp_path / "o" / "top.extxyz")[0]
     assert best.info["provenance"]["title"].startswith("shake_")
     assert json.loads((tmp_path / "o" / "verified.json").read_text())["best"][0]["verified"]["strain"] > 0.0
@@ -226,6 +236,52 @@ def test_a_generator_that_breaks_loses_nothing(make_screen, checkpoint, tmp_path
     assert len(read_all(tmp_path / "top.extxyz")) >= 3
 
 
+def test_candidates_that_are_others_on_resume_are_refused(make_screen, checkpoint, tmp_path):
+    mine, rest = make_screen(**OWN), build("ag3", thiolate="SH")
+    screen(mine, tmp_path, model=checkpoint, candidates=shaken(6), reference=rest)
+
+    def again(candidates):
+        return screen(mine, tmp_path, model=checkpoint, candidates=candidates, reference=rest, resume=True)
+
+    assert again(shaken(6)).run.evaluated_now == 0
+    for others in (reversed(list(shaken(6))), shaken(7)):
+        with pytest.raises(ScreeningError, match="are not those that were screened before"):
+            again(others)
+    with pytest.raises(ScreeningError, match="there are 4 candidates, fewer than were screened"):
+        again(shaken(4))
+
+
+def test_a_prediction_that_is_no_spectrum_costs_one_candidate(make_screen, checkpoint, tmp_path, monkeypatch):
+    from clusterml.inference.predictor import Predictor
+
+    predict = Predictor.predict
+
+    def broken(self, prepared):
+        if any(one.atoms.info["name"] == "ag3-0000002" for one in prepared):
+            raise SpectrumError("delta_epsilon holds values that are not finite")
+        return predict(self, prepared)
+
+    monkeypatch.setattr(Predictor, "predict", broken)
+    block = bench_of(setting_of(make_screen(), tmp_path, checkpoint, "cpu", None)[0]).evaluate(Task(0, 0, 9))
+    assert [row.number for row in block.rows] == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert block.drops.examples == {PREDICTION: "ag3-0000002: delta_epsilon holds values that are not finite"}
+
+
+@pytest.mark.parametrize(
+    ("gap_ev", "converged", "problem"),
+    [(0.01, True, "HOMO-LUMO gap of 0.010 eV"), (1.0, False, "the spectrum did not converge")],
+)
+def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_path, monkeypatch, gap_ev, converged,
+                                                  problem):  # fmt: skip
+    def label(atoms, charge, **options):
+        return SimpleNamespace(orbitals=SimpleNamespace(raw_gap_ev=gap_ev), states=SimpleNamespace(converged=converged))
+
+    monkeypatch.setattr("clusterml.stda.label.label", label)
+    setting, _ = setting_of(make_screen(), tmp_path, checkpoint, "cpu", None)
+    found = label_one(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0))
+    assert problem in found.problem
+
+
 def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):
     class Losing:
         def __init__(self, number: int | None) -> None:
@@ -241,6 +297,46 @@ def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):
     assert done.board.valid == 5
     again = screen(make_screen(), tmp_path, model=checkpoint, launcher=Losing(None), resume=True)
     assert (again.board.valid, again.run.evaluated_now, again.run.lost) == (9, 4, {})
+
+
+def test_a_failed_label_is_tried_again(make_screen, checkpoint, tmp_path, monkeypatch):
+    asked: list[int] = []
+
+    def label(problem: str):
+        def one(setting, folder, task):
+            asked.append(task.number)
+            return Verified(task.number, () if problem else (Value(1e-3),), 1.0, 0.1, problem=problem)
+
+        return one
+
+    for problem in ("no ground state", "", "not asked"):
+        monkeypatch.setattr("clusterml.screening.verification.label_one", label(problem))
+        done = screen(make_screen(verify=1), tmp_path, model=checkpoint, resume=True)
+        assert list(done.verification.failed.values()) == (["no ground state"] if problem == "no ground state" else [])
+    assert len(asked) == 2
+    assert (tmp_path / "verified.json").exists()
+    assert screen(make_screen(), tmp_path, model=checkpoint, resume=True).verification is None
+    assert not (tmp_path / "verified.json").exists()
+
+
+def test_a_reference_of_the_same_name_is_read_anew(make_screen, checkpoint, tmp_path):
+    mine, rest = make_screen(**OWN), build("ag3", thiolate="SH")
+    moved = distort(rest, "breathing", 1.0)
+    strain = []
+    for reference in (rest, moved):
+        done = screen(mine, tmp_path / "o", model=checkpoint, candidates=[moved.copy()], reference=reference)
+        strain.append(done.board.ranked[0].row.values[1].value)
+        shutil.rmtree(tmp_path / "o")
+    assert strain[0] > 0.01
+    assert strain[1] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_same_geometry_with_two_charges_is_two_parents(make_screen, checkpoint, tmp_path):
+    file = str(write_extxyz(build("ag3", thiolate="SH"), tmp_path / "x.xyz"))
+    two = make_screen(parents={"a": {"file": file, "charge": 0}, "b": {"file": file, "charge": 2}}, distortions=[])
+    bench = bench_of(setting_of(two, tmp_path, checkpoint, "cpu", None)[0])
+    first, second = (bench.origin(number).spectrum().epsilon for number in range(2))
+    assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()
 
 
 def test_zero_valid_candidates_say_why(make_screen, checkpoint, tmp_path):
@@ -327,6 +423,11 @@ def parent(**values) -> dict:
         (parent(build={"name": "ag3", "tiolate": "SH"}), OptionError, "did you mean 'thiolate'"),
         (parent(file="/nowhere/a.xyz"), InputFileError, r"no file /nowhere/a\.xyz"),
         ({"parents": {}}, OptionError, "parents is empty"),
+        (
+            modes(**dict.fromkeys(("shear", "breathing", "normal_mode 3", "normal_mode 4"), "-1..1 by 1e-5")),
+            OptionError,
+            "more than .* candidates",
+        ),
         ({"objectives": [{"max_g": "7..8 eV"}]}, OptionError, r"spectra are 0\.50 to 5\.30 eV"),
         ({"objectives": [{"similar_to": "/nowhere/t.csv"}]}, InputFileError, r"/nowhere/t\.csv"),
     ],
@@ -344,6 +445,8 @@ def test_a_target_outside_the_grid_and_candidates_without_reference(make_screen,
         screen(make_screen(objectives=[{"similar_to": str(tmp_path / "far.csv")}]), tmp_path / "o", model=checkpoint)
     with pytest.raises(OptionError, match="reference=ATOMS"):
         screen(make_screen(**OWN), tmp_path / "o", model=checkpoint, candidates=[Atoms("Ag")])
+    with pytest.raises(OptionError, match=r"a reference is given, but .* compared with their parents"):
+        screen(make_screen(), tmp_path / "o", model=checkpoint, reference=Atoms("Ag"))
     with pytest.raises(OptionError, match="candidates are given, and parents, distortions too"):
         screen(make_screen(), tmp_path / "o", model=checkpoint, candidates=[Atoms("Ag")])
     assert not (tmp_path / "o").exists()

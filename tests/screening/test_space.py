@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from clusterml.errors import OptionError
 from clusterml.screening.config import Distortion, load_screen
 from clusterml.screening.making import DISTORTION, MODE, SHELL, Dropped, Maker
 from clusterml.screening.points import number_of_points
@@ -48,6 +49,25 @@ def test_every_combination_has_a_number(make_screen):
     assert [e["count"] for e in exchanged[0]] == [1, 1]
     with pytest.raises(IndexError):
         space.recipe(len(space))
+
+
+def test_parents_from_aliases_have_names_that_files_and_records_can_have(make_screen):
+    build = {"name": "ag3", "thiolate": ["SH", "2,4-dimethylbenzenethiolate"]}
+    names = [variant.name for variant in Space(make_screen(parents={"a": {"build": build}})).variants]
+    assert names == ["a_SH", "a_2_4-dimethylbenzenethiolate"]
+
+
+def test_most_draws_from_spaces_of_any_size(make_screen):
+    fine = dict.fromkeys(("shear", "breathing", "normal-mode 3", "normal-mode 4"), "-1..1 by 1e-5")
+    space = Space(make_screen(distortions=[{"modes": fine}], most=40))
+    assert space.size == 200_001**4 > 40 * 2**63
+    recipes = [space.recipe(number) for number in range(40)]
+    first = [amount for _, amount in (recipe.amounts[0] for recipe in recipes)]
+    assert first == sorted(first)
+    np.testing.assert_allclose(first, np.linspace(-1.0, 1.0, 81)[1::2], atol=0.026)
+    assert np.std([recipe.amounts[-1][1] for recipe in recipes]) > 0.3
+    with pytest.raises(OptionError, match=r"more than .* candidates"):
+        len(Space(make_screen(distortions=[{"modes": fine}])))
 
 
 def test_most_draws_evenly_over_all(make_screen):

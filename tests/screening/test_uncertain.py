@@ -8,10 +8,11 @@ import pytest
 from clusterml.dataset.launch import Lost
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.verify import verify
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, StructureError
 from clusterml.screening.merit import Merit
-from clusterml.screening.run import RESULTS, screen
-from clusterml.screening.uncertain import label_uncertain, least_certain, uncertainty
+from clusterml.screening.rows import Row
+from clusterml.screening.run import RESULTS, screen, setting_of
+from clusterml.screening.uncertain import label_uncertain, least_certain, record_of_candidate, uncertainty
 from clusterml.spectrum.log import Log
 from clusterml.structure.read import read_all
 
@@ -37,8 +38,6 @@ def added(done):
 
 
 def rows_of(done):
-    from clusterml.screening.rows import Row
-
     return [Row.from_list(row) for entry in Log(done.folder / RESULTS) for row in entry["rows"]]
 
 
@@ -100,7 +99,6 @@ def test_what_is_there_is_not_labelled_again_and_failures_are_told(done, added):
 
 def test_a_network_without_uncertainty_has_its_domain_or_nothing(make_screen, single, tmp_path):
     from clusterml.screening.measures import Value
-    from clusterml.screening.rows import Row
 
     done = screen(make_screen(), tmp_path / "o", model=single)
     with pytest.raises(OptionError, match="neither its uncertainty nor its domain"):
@@ -111,6 +109,26 @@ def test_a_network_without_uncertainty_has_its_domain_or_nothing(make_screen, si
     merit = Merit(make_screen())
     assert uncertainty(Row(1, "a", (Value(1.0),), 0, 1.0, False, 1.7), merit) == 1.7
     assert uncertainty(Row(1, "a", (Value(1.0, 2e-3),), 0, 1.0, False, 1.7), merit) == pytest.approx(2.0)
+
+
+def test_records_have_their_parents_hand_and_failures_of_one_are_told(make_screen, checkpoint, tmp_path, monkeypatch):
+    twisted = make_screen(parents={"x": {"build": {"name": "ag29", "thiolate": "SH", "hand": "R"}}}, distortions=[])
+    setting, mine = setting_of(twisted, tmp_path, checkpoint, "cpu", None)
+    row, hands = Row(0, "x-0000000", (), -3, 1.0, None, None), []
+
+    def record_of(campaign, job, protocol, parent, members, details, device):
+        hands.append(parent.hand)
+        raise np.linalg.LinAlgError("singular")
+
+    monkeypatch.setattr("clusterml.dataset.labelling.record_of", record_of)
+    assert record_of_candidate(setting, mine, row) == "LinAlgError: singular"
+    assert hands == ["R"]
+
+    def anatomy(atoms):
+        raise StructureError("no anatomy")
+
+    monkeypatch.setattr("clusterml.structure.anatomy.anatomy.anatomy", anatomy)
+    assert record_of_candidate(setting, mine, row) == "no anatomy"
 
 
 def test_a_users_candidates_are_not_kept(make_screen, checkpoint, tmp_path):

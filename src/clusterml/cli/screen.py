@@ -28,7 +28,9 @@ def screen(
     gpus: Annotated[int, typer.Option(help="GPUs that each Ray task asks for.")] = 0,
     label_uncertain: Annotated[
         int | None,
-        typer.Option(metavar="N", help="At the end label the N least certain candidates and add them to --dataset."),
+        typer.Option(
+            metavar="N", min=1, help="At the end label the N least certain candidates and add them to --dataset."
+        ),
     ] = None,
     dataset: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Dataset of --label-uncertain [default: DIR/dataset of -o].")

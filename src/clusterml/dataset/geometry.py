@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from functools import lru_cache
@@ -28,11 +29,21 @@ _MOST_TRIES = 6
 
 def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
     """The parent's geometry (A), about its centroid, with ``info["charge"]`` where it is known."""
-    return _made(parent.model_dump_json(include={"build", "charge"}), file).copy()
+    content = "" if file is None else _hash(file)
+    return _made(parent.model_dump_json(include={"build", "charge"}), file, content).copy()
+
+
+def _hash(file: Path) -> str:
+    """Of what is in ``file`` now; empty if it cannot be read, which whoever reads it says."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 @lru_cache(maxsize=4)
-def _made(text: str, file: Path | None) -> Atoms:
+def _made(text: str, file: Path | None, content: str) -> Atoms:
+    """``content``: of ``file``, so that a changed one is read anew."""
     wanted = json.loads(text)
     if file is not None:
         from clusterml.structure.read import read

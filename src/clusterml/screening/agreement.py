@@ -72,12 +72,24 @@ def hits(best: Pairs, random: Pairs, share: float) -> dict[str, Any]:
     return found | {"overlap": len(tops[0] & tops[1]) / count, "overlap_of": count}
 
 
-def statistics(numbers: Mapping[str, tuple[Pairs, Pairs]], scores: tuple[Pairs, Pairs], share: float) -> dict[str, Any]:
-    """All of it.  ``numbers``: by line of the screen, pairs of the best and of the random candidates; ``scores``: those
-    of the score, on which hits are counted; ``share``: see :func:`hits`."""
+def statistics(
+    numbers: Mapping[str, tuple[Pairs, Pairs]],
+    scores: tuple[Pairs, Pairs],
+    ranked: tuple[Pairs, Pairs],
+    share: float,
+) -> dict[str, Any]:
+    """All of it.
+
+    ``numbers``: by line of the screen, pairs of the best and of the random candidates; ``scores``: those of the score
+    of expected values, for its errors; ``ranked``: with the score that candidates were ranked by, which optimism or
+    pessimism may have shifted, for its rank correlation and hits; ``share``: see :func:`hits`.
+    """
     parts: Sequence[str] = ("best", "random")
     by_line = {
         name: {part: errors(pairs) for part, pairs in zip(parts, both, strict=True)} for name, both in numbers.items()
     }
-    score = {part: errors(pairs) for part, pairs in zip(parts, scores, strict=True)}
-    return {"score": score, "lines": by_line, "hits": hits(*scores, share)}
+    score = {
+        part: errors(pairs) | {"spearman": spearman(order)}
+        for part, pairs, order in zip(parts, scores, ranked, strict=True)
+    }
+    return {"score": score, "lines": by_line, "hits": hits(*ranked, share)}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from clusterml.errors import ClusterMLError, StructureError
+import numpy as np
+
+from clusterml.errors import ClusterMLError, SpectrumError, StructureError
 from clusterml.screening.config import Screen
 from clusterml.screening.kept import Kept
 from clusterml.screening.making import Dropped, Maker, candidate_name
-from clusterml.screening.measures import Measure, Origin, Sample, Value
+from clusterml.screening.measures import Measure, Origin, Sample, Value, measured
 from clusterml.screening.merit import Merit
-from clusterml.screening.origins import OfRecipe, OfReference
+from clusterml.screening.origins import OfRecipe, OfReference, SpectrumOf
 from clusterml.screening.rows import Block, Drops, Row
 from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.spectrum import Spectrum
@@ -33,12 +37,14 @@ PREDICTION, MEASURE = "the network cannot take it in", "an objective cannot be c
 class Setting:
     """What every worker needs to know: the ``screen`` as JSON, the checkpoint's folder, the device, the reference file.
 
-    ``model_sha256``: of the checkpoint's specification, so that another one under the same name is loaded anew.
+    ``model_sha256``: of the checkpoint's specification, ``fingerprint``: of the screen with the contents of its files,
+    so that whatever changed under the same name is loaded anew.
     """
 
     screen: str
     model: str
     model_sha256: str
+    fingerprint: str
     device: str
     reference: str | None = None
 
@@ -51,6 +57,18 @@ class Task:
     start: int
     stop: int
     given: tuple[Atoms, ...] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the structures that were given: names, charges, elements, positions to 0.001 A; empty without."""
+        if self.given is None:
+            return ""
+        found = hashlib.sha256()
+        for atoms in self.given:
+            found.update(f"{atoms.info.get('name')} {atoms.info.get('charge')} {len(atoms)}\n".encode())
+            found.update(np.asarray(atoms.numbers, dtype=np.int64).tobytes())
+            found.update((np.round(atoms.positions, 3) + 0.0).tobytes())  # no negative zeros
+        return found.hexdigest()
 
 
 def evaluate(setting: Setting, task: Task) -> Block:
@@ -110,24 +128,25 @@ class Bench:
         spent = {"network": 0.0, "measures": 0.0}
         for batch in batched(self._prepared(task, drops), _edges, lambda: self.predictor.ensemble.most_edges):
             before = time.perf_counter()
-            found = self.predictor.predict([one for _, one in batch])
+            found = self._predictions(batch, drops)
             between = time.perf_counter()
-            rows += self._rows([number for number, _ in batch], found, drops)
+            rows += self._rows(found, drops)
             spent["network"] += between - before
             spent["measures"] += time.perf_counter() - between
         geometry = time.perf_counter() - begin - sum(spent.values())
         seconds = {key: round(value, 6) for key, value in {"geometry": geometry, **spent}.items()}
-        return Block(task.number, task.start, task.stop, tuple(rows), drops, seconds)
+        return Block(task.number, task.start, task.stop, tuple(rows), drops, seconds, task.fingerprint)
 
     def predict(self, structures: Sequence[Atoms]) -> list[Prediction]:
         """Predictions of structures that were valid before."""
         return list(self.predictor.stream(structures))
 
-    def origin(self, number: int) -> Origin:
-        """The origin of a candidate, with predicted spectra."""
+    def origin(self, number: int, spectrum_of: SpectrumOf | None = None) -> Origin:
+        """The origin of a candidate; ``spectrum_of`` its parent gives that one's spectrum, default: as predicted."""
+        found = spectrum_of or self._predicted
         if self.screen.parents:
-            return OfRecipe(self.maker, self.space.recipe(number), self._predicted)
-        return OfReference(self.reference, self._predicted)
+            return OfRecipe(self.maker, self.space.recipe(number), found)
+        return OfReference(self.reference, found)
 
     def prepare(self, recipe: Recipe, atoms: Atoms) -> Prepared:
         """A geometry of a recipe (with whatever distortions) for the network; raises what the predictor raises."""
@@ -138,11 +157,16 @@ class Bench:
         return self.predictor.prepare(atoms, like=like)
 
     def values(self, number: int, found: Prediction) -> tuple[Value, ...]:
-        """What the screen measures of a prediction for candidate ``number``; raises what the measures raise."""
+        """What the screen measures of a prediction for candidate ``number``.
+
+        Raises :class:`SpectrumError` for a prediction that is not finite, and what :func:`measured` raises.
+        """
+        if not math.isfinite(found.gap_ev + (found.domain_score or 0.0)):
+            raise SpectrumError("the predicted gap or domain score is not a finite number", "use another model")
         sample = Sample(
             found.atoms, found.charge, found.spectrum, self.fwhm_ev, self.origin(number), chirality=found.chirality
         )
-        return tuple(measure(sample) for measure in self.measures)
+        return measured(self.measures, sample)
 
     def _prepared(self, task: Task, drops: Drops) -> Iterator[tuple[int, Prepared]]:
         for number in range(task.start, task.stop):
@@ -167,8 +191,19 @@ class Bench:
         named.info["name"] = candidate_name(str(atoms.info.get("name") or "candidate"), number)
         return self.predictor.prepare(named)
 
-    def _rows(self, numbers: Sequence[int], found: Sequence[Prediction], drops: Drops) -> Iterator[Row]:
-        for number, one in zip(numbers, found, strict=True):
+    def _predictions(self, batch: Sequence[tuple[int, Prepared]], drops: Drops) -> list[tuple[int, Prediction]]:
+        """Numbers and predictions of a batch, without those for which the network gives no spectrum."""
+        try:
+            found = self.predictor.predict([one for _, one in batch])
+        except SpectrumError as error:
+            if len(batch) > 1:
+                return [pair for one in batch for pair in self._predictions([one], drops)]
+            drops.add(Dropped(PREDICTION, f"{batch[0][1].atoms.info['name']}: {error}"))
+            return []
+        return [(number, one) for (number, _), one in zip(batch, found, strict=True)]
+
+    def _rows(self, found: Sequence[tuple[int, Prediction]], drops: Drops) -> Iterator[Row]:
+        for number, one in found:
             try:
                 values = self.values(number, one)
             except ClusterMLError as error:
@@ -178,7 +213,7 @@ class Bench:
             yield Row(number, one.name, values, *rest)
 
     def _predicted(self, atoms: Atoms) -> Spectrum:
-        key = (atoms.numbers.tobytes(), atoms.positions.tobytes())
+        key = (atoms.numbers.tobytes(), atoms.positions.tobytes(), atoms.info.get("charge"))
         return self._spectra.find(key, lambda: self.predictor(atoms).spectrum)
 
 

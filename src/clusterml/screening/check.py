@@ -96,10 +96,14 @@ def _check_old(maker: Maker, exchange: Exchange) -> None:
 def check_own(screen: Screen, given: bool, compares: bool) -> None:
     """Raise :class:`OptionError` unless candidates come from the screen or, ``given``, from the user, but not both.
 
-    ``compares``: is there a reference that the user's candidates are compared with?
+    ``compares``: is there a reference?  Only the user's candidates are compared with it, and some measures need it.
     """
     if not given and not screen.parents:
         raise OptionError("parents is empty", "name at least one cluster")
+    if not given and compares:
+        raise OptionError(
+            "a reference is given, but candidates of a screen are compared with their parents", "leave it out"
+        )
     if not given:
         return
     ignored = [key for key in ("parents", "exchanges", "conformers", "distortions", "most") if getattr(screen, key)]

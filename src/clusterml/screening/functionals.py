@@ -14,7 +14,7 @@ from clusterml.screening.lines import FILES
 from clusterml.screening.quantities import parse_band, parse_energy
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.window import band_weights
-from clusterml.typing import FloatArray
+from clusterml.typing import BoolArray, FloatArray
 
 LEAST_OVERLAP = 0.5
 """Share of a target spectrum that must lie on the network's energies."""
@@ -47,7 +47,7 @@ def make_functional(key: str, text: str, energy_ev: FloatArray) -> Functional:
         _inside(key, text, energy_ev, energy, energy)
         return partial(_cd_at, energy)
     quantity = "delta_epsilon" if key == "similar_to" else "epsilon"
-    return partial(_similarity, quantity, _target(Path(text), quantity, energy_ev))
+    return partial(_similarity, quantity, *_target(Path(text), quantity, energy_ev))
 
 
 def band_of(key: str, text: str, energy_ev: FloatArray) -> tuple[float, float]:
@@ -109,22 +109,20 @@ def _max_g(low: float, high: float, spectrum: Spectrum) -> Local:
     return Local(float(g[at]), by_epsilon, by_cd)
 
 
-def _similarity(quantity: str, target: Spectrum, spectrum: Spectrum) -> Local:
-    """Cosine over the energies of the target; its slopes to f are (g / |g| - cos f / |f|) / |f|."""
-    energy = spectrum.energy_ev
-    seen = (energy >= target.energy_ev[0] - 1e-9) & (energy <= target.energy_ev[-1] + 1e-9)
+def _similarity(quantity: str, seen: BoolArray, wanted: FloatArray, spectrum: Spectrum) -> Local:
+    """Cosine with g = ``wanted`` (m,) where it is ``seen`` (m,); its slopes to f are (g / |g| - cos f / |f|) / |f|."""
     f = np.where(seen, getattr(spectrum, quantity), 0.0)
-    g = np.where(seen, np.interp(energy, target.energy_ev, getattr(target, quantity)), 0.0)
-    size, wanted = float(np.linalg.norm(f)), float(np.linalg.norm(g))
-    none = np.zeros(len(energy))
+    size, unit = float(np.linalg.norm(f)), wanted / np.linalg.norm(wanted)
+    none = np.zeros(len(f))
     if size == 0.0:
         return Local(0.0, none, none)
-    cosine = float(f @ g) / (size * wanted)
-    slopes = np.where(seen, (g / wanted - cosine * f / size) / size, 0.0)
+    cosine = float(f @ unit) / size
+    slopes = np.where(seen, (unit - cosine * f / size) / size, 0.0)
     return Local(cosine, none, slopes) if quantity == "delta_epsilon" else Local(cosine, slopes, none)
 
 
-def _target(path: Path, quantity: str, energy_ev: FloatArray) -> Spectrum:
+def _target(path: Path, quantity: str, energy_ev: FloatArray) -> tuple[BoolArray, FloatArray]:
+    """At which of ``energy_ev`` (m,) the spectrum in a file is known, and what it is there (zero elsewhere)."""
     from clusterml.spectrum.measured import read_spectrum
 
     found = read_spectrum(path)
@@ -139,7 +137,12 @@ def _target(path: Path, quantity: str, energy_ev: FloatArray) -> Spectrum:
             f"{energy_ev[-1]:.2f} eV",
             f"give a target of which at least {100 * LEAST_OVERLAP:.0f} % lies inside",
         )
-    inside = (found.energy_ev >= low) & (found.energy_ev <= high)
-    if not np.abs(getattr(found, quantity)[inside]).max(initial=0.0) > 0.0:
+    seen = (energy_ev >= low - 1e-9) & (energy_ev <= high + 1e-9)
+    if np.count_nonzero(seen) < 2:
+        raise SpectrumError(
+            f"{path}: is {1e3 * (high - low):.3g} meV wide, less than the spectra's steps", "give a broader target"
+        )
+    wanted = np.where(seen, np.interp(energy_ev, found.energy_ev, getattr(found, quantity)), 0.0)
+    if not wanted.any():
         raise SpectrumError(f"{path}: is zero where spectra are known", "give another target")
-    return found
+    return seen, wanted

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import ClusterMLError
+from clusterml.dataset.campaign import Campaign
+from clusterml.errors import ClusterMLError, ElectronicStructureError
 from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.kept import Kept
-from clusterml.screening.measures import Sample, Value
-from clusterml.screening.origins import OfRecipe, OfReference
+from clusterml.screening.measures import Sample, Value, measured
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from clusterml.stda.label import Label
 
+SMALLEST_GAP_EV: float = Campaign.model_fields["smallest_gap_ev"].default
+"""Geometries with a smaller HOMO-LUMO gap have no label, as in a campaign."""
 _PARENTS: Kept[Spectrum] = Kept(8)
 """Spectra of parents, once for each process."""
 
@@ -35,7 +37,8 @@ class LabelTask:
 
 @dataclass(frozen=True)
 class Verified:
-    """What the engine says of candidate ``number``: ``values`` by line, gap, and seconds; or the ``problem`` it had."""
+    """What the engine says of candidate ``number``: ``values`` by line, gap, and seconds of its label alone; or the
+    ``problem`` it had."""
 
     number: int
     values: tuple[Value, ...]
@@ -62,33 +65,31 @@ def label_one(setting: Setting, folder: Path, task: LabelTask) -> Verified:
 
     bench, begin = bench_of(setting), time.perf_counter()
     try:
+        measures = bench.measures  # the first label of a process loads the network, whose energies it is made for
+        begin = time.perf_counter()
         found = _label(bench, task.atoms, task.charge)
-        sample = Sample(task.atoms, task.charge, found.spectrum, bench.fwhm_ev, _origin(bench, task))
-        values = tuple(measure(sample) for measure in bench.measures)
+        seconds = round(time.perf_counter() - begin, 3)
+        origin = bench.origin(task.number, partial(_parent_spectrum, bench))
+        values = measured(measures, Sample(task.atoms, task.charge, found.spectrum, bench.fwhm_ev, origin))
     except ClusterMLError as error:
         return Verified(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
     write_json(label_dict(found, False), folder / f"{task.atoms.info['name']}.json", indent=1)
-    seconds = round(time.perf_counter() - begin, 3)
     return Verified(task.number, values, float(found.orbitals.raw_gap_ev), seconds, found.warnings)
 
 
-def _origin(bench: Bench, task: LabelTask) -> OfRecipe | OfReference:
-    labelled = partial(_parent_spectrum, bench)
-    if bench.screen.parents:
-        return OfRecipe(bench.maker, bench.space.recipe(task.number), labelled)
-    return OfReference(bench.reference, labelled)
-
-
 def _parent_spectrum(bench: Bench, atoms: Atoms) -> Spectrum:
-    key = (bench.setting, atoms.numbers.tobytes(), atoms.positions.tobytes())
-    return _PARENTS.find(key, lambda: _label(bench, atoms, atoms.info.get("charge")).spectrum)
+    charge = atoms.info.get("charge")
+    key = (bench.setting, atoms.numbers.tobytes(), atoms.positions.tobytes(), charge)
+    return _PARENTS.find(key, lambda: _label(bench, atoms, charge).spectrum)
 
 
 def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
+    """The label of a geometry; raises what the engine raises, and :class:`ElectronicStructureError` for one that no
+    campaign would keep."""
     from clusterml.stda.label import label
 
     protocol = bench.screen.engine
-    return label(
+    found = label(
         atoms,
         charge,
         orbitals=protocol.orbitals,
@@ -100,3 +101,9 @@ def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
         grid=bench.predictor.energy_ev,
         groups={},
     )
+    gap = float(found.orbitals.raw_gap_ev)
+    if not gap >= SMALLEST_GAP_EV:
+        raise ElectronicStructureError(f"HOMO-LUMO gap of {gap:.3f} eV", f"labels need {SMALLEST_GAP_EV:g} eV")
+    if not found.states.converged:
+        raise ElectronicStructureError("the spectrum did not converge", "raise engine.tolerance")
+    return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from clusterml.errors import SpectrumError
 from clusterml.screening.functionals import SPECTRAL, Functional, Local, absorption_change, band_of, make_functional
 from clusterml.screening.strain import elastic_strain, gfn1_strain
 from clusterml.screening.uncertainty import deviation
@@ -54,6 +56,17 @@ class Value:
 
 
 Measure = Callable[[Sample], Value]
+
+
+def measured(measures: Sequence[Measure], sample: Sample) -> tuple[Value, ...]:
+    """What each of the ``measures`` says of a sample.
+
+    Raises :class:`SpectrumError` for a number that is not finite, and what the measures raise.
+    """
+    values = tuple(measure(sample) for measure in measures)
+    if not all(math.isfinite(number) for each in values for number in (each.value, each.std or 0.0)):
+        raise SpectrumError("a measure is not a finite number", "check the geometry and the model")
+    return values
 
 
 def make_measure(key: str, text: str, energy_ev: FloatArray) -> Measure:

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from clusterml.errors import OutputError
 from clusterml.screening.bench import Bench
 from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.making import Dropped
@@ -101,9 +102,19 @@ def write_results(run: Run, source: Source, folder: Path, verification: Verifica
     write_text(folder / RANKED, _table(run, source, on_front))
     shown = unique([*board.ranked[: run.bench.screen.top], *board.front])
     _write_top(run, source, folder, shown, on_front)
-    if verification is not None:
+    if verification is None:
+        _remove(folder / VERIFIED)
+    else:
         write_json(verification.to_dict(), folder / VERIFIED, indent=1)
     write_run(run, folder, "incomplete" if run.lost else "finished", verification)
+
+
+def _remove(path: Path) -> None:
+    """Delete what an earlier session wrote."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be deleted: {error.strerror or error}", "delete it by hand") from error
 
 
 def _table(run: Run, source: Source, on_front: set[int]) -> str:
@@ -164,13 +175,15 @@ def _parents(run: Run, source: Source, shown: list[Entry]) -> list[Any]:
 
 
 def _summary(verification: Verification, run: Run) -> dict[str, Any]:
-    """What labelling everything would have taken beside what the screen took."""
-    each, rate = verification.seconds_per_label, run.rate
-    found = {"labels": len(verification.found), "failed": len(verification.failed), "seconds_per_label": each}
-    everything = None if each is None else each * run.board.valid
-    found["label_everything_s"] = everything
-    found["screen_s"] = None if rate is None else run.board.evaluated / rate
-    return found
+    """What labelling everything would have taken beside what the screen took, both in seconds of one worker."""
+    each = verification.seconds_per_label
+    return {
+        "labels": len(verification.found),
+        "failed": len(verification.failed),
+        "seconds_per_label": each,
+        "label_everything_s": None if each is None else each * run.board.valid,
+        "screen_s": sum(run.board.seconds.values()),
+    }
 
 
 def provenance_of(bench: Bench) -> dict[str, Any]:

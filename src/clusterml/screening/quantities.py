@@ -83,6 +83,8 @@ def parse_counts(given: int | str | list[int]) -> tuple[int, ...]:
     if isinstance(given, str):
         found = parse_range(given)
         step = 1.0 if found.step is None else found.step
+        if not (found.high - found.low) / step < MOST_STEPS:
+            raise ValueError(f"counts are at most {MOST_STEPS}")
         if found.unit or any(x != int(x) for x in (found.low, found.high, step)):
             raise ValueError("counts are whole numbers: 0..20 or 0..20 by 2")
         given = list(range(int(found.low), int(found.high) + 1, int(step)))

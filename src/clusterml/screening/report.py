@@ -58,7 +58,8 @@ def designed(done: Designed) -> Iterator[str]:
     """The best end of a design beside its start."""
     best = done.best
     start = done.paths[best.climb - 1][0]
-    yield f"best end: {best.name}, after {len(done.paths[best.climb - 1]) - 1} steps"
+    steps = sum(step.count > 0 for step in done.paths[best.climb - 1])
+    yield f"best end: {best.name}, after {steps} steps"
     judged = start.climbed.judged, best.climbed.judged
     for at, name in enumerate(done.bench.merit.names):
         before, after = (each.values[at] for each in judged)

@@ -68,7 +68,10 @@ class Drops:
 
 @dataclass(frozen=True)
 class Block:
-    """What became of the candidates ``start`` to ``stop`` - 1; ``seconds`` by what they went into."""
+    """What became of the candidates ``start`` to ``stop`` - 1; ``seconds`` by what they went into.
+
+    ``given``: fingerprint of the structures where a user's iterable gave them, else empty.
+    """
 
     number: int
     start: int
@@ -76,6 +79,7 @@ class Block:
     rows: tuple[Row, ...]
     drops: Drops
     seconds: dict[str, float]
+    given: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the log."""
@@ -86,6 +90,7 @@ class Block:
             "rows": [row.to_list() for row in self.rows],
             "dropped": self.drops.to_dict(),
             "seconds": self.seconds,
+            "given": self.given,
         }
 
     @classmethod
@@ -96,4 +101,5 @@ class Block:
             drops.counts[reason] = int(found["count"])
             drops.examples[reason] = str(found["example"])
         rows = tuple(Row.from_list(row) for row in given["rows"])
-        return cls(int(given["block"]), int(given["start"]), int(given["stop"]), rows, drops, dict(given["seconds"]))
+        number, start, stop = (int(given[key]) for key in ("block", "start", "stop"))
+        return cls(number, start, stop, rows, drops, dict(given["seconds"]), str(given["given"]))

@@ -93,10 +93,10 @@ def screen(
     known = check_claim(target, mine, resume)
     bench = bench_of(setting)
     check_bench(bench)
+    source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
     make_folder(target)
     if reference is not None:
         write_text(target / REFERENCE, _text(reference))
-    source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
     board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
     run = Run(bench, mine, source.total, board, known.get("sessions", []))
     write_run(run, target, "running")
@@ -123,8 +123,8 @@ def setting_of(
     sha = hashlib.sha256((place / SPEC).read_bytes()).hexdigest()
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
-    setting = Setting(screen.model_dump_json(), str(place), sha, device, file)
-    return setting, fingerprint(screen, sha, text.encode())
+    mine = fingerprint(screen, sha, text.encode())
+    return Setting(screen.model_dump_json(), str(place), sha, mine, device, file), mine
 
 
 def _text(atoms: Atoms) -> str:
@@ -147,11 +147,11 @@ def check_bench(bench: Bench) -> None:
 
 def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: Run, watch: Watch) -> None:
     """Evaluate what is not in the log yet, and take everything onto the board."""
-    board, done = run.board, set[int]()
+    board, done = run.board, dict[int, str]()
     for entry in log:
         block = _read(entry, log)
         if block.number not in done:
-            done.add(block.number)
+            done[block.number] = block.given
             board.add(block)
     start, before = time.perf_counter(), board.evaluated
     told = start
@@ -161,11 +161,11 @@ def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: R
             continue
         log.add(result.to_dict())
         board.add(result)
-        source.release(task, _wanted(board))
+        source.release(task, partial(_wanted, board))
+        run.evaluated_now, run.seconds_now = board.evaluated - before, time.perf_counter() - start
         if time.perf_counter() - told >= _SECONDS_BETWEEN_NOTES:
             told = time.perf_counter()
             write_run(run, log.path.parent, "running")
-        run.evaluated_now, run.seconds_now = board.evaluated - before, time.perf_counter() - start
         watch(Progress("candidates", board.evaluated, source.total, run.evaluated_now, run.seconds_now, _words(board)))
 
 

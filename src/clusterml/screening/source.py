@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,11 +20,12 @@ class Source(Protocol):
 
     total: int | None
 
-    def tasks(self, done: Container[int], wanted: Container[int]) -> Iterator[Task]:
-        """The blocks whose numbers are not ``done``; of those that are, candidates ``wanted`` will be asked for."""
+    def tasks(self, done: Mapping[int, str], wanted: Container[int]) -> Iterator[Task]:
+        """The blocks that are not ``done`` (number -> fingerprint of what was given); of those that are, candidates
+        ``wanted`` will be asked for."""
         ...
 
-    def release(self, task: Task, wanted: Container[int]) -> None:
+    def release(self, task: Task, wanted: Callable[[], Container[int]]) -> None:
         """A block is finished: only candidates that are ``wanted`` will be asked for."""
         ...
 
@@ -44,14 +45,14 @@ class OwnSource:
         self._maker, self._space = maker, maker.space
         self.total: int | None = len(self._space)
 
-    def tasks(self, done: Container[int], wanted: Container[int]) -> Iterator[Task]:
+    def tasks(self, done: Mapping[int, str], wanted: Container[int]) -> Iterator[Task]:
         """See :class:`Source`."""
         size, total = self._space.screen.block, len(self._space)
         for number in range(-(-total // size)):
             if number not in done:
                 yield Task(number, number * size, min((number + 1) * size, total))
 
-    def release(self, task: Task, wanted: Container[int]) -> None:
+    def release(self, task: Task, wanted: Callable[[], Container[int]]) -> None:
         """See :class:`Source`; there is nothing to let go."""
 
     def geometry(self, number: int) -> Atoms:
@@ -74,20 +75,27 @@ class UsersSource:
         self._held: dict[int, Atoms] = {}
         self.total: int | None = None
 
-    def tasks(self, done: Container[int], wanted: Container[int]) -> Iterator[Task]:
-        """See :class:`Source`."""
+    def tasks(self, done: Mapping[int, str], wanted: Container[int]) -> Iterator[Task]:
+        """See :class:`Source`; raises :class:`ScreeningError` where a block that is done does not come again."""
         iterator, number, start = iter(self._candidates), 0, 0
         while given := tuple(islice(iterator, self._block)):
             task = Task(number, start, start + len(given), given)
             self._held |= dict(enumerate(given, start=start))
-            if number in done:
-                self.release(task, wanted)
-            else:
+            if number not in done:
                 yield task
+            elif task.fingerprint != done[number]:
+                raise _other(f"candidates {task.start} to {task.stop - 1} are not those that were screened before")
+            else:
+                self._keep(task, wanted)
             number, start = number + 1, task.stop
+        if any(each >= number for each in done):
+            raise _other(f"there are {start} candidates, fewer than were screened before")
 
-    def release(self, task: Task, wanted: Container[int]) -> None:
+    def release(self, task: Task, wanted: Callable[[], Container[int]]) -> None:
         """See :class:`Source`."""
+        self._keep(task, wanted())
+
+    def _keep(self, task: Task, wanted: Container[int]) -> None:
         for number in range(task.start, task.stop):
             if number not in wanted:
                 self._held.pop(number, None)
@@ -95,10 +103,14 @@ class UsersSource:
     def geometry(self, number: int) -> Atoms:
         """See :class:`Source`."""
         if number not in self._held:
-            raise ScreeningError(f"candidate {number} did not come again", "give the same candidates on --resume")
+            raise _other(f"candidate {number} did not come again")
         return self._held[number].copy()
 
     def recipe(self, number: int) -> dict[str, Any]:
         """See :class:`Source`: a name, and the history that the structure carries."""
         atoms = self.geometry(number)
         return {"name": str(atoms.info.get("name") or ""), "provenance": atoms.info.get("provenance", {})}
+
+
+def _other(problem: str) -> ScreeningError:
+    return ScreeningError(problem, "give the same candidates in the same order on --resume")

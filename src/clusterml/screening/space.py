@@ -7,6 +7,8 @@ flat in memory, resumable, and divisible among workers.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from clusterml.errors import OptionError
 from clusterml.screening.config import Exchange, Screen
 from clusterml.screening.points import Place, amounts_at, number_of_points
 
@@ -78,14 +81,20 @@ def exchange_of(screen: Screen, step: Step) -> Exchange:
 
 
 class Space:
-    """All candidates of a screen: ``len(space)`` of them, ``space.recipe(number)`` each."""
+    """All candidates of a screen: ``len(space)`` of them, ``space.recipe(number)`` each.
+
+    Raises :class:`OptionError` when they are counted and there are more than a computer can count.
+    """
 
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
 
     def __len__(self) -> int:
         """Number of candidates."""
-        return self.size if self.screen.most is None else min(self.screen.most, self.size)
+        count = self.size if self.screen.most is None else min(self.screen.most, self.size)
+        if count > sys.maxsize:
+            raise OptionError(f"there are more than {sys.maxsize:.1e} candidates", "give most: so many, drawn evenly")
+        return count
 
     @cached_property
     def size(self) -> int:
@@ -123,7 +132,7 @@ class Space:
             return number
         count = self.screen.most
         low, high = number * self.size // count, (number + 1) * self.size // count
-        return int(np.random.default_rng([self.screen.seed, _STRATA, number]).integers(low, high))
+        return low + _below(high - low, np.random.default_rng([self.screen.seed, _STRATA, number]))
 
     @cached_property
     def _shells(self) -> int:
@@ -139,6 +148,13 @@ class Space:
         return sum(number_of_points(block) for block in self.screen.distortions) or 1
 
 
+def _below(count: int, rng: np.random.Generator) -> int:
+    """A random whole number from 0 to ``count`` - 1, which may be larger than numpy's integers."""
+    if count <= sys.maxsize:
+        return int(rng.integers(count))
+    return int.from_bytes(rng.bytes(count.bit_length() // 8 + 9)) % count  # 8 bytes more than needed: even to 1e-19
+
+
 def _variants(screen: Screen) -> Iterator[Variant]:
     number = 0
     for name, parent in screen.parents.items():
@@ -146,7 +162,8 @@ def _variants(screen: Screen) -> Iterator[Variant]:
         for values in product(*lists.values()):
             varied = [v for v, choices in zip(values, lists.values(), strict=True) if len(choices) > 1]
             options = tuple(zip(lists, values, strict=True))
-            yield Variant(number, "_".join([name, *varied]), name, options)
+            words = re.sub(r"[^A-Za-z0-9._-]+", "_", "_".join([name, *varied]))  # an alias: 2,4-DMBT
+            yield Variant(number, words, name, options)
             number += 1
 
 

@@ -23,14 +23,16 @@ def elastic_strain(atoms: Atoms, rest: Atoms) -> float:
     Harmonic, with all that :mod:`clusterml.structure.distort.network` says of itself: a rough order of candidates, too
     large for large turns of whole groups.  Raises :class:`StructureError` unless the atoms are the same.
     """
-    _, moved = _superposed(atoms, rest)
+    _check(atoms, rest)
+    moved = superposed(atoms.positions, rest.positions)[1].ravel()
     return 0.5 * float(moved @ elastic_hessian(rest) @ moved)
 
 
 def elastic_slope(atoms: Atoms, rest: Atoms) -> FloatArray:
     """Derivative (n, 3) in eV/A of :func:`elastic_strain` by the positions of ``atoms``, at a fixed superposition."""
-    rotation, moved = _superposed(atoms, rest)
-    slope = (elastic_hessian(rest) @ moved).reshape(-1, 3) @ rotation
+    _check(atoms, rest)
+    rotation, moved = superposed(atoms.positions, rest.positions)
+    slope = (elastic_hessian(rest) @ moved.ravel()).reshape(-1, 3) @ rotation
     return np.asarray(slope - slope.mean(axis=0))
 
 
@@ -39,12 +41,12 @@ def elastic_hessian(rest: Atoms) -> FloatArray:
     return _hessian(*_key(rest))
 
 
-def _superposed(atoms: Atoms, rest: Atoms) -> tuple[FloatArray, FloatArray]:
-    """The rotation (3, 3) that puts ``atoms`` onto ``rest``, and the displacement (3n,) that is left."""
-    _check(atoms, rest)
-    here, there = (np.asarray(each.positions - each.positions.mean(axis=0)) for each in (atoms, rest))
+def superposed(positions: FloatArray, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The rotation (3, 3) that puts ``positions`` (n, 3) onto ``rest`` (n, 3), atom by atom and both about their
+    centroids, and the displacements (n, 3) that are left, in A."""
+    here, there = (each - each.mean(axis=0) for each in (positions, rest))
     rotation = kabsch(here, there)
-    return rotation, (here @ rotation.T - there).ravel()
+    return rotation, here @ rotation.T - there
 
 
 def gfn1_strain(atoms: Atoms, rest: Atoms, charge: int) -> float:

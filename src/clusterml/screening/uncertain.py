@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterml.dataset.campaign import Campaign, Job, Parent, SampledKind
+from clusterml.dataset.geometry import centred
 from clusterml.dataset.launch import Here, Launcher, Lost
-from clusterml.dataset.record import stored_positions
 from clusterml.dataset.store import Store
 from clusterml.errors import ClusterMLError, OptionError
 from clusterml.locks import exclusive
-from clusterml.screening.bench import Setting, bench_of
+from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.lines import STEPS
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
@@ -27,7 +27,12 @@ from clusterml.screening.space import Recipe
 from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from clusterml.dataset.record import Record
+
+HANDS = ("R", "S", "P", "M")
+"""Hands that a blueprint may have given; records of all others have hand 0."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +117,35 @@ def uncertainty(row: Row, merit: Merit) -> float | None:
 
 def record_of_candidate(setting: Setting, fingerprint: str, row: Row) -> Record | str:
     """The record of a candidate, or why it has no label; runs in a worker."""
-    from clusterml.dataset.labelling import RejectedError, record_of
-    from clusterml.structure.anatomy.anatomy import anatomy
+    from clusterml.dataset.labelling import RejectedError
 
     bench = bench_of(setting)
     recipe = bench.space.recipe(row.number)
     made = bench.maker.make(recipe)
     if isinstance(made, Dropped):
         return f"{made.reason}: {made.example}"
-    atoms, screen = made.copy(), bench.screen
-    atoms.positions[:] = stored_positions(atoms.positions - atoms.positions.mean(axis=0))
+    try:
+        found = _record(bench, recipe, made, row)
+    except (RejectedError, ClusterMLError) as error:
+        return str(error)
+    except (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"  # of a numerical library: one candidate must not end the others
+    name = _name(bench.screen.name, fingerprint, row.number)
+    return replace(found, id=name, pair=name)
+
+
+def _record(bench: Bench, recipe: Recipe, made: Atoms, row: Row) -> Record:
+    """The record of a geometry, as a campaign would make it; raises what :func:`record_of` raises."""
+    from clusterml.dataset.labelling import record_of
+    from clusterml.structure.anatomy.anatomy import anatomy
+
+    screen, history = bench.screen, made.info["provenance"]
+    atoms = made.copy()
+    atoms.positions[:] = centred(atoms.positions)
     atoms.info["charge"] = row.charge
     kind = _kind(recipe)
-    parent = Parent(file=made.info["name"], family=recipe.variant.parent, counts={kind: 1})
+    hand = history.get("hand") if history.get("hand") in HANDS else "0"
+    parent = Parent(file=made.info["name"], family=recipe.variant.parent, hand=hand, counts={kind: 1})
     campaign = Campaign(
         name=screen.name,
         title=screen.title,
@@ -132,7 +153,6 @@ def record_of_candidate(setting: Setting, fingerprint: str, row: Row) -> Record 
         protocol=screen.engine,
         parents={recipe.variant.name: parent},
     )
-    history = made.info.get("provenance", {})
     details = {
         "exchanges": history.get("substitutions", []),
         "distortions": history.get("distortions", []),
@@ -141,12 +161,7 @@ def record_of_candidate(setting: Setting, fingerprint: str, row: Row) -> Record 
     }
     job = Job(recipe.variant.name, kind, row.number, (screen.engine,))
     device = "cuda" if bench.predictor.ensemble.device.type == "cuda" else "cpu"
-    try:
-        found = record_of(campaign, job, screen.engine, parent, [atoms], details, device=device)
-    except (RejectedError, ClusterMLError) as error:
-        return str(error)
-    name = _name(screen.name, fingerprint, row.number)
-    return replace(found, id=name, pair=name)
+    return record_of(campaign, job, screen.engine, parent, [atoms], details, device=device)
 
 
 def _name(screen: str, fingerprint: str, number: int) -> str:

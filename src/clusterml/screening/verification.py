@@ -17,7 +17,7 @@ from clusterml.screening.bench import Setting
 from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.config import Screen
 from clusterml.screening.labels import LabelTask, Verified, label_one
-from clusterml.screening.merit import Merit
+from clusterml.screening.merit import Merit, Standing
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.source import Source
 from clusterml.spectrum.files import make_folder
@@ -57,7 +57,9 @@ class Verification:
         """See :func:`clusterml.screening.agreement.statistics`."""
         parts = [[e for e in part if self._good(e)] for part in (self.best, self.random)]
         lines = {name: _two(self._values(part, at) for part in parts) for at, name in enumerate(self.merit.names)}
-        return statistics(lines, _two(self._scores(part) for part in parts), self.screen.hit_share)
+        expected = _two(self._scores(part, self._expected) for part in parts)
+        ranked = _two(self._scores(part, _ranked_by) for part in parts)
+        return statistics(lines, expected, ranked, self.screen.hit_share)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of verified.json: every label beside its prediction, and the statistics."""
@@ -78,11 +80,15 @@ class Verification:
         predicted = np.array([entry.row.values[at].value for entry in entries])
         return Pairs(predicted, np.array([self.found[entry.row.number].values[at].value for entry in entries]))
 
-    def _scores(self, entries: Sequence[Entry]) -> Pairs:
+    def _scores(self, entries: Sequence[Entry], predicted: Callable[[Entry], float]) -> Pairs:
         verified = [self._label_standing(entry).score for entry in entries]
-        return Pairs(np.array([entry.standing.score for entry in entries]), np.array(verified))
+        return Pairs(np.array([predicted(entry) for entry in entries]), np.array(verified))
 
-    def _label_standing(self, entry: Entry) -> Any:
+    def _expected(self, entry: Entry) -> float:
+        """The score of the predicted values as they are, without optimism or pessimism."""
+        return self.merit.standing(entry.row.values, certain=True).score
+
+    def _label_standing(self, entry: Entry) -> Standing:
         return self.merit.standing(self.found[entry.row.number].values, certain=True)
 
     def _described(self, entry: Entry) -> dict[str, Any]:
@@ -91,7 +97,8 @@ class Verification:
             "number": row.number,
             "name": row.name,
             "in_domain": row.in_domain,
-            "predicted": _by_name(self.merit.names, row.values) | {"score": entry.standing.score},
+            "predicted": _by_name(self.merit.names, row.values) | {"score": self._expected(entry)},
+            "ranked_by": _ranked_by(entry),
             "predicted_std": {name: v.std for name, v in zip(self.merit.names, row.values, strict=True)},
             "verified": None,
             "problem": "not labelled yet" if label is None else label.problem,
@@ -114,7 +121,7 @@ def verify(
     if not best and not random:
         return None
     log = Log(folder / LABELS)
-    found = {label.number: label for label in map(partial(_read, log), log)}
+    found = {label.number: label for label in map(partial(_read, log), log) if not label.problem}  # failed: once more
     chosen = unique([*best, *random])
     todo = [entry for entry in chosen if entry.row.number not in found]
     place = make_folder(folder / FOLDER).resolve()
@@ -141,6 +148,10 @@ def _read(log: Log, entry: dict[str, Any]) -> Verified:
         return Verified.from_dict(entry)
     except (KeyError, TypeError, ValueError) as error:
         raise ScreeningError(f"{log.path}: holds no labels of this version", "choose another folder") from error
+
+
+def _ranked_by(entry: Entry) -> float:
+    return entry.standing.score
 
 
 def _by_name(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:

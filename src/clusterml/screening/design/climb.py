@@ -9,8 +9,8 @@ import numpy as np
 from clusterml.screening.design.aim import Judged
 from clusterml.typing import FloatArray
 
-HALVINGS = 10
-"""A step is halved so often before the climb is over."""
+TRIES = 10
+"""A step is tried so often, each time half as long, before the climb is over."""
 LEAST_GAIN = 1e-4
 """The climb is over when a step gains less than this share of the largest gain."""
 
@@ -34,7 +34,7 @@ def climb(
         if not (np.isfinite(size) and size > 0.0):
             return
         found: Judged | None = None
-        for _ in range(HALVINGS):
+        for _ in range(TRIES):
             there = np.clip(where + (length / size) * way, -bound, bound)
             found = look(there)
             if found is not None and found.score > here.score and len(found.violated) <= len(here.violated):

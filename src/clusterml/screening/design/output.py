@@ -42,7 +42,7 @@ def _content(found: Designed) -> dict[str, Any]:
         "program": "clusterml",
         "name": bench.screen.name,
         "title": bench.screen.title,
-        "config": bench.screen.model_dump(mode="json", exclude_none=True),
+        "config": found.screen.model_dump(mode="json", exclude_none=True),
         "lines": bench.merit.described(),
         "climbs": [[found.described(step) for step in path] for path in found.paths],
         "best": {

@@ -12,11 +12,10 @@ from clusterml.screening.page.cards import number, recipe_words
 from clusterml.screening.page.figures import framed, picture
 from clusterml.screening.page.markup import Markup, page, table, tag
 from clusterml.screening.page.molecule import element_colours, signed_colours, viewer
+from clusterml.screening.strain import superposed
 from clusterml.screening.verification import FOLDER
 from clusterml.spectrum.jsonio import read_spectrum
 from clusterml.spectrum.plot import COLOURS, draw
-from clusterml.structure.rotations import kabsch
-from clusterml.typing import FloatArray
 
 _MARKS = {"start": "o", "amounts": "s", "free": "^"}
 
@@ -82,15 +81,10 @@ def _spectra(found: Designed, folder: Path, start: Step, best: Step) -> Markup:
 
 def _view(start: Step, best: Step) -> Markup:
     atoms = best.climbed.judged.atoms
-    moved = _displacements(start.climbed.judged.atoms.positions, atoms.positions)
+    left = superposed(atoms.positions, start.climbed.judged.atoms.positions)[1]
+    moved = np.asarray(np.linalg.norm(left, axis=1))
     colours = {
         "element": element_colours(atoms),
         "displacement": signed_colours(moved, float(moved.max())),
     }
     return viewer(atoms, "molecule", colours, [f"moved by {each:.3f} A" for each in moved])
-
-
-def _displacements(before: FloatArray, after: FloatArray) -> FloatArray:
-    """Distances (n,) in A between two geometries (n, 3), superposed."""
-    here, there = (x - x.mean(axis=0) for x in (after, before))
-    return np.asarray(np.linalg.norm(here @ kabsch(here, there).T - there, axis=1))

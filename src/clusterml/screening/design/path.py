@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from clusterml.screening.bench import Bench
+from clusterml.screening.config import Screen
 from clusterml.screening.design.routes import Climbed
 from clusterml.screening.labels import Verified
 
@@ -17,7 +18,10 @@ Stage = Literal["start", "amounts", "free"]
 
 @dataclass(frozen=True)
 class Step:
-    """Step ``count`` of a ``stage`` of climb number ``climb`` (from 1), and what was found there."""
+    """Step ``count`` of a ``stage`` of climb number ``climb`` (from 1), and what was found there.
+
+    Step 0 of a stage is where it begins: of ``free`` the last point before, with what its strain costs.
+    """
 
     climb: int
     stage: Stage
@@ -32,8 +36,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Designed:
-    """The ``paths`` of all climbs, each from its start to its end, and the engine's word on the best end, or None."""
+    """The user's ``screen``, the ``bench`` (of expected values, for the candidates that were drawn), the ``paths`` of
+    all climbs, each from its start to its end, and the engine's word on the best end, or None."""
 
+    screen: Screen
     bench: Bench
     paths: list[list[Step]]
     label: Verified | None = None

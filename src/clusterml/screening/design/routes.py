@@ -15,10 +15,9 @@ from clusterml.screening.design.climb import climb
 from clusterml.screening.making import Dropped, Maker
 from clusterml.screening.points import extremes
 from clusterml.screening.space import Recipe
-from clusterml.screening.strain import elastic_hessian
+from clusterml.screening.strain import elastic_hessian, superposed
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.verify import compare
-from clusterml.structure.rotations import kabsch
 from clusterml.typing import FloatArray
 
 REACH = 0.1
@@ -73,13 +72,14 @@ def by_amounts(aim: Aim, maker: Maker, screen: Screen, start: Climbed, steps: in
 
 
 def freely(aim: Aim, start: Climbed, steps: int, penalty: float) -> Iterator[Climbed]:
-    """Climb with every coordinate, 1 eV of elastic strain costing ``penalty``, as long as the chemistry stays.
+    """The ``start`` with what its strain costs, then a climb with every coordinate as long as the chemistry stays.
 
-    Steps follow the elastic network: where it is stiff, atoms move less.
+    1 eV of elastic strain costs ``penalty``.  Steps follow the elastic network: where it is stiff, atoms move less.
     """
     subject = Subject(aim.rest)
     factor = cho_factor(penalty * (elastic_hessian(aim.rest) + _SOFTEST * np.eye(3 * len(aim.rest))))
-    begun = _onto(start.judged, aim)
+    rest, begun = aim.rest.positions, start.judged.atoms.copy()
+    begun.positions = rest + superposed(begun.positions, rest)[1]  # the elastic network is not turned
 
     def look(where: FloatArray) -> Judged | None:
         atoms = start.judged.atoms.copy()
@@ -92,17 +92,10 @@ def freely(aim: Aim, start: Climbed, steps: int, penalty: float) -> Iterator[Cli
     def direction(where: FloatArray, here: Judged) -> FloatArray:
         return np.asarray(cho_solve(factor, aim.slope(here.atoms, penalty).ravel()))
 
-    first = look(begun)
-    if first is not None:
-        for _, judged in climb((begun, first), direction, look, steps, FREE_REACH_A):
-            yield Climbed(start.recipe, judged)
-
-
-def _onto(judged: Judged, aim: Aim) -> FloatArray:
-    """Positions (3n,) of a geometry, superposed on the one at rest, whose elastic network is not turned."""
-    there = aim.rest.positions - aim.rest.positions.mean(axis=0)
-    here = judged.atoms.positions - judged.atoms.positions.mean(axis=0)
-    return np.asarray(here @ kabsch(here, there).T + aim.rest.positions.mean(axis=0)).ravel()
+    first = aim.at(begun, penalty)
+    yield Climbed(start.recipe, first)
+    for _, judged in climb((begun.positions.ravel(), first), direction, look, steps, FREE_REACH_A):
+        yield Climbed(start.recipe, judged)
 
 
 def _ranges(screen: Screen, recipe: Recipe) -> tuple[FloatArray, FloatArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from clusterml.errors import OptionError
@@ -16,6 +17,7 @@ from clusterml.screening.design.routes import Climbed, by_amounts, freely
 from clusterml.screening.labels import LabelTask, label_one
 from clusterml.screening.making import Dropped
 from clusterml.screening.names import ScreeningError
+from clusterml.screening.points import extremes
 from clusterml.screening.run import check_bench, setting_of
 from clusterml.screening.space import Recipe
 from clusterml.screening.verification import FOLDER
@@ -46,11 +48,12 @@ def design(
     check_names(chosen)
     check_smooth(chosen)
     options, target = chosen.design, Path(folder).resolve()
-    if options.free is None and not (chosen.distortions and options.steps):
-        raise OptionError("there is nothing that may change", "give distortions, or design.free")
+    if options.free is None and not (options.steps and _vary(chosen)):
+        raise OptionError("there is nothing that may change", "give distortions with a range, or design.free")
     if (target / DESIGN).exists():
         raise ScreeningError(f"{folder}: holds a design already", "choose another folder")
-    drawn = chosen.model_copy(update={"most": min(options.starts, chosen.most or options.starts)})
+    most = min(options.starts, chosen.most or options.starts)
+    drawn = chosen.model_copy(update={"most": most, "value": "expected"})
     setting, _ = setting_of(drawn, target, model, device, None)
     bench = bench_of(setting)
     check_bench(bench)
@@ -62,14 +65,21 @@ def design(
         for step in _path(bench, recipe, number):
             watch(step)
             paths[-1].append(step)
-    found = Designed(bench, paths)
+    found = Designed(chosen, bench, paths)
     if options.label:
         place = make_folder(target / FOLDER)
         best = found.best
         task = LabelTask(best.climbed.recipe.number, found.named(best), best.climbed.judged.prediction.charge)
-        found = Designed(bench, paths, label_one(setting, place, task))
+        found = replace(found, label=label_one(setting, place, task))
     write_design(found, target)
     return found
+
+
+def _vary(screen: Screen) -> bool:
+    """Has any distortion more than one amount?"""
+    return any(
+        len(set(extremes(block, amounts))) > 1 for block in screen.distortions for amounts in block.modes.values()
+    )
 
 
 def _starts(bench: Bench) -> list[Recipe]:
@@ -98,5 +108,5 @@ def _path(bench: Bench, recipe: Recipe, number: int) -> Iterator[Step]:
             yield steps[-1]
     if options.free is not None:
         way = freely(aim, steps[-1].climbed, options.free.steps, options.free.penalty)
-        for count, climbed in enumerate(way, start=1):
+        for count, climbed in enumerate(way):  # the first one is where it begins, with its cost
             yield Step(number, "free", count, climbed)

@@ -35,7 +35,7 @@ def write_explained(found: Contributions, folder: str | Path, name: str) -> list
 def _with_columns(found: Contributions) -> str:
     """The structure as extended xyz, with contributions (L mol-1 cm-1 eV) behind the coordinates."""
     std = np.zeros_like(found.per_atom) if found.per_atom_std is None else found.per_atom_std
-    count, comment, *rows = extxyz(found.prediction.atoms).splitlines()
+    count, comment, *rows = extxyz(found.prediction.atoms).removesuffix("\n").split("\n")
     columns = "pos:R:3:contribution:R:1:contribution_std:R:1"
     lines = (f"{row} {a:16.8e} {b:16.8e}" for row, a, b in zip(rows, found.per_atom, std, strict=True))
     return "\n".join([count, comment.replace("pos:R:3", columns, 1), *lines]) + "\n"

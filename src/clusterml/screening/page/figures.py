@@ -39,12 +39,12 @@ def pareto_pictures(results: Results) -> list[Markup]:
 
 
 def parity_pictures(results: Results) -> list[Markup]:
-    """Predicted against verified score and numbers of the lines, of the best and of the random candidates."""
+    """Predicted against verified score and first lines of the screen, of the best and of the random candidates."""
     found = results.verification
     if found is None:
         return []
-    lines = [*results.lines, {"name": "score", "unit": ""}] if len(results.lines) > 1 else results.lines
-    return [_parity(found, line) for line in lines[-_MOST_PARITIES:]]
+    lines = [{"name": "score", "unit": ""}, *results.lines] if len(results.lines) > 1 else results.lines
+    return [_parity(found, line) for line in lines[:_MOST_PARITIES]]
 
 
 def picture(figure: Figure, text: str) -> Markup:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from clusterml.errors import InputFileError
+from clusterml.screening.output import RUN
 from clusterml.screening.page.cards import card
 from clusterml.screening.page.figures import pareto_pictures, parity_pictures
 from clusterml.screening.page.markup import Markup, page, table, tag
@@ -35,8 +37,14 @@ def write_report(folder: str | Path) -> Path:
     :class:`~clusterml.errors.OutputError`.
     """
     results = Results(folder)
-    title = results.run.get("title") or results.run["name"]
-    text = page(f"{title} - screen", _body(results, title), ("table.js", "molecule.js"))
+    try:
+        title = results.run.get("title") or results.run["name"]
+        text = page(f"{title} - screen", _body(results, title), ("table.js", "molecule.js"))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputFileError(
+            f"{folder}: {RUN} or another file is damaged or incomplete ({error!r})",
+            "run the screen again with --resume",
+        ) from error
     return write_text(results.folder / REPORT, text)
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ class Results:
 
         path = self.folder / TOP
         found = []
-        for atoms in list(read_all(path))[:most] if path.is_file() else []:
+        for atoms in islice(read_all(path), most) if path.is_file() else []:
             rank = atoms.info.get("provenance", {}).get("screening", {}).get("rank")
             if not isinstance(rank, int) or not 0 < rank <= len(self.ranked):
                 raise InputFileError(f"{path}: a structure has no rank of {RANKED}", "run the screen again")

@@ -99,7 +99,8 @@ def hits_sentence(found: dict[str, Any], run: dict[str, Any]) -> str:
         words.append(f"{found['seconds_per_label']:.3g} s a label")
     took = run["verification"] or {}
     if took.get("label_everything_s") and took.get("screen_s"):
-        words.append(f"labels of all would take {took['label_everything_s'] / took['screen_s']:.3g} times the screen")
+        times = took["label_everything_s"] / took["screen_s"]
+        words.append(f"labels of all would take the same workers {times:.3g} times as long as the screen")
     return "; ".join(words) + "."
 
 
