@@ -45,7 +45,7 @@ def test_python_runs(small, tmp_path):
 def test_commands_and_options_exist():
     commands = [line.split() for block in blocks("bash") for line in block.splitlines() if line.startswith("clusterml")]
     verbs = {"inspect", "label", "chirality", "compare", "build", "complete", "relax", "distort", "substitute"}
-    verbs |= {"predict", "train", "evaluate", "models", "screen", "dataset"}
+    verbs |= {"predict", "train", "evaluate", "models", "screen", "explain", "design", "dataset"}
     assert {command[1] for command in commands} == verbs
     for command in commands:
         verb = command[1:3] if command[1] == "dataset" else command[1:2]
