@@ -145,7 +145,7 @@ def test_a_training_run_starts_from_the_checkpoint_with_the_new_records(done, ad
     from clusterml.training.run import train
 
     (tmp_path / "tune.yaml").write_text(
-        f"name: tuned\ninit_from: {checkpoint}\nnetwork: {{channels: 4, n_radial: 4, radial_width: 8}}\n"
+        f"name: tuned\ninit_from: {checkpoint}\n"
         f"data: {{dataset: {added.folder}, validation: 0.25, test: 0.25}}\nschedule: {{epochs: 1}}\n"
     )
     train(load_config(tmp_path / "tune.yaml"), tmp_path / "run", device="cpu")
