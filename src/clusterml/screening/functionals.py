@@ -14,6 +14,7 @@ from clusterml.screening.lines import FILES
 from clusterml.screening.quantities import parse_band, parse_energy
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.window import band_weights
+from clusterml.training.metrics import G_FLOOR
 from clusterml.typing import BoolArray, FloatArray
 
 LEAST_OVERLAP = 0.5
@@ -99,7 +100,7 @@ def _linear(weights: FloatArray, spectrum: Spectrum) -> Local:
 
 def _max_g(low: float, high: float, spectrum: Spectrum) -> Local:
     seen = (spectrum.energy_ev >= low - 1e-9) & (spectrum.energy_ev <= high + 1e-9)
-    g = np.where(seen, np.abs(spectrum.g_abs), np.nan)
+    g = np.where(seen, np.abs(spectrum.g_factor(G_FLOOR)), np.nan)
     if np.isnan(g).all():
         raise SpectrumError(f"there is no absorption from {low:.2f} to {high:.2f} eV, and so no g", "widen the band")
     at = int(np.nanargmax(g))
