@@ -171,9 +171,40 @@ def test_a_campaign_may_grow_but_not_change(campaign, tmp_path):
     generate(campaign, tmp_path / "d", Here(), limit=1)
     campaign.write_text(TEXT.replace("mode: 3", "mode: 4"))
     assert generate(campaign, tmp_path / "d", Here(), resume=True, limit=0).total == 8
-    campaign.write_text(TEXT.replace("seed: 1", "seed: 2"))
-    with pytest.raises(DatasetError, match="another campaign"):
-        generate(campaign, tmp_path / "d", Here(), resume=True)
+    grown = TEXT + "  ag2: {build: {name: ag2}, family: ag2, counts: {reference: 1}}\n"
+    campaign.write_text(grown)
+    assert generate(campaign, tmp_path / "d", Here(), resume=True, limit=0).total == 8
+    for text, what in (
+        (grown.replace("seed: 1", "seed: 2"), "what all parents share"),
+        (grown.replace("name: ag2}", "name: ag2, carboxylate: CF3COO}"), "parent ag2"),
+        (TEXT, "parent ag2"),
+    ):
+        campaign.write_text(text)
+        with pytest.raises(DatasetError, match=rf"another campaign.*\({what}\)"):
+            generate(campaign, tmp_path / "d", Here(), resume=True)
+
+
+def test_references_come_first(campaign):
+    campaign.write_text(TEXT + "  ag2: {build: {name: ag2}, family: ag2, counts: {mode: 40, reference: 1}}\n")
+    assert [job.kind for job in plan(load_campaign(campaign))][:3] == ["reference", "reference", "mode"]
+
+
+def test_ensembles_are_about_a_distorted_geometry_where_that_is_asked_for(campaign):
+    plain = load_campaign(campaign)
+    campaign.write_text(TEXT + "    distorted_ensembles: true\n")
+    asked = load_campaign(campaign)
+    job = next(job for job in plan(plain) if job.kind == "ensemble")
+    parent = parent_atoms(plain.parents["ag3"], None)
+    (mean, *_), details = geometries(plain, job, plain.parents["ag3"], None)
+    np.testing.assert_array_equal(mean.positions, parent.positions)
+    assert not details["distortions"]
+    (mean, *members), details = geometries(asked, job, asked.parents["ag3"], None)
+    assert details["distortions"]
+    assert len(members) == 2
+    away = np.linalg.norm(mean.positions - parent.positions, axis=1)
+    spread = [np.linalg.norm(member.positions - mean.positions, axis=1).mean() for member in members]
+    assert away.max() > 0.02
+    assert all(0.01 < each < 0.5 for each in spread)
 
 
 def test_geometries_without_a_gap_are_rejected_with_the_reason(campaign, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.sameness import together
-from clusterml.dataset.splits import QUESTIONS, Split, draw_splits, leaks, load_split, make_split, save_split
+from clusterml.dataset.splits import QUESTIONS, Split, draw_splits, extended, leaks, load_split, make_split, save_split
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, OptionError
 
@@ -95,6 +95,32 @@ def test_one_geometry_stays_together_whatever_its_records_are_called(tmp_path, m
         assert leaks(dataset, split) == []
     bad = Split("random", 0, ("a3",), (), ("tddft",))
     assert leaks(dataset, bad) == ["geometry a3 is in test and in train"]
+
+
+def test_a_split_grows_with_its_dataset(dataset, tmp_path, make_record):
+    old = make_split(dataset, "random", fractions=(0.2, 0.2))
+    store = Store(tmp_path / "d")
+    for record in dataset:
+        store.add(record)
+    first = old.test[0]
+    source = dataset[dataset.ids.index(first)]
+    store.add(make_record("again", 1, method="TDDFT", numbers=source.numbers, positions=source.positions))
+    for seed in range(1000, 1100):
+        store.add(make_record(f"new-{seed}", seed))
+    store.pack()
+    grown = Dataset(tmp_path / "d")
+    new = extended(old, grown, (0.2, 0.2))
+    assert leaks(grown, new) == []
+    assert sorted(new.train + new.validation + new.test) == sorted(grown.ids)
+    for part in ("train", "validation", "test"):
+        assert set(getattr(old, part)) <= set(getattr(new, part))
+    assert "again" in new.test
+    assert 10 <= len(set(new.test) - set(old.test)) <= 31
+    assert 10 <= len(set(new.validation) - set(old.validation)) <= 30
+    with pytest.raises(DatasetError, match="the first: again"):
+        extended(Split("random", 0, old.train, old.validation, (*old.test, "again")), dataset)
+    with pytest.raises(OptionError, match="draw it anew"):
+        extended(make_split(dataset, "parent"), grown)
 
 
 def test_a_leak_is_seen(dataset):

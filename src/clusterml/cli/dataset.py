@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from clusterml.stda.threads import choose_threads, use_threads
+
+if TYPE_CHECKING:
+    from clusterml.dataset.splits import Split
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Label campaigns, and the datasets they make.")
 
@@ -117,6 +120,10 @@ def split(
     validation: Annotated[float, typer.Option(help="Share of the validation set.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the test set.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="The dataset has grown: leave records where the random split has them."),
+    ] = False,
 ) -> None:
     """Divide a dataset into train, validation and test, and check that nothing leaks.
 
@@ -124,8 +131,12 @@ def split(
     three questions are drawn and stored in the folder.
     """
     from clusterml.dataset.reader import Dataset
-    from clusterml.dataset.splits import QUESTIONS, draw_splits
+    from clusterml.dataset.splits import QUESTIONS, draw_splits, extend_split
 
+    if extend:
+        path, drawn = extend_split(Dataset(folder), output or folder / "splits" / "random.json", (validation, test))
+        _say_split(path, drawn)
+        return
     one = question or ("random" if output or held_out else None)
     made = draw_splits(
         Dataset(folder),
@@ -135,9 +146,13 @@ def split(
         held_out=held_out or (),
     )
     for path, drawn in made:
-        unseen = f"; unseen: {', '.join(drawn.unseen)}" if drawn.unseen else ""
-        sizes = f"{len(drawn.train)} train, {len(drawn.validation)} validation, {len(drawn.test)} test"
-        typer.echo(f"{path}: {drawn.question}: {sizes}{unseen}")
+        _say_split(path, drawn)
+
+
+def _say_split(path: Path, drawn: Split) -> None:
+    unseen = f"; unseen: {', '.join(drawn.unseen)}" if drawn.unseen else ""
+    sizes = f"{len(drawn.train)} train, {len(drawn.validation)} validation, {len(drawn.test)} test"
+    typer.echo(f"{path}: {drawn.question}: {sizes}{unseen}")
 
 
 @app.command()

@@ -78,6 +78,8 @@ class Parent(Strict):
     modes: list[str] | None = None
     """collective distortions to draw from; default: all that the cluster has"""
     exchanges: list[Exchange] = Field(default_factory=list)
+    distorted_ensembles: bool = False
+    """whether ensembles are averages about geometries distorted as those of kind ``mode``, not about the parent's"""
     mirrors: Share = 0.0
     """share of the records whose mirror image is stored too (computed by symmetry, exact)"""
 
@@ -146,14 +148,15 @@ def source_of(campaign_file: Path, parent: Parent) -> Path | None:
 
 
 def plan(campaign: Campaign) -> Iterator[Job]:
-    """Every job of a campaign.  Parents take turns, so that a campaign that is stopped early holds some of each."""
+    """Every job of a campaign: references first, then parents in turn, so that one stopped early holds some of each."""
     queues = [list(_jobs_of(campaign, name)) for name in campaign.parents]
-    longest = max(len(queue) for queue in queues)
     # each parent's jobs are spread evenly over the whole campaign
     spread = sorted(
-        (((k + 0.5) / len(queue)) * longest, at, k) for at, queue in enumerate(queues) for k in range(len(queue))
+        (job.kind != "reference", (k + 0.5) / len(queue), at, k)
+        for at, queue in enumerate(queues)
+        for k, job in enumerate(queue)
     )
-    return (queues[at][k] for _, at, k in spread)
+    return (queues[at][k] for *_, at, k in spread)
 
 
 def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
@@ -165,14 +168,17 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
         yield Job(name, kind, number, (campaign.protocol, *extra))
 
 
-def fingerprint(campaign: Campaign, campaign_file: Path) -> str:
-    """A hash of all that decides what a record holds, the parents' files included.
+def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
+    """Hashes of what decides what records hold: of each parent by its name, files included, and of the rest (``""``).
 
-    A campaign may get more jobs later, but not change otherwise.  Raises InputFileError for a missing file.
+    A campaign may get more jobs and more parents later, but not change otherwise.  What an option's default was is left
+    out, so that a new option does not change older campaigns.  Raises InputFileError for a missing file.
     """
-    content = campaign.model_dump(mode="json", exclude={"title"})
+    content = campaign.model_dump(mode="json", exclude={"title"}, exclude_defaults=True)
+    parts = {"": {key: value for key, value in content.items() if key != "parents"}}
     for name, parent in campaign.parents.items():
-        content["parents"][name].pop("counts")
         source = source_of(campaign_file, parent)
-        content["parents"][name]["file"] = None if source is None else hashlib.sha256(source.read_bytes()).hexdigest()
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        parts[name] = {key: value for key, value in content["parents"][name].items() if key != "counts"}
+        if source is not None:
+            parts[name]["file"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}

@@ -73,12 +73,13 @@ def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) 
     base, exchanged = _dressed(parent_atoms(parent, file), parent, job, rng)
     subject = Subject(base)
     details: dict[str, Any] = {"exchanges": exchanged, "distortions": []}
-    if job.kind in ("mode", "thermal"):
+    if job.kind in ("mode", "thermal") or (job.kind == "ensemble" and parent.distorted_ensembles):
         base, details["distortions"] = _tried(subject, campaign, parent, job, rng)
     members = [base]
     if job.kind == "ensemble":
         kelvin = float(rng.choice(campaign.amounts.temperatures_k))
-        members += snapshots(subject, kelvin, campaign.amounts.snapshots, rng=rng)
+        about = Subject(base) if parent.distorted_ensembles else subject
+        members += snapshots(about, kelvin, campaign.amounts.snapshots, rng=rng)
         details["ensemble"] = {"temperature_k": kelvin, "snapshots": campaign.amounts.snapshots}
     for atoms in members:
         atoms.positions[:] = centred(atoms.positions)

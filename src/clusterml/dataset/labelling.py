@@ -97,13 +97,11 @@ def _label(atoms: Atoms, protocol: Protocol, smallest_gap_ev: float, options: di
             dtype=protocol.dtype,
             tolerance=protocol.tolerance,
             groups={},
+            smallest_gap_ev=smallest_gap_ev,
             **options,
         )
     except ElectronicStructureError as error:
         raise RejectedError(error.problem) from error
-    gap = result.orbitals.raw_gap_ev
-    if gap < smallest_gap_ev:
-        raise RejectedError(f"HOMO-LUMO gap of {gap:.3f} eV")
     if not result.states.converged:
         raise RejectedError("the spectrum did not converge")
     return result

@@ -150,23 +150,31 @@ def _lost(job: Job, lost: Lost) -> list[Event]:
     return [Event(job.name, "failed", lost.reason)]
 
 
-def _claim(folder: Path, name: str, mine: str, resume: bool, ledger: Ledger) -> None:
+def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: Ledger) -> None:
     """Is the folder new, or a beginning of this very campaign?"""
     path = folder / "campaign.json"
     if not path.exists():
-        write_text(path, json.dumps({"name": name, "fingerprint": mine}) + "\n")
+        _write_claim(path, name, mine)
         return
     try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        theirs = dict(json.loads(path.read_text(encoding="utf-8"))["fingerprint"])
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: cannot be read ({error})", "choose another folder") from error
-    if theirs != mine:
+    changed = [part for part, theirs_of in theirs.items() if mine.get(part) != theirs_of]
+    if changed:
+        what = ", ".join(f"parent {part}" if part else "what all parents share" for part in changed)
         raise DatasetError(
-            f"{folder}: was begun with another campaign, or this one has changed since",
-            "choose another folder; only numbers of jobs may grow",
+            f"{folder}: was begun with another campaign, or this one has changed since ({what})",
+            "choose another folder; only jobs and parents may be added",
         )
     if not resume and ledger.states():
         raise DatasetError(f"{folder}: holds labels already", "add --resume to go on, or choose another folder")
+    if mine != theirs:
+        _write_claim(path, name, mine)
+
+
+def _write_claim(path: Path, name: str, mine: dict[str, str]) -> None:
+    write_text(path, json.dumps({"name": name, "fingerprint": mine}, indent=1) + "\n")
 
 
 def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:

@@ -84,6 +84,29 @@ def make_split(
     return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen)
 
 
+def extended(split: Split, dataset: Dataset, fractions: tuple[float, float] = (0.1, 0.1)) -> Split:
+    """A random split of a dataset that has grown: its records stay where they are, new geometries are divided anew.
+
+    So a network that has learnt from ``split.train`` may learn on, and be tested on what it never saw.  ``fractions``:
+    shares of validation and test among the new geometries, drawn from the seed of ``split``.
+
+    Raises :class:`OptionError` for a split by shell or parent (new records may carry what it holds out) and
+    :class:`DatasetError` for one with records that ``dataset`` has not.
+    """
+    if split.question != "random":
+        raise OptionError(f"a split by {split.question} cannot be extended", "draw it anew")
+    homes = together(dataset)
+    home_of = dict(zip(dataset.ids, homes, strict=True))
+    missing = [name for part in SETS for name in getattr(split, part) if name not in home_of]
+    if missing:
+        problem = f"the split has {len(missing)} records that {dataset.folder} has not, the first: {missing[0]}"
+        raise DatasetError(problem, "extend a split of this dataset")
+    fresh = make_split(dataset, "random", seed=split.seed, fractions=fractions, homes=homes)
+    place = {home_of[name]: part for drawn in (fresh, split) for part in SETS for name in getattr(drawn, part)}
+    ids = {part: tuple(name for name in dataset.ids if place[home_of[name]] == part) for part in SETS}
+    return Split("random", split.seed, ids["train"], ids["validation"], ids["test"])
+
+
 def _kept_together(part: Sequence[str], homes: Sequence[str]) -> list[str]:
     """Records of one geometry all go where the most tested of them goes."""
     highest: dict[str, str] = {}
@@ -142,6 +165,15 @@ def draw_splits(
         make_folder(path.parent)
         save_split(split, path)
     return made
+
+
+def extend_split(dataset: Dataset, path: Path, fractions: tuple[float, float] = (0.1, 0.1)) -> tuple[Path, Split]:
+    """Store :func:`extended` of the split at ``path`` there, if nothing leaks."""
+    split = extended(load_split(path), dataset, fractions)
+    found = leaks(dataset, split)
+    if found:
+        raise DatasetError(f"{path}: the extended split leaks: {'; '.join(found[:3])}", "draw the split anew")
+    return save_split(split, path), split
 
 
 def save_split(split: Split, path: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import ChargeError, OptionError
+from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.stda.excited import ExcitedStates
@@ -139,6 +139,7 @@ def label(
     groups: Mapping[str, IntArray] | None = None,
     allow_several: bool = False,
     start_from: Atoms | None = None,
+    smallest_gap_ev: float = 0.0,
     progress: Callable[[int], None] | None = None,
     **settings: Any,
 ) -> Label:
@@ -151,6 +152,7 @@ def label(
     ``groups``: name -> atom indices for the band assignment,
     default :func:`~clusterml.structure.anatomy.groups.element_groups`.
     ``start_from``: a geometry of the same atoms whose GFN density is the first guess, for many geometries near it.
+    ``smallest_gap_ev``: a ground state with a smaller HOMO-LUMO gap raises ElectronicStructureError at once.
     ``progress``: called with the number of Krylov blocks.
     Further keywords are those of :class:`clusterml.stda.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
     ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
@@ -167,6 +169,9 @@ def label(
     warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
     source = orbitals or default_orbitals(chosen.mode)
     ground = ground_state(atoms, total_charge, source, solvent, chosen, start_from)
+    if ground.raw_gap_ev < smallest_gap_ev:
+        problem = f"HOMO-LUMO gap of {ground.raw_gap_ev:.3f} eV"
+        raise ElectronicStructureError(problem, f"less than {smallest_gap_ev:g} eV; check the charge and the geometry")
     ground_done = time.perf_counter()
     warnings += [*ground.warnings, *gap_warnings(ground)]
     states = excite(ground, chosen, progress)
