@@ -18,7 +18,7 @@ from clusterml.spectrum.window import band_weights
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 
-HEADS = ("resolvent", "moments", "atomic")
+HEADS = ("orbital", "resolvent", "moments", "atomic")
 BAND = (2.0, 4.03)
 
 

@@ -14,7 +14,7 @@ from clusterml.model.presets import PRESETS, complete
 
 EXACT = 1e-10
 SINGLE = 1e-5
-HEADS = ("resolvent", "moments", "atomic")
+HEADS = ("orbital", "resolvent", "moments", "atomic")
 SIGNS = {"epsilon": 1.0, "gap_ev": 1.0, "ccm": 1.0, "delta_epsilon": -1.0, "opd": -1.0}
 
 HEAVY = {("L", "moments"), ("L", "atomic")}

@@ -75,6 +75,8 @@ class Parent(Strict):
     hand: str = "0"
     charge: int | None = None
     counts: dict[SampledKind, Annotated[int, Field(ge=0)]]
+    protocol: Protocol | None = None
+    """how it is labelled, where not as the campaign says: a ground state may converge with one protocol only"""
     modes: list[str] | None = None
     """collective distortions to draw from; default: all that the cluster has"""
     exchanges: list[Exchange] = Field(default_factory=list)
@@ -160,12 +162,13 @@ def plan(campaign: Campaign) -> Iterator[Job]:
 
 
 def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
-    counts = campaign.parents[name].counts
+    parent = campaign.parents[name]
+    counts, first = parent.counts, parent.protocol or campaign.protocol
     order = [((number + 0.5) / count, kind, number) for kind, count in counts.items() for number in range(count)]
     second = campaign.second_protocol
     for position, (_, kind, number) in enumerate(sorted(order)):
         extra = (second,) if second and position % campaign.second_every == 0 and kind != "ensemble" else ()
-        yield Job(name, kind, number, (campaign.protocol, *extra))
+        yield Job(name, kind, number, (first, *(each for each in extra if each != first)))
 
 
 def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:

@@ -56,7 +56,7 @@ def record_of(
     spectra = [stored_spectra(each) for each in snapshots] or [stored_spectra(central)]
     mean = {name: np.mean([s[name] for s in spectra], axis=0) for name in _SPECTRA}
     spread = {f"{name}_std": np.std([s[name] for s in spectra], axis=0) for name in ("epsilon", "delta_epsilon")}
-    name = job.name if protocol == campaign.protocol else f"{job.name}-{protocol.name}"
+    name = job.name if protocol == job.protocols[0] else f"{job.name}-{protocol.name}"
     provenance = {"campaign": campaign.name, "job": job.name, "seed": campaign.seed, "engine": central.provenance}
     return Record(
         id=name,

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from clusterml.model.backbone import Backbone
 from clusterml.model.equivariant import double_precision
 from clusterml.model.heads.direct import AtomicHead, MomentsHead
+from clusterml.model.heads.orbital import OrbitalHead
 from clusterml.model.heads.properties import Properties
 from clusterml.model.heads.resolvent import ResolventHead
 from clusterml.model.presets import complete
 from clusterml.units import FWHM_PER_SIGMA
 
-_HEADS = {"resolvent": ResolventHead, "moments": MomentsHead, "atomic": AtomicHead}
+_HEADS = {"orbital": OrbitalHead, "resolvent": ResolventHead, "moments": MomentsHead, "atomic": AtomicHead}
 
 
 class Network(nn.Module):
@@ -41,7 +42,7 @@ class Network(nn.Module):
         self.backbone = Backbone(self.spec)
         sigma = self.spec["fwhm_ev"] / FWHM_PER_SIGMA
         self.head = _HEADS[self.spec["head"]](self.spec, self.backbone.irreps, grid, sigma)
-        self.properties = Properties(self.backbone.irreps)
+        self.properties = Properties(self.backbone.irreps, with_gap=not self.head.gives_gap)
 
     def forward(self, graph: Any) -> dict[str, Tensor]:
         """For a batch of g graphs (:func:`clusterml.model.graph.cluster_graph`):

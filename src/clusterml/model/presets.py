@@ -10,7 +10,7 @@ from typing import Any
 from clusterml.errors import OptionError
 
 DEFAULTS: dict[str, Any] = {
-    "head": "resolvent",  # resolvent, moments or atomic
+    "head": "resolvent",  # orbital, resolvent, moments or atomic
     "parity": "both",  # both, or natural: only the parities of spherical harmonics
     "channels": 16,  # of each irrep
     "lmax": 2,  # largest angular momentum of features and of spherical harmonics
@@ -41,6 +41,16 @@ DEFAULTS: dict[str, Any] = {
         "energy_ev": 0.3,  # size of what the surroundings change in energies and (relatively) in moments at the start
         "strength": 500.0,  # absorption of an oscillator, L mol-1 cm-1 eV
         "local_magnetic_a": 1.0,  # size of the local magnetic vectors, A
+    },
+    "orbitals": {
+        # numbers of s and of p shells, and where their energies start
+        "occupied": {"metal": [1, 1], "donor": [0, 1], "first_ev": [-1.5, -2.5]},
+        "virtual": {"metal": [1, 1], "donor": [0, 1], "first_ev": [1.0, 2.5]},
+        "shells_ev": 1.5,  # from one shell of a kind to the next at the start
+        "energy_ev": 0.3,  # size of what the surroundings change in energies and (relatively) in moments at the start
+        "moment": 0.3,
+        "strength": 5000.0,  # of an s-p transition of one atom at the start, L mol-1 cm-1 eV
+        "local_magnetic_a": 1.0,  # size of the local magnetic operators, A
     },
     "bins": {
         "channels": 4,  # of the moments head
@@ -85,7 +95,7 @@ def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
         _known(preset, PRESETS, "preset")
         _merge(full, PRESETS[preset], "")
     _merge(full, given, "")
-    _known(full["head"], ("resolvent", "moments", "atomic"), "head")
+    _known(full["head"], ("orbital", "resolvent", "moments", "atomic"), "head")
     _known(full["parity"], ("both", "natural"), "parity")
     return full
 

@@ -46,7 +46,7 @@ class _SpectralDensity(torch.autograd.Function):
         size = moments.shape[-1]
         value, slope = ((each @ both).unflatten(-1, (size, size)) for each in (bands, slopes))
         turned, tilted = ((each @ moments.unsqueeze(-1)).squeeze(-1) for each in (value, slope))
-        inner = _divided(levels, turned @ moments.transpose(-1, -2), tilted @ moments.transpose(-1, -2))
+        inner = divided(levels, turned @ moments.transpose(-1, -2), tilted @ moments.transpose(-1, -2))
         return states @ inner @ states.transpose(-1, -2), 2.0 * (states @ turned), None, None
 
 
@@ -86,9 +86,9 @@ def gaussian(levels: Tensor, grid: Tensor, sigma: float) -> Tensor:
     return torch.exp(-0.5 * x**2) / (sigma * (2.0 * torch.pi) ** 0.5)
 
 
-def _divided(levels: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-    """w_k.(f_k - f_l).w_l / (e_k - e_l) of ``value`` w_k.f_k.w_l (..., n, n) at ``levels``; where two are close,
-    the mean of ``slope`` there."""
+def divided(levels: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    """Divided differences w_k.(f_k - f_l).w_l / (e_k - e_l) of ``value`` w_k.f_k.w_l (..., n, n) at ``levels``; where
+    two are close, the mean of ``slope`` there."""
     apart = levels.unsqueeze(-1) - levels.unsqueeze(-2)
     near = apart.abs() < _SAME_LEVEL
     mean = 0.5 * (slope + slope.transpose(-1, -2))

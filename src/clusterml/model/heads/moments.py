@@ -20,7 +20,8 @@ class Head(nn.Module):
     """From features of core atoms to the spectra of clusters, by way of electric and magnetic quantities of atoms.
 
     A head says in :meth:`local` what these are for each of c atoms, and in :meth:`spectra` what the clusters' spectra
-    follow from them.  ``degree``: of the CD as a homogeneous function of both together.
+    follow from them.  ``degree``: of the CD as a homogeneous function of both together.  ``gives_gap``: whether it has
+    levels, and so a HOMO-LUMO gap ``gap_ev`` (g,).
 
     Spectra are ``epsilon`` and ``delta_epsilon`` (g, m) in L mol-1 cm-1.  Heads with vectors also give the tensors
     ``absorption_tensor``, of velocity vectors P, and ``rotatory_tensor``, of P and M, (g, m, 3, 3), in the axes of the
@@ -29,10 +30,19 @@ class Head(nn.Module):
     """
 
     degree = 2
+    gives_gap = False
 
     def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Electric and magnetic quantities (c, ...) of atoms, and what else the spectra need."""
+        """Electric and magnetic quantities (c, ...) of atoms, and what else the spectra need.
+
+        They may also be those of (q, ...) pairs of atoms, which :meth:`owners` tells.
+        """
         raise NotImplementedError
+
+    def owners(self, graph: Any) -> tuple[Tensor, Tensor]:
+        """The two core atoms (q,) that share each electric and magnetic quantity; here both are the atom itself."""
+        own = torch.arange(len(graph.core_index), device=graph.core_index.device)
+        return own, own
 
     def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Spectra and tensors by name, from what :meth:`local` gave."""
@@ -46,7 +56,8 @@ class Head(nn.Module):
         """What each core atom (c,) adds to sum_E weights(E) delta_epsilon(E), ``weights`` (m,); sums are exact.
 
         By Euler's theorem for a homogeneous function: the share of an atom is x . dCD/dx / degree over its own electric
-        and magnetic quantities.  In P.M every pair of atoms is shared out half and half, whatever the origin.
+        and magnetic quantities, half of that for a quantity of a pair.  In P.M every pair is shared out half and half,
+        whatever the origin.
         """
         electric, magnetic, rest = self.local(graph, features)
         with torch.enable_grad():
@@ -54,7 +65,10 @@ class Head(nn.Module):
             cd = self.spectra(graph, own[0], own[1], tuple(x.detach() for x in rest))["delta_epsilon"]
             slopes = torch.autograd.grad((cd * weights).sum(), own, allow_unused=True, materialize_grads=True)
         shares = [(x * slope).flatten(1).sum(1) for x, slope in zip(own, slopes, strict=True)]
-        return ((shares[0] + shares[1]) / self.degree).detach()
+        atoms = shares[0].new_zeros(len(graph.core_index))
+        for owner in self.owners(graph):
+            atoms = atoms.index_add(0, owner, 0.5 * (shares[0] + shares[1]) / self.degree)
+        return atoms.detach()
 
 
 def per_graph(values: Tensor, batch: Tensor, count: int) -> Tensor:

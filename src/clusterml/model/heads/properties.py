@@ -13,26 +13,27 @@ from clusterml.model.radial import Mlp
 
 
 class Properties(nn.Module):
-    """HOMO-LUMO gap (eV), signed chirality index, continuous chirality measure, and mean invariants (g, f)."""
+    """HOMO-LUMO gap (eV; where ``with_gap``), signed chirality index, continuous chirality measure, and mean invariants
+    (g, f)."""
 
-    def __init__(self, irreps: Any) -> None:
+    def __init__(self, irreps: Any, with_gap: bool) -> None:
         super().__init__()
         scalars = sum(mul for mul, irrep in irreps if irrep.l == 0 and irrep.p == 1)
         self.even = o3().Linear(irreps, f"{scalars}x0e")
         self.odd = o3().Linear(irreps, "8x0o")
-        self.gap = Mlp(scalars, 32, 1)
+        self.gap = Mlp(scalars, 32, 1) if with_gap else None
         self.chirality = Mlp(scalars + 8, 32, 1)
         self.index = nn.Linear(8, 1, bias=False)
 
     def forward(self, graph: Any, features: Tensor) -> dict[str, Tensor]:
-        """``gap_ev``, ``opd``, ``ccm`` (g,) and ``features`` (g, f)."""
+        """Perhaps ``gap_ev``, ``opd``, ``ccm`` (g,) and ``features`` (g, f)."""
         where, count = graph.batch[graph.core_index], graph.num_graphs
         atoms = per_graph(features.new_ones(len(features), 1), where, count)
         even = per_graph(self.even(features), where, count) / atoms
         odd = per_graph(self.odd(features), where, count) / atoms
         softplus = nn.functional.softplus
-        return {
-            "gap_ev": softplus(self.gap(even)).squeeze(1),
+        gap = {} if self.gap is None else {"gap_ev": softplus(self.gap(even)).squeeze(1)}
+        return gap | {
             "opd": self.index(odd).squeeze(1),
             "ccm": softplus(self.chirality(torch.cat([even, odd**2], dim=1))).squeeze(1),
             "features": even,
