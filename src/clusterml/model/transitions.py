@@ -12,6 +12,7 @@ divided differences, never 1 / (e_i - e_j) of close levels.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -42,10 +43,10 @@ class _TransitionDensity(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         (e_o, u_o), (e_v, u_v) = torch.linalg.eigh(h_o), torch.linalg.eigh(h_v)
         moments = _turned(w, u_o, u_v)
-        omega, order = torch.sort((e_v - e_o.unsqueeze(1)).flatten())
-        sorted_moments = moments.flatten(0, 1)[order]
-        products = sorted_moments[:, left] * sorted_moments[:, right]
-        density = w.new_zeros(len(grid), len(left))
+        omega, order = _within_reach((e_v - e_o.unsqueeze(1)).flatten(), grid, sigma)
+        each = moments.flatten(0, 1)[order]
+        products = (each @ left) * (each @ right)
+        density = w.new_zeros(len(grid), left.shape[1])
         for own, near in _windows(omega, grid, sigma):
             density[near] += gaussian(omega[own], grid[near], sigma).T @ products[own]
         gap = -softness * (torch.logsumexp(-e_v / softness, 0) + torch.logsumexp(e_o / softness, 0))
@@ -57,12 +58,12 @@ class _TransitionDensity(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_gap: Tensor) -> tuple[Tensor | None, ...]:
         e_o, u_o, e_v, u_v, moments, omega, order, left, right, grid = ctx.saved_tensors
-        value, slope = moments.new_zeros(2, len(omega), len(left))
+        value, slope = [grad.new_zeros(0, grad.shape[1])], [grad.new_zeros(0, grad.shape[1])]
         for own, near in _windows(omega, grid, ctx.sigma):
-            bands = gaussian(omega[own], grid[near], ctx.sigma)
-            value[own] = bands @ grad[near]
-            slope[own] = (bands * (grid[near] - omega[own].unsqueeze(-1)) / ctx.sigma**2) @ grad[near]
-        turned, tilted = (_applied(each, moments, order, left, right) for each in (value, slope))
+            bands, away = gaussian(omega[own], grid[near], ctx.sigma), grid[near] - omega[own].unsqueeze(-1)
+            value.append(bands @ grad[near])
+            slope.append((bands * away) @ (grad[near] / ctx.sigma**2))
+        turned, tilted = (_applied(torch.cat(each), moments, order, left, right) for each in (value, slope))
         inner_o = divided(e_o, turned.flatten(1) @ moments.flatten(1).T, -tilted.flatten(1) @ moments.flatten(1).T)
         across, turned_v, tilted_v = (x.transpose(0, 1).flatten(1) for x in (moments, turned, tilted))
         inner_v = divided(e_v, turned_v @ across.T, tilted_v @ across.T)
@@ -79,25 +80,33 @@ def _turned(w: Tensor, u_o: Tensor, u_v: Tensor) -> Tensor:
 
 
 def _applied(weights: Tensor, moments: Tensor, order: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Half the derivative (n, m, d) of sum_k weights_k w[left_k] w[right_k]; ``weights`` (n m, k) in ``order``."""
+    """Half the derivative (n, m, d) of sum_k weights_k w[left_k] w[right_k]; ``weights`` (q, k), in ``order``."""
     each = moments.flatten(0, 1)[order]
-    half = 0.5 * torch.eye(moments.shape[-1], dtype=moments.dtype, device=moments.device)
-    result = torch.empty_like(each)
-    result[order] = (weights * each[:, right]) @ half[left] + (weights * each[:, left]) @ half[right]
-    return result.reshape(moments.shape)
+    found = 0.5 * ((weights * (each @ right)) @ left.T + (weights * (each @ left)) @ right.T)
+    return torch.zeros_like(moments).flatten(0, 1).index_copy(0, order, found).reshape(moments.shape)
+
+
+def _within_reach(omega: Tensor, grid: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """The energies ``omega`` that the ``grid`` feels, sorted, and where they were."""
+    omega, order = torch.sort(omega)
+    ends = torch.stack([grid[0] - _REACH * sigma, grid[-1] + _REACH * sigma])
+    start, stop = torch.searchsorted(omega, ends).tolist()
+    return omega[start:stop], order[start:stop]
 
 
 def _windows(omega: Tensor, grid: Tensor, sigma: float) -> Iterator[tuple[slice, slice]]:
-    """Slices of the sorted energies ``omega``, each with the slice of the evenly spaced ``grid`` that it reaches."""
-    low, step = float(grid[0]), float(grid[1] - grid[0])
-    margin, width = _REACH * sigma, _WINDOW * step
-    count = int((float(grid[-1]) - low + 2.0 * margin) / width) + 1
-    edges = low - margin + width * torch.arange(count + 1, dtype=torch.float64)
-    cuts = torch.searchsorted(omega, edges.to(omega)).tolist()
-    reach = torch.searchsorted(grid, torch.stack([edges[:-1] - margin, edges[1:] + margin]).to(grid)).T.tolist()
-    for k, (start, stop) in enumerate(reach):
-        if cuts[k] < cuts[k + 1] and start < stop:
-            yield slice(cuts[k], cuts[k + 1]), slice(start, stop)
+    """Slices of the sorted energies ``omega``, one after the other, each with that of the even ``grid`` it reaches."""
+    if not len(omega):
+        return
+    margin, width = _REACH * sigma, _WINDOW * float(grid[1] - grid[0])
+    low = float(omega[0])
+    edges = low + width * torch.arange(1, int((float(omega[-1]) - low) / width) + 1, dtype=torch.float64)
+    cuts = [0, *torch.searchsorted(omega, edges.to(omega)).tolist(), len(omega)]
+    for start, stop in pairwise(cuts):
+        if start < stop:
+            ends = torch.stack([omega[start] - margin, omega[stop - 1] + margin])
+            first, last = torch.searchsorted(grid, ends).tolist()
+            yield slice(start, stop), slice(first, last)
 
 
 def transition_density(
@@ -109,5 +118,6 @@ def transition_density(
     Gaussian in eV.  Also the gap () in eV between the highest occupied and the lowest virtual level, a soft minimum
     over levels within about ``softness`` (eV).
     """
-    found: tuple[Tensor, Tensor] = _TransitionDensity.apply(h_o, h_v, w, *products, grid, sigma, softness)
+    left, right = torch.nn.functional.one_hot(products, w.shape[-1]).to(w).transpose(1, 2)
+    found: tuple[Tensor, Tensor] = _TransitionDensity.apply(h_o, h_v, w, left, right, grid, sigma, softness)
     return found

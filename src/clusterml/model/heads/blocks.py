@@ -8,7 +8,6 @@ three components.  Couplings between atoms have the two-centre form of J. C. Sla
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -84,15 +83,22 @@ def ranks(graph: Any) -> Tensor:
     return rank
 
 
-def systems(graph: Any) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
-    """For each graph of a batch: its core atoms, its pairs, and the first and second atoms of these, counted from 0."""
+Rows = tuple[Tensor, ...]
+
+
+def systems(
+    graph: Any, atoms: Sequence[Tensor], pairs: Sequence[Tensor]
+) -> Iterator[tuple[Rows, Rows, Tensor, Tensor]]:
+    """For each graph of a batch its rows of ``atoms``, each (c, ..), and of ``pairs``, each (p, ..), and the first and
+    the second atoms of these pairs, counted from 0."""
     where = graph.batch[graph.core_index]
     first, second = ranks(graph)[graph.pair_index]
     starts = torch.searchsorted(where, torch.arange(graph.num_graphs + 1, device=where.device))
-    cuts = torch.searchsorted(first, starts).tolist()
-    for k, (start, stop) in enumerate(pairwise(starts.tolist())):
-        among = slice(cuts[k], cuts[k + 1])
-        yield slice(start, stop), among, first[among] - start, second[among] - start
+    sizes, counts = (torch.diff(x).tolist() for x in (starts, torch.searchsorted(first, starts)))
+    of_atoms = zip(*(x.split(sizes) for x in atoms), strict=True)
+    of_pairs = zip(*(x.split(counts) for x in (*pairs, first, second)), strict=True)
+    for start, own, (*between, i, j) in zip(starts.tolist()[:-1], of_atoms, of_pairs, strict=True):
+        yield own, tuple(between), i - start, j - start
 
 
 def dense(own: Tensor, pairs: Tensor, first: Tensor, second: Tensor) -> Tensor:

@@ -62,17 +62,16 @@ class OrbitalHead(Head):
     def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Spectra and tensors by name, and ``gap_ev``."""
         length, onsite_o, pairs_o, onsite_v, pairs_v = rest
-        own, between = torch.cat([electric, magnetic, length], dim=-1).tensor_split([len(onsite_o)])
+        own, between = torch.cat([electric, magnetic, length], dim=-1).to(self.grid).tensor_split([len(onsite_o)])
         role = (graph.role[graph.core_index] != METAL).long()
-        rows, columns = self.occupied.carried[role], self.virtual.carried[role]
+        of_atoms = (onsite_o, onsite_v, own, self.occupied.carried[role], self.virtual.carried[role])
         found = []
         with torch.autocast(self.grid.device.type, enabled=False):
-            for atoms, among, i, j in systems(graph):
-                kept, kept_v = (torch.nonzero(x[atoms].flatten()).flatten() for x in (rows, columns))
-                h_o = _symmetric(dense(onsite_o[atoms], pairs_o[among], i, j), kept)
-                h_v = _symmetric(dense(onsite_v[atoms], pairs_v[among], i, j), kept_v)
-                w = dense(own[atoms], between[among], i, j)[kept][:, kept_v]
-                h_o, h_v, w = (x.to(self.grid) for x in (h_o, h_v, w))
+            for atoms, pairs, i, j in systems(graph, of_atoms, (pairs_o, pairs_v, between)):
+                rows, columns = (torch.nonzero(carries.flatten()).flatten() for carries in atoms[3:])
+                h_o = _symmetric(dense(atoms[0], pairs[0], i, j), rows).to(self.grid)
+                h_v = _symmetric(dense(atoms[1], pairs[1], i, j), columns).to(self.grid)
+                w = dense(atoms[2], pairs[2], i, j)[rows][:, columns]
                 found.append(transition_density(h_o, h_v, w, self.products, self.grid, self.sigma_ev))
         density, gap = (torch.stack(each) for each in zip(*found, strict=True))
         return {**self._named(density), "gap_ev": gap + self.gap_shift}

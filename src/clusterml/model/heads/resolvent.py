@@ -58,11 +58,11 @@ class ResolventHead(Head):
         vectors = torch.cat([electric, magnetic, length], dim=-1)
         rows = self.carried[(graph.role[graph.core_index] != METAL).long()]
         parts = []
-        for atoms, among, i, j in systems(graph):
-            h = dense(onsite[atoms].movedim(1, 3), pairs[among].movedim(1, 3), i, j).movedim(2, 0)
-            kept = torch.nonzero(rows[atoms].flatten()).flatten()
+        for (own, moments, carries), (between,), i, j in systems(graph, (onsite, vectors, rows), (pairs,)):
+            h = dense(own.movedim(1, 3), between.movedim(1, 3), i, j).movedim(2, 0)
+            kept = torch.nonzero(carries.flatten()).flatten()
             h = 0.5 * (h + h.transpose(1, 2))[:, kept][:, :, kept]
-            parts.append((h, vectors[atoms].transpose(0, 1).flatten(1, 2)[:, kept]))
+            parts.append((h, moments.transpose(0, 1).flatten(1, 2)[:, kept]))
         return spectra_of_density(densities_of(parts, self.grid, self.sigma_ev, padded=onsite.is_cuda), self.grid)
 
 
