@@ -63,13 +63,13 @@ Each is distorted, perhaps after some of its ligands were exchanged, and labelle
 | reference | the parent |
 | mode | 1 to {most_modes} collective distortions, each normal with a width of {scale:g} typical amounts; {strong:.0%} of the jobs instead one strong distortion, uniform up to {strong_scale:g} typical amounts; then thermal noise of {noise:g} Å rms |
 | thermal | a snapshot of an elastic network at {kelvin} K |
-| ensemble | the parent's geometry, perhaps with ligands exchanged; the spectrum is the mean over {snapshots} snapshots at one of these temperatures |
+| ensemble | the parent's geometry, perhaps with ligands exchanged{distorted}; the spectrum is the mean over {snapshots} snapshots at one of these temperatures |
 
 A geometry that breaks bonds or lets atoms clash is drawn again, milder, up to six times. A ground state with a gap below
 {gap:g} eV is rejected.
 
 Labels: `{first}` (GFN-xTB orbitals in vacuum and their linear response, or sTDA-xTB) up to {emax:g} eV, {dtype}, solver
-tolerance {tolerance:g}; every {every}th job also `{second}`, where its gap allows. Spectra from {low:.2f} to {high:.2f} eV in steps
+tolerance {tolerance:g}; every {every}th job also `{second}`, where its gap allows{others}. Spectra from {low:.2f} to {high:.2f} eV in steps
 of {step:.2f} eV, Gaussians of {fwhm:.2f} eV (fwhm). {precision}
 
 What a record holds: [docs/datasets.md](../../docs/datasets.md).
@@ -119,8 +119,10 @@ draws and checks the splits.
 ## Known limits
 
 * Parents are models: ligands are packed and relaxed by a force field or GFN1-xTB, frames follow published facts, not
-  coordinates. Large clusters carry small ligands (SH, SCH3, HCOO, PH3, PMe3, Cl) in place of SiPr, SPhMe2, CF3COO, PPh3,
-  which changes charges, gaps and spectra.
+  coordinates. Large clusters carry small ligands (SH, SCH3, HCOO, PH3, PMe3, Cl) in most records, in place of SiPr, SPhMe2,
+  CF3COO, PPh3, which changes charges, gaps and spectra.
+* Charges vary with the ligands only (carboxylates of BDTA among them): other closed superatom shells of the same clusters
+  (Ag25 with 6 electrons, Ag70 with 18) have no gap in GFN1-xTB.
 * Thermal motion is that of a harmonic elastic network, not a molecular dynamics: no anharmonic motion, no ligand exchange.
 * GFN1-xTB response without exact exchange: bands are off by several tenths of an eV, charge-transfer bands are too low, and
   a weak CD band may have the wrong sign. No spin-orbit coupling, no solvent, no vibronic structure.
@@ -201,10 +203,12 @@ def settings(campaign):
         "noise": amounts.noise_a,
         "kelvin": ", ".join(f"{kelvin:g}" for kelvin in amounts.temperatures_k),
         "snapshots": amounts.snapshots,
+        "distorted": distorted(campaign),
         "gap": campaign.smallest_gap_ev,
         "first": first.name,
         "second": second.name if second else "none",
         "every": campaign.second_every,
+        "others": other_protocols(campaign),
         "emax": first.emax_ev,
         "dtype": first.dtype,
         "tolerance": first.tolerance,
@@ -215,6 +219,18 @@ def settings(campaign):
     }
 
 
+def distorted(campaign):
+    """Which parents' ensembles are about distorted geometries."""
+    names = [name for name, parent in campaign.parents.items() if parent.distorted_ensembles]
+    return f", and distorted as for `mode` ({', '.join(names)})" if names else ""
+
+
+def other_protocols(campaign):
+    """Which parents are labelled in another way."""
+    names = [f"{name} with `{parent.protocol.name}`" for name, parent in campaign.parents.items() if parent.protocol]
+    return f"; {', '.join(names)} only" if names else ""
+
+
 def state(found, campaign):
     """How far the campaign came."""
     planned, done = sum(1 for _ in plan(campaign)), found["jobs"].get("done", 0)
@@ -222,7 +238,8 @@ def state(found, campaign):
     if done + rejected >= planned:
         return f"All {planned} jobs of the campaign are finished, {rejected} of them rejected."
     rest = f"{rejected} rejected, {failed} failed"
-    return f"The campaign is not finished: {done} of {planned} jobs are done ({rest}); parents take turns."
+    order = "References come first, then parents take turns."
+    return f"The campaign is not finished: {done} of {planned} jobs are done ({rest}). {order}"
 
 
 def composition(found):
@@ -249,13 +266,13 @@ def parent_rows(folder, dataset, campaign):
             (
                 parent,
                 asked.family,
-                f"{columns['charge'][own][0]:+d}" if own.any() else "-",
+                ", ".join(f"{charge:+d}" for charge in np.unique(columns["charge"][own])) or "-",
                 f"{atoms.min()}-{atoms.max()}" if own.any() else "-",
                 sum(asked.counts.values()),
                 own.sum(),
                 ", ".join(f"{hand}: {count}" for hand, count in hands.items()) or "-",
                 (own & mirrors).sum(),
-                (own & (columns["method"] != campaign.protocol.name)).sum(),
+                (own & (columns["method"] != (asked.protocol or campaign.protocol).name)).sum(),
                 f"{np.median(times):.1f}" if times else "-",
             )
         )

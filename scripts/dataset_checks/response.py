@@ -130,7 +130,7 @@ def decorrelation(data, path):
     rows, kept = [], []
     for axis, kind in zip(axes, ("thermal", "mode"), strict=True):
         for number, parent in enumerate(data.parents):
-            chiral = data.reference(parent) is not None and data.text["hand"][data.reference(parent)] != "0"
+            chiral = any(hand != "0" for hand in data.text["hand"][data.text["parent"] == parent])
             for of, pairs in _pairs(data, parent, kind, chiral).items():
                 apart = np.array([rms_apart(data.positions[i], data.positions[j]) for i, j in pairs])
                 found = {w: np.array([cosine(spectra[w][i], spectra[w][j]) for i, j in pairs]) for w in WIDTHS_EV}

@@ -86,6 +86,20 @@ def test_all_splits_are_stored_in_the_folder(run, folder, tmp_path):
     assert "PPh3" in result.err
 
 
+def test_a_split_is_extended(run, folder, tmp_path):
+    old = tmp_path / "old.json"
+    assert run("dataset", "split", folder, "-o", old, "--validation", "0.3", "--test", "0.3").code == 0
+    before = load_split(old)
+    assert run("dataset", "split", folder, "--extend", old, "-o", tmp_path / "new.json").code == 0
+    assert load_split(tmp_path / "new.json") == before
+    result = run("dataset", "split", folder, "--extend", old, "--by", "shell")
+    assert result.code == 1
+    assert "--extend goes with neither --by" in result.err
+    result = run("dataset", "split", folder, "--extend", tmp_path / "none.json")
+    assert result.code == 1
+    assert "none.json" in result.err
+
+
 def test_split_export_and_import(run, folder, tmp_path):
     assert run("dataset", "split", folder, "-o", tmp_path / "s.json", "--validation", "0.3", "--test", "0.3").code == 0
     split = load_split(tmp_path / "s.json")

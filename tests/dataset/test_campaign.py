@@ -184,6 +184,28 @@ def test_a_campaign_may_grow_but_not_change(campaign, tmp_path):
             generate(campaign, tmp_path / "d", Here(), resume=True)
 
 
+def test_a_folder_of_an_earlier_version_is_refused_as_such(campaign, tmp_path):
+    generate(campaign, tmp_path / "d", Here(), limit=0)
+    (tmp_path / "d" / "campaign.json").write_text('{"name": "tiny", "fingerprint": "abc"}')
+    with pytest.raises(DatasetError, match="earlier version"):
+        generate(campaign, tmp_path / "d", Here(), resume=True)
+
+
+def test_a_parent_may_have_a_protocol_of_its_own(campaign, tmp_path):
+    campaign.write_text(
+        TEXT + "    protocol: {orbitals: gfn1}\n"
+        "  ag2: {build: {name: ag2}, family: ag2, counts: {reference: 1}}\n"
+        "second_protocol: {orbitals: gfn1}\nsecond_every: 1\n"
+    )
+    jobs = {job.name: job for job in plan(load_campaign(campaign))}
+    assert [each.name for each in jobs["ag3-reference-00000"].protocols] == ["gfn1"]
+    assert [each.name for each in jobs["ag2-reference-00000"].protocols] == ["stda-xtb", "gfn1"]
+    generate(campaign, tmp_path / "d", Here(), limit=2)
+    methods = {record.id: record.method for record in Dataset(tmp_path / "d") if not record.id.endswith("mirror")}
+    wanted = {"ag3-reference-00000": "gfn1", "ag2-reference-00000": "stda-xtb", "ag2-reference-00000-gfn1": "gfn1"}
+    assert methods == wanted
+
+
 def test_references_come_first(campaign):
     campaign.write_text(TEXT + "  ag2: {build: {name: ag2}, family: ag2, counts: {mode: 40, reference: 1}}\n")
     assert [job.kind for job in plan(load_campaign(campaign))][:3] == ["reference", "reference", "mode"]

@@ -210,9 +210,10 @@ def test_contributions_of_atoms_add_up_to_the_cd(head):
     assert torch.all(shares[0][torch.tensor(np.isin(numbers, [1, 6]))] == 0.0)
 
 
-def test_far_apart_clusters_add_up():
-    """Size consistency of the absorption of two clusters that do not touch (charge 0, so that nothing else changes)."""
-    net = network("S", "resolvent", "both", oscillators={"scalar": 1})
+@pytest.mark.parametrize("head", ["resolvent", "orbital"])
+def test_far_apart_clusters_add_up(head):
+    """Size consistency of two clusters that do not touch (charge 0, so that nothing else changes)."""
+    net = network("S", head, "both", oscillators={"scalar": 1})
     numbers, positions = cluster(metals=5)
     twice = (np.tile(numbers, 2), np.concatenate([positions, positions + np.array([60.0, 0.0, 0.0])]))
     # the number of metals enters the features by its logarithm: switch that off for the comparison
@@ -220,6 +221,31 @@ def test_far_apart_clusters_add_up():
         net.backbone.mixing.scalars[0].weight[:, -1] = 0.0
     one, two = run(net, (numbers, positions), charge=0), run(net, twice, charge=0)
     assert distance("epsilon", 2.0, one, two) < EXACT
+    if head == "orbital":
+        assert distance("gap_ev", 1.0, one, two) < EXACT
+        assert distance("delta_epsilon", 2.0, one, two) < EXACT
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_single_atom_is_a_cluster_too(head):
+    out = run(network("S", head, "both"), ([47], [[0.0, 0.0, 0.0]]), charge=1)
+    assert all(torch.isfinite(value).all() for value in out.values())
+    assert float(out["delta_epsilon"].abs().max()) < 1e-8 * max(float(out["epsilon"].abs().max()), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("occupied", "virtual"),
+    [
+        ({"metal": [2, 0], "donor": [1, 2]}, {"metal": [0, 2], "donor": [1, 0]}),
+        ({"metal": [0, 1], "donor": [0, 1]}, {"metal": [1, 0], "donor": [1, 0]}),
+    ],
+)
+def test_any_number_of_shells_is_mirror_exact(occupied, virtual):
+    net = network("S", "orbital", "both", channels=8, orbitals={"occupied": occupied, "virtual": virtual})
+    numbers, positions = cluster()
+    out, mirrored = run(net, (numbers, positions)), run(net, (numbers, -positions))
+    for key, sign in SIGNS.items():
+        assert distance(key, sign, out, mirrored) < EXACT, key
 
 
 def test_what_cannot_be_read_is_named():
@@ -236,3 +262,12 @@ def test_what_cannot_be_read_is_named():
         Network({"head": "moment"})
     with pytest.raises(OptionError, match="mapping"):
         Network({"graph": 3})
+    for bad, what in (
+        ({"metal": [1]}, r"orbitals.occupied.metal is \[1\]"),
+        ({"donor": 3}, "orbitals.occupied.donor is 3"),
+        ({"metal": [-1, 1]}, "orbitals.occupied.metal"),
+        ({"first_ev": -1.0}, "orbitals.occupied.first_ev is -1.0"),
+        ({"donor": [0, 0]}, "without orbitals"),
+    ):
+        with pytest.raises(OptionError, match=what):
+            Network({"orbitals": {"occupied": bad}})

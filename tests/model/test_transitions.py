@@ -56,6 +56,27 @@ def test_orbitals_beyond_the_grid_change_nothing():
         torch.testing.assert_close(found, expected)
 
 
+def test_degenerate_levels_count_as_one_in_the_gap():
+    h_o, h_v, w = parts()
+    _, gap = density(h_o, h_v, w)
+    twice = [torch.block_diag(h, h) for h in (h_o, h_v)]
+    _, same = density(*twice, torch.block_diag(*w.unbind(-1)[:1], *w.unbind(-1)[:1]).unsqueeze(-1).expand(-1, -1, 3))
+    torch.testing.assert_close(gap, same)
+
+
+@pytest.mark.parametrize(("n", "m", "far"), [(1, 1, 0.0), (0, 3, 0.0), (3, 0, 0.0), (2, 2, 40.0)])
+def test_little_or_nothing_to_sum(n, m, far):
+    torch.manual_seed(0)
+    h_o = torch.eye(n, dtype=torch.float32, requires_grad=True)
+    h_v = (torch.eye(m) * (2.0 + far)).requires_grad_()
+    w = torch.randn(n, m, 3, requires_grad=True)
+    found, _ = transition_density(h_o, h_v, w, PRODUCTS, GRID.float(), SIGMA)
+    assert found.shape == (len(GRID), 4)
+    assert bool(found.abs().max() > 0.0) == (n * m > 0 and far == 0.0)
+    found.sum().backward()
+    assert all(torch.isfinite(x.grad).all() for x in (h_o, h_v, w))
+
+
 def test_several_threads_give_the_same():
     inputs = parts(n=80, m=90)
     before = torch.get_num_threads()

@@ -119,11 +119,11 @@ def split(
     ] = None,
     validation: Annotated[float, typer.Option(help="Share of the validation set.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the test set.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the random draw; default 0.")] = None,
     extend: Annotated[
-        bool,
-        typer.Option("--extend", help="The dataset has grown: leave records where the random split has them."),
-    ] = False,
+        Path | None,
+        typer.Option(metavar="JSON", help="The dataset has grown: leave records where this random split has them."),
+    ] = None,
 ) -> None:
     """Divide a dataset into train, validation and test, and check that nothing leaks.
 
@@ -132,16 +132,18 @@ def split(
     """
     from clusterml.dataset.reader import Dataset
     from clusterml.dataset.splits import QUESTIONS, draw_splits, extend_split
+    from clusterml.errors import OptionError
 
-    if extend:
-        path, drawn = extend_split(Dataset(folder), output or folder / "splits" / "random.json", (validation, test))
-        _say_split(path, drawn)
+    if extend is not None:
+        if held_out or question not in (None, "random") or seed is not None:
+            raise OptionError("--extend goes with neither --by, --held-out nor --seed", "what it extends says these")
+        _say_split(*extend_split(Dataset(folder), extend, output or extend, (validation, test)))
         return
     one = question or ("random" if output or held_out else None)
     made = draw_splits(
         Dataset(folder),
         {name: output or folder / "splits" / f"{name}.json" for name in ([one] if one else QUESTIONS)},
-        seed=seed,
+        seed=seed or 0,
         fractions=(validation, test),
         held_out=held_out or (),
     )

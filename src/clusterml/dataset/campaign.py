@@ -168,20 +168,25 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
     second = campaign.second_protocol
     for position, (_, kind, number) in enumerate(sorted(order)):
         extra = (second,) if second and position % campaign.second_every == 0 and kind != "ensemble" else ()
-        yield Job(name, kind, number, (first, *(each for each in extra if each != first)))
+        yield Job(name, kind, number, (first, *(each for each in extra if each.name != first.name)))
+
+
+_LATER = {"protocol": None, "distorted_ensembles": False}
+"""Options of parents that older campaigns did not have, with what these did."""
 
 
 def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
     """Hashes of what decides what records hold: of each parent by its name, files included, and of the rest (``""``).
 
-    A campaign may get more jobs and more parents later, but not change otherwise.  What an option's default was is left
-    out, so that a new option does not change older campaigns.  Raises InputFileError for a missing file.
+    A campaign may get more jobs and more parents later, but not change otherwise.  Raises InputFileError for a missing
+    file.
     """
-    content = campaign.model_dump(mode="json", exclude={"title"}, exclude_defaults=True)
+    content = campaign.model_dump(mode="json", exclude={"title"})
     parts = {"": {key: value for key, value in content.items() if key != "parents"}}
     for name, parent in campaign.parents.items():
         source = source_of(campaign_file, parent)
-        parts[name] = {key: value for key, value in content["parents"][name].items() if key != "counts"}
+        kept = {key: value for key, value in content["parents"][name].items() if key != "counts"}
+        parts[name] = {key: value for key, value in kept.items() if key not in _LATER or value != _LATER[key]}
         if source is not None:
             parts[name]["file"] = hashlib.sha256(source.read_bytes()).hexdigest()
     return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}

@@ -157,9 +157,11 @@ def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: 
         _write_claim(path, name, mine)
         return
     try:
-        theirs = dict(json.loads(path.read_text(encoding="utf-8"))["fingerprint"])
+        theirs = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        if not isinstance(theirs, dict):
+            raise ValueError("the fingerprint is not one of each parent: it was begun with an earlier version")
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error})", "choose another folder") from error
+        raise DatasetError(f"{path}: cannot be used ({error})", "choose another folder") from error
     changed = [part for part, theirs_of in theirs.items() if mine.get(part) != theirs_of]
     if changed:
         what = ", ".join(f"parent {part}" if part else "what all parents share" for part in changed)

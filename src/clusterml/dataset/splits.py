@@ -88,7 +88,7 @@ def extended(split: Split, dataset: Dataset, fractions: tuple[float, float] = (0
     """A random split of a dataset that has grown: its records stay where they are, new geometries are divided anew.
 
     So a network that has learnt from ``split.train`` may learn on, and be tested on what it never saw.  ``fractions``:
-    shares of validation and test among the new geometries, drawn from the seed of ``split``.
+    shares of validation and test, which the new geometries get on average, drawn from the seed of ``split``.
 
     Raises :class:`OptionError` for a split by shell or parent (new records may carry what it holds out) and
     :class:`DatasetError` for one with records that ``dataset`` has not.
@@ -103,6 +103,9 @@ def extended(split: Split, dataset: Dataset, fractions: tuple[float, float] = (0
         raise DatasetError(problem, "extend a split of this dataset")
     fresh = make_split(dataset, "random", seed=split.seed, fractions=fractions, homes=homes)
     place = {home_of[name]: part for drawn in (fresh, split) for part in SETS for name in getattr(drawn, part)}
+    moved = [name for part in SETS for name in getattr(split, part) if place[home_of[name]] != part]
+    if moved:
+        raise DatasetError(f"a new record is the same geometry as {moved[0]} and one of another set", "remove it")
     ids = {part: tuple(name for name in dataset.ids if place[home_of[name]] == part) for part in SETS}
     return Split("random", split.seed, ids["train"], ids["validation"], ids["test"])
 
@@ -167,13 +170,15 @@ def draw_splits(
     return made
 
 
-def extend_split(dataset: Dataset, path: Path, fractions: tuple[float, float] = (0.1, 0.1)) -> tuple[Path, Split]:
-    """Store :func:`extended` of the split at ``path`` there, if nothing leaks."""
-    split = extended(load_split(path), dataset, fractions)
+def extend_split(
+    dataset: Dataset, old: Path, new: Path, fractions: tuple[float, float] = (0.1, 0.1)
+) -> tuple[Path, Split]:
+    """Store :func:`extended` of the split at ``old`` as ``new``, if nothing leaks."""
+    split = extended(load_split(old), dataset, fractions)
     found = leaks(dataset, split)
     if found:
-        raise DatasetError(f"{path}: the extended split leaks: {'; '.join(found[:3])}", "draw the split anew")
-    return save_split(split, path), split
+        raise DatasetError(f"{old}: extended it leaks: {'; '.join(found[:3])}", "draw the split anew")
+    return save_split(split, new), split
 
 
 def save_split(split: Split, path: Path) -> Path:

@@ -95,7 +95,7 @@ class Density(nn.Module):
 
     def forward(self, edges: Edges, sender: Tensor, core: Tensor, count: int) -> Tensor:
         """From edges and the elements' embeddings of senders (e, w) and of core atoms (c, w)."""
-        kinds = self.kinds(torch.cat([sender, core[edges.receiver]], dim=1)).reshape(len(sender), 4, -1)
+        kinds = self.kinds(torch.cat([sender, core[edges.receiver]], dim=1)).unflatten(1, (4, -1))
         weights = self.radial((edges.radial.unsqueeze(1) * kinds).flatten(1))
         weights = weights.reshape(-1, self.channels, self.lmax + 1) * self.scale
         parts = []

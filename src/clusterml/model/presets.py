@@ -28,7 +28,7 @@ DEFAULTS: dict[str, Any] = {
         "metal_cutoff": 6.0,  # A, edges between metals
         "donor_cutoff": 5.0,  # A, between a metal and a donor
         "other_cutoff": 4.5,  # A, any other
-        "pair_cutoff": 7.0,  # A, couplings of oscillators
+        "pair_cutoff": 7.0,  # A, couplings of oscillators or orbitals
     },
     "oscillators": {
         "bands": 6,  # Hamiltonians that do not couple; the numbers below are in each
@@ -97,7 +97,23 @@ def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     _merge(full, given, "")
     _known(full["head"], ("orbital", "resolvent", "moments", "atomic"), "head")
     _known(full["parity"], ("both", "natural"), "parity")
+    for name in ("occupied", "virtual"):
+        _check_orbitals(full["orbitals"][name], f"orbitals.{name}")
     return full
+
+
+def _check_orbitals(given: Mapping[str, Any], path: str) -> None:
+    """Metals and donors carry (s, p) shells, metals at least one."""
+    for role in ("metal", "donor"):
+        shells = given[role]
+        whole = isinstance(shells, (list, tuple)) and all(isinstance(n, int) and n >= 0 for n in shells)
+        if not whole or len(shells) != 2:
+            raise OptionError(f"network key {path}.{role} is {shells!r}", "give numbers of s and of p shells: [1, 1]")
+    first = given["first_ev"]
+    if not isinstance(first, (list, tuple)) or len(first) != 2 or not all(isinstance(x, (int, float)) for x in first):
+        raise OptionError(f"network key {path}.first_ev is {first!r}", "give two energies in eV, of s and of p shells")
+    if not any(given["metal"]) or not any(given["donor"]):
+        raise OptionError(f"network key {path} leaves metals or donors without orbitals", "give each one shell or more")
 
 
 def _merge(into: dict[str, Any], given: Mapping[str, Any], path: str) -> None:

@@ -49,15 +49,18 @@ class _TransitionDensity(torch.autograd.Function):
         density = w.new_zeros(len(grid), left.shape[1])
         for own, near in _windows(omega, grid, sigma):
             density[near] += gaussian(omega[own], grid[near], sigma).T @ products[own]
-        gap = -softness * (torch.logsumexp(-e_v / softness, 0) + torch.logsumexp(e_o / softness, 0))
-        ctx.save_for_backward(e_o, u_o, e_v, u_v, moments, omega, order, left, right, grid)
-        ctx.sigma, ctx.softness = sigma, softness
-        return density, gap
+        share_o, share_v = torch.softmax(e_o / softness, 0), torch.softmax(-e_v / softness, 0)
+        homo, lumo = share_o @ e_o, share_v @ e_v
+        slope_o = share_o * (1.0 + (e_o - homo) / softness)
+        slope_v = share_v * (1.0 - (e_v - lumo) / softness)
+        ctx.save_for_backward(e_o, u_o, e_v, u_v, moments, omega, order, left, right, grid, slope_o, slope_v)
+        ctx.sigma = sigma
+        return density, lumo - homo
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_gap: Tensor) -> tuple[Tensor | None, ...]:
-        e_o, u_o, e_v, u_v, moments, omega, order, left, right, grid = ctx.saved_tensors
+        e_o, u_o, e_v, u_v, moments, omega, order, left, right, grid, slope_o, slope_v = ctx.saved_tensors
         value, slope = [grad.new_zeros(0, grad.shape[1])], [grad.new_zeros(0, grad.shape[1])]
         for own, near in _windows(omega, grid, ctx.sigma):
             bands, away = gaussian(omega[own], grid[near], ctx.sigma), grid[near] - omega[own].unsqueeze(-1)
@@ -67,8 +70,8 @@ class _TransitionDensity(torch.autograd.Function):
         inner_o = divided(e_o, turned.flatten(1) @ moments.flatten(1).T, -tilted.flatten(1) @ moments.flatten(1).T)
         across, turned_v, tilted_v = (x.transpose(0, 1).flatten(1) for x in (moments, turned, tilted))
         inner_v = divided(e_v, turned_v @ across.T, tilted_v @ across.T)
-        inner_o = inner_o - grad_gap * torch.diag(torch.softmax(e_o / ctx.softness, 0))
-        inner_v = inner_v + grad_gap * torch.diag(torch.softmax(-e_v / ctx.softness, 0))
+        inner_o = inner_o - grad_gap * torch.diag(slope_o)
+        inner_v = inner_v + grad_gap * torch.diag(slope_v)
         grads = (u_o @ inner_o @ u_o.T, u_v @ inner_v @ u_v.T, _turned(2.0 * turned, u_o.T, u_v.T))
         return (*grads, None, None, None, None, None)
 
@@ -115,8 +118,8 @@ def transition_density(
     """S (g, k) on the evenly spaced ``grid`` (g,) in eV of ``h_o`` (n, n), ``h_v`` (m, m), in eV, and ``w`` (n, m, d).
 
     ``products`` (2, k): left and right, the operators that are multiplied.  ``sigma``: standard deviation of the
-    Gaussian in eV.  Also the gap () in eV between the highest occupied and the lowest virtual level, a soft minimum
-    over levels within about ``softness`` (eV).
+    Gaussian in eV.  Also the gap () in eV between the highest occupied and the lowest virtual level, each the mean over
+    levels within about ``softness`` (eV), so that degenerate levels count as one.  First derivatives only.
     """
     left, right = torch.nn.functional.one_hot(products, w.shape[-1]).to(w).transpose(1, 2)
     found: tuple[Tensor, Tensor] = _TransitionDensity.apply(h_o, h_v, w, left, right, grid, sigma, softness)

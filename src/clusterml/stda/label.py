@@ -169,7 +169,7 @@ def label(
     warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
     source = orbitals or default_orbitals(chosen.mode)
     ground = ground_state(atoms, total_charge, source, solvent, chosen, start_from)
-    if ground.raw_gap_ev < smallest_gap_ev:
+    if smallest_gap_ev > 0.0 and not ground.raw_gap_ev >= smallest_gap_ev:
         problem = f"HOMO-LUMO gap of {ground.raw_gap_ev:.3f} eV"
         raise ElectronicStructureError(problem, f"less than {smallest_gap_ev:g} eV; check the charge and the geometry")
     ground_done = time.perf_counter()

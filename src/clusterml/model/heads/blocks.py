@@ -24,8 +24,8 @@ def energy_irreps(a: int, b: int, k: int) -> str:
 
 
 def energy_blocks(x: Tensor, scalar: Tensor, triplet: Tensor) -> Tensor:
-    """On-site energies (n, k, s, s), symmetric, from ``x`` (n, irreps), about ``scalar`` (.., k, a) and ``triplet``
-    (.., k, b)."""
+    """On-site energies (n, k, s, s), to be symmetrised, from ``x`` (n, irreps), about ``scalar`` (.., k, a) and
+    ``triplet`` (.., k, b)."""
     n, (k, a), b = len(x), scalar.shape[-2:], triplet.shape[-1]
     even, mixed, tensor = torch.split(x, [k * (a + b * b), 3 * k * a * b, 5 * k * b * b], dim=1)
     even, mixed, tensor = even.reshape(n, k, -1), mixed.reshape(n, k, a, 3 * b), tensor.reshape(n, k, b, b, 5)
@@ -39,28 +39,39 @@ def energy_blocks(x: Tensor, scalar: Tensor, triplet: Tensor) -> Tensor:
     return torch.cat([upper, lower], dim=2)
 
 
-class Couplings(nn.Module):
-    """Blocks (p, bands, s, s) in eV between oscillators of two atoms: two-centre integrals that fade at the cutoff."""
+class PairFactors(nn.Module):
+    """``n_out`` learned functions of the distance and of both atoms of ordered pairs, which fade at the cutoff."""
 
-    def __init__(self, irreps: Any, bands: int, n_scalar: int, n_triplet: int, cutoff: float, n_radial: int) -> None:
+    def __init__(self, irreps: Any, n_out: int, cutoff: float, n_radial: int) -> None:
         super().__init__()
-        self.bands, self.a, self.b, self.cutoff = bands, n_scalar, n_triplet, cutoff
+        self.cutoff = cutoff
         self.basis = RadialBasis(n_radial)
         self.invariants = o3().Linear(irreps, "8x0e")
-        n_out = bands * (n_scalar**2 + 2 * n_scalar * n_triplet + 2 * n_triplet**2)
         self.weights = Mlp(n_radial + 16, 64, n_out)
         self.envelope = nn.Linear(n_radial, n_out, bias=False)
 
-    def forward(self, graph: Any, features: Tensor) -> Tensor:
-        """Blocks of the pairs of ``graph.pair_index``, first atom in rows."""
+    def factors(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Values for the pairs of ``graph.pair_index``, and unit vectors (p, 3) from the first atom to the second."""
         first, second = ranks(graph)[graph.pair_index]
         vectors = graph.pos[graph.pair_index[1]] - graph.pos[graph.pair_index[0]]
         distance = torch.linalg.vector_norm(vectors, dim=1)
-        unit = vectors / distance.unsqueeze(1)
         radial = self.basis(distance, self.cutoff)
         x = self.invariants(features)
-        integrals = self.weights(torch.cat([radial, x[first], x[second]], dim=1)) * self.envelope(radial)
-        return self._blocks(integrals, unit)
+        values = self.weights(torch.cat([radial, x[first], x[second]], dim=1)) * self.envelope(radial)
+        return values, vectors / distance.unsqueeze(1)
+
+
+class Couplings(PairFactors):
+    """Blocks (p, bands, s, s) in eV between the rows of two atoms: two-centre integrals that fade at the cutoff."""
+
+    def __init__(self, irreps: Any, bands: int, n_scalar: int, n_triplet: int, cutoff: float, n_radial: int) -> None:
+        n_out = bands * (n_scalar**2 + 2 * n_scalar * n_triplet + 2 * n_triplet**2)
+        super().__init__(irreps, n_out, cutoff, n_radial)
+        self.bands, self.a, self.b = bands, n_scalar, n_triplet
+
+    def forward(self, graph: Any, features: Tensor) -> Tensor:
+        """Blocks of the pairs of ``graph.pair_index``, first atom in rows."""
+        return self._blocks(*self.factors(graph, features))
 
     def _blocks(self, integrals: Tensor, unit: Tensor) -> Tensor:
         n, k, a, b = len(unit), self.bands, self.a, self.b

@@ -18,15 +18,26 @@ from torch import Tensor, nn
 
 from clusterml.model.equivariant import matrix_of_parts, o3
 from clusterml.model.graph import METAL
-from clusterml.model.heads.blocks import Couplings, carried, dense, energy_blocks, energy_irreps, ranks, systems
+from clusterml.model.heads.blocks import (
+    Couplings,
+    PairFactors,
+    carried,
+    dense,
+    energy_blocks,
+    energy_irreps,
+    ranks,
+    systems,
+)
 from clusterml.model.heads.moments import CD_OF_MOMENT, Head, centred
-from clusterml.model.radial import Mlp, RadialBasis
 from clusterml.model.transitions import transition_density
 
 _SYMMETRIC = [(i, j) for i in range(3) for j in range(i, 3)]
 _PRODUCTS = [*_SYMMETRIC, *((i, 3 + j) for i in range(3) for j in range(3)), *((6 + i, 6 + i) for i in range(3))]
 """Components of (P, M, vectors of epsilon) that are multiplied: P with P, P with M, and the trace for epsilon."""
 _FULL = [_SYMMETRIC.index((min(i, j), max(i, j))) for i in range(3) for j in range(3)]
+
+_GAP_STEEPNESS = 20.0
+"""Gaps below about 1 / this (eV) are bent up, so that none is negative."""
 
 
 class OrbitalHead(Head):
@@ -65,16 +76,20 @@ class OrbitalHead(Head):
         own, between = torch.cat([electric, magnetic, length], dim=-1).to(self.grid).tensor_split([len(onsite_o)])
         role = (graph.role[graph.core_index] != METAL).long()
         of_atoms = (onsite_o, onsite_v, own, self.occupied.carried[role], self.virtual.carried[role])
+        of_pairs = (pairs_o, pairs_v, between)
         found = []
         with torch.autocast(self.grid.device.type, enabled=False):
-            for atoms, pairs, i, j in systems(graph, of_atoms, (pairs_o, pairs_v, between)):
-                rows, columns = (torch.nonzero(carries.flatten()).flatten() for carries in atoms[3:])
-                h_o = _symmetric(dense(atoms[0], pairs[0], i, j), rows).to(self.grid)
-                h_v = _symmetric(dense(atoms[1], pairs[1], i, j), columns).to(self.grid)
-                w = dense(atoms[2], pairs[2], i, j)[rows][:, columns]
+            for (*own_h, own_w, rows, columns), (*pair_h, pair_w), i, j in systems(graph, of_atoms, of_pairs):
+                kept = [torch.nonzero(carries.flatten()).flatten() for carries in (rows, columns)]
+                h_o, h_v = (
+                    _symmetric(dense(block, couplings, i, j), where).to(self.grid)
+                    for block, couplings, where in zip(own_h, pair_h, kept, strict=True)
+                )
+                w = dense(own_w, pair_w, i, j)[kept[0]][:, kept[1]]
                 found.append(transition_density(h_o, h_v, w, self.products, self.grid, self.sigma_ev))
         density, gap = (torch.stack(each) for each in zip(*found, strict=True))
-        return {**self._named(density), "gap_ev": gap + self.gap_shift}
+        gap = torch.nn.functional.softplus(gap + self.gap_shift, beta=_GAP_STEEPNESS)
+        return {**self._named(density), "gap_ev": gap}
 
     def _named(self, density: Tensor) -> dict[str, Tensor]:
         electric, magnetic, length = density.split([6, 9, 3], dim=-1)
@@ -111,12 +126,12 @@ class Orbitals(nn.Module):
         a, b = self.shells
         self.energy = o3().Linear(irreps, energy_irreps(a, b, 1))
         self.change = float(options["energy_ev"])
+        step = sign * float(options["shells_ev"])
         starts = [
-            numbers["first_ev"][role] + sign * options["shells_ev"] * torch.arange(n) for role, n in ((0, a), (1, b))
+            float(first) + step * torch.arange(count, dtype=torch.float64)
+            for first, count in zip(numbers["first_ev"], self.shells, strict=True)
         ]
-        self.start_scalar, self.start_triplet = (
-            nn.Parameter(start.to(torch.float64).reshape(1, 1, -1).repeat(2, 1, 1)) for start in starts
-        )
+        self.start_scalar, self.start_triplet = (nn.Parameter(start.expand(2, 1, -1).clone()) for start in starts)
         self.couplings = Couplings(irreps, 1, a, b, cutoff, n_radial)
 
     def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,12 +142,12 @@ class Orbitals(nn.Module):
         return own.squeeze(1), self.couplings(graph, features).squeeze(1)
 
 
-class Operators(nn.Module):
+class Operators(PairFactors):
     """Electric, magnetic and (for ``epsilon``) electric operators between occupied and virtual orbitals.
 
-    Of one atom they are built of the network's features; of two atoms, of unit vectors u along the pair, multiplied by
-    learned functions of the distance and of both atoms.  A magnetic operator is its local part plus r x P, r from the
-    centroid to the atom or the middle of the pair.
+    Of one atom they are built of the network's features (between p shells of all parts up to l = 1); of two atoms, of
+    unit vectors u along the pair, multiplied by learned functions of the distance and of both atoms.  A magnetic
+    operator is its local part plus r x P, r from the centroid to the atom or the middle of the pair.
     """
 
     def __init__(
@@ -144,42 +159,31 @@ class Operators(nn.Module):
         cutoff: float,
         n_radial: int,
     ) -> None:
-        super().__init__()
         (a, b), (c, d) = occupied, virtual
-        self.shapes = (a, b, c, d)
         mixed, ss, pp = a * d + b * c, a * c, b * d
+        counts = [ss + 2 * mixed + 4 * pp] * 2 + [mixed + 4 * pp]
+        super().__init__(irreps, sum(counts), cutoff, n_radial)
+        self.shapes, self.counts = (a, b, c, d), counts
         linear = o3().Linear
         polar = f"{mixed}x0e + {mixed}x1e + {mixed}x2e + {ss + 3 * pp}x1o + {pp}x0o"
         axial = f"{mixed}x0o + {mixed}x1o + {mixed}x2o + {ss + 3 * pp}x1e + {pp}x0e"
         self.electric, self.length, self.magnetic = linear(irreps, polar), linear(irreps, polar), linear(irreps, axial)
         self.start = nn.Parameter(torch.ones(2, mixed, dtype=torch.float64))
-        self.cutoff = cutoff
-        self.basis = RadialBasis(n_radial)
-        self.invariants = linear(irreps, "8x0e")
-        self.counts = [ss + 2 * mixed + 4 * pp] * 2 + [mixed + 4 * pp]
-        self.weights = Mlp(n_radial + 16, 64, sum(self.counts))
-        self.envelope = nn.Linear(n_radial, sum(self.counts), bias=False)
         self.strength = nn.Parameter(torch.tensor(float(options["strength"]) ** 0.5))
         self.change, self.local = float(options["moment"]), float(options["local_magnetic_a"])
 
     def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Electric, magnetic and length operators (c + p, s, t, 3) of atoms and pairs of ``graph.pair_index``."""
+        values, unit = self.factors(graph, features)
+        *polar, axial = values.split(self.counts, dim=1)
+        electric, length = (
+            self.strength * torch.cat([self._of_atoms(self.change * linear(features), start), self._polar(each, unit)])
+            for linear, start, each in zip((self.electric, self.length), self.start, polar, strict=True)
+        )
+        own = self._of_atoms(self.change * self.magnetic(features), torch.zeros_like(self.start[0]))
+        magnetic = self.strength * self.local * torch.cat([own, self._axial(axial, unit)])
         centre = centred(graph)
         first, second = ranks(graph)[graph.pair_index]
-        vectors = centre[second] - centre[first]
-        distance = torch.linalg.vector_norm(vectors, dim=1)
-        radial = self.basis(distance, self.cutoff)
-        x = self.invariants(features)
-        factors = self.weights(torch.cat([radial, x[first], x[second]], dim=1)) * self.envelope(radial)
-        unit = vectors / distance.unsqueeze(1)
-        parts = []
-        for linear, start, factor in zip(
-            (self.electric, self.length), self.start, factors.split(self.counts, 1), strict=False
-        ):
-            parts.append(torch.cat([self._of_atoms(self.change * linear(features), start), self._polar(factor, unit)]))
-        electric, length = (self.strength * part for part in parts)
-        own = self._of_atoms(self.change * self.magnetic(features), torch.zeros_like(self.start[0]))
-        magnetic = self.strength * self.local * torch.cat([own, self._axial(factors.split(self.counts, 1)[2], unit)])
         middle = torch.cat([centre, 0.5 * (centre[first] + centre[second])])
         magnetic = magnetic + torch.linalg.cross(middle[:, None, None].expand_as(electric), electric, dim=-1)
         return electric, magnetic, length
