@@ -123,6 +123,8 @@ draws and checks the splits.
   CF3COO, PPh3, which changes charges, gaps and spectra.
 * Charges vary with the ligands only (carboxylates of BDTA among them): other closed superatom shells of the same clusters
   (Ag25 with 6 electrons, Ag70 with 18) have no gap in GFN1-xTB.
+* No Ag70 with its full shell: GFN1-xTB did not reach self-consistency for the 514-atom model in 25 minutes, sTDA-xTB gives it a gap of
+  0.006 eV (0.001 and 0.025 eV with the other two full shells); the model's frame, not the cluster, is the likely reason.
 * Thermal motion is that of a harmonic elastic network, not a molecular dynamics: no anharmonic motion, no ligand exchange.
 * GFN1-xTB response without exact exchange: bands are off by several tenths of an eV, charge-transfer bands are too low, and
   a weak CD band may have the wrong sign. No spin-orbit coupling, no solvent, no vibronic structure.
