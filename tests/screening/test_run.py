@@ -268,18 +268,16 @@ def test_a_prediction_that_is_no_spectrum_costs_one_candidate(make_screen, check
 
 
 @pytest.mark.parametrize(
-    ("gap_ev", "converged", "problem"),
-    [(0.01, True, "HOMO-LUMO gap of 0.010 eV"), (1.0, False, "the spectrum did not converge")],
+    ("part", "found", "problem"),
+    [
+        ("ground_state", SimpleNamespace(raw_gap_ev=0.01, warnings=()), "HOMO-LUMO gap of 0.010 eV"),
+        ("label", SimpleNamespace(states=SimpleNamespace(converged=False)), "the spectrum did not converge"),
+    ],
 )
-def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_path, monkeypatch, gap_ev, converged,
-                                                  problem):  # fmt: skip
-    def label(atoms, charge, **options):
-        return SimpleNamespace(orbitals=SimpleNamespace(raw_gap_ev=gap_ev), states=SimpleNamespace(converged=converged))
-
-    monkeypatch.setattr("clusterml.stda.label.label", label)
+def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_path, monkeypatch, part, found, problem):
+    monkeypatch.setattr(f"clusterml.stda.label.{part}", lambda *_, **__: found)
     setting, _ = setting_of(make_screen(), tmp_path, checkpoint, "cpu", None)
-    found = label_one(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0))
-    assert problem in found.problem
+    assert problem in label_one(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0)).problem
 
 
 def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):
