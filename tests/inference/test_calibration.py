@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.inference.calibration import LARGEST_FACTOR, Calibration, calibrate, coverage, normal_quantile
+from clusterml.inference.calibration import LARGEST_FACTOR, Calibration, calibrate, normal_quantile
+from clusterml.inference.uncertainty import Uncertainty
 
 ENERGY = np.linspace(0.5, 5.3, 121)
 KEYS = ("epsilon", "delta_epsilon")
@@ -21,11 +22,15 @@ def ensemble(rng, records: int, members: int = 4):
     return dict.fromkeys(KEYS, said), dict.fromkeys(KEYS, truth)
 
 
+def coverage(calibration, key, members, truth):
+    return Uncertainty(calibration).coverage(key, ENERGY, members[key], truth[key], [None] * len(truth[key]))
+
+
 def test_coverage_of_new_records_is_what_was_promised(rng):
     calibration = calibrate(ENERGY, *ensemble(rng, 200), ["a"] * 200)
     members, truth = ensemble(rng, 200)
     for key in KEYS:
-        found = coverage(calibration, key, ENERGY, members[key], truth[key])
+        found = coverage(calibration, key, members, truth)
         assert found.shape == (200,)
         assert found.mean() == pytest.approx(0.9, abs=0.02)
 
@@ -56,7 +61,7 @@ def test_one_network_gets_its_spread_from_the_size_of_the_spectrum(rng):
     members, truth = ensemble(rng, 50, members=1)
     calibration = calibrate(ENERGY, members, truth, ["a"] * 50)
     assert calibration.epsilon.floor > 0.0
-    found = coverage(calibration, "epsilon", ENERGY, members["epsilon"], truth["epsilon"])
+    found = coverage(calibration, "epsilon", members, truth)
     assert found.mean() > 0.88
 
 

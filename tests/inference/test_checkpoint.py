@@ -107,4 +107,4 @@ def test_too_few_records(copy, dataset):
     ids = Dataset(dataset).ids
     with pytest.raises(DatasetError):
         measure_uncertainty(copy, Dataset(dataset), Split("random", 0, ids, (), ()), method=None, wanted=Wanted())
-    assert np.isfinite(read_uncertainty(copy)[0].epsilon.factors).all()
+    assert np.isfinite(read_uncertainty(copy)[0].known.epsilon.factors).all()

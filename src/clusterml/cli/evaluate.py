@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.errors import OptionError
 from clusterml.stda.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ def evaluate(
         bool,
         typer.Option("--calibrate", help="First measure the uncertainty on the first split, and keep it."),
     ] = False,
+    unseen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="With --calibrate: a network of a shell or parent split, whose errors are the uncertainty for new "
+            "ligands or clusters; can be repeated.",
+        ),
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="Protocol of the labels [default: that the checkpoint learnt].")
     ] = None,
@@ -51,8 +60,9 @@ def evaluate(
 
     evaluator = Evaluator(checkpoint, dataset, method=method, device=device, baselines=baselines)
     splits = evaluator.splits(split or [])
-    if calibrate:
-        evaluator.calibrate(next(iter(splits.values())))
+    if unseen and not calibrate:
+        raise OptionError("--unseen is given without --calibrate", "add --calibrate, or leave it out")
+    novel = evaluator.calibrate(next(iter(splits.values())), unseen or []) if calibrate else []
     found = [evaluator.evaluate(title, each, beside or []) for title, each in splits.items()]
     points = evaluator.learning_curve(found, splits, curve) if curve else []
     written = write_evaluations(found, evaluator.name, output, points)
@@ -60,6 +70,11 @@ def evaluate(
         typer.echo(json_text([row for one in found for row in one.table()], indent=1), nl=False)
         return
     _print(found)
+    for one in novel:
+        typer.echo(
+            f"new {one.novelty}s: measured on {one.records} records of {one.parents} parents; on {one.tested} others "
+            f"the 90 % interval holds {one.absorption_coverage:.0%} of the absorption, {one.cd_coverage:.0%} of the CD"
+        )
     typer.echo(f"{len(written)} files in {output}")
 
 

@@ -96,33 +96,20 @@ def calibrate(
     truth: Mapping[str, FloatArray],
     parents: Sequence[str],
     level: float = LEVEL,
+    floors: Sequence[float] = FLOORS,
 ) -> Calibration:
     """Fit the factors on held-out records.
 
     ``energy_ev`` (m,); ``members``: ``epsilon`` and ``delta_epsilon``, each (k, g, m) for k networks and g records;
-    ``truth``: the same (g, m); ``parents`` (g,): each counts as much as any other.  Raises :class:`DatasetError` for
-    no records.
+    ``truth``: the same (g, m); ``parents`` (g,): each counts as much as any other; ``floors``: those tried.  Raises
+    :class:`DatasetError` for no records.
     """
     if not len(parents):
         raise DatasetError("there are no records to calibrate on", "give a split with validation records")
     weights = _weights(parents)
-    fitted = {key: _fit(energy_ev, members[key], truth[key], weights, level) for key in ("epsilon", "delta_epsilon")}
+    keys = ("epsilon", "delta_epsilon")
+    fitted = {key: _fit(energy_ev, members[key], truth[key], weights, level, floors) for key in keys}
     return Calibration(float(energy_ev[0]), BAND_EV, level, **fitted)
-
-
-def coverage(
-    calibration: Calibration,
-    quantity: str,
-    energy_ev: FloatArray,
-    members: FloatArray,
-    truth: FloatArray,
-) -> FloatArray:
-    """Share (g,) of each record's energies at which the interval of ``calibration.level`` holds the truth (g, m).
-
-    Aim: its mean is close to ``calibration.level``.  Arguments as for :meth:`Calibration.spread`.
-    """
-    half = calibration.spread(quantity, energy_ev, members) * normal_quantile(calibration.level)
-    return np.mean(np.abs(truth - members.mean(axis=0)) <= half, axis=1)
 
 
 def _between(energy_ev: FloatArray, low_ev: float, band_ev: float, factors: FloatArray) -> FloatArray:
@@ -138,14 +125,19 @@ def _weights(parents: Sequence[str]) -> FloatArray:
 
 
 def _fit(
-    energy_ev: FloatArray, members: FloatArray, truth: FloatArray, weights: FloatArray, level: float
+    energy_ev: FloatArray,
+    members: FloatArray,
+    truth: FloatArray,
+    weights: FloatArray,
+    level: float,
+    floors: Sequence[float],
 ) -> BandFactors:
     """The floor whose intervals are narrowest in the geometric mean, with its factors."""
     low = float(energy_ev[0])
     band = np.floor((energy_ev - low) / BAND_EV + 1e-9).astype(np.int64)
     error = np.abs(truth - members.mean(axis=0))
     fits = []
-    for floor in FLOORS:
+    for floor in floors:
         spread = raw_spread(members, floor)
         factors = np.ones(int(band.max()) + 1)
         for _ in range(_ROUNDS):

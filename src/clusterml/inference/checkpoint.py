@@ -1,6 +1,6 @@
 """A checkpoint as predictions need it: its networks, and beside them what is known of their errors and domain.
 
-    NAME/uncertainty.json     calibration of the spread, SHA-256 of domain.safetensors and of spec.json
+    NAME/uncertainty.json     calibrations of the spread, SHA-256 of domain.safetensors and of spec.json
     NAME/domain.safetensors   features of the training data
 
 The checksum of ``spec.json``, which holds those of the weights, ties both to the networks they were measured with.
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import InputFileError
-from clusterml.inference.calibration import Calibration
 from clusterml.inference.domain import Domain, read_domain, write_domain
+from clusterml.inference.uncertainty import Uncertainty
 from clusterml.spectrum.files import read_text
 from clusterml.spectrum.jsonio import parse_json, write_json
 from clusterml.training.library import find_release
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
     from clusterml.inference.predictor import Predictor
 
-SCHEMA_VERSION = 1
-"""Version of ``uncertainty.json``."""
+SCHEMA_VERSION = 2
+"""Version of ``uncertainty.json``; the first had no calibrations for novel structures."""
 UNCERTAINTY, DOMAIN = "uncertainty.json", "domain.safetensors"
 
 
@@ -50,24 +50,24 @@ def load_predictor(model: str | Path, device: str) -> Predictor:
 
     folder = find_release(model)
     ensemble = load_ensemble(folder, device)
-    calibration, domain = read_uncertainty(folder)
+    uncertainty, domain = read_uncertainty(folder)
     provenance = {"checkpoint": str(folder), "spec_sha256": _sha256(folder / SPEC)}
-    return Predictor(folder.resolve().name, ensemble, calibration, domain, provenance)
+    return Predictor(folder.resolve().name, ensemble, uncertainty, domain, provenance)
 
 
-def write_uncertainty(folder: Path, calibration: Calibration, domain: Domain) -> None:
+def write_uncertainty(folder: Path, uncertainty: Uncertainty, domain: Domain) -> None:
     """Keep what was measured of the networks in ``folder`` beside them; raises OutputError."""
     path = write_domain(domain, folder / DOMAIN)
     content = {
         "schema_version": SCHEMA_VERSION,
         "spec_sha256": _sha256(folder / SPEC),
         "domain_sha256": _sha256(path),
-        "calibration": calibration.to_dict(),
+        **uncertainty.to_dict(),
     }
     write_json(content, folder / UNCERTAINTY, indent=1)
 
 
-def read_uncertainty(folder: Path) -> tuple[Calibration | None, Domain | None]:
+def read_uncertainty(folder: Path) -> tuple[Uncertainty | None, Domain | None]:
     """What :func:`write_uncertainty` kept, or None for both where nothing was; raises ReleaseError naming the file."""
     path = folder / UNCERTAINTY
     if not path.exists():
@@ -75,14 +75,14 @@ def read_uncertainty(folder: Path) -> tuple[Calibration | None, Domain | None]:
     try:
         content = parse_json(read_text(path), str(path))
         _check(content, folder)
-        return Calibration.from_dict(content.get("calibration"), str(path)), read_domain(folder / DOMAIN)
+        return Uncertainty.from_dict(content, str(path)), read_domain(folder / DOMAIN)
     except InputFileError as error:
         raise ReleaseError(error.problem, error.remedy) from error
 
 
 def _check(content: dict[str, Any], folder: Path) -> None:
     found = content.get("schema_version")
-    if found != SCHEMA_VERSION:
+    if found not in range(1, SCHEMA_VERSION + 1):
         raise ReleaseError(f"{folder / UNCERTAINTY}: has schema version {found}", "update clusterml")
     if content.get("spec_sha256") != _sha256(folder / SPEC):
         remedy = "measure it again with clusterml evaluate --calibrate, or remove the file"

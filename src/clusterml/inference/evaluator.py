@@ -9,7 +9,7 @@ from typing import Any
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split, load_split
 from clusterml.errors import OptionError
-from clusterml.inference.judge import NetworkJudge, measure_uncertainty
+from clusterml.inference.judge import NetworkJudge, Unseen, measure_uncertainty, measure_unseen
 from clusterml.training.baselines import BASELINES
 from clusterml.training.evaluation import MEAN, Evaluation, evaluate
 from clusterml.training.library import find_release
@@ -57,10 +57,20 @@ class Evaluator:
             raise OptionError("two splits have the same file name", "give each a name of its own")
         return {path.stem: load_split(path) for path in paths or [own]}
 
-    def calibrate(self, split: Split) -> None:
-        """Measure uncertainty and domain with ``split`` and keep them in the checkpoint."""
+    def calibrate(self, split: Split, unseen: Sequence[str | Path] = ()) -> list[Unseen]:
+        """Measure uncertainty and domain with ``split`` and keep them in the checkpoint.
+
+        ``unseen``: networks trained without some ligands or clusters, whose errors there are this checkpoint's
+        uncertainty for new ones; what they are is returned.  Raises :class:`OptionError` for others.
+        """
         options: dict[str, Any] = {"method": self._method, "wanted": self._wanted, "device": self._device}
-        measure_uncertainty(self.folder, self._dataset, split, **options)
+        for model in unseen:
+            self._check_alike(model, open_release(find_release(model)).spec)
+        novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
+        if len({one.novelty for one in novel}) < len(novel):
+            raise OptionError("two networks leave out the same kind of thing", "give one of each split")
+        measure_uncertainty(self.folder, self._dataset, split, novel=novel, **options)
+        return novel
 
     def evaluate(self, title: str, split: Split, beside: Sequence[str | Path] = ()) -> Evaluation:
         """The checkpoint, those ``beside`` it and the baselines on the test records of ``split``.
@@ -115,9 +125,12 @@ class Evaluator:
                 "train a network with this split, and judge that",
             )
         judge = NetworkJudge(folder, self._device, self._wanted)
-        if any(judge.ensemble.spec[key] != self._release.spec[key] for key in _ALIKE):
-            raise OptionError(f"{model}: has another grid or width than {self.name}", "evaluate it by itself")
+        self._check_alike(model, judge.ensemble.spec)
         return judge
+
+    def _check_alike(self, model: str | Path, spec: Mapping[str, Any]) -> None:
+        if any(spec[key] != self._release.spec[key] for key in _ALIKE):
+            raise OptionError(f"{model}: has another grid or width than {self.name}", "evaluate it by itself")
 
 
 def _title(model: str | Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,18 @@ import numpy as np
 
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import Record
-from clusterml.dataset.splits import Split
-from clusterml.inference.calibration import Calibration, calibrate, coverage
+from clusterml.dataset.splits import Split, load_split
+from clusterml.errors import OptionError
+from clusterml.inference.calibration import Calibration, calibrate
 from clusterml.inference.checkpoint import load_ensemble, read_uncertainty, write_uncertainty
 from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, fit_domain
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
 from clusterml.inference.thermal import Thermal
+from clusterml.inference.uncertainty import Novelty, Uncertainty
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Records, part_of
+from clusterml.training.release import SPLIT
 from clusterml.training.targets import SPECTRA, Wanted
 from clusterml.typing import FloatArray
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 _COVERAGES = {"epsilon": "absorption_coverage", "delta_epsilon": "cd_coverage"}
+_NOVEL: dict[str, Novelty] = {"shell": "ligand", "parent": "cluster"}
 
 
 class NetworkJudge:
@@ -38,7 +43,7 @@ class NetworkJudge:
 
     def __init__(self, folder: Path, device: str, wanted: Wanted) -> None:
         self.ensemble = load_ensemble(folder, device)
-        self._calibration, self._domain = read_uncertainty(folder)
+        self._uncertainty, self._domain = read_uncertainty(folder)
         self._wanted = wanted
 
     def __call__(self, records: Sequence[Record]) -> Judged:
@@ -48,29 +53,38 @@ class NetworkJudge:
         seconds = (time.perf_counter() - start) / len(records)
         gap = np.array([record.gap_ev for record in records])
         extra = {"gap_error_ev": np.where(gap > 0.0, np.abs(output.gap_ev.mean(axis=0) - gap), np.nan)}
-        if self._calibration is not None:
-            extra |= self._coverages(self._calibration, output, records)
-        if self._domain is not None:
-            extra["in_domain"] = _inside(self._domain, output, records)
+        if self._uncertainty is not None and self._domain is not None:
+            found = _compositions(records)
+            extra |= self._coverages(self._uncertainty, output, records, novelties_of(self._domain, found))
+            extra["in_domain"] = _inside(self._domain, output, found)
         return Judged(Spectra(output.epsilon.mean(axis=0), output.delta_epsilon.mean(axis=0)), seconds, extra)
 
-    def _coverages(self, calibration: Calibration, output: Output, records: Sequence[Record]) -> dict[str, FloatArray]:
+    def _coverages(
+        self, uncertainty: Uncertainty, output: Output, records: Sequence[Record], novelties: Sequence[Novelty | None]
+    ) -> dict[str, FloatArray]:
         truth = _truth(self.ensemble, records, self._wanted)
         energy = self.ensemble.energy_ev
         return {
-            name: coverage(calibration, key, energy, getattr(output, key), getattr(truth, key))
+            name: uncertainty.coverage(key, energy, getattr(output, key), getattr(truth, key), novelties)
             for key, name in _COVERAGES.items()
         }
 
 
 def measure_uncertainty(
-    folder: Path, dataset: Dataset, split: Split, *, method: str | None, wanted: Wanted, device: str = "auto"
-) -> tuple[Calibration, Domain]:
+    folder: Path,
+    dataset: Dataset,
+    split: Split,
+    *,
+    method: str | None,
+    wanted: Wanted,
+    device: str = "auto",
+    novel: Sequence[Unseen] = (),
+) -> tuple[Uncertainty, Domain]:
     """Measure the uncertainty of the checkpoint in ``folder`` and keep it there.
 
     Factors and the limit of the domain come from the validation records of ``split``, the domain from its training
-    records: give the split that the networks were trained with.  Raises :class:`~clusterml.errors.DatasetError` for
-    too few records.
+    records: give the split that the networks were trained with.  ``novel``: what :func:`measure_unseen` found of other
+    networks.  Raises :class:`~clusterml.errors.DatasetError` for too few records.
     """
     ensemble = load_ensemble(folder, device)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.train, split.validation)]
@@ -78,10 +92,56 @@ def measure_uncertainty(
     outputs = [output_of(ensemble, each) for each in records]
     members = {key: getattr(outputs[1], key) for key in SPECTRA}
     truth = {key: getattr(parts[1].truth, key) for key in SPECTRA}
-    calibration = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
+    known = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
+    uncertainty = Uncertainty(known, {one.novelty: one.calibration for one in novel})
     domain = fit_domain(outputs[0].features, outputs[1].features, _compositions(records[0]))
-    write_uncertainty(folder, calibration, domain)
-    return calibration, domain
+    write_uncertainty(folder, uncertainty, domain)
+    return uncertainty, domain
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Errors on what networks had not seen: the ``calibration`` for this ``novelty``, from ``records`` of ``parents``,
+    and its coverage of absorption and CD on ``tested`` others."""
+
+    novelty: Novelty
+    calibration: Calibration
+    parents: int
+    records: int
+    tested: int
+    absorption_coverage: float
+    cd_coverage: float
+
+
+def measure_unseen(
+    folder: Path, dataset: Dataset, *, method: str | None, wanted: Wanted, device: str = "auto"
+) -> Unseen:
+    """How wrong the checkpoint in ``folder`` is on the ligands or clusters that its own split held out.
+
+    The errors are taken relative to the size of the predicted spectrum, so that they hold for ensembles of other sizes:
+    fitted on the validation records, checked on the test records.  Raises :class:`~clusterml.errors.OptionError` for
+    one that was trained with neither a ``shell`` nor a ``parent`` split, and DatasetError for too few records.
+    """
+    path = folder / SPLIT
+    split = load_split(path) if path.exists() else None
+    if split is None or split.question not in _NOVEL:
+        question = "has no split" if split is None else f"was trained with a {split.question} split"
+        raise OptionError(f"{folder}: {question}", "give a network of a shell or parent split")
+    ensemble = load_ensemble(folder, device)
+    parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.validation, split.test)]
+    outputs = [output_of(ensemble, Records(dataset, part.ids)) for part in parts]
+    means = [{key: getattr(output, key).mean(axis=0, keepdims=True) for key in SPECTRA} for output in outputs]
+    truths = [{key: getattr(part.truth, key) for key in SPECTRA} for part in parts]
+    parents = parts[0].samples.parent
+    calibration = calibrate(ensemble.energy_ev, means[0], truths[0], parents, floors=(1.0,))
+    covered = {
+        name: Uncertainty(calibration).coverage(
+            key, ensemble.energy_ev, means[1][key], truths[1][key], [None] * len(parts[1].ids)
+        )
+        for key, name in _COVERAGES.items()
+    }
+    found = {name: float(values.mean()) for name, values in covered.items()}
+    return Unseen(_NOVEL[split.question], calibration, len(set(parents)), len(parents), len(parts[1].ids), **found)
 
 
 def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
@@ -132,10 +192,14 @@ def _truth(ensemble: Ensemble, records: Sequence[Record], wanted: Wanted) -> Spe
     return Spectra(*(np.stack([matrix @ getattr(record, columns[key]) for record in records]) for key in SPECTRA))
 
 
-def _inside(domain: Domain, output: Output, records: Sequence[Record]) -> FloatArray:
-    scores = domain.scores(output.features)
-    found = zip(scores, _compositions(records), strict=True)
-    return np.array([float(domain.report(float(score), what).in_domain) for score, what in found])
+def novelties_of(domain: Domain, found: Sequence[Composition]) -> list[Novelty | None]:
+    """What of each composition the training data of ``domain`` did not hold."""
+    return [domain.known.novelty(each)[0] for each in found]
+
+
+def _inside(domain: Domain, output: Output, found: Sequence[Composition]) -> FloatArray:
+    scores = zip(domain.scores(output.features), found, strict=True)
+    return np.array([float(domain.report(float(score), what).in_domain) for score, what in scores])
 
 
 def _compositions(records: Sequence[Record]) -> list[Composition]:

@@ -15,6 +15,8 @@ from clusterml.stda.output import figure_title, result_head, structure_name, wri
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.inference.uncertainty import Novelty
+
 _PACKAGES = ("torch", "e3nn", "numpy")
 """Packages whose version can change the numbers."""
 
@@ -38,7 +40,8 @@ class Prediction:
     ``model``: name of the checkpoint.  ``spectrum``: with ``epsilon_std`` and ``delta_epsilon_std``, the calibrated
     standard deviation, where the checkpoint can tell.  ``gap_ev``: HOMO-LUMO gap of the ground state.
     ``domain_score``: distance from the training data, at most 1 within; ``in_domain``: that, and no objection to the
-    composition (``warnings`` say which); both None where the checkpoint does not know its domain.
+    composition (``warnings`` say which); both None where the checkpoint does not know its domain.  ``novelty``: whether
+    no training data held one of its ligands, or its metal core, so that the spread is the one measured for such.
     """
 
     atoms: Atoms
@@ -49,6 +52,7 @@ class Prediction:
     gap_ev: float
     in_domain: bool | None
     domain_score: float | None
+    novelty: Novelty | None
     warnings: tuple[str, ...]
     timings_s: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +64,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: plain values, null for NaN; energies in eV, spectra in L mol-1 cm-1, times in s."""
-        domain = {} if self.in_domain is None else {"in_domain": self.in_domain, "domain_score": self.domain_score}
+        keys = ("in_domain", "domain_score", "novelty")
+        domain = {} if self.in_domain is None else {key: getattr(self, key) for key in keys}
         structure = {key: v for key, v in self.atoms.info.get("provenance", {}).items() if key != "warnings"}
         versions = {"clusterml": version("clusterml")} | {name: version(name) for name in _PACKAGES}
         result = {

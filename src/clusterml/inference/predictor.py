@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from clusterml.errors import ClusterMLError, StructureError, UnsupportedElementError
-from clusterml.inference.calibration import Calibration, raw_spread
+from clusterml.inference.calibration import raw_spread
 from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, DomainReport
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
 from clusterml.inference.prediction import PredictedChirality, Prediction
 from clusterml.inference.thermal import Thermal
+from clusterml.inference.uncertainty import Novelty, Uncertainty
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.stda.label import resolve_charge
 from clusterml.structure.check import check_geometry, check_one_molecule
@@ -56,21 +57,21 @@ class Prepared:
 class Predictor:
     """Predicts spectra with an ensemble of networks; see :meth:`load`.
 
-    ``name`` of the checkpoint; ``calibration`` of the spread and ``domain`` of the training data, or None;
-    ``provenance``: plain values that every prediction carries.
+    ``name`` of the checkpoint; its ``uncertainty`` and the ``domain`` of the training data, or None; ``provenance``:
+    plain values that every prediction carries.
     """
 
     def __init__(
         self,
         name: str,
         ensemble: Ensemble,
-        calibration: Calibration | None = None,
+        uncertainty: Uncertainty | None = None,
         domain: Domain | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.ensemble = ensemble
-        self.calibration = calibration
+        self.uncertainty = uncertainty
         self.domain = domain
         self.provenance = {"members": len(ensemble), "device": str(ensemble.device), **(provenance or {})}
         self.energy_ev, self._matrix = finer(ensemble.energy_ev, STEP_EV)
@@ -158,13 +159,19 @@ class Predictor:
         start = time.perf_counter()
         every = self.ensemble([graph for one in prepared for graph in one.graphs])
         output = every.averaged([len(one.graphs) for one in prepared])
-        spectra = self._spectra(output)
+        novelties = [self._novelty(one.found) for one in prepared]
+        spectra = self._spectra(output, [novelty for novelty, _ in novelties])
         scores = None if self.domain is None else self.domain.scores(output.features)
         seconds = (time.perf_counter() - start) / len(prepared)
         return [
-            self._prediction(one, output, spectra[row], None if scores is None else float(scores[row]), row, seconds)
-            for row, one in enumerate(prepared)
+            self._prediction(
+                one, output, spectra[row], None if scores is None else float(scores[row]), novelty, row, seconds
+            )
+            for row, (one, novelty) in enumerate(zip(prepared, novelties, strict=True))
         ]
+
+    def _novelty(self, found: Composition) -> tuple[Novelty | None, str]:
+        return (None, "") if self.domain is None else self.domain.known.novelty(found)
 
     def _named(
         self, structure: Atoms | str | Path, charge: int | None, number: int, thermal: Thermal | None
@@ -194,11 +201,11 @@ class Predictor:
             remedy = f"{error.remedy}; clusterml label can compute others"
             raise type(error)(f"out of the domain of {self.name}: {error.problem}", remedy) from error
 
-    def _spectra(self, output: Output) -> list[Spectrum]:
+    def _spectra(self, output: Output, novelties: Sequence[Novelty | None]) -> list[Spectrum]:
         """Mean and calibrated spread over the members, on the finer grid."""
         members = {key: getattr(output, key) @ self._matrix.T for key in ("epsilon", "delta_epsilon")}
         members["epsilon"] = np.maximum(members["epsilon"], 0.0)  # splines may undershoot between points
-        spread = {key: self._spread(key, values) for key, values in members.items()}
+        spread = {key: self._spread(key, values, novelties) for key, values in members.items()}
         meta = {
             "fwhm_ev": self.ensemble.spec["fwhm_ev"],
             "gauge": "velocity",
@@ -217,21 +224,35 @@ class Predictor:
             for row in range(output.gap_ev.shape[1])
         ]
 
-    def _spread(self, quantity: str, members: FloatArray) -> FloatArray | None:
-        if self.calibration is not None:
-            return self.calibration.spread(quantity, self.energy_ev, members)
+    def _spread(self, quantity: str, members: FloatArray, novelties: Sequence[Novelty | None]) -> FloatArray | None:
+        if self.uncertainty is not None:
+            return self.uncertainty.spread(quantity, self.energy_ev, members, novelties)
         return raw_spread(members, 0.0) if len(members) > 1 else None
 
     def _prediction(
-        self, one: Prepared, output: Output, spectrum: Spectrum, score: float | None, row: int, seconds: float
+        self,
+        one: Prepared,
+        output: Output,
+        spectrum: Spectrum,
+        score: float | None,
+        novel: tuple[Novelty | None, str],
+        row: int,
+        seconds: float,
     ) -> Prediction:
         report: DomainReport | None = None
         if self.domain is not None and score is not None:
             report = self.domain.report(score, one.found)
         warnings = [*one.warnings, *(f"out of domain: {reason}" for reason in (report.reasons if report else ()))]
-        if self.calibration is None:
+        novelty, sentence = novel
+        if self.uncertainty is None:
             warnings.append(
                 "the uncertainty is not calibrated" if len(self.ensemble) > 1 else "no uncertainty is known"
+            )
+        elif novelty is not None:
+            measured = novelty in self.uncertainty.novel
+            warnings.append(
+                f"{sentence}: the uncertainty is "
+                + (f"that of {novelty}s that networks had not seen" if measured else "too small")
             )
         if one.thermal is not None:
             warnings.append("the uncertainty is that of the network for a static geometry")
@@ -246,6 +267,7 @@ class Predictor:
             float(output.gap_ev[:, row].mean()),
             None if report is None else report.in_domain,
             None if report is None else report.score,
+            novelty,
             tuple(warnings),
             {"preparation": one.seconds, "network": seconds, "total": one.seconds + seconds},
             provenance,

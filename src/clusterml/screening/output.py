@@ -193,7 +193,7 @@ def provenance_of(bench: Bench) -> dict[str, Any]:
         "model": predictor.name,
         "model_sha256": bench.setting.model_sha256,
         **predictor.provenance,
-        "calibrated": predictor.calibration is not None,
+        "calibrated": predictor.uncertainty is not None,
         "knows_domain": predictor.domain is not None,
         "seed": bench.screen.seed,
         "versions": {name: version(name) for name in _PACKAGES},

@@ -136,7 +136,7 @@ def _text(atoms: Atoms) -> str:
 def check_bench(bench: Bench) -> None:
     """Raise what is wrong with the model, the measures, or the parents, before anything is written."""
     predictor = bench.predictor
-    if bench.screen.value != "expected" and predictor.calibration is None and len(predictor.ensemble) == 1:
+    if bench.screen.value != "expected" and predictor.uncertainty is None and len(predictor.ensemble) == 1:
         raise OptionError(
             f"value is {bench.screen.value}, but {predictor.name} does not know its uncertainty",
             "use value: expected, or a model with several members or a calibration",

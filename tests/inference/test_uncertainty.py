@@ -1,0 +1,132 @@
+"""The uncertainty of what networks have not seen: measured on held-out ligands and clusters, used for new ones only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clusterml.dataset.reader import Dataset
+from clusterml.dataset.splits import load_split, save_split
+from clusterml.errors import InputFileError, OptionError
+from clusterml.inference.calibration import BandFactors, Calibration
+from clusterml.inference.checkpoint import UNCERTAINTY, read_uncertainty
+from clusterml.inference.composition import KnownCompositions, composition
+from clusterml.inference.evaluator import Evaluator
+from clusterml.inference.predictor import Predictor
+from clusterml.inference.uncertainty import Uncertainty
+
+ENERGY = np.linspace(0.5, 5.3, 121)
+
+
+def constant(factor: float, floor: float = 1.0) -> Calibration:
+    bands = BandFactors(floor, (factor,) * 10)
+    return Calibration(0.5, 0.5, 0.9, bands, bands)
+
+
+@pytest.fixture
+def held_out(checkpoint, dataset, split_file, tmp_path):
+    """A function: a copy of the checkpoint as if it had been trained on one kind of molecule, by ``question``."""
+
+    def make(question: str):
+        data = Dataset(dataset)
+        own = [name for name, parent in zip(data.ids, data.column("parent"), strict=True) if parent == "agsch3"]
+        new = [name for name in data.ids if name not in own]
+        folder = shutil.copytree(checkpoint, tmp_path / question)
+        split = replace(load_split(split_file), question=question, train=tuple(own))
+        save_split(replace(split, validation=tuple(new[:6]), test=tuple(new[6:])), folder / "split.json")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def measured(checkpoint, dataset, split_file, held_out, tmp_path):
+    """A checkpoint with the split of ``agsch3`` alone, calibrated with what was measured on the other molecule."""
+    folder = shutil.copytree(held_out("parent"), tmp_path / "measured")
+    data = Dataset(dataset)
+    split = load_split(folder / "split.json")
+    known = replace(split, question="random", train=split.train[:8], validation=split.train[8:])
+    found = Evaluator(folder, dataset, device="cpu").calibrate(known, [held_out("shell"), tmp_path / "parent"])
+    assert len(data) == 24
+    return folder, found
+
+
+def test_novel_rows_get_the_larger_spread(rng):
+    members = rng.normal(size=(3, 4, 121)) * 0.01 + np.sin(ENERGY)
+    both = Uncertainty(constant(0.1), {"ligand": constant(1.0), "cluster": constant(0.01)})
+    found = both.spread("epsilon", ENERGY, members, [None, "ligand", "cluster", None])
+    alone = both.known.spread("epsilon", ENERGY, members)
+    np.testing.assert_array_equal(found[[0, 2, 3]], alone[[0, 2, 3]])
+    expected = both.novel["ligand"].spread("epsilon", ENERGY, members.mean(axis=0, keepdims=True))[1]
+    np.testing.assert_array_equal(found[1], expected)
+    assert (found[1] > 5.0 * alone[1]).all()
+
+
+def test_an_achiral_cluster_stays_exact_however_new():
+    both = Uncertainty(constant(1.0), {"cluster": constant(9.0)})
+    assert not both.spread("delta_epsilon", ENERGY, np.zeros((3, 1, 121)), ["cluster"]).any()
+
+
+def test_novelty_of_compositions(make_molecule):
+    silver, thiolate = composition(make_molecule("ag2_tfa2"), 0), composition(make_molecule("agsch3"), 0)
+    known = KnownCompositions.of([silver])
+    assert known.novelty(silver) == (None, "")
+    assert known.novelty(thiolate) == ("cluster", "training data have no cluster with the core Ag")
+    novelty, sentence = known.novelty(replace(thiolate, core=silver.core))
+    assert (novelty, sentence) == ("ligand", "training data have no ligand CH3S")
+    older = KnownCompositions.from_dict(known.to_dict() | {"cores": [], "species": []}, "x")
+    assert older.novelty(thiolate) == (None, "")
+
+
+def test_measured_on_held_out_records_and_used_for_new_clusters_only(measured, make_molecule):
+    folder, found = measured
+    assert [(one.novelty, one.records, one.tested, one.parents) for one in found] == [
+        ("ligand", 6, 6, 1),
+        ("cluster", 6, 6, 1),
+    ]
+    assert all(0.5 < one.cd_coverage <= 1.0 for one in found)
+    predictor = Predictor.load(folder, device="cpu")
+    known, new = predictor(make_molecule("agsch3")), predictor(make_molecule("ag2_tfa2"))
+    assert (known.novelty, new.novelty) == (None, "cluster")
+    assert any("no cluster with the core Ag2: the uncertainty is that of clusters" in line for line in new.warnings)
+    assert new.to_dict()["novelty"] == "cluster"
+    uncertainty, _ = read_uncertainty(folder)
+    plain = replace(uncertainty, novel={})
+    predictor.uncertainty = plain
+    before = predictor(make_molecule("ag2_tfa2"))
+    assert (new.spectrum.epsilon_std >= before.spectrum.epsilon_std).all()
+    assert (new.spectrum.epsilon_std > before.spectrum.epsilon_std).any()
+    assert any("the uncertainty is too small" in line for line in before.warnings)
+    np.testing.assert_array_equal(predictor(make_molecule("agsch3")).spectrum.epsilon_std, known.spectrum.epsilon_std)
+
+
+def test_the_first_schema_still_loads(measured):
+    folder, _ = measured
+    path = folder / UNCERTAINTY
+    content = json.loads(path.read_text())
+    del content["novel"]
+    path.write_text(json.dumps(content | {"schema_version": 1}))
+    uncertainty, _ = read_uncertainty(folder)
+    assert uncertainty.novel == {}
+
+
+def test_networks_of_other_splits_are_refused(checkpoint, dataset, split_file, held_out):
+    evaluator = Evaluator(held_out("random"), dataset, device="cpu")
+    with pytest.raises(OptionError, match="trained with a random split"):
+        evaluator.calibrate(load_split(split_file), [evaluator.folder])
+    with pytest.raises(OptionError, match="has no split"):
+        evaluator.calibrate(load_split(split_file), [checkpoint])
+    with pytest.raises(OptionError, match="same kind"):
+        evaluator.calibrate(load_split(split_file), [held_out("shell")] * 2)
+
+
+def test_damage_is_named():
+    values = Uncertainty(constant(1.0), {"ligand": constant(2.0)}).to_dict()
+    assert Uncertainty.from_dict(values, "x").novel["ligand"] == constant(2.0)
+    for novel in ({"solvent": {}}, [], {"ligand": {}}):
+        with pytest.raises(InputFileError, match="here"):
+            Uncertainty.from_dict(values | {"novel": novel}, "here")
