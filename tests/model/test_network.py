@@ -197,6 +197,22 @@ def test_single_precision_is_close(head):
 
 
 @pytest.mark.parametrize("head", HEADS)
+def test_half_precision_learns_in_the_same_direction(head):
+    net = network("S", head, "both", torch.float32)
+    graph = batched([cluster_graph(*cluster(), -1, net.spec["graph"], torch.float32)] * 2)
+    slopes, spectra = [], []
+    for half in (False, True):
+        net.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            out = net(graph)
+        (out["epsilon"].float().square().mean() + 1e4 * out["delta_epsilon"].float().square().mean()).backward()
+        slopes.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
+        spectra.append(out["epsilon"].detach().float())
+    assert float((spectra[0] - spectra[1]).abs().max() / spectra[0].max()) < 0.1
+    assert float(torch.cosine_similarity(*slopes, dim=0)) > 0.95
+
+
+@pytest.mark.parametrize("head", HEADS)
 def test_contributions_of_atoms_add_up_to_the_cd(head):
     net = network("S", head, "both")
     numbers, positions = cluster()

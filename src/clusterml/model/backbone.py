@@ -15,7 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import ChannelProduct, Gate, NeighbourProduct, harmonics, hidden_irreps, o3, spherical
+from clusterml.model.equivariant import (
+    ChannelProduct,
+    Gate,
+    NeighbourProduct,
+    harmonics,
+    hidden_irreps,
+    linear,
+    o3,
+    spherical,
+)
 from clusterml.model.graph import edge_cutoffs
 from clusterml.model.radial import Mlp, RadialBasis
 
@@ -111,7 +120,6 @@ class Mixing(nn.Module):
 
     def __init__(self, density: Any, out: Any, width: int, channels: int) -> None:
         super().__init__()
-        linear = o3().Linear
         self.left, self.right = linear(density, density), linear(density, density)
         self.second = ChannelProduct(density, density, out)
         self.third = ChannelProduct(density, out, out)
@@ -136,7 +144,6 @@ class Interaction(nn.Module):
 
     def __init__(self, irreps: Any, lmax: int, n_radial: int, width: int, spec: Mapping[str, Any]) -> None:
         super().__init__()
-        linear = o3().Linear
         self.lmax, self.channels = lmax, int(spec["channels"])
         self.message = NeighbourProduct(irreps, lmax, irreps)
         n_weights = self.channels * (lmax + 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,25 @@ def harmonics(lmax: int, vectors: Tensor) -> Tensor:
     return o3().spherical_harmonics(list(range(lmax + 1)), vectors, normalize=True, normalization="component")
 
 
+def linear(irreps_in: Any, irreps_out: Any) -> nn.Module:
+    """The equivariant linear layer between these irreps."""
+    layer: nn.Module = _linear_class()(irreps_in, irreps_out)
+    return layer
+
+
+@cache
+def _linear_class() -> type:
+    """e3nn's linear layer, always in the precision of its weights: under autocast it cannot mix two."""
+    base: Any = o3().Linear
+
+    class Linear(base):  # type: ignore[misc]
+        def forward(self, features: Tensor) -> Tensor:
+            with torch.autocast(features.device.type, enabled=False):
+                return cast("Tensor", super().forward(features.to(self.weight)))
+
+    return Linear
+
+
 class ChannelProduct(nn.Module):
     """Products of two features channel by channel, into every irrep of ``out`` that they reach: the next body order.
 
@@ -71,8 +91,9 @@ class ChannelProduct(nn.Module):
         self.product = o3().TensorProduct(left, right, out, paths)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """``(n, left)``, ``(n, right)`` -> ``(n, out)``."""
-        return self.product(left, right)
+        """``(n, left)``, ``(n, right)`` -> ``(n, out)``; in the weights' precision, as e3nn cannot mix two."""
+        with torch.autocast(left.device.type, enabled=False):
+            return self.product(left.to(self.product.weight), right.to(self.product.weight))
 
 
 class NeighbourProduct(nn.Module):
@@ -102,7 +123,7 @@ class NeighbourProduct(nn.Module):
         self.register_buffer("table", table.flatten(0, 1), persistent=False)
         order = o3().Irreps([(self.channels * count, c) for c, count in self.reached])
         self.layout = [(mul, irrep.dim) for mul, irrep in features]
-        self.mix = o3().Linear(order, out)
+        self.mix = linear(order, out)
 
     def forward(self, features: Tensor, sphere: Tensor) -> Tensor:
         """Of k neighbours, features (c, k, channels, components) and harmonics (c, k, channels, sphere): (c, out)."""

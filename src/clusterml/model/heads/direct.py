@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import matrix_of_parts, o3
+from clusterml.model.equivariant import linear, matrix_of_parts
 from clusterml.model.heads.moments import Head, centred, per_graph, spectra_of_density
 
 
@@ -32,7 +32,6 @@ class MomentsHead(Head):
         spread = torch.exp(-0.5 * ((grid - nodes.unsqueeze(1)) / sigma_ev) ** 2)
         self.register_buffer("spread", spread / spread.sum(0), persistent=False)
         count = self.n_bins * self.n_channels
-        linear = o3().Linear
         electric = f"{count}x0e + {count}x1e + {count}x2e"
         self.electric, self.length = linear(irreps, electric), linear(irreps, electric)
         self.magnetic = linear(irreps, f"{count}x0o + {count}x1o + {count}x2o")
@@ -67,7 +66,6 @@ class AtomicHead(Head):
 
     def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
         super().__init__()
-        linear = o3().Linear
         self.even, self.odd = linear(irreps, f"{len(grid)}x0e"), linear(irreps, f"{len(grid)}x0o")
         self.strength = nn.Parameter(torch.full((len(grid),), float(spec["bins"]["strength"])))
         self.dissymmetry = float(spec["bins"]["dissymmetry"])

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import matrix_of_parts, o3
+from clusterml.model.equivariant import linear, matrix_of_parts
 from clusterml.model.graph import METAL
 from clusterml.model.heads.blocks import (
     Couplings,
@@ -124,7 +124,7 @@ class Orbitals(nn.Module):
         self.carried: Tensor
         self.register_buffer("carried", carried(metal, donor), persistent=False)
         a, b = self.shells
-        self.energy = o3().Linear(irreps, energy_irreps(a, b, 1))
+        self.energy = linear(irreps, energy_irreps(a, b, 1))
         self.change = float(options["energy_ev"])
         step = sign * float(options["shells_ev"])
         starts = [
@@ -164,7 +164,6 @@ class Operators(PairFactors):
         counts = [ss + 2 * mixed + 4 * pp] * 2 + [mixed + 4 * pp]
         super().__init__(irreps, sum(counts), cutoff, n_radial)
         self.shapes, self.counts = (a, b, c, d), counts
-        linear = o3().Linear
         polar = f"{mixed}x0e + {mixed}x1e + {mixed}x2e + {ss + 3 * pp}x1o + {pp}x0o"
         axial = f"{mixed}x0o + {mixed}x1o + {mixed}x2o + {ss + 3 * pp}x1e + {pp}x0e"
         self.electric, self.length, self.magnetic = linear(irreps, polar), linear(irreps, polar), linear(irreps, axial)
@@ -177,8 +176,8 @@ class Operators(PairFactors):
         values, unit = self.factors(graph, features)
         *polar, axial = values.split(self.counts, dim=1)
         electric, length = (
-            self.strength * torch.cat([self._of_atoms(self.change * linear(features), start), self._polar(each, unit)])
-            for linear, start, each in zip((self.electric, self.length), self.start, polar, strict=True)
+            self.strength * torch.cat([self._of_atoms(self.change * layer(features), start), self._polar(each, unit)])
+            for layer, start, each in zip((self.electric, self.length), self.start, polar, strict=True)
         )
         own = self._of_atoms(self.change * self.magnetic(features), torch.zeros_like(self.start[0]))
         magnetic = self.strength * self.local * torch.cat([own, self._axial(axial, unit)])

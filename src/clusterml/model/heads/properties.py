@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import o3
+from clusterml.model.equivariant import linear
 from clusterml.model.heads.moments import per_graph
 from clusterml.model.radial import Mlp
 
@@ -19,8 +19,8 @@ class Properties(nn.Module):
     def __init__(self, irreps: Any, with_gap: bool) -> None:
         super().__init__()
         scalars = sum(mul for mul, irrep in irreps if irrep.l == 0 and irrep.p == 1)
-        self.even = o3().Linear(irreps, f"{scalars}x0e")
-        self.odd = o3().Linear(irreps, "8x0o")
+        self.even = linear(irreps, f"{scalars}x0e")
+        self.odd = linear(irreps, "8x0o")
         self.gap = Mlp(scalars, 32, 1) if with_gap else None
         self.chirality = Mlp(scalars + 8, 32, 1)
         self.index = nn.Linear(8, 1, bias=False)

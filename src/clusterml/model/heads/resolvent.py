@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import matrix_of_parts, o3
+from clusterml.model.equivariant import linear, matrix_of_parts
 from clusterml.model.graph import METAL
 from clusterml.model.heads.blocks import Couplings, carried, dense, energy_blocks, energy_irreps, systems
 from clusterml.model.heads.moments import Head, centred, spectra_of_density
@@ -73,7 +73,6 @@ class Sites(nn.Module):
     def __init__(self, irreps: Any, n_scalar: int, n_triplet: int, options: Mapping[str, Any]) -> None:
         super().__init__()
         self.n_scalar, self.n_triplet, self.bands = n_scalar, n_triplet, int(options["bands"])
-        linear = o3().Linear
         a, b, k = n_scalar, n_triplet, self.bands
         self.energy = linear(irreps, energy_irreps(a, b, k))
         electric = f"{k * b}x0e + {k * a}x1o + {k * b}x1e + {k * b}x2e"
@@ -87,8 +86,7 @@ class Sites(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``(c, irreps)`` -> ``(c, bands, s, s)``, and three times ``(c, bands, s, 3)``."""
         electric, length = (
-            self.strength * self._vectors(self.change * linear(features), 1.0)
-            for linear in (self.electric, self.length)
+            self.strength * self._vectors(self.change * layer(features), 1.0) for layer in (self.electric, self.length)
         )
         magnetic = self.strength * self.local * self._vectors(self.change * self.magnetic(features), 0.0)
         energies = energy_blocks(self.change * self.energy(features), self.start_scalar, self.start_triplet)
