@@ -1,6 +1,7 @@
 """How a screen grows with the number of candidates: memory, rate and size on disk; a markdown table.
 
-    python scripts/bench_screen.py [--counts 1000 10000 100000] [--model NAME] [--parent ag3] [--workers 1]
+    python scripts/bench_screen.py [--counts 1000 10000 100000] [--model NAME] [--parent ag3]
+        [--workers 1] [--cluster local]
 
 Without --model a network of 4 channels with random weights is taken: what is measured is the runner, and how much of
 a candidate's time is the network is in the columns.  Each screen is a process of its own.
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--parent", default="ag3")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--cluster", help="as in clusterml screen: Ray tasks in place of processes")
     chosen = parser.parse_args()
     print("| candidates | valid | per second | geometry, ms | network, ms | peak memory, MB | results.jsonl, MB |")
     print("|---|---|---|---|---|---|---|")
@@ -62,6 +64,7 @@ def row(folder: Path, count: int, model: str, chosen: argparse.Namespace) -> str
     config.write_text(SCREEN.format(parent=chosen.parent, count=count))
     command = [str(Path(sys.executable).parent / "clusterml"), "screen", str(config), "-o", str(folder)]
     command += ["--model", model, "--workers", str(chosen.workers)]
+    command += ["--cluster", chosen.cluster] if chosen.cluster else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from clusterml.errors import InputFileError
 from clusterml.inference.domain import Domain, read_domain, write_domain
 from clusterml.inference.uncertainty import Uncertainty
+from clusterml.memory import keep_freed_memory
 from clusterml.spectrum.files import read_text
 from clusterml.spectrum.jsonio import parse_json, write_json
 from clusterml.training.library import find_release
@@ -34,6 +35,7 @@ def load_ensemble(folder: Path, device: str) -> Ensemble:
     from clusterml.inference.ensemble import Ensemble, choose_device
     from clusterml.model.network import Network
 
+    keep_freed_memory()
     where = choose_device(device)
     release = open_release(folder)
     return Ensemble(Network(release.spec), release.networks, where)

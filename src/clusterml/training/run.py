@@ -19,6 +19,7 @@ from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split, load_split, make_split, save_split
 from clusterml.errors import OptionError
 from clusterml.locks import exclusive
+from clusterml.memory import keep_freed_memory
 from clusterml.spectrum.files import make_folder, write_bytes, write_text
 from clusterml.spectrum.jsonio import json_text
 from clusterml.training.architecture import Architecture, shipped
@@ -66,6 +67,7 @@ def train(
     holds another run, :class:`~clusterml.errors.FolderInUseError` for one that is being trained in,
     :class:`~clusterml.errors.DatasetError` for missing records or labels, and what the loop raises.
     """
+    keep_freed_memory()
     folder = Path(folder)
     makers = architecture or shipped()
     with joined(device) as group, matrix_precision(config.precision, group.device), _held(folder, group):

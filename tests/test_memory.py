@@ -1,0 +1,38 @@
+"""Freed memory is kept: new arrays of the same size cost no page faults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from clusterml.memory import keep_freed_memory
+
+PROGRAM = """
+import resource, sys
+import numpy as np
+from clusterml.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+for count in (3, 100):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        large = [np.ones(2_000_000) for _ in range(2)]
+        del large
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
+def test_arrays_are_made_of_memory_that_is_there():
+    assert faults("keep") < 0.1 * faults("not")
+
+
+def test_twice_is_as_good_as_once():
+    assert keep_freed_memory() == keep_freed_memory()
