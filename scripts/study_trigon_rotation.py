@@ -1,9 +1,10 @@
 """CD against the trigon rotation of the Td Ag70 model: zero at 0, odd in the angle, growing with it.
 
 Labels the model at several angles of the mode ``trigon-rotation`` (one JSON per angle, kept, so that an interrupted run
-goes on), prints the table of docs/distortions.md and draws docs/images/cd_vs_trigon_angle.png.
+goes on), prints the table of docs/distortions.md and draws docs/images/cd_vs_trigon_angle.png, with what a network
+predicts at angles in between.
 
-    python scripts/study_trigon_rotation.py datasets/structures/MODEL.xyz --angles=-10:10:9
+    python scripts/study_trigon_rotation.py datasets/structures/MODEL.xyz --angles=-10:10:9 --network ag-sr-v1
 """
 
 from __future__ import annotations
@@ -65,7 +66,39 @@ def table(angles, found, at):
         )
 
 
-def draw(angles, found, at, title, path):
+def predicted(path, mode, reach, model):
+    """Angles from -reach to reach, and what the network ``model`` predicts there."""
+    subject = Subject(clusterml.read(path, allow_several=True))
+    angles = np.linspace(-reach, reach, 81)
+    predictor = clusterml.Predictor.load(model, "cpu")
+    return angles, [one.spectrum for one in predictor(scan(subject, mode, angles, problems="warn"))]
+
+
+def compared(angles, found, fine, network):
+    """Print how the predictions compare with the labels at the labelled angles."""
+    print("\n| angle / deg | absorption cosine | CD cosine | largest CD, network | largest CD, engine |")
+    print("|---|---|---|---|---|")
+    for angle, truth in zip(angles, found, strict=True):
+        said = network[int(np.argmin(np.abs(fine - angle)))]
+        pairs = [
+            (getattr(said, key), np.interp(said.energy_ev, truth.energy_ev, getattr(truth, key)))
+            for key in ("epsilon", "delta_epsilon")
+        ]
+        cosines = [a @ b / np.sqrt((a @ a) * (b @ b) + 1e-30) for a, b in pairs]
+        top = [np.abs(values).max() for values in pairs[1]]
+        print(f"| {angle:+.1f} | {cosines[0]:.3f} | {cosines[1]:.2f} | {top[0]:.3g} | {top[1]:.3g} |")
+
+
+def shown_prediction(axis, energy, fine, network):
+    """The predicted CD at ``energy`` against the angle, with its 90 % interval."""
+    rows = [int(np.argmin(np.abs(one.energy_ev - energy))) for one in network]
+    cd = np.array([one.delta_epsilon[row] for one, row in zip(network, rows, strict=True)])
+    half = 1.645 * np.array([one.delta_epsilon_std[row] for one, row in zip(network, rows, strict=True)])
+    axis.fill_between(fine, cd - half, cd + half, color="C1", alpha=0.25, lw=0, label="network, 90 %")
+    axis.plot(fine, cd, color="C1", lw=1.5, label="network")
+
+
+def draw(angles, found, at, title, path, prediction=None):
     """CD spectra of the positive and negative angles, and CD and g of the band against the angle."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1.0))
@@ -85,7 +118,10 @@ def draw(angles, found, at, title, path):
     left.legend(fontsize=7, ncols=3, loc="upper left", title="trigon rotation", title_fontsize=8)
     left.set_title(title, fontsize=9)
     cd = [s.delta_epsilon[at] for s in found]
-    right.plot(angles, cd, "o-", color="C3", ms=4)
+    right.plot(angles, cd, "o-", color="C3", ms=4, label="engine")
+    if prediction is not None:
+        shown_prediction(right, energy, *prediction)
+        right.legend(fontsize=7, loc="lower right")
     right.set_xlabel("trigon rotation / °")
     right.set_ylabel(f"Δε at {energy:.2f} eV / L mol$^{{-1}}$ cm$^{{-1}}$", color="C3")
     right.axhline(0.0, color="grey", lw=0.6)
@@ -111,6 +147,7 @@ def main():
     parser.add_argument("--emax", type=float, default=4.0)
     parser.add_argument("--band-below", type=float, default=3.0, help="the band is sought below this energy (eV)")
     parser.add_argument("--keep", type=Path, default=ROOT / "results" / "trigon_rotation")
+    parser.add_argument("--network", help="a checkpoint whose predictions are shown too")
     parser.add_argument("--figure", type=Path, default=FIGURE)
     given = parser.parse_args()
     angles = linear(given.angles, "--angles")
@@ -119,7 +156,11 @@ def main():
     at = strongest(angles, found, given.band_below)
     table(angles, found, at)
     title = f"{given.structure.stem} (model), {given.orbitals} orbitals, fwhm 0.2 eV"
-    draw(angles, found, at, title, given.figure)
+    prediction = None
+    if given.network:
+        prediction = predicted(given.structure, given.mode, max(abs(angle) for angle in angles), given.network)
+        compared(angles, found, *prediction)
+    draw(angles, found, at, title, given.figure, prediction)
     print(f"\n{given.figure}")
 
 
