@@ -189,6 +189,14 @@ def test_a_small_gap_names_the_parts_of_the_frontier_orbitals(molecule, gap, unf
     assert ("unfit for training" in warning) == unfit
 
 
+def test_a_ground_state_without_the_gap_wanted_costs_no_excitations(molecule, monkeypatch):
+    gap = label(molecule("agsch3"), smallest_gap_ev=0.1).orbitals.raw_gap_ev
+    label(molecule("agsch3"), smallest_gap_ev=gap - 1e-3)
+    monkeypatch.setattr("clusterml.stda.label.excite", None)  # would fail if it were called
+    with pytest.raises(ElectronicStructureError, match="gap"):
+        label(molecule("agsch3"), smallest_gap_ev=gap + 1e-3)
+
+
 def test_a_degenerate_frontier_is_reported_by_label():
     found = label(SQUARE, 0, emax_ev=3.0)
     assert any("raw HOMO-LUMO gap of sTDA-xTB is only" in w and "HOMO: Ag 100%" in w for w in found.warnings)

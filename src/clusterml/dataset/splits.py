@@ -84,18 +84,21 @@ def make_split(
     return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen)
 
 
-def extended(split: Split, dataset: Dataset, fractions: tuple[float, float] = (0.1, 0.1)) -> Split:
+def extended(
+    split: Split, dataset: Dataset, fractions: tuple[float, float] = (0.1, 0.1), homes: Sequence[str] | None = None
+) -> Split:
     """A random split of a dataset that has grown: its records stay where they are, new geometries are divided anew.
 
     So a network that has learnt from ``split.train`` may learn on, and be tested on what it never saw.  ``fractions``:
     shares of validation and test, which the new geometries get on average, drawn from the seed of ``split``.
+    ``homes``: as for :func:`make_split`.
 
     Raises :class:`OptionError` for a split by shell or parent (new records may carry what it holds out) and
     :class:`DatasetError` for one with records that ``dataset`` has not.
     """
     if split.question != "random":
         raise OptionError(f"a split by {split.question} cannot be extended", "draw it anew")
-    homes = together(dataset)
+    homes = together(dataset) if homes is None else homes
     home_of = dict(zip(dataset.ids, homes, strict=True))
     missing = [name for part in SETS for name in getattr(split, part) if name not in home_of]
     if missing:
@@ -174,8 +177,9 @@ def extend_split(
     dataset: Dataset, old: Path, new: Path, fractions: tuple[float, float] = (0.1, 0.1)
 ) -> tuple[Path, Split]:
     """Store :func:`extended` of the split at ``old`` as ``new``, if nothing leaks."""
-    split = extended(load_split(old), dataset, fractions)
-    found = leaks(dataset, split)
+    homes = together(dataset)
+    split = extended(load_split(old), dataset, fractions, homes)
+    found = leaks(dataset, split, homes)
     if found:
         raise DatasetError(f"{old}: extended it leaks: {'; '.join(found[:3])}", "draw the split anew")
     return save_split(split, new), split
