@@ -63,9 +63,10 @@ def _write(file: h5py.File, column: Column, values: list[Any]) -> None:
         return
     array = np.stack([np.asarray(value) for value in values])
     if column.dtype == "scaled":
-        scale = np.abs(array).reshape(len(array), -1).max(axis=1) / _LARGEST_HALF
-        file.create_dataset(f"{column.name}_scale", data=scale.astype("f4"))
-        divisor = np.where(scale > 0.0, scale, 1.0).astype("f4")
+        scale = (np.abs(array).reshape(len(array), -1).max(axis=1) / _LARGEST_HALF).astype("f4")
+        scale[scale < np.finfo("f4").tiny] = 0.0  # nothing is left of such a tensor in single precision
+        file.create_dataset(f"{column.name}_scale", data=scale)
+        divisor = np.where(scale > 0.0, scale, np.inf)
         array = (array / divisor.reshape(-1, *(1,) * len(column.shape))).astype("f2")
     else:
         array = array.astype(column.dtype)
