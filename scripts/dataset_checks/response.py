@@ -179,6 +179,7 @@ def _pairs(data, parent, kind, chiral):
     pairs = [(i, j) for at, i in enumerate(own) for j in own[at + 1 :]]
     rng = np.random.default_rng(0)
     found = {"each other": [pairs[k] for k in rng.permutation(len(pairs))[:MOST_PAIRS]]}
-    if chiral:
-        found["parent"] = [(data.reference(parent), i) for i in own]
+    reference = data.reference(parent)
+    if chiral and reference is not None:
+        found["parent"] = [(reference, i) for i in own]
     return {of: some for of, some in found.items() if some}

@@ -51,7 +51,9 @@ def test_tensors_of_any_size_can_be_kept(tmp_path, make_record, size):
     tensor = size * np.linspace(-1.0, 1.0, 251 * 9).reshape(251, 3, 3)
     write_shard(tmp_path / "s.h5", [make_record("a", absorption_tensor=tensor), make_record("b")])
     first, second = Shard(tmp_path / "s.h5")
-    np.testing.assert_allclose(first.absorption_tensor, tensor if size > 1e-33 else np.zeros((251, 3, 3)), atol=5e-4 * size)
+    np.testing.assert_allclose(
+        first.absorption_tensor, tensor if size > 1e-33 else np.zeros((251, 3, 3)), atol=5e-4 * size
+    )
     assert np.abs(second.absorption_tensor).max() > 1.0
 
 

@@ -71,13 +71,15 @@ class Ensemble:
     def __init__(self, network: nn.Module, states: Sequence[Mapping[str, Tensor]], device: torch.device) -> None:
         if not states:
             raise OptionError("there is no network", "give the weights of at least one")
+        kept = []
         for state in states:
-            load_weights(network, state)
+            load_weights(network, state)  # which also brings older names up to date
+            kept.append({name: value.detach().clone() for name, value in network.state_dict().items()})
         self.spec: dict[str, Any] = cast("Any", network).spec
         self.device = device
         self.energy_ev: FloatArray = energies(self.spec["grid"])
         self._network = network.eval().requires_grad_(False).to(device)
-        self._states = [{name: value.to(device) for name, value in state.items()} for state in states]
+        self._states = [{name: value.to(device) for name, value in state.items()} for state in kept]
         self._most_edges = EDGES_ON_CPU if device.type == "cpu" else FIRST_EDGES_ON_GPU
 
     def __len__(self) -> int:

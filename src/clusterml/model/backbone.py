@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from clusterml.model.equivariant import (
     ChannelProduct,
     Gate,
+    Linear,
     NeighbourProduct,
     harmonics,
     hidden_irreps,
-    linear,
-    o3,
-    spherical,
+    times_harmonics,
 )
 from clusterml.model.graph import edge_cutoffs
 from clusterml.model.radial import Mlp, RadialBasis
@@ -40,7 +39,8 @@ class Edges:
 
 
 class Backbone(nn.Module):
-    """Graph -> features (c, irreps) of the core atoms, in the order of ``core_index``."""
+    """Graph -> features (d, c, channels) of the core atoms, in the order of ``core_index``, with the components of
+    ``irreps``, see :mod:`clusterml.model.equivariant`."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Backbone(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, graph: Any) -> Tensor:
-        """Features (c, irreps) of the core atoms of a batch of graphs."""
+        """Features (d, c, channels) of the core atoms of a batch of graphs."""
         kind = self.embedding(self.elements[graph.z])
         core = graph.core_index
         rank = torch.full((len(graph.z),), -1, device=core.device)
@@ -92,27 +92,24 @@ def charge_features(graph: Any) -> Tensor:
 
 
 class Density(nn.Module):
-    """Expansion of the neighbours' density: (c, channels x spherical harmonics), natural parity."""
+    """Expansion of the neighbours' density in spherical harmonics: features of natural parity."""
 
     def __init__(self, spec: Mapping[str, Any], n_radial: int, width: int) -> None:
         super().__init__()
         self.channels, self.lmax = int(spec["channels"]), int(spec["lmax"])
-        self.irreps = o3().Irreps([(self.channels, irrep) for _, irrep in spherical(self.lmax)])
+        self.irreps = hidden_irreps(self.channels, self.lmax, "natural")
         self.kinds = Mlp(2 * width, 32, n_radial * 4, last_bias=True)
         self.radial = nn.Linear(n_radial * 4, self.channels * (self.lmax + 1), bias=False)
         self.scale = float(spec["density_scale"])
 
     def forward(self, edges: Edges, sender: Tensor, core: Tensor, count: int) -> Tensor:
-        """From edges and the elements' embeddings of senders (e, w) and of core atoms (c, w)."""
+        """``(d, c, channels)`` from edges and the elements' embeddings of senders (e, w) and of core atoms (c, w)."""
         kinds = self.kinds(torch.cat([sender, core[edges.receiver]], dim=1)).unflatten(1, (4, -1))
-        weights = self.radial((edges.radial.unsqueeze(1) * kinds).flatten(1))
-        weights = weights.reshape(-1, self.channels, self.lmax + 1) * self.scale
-        parts = []
-        for l in range(self.lmax + 1):
-            sphere = edges.sphere[:, l * l : (l + 1) * (l + 1)]
-            messages = (weights[:, :, l].unsqueeze(-1) * sphere.unsqueeze(1)).flatten(1)
-            parts.append(messages.new_zeros(count, messages.shape[1]).index_add_(0, edges.receiver, messages))
-        return torch.cat(parts, dim=1)
+        weights = self.radial((edges.radial.unsqueeze(1) * kinds).flatten(1)) * self.scale
+        weights = weights.unflatten(1, (self.channels, -1))
+        messages = times_harmonics(weights, edges.sphere.unsqueeze(1))
+        density = messages.new_zeros(count, *messages.shape[1:]).index_add_(0, edges.receiver, messages)
+        return density.permute(2, 0, 1).contiguous()
 
 
 class Mixing(nn.Module):
@@ -120,23 +117,22 @@ class Mixing(nn.Module):
 
     def __init__(self, density: Any, out: Any, width: int, channels: int) -> None:
         super().__init__()
-        self.left, self.right = linear(density, density), linear(density, density)
+        self.left, self.right = Linear(density, density), Linear(density, density)
         self.second = ChannelProduct(density, density, out)
         self.third = ChannelProduct(density, out, out)
-        self.first_out, self.second_out = linear(density, out), linear(out, out)
-        self.second_in, self.third_out = linear(out, out), linear(out, out)
+        self.first_out, self.second_out = Linear(density, out), Linear(out, out)
+        self.second_in, self.third_out = Linear(out, out), Linear(out, out)
         self.scalars = Mlp(width + 2, 32, channels)
         self.gate = Gate(out)
-        self.start = out.slices()[0]
 
     def forward(self, density: Tensor, kind: Tensor, charge: Tensor) -> Tensor:
-        """``(c, density)``, ``(c, width)``, ``(c, 2)`` -> ``(c, out)``."""
+        """``(d, c, channels)``, ``(c, width)``, ``(c, 2)`` -> ``(d, c, channels)`` of ``out``."""
         left, right = self.left(density), self.right(density)
         pairs = self.second(left, right)
         triples = self.third(right, self.second_in(pairs))
         x = self.first_out(density) + self.second_out(pairs) + self.third_out(triples)
-        scalars = x[:, self.start] + self.scalars(torch.cat([kind, charge], dim=1))
-        return self.gate(torch.cat([scalars, x[:, self.start.stop :]], dim=1))
+        scalars = x[:1] + self.scalars(torch.cat([kind, charge], dim=1))
+        return self.gate(torch.cat([scalars, x[1:]]))
 
 
 class Interaction(nn.Module):
@@ -144,32 +140,31 @@ class Interaction(nn.Module):
 
     def __init__(self, irreps: Any, lmax: int, n_radial: int, width: int, spec: Mapping[str, Any]) -> None:
         super().__init__()
-        self.lmax, self.channels = lmax, int(spec["channels"])
+        self.channels = int(spec["channels"])
         self.message = NeighbourProduct(irreps, lmax, irreps)
         n_weights = self.channels * (lmax + 1)
         self.weights = Mlp(n_radial + 2 * width, int(spec["radial_width"]), n_weights, last_bias=False)
         self.envelope = nn.Linear(n_radial, n_weights, bias=False)
-        self.enter, self.keep = linear(irreps, irreps), linear(irreps, irreps)
-        self.left, self.right, self.leave = linear(irreps, irreps), linear(irreps, irreps), linear(irreps, irreps)
+        self.enter, self.keep = Linear(irreps, irreps), Linear(irreps, irreps)
+        self.left, self.right, self.leave = Linear(irreps, irreps), Linear(irreps, irreps), Linear(irreps, irreps)
         self.product = ChannelProduct(irreps, irreps, irreps)
         self.gate = Gate(irreps)
         self.scale = float(spec["message_scale"])
 
     def forward(self, x: Tensor, edges: Edges, kind: Tensor) -> Tensor:
-        """``(c, irreps)`` -> ``(c, irreps)``."""
+        """``(d, c, channels)`` -> the same."""
         invariants = torch.cat([edges.radial, kind[edges.sender], kind[edges.receiver]], dim=1)
         weights = self.weights(invariants) * self.envelope(edges.radial) * self.scale
-        weights = weights.reshape(-1, self.channels, self.lmax + 1)
-        orders = torch.arange(self.lmax + 1, device=x.device)
-        sphere = weights[:, :, orders.repeat_interleave(2 * orders + 1)] * edges.sphere.unsqueeze(1)
-        sender, harmonics = _by_receiver(edges, sphere, len(x))
-        y = self.message(self.message.by_channel(self.enter(x))[sender], harmonics)
+        weights = weights.unflatten(1, (self.channels, -1)).transpose(0, 1)
+        sender, sphere = _by_receiver(edges, times_harmonics(weights, edges.sphere), x.shape[1])
+        y = self.message(self.enter(x), sender, sphere)
         y = y + self.product(self.left(x), self.right(y))
         return self.keep(x) + self.leave(self.gate(y))
 
 
 def _by_receiver(edges: Edges, values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Senders (c, k) and ``values`` (c, k, ..) of each core atom's edges, filled up with zeros to equal numbers."""
+    """Senders (c, k) and ``values`` (channels, e, ..) -> (channels, c k, ..) of each core atom's edges, filled up with
+    zeros to equal numbers."""
     degree = torch.bincount(edges.receiver, minlength=count)
     most = int(degree.max()) if len(degree) else 0
     order = torch.argsort(edges.receiver, stable=True)
@@ -178,5 +173,7 @@ def _by_receiver(edges: Edges, values: Tensor, count: int) -> tuple[Tensor, Tens
     where = receiver * most + slot
     sender = torch.zeros(count * most, dtype=edges.sender.dtype, device=order.device)
     sender[where] = edges.sender[order]
-    table = values.new_zeros(count * most, *values.shape[1:]).index_copy(0, where, values[order])
-    return sender.reshape(count, most), table.reshape(count, most, *values.shape[1:])
+    table = values.new_zeros(len(values), count * most, *values.shape[2:]).index_copy(
+        1, where, values.index_select(1, order)
+    )
+    return sender.reshape(count, most), table

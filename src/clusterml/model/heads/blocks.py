@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import linear, symmetric_matrix
+from clusterml.model.equivariant import Readout, symmetric_matrix
 from clusterml.model.radial import Mlp, RadialBasis
 
 
@@ -46,7 +46,7 @@ class PairFactors(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.basis = RadialBasis(n_radial)
-        self.invariants = linear(irreps, "8x0e")
+        self.invariants = Readout(irreps, "8x0e")
         self.weights = Mlp(n_radial + 16, 64, n_out)
         self.envelope = nn.Linear(n_radial, n_out, bias=False)
 

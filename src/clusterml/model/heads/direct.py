@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import linear, matrix_of_parts
+from clusterml.model.equivariant import Readout, matrix_of_parts
 from clusterml.model.heads.moments import Head, centred, per_graph, spectra_of_density
 
 
@@ -33,8 +33,8 @@ class MomentsHead(Head):
         self.register_buffer("spread", spread / spread.sum(0), persistent=False)
         count = self.n_bins * self.n_channels
         electric = f"{count}x0e + {count}x1e + {count}x2e"
-        self.electric, self.length = linear(irreps, electric), linear(irreps, electric)
-        self.magnetic = linear(irreps, f"{count}x0o + {count}x1o + {count}x2o")
+        self.electric, self.length = Readout(irreps, electric), Readout(irreps, electric)
+        self.magnetic = Readout(irreps, f"{count}x0o + {count}x1o + {count}x2o")
         self.strength = nn.Parameter(torch.full((self.n_bins, 1), float(options["strength"]) ** 0.5))
         self.size = float(options["local_magnetic_a"])
 
@@ -66,7 +66,7 @@ class AtomicHead(Head):
 
     def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
         super().__init__()
-        self.even, self.odd = linear(irreps, f"{len(grid)}x0e"), linear(irreps, f"{len(grid)}x0o")
+        self.even, self.odd = Readout(irreps, f"{len(grid)}x0e"), Readout(irreps, f"{len(grid)}x0o")
         self.strength = nn.Parameter(torch.full((len(grid),), float(spec["bins"]["strength"])))
         self.dissymmetry = float(spec["bins"]["dissymmetry"])
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import linear, matrix_of_parts
+from clusterml.model.equivariant import Readout, matrix_of_parts
 from clusterml.model.graph import METAL
 from clusterml.model.heads.blocks import (
     Couplings,
@@ -124,7 +124,7 @@ class Orbitals(nn.Module):
         self.carried: Tensor
         self.register_buffer("carried", carried(metal, donor), persistent=False)
         a, b = self.shells
-        self.energy = linear(irreps, energy_irreps(a, b, 1))
+        self.energy = Readout(irreps, energy_irreps(a, b, 1))
         self.change = float(options["energy_ev"])
         step = sign * float(options["shells_ev"])
         starts = [
@@ -166,7 +166,11 @@ class Operators(PairFactors):
         self.shapes, self.counts = (a, b, c, d), counts
         polar = f"{mixed}x0e + {mixed}x1e + {mixed}x2e + {ss + 3 * pp}x1o + {pp}x0o"
         axial = f"{mixed}x0o + {mixed}x1o + {mixed}x2o + {ss + 3 * pp}x1e + {pp}x0e"
-        self.electric, self.length, self.magnetic = linear(irreps, polar), linear(irreps, polar), linear(irreps, axial)
+        self.electric, self.length, self.magnetic = (
+            Readout(irreps, polar),
+            Readout(irreps, polar),
+            Readout(irreps, axial),
+        )
         self.start = nn.Parameter(torch.ones(2, mixed, dtype=torch.float64))
         self.strength = nn.Parameter(torch.tensor(float(options["strength"]) ** 0.5))
         self.change, self.local = float(options["moment"]), float(options["local_magnetic_a"])

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import linear, matrix_of_parts
+from clusterml.model.equivariant import Readout, matrix_of_parts
 from clusterml.model.graph import METAL
 from clusterml.model.heads.blocks import Couplings, carried, dense, energy_blocks, energy_irreps, systems
 from clusterml.model.heads.moments import Head, centred, spectra_of_density
@@ -74,17 +74,17 @@ class Sites(nn.Module):
         super().__init__()
         self.n_scalar, self.n_triplet, self.bands = n_scalar, n_triplet, int(options["bands"])
         a, b, k = n_scalar, n_triplet, self.bands
-        self.energy = linear(irreps, energy_irreps(a, b, k))
+        self.energy = Readout(irreps, energy_irreps(a, b, k))
         electric = f"{k * b}x0e + {k * a}x1o + {k * b}x1e + {k * b}x2e"
-        self.electric, self.length = linear(irreps, electric), linear(irreps, electric)
-        self.magnetic = linear(irreps, f"{k * b}x0o + {k * a}x1e + {k * b}x1o + {k * b}x2o")
+        self.electric, self.length = Readout(irreps, electric), Readout(irreps, electric)
+        self.magnetic = Readout(irreps, f"{k * b}x0o + {k * a}x1e + {k * b}x1o + {k * b}x2o")
         self.start_scalar = nn.Parameter(_spread(options, k * a).reshape(k, a))
         self.start_triplet = nn.Parameter(_spread(options, k * b).reshape(k, b))
         self.strength = nn.Parameter(torch.tensor(float(options["strength"]) ** 0.5))
         self.local, self.change = float(options["local_magnetic_a"]), float(options["energy_ev"])
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """``(c, irreps)`` -> ``(c, bands, s, s)``, and three times ``(c, bands, s, 3)``."""
+        """``(d, c, channels)`` -> ``(c, bands, s, s)``, and three times ``(c, bands, s, 3)``."""
         electric, length = (
             self.strength * self._vectors(self.change * layer(features), 1.0) for layer in (self.electric, self.length)
         )
