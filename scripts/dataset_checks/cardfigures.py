@@ -42,7 +42,7 @@ def distributions(data, path):
     names = [f"{family} ({len(own)})" for family, own in zip(families, rows, strict=True)]
     handles = [figure.axes[0].plot([], [], "s", color=f"C{k}")[0] for k in range(len(families))]
     figure.legend(
-        handles, names, loc="outside lower center", ncols=len(families), fontsize=8, title="records of family"
+        handles, names, loc="outside lower center", ncols=5, fontsize=8, title="records of family"
     )
     figure.supylabel("records", fontsize=9)
     save(figure, path)
