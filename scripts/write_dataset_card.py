@@ -121,6 +121,8 @@ draws and checks the splits.
 * Parents are models: ligands are packed and relaxed by a force field or GFN1-xTB, frames follow published facts, not
   coordinates. Large clusters carry small ligands (SH, SCH3, HCOO, PH3, PMe3, Cl) in most records, in place of SiPr, SPhMe2,
   CF3COO, PPh3, which changes charges, gaps and spectra.
+* Fewer than 200 records: Ag70 (with trifluorolactate a handful), Ag29 with BDT, BDTA or its full shell, larger clusters with mixed
+  ligands, Ag12 with SiPr. The table by parent says how many, and what one label of each costs.
 * Charges vary with the ligands only (carboxylates of BDTA among them): other closed superatom shells of the same clusters
   (Ag25 with 6 electrons, Ag70 with 18) have no gap in GFN1-xTB.
 * No Ag70 with its full shell: GFN1-xTB did not reach self-consistency for the 514-atom model in 25 minutes, sTDA-xTB gives it a gap of
