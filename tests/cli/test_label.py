@@ -229,10 +229,14 @@ def test_debug_adds_the_traceback_of_a_failure(run):
     assert "Traceback" in done.err
 
 
+MANY = 400
+"""Structures of a batch that is to be interrupted."""
+
+
 def start_batch(xyz, folder: Path) -> subprocess.Popen[str]:
-    """A batch of 40 structures in two processes, once it has written three results."""
-    for number in range(40):
-        xyz("agsch3", to=f"in/copy{number:02d}.xyz")
+    """A batch of many structures in two processes, once it has written three results: it must not end by itself."""
+    for number in range(MANY):
+        xyz("agsch3", to=f"in/copy{number:03d}.xyz")
     command = [*SCRIPT, "label", "in", "-o", "out", "--jobs", "2", "--threads", "1", "--jcamp", *QUICK]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     batch = subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
@@ -253,7 +257,7 @@ def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
     out = tmp_path / "out"
     written = [p for p in out.iterdir() if not p.name.startswith(".")]
     results = [p for p in written if p.suffix == ".json"]
-    assert 3 <= len(results) < 40
+    assert 3 <= len(results) < MANY
     for path in results:
         assert json.loads(path.read_text())["formula"] == "AgCH3S"
         assert path.with_suffix(".png").read_bytes().endswith(b"IEND\xaeB`\x82")
@@ -269,7 +273,7 @@ def test_ctrl_c_ends_a_batch_at_once_and_quietly(xyz, tmp_path):
     assert batch.returncode == 130, err
     assert err == ""
     assert psutil.wait_procs(children, timeout=30)[1] == []
-    assert len(list((tmp_path / "out").glob("*.json"))) < 40
+    assert len(list((tmp_path / "out").glob("*.json"))) < MANY
 
 
 def test_an_ensemble_gives_the_spread_of_the_spectrum(run, xyz, tmp_path):

