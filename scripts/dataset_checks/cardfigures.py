@@ -41,9 +41,7 @@ def distributions(data, path):
         axis.tick_params(labelsize=8)
     names = [f"{family} ({len(own)})" for family, own in zip(families, rows, strict=True)]
     handles = [figure.axes[0].plot([], [], "s", color=f"C{k}")[0] for k in range(len(families))]
-    figure.legend(
-        handles, names, loc="outside lower center", ncols=5, fontsize=8, title="records of family"
-    )
+    figure.legend(handles, names, loc="outside lower center", ncols=5, fontsize=8, title="records of family")
     figure.supylabel("records", fontsize=9)
     save(figure, path)
 
