@@ -239,7 +239,10 @@ def start_batch(xyz, folder: Path) -> subprocess.Popen[str]:
         xyz("agsch3", to=f"in/copy{number:03d}.xyz")
     command = [*SCRIPT, "label", "in", "-o", "out", "--jobs", "2", "--threads", "1", "--jcamp", *QUICK]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # a shell starts what it puts in the background with Ctrl-C ignored, and children inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     batch = subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while len(list((folder / "out").glob("*.json"))) < 3 and time.monotonic() < deadline and batch.poll() is None:
         time.sleep(0.02)
