@@ -22,6 +22,7 @@ from clusterml.screening.output import Run, write_results, write_run
 from clusterml.screening.page.report import write_report
 from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
+from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import Verification, verify
 from clusterml.spectrum.files import make_folder, write_text
 from clusterml.spectrum.log import Log
@@ -108,6 +109,8 @@ def screen(
         raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
     verification = verify(setting, board, source, target, launcher or Here(), chosen, partial(_label_progress, watch))
     write_results(run, source, target, verification)
+    if candidates is None:
+        write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
     write_report(target)
     return Finished(target, board, run, verification)
 

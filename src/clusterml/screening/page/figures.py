@@ -1,4 +1,4 @@
-"""The plots of a report, as pictures that a page carries inside: spectra, Pareto front, predicted against verified."""
+"""The plots of a report, as pictures that a page carries inside: spectra, front, trends, predicted against verified."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from clusterml.screening.page.markup import Markup, tag
 from clusterml.screening.page.results import Ranked, Results, Shown
+from clusterml.screening.page.trend import Trend
 from clusterml.spectrum.plot import COLOURS, draw
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _BLUE, _RED, _GREY = COLOURS[0], COLOURS[1], "#9aa3ad"
 _MOST_PAIRS = 3  # of objectives in Pareto plots
 _MOST_PARITIES = 4
+_MOST_LINES, _MOST_PANELS = 3, 4  # of trends
 
 
 def spectra_picture(shown: Shown) -> Markup | None:
@@ -45,6 +47,48 @@ def parity_pictures(results: Results) -> list[Markup]:
         return []
     lines = [{"name": "score", "unit": ""}, *results.lines] if len(results.lines) > 1 else results.lines
     return [_parity(found, line) for line in lines[:_MOST_PARITIES]]
+
+
+def trend_pictures(results: Results) -> list[Markup]:
+    """The first lines of the screen against each coordinate: a panel for each parent, a curve for each series."""
+    found = []
+    for coordinate in dict.fromkeys(trend.series.coordinate for trend in results.trends):
+        for line in results.lines[:_MOST_LINES]:
+            here = [t for t in results.trends if (t.series.coordinate, t.line) == (coordinate, line["name"])]
+            found.append(picture(trend_figure(here, _named(line)), f"{line['name']} against {coordinate}"))
+    return found
+
+
+def trend_figure(trends: Sequence[Trend], label: str) -> Figure:
+    """``trends`` of one line against one coordinate, ``label`` on the axis; filled symbols are labels of the engine."""
+    from matplotlib.figure import Figure
+
+    parents = list(dict.fromkeys(trend.series.parent for trend in trends))[:_MOST_PANELS]
+    figure = Figure(figsize=(1.2 + 3.4 * max(len(parents), 1.3), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(parents), sharey=True, squeeze=False)[0]
+    for axes, parent in zip(panels, parents, strict=True):
+        here = [trend for trend in trends if trend.series.parent == parent][: len(COLOURS)]
+        for trend, colour in zip(here, COLOURS, strict=False):
+            _curve(axes, trend, colour)
+        axes.tick_params(direction="in", top=True, right=True)
+        axes.ticklabel_format(scilimits=(-3, 4), useMathText=True)
+        axes.axhline(0.0, color="black", lw=0.5, zorder=1)
+        unit = f" / {here[0].series.unit}" if here[0].series.unit else ""
+        axes.set_xlabel(f"{here[0].series.coordinate}{unit}")
+        axes.set_title(parent, fontsize="medium")
+        if any(trend.series.words for trend in here):
+            axes.legend(frameon=False, fontsize="x-small")
+    panels[0].set_ylabel(label)
+    return figure
+
+
+def _curve(axes: Axes, trend: Trend, colour: str) -> None:
+    """Mean, a band of the spread between candidates (of the uncertainty, where one candidate stands at each place)."""
+    band = trend.spread if trend.spread.any() else trend.std
+    axes.plot(trend.at, trend.mean, "-", color=colour, lw=1.2, label=trend.series.words, zorder=3)
+    axes.fill_between(trend.at, trend.mean - band, trend.mean + band, color=colour, alpha=0.15, lw=0.0, zorder=2)
+    known = trend.labels > 0
+    axes.plot(trend.at[known], trend.label[known], "o", color=colour, mec="black", mew=0.6, ms=5.0, zorder=4)
 
 
 def picture(figure: Figure, text: str) -> Markup:

@@ -8,7 +8,7 @@ from pathlib import Path
 from clusterml.errors import InputFileError
 from clusterml.screening.output import RUN
 from clusterml.screening.page.cards import card
-from clusterml.screening.page.figures import pareto_pictures, parity_pictures
+from clusterml.screening.page.figures import pareto_pictures, parity_pictures, trend_pictures
 from clusterml.screening.page.markup import Markup, page, table, tag
 from clusterml.screening.page.results import Results
 from clusterml.screening.page.tables import (
@@ -19,6 +19,7 @@ from clusterml.screening.page.tables import (
     lines_table,
     provenance,
     ranked_table,
+    trends_table,
 )
 from clusterml.spectrum.files import write_text
 
@@ -28,6 +29,8 @@ MOST_SHOWN = 12
 """Candidates that are shown with spectra and geometry; the others of top.extxyz only stand in the table."""
 MOST_ROWS = 500
 """Rows of the table of candidates; ranked.csv has all."""
+MOST_TRENDS = 60
+"""Rows of the table of trends; trends.csv has all."""
 
 
 def write_report(folder: str | Path) -> Path:
@@ -59,6 +62,7 @@ def _body(results: Results, title: str) -> Iterator[Markup]:
         yield drops_table(run["counts"])
     yield from _candidates(results)
     yield from _front(results)
+    yield from _trends(results)
     yield from _verification(results)
     yield from _best(results)
     yield tag("h2", "Provenance")
@@ -82,6 +86,19 @@ def _front(results: Results) -> Iterator[Markup]:
     yield tag("h2", "Pareto front")
     yield tag("p", f"{front['members']} members; grey: the other candidates of ranked.csv.{cut}", class_="soft")
     yield tag("div", *pictures, class_="plots")
+
+
+def _trends(results: Results) -> Iterator[Markup]:
+    if not results.trends:
+        return
+    yield tag("h2", "Trends")
+    words = "Means over all valid candidates with one amount or number, whatever else differs. Bands: their spread, or "
+    words += "the uncertainty where each amount has one candidate. Circles: the engine's labels. Linear share: of the "
+    words += "variance over the candidates, what a straight line explains."
+    more = f" The first {MOST_TRENDS}; trends.csv has all." if len(results.trends) > MOST_TRENDS else ""
+    yield tag("p", words + more, class_="soft")
+    yield tag("div", *trend_pictures(results), class_="plots")
+    yield tag("div", trends_table(results, MOST_TRENDS), class_="tall")
 
 
 def _best(results: Results) -> Iterator[Markup]:

@@ -16,7 +16,9 @@ from clusterml.errors import InputFileError
 from clusterml.schema import validated
 from clusterml.screening.config import Screen
 from clusterml.screening.output import RANKED, RUN, SPECTRA, TOP, VERIFIED
+from clusterml.screening.page.trend import Trend, read_trends
 from clusterml.screening.space import Space
+from clusterml.screening.trends import TRENDS
 from clusterml.screening.verification import FOLDER
 from clusterml.spectrum.files import read_text
 from clusterml.spectrum.jsonio import parse_json, read_spectrum
@@ -93,6 +95,12 @@ class Results:
         """The content of verified.json, or None."""
         path = self.folder / VERIFIED
         return parse_json(read_text(path), str(path)) if path.is_file() else None
+
+    @cached_property
+    def trends(self) -> list[Trend]:
+        """The content of trends.csv; empty where a user gave the candidates."""
+        path = self.folder / TRENDS
+        return read_trends(read_text(path)) if path.is_file() else []
 
     def shown(self, most: int) -> list[Shown]:
         """The first ``most`` candidates of top.extxyz, in its order."""

@@ -117,6 +117,21 @@ def agreement_table(statistics: dict[str, Any], lines: Sequence[dict[str, Any]])
     return table(heads, rows)
 
 
+def trends_table(results: Results, most: int) -> Markup:
+    """What of each trend is linear, by prediction and by label; the first ``most`` trends."""
+    rows = []
+    units = {line["name"]: _unit(line["unit"]) for line in results.lines}
+    for trend in results.trends[:most]:
+        unit = "/".join(each for each in (units.get(trend.line, ""), trend.series.unit) if each)
+        cells = [trend.series.parent, trend.series.words, trend.series.coordinate, trend.line, unit]
+        for part, count in ((trend.predicted, trend.count), (trend.verified, trend.labels)):
+            slope, share = (f"{part.slope:.3g}", f"{part.share:.2f}") if part is not None else ("", "")
+            cells += [tag("td", value, class_="n") for value in (int(count.sum()), slope, share)]
+        rows.append(cells)
+    numbers = ("candidates", "slope", "linear share", "labels", "slope of labels", "linear share of labels")
+    return table(("parent", "exchange", "against", "measure", "unit of slopes", *map(_right, numbers)), rows)
+
+
 def provenance(run: dict[str, Any]) -> Markup:
     """Where the numbers come from: model, versions, machine, sessions, and the whole configuration."""
     known = run["provenance"]
