@@ -25,9 +25,9 @@ from clusterml.inference.checkpoint import load_ensemble
 from clusterml.inference.judge import output_of
 from clusterml.locks import exclusive
 from clusterml.screening.config import load_screen
-from clusterml.screening.rows import Row
+from clusterml.screening.rows import rows_in
 from clusterml.screening.run import RESULTS, screen
-from clusterml.screening.uncertain import record_of_candidate, uncertainty
+from clusterml.screening.uncertain import least_certain, record_of_candidate
 from clusterml.spectrum.files import make_folder
 from clusterml.spectrum.log import Log
 from clusterml.training.config import load_config
@@ -43,11 +43,11 @@ SETS = ("held-out", "random", "uncertain")
 
 def chosen(done, count):
     """Rows of the candidates of each set; no candidate is in two."""
-    rows = [Row.from_list(row) for entry in Log(done.folder / RESULTS) for row in entry["rows"]]
+    rows = list(rows_in(Log(done.folder / RESULTS)))
     order = np.random.default_rng(1).permutation(len(rows))
     drawn = [rows[k] for k in order[: 2 * count]]
-    left = sorted((rows[k] for k in order[2 * count :]), key=lambda row: -uncertainty(row, done.run.bench.merit))
-    return dict(zip(SETS, (drawn[:count], drawn[count:], left[:count]), strict=True))
+    left = least_certain((rows[k] for k in order[2 * count :]), done.run.bench.space, done.run.bench.merit, count)
+    return dict(zip(SETS, (drawn[:count], drawn[count:], left), strict=True))
 
 
 def labelled(done, rows, folder):

@@ -10,7 +10,7 @@ from clusterml.dataset.reader import Dataset
 from clusterml.dataset.verify import verify
 from clusterml.errors import OptionError, StructureError
 from clusterml.screening.merit import Merit
-from clusterml.screening.rows import Row
+from clusterml.screening.rows import Row, rows_in
 from clusterml.screening.run import RESULTS, screen, setting_of
 from clusterml.screening.uncertain import label_uncertain, least_certain, record_of_candidate, uncertainty
 from clusterml.spectrum.log import Log
@@ -38,21 +38,38 @@ def added(done):
 
 
 def rows_of(done):
-    return [Row.from_list(row) for entry in Log(done.folder / RESULTS) for row in entry["rows"]]
+    return list(rows_in(Log(done.folder / RESULTS)))
 
 
-def test_the_least_certain_ones_are_found(done):
-    rows = rows_of(done)
-    expected = sorted(rows, key=lambda row: (-2.0 * row.values[0].std / 10.0, row.number))
-    for count in (1, 3, len(rows) + 5):
-        found = least_certain(Log(done.folder / RESULTS), done.run.bench.merit, count)
-        assert [row.number for row in found] == [row.number for row in expected[:count]]
-    twice = [*Log(done.folder / RESULTS), *Log(done.folder / RESULTS)]
-    assert least_certain(twice, done.run.bench.merit, 3) == found[:3]
+def least(done, count):
+    return least_certain(rows_of(done), done.run.bench.space, done.run.bench.merit, count)
+
+
+def test_the_least_certain_ones_are_found_in_every_shell(done):
+    """Two parents with and without an exchange: the first four are the least certain of each, then the second ones."""
+    shells: dict[tuple[str, bool], list[Row]] = {}
+    for row in rows_of(done):
+        recipe = done.run.bench.space.recipe(row.number)
+        shells.setdefault((recipe.variant.name, bool(recipe.steps)), []).append(row)
+    assert len(shells) > 2
+
+    def order(row):
+        return -2.0 * row.values[0].std / 10.0, row.number
+
+    expected = []
+    for place in range(max(map(len, shells.values()))):
+        expected += sorted((sorted(rows, key=order)[place] for rows in shells.values() if len(rows) > place), key=order)
+    for count in (1, 3, len(shells) + 1, len(expected) + 5):
+        assert [row.number for row in least(done, count)] == [row.number for row in expected[:count]]
+
+
+def test_a_block_that_is_twice_in_the_log_counts_once(done):
+    log = list(Log(done.folder / RESULTS))
+    assert list(rows_in([*log, *log])) == rows_of(done)
 
 
 def test_records_are_those_of_their_geometries(done, added):
-    numbers = [row.number for row in least_certain(Log(done.folder / RESULTS), done.run.bench.merit, 3)]
+    numbers = [row.number for row in least(done, 3)]
     records = list(Dataset(added.folder))
     assert {int(record.id[-7:]) for record in records} == set(numbers)
     assert (added.before, added.failed) == (0, {})

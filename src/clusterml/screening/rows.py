@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,3 +103,12 @@ class Block:
         rows = tuple(Row.from_list(row) for row in given["rows"])
         number, start, stop = (int(given[key]) for key in ("block", "start", "stop"))
         return cls(number, start, stop, rows, drops, dict(given["seconds"]), str(given["given"]))
+
+
+def rows_in(log: Iterable[dict[str, Any]]) -> Iterator[Row]:
+    """Every valid candidate in a screen's log, once, a block at a time."""
+    done = set[int]()
+    for entry in log:
+        if entry["block"] not in done:
+            done.add(entry["block"])
+            yield from map(Row.from_list, entry["rows"])

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from clusterml.screening.board import unique
 from clusterml.screening.measures import Value
 from clusterml.screening.points import extremes, split_mode
-from clusterml.screening.rows import Block
+from clusterml.screening.rows import rows_in
 from clusterml.screening.space import Recipe, Space, exchange_of
 from clusterml.screening.verification import Verification
 from clusterml.spectrum.files import write_text
@@ -142,13 +142,9 @@ class Trends:
 
 def write_trends(space: Space, names: Sequence[str], log: Log, found: Verification | None, folder: Path) -> Path:
     """Write the trends over all candidates in a screen's ``log``; raises :class:`~clusterml.errors.OutputError`."""
-    trends, done = Trends(space, names), set[int]()
-    for entry in log:
-        block = Block.from_dict(entry)
-        if block.number not in done:
-            done.add(block.number)
-            for row in block.rows:
-                trends.add(row.number, row.values)
+    trends = Trends(space, names)
+    for row in rows_in(log):
+        trends.add(row.number, row.values)
     for each in [] if found is None else unique([*found.best, *found.random]):
         label = found.found.get(each.row.number) if found is not None else None
         if label is not None and not label.problem:

@@ -21,9 +21,9 @@ from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.lines import STEPS
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
-from clusterml.screening.rows import Row
+from clusterml.screening.rows import Row, rows_in
 from clusterml.screening.run import RESULTS, Finished, Progress, Watch
-from clusterml.screening.space import Recipe
+from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ def label_uncertain(
 ) -> Added:
     """Label the ``count`` least certain candidates of a screen and add them to the dataset ``folder``, made if needed.
 
-    Least certain: the largest sum over the objectives of weight x standard deviation / step; where the network knows no
-    uncertainty, the largest domain score.  Labels are those of a campaign with the screen's ``engine``.  Candidates
-    that the dataset has already are not labelled again; each label is on disk before the next begins.
+    Least certain: the largest sum over the objectives of weight x standard deviation / step (where the network knows no
+    uncertainty, the largest domain score), evenly from all shells, see :func:`least_certain`.  Labels are those of a
+    campaign with the screen's ``engine``.  Candidates that the dataset has already are not labelled again; each label
+    is on disk before the next begins.
 
     Raises :class:`OptionError` if the network knows neither or a user's iterable gave the candidates, and what
     :class:`Store` raises.
@@ -66,7 +67,7 @@ def label_uncertain(
     bench = done.run.bench
     if not bench.screen.parents:
         raise OptionError("the candidates of a user's iterable are not kept", "label them with clusterml label")
-    rows = least_certain(Log(done.folder / RESULTS), bench.merit, count)
+    rows = least_certain(rows_in(Log(done.folder / RESULTS)), bench.space, bench.merit, count)
     store, names, failed = Store(folder), list[str](), dict[str, str]()
     with exclusive(store.folder):
         known = store.finished()
@@ -85,27 +86,39 @@ def label_uncertain(
     return Added(store.folder, tuple(names), len(known), failed)
 
 
-def least_certain(log: Iterable[dict[str, object]], merit: Merit, count: int) -> list[Row]:
-    """The ``count`` rows of a screen's log whose uncertainty is largest, the largest first; memory does not grow.
+def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -> list[Row]:
+    """The ``count`` rows whose uncertainty is largest, evenly from all ligand shells of all parents.
 
-    Raises :class:`OptionError` for a count below 1 and where no row has an uncertainty.
+    First the least certain row of each shell, then the second ones, and so on, each time the largest first: without
+    this the shells with the largest CD, where deviations are largest too, take most places and teach the same thing
+    many times.  At most ``count`` rows of each shell are in memory.  Raises :class:`OptionError` for a count below 1
+    and where no row has an uncertainty.
     """
     if count < 1:
         raise OptionError(f"{count} candidates are to be labelled", "give a number of at least 1")
-    best: dict[int, tuple[float, int, Row]] = {}
-    known = False
-    for entry in log:
-        rows = [Row.from_list(row) for row in entry["rows"]]  # type: ignore[attr-defined]  # see rows.Block
-        ranked = ((uncertainty(row, merit), -row.number, row) for row in rows)
-        found = [(size, number, row) for size, number, row in ranked if size is not None]
-        known = known or bool(found)
-        best |= {row.number: (size, number, row) for size, number, row in found}
-        best = {each[2].number: each for each in heapq.nlargest(count, best.values(), key=lambda each: each[:2])}
-    if not known:
+    shells: dict[tuple[object, ...], list[tuple[float, int, Row]]] = {}
+    for row in rows:
+        size = uncertainty(row, merit)
+        if size is None:
+            continue
+        best = shells.setdefault(_shell(space.recipe(row.number)), [])
+        entry = (size, -row.number, row)  # numbers differ: rows are never compared
+        if len(best) < count:
+            heapq.heappush(best, entry)
+        else:
+            heapq.heappushpop(best, entry)
+    if not shells:
         raise OptionError(
             "the network knows neither its uncertainty nor its domain", "use one with several members or a calibration"
         )
-    return [row for _, _, row in sorted(best.values(), key=lambda each: each[:2], reverse=True)]
+    ranked = [pair for best in shells.values() for pair in enumerate(sorted(best, reverse=True))]
+    ranked.sort(key=lambda pair: (pair[0], -pair[1][0], -pair[1][1]))
+    return [row for _, (_, _, row) in ranked[:count]]
+
+
+def _shell(recipe: Recipe) -> tuple[object, ...]:
+    """The parent and which ligands are exchanged, whatever their number."""
+    return recipe.variant.name, *((step.shell, step.exchange, step.new) for step in recipe.steps)
 
 
 def uncertainty(row: Row, merit: Merit) -> float | None:
