@@ -52,8 +52,7 @@ def test_a_screen_and_its_resumption(run, model):
 
 
 def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
-    Path("screen.yaml").write_text(UNVERIFIED)
-    options = ("screen.yaml", "-o", "out", "--model", model)
+    options = (SMALL, "verify=0", "verify_random=0", "-o", "out", "--model", model)
     refused = run("screen", *options, "--label-uncertain", "2")
     assert refused.code == 1
     assert "neither its uncertainty nor its domain" in refused.err

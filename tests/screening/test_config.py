@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clusterml.errors import InputFileError
+from clusterml.errors import InputFileError, OptionError
 from clusterml.screening.config import load_screen
 from clusterml.screening.quantities import parse_band, parse_counts, parse_energy, parse_range
 
@@ -39,6 +39,20 @@ def test_a_file_is_seen_from_the_yaml_file(tmp_path):
     found = load_screen(path)
     assert found.parents["ag3"].file == str(tmp_path / "x.xyz")
     assert found.objectives[0].similar_to == str(tmp_path / "a" / "t.csv")
+
+
+def test_words_of_the_command_line_go_before_the_file(tmp_path):
+    path = tmp_path / "screen.yaml"
+    path.write_text(TEXT)
+    words = ["verify=7", "engine.dtype=float64", "parents.ag3.build.thiolate=SCH3", "objectives=[{similar_to: t.csv}]"]
+    found = load_screen(path, words)
+    assert (found.verify, found.engine.dtype) == (7, "float64")
+    assert found.parents["ag3"].build == {"name": "ag3", "thiolate": "SCH3"}
+    assert found.objectives[0].similar_to == str(tmp_path / "t.csv")
+    with pytest.raises(OptionError, match=r"no key 'verfy' \(did you mean 'verify'\?\).*clusterml screen --keys"):
+        load_screen(path, ["verfy=7"])
+    with pytest.raises(OptionError, match="'verify' is not key=value"):
+        load_screen(path, ["verify"])
 
 
 def test_lines_are_short_for_more(tmp_path):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from clusterml.errors import InputFileError, OptionError
+from clusterml.overrides import keys
 from clusterml.training.config import Config, load_config
-from clusterml.training.overrides import keys
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 def design(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a screen, see configs/screen.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE ..]", help="Other values, e.g. design.label=false.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Results; default results/NAME-design.")
     ] = None,
@@ -35,7 +38,7 @@ def design(
     from clusterml.screening.design.run import design as run
     from clusterml.screening.report import designed
 
-    settings = load_screen(config)
+    settings = load_screen(config, overrides or [])
     folder = output or Path("results") / f"{settings.name}-design"
     done = run(settings, folder, model=model, device=device, watch=_tell)
     for line in designed(done):

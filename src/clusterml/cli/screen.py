@@ -1,4 +1,4 @@
-"""``clusterml screen CONFIG``: candidates ranked by their predicted spectra, the best verified."""
+"""``clusterml screen CONFIG [key=value ..]``: candidates ranked by their predicted spectra, the best verified."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from clusterml.stda.threads import choose_threads, use_threads
 
 def screen(
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see configs/screen.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE ..]", help="Other values, e.g. verify=20.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Results; default results/NAME of CONFIG.")
     ] = None,
@@ -68,7 +71,7 @@ def screen(
     from clusterml.screening.report import told
     from clusterml.screening.run import screen as run
 
-    settings = load_screen(config)
+    settings = load_screen(config, overrides or [])
     place = launcher(workers, choose_threads(threads), cluster, gpus)
     folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder
     with screen_progress() as watch:

@@ -41,8 +41,8 @@ def train(
     """
     if keys:
         from clusterml.cli.keys import print_keys
+        from clusterml.overrides import keys as every_key
         from clusterml.training.config import Config
-        from clusterml.training.overrides import keys as every_key
 
         print_keys(every_key(Config))
         return

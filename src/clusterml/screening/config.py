@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from clusterml.dataset.campaign import Protocol
+from clusterml.overrides import override
 from clusterml.schema import Strict, read_yaml, validated
 from clusterml.screening.design.options import Design
 from clusterml.screening.lines import FILES, Constraint, Objective
@@ -156,13 +158,14 @@ class Screen(Strict):
     design: Design = Field(Design(), description="how clusterml design improves candidates")
 
 
-def load_screen(path: str | Path) -> Screen:
-    """The screen in a YAML file; files it names are seen from there.
+def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
+    """The screen in a YAML file; files it names are seen from there.  ``overrides``: ``verify=20`` (values are YAML).
 
-    Raises :class:`~clusterml.errors.InputFileError` naming file and key, and the nearest key where one is unknown.
+    Raises :class:`~clusterml.errors.InputFileError` or :class:`~clusterml.errors.OptionError` naming file and key, and
+    the nearest key where one is unknown.
     """
     file = Path(path)
-    values = read_yaml(file)
+    values = override(read_yaml(file), overrides, Screen, "screen")
     parents = values.get("parents")
     lines = [line for key in ("objectives", "constraints") for line in _listed(values.get(key))]
     for entry, key in [

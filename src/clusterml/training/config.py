@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from clusterml.dataset.record import Kind
+from clusterml.overrides import override
 from clusterml.schema import Strict, read_yaml, validated
-from clusterml.training.overrides import override
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -127,7 +127,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     values = read_yaml(path)
     for steps in _PATHS:
         _resolve(values, steps, path.parent)
-    return validated(Config, override(values, overrides, Config), str(path))
+    return validated(Config, override(values, overrides, Config, "train"), str(path))
 
 
 def _resolve(values: Any, steps: tuple[str, ...], base: Path) -> None:

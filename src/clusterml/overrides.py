@@ -14,18 +14,18 @@ from pydantic.fields import FieldInfo
 from clusterml.errors import OptionError
 
 
-def override(values: dict[Any, Any], words: Sequence[str], model: type[BaseModel]) -> dict[Any, Any]:
+def override(values: dict[Any, Any], words: Sequence[str], model: type[BaseModel], verb: str) -> dict[Any, Any]:
     """``values`` with ``words`` such as ``optimizer.lr=0.001`` put in; the values in words are YAML.
 
     Raises :class:`OptionError` for a word without ``=``, a value that is not YAML, or a key that ``model`` has not,
-    naming the nearest one that it has.
+    naming the nearest one that it has and the ``verb`` of the command line that lists them.
     """
     result = copy.deepcopy(values)
     for word in words:
         key, equals, text = word.partition("=")
         if not equals:
-            raise OptionError(f"'{word}' is not key=value", "write for example optimizer.lr=0.001")
-        _check(key, model)
+            raise OptionError(f"'{word}' is not key=value", f"write for example {next(keys(model))[0]}=..")
+        _check(key, model, verb)
         try:
             value = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that does not exist
@@ -44,7 +44,7 @@ def keys(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldI
             yield f"{before}{name}", field
 
 
-def _check(key: str, model: type[BaseModel]) -> None:
+def _check(key: str, model: type[BaseModel], verb: str) -> None:
     known = dict(keys(model))
     is_open = [name for name, field in known.items() if getattr(field.annotation, "__origin__", None) is dict]
     if key in known or any(key.startswith(f"{name}.") for name in is_open):
@@ -53,7 +53,7 @@ def _check(key: str, model: type[BaseModel]) -> None:
     same_end = [name for name in known if name.rpartition(".")[2] == last]
     close = same_end or difflib.get_close_matches(key, known, n=1) or _close_ends(last, known)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
-    raise OptionError(f"there is no key '{key}'{hint}", "see clusterml train --keys")
+    raise OptionError(f"there is no key '{key}'{hint}", f"see clusterml {verb} --keys")
 
 
 def _close_ends(last: str, known: dict[str, FieldInfo]) -> list[str]:
