@@ -32,7 +32,7 @@ def row(results):
     run, found = results.run, results.verification
     hits, score, took = found["statistics"]["hits"], found["statistics"]["score"], run["verification"]
     labels = [sum(each["verified"] is not None for each in found[part]) for part in ("best", "random")]
-    everything, mine = took["label_everything_s"], took["screen_s"]
+    everything, mine = took["label_everything_s"] or float("nan"), took["screen_s"]
     cells = [
         run["name"],
         f"{run['counts']['evaluated']:,}",
@@ -87,6 +87,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     studies = [Results(folder) for folder in parser.parse_args().folders]
+    if missing := [str(each.folder) for each in studies if each.verification is None]:
+        parser.error(f"{', '.join(missing)}: not verified, set verify and verify_random")
     show(f"{HEADS} | {MORE}", [row(each) for each in studies])
     words = "rank correlation | mean absolute error | mean error"
     show(f"study | line | {words} | best: {words}", [cells for each in studies for cells in lines(each)])

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
-UNVERIFIED = SMALL.read_text().replace("verify: 3", "verify: 0").replace("verify_random: 6", "verify_random: 0")
 
 
 def checkpoint(folder: Path, members: int) -> Path:
@@ -65,8 +64,19 @@ def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
 
 
 def test_labels_of_the_least_certain_become_a_dataset(run, pair):
-    Path("screen.yaml").write_text(UNVERIFIED)
-    options = ("screen.yaml", "-o", "out", "--model", pair, "--label-uncertain", "2", "--dataset", "data")
+    options = (
+        SMALL,
+        "verify=0",
+        "verify_random=0",
+        "-o",
+        "out",
+        "--model",
+        pair,
+        "--label-uncertain",
+        "2",
+        "--dataset",
+        "data",
+    )
     done = run("screen", *options)
     assert done.code == 0, done.err
     assert "2 of the least certain candidates labelled and added to data" in done.out

@@ -45,12 +45,15 @@ def test_words_of_the_command_line_go_before_the_file(tmp_path):
     path = tmp_path / "screen.yaml"
     path.write_text(TEXT)
     words = ["verify=7", "engine.dtype=float64", "parents.ag3.build.thiolate=SCH3", "objectives=[{similar_to: t.csv}]"]
+    words += ["conformers.snapshots=3"]
     found = load_screen(path, words)
     assert (found.verify, found.engine.dtype) == (7, "float64")
     assert found.parents["ag3"].build == {"name": "ag3", "thiolate": "SCH3"}
-    assert found.objectives[0].similar_to == str(tmp_path / "t.csv")
+    assert (found.objectives[0].similar_to, found.conformers.snapshots) == ("t.csv", 3)
     with pytest.raises(OptionError, match=r"no key 'verfy' \(did you mean 'verify'\?\).*clusterml screen --keys"):
         load_screen(path, ["verfy=7"])
+    with pytest.raises(OptionError, match=r"inside the list 'exchanges'.*exchanges=\[\.\.\]"):
+        load_screen(path, ["exchanges.draws=7"])
     with pytest.raises(OptionError, match="'verify' is not key=value"):
         load_screen(path, ["verify"])
 

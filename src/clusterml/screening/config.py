@@ -159,13 +159,15 @@ class Screen(Strict):
 
 
 def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
-    """The screen in a YAML file; files it names are seen from there.  ``overrides``: ``verify=20`` (values are YAML).
+    """The screen in a YAML file; files it names are seen from there.
+
+    ``overrides`` such as ``verify=20`` go before it (values are YAML; files are seen from the current folder).
 
     Raises :class:`~clusterml.errors.InputFileError` or :class:`~clusterml.errors.OptionError` naming file and key, and
     the nearest key where one is unknown.
     """
     file = Path(path)
-    values = override(read_yaml(file), overrides, Screen, "screen")
+    values = read_yaml(file)
     parents = values.get("parents")
     lines = [line for key in ("objectives", "constraints") for line in _listed(values.get(key))]
     for entry, key in [
@@ -174,7 +176,7 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
     ]:
         if isinstance(entry, dict) and isinstance(entry.get(key), str):
             entry[key] = str((file.parent / entry[key]).resolve())
-    return validated(Screen, values, str(file))
+    return validated(Screen, override(values, overrides, Screen, "screen"), str(file))
 
 
 def _listed(value: Any) -> list[Any]:

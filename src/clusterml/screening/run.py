@@ -108,9 +108,9 @@ def screen(
         example = next(iter(board.drops.examples.values()), "there was none to try")
         raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
     verification = verify(setting, board, source, target, launcher or Here(), chosen, partial(_label_progress, watch))
-    write_results(run, source, target, verification)
     if candidates is None:
         write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
+    write_results(run, source, target, verification)
     write_report(target)
     return Finished(target, board, run, verification)
 

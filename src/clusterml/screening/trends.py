@@ -1,21 +1,20 @@
 """How the measures go with what a screen varies: amounts of distortions, numbers of exchanged ligands.
 
 A trend is the mean of a measure over all valid candidates with one amount or number, whatever else is different about
-them, for each parent and each kind of exchange.  Drawn amounts are gathered in bins.  Memory does not grow with the
-number of candidates.
+them, for each parent and each kind of exchange.  Drawn amounts are gathered in bins.  Memory grows with the number of
+different ligand shells, not with that of candidates.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from clusterml.screening.board import unique
 from clusterml.screening.measures import Value
 from clusterml.screening.points import extremes, split_mode
 from clusterml.screening.rows import rows_in
@@ -29,7 +28,8 @@ K = TypeVar("K")
 
 TRENDS = "trends.csv"
 """The file's name in the results folder."""
-COLUMNS = ("coordinate", "unit", "parent", "series", "at", "line", "count", "mean", "spread", "std", "labels", "label")
+_NUMBERS = ("count", "mean", "spread", "std", "labels", "label", "label_spread", "best_labels", "best_label")
+COLUMNS = ("coordinate", "unit", "parent", "series", "at", "line", *_NUMBERS)
 EXCHANGED = "ligands exchanged"
 """The coordinate of exchanges; that of a distortion is the name of its mode."""
 BINS = 25
@@ -45,32 +45,57 @@ class Series(NamedTuple):
     words: str
 
 
+class Key(NamedTuple):
+    """A series as it is gathered: which exchange of which ``shell`` of the screen varies (-1: none), and all
+    ``others`` in words."""
+
+    series: Series
+    shell: int
+    others: str
+
+
 @dataclass
-class Sums:
-    """Count, sum, sum of squares and sum of standard deviations of predictions; count and sum of labels."""
+class Moments:
+    """Count, mean, and sum of squares about the mean (Welford's recurrence: no cancellation)."""
 
     count: int = 0
-    total: float = 0.0
+    mean: float = 0.0
     squares: float = 0.0
-    stds: float | None = 0.0
-    labels: int = 0
-    label_total: float = 0.0
 
-    def add(self, value: Value) -> None:
-        """Take in a prediction."""
+    def add(self, value: float) -> None:
+        """Take in a number."""
         self.count += 1
-        self.total += value.value
-        self.squares += value.value**2
-        self.stds = None if value.std is None or self.stds is None else self.stds + value.std
+        step = value - self.mean
+        self.mean += step / self.count
+        self.squares += step * (value - self.mean)
 
     @property
     def cells(self) -> list[str]:
-        """Count, mean, spread and mean standard deviation of the predictions, count and mean of the labels."""
-        mean = self.total / self.count
-        spread = max(self.squares / self.count - mean**2, 0.0) ** 0.5
-        std = "" if self.stds is None else f"{self.stds / self.count:.8g}"
-        label = f"{self.label_total / self.labels:.8g}" if self.labels else ""
-        return [str(self.count), f"{mean:.8g}", f"{spread:.8g}", std, str(self.labels), label]
+        """Count, mean and standard deviation between the numbers; empty where there is none."""
+        if not self.count:
+            return ["0", "", ""]
+        return [str(self.count), f"{self.mean:.8g}", f"{(self.squares / self.count) ** 0.5:.8g}"]
+
+
+@dataclass
+class Sums:
+    """Predictions and their standard deviations; labels of random candidates, and of the best."""
+
+    predicted: Moments = field(default_factory=Moments)
+    stds: Moments = field(default_factory=Moments)
+    random: Moments = field(default_factory=Moments)
+    best: Moments = field(default_factory=Moments)
+
+    def add(self, value: Value) -> None:
+        """Take in a prediction."""
+        self.predicted.add(value.value)
+        if value.std is not None:
+            self.stds.add(value.std)
+
+    @property
+    def cells(self) -> list[str]:
+        """The columns from ``count`` on."""
+        return [*self.predicted.cells, self.stds.cells[1], *self.random.cells, *self.best.cells[:2]]
 
 
 @dataclass
@@ -79,7 +104,8 @@ class Trends:
 
     space: Space
     names: Sequence[str]
-    _found: dict[Series, dict[float, list[Sums]]] = field(default_factory=lambda: defaultdict(dict))
+    _found: dict[Key, dict[float, list[Sums]]] = field(default_factory=lambda: defaultdict(dict))
+    _first: dict[Key, int] = field(default_factory=dict)
     _shells: dict[tuple[str, str], list[Sums]] = field(default_factory=dict)
 
     def add(self, number: int, values: Sequence[Value]) -> None:
@@ -88,19 +114,22 @@ class Trends:
             for each, value in zip(sums, values, strict=True):
                 each.add(value)
 
-    def add_label(self, number: int, values: Sequence[Value]) -> None:
-        """Take in what the engine says of a candidate that has been added."""
+    def add_label(self, number: int, values: Sequence[Value], *, best: bool) -> None:
+        """Take in what the engine says of a candidate that was chosen as one of the ``best``, or at random."""
         for sums in self._places(number):
             for each, value in zip(sums, values, strict=True):
-                each.labels += 1
-                each.label_total += value.value
+                (each.best if best else each.random).add(value.value)
 
     def rows(self) -> Iterator[list[str]]:
-        """The lines of the file, with its columns."""
-        for series, places in self._found.items():
-            start = self._shells.get((series.parent, _before(series.words)))
-            if series.coordinate == EXCHANGED and start is not None:
+        """The lines of the file, with its columns; their order does not depend on that of the candidates."""
+        seen = Counter(key.series for key in self._found)
+        for key in sorted(self._found, key=lambda key: self._first[key]):
+            series, places = key.series, self._found[key]
+            start = self._shells.get((series.parent, key.others))
+            if key.shell >= 0 and start is not None:
                 places = {0.0: start, **places}
+            if seen[series] > 1:
+                series = series._replace(words=f"{series.words} (shell {key.shell + 1})")
             if len(places) > 1:
                 for at in sorted(places):
                     for name, sums in zip(self.names, places[at], strict=True):
@@ -111,16 +140,23 @@ class Trends:
         recipe = self.space.recipe(number)
         parent, steps = recipe.variant.name, self._words(recipe)
         yield self._sums(self._shells, (parent, ", ".join(steps)))
-        if recipe.steps:
-            words = [*steps[:-1], steps[-1].partition(" ")[2]]
-            series = Series(EXCHANGED, "", parent, ", ".join(words))
-            yield self._sums(self._found[series], float(recipe.steps[-1].count))
+        for which, step in enumerate(recipe.steps):
+            before, after = steps[:which], steps[which + 1 :]
+            words = ", ".join([*before, steps[which].partition(" ")[2], *after])
+            key = Key(Series(EXCHANGED, "", parent, words), step.shell, ", ".join([*before, *after]))
+            yield self._at(key, float(step.count), number)
         for mode, at in self._amounts(recipe):
             series = Series(mode, MODES[split_mode(mode)[0]].unit, parent, ", ".join(steps))
-            yield self._sums(self._found[series], at)
+            yield self._at(Key(series, -1, ""), at, number)
+
+    def _at(self, key: Key, at: float, number: int) -> list[Sums]:
+        self._first[key] = min(number, self._first.get(key, number))
+        return self._sums(self._found[key], at)
 
     def _sums(self, where: dict[K, list[Sums]], key: K) -> list[Sums]:
-        return where.setdefault(key, [Sums() for _ in self.names])
+        if key not in where:
+            where[key] = [Sums() for _ in self.names]
+        return where[key]
 
     def _words(self, recipe: Recipe) -> list[str]:
         """Each exchange in words that begin with its count: ``3 SH to SCH3``."""
@@ -145,17 +181,12 @@ def write_trends(space: Space, names: Sequence[str], log: Log, found: Verificati
     trends = Trends(space, names)
     for row in rows_in(log):
         trends.add(row.number, row.values)
-    for each in [] if found is None else unique([*found.best, *found.random]):
-        label = found.found.get(each.row.number) if found is not None else None
-        if label is not None and not label.problem:
-            trends.add_label(each.row.number, label.values)
+    if found is not None:
+        for part, best in ((found.random, False), (found.best, True)):
+            for number, label in found.labels(part):
+                trends.add_label(number, label.values, best=best)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(trends.rows())
     return write_text(folder / TRENDS, text.getvalue())
-
-
-def _before(words: str) -> str:
-    """The exchanges before the last one of a series."""
-    return words.rpartition(", ")[0]

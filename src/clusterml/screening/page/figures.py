@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _BLUE, _RED, _GREY = COLOURS[0], COLOURS[1], "#9aa3ad"
 _MOST_PAIRS = 3  # of objectives in Pareto plots
 _MOST_PARITIES = 4
-_MOST_LINES, _MOST_PANELS = 3, 4  # of trends
+MOST_COORDINATES, MOST_LINES, MOST_PANELS, MOST_CURVES = 6, 3, 4, len(COLOURS)
+"""What is drawn of the trends."""
 
 
 def spectra_picture(shown: Shown) -> Markup | None:
@@ -50,29 +51,34 @@ def parity_pictures(results: Results) -> list[Markup]:
 
 
 def trend_pictures(results: Results) -> list[Markup]:
-    """The first lines of the screen against each coordinate: a panel for each parent, a curve for each series."""
+    """The first lines of the screen against the first coordinates: a panel for each parent, a curve for each series."""
     found = []
-    for coordinate in dict.fromkeys(trend.series.coordinate for trend in results.trends):
-        for line in results.lines[:_MOST_LINES]:
+    for coordinate in list(dict.fromkeys(trend.series.coordinate for trend in results.trends))[:MOST_COORDINATES]:
+        for line in results.lines[:MOST_LINES]:
             here = [t for t in results.trends if (t.series.coordinate, t.line) == (coordinate, line["name"])]
-            found.append(picture(trend_figure(here, _named(line)), f"{line['name']} against {coordinate}"))
+            if here:
+                found.append(picture(trend_figure(here, _named(line)), f"{line['name']} against {coordinate}"))
     return found
 
 
 def trend_figure(trends: Sequence[Trend], label: str) -> Figure:
-    """``trends`` of one line against one coordinate, ``label`` on the axis; filled symbols are labels of the engine."""
+    """``trends`` of one line against one coordinate, ``label`` on the axis.
+
+    Circles are labels of random candidates, open squares those of the best.
+    """
     from matplotlib.figure import Figure
 
-    parents = list(dict.fromkeys(trend.series.parent for trend in trends))[:_MOST_PANELS]
+    parents = list(dict.fromkeys(trend.series.parent for trend in trends))[:MOST_PANELS]
     figure = Figure(figsize=(1.2 + 3.4 * max(len(parents), 1.3), 3.6), layout="constrained")
     panels = figure.subplots(1, len(parents), sharey=True, squeeze=False)[0]
     for axes, parent in zip(panels, parents, strict=True):
-        here = [trend for trend in trends if trend.series.parent == parent][: len(COLOURS)]
+        here = [trend for trend in trends if trend.series.parent == parent][:MOST_CURVES]
         for trend, colour in zip(here, COLOURS, strict=False):
             _curve(axes, trend, colour)
-        axes.tick_params(direction="in", top=True, right=True)
-        axes.ticklabel_format(scilimits=(-3, 4), useMathText=True)
-        axes.axhline(0.0, color="black", lw=0.5, zorder=1)
+        _ticks(axes)
+        low, high = axes.get_ylim()
+        if low < 0.0 < high:
+            axes.axhline(0.0, color="black", lw=0.5, zorder=1)
         unit = f" / {here[0].series.unit}" if here[0].series.unit else ""
         axes.set_xlabel(f"{here[0].series.coordinate}{unit}")
         axes.set_title(parent, fontsize="medium")
@@ -83,12 +89,12 @@ def trend_figure(trends: Sequence[Trend], label: str) -> Figure:
 
 
 def _curve(axes: Axes, trend: Trend, colour: str) -> None:
-    """Mean, a band of the spread between candidates (of the uncertainty, where one candidate stands at each place)."""
-    band = trend.spread if trend.spread.any() else trend.std
-    axes.plot(trend.at, trend.mean, "-", color=colour, lw=1.2, label=trend.series.words, zorder=3)
+    """Mean, band, and labels."""
+    band = trend.band
+    axes.plot(trend.at, trend.mean, "-", color=colour, lw=1.2, label=trend.series.words or "own shell", zorder=3)
     axes.fill_between(trend.at, trend.mean - band, trend.mean + band, color=colour, alpha=0.15, lw=0.0, zorder=2)
-    known = trend.labels > 0
-    axes.plot(trend.at[known], trend.label[known], "o", color=colour, mec="black", mew=0.6, ms=5.0, zorder=4)
+    axes.plot(trend.at, trend.label, "o", color=colour, mec="black", mew=0.6, ms=5.0, zorder=4)
+    axes.plot(trend.at, trend.best_label, "s", mfc="none", mec=colour, mew=1.2, ms=5.0, zorder=4)
 
 
 def picture(figure: Figure, text: str) -> Markup:
@@ -109,9 +115,13 @@ def framed(width: float, height: float) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
+    _ticks(axes)
+    return figure, axes
+
+
+def _ticks(axes: Axes) -> None:
     axes.tick_params(direction="in", top=True, right=True)
     axes.ticklabel_format(scilimits=(-3, 4), useMathText=True)
-    return figure, axes
 
 
 def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, Any]) -> Markup:

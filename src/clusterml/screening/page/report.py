@@ -8,7 +8,15 @@ from pathlib import Path
 from clusterml.errors import InputFileError
 from clusterml.screening.output import RUN
 from clusterml.screening.page.cards import card
-from clusterml.screening.page.figures import pareto_pictures, parity_pictures, trend_pictures
+from clusterml.screening.page.figures import (
+    MOST_COORDINATES,
+    MOST_CURVES,
+    MOST_LINES,
+    MOST_PANELS,
+    pareto_pictures,
+    parity_pictures,
+    trend_pictures,
+)
 from clusterml.screening.page.markup import Markup, page, table, tag
 from clusterml.screening.page.results import Results
 from clusterml.screening.page.tables import (
@@ -93,10 +101,12 @@ def _trends(results: Results) -> Iterator[Markup]:
         return
     yield tag("h2", "Trends")
     words = "Means over all valid candidates with one amount or number, whatever else differs. Bands: their spread, or "
-    words += "the uncertainty where each amount has one candidate. Circles: the engine's labels. Linear share: of the "
-    words += "variance over the candidates, what a straight line explains."
-    more = f" The first {MOST_TRENDS}; trends.csv has all." if len(results.trends) > MOST_TRENDS else ""
-    yield tag("p", words + more, class_="soft")
+    words += "the uncertainty where there is one candidate. Circles: labels of those of the random candidates that are "
+    words += "there, squares: of the best. Linear share: what a straight line explains of the variance between all "
+    words += f"candidates, or between the labels of random ones. Drawn are at most {MOST_COORDINATES} coordinates, "
+    words += f"{MOST_LINES} measures, {MOST_PANELS} parents and {MOST_CURVES} curves"
+    words += f", in the table are the first {MOST_TRENDS} trends; trends.csv has the numbers of all."
+    yield tag("p", words, class_="soft")
     yield tag("div", *trend_pictures(results), class_="plots")
     yield tag("div", trends_table(results, MOST_TRENDS), class_="tall")
 

@@ -100,7 +100,12 @@ class Results:
     def trends(self) -> list[Trend]:
         """The content of trends.csv; empty where a user gave the candidates."""
         path = self.folder / TRENDS
-        return read_trends(read_text(path)) if path.is_file() else []
+        if not path.is_file():
+            return []
+        try:
+            return read_trends(read_text(path))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputFileError(f"{path} is damaged ({error!r})", "run the screen again with --resume") from error
 
     def shown(self, most: int) -> list[Shown]:
         """The first ``most`` candidates of top.extxyz, in its order."""

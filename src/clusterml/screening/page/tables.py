@@ -122,7 +122,7 @@ def trends_table(results: Results, most: int) -> Markup:
     rows = []
     units = {line["name"]: _unit(line["unit"]) for line in results.lines}
     for trend in results.trends[:most]:
-        unit = "/".join(each for each in (units.get(trend.line, ""), trend.series.unit) if each)
+        unit = f"{units.get(trend.line) or '1'} / {trend.series.unit or 'ligand'}"
         cells = [trend.series.parent, trend.series.words, trend.series.coordinate, trend.line, unit]
         for part, count in ((trend.predicted, trend.count), (trend.verified, trend.labels)):
             slope, share = (f"{part.slope:.3g}", f"{part.share:.2f}") if part is not None else ("", "")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterml.screening.trends import Series
+from clusterml.screening.trends import COLUMNS, Series
 from clusterml.typing import FloatArray
 
-LEAST = 5
-"""Numbers below which nothing is said of a line through them."""
+LEAST, LEAST_PLACES = 5, 3
+"""Numbers, and places that they stand at, below which nothing is said of a line through them."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """A ``line`` of the screen along a series: arrays (places,) of where, how many candidates, mean, spread and mean
-    standard deviation (0 where the network has none) of the predictions, how many labels and their mean (or NaN)."""
+    """A ``line`` of the screen along a series: the columns of trends.csv as arrays (places,), NaN where empty."""
 
     series: Series
     line: str
@@ -37,6 +36,9 @@ class Trend:
     std: FloatArray
     labels: FloatArray
     label: FloatArray
+    label_spread: FloatArray
+    best_labels: FloatArray
+    best_label: FloatArray
 
     @property
     def predicted(self) -> Linear | None:
@@ -45,32 +47,38 @@ class Trend:
 
     @property
     def verified(self) -> Linear | None:
-        """The line through the labels, of several at one place through their mean."""
+        """The line through the labels of random candidates."""
         known = self.labels > 0
-        return linear(self.at[known], self.label[known], self.labels[known], np.zeros(int(known.sum())))
+        return linear(self.at[known], self.label[known], self.labels[known], self.label_spread[known])
+
+    @property
+    def band(self) -> FloatArray:
+        """The spread between candidates; where there is one, its uncertainty, or 0."""
+        return np.where(self.count > 1, self.spread, np.nan_to_num(self.std))
 
 
 def linear(x: FloatArray, mean: FloatArray, weight: FloatArray, spread: FloatArray) -> Linear | None:
     """The least-squares line through ``weight`` numbers at each ``x``, given by ``mean`` and ``spread``.
 
-    None for fewer than five numbers and where all are at one place or all are equal.
+    None for fewer than five numbers or three places, and where all numbers are equal.
     """
     total = weight.sum()
-    if total < LEAST:
+    if total < LEAST or len(x) < LEAST_PLACES:
         return None
     dx, dy = x - (weight @ x) / total, mean - (weight @ mean) / total
     along, variance = weight @ dx**2, weight @ (dy**2 + spread**2)
-    if along <= 0.0 or variance <= 0.0:
+    if variance <= 0.0:
         return None
     slope = (weight @ (dx * dy)) / along
     return Linear(float(slope), float(slope**2 * along / variance))
 
 
 def read_trends(text: str) -> list[Trend]:
-    """The trends in the text of trends.csv; raises KeyError or ValueError for another one."""
+    """The trends in the text of trends.csv; raises KeyError, TypeError or ValueError for another one."""
     found: dict[tuple[Series, str], list[list[float]]] = {}
+    numbers = ("at", *COLUMNS[COLUMNS.index("count") :])
     for row in csv.DictReader(io.StringIO(text)):
         series = Series(row["coordinate"], row["unit"], row["parent"], row["series"])
-        cells = [row["at"], row["count"], row["mean"], row["spread"], row["std"] or "0", row["labels"]]
-        found.setdefault((series, row["line"]), []).append([*map(float, cells), float(row["label"] or "nan")])
+        cells = [float(row[name] or "nan") for name in numbers]
+        found.setdefault((series, row["line"]), []).append(cells)
     return [Trend(series, line, *np.array(rows).T) for (series, line), rows in found.items()]
