@@ -280,6 +280,31 @@ def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_p
     assert problem in label_one(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0)).problem
 
 
+def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tmp_path, monkeypatch):
+    from clusterml.screening import labels
+
+    asked: list[float] = []
+    label = labels._label
+
+    def counted(bench, atoms, charge):
+        asked.append(float(atoms.positions.sum()))
+        return label(bench, atoms, charge)
+
+    monkeypatch.setattr(labels, "_label", counted)
+    mine = make_screen(constraints=[{"absorption_change": "2..5 eV", "at_most": 100}], engine={"dtype": "float32"})
+    setting, _ = setting_of(mine, tmp_path, checkpoint, "cpu", None)
+    parent = bench_of(setting).maker.parent(bench_of(setting).space.variants[0])
+    found = []
+    for number in (1, 2):
+        labels._PARENTS.clear()  # as in another process
+        atoms = bench_of(setting).maker.make(bench_of(setting).space.recipe(number))
+        found.append(label_one(setting, tmp_path, LabelTask(number, atoms, 0)))
+    assert [each.problem for each in found] == ["", ""]
+    assert found[0].values[1].value > found[1].values[1].value > 0.0
+    assert asked.count(float(parent.positions.sum())) == 1
+    assert len(asked) == 3
+
+
 def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):
     class Losing:
         def __init__(self, number: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +70,7 @@ def label_one(setting: Setting, folder: Path, task: LabelTask) -> Verified:
         begin = time.perf_counter()
         found = _label(bench, task.atoms, task.charge)
         seconds = round(time.perf_counter() - begin, 3)
-        origin = bench.origin(task.number, partial(_parent_spectrum, bench))
+        origin = bench.origin(task.number, partial(_parent_spectrum, bench, folder))
         values = measured(measures, Sample(task.atoms, task.charge, found.spectrum, bench.fwhm_ev, origin))
     except ClusterMLError as error:
         return Verified(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
@@ -77,10 +78,21 @@ def label_one(setting: Setting, folder: Path, task: LabelTask) -> Verified:
     return Verified(task.number, values, float(found.orbitals.raw_gap_ev), seconds, found.warnings)
 
 
-def _parent_spectrum(bench: Bench, atoms: Atoms) -> Spectrum:
+def _parent_spectrum(bench: Bench, folder: Path, atoms: Atoms) -> Spectrum:
+    """The engine's spectrum of a parent: kept in the ``folder``, so that no other process has to label it again."""
+    from clusterml.spectrum.jsonio import read_spectrum, write_json
+    from clusterml.stda.output import label_dict
+
     charge = atoms.info.get("charge")
-    key = (bench.setting, atoms.numbers.tobytes(), atoms.positions.tobytes(), charge)
-    return _PARENTS.find(key, lambda: _label(bench, atoms, charge).spectrum)
+    digest = hashlib.sha256(atoms.numbers.tobytes() + atoms.positions.tobytes() + str(charge).encode()).hexdigest()
+    path = folder / f"parent_{digest[:12]}.json"
+
+    def make() -> Spectrum:
+        if not path.exists():
+            write_json(label_dict(_label(bench, atoms, charge), False), path, indent=1)
+        return read_spectrum(path)
+
+    return _PARENTS.find((bench.setting, path), make)
 
 
 def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
