@@ -53,8 +53,8 @@ class Trend:
 
     @property
     def band(self) -> FloatArray:
-        """The spread between candidates; where there is one, its uncertainty, or 0."""
-        return np.where(self.count > 1, self.spread, np.nan_to_num(self.std))
+        """The spread between candidates; their uncertainty (or 0) where there is one candidate at each place."""
+        return self.spread if np.any(self.count > 1) else np.nan_to_num(self.std)
 
 
 def linear(x: FloatArray, mean: FloatArray, weight: FloatArray, spread: FloatArray) -> Linear | None:
