@@ -101,8 +101,10 @@ def _trends(results: Results) -> Iterator[Markup]:
         return
     yield tag("h2", "Trends")
     words = "Means over all valid candidates with one amount or number, whatever else differs. Bands: their spread, or "
-    words += "the uncertainty where each place has one candidate. Circles: labels of those of the random candidates that are "
-    words += "there, squares: of the best. Linear share: what a straight line explains of the variance between all "
+    words += "the uncertainty where each place has one candidate. Circles: labels of those of the random candidates "
+    words += (
+        "that are there, squares: of the best. Linear share: what a straight line explains of the variance between all "
+    )
     words += f"candidates, or between the labels of random ones. Drawn are at most {MOST_COORDINATES} coordinates, "
     words += f"{MOST_LINES} measures, {MOST_PANELS} parents and {MOST_CURVES} curves"
     words += f", in the table are the first {MOST_TRENDS} trends; trends.csv has the numbers of all."
