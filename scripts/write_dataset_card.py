@@ -47,7 +47,7 @@ RANGES = {
 CARD = """# {name}
 
 {title}.
-{records} labelled geometries of {parents} parent clusters in {families} families, {size:.0f} MB. {state}
+{records} records (labelled geometries, with mirror images and second labels) of {parents} parent clusters in {families} families, {size:.0f} MB. {state}
 
 **These are model geometries with semi-empirical labels**, for teaching networks and for trends: not crystal structures, and
 not measured spectra.
