@@ -35,10 +35,14 @@ def spectra_picture(shown: Shown) -> Markup | None:
 
 
 def pareto_pictures(results: Results) -> list[Markup]:
-    """Each pair of the first objectives against each other, over the candidates of ranked.csv, the front joined."""
+    """Each pair of the first objectives against each other, over the candidates of ranked.csv.
+
+    The front is joined where it is a line: of two objectives, each maximised or minimised.
+    """
     objectives = results.objectives
     pairs = [(a, b) for k, a in enumerate(objectives) for b in objectives[k + 1 :]][:_MOST_PAIRS]
-    return [_pareto(results.ranked, a, b) for a, b in pairs]
+    joined = len(objectives) == 2 and all(each["goal"] in ("maximise", "minimise") for each in objectives)
+    return [_pareto(results.ranked, a, b, "o-" if joined else "o") for a, b in pairs]
 
 
 def parity_pictures(results: Results) -> list[Markup]:
@@ -124,7 +128,7 @@ def _ticks(axes: Axes) -> None:
     axes.ticklabel_format(scilimits=(-3, 4), useMathText=True)
 
 
-def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, Any]) -> Markup:
+def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, Any], style: str) -> Markup:
     figure, axes = framed(5.6, 4.4)
     names = first["name"], second["name"]
     for label, colour, size, chosen in (
@@ -137,7 +141,7 @@ def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, A
             axes.scatter(x, y, s=size, c=colour, marker=marker, lw=0 if marker == "o" else 1.0, label=label, zorder=2)
     front = sorted((r for r in ranked if r.cells["on_front"] == "yes"), key=lambda r: r.values[names[0]][0])
     x, y = ([each.values[name][0] for each in front] for name in names)
-    axes.plot(x, y, "o-", color=_BLUE, ms=5, lw=1.0, label="Pareto front", zorder=3)
+    axes.plot(x, y, style, color=_BLUE, ms=5, lw=1.0, label="Pareto front", zorder=3)
     axes.set_xlabel(_named(first))
     axes.set_ylabel(_named(second))
     axes.legend(frameon=False, fontsize="small")
