@@ -183,8 +183,8 @@ def write_trends(space: Space, names: Sequence[str], log: Log, found: Verificati
         trends.add(row.number, row.values)
     if found is not None:
         for part, best in ((found.random, False), (found.best, True)):
-            for number, label in found.labels(part):
-                trends.add_label(number, label.values, best=best)
+            for entry, label in found.labels(part):
+                trends.add_label(entry.row.number, label.values, best=best)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

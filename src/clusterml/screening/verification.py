@@ -55,9 +55,7 @@ class Verification:
 
     def statistics(self) -> dict[str, Any]:
         """See :func:`clusterml.screening.agreement.statistics`."""
-        good = [{number for number, _ in self.labels(part)} for part in (self.best, self.random)]
-        both = zip((self.best, self.random), good, strict=True)
-        parts = [[entry for entry in part if entry.row.number in numbers] for part, numbers in both]
+        parts = [[entry for entry, _ in self.labels(part)] for part in (self.best, self.random)]
         lines = {name: _two(self._values(part, at) for part in parts) for at, name in enumerate(self.merit.names)}
         expected = _two(self._scores(part, self._expected) for part in parts)
         ranked = _two(self._scores(part, _ranked_by) for part in parts)
@@ -74,12 +72,12 @@ class Verification:
             "statistics": self.statistics(),
         }
 
-    def labels(self, entries: Sequence[Entry]) -> Iterator[tuple[int, Verified]]:
-        """Number and label of those ``entries`` that have one."""
+    def labels(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Verified]]:
+        """Those ``entries`` that have a label, with it."""
         for entry in entries:
             label = self.found.get(entry.row.number)
             if label is not None and not label.problem:
-                yield entry.row.number, label
+                yield entry, label
 
     def _values(self, entries: Sequence[Entry], at: int) -> Pairs:
         predicted = np.array([entry.row.values[at].value for entry in entries])
