@@ -47,6 +47,7 @@ def test_one_command_makes_tables_and_figures(model, checkpoint, dataset, tmp_pa
     mine = next(row for row in content["rows"] if (row["model"], row["kind"]) == ("run", "all"))
     assert mine["cd_coverage"] > 0.5
     assert 0.0 <= mine["in_domain"] <= 1.0
+    assert {row["model"] for row in content["groups"]} == {"run"}
     assert {row["n_train"] for row in content["learning_curve"]} == {12}
     assert command("evaluate", model, dataset, "--json", "--no-baselines", *common) == 0
     assert {row["model"] for row in json.loads(capsys.readouterr().out)} == {"run", "training mean"}

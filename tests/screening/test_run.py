@@ -18,9 +18,19 @@ import pytest
 from ase import Atoms
 
 from clusterml.dataset.launch import Lost, Processes
-from clusterml.errors import InputFileError, OptionError, OutputError, SpectrumError
+from clusterml.errors import (
+    ClusterMLError,
+    ElectronicStructureError,
+    InputFileError,
+    OptionError,
+    OutputError,
+    SpectrumError,
+    StructureError,
+)
+from clusterml.inference.predictor import Predictor
 from clusterml.screening.bench import MEASURE, PREDICTION, Task, bench_of
 from clusterml.screening.config import load_screen
+from clusterml.screening.kept import Kept
 from clusterml.screening.labels import LabelTask, Verified, label_one
 from clusterml.screening.measures import Value
 from clusterml.screening.names import ScreeningError
@@ -303,6 +313,68 @@ def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tm
     assert found[0].values[1].value > found[1].values[1].value > 0.0
     assert asked.count(float(parent.positions.sum())) == 1
     assert len(asked) == 3
+
+
+def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, monkeypatch):
+    from clusterml.screening import labels
+
+    asked: list[float] = []
+    label = labels._label
+    mine = make_screen(constraints=[{"absorption_change": "2..5 eV", "at_most": 100}], engine={"dtype": "float32"})
+    setting, _ = setting_of(mine, tmp_path, checkpoint, "cpu", None)
+    bench = bench_of(setting)
+    parent = bench.maker.parent(bench.space.variants[0])
+
+    def refused(bench, atoms, charge):
+        asked.append(float(atoms.positions.sum()))
+        if asked[-1] == float(parent.positions.sum()):
+            raise ElectronicStructureError("no gap")
+        return label(bench, atoms, charge)
+
+    monkeypatch.setattr(labels, "_label", refused)
+    labels._PARENTS.clear()
+    tasks = [LabelTask(number, bench.maker.make(bench.space.recipe(number)), 0) for number in (1, 2)]
+    assert ["no gap" in label_one(setting, tmp_path, task).problem for task in tasks] == [True, True]
+    assert asked.count(float(parent.positions.sum())) == 1
+    assert len(asked) == 3
+    labels._PARENTS.clear()
+
+
+def test_a_parent_that_the_network_refuses_costs_its_curve_only(make_screen, checkpoint, tmp_path, monkeypatch):
+    predict = Predictor.__call__
+
+    def refusing(self, structures, *given, **named):
+        if str(getattr(structures, "info", {}).get("name", "")).startswith("parent_"):
+            raise StructureError("two atoms coincide")
+        return predict(self, structures, *given, **named)
+
+    monkeypatch.setattr(Predictor, "__call__", refusing)
+    screen(make_screen(), tmp_path, model=checkpoint)
+    assert json.loads((tmp_path / "run.json").read_text())["status"] == "finished"
+    assert (tmp_path / "report.html").is_file()
+    best = table(tmp_path)[0]["name"]
+    assert (tmp_path / "spectra" / f"{best}.json").is_file()
+    assert not (tmp_path / "spectra" / "parent_ag3.json").exists()
+
+
+def test_what_is_kept_is_made_once_and_so_is_a_refusal():
+    kept, made = Kept[int](2), []
+
+    def make(value):
+        made.append(value)
+        if isinstance(value, ClusterMLError):
+            raise value
+        return value
+
+    assert [kept.find("a", lambda: make(1)) for _ in range(2)] == [1, 1]
+    for error, times in ((StructureError("no"), 1), (OutputError("full"), 2)):
+        made.clear()
+        for _ in range(2):
+            with pytest.raises(type(error), match=str(error)):
+                kept.find(str(error), lambda error=error: make(error))
+        assert len(made) == times
+    kept.find("b", lambda: make(2))
+    assert list(kept) == ["no", "b"]
 
 
 def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):

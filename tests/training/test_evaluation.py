@@ -13,7 +13,7 @@ from clusterml.dataset.splits import Split
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError
 from clusterml.training.baselines import Spectra
-from clusterml.training.evaluation import ALL, MEAN, Judged, evaluate
+from clusterml.training.evaluation import ACHIRAL, ALL, CHIRAL, MEAN, Judged, evaluate
 from clusterml.training.tables import cells, markdown, write_evaluations
 from clusterml.training.targets import broadening_matrix, energies
 
@@ -60,6 +60,42 @@ def test_rows_by_kind_and_model(labels, split):
     assert found.n_train == 12
 
 
+def test_rows_by_parent(tmp_path):
+    store = Store(tmp_path / "handed")
+    for number in range(24):
+        kind = ("mode", "thermal")[number // 2 % 2]
+        store.add(record(f"r{number:03d}", number, kind=kind, hand="R" if number % 2 else "0"))  # odd ones are of ag4
+    store.pack({"name": "handed"})
+    dataset = Dataset(store.folder)
+    split = Split("random", 0, dataset.ids[:12], dataset.ids[12:16], dataset.ids[16:23])
+
+    def zero(records) -> Judged:
+        said = oracle(records)
+        return Judged(Spectra(said.spectra.epsilon, 0.0 * said.spectra.delta_epsilon))
+
+    found = evaluate(dataset, split, "s", SPEC, {"oracle": oracle, "zero": zero})
+    rows = {(row["kind"], row["group"]): row for row in found.table_by_group("oracle")}
+    groups = ("ag4", "ag6", CHIRAL, ACHIRAL)
+    assert list(rows) == [(kind, group) for kind in ("mode", "thermal") for group in groups]
+    assert [row["structures"] for row in rows.values()] == [2, 2, 2, 2, 1, 2, 1, 2]
+    assert all(row["cd_r2"] == pytest.approx(1.0) and row["model"] == "oracle" for row in rows.values())
+    assert rows["mode", "ag4"]["in_domain"] == 1.0
+    nothing = {(row["kind"], row["group"]): row for row in found.table_by_group("zero")}
+    truth, mean = found.part.truth.delta_epsilon, found.judged[MEAN].spectra.delta_epsilon
+    for name in ("ag4", "ag6"):
+        own = found.rows_of("mode") & found.groups()[name]
+        wanted = 1.0 - np.square(truth[own]).sum() / np.square(truth[own] - mean[own]).sum()
+        assert nothing["mode", name]["cd_r2"] == pytest.approx(wanted)
+    text = markdown([found], "zero")
+    assert "### mode, by parent: zero" in text
+    assert f"| {CHIRAL} | 2 |" in text
+
+
+def test_no_groups_of_hand_where_all_are_alike(labels, split):
+    found = evaluate(labels, split, "s", SPEC, {"oracle": oracle})
+    assert list(found.groups()) == ["ag4", "ag6"]
+
+
 def test_the_mean_is_always_there(labels, split):
     found = evaluate(labels, split, "s", SPEC, {}, baselines={})
     assert list(found.judged) == [MEAN]
@@ -98,6 +134,9 @@ def test_tables_and_figures(labels, split, tmp_path):
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["schema_version"] == 1
     assert len(content["rows"]) == 12
+    assert {(row["kind"], row["group"], row["model"]) for row in content["groups"]} == {
+        (kind, parent, "oracle") for kind in ("mode", "thermal") for parent in ("ag4", "ag6")
+    }
     assert content["rows"][0]["seconds"] is None
     text = markdown([found], "oracle", curve)
     assert "## tiny (random): 12 training, 8 test records" in text

@@ -6,21 +6,39 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
+from clusterml.errors import ClusterMLError, OutputError
+
 T = TypeVar("T")
 
 
-class Kept(OrderedDict[Hashable, T]):
-    """At most ``most`` results; the one that was not asked for longest goes first."""
+class Kept(OrderedDict[Hashable, T | ClusterMLError]):
+    """At most ``most`` results; the one that was not asked for longest goes first.  A refusal is a result, too."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
 
     def find(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The result for ``key``, made if it is not kept any more."""
+        """The result for ``key``, made if it is not kept any more.
+
+        Raises the :class:`ClusterMLError` that ``make`` raises, again without making (but for an :class:`OutputError`,
+        which may pass: a full disk).
+        """
         if key not in self:
-            self[key] = make()
+            self[key] = _outcome(make)
             if len(self) > self._most:
                 self.popitem(last=False)
         self.move_to_end(key)
-        return self[key]
+        found = self[key]
+        if isinstance(found, ClusterMLError):
+            raise found.with_traceback(None)
+        return found
+
+
+def _outcome(make: Callable[[], T]) -> T | ClusterMLError:
+    try:
+        return make()
+    except OutputError:
+        raise
+    except ClusterMLError as error:
+        return error.with_traceback(None)  # it would hold on to everything that was in use

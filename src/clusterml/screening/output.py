@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import OutputError
+from clusterml.errors import ClusterMLError, OutputError
 from clusterml.screening.bench import Bench
 from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.making import Dropped
@@ -25,6 +25,9 @@ from clusterml.spectrum.files import make_folder, write_text
 from clusterml.spectrum.jsonio import SCHEMA_VERSION, write_json
 from clusterml.stda.threads import available_cores
 from clusterml.structure.distort.frames import write_frames
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 RUN, RANKED, TOP, SPECTRA, VERIFIED = "run.json", "ranked.csv", "top.extxyz", "spectra", "verified.json"
 """Names of the files; SPECTRA is a folder."""
@@ -155,13 +158,20 @@ def _write_top(run: Run, source: Source, folder: Path, shown: list[Entry], on_fr
         structures.append(atoms)
     write_frames(structures, folder / TOP)
     place = make_folder(folder / SPECTRA)
-    for found in run.bench.predict([*structures, *_parents(run, source, shown)]):
+    for found in run.bench.predict(structures):
+        write_json(found.to_dict(), place / f"{found.name}.json", indent=1)
+    for parent in _parents(run, source, shown):
+        try:
+            found = run.bench.predictor(parent)
+        except ClusterMLError:
+            continue  # the candidates are valid: that their parent is refused costs its curve in the report only
         write_json(found.to_dict(), place / f"{found.name}.json", indent=1)
 
 
-def _parents(run: Run, source: Source, shown: list[Entry]) -> list[Any]:
+def _parents(run: Run, source: Source, shown: list[Entry]) -> list[Atoms]:
     """The parents of the candidates shown, as they are, named parent_NAME; or the user's reference."""
-    bench, structures = run.bench, []
+    bench = run.bench
+    structures: list[tuple[str, Atoms]] = []
     if isinstance(source, OwnSource):
         for variant in dict.fromkeys(bench.space.recipe(entry.row.number).variant for entry in shown):
             atoms = bench.maker.parent(variant)

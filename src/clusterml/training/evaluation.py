@@ -21,6 +21,8 @@ MEAN = "training mean"
 """The baseline that R2 is measured against."""
 ALL = "all"
 """Name of the rows over every kind of geometry."""
+CHIRAL, ACHIRAL = "all of one hand", "all others"
+"""Names of the rows over the parents that are themselves chiral, and over those that are not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +75,28 @@ class Evaluation:
     def table(self) -> list[dict[str, Any]]:
         """One row for each kind and model: ``split``, ``kind``, ``model``, ``seconds`` and the numbers of
         :func:`clusterml.training.metrics.summary`."""
-        return [self._row(kind, model, judged) for kind in self.kinds() for model, judged in self.judged.items()]
+        return [self._row(self.rows_of(kind), model, {"kind": kind}) for kind in self.kinds() for model in self.judged]
 
-    def _row(self, kind: str, model: str, judged: Judged) -> dict[str, Any]:
-        rows = self.rows_of(kind)
+    def groups(self) -> dict[str, BoolArray]:
+        """Which test records (s,) are of each parent, in order of their names, then :data:`CHIRAL` and :data:`ACHIRAL`
+        if there are both."""
+        parents, handed = np.array(self.part.samples.parent), self.part.samples.hand != 0
+        found: dict[str, BoolArray] = {str(name): parents == name for name in np.unique(parents)}
+        return found | ({CHIRAL: handed, ACHIRAL: ~handed} if 0 < handed.sum() < len(handed) else {})
+
+    def table_by_group(self, model: str) -> list[dict[str, Any]]:
+        """One row for each kind but :data:`ALL` and each of :meth:`groups` with such records: as :meth:`table`, and
+        ``group``."""
+        chosen = [
+            ({"kind": kind, "group": name}, self.rows_of(kind) & members)
+            for kind in self.kinds()
+            if kind in self.part.kinds
+            for name, members in self.groups().items()
+        ]
+        return [self._row(rows, model, named) for named, rows in chosen if rows.any()]
+
+    def _row(self, rows: BoolArray, model: str, named: Mapping[str, str]) -> dict[str, Any]:
+        judged = self.judged[model]
         truth, mean, said = self.part.truth, self.judged[MEAN].spectra, judged.spectra
         numbers = summary(
             (said.epsilon[rows], truth.epsilon[rows]),
@@ -88,7 +108,7 @@ class Evaluation:
         return {
             "split": self.title,
             "question": self.question,
-            "kind": kind,
+            **named,
             "model": model,
             **numbers,
             **extra,

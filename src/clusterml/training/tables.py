@@ -44,7 +44,8 @@ COLUMNS = {
 NOTE = (
     "Medians over the structures, except R², which is of the whole set against the training mean of the same parent "
     "and hand, the rank correlation, and the last columns, which are means.  MAE in L mol⁻¹ cm⁻¹.  CD sign: share of "
-    "the energies with the right sign where |CD| is above its median."
+    "the energies with the right sign where |CD| is above its median.  By parent: last the parents that are themselves "
+    "chiral (of one hand, R or S, P or M), and the others."
 )
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHOWN = ("epsilon", "delta_epsilon")
@@ -67,14 +68,21 @@ def write_evaluations(
         written.append(_save(draw_curve(curve), folder / "learning-curve.png"))
     written.append(write_text(folder / "evaluation.md", markdown(found, model, curve)))
     rows = [row for one in found for row in one.table()]
+    groups = [row for one in found for row in one.table_by_group(model)]
     content = {"schema_version": SCHEMA_VERSION, "program": "clusterml", "version": version("clusterml")}
-    content |= {"model": model, "rows": rows, "learning_curve": list(curve), "splits": [_sizes(one) for one in found]}
+    content |= {
+        "model": model,
+        "rows": rows,
+        "groups": groups,
+        "learning_curve": list(curve),
+        "splits": [_sizes(one) for one in found],
+    }
     written.append(write_json(content, folder / "evaluation.json", indent=1))
     return written
 
 
 def markdown(found: Sequence[Evaluation], model: str, curve: Sequence[Mapping[str, Any]] = ()) -> str:
-    """One table for each split and kind, and one of the learning curve."""
+    """For each split one table for each kind, and by parent that of ``model``; one table of the learning curve."""
     lines = [f"# {model}", "", NOTE]
     for one in found:
         sizes = _sizes(one)
@@ -82,6 +90,10 @@ def markdown(found: Sequence[Evaluation], model: str, curve: Sequence[Mapping[st
         rows = one.table()
         for kind in one.kinds():
             lines += ["", f"### {kind}", "", *_table([row for row in rows if row["kind"] == kind], "model")]
+        rows = one.table_by_group(model)
+        for kind in dict.fromkeys(row["kind"] for row in rows):
+            own = [row for row in rows if row["kind"] == kind]
+            lines += ["", f"### {kind}, by parent: {model}", "", *_table(own, "group", "parent")]
     if curve:
         ordered = sorted(curve, key=lambda row: (row["split"], row["kind"], row["n_train"]))
         rows = [{**row, "what": f"{row['split']}, {row['kind']}, {row['n_train']}"} for row in ordered]
