@@ -49,6 +49,8 @@ NOTE = (
 )
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHOWN = ("epsilon", "delta_epsilon")
+_FEWEST_DRAWN = 10
+"""A learning curve of fewer structures is noise: it is in the table only, unless there is no other."""
 _AXIS = {"epsilon": "ε / 10³ L mol⁻¹ cm⁻¹", "delta_epsilon": "Δε / L mol⁻¹ cm⁻¹"}
 
 
@@ -157,18 +159,23 @@ def draw_examples(found: Evaluation, model: str) -> Figure:
 def draw_curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """R2 and cosine of absorption and CD against the number of training records, for each split and kind."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     axes = figure.subplots(1, 2)
-    groups = sorted({(row["split"], row["kind"]) for row in rows})
+    drawn = [row for row in rows if row["structures"] >= _FEWEST_DRAWN] or list(rows)
+    groups = sorted({(row["split"], row["kind"]) for row in drawn})
     for axis, quantity in zip(axes, ("absorption", "cd"), strict=True):
         for number, group in enumerate(groups):
-            own = sorted((r for r in rows if (r["split"], r["kind"]) == group), key=lambda r: r["n_train"])
+            own = sorted((r for r in drawn if (r["split"], r["kind"]) == group), key=lambda r: r["n_train"])
             colour = _COLOURS[number % len(_COLOURS)]
             counts = [row["n_train"] for row in own]
             axis.plot(counts, [row[f"{quantity}_r2"] for row in own], "o-", color=colour, label=", ".join(group))
             axis.plot(counts, [row[f"{quantity}_cosine"] for row in own], "s--", color=colour, mfc="none")
         axis.set(xscale="log", xlabel="training records", ylim=(-0.5, 1.02))
+        axis.set_xticks(sorted({row["n_train"] for row in drawn}))
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.xaxis.set_minor_locator(NullLocator())
         axis.set_ylabel(f"{'CD' if quantity == 'cd' else quantity}: R² (full), median cosine (dashed)")
         axis.axhline(0.0, color="black", lw=0.6)
     axes[0].legend(frameon=False, fontsize="small")
