@@ -1,4 +1,4 @@
-"""Geometry-dependent atomic scalars: coordination numbers, starting charges, CM5 correction (METHOD section 4)."""
+"""Atomic quantities of a geometry: coordination numbers, charges, CM5 correction (docs/stda-xtb.md, section 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def distances(coords: FloatArray) -> FloatArray:
 
 
 def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
-    """D3 coordination numbers, shape (n_atoms,) (METHOD 4.1)."""
+    """D3 coordination numbers, shape (n_atoms,) (docs/stda-xtb.md, 4.1)."""
     settings = tables()["cn"]
     r = distances(coords_bohr)
     rcov = per_atom(symbols, "rcov_cn_bohr")
@@ -28,7 +28,7 @@ def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> Flo
 
 
 def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatArray, charge: int) -> FloatArray:
-    """Electronegativity charges q0, shape (n_atoms,), summing to ``charge`` (METHOD 4.2)."""
+    """Electronegativity charges q0, shape (n_atoms,), summing to ``charge`` (docs/stda-xtb.md, 4.2)."""
     z = per_atom(symbols, "n_valence_electrons")
     if len(symbols) == 1:
         return np.array([float(charge)])
@@ -42,7 +42,7 @@ def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatA
 
 
 def cm5_correction(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
-    """Charge-model-5 correction of Mulliken charges, shape (n_atoms,), summing to zero (METHOD 4.3)."""
+    """Charge-model-5 correction of Mulliken charges, shape (n_atoms,), summing to zero (docs/stda-xtb.md, 4.3)."""
     settings = tables()["cm5"]
     radius = per_atom(symbols, "cm5_radius_angstrom")
     a0 = per_atom(symbols, "cm5_a0")

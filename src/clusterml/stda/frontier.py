@@ -12,7 +12,7 @@ SMALL_GAP_EV = 0.1
 """Raw HOMO-LUMO gaps below this are reported: which orbitals are occupied is then close to arbitrary."""
 
 ILL_CONDITIONED_GAP_EV = 0.01
-"""Raw gaps below this make labels unfit for training (METHOD section 17)."""
+"""Raw gaps below this make labels unfit for training (docs/stda-xtb.md, section 17)."""
 
 
 def composition(orbitals: Orbitals, orbital: int, groups: Mapping[str, IntArray] | None = None) -> dict[str, float]:
