@@ -16,6 +16,7 @@ from clusterml.structure.build.invariant import invariant
 from clusterml.structure.build.packing import Slot, pack, radii, screen
 from clusterml.structure.build.poses import poses, site_donors
 from clusterml.structure.build.sites import Site, metal_donor, site_at
+from clusterml.structure.steady import least
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, ol
         wanted = metal_donor(int(numbers[near[0]]), new)
         steps = np.linspace(-1.0, 1.5, 251)[:, None] * away + donor
         nearest = np.linalg.norm(steps[:, None] - positions[near][None], axis=-1).min(axis=1)
-        moved[k] = steps[int(np.argmin(np.abs(nearest - wanted)))]
+        moved[k] = steps[least(np.abs(nearest - wanted))]
     return moved
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from clusterml.structure.build.conformers import Conformers
 from clusterml.structure.build.contacts import closest_contact
+from clusterml.structure.steady import on_grid
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _put(molecule: Any, positions: FloatArray) -> None:
     from rdkit.Geometry import Point3D
 
     shape = molecule.GetConformer()
-    for index, (x, y, z) in enumerate(positions.tolist()):
+    for index, (x, y, z) in enumerate(on_grid(positions).tolist()):
         shape.SetAtomPosition(index, Point3D(x, y, z))
 
 

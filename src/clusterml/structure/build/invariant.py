@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clusterml.structure.build.poses import Poses
+from clusterml.structure.steady import ranked
 from clusterml.typing import FloatArray, IntArray
 
 _TRIED = 30
@@ -23,7 +24,7 @@ def invariant(poses: Poses, numbers: IntArray, donors: FloatArray, stabiliser: F
     if len(stabiliser) == 1:
         return poses
     misfit = np.array([_misfit(pose, numbers, stabiliser) for pose in poses.positions])
-    order = np.argsort(misfit + 0.05 * poses.cost, kind="stable")
+    order = ranked(misfit + 0.05 * poses.cost)
     found: list[FloatArray] = []
     costs: list[float] = []
     for index in order[:_TRIED].tolist():

@@ -14,6 +14,7 @@ from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.conformers import Conformers
 from clusterml.structure.build.groups import rotation
 from clusterml.structure.build.sites import Site
+from clusterml.structure.steady import least
 from clusterml.typing import FloatArray, IntArray
 
 LARGEST_MISFIT = 0.6
@@ -89,7 +90,7 @@ def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
 
 def _leaning(out: FloatArray) -> list[FloatArray]:
     """A direction and six others that lean away from it."""
-    side = np.cross(out, np.eye(3)[int(np.argmin(np.abs(out)))])
+    side = np.cross(out, np.eye(3)[least(np.abs(out))])
     tilted = rotation(side / np.linalg.norm(side), np.radians(_LEAN)) @ out
     return [out, *(rotation(out, k * np.pi / 3) @ tilted for k in range(6))]
 
@@ -132,7 +133,7 @@ def _across(vector: FloatArray, axis: FloatArray) -> FloatArray:
     """The part of ``vector`` at right angles to the unit vector ``axis``, of length one."""
     rest = vector - (vector @ axis) * axis
     if np.linalg.norm(rest) < 1e-3:
-        rest = np.cross(axis, np.eye(3)[int(np.argmin(np.abs(axis)))])
+        rest = np.cross(axis, np.eye(3)[least(np.abs(axis))])
     return np.asarray(rest / np.linalg.norm(rest))
 
 
@@ -149,6 +150,6 @@ def _turn_onto(vector: FloatArray, target: FloatArray) -> FloatArray:
     if sine < 1e-8:
         if cosine > 0:
             return np.eye(3)
-        axis = np.cross(a, np.eye(3)[int(np.argmin(np.abs(a)))])
+        axis = np.cross(a, np.eye(3)[least(np.abs(a))])
         return rotation(axis / np.linalg.norm(axis), np.pi)
     return rotation(axis / sine, float(np.arctan2(sine, cosine)))

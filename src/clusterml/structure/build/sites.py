@@ -15,6 +15,7 @@ from clusterml.errors import StructureError
 from clusterml.structure.bonds import bond_limit
 from clusterml.structure.build.groups import rotation
 from clusterml.structure.elements import is_metal
+from clusterml.structure.steady import least
 from clusterml.typing import FloatArray, IntArray
 
 METAL_DONOR = {16: 2.50, 8: 2.36, 15: 2.42, 7: 2.30, 6: 2.10, 1: 1.75, 9: 2.30, 17: 2.55, 35: 2.65, 53: 2.80, 34: 2.60}
@@ -148,5 +149,5 @@ def _unit(vectors: FloatArray) -> FloatArray:
 
 def _perpendicular(vector: FloatArray) -> FloatArray:
     """A unit vector at right angles to ``vector``."""
-    other = np.eye(3)[int(np.argmin(np.abs(vector)))]
+    other = np.eye(3)[least(np.abs(vector))]
     return _unit(np.cross(vector, other))

@@ -14,6 +14,7 @@ from clusterml.structure.bonds import Pairs, bonds, neighbours
 from clusterml.structure.check import check_geometry
 from clusterml.structure.distort.modes import MODES, Mode
 from clusterml.structure.elements import is_metal
+from clusterml.structure.steady import least
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -138,4 +139,4 @@ def axis_of(subject: Subject, axis: FloatArray | None = None) -> FloatArray:
     chosen = subject.positions[subject.metal] if subject.metal.any() else subject.positions
     spread = (chosen - chosen.mean(axis=0)).T @ (chosen - chosen.mean(axis=0))
     vector = np.asarray(np.linalg.eigh(spread)[1][:, 0])
-    return vector * np.sign(vector[np.argmax(np.abs(vector))])
+    return vector * np.sign(vector[least(-np.abs(vector))])

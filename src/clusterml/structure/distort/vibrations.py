@@ -84,13 +84,15 @@ def noise_direction(
 ) -> FloatArray:
     """A random displacement ``(n, 3)`` for an amount of 1 A.
 
-    It is drawn from the Boltzmann distribution of the network (classical; masses play no part).  ``factors`` multiply
-    the displacement of elements by name, e.g. ``{"Ag": 0.5}``.  Raises :class:`OptionError` for an element that is not
-    there.
+    It is drawn from the Boltzmann distribution of the network (classical; masses play no part): the square root of its
+    covariance times random numbers for every coordinate, which is the same whatever vectors stand for degenerate modes.
+    ``factors`` multiply the displacement of elements by name, e.g. ``{"Ag": 0.5}``.  Raises :class:`OptionError` for an
+    element that is not there.
     """
     modes = stiffness_modes(subject)
     deviation = np.sqrt(BOLTZMANN_EV / np.maximum(modes.stiffness, SOFTEST)) / rms_at(subject, 1.0)
-    direction = np.einsum("m,mnx->nx", deviation * rng.standard_normal(len(deviation)), modes.displacement)
+    drawn = np.einsum("mnx,nx->m", modes.displacement, rng.standard_normal(subject.positions.shape))
+    direction = np.einsum("m,mnx->nx", deviation * drawn, modes.displacement)
     for symbol, factor in (factors or {}).items():
         direction[_atoms_of(subject, symbol, factor)] *= factor
     return direction
