@@ -373,6 +373,7 @@ def test_what_is_kept_is_made_once_and_so_is_a_refusal():
             with pytest.raises(type(error), match=str(error)):
                 kept.find(str(error), lambda error=error: make(error))
         assert len(made) == times
+    assert all(each.__traceback__ is None for each in kept.values() if isinstance(each, ClusterMLError))
     kept.find("b", lambda: make(2))
     assert list(kept) == ["no", "b"]
 

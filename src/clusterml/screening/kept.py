@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from copy import copy
 from typing import TypeVar
 
 from clusterml.errors import ClusterMLError, OutputError
@@ -31,7 +32,7 @@ class Kept(OrderedDict[Hashable, T | ClusterMLError]):
         self.move_to_end(key)
         found = self[key]
         if isinstance(found, ClusterMLError):
-            raise found.with_traceback(None)
+            raise copy(found)  # what is kept must not hold on to the frames that it passes
         return found
 
 
@@ -41,4 +42,4 @@ def _outcome(make: Callable[[], T]) -> T | ClusterMLError:
     except OutputError:
         raise
     except ClusterMLError as error:
-        return error.with_traceback(None)  # it would hold on to everything that was in use
+        return error.with_traceback(None)
