@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -332,12 +334,11 @@ def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_pat
         return label(bench, atoms, charge)
 
     monkeypatch.setattr(labels, "_label", refused)
-    labels._PARENTS.clear()
+    monkeypatch.setattr(labels, "_PARENTS", Kept(8))
     tasks = [LabelTask(number, bench.maker.make(bench.space.recipe(number)), 0) for number in (1, 2)]
     assert ["no gap" in label_one(setting, tmp_path, task).problem for task in tasks] == [True, True]
     assert asked.count(float(parent.positions.sum())) == 1
     assert len(asked) == 3
-    labels._PARENTS.clear()
 
 
 def test_a_parent_that_the_network_refuses_costs_its_curve_only(make_screen, checkpoint, tmp_path, monkeypatch):
@@ -355,6 +356,8 @@ def test_a_parent_that_the_network_refuses_costs_its_curve_only(make_screen, che
     best = table(tmp_path)[0]["name"]
     assert (tmp_path / "spectra" / f"{best}.json").is_file()
     assert not (tmp_path / "spectra" / "parent_ag3.json").exists()
+    refused = json.loads((tmp_path / "run.json").read_text())["counts"]["refused_parents"]
+    assert refused == {"parent_ag3": "two atoms coincide"}
 
 
 def test_what_is_kept_is_made_once_and_so_is_a_refusal():
@@ -373,9 +376,27 @@ def test_what_is_kept_is_made_once_and_so_is_a_refusal():
             with pytest.raises(type(error), match=str(error)):
                 kept.find(str(error), lambda error=error: make(error))
         assert len(made) == times
-    assert all(each.__traceback__ is None for each in kept.values() if isinstance(each, ClusterMLError))
     kept.find("b", lambda: make(2))
     assert list(kept) == ["no", "b"]
+
+
+def test_a_refusal_that_is_kept_holds_nothing():
+    kept, seen = Kept[int](2), []
+
+    def make():
+        big = np.zeros(3)
+        seen.append(weakref.ref(big))
+        try:
+            raise OptionError(f"{len(big)} is wrong")
+        except OptionError as error:
+            raise StructureError("no") from error
+
+    for _ in range(2):
+        with pytest.raises(StructureError, match="no"):
+            kept.find("a", make)
+    gc.collect()
+    assert [each() for each in seen] == [None]
+    assert list(kept) == ["a"]
 
 
 def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
+from clusterml.errors import ChargeError
 from clusterml.stda import charges, integrals
 from clusterml.stda.active import active_space, window
 from clusterml.stda.basis import stage_basis
@@ -238,3 +239,8 @@ def test_silver_hydride_states(agh):
     t = reference_states(orbitals, ExcitedSettings(mode="reference", solver="states", emax_ev=6.5)).transitions
     np.testing.assert_allclose(t.energy_ev, [3.3984, 4.3684, 4.3684, 4.3709, 4.3709, 5.3274], atol=1e-4)
     np.testing.assert_allclose(t.f_length, [0.0411, 0.0098, 0.0098, 0.0, 0.0, 0.1900], atol=6e-5)
+
+
+def test_an_odd_number_of_electrons_is_refused():
+    with pytest.raises(ChargeError, match="7 valence electrons are an odd number"):
+        stda_xtb_orbitals(["O", "H"], np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.97]]), 0)

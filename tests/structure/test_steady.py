@@ -9,7 +9,7 @@ from ase import Atoms
 from clusterml.structure.build import attach
 from clusterml.structure.build import build as building
 from clusterml.structure.build.build import build
-from clusterml.structure.distort.subject import Subject
+from clusterml.structure.distort.subject import Subject, axis_of
 from clusterml.structure.distort.substitute import substitute
 from clusterml.structure.distort.vibrations import noise_direction, stiffness_modes
 from clusterml.structure.steady import least, on_grid, ranked
@@ -60,6 +60,14 @@ def test_a_model_does_not_depend_on_rounding(name, ligands, monkeypatch):
     second = build(name, **ligands)
     assert not np.array_equal(first.positions, second.positions)
     assert np.abs(first.positions - second.positions).max() < 1e-10
+
+
+@pytest.mark.parametrize("name", ["ag2", "ag12"])
+def test_the_default_axis_does_not_depend_on_rounding(name):
+    atoms = build(name)  # two equal moments of inertia, or three
+    first, second = (axis_of(Subject(each), None) for each in (atoms, shaken(atoms)))
+    assert np.linalg.norm(first) == pytest.approx(1.0)
+    assert np.abs(first - second).max() < 1e-8
 
 
 def test_an_exchange_does_not_depend_on_rounding(monkeypatch):

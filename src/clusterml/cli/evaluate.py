@@ -48,10 +48,13 @@ def evaluate(
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON and nothing else.")] = False,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of evaluation.md, .json and figures.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder of evaluation.md, .json and figures; by parent only there."
+        ),
     ] = Path("results/evaluation"),
 ) -> None:
-    """Judge a network on the test records of splits, by kind of geometry, beside the baselines."""
+    """Judge a network on the test records of splits, by kind of geometry and by parent, beside the baselines."""
     use_threads(choose_threads(threads))
 
     from clusterml.inference.evaluator import Evaluator

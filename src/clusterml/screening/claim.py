@@ -16,6 +16,8 @@ from clusterml.spectrum.jsonio import parse_json
 
 MAY_CHANGE = ("title", "model", "top", "keep", "front", "verify", "verify_random", "hit_share", "design")
 """Keys that a screen may have different when it goes on; for ``model`` its checksum counts."""
+GEOMETRY = 2
+"""Version of how candidates are made: higher when one recipe gives another geometry than before."""
 
 
 def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
@@ -26,7 +28,7 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
             parent["file"] = _hash(Path(parent["file"]))
     for line in (*content["objectives"], *content["constraints"]):
         line |= {key: _hash(Path(line[key])) for key in FILES if line[key] is not None}
-    content |= {"model": model_sha256, "reference": hashlib.sha256(reference).hexdigest()}
+    content |= {"geometry": GEOMETRY, "model": model_sha256, "reference": hashlib.sha256(reference).hexdigest()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

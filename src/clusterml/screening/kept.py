@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from copy import copy
 from typing import TypeVar
 
-from clusterml.errors import ClusterMLError, OutputError
+from clusterml.errors import ClusterMLError, InputFileError, OutputError
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ class Kept(OrderedDict[Hashable, T | ClusterMLError]):
     def find(self, key: Hashable, make: Callable[[], T]) -> T:
         """The result for ``key``, made if it is not kept any more.
 
-        Raises the :class:`ClusterMLError` that ``make`` raises, again without making (but for an :class:`OutputError`,
-        which may pass: a full disk).
+        Raises the :class:`ClusterMLError` that ``make`` raises, again without making (but for an :class:`OutputError`
+        or :class:`InputFileError`, which may pass: a full disk).
         """
         if key not in self:
             self[key] = _outcome(make)
@@ -32,14 +32,14 @@ class Kept(OrderedDict[Hashable, T | ClusterMLError]):
         self.move_to_end(key)
         found = self[key]
         if isinstance(found, ClusterMLError):
-            raise copy(found)  # what is kept must not hold on to the frames that it passes
+            raise copy(found)  # what is kept must not gather the frames that it passes
         return found
 
 
 def _outcome(make: Callable[[], T]) -> T | ClusterMLError:
     try:
         return make()
-    except OutputError:
+    except (OutputError, InputFileError):
         raise
     except ClusterMLError as error:
-        return error.with_traceback(None)
+        return copy(error)  # without traceback and cause, which hold on to what was in use

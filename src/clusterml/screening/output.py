@@ -37,7 +37,8 @@ _PACKAGES = ("clusterml", "torch", "numpy", "scipy", "ase", "e3nn", "tblite", "r
 @dataclass
 class Run:
     """What run.json tells of a run, besides the ``board``: ``total`` candidates (None: not known before), ``lost``
-    blocks and why, candidates evaluated by this process and the seconds that took; ``sessions`` before this one."""
+    blocks and why, ``refused_parents`` whose spectrum the network does not give and why, candidates evaluated by this
+    process and the seconds that took; ``sessions`` before this one."""
 
     bench: Bench
     fingerprint: str
@@ -45,6 +46,7 @@ class Run:
     board: Board
     sessions: list[dict[str, Any]]
     lost: dict[str, str] = field(default_factory=dict)
+    refused_parents: dict[str, str] = field(default_factory=dict)
     evaluated_now: int = 0
     seconds_now: float = 0.0
     begun: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -74,6 +76,7 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
         "out_of_domain": board.out_of_domain,
         "dropped": board.drops.to_dict(),
         "lost": run.lost,
+        "refused_parents": run.refused_parents,
     }
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -163,8 +166,10 @@ def _write_top(run: Run, source: Source, folder: Path, shown: list[Entry], on_fr
     for parent in _parents(run, source, shown):
         try:
             found = run.bench.predictor(parent)
-        except ClusterMLError:
-            continue  # the candidates are valid: that their parent is refused costs its curve in the report only
+        except ClusterMLError as error:  # the candidates are valid: it costs the parent's curve in the report only
+            run.refused_parents[parent.info["name"]] = str(error)
+            _remove(place / f"{parent.info['name']}.json")
+            continue
         write_json(found.to_dict(), place / f"{found.name}.json", indent=1)
 
 

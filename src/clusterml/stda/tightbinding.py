@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.errors import ElectronicStructureError
+from clusterml.errors import ChargeError, ElectronicStructureError
 from clusterml.stda import charges as atomic
 from clusterml.stda import integrals
 from clusterml.stda.basis import Basis, stage_basis
@@ -170,14 +170,14 @@ def stda_xtb_orbitals(
     ``positions`` (n_atoms, 3) in angstrom. ``screen``: ignore overlaps below 1e-6 in the charge term as the reference
     program does, at the price of rotational invariance (1e-5 of the CD maximum). Virtual levels contain the 3.1 eV
     shift; orbitals above 3 hartree are cut.
-    Raises UnsupportedElementError, ElectronicStructureError.
+    Raises UnsupportedElementError, ChargeError, ElectronicStructureError.
     """
     start = time.perf_counter()
     coords = np.asarray(positions, dtype=np.float64) / BOHR_ANGSTROM
     cn = atomic.coordination_numbers(symbols, coords)
     n_electrons = electron_count(symbols, charge)
     if n_electrons % 2:
-        raise ElectronicStructureError(f"{n_electrons} valence electrons are an odd number", "check the charge")
+        raise ChargeError(f"{n_electrons} valence electrons are an odd number", "check the charge")
     q = stage_one_charges(symbols, coords, cn, charge, screen, device)[-1]
     charges_done = time.perf_counter()
     stage = _Stage(symbols, coords, cn, 2, screen, device)

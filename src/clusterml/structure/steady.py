@@ -1,4 +1,4 @@
-"""Choices that rounding errors do not change.
+"""Choices that rounding errors practically never change.
 
 Processors differ in the last digits of a sum.  Where symmetry makes several choices equally good, or where a minimiser
 is stopped before it is at rest, such digits would decide what is built; with these functions they do not.
@@ -12,21 +12,22 @@ from clusterml.typing import FloatArray, IntArray
 
 _SAME = 1e-9
 """Values that differ by less are equal."""
-_STEP = 1e-6
-"""Values are ranked by their multiple of this."""
+_NEAR = 1e-6
+"""Values that follow each other more closely are ranked as equal."""
 _GRID = 1e-6 * np.sqrt(2.0)
-"""Spacing (A) of the grid: no multiple of it is a coordinate that somebody wrote down, so that none lies between two
-points."""
+"""Spacing (A) of the grid: coordinates that somebody wrote down, and halves of them, do not lie between two points."""
 
 
 def least(values: FloatArray) -> int:
-    """Index of the first of the least ``values`` ``(n,)``."""
+    """Index of the first of the least ``values`` ``(n,)``, n > 0; infinite ones may be among them, NaN not."""
     return int(np.argmax(values <= values.min() + _SAME))
 
 
 def ranked(values: FloatArray) -> IntArray:
-    """Indices ``(n,)`` of ``values`` ``(n,)``, ascending; equal ones in the order they have."""
-    return np.argsort(np.round(values / _STEP), kind="stable").astype(np.int64)
+    """Indices ``(n,)`` of ``values`` ``(n,)``, which are finite, ascending; equal ones in the order they have."""
+    order = np.argsort(values, kind="stable")
+    group = np.cumsum(np.diff(values[order], prepend=-np.inf) > _NEAR)
+    return order[np.lexsort((order, group))].astype(np.int64)
 
 
 def on_grid(positions: FloatArray) -> FloatArray:

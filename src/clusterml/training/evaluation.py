@@ -22,7 +22,7 @@ MEAN = "training mean"
 ALL = "all"
 """Name of the rows over every kind of geometry."""
 CHIRAL, ACHIRAL = "all of one hand", "all others"
-"""Names of the rows over the parents that are themselves chiral, and over those that are not."""
+"""Names of the rows over the parents whose frame is chiral, and over the others (of which some have chiral ligands)."""
 
 
 @dataclass(frozen=True, eq=False)

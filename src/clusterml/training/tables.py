@@ -44,8 +44,8 @@ COLUMNS = {
 NOTE = (
     "Medians over the structures, except R², which is of the whole set against the training mean of the same parent "
     "and hand, the rank correlation, and the last columns, which are means.  MAE in L mol⁻¹ cm⁻¹.  CD sign: share of "
-    "the energies with the right sign where |CD| is above its median.  By parent: last the parents that are themselves "
-    "chiral (of one hand, R or S, P or M), and the others."
+    "the energies with the right sign where |CD| is above its median.  By parent: last the parents whose frame is "
+    "chiral (of one hand: R or S, P or M), and the others, of which some have chiral ligands."
 )
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHOWN = ("epsilon", "delta_epsilon")

@@ -24,10 +24,10 @@ _STRENGTH = 100.0
 _TEMPERATURES = np.geomspace(8.0, 0.05, 16)
 _RUNS = 80  # annealing runs times slots: few slots are cheap and get several runs
 _AGAIN = 4  # reaching the best end so often is taken as proof
-_SWEEPS, _FEW = 3, 12
+_SWEEPS, _FEW = 3, 120
 _REACH = 4.0
 _CHUNK = 2_000_000
-_FINAL_SWEEPS, _FEW = 3, 120
+_FINAL_SWEEPS = 3
 
 
 @dataclass(frozen=True)

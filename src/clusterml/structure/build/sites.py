@@ -107,6 +107,7 @@ def body_directions(metals: FloatArray, donor: FloatArray, element: int, n_bonde
         return np.array([np.cos(angle) * away + side * np.sin(angle) * normal for side in (1.0, -1.0)])
     if np.linalg.norm(away) < 0.15:
         normal = np.linalg.svd(towards)[2][-1]
+        normal = normal * np.sign(normal[least(-np.abs(normal))])
         return np.array([normal, -normal])
     return _unit(away)[None]
 

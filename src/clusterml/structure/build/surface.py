@@ -102,7 +102,7 @@ def _best_lean(
     for angle in _LEANS:
         site = site_on(numbers, positions, pair, axis_rotation(axis, float(angle)) @ out, 8, bite)
         room = float(_room(site.donors, numbers, positions, set(pair.tolist())).min()) - 0.05 * abs(float(angle))
-        if best is None or room > best.room:
+        if best is None or room > best.room + 1e-9:  # the first of equally good ones
             best = OpenSite(site, room)
     if best is None:
         raise ValueError("no lean was tried")

@@ -126,7 +126,8 @@ def axis_of(subject: Subject, axis: FloatArray | None = None) -> FloatArray:
     """Unit vector ``(3,)`` of a twist or shear: the given one, else the first motif's, else a principal axis.
 
     The principal axis is that of the metals (of all atoms without metals) with the largest moment of inertia; its
-    largest component is positive.  Raises :class:`OptionError` for a vector without direction.
+    largest component is positive.  Where several are equally good it is the one nearest to x, else y, else z.  Raises
+    :class:`OptionError` for a vector without direction.
     """
     if axis is not None:
         vector = np.asarray(axis, dtype=np.float64)
@@ -138,5 +139,11 @@ def axis_of(subject: Subject, axis: FloatArray | None = None) -> FloatArray:
         return np.asarray(motifs[0].axis, dtype=np.float64)
     chosen = subject.positions[subject.metal] if subject.metal.any() else subject.positions
     spread = (chosen - chosen.mean(axis=0)).T @ (chosen - chosen.mean(axis=0))
-    vector = np.asarray(np.linalg.eigh(spread)[1][:, 0])
+    values, vectors = np.linalg.eigh(spread)
+    equal = vectors[
+        :, values <= values[0] + 1e-6 * values[-1]
+    ]  # any axis of a plane, or of space, may come out of eigh
+    shares = equal @ equal.T  # column k: what of axis k lies among them
+    vector = shares[:, int(np.argmax(np.linalg.norm(shares, axis=0) > 0.5))]
+    vector = vector / np.linalg.norm(vector)
     return vector * np.sign(vector[least(-np.abs(vector))])
