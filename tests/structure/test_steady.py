@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -68,6 +72,20 @@ def test_the_default_axis_does_not_depend_on_rounding(name):
     first, second = (axis_of(Subject(each), None) for each in (atoms, shaken(atoms)))
     assert np.linalg.norm(first) == pytest.approx(1.0)
     assert np.abs(first - second).max() < 1e-8
+
+
+def test_a_model_is_the_same_on_another_processor(tmp_path):
+    code = (
+        "import sys, numpy as np; from clusterml.structure.build.build import build;"
+        "np.save(sys.argv[1], build('ag29', thiolate='SH', phosphine='PH3', hand='S').positions)"
+    )
+    found = []
+    for kind in ("", "Prescott"):  # numpy's linear algebra as here, and as on a processor without AVX
+        path = tmp_path / f"as{kind}.npy"
+        environment = os.environ | ({"OPENBLAS_CORETYPE": kind} if kind else {})
+        subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=True, timeout=120)
+        found.append(np.load(path))
+    assert np.abs(found[0] - found[1]).max() < 1e-10
 
 
 def test_an_exchange_does_not_depend_on_rounding(monkeypatch):
