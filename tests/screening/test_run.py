@@ -82,7 +82,7 @@ def test_the_folder_holds_what_the_contract_says(finished):
     assert run["status"] == "finished"
     assert run["counts"] == {
         "candidates": 84, "evaluated": 84, "valid": 84, "feasible": run["counts"]["feasible"], "out_of_domain": 0,
-        "dropped": {}, "lost": {},
+        "dropped": {}, "lost": {}, "refused_parents": {},
     }  # fmt: skip
     assert [line["name"] for line in run["lines"]] == ["max_g", "strain", "absorption_change"]
     assert len(run["provenance"]["model_sha256"]) == 64
