@@ -140,9 +140,7 @@ def axis_of(subject: Subject, axis: FloatArray | None = None) -> FloatArray:
     chosen = subject.positions[subject.metal] if subject.metal.any() else subject.positions
     spread = (chosen - chosen.mean(axis=0)).T @ (chosen - chosen.mean(axis=0))
     values, vectors = np.linalg.eigh(spread)
-    equal = vectors[
-        :, values <= values[0] + 1e-6 * values[-1]
-    ]  # any axis of a plane, or of space, may come out of eigh
+    equal = vectors[:, values <= values[0] + 1e-6 * values[-1]]  # of these eigh may give any mixture
     shares = equal @ equal.T  # column k: what of axis k lies among them
     vector = shares[:, int(np.argmax(np.linalg.norm(shares, axis=0) > 0.5))]
     vector = vector / np.linalg.norm(vector)
