@@ -16,14 +16,16 @@ def distances(coords: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt((delta**2).sum(-1)))
 
 
-def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
-    """D3 coordination numbers, shape (n_atoms,) (docs/stda-xtb.md, 4.1)."""
+def coordination_numbers(
+    symbols: Sequence[str], coords_bohr: FloatArray, cutoff_bohr: float | None = None
+) -> FloatArray:
+    """D3 coordination numbers, shape (n_atoms,) (docs/stda-xtb.md, 4.1); the cutoff is sTDA-xTB's if none is given."""
     settings = tables()["cn"]
     r = distances(coords_bohr)
     rcov = per_atom(symbols, "rcov_cn_bohr")
     np.fill_diagonal(r, np.inf)
     counts = 1.0 / (1.0 + np.exp(-settings["k"] * (np.add.outer(rcov, rcov) / r - 1.0)))
-    counts[r**2 > settings["cutoff_r2_bohr2"]] = 0.0
+    counts[r**2 > (settings["cutoff_r2_bohr2"] if cutoff_bohr is None else cutoff_bohr**2)] = 0.0
     return np.asarray(counts.sum(axis=1))
 
 

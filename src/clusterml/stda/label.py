@@ -88,8 +88,8 @@ def ground_state(
     """Orbitals of ``atoms`` from the chosen source.
 
     ``stda-xtb`` is the non-self-consistent Hamiltonian of the sTDA-xTB paper (no solvent); ``gfn1`` and ``gfn2`` are
-    self-consistent, from tblite, with an optional implicit ``solvent``; they begin at ``start_from``, if it is given
-    (see :func:`clusterml.stda.gfn.gfn_orbitals`). Raises OptionError, UnsupportedElementError,
+    self-consistent, with an optional implicit ``solvent``; they begin at ``start_from``, if it is given (see
+    :func:`clusterml.stda.gfn.gfn_orbitals`). Raises OptionError, UnsupportedElementError,
     ElectronicStructureError.
     """
     symbols = atoms.get_chemical_symbols()
@@ -104,7 +104,7 @@ def ground_state(
         raise OptionError(f"orbitals is {source!r}", "choose one of stda-xtb, gfn1, gfn2")
     from clusterml.stda.gfn import gfn_orbitals
 
-    return gfn_orbitals(atoms, charge, method=source, solvent=solvent, start_from=start_from)
+    return gfn_orbitals(atoms, charge, method=source, solvent=solvent, start_from=start_from, device=settings.device)
 
 
 def excite(

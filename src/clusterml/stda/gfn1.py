@@ -1,0 +1,120 @@
+"""The GFN1-xTB Hamiltonian of a geometry: one-electron part, charge-charge kernel, reference occupation.
+
+Source: S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017), in the form of tblite
+(levels shifted by the coordination number in eV; shell hardnesses joined by their harmonic mean).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from clusterml.stda import integrals, parameters
+from clusterml.stda.basis import Basis
+from clusterml.stda.charges import coordination_numbers, distances
+from clusterml.stda.gfn_basis import gfn_basis
+from clusterml.typing import FloatArray, IntArray
+from clusterml.units import BOHR_ANGSTROM
+
+_HARTREE_EV = 27.21138505
+"""The hartree that the levels were converted with; an older value than :data:`clusterml.units.HARTREE_EV`."""
+
+_CN_CUTOFF_BOHR = 25.0
+"""Atoms farther away do not count as neighbours."""
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, Any]:
+    text = files("clusterml.stda").joinpath("data/gfn1_hamiltonian.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+@dataclass(frozen=True)
+class Gfn1Hamiltonian:
+    """What the self-consistent cycle needs, in hartree, over ``basis``.
+
+    ``overlap``, ``h0`` (n_ao, n_ao); ``kernel`` (n_shells, n_shells): gamma between shell charges;
+    ``hardness_derivative`` (n_atoms,): Gamma of the third-order term Gamma_A q_A^3 / 3; ``reference`` (n_shells,): the
+    electrons of the neutral shells; ``atom_of_shell`` (n_shells,), ``shell_of_ao`` (n_ao,).
+    """
+
+    basis: Basis
+    overlap: FloatArray
+    h0: FloatArray
+    kernel: FloatArray
+    hardness_derivative: FloatArray
+    reference: FloatArray
+    atom_of_shell: IntArray
+    shell_of_ao: IntArray
+
+
+def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Hamiltonian:
+    """The GFN1-xTB Hamiltonian of atoms at ``coords_bohr`` (n_atoms, 3). Raises UnsupportedElementError."""
+    basis = gfn_basis(symbols, coords_bohr, "gfn1")
+    overlap = integrals.overlap(basis)
+    atom = np.array([shell.atom for shell in basis.shells], dtype=np.int64)
+    entries = [_tables()["elements"][symbol] for symbol in symbols]
+    place = np.arange(len(atom)) - np.searchsorted(atom, atom)
+    shell = np.asarray(basis.expand(np.arange(len(atom))), dtype=np.int64)
+
+    def per_atom(key: str) -> FloatArray:
+        return np.array([entry[key] for entry in entries])
+
+    def per_shell(key: str) -> FloatArray:
+        return np.array([entries[a][key][k] for a, k in zip(atom, place, strict=True)])
+
+    r = distances(np.asarray(coords_bohr, dtype=np.float64))
+    # The covalent radii were converted with the older bohr of the tables.
+    cn = coordination_numbers(symbols, coords_bohr * (BOHR_ANGSTROM / parameters.BOHR_ANGSTROM), _CN_CUTOFF_BOHR)
+    levels = (per_shell("levels_ev") - per_shell("level_cn_ev") * cn[atom]) / _HARTREE_EV
+    radius = per_atom("radius_bohr")
+    reduced = np.sqrt(r / np.add.outer(radius, radius))[np.ix_(atom, atom)]
+    stretch = 1.0 + per_shell("shell_polynomial")[:, None] * reduced
+    scale = _shell_scale(basis, symbols, atom, place) * stretch * stretch.T
+    scale[atom[:, None] == atom] = 1.0
+    scale *= 0.5 * np.add.outer(levels, levels)
+    softness = 1.0 / (per_atom("hardness_hartree")[atom] * per_shell("shell_hardness_factor"))
+    return Gfn1Hamiltonian(
+        basis=basis,
+        overlap=overlap,
+        h0=overlap * scale[np.ix_(shell, shell)],
+        kernel=1.0 / np.hypot(r[np.ix_(atom, atom)], 0.5 * np.add.outer(softness, softness)),
+        hardness_derivative=per_atom("hardness_derivative_hartree"),
+        reference=per_shell("reference_occupation"),
+        atom_of_shell=atom,
+        shell_of_ao=shell,
+    )
+
+
+def _shell_scale(basis: Basis, symbols: Sequence[str], atom: IntArray, place: IntArray) -> FloatArray:
+    """K of the off-site elements: shells, pairs of elements and electronegativities, (n_shells, n_shells).
+
+    The second s shell of hydrogen is a polarisation function, whose K depends on nothing but the shells.
+    """
+    tables = _tables()
+    between = {frozenset(pair): k for pair, k in tables["k_shell"].items()}
+    labels = ["spd"[shell.l] for shell in basis.shells]
+    diagonal = {l: between[frozenset(l)] for l in "spd"}
+    k_shell = {(a, b): between.get(frozenset((a, b)), 0.5 * (diagonal[a] + diagonal[b])) for a in "spd" for b in "spd"}
+    k_pair = {frozenset(pair.split("-")): k for pair, k in tables["k_pair"].items()}
+    kinds = sorted(set(symbols))
+    kind = np.array([kinds.index(symbol) for symbol in symbols])[atom]
+    chi = np.array([tables["elements"][symbol]["electronegativity"] for symbol in kinds])
+    pair = np.array([[k_pair.get(frozenset((a, b)), 1.0) for b in kinds] for a in kinds])
+    pair *= 1.0 + tables["electronegativity_scale"] * np.subtract.outer(chi, chi) ** 2
+    angular = np.array(["spd".index(label) for label in labels])
+    valence_scale = np.array([[k_shell[a, b] for b in "spd"] for a in "spd"])[np.ix_(angular, angular)]
+    polarisation = np.array([symbols[a] == "H" and k == 1 for a, k in zip(atom, place, strict=True)])
+    own = np.where(polarisation, tables["k_polarisation"], np.array([diagonal[label] for label in labels]))
+    return np.where(
+        np.logical_or.outer(polarisation, polarisation),
+        0.5 * np.add.outer(own, own),
+        valence_scale * pair[np.ix_(kind, kind)],
+    )
