@@ -45,7 +45,7 @@ def expansion(folder: Path, n_gauss: int, label: str) -> dict[str, list[float]]:
     return {"alpha": exponents.tolist(), "coef": coefficients.tolist()}
 
 
-def hamiltonian(parameters: dict, radii: list[float]) -> dict:
+def hamiltonian(parameters: dict, radii: list[float], covalent_radii: list[float]) -> dict:
     """The parameters of H0 and of the electrostatics: global, of pairs (where not one), of elements."""
     xtb = parameters["hamiltonian"]["xtb"]
     names = {
@@ -59,7 +59,8 @@ def hamiltonian(parameters: dict, radii: list[float]) -> dict:
         "en": "electronegativity",
     }
     elements = {
-        symbol: {new: entry[old] for old, new in names.items()} | {"radius_bohr": radii[number]}
+        symbol: {new: entry[old] for old, new in names.items()}
+        | {"radius_bohr": radii[number], "covalent_radius_bohr": covalent_radii[number]}
         for number, (symbol, entry) in enumerate(parameters["element"].items(), 1)
     }
     return {
@@ -78,7 +79,7 @@ def write(target: Path, data: dict) -> None:
 
 
 def main(folder: Path) -> None:
-    from tad_mctc.data.radii import ATOMIC_RADII
+    from tad_mctc.data.radii import ATOMIC_RADII, COV_D3
 
     root = Path(importlib.util.find_spec("dxtb").origin).parent / "_src"
     source = f"dxtb {importlib.metadata.version('dxtb')} (Apache-2.0)"
@@ -101,12 +102,12 @@ def main(folder: Path) -> None:
     text = json.dumps(basis, indent=1)
     (folder / "gfn_basis.json").write_text(text + "\n", encoding="utf-8")
     head = {
-        "source": f"{source}: parameter TOML file of GFN1-xTB; atomic radii of tad-mctc "
+        "source": f"{source}: parameter TOML file of GFN1-xTB; radii of tad-mctc "
         f"{importlib.metadata.version('tad-mctc')} (Apache-2.0)",
         "references": {"gfn1": REFERENCES["gfn1"]},
     }
-    radii = ATOMIC_RADII().double().tolist()
-    write(folder / "gfn1_hamiltonian.json", head | hamiltonian(parameters["gfn1"], radii))
+    radii = [table().double().tolist() for table in (ATOMIC_RADII, COV_D3)]
+    write(folder / "gfn1_hamiltonian.json", head | hamiltonian(parameters["gfn1"], *radii))
 
 
 if __name__ == "__main__":

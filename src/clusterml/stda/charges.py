@@ -16,16 +16,17 @@ def distances(coords: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt((delta**2).sum(-1)))
 
 
-def coordination_numbers(
-    symbols: Sequence[str], coords_bohr: FloatArray, cutoff_bohr: float | None = None
-) -> FloatArray:
-    """D3 coordination numbers, shape (n_atoms,) (docs/stda-xtb.md, 4.1); the cutoff is sTDA-xTB's if none is given."""
-    settings = tables()["cn"]
+def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
+    """D3 coordination numbers of sTDA-xTB, shape (n_atoms,) (docs/stda-xtb.md, 4.1)."""
+    return neighbour_counts(coords_bohr, per_atom(symbols, "rcov_cn_bohr"), tables()["cn"]["cutoff_r2_bohr2"] ** 0.5)
+
+
+def neighbour_counts(coords_bohr: FloatArray, radii_bohr: FloatArray, cutoff_bohr: float) -> FloatArray:
+    """D3 coordination numbers (n_atoms,) from covalent radii (n_atoms,); atoms beyond the cutoff do not count."""
     r = distances(coords_bohr)
-    rcov = per_atom(symbols, "rcov_cn_bohr")
     np.fill_diagonal(r, np.inf)
-    counts = 1.0 / (1.0 + np.exp(-settings["k"] * (np.add.outer(rcov, rcov) / r - 1.0)))
-    counts[r**2 > (settings["cutoff_r2_bohr2"] if cutoff_bohr is None else cutoff_bohr**2)] = 0.0
+    counts = 1.0 / (1.0 + np.exp(-tables()["cn"]["k"] * (np.add.outer(radii_bohr, radii_bohr) / r - 1.0)))
+    counts[r > cutoff_bohr] = 0.0
     return np.asarray(counts.sum(axis=1))
 
 

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from clusterml.stda import integrals, parameters
+from clusterml.stda import integrals
 from clusterml.stda.basis import Basis
-from clusterml.stda.charges import coordination_numbers, distances
+from clusterml.stda.charges import distances, neighbour_counts
 from clusterml.stda.gfn_basis import gfn_basis
 from clusterml.typing import FloatArray, IntArray
-from clusterml.units import BOHR_ANGSTROM
 
 _HARTREE_EV = 27.21138505
 """The hartree that the levels were converted with; an older value than :data:`clusterml.units.HARTREE_EV`."""
@@ -71,8 +70,7 @@ def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Ham
         return np.array([entries[a][key][k] for a, k in zip(atom, place, strict=True)])
 
     r = distances(np.asarray(coords_bohr, dtype=np.float64))
-    # The covalent radii were converted with the older bohr of the tables.
-    cn = coordination_numbers(symbols, coords_bohr * (BOHR_ANGSTROM / parameters.BOHR_ANGSTROM), _CN_CUTOFF_BOHR)
+    cn = neighbour_counts(coords_bohr, per_atom("covalent_radius_bohr"), _CN_CUTOFF_BOHR)
     levels = (per_shell("levels_ev") - per_shell("level_cn_ev") * cn[atom]) / _HARTREE_EV
     radius = per_atom("radius_bohr")
     reduced = np.sqrt(r / np.add.outer(radius, radius))[np.ix_(atom, atom)]
