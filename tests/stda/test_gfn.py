@@ -1,4 +1,4 @@
-"""GFN orbitals from tblite in this package's conventions."""
+"""GFN orbitals, our own and tblite's, in this package's conventions."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_basis_that_is_not_tblites_is_noticed(molecule, monkeypatch):
     original = gfn.gfn_basis
     monkeypatch.setattr(gfn, "gfn_basis", scaled)
     with pytest.raises(ElectronicStructureError, match="do not fit the basis"):
-        gfn_orbitals(molecule("ch3sh"), 0)
+        gfn_orbitals(molecule("ch3sh"), 0, "gfn1", "methanol")
 
 
 def test_a_first_guess_from_a_geometry_nearby_changes_nothing_but_the_way():

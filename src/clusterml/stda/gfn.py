@@ -149,7 +149,7 @@ def _cycles(
     try:
         return self_consistent(parts, charge, kt, _CHARGE_TOLERANCE * accuracy, max_iterations, first, device)
     except ElectronicStructureError as exc:
-        raise _failed("gfn1", kelvin, max_iterations, exc) from exc
+        raise _failed("gfn1", kelvin, max_iterations, exc.problem) from exc
 
 
 @lru_cache(maxsize=8)
@@ -223,16 +223,16 @@ def _converged(calculator: Any, method: str, temperature_k: float, max_iteration
     try:
         result = calculator.singlepoint() if guess is None else calculator.singlepoint(guess, copy=True)
     except TBLiteRuntimeError as exc:
-        raise _failed(method, temperature_k, max_iterations, exc) from exc
+        raise _failed(method, temperature_k, max_iterations, str(exc)) from exc
     if not np.isfinite(result.get("orbital-energies")).all():
         raise ElectronicStructureError("the orbital energies are not finite", "check charge and geometry")
     return result
 
 
-def _failed(method: str, kelvin: float, max_iterations: int, exc: Exception) -> ElectronicStructureError:
+def _failed(method: str, kelvin: float, max_iterations: int, problem: str) -> ElectronicStructureError:
     other = ", or use gfn1" if method == "gfn2" else ""
     return ElectronicStructureError(
-        f"the {_TBLITE_METHOD[method]} ground state failed at {kelvin:g} K ({max_iterations} cycles): {exc}",
+        f"the {_TBLITE_METHOD[method]} ground state failed at {kelvin:g} K ({max_iterations} cycles): {problem}",
         f"check charge and geometry, raise the electronic temperature (for example to 1000 K){other}",
     )
 

@@ -134,7 +134,7 @@ def self_consistent(
         known = [*known[1 - _DEPTH :], (charges, damped)]
         charges = _extrapolated(known, step)
     raise ElectronicStructureError(
-        f"the charges still change by {change:.1e} after {max_cycles} cycles", "raise the electronic temperature"
+        f"the charges still change by {change:.1e}", "allow more cycles, or raise the electronic temperature"
     )
 
 
