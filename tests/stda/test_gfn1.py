@@ -171,7 +171,7 @@ class TestCycles:
     def test_too_few_cycles_are_said(self, dication):
         with pytest.raises(
             ElectronicStructureError,
-            match=r"failed at 300 K .3 cycles.: the charges still change by [0-9.e-]+ .check charge",
+            match=r"failed at 300 K .3 cycles.: the charges still change by [0-9.e+-]+ .check charge",
         ):
             gfn_orbitals(dication, 2, max_iterations=3)
 
