@@ -315,6 +315,8 @@ def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tm
     assert found[0].values[1].value > found[1].values[1].value > 0.0
     assert asked.count(float(parent.positions.sum())) == 1
     assert len(asked) == 3
+    # What the engine said of the candidates themselves is not lost with their parent's.
+    assert all((tmp_path / f"{task.atoms.info['name']}.json").is_file() for task in tasks)
 
 
 def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, monkeypatch):
@@ -339,6 +341,8 @@ def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_pat
     assert ["no gap" in label_one(setting, tmp_path, task).problem for task in tasks] == [True, True]
     assert asked.count(float(parent.positions.sum())) == 1
     assert len(asked) == 3
+    # What the engine said of the candidates themselves is not lost with their parent's.
+    assert all((tmp_path / f"{task.atoms.info['name']}.json").is_file() for task in tasks)
 
 
 def test_a_parent_that_the_network_refuses_costs_its_curve_only(make_screen, checkpoint, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import scipy.linalg
 from ase import Atoms
 from tblite.interface import Calculator
 
-from clusterml.errors import ElectronicStructureError, OptionError, UnsupportedElementError
+from clusterml.errors import ChargeError, ElectronicStructureError, OptionError, UnsupportedElementError
 from clusterml.stda import gfn
 from clusterml.stda.gfn import gfn_orbitals
 from clusterml.stda.integrals import dipole, overlap
@@ -96,7 +96,7 @@ def test_smeared_occupations_are_reported(molecule):
         ({"electronic_temperature_k": float("nan")}, OptionError, "electronic_temperature_k is nan"),
         ({"accuracy": 0.0}, OptionError, "accuracy is 0"),
         ({"max_iterations": 2}, ElectronicStructureError, "failed at 300 K.*raise the electronic temperature"),
-        ({"charge": 1}, ElectronicStructureError, "13 valence electrons are an odd number"),
+        ({"charge": 1}, ChargeError, "13 valence electrons are an odd number"),
         ({"charge": 14}, ElectronicStructureError, "check"),
     ],
 )

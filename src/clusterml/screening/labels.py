@@ -70,11 +70,11 @@ def label_one(setting: Setting, folder: Path, task: LabelTask) -> Verified:
         begin = time.perf_counter()
         found = _label(bench, task.atoms, task.charge)
         seconds = round(time.perf_counter() - begin, 3)
+        write_json(label_dict(found, False), folder / f"{task.atoms.info['name']}.json", indent=1)
         origin = bench.origin(task.number, partial(_parent_spectrum, bench, folder))
         values = measured(measures, Sample(task.atoms, task.charge, found.spectrum, bench.fwhm_ev, origin))
     except ClusterMLError as error:
         return Verified(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
-    write_json(label_dict(found, False), folder / f"{task.atoms.info['name']}.json", indent=1)
     return Verified(task.number, values, float(found.orbitals.raw_gap_ev), seconds, found.warnings)
 
 

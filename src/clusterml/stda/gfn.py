@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from clusterml.errors import ElectronicStructureError, OptionError
+from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.stda.basis import Basis
 from clusterml.stda.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.stda.gfn_basis import GfnMethod, gfn_basis, tblite_positions
@@ -68,8 +68,8 @@ def gfn_orbitals(
     uses a grid of fixed orientation: turning a molecule moves its levels by up to about 5e-4 eV in a solvent, 1e-11 eV
     without.
 
-    Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent,
-    ElectronicStructureError without convergence, and for an odd number of electrons.
+    Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent, ChargeError for an
+    odd number of electrons, ElectronicStructureError without convergence.
     """
     start = time.perf_counter()
     _check_options(method, solvation, electronic_temperature_k, accuracy)
@@ -241,7 +241,7 @@ def _closed_shell(electrons: float, n_orbitals: int) -> int:
     """Number of doubly occupied orbitals."""
     n_electrons = round(electrons)
     if n_electrons % 2:
-        raise ElectronicStructureError(f"{n_electrons} valence electrons are an odd number", "check the charge")
+        raise ChargeError(f"{n_electrons} valence electrons are an odd number", "check the charge")
     n_occupied = n_electrons // 2
     if not 0 < n_occupied < n_orbitals:
         raise ElectronicStructureError(

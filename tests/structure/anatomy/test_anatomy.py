@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from ase import Atoms
@@ -61,14 +59,6 @@ def test_the_shipped_example(examples):
         "kernel": 13, "shell 1": 12, "shell 2": 4, "metal + donor frame": 57, "ligand layer": 36,
     }  # fmt: skip
     assert len(found.donors) == 28
-
-
-def test_350_atoms_in_half_a_second(shared):
-    atoms = read(shared / "structures" / "Ag25_final.xyz")
-    anatomy(atoms)
-    start = time.perf_counter()
-    anatomy(atoms)
-    assert time.perf_counter() - start < 0.5
 
 
 def test_a_bare_core_is_said_to_be_bare(ag70_core):
