@@ -317,6 +317,34 @@ def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tm
     assert len(asked) == 3
 
 
+def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_screen, checkpoint, tmp_path, monkeypatch):
+    from clusterml.screening import labels
+
+    settings = {"verify": 2, "verify_random": 3, "engine": {"dtype": "float32"}}
+    first = screen(make_screen(**settings), tmp_path / "first", model=checkpoint)
+    assert first.verification is not None
+    asked: list[str] = []
+    label = labels._label
+
+    def counted(bench, atoms, charge):
+        asked.append(atoms.info["name"])
+        return label(bench, atoms, charge)
+
+    monkeypatch.setattr(labels, "_label", counted)
+    again = screen(make_screen(**settings), tmp_path / "again", model=checkpoint, labels=tmp_path / "first")
+    assert asked == []
+    assert again.verification.found == first.verification.found
+    names = {path.name for path in (tmp_path / "first" / "verified").iterdir()}
+    assert {path.name for path in (tmp_path / "again" / "verified").iterdir()} == names
+    # Another protocol, or another geometry of the same name, has labels of its own.
+    other = settings | {"engine": {"dtype": "float32", "emax_ev": 6.5}}
+    screen(make_screen(**other), tmp_path / "other", model=checkpoint, labels=tmp_path / "first")
+    assert len(asked) == len(names)
+    with pytest.raises(ScreeningError, match="holds no labels"):
+        screen(make_screen(**settings), tmp_path / "third", model=checkpoint, labels=tmp_path / "nothing")
+    assert not (tmp_path / "third").exists()
+
+
 def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, monkeypatch):
     from clusterml.screening import labels
 

@@ -38,6 +38,9 @@ def screen(
     dataset: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Dataset of --label-uncertain [default: DIR/dataset of -o].")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results of another screen, whose labels are taken over.")
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write DIR/report.html anew from the results in DIR, and exit.")
     ] = None,
@@ -75,7 +78,9 @@ def screen(
     place = launcher(workers, choose_threads(threads), cluster, gpus)
     folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder
     with screen_progress() as watch:
-        done = run(settings, folder, launcher=place, resume=resume, model=model, device=device, watch=watch)
+        done = run(
+            settings, folder, launcher=place, resume=resume, model=model, device=device, labels=labels, watch=watch
+        )
     for line in told(done):
         typer.echo(line)
     failed = bool(done.run.lost) or (done.verification is not None and bool(done.verification.failed))

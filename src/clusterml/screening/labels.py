@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from clusterml.dataset.campaign import Campaign
 from clusterml.errors import ClusterMLError, ElectronicStructureError
 from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.kept import Kept
 from clusterml.screening.measures import Sample, Value, measured
+from clusterml.spectrum.files import read_text
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -59,40 +64,67 @@ class Verified:
         return cls(**{**given, "values": values, "warnings": tuple(given["warnings"])})
 
 
-def label_one(setting: Setting, folder: Path, task: LabelTask) -> Verified:
-    """Label a candidate and write its JSON into ``folder``; runs in a worker.  What the engine refuses is a problem."""
-    from clusterml.spectrum.jsonio import write_json
-    from clusterml.stda.output import label_dict
+def label_one(setting: Setting, folder: Path, task: LabelTask, known: Path | None = None) -> Verified:
+    """Label a candidate and write its JSON into ``folder``; runs in a worker.  What the engine refuses is a problem.
+
+    ``known``: another such folder; what it says of the same geometry, by the same protocol, is taken over.
+    """
+    from clusterml.spectrum.jsonio import spectrum_of
 
     bench, begin = bench_of(setting), time.perf_counter()
+    folders = [folder] if known is None else [folder, known]
     try:
         measures = bench.measures  # the first label of a process loads the network, whose energies it is made for
         begin = time.perf_counter()
-        found = _label(bench, task.atoms, task.charge)
-        seconds = round(time.perf_counter() - begin, 3)
-        write_json(label_dict(found, False), folder / f"{task.atoms.info['name']}.json", indent=1)
-        origin = bench.origin(task.number, partial(_parent_spectrum, bench, folder))
-        values = measured(measures, Sample(task.atoms, task.charge, found.spectrum, bench.fwhm_ev, origin))
+        name = f"{task.atoms.info['name']}.json"
+        found = _found(bench, folders, name, task.atoms, task.charge)
+        origin = bench.origin(task.number, partial(_parent_spectrum, bench, folders))
+        spectrum = spectrum_of(found, name)
+        values = measured(measures, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
     except ClusterMLError as error:
         return Verified(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
-    return Verified(task.number, values, float(found.orbitals.raw_gap_ev), seconds, found.warnings)
+    gap, seconds = found["provenance"]["raw_gap_ev"], found["timings_s"]["total"]
+    return Verified(task.number, values, float(gap), round(seconds, 3), tuple(found["warnings"]))
 
 
-def _parent_spectrum(bench: Bench, folder: Path, atoms: Atoms) -> Spectrum:
-    """The engine's spectrum of a parent: kept in the ``folder``, so that no other process has to label it again."""
-    from clusterml.spectrum.jsonio import read_spectrum, write_json
+def _found(bench: Bench, folders: Sequence[Path], name: str, atoms: Atoms, charge: int | None) -> dict[str, Any]:
+    """A label as JSON object: the first of this geometry and protocol in ``folders``, else made; kept in the first."""
+    from clusterml.spectrum.jsonio import parse_json, write_json
     from clusterml.stda.output import label_dict
 
+    digest = _digest(bench, atoms, charge)
+    for folder in folders:
+        if (folder / name).is_file():
+            found = parse_json(read_text(folder / name), str(folder / name))
+            if found.get("digest") == digest:
+                break
+    else:
+        found = {**label_dict(_label(bench, atoms, charge), False), "digest": digest}
+    write_json(found, folders[0] / name, indent=1)
+    return found
+
+
+def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
+    """A hash of all that decides a label, positions to 1e-5 A."""
+    protocol = [bench.screen.engine.model_dump(mode="json"), bench.fwhm_ev, bench.predictor.energy_ev.tolist(), charge]
+    places = np.rint(1e5 * atoms.positions).astype(np.int64)
+    content = (
+        atoms.numbers.astype(np.int64).tobytes() + places.tobytes() + json.dumps(protocol, sort_keys=True).encode()
+    )
+    return hashlib.sha256(content).hexdigest()
+
+
+def _parent_spectrum(bench: Bench, folders: Sequence[Path], atoms: Atoms) -> Spectrum:
+    """The engine's spectrum of a parent: kept in the first folder, so that no other process has to label it again."""
+    from clusterml.spectrum.jsonio import spectrum_of
+
     charge = atoms.info.get("charge")
-    digest = hashlib.sha256(atoms.numbers.tobytes() + atoms.positions.tobytes() + str(charge).encode()).hexdigest()
-    path = folder / f"parent_{digest[:12]}.json"
+    name = f"parent_{_digest(bench, atoms, charge)[:12]}.json"
 
     def make() -> Spectrum:
-        if not path.exists():
-            write_json(label_dict(_label(bench, atoms, charge), False), path, indent=1)
-        return read_spectrum(path)
+        return spectrum_of(_found(bench, folders, name, atoms, charge), name)
 
-    return _PARENTS.find((bench.setting, path), make)
+    return _PARENTS.find((bench.setting, folders[0] / name), make)
 
 
 def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:

@@ -23,7 +23,7 @@ from clusterml.screening.page.report import write_report
 from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.trends import write_trends
-from clusterml.screening.verification import Verification, verify
+from clusterml.screening.verification import Verification, labels_of, verify
 from clusterml.spectrum.files import make_folder, write_text
 from clusterml.spectrum.log import Log
 
@@ -72,6 +72,7 @@ def screen(
     device: str = "auto",
     candidates: Iterable[Atoms] | None = None,
     reference: Atoms | None = None,
+    labels: str | Path | None = None,
     watch: Watch = lambda progress: None,
 ) -> Finished:
     """Screen what ``what`` (a screen, or the YAML file of one) describes; results into ``folder``.
@@ -80,7 +81,8 @@ def screen(
     ``resume`` a folder that was begun is continued, and no finished block or label is computed again.  ``model``: a
     checkpoint other than the screen's.  ``candidates``: structures (A; ``info["name"]``, ``info["charge"]``) in place
     of the screen's parents and their changes, ``reference``: what their strain and absorption are compared with; on
-    ``resume`` the same ones in the same order.
+    ``resume`` the same ones in the same order.  ``labels``: results of another screen, whose labels of the same
+    geometries by the same engine are taken over (another network ranks the same candidates).
 
     Raises :class:`ScreeningError` for a folder that is another's and for a screen without a valid candidate,
     :class:`OptionError` for names and values that cannot be, :class:`~clusterml.errors.OutputError` for a full disk,
@@ -92,6 +94,7 @@ def screen(
     target = Path(folder)
     setting, mine = setting_of(chosen, target, model, device, reference)
     known = check_claim(target, mine, resume)
+    labelled = None if labels is None else labels_of(Path(labels))
     bench = bench_of(setting)
     check_bench(bench)
     source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
@@ -107,7 +110,8 @@ def screen(
         reasons = "; ".join(f"{count} x {reason}" for reason, count in board.drops.counts.most_common())
         example = next(iter(board.drops.examples.values()), "there was none to try")
         raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
-    verification = verify(setting, board, source, target, launcher or Here(), chosen, partial(_label_progress, watch))
+    tell = partial(_label_progress, watch)
+    verification = verify(setting, board, source, target, launcher or Here(), chosen, tell, labelled)
     if candidates is None:
         write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
     write_results(run, source, target, verification)

@@ -113,12 +113,27 @@ class Verification:
         return described
 
 
+def labels_of(folder: Path) -> Path:
+    """Where the labels of the screen in ``folder`` are. Raises :class:`ScreeningError` if it has none."""
+    place = folder / FOLDER
+    if not place.is_dir():
+        raise ScreeningError(f"{folder}: holds no labels", f"give the results of a screen, with a folder '{FOLDER}'")
+    return place.resolve()
+
+
 def verify(
-    setting: Setting, board: Board, source: Source, folder: Path, launcher: Launcher, screen: Screen, tell: Tell
+    setting: Setting,
+    board: Board,
+    source: Source,
+    folder: Path,
+    launcher: Launcher,
+    screen: Screen,
+    tell: Tell,
+    known: Path | None = None,
 ) -> Verification | None:
     """Label the best ``screen.verify`` and all random candidates of the ``board``; None if none are wanted.
 
-    Labels that are in the ``folder`` already are not made again.
+    Labels that are in the ``folder`` already are not made again, nor those of the same geometries in ``known``.
     """
     best, random = tuple(board.ranked[: screen.verify]), tuple(board.random[: screen.verify_random])
     if not best and not random:
@@ -129,7 +144,8 @@ def verify(
     todo = [entry for entry in chosen if entry.row.number not in found]
     place = make_folder(folder / FOLDER).resolve()
     start, before = time.perf_counter(), len(chosen) - len(todo)
-    for done, (task, label) in enumerate(launcher.run(partial(label_one, setting, place), _tasks(todo, source)), 1):
+    work = partial(label_one, setting, place, known=known)
+    for done, (task, label) in enumerate(launcher.run(work, _tasks(todo, source)), 1):
         if isinstance(label, Lost):
             label = Verified(task.number, (), 0.0, 0.0, problem=label.reason)  # tried again on --resume
         else:
