@@ -31,8 +31,8 @@ from clusterml.screening.uncertain import least_certain, record_of_candidate
 from clusterml.spectrum.files import make_folder
 from clusterml.spectrum.log import Log
 from clusterml.training.config import load_config
-from clusterml.training.library import find_release, join_releases
-from clusterml.training.run import train
+from clusterml.training.library import find_release
+from clusterml.training.members import train_members
 from clusterml.training.targets import SPECTRA, Wanted, broadening_matrix
 
 ROOT = Path(__file__).parents[1]
@@ -87,18 +87,9 @@ def tuned(model, dataset, folder, epochs):
     split = make_folder(folder) / "split.json"
     held = len(dataset) // 10
     save_split(Split("random", 0, dataset.ids[held:], dataset.ids[:held], ()), split)
-    parts = []
-    for member in range(len(load_ensemble(find_release(model), "cpu"))):
-        own = folder / f"member-{member}"
-        options = [f"name=tuned-{member}", f"init_from={model}", f"init_member={member}", f"seed={member}"]
-        options += [f"data.dataset={dataset.folder}", f"data.split={split}"]
-        options += ["optimizer.lr=0.002", f"schedule.epochs={epochs}", "network={}", "ema=0.98"]
-        if not (own / "release").exists():
-            train(load_config(TRAIN, options), own, resume=own.exists(), device="cpu")
-        parts.append(own / "release")
-    if not (folder / "joined").exists():
-        join_releases(parts, folder / "joined", card=f"# {folder.name}\n", metrics={})
-    return folder / "joined"
+    options = [f"name={folder.name}", f"init_from={model}", f"data.dataset={dataset.folder}", f"data.split={split}"]
+    options += ["optimizer.lr=0.002", f"schedule.epochs={epochs}", "network={}", "ema=0.98"]
+    return train_members(load_config(TRAIN, options), folder, resume=True, device="cpu")[0]
 
 
 def judged(folder, records):

@@ -17,6 +17,8 @@ from clusterml.dataset.splits import load_split
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, OptionError, UnsupportedElementError
 from clusterml.training.config import load_config
+from clusterml.training.library import join_releases
+from clusterml.training.members import train_members
 from clusterml.training.release import open_release, read_release
 from clusterml.training.run import train
 from clusterml.training.state import TrainingError
@@ -236,6 +238,29 @@ def test_fine_tuning_starts_from_the_shipped_weights(config_file, tmp_path):
         run(config_file, tmp_path / "wide", *words, "network.width=8")
     with pytest.raises(OptionError, match="init_member is 1"):
         run(config_file, tmp_path / "second", *words, "init_member=1")
+
+
+def test_every_member_of_an_ensemble_is_fine_tuned_on_one_split(config_file, tmp_path):
+    words = ("schedule.epochs=1", "schedule.warmup_epochs=0")
+    parts = [run(config_file, tmp_path / f"base-{seed}", *words, f"seed={seed}").release for seed in (0, 1)]
+    base = join_releases(parts, tmp_path / "base", "# base\n", {})
+    config = load_config(config_file, [*words, f"init_from={base}", "optimizer.lr=1e-12", "ema=0", "seed=7"])
+    release, runs = train_members(config, tmp_path / "tuned", device="cpu", architecture=tiny_architecture())
+    before, after = (open_release(each) for each in (base, release))
+    assert len(after.networks) == len(runs) == 2
+    for old, new in zip(before.networks, after.networks, strict=True):
+        torch.testing.assert_close(new, old, atol=1e-6, rtol=1e-5)
+    assert not torch.equal(*(next(iter(each.values())) for each in after.networks))
+    splits = {(tmp_path / "tuned" / f"member-{k}" / "split.json").read_bytes() for k in (0, 1)}
+    assert splits == {(release / "split.json").read_bytes()}
+    assert "* members: 2, each from one of the checkpoint it started from" in after.card
+    with pytest.raises(TrainingError):
+        train_members(config, tmp_path / "tuned", device="cpu", architecture=tiny_architecture())
+    again, runs = train_members(config, tmp_path / "tuned", resume=True, device="cpu", architecture=tiny_architecture())
+    assert again == release
+    assert [each.epochs for each in runs] == [1, 1]
+    with pytest.raises(OptionError, match="init_from is not given"):
+        train_members(load_config(config_file), tmp_path / "none", device="cpu", architecture=tiny_architecture())
 
 
 def test_a_missing_label_stops_the_run_unless_it_is_not_wanted(config_file, tmp_path):

@@ -32,6 +32,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was begun.")] = False,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads of each process.")] = None,
+    members: Annotated[
+        bool, typer.Option("--members", help="Fine-tune every member of init_from, and join them in DIR/release.")
+    ] = False,
     keys: Annotated[bool, typer.Option("--keys", help="Print every key of CONFIG with its default, and exit.")] = False,
 ) -> None:
     """Train a network; it can be stopped at any time and goes on with --resume.
@@ -51,16 +54,24 @@ def train(
     use_threads(choose_threads(threads))
 
     from clusterml.training.config import load_config
+    from clusterml.training.members import train_members
     from clusterml.training.run import train as run
 
     settings = load_config(config, overrides or [])
     folder = output or Path("results") / settings.name
     with training_progress() as watch:
-        done = run(settings, folder, resume=resume, device=device, watch=watch)
+        if members:
+            release, runs = train_members(settings, folder, resume=resume, device=device, watch=watch)
+        else:
+            runs = [run(settings, folder, resume=resume, device=device, watch=watch)]
     if not _is_first():
         return
-    skipped = f"; {done.skipped} batches skipped, see {folder}/skipped.jsonl" if done.skipped else ""
-    typer.echo(f"{done.release}: {done.epochs} epochs, best {done.row['epoch']}: {_quality(done.row)}{skipped}")
+    for done in runs:
+        own = done.release.parent
+        skipped = f"; {done.skipped} batches skipped, see {own}/skipped.jsonl" if done.skipped else ""
+        typer.echo(f"{done.release}: {done.epochs} epochs, best {done.row['epoch']}: {_quality(done.row)}{skipped}")
+    if members:
+        typer.echo(f"{release}: {len(runs)} members")
 
 
 def _is_first() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clusterml.training.config import Config
@@ -44,6 +44,28 @@ def card(config: Config, spec: Mapping[str, Any], about: Mapping[str, Any], metr
         "| | |",
         "|---|---|",
         *(f"| {words} | {_number(metrics[key])} |" for key, words in _ROWS.items() if key in metrics),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def members_card(config: Config, first: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown for an ensemble whose members were trained alike: the ``first`` one's card, and the ``rows`` of all."""
+    body, _, _ = first.partition("## On the validation set")
+    _, _, body = body.partition("\n")
+    keys = [key for key in _ROWS if all(key in row for row in rows)]
+    lines = [
+        f"# {config.name}",
+        f"{body.rstrip()}",
+        f"* members: {len(rows)}, each from one of the checkpoint it started from",
+        "",
+        "## On the validation set",
+        "",
+        "The epochs were chosen by these same structures: a test set says more.",
+        "",
+        f"| member | {' | '.join(_ROWS[key] for key in keys)} |",
+        f"|---|{'---|' * len(keys)}",
+        *(f"| {k} | {' | '.join(_number(row[key]) for key in keys)} |" for k, row in enumerate(rows)),
         "",
     ]
     return "\n".join(lines)
