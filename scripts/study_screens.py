@@ -51,6 +51,7 @@ def lines(results):
         cells = [results.run["name"], name]
         for part in ("random", "best"):
             cells += [number(parts[part][key], 4) for key in ("spearman", "mean_absolute_error", "mean_error")]
+            cells += [number(parts[part].get("same_sign"))]
         yield cells
 
 
@@ -90,7 +91,7 @@ def main() -> None:
     if missing := [str(each.folder) for each in studies if each.verification is None]:
         parser.error(f"{', '.join(missing)}: not verified, set verify and verify_random")
     show(f"{HEADS} | {MORE}", [row(each) for each in studies])
-    words = "rank correlation | mean absolute error | mean error"
+    words = "rank correlation | mean absolute error | mean error | right sign"
     show(f"study | line | {words} | best: {words}", [cells for each in studies for cells in lines(each)])
     for each in studies:
         words = "candidates | slope | linear share | labels | slope of labels | linear share"

@@ -7,17 +7,19 @@ import json
 import random
 import tracemalloc
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError, OutputError
-from clusterml.screening.agreement import Pairs, errors, hits, spearman
+from clusterml.screening.agreement import Pairs, errors, hits, same_sign, spearman
 from clusterml.screening.board import Board, Entry
 from clusterml.screening.labels import Verified
 from clusterml.screening.making import Dropped
 from clusterml.screening.measures import Value
 from clusterml.screening.merit import Merit
+from clusterml.screening.report import _wrong_signs
 from clusterml.screening.rows import Block, Drops, Row
 from clusterml.screening.verification import Verification
 from clusterml.spectrum.log import Log
@@ -154,11 +156,29 @@ def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path):
         Log(log.path)
 
 
+def test_a_right_order_of_the_wrong_hand_is_told_by_the_sign():
+    label = np.array([-8.0, -4.0, 2.0, 1.0, 0.5, 1e-3])
+    assert same_sign(Pairs(np.array([8.0, 4.0, 2.0, 1.0, 0.5, -1.0]), label)) == pytest.approx(0.6)
+    assert same_sign(Pairs(-label, label)) == 0.0
+    assert same_sign(Pairs(label, label)) == 1.0
+    assert same_sign(Pairs(np.abs(label), np.abs(label))) is None
+    assert same_sign(Pairs(label[:4], label[:4])) is None
+    assert same_sign(Pairs(label[:0], label[:0])) is None
+
+
+def test_a_screen_says_when_its_signs_are_wrong():
+    lines = {"integrated_cd": 0.55, "max_g": None, "cd_at": 0.95}
+    found = {"lines": {name: {"random": {"same_sign": share}} for name, share in lines.items()}}
+    assert list(_wrong_signs(SimpleNamespace(statistics=lambda: found))) == [("integrated_cd", 0.55)]
+
+
 def test_agreement_of_known_numbers():
     rng = np.random.default_rng(3)
     truth = np.arange(40.0)
     good, bad = Pairs(truth + 0.25, truth), Pairs(rng.permutation(truth), truth)
-    assert errors(good) == {"count": 40, "spearman": 1.0, "mean_absolute_error": 0.25, "mean_error": 0.25}
+    assert errors(good) == {
+        "count": 40, "spearman": 1.0, "mean_absolute_error": 0.25, "mean_error": 0.25, "same_sign": None
+    }  # fmt: skip
     assert spearman(Pairs(-truth, truth)) == -1.0
     assert abs(spearman(bad)) < 0.4
     assert spearman(Pairs(np.ones(9), np.arange(9.0))) is None
@@ -184,7 +204,7 @@ def test_errors_of_scores_are_without_optimism_and_ranks_are_with_it(make_screen
     entries = tuple(Entry(row, merit.standing(row.values)) for row in rows)
     found = Verification(settings, merit, (), entries, labels).to_dict()
     assert found["statistics"]["score"]["random"] == {
-        "count": 6, "spearman": -1.0, "mean_absolute_error": 0.0, "mean_error": 0.0
+        "count": 6, "spearman": -1.0, "mean_absolute_error": 0.0, "mean_error": 0.0, "same_sign": None
     }  # fmt: skip
     assert found["statistics"]["hits"]["overlap"] == 0.0
     one = found["random"][1]

@@ -12,6 +12,8 @@ from clusterml.typing import FloatArray
 
 LEAST = 5
 """Pairs below which no correlation and no hit rate is given."""
+_TOLD = 0.01
+"""Numbers below this share of the largest have no sign worth a comparison: an achiral shape's CD is rounding error."""
 TOP = 10
 """The overlap of the best ones is given for so many, or half of the sample if that is fewer."""
 
@@ -29,14 +31,30 @@ class Pairs:
 
 
 def errors(pairs: Pairs) -> dict[str, Any]:
-    """Number of pairs, Spearman's rank correlation, mean absolute error, and mean of predicted minus verified."""
+    """Number of pairs, Spearman's rank correlation, mean absolute error, mean of predicted minus verified, and
+    ``same_sign``: see :func:`same_sign`."""
     difference = pairs.predicted - pairs.verified
     return {
         "count": len(pairs),
         "spearman": spearman(pairs),
         "mean_absolute_error": float(np.abs(difference).mean()) if len(pairs) else None,
         "mean_error": float(difference.mean()) if len(pairs) else None,
+        "same_sign": same_sign(pairs),
     }
+
+
+def same_sign(pairs: Pairs) -> float | None:
+    """Share of pairs with one sign, of those verified to be more than a hundredth of the largest; None for few of them,
+    and where no number is negative.
+
+    Ranked by magnitude, a screen may be right about the order and wrong about the hand: only this says so.
+    """
+    sizes = np.abs(pairs.verified)
+    told = sizes > _TOLD * sizes.max(initial=0.0)
+    predicted, verified = pairs.predicted[told], pairs.verified[told]
+    if len(verified) < LEAST or not ((predicted < 0.0).any() or (verified < 0.0).any()):
+        return None
+    return float(np.mean(np.sign(predicted) == np.sign(verified)))
 
 
 def spearman(pairs: Pairs) -> float | None:

@@ -38,6 +38,8 @@ def told(done: Finished) -> Iterator[str]:
         yield f"{rank}. {entry.row.name}: {values}" + (f" ({'; '.join(flags)})" if flags else "")
     if done.verification is not None:
         yield _verified(done.verification)
+        for name, share in _wrong_signs(done.verification):
+            yield f"  {name} has the sign of the label for {100.0 * share:.0f} % of the random ones only"
         for number, problem in done.verification.failed.items():
             yield f"  candidate {number} has no label: {problem}"
     yield f"results in {done.folder}, shown by {REPORT}"
@@ -52,6 +54,14 @@ def _verified(verification: Verification) -> str:
     if hits["enrichment"] is not None:
         words.append(f"{100.0 * hits['rate']:.0f} % hits among the best, {hits['enrichment']:.1f} times random")
     return "verified: " + "; ".join(words)
+
+
+def _wrong_signs(verification: Verification) -> Iterator[tuple[str, float]]:
+    """Lines whose sign is wrong more often than once in ten, with the share that is right."""
+    for name, parts in verification.statistics()["lines"].items():
+        share = parts["random"]["same_sign"]
+        if share is not None and share < 0.9:
+            yield name, share
 
 
 def designed(done: Designed) -> Iterator[str]:

@@ -110,10 +110,11 @@ def agreement_table(statistics: dict[str, Any], lines: Sequence[dict[str, Any]])
     rows = []
     for name, parts in ({"score": statistics["score"]} | statistics["lines"]).items():
         for part in ("random", "best"):
-            numbers = (parts[part][key] for key in ("spearman", "mean_absolute_error", "mean_error"))
+            numbers = (parts[part].get(key) for key in ("spearman", "mean_absolute_error", "mean_error", "same_sign"))
             cells = (tag("td", "" if value is None else f"{value:.3g}", class_="n") for value in numbers)
             rows.append([name, units.get(name, ""), part, tag("td", parts[part]["count"], class_="n"), *cells])
-    heads = ("number", "unit", "candidates", *map(_right, ("count", "Spearman", "mean absolute error", "mean error")))
+    names = ("count", "Spearman", "mean absolute error", "mean error", "share with the right sign")
+    heads = ("number", "unit", "candidates", *map(_right, names))
     return table(heads, rows)
 
 
