@@ -153,6 +153,13 @@ def test_a_split_survives_storage_and_damage_is_named(dataset, tmp_path):
         load_split(tmp_path / "split.json")
 
 
+def test_a_share_of_nothing_for_the_test_is_no_test_set(dataset):
+    split = make_split(dataset, "random", fractions=(0.2, 0.0))
+    assert split.test == ()
+    assert split.validation
+    assert len(split.train) + len(split.validation) == len(dataset)
+
+
 def test_what_cannot_be_divided_is_refused(dataset):
     with pytest.raises(OptionError, match="fractions"):
         make_split(dataset, "random", fractions=(0.5, 0.5))

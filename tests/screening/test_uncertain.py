@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,16 @@ def test_the_least_certain_ones_are_found_in_every_shell(done):
         expected += sorted((sorted(rows, key=order)[place] for rows in shells.values() if len(rows) > place), key=order)
     for count in (1, 3, len(shells) + 1, len(expected) + 5):
         assert [row.number for row in least(done, count)] == [row.number for row in expected[:count]]
+
+
+def test_one_geometry_turned_or_mirrored_is_labelled_once(done):
+    rows = rows_of(done)
+    first = rows[0]
+    mirrored = tuple(replace(value, value=-value.value) for value in first.values)
+    twins = [replace(first, number=row.number, name=row.name, values=mirrored) for row in rows[1:4]]
+    found = least_certain([first, *twins, rows[4]], done.run.bench.space, done.run.bench.merit, 5)
+    assert len(found) == 2
+    assert rows[4] in found
 
 
 def test_a_block_that_is_twice_in_the_log_counts_once(done):

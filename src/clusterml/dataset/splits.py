@@ -78,7 +78,7 @@ def make_split(
             part[index] = name
     part = _kept_together(part, homes)
     ids = {name: tuple(i for i, own in zip(dataset.ids, part, strict=True) if own == name) for name in SETS}
-    if not ids["train"] or not ids["test"]:
+    if not ids["train"] or (not ids["test"] and shares["test"] + len(wanted) > 0):
         raise DatasetError(f"{len(order)} groups are too few for a '{question}' split", "label more kinds of clusters")
     unseen = () if question == "random" else tuple(sorted(chosen["test"]))
     return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen)

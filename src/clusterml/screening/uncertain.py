@@ -91,8 +91,9 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
 
     First the least certain row of each shell, then the second ones, and so on, each time the largest first: without
     this the shells with the largest CD, where deviations are largest too, take most places and teach the same thing
-    many times.  At most ``count`` rows of each shell are in memory.  Raises :class:`OptionError` for a count below 1
-    and where no row has an uncertainty.
+    many times.  One of several rows that are the same geometry, turned or mirrored (a ligand on another of equivalent
+    sites), is enough.  At most ``count`` rows of each shell are in memory.  Raises :class:`OptionError` for a count
+    below 1 and where no row has an uncertainty.
     """
     if count < 1:
         raise OptionError(f"{count} candidates are to be labelled", "give a number of at least 1")
@@ -103,6 +104,8 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
             continue
         best = shells.setdefault(_shell(space.recipe(row.number)), [])
         entry = (size, -row.number, row)  # numbers differ: rows are never compared
+        if any(_likeness(other) == _likeness(row) for _, _, other in best):
+            continue
         if len(best) < count:
             heapq.heappush(best, entry)
         else:
@@ -113,7 +116,16 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
         )
     ranked = [pair for best in shells.values() for pair in enumerate(sorted(best, reverse=True))]
     ranked.sort(key=lambda pair: (pair[0], -pair[1][0], -pair[1][1]))
-    return [row for _, (_, _, row) in ranked[:count]]
+    different: dict[tuple[str, ...], Row] = {}
+    for _, (_, _, row) in ranked:
+        different.setdefault(_likeness(row), row)
+    return list(different.values())[:count]
+
+
+def _likeness(row: Row) -> tuple[str, ...]:
+    """What the network says of a geometry, however it is turned or mirrored: numbers invariant but for signs."""
+    numbers = [row.charge, row.gap_ev, row.domain_score, *(x for value in row.values for x in (value.value, value.std))]
+    return tuple("" if number is None else f"{abs(number):.4g}" for number in numbers)
 
 
 def _shell(recipe: Recipe) -> tuple[object, ...]:
