@@ -4,7 +4,7 @@
     python scripts/study_screens.py results/ag70-twist results/ag29-shells
 
 Prints, for each folder, counts, rates and agreement with the engine, and the trends as Markdown, and draws each line of
-the screen against each coordinate as docs/images/study_NAME_COORDINATE_LINE.png.
+the screen against each coordinate as docs/images/study_FOLDER_COORDINATE_LINE.png.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def row(results):
     labels = [sum(each["verified"] is not None for each in found[part]) for part in ("best", "random")]
     everything, mine = took["label_everything_s"] or float("nan"), took["screen_s"]
     cells = [
-        run["name"],
+        results.folder.name,
         f"{run['counts']['evaluated']:,}",
         f"{run['counts']['valid']:,}",
         number(run["rate_per_s"], 1),
@@ -48,7 +48,7 @@ def row(results):
 def lines(results):
     """Agreement of each line of the screen."""
     for name, parts in results.verification["statistics"]["lines"].items():
-        cells = [results.run["name"], name]
+        cells = [results.folder.name, name]
         for part in ("random", "best"):
             cells += [number(parts[part][key], 4) for key in ("spearman", "mean_absolute_error", "mean_error")]
             cells += [number(parts[part].get("same_sign"))]
@@ -72,7 +72,7 @@ def figures(results):
         here = [trend for trend in results.trends if (trend.series.coordinate, trend.line) == key]
         unit = named[key[1]]["unit"]
         figure = trend_figure(here, key[1] if unit in ("", "1") else f"{key[1]} / {unit}")
-        path = IMAGES / f"study_{results.run['name']}_{'_'.join(key).replace(' ', '_')}.png"
+        path = IMAGES / f"study_{results.folder.name}_{'_'.join(key).replace(' ', '_')}.png"
         figure.savefig(path, dpi=110)
         yield path
 

@@ -450,7 +450,7 @@ def test_a_failed_label_is_tried_again(make_screen, checkpoint, tmp_path, monkey
     asked: list[int] = []
 
     def label(problem: str):
-        def one(setting, folder, task):
+        def one(setting, folder, task, known):
             asked.append(task.number)
             return Verified(task.number, () if problem else (Value(1e-3),), 1.0, 0.1, problem=problem)
 
