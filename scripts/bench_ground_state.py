@@ -1,8 +1,9 @@
 """How long the GFN1-xTB ground state takes, ours beside tblite's: a markdown table.
 
-    OMP_NUM_THREADS=1 python scripts/bench_ground_state.py [FILE ..] [--without-tblite]
+    OMP_NUM_THREADS=1 python scripts/bench_ground_state.py [FILE ..] [--without-tblite | --lent]
 
 Both begin without a guess and end at their usual thresholds; the first molecule of the process, water, is not counted.
+tblite calculates with the linear algebra of its own wheel, with ``--lent`` with torch's, as it does inside clusterml.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from tblite.interface import Calculator
 
+from clusterml.blas import lend_blas
 from clusterml.stda import scc
 from clusterml.stda.gfn import gfn_orbitals
 from clusterml.stda.label import resolve_charge
@@ -46,6 +47,8 @@ def ours(atoms: Atoms, charge: int) -> tuple[np.ndarray, float, int]:
 
 def tblites(atoms: Atoms, charge: int) -> tuple[np.ndarray, float]:
     """Levels in eV, seconds."""
+    from tblite.interface import Calculator  # not before lend_blas
+
     calculator = Calculator(
         "GFN1-xTB", atoms.numbers, atoms.positions / BOHR_ANGSTROM, charge=float(charge), logger=lambda _: None
     )
@@ -61,7 +64,10 @@ def main() -> None:
     shipped = [HERE / "datasets" / "structures" / f"{name}.xyz" for name in SHIPPED]
     parser.add_argument("files", nargs="*", type=Path, default=shipped)
     parser.add_argument("--without-tblite", action="store_true")
+    parser.add_argument("--lent", action="store_true")
     given = parser.parse_args()
+    if given.lent and not lend_blas():
+        parser.error("this torch does not show its linear algebra")
     water = Atoms("OHH", [[0, 0, 0.12], [0, 0.76, -0.47], [0, -0.76, -0.47]])
     ours(water, 0)
     tblites(water, 0)

@@ -7,6 +7,7 @@ import json
 import random
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from clusterml.errors import InputFileError, OutputError
 from clusterml.screening.agreement import Pairs, errors, hits, same_sign, spearman
-from clusterml.screening.board import Board, Entry
+from clusterml.screening.board import Board, Entry, different
 from clusterml.screening.labels import Verified
 from clusterml.screening.making import Dropped
 from clusterml.screening.measures import Value
@@ -70,6 +71,17 @@ def test_the_board_is_what_sorting_everything_gives(make_screen):
     assert found.out_of_domain == sum(row.in_domain is False for row in rows)
     assert found.drops.to_dict() == {"broken": {"count": 30, "example": "one"}}
     assert found.seconds == {"network": 30.0}
+
+
+def test_the_best_to_verify_are_different_geometries(make_screen):
+    found = board(make_screen)
+    first = row(0, 3.0, 0.2, 0.0)
+    mirrored = replace(row(1, -3.0, 0.2, 0.0), in_domain=first.in_domain)
+    other = row(2, 1.0, 0.2, 0.0)
+    found.add(block(0, [mirrored, first, other], 3))
+    assert [entry.row.number for entry in found.ranked] == [0, 2, 1]
+    assert [entry.row.number for entry in different(found.ranked)] == [0, 2]
+    assert [entry.row.number for entry in different(reversed(found.ranked))] == [1, 2]
 
 
 def test_the_order_of_blocks_does_not_matter(make_screen):

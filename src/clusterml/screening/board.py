@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -104,9 +104,19 @@ class Board:
 
 def unique(entries: Iterable[Entry]) -> list[Entry]:
     """Each candidate once, in the order of its first appearance."""
-    found: dict[int, Entry] = {}
+    return _firsts(entries, lambda entry: entry.row.number)
+
+
+def different(entries: Iterable[Entry]) -> list[Entry]:
+    """Of candidates that are one geometry, turned or mirrored, the first one: both hands of a parent, a ligand on
+    another of equivalent sites."""
+    return _firsts(entries, lambda entry: entry.row.likeness)
+
+
+def _firsts(entries: Iterable[Entry], key: Callable[[Entry], Hashable]) -> list[Entry]:
+    found: dict[Hashable, Entry] = {}
     for entry in entries:
-        found.setdefault(entry.row.number, entry)
+        found.setdefault(key(entry), entry)
     return list(found.values())
 
 

@@ -149,7 +149,7 @@ class Screen(Strict):
     keep: int = Field(1000, ge=1, le=100_000, description="a whole number up to 100000: best ones in ranked.csv")
     front: int = Field(200, ge=1, le=5000, description="a whole number up to 5000: most members of the Pareto front")
     block: int = Field(128, ge=1, le=8192, description="a whole number: candidates between two checkpoints of a worker")
-    verify: int = Field(0, ge=0, description="a whole number: best ones that the engine labels")
+    verify: int = Field(0, ge=0, description="a whole number: best different geometries that the engine labels")
     verify_random: int = Field(0, ge=0, description="a whole number: randomly drawn ones that the engine labels")
     hit_share: float = Field(
         0.1, gt=0.0, lt=1.0, description="a share: as good as this share of random candidates is a hit"

@@ -27,6 +27,13 @@ class Row:
     domain_score: float | None
     sites: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def likeness(self) -> tuple[str, ...]:
+        """What the network says of a geometry, however it is turned or mirrored: numbers invariant but for signs."""
+        numbers = [self.charge, self.gap_ev, self.domain_score]
+        numbers += [number for value in self.values for number in (value.value, value.std)]
+        return tuple("" if number is None else f"{abs(number):.4g}" for number in numbers)
+
     def to_list(self) -> list[Any]:
         """Plain values for the log."""
         pairs = [[value.value, value.std] for value in self.values]

@@ -104,7 +104,7 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
             continue
         best = shells.setdefault(_shell(space.recipe(row.number)), [])
         entry = (size, -row.number, row)  # numbers differ: rows are never compared
-        if any(_likeness(other) == _likeness(row) for _, _, other in best):
+        if any(other.likeness == row.likeness for _, _, other in best):
             continue
         if len(best) < count:
             heapq.heappush(best, entry)
@@ -118,14 +118,8 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
     ranked.sort(key=lambda pair: (pair[0], -pair[1][0], -pair[1][1]))
     different: dict[tuple[str, ...], Row] = {}
     for _, (_, _, row) in ranked:
-        different.setdefault(_likeness(row), row)
+        different.setdefault(row.likeness, row)
     return list(different.values())[:count]
-
-
-def _likeness(row: Row) -> tuple[str, ...]:
-    """What the network says of a geometry, however it is turned or mirrored: numbers invariant but for signs."""
-    numbers = [row.charge, row.gap_ev, row.domain_score, *(x for value in row.values for x in (value.value, value.std))]
-    return tuple("" if number is None else f"{abs(number):.4g}" for number in numbers)
 
 
 def _shell(recipe: Recipe) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from clusterml.blas import lend_blas
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.stda.basis import Basis
 from clusterml.stda.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
@@ -195,6 +196,7 @@ def _guess(
 
 
 def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation) -> Any:
+    lend_blas()
     from tblite.exceptions import TBLiteRuntimeError, TBLiteValueError
     from tblite.interface import Calculator
 

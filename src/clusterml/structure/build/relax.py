@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from clusterml.blas import lend_blas
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.structure.anatomy.charge import propose_charge
 from clusterml.structure.anatomy.ligands import find_ligands
@@ -186,6 +187,7 @@ def _run(
 
 
 def _calculator(charge: int, settings: RelaxSettings) -> Any:
+    lend_blas()
     from tblite.ase import TBLite
 
     solvation = (settings.solvation, settings.solvent) if settings.solvent else None
