@@ -15,13 +15,13 @@ import pytest
 
 from clusterml.errors import InputFileError, OutputError
 from clusterml.screening.agreement import Pairs, errors, hits, same_sign, spearman
-from clusterml.screening.board import Board, Entry, different
+from clusterml.screening.board import Board, Entry
 from clusterml.screening.labels import Verified
 from clusterml.screening.making import Dropped
 from clusterml.screening.measures import Value
 from clusterml.screening.merit import Merit
 from clusterml.screening.report import _wrong_signs
-from clusterml.screening.rows import Block, Drops, Row
+from clusterml.screening.rows import Block, Drops, Row, different
 from clusterml.screening.verification import Verification
 from clusterml.spectrum.log import Log
 
@@ -80,8 +80,18 @@ def test_the_best_to_verify_are_different_geometries(make_screen):
     other = row(2, 1.0, 0.2, 0.0)
     found.add(block(0, [mirrored, first, other], 3))
     assert [entry.row.number for entry in found.ranked] == [0, 2, 1]
-    assert [entry.row.number for entry in different(found.ranked)] == [0, 2]
-    assert [entry.row.number for entry in different(reversed(found.ranked))] == [1, 2]
+    assert [entry.row.number for entry in found.different(3)] == [0, 2]
+    assert [entry.row.number for entry in found.different(1)] == [0]
+
+
+@pytest.mark.parametrize("factor", [1.00004, 0.99996, -1.00004])
+def test_numbers_of_one_geometry_may_differ_a_little(factor):
+    first = row(0, 4.33345e-4, 36.15)
+    again = row(1, factor * 4.33345e-4, factor * 36.15)
+    other = row(2, 1.001 * 4.33345e-4, 36.15)
+    charged = replace(row(3, 4.33345e-4, 36.15), charge=1)
+    unknown = replace(row(4, 4.33345e-4, 36.15), domain_score=None)
+    assert different([first, again, other, charged, unknown], 9) == [first, other, charged, unknown]
 
 
 def test_the_order_of_blocks_does_not_matter(make_screen):

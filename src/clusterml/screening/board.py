@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, TypeVar
 
 from clusterml.screening.merit import Merit, Standing
-from clusterml.screening.rows import Block, Drops, Row
+from clusterml.screening.rows import Block, Drops, Row, different
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
@@ -65,6 +65,12 @@ class Board:
         """The best ones, the best first."""
         return [entry for _, entry in sorted(self._best, key=lambda pair: pair[0], reverse=True)]
 
+    def different(self, most: int) -> list[Entry]:
+        """The best ``most`` of different geometries, see :func:`~clusterml.screening.rows.different`."""
+        ranked = self.ranked
+        chosen = {row.number for row in different((entry.row for entry in ranked), most)}
+        return [entry for entry in ranked if entry.row.number in chosen]
+
     @property
     def front(self) -> list[Entry]:
         """The Pareto front of the objectives' merits, the best score first."""
@@ -104,19 +110,9 @@ class Board:
 
 def unique(entries: Iterable[Entry]) -> list[Entry]:
     """Each candidate once, in the order of its first appearance."""
-    return _firsts(entries, lambda entry: entry.row.number)
-
-
-def different(entries: Iterable[Entry]) -> list[Entry]:
-    """Of candidates that are one geometry, turned or mirrored, the first one: both hands of a parent, a ligand on
-    another of equivalent sites."""
-    return _firsts(entries, lambda entry: entry.row.likeness)
-
-
-def _firsts(entries: Iterable[Entry], key: Callable[[Entry], Hashable]) -> list[Entry]:
-    found: dict[Hashable, Entry] = {}
+    found: dict[int, Entry] = {}
     for entry in entries:
-        found.setdefault(key(entry), entry)
+        found.setdefault(entry.row.number, entry)
     return list(found.values())
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isclose
 from typing import Any
 
 from clusterml.screening.making import Dropped
 from clusterml.screening.measures import Value
+
+_ALIKE = 1e-4
+"""Numbers of one geometry, built twice, agree to this share and better."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +31,22 @@ class Row:
     domain_score: float | None
     sites: tuple[tuple[int, ...], ...] = ()
 
-    @property
-    def likeness(self) -> tuple[str, ...]:
-        """What the network says of a geometry, however it is turned or mirrored: numbers invariant but for signs."""
-        numbers = [self.charge, self.gap_ev, self.domain_score]
-        numbers += [number for value in self.values for number in (value.value, value.std)]
-        return tuple("" if number is None else f"{abs(number):.4g}" for number in numbers)
+    def alike(self, other: Row) -> bool:
+        """Are these one geometry, turned or mirrored? What the network says of it is the same but for signs."""
+        return self.charge == other.charge and all(map(_alike, self._numbers(), other._numbers()))
 
     def to_list(self) -> list[Any]:
         """Plain values for the log."""
         pairs = [[value.value, value.std] for value in self.values]
         rest = (self.charge, self.gap_ev, self.in_domain, self.domain_score, [list(each) for each in self.sites])
         return [self.number, self.name, pairs, *rest]
+
+    def _numbers(self) -> Iterator[float | None]:
+        yield self.gap_ev
+        yield self.domain_score
+        for value in self.values:
+            yield value.value
+            yield value.std
 
     @classmethod
     def from_list(cls, given: Sequence[Any]) -> Row:
@@ -47,6 +55,12 @@ class Row:
         values = tuple(Value(float(value), None if std is None else float(std)) for value, std in pairs)
         places = tuple(tuple(int(site) for site in each) for each in sites)
         return cls(int(number), str(name), values, int(charge), float(gap), inside, score, places)
+
+
+def _alike(a: float | None, b: float | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return isclose(abs(a), abs(b), rel_tol=_ALIKE)
 
 
 @dataclass
@@ -119,3 +133,15 @@ def rows_in(log: Iterable[dict[str, Any]]) -> Iterator[Row]:
         if entry["block"] not in done:
             done.add(entry["block"])
             yield from map(Row.from_list, entry["rows"])
+
+
+def different(rows: Iterable[Row], most: int) -> list[Row]:
+    """The first ``most`` rows without those that are an earlier one's geometry, turned or mirrored: both hands of a
+    parent, a ligand on another of equivalent sites."""
+    found: list[Row] = []
+    for row in rows:
+        if len(found) == most:
+            break
+        if not any(map(row.alike, found)):
+            found.append(row)
+    return found

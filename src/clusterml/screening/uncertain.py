@@ -21,7 +21,7 @@ from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.lines import STEPS
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
-from clusterml.screening.rows import Row, rows_in
+from clusterml.screening.rows import Row, different, rows_in
 from clusterml.screening.run import RESULTS, Finished, Progress, Watch
 from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.log import Log
@@ -104,7 +104,7 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
             continue
         best = shells.setdefault(_shell(space.recipe(row.number)), [])
         entry = (size, -row.number, row)  # numbers differ: rows are never compared
-        if any(other.likeness == row.likeness for _, _, other in best):
+        if any(row.alike(other) for _, _, other in best):
             continue
         if len(best) < count:
             heapq.heappush(best, entry)
@@ -116,10 +116,7 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
         )
     ranked = [pair for best in shells.values() for pair in enumerate(sorted(best, reverse=True))]
     ranked.sort(key=lambda pair: (pair[0], -pair[1][0], -pair[1][1]))
-    different: dict[tuple[str, ...], Row] = {}
-    for _, (_, _, row) in ranked:
-        different.setdefault(row.likeness, row)
-    return list(different.values())[:count]
+    return different((row for _, (_, _, row) in ranked), count)
 
 
 def _shell(recipe: Recipe) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from clusterml.dataset.launch import Launcher, Lost
 from clusterml.screening.agreement import Pairs, statistics
 from clusterml.screening.bench import Setting
-from clusterml.screening.board import Board, Entry, different, unique
+from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.config import Screen
 from clusterml.screening.labels import LabelTask, Verified, label_one
 from clusterml.screening.merit import Merit, Standing
@@ -133,11 +133,11 @@ def verify(
 ) -> Verification | None:
     """Label the best ``screen.verify`` and all random candidates of the ``board``; None if none are wanted.
 
-    The best ones are different geometries (:func:`~clusterml.screening.board.different`); random ones are as drawn.
+    The best ones are different geometries; random ones are as drawn.
 
     Labels that are in the ``folder`` already are not made again, nor those of the same geometries in ``known``.
     """
-    best, random = tuple(different(board.ranked)[: screen.verify]), tuple(board.random[: screen.verify_random])
+    best, random = tuple(board.different(screen.verify)), tuple(board.random[: screen.verify_random])
     if not best and not random:
         return None
     log = Log(folder / LABELS)
