@@ -229,6 +229,35 @@ def test_ensembles_are_about_a_distorted_geometry_where_that_is_asked_for(campai
     assert all(0.01 < each < 0.5 for each in spread)
 
 
+def test_undistorted_geometries_differ_from_their_parent_by_their_ligands_only(campaign):
+    exchange = "    exchanges: [{old: SH, new: SCH3, share: 0.7}]\n"
+    campaign.write_text(TEXT.replace("mode: 3", "mode: 12") + exchange + "    undistorted: 0.5\n")
+    asked = load_campaign(campaign)
+    parent = asked.parents["ag3"]
+    silver = parent_atoms(parent, None).get_all_distances()[:3, :3]
+    kinds = set()
+    for job in plan(asked):
+        if job.kind == "mode":
+            (atoms,), details = geometries(asked, job, parent, None)
+            kinds.add((bool(details["exchanges"]), bool(details["distortions"])))
+            same = np.allclose(atoms[atoms.symbols == "Ag"].get_all_distances(), silver, atol=1e-5)
+            assert same == (not details["distortions"])
+    assert kinds == {(True, True), (True, False), (False, True)}
+
+
+def test_jobs_that_a_campaign_no_longer_asks_for_are_withdrawn_until_it_does(campaign, tmp_path):
+    def states():
+        return {event.job: event.state for event in Ledger(tmp_path / "d" / "ledger.jsonl").states().values()}
+
+    generate(campaign, tmp_path / "d", Here(), limit=1)
+    campaign.write_text(TEXT.replace("mode: 3", "mode: 2"))
+    generate(campaign, tmp_path / "d", Here(), resume=True, limit=0)
+    assert {job for job, state in states().items() if state == "withdrawn"} == {"ag3-mode-00002"}
+    campaign.write_text(TEXT)
+    generate(campaign, tmp_path / "d", Here(), resume=True, limit=0)
+    assert states()["ag3-mode-00002"] == "planned"
+
+
 def test_geometries_without_a_gap_are_rejected_with_the_reason(campaign, tmp_path):
     campaign.write_text(TEXT + "smallest_gap_ev: 5.0\n")
     final = generate(campaign, tmp_path / "d", Here(), limit=2)
@@ -308,3 +337,19 @@ def test_exchanges_of_the_same_ligand_share_what_is_there(tmp_path):
         assert sum(each["count"] for each in done) <= 2
         counts.add(tuple(each["count"] for each in done))
     assert {(2,), (1, 1)} <= counts
+
+
+def test_a_ligand_that_an_exchange_has_brought_may_be_exchanged_again(campaign):
+    first, second = "{old: SH, new: SCH3, share: 0.5}", "{old: SCH3, new: SEt, share: 1.0}"
+    campaign.write_text(TEXT.replace("mode: 3", "mode: 12") + f"    exchanges: [{first}, {second}]\n")
+    asked = load_campaign(campaign)
+    chains = set()
+    for job in plan(asked):
+        done = geometries(asked, job, asked.parents["ag3"], None)[1]["exchanges"]
+        chains.add(tuple(each["new"] for each in done))
+    assert chains == {(), ("SCH3", "SEt")}
+    campaign.write_text(TEXT + "    exchanges: [{old: SePh, new: SEt, share: 1.0}]\n")
+    asked = load_campaign(campaign)
+    job = next(job for job in plan(asked) if job.kind == "mode")
+    with pytest.raises(OptionError, match="no ligand SePh to exchange"):
+        geometries(asked, job, asked.parents["ag3"], None)

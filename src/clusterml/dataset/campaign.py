@@ -82,6 +82,8 @@ class Parent(Strict):
     exchanges: list[Exchange] = Field(default_factory=list)
     distorted_ensembles: bool = False
     """whether ensembles are averages about geometries distorted as those of kind ``mode``, not about the parent's"""
+    undistorted: Share = 0.0
+    """share of the jobs of kind ``mode`` in which ligands are exchanged and nothing is distorted"""
     mirrors: Share = 0.0
     """share of the records whose mirror image is stored too (computed by symmetry, exact)"""
 
@@ -171,7 +173,7 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
         yield Job(name, kind, number, (first, *(each for each in extra if each.name != first.name)))
 
 
-_LATER = {"protocol": None, "distorted_ensembles": False}
+_LATER = {"protocol": None, "distorted_ensembles": False, "undistorted": 0.0}
 """Options of parents that older campaigns did not have, with what these did."""
 
 

@@ -41,7 +41,7 @@ def _hash(file: Path) -> str:
         return ""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _made(text: str, file: Path | None, content: str) -> Atoms:
     """``content``: of ``file``, so that a changed one is read anew."""
     wanted = json.loads(text)
@@ -73,7 +73,7 @@ def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) 
     base, exchanged = _dressed(parent_atoms(parent, file), parent, job, rng)
     subject = Subject(base)
     details: dict[str, Any] = {"exchanges": exchanged, "distortions": []}
-    if job.kind in ("mode", "thermal") or (job.kind == "ensemble" and parent.distorted_ensembles):
+    if _is_distorted(parent, job, rng, bool(exchanged)):
         base, details["distortions"] = _tried(subject, campaign, parent, job, rng)
     members = [base]
     if job.kind == "ensemble":
@@ -87,6 +87,13 @@ def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) 
     return members, details
 
 
+def _is_distorted(parent: Parent, job: Job, rng: np.random.Generator, dressed: bool) -> bool:
+    """Whether the job's geometry differs from that of its parent by more than the ``dressed`` ligands."""
+    if job.kind == "mode" and dressed and parent.undistorted > 0.0:
+        return bool(rng.random() >= parent.undistorted)
+    return job.kind in ("mode", "thermal") or (job.kind == "ensemble" and parent.distorted_ensembles)
+
+
 def _ligands(atoms: Atoms) -> Any:
     from clusterml.structure.anatomy.anatomy import anatomy
 
@@ -94,22 +101,23 @@ def _ligands(atoms: Atoms) -> Any:
 
 
 def _dressed(atoms: Atoms, parent: Parent, job: Job, rng: np.random.Generator) -> tuple[Atoms, list[dict[str, Any]]]:
-    """The parent with some of its ligands exchanged."""
+    """The parent with some of its ligands exchanged, as far as they are there after the exchanges before."""
     from clusterml.structure.distort.substitute import find_sites, substitute
 
     done: list[dict[str, Any]] = []
-    used_up: set[str] = set()
+    absent = {exchange.new for exchange in parent.exchanges} - {ligand.name for ligand in _ligands(atoms)}
     for exchange in parent.exchanges:
         if job.kind == "reference" or rng.random() >= exchange.share:
             continue
-        if exchange.old in used_up:
+        if exchange.old in absent:
             continue
         there = len(find_sites(atoms, exchange.old))
         count = int(rng.integers(1, min(there, exchange.most) + 1))
         atoms = substitute(atoms, exchange.old, exchange.new, count, rng=rng)
         done.append({"old": exchange.old, "new": exchange.new, "count": count})
+        absent.discard(exchange.new)
         if count == there:
-            used_up.add(exchange.old)
+            absent.add(exchange.old)
     return atoms, done
 
 

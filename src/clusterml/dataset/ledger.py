@@ -9,7 +9,7 @@ from typing import Literal
 from clusterml.errors import DatasetError
 from clusterml.spectrum.log import Log
 
-State = Literal["planned", "done", "failed", "rejected"]
+State = Literal["planned", "done", "failed", "rejected", "withdrawn"]
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def _write_claim(path: Path, name: str, mine: dict[str, str]) -> None:
 
 
 def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
-    """Jobs that are neither finished nor rejected; what the crash kept from the ledger is written into it."""
+    """Jobs that are neither finished nor rejected; the ledger gets what a crash or a changed campaign kept from it."""
     states, finished = ledger.states(), store.finished()
     found: list[Job] = []
     events: list[Event] = []
@@ -189,10 +189,16 @@ def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
         if job.name in finished:
             if last is None or last.state != "done":
                 events.append(Event(job.name, "done"))
-        elif last is None or last.state in ("planned", "failed", "done"):
+        elif last is None or last.state != "rejected":
             found.append(job)
-            if last is None:
+            if last is None or last.state == "withdrawn":
                 events.append(Event(job.name, "planned"))
+    asked = {job.name for job in jobs}
+    events += [
+        Event(name, "withdrawn", "the campaign no longer asks for it")
+        for name, last in states.items()
+        if name not in asked and last.state in ("planned", "failed")
+    ]
     if events:
         ledger.add(*events)
     return found
