@@ -61,7 +61,7 @@ Each is distorted, perhaps after some of its ligands were exchanged, and labelle
 | kind | geometry |
 |---|---|
 | reference | the parent |
-| mode | 1 to {most_modes} collective distortions, each normal with a width of {scale:g} typical amounts; {strong:.0%} of the jobs instead one strong distortion, uniform up to {strong_scale:g} typical amounts; then thermal noise of {noise:g} Å rms |
+| mode | 1 to {most_modes} collective distortions, each normal with a width of {scale:g} typical amounts; {strong:.0%} of the jobs instead one strong distortion, uniform up to {strong_scale:g} typical amounts; then thermal noise of {noise:g} Å rms{dressed} |
 | thermal | a snapshot of an elastic network at {kelvin} K |
 | ensemble | the parent's geometry, perhaps with ligands exchanged{distorted}; the spectrum is the mean over {snapshots} snapshots at one of these temperatures |
 
@@ -207,6 +207,7 @@ def settings(campaign):
         "noise": amounts.noise_a,
         "kelvin": ", ".join(f"{kelvin:g}" for kelvin in amounts.temperatures_k),
         "snapshots": amounts.snapshots,
+        "dressed": dressed(campaign),
         "distorted": distorted(campaign),
         "gap": campaign.smallest_gap_ev,
         "first": first.name,
@@ -227,6 +228,12 @@ def distorted(campaign):
     """Which parents' ensembles are about distorted geometries."""
     names = [name for name, parent in campaign.parents.items() if parent.distorted_ensembles]
     return f", and distorted as for `mode` ({', '.join(names)})" if names else ""
+
+
+def dressed(campaign):
+    """Which parents' jobs of kind mode may be undistorted."""
+    names = [name for name, parent in campaign.parents.items() if parent.undistorted]
+    return f"; or nothing but exchanged ligands, in a share of the jobs of {', '.join(names)}" if names else ""
 
 
 def other_protocols(campaign):
