@@ -41,6 +41,7 @@ def main():
     given = parser.parse_args()
     data = load(given.dataset)
     keep, longest = given.keep, given.longest
+    keep.mkdir(parents=True, exist_ok=True)
     questions = (
         ("Is the CD of achiral clusters zero?", "achiral", lambda path: achiral(data, path)),
         ("Do mirror images have opposite CD?", "mirrors", lambda path: mirrors(data, path, keep, longest)),
