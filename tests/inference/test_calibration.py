@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.inference.calibration import LARGEST_FACTOR, Calibration, calibrate, normal_quantile
+from clusterml.inference.calibration import (
+    LARGEST_FACTOR,
+    BandFactors,
+    Calibration,
+    calibrate,
+    normal_quantile,
+    raw_spread,
+)
 from clusterml.inference.uncertainty import Uncertainty
 
 ENERGY = np.linspace(0.5, 5.3, 121)
@@ -75,6 +82,16 @@ def test_agreement_on_a_wrong_answer_is_no_infinite_factor():
     truth = dict.fromkeys(KEYS, np.ones((4, 121)))
     calibration = calibrate(ENERGY, dict.fromkeys(KEYS, np.zeros((3, 4, 121))), truth, ["a"] * 4)
     assert max(calibration.epsilon.factors) == LARGEST_FACTOR
+
+
+def test_the_factor_of_a_band_without_absorption_does_not_reach_into_the_next():
+    bands = BandFactors(0.0, (1e5, 2.0, 3.0))
+    calibration = Calibration(0.5, 0.5, 0.9, epsilon=bands, delta_epsilon=bands)
+    members = np.stack([np.zeros((1, 3)), np.ones((1, 3))])
+    at_centres = calibration.spread("epsilon", np.array([0.75, 1.25, 1.75]), members) / raw_spread(members, 0.0)
+    np.testing.assert_allclose(at_centres[0] * normal_quantile(0.9), bands.factors)
+    between = calibration.spread("epsilon", np.array([1.1, 1.15, 1.2]), members) / raw_spread(members, 0.0)
+    assert between.max() < 100.0
 
 
 def test_json_and_back(rng):

@@ -25,6 +25,8 @@ BAND_EV = 0.5
 """Width of the energy bands that get a factor of their own."""
 LARGEST_FACTOR = 1e6
 """A factor beyond this says that members agree although they are wrong; a floor that avoids it is preferred."""
+SMALLEST_FACTOR = 1e-3
+"""An interval is at least so much of the spread, also where no error was seen."""
 FLOORS = (0.0, 0.03, 0.1, 0.3, 1.0)
 """Shares of the spectrum's root mean square that are tried as floor; the one with the narrowest intervals is kept."""
 
@@ -113,9 +115,12 @@ def calibrate(
 
 
 def _between(energy_ev: FloatArray, low_ev: float, band_ev: float, factors: FloatArray) -> FloatArray:
-    """Factors (m,) at ``energy_ev`` (m,): those of the bands at their centres, straight lines between."""
+    """Factors (m,) at ``energy_ev`` (m,): those of the bands at their centres, straight lines of the logarithm between.
+
+    So the large factor of a band without absorption, where members agree on nothing, does not reach into the next.
+    """
     centres = low_ev + band_ev * (0.5 + np.arange(len(factors)))
-    return np.interp(energy_ev, centres, factors)
+    return np.asarray(np.exp(np.interp(energy_ev, centres, np.log(np.maximum(factors, SMALLEST_FACTOR)))))
 
 
 def _weights(parents: Sequence[str]) -> FloatArray:
