@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from clusterml.printable import printable
+
 
 class ClusterMLError(Exception):
     """Base of every error that bad input can cause.
 
-    ``problem`` names the file, key or value that is wrong; ``remedy`` says what to do. ``str(error)`` is one line.
+    ``problem`` names the file, key or value that is wrong; ``remedy`` says what to do. ``str(error)`` is one line,
+    without control characters: what files and users give may be quoted in it.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = " ".join(problem.split())
-        self.remedy = " ".join(remedy.split())
+        self.problem = " ".join(printable(problem).split())
+        self.remedy = " ".join(printable(remedy).split())
         super().__init__(f"{self.problem} ({self.remedy})" if self.remedy else self.problem)
 
 

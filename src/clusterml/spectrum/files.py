@@ -1,36 +1,96 @@
-"""Reading text files and writing results so that a crash never leaves half a file under the final name."""
+"""Reading files within bounds, and writing results so that a crash never leaves half a file under the final name.
+
+Whatever is read is a regular file of a bounded size: a pipe, a device or an endless file is refused before a byte is
+read.  Whatever is written replaces a link, and never what the link points to.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from clusterml.errors import InputFileError, OutputError
 
 LARGEST_FILE = 64 * 1024 * 1024
 """Largest text file that is read, in bytes."""
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
-def read_text(path: str | Path) -> str:
-    """The text of the file at ``path``: UTF-8 (with or without mark), UTF-16 with mark, or else Latin-1.
+def read_bounded(path: str | Path, most: int = LARGEST_FILE, *, links: bool = True) -> bytes:
+    """The content of the file at ``path``, of at most ``most`` bytes.
 
-    Instruments still write Latin-1 and UTF-16.  Raises :class:`InputFileError` if the file is missing, empty, binary or
-    larger than 64 MiB.
+    Raises :class:`InputFileError` for a file that is missing, is no regular file (a folder, a pipe, a device), is
+    larger, or cannot be read, and, without ``links``, for a symbolic link.
     """
     path = Path(path)
+    flags = os.O_RDONLY | (0 if links else getattr(os, "O_NOFOLLOW", 0))
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        if not path.is_file():
-            state = "is not a file" if path.exists() else "does not exist"
-            raise InputFileError(f"{path} {state}", "give the path of a spectrum file")
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputFileError(f"{path} is larger than 64 MiB", "a spectrum is smaller: is it the right file?")
-        content = path.read_bytes()
+        check_regular(path, links=links)
+        with open(os.open(path, flags), "rb") as handle:  # a pipe put there since then must not be waited for
+            state = os.fstat(handle.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise InputFileError(f"{path} is {_kind(state.st_mode)}", "give a file")
+            if state.st_size > most:
+                raise _too_large(str(path), most)
+            return read_stream(handle, most, str(path))  # files of /proc say that they are empty
     except (OSError, ValueError) as error:
         raise InputFileError(f"{path} cannot be read: {error}", "check the path and its permissions") from error
-    text = decode(content, str(path))
+
+
+def read_stream(stream: BinaryIO, most: int, source: str) -> bytes:
+    """What is left in ``stream``, at most ``most`` bytes; raises :class:`InputFileError` naming ``source`` for more."""
+    content = stream.read(most + 1)
+    if len(content) > most:
+        raise _too_large(source, most)
+    return content
+
+
+def check_regular(path: Path, *, links: bool = True) -> None:
+    """Raise :class:`InputFileError` if ``path`` is missing or no regular file, or, without ``links``, a link to one."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode) and not links:
+            raise InputFileError(f"{path} is a symbolic link", "put the file itself there")
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise InputFileError(f"{path} does not exist", "check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        raise InputFileError(f"{path} cannot be read: {error}", "check the path and its permissions") from error
+    if not stat.S_ISREG(mode):
+        raise InputFileError(f"{path} is {_kind(mode)}", "give a file")
+
+
+def file_within(folder: Path, name: str) -> Path:
+    """The file ``name`` directly in ``folder``, for a name that another file gives.
+
+    Raises :class:`InputFileError` for a name that leads elsewhere (a path, ``..``, a symbolic link) or to no file.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}", name):
+        raise InputFileError(f"{folder}: {str(name)[:80]!r} is not the name of a file in it", "names hold no folders")
+    check_regular(folder / name, links=False)
+    return folder / name
+
+
+def read_text(path: str | Path, most: int = LARGEST_FILE) -> str:
+    """The text of the file at ``path``: UTF-8 (with or without mark), UTF-16 with mark, or else Latin-1.
+
+    Instruments still write Latin-1 and UTF-16.  Raises :class:`InputFileError` as :func:`read_bounded` does, and for a
+    file that is empty or binary.
+    """
+    text = decode(read_bounded(path, most), str(path))
     if not text.strip():
-        raise InputFileError(f"{path} is empty", "give a file that holds a spectrum")
+        raise InputFileError(f"{path} is empty", "is it the right file?")
     return text
 
 
@@ -42,7 +102,7 @@ def decode(content: bytes, source: str) -> str:
         except UnicodeDecodeError as error:
             raise InputFileError(f"{source} is damaged UTF-16 text", "export it again as UTF-8") from error
     if b"\0" in content:
-        raise InputFileError(f"{source} is a binary file", "export the spectrum as CSV, JSON or JCAMP-DX")
+        raise InputFileError(f"{source} is a binary file", "export it as text: CSV, JSON or JCAMP-DX")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -52,14 +112,14 @@ def decode(content: bytes, source: str) -> str:
 def write_bytes(path: str | Path, content: bytes) -> Path:
     """Write ``content`` to ``path`` atomically (temporary name, fsync, rename) and return the path.
 
-    Raises :class:`OutputError` naming the path; an existing file then stays as it was.
+    A symbolic link is replaced, what it points to stays as it is.  Raises :class:`OutputError` naming the path; an
+    existing file then stays as it was.
     """
     path = Path(path)
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    temporary: Path | None = None
     try:
-        if target.is_dir():
-            raise IsADirectoryError("it is a folder")
+        target = _replaceable(path)
+        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
         with open(temporary, "xb") as handle:
             handle.write(content)
             handle.flush()
@@ -72,14 +132,23 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
             "check that its folder exists, may be written to, and has space",
         ) from error
     finally:
-        _remove(temporary)
+        if temporary is not None:
+            _remove(temporary)
     return path
 
 
-def make_folder(path: str | Path) -> Path:
-    """The folder ``path``, made with its parents if it is not there; raises :class:`OutputError` naming it."""
+def make_folder(path: str | Path, *, within: Path | None = None) -> Path:
+    """The folder ``path``, made with its parents if it is not there; raises :class:`OutputError` naming it.
+
+    ``within``: the user's folder that ``path`` lies in.  That one may be a symbolic link, a folder inside may not.
+    """
     path = Path(path)
     try:
+        if within is not None:
+            inside = path.relative_to(within).parts
+            for part in (within.joinpath(*inside[: count + 1]) for count in range(len(inside))):
+                if part.is_symlink():
+                    raise OutputError(f"{part} is a symbolic link", "remove it, or choose another folder")
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -90,6 +159,29 @@ def make_folder(path: str | Path) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """Write ``text`` as UTF-8, atomically; see :func:`write_bytes`."""
     return write_bytes(path, text.encode("utf-8", errors="replace"))
+
+
+def _replaceable(path: Path) -> Path:
+    """``path`` in its real folder; OSError where no file may take its place: a folder, a device, a link to one."""
+    if path.name in ("", ".", ".."):
+        raise IsADirectoryError("it is a folder")
+    target = Path(os.path.realpath(path.parent)) / path.name
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    if not stat.S_ISREG(mode):
+        raise OSError(f"it is {_kind(mode)}")
+    return target
+
+
+def _kind(mode: int) -> str:
+    return next((name for test, name in _KINDS if test(mode)), "no regular file")
+
+
+def _too_large(source: str, most: int) -> InputFileError:
+    size = f"{most // 1024**2} MiB" if most >= 1024**2 else f"{most} bytes"
+    return InputFileError(f"{source} is larger than {size}", "is it the right file?")
 
 
 def _remove(temporary: Path) -> None:
