@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clusterml.errors import OptionError, SpectrumError
 from clusterml.spectrum.compare import compare
-from clusterml.spectrum.fit import broadened
+from clusterml.spectrum.fit import Alignment, broadened, moved
 from clusterml.spectrum.jsonio import json_text
 from clusterml.spectrum.peaks import find_bands, match
 from clusterml.spectrum.spectrum import Spectrum
@@ -193,3 +193,17 @@ def test_broadening_keeps_the_area_of_a_band(transitions: Transitions) -> None:
     assert wide.sum() == pytest.approx(s.epsilon.sum(), rel=1e-6)
     direct = transitions.broaden(s.energy_ev, fwhm_ev=math.hypot(0.2, 0.3))
     np.testing.assert_allclose(wide, direct.epsilon, atol=1e-4 * s.epsilon.max())
+
+
+def test_deviations_survive_a_shift_and_grow_no_smaller_than_allowed(spectrum: Spectrum) -> None:
+    unknown = spectrum.energy_ev < 1.9
+    std = np.where(unknown, np.nan, 2.0)
+    given = replace(spectrum, epsilon_std=std, delta_epsilon_std=std)
+    shifted = moved(given, Alignment(0.2))
+    assert shifted.epsilon_std is not None
+    np.testing.assert_array_equal(np.isnan(shifted.epsilon_std), shifted.energy_ev < 1.9 + 0.2 - 1e-9)
+    wide = moved(given, Alignment(0.0, 0.3))
+    assert wide.delta_epsilon_std is not None
+    known = ~np.isnan(wide.delta_epsilon_std)
+    assert wide.energy_ev[known].min() > 1.9 + 0.1
+    np.testing.assert_allclose(wide.delta_epsilon_std[known], 2.0)

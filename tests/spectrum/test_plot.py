@@ -15,6 +15,7 @@ from clusterml.errors import OptionError, OutputError
 from clusterml.spectrum.plot import COLOURS, draw
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
+from clusterml.spectrum.view import View, parse_view
 
 
 def test_panels_axes_and_sticks(spectrum: Spectrum, transitions: Transitions, tmp_path: Path) -> None:
@@ -48,12 +49,61 @@ def test_wavelengths_stand_where_they_belong(spectrum: Spectrum) -> None:
 def test_std_bands_labels_and_marks(spectrum: Spectrum) -> None:
     std = replace(spectrum, epsilon_std=0.1 * spectrum.epsilon, delta_epsilon_std=0 * spectrum.epsilon)
     figure = draw([std], marks={"epsilon": [2.0, 3.0]})
-    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == ["mean", r"$\pm$ standard deviation"]
     assert len(figure.axes[0].lines) == 3
     both = spectrum.plot(others=[spectrum.mirrored()], labels=["R", "S"])
-    assert [text.get_text() for text in both.axes[0].get_legend().get_texts()] == ["R", "S"]
+    assert [text.get_text() for text in both.legends[0].get_texts()] == ["R", "S"]
     assert [to_hex(line.get_color()) for line in both.axes[0].lines] == [c.lower() for c in COLOURS[:2]]
+
+
+def test_the_curve_sets_the_scale_and_not_its_band(spectrum: Spectrum) -> None:
+    alone = draw([spectrum]).axes
+    unknown = np.where(spectrum.energy_ev < 1.0, np.nan, 0.1)
+    for factor, stretch in ((1.0, 1.1), (1e7, 1.5)):
+        std = {f"{key}_std": factor * unknown * getattr(spectrum, key).max() for key in ("epsilon", "delta_epsilon")}
+        axes = draw([replace(spectrum, **std)]).axes
+        assert axes[0].get_ylim()[1] <= stretch * alone[0].get_ylim()[1] * 1.001
+        assert axes[1].get_ylim()[1] <= stretch * alone[1].get_ylim()[1] * 1.001
+        drawn = axes[0].collections[0].get_paths()[0].vertices[:, 0]
+        assert drawn.min() >= 1.0
+
+
+def test_noise_of_an_achiral_cluster_is_a_flat_line(spectrum: Spectrum) -> None:
+    noise = replace(spectrum, delta_epsilon=1e-8 * spectrum.epsilon * np.sin(9 * spectrum.energy_ev))
+    _, cd, g = draw([noise]).axes[:3]
+    assert cd.get_ylim()[1] == pytest.approx(1e-5 * spectrum.epsilon.max())
+    assert g.get_ylim()[1] == pytest.approx(1e-5)
+    weak = replace(spectrum, delta_epsilon=1e-4 * spectrum.epsilon)
+    assert draw([weak]).axes[2].get_ylim()[1] == pytest.approx(1.08e-4)
+
+
+def test_wavelength_axis_with_a_range(spectrum: Spectrum, transitions: Transitions) -> None:
+    figure = spectrum.plot(transitions=transitions, view=parse_view("nm", "900:250"))
+    main = figure.axes[0]
+    assert main.get_xlim() == (250.0, 900.0)
+    np.testing.assert_allclose(main.lines[0].get_xdata(), spectrum.wavelength_nm)
+    top = next(axes for axes in figure.axes if axes.get_xlabel() == "photon energy / eV")
+    for tick, label in zip(top.get_xticks(), top.get_xticklabels(), strict=True):
+        assert tick * float(label.get_text()) == pytest.approx(1239.841984)
+    sticks = next(axes for axes in figure.axes if axes.collections).collections[0].get_segments()
+    assert sorted(segment[0][0] for segment in sticks) == pytest.approx(sorted(1239.841984 / transitions.energy_ev))
+    weak = spectrum.plot(view=parse_view("ev", "0.5:1.5")).axes[0].get_ylim()[1]
+    assert weak == pytest.approx(1.08 * spectrum.epsilon[spectrum.energy_ev <= 1.5].max())
+    low, high = spectrum.plot(view=View("nm")).axes[0].get_xlim()
+    assert low == pytest.approx(1239.841984 / 6.0)
+    assert 1239.841984 / 2.2 < high < 800.0
+
+
+@pytest.mark.parametrize("text", ["250", "a:b", "1:2:3", "0:3", "-1:3", "5:5", "nan:3", "1:inf"])
+def test_bad_ranges_are_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="--range is"):
+        parse_view("ev", text)
+
+
+def test_a_range_outside_is_refused(spectrum: Spectrum) -> None:
+    with pytest.raises(OptionError, match=r"250:900 eV holds no part of a spectrum from 0\.5 to 6 eV .*--axis"):
+        spectrum.plot(view=parse_view("ev", "250:900"))
 
 
 def test_panels_without_data_are_left_out(spectrum: Spectrum, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ SILENT_G = 1e-7
 """CD below this share of the absorption maximum is numerical noise."""
 MAX_EXTRA_FWHM_EV = 0.8
 """Largest further broadening that a fit may choose, eV."""
+UNKNOWN_SHARE = 0.05
+"""A broadened standard deviation is unknown where more of its weight than this falls on energies where it was."""
 FIELDS = ("epsilon", "delta_epsilon")
 """The quantities that are compared."""
 
@@ -84,6 +86,20 @@ def broadened(grid_ev: FloatArray, values: FloatArray, extra_fwhm_ev: float) -> 
     return np.asarray(gaussian_filter1d(values, sigma, mode="nearest", truncate=5.0)) if sigma > 0.0 else values
 
 
+def broadened_std(grid_ev: FloatArray, std: FloatArray, extra_fwhm_ev: float) -> FloatArray:
+    """Standard deviation (m,) of a curve after :func:`broadened`, from ``std`` (m,) before it, NaN where not known.
+
+    The deviation of a weighted mean is at most the weighted mean of the deviations, which is returned: exact if the
+    errors at neighbouring energies go together, too large otherwise.  It is unknown where more than 5 % of the weight
+    falls on energies at which ``std`` is.
+    """
+    unknown = np.isnan(std)
+    share = broadened(grid_ev, unknown.astype(np.float64), extra_fwhm_ev)
+    mean = broadened(grid_ev, np.where(unknown, 0.0, std), extra_fwhm_ev)
+    known = ~unknown & (share <= UNKNOWN_SHARE)
+    return np.where(known, mean / np.where(known, 1.0 - share, 1.0), np.nan)
+
+
 def moved(spectrum: Spectrum, alignment: Alignment) -> Spectrum:
     """``spectrum`` shifted and broadened on the energy axis; unchanged for the zero alignment."""
     if alignment.shift_ev == 0.0 and alignment.extra_fwhm_ev == 0.0:
@@ -94,10 +110,15 @@ def moved(spectrum: Spectrum, alignment: Alignment) -> Spectrum:
         for key in FIELDS
         if not np.isnan((values := getattr(spectrum, key))[0])
     }
+    stds = {
+        name: broadened_std(grid, np.interp(grid, spectrum.energy_ev, std), alignment.extra_fwhm_ev)
+        for name in (f"{key}_std" for key in FIELDS)
+        if (std := getattr(spectrum, name)) is not None
+    }
     shifted = grid + alignment.shift_ev
     kept = shifted > 0.01
-    absent = np.full(int(kept.sum()), np.nan)
-    columns = {key: fields[key][kept] if key in fields else absent for key in FIELDS}
+    absent = np.full(len(grid), np.nan)
+    columns = {key: fields.get(key, absent)[kept] for key in FIELDS} | {key: std[kept] for key, std in stds.items()}
     return Spectrum(shifted[kept], **columns, meta=spectrum.meta)
 
 

@@ -52,7 +52,7 @@ def write_jcamp(spectrum: Spectrum, path: str | Path, title: str | None = None) 
 
 def _known(spectrum: Spectrum, key: str) -> bool:
     values = getattr(spectrum, key)
-    return values is not None and not np.isnan(values[0])
+    return values is not None and not bool(np.isnan(values).all())
 
 
 def _block(spectrum: Spectrum, key: str, name: str, number: int) -> list[str]:
@@ -72,9 +72,9 @@ def _block(spectrum: Spectrum, key: str, name: str, number: int) -> list[str]:
         f"##LASTX={_number(x[-1])}",
         f"##MAXX={_number(x[-1])}",
         f"##MINX={_number(x[0])}",
-        f"##MAXY={_number(y.max())}",
-        f"##MINY={_number(y.min())}",
-        f"##FIRSTY={_number(y[0])}",
+        f"##MAXY={_number(np.nanmax(y))}",
+        f"##MINY={_number(np.nanmin(y))}",
+        *([] if np.isnan(y[0]) else [f"##FIRSTY={_number(y[0])}"]),
         "##XFACTOR=1.0",
         "##YFACTOR=1.0",
         f"##NPOINTS={len(x)}",
@@ -93,7 +93,7 @@ def _data(x: FloatArray, y: FloatArray) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return f"{float(value):.16E}"
+    return "?" if np.isnan(value) else f"{float(value):.16E}"
 
 
 def _one_line(text: str) -> str:

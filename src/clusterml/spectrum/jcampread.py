@@ -109,7 +109,7 @@ def _fill(block: Block, source: str) -> None:
         raise InputFileError(f"{where}: NPOINTS is {stated:g}, but there are {len(block.y)} points", "is it truncated?")
     if len(block.y) < 2:
         raise InputFileError(f"{where}: the block holds {len(block.y)} points", "a spectrum needs at least 2")
-    kept = ~np.isnan(block.y)
+    kept = ~np.isnan(block.y) | (block.ordinate or "").endswith("_std")  # an error may be unknown, a value may not
     block.x, block.y = block.x[kept], block.y[kept]
     if len(block.y) < 2:
         raise InputFileError(f"{where}: all points are marked as missing", "give a block with data")

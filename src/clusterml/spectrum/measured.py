@@ -97,7 +97,7 @@ def table_spectrum(text: str, source: str, sample: Sample) -> Spectrum:
         raise InputFileError(f"{source}: the energy column is empty", "give a table with energies or wavelengths")
     absorption = next((kind for kind in _ABSORPTION if kind in values), None)
     cd = next((kind for kind in _CD if kind in values), None)
-    used = [axis, *(kind for kind in (absorption, cd, "epsilon_std", "delta_epsilon_std") if kind in values)]
+    used = [axis, *(kind for kind in (absorption, cd) if kind in values)]
     for kind in used:
         if np.isnan(values[kind]).any():
             line = columns.lines[int(np.argmax(np.isnan(values[kind])))]
@@ -139,7 +139,8 @@ def jcamp_spectrum(text: str, source: str, sample: Sample) -> Spectrum:
             block = blocks[kind]
             molar = _molar({kind: block.y}, kind, source, sample)
             fields[name] = _onto(energy, _block_energies(block, source), molar, source) if molar is not None else None
-    covered = np.logical_and.reduce([~np.isnan(values) for values in fields.values() if values is not None])
+    given = [values for name, values in fields.items() if values is not None and not name.endswith("_std")]
+    covered = np.logical_and.reduce([~np.isnan(values) for values in given])
     kept = {name: None if values is None else values[covered] for name, values in fields.items()}
     return _sorted_spectrum(energy[covered], kept, source, _jcamp_meta(text))
 

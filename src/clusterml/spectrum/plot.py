@@ -1,4 +1,4 @@
-"""The figure of one or several spectra: absorption, CD and g above each other, eV below and nm above."""
+"""The figure of one or several spectra: absorption, CD and g above each other, eV or nm below and the other above."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import numpy as np
 from clusterml.errors import OptionError
 from clusterml.spectrum.files import write_bytes
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.view import Axis, View
 from clusterml.typing import FloatArray
-from clusterml.units import EV_NM, nm_to_ev
+from clusterml.units import EV_NM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +37,14 @@ PANELS = {
 }
 """Quantity -> symbol, unit and relative height of its panel."""
 _NM_TICKS = (100, 125, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 1000, 1200, 1500, 2000, 2500, 4000, 10000)
+_EV_TICKS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.4, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0)
+_AXIS_LABELS: dict[Axis, str] = {"ev": "photon energy / eV", "nm": "wavelength / nm"}
+MARGIN = 1.08
+"""Room above the highest point."""
+MOST_BAND = 1.5
+"""A band of standard deviations may stretch the axis to so many times the curve's reach; beyond, it is cut."""
+SMALLEST_G = 1e-5
+"""CD below this share of the absorption is less than a spectrometer sees; CD and g axes reach at least so far."""
 
 
 def draw(
@@ -45,36 +54,40 @@ def draw(
     transitions: Transitions | None = None,
     labels: Sequence[str] = (),
     marks: Mapping[str, Sequence[float]] | None = None,
+    view: View | None = None,
 ) -> Figure:
     """A figure of ``spectra``, saved as PNG (200 dpi) if ``path`` is given.
 
-    Standard deviations are drawn as bands.  ``transitions`` adds sticks: f (length) and R (velocity, or the gauges that
-    the first spectrum's ``meta`` names) on axes of their own.  ``labels`` name the curves in a legend.
-    ``marks``: quantity -> energies in eV where its panel gets a dotted line (measured bands).  Raises
-    :class:`OptionError` for no or more than 12 spectra, :class:`clusterml.errors.OutputError` if saving fails.
+    Standard deviations are drawn as bands where they are known.  The curves that are seen set the scale, not their
+    bands; CD and g below what a spectrometer can see are flat lines.  ``transitions`` adds sticks: f (length) and R
+    (velocity, or the gauges that the first spectrum's ``meta`` names) on axes of their own.  ``labels`` name the curves
+    in a legend below.  ``marks``: quantity -> energies in eV where its panel gets a dotted line (measured bands).
+    ``view``: axis in eV or nm, and its range.  Raises :class:`OptionError` for no or more than 12 spectra or a range
+    without any, :class:`clusterml.errors.OutputError` if saving fails.
     """
     if not 1 <= len(spectra) <= MOST_CURVES:
         raise OptionError(f"{len(spectra)} spectra cannot be drawn", f"give 1 to {MOST_CURVES}")
     from matplotlib.figure import Figure
 
+    view = view or View()
+    limits = view.shown(spectra)
     panels = [key for key in PANELS if any(np.isfinite(getattr(spectrum, key)).any() for spectrum in spectra)]
     heights = [PANELS[key][2] for key in panels]
-    figure = Figure(figsize=(6.6, 1.1 + 1.95 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(6.6, 1.1 + 1.95 * sum(heights)), layout="constrained", dpi=200)
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    grid[-1, 0].set_xlim(*limits)
     for axes, key in zip(grid[:, 0], panels, strict=True):
-        _panel(axes, key, spectra, labels)
-        for energy in (marks or {}).get(key, ()):
-            axes.axvline(energy, color="black", ls=":", lw=1.0, zorder=1)
+        _curves(axes, key, spectra, labels, view)
+        _scale(axes, key, spectra, view)
+        for x in view.x(np.array((marks or {}).get(key, ()), dtype=np.float64)):
+            axes.axvline(x, color="black", ls=":", lw=1.0, zorder=1)
         if transitions is not None and len(transitions) and key != "g_abs":
-            _sticks(axes, key, transitions, spectra[0])
-    low = min(float(spectrum.energy_ev[0]) for spectrum in spectra)
-    high = max(float(spectrum.energy_ev[-1]) for spectrum in spectra)
-    grid[-1, 0].set_xlim(low, high)
+            _sticks(axes, key, transitions, spectra[0], view)
     figure.align_ylabels(grid[:, 0])
-    grid[-1, 0].set_xlabel("photon energy / eV")
-    _nm_axis(grid[0, 0], low, high)
+    grid[-1, 0].set_xlabel(_AXIS_LABELS[view.axis])
+    _second_axis(grid[0, 0], view, limits)
     if labels or any(spectrum.epsilon_std is not None for spectrum in spectra):
-        grid[0, 0].legend(frameon=False, loc="best", fontsize="small")
+        _legend(figure, grid[0, 0])
     if title:
         figure.suptitle(_literal(title), fontsize="medium")
     if path is not None:
@@ -94,28 +107,60 @@ def save(figure: Figure, path: str | Path) -> Path:
     return write_bytes(path, buffer.getvalue())
 
 
-def _panel(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[str]) -> None:
+def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[str], view: View) -> None:
     for i, spectrum in enumerate(spectra):
         y: FloatArray = getattr(spectrum, key)
         if not np.isfinite(y).any():
             continue
-        colour = COLOURS[i % len(COLOURS)]
+        x, colour = view.x(spectrum.energy_ev), COLOURS[i % len(COLOURS)]
         dash = ("-", (0, (5, 1.5)))[i % 2]  # where two curves coincide both stay visible
         label = _literal(labels[i]) if i < len(labels) else ("mean" if len(spectra) == 1 else f"{i + 1}")
-        axes.plot(spectrum.energy_ev, y, ls=dash, color=colour, lw=1.5, label=label, zorder=3)
+        axes.plot(x, y, ls=dash, color=colour, lw=1.5, label=label, zorder=3)
         std = getattr(spectrum, f"{key}_std", None)
-        if std is not None:
+        if std is not None and np.isfinite(std).any():
             band = r"$\pm$ standard deviation" if i == 0 else None
-            x = spectrum.energy_ev
             axes.fill_between(x, y - std, y + std, color=colour, alpha=0.22, lw=0, label=band, zorder=2)
+
+
+def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View) -> None:
+    """Limits and label of the y axis.
+
+    Zero is in the middle of CD and g, so that a curve and its sticks, or two hands, can be compared by eye.
+    """
     axes.tick_params(direction="in", right=True)
-    axes.margins(x=0)
+    limits = axes.get_xlim()
+    low, high = 0.0, 0.0
+    for spectrum in spectra:
+        inside = view.inside(spectrum, limits)
+        y = getattr(spectrum, key)[inside]
+        if not np.isfinite(y).any():
+            continue
+        bottom, top = min(0.0, float(np.nanmin(y))), max(0.0, float(np.nanmax(y)))
+        std = getattr(spectrum, f"{key}_std", None)
+        if std is not None and np.isfinite(y + std[inside]).any():  # a modest band is shown whole, a wide one is cut
+            reach = MOST_BAND * max(top, -bottom)
+            top = min(float(np.nanmax([top, *(y + std[inside])])), max(top, reach))
+            bottom = max(float(np.nanmin([bottom, *(y - std[inside])])), min(bottom, -reach))
+        low, high = min(low, bottom), max(high, top)
     if key == "epsilon":
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0] if min(_lowest(s.epsilon) for s in spectra) < 0 else 0.0))
+        axes.set_ylim(
+            MARGIN * min(low, 0.0) if min(_lowest(s.epsilon) for s in spectra) < 0 else 0.0, MARGIN * high or 1.0
+        )
     else:
         axes.axhline(0.0, color="black", lw=0.6, zorder=1)
-        _symmetric(axes)
+        brightest = max((float(s.epsilon.max()) for s in spectra if s.has_absorption), default=0.0)
+        floor = SMALLEST_G * (1.0 if key == "g_abs" else brightest)
+        reach = max(MARGIN * high, -MARGIN * low, floor) or 1.0
+        axes.set_ylim(-reach, reach)
     axes.set_ylabel(_scaled(axes, *PANELS[key][:2]))
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Below the panels, where it covers no curve; names beside each other where they fit."""
+    handles, names = axes.get_legend_handles_labels()
+    longest = max((len(name) for name in names), default=0)
+    columns = max(1, min(len(names), 84 // (longest + 8)))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
 
 
 def _scaled(axes: Axes, symbol: str, unit: str) -> str:
@@ -132,13 +177,7 @@ def _lowest(values: FloatArray) -> float:
     return float(values.min()) if np.isfinite(values[0]) else 0.0
 
 
-def _symmetric(axes: Axes) -> None:
-    """Zero in the middle, so that a curve and its sticks, or two hands, can be compared by eye."""
-    reach = max(abs(limit) for limit in axes.get_ylim())
-    axes.set_ylim(-reach, reach)
-
-
-def _sticks(axes: Axes, key: str, transitions: Transitions, spectrum: Spectrum) -> None:
+def _sticks(axes: Axes, key: str, transitions: Transitions, spectrum: Spectrum, view: View) -> None:
     from matplotlib.collections import LineCollection
 
     if key == "epsilon":
@@ -147,12 +186,14 @@ def _sticks(axes: Axes, key: str, transitions: Transitions, spectrum: Spectrum) 
     else:
         gauge = str(spectrum.meta.get("gauge", "velocity"))
         heights, label = transitions.r_cgs(gauge), (f"$R$ ({gauge})", "10$^{-40}$ cgs")
-    inside = (transitions.energy_ev >= spectrum.energy_ev[0]) & (transitions.energy_ev <= spectrum.energy_ev[-1])
+    x, (left, right) = view.x(transitions.energy_ev), axes.get_xlim()
+    covered = (transitions.energy_ev >= spectrum.energy_ev[0]) & (transitions.energy_ev <= spectrum.energy_ev[-1])
+    inside = covered & (x >= left) & (x <= right)
     strongest = [int(i) for i in np.argsort(-np.abs(heights)) if inside[i] and heights[i] != 0.0][:MOST_STICKS]
     if not strongest:
         return
     twin = axes.twinx()
-    lines = [[(transitions.energy_ev[i], 0.0), (transitions.energy_ev[i], heights[i])] for i in strongest]
+    lines = [[(x[i], 0.0), (x[i], heights[i])] for i in strongest]
     twin.add_collection(LineCollection(lines, colors=STICK_COLOUR, linewidths=0.7))
     top = 1.08 * float(np.abs(heights[strongest]).max())
     low, high = axes.get_ylim()
@@ -165,24 +206,27 @@ def _sticks(axes: Axes, key: str, transitions: Transitions, spectrum: Spectrum) 
     axes.patch.set_visible(False)
 
 
-def _nm_axis(axes: Axes, low: float, high: float) -> None:
-    """Wavelengths along the top, at round numbers far enough apart to be read."""
+def _second_axis(axes: Axes, view: View, limits: tuple[float, float]) -> None:
+    """The other unit along the top, at round numbers far enough apart to be read."""
+    low, high = limits
+    other: Axis = "nm" if view.axis == "ev" else "ev"
+    ticks = _NM_TICKS if other == "nm" else _EV_TICKS
     top: Any = axes.twiny()
     top.set_xlim(low, high)
     shown: list[float] = []
-    for nm in sorted((nm for nm in _NM_TICKS if low <= EV_NM / nm <= high), key=_roundness):
-        if all(abs(EV_NM / nm - EV_NM / other) > 0.08 * (high - low) for other in shown):
-            shown.append(nm)
+    for tick in sorted((tick for tick in ticks if low <= EV_NM / tick <= high), key=_roundness):
+        if all(abs(EV_NM / tick - EV_NM / near) > 0.08 * (high - low) for near in shown):
+            shown.append(tick)
     if not shown:
-        shown = [round(EV_NM / (0.5 * (low + high)), 1)]
-    top.set_xticks([nm_to_ev(float(nm)) for nm in shown], [f"{nm:g}" for nm in shown])
+        shown = [round(EV_NM / (0.5 * (low + high)), 1 if other == "nm" else 3)]
+    top.set_xticks([EV_NM / tick for tick in shown], [f"{tick:g}" for tick in shown])
     top.tick_params(direction="in")
-    top.set_xlabel("wavelength / nm")
+    top.set_xlabel(_AXIS_LABELS[other])
 
 
-def _roundness(nm: float) -> tuple[int, float]:
-    """Whole hundreds first, so that crowded ends keep the rounder numbers."""
-    return (0 if math.log10(nm / 100) % 1 == 0 or nm in (200, 300, 400, 500) else 1, nm)
+def _roundness(tick: float) -> tuple[int, float]:
+    """Powers of ten and whole hundreds or units first, so that crowded ends keep the rounder numbers."""
+    return (0 if math.log10(tick) % 1 == 0 or tick in (200, 300, 400, 500, 2, 3, 4, 5) else 1, tick)
 
 
 def _literal(text: str) -> str:

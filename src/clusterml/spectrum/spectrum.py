@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from clusterml.spectrum.transitions import Transitions
+    from clusterml.spectrum.view import View
 
 G_THRESHOLD = 1e-3
 """g_abs is given only where epsilon exceeds this share of its maximum."""
@@ -32,13 +33,12 @@ def default_grid() -> FloatArray:
 class Spectrum:
     """Absorption and CD at m photon energies.
 
-    ``energy_ev`` (m,) ascending, eV; ``epsilon`` (m,) and ``delta_epsilon`` = eps_L - eps_R (m,) in L mol-1 cm-1;
-    ``epsilon_std``, ``delta_epsilon_std`` (m,) standard deviations in the same unit, or None.  A quantity that was not
-    measured is NaN throughout (``has_absorption``, ``has_cd``).  ``meta`` states ``fwhm_ev``, ``gauge`` (of the CD),
-    ``absorption_gauge`` and whatever else is known.
+      ``energy_ev`` (m,) ascending, eV; ``epsilon`` (m,) and ``delta_epsilon`` = eps_L - eps_R (m,) in L mol-1 cm-1;
+    XX  ``meta`` states ``fwhm_ev``, ``gauge`` (of the CD),
+      ``absorption_gauge`` and whatever else is known.
 
-    Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single
-    values are not finite, a standard deviation is negative, or neither quantity is present.
+      Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single
+      values are not finite, a standard deviation is negative, or neither quantity is present.
     """
 
     energy_ev: FloatArray
@@ -61,14 +61,26 @@ class Spectrum:
         for name in ("epsilon_std", "delta_epsilon_std"):
             values = getattr(self, name)
             if values is not None:
-                object.__setattr__(self, name, checked(name, values, shape))
-                if (getattr(self, name) < 0).any():
-                    raise SpectrumError(f"{name} holds negative values", "a standard deviation is zero or positive")
+                object.__setattr__(self, name, _checked_std(name, values, shape))
         object.__setattr__(self, "meta", dict(self.meta))
 
     def __len__(self) -> int:
         """Number of points."""
         return len(self.energy_ev)
+
+    def __repr__(self) -> str:
+        """One line: range, points, width, strongest bands."""
+        low, high = self.energy_ev[0], self.energy_ev[-1]
+        parts = [f"{low:.2f} to {high:.2f} eV", f"{len(self)} points"]
+        if isinstance(fwhm := self.meta.get("fwhm_ev"), int | float):
+            parts.append(f"fwhm {fwhm:.2f} eV")
+        parts += [
+            f"{name} {values[at]:+.3g} at {ev_to_nm(float(self.energy_ev[at])):.0f} nm"
+            for name, values in (("epsilon", self.epsilon), ("delta_epsilon", self.delta_epsilon))
+            if not np.isnan(values[0])
+            for at in [int(np.abs(values).argmax())]
+        ]
+        return f"Spectrum({', '.join(parts)})"
 
     @property
     def has_absorption(self) -> bool:
@@ -156,8 +168,18 @@ class Spectrum:
         transitions: Transitions | None = None,
         others: Sequence[Spectrum] = (),
         labels: Sequence[str] = (),
+        view: View | None = None,
     ) -> Figure:
         """Draw absorption, CD and g, and save a PNG if ``path`` is given; see :func:`clusterml.spectrum.plot.draw`."""
         from clusterml.spectrum.plot import draw
 
-        return draw([self, *others], path=path, title=title, transitions=transitions, labels=labels)
+        return draw([self, *others], path=path, title=title, transitions=transitions, labels=labels, view=view)
+
+
+def _checked_std(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Standard deviations of ``shape``, NaN where not known; :class:`SpectrumError` naming ``name`` otherwise."""
+    given = as_floats(name, values)
+    std = checked(name, np.where(np.isnan(given), 0.0, given), shape)
+    if (std < 0).any():
+        raise SpectrumError(f"{name} holds negative values", "a standard deviation is zero or positive")
+    return np.where(np.isnan(given), np.nan, std)

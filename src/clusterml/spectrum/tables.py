@@ -37,7 +37,7 @@ class Columns:
 def csv_text(spectrum: Spectrum) -> str:
     """The table of ``spectrum``: columns :data:`COLUMNS`, one row per energy, empty cells where a value is not known.
 
-    Numbers are written in full, so that reading them back is exact; ``meta`` is not kept (JSON keeps it).
+    Numbers have 7 significant digits; JSON keeps them in full, and ``meta`` too.
     """
     names = list(COLUMNS)
     columns = [spectrum.energy_ev, spectrum.wavelength_nm, spectrum.epsilon, spectrum.delta_epsilon, spectrum.g_abs]
@@ -46,7 +46,7 @@ def csv_text(spectrum: Spectrum) -> str:
         if values is not None:
             names.append(f"{name}_l_mol_cm")
             columns.append(values)
-    rows = (",".join("" if math.isnan(v) else repr(float(v)) for v in row) for row in zip(*columns, strict=True))
+    rows = (",".join("" if math.isnan(v) else f"{v:.7g}" for v in row) for row in zip(*columns, strict=True))
     return "\n".join([",".join(names), *rows]) + "\n"
 
 

@@ -78,6 +78,17 @@ class Transitions:
         """Number of transitions."""
         return len(self.energy_ev)
 
+    def __repr__(self) -> str:
+        """One line: how many, range, the strongest of absorption and CD."""
+        if not len(self):
+            return "Transitions(none)"
+        bright, chiral = int(self.f_length.argmax()), int(np.abs(self.r_velocity_cgs).argmax())
+        return (
+            f"Transitions({len(self)} from {self.energy_ev.min():.2f} to {self.energy_ev.max():.2f} eV, "
+            f"f {self.f_length[bright]:.3g} at {self.energy_ev[bright]:.2f} eV, "
+            f"R {self.r_velocity_cgs[chiral]:+.3g} e-40 cgs at {self.energy_ev[chiral]:.2f} eV)"
+        )
+
     def f(self, gauge: str) -> FloatArray:
         """Oscillator strengths (n,) in ``gauge``; :class:`OptionError` for an unknown one."""
         return self.f_length if _known(gauge) == "length" else self.f_velocity

@@ -1,0 +1,84 @@
+"""What part of a spectrum a picture shows, and on which axis: photon energy or wavelength."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from clusterml.errors import OptionError
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.typing import FloatArray
+from clusterml.units import ev_to_nm
+
+Axis: TypeAlias = Literal["ev", "nm"]
+"""Unit of the axis of a picture."""
+FAINT = 0.01
+"""An nm axis without a range ends where every curve stays below this share of its largest value."""
+ROUND_NM = 50.0
+"""Such an end is moved outwards to a multiple of this."""
+
+
+@dataclass(frozen=True)
+class View:
+    """``axis``: eV or nm, linear in that unit.  ``limits``: the part shown, ascending, in the axis' unit; None: all.
+
+    On an nm axis "all" leaves out the far end where nothing is seen: it would take most of the picture.
+    """
+
+    axis: Axis = "ev"
+    limits: tuple[float, float] | None = None
+
+    def x(self, energy_ev: FloatArray) -> FloatArray:
+        """Positions on the axis (m,) of photon energies (m,) in eV."""
+        return energy_ev if self.axis == "ev" else ev_to_nm(energy_ev)
+
+    def shown(self, spectra: Sequence[Spectrum]) -> tuple[float, float]:
+        """The limits of the axis, ascending, for a picture of ``spectra``.
+
+        Raises :class:`OptionError` if fewer than 2 points of every spectrum lie within ``limits``.
+        """
+        ends = [float(end) for spectrum in spectra for end in self.x(spectrum.energy_ev[[0, -1]])]
+        low, high = self.limits or (min(ends), max(ends))
+        if self.limits is None and self.axis == "nm":
+            return low, min(high, max(_end_nm(spectrum) for spectrum in spectra))
+        if max(np.count_nonzero(self.inside(spectrum, (low, high))) for spectrum in spectra) < 2:
+            unit = "eV" if self.axis == "ev" else "nm"
+            raise OptionError(
+                f"the range {low:g}:{high:g} {unit} holds no part of a spectrum from {min(ends):.4g} to "
+                f"{max(ends):.4g} {unit}",
+                "choose a range inside; it is in the unit of --axis (ev or nm)",
+            )
+        return low, high
+
+    def inside(self, spectrum: Spectrum, limits: tuple[float, float]) -> np.ndarray:
+        """Which points (m,) of ``spectrum`` lie within ``limits`` (in the axis' unit)."""
+        x = self.x(spectrum.energy_ev)
+        return np.asarray((x >= limits[0]) & (x <= limits[1]))
+
+
+def parse_view(axis: Axis, text: str | None) -> View:
+    """The view of ``--axis`` and ``--range LOW:HIGH``, in the unit of the axis; raises :class:`OptionError`."""
+    if text is None:
+        return View(axis)
+    example = "give LOW:HIGH in the unit of --axis, e.g. --axis nm --range 250:900"
+    try:
+        low, high = sorted(float(word) for word in text.split(":"))
+    except ValueError as error:
+        raise OptionError(f"--range is '{text[:40]}'", example) from error
+    if not (math.isfinite(high) and 0.0 < low < high):
+        raise OptionError(f"--range is '{text[:40]}'", f"two different positive numbers are wanted: {example}")
+    return View(axis, (low, high))
+
+
+def _end_nm(spectrum: Spectrum) -> float:
+    """Where the last of what is seen ends, in nm."""
+    seen = np.zeros(len(spectrum), dtype=bool)
+    for values in (spectrum.epsilon, spectrum.delta_epsilon):
+        size = np.abs(np.nan_to_num(values))
+        seen |= size > FAINT * size.max()
+    first = int(seen.argmax()) if seen.any() else 0
+    return ROUND_NM * math.ceil(ev_to_nm(float(spectrum.energy_ev[first])) / ROUND_NM)
