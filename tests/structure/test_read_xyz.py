@@ -77,12 +77,15 @@ def test_frames(tmp_path):
     first = read(path)
     assert first.info["charge"] == 0
     assert "several frames" in first.info["provenance"]["warnings"][0]
-    assert read(path, index=1).info["charge"] == 2
+    assert read(path, frame=2).info["charge"] == 2
     assert [atoms.info["name"] for atoms in read_all(path)] == ["x_1", "x_2"]
-    with pytest.raises(OptionError, match="no frame 2"):
-        read(path, index=2)
-    with pytest.raises(OptionError, match="-1"):
-        read(path, index=-1)
+    with pytest.raises(OptionError, match="no frame 3"):
+        read(path, frame=3)
+    with pytest.raises(OptionError, match="no frame 3"):
+        list(read_all(path, frame=3))
+    assert [atoms.info["charge"] for atoms in read_all(path, frame=2)] == [2]
+    with pytest.raises(OptionError, match="frame is 0"):
+        read(path, frame=0)
 
 
 def test_a_bad_second_frame_does_not_cost_the_first(tmp_path):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.each import each_file, echo_json
+from clusterml.cli.options import StructureFiles, reads_structures
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from clusterml.stda.inputs import Input
 
 
+@reads_structures
 def chirality(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    files: StructureFiles,
     groups: Annotated[
         str | None, typer.Option(metavar="T,Td,..", help="Point groups to measure [default: ten, for small parts].")
     ] = None,
@@ -29,8 +32,7 @@ def chirality(
         bool, typer.Option("--keep-bonds", help="Exchange only atoms in the same place of the bonding graph.")
     ] = False,
     parts: Annotated[bool, typer.Option(help="Measure kernel, shells, frame and ligand layer too.")] = True,
-    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
-    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    reading: ReadOptions = DEFAULT_READING,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write NAME_chirality.json and .png.")
@@ -53,10 +55,10 @@ def chirality(
     wanted = {"none": None}.get(template.lower(), template)
 
     def one(item: Input) -> ChiralityReport:
-        atoms = read(item.path, cluster=cluster, allow_several=allow_several)
+        atoms = read(item.path, options=reading)
         report = measure(atoms, groups=names, template=wanted, parts=parts, keep_bonds=keep_bonds)
         if output is not None:
-            write_report(report, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+            write_report(report, output, reading.name(item.base))
         return report
 
     found, asked, failed = each_file(files, one, doing="measuring", output=output, debug=context.obj.debug)

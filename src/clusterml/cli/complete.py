@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
+from clusterml.cli.options import reads_structures
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
+
+@reads_structures
 def complete(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A core of metals and sulfurs: xyz, extxyz or cif.")],
     thiolate: Annotated[str, typer.Option(metavar="LIGAND", help="What the sulfurs with room for it become.")],
@@ -20,7 +24,7 @@ def complete(
     charge: Annotated[int | None, typer.Option(help="Total charge of the whole cluster; else the file's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
     library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
-    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    reading: ReadOptions = DEFAULT_READING,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_complete.xyz].")
     ] = None,
@@ -30,6 +34,8 @@ def complete(
     Sulfurs shut in by metals stay sulfides. The atoms of the core do not move. Which metals carry a carboxylate is a
     choice (one oxygen on every open metal as far as they go), said in the warnings; relax improves the result.
     """
+    from dataclasses import replace
+
     from clusterml.cli.build import describe
     from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.build.complete import complete as completed
@@ -37,7 +43,7 @@ def complete(
     from clusterml.structure.write import check_name, write_extxyz
 
     target = check_name(output if output is not None else Path(f"{file.stem}_complete.xyz"))
-    core = read(file, cluster=cluster, allow_several=True)
+    core = read(file, options=replace(reading, allow_several=True))
     done = completed(
         core, thiolate=thiolate, carboxylate=carboxylate, carboxylates=carboxylates, solvent=solvent, solvents=solvents,
         charge=charge, seed=seed, library=load_library(library),

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.cli.options import reads_structures
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
+
 if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
@@ -32,8 +35,9 @@ class _Request:
     warn_only: bool
 
 
+@reads_structures
 def distort(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="xyz, extxyz or cif.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A structure file: xyz, cif, ..")] = None,
     mode: Annotated[str | None, typer.Option(help="Name of the distortion; see --list.")] = None,
     amount: Annotated[float | None, typer.Option(help="How much, in the mode's unit; the sign counts.")] = None,
     scan: Annotated[str | None, typer.Option(metavar="LOW:HIGH:COUNT", help="Amounts, e.g. -20:20:41.")] = None,
@@ -49,7 +53,7 @@ def distort(
         list[str] | None, typer.Option(metavar="ELEMENT=F", help="Scale the thermal noise of an element; repeatable.")
     ] = None,
     warn_only: Annotated[bool, typer.Option("--warn-only", help="Only warn where chemistry is broken.")] = False,
-    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    reading: ReadOptions = DEFAULT_READING,
     show: Annotated[bool, typer.Option("--list", help="List the modes (of FILE, if given) and exit.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_MODE.xyz].")
@@ -62,7 +66,7 @@ def distort(
     """
     from clusterml.structure.read import read
 
-    atoms = None if file is None else read(file, allow_several=allow_several)
+    atoms = None if file is None else read(file, options=reading)
     if show:
         _list_modes(atoms)
         return

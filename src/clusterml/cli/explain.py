@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.each import each_file, echo_json
+from clusterml.cli.options import StructureFiles, reads_structures
 from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.inference.explain import Contributions
     from clusterml.stda.inputs import Input
 
 
+@reads_structures
 def explain(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    files: StructureFiles,
     band: Annotated[str, typer.Option(metavar="LOW..HIGH", help="In eV, or with a unit: '400..600 nm'.")],
     model: Annotated[
         str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
@@ -25,7 +28,7 @@ def explain(
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
-    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
+    reading: ReadOptions = DEFAULT_READING,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
     ] = False,
@@ -55,9 +58,9 @@ def explain(
     folder = output if output is not None or as_json else Path("results")
 
     def one(item: Input) -> Contributions:
-        found = explained(predictor, read(item.path, cluster=cluster), low, high, charge)
+        found = explained(predictor, read(item.path, options=reading), low, high, charge, reading.allow_several)
         if folder is not None:
-            write_explained(found, folder, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+            write_explained(found, folder, reading.name(item.base))
         return found
 
     found, asked, failed = each_file(files, one, doing="explaining", output=folder, debug=context.obj.debug)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clusterml.cli.each import each_file, echo_json
-from clusterml.structure.crystal import Disorder
+from clusterml.cli.options import StructureFiles, reads_structures
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,20 +21,11 @@ _MOST_CLUSTERS = 12
 """Clusters of a cell that the table names one by one."""
 
 
+@reads_structures
 def inspect(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
-    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
-    disorder: Annotated[
-        Disorder,
-        typer.Option(
-            help="Disordered crystals: keep the most occupied part, the first (A), the second (B), or refuse."
-        ),
-    ] = "major",
-    hydrogens: Annotated[
-        bool | None,
-        typer.Option("--hydrogens/--no-hydrogens", help="Add hydrogens that carbons lack [default: for cif]."),
-    ] = None,
+    files: StructureFiles,
+    reading: ReadOptions = DEFAULT_READING,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     output: Annotated[
         Path | None,
@@ -48,9 +40,9 @@ def inspect(
     from clusterml.structure.inspect import inspect as look
 
     def one(item: Input) -> Inspection:
-        result = look(item.path, cluster=cluster, disorder=disorder, hydrogens=hydrogens)
+        result = look(item.path, options=reading)
         if output is not None:
-            _write(result, output, item.base if cluster == 1 else f"{item.base}_cluster{cluster}")
+            _write(result, output, reading.name(item.base))
         return result
 
     found, asked, failed = each_file(files, one, doing="reading", output=output, debug=context.obj.debug)

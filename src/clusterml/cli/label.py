@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from clusterml.cli.options import StructureFiles, reads_structures
 from clusterml.stda.settings import Dtype, Mode, OrbitalSource
 from clusterml.stda.threads import choose_threads, use_threads
-from clusterml.structure.crystal import Disorder
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.stda.structures import Failure, Outcome, Watch
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 Gauge = Literal["velocity", "length"]
 
 
+@reads_structures
 def label(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    files: StructureFiles,
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
     emax: Annotated[float, typer.Option(metavar="EV", help="Highest excitation energy.")] = 6.0,
     fwhm: Annotated[float, typer.Option(metavar="EV", help="Full width of the bands at half maximum.")] = 0.2,
@@ -50,13 +52,7 @@ def label(
         Path | None, typer.Option(metavar="JSON", help='Atom groups for the bands: {"NAME": [atom numbers from 1]}.')
     ] = None,
     molden: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the orbitals as a Molden file.")] = None,
-    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
-    disorder: Annotated[Disorder, typer.Option(help="Which alternative of a disordered crystal.")] = "major",
-    hydrogens: Annotated[
-        bool | None,
-        typer.Option("--hydrogens/--no-hydrogens", help="Add hydrogens that carbon atoms lack [default: for cif]."),
-    ] = None,
-    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    reading: ReadOptions = DEFAULT_READING,
     jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
@@ -88,10 +84,7 @@ def label(
         ensemble=ensemble,
         temperature_k=temperature,
         seed=seed,
-        allow_several=allow_several,
-        cluster=cluster,
-        disorder=disorder,
-        hydrogens=hydrogens,
+        reading=reading,
         output=output if output is not None or as_json else Path("results"),
         molden=molden,
         states=states,

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.cli.options import StructureFiles, reads_structures
 from clusterml.stda.threads import choose_threads, use_threads
-from clusterml.structure.crystal import Disorder
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.stda.structures import Failure, Outcome, Watch
 
 
+@reads_structures
 def predict(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="xyz, extxyz or cif files, or folders.")],
+    files: StructureFiles,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
     ] = "ag-sr-v1",
@@ -29,13 +31,7 @@ def predict(
     seed: Annotated[int, typer.Option(help="Of the snapshots of --ensemble.")] = 0,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
-    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
-    disorder: Annotated[Disorder, typer.Option(help="Which alternative of a disordered crystal.")] = "major",
-    hydrogens: Annotated[
-        bool | None,
-        typer.Option("--hydrogens/--no-hydrogens", help="Add hydrogens that carbon atoms lack [default: for cif]."),
-    ] = None,
-    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    reading: ReadOptions = DEFAULT_READING,
     jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
@@ -60,10 +56,7 @@ def predict(
     options = FileOptions(
         charge=charge,
         thermal=None if ensemble is None else Thermal(ensemble, temperature, seed),
-        allow_several=allow_several,
-        cluster=cluster,
-        disorder=disorder,
-        hydrogens=hydrogens,
+        reading=reading,
         output=output if output is not None or as_json else Path("results"),
         jcamp=jcamp,
         keep_json=as_json,

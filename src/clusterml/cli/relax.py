@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from clusterml.cli.options import StructureFile, reads_structures
 from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 
+@reads_structures
 def relax(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="xyz, extxyz or cif.")],
+    file: StructureFile,
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
     method: Annotated[Literal["gfn1", "gfn2"], typer.Option(help="GFN1-xTB or GFN2-xTB.")] = "gfn1",
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent, e.g. methanol [default: vacuum].")] = None,
@@ -24,8 +27,7 @@ def relax(
     fmax: Annotated[float, typer.Option(metavar="EV_A", help="Done when the largest force is below this.")] = 0.05,
     temperature: Annotated[float, typer.Option(metavar="K", help="Electronic temperature.")] = 300.0,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
-    cluster: Annotated[int, typer.Option(metavar="K", help="Which cluster of a cif, from 1.")] = 1,
-    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    reading: ReadOptions = DEFAULT_READING,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_relaxed.xyz].")
     ] = None,
@@ -47,7 +49,7 @@ def relax(
 
     target = check_name(output if output is not None else Path(f"{file.stem}_relaxed.xyz"))
     settings = RelaxSettings(method, solvent, solvation, fix, symmetry, steps, fmax, temperature)
-    atoms = read(file, cluster=cluster, allow_several=allow_several)
+    atoms = read(file, options=reading)
     start = time.perf_counter()
 
     def show(step: Step) -> None:

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.cli.options import StructureFile, reads_structures
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
+
 if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.structure.distort.substitute import Site
 
 
+@reads_structures
 def substitute(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="xyz, extxyz or cif.")],
+    file: StructureFile,
     old: Annotated[str, typer.Option("--from", metavar="LIGAND", help="Ligand to replace: a name or a formula.")],
     new: Annotated[str | None, typer.Option("--to", metavar="LIGAND", help="New ligand, by its library name.")] = None,
     count: Annotated[int | None, typer.Option(help="How many to exchange; default all (given) sites.")] = None,
@@ -30,7 +34,7 @@ def substitute(
     ] = False,
     library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
     warn_only: Annotated[bool, typer.Option("--warn-only", help="Only warn about contacts too close.")] = False,
-    allow_several: Annotated[bool, typer.Option("--allow-several", help="Accept separate molecules.")] = False,
+    reading: ReadOptions = DEFAULT_READING,
     show: Annotated[bool, typer.Option("--list", help="List the sites of --from and exit.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_LIGAND_n.xyz].")
@@ -45,7 +49,7 @@ def substitute(
     from clusterml.errors import OptionError
     from clusterml.structure.read import read
 
-    atoms = read(file, allow_several=allow_several)
+    atoms = read(file, options=reading)
     from clusterml.structure.distort.substitute import find_sites
     from clusterml.structure.distort.substitute import series as exchanged
 

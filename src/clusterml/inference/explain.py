@@ -73,7 +73,12 @@ class Contributions:
 
 
 def explain(
-    predictor: Predictor, atoms: Atoms, low_ev: float, high_ev: float, charge: int | None = None
+    predictor: Predictor,
+    atoms: Atoms,
+    low_ev: float,
+    high_ev: float,
+    charge: int | None = None,
+    allow_several: bool = False,
 ) -> Contributions:
     """The contributions of all atoms and parts of ``atoms`` to its CD from ``low_ev`` to ``high_ev``.
 
@@ -85,7 +90,7 @@ def explain(
         raise OptionError(
             f"the band is {low_ev:g} to {high_ev:g} eV", f"choose one within {energy[0]:.2f} to {energy[-1]:.2f} eV"
         )
-    prepared = predictor.prepare(atoms, charge)
+    prepared = predictor.prepare(atoms, charge, allow_several=allow_several)
     (prediction,) = predictor.predict([prepared])
     members = contributions(predictor.ensemble, prepared.graphs[0], band_weights(energy, low_ev, high_ev))
     parts = {name: _part(members, chosen) for name, chosen in exclusive_parts(atoms).items()}

@@ -26,24 +26,21 @@ from clusterml.stda.structures import (
     outcome,
     read_structures,
 )
-from clusterml.structure.crystal import Disorder
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 
 @dataclass(frozen=True)
 class FileOptions:
     """What is the same for every structure.
 
-    ``charge``, ``thermal``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``cluster``, ``disorder``,
-    ``hydrogens``: see :func:`clusterml.structure.read.read`.  ``output``: folder of the results, None to write none;
-    ``jcamp``: write JCAMP-DX too.  ``keep_json``: hand the JSON back.
+    ``charge``, ``thermal``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``reading``: how
+    the files are read.  ``output``: folder of the results, None to write none; ``jcamp``: write JCAMP-DX too.
+    ``keep_json``: hand the JSON back.
     """
 
     charge: int | None = None
     thermal: Thermal | None = None
-    allow_several: bool = False
-    cluster: int = 1
-    disorder: Disorder = "major"
-    hydrogens: bool | None = None
+    reading: ReadOptions = DEFAULT_READING
     output: Path | None = None
     jcamp: bool = False
     keep_json: bool = False
@@ -63,10 +60,9 @@ def predict_files(
         make_folder(options.output)
     inputs, problems = expand(paths)
     yield from (failure(problem, "") for problem in problems)
-    how: dict[str, Any] = {key: getattr(options, key) for key in ("cluster", "disorder", "hydrogens")}
     ready = (
         found if isinstance(found, Failure) else _prepared(found, predictor, options)
-        for found in read_structures(inputs, how, watch or Watch())
+        for found in read_structures(inputs, options.reading, watch or Watch())
     )
     for batch in batched(ready, _edges, lambda: predictor.ensemble.most_edges):
         yield from _finished(batch, predictor, options)
@@ -78,7 +74,7 @@ def _edges(ready: _Ready | Failure) -> int:
 
 def _prepared(structure: Structure, predictor: Predictor, options: FileOptions) -> _Ready | Failure:
     try:
-        how: dict[str, Any] = {"allow_several": options.allow_several, "thermal": options.thermal}
+        how: dict[str, Any] = {"allow_several": options.reading.allow_several, "thermal": options.thermal}
         return structure, predictor.prepare(structure.atoms, options.charge, **how)
     except (ClusterMLError, *UNEXPECTED) as error:
         return failure(error, structure.where)

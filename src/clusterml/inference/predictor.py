@@ -21,6 +21,7 @@ from clusterml.inference.uncertainty import Novelty, Uncertainty
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.stda.label import resolve_charge
 from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -90,35 +91,52 @@ class Predictor:
 
     @overload
     def __call__(
-        self, what: Atoms | str | Path, charge: int | None = None, thermal: Thermal | None = None
+        self,
+        what: Atoms | str | Path,
+        charge: int | None = None,
+        thermal: Thermal | None = None,
+        reading: ReadOptions = ...,
     ) -> Prediction: ...
     @overload
     def __call__(
-        self, what: Sequence[Atoms | str | Path], charge: int | None = None, thermal: Thermal | None = None
+        self,
+        what: Sequence[Atoms | str | Path],
+        charge: int | None = None,
+        thermal: Thermal | None = None,
+        reading: ReadOptions = ...,
     ) -> list[Prediction]: ...
     def __call__(
         self,
         what: Atoms | str | Path | Sequence[Atoms | str | Path],
         charge: int | None = None,
         thermal: Thermal | None = None,
+        reading: ReadOptions = DEFAULT_READING,
     ) -> Prediction | list[Prediction]:
         """The prediction for a structure or the file of one, or a list of them for a list.
 
         ``thermal``: of the mean over thermal snapshots instead of the static geometry, see :meth:`prepare`.
         ``charge``: of all; default: what each structure states, else a proposal with a warning, as in
-        :func:`clusterml.stda.label.label`.  Raises what :meth:`prepare` and reading a file raise, naming the structure.
+        :func:`clusterml.stda.label.label`.  ``reading``: how files are read.
+
+        Raises what :meth:`prepare` and reading a file raise, naming the structure.
         """
         from ase import Atoms
 
         if isinstance(what, Atoms | str | Path):
-            return next(self.stream([what], charge, thermal))
-        return list(self.stream(what, charge, thermal))
+            return next(self.stream([what], charge, thermal, reading))
+        return list(self.stream(what, charge, thermal, reading))
 
     def stream(
-        self, structures: Iterable[Atoms | str | Path], charge: int | None = None, thermal: Thermal | None = None
+        self,
+        structures: Iterable[Atoms | str | Path],
+        charge: int | None = None,
+        thermal: Thermal | None = None,
+        reading: ReadOptions = DEFAULT_READING,
     ) -> Iterator[Prediction]:
         """Predictions of any number of structures in their order, batch by batch: memory stays flat."""
-        prepared = (self._named(each, charge, number, thermal) for number, each in enumerate(structures, start=1))
+        prepared = (
+            self._named(each, charge, number, thermal, reading) for number, each in enumerate(structures, start=1)
+        )
         for batch in batched(prepared, lambda one: one.edges, lambda: self.ensemble.most_edges):
             yield from self.predict(batch)
 
@@ -174,16 +192,21 @@ class Predictor:
         return (None, "") if self.domain is None else self.domain.known.novelty(found)
 
     def _named(
-        self, structure: Atoms | str | Path, charge: int | None, number: int, thermal: Thermal | None
+        self,
+        structure: Atoms | str | Path,
+        charge: int | None,
+        number: int,
+        thermal: Thermal | None,
+        reading: ReadOptions,
     ) -> Prepared:
         """:meth:`prepare` of a structure or file, whose errors name it."""
         from clusterml.structure.read import read
 
         if isinstance(structure, str | Path):
-            structure = read(structure)
+            structure = read(structure, options=reading)
         where = str(structure.info.get("source") or structure.info.get("name") or f"structure {number}")
         try:
-            return self.prepare(structure, charge, thermal=thermal)
+            return self.prepare(structure, charge, allow_several=reading.allow_several, thermal=thermal)
         except ClusterMLError as error:
             problem = error.problem.removeprefix(f"{where}: ").removeprefix("structure: ")
             raise type(error)(f"{where}: {problem}", error.remedy) from error

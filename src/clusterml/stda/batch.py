@@ -15,7 +15,7 @@ from clusterml.spectrum.files import make_folder
 from clusterml.stda.inputs import Input, expand
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_memory_gb
 from clusterml.stda.structures import UNEXPECTED, Failure, Outcome, Structure, Watch, failure, outcome, read_structures
-from clusterml.structure.crystal import Disorder
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -29,9 +29,9 @@ class BatchOptions:
 
     ``settings``: keywords of :class:`~clusterml.stda.settings.ExcitedSettings`.  ``groups``: JSON file of atom groups.
     ``ensemble``: number of thermal snapshots at ``temperature_k`` to average over, None for the geometry alone.
-    ``cluster``, ``disorder``, ``hydrogens``: see :func:`clusterml.structure.read.read`.  ``output``: folder of the
-    results, None to write none.  ``molden``: file for the orbitals.  ``states``, ``jcamp``: see
-    :func:`clusterml.stda.output.write_label`.  ``keep_json``: hand the JSON back.
+    ``reading``: how the files are read.  ``output``: folder of the results, None to write none.  ``molden``: file for
+    the orbitals.  ``states``, ``jcamp``: see :func:`clusterml.stda.output.write_label`.
+    ``keep_json``: hand the JSON back.
     """
 
     charge: int | None = None
@@ -43,10 +43,7 @@ class BatchOptions:
     ensemble: int | None = None
     temperature_k: float = 300.0
     seed: int = 0
-    allow_several: bool = False
-    cluster: int = 1
-    disorder: Disorder = "major"
-    hydrogens: bool | None = None
+    reading: ReadOptions = DEFAULT_READING
     output: Path | None = None
     molden: Path | None = None
     states: bool = False
@@ -121,7 +118,7 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
             solvent=options.solvent,
             gauge=options.gauge,
             groups=groups,
-            allow_several=options.allow_several,
+            allow_several=options.reading.allow_several,
             progress=(lambda blocks: watch.working(task.name, blocks)) if watch else None,
             **options.settings,
         )
@@ -170,8 +167,7 @@ def _tasks(
     inputs: list[Input], options: BatchOptions, groups: dict[str, list[int]] | None, watch: Watch
 ) -> Iterator[Task | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place."""
-    how: dict[str, Any] = {key: getattr(options, key) for key in ("cluster", "disorder", "hydrogens")}
-    for found in read_structures(inputs, how, watch):
+    for found in read_structures(inputs, options.reading, watch):
         yield found if isinstance(found, Failure) else _task(found, options, groups)
 
 

@@ -7,10 +7,10 @@ Every verb that computes spectra of many files goes through here: a structure gi
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from clusterml.errors import ClusterMLError
 from clusterml.stda.inputs import Input, Names
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.spectrum.spectrum import Spectrum
+    from clusterml.structure.options import ReadOptions
 
 UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 """What numerical libraries raise: one structure must not end a long batch."""
@@ -95,20 +96,21 @@ class Watch:
         """The structure ``name`` has reached ``blocks`` Krylov blocks (only without further processes)."""
 
 
-def read_structures(inputs: Sequence[Input], how: Mapping[str, Any], watch: Watch) -> Iterator[Structure | Failure]:
+def read_structures(inputs: Sequence[Input], reading: ReadOptions, watch: Watch) -> Iterator[Structure | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place.
 
-    ``how``: keywords of :func:`clusterml.structure.read.read_all`.  Separate molecules are accepted: whoever computes
-    looks for them, so that the frames that follow are not lost.
+    ``reading``: how, except that separate molecules are accepted: whoever computes looks for them, so that the frames
+    that follow are not lost.
     """
     from clusterml.structure.read import read_all
 
+    reading = replace(reading, allow_several=True)
     names, total = Names(), len(inputs)
     watch.planned(total)
     for entry in inputs:
         frames = 0
         try:
-            for atoms in read_all(entry.path, allow_several=True, **how):
+            for atoms in read_all(entry.path, options=reading):
                 frames += 1
                 total += frames > 1
                 watch.planned(total)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from clusterml.structure.anatomy.charge import is_even_electron, superatom_electrons
 from clusterml.structure.elements import formula, is_metal
-from clusterml.structure.read import cluster_of, read, read_cell
+from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
+from clusterml.structure.read import cluster_of, file_format, read, read_cell
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.structure.anatomy.anatomy import Anatomy
-    from clusterml.structure.crystal import Disorder
     from clusterml.structure.crystal.surroundings import CrystalReport
 
 SCHEMA_VERSION = 1
@@ -89,9 +89,7 @@ class Inspection:
         }
 
 
-def inspect(
-    path: str | Path, *, cluster: int = 1, disorder: Disorder = "major", hydrogens: bool | None = None
-) -> Inspection:
+def inspect(path: str | Path, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]) -> Inspection:
     """What the structure file at ``path`` holds; arguments and errors are those of :func:`clusterml.read`.
 
     The charge is the one that an xyz file states, or the one that the counter-ions of a crystal ask for if they are
@@ -99,15 +97,16 @@ def inspect(
     """
     from clusterml.structure.anatomy.anatomy import anatomy
 
+    chosen = replace(options, **choices)
     crystal = None
-    if Path(path).suffix.lower() == ".cif":
+    if file_format(Path(path), chosen) == ".cif":
         from clusterml.structure.crystal.surroundings import report
 
-        filled = read_cell(path, disorder=disorder)
-        atoms = cluster_of(filled, path, cluster=cluster, hydrogens=hydrogens)
-        crystal = report(filled, cluster, disorder, str(path))
+        filled = read_cell(path, disorder=chosen.disorder)
+        atoms = cluster_of(filled, path, options=chosen)
+        crystal = report(filled, chosen.cluster, chosen.disorder, str(path))
     else:
-        atoms = read(path, hydrogens=hydrogens)
+        atoms = read(path, options=chosen)
     unbiased = atoms.copy()
     if crystal:
         unbiased.info.pop("charge", None)  # what the counter-ions say is weighed below

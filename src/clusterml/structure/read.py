@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
 from clusterml.structure.xyz import parse_xyz
 
 if TYPE_CHECKING:
@@ -24,22 +25,12 @@ LARGEST_FILE = 512 * 1024**2
 """Largest file (bytes) that is opened."""
 
 
-def read(
-    path: str | Path,
-    *,
-    cluster: int = 1,
-    index: int = 0,
-    allow_several: bool = False,
-    disorder: Disorder = "major",
-    hydrogens: bool | None = None,
-) -> Atoms:
+def read(path: str | Path, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]) -> Atoms:
     """The structure in an ``.xyz``, ``.extxyz`` or ``.cif`` file as checked Atoms without periodicity (A).
 
-    From a CIF, whole cluster number ``cluster`` (from 1) is cut out of the crystal; ``disorder`` says which alternative
-    of a disordered one is kept (``major``, ``A``, ``B``; ``error`` refuses); from an xyz file with several
-    frames, number ``index`` (from 0) is taken, with a warning if that is the first of several.  ``allow_several``
-    accepts separate molecules in an xyz file.  ``hydrogens``: add those that carbon atoms lack; None does so for a CIF,
-    where X-rays may have missed them, and not for xyz.
+    ``options``: how it is read; ``choices`` are fields of :class:`~clusterml.structure.options.ReadOptions` and go
+    before them: ``read("a.cif", cluster=2)``.  From a CIF, one whole cluster is cut out of the crystal; of a file with
+    several frames, the first is taken with a warning unless ``frame`` names one.
 
     ``info``: ``name`` (the file's stem), ``source`` (the path as given), ``charge`` (if an xyz file states one, or the
     counter-ions of a CIF are complete and leave no other), ``provenance`` (plain values that JSON can hold;
@@ -50,33 +41,23 @@ def read(
     :class:`~clusterml.errors.SeveralMoleculesError`), :class:`~clusterml.errors.UnsupportedElementError`,
     and :class:`~clusterml.errors.OptionError` for a cluster or frame that is not there.
     """
-    if index < 0:
-        raise OptionError(f"frame index is {index}", "frames are counted from 0")
-    options = _Options(cluster, allow_several, disorder, hydrogens)
-    frame = next(islice(_frames(Path(path), options), index, None), None)
-    if frame is None:
-        raise OptionError(f"{path}: there is no frame {index}", "the file has fewer frames; they are counted from 0")
-    atoms, last = frame
-    if index == 0 and not last:
-        atoms.info["provenance"]["warnings"].append("the file holds several frames; took the first")
-        atoms.info["name"] = Path(path).stem
-    return atoms
+    chosen = replace(options, **choices)
+    content = next(_contents(Path(path), chosen))
+    if chosen.frame is None and not content.last:
+        content.atoms.info["provenance"]["warnings"].append("the file holds several frames; took the first")
+        content.atoms.info["name"] = Path(path).stem
+    return content.atoms
 
 
 def read_all(
-    path: str | Path,
-    *,
-    cluster: int = 1,
-    allow_several: bool = False,
-    disorder: Disorder = "major",
-    hydrogens: bool | None = None,
+    path: str | Path, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]
 ) -> Iterator[Atoms]:
     """Every frame of a file, one at a time, as :func:`read` gives it (a CIF is one frame).
 
     The frames of a file with several are named ``STEM_1``, ``STEM_2``, ...
     """
-    options = _Options(cluster, allow_several, disorder, hydrogens)
-    return (atoms for atoms, _ in _frames(Path(path), options))
+    chosen = replace(options, **choices)
+    return (content.atoms for content in _contents(Path(path), chosen))
 
 
 def read_cell(path: str | Path, *, disorder: Disorder = "major") -> FilledCell:
@@ -87,31 +68,51 @@ def read_cell(path: str | Path, *, disorder: Disorder = "major") -> FilledCell:
     return fill_cell(parse_cif(_text(Path(path)), str(path)), disorder, str(path))
 
 
-def cluster_of(filled: FilledCell, path: str | Path, *, cluster: int = 1, hydrogens: bool | None = None) -> Atoms:
-    """Cluster number ``cluster`` of the cell that :func:`read_cell` gave, as :func:`read` gives it."""
+def cluster_of(filled: FilledCell, path: str | Path, *, options: ReadOptions = DEFAULT_READING) -> Atoms:
+    """The cluster of the cell that :func:`read_cell` gave that ``options`` name, as :func:`read` gives it."""
     from clusterml.structure.crystal.cell import cut
 
-    atoms = cut(filled, cluster=cluster, hydrogens=hydrogens is not False, source=str(path))
-    name = Path(path).stem if cluster == 1 else f"{Path(path).stem}_cluster{cluster}"
-    return _finish(atoms, Path(path), name, "cif")
+    atoms = cut(filled, cluster=options.cluster, hydrogens=options.hydrogens is not False, source=str(path))
+    return _finish(atoms, Path(path), options.name(Path(path).stem), "cif")
 
 
 @dataclass(frozen=True)
-class _Options:
-    cluster: int
-    allow_several: bool
-    disorder: Disorder
-    hydrogens: bool | None
+class _Content:
+    """A structure of a file, and whether it is the last."""
+
+    atoms: Atoms
+    last: bool
 
 
-def _frames(path: Path, options: _Options) -> Iterator[tuple[Atoms, bool]]:
-    """Each frame of a file, and whether it is the last."""
+def file_format(path: Path, options: ReadOptions) -> str:
+    """Ending that stands for the format of ``path``; raises :class:`InputFileError` or :class:`OptionError`."""
+    if options.format is not None:
+        if f".{options.format}" not in FORMATS:
+            raise OptionError(f"format is '{options.format}'", f"choose {', '.join(x[1:] for x in FORMATS)}")
+        return f".{options.format}"
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise InputFileError(f"{path}: files ending in '{path.suffix}' cannot be read", f"give {', '.join(FORMATS)}")
+    return ending
+
+
+def _contents(path: Path, options: ReadOptions) -> Iterator[_Content]:
+    """The structures of a file, or the one that ``options.frame`` names."""
+    everything = _structures(path, options)
+    if options.frame is None:
+        yield from everything
+        return
+    content = next(islice(everything, options.frame - 1, None), None)
+    if content is None:
+        raise OptionError(f"{path}: there is no frame {options.frame}", "the file has fewer; they are counted from 1")
+    yield content
+
+
+def _structures(path: Path, options: ReadOptions) -> Iterator[_Content]:
+    ending = file_format(path, options)
     if ending == ".cif":
         filled = read_cell(path, disorder=options.disorder)
-        yield cluster_of(filled, path, cluster=options.cluster, hydrogens=options.hydrogens), True
+        yield _Content(cluster_of(filled, path, options=options), True)
         return
     for number, atoms in enumerate(parse_xyz(_text(path), str(path)), start=1):
         last = bool(atoms.info["provenance"].pop("last"))
@@ -119,7 +120,7 @@ def _frames(path: Path, options: _Options) -> Iterator[tuple[Atoms, bool]]:
         _finish(atoms, path, path.stem if single else f"{path.stem}_{number}", ending[1:])
         if not options.allow_several:
             check_one_molecule(atoms)
-        yield _completed(atoms) if options.hydrogens else atoms, last
+        yield _Content(_completed(atoms) if options.hydrogens else atoms, last)
 
 
 def _finish(atoms: Atoms, path: Path, name: str, kind: str) -> Atoms:

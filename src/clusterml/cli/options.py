@@ -1,0 +1,73 @@
+"""Options that several verbs share: written once, with one type, default and explanation each."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from clusterml.structure.crystal import Disorder
+from clusterml.structure.options import ReadOptions
+
+StructureFiles = Annotated[list[Path], typer.Argument(metavar="FILE", help="Structure files, or folders of them.")]
+"""The argument of verbs that read any number of structures."""
+StructureFile = Annotated[Path, typer.Argument(metavar="FILE", help="A structure file: xyz, cif, ..")]
+"""The argument of verbs that read one structure."""
+_READING: dict[str, Any] = {
+    "cluster": Annotated[int, typer.Option(metavar="K", help="Which cluster of a crystal, from 1.")],
+    "disorder": Annotated[
+        Disorder,
+        typer.Option(
+            help="Disordered crystals: keep the most occupied part, the first (A), the second (B), or refuse."
+        ),
+    ],
+    "hydrogens": Annotated[
+        bool | None,
+        typer.Option("--hydrogens/--no-hydrogens", help="Add hydrogens that carbons lack [default: for crystals]."),
+    ],
+    "allow_several": Annotated[
+        bool, typer.Option("--allow-several", help="Accept separate molecules in a file without a lattice.")
+    ],
+    "frame": Annotated[
+        int | None, typer.Option(metavar="N", help="Which structure of a file that holds several, from 1.")
+    ],
+    "format": Annotated[
+        str | None, typer.Option(metavar="NAME", help="Format of the files [default: what their names say].")
+    ],
+}
+
+
+def reads_structures(verb: Callable[..., None]) -> Callable[..., None]:
+    """The ``verb`` with the options of reading structures in the place of its parameter ``reading``.
+
+    It is called with the :class:`~clusterml.structure.options.ReadOptions` that they make.
+    """
+    signature = inspect.signature(verb)
+    hints = get_type_hints(verb, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        own = [parameter.replace(annotation=hints[parameter.name])]
+        parameters += _parameters() if parameter.name == "reading" else own
+
+    @functools.wraps(verb)
+    def run(**values: Any) -> None:
+        reading = ReadOptions(**{field.name: values.pop(field.name) for field in fields(ReadOptions)})
+        verb(reading=reading, **values)
+
+    del run.__wrapped__  # the command line is that of `run`
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _parameters() -> list[inspect.Parameter]:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return [
+        inspect.Parameter(field.name, kind, default=field.default, annotation=_READING[field.name])
+        for field in fields(ReadOptions)
+    ]
