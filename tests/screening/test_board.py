@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -171,11 +173,30 @@ def test_a_damaged_line_is_named(tmp_path):
 
 def test_a_full_disk_is_an_error_that_says_what_to_do(tmp_path):
     log = Log(tmp_path / "full.jsonl")
-    log.path.symlink_to("/dev/full")
-    with pytest.raises(OutputError, match=r"full\.jsonl cannot be written: No space left on device.*--resume"):
+    log.path = Path("/dev/full")
+    with pytest.raises(OutputError, match=r"full cannot be written: No space left on device.*--resume"):
         log.add({"a": 1})
-    with pytest.raises(OutputError, match=r"full\.jsonl cannot be written"):
+    with pytest.raises(OutputError, match=r"full cannot be written"):
         Log(log.path)
+
+
+def test_a_log_is_not_written_through_a_link_nor_read_from_one(tmp_path):
+    (tmp_path / "precious").write_text('{"a": 1}\nno end of line')
+    log = Log(tmp_path / "log.jsonl")
+    log.path.symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match=r"log\.jsonl is a symbolic link"):
+        log.add({"a": 2})
+    with pytest.raises(OutputError, match=r"log\.jsonl is a symbolic link"):
+        Log(log.path)
+    with pytest.raises(InputFileError, match=r"log\.jsonl is a symbolic link"):
+        list(log)
+    assert (tmp_path / "precious").read_text() == '{"a": 1}\nno end of line'
+
+
+def test_a_log_that_is_a_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises((OutputError, InputFileError), match="pipe"):
+        list(Log(tmp_path / "pipe"))
 
 
 def test_a_right_order_of_the_wrong_hand_is_told_by_the_sign():

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from clusterml.dataset.record import Name
 from clusterml.errors import DatasetError
 from clusterml.spectrum.log import Log
 
@@ -16,10 +19,15 @@ State = Literal["planned", "done", "failed", "rejected", "withdrawn"]
 class Event:
     """``job`` is now in ``state``; ``reason``: why it failed or was rejected; ``seconds``: what it took."""
 
-    job: str
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    job: Name
     state: State
     reason: str = ""
     seconds: float = 0.0
+
+
+_EVENT = TypeAdapter(Event)
 
 
 class Ledger:
@@ -34,11 +42,11 @@ class Ledger:
         self._last: dict[str, Event] = {}
         for number, entry in enumerate(self._log, start=1):
             try:
-                event = Event(**entry)
-            except TypeError as error:
-                raise DatasetError(
-                    f"{path}: line {number} is not an event ({error})", "restore the file, or start a new folder"
-                ) from error
+                event = _EVENT.validate_python(entry)
+            except ValidationError as error:
+                what = error.errors()[0]
+                problem = f"{path}: line {number} is not an event ({'.'.join(map(str, what['loc']))}: {what['msg']})"
+                raise DatasetError(problem, "restore the file, or start a new folder") from error
             self._last[event.job] = event
 
     def states(self) -> dict[str, Event]:

@@ -22,7 +22,8 @@ class Dataset(Sequence[Record]):
     """The packed records of a dataset folder, in the order of its index.
 
     Nothing but the index is in memory.  Files are opened when a record is asked for, at most eight at a time, and again
-    in every process that a copy of this object is sent to, so that it can be handed to data-loading workers.
+    in every process that a copy of this object is sent to, so that it can be handed to data-loading workers.  The
+    checksum of a shard is compared when it is opened first (0.1 s for 70 MB).
 
     Raises :class:`~clusterml.errors.DatasetError` naming the file for a folder that is no dataset or is damaged.
     """
@@ -34,6 +35,7 @@ class Dataset(Sequence[Record]):
         self._starts = np.cumsum([0, *(len(entry.ids) for entry in self._entries)])
         self._place = {name: index for index, name in enumerate(self.ids)}
         self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._intact: dict[int, tuple[int, int, int]] = {}  # shards that were checked: size, time, inode
         self._process = os.getpid()
 
     def __len__(self) -> int:
@@ -87,7 +89,9 @@ class Dataset(Sequence[Record]):
             self._process = os.getpid()
         if number not in self._open:
             entry: Entry = self._entries[number]
-            shard = Shard(self.folder / "shards" / entry.name)
+            path = self.folder / "shards" / entry.name
+            shard = Shard(path, entry.sha256, checked=self._intact.get(number) == _state(path))
+            self._intact[number] = _state(path)
             if len(shard) != len(entry.ids):
                 raise DatasetError(
                     f"{shard.path}: holds {len(shard)} records, the index says {len(entry.ids)}",
@@ -98,3 +102,12 @@ class Dataset(Sequence[Record]):
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(number)
         return self._open[number]
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """What is different once a file has been written or replaced; zeros if there is none."""
+    try:
+        state = path.lstat()
+    except OSError:
+        return (0, 0, 0)
+    return (state.st_size, state.st_mtime_ns, state.st_ino)

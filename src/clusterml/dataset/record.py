@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+from pydantic import StringConstraints
 
 from clusterml.errors import DatasetError
 from clusterml.typing import FloatArray, IntArray
@@ -20,6 +21,10 @@ FWHM_EV = 0.10
 """Width of the stored spectra; broader ones are made by :func:`clusterml.training.targets.broadening_matrix`."""
 N_LOWEST = 10
 """Excitations kept one by one."""
+
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}"
+Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
+"""Name of a record: letters, digits and . _ + -, so that it can be the name of a file, and of nothing elsewhere."""
 
 Kind = Literal["reference", "mode", "thermal", "ensemble", "imported"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -103,6 +108,9 @@ class Record:
 
     def __post_init__(self) -> None:
         """Check shapes and numbers."""
+        if not re.fullmatch(_NAME, self.id):
+            problem = f"{self.id[:80]!r} is not the name of a record"
+            raise DatasetError(problem, "use letters, digits and . _ + -, at most 200")
         if self.kind not in KINDS:
             raise DatasetError(f"record {self.id}: kind is {self.kind!r}", f"one of {', '.join(KINDS)}")
         n = len(self.numbers)

@@ -12,27 +12,39 @@ files that it does know (removed as well), never a damaged or doubled record.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clusterml.dataset.record import SCHEMA_VERSION, Record
-from clusterml.dataset.shards import Shard, checksum, write_shard
-from clusterml.errors import DatasetError
-from clusterml.spectrum.files import make_folder, write_text
+from pydantic import Field
+
+from clusterml.dataset.record import SCHEMA_VERSION, Name, Record
+from clusterml.dataset.shards import Shard, write_shard
+from clusterml.errors import DatasetError, InputFileError
+from clusterml.schema import Strict, validated
+from clusterml.spectrum.files import decode, make_folder, read_bounded, write_text
+from clusterml.spectrum.jsonio import parse_json
 
 RECORDS_PER_SHARD = 512
 """Most records in one shard."""
+_LARGEST_INDEX = 256 * 1024**2  # bytes: three million records
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Strict):
     """One shard of the index: file ``name``, ``sha256``, and the ``ids`` of its records in order."""
 
-    name: str
-    sha256: str
-    ids: tuple[str, ...]
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*\.h5$", max_length=200, description="a file name, NAME.h5")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="64 hexadecimal digits")
+    ids: tuple[Name, ...] = Field(min_length=1, description="a list of names of records")
+
+
+class Index(Strict):
+    """The content of ``index.json``; ``about``: what the dataset says of itself, plain JSON."""
+
+    schema_version: int
+    about: dict[str, Any]
+    shards: tuple[Entry, ...]
 
 
 class Store:
@@ -42,8 +54,8 @@ class Store:
         self.folder = Path(folder)
         self.staging = self.folder / "staging"
         self.shards = self.folder / "shards"
-        make_folder(self.staging)
-        make_folder(self.shards)
+        make_folder(self.staging, within=self.folder)
+        make_folder(self.shards, within=self.folder)
         if not (self.folder / "index.json").exists():
             self._write_index([], {})
 
@@ -72,7 +84,7 @@ class Store:
         return sum(len(entry.ids) for entry in entries)
 
     def _new_shards(self, staged: Sequence[Path], last: Entry | None, first: int) -> list[Entry]:
-        old = Shard(self.shards / last.name) if last else None
+        old = Shard(self.shards / last.name, last.sha256) if last else None
         records = [(i, old, k) for k, i in enumerate(last.ids)] if last else []
         records += [(path.stem, None, 0) for path in staged]
         entries = []
@@ -81,7 +93,8 @@ class Store:
             loaded = [shard.record(k) if shard else self._staged(name) for name, shard, k in part]
             # a new name for changed content: the index never points to a file that is not what it says
             name = f"{number:05d}-{len(part):04d}.h5"
-            entries.append(Entry(name, write_shard(self.shards / name, loaded), tuple(record.id for record in loaded)))
+            sha256 = write_shard(self.shards / name, loaded)
+            entries.append(Entry(name=name, sha256=sha256, ids=tuple(record.id for record in loaded)))
         if old:
             old.close()
         return entries
@@ -94,9 +107,8 @@ class Store:
             shard.close()
 
     def _write_index(self, entries: Sequence[Entry], about: dict[str, Any]) -> None:
-        shards = [{"name": e.name, "sha256": e.sha256, "ids": list(e.ids)} for e in entries]
-        content = {"schema_version": SCHEMA_VERSION, "about": about, "shards": shards}
-        write_text(self.folder / "index.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+        index = Index(schema_version=SCHEMA_VERSION, about=about, shards=tuple(entries))
+        write_text(self.folder / "index.json", json.dumps(index.model_dump(mode="json"), indent=1) + "\n")
 
     def _sweep(self, entries: Sequence[Entry]) -> None:
         keep = {entry.name for entry in entries}
@@ -109,27 +121,37 @@ class Store:
 def read_index(folder: Path) -> tuple[list[Entry], dict[str, Any]]:
     """The shards of a dataset folder and what it says of itself.
 
-    Raises :class:`DatasetError` naming the file if there is no index, it cannot be read, or has another version.
+    Raises :class:`DatasetError` naming the file if there is no index, it cannot be read, has another version, or names
+    what does not lie in the folder.
     """
     path = folder / "index.json"
+    if not path.exists():
+        raise DatasetError(f"{folder}: is not a dataset (no index.json)", "give a dataset folder")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        entries = [Entry(s["name"], s["sha256"], tuple(s["ids"])) for s in content["shards"]]
-        version, about = content["schema_version"], dict(content["about"])
-    except FileNotFoundError as error:
-        raise DatasetError(f"{folder}: is not a dataset (no index.json)", "give a dataset folder") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error})", "restore it from a copy") from error
-    if version != SCHEMA_VERSION:
-        raise DatasetError(f"{path}: has schema version {version}, not {SCHEMA_VERSION}", "use a matching clusterml")
-    return entries, about
+        content = parse_json(decode(read_bounded(path, _LARGEST_INDEX, links=False), str(path)), str(path))
+        if content.get("schema_version") != SCHEMA_VERSION:
+            problem = f"{path}: has schema version {content.get('schema_version')!r:.20}, not {SCHEMA_VERSION}"
+            raise DatasetError(problem, "use a matching clusterml")
+        index = validated(Index, content, str(path))
+    except InputFileError as error:
+        raise DatasetError(error.problem, "restore it from a copy") from error
+    names = Counter(name for entry in index.shards for name in (entry.name, *entry.ids))
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise DatasetError(f"{path}: names '{twice[0]}' twice", "restore it from a copy")
+    if (folder / "shards").is_symlink():
+        raise DatasetError(f"{folder / 'shards'} is a symbolic link", "put the folder itself there")
+    return list(index.shards), index.about
 
 
 def damaged_shards(folder: Path) -> Iterator[tuple[str, str]]:
-    """Shards that are missing or whose checksum is wrong: ``(name, what is wrong)``."""
+    """Shards that are missing, whose checksum is wrong, or that cannot be read: ``(name, what is wrong)``."""
     for entry in read_index(folder)[0]:
         path = folder / "shards" / entry.name
         if not path.is_file():
             yield entry.name, "is missing"
-        elif checksum(path) != entry.sha256:
-            yield entry.name, "has changed since it was written (checksum)"
+            continue
+        try:
+            Shard(path, entry.sha256).close()
+        except DatasetError as error:
+            yield entry.name, error.problem.removeprefix(f"{path}").lstrip(": ")
