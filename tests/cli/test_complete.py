@@ -30,6 +30,23 @@ def test_a_core_is_dressed(run, core, tmp_path):
     assert atoms.info["provenance"]["ligands"] == {"SH": 24, "HCOO": 20}
 
 
+def test_a_core_of_unknown_charge_is_completed_with_a_proposal(run, core, tmp_path):
+    """The published [Ag70S4(SiPr)24(CF3COO)20(DMF)3]2-: here with H in place of the organic groups, and H2O for DMF."""
+    lines = core.read_text().splitlines()
+    (tmp_path / "bare.xyz").write_text("\n".join([lines[0], "no charge", *lines[2:]]) + "\n")
+    done = run("complete", "bare.xyz", "--thiolate", "SH", "--carboxylate", "HCOO", "--solvent", "H2O")
+    assert done.code == 0, done.err
+    assert "warning: charge -2 with 20 HCOO is a proposal: 20 superatom electrons" in done.err
+    assert "-1 with 19 HCOO (20 electrons)" in done.err
+    atoms = read(tmp_path / "bare_complete.xyz")
+    assert (atoms.info["charge"], atoms.info["provenance"]["ligands"]) == (-2, {"SH": 24, "HCOO": 20, "H2O": 3})
+    fewer = ("--carboxylates", 18, "-o", "n.xyz")
+    neutral = run("complete", "bare.xyz", "--thiolate", "SH", "--carboxylate", "HCOO", *fewer)
+    assert neutral.code == 0, neutral.err
+    assert "warning: charge 0 with 18 HCOO is a proposal" in neutral.err
+    assert read(tmp_path / "n.xyz").info["charge"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

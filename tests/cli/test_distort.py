@@ -131,3 +131,26 @@ def test_what_cannot_be_done(run, ag29, options, code, message):
 def test_a_missing_file(run):
     done = run("distort", "nowhere.xyz", "--mode", "shear", "--amount", 1)
     assert (done.code, done.err) == (1, "error: nowhere.xyz: there is no such file (check the path)\n")
+
+
+def test_a_scan_that_goes_too_far_keeps_its_good_frames(run, ag29, tmp_path):
+    done = run("distort", ag29, "--mode", "core-shell-twist", "--scan", "0:45:4", "-o", "twist.xyz")
+    assert done.code == 1
+    assert done.out == "2 structures in twist.xyz\n"
+    amounts = [f.info["provenance"]["distortions"][0]["amount"] for f in read_all(tmp_path / "twist.xyz")]
+    assert amounts == [0.0, 15.0]
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in errors] == ["core-shell-twist +30 deg", "core-shell-twist +45 deg"]
+    assert all("are too close" in line for line in errors)
+    assert done.err.splitlines()[-1] == "2 of 4 structures do not exist and were left out"
+
+
+def test_samples_that_no_draw_gives_are_reported(run, ag29, tmp_path, monkeypatch):
+    monkeypatch.setattr("clusterml.structure.distort.ensemble.MOST_DRAWS", 1)
+    noise = ("--mode", "thermal-noise", "--amount", 0.22, "--factor", "Ag=2")
+    done = run("distort", ag29, *noise, "--samples", 12, "-o", "hot.xyz")
+    frames = list(read_all(tmp_path / "hot.xyz"))
+    assert done.code == 1
+    assert 0 < len(frames) < 12
+    assert f"{12 - len(frames)} of 12 structures do not exist and were left out" in done.err
+    assert done.err.count("error: sample ") == 12 - len(frames)

@@ -90,3 +90,23 @@ def test_what_cannot_be_done(run, ag29, options, code, message, tmp_path):
     assert message in " ".join(done.err.replace("│", " ").split())
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_series_without_room_for_all_keeps_the_members_that_exist(run, ag29, tmp_path, monkeypatch):
+    from clusterml.errors import StructureError
+    from clusterml.structure.distort import substitute
+
+    fits = substitute.check_exchange
+
+    def crowded(before, after, *rest):
+        if len(before) > len(read(ag29)) + 9:  # PMe3 has nine atoms more than PH3: no room for a third one
+            raise StructureError("PMe3: too close", "choose another site")
+        return fits(before, after, *rest)
+
+    monkeypatch.setattr(substitute, "check_exchange", crowded)
+    done = run("substitute", ag29, "--from", "PH3", "--to", "PMe3", "--series", "0:4:1", "-o", "series.xyz")
+    assert done.code == 1
+    assert [len(each) for each in read_all(tmp_path / "series.xyz")] == [len(read(ag29)) + 9 * n for n in range(3)]
+    assert "error: 3 x PMe3: site " in done.err
+    assert "(after 2 exchanges): PMe3: too close" in done.err
+    assert done.err.splitlines()[-1] == "2 of 5 structures do not exist and were left out"

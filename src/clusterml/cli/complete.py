@@ -21,7 +21,7 @@ def complete(
     ] = None,
     solvent: Annotated[str | None, typer.Option(metavar="LIGAND", help="Bound solvent, e.g. DMF.")] = None,
     solvents: Annotated[int, typer.Option(metavar="N", min=0, help="How many [default with --solvent: 3].")] = 0,
-    charge: Annotated[int | None, typer.Option(help="Total charge of the whole cluster; else the file's.")] = None,
+    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else a proposal.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
     library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
     reading: ReadOptions = DEFAULT_READING,
@@ -31,8 +31,10 @@ def complete(
 ) -> None:
     """Give a bare core its shell: thiolates on its sulfurs, carboxylates and solvent on its open metals.
 
-    Sulfurs shut in by metals stay sulfides. The atoms of the core do not move. Which metals carry a carboxylate is a
-    choice (one oxygen on every open metal as far as they go), said in the warnings; relax improves the result.
+    Sulfurs shut in by metals stay sulfides. The atoms of the core do not move. Where the charge is not known, charge
+    and number of carboxylates are proposed together: a closed superatom shell, an oxygen on every open metal. Which
+    metals carry a carboxylate is a choice (one oxygen on every open metal as far as they go). Both are said in the
+    warnings; relax improves the result.
     """
     from dataclasses import replace
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from ase import Atoms
 
+    from clusterml.errors import StructureError
     from clusterml.structure.distort.subject import Subject
+    from clusterml.structure.distort.verify import Problems
 
 MOST_WARNINGS = 10
 """Warnings that are printed; all are in the file."""
@@ -62,7 +64,8 @@ def distort(
     """Distort a cluster along a named, signed mode; several amounts or samples give a file with several frames.
 
     Ligands follow the frame as rigid bodies. Bonds, contacts, ligands and charges are checked: broken chemistry is an
-    error that names the atoms, or a warning with --warn-only. Each frame says in its provenance what was done.
+    error that names the atoms, or a warning with --warn-only. Of a scan or of samples, frames that keep the chemistry
+    are written, the others reported, and the exit code is 1. Each frame says in its provenance what was done.
     """
     from clusterml.structure.read import read
 
@@ -75,19 +78,22 @@ def distort(
 
     import numpy as np
 
+    from clusterml.cli.frames import end_with_refused, kept_and_refused
     from clusterml.structure.distort.modes import find_mode
     from clusterml.structure.distort.subject import Subject
 
     rng = np.random.default_rng(seed)
     subject = Subject(atoms)
     request = _parsed(subject, mode, amount, scan, samples, temperature, axis, index, factor, warn_only)
-    frames = _frames(subject, request, rng)
+    made = _attempts(subject, request, rng)
+    frames, refused = kept_and_refused(_names(request), made)
     for frame in frames:
         for entry in frame.info["provenance"]["distortions"]:
             if find_mode(entry["mode"]).seeded:
                 entry.setdefault("seed", seed)
     target = output if output is not None else Path(f"{file.stem}_{mode}.xyz")
     _report(frames, target, len(atoms.info["provenance"]["warnings"]))
+    end_with_refused(refused, len(made))
 
 
 def _parsed(
@@ -126,27 +132,50 @@ def _parsed(
     return _Request(mode, amounts, samples, direction, index, scaled, None if thermal else kelvin, warn_only)
 
 
-def _frames(subject: Subject, request: _Request, rng: np.random.Generator) -> list[Atoms]:
-    from clusterml.structure.distort.apply import scan as along
-    from clusterml.structure.distort.ensemble import ensemble, snapshots
+def _names(request: _Request) -> list[str]:
+    """What each structure is called where it does not exist."""
     from clusterml.structure.distort.modes import find_mode
-    from clusterml.structure.distort.verify import Problems
+
+    unit = find_mode(request.mode).unit
+    if request.samples is not None:
+        return [f"sample {k}" for k in range(1, request.samples + 1)]
+    return [f"{request.mode} {amount:+g} {unit}" for amount in request.amounts]
+
+
+def _attempts(subject: Subject, request: _Request, rng: np.random.Generator) -> list[Atoms | StructureError]:
+    """One structure, or the error that it does not exist with, for each amount or sample."""
+    from clusterml.structure.distort.apply import attempt_scan
+    from clusterml.structure.distort.ensemble import attempt_ensemble
+    from clusterml.structure.distort.modes import find_mode
 
     problems: Problems = "warn" if request.warn_only else "error"
     if request.samples is not None:
-        frames = ensemble(
+        made = attempt_ensemble(
             subject, request.mode, request.amounts[0], request.samples,
             rng=rng, axis=request.axis, factors=request.factors, problems=problems,
         )  # fmt: skip
     else:
         random = rng if find_mode(request.mode).seeded else None
-        frames = along(
+        made = attempt_scan(
             subject, request.mode, request.amounts,
             rng=random, axis=request.axis, index=request.index, factors=request.factors, problems=problems,
         )  # fmt: skip
     if request.kelvin is None:
-        return frames
-    return [snapshots(frame, request.kelvin, 1, rng=rng, problems=problems)[0] for frame in frames]
+        return made
+    return [_shaken(each, request.kelvin, rng, problems) for each in made]
+
+
+def _shaken(
+    made: Atoms | StructureError, kelvin: float, rng: np.random.Generator, problems: Problems
+) -> Atoms | StructureError:
+    """With thermal noise on top."""
+    from clusterml.errors import StructureError
+    from clusterml.structure.distort.ensemble import snapshots
+
+    try:
+        return made if isinstance(made, StructureError) else snapshots(made, kelvin, 1, rng=rng, problems=problems)[0]
+    except StructureError as error:
+        return error
 
 
 def _report(frames: list[Atoms], target: Path, known: int) -> None:

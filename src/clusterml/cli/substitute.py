@@ -43,15 +43,16 @@ def substitute(
     """Exchange ligands of a cluster: n of N, at chosen or random sites.
 
     A series is nested: each member holds the exchanges of the one before, in one file with a frame per member. Charge,
-    ligands and contacts are checked after every exchange.
+    ligands and contacts are checked after every exchange. Where there is no room for all members of a series, those
+    that exist are written, the others reported, and the exit code is 1.
     """
+    from clusterml.cli.frames import end_with_refused, kept_and_refused
     from clusterml.cli.ranges import listed, stepped
     from clusterml.errors import OptionError
     from clusterml.structure.read import read
 
     atoms = read(file, options=reading)
-    from clusterml.structure.distort.substitute import find_sites
-    from clusterml.structure.distort.substitute import series as exchanged
+    from clusterml.structure.distort.substitute import attempt_series, find_sites
 
     found = find_sites(atoms, old, library)
     if show:
@@ -67,15 +68,17 @@ def substitute(
 
     import numpy as np
 
-    frames = exchanged(
+    made = attempt_series(
         atoms, old, new, counts,
         sites=chosen, rng=np.random.default_rng(seed), sample=sample, library=library,
         problems="warn" if warn_only else "error",
     )  # fmt: skip
+    frames, refused = kept_and_refused([f"{n} x {new}" for n in counts], made)
     for frame in frames:
         frame.info["provenance"]["substitutions"][-1]["seed"] = seed
     label = f"{new}_{counts[0]}" if len(counts) == 1 else f"{new}_{counts[0]}-{counts[-1]}"
     _report(frames, output if output is not None else Path(f"{file.stem}_{label}.xyz"), atoms)
+    end_with_refused(refused, len(counts))
 
 
 def _report(frames: list[Atoms], target: Path, parent: Atoms) -> None:

@@ -20,7 +20,7 @@ from clusterml.structure.distort.apply import ModePath, finish, path_positions, 
 from clusterml.structure.distort.ensemble import snapshots
 from clusterml.structure.distort.modes import find_mode
 from clusterml.structure.distort.subject import Subject
-from clusterml.structure.distort.substitute import find_sites, series
+from clusterml.structure.distort.substitute import attempt_series, find_sites
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -113,11 +113,7 @@ class Maker:
         few = Dropped(SHELL, f"{variant.name}: there are {there} sites with {exchange.old}")
         made: dict[int, Atoms | Dropped] = {count: few for count in counts if count > there}
         possible = [count for count in counts if count <= there]
-        found = self._series(atoms, variant, last, possible, there) if possible else {}
-        if len(possible) > 1 and any(isinstance(each, Dropped) for each in found.values()):
-            for count in possible:  # the series fails as a whole where its largest member does
-                found |= self._series(atoms, variant, last, [count], there)
-        return made | found
+        return made | (self._series(atoms, variant, last, possible, there) if possible else {})
 
     def _series(
         self, atoms: Atoms, variant: Variant, step: Step, counts: list[int], there: int
@@ -126,12 +122,15 @@ class Maker:
         rng = self._rng(_EXCHANGE, variant.number, step.shell, step.exchange, crc32(step.new.encode()), step.draw)
         sites = list(range(1, there + 1)) if exchange.sites == "first" else None
         try:
-            found = series(
+            found = attempt_series(
                 atoms, exchange.old, step.new, counts, sites=sites, rng=rng, sample=exchange.placement == "sampled"
             )
         except ClusterMLError as error:
             return dict.fromkeys(counts, Dropped(SHELL, f"{variant.name}: {error}"))
-        return dict(zip(counts, found, strict=True))
+        dropped = (
+            Dropped(SHELL, f"{variant.name}: {each}") if isinstance(each, ClusterMLError) else each for each in found
+        )
+        return dict(zip(counts, dropped, strict=True))
 
     def _start(self, recipe: Recipe) -> Start | Dropped:
         key = (recipe.variant.number, recipe.steps, recipe.snapshot)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError
-from clusterml.structure.anatomy.charge import CLOSED_SHELLS
+from clusterml.structure.anatomy.charge import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.conformers import Conformers, conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from clusterml.structure.anatomy.library import Library, LigandEntry
 
-_INNER_SHELLS = (18, 34)
+_SHELLS = tuple(n for n in CLOSED_SHELLS if n not in (18, 34))  # without those that another one completes soon
 _TOO_NEAR = 2.75  # A between donors of different ligands
 _SINGLE = 0.6  # cost of a single bond where a bridge would do
 _SECOND = 2.5  # cost of a second oxygen on a metal
@@ -49,7 +49,8 @@ _ONE = np.eye(3)[None]
 @dataclass(frozen=True)
 class Plan:
     """What a core will get: thiolate ``sulfurs`` (indices), ``sulfides`` left as they are, numbers of ``carboxylates``
-    and ``solvents``, and the resulting ``charge`` and superatom ``electrons``."""
+    and ``solvents``, and the resulting ``charge`` and superatom ``electrons``; ``proposal``: what the charge rests on
+    where nobody gave it, else empty."""
 
     sulfurs: IntArray
     sulfides: IntArray
@@ -57,6 +58,7 @@ class Plan:
     solvents: int
     charge: int
     electrons: int
+    proposal: str = ""
 
 
 def complete(
@@ -75,8 +77,9 @@ def complete(
 
     Every sulfur with room for a carbon becomes a ``thiolate`` (a library name), the others are sulfides.  The number of
     ``carboxylates``, if not given, follows from the ``charge`` (default ``info["charge"]``): of the numbers that close
-    a superatom shell, the one that comes nearest to one oxygen on every open metal.  ``solvents`` molecules of
-    ``solvent`` sit on the most open metals (three on a triangle of them).  Atoms of the core do not move.
+    a superatom shell, the one that comes nearest to one oxygen on every open metal.  Without a charge both are chosen
+    together in this way; a warning says so and lists the nearest alternatives.  ``solvents`` molecules of ``solvent``
+    sit on the most open metals (three on a triangle of them).  Atoms of the core do not move.
 
     Raises :class:`~clusterml.errors.OptionError` for ligands or numbers that cannot be, and
     :class:`~clusterml.errors.StructureError` where ligands do not fit; the result is checked.
@@ -133,27 +136,57 @@ def _plan(
         raise StructureError("the core has no sulfur with room for a substituent", "is it a bare core?")
     available = int(metals.sum()) - len(sulfurs) * thiol.charge - 2 * len(sulfides)
     given = charge if charge is not None else core.info.get("charge")
-    if wanted is None:
-        wanted = _count(available, acid.charge, given, n_open, solvents)
-    if not 0 <= wanted <= n_open:
+    proposal = ""
+    if wanted is None and given is not None:
+        wanted = _count(available, acid.charge, int(given), n_open, solvents)
+    if wanted is not None and not 0 <= wanted <= n_open:
         raise OptionError(f"{wanted} carboxylates do not go on {n_open} open metals", "give another number")
-    rest = available - wanted * acid.charge
     if given is None:
-        given = min((rest - n for n in CLOSED_SHELLS if n not in _INNER_SHELLS), key=abs)
-    return Plan(sulfurs, sulfides, wanted, solvents, int(given), rest - int(given))
+        given, wanted, proposal = _proposed(available, acid, wanted, n_open, solvents)
+    count = wanted or 0
+    electrons = available - count * acid.charge - int(given)
+    return Plan(sulfurs, sulfides, count, solvents, int(given), electrons, proposal)
 
 
-def _count(available: int, each: int, charge: int | None, n_open: int, solvents: int) -> int:
-    """Number of carboxylates that closes a shell and comes nearest to one oxygen on every open metal."""
-    if each <= 0:
-        raise OptionError("the carboxylate carries no negative charge", "say how many with --carboxylates")
-    if charge is None:
-        raise OptionError("neither the charge nor the number of carboxylates is known", "give one of them")
+def _proposed(
+    available: int, acid: LigandEntry, wanted: int | None, n_open: int, solvents: int
+) -> tuple[int, int, str]:
+    """Charge, number of carboxylates (``wanted``, where given) and a sentence on both, for a core of unknown charge.
+
+    Of all that close a superatom shell: nearest to one oxygen on every open metal, rather too many than too few, then
+    nearest to neutral.
+    """
     options = [
-        (available - charge - n) // each
-        for n in CLOSED_SHELLS
-        if n not in _INNER_SHELLS and (available - charge - n) % each == 0 and available - charge - n >= 0
+        (abs(2 * count + solvents - n_open), 2 * count + solvents < n_open, abs(charge), charge, count, shell)
+        for charge in range(-LARGEST_CHARGE, LARGEST_CHARGE + 1)
+        for shell in _SHELLS
+        for count in _counts(available - charge - shell, acid.charge, wanted)
+        if count <= n_open
     ]
+    if not options:
+        raise OptionError("no charge closes a superatom shell on this core", "give --charge and --carboxylates")
+    best, *others = sorted(options)
+    charge, count, shell = best[3:]
+    also = ", ".join(f"{signed_charge(q)} with {n} {acid.name} ({e} electrons)" for *_, q, n, e in others[:3])
+    text = (
+        f"charge {signed_charge(charge)} with {count} {acid.name} is a proposal: {shell} superatom electrons, a closed"
+    )
+    text += f" shell, and {2 * count + solvents} oxygens for {n_open} open metals" + (f"; or {also}" if also else "")
+    return charge, count, f"{text}; --charge decides"
+
+
+def _counts(negative: int, each: int, wanted: int | None = None) -> list[int]:
+    """The numbers of ligands of charge ``each`` that carry ``negative`` charges (``wanted`` or none)."""
+    if wanted is not None:
+        return [wanted] if wanted * each == negative else []
+    if each <= 0:
+        raise OptionError("the carboxylate carries no negative charge", "give --charge and --carboxylates")
+    return [negative // each] if negative >= 0 and negative % each == 0 else []
+
+
+def _count(available: int, each: int, charge: int, n_open: int, solvents: int) -> int:
+    """Number of carboxylates that closes a shell and comes nearest to one oxygen on every open metal."""
+    options = [count for shell in _SHELLS for count in _counts(available - charge - shell, each)]
     if not options:
         raise OptionError(f"no number of carboxylates closes a shell at charge {charge:+d}", "give the number")
     return min(options, key=lambda n: abs(2 * n + solvents - n_open))
@@ -266,6 +299,7 @@ def _describe(atoms: Atoms, core: Atoms, plan: Plan, counts: dict[LigandEntry, i
         "seed": seed,
         "warnings": [
             *history.get("warnings", []),
+            *([plan.proposal] if plan.proposal else []),
             "which metals carry the added ligands is a choice, not an observation",
         ],
     }

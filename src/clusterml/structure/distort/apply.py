@@ -83,14 +83,58 @@ def scan(
     problems: Problems = "error",
 ) -> list[Atoms]:
     """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`."""
+    made = attempt_scan(atoms, mode, amounts, rng=rng, axis=axis, index=index, factors=factors, problems=problems)
+    return unbroken(made)
+
+
+def attempt_scan(
+    atoms: Atoms | Subject,
+    mode: str,
+    amounts: Sequence[float] | FloatArray,
+    *,
+    rng: np.random.Generator | None = None,
+    axis: Sequence[float] | None = None,
+    index: int = 1,
+    factors: Mapping[str, float] | None = None,
+    problems: Problems = "error",
+) -> list[Atoms | StructureError]:
+    """As :func:`scan`, with the error in the place of each structure whose chemistry would be broken."""
     subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
     path = prepare(subject, mode, rng=rng, axis=axis, index=index, factors=factors)
     values = np.atleast_1d(np.asarray(amounts, dtype=np.float64))
-    moved = path_positions(subject, path, values)
     return [
-        finish(subject, positions, path, float(amount), problems)
-        for positions, amount in zip(moved, values, strict=True)
+        moved if isinstance(moved, StructureError) else _attempt(subject, moved, path, float(amount), problems)
+        for moved, amount in zip(_attempt_positions(subject, path, values), values, strict=True)
     ]
+
+
+def unbroken(made: Sequence[Atoms | StructureError]) -> list[Atoms]:
+    """The structures of an attempt; raises the first error among them."""
+    frames: list[Atoms] = []
+    for each in made:
+        if isinstance(each, StructureError):
+            raise each
+        frames.append(each)
+    return frames
+
+
+def _attempt_positions(subject: Subject, path: ModePath, amounts: FloatArray) -> Sequence[FloatArray | StructureError]:
+    """Positions (n, 3) for each amount, all at once where none of them fails."""
+    try:
+        return list(path_positions(subject, path, amounts))
+    except StructureError as error:
+        if len(amounts) == 1:
+            return [error]
+        return [part for amount in amounts for part in _attempt_positions(subject, path, np.array([amount]))]
+
+
+def _attempt(
+    subject: Subject, positions: FloatArray, path: ModePath, amount: float, problems: Problems
+) -> Atoms | StructureError:
+    try:
+        return finish(subject, positions, path, amount, problems)
+    except StructureError as error:
+        return error
 
 
 def distorted_positions(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError
-from clusterml.structure.distort.apply import distort
+from clusterml.structure.distort.apply import distort, unbroken
 from clusterml.structure.distort.modes import THERMAL_NOISE, find_mode
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.verify import Problems
@@ -38,10 +38,27 @@ def ensemble(
     ``redraws`` in its provenance).  Raises :class:`OptionError` for a mode that draws nothing, and the last
     :class:`StructureError` if 50 draws of a member all fail.
     """
+    return unbroken(
+        attempt_ensemble(atoms, mode, amount, count, rng=rng, axis=axis, factors=factors, problems=problems)
+    )
+
+
+def attempt_ensemble(
+    atoms: Atoms | Subject,
+    mode: str,
+    amount: float,
+    count: int,
+    *,
+    rng: np.random.Generator,
+    axis: Sequence[float] | None = None,
+    factors: Mapping[str, float] | None = None,
+    problems: Problems = "error",
+) -> list[Atoms | StructureError]:
+    """As :func:`ensemble`, with the error in the place of each member that no draw gave."""
     if not find_mode(mode).seeded:
         raise OptionError(f"{mode} draws no random numbers", "ask for samples of thermal-noise or mixture")
     subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
-    return [_member(subject, mode, amount, rng, axis, factors, problems) for _ in range(count)]
+    return [_attempt(subject, mode, amount, rng, axis, factors, problems) for _ in range(count)]
 
 
 def snapshots(
@@ -52,7 +69,7 @@ def snapshots(
     return ensemble(subject, THERMAL_NOISE, rms_at(subject, kelvin), count, rng=rng, problems=problems)
 
 
-def _member(
+def _attempt(
     subject: Subject,
     mode: str,
     amount: float,
@@ -60,15 +77,15 @@ def _member(
     axis: Sequence[float] | None,
     factors: Mapping[str, float] | None,
     problems: Problems,
-) -> Atoms:
+) -> Atoms | StructureError:
+    refusal: StructureError | None = None
     for redraws in range(MOST_DRAWS):
         try:
             member = distort(subject, mode, amount, rng=rng, axis=axis, factors=factors, problems=problems)
-        except StructureError:
-            if redraws == MOST_DRAWS - 1:
-                raise
+        except StructureError as error:
+            refusal = error
             continue
         if redraws:
             member.info["provenance"]["distortions"][-1]["redraws"] = redraws
         return member
-    raise StructureError(f"{mode} {amount:g} never keeps the chemistry", "choose a smaller amount")
+    return refusal or StructureError(f"{mode} {amount:g} never keeps the chemistry", "choose a smaller amount")

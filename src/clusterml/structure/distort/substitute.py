@@ -16,7 +16,7 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.bonds import bonds, neighbours
-from clusterml.structure.distort.apply import child
+from clusterml.structure.distort.apply import child, unbroken
 from clusterml.structure.distort.exchanged import check_exchange
 from clusterml.structure.distort.verify import Problems
 from clusterml.structure.elements import is_metal
@@ -111,6 +111,24 @@ def series(
     Raises :class:`OptionError` for ligands, counts or sites that are not there, and :class:`StructureError` where a
     ligand does not fit or the chemistry of the rest would change.
     """
+    return unbroken(
+        attempt_series(atoms, old, new, counts, sites=sites, rng=rng, sample=sample, library=library, problems=problems)
+    )
+
+
+def attempt_series(
+    atoms: Atoms,
+    old: str,
+    new: str,
+    counts: Sequence[int],
+    *,
+    sites: Sequence[int] | None = None,
+    rng: np.random.Generator,
+    sample: bool = False,
+    library: Path | None = None,
+    problems: Problems = "error",
+) -> list[Atoms | StructureError]:
+    """As :func:`series`, with the error in the place of the members for which there is no room any more."""
     from clusterml.structure.anatomy.library import load_library
 
     entry = load_library(library).entry(new)
@@ -118,14 +136,15 @@ def series(
     order = _order(found, sites, rng)
     _check_counts(counts, len(order), old)
     place = partial(_placed, entry=entry, rng=rng, draws=MOST_DRAWS if sample else 0, problems=problems)
-    made = dict(_exchanges(atoms, order, max(counts), place, movable=sites is None))
-    members = {0: atoms} | {n: stage.atoms for n, stage in made.items()}
-    history = {n: [*stage.done] for n, stage in made.items()} | {0: []}
-    notes = {n: [*stage.warnings] for n, stage in made.items()} | {0: []}
-    return [
-        _finish(atoms, members[n], {"from": old, "to": entry.name, "of": len(found), "sites": history[n]}, notes[n])
-        for n in counts
-    ]
+    stages = [_Stage(atoms, np.arange(len(atoms), dtype=np.int64))]
+    refusal: StructureError | None = None
+    try:
+        for stage in _exchanges(stages[0], order, max(counts), place, movable=sites is None):
+            stages.append(stage)
+    except StructureError as error:
+        refusal = error
+    what = {"from": old, "to": entry.name, "of": len(found)}
+    return [refusal if refusal is not None and n >= len(stages) else _finish(atoms, stages[n], what) for n in counts]
 
 
 @dataclass(frozen=True)
@@ -149,11 +168,8 @@ class _Bound:
 Place = Callable[["Atoms", _Bound], tuple["Atoms", list[str]]]
 
 
-def _exchanges(
-    atoms: Atoms, order: list[Site], most: int, place: Place, *, movable: bool
-) -> Iterator[tuple[int, _Stage]]:
+def _exchanges(stage: _Stage, order: list[Site], most: int, place: Place, *, movable: bool) -> Iterator[_Stage]:
     """The structure after 1, 2, .. ``most`` exchanges; sites that fail are used last if ``movable``."""
-    stage = _Stage(atoms, np.arange(len(atoms), dtype=np.int64))
     waiting, refused = list(order), 0
     while len(stage.done) < most:
         site = waiting.pop(0)
@@ -172,7 +188,7 @@ def _exchanges(
         origin = np.concatenate([kept, np.full(len(new) - len(kept), -1, dtype=np.int64)])
         noted = [f"site {site.number}: {text}" for text in warnings]
         stage = _Stage(new, origin, (*stage.done, site.number), (*stage.warnings, *noted))
-        yield len(stage.done), stage
+        yield stage
 
 
 def _now(stage: _Stage, atoms: IntArray) -> IntArray:
@@ -200,12 +216,14 @@ def _placed(
     return best, check_exchange(atoms, best, ligand.atoms, entry, problems)
 
 
-def _finish(parent: Atoms, made: Atoms, entry: dict[str, Any], warnings: list[str]) -> Atoms:
-    count = len(entry["sites"])
-    name = f"{parent.info.get('name') or 'structure'}_{entry['to']}_{count}"
+def _finish(parent: Atoms, stage: _Stage, what: dict[str, Any]) -> Atoms:
+    """A stage with its name, charge and history; ``what`` was exchanged."""
+    count, made = len(stage.done), stage.atoms
+    name = f"{parent.info.get('name') or 'structure'}_{what['to']}_{count}"
     bare = made.copy()
     bare.info = {**parent.info, **({"charge": made.info["charge"]} if "charge" in made.info else {})}
-    return child(bare, made.positions, name, "substitutions", {**entry, "count": count}, warnings)
+    entry = {**what, "sites": [*stage.done], "count": count}
+    return child(bare, made.positions, name, "substitutions", entry, [*stage.warnings])
 
 
 def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]], metal: Any) -> Site:
