@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +17,16 @@ DATA = Path(__file__).resolve().parents[1] / "data" / "stda"
 
 
 class Done(NamedTuple):
+    """``err``: stderr without the lines of progress, which are ``progress`` without their times."""
+
     code: int
     out: str
     err: str
+    progress: list[str]
+
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+"""What a line of progress begins with where stderr is no terminal."""
 
 
 @pytest.fixture
@@ -31,7 +39,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         with pytest.raises(SystemExit) as end:
             main([str(a) for a in arguments])
         code = end.value.code
-        return Done(code if isinstance(code, int) else int(code is not None), *capsys.readouterr())
+        out, err = capsys.readouterr()
+        lines = err.splitlines(keepends=True)
+        progress = [STAMP.sub("", line).rstrip("\n") for line in lines if STAMP.match(line)]
+        rest = "".join(line for line in lines if not STAMP.match(line))
+        return Done(code if isinstance(code, int) else int(code is not None), out, rest, progress)
 
     return command
 

@@ -34,7 +34,10 @@ def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):
     assert line.startswith("error: bad.xyz: ")
     assert line.endswith(")")
     names = sorted(p.name for p in Path("out/deep").iterdir())
-    assert names == [f"agsch3_{e}.{k}" for e in ("cif", "xyz") for k in ("csv", "jdx", "json", "png")]
+    assert names == [
+        *(f"agsch3_{e}.{k}" for e in ("cif", "xyz") for k in ("csv", "jdx", "json", "png")),
+        "clusterml.log",
+    ]
     result = json.loads(Path("out/deep/agsch3_xyz.json").read_text())
     assert (result["method"], result["formula"], result["charge"]) == ("tiny", "AgCH3S", 0)
     assert set(result["chirality"]) == {"opd_local_frame", "ccm_frame"}

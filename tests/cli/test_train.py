@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from tiny import CONFIG, tiny_architecture, write_records
 
-from clusterml.cli.train import _duration, _Lines, _words
+from clusterml.cli.progress import reporter
+from clusterml.cli.train import _shown, _words
 
 
 @pytest.fixture
@@ -64,12 +65,10 @@ def test_progress_is_a_line_with_the_time_left(capsys):
 
     row = {"validation_loss": 0.5, "absorption_cosine": 0.9, "cd_cosine": None, "cd_r2": 0.25}
     progress = Progress(2, 10, 3, 7, 0.125, row, 4000.0, "skipped a batch")
-    assert _words(progress) == (
-        "epoch 2/10, batch 3/7: loss 0.1250; validation 0.500, absorption cosine 0.900, CD R2 0.250; 1 h 07 min left"
-    )
-    assert _duration(89.0) == "1 min"
-    lines = _Lines()
-    lines(progress)
-    lines._last -= 61.0
-    lines(progress)
-    assert capsys.readouterr().err.splitlines() == ["skipped a batch"] * 2 + [_words(progress)]
+    with reporter() as shown:
+        _shown(shown, progress)
+    message, line = capsys.readouterr().err.splitlines()
+    assert message == "skipped a batch"
+    words = "epoch 2/10, batch 3/7: loss 0.1250; validation 0.500, absorption cosine 0.900, CD R2 0.250"
+    assert _words(progress) == words
+    assert line[20:] == f"batches: 10 of 70; {words}; 54/h, 1 h 07 min left"

@@ -187,3 +187,17 @@ def test_finer_grid_passes_through_the_points():
     np.testing.assert_allclose(fine[::2], values, atol=1e-12)
     assert np.abs(fine - np.exp(-(((grid - 3.0) / 0.12) ** 2))).max() < 1e-2
     assert math.isclose(grid[1] - grid[0], 0.02)
+
+
+def test_significance_domain_and_repr(predictor, make_molecule):
+    found = dataclasses.replace(predictor(make_molecule("h2o2")), in_domain=True)
+    assert found.significance.height is not None
+    assert found.significance.verdict in ("significant", "not significant")
+    assert found.to_dict()["significance"]["verdict"] == found.significance.verdict
+    assert found.summary.startswith("in domain; strongest CD ")
+    outside = dataclasses.replace(found, in_domain=False)
+    assert outside.significance.verdict == "unknown"
+    assert outside.to_dict()["significance"]["sign_probability"] is None
+    assert "out of domain; strongest CD " in repr(outside)
+    assert len(repr(outside)) < 160
+    assert (found.domain, outside.domain) == ("in", "out")

@@ -10,6 +10,8 @@ import typer
 from clusterml.stda.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
+    from clusterml.cli.progress import State
+    from clusterml.dataset.runner import Progress
     from clusterml.dataset.splits import Split
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Label campaigns, and the datasets they make.")
@@ -38,11 +40,12 @@ def generate(
     """
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
-    from clusterml.cli.progress import campaign_progress
+    from clusterml.cli.progress import reporter
     from clusterml.dataset.launch import launcher
     from clusterml.dataset.runner import generate as run
 
-    with campaign_progress() as watch:
+    kept = f"finished records are in {output}; go on with the same command and --resume"
+    with reporter(output, kept=kept) as shown:
         final = run(
             campaign.resolve(),  # workers may start in another folder
             output.resolve(),
@@ -51,13 +54,23 @@ def generate(
             device=device,
             memory_gb=memory_gb,
             limit=limit,
-            watch=watch,
+            watch=lambda progress: shown.show(_state(progress)),
         )
     states = ", ".join(f"{count} {state}" for state, count in sorted(final.counts.items()))
     rate = 3600.0 * final.done_now / final.seconds if final.seconds > 0.0 else 0.0
     typer.echo(f"{output}: {states or 'nothing to do'} of {final.total} jobs; {rate:.0f} jobs per hour")
     if final.counts.get("failed"):
         raise typer.Exit(1)
+
+
+def _state(progress: Progress) -> State:
+    """What is shown of a campaign."""
+    from clusterml.cli.progress import State
+
+    finished = {state: count for state, count in sorted(progress.counts.items()) if state != "planned"}
+    words = ", ".join(f"{count} {state}" for state, count in finished.items())
+    rate = progress.done_now / max(progress.seconds, 1e-9)
+    return State("jobs", sum(finished.values()), progress.total, words, rate)
 
 
 @app.command()

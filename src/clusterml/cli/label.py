@@ -95,5 +95,5 @@ def label(
     def results(watch: Watch) -> Iterator[Outcome | Failure]:
         return run(files, options, jobs=jobs, threads=threads, watch=watch)
 
-    if not report(results, as_json=as_json, output=options.output, debug=context.obj.debug):
+    if not report(results, as_json=as_json, output=options.output, doing="label", debug=context.obj.debug):
         raise typer.Exit(1)

@@ -66,5 +66,5 @@ def predict(
     def results(watch: Watch) -> Iterator[Outcome | Failure]:
         return predict_files(files, predictor, options, watch)
 
-    if not report(results, as_json=as_json, output=options.output, debug=context.obj.debug):
+    if not report(results, as_json=as_json, output=options.output, doing="predict", debug=context.obj.debug):
         raise typer.Exit(1)

@@ -1,96 +1,190 @@
-"""Progress bars of campaigns and screens, on stderr, only where that is a terminal; a line a minute elsewhere."""
+"""How far long work is: a bar where stderr is a terminal, lines with the time elsewhere, and always a log file.
+
+Every verb that takes longer than a moment tells a :class:`Reporter`.  Lines come at the start of a stage, then every
+half minute with rate and expected end, and while nothing is told at all (a long step) once a minute.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clusterml.dataset.runner import Progress as CampaignProgress
-    from clusterml.screening.run import Progress as ScreenProgress
+    from rich.progress import Progress, TaskID
 
-_SECONDS_BETWEEN_LINES = 60.0
+SECONDS_BETWEEN_LINES = 30.0
+"""Between two lines of one stage."""
+SECONDS_BETWEEN_STARTS = 2.0
+"""Between two lines that say that something begins: quick things do not each get one."""
+SECONDS_OF_SILENCE = 60.0
+"""After so long without any line the last one is repeated, with the time since."""
+LOG_NAME = "clusterml.log"
+"""The log file in the folder of the results."""
 
 
 @dataclass(frozen=True)
-class _State:
-    """What is shown: ``done`` of ``total`` (None: not known) things called ``stage``, and ``words``."""
+class State:
+    """``done`` of ``total`` (None: not known) things of a ``stage``, ``words`` about it, and the ``rate`` in 1/s if it
+    is known; without ``total`` nothing is expected of the end."""
 
     stage: str
-    done: int
-    total: int | None
-    words: str
+    done: int = 0
+    total: int | None = None
+    words: str = ""
+    rate: float | None = None
+
+    @property
+    def line(self) -> str:
+        """``jobs: 12 of 40; 3 rejected; 25/h, 1 h 07 min left``."""
+        count = f" {self.done}" if self.done or self.total is not None else ""
+        count += f" of {self.total}" if self.total is not None else ""
+        parts = [f"{self.stage}:{count}" if count else self.stage, self.words, self._pace]
+        return "; ".join(part for part in parts if part)
+
+    @property
+    def _pace(self) -> str:
+        if not self.rate or self.total is None or self.done >= self.total:
+            return ""
+        return f"{_per_time(self.rate)}, {duration((self.total - self.done) / self.rate)} left"
 
 
-@contextmanager
-def campaign_progress() -> Iterator[Callable[[CampaignProgress], None]]:
-    """A function to be told of every finished job."""
-    with _shown() as show:
-        yield lambda progress: show(_campaign(progress))
+class Reporter:
+    """Shows states and messages; see :func:`reporter`."""
 
-
-@contextmanager
-def screen_progress() -> Iterator[Callable[[ScreenProgress], None]]:
-    """A function to be told of every finished block and label."""
-    with _shown() as show:
-        yield lambda progress: show(_screen(progress))
-
-
-def _campaign(progress: CampaignProgress) -> _State:
-    finished = sum(count for state, count in progress.counts.items() if state != "planned")
-    states = ", ".join(f"{count} {state}" for state, count in sorted(progress.counts.items()) if state != "planned")
-    rate = 3600.0 * progress.done_now / max(progress.seconds, 1e-9)
-    return _State("jobs", finished, progress.total, f"{states or 'nothing done yet'}; {rate:.0f} jobs/h")
-
-
-def _screen(progress: ScreenProgress) -> _State:
-    rate = progress.done_now / max(progress.seconds, 1e-9)
-    words = f"{progress.stage}: {progress.words}; {rate:.3g}/s"
-    if progress.total is not None and rate > 0.0:
-        words += f", {_duration((progress.total - progress.done) / rate)} left"
-    return _State(progress.stage, progress.done, progress.total, words)
-
-
-@contextmanager
-def _shown() -> Iterator[Callable[[_State], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    if not sys.stderr.isatty():
-        yield _Lines()
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(state: _State) -> None:
-            if state.stage not in tasks:
-                tasks[state.stage] = bar.add_task("", total=state.total)
-            bar.update(tasks[state.stage], total=state.total, completed=state.done, description=state.words)
-
-        yield show
-
-
-class _Lines:
-    """A line on stderr once a minute."""
-
-    def __init__(self) -> None:
+    def __init__(self, log: Path | None, lines: bool, bar: Progress | None) -> None:
+        self._log = None if log is None else _LogFile(log)
+        self._lines = lines
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+        self._state: State | None = None
         self._last = time.monotonic()
+        self._lock = threading.Lock()
 
-    def __call__(self, state: _State) -> None:
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+    def show(self, state: State, *, now: bool = False) -> None:
+        """The work is at ``state``; ``now``: something begins that is worth a line of its own."""
+        self._draw(state)
+        begun = self._state is None or state.stage != self._state.stage
+        self._state = state
+        if begun or time.monotonic() - self._last >= (SECONDS_BETWEEN_STARTS if now else SECONDS_BETWEEN_LINES):
+            self.log(state.line)
+
+    def say(self, message: str) -> None:
+        """Print a line on stderr as it is, above a bar, and log it."""
+        if self._bar is not None:
+            self._bar.console.print(message, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(message, file=sys.stderr, flush=True)
+        self._write(message, on_stderr=False)
+
+    def log(self, line: str) -> None:
+        """Write a line with the time to the log, and to stderr where that is no terminal."""
+        self._write(line, on_stderr=self._lines)
+
+    def remind(self) -> None:
+        """Say again what is being done, after a minute without a line."""
+        silent = time.monotonic() - self._last
+        if self._state is not None and silent >= SECONDS_OF_SILENCE:
+            self.log(f"{self._state.line}; still working")
+
+    def _write(self, line: str, on_stderr: bool) -> None:
+        stamped = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}"
+        with self._lock:
             self._last = time.monotonic()
-            total = "" if state.total is None else f" of {state.total}"
-            print(f"{state.words}; {state.done}{total}", file=sys.stderr, flush=True)
+            if on_stderr:
+                print(stamped, file=sys.stderr, flush=True)
+            if self._log is not None:
+                self._log.write(stamped)
+
+    def _draw(self, state: State) -> None:
+        if self._bar is None:
+            return
+        if state.stage not in self._tasks:
+            self._tasks[state.stage] = self._bar.add_task("", total=state.total)
+        words = state.line.partition("; ")[2] or state.stage
+        self._bar.update(self._tasks[state.stage], total=state.total, completed=state.done, description=words)
 
 
-def _duration(seconds: float) -> str:
+class _LogFile:
+    """Appends lines to a file; they are kept until its folder is there, and lost where it cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: list[str] = []
+
+    def write(self, line: str) -> None:
+        self._waiting.append(line + "\n")
+        if not self._path.parent.is_dir():
+            return
+        with suppress(OSError):  # a log is no reason to lose the work
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            with os.fdopen(os.open(self._path, flags, 0o666), "a", encoding="utf-8", errors="replace") as file:
+                file.writelines(self._waiting)
+        self._waiting.clear()
+
+
+@contextmanager
+def reporter(folder: Path | None = None, *, kept: str = "", quiet: bool = False) -> Iterator[Reporter]:
+    """A reporter whose log is in ``folder`` (None: no log).
+
+    ``kept``: said after Ctrl-C, what is kept and how to go on.  ``quiet``: neither bar nor lines, for all but the first
+    of several processes.
+    """
+    log = None if folder is None or quiet else folder / LOG_NAME
+    terminal = sys.stderr.isatty() and not quiet
+    with _bar() if terminal else _nothing() as bar:
+        shown = Reporter(log, lines=not (terminal or quiet), bar=bar)
+        stop = threading.Event()
+        reminder = threading.Thread(target=_remind, args=(shown, stop), daemon=True)
+        reminder.start()
+        try:
+            yield shown
+        except KeyboardInterrupt:
+            shown.say(f"interrupted: {kept}" if kept else "interrupted")
+            raise
+        finally:
+            stop.set()
+            reminder.join()
+
+
+def _remind(shown: Reporter, stop: threading.Event) -> None:
+    while not stop.wait(min(1.0, SECONDS_OF_SILENCE)):
+        shown.remind()
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar on stderr that disappears when done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    words = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), words, TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3 h 07 min``."""
     minutes = round(seconds / 60.0)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+    return f"{minutes} min" if seconds >= 90.0 else f"{seconds:.0f} s"
+
+
+def _per_time(rate: float) -> str:
+    for factor, unit in ((1.0, "s"), (60.0, "min")):
+        if rate * factor >= 1.0:
+            return f"{rate * factor:.3g}/{unit}"
+    return f"{3600.0 * rate:.2g}/h"

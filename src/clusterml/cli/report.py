@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from clusterml.cli.console import table_console
+from clusterml.cli.progress import Reporter, State, reporter
 from clusterml.stda.structures import Failure, Outcome, Watch
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
     from rich.table import Table
 
 _COLUMNS = {
@@ -24,9 +23,14 @@ _COLUMNS = {
     "\ncharge": "right",
     "first band\nnm": "right",
     "strongest CD\nnm": "right",
+    "CD\nis": "left",
+    "\nby": "left",
+    "in\ndomain": "left",
     "time\ns": "right",
     "\nwarnings": "right",
 }
+_SHOWN_IF_ANY = ("CD\nis", "\nby", "in\ndomain")
+"""Columns that only predictions have."""
 
 
 def report(
@@ -34,33 +38,39 @@ def report(
     *,
     as_json: bool,
     output: Path | None,
+    doing: str,
     debug: bool = False,
+    note: str = "",
 ) -> bool:
     """Show ``results`` as they come; True if nothing failed.
 
     ``results`` is called with what is to be told of the progress.  ``as_json``: print the JSON of each instead of the
-    summary.  ``output``: where the files are, for the summary.  ``debug`` adds tracebacks to failures.
+    summary.  ``output``: where the files and the log are.  ``doing``: the verb, for the progress.  ``debug`` adds
+    tracebacks to failures.  ``note``: a sentence below the summary.
     """
     done: list[Outcome] = []
     failed = 0
     stream = _JsonStream()
-    with _progress() as bar:
-        for result in results(bar):
-            bar.advance()
+    kept = f"finished structures are in {output}; give the others again" if output else "nothing was written"
+    with reporter(output, kept=kept) as shown:
+        watch = _Told(shown, doing)
+        for result in results(watch):
+            watch.advance()
             if isinstance(result, Failure):
                 failed += 1
-                typer.echo((result.trace if debug else "") + f"error: {result}", err=True)
+                shown.say((result.trace if debug else "") + f"error: {result}")
             else:
                 for warning in result.warnings:
-                    typer.echo(f"warning: {result.where}: {' '.join(warning.split())}", err=True)
+                    shown.say(f"warning: {result.where}: {' '.join(warning.split())}")
             if as_json:
                 stream.add(result.json if isinstance(result, Outcome) else None)
             elif isinstance(result, Outcome):
                 done.append(result)
+        watch.end(failed)
     if as_json:
         stream.end()
     else:
-        _print_summary(done, failed, output)
+        _print_summary(done, failed, output, note)
     return failed == 0
 
 
@@ -96,51 +106,44 @@ class _JsonStream:
             self._printed += 1
 
 
-class _Bar(Watch):
-    """A progress bar, or nothing without ``progress``."""
+class _Told(Watch):
+    """Hands what a batch tells on to a reporter."""
 
-    def __init__(self, progress: Progress | None = None) -> None:
-        self._progress = progress
-        self._task: TaskID | None = progress.add_task("reading", total=None) if progress else None
+    def __init__(self, shown: Reporter, doing: str) -> None:
+        self._shown = shown
+        self._doing = doing
+        self._done, self._total = 0, 0
+        self._start = time.monotonic()
 
     def planned(self, total: int) -> None:
-        self._update(total=total)
+        self._total = total
 
-    def working(self, name: str, blocks: int) -> None:
-        self._update(description=f"{name}: {blocks} Krylov blocks")
+    def starting(self, name: str, what: str = "") -> None:
+        self._show(f"{name}: {what}" if what else name, now=True)
+
+    def working(self, name: str, what: str) -> None:
+        self._show(f"{name}: {what}")
 
     def advance(self) -> None:
         """One structure is done or has failed."""
-        self._update(advance=1)
+        self._done += 1
+        self._show("")
 
-    def _update(self, *, total: int | None = None, description: str | None = None, advance: int | None = None) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, total=total, description=description, advance=advance)
+    def end(self, failed: int) -> None:
+        """Nothing more comes; ``failed`` structures have failed."""
+        taken = time.monotonic() - self._start
+        self._shown.log(f"{self._doing}: {self._done - failed} done, {failed} failed, {taken:.0f} s")
 
-
-@contextmanager
-def _progress() -> Iterator[_Bar]:
-    """A bar on stderr that disappears when done; none where stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield _Bar()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress)
+    def _show(self, words: str, now: bool = False) -> None:
+        rate = self._done / max(time.monotonic() - self._start, 1e-9)
+        self._shown.show(State(self._doing, self._done, max(self._total, self._done), words, rate), now=now)
 
 
-def _print_summary(done: list[Outcome], failed: int, output: Path | None) -> None:
+def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: str) -> None:
     if done:
         table_console().print(_table(done))
+        if note:
+            typer.echo(note)
     end = f"; results in {output}" if output is not None and done else ""
     typer.echo(f"{len(done)} done, {failed} failed{end}")
 
@@ -151,14 +154,15 @@ def _table(done: list[Outcome]) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    rows = [dict(zip(_COLUMNS, _row(outcome), strict=True)) for outcome in done]
     # The names of the results are shown where they are not those of the files.
-    renamed = any(outcome.name != Path(outcome.where).stem for outcome in done)
-    shown = [renamed or heading != "\nresult" for heading in _COLUMNS]
-    for (heading, side), wanted in zip(_COLUMNS.items(), shown, strict=True):
-        if wanted:
-            table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
-    for outcome in done:
-        table.add_row(*(Text(cell) for cell, wanted in zip(_row(outcome), shown, strict=True) if wanted))
+    hidden = set() if any(outcome.name != Path(outcome.where).stem for outcome in done) else {"\nresult"}
+    hidden |= {heading for heading in _SHOWN_IF_ANY if not any(row[heading] for row in rows)}
+    shown = [heading for heading in _COLUMNS if heading not in hidden]
+    for heading in shown:
+        table.add_column(heading, justify="right" if _COLUMNS[heading] == "right" else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[heading]) for heading in shown))
     return table
 
 
@@ -173,6 +177,9 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.charge:+d}" if outcome.charge else "0",
         "-" if outcome.first_band_nm is None else f"{outcome.first_band_nm:.0f}",
         cd,
+        outcome.sign,
+        outcome.source,
+        outcome.domain,
         f"{outcome.seconds:.1f}",
         str(len(outcome.warnings)),
     )

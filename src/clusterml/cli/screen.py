@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusterml.stda.threads import choose_threads, use_threads
+
+if TYPE_CHECKING:
+    from clusterml.cli.progress import State
+    from clusterml.screening.run import Progress
 
 
 def screen(
@@ -68,7 +72,7 @@ def screen(
         raise typer.BadParameter("give a CONFIG, for example configs/screen/small.yaml")
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
-    from clusterml.cli.progress import screen_progress
+    from clusterml.cli.progress import reporter
     from clusterml.dataset.launch import launcher
     from clusterml.screening.config import load_screen
     from clusterml.screening.report import told
@@ -77,9 +81,17 @@ def screen(
     settings = load_screen(config, overrides or [])
     place = launcher(workers, choose_threads(threads), cluster, gpus)
     folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder
-    with screen_progress() as watch:
+    kept = f"finished blocks and labels are in {folder}; go on with the same command and --resume"
+    with reporter(folder, kept=kept) as shown:
         done = run(
-            settings, folder, launcher=place, resume=resume, model=model, device=device, labels=labels, watch=watch
+            settings,
+            folder,
+            launcher=place,
+            resume=resume,
+            model=model,
+            device=device,
+            labels=labels,
+            watch=lambda progress: shown.show(_state(progress)),
         )
     for line in told(done):
         typer.echo(line)
@@ -88,10 +100,24 @@ def screen(
         from clusterml.screening.report import labelled
         from clusterml.screening.uncertain import label_uncertain as label
 
-        with screen_progress() as watch:
-            added = label(done, label_uncertain, dataset or folder / "dataset", launcher=place, watch=watch)
+        with reporter(folder, kept=kept) as shown:
+            added = label(
+                done,
+                label_uncertain,
+                dataset or folder / "dataset",
+                launcher=place,
+                watch=lambda progress: shown.show(_state(progress)),
+            )
         for line in labelled(added):
             typer.echo(line)
         failed = failed or bool(added.failed)
     if failed:
         raise typer.Exit(1)
+
+
+def _state(progress: Progress) -> State:
+    """What is shown of a screen."""
+    from clusterml.cli.progress import State
+
+    rate = progress.done_now / max(progress.seconds, 1e-9)
+    return State(progress.stage, progress.done, progress.total, progress.words, rate)

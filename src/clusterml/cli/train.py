@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +13,8 @@ import typer
 from clusterml.stda.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
-    from clusterml.training.loop import Progress, Watch
-
-_SECONDS_BETWEEN_LINES = 60.0
+    from clusterml.cli.progress import Reporter
+    from clusterml.training.loop import Progress
 
 
 def train(
@@ -53,13 +49,16 @@ def train(
         raise typer.BadParameter("give a CONFIG, for example configs/train/ag-sr-s.yaml")
     use_threads(choose_threads(threads))
 
+    from clusterml.cli.progress import reporter
     from clusterml.training.config import load_config
     from clusterml.training.members import train_members
     from clusterml.training.run import train as run
 
     settings = load_config(config, overrides or [])
     folder = output or Path("results") / settings.name
-    with training_progress() as watch:
+    kept = f"the last checkpoint is in {folder}; go on with the same command and --resume"
+    with reporter(folder, kept=kept, quiet=not _is_first()) as shown:
+        watch = partial(_shown, shown)
         if members:
             release, runs = train_members(settings, folder, resume=resume, device=device, watch=watch)
         else:
@@ -79,56 +78,26 @@ def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-@contextmanager
-def training_progress() -> Iterator[Watch]:
-    """A function to be told of every batch: a bar on stderr where that is a terminal, a line a minute elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
+def _shown(shown: Reporter, progress: Progress) -> None:
+    """Show how far a run is; a message gets a line of its own."""
+    from clusterml.cli.progress import State
 
-    if not (sys.stderr.isatty() and _is_first()):
-        yield _Lines()
-        return
-    with Bar(BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(progress: Progress) -> None:
-            if progress.message:
-                bar.console.print(progress.message, highlight=False, markup=False)
-            finished = (progress.epoch - 1) * progress.batches + progress.batch
-            total = progress.epochs * progress.batches
-            bar.update(task, total=total, completed=finished, description=_words(progress))
-
-        yield show
-
-
-class _Lines:
-    """A line on stderr once a minute, and every message."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.message:
-            print(progress.message, file=sys.stderr, flush=True)
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
-            self._last = time.monotonic()
-            print(_words(progress), file=sys.stderr, flush=True)
+    if progress.message:
+        shown.say(progress.message)
+    done = (progress.epoch - 1) * progress.batches + progress.batch
+    total = progress.epochs * progress.batches
+    rate = (total - done) / progress.seconds_left if progress.seconds_left > 0.0 else None
+    shown.show(State("batches", done, total, _words(progress), rate))
 
 
 def _words(progress: Progress) -> str:
     loss = f"loss {progress.loss:.4f}" if math.isfinite(progress.loss) else "no loss yet"
     last = f"; {_quality(progress.last)}" if progress.last else ""
     place = f"epoch {progress.epoch}/{progress.epochs}, batch {progress.batch}/{progress.batches}"
-    return f"{place}: {loss}{last}; {_duration(progress.seconds_left)} left"
+    return f"{place}: {loss}{last}"
 
 
 def _quality(row: dict[str, float | None]) -> str:
     names = {"validation_loss": "validation", "absorption_cosine": "absorption cosine", "cd_cosine": "CD cosine"}
     names["cd_r2"] = "CD R2"
     return ", ".join(f"{words} {row[key]:.3f}" for key, words in names.items() if row.get(key) is not None)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60.0)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

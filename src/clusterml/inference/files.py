@@ -117,4 +117,15 @@ def _written(prediction: Prediction, structure: Structure, options: FileOptions)
     seconds = prediction.timings_s["total"] + time.perf_counter() - start
     numbers = prediction.atoms.numbers
     spectrum, warnings = prediction.spectrum, prediction.warnings
-    return outcome(spectrum, numbers, prediction.charge, structure, seconds, warnings, tuple(files), text)
+    return outcome(
+        spectrum,
+        numbers,
+        prediction.charge,
+        structure,
+        seconds,
+        warnings,
+        tuple(files),
+        text,
+        sign=prediction.significance.words,
+        domain=prediction.domain,
+    )

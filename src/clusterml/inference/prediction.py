@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.spectrum.files import make_folder
 from clusterml.spectrum.jsonio import plain
+from clusterml.spectrum.significance import Significance, significance
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.stda.output import figure_title, result_head, structure_name, write_results
 
@@ -33,12 +35,13 @@ class PredictedChirality:
     ccm_frame: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The network's answer for ``atoms`` with total ``charge``.
 
     ``model``: name of the checkpoint.  ``spectrum``: with ``epsilon_std`` and ``delta_epsilon_std``, the calibrated
-    standard deviation, where the checkpoint can tell.  ``gap_ev``: HOMO-LUMO gap of the ground state.
+    standard deviation, where the checkpoint can tell, NaN where nothing was measured.  ``gap_ev``: HOMO-LUMO gap of the
+    ground state.
     ``domain_score``: distance from the training data, at most 1 within; ``in_domain``: that, and no objection to the
     composition (``warnings`` say which); both None where the checkpoint does not know its domain.  ``novelty``: whether
     no training data held one of its ligands, or its metal core, so that the spread is the one measured for such.
@@ -62,6 +65,26 @@ class Prediction:
         """The structure's name; ``structure`` if it has none."""
         return structure_name(self.atoms)
 
+    @cached_property
+    def significance(self) -> Significance:
+        """Of the strongest CD band; ``unknown`` out of the domain, where the standard deviation does not hold."""
+        return significance(self.spectrum, trusted=self.in_domain is not False)
+
+    @property
+    def domain(self) -> str:
+        """``in``, ``out`` or ``unknown``: whether the structure is in the domain of the network."""
+        return {True: "in", False: "out", None: "unknown"}[self.in_domain]
+
+    @property
+    def summary(self) -> str:
+        """Domain and strongest CD in a few words, for figures."""
+        place = {True: "in domain", False: "out of domain", None: "domain unknown"}[self.in_domain]
+        return f"{place}; {self.significance.sentence}"
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"Prediction({figure_title(self.atoms, self.charge, self.model)}; {self.summary})"
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: plain values, null for NaN; energies in eV, spectra in L mol-1 cm-1, times in s."""
         keys = ("in_domain", "domain_score", "novelty")
@@ -73,6 +96,7 @@ class Prediction:
             "gap_ev": self.gap_ev,
             "chirality": vars(self.chirality),
             **domain,
+            "significance": self.significance.to_dict(),
             "warnings": self.warnings,
             "timings_s": self.timings_s,
             "provenance": {**self.provenance, "structure": structure, "versions": versions},
@@ -85,6 +109,6 @@ class Prediction:
         Returns the paths.  ``name`` defaults to :attr:`name`.  The JSON is written last: where it is there, the others
         are too.  Raises :class:`clusterml.errors.OutputError` naming the path.
         """
-        title = figure_title(self.atoms, self.charge, self.model)
+        title = f"{figure_title(self.atoms, self.charge, self.model)}\n{self.summary}"
         stem = make_folder(folder) / (name or self.name)
         return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp)

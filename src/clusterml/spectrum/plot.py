@@ -89,7 +89,7 @@ def draw(
     if labels or any(spectrum.epsilon_std is not None for spectrum in spectra):
         _legend(figure, grid[0, 0])
     if title:
-        figure.suptitle(_literal(title), fontsize="medium")
+        figure.suptitle("\n".join(map(_literal, title.splitlines())), fontsize="medium")
     if path is not None:
         save(figure, path)
     return figure

@@ -108,6 +108,8 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
     from clusterml.stda.output import label_dict, write_label, write_orbitals
 
     start = time.perf_counter()
+    if watch:
+        watch.starting(task.name, f"{len(task.atoms)} atoms")
     try:
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
         work: Callable[..., Label] = label if options.ensemble is None else partial(label_ensemble, **_thermal(options))
@@ -119,7 +121,7 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
             gauge=options.gauge,
             groups=groups,
             allow_several=options.reading.allow_several,
-            progress=(lambda blocks: watch.working(task.name, blocks)) if watch else None,
+            progress=(lambda blocks: watch.working(task.name, f"{blocks} Krylov blocks")) if watch else None,
             **options.settings,
         )
         files: list[Path] = []

@@ -56,7 +56,8 @@ class Outcome:
 
     ``first_band_nm``: the absorption maximum lowest in energy; ``cd_band_nm`` and ``cd_height`` (L mol-1 cm-1, signed):
     the strongest CD band; None where there is none.  ``seconds``: computing and writing.  ``json``: the JSON object as
-    ASCII text, if it was asked for.
+    ASCII text, if it was asked for.  Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
+    ``out`` or ``unknown``; ``source``: ``network`` or ``engine``.
     """
 
     where: str
@@ -70,6 +71,9 @@ class Outcome:
     warnings: tuple[str, ...]
     files: tuple[Path, ...] = ()
     json: str | None = None
+    sign: str = ""
+    domain: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,11 @@ class Watch:
     def planned(self, total: int) -> None:
         """``total`` structures (files not yet opened count as one) are known so far."""
 
-    def working(self, name: str, blocks: int) -> None:
-        """The structure ``name`` has reached ``blocks`` Krylov blocks (only without further processes)."""
+    def starting(self, name: str, what: str = "") -> None:
+        """Work on ``name`` begins; ``what`` is done and what it costs (only without further processes)."""
+
+    def working(self, name: str, what: str) -> None:
+        """Where work on ``name`` is (only without further processes)."""
 
 
 def read_structures(inputs: Sequence[Input], reading: ReadOptions, watch: Watch) -> Iterator[Structure | Failure]:
@@ -155,15 +162,16 @@ def outcome(
     warnings: tuple[str, ...],
     files: tuple[Path, ...] = (),
     json: str | None = None,
+    **words: str,
 ) -> Outcome:
-    """What a summary shows of the ``spectrum`` of the structure ``of``, with atomic ``numbers`` (n,)."""
-    from clusterml.spectrum.fit import silent
+    """What a summary shows of the ``spectrum`` of the structure ``of``, with atomic ``numbers`` (n,); ``words``:
+    further fields of :class:`Outcome`."""
     from clusterml.spectrum.peaks import find_bands
+    from clusterml.spectrum.significance import strongest_cd
     from clusterml.structure.elements import formula
 
     bands = find_bands(spectrum, "epsilon", shoulders=False)
-    cd = [] if silent(spectrum, "delta_epsilon") else find_bands(spectrum, "delta_epsilon", shoulders=False)
-    strongest = max(cd, key=lambda band: abs(band.height), default=None)
+    strongest = strongest_cd(spectrum)
     return Outcome(
         where=of.where,
         name=of.name,
@@ -176,4 +184,5 @@ def outcome(
         warnings=warnings,
         files=files,
         json=json,
+        **words,
     )

@@ -1,0 +1,105 @@
+"""How sure the strongest CD band of a spectrum is: the probability that its sign is right."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+
+from clusterml.spectrum.peaks import Peak, find_bands
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.units import ev_to_nm
+
+Verdict = Literal["significant", "not significant", "unknown", "no CD"]
+"""``unknown``: nothing says how sure it is; ``no CD``: zero but for rounding, as symmetry has it."""
+
+SURE = 0.95
+"""A CD is significant if the sign of its strongest band is right with at least this probability."""
+NO_CD_G = 1e-6
+"""CD below this share of the largest absorption is none: an achiral structure's, but for rounded coordinates."""
+
+
+@dataclass(frozen=True)
+class Significance:
+    """Of the strongest CD band: ``energy_ev``, ``height`` (L mol-1 cm-1, signed) and its standard deviation ``std``.
+
+    ``sign_probability``: that the sign is right, 0.5 to 1, if errors are normal.  All None where there is no CD;
+    ``std`` and ``sign_probability`` None where nothing is known about them.
+    """
+
+    verdict: Verdict
+    energy_ev: float | None = None
+    height: float | None = None
+    std: float | None = None
+    sign_probability: float | None = None
+
+    @property
+    def words(self) -> str:
+        """For a table: ``sign sure to 97 %``, or the verdict."""
+        if self.verdict != "significant" or self.sign_probability is None:
+            return self.verdict
+        sure = 100.0 * self.sign_probability
+        return "sign sure to > 99.9 %" if sure > 99.9 else f"sign sure to {math.floor(sure)} %"
+
+    @property
+    def sentence(self) -> str:
+        """With the band: ``strongest CD -305 at 242 nm, not significant``."""
+        if self.energy_ev is None or self.height is None:
+            return self.words
+        known = {"unknown": "significance unknown"}.get(self.verdict, self.words)
+        return f"strongest CD {self.height:+.3g} at {ev_to_nm(self.energy_ev):.0f} nm, {known}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+def sign_probability(value: float, std: float) -> float:
+    """Probability that a quantity has the sign of ``value``, its estimate with the standard deviation ``std`` > 0."""
+    return NormalDist().cdf(abs(value) / std)
+
+
+def is_significant(value: float, std: float | None) -> bool | None:
+    """Is the sign of ``value`` sure?  None where the standard deviation ``std`` is not known (None or NaN)."""
+    if std is None or not math.isfinite(std):
+        return None
+    return value != 0.0 and (std == 0.0 or sign_probability(value, std) >= SURE)
+
+
+def has_no_cd(spectrum: Spectrum) -> bool:
+    """Is the CD absent, or zero but for rounding?"""
+    if not spectrum.has_cd:
+        return True
+    largest = float(np.abs(spectrum.delta_epsilon).max())
+    floor = NO_CD_G * float(spectrum.epsilon.max()) if spectrum.has_absorption else 0.0
+    return largest <= floor
+
+
+def strongest_cd(spectrum: Spectrum) -> Peak | None:
+    """The CD band of the largest height; None where there is no CD, or no band within the range."""
+    bands = [] if has_no_cd(spectrum) else find_bands(spectrum, "delta_epsilon", shoulders=False)
+    return max(bands, key=lambda band: abs(band.height), default=None)
+
+
+def significance(spectrum: Spectrum, trusted: bool = True) -> Significance:
+    """The significance of a spectrum's CD; unknown where its standard deviation there is absent or NaN.
+
+    ``trusted``: False where the standard deviation does not hold, as outside the domain of a network.  Without a band
+    the largest value of the CD counts.
+    """
+    if has_no_cd(spectrum):
+        return Significance("no CD")
+    band = strongest_cd(spectrum)
+    at = int(np.argmax(np.abs(spectrum.delta_epsilon)))
+    energy = float(spectrum.energy_ev[at]) if band is None else band.energy_ev
+    height = float(spectrum.delta_epsilon[at]) if band is None else band.height
+    known = spectrum.delta_epsilon_std
+    std = math.nan if known is None else float(np.interp(energy, spectrum.energy_ev, known))
+    sure = is_significant(height, std) if trusted else None
+    if sure is None:
+        return Significance("unknown", energy, height, std if trusted and math.isfinite(std) else None)
+    probability = 1.0 if std == 0.0 else sign_probability(height, std)
+    return Significance("significant" if sure else "not significant", energy, height, std, probability)

@@ -1,0 +1,108 @@
+"""Progress where stderr is no terminal: lines with the time, a log, a reminder, and what Ctrl-C says."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+
+from clusterml.cli import progress
+from clusterml.cli.progress import State, duration, reporter
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (State("jobs"), "jobs"),
+        (State("jobs", 0, 4, "nothing yet"), "jobs: 0 of 4; nothing yet"),
+        (State("jobs", 3, None, "3 done", 0.5), "jobs: 3; 3 done"),
+        (State("jobs", 3, 9, "", 0.5), "jobs: 3 of 9; 30/min, 12 s left"),
+        (State("jobs", 1, 301, "", 1.0 / 36.0), "jobs: 1 of 301; 1.67/min, 3 h 00 min left"),
+        (State("jobs", 9, 9, "all", 2.0), "jobs: 9 of 9; all"),
+    ],
+)
+def test_a_state_is_one_line(state, line):
+    assert state.line == line
+
+
+def test_durations():
+    assert [duration(s) for s in (4.4, 89.0, 91.0, 3599.0, 7740.0)] == [
+        "4 s",
+        "89 s",
+        "2 min",
+        "1 h 00 min",
+        "2 h 09 min",
+    ]
+
+
+def test_lines_come_at_the_start_and_in_intervals(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "out"
+    with reporter(folder) as shown:
+        shown.show(State("first", 0, 9))
+        shown.show(State("first", 1, 9))  # too soon for another line
+        assert not folder.exists()
+        folder.mkdir()
+        shown.show(State("second", 2, 9))
+        shown.say("warning: thin ice")
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+        shown.show(State("second", 3, 9))
+        monkeypatch.setattr(progress, "SECONDS_OF_SILENCE", 0.0)
+        shown.remind()
+    lines = ["first: 0 of 9", "second: 2 of 9", "warning: thin ice", "second: 3 of 9", "second: 3 of 9; still working"]
+    err = capsys.readouterr().err.splitlines()
+    assert [line if line.startswith("warning") else line[20:] for line in err] == lines
+    log = (folder / "clusterml.log").read_text().splitlines()
+    assert [line[20:] for line in log] == lines
+    assert all(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S") for line in log)
+
+
+def test_silence_is_broken(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_OF_SILENCE", 0.01)
+    with reporter() as shown:
+        shown.show(State("a long step"))
+        deadline = time.monotonic() + 30.0
+        while "still working" not in (tail := capsys.readouterr().err) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "a long step; still working" in tail
+
+
+def test_an_interruption_says_what_is_kept(tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt), reporter(tmp_path, kept="all is well; go on with --resume"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "interrupted: all is well; go on with --resume\n"
+    assert (tmp_path / "clusterml.log").read_text()[20:] == "interrupted: all is well; go on with --resume\n"
+
+
+def test_other_processes_are_quiet(tmp_path, capsys):
+    with reporter(tmp_path, quiet=True) as shown:
+        shown.show(State("batches", 1, 2))
+    assert capsys.readouterr().err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_does_not_follow_a_link(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "clusterml.log").symlink_to(tmp_path / "precious")
+    with reporter(tmp_path) as shown:
+        shown.log("a line")
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_terminal_gets_a_bar(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with reporter(tmp_path) as shown:
+        shown.show(State("jobs", 1, 4, "one rejected"))
+        shown.say("warning: [bold]thin ice")
+    text = terminal.getvalue()
+    assert "1/4" in text
+    assert "one rejected" in text
+    assert "warning: [bold]thin ice\n" in text.replace("\r", "")
+    assert len(Path(tmp_path, "clusterml.log").read_text().splitlines()) == 2
