@@ -21,8 +21,10 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset folder
 
 @app.command()
 def generate(
-    campaign: Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="YAML file, see configs/campaigns.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The dataset folder.")],
+    campaign: Annotated[
+        Path | None, typer.Argument(metavar="CAMPAIGN", help="YAML file, see clusterml init campaign.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The dataset folder.")] = None,
     workers: Annotated[int, typer.Option(help="Processes (of a local cluster too); each labels one geometry.")] = 1,
     threads: Annotated[int | None, typer.Option(help="CPU threads of all workers together.")] = None,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
@@ -32,12 +34,24 @@ def generate(
     cluster: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run as Ray tasks: ray://HOST:PORT, auto or local.")
     ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print every key of CAMPAIGN with its default, and exit.")
+    ] = False,
 ) -> None:
     """Label the geometries that a campaign describes.
 
     Every finished record is on disk at once: after an interruption of any kind, --resume loses at most the jobs that
     were running. Jobs that failed are tried again, geometries that were rejected are not.
     """
+    if keys:
+        from clusterml.cli.keys import print_keys
+        from clusterml.dataset.campaign import Campaign
+        from clusterml.schema import described
+
+        print_keys(described(Campaign))
+        return
+    if campaign is None or output is None:
+        raise typer.BadParameter("give a CAMPAIGN (clusterml init campaign writes one) and --output DIR")
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
     from clusterml.cli.progress import reporter

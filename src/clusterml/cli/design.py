@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def design(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a screen, see configs/screen.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of a screen, see clusterml init screen.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE ..]", help="Other values, e.g. design.label=false.")
     ] = None,

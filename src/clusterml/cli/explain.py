@@ -9,6 +9,7 @@ import typer
 
 from clusterml.cli.each import each_file, echo_json
 from clusterml.cli.options import StructureFiles, reads_structures
+from clusterml.shipped import DEFAULT_MODEL
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
@@ -24,7 +25,7 @@ def explain(
     band: Annotated[str, typer.Option(metavar="LOW..HIGH", help="In eV, or with a unit: '400..600 nm'.")],
     model: Annotated[
         str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
-    ] = "ag-sr-v1",
+    ] = DEFAULT_MODEL,
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,

@@ -10,43 +10,10 @@ from typing import Annotated
 
 import typer
 
-from clusterml.cli.build import build
-from clusterml.cli.chirality import chirality
-from clusterml.cli.compare import compare
-from clusterml.cli.complete import complete
-from clusterml.cli.dataset import app as dataset
-from clusterml.cli.design import design
-from clusterml.cli.distort import distort
-from clusterml.cli.evaluate import evaluate
-from clusterml.cli.explain import explain
-from clusterml.cli.inspect import inspect
-from clusterml.cli.label import label
-from clusterml.cli.models import models
-from clusterml.cli.predict import predict
-from clusterml.cli.relax import relax
-from clusterml.cli.screen import screen
-from clusterml.cli.substitute import substitute
-from clusterml.cli.train import train
+from clusterml.cli.verbs import LazyGroup
 from clusterml.errors import ClusterMLError
 
-app = typer.Typer(name="clusterml", no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-app.command()(inspect)
-app.command()(label)
-app.add_typer(dataset, name="dataset")
-app.command()(compare)
-app.command()(chirality)
-app.command()(build)
-app.command()(relax)
-app.command()(complete)
-app.command()(distort)
-app.command()(substitute)
-app.command()(train)
-app.command()(evaluate)
-app.command()(predict)
-app.command()(explain)
-app.command()(screen)
-app.command()(design)
-app.command()(models)
+app = typer.Typer(name="clusterml", cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
 
 
 @dataclass
@@ -58,9 +25,9 @@ class Globals:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from clusterml import __version__
+        from clusterml.cli.version import version_lines
 
-        typer.echo(f"clusterml {__version__}")
+        typer.echo("\n".join(version_lines()))
         raise typer.Exit()
 
 
@@ -69,7 +36,10 @@ def _clusterml(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the versions of program and checkpoint.", callback=_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Absorption and circular-dichroism spectra of ligand-protected silver clusters, from their geometry."""
@@ -86,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text in the terminal's encoding
     state = Globals()
     try:
-        typer.main.get_command(app).main(arguments, prog_name="clusterml", obj=state)
+        words = [_located(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+        typer.main.get_command(app).main(words, prog_name="clusterml", obj=state)
     except ClusterMLError as error:
         if state.debug:
             raise
@@ -94,3 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _located(word: str) -> str:
+    """``word`` of the command line; ``shipped:NAME``, also after ``KEY=``, becomes the path of what was installed."""
+    from clusterml.shipped import PREFIX, locate
+
+    key, equals, value = word.partition("=")
+    if word.startswith(PREFIX):
+        return str(locate(word))
+    return f"{key}={locate(value)}" if equals and value.startswith(PREFIX) else word

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import StructureFiles, reads_structures
+from clusterml.shipped import DEFAULT_MODEL
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
@@ -22,7 +23,7 @@ def predict(
     files: StructureFiles,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
-    ] = "ag-sr-v1",
+    ] = DEFAULT_MODEL,
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
     ensemble: Annotated[
         int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots of the geometry.")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def screen(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see configs/screen.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see clusterml init screen.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE ..]", help="Other values, e.g. verify=20.")
     ] = None,
@@ -69,7 +71,7 @@ def screen(
         typer.echo(write_report(report))
         return
     if config is None:
-        raise typer.BadParameter("give a CONFIG, for example configs/screen/small.yaml")
+        raise typer.BadParameter("give a CONFIG; clusterml init screen writes one")
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
     from clusterml.cli.progress import reporter

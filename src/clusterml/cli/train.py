@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see configs/train.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see clusterml init train.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE ..]", help="Other values, e.g. optimizer.lr=0.001.")
     ] = None,
@@ -46,7 +48,7 @@ def train(
         print_keys(every_key(Config))
         return
     if config is None:
-        raise typer.BadParameter("give a CONFIG, for example configs/train/ag-sr-s.yaml")
+        raise typer.BadParameter("give a CONFIG; clusterml init train writes one")
     use_threads(choose_threads(threads))
 
     from clusterml.cli.progress import reporter

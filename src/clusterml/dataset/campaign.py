@@ -1,5 +1,7 @@
 """A campaign: which geometries of which clusters are labelled, and how, as one YAML file.
 
+``clusterml dataset generate --keys`` prints every key with its default and meaning.
+
 Every job follows from the file alone: its random numbers come from the seed, the parent's name, the kind and the job's
 number, so that the same file gives the same geometries whatever the number of workers and the order they work in.
 """
@@ -19,6 +21,7 @@ from pydantic import Field, model_validator
 
 from clusterml.errors import InputFileError
 from clusterml.schema import Strict, load
+from clusterml.shipped import locate
 
 SampledKind = Literal["reference", "mode", "thermal", "ensemble"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -30,7 +33,7 @@ class Protocol(Strict):
 
     orbitals: Literal["gfn1", "gfn2", "stda-xtb"] = Field("gfn1", description="gfn1, gfn2 or stda-xtb")
     emax_ev: float = Field(6.0, ge=5.5, le=15.0, description="highest excitation energy in eV, at least 5.5")
-    dtype: Literal["float64", "float32"] = "float64"
+    dtype: Literal["float64", "float32"] = Field("float64", description="float64 or float32")
     tolerance: float = Field(1e-3, gt=0.0, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
 
     @property
@@ -42,50 +45,55 @@ class Protocol(Strict):
 class Amounts(Strict):
     """How far geometries are distorted."""
 
-    temperatures_k: list[Positive] = Field([100.0, 200.0, 300.0, 400.0], min_length=1)
-    """of thermal snapshots and ensembles: one is drawn for each job"""
-    noise_a: float = Field(0.02, ge=0.0, le=0.2)
-    """thermal noise (A rms) on top of the collective distortions"""
-    most_modes: int = Field(3, ge=1, le=8)
-    """collective distortions at a time: 1 to this many"""
-    scale: Positive = 1.0
-    """of the amounts, in units of each mode's typical amount: normal with this width"""
-    strong: Share = 0.2
-    """share of the jobs with one strong distortion: uniform up to ``strong_scale`` typical amounts"""
-    strong_scale: Positive = 5.0
-    snapshots: int = Field(16, ge=2, le=256)
-    """geometries averaged over in one ensemble"""
+    temperatures_k: list[Positive] = Field(
+        [100.0, 200.0, 300.0, 400.0],
+        min_length=1,
+        description="a list of temperatures of snapshots and ensembles, one drawn for each job",
+    )
+    noise_a: float = Field(
+        0.02, ge=0.0, le=0.2, description="thermal noise in A rms on top of the distortions, up to 0.2"
+    )
+    most_modes: int = Field(3, ge=1, le=8, description="a whole number, 1 to 8: most distortions at a time")
+    scale: Positive = Field(1.0, description="a width of the amounts, normal, in units of each mode's typical amount")
+    strong: Share = Field(0.2, description="a share of the jobs with one strong distortion")
+    strong_scale: Positive = Field(5.0, description="a largest strong distortion, in typical amounts, uniform up to it")
+    snapshots: int = Field(16, ge=2, le=256, description="a whole number, 2 to 256: geometries of one ensemble")
 
 
 class Exchange(Strict):
     """Ligands exchanged in a share of a parent's jobs: a random number of the ligands ``old`` becomes ``new``."""
 
-    old: str
-    new: str
-    share: Share = 0.5
-    most: int = Field(1000, ge=1, description="the largest number exchanged")
+    old: str = Field(description="name or formula of the ligand that goes")
+    new: str = Field(description="name of the ligand that comes")
+    share: Share = Field(0.5, description="a share of the parent's jobs")
+    most: int = Field(1000, ge=1, description="a largest number exchanged")
 
 
 class Parent(Strict):
     """One cluster: a ``file``, or the arguments of ``build``; and how many geometries of each kind are made of it."""
 
-    file: str | None = None
-    build: dict[str, str] | None = None
-    family: str
-    hand: str = "0"
-    charge: int | None = None
-    counts: dict[SampledKind, Annotated[int, Field(ge=0)]]
-    protocol: Protocol | None = None
-    """how it is labelled, where not as the campaign says: a ground state may converge with one protocol only"""
-    modes: list[str] | None = None
-    """collective distortions to draw from; default: all that the cluster has"""
-    exchanges: list[Exchange] = Field(default_factory=list)
-    distorted_ensembles: bool = False
-    """whether ensembles are averages about geometries distorted as those of kind ``mode``, not about the parent's"""
-    undistorted: Share = 0.0
-    """share of the jobs of kind ``mode`` in which ligands are exchanged and nothing is distorted"""
-    mirrors: Share = 0.0
-    """share of the records whose mirror image is stored too (computed by symmetry, exact)"""
+    file: str | None = Field(None, description="an xyz, extxyz or cif file, seen from the YAML file")
+    build: dict[str, str] | None = Field(None, description="options of clusterml build")
+    family: str = Field(description="a word for the cluster whatever its ligands, for splits by parent")
+    hand: str = Field("0", description="a word for its hand, such as R or P; 0: none")
+    charge: int | None = Field(None, description="a whole number: total charge; default: what file or blueprint says")
+    counts: dict[SampledKind, Annotated[int, Field(ge=0)]] = Field(
+        description="a mapping: how many jobs of reference, mode, thermal and ensemble"
+    )
+    protocol: Protocol | None = Field(None, description="how it is labelled, where not as the campaign says")
+    modes: list[str] | None = Field(
+        None, description="a list of collective distortions to draw from; default: all that the cluster has"
+    )
+    exchanges: list[Exchange] = Field(default_factory=list, description="a list of ligand exchanges, alternatives")
+    distorted_ensembles: bool = Field(
+        False, description="true or false: ensembles are averages about distorted geometries, not about the parent's"
+    )
+    undistorted: Share = Field(
+        0.0, description="a share of the jobs of kind mode in which ligands are exchanged and nothing is distorted"
+    )
+    mirrors: Share = Field(
+        0.0, description="a share of the records whose mirror image is stored too, exact by symmetry"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Parent:
@@ -98,16 +106,18 @@ class Campaign(Strict):
     """A labelling campaign."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="letters, digits, . _ -")
-    title: str
-    seed: int = Field(ge=0)
-    protocol: Protocol = Protocol()
-    second_protocol: Protocol | None = None
-    second_every: int = Field(10, ge=1)
-    """every so many jobs of a parent are labelled with the second protocol too"""
-    smallest_gap_ev: float = Field(0.05, ge=0.0, le=5.0)
-    """geometries whose ground state has a smaller HOMO-LUMO gap are rejected"""
-    amounts: Amounts = Amounts()
-    parents: dict[str, Parent] = Field(min_length=1)
+    title: str = Field(description="a line for the dataset's card")
+    seed: int = Field(ge=0, description="a whole number from 0: of everything random")
+    protocol: Protocol = Field(Protocol(), description="how spectra are computed")
+    second_protocol: Protocol | None = Field(None, description="another protocol for some of the jobs; null: none")
+    second_every: int = Field(
+        10, ge=1, description="a whole number: every so many jobs of a parent get the second protocol too"
+    )
+    smallest_gap_ev: float = Field(
+        0.05, ge=0.0, le=5.0, description="a HOMO-LUMO gap in eV, up to 5, below which geometries are rejected"
+    )
+    amounts: Amounts = Field(Amounts(), description="how far geometries are distorted")
+    parents: dict[str, Parent] = Field(min_length=1, description="clusters by name")
 
     @model_validator(mode="after")
     def _names(self) -> Campaign:
@@ -145,7 +155,7 @@ def source_of(campaign_file: Path, parent: Parent) -> Path | None:
     """The parent's file, found beside the campaign file; None if it is built.  InputFileError if it is missing."""
     if parent.file is None:
         return None
-    path = campaign_file.parent / parent.file
+    path = locate(parent.file, campaign_file.parent)
     if not path.is_file():
         raise InputFileError(f"{campaign_file}: there is no file {parent.file}", f"looked for {path}")
     return path

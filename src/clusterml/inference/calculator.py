@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ase.calculators.calculator import Calculator, all_changes
 
-from clusterml.inference.predictor import DEFAULT_MODEL, Predictor
+from clusterml.inference.predictor import Predictor
+from clusterml.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ase import Atoms

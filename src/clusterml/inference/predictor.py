@@ -18,6 +18,7 @@ from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, fi
 from clusterml.inference.prediction import PredictedChirality, Prediction
 from clusterml.inference.thermal import Thermal
 from clusterml.inference.uncertainty import Novelty, Uncertainty
+from clusterml.shipped import DEFAULT_MODEL
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.stda.label import resolve_charge
 from clusterml.structure.check import check_geometry, check_one_molecule
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 STEP_EV = 0.02
 """Step of the spectra that are handed out: that of the default grid."""
-DEFAULT_MODEL = "ag-sr-v1"
-"""The checkpoint that is used unless another is named."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from clusterml.schema import Strict, read_yaml, validated
 from clusterml.screening.design.options import Design
 from clusterml.screening.lines import FILES, Constraint, Objective
 from clusterml.screening.quantities import parse_counts, parse_range
+from clusterml.shipped import DEFAULT_MODEL, locate
 
 Sampling = Literal["grid", "random", "sobol"]
 Attitude = Literal["expected", "optimistic", "pessimistic"]
@@ -131,7 +132,7 @@ class Screen(Strict):
     name: Name = Field(description="a name of letters, digits, . _ -")
     title: str = Field("", description="a line for the report")
     seed: int = Field(0, ge=0, description="a whole number from 0: of everything random")
-    model: str = Field("ag-sr-v1", description="a checkpoint's name or folder")
+    model: str = Field(DEFAULT_MODEL, description="a checkpoint's name or folder")
     parents: dict[Name, ScreenParent] = Field(
         {}, description="clusters by name; may be left out where Python gives the candidates"
     )
@@ -175,7 +176,7 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
         *((line, key) for line in lines for key in FILES),
     ]:
         if isinstance(entry, dict) and isinstance(entry.get(key), str):
-            entry[key] = str((file.parent / entry[key]).resolve())
+            entry[key] = str(locate(entry[key], file.parent).resolve())
     return validated(Screen, override(values, overrides, Screen, "screen"), str(file))
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from clusterml.dataset.record import Kind
 from clusterml.overrides import override
 from clusterml.schema import Strict, read_yaml, validated
+from clusterml.shipped import locate
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -135,5 +136,5 @@ def _resolve(values: Any, steps: tuple[str, ...], base: Path) -> None:
     for step in steps[:-1]:
         values = values.get(step) if isinstance(values, dict) else None
     given = values.get(steps[-1]) if isinstance(values, dict) else None
-    if isinstance(given, str) and (base / given).exists():
-        values[steps[-1]] = str((base / given).resolve())
+    if isinstance(given, str) and (target := locate(given, base)).exists():
+        values[steps[-1]] = str(target.resolve())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clusterml.shipped import shipped
 from clusterml.spectrum.files import write_bytes
 from clusterml.training.release import SPEC, SPLIT, ReleaseError, open_release, write_release
 
@@ -15,7 +16,7 @@ VARIABLE = "CLUSTERML_CHECKPOINTS"
 
 
 def find_release(name: str | Path) -> Path:
-    """The folder of a checkpoint: a path, or a name in $CLUSTERML_CHECKPOINTS, ./checkpoints or beside the sources.
+    """The folder of a checkpoint: a path, or a name in $CLUSTERML_CHECKPOINTS, ./checkpoints or the program itself.
 
     Raises :class:`ReleaseError` naming the checkpoints there are.
     """
@@ -29,9 +30,9 @@ def find_release(name: str | Path) -> Path:
 
 
 def known_releases() -> dict[str, Path]:
-    """Name -> folder of the checkpoints in $CLUSTERML_CHECKPOINTS, ./checkpoints and beside the sources, first wins."""
+    """Name -> folder of the checkpoints in $CLUSTERML_CHECKPOINTS, ./checkpoints and the program itself, first wins."""
     places = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
-    places += [Path("checkpoints"), Path(__file__).resolve().parents[3] / "checkpoints"]
+    places += [Path("checkpoints"), shipped("checkpoints")]
     return {path.parent.name: path.parent for place in reversed(places) for path in sorted(place.glob(f"*/{SPEC}"))}
 
 

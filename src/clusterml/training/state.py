@@ -16,13 +16,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import ClusterMLError, OutputError
 from clusterml.spectrum.files import make_folder, write_bytes, write_text
 from clusterml.spectrum.jsonio import json_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCHEMA_VERSION = 1
 """Version of the checkpoints of a run; another one cannot be resumed."""

@@ -1,0 +1,61 @@
+"""What travels with the program: the checkpoint, model structures, example configurations and a small dataset.
+
+In a wheel they lie in the package's folder ``data``; in a checkout they are the repository's folders of the same names,
+so that a relative path from one to the other holds in both.  ``shipped:configs/screen/small.yaml`` stands for one of
+them wherever a file or folder is asked for, on the command line and in configurations.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.resources import files
+from pathlib import Path
+
+from clusterml.errors import InputFileError
+
+PREFIX = "shipped:"
+"""What a path begins with that is seen from the data that travel with the program."""
+DEFAULT_MODEL = "ag-sr-v1"
+"""The checkpoint that is used unless another is named."""
+FOLDERS = ("checkpoints", "configs", "datasets")
+"""The folders of these data."""
+
+
+def shipped(folder: str) -> Path:
+    """One of :data:`FOLDERS` as it was installed, or that of the checkout; it need not exist in a broken install."""
+    package = Path(str(files("clusterml")))
+    inside = package / "data" / folder
+    return inside if inside.is_dir() else package.parents[1] / folder
+
+
+def locate(path: str | Path, base: Path | None = None) -> Path:
+    """``path`` as it is, seen from the folder ``base`` if that is given; or where the data it names were installed.
+
+    Raises :class:`InputFileError` for ``shipped:`` data that there are not, with the nearest that there are.
+    """
+    text = str(path)
+    if not text.startswith(PREFIX):
+        return Path(path) if base is None else base / path
+    name = text.removeprefix(PREFIX)
+    steps = Path(name).parts
+    target = shipped(steps[0]).joinpath(*steps[1:]) if steps[:1] and steps[0] in FOLDERS else None
+    if target is None or ".." in steps or not target.exists():
+        raise InputFileError(f"{text}: no such data travel with the program", _nearest(name))
+    return target
+
+
+def shipped_names(folder: str, ending: str) -> list[str]:
+    """Names, for :data:`PREFIX`, of the files with an ``ending`` in one of :data:`FOLDERS` and below, in order."""
+    root = shipped(folder)
+    return sorted(f"{folder}/{path.relative_to(root).as_posix()}" for path in root.rglob(f"*{ending}"))
+
+
+def _nearest(name: str) -> str:
+    known = [
+        each for ending in (".yaml", ".xyz", ".cif") for folder in FOLDERS for each in shipped_names(folder, ending)
+    ]
+    by_end = {Path(each).name: each for each in reversed(known)}
+    near = difflib.get_close_matches(name, known, n=1) or [
+        by_end[end] for end in difflib.get_close_matches(Path(name).name, by_end, n=1)
+    ]
+    return f"did you mean {PREFIX}{near[0]}?" if near else f"it holds the folders {', '.join(FOLDERS)}"
