@@ -157,7 +157,7 @@ def test_what_a_verb_raises_decides_the_exit_code(run, monkeypatch, raised, code
 
 
 HEAVY = ("ase", "e3nn", "matplotlib", "numpy", "rdkit", "scipy", "sklearn", "tblite", "torch", "torch_geometric")
-HEAVY += ("pydantic_core", "yaml", "pyscf", "h5py", "gemmi")
+HEAVY += ("yaml", "pyscf", "h5py", "gemmi")
 
 
 @pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS), ["dataset", "generate"]], ids=" ".join)
