@@ -33,8 +33,11 @@ constant differs in the fourth digit."""
 DELTA_EPSILON_AREA_PER_ER = 1.0 / 22.97
 """Area of a CD band, integral of delta_epsilon over E, per E (eV) times R (1e-40 cgs)."""
 
-MDEG_PER_DELTA_A = 32980.0
-"""Ellipticity in millidegrees per unit of differential absorbance A_L - A_R."""
+MDEG_PER_DELTA_A = 32982.0
+"""Ellipticity in millidegrees per unit of differential absorbance A_L - A_R: 1000 (180 / pi) (ln 10) / 4."""
+
+MOLAR_ELLIPTICITY_PER_DELTA_EPSILON = 3298.2
+"""Molar ellipticity in deg cm2 dmol-1 per unit of delta_epsilon in L mol-1 cm-1."""
 
 ROTATORY_AU_TO_CGS = 2 * 235.7220
 """Rotatory strength -Im <0|mu|n><n|m|0> from atomic units to 1e-40 cgs (spin-summed closed shell)."""

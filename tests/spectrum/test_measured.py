@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +12,24 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError
-from clusterml.spectrum.headers import quantity
+from clusterml.spectrum.formats.jcamp import read as read_jcamp
+from clusterml.spectrum.formats.registry import read_spectrum_text
+from clusterml.spectrum.formats.settings import ReadSettings
+from clusterml.spectrum.formats.table import read as read_table
+from clusterml.spectrum.headers import Meaning, meaning
 from clusterml.spectrum.jcamp import jcamp_text
-from clusterml.spectrum.jsonio import json_text, parse_json, spectrum_block, spectrum_of
-from clusterml.spectrum.measured import Sample, jcamp_spectrum, read_spectrum, table_spectrum
+from clusterml.spectrum.jsonio import json_text, spectrum_block, spectrum_of
+from clusterml.spectrum.measured import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.tables import csv_text
 
 
-def table(text: str, **sample: float) -> Spectrum:
-    return table_spectrum(text, "m.csv", Sample(**sample))
+def table(text: str, **settings: Any) -> Spectrum:
+    return read_table(text, "m.csv", ReadSettings(**settings))
+
+
+def jcamp_spectrum(text: str, concentration: float | None = None, path_cm: float | None = None) -> Spectrum:
+    return read_jcamp(text, "m.jdx", ReadSettings(concentration, path_cm))
 
 
 def dx(labels: str, data: str) -> str:
@@ -28,14 +37,18 @@ def dx(labels: str, data: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("heading", "meaning"),
+    ("heading", "expected"),
     [
         ("Wavelength (nm)", "wavelength_nm"),
         ("wavelength_nm", "wavelength_nm"),
         ("λ/nm", "wavelength_nm"),
         ("NM", "wavelength_nm"),
         ("NANOMETERS", "wavelength_nm"),
-        ("Wavelength [µm]", None),
+        ("Wavelength [µm]", ("wavelength_nm", 1e3)),
+        ("Wellenlänge, nm", "wavelength_nm"),
+        ("hν (eV)", "energy_ev"),
+        ("HV", None),
+        ("HT [V]", None),
         ("energy_ev", "energy_ev"),
         ("E (eV)", "energy_ev"),
         ("Energy (kJ/mol)", None),
@@ -46,22 +59,36 @@ def dx(labels: str, data: str) -> str:
         ("CD [mdeg]", "mdeg"),
         ("mdeg", "mdeg"),
         ("ellipticity_mdeg", "mdeg"),
-        ("CD", None),
+        ("CD", "cd"),
+        ("CD/deg", ("mdeg", 1e3)),
+        ("θ (mdeg)", "mdeg"),
+        ("[θ] (deg cm2 dmol-1)", "molar_ellipticity"),
+        ("[θ] / 10^3 deg cm^2 dmol^-1", ("molar_ellipticity", 1e3)),
+        ("Mol. Ellip.", "molar_ellipticity"),
+        ("Mol. CD", "delta_epsilon"),
+        ("mean residue ellipticity (deg cm2 dmol-1)", None),
+        ("Absorbance (mAU)", ("absorbance", 1e-3)),
         ("ε (L mol⁻¹ cm⁻¹)", "epsilon"),
         ("epsilon / M-1 cm-1", "epsilon"),
         ("MOLAR ABSORPTIVITY", "epsilon"),
-        ("epsilon (mM-1 cm-1)", None),
-        ("epsilon (10^4 M-1 cm-1)", None),
+        ("epsilon (mM-1 cm-1)", ("epsilon", 1e3)),
+        ("epsilon (10^4 M-1 cm-1)", ("epsilon", 1e4)),
+        ("ε / 10⁴ M⁻¹ cm⁻¹", ("epsilon", 1e4)),
+        ("epsilon (1000 M-1 cm-1)", None),
+        ("ε (m2 mol-1)", ("epsilon", 10.0)),
         ("Δε [M^-1 cm^-1]", "delta_epsilon"),
         ("delta_epsilon_l_mol_cm", "delta_epsilon"),
         ("delta_epsilon_std_l_mol_cm", "delta_epsilon_std"),
+        ("CD error (mdeg)", "mdeg_std"),
+        ("sd absorbance", "absorbance_std"),
         ("DELTA A", "delta_absorbance"),
         ("g_abs", None),
         ("", None),
     ],
 )
-def test_headings(heading: str, meaning: str | None) -> None:
-    assert quantity(heading) == meaning
+def test_headings(heading: str, expected: str | tuple[str, float] | None) -> None:
+    wanted = (expected, 1.0) if isinstance(expected, str) else expected
+    assert meaning(heading) == (wanted and Meaning(*wanted))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +109,7 @@ def test_tables_of_many_styles(text: str) -> None:
 
 
 def test_absorbance_and_ellipticity_become_molar() -> None:
-    s = table("nm,absorbance,mdeg\n500,0.5,32.98\n400,1.0,-32.98\n", concentration=1e-5, path_cm=0.5)
+    s = table("nm,absorbance,mdeg\n500,0.5,32.982\n400,1.0,-32.982\n", concentration=1e-5, path_cm=0.5)
     np.testing.assert_allclose(s.epsilon, [1e5, 2e5])
     np.testing.assert_allclose(s.delta_epsilon, [200.0, -200.0])
     s = table("nm,delta_absorbance\n500,1e-3\n400,2e-3\n", concentration=1e-5, path_cm=1)
@@ -105,17 +132,18 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no table"),
         ("1,2\n3,4\n", "line 1: no heading names an energy"),
         ("nm,thing\n500,1\n400,2\n", "line 1: no heading names an absorption or CD .*'thing'"),
-        ("nm,absorbance,abs\n500,1,1\n400,2,2\n", "several columns are absorbance"),
+        ("nm,epsilon\n500,1,5\n400,2,0\n", "line 2 has 3 cells where the heading has 2 .*decimal"),
+        ("nm,epsilon\n500,1\nsee below\n400,2\n", "line 3 is 'see below'"),
         ("nm,epsilon\n500,1\n400\n", "line 3 has 1 cells"),
         ("nm,epsilon\n500,1\n\n400,x\n", "line 4, column epsilon is 'x'"),
         ("nm,epsilon\n500,1\n400,\n300,2\n", "line 3 has no epsilon"),
         ("nm,epsilon\n500,1\n400,inf\n", "line 3, column epsilon is 'inf'"),
         ("nm,epsilon\n500,1\n0,2\n", "line 3: wavelength_nm is 0"),
         ("nm,epsilon\n500,1\n", "1 rows"),
-        ("nm,epsilon\n500,1\n500,2\n", "not ascending.*repeated"),
+        ("nm,epsilon\n500,1\n500,2\n", "lines 2, 3 give different values at 500 nm, which contradict"),
+        ("nm,epsilon\n500,1\n500,1\n", "given at 1 energy"),
         ("nm,epsilon\n500,1_0\n400,2\n", "line 2"),
         ("nm,epsilon\n500,1\n400,\x00\n", "line 3"),
         ('nm,epsilon\n500,1\n400,"' + "9" * 200_000 + "\n", "line 3"),
@@ -154,15 +182,15 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     ],
 )
 def test_single_block_jcamp(labels: str, data: str) -> None:
-    s = jcamp_spectrum(dx(labels, data), "m.jdx", Sample(1e-2, 1.0))
+    s = jcamp_spectrum(dx(labels, data), *((1e-2, 1.0) if "ABSORBANCE" in labels else ()))
     np.testing.assert_allclose(s.wavelength_nm, [500, 400, 250], rtol=1e-9)
     np.testing.assert_allclose(s.epsilon, [10, 20, 30], rtol=1e-9)
     assert not s.has_cd
 
 
 def test_equally_spaced_jcamp_with_factors_and_missing_points() -> None:
-    labels = "##XUNITS=NM\n##YUNITS=MDEG\n##FIRSTX=500\n##LASTX=400\n##NPOINTS=6\n##XFACTOR=1\n##YFACTOR=3.298"
-    s = jcamp_spectrum(dx(labels, "##XYDATA=(X++(Y..Y)) $$ note\n500+1-2+3\n440? 5 -6"), "m.jdx", Sample(1e-4, 1.0))
+    labels = "##XUNITS=NM\n##YUNITS=MDEG\n##FIRSTX=500\n##LASTX=400\n##NPOINTS=6\n##XFACTOR=1\n##YFACTOR=3.2982"
+    s = jcamp_spectrum(dx(labels, "##XYDATA=(X++(Y..Y)) $$ note\n500+1-2+3\n440? 5 -6"), 1e-4, 1.0)
     np.testing.assert_allclose(s.wavelength_nm, [500, 480, 460, 420, 400])
     np.testing.assert_allclose(s.delta_epsilon, [1, -2, 3, 5, -6])
 
@@ -170,12 +198,12 @@ def test_equally_spaced_jcamp_with_factors_and_missing_points() -> None:
 def test_jcamp_blocks_on_different_grids_are_brought_together() -> None:
     absorption = dx("##XUNITS=NM\n##YUNITS=MOLAR ABSORPTIVITY", "##XYPOINTS=(XY..XY)\n600 1\n500 2\n400 3\n300 4")
     cd = dx("##XUNITS=EV\n##YUNITS=DELTA EPSILON", "##XYPOINTS=(XY..XY)\n2.4 24\n3.2 32")
-    s = jcamp_spectrum(f"##TITLE=x\n##DATA TYPE=LINK\n##BLOCKS=3\n{absorption}{cd}##END=\n", "m.jdx", Sample())
+    s = jcamp_spectrum(f"##TITLE=x\n##DATA TYPE=LINK\n##BLOCKS=3\n{absorption}{cd}##END=\n")
     np.testing.assert_allclose(s.epsilon, [2, 3])
     np.testing.assert_allclose(s.delta_epsilon, 10 * s.energy_ev)
     far = cd.replace("2.4", "9.4").replace("3.2 ", "9.5 ")
     with pytest.raises(InputFileError, match="do not overlap"):
-        jcamp_spectrum(f"##TITLE=x\n##DATA TYPE=LINK\n{absorption}{far}##END=\n", "m.jdx", Sample())
+        jcamp_spectrum(f"##TITLE=x\n##DATA TYPE=LINK\n{absorption}{far}##END=\n")
 
 
 @pytest.mark.parametrize(
@@ -191,16 +219,37 @@ def test_jcamp_blocks_on_different_grids_are_brought_together() -> None:
         ("##XUNITS=NM\n##YUNITS=ABSORBANCE", "##XYPOINTS=(XY..XY)\n1 2\n3", "line 8 holds 1 numbers"),
         ("##XUNITS=NM\n##YUNITS=ABSORBANCE", "##XYPOINTS=(R..A)\n1 2\n3", "line 6: the data are"),
         ("##XUNITS=NM\n##YUNITS=ABSORBANCE", "##XYDATA=(X++(Y..Y))\n400 1 2 3", "FIRSTX"),
-        ("##FIRSTX=1\n##LASTX=2\n##NPOINTS=4", "##XYDATA=(X++(Y..Y))\n1 1 2 3", "NPOINTS is 4, but there are 3"),
-        ("##FIRSTX=1\n##LASTX=2\n##NPOINTS=1e12", "##XYDATA=(X++(Y..Y))\n1 1 2 3", "NPOINTS"),
-        ("##FIRSTX=1\n##LASTX=2", "##XYDATA=(X++(Y..Y))\n1A23k45", "line 7 is not plain numbers.*without compression"),
-        ("##FIRSTX=1\n##LASTX=2", "##XYDATA=(X++(Y..Y))\n1 1e400 1", "line 7 holds an absurdly large"),
+        (
+            "##XUNITS=NM\n##YUNITS=ABSORBANCE\n##FIRSTX=1\n##LASTX=2\n##NPOINTS=4",
+            "##XYDATA=(X++(Y..Y))\n1 1 2 3",
+            "NPOINTS is 4, but there are 3",
+        ),
+        (
+            "##XUNITS=NM\n##YUNITS=ABSORBANCE\n##FIRSTX=1\n##LASTX=2\n##NPOINTS=1e12",
+            "##XYDATA=(X++(Y..Y))\n1 1 2 3",
+            "NPOINTS",
+        ),
+        (
+            "##XUNITS=NM\n##YUNITS=ABSORBANCE\n##FIRSTX=1\n##LASTX=2",
+            "##XYDATA=(X++(Y..Y))\n1A23k45*",
+            "line 9 is neither plain nor compressed",
+        ),
+        (
+            "##XUNITS=NM\n##YUNITS=ABSORBANCE\n##FIRSTX=1\n##LASTX=2",
+            "##XYDATA=(X++(Y..Y))\n1 1e400 1",
+            "line 9 holds an absurdly large",
+        ),
+        (
+            "##XUNITS=NM\n##YUNITS=ABSORBANCE\n##FIRSTX=1\n##LASTX=4",
+            "##XYDATA=(X++(Y..Y))\n1 5 6\n9 7 8",
+            "line 10 begins at x = 9 where 3",
+        ),
         ("##XUNITS=NM\n##YUNITS=MOLAR ABSORPTIVITY", "##XYPOINTS=(XY..XY)\n-1 2\n3 4", "wavelength_nm is -1"),
     ],
 )
 def test_damaged_jcamp_names_the_line(labels: str, data: str, says: str) -> None:
     with pytest.raises(InputFileError, match=r"m\.jdx.*" + says):
-        jcamp_spectrum(dx(labels, data), "m.jdx", Sample(1e-4, 1.0))
+        jcamp_spectrum(dx(labels, data), 1e-4, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -251,17 +300,13 @@ PIECES = [
 ]
 WORDS = st.sampled_from([*PIECES, "\x0b", "é", *(f"##{label}\n" for label in LABELS)])
 SOUP = st.lists(WORDS | st.text(max_size=4), max_size=40).map("".join)
-READERS = (
-    lambda text: table_spectrum(text, "f", Sample(1e-5, 1.0)),
-    lambda text: jcamp_spectrum(text, "f", Sample(1e-5, 1.0)),
-    lambda text: spectrum_of(parse_json(text, "f"), "f"),
-)
+CHOICES = (ReadSettings(), ReadSettings(1e-5, 1.0), ReadSettings(1e-5, 1.0, columns="wavelength,mdeg"))
 
 
 def only_typed_errors(text: str) -> None:
-    for reader in READERS:
+    for choice in CHOICES:
         with suppress(ClusterMLError):
-            s = reader(text)
+            s = read_spectrum_text(text, "f", choice)
             assert s.g_abs.shape == s.wavelength_nm.shape
 
 

@@ -101,12 +101,26 @@ def decode(content: bytes, source: str) -> str:
             return content.decode("utf-16")
         except UnicodeDecodeError as error:
             raise InputFileError(f"{source} is damaged UTF-16 text", "export it again as UTF-8") from error
+    if (text := _utf16_without_mark(content)) is not None:
+        return text
     if b"\0" in content:
         raise InputFileError(f"{source} is a binary file", "export it as text: CSV, JSON or JCAMP-DX")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def _utf16_without_mark(content: bytes) -> str | None:
+    """Text of UTF-16 that does not say so: every other byte of its beginning is zero; None for anything else."""
+    start = content[:64]
+    for offset, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(start) >= 8 and not any(start[offset::2]) and all(start[1 - offset :: 2]):
+            try:
+                return content.decode(name)
+            except UnicodeDecodeError:
+                return None
+    return None
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:

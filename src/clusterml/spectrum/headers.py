@@ -1,57 +1,115 @@
-"""What a column heading or a JCAMP-DX unit label means: which quantity, in which unit."""
+"""What a column heading or a unit label means: which quantity, and the factor to the unit used here."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from typing import NamedTuple
 
-QUANTITIES = ("epsilon", "delta_epsilon", "absorbance", "delta_absorbance", "mdeg")
+ABSORPTION = ("epsilon", "log_epsilon", "absorbance")
+"""What becomes epsilon, the best first."""
+CD = ("delta_epsilon", "molar_ellipticity", "delta_absorbance", "mdeg")
+"""What becomes delta_epsilon, the best first."""
+QUANTITIES = (*ABSORPTION, *CD)
 """Ordinates that can be turned into epsilon or delta_epsilon."""
 AXES = ("energy_ev", "wavelength_nm", "wavenumber_cm")
 """Abscissas that can be turned into eV, in the order of preference when a file has several."""
+UNSTATED = {"cd": CD, "absorption": ABSORPTION}
+"""A quantity without its unit -> what it may be."""
+STD = "_std"
+"""Ends the name of a standard deviation."""
 
-_GREEK = {"δ": "delta", "∆": "delta", "ε": "epsilon", "ϵ": "epsilon", "λ": "wavelength", "θ": "theta"}
-_MOLAR_UNITS = {"", "lmolcm", "lmol1cm1", "mcm", "m1cm1", "1mcm", "dm3mol1cm1", "lcm1mol1", "lcmmol", "mol1lcm1"}
-# Heading (letters and digits only, lower case) -> quantity and the units it may state.
-_RULES: tuple[tuple[str, str, set[str]], ...] = (
-    (r"energy|photonenergy|ev|electronvolts?", "energy_ev", {"", "ev"}),
-    (r"e", "energy_ev", {"ev"}),
-    (r"wavelength|lambda|nm|nanomet(?:er|re)s?", "wavelength_nm", {"", "nm", "nanometers", "nanometer"}),
-    (r"wavenumbers?|1cm|cm1", "wavenumber_cm", {"", "cm1", "1cm"}),
-    (r"1", "wavenumber_cm", {"cm"}),
-    (r"(?:delta|d)(?:epsilon|eps)std", "delta_epsilon_std", _MOLAR_UNITS),
-    (r"epsilonstd", "epsilon_std", _MOLAR_UNITS),
-    (r"(?:delta|d)(?:epsilon|eps)|molarcd|molarcirculardichroism", "delta_epsilon", _MOLAR_UNITS),
-    (r"cd|circulardichroism", "delta_epsilon", _MOLAR_UNITS - {""}),
-    (r"epsilon|eps|molar(?:absorptivity|absorption|extinction)(?:coefficient)?", "epsilon", _MOLAR_UNITS),
-    (r"(?:delta|d)(?:absorbance|abs|a|od)", "delta_absorbance", {"", "au", "oe"}),
-    (r"absorbance|abs|a|od|opticaldensity", "absorbance", {"", "au", "oe", "od"}),
-    (r"mdeg|millidegrees?", "mdeg", {"", "mdeg"}),
-    (r"cd|circulardichroism|ellipticity|theta", "mdeg", {"mdeg", "millidegrees"}),
+
+class Meaning(NamedTuple):
+    """``quantity``: an axis, an ordinate, one of :data:`UNSTATED`, or an ordinate with :data:`STD`; in ``factor``."""
+
+    quantity: str
+    factor: float = 1.0
+
+
+_GREEK = {
+    "δ": "delta",
+    "∆": "delta",
+    "ε": "epsilon",
+    "ϵ": "epsilon",
+    "λ": "wavelength",
+    "θ": "theta",
+    "ν": "nu",
+    "μ": "u",
+}
+_MOLAR = dict.fromkeys(
+    ("lmolcm", "lmol1cm1", "mcm", "m1cm1", "1mcm", "dm3mol1cm1", "dm3molcm", "lcm1mol1", "lcmmol", "mol1lcm1"), 1.0
 )
-_SUFFIXES = ("_l_mol_cm", "_m_1_cm_1", "_mdeg", "_nm", "_ev", "_cm_1")
+_MOLAR |= {"mm1cm1": 1e3, "1mmcm": 1e3, "m2mol1": 10.0, "m2mol": 10.0, "cm2mol1": 1e-3, "cm2mol": 1e-3, "cm2mmol1": 1.0}
+_MOLAR_OR_NONE = {"": 1.0, **_MOLAR}
+_ANGLE = {"mdeg": 1.0, "millidegrees": 1.0, "millideg": 1.0, "deg": 1e3, "degrees": 1e3}
+_MOLAR_ANGLE = dict.fromkeys(("degcm2dmol1", "degcm2dmol", "degm1m1", "degcm2decimol1"), 1.0)
+_NM = {"nm": 1.0, "nanometers": 1.0, "nanometer": 1.0, "um": 1e3, "micrometers": 1e3}
+_NO_UNIT = dict.fromkeys(("", "au", "oe", "od", "arbunits"), 1.0)
+# Name (letters and digits only, lower case) -> quantity, and the units it may state with their factors.
+_RULES: tuple[tuple[str, str, dict[str, float]], ...] = (
+    (r"energy|photonenergy|ev|electronvolts?", "energy_ev", {"": 1.0, "ev": 1.0}),
+    (r"e|h?nu|hv", "energy_ev", {"ev": 1.0}),
+    (r"wavelength|lambda|nm|nanomet(?:er|re)s?|wl|wellenl(?:ae|a)?nge", "wavelength_nm", {"": 1.0, **_NM}),
+    (r"um|micromet(?:er|re)s?", "wavelength_nm", {"": 1e3}),
+    (r"wavenumbers?|1cm|cm1", "wavenumber_cm", {"": 1.0, "cm1": 1.0, "1cm": 1.0}),
+    (r"1", "wavenumber_cm", {"cm": 1.0}),
+    (r"(?:delta|d)(?:epsilon|eps)|mol(?:ar)?(?:cd|circulardichroism)", "delta_epsilon", _MOLAR_OR_NONE),
+    (r"cd|circulardichroism", "delta_epsilon", _MOLAR),
+    (r"mol(?:ar)?ellip(?:ticity)?", "molar_ellipticity", {"": 1.0, **_MOLAR_ANGLE}),
+    (r"cd|circulardichroism|ellipticity|theta", "molar_ellipticity", _MOLAR_ANGLE),
+    (r"log(?:arithm|10)?(?:epsilon|molarabsorptivity)", "log_epsilon", _MOLAR_OR_NONE),
+    (r"epsilon|eps|molar(?:absorptivity|absorption|extinction)(?:coefficient)?", "epsilon", _MOLAR_OR_NONE),
+    (r"extinction|extinctioncoefficient", "epsilon", _MOLAR),
+    (r"(?:delta|d)(?:absorbance|abs|a|od)", "delta_absorbance", _NO_UNIT),
+    (r"cd|circulardichroism", "delta_absorbance", {"deltaa": 1.0, "deltaod": 1.0, "da": 1.0, "dod": 1.0}),
+    (r"absorbance|abs|a|od|opticaldensity|extin[ck]tion", "absorbance", {**_NO_UNIT, "mau": 1e-3}),
+    (r"mdeg|millidegrees?", "mdeg", {"": 1.0, "mdeg": 1.0}),
+    (r"cd|circulardichroism|ellipticity|theta", "mdeg", _ANGLE),
+    (r"cd|circulardichroism|ellipticity|theta", "cd", {"": 1.0}),
+    (r"absorption", "absorption", {"": 1.0}),
+)
+_SUFFIXES = ("_l_mol_cm", "_m_1_cm_1", "_m_1cm_1", "_mdeg", "_nm", "_ev", "_cm_1", "_deg_cm2_dmol_1")
+_DEVIATION = r"(?:std|stdev|stddev|sd|sigma|err|errors?|uncertainty|standarddeviation|se|sem)"
+_POWER = re.compile(r"[x×*·]?\s*10\s*\^?\s*([+-]?[1-9]\d?)(?!\d)\s*[·*x]?\s*(?=\D)")
 
 
-def quantity(heading: str) -> str | None:
-    """The quantity that ``heading`` names: one of :data:`AXES`, :data:`QUANTITIES`, ``epsilon_std``,
-    ``delta_epsilon_std``; None if it is unknown or states a unit that would need a factor.
+def meaning(heading: str) -> Meaning | None:
+    """What ``heading`` names, with the factor of its unit; None if it is unknown, or states a unit that is.
 
-    >>> quantity("Wavelength (nm)"), quantity("CD [mdeg]"), quantity("epsilon (mM-1 cm-1)")
-    ('wavelength_nm', 'mdeg', None)
+    >>> meaning("Wavelength (nm)"), meaning("CD [mdeg]"), meaning("epsilon (mM-1 cm-1)"), meaning("T / K")
+    (Meaning(quantity='wavelength_nm', factor=1.0), Meaning(quantity='mdeg', factor=1.0), \
+Meaning(quantity='epsilon', factor=1000.0), None)
     """
     name, unit = _split(heading.strip().strip('"'))
-    for pattern, kind, units in _RULES:
+    power = _POWER.match(unit)
+    factor = 10.0 ** int(power[1]) if power else 1.0
+    unit = _squeeze(unit[power.end() :] if power else unit)
+    own = _rule(name, unit)
+    if own is None and (deviation := re.fullmatch(rf"(?:{_DEVIATION}(?:of)?)?(.+?){_DEVIATION}?", name)):
+        of = _rule(deviation[1], unit) if deviation[1] != name else None
+        own = Meaning(of.quantity + STD, of.factor) if of and of.quantity not in AXES else None
+    return own and Meaning(own.quantity, own.factor * factor)
+
+
+def is_deviation(heading: str) -> bool:
+    """Does ``heading`` say that the column holds errors, without saying of what?"""
+    return re.fullmatch(rf"{_DEVIATION}|", _split(heading.strip().strip('"'))[0]) is not None and bool(heading.strip())
+
+
+def _rule(name: str, unit: str) -> Meaning | None:
+    for pattern, quantity, units in _RULES:
         if re.fullmatch(pattern, name) and unit in units:
-            return kind
+            return Meaning(quantity, units[unit])
     return None
 
 
 def _split(heading: str) -> tuple[str, str]:
-    """Name and unit, reduced to lower-case letters and digits."""
+    """Name, reduced to lower-case letters and digits, and unit as it is written."""
     plain = _plain(heading)
-    match = re.fullmatch(r"(.+?)\s*[/(\[](.*)", plain)
+    match = re.fullmatch(r"(.+?)\s*[/(\[,](.*)", plain)
     if match and _squeeze(match[1]):
-        return _squeeze(match[1]), _squeeze(match[2])
+        return _squeeze(match[1]), match[2].strip()
     underscored = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     for suffix in _SUFFIXES:
         if underscored.endswith(suffix):

@@ -131,9 +131,9 @@ class Spectrum:
     @classmethod
     def from_csv(cls, path: str | Path) -> Spectrum:
         """Read a table in absolute units; see :func:`clusterml.spectrum.measured.read_spectrum`."""
-        from clusterml.spectrum.measured import read_table
+        from clusterml.spectrum.measured import read_spectrum
 
-        return read_table(path)
+        return read_spectrum(path)
 
     def to_json(self, path: str | Path) -> Path:
         """Write strict JSON; see :func:`clusterml.spectrum.jsonio.write_spectrum`."""
@@ -156,10 +156,10 @@ class Spectrum:
 
     @classmethod
     def from_jcamp(cls, path: str | Path) -> Spectrum:
-        """Read JCAMP-DX in absolute units; see :func:`clusterml.spectrum.measured.read_jcamp`."""
-        from clusterml.spectrum.measured import read_jcamp
+        """Read JCAMP-DX in absolute units; see :func:`clusterml.spectrum.measured.read_spectrum`."""
+        from clusterml.spectrum.measured import read_spectrum
 
-        return read_jcamp(path)
+        return read_spectrum(path)
 
     def plot(
         self,

@@ -1,0 +1,241 @@
+"""JCAMP-DX 4.24 and 5: single blocks and LINK files, plain (AFFN) and compressed ordinates, ours or an instrument's."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clusterml.errors import InputFileError, OptionError
+from clusterml.spectrum.arrays import LARGEST_VALUE
+from clusterml.spectrum.formats.asdf import unfold
+from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.settings import ReadSettings
+from clusterml.spectrum.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, meaning
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.typing import FloatArray
+
+MOST_POINTS = 1_000_000
+"""Largest number of points in a block."""
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,4})?")
+_FORMATS = {"(X++(Y..Y))": False, "(XY..XY)": True}
+
+
+@dataclass(eq=False)
+class _Part:
+    """A block of the file: its labels (upper case, without blanks, hyphens and underscores) and its rows of data.
+
+    ``first_line``: where the data begin.
+    """
+
+    labels: dict[str, str] = field(default_factory=dict)
+    first_line: int = 0
+    layout: str = ""
+    rows: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def axis(self) -> Meaning | None:
+        """What x is, None if that is unknown."""
+        known = meaning(self.labels.get("XUNITS", ""))
+        return known if known and known.quantity in AXES else None
+
+    @property
+    def ordinate(self) -> Meaning | None:
+        """What y is, None if that is unknown."""
+        known = meaning(self.labels.get("$CLUSTERMLQUANTITY") or self.labels.get("YUNITS", ""))
+        return known if known and known.quantity.removesuffix(STD) in {*QUANTITIES, *UNSTATED} else None
+
+
+def recognises(text: str) -> bool:
+    """Does ``text`` begin with a label, comments aside?"""
+    head = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("$$")), "")
+    return re.match(r"\s*##[^=]*=", head) is not None
+
+
+def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
+    """The spectrum of JCAMP-DX text.
+
+    Raises :class:`InputFileError` naming ``source`` and the line: no data, damaged numbers, fewer points than the file
+    says; :class:`OptionError` naming the option that is missing or would change nothing.
+    """
+    if settings.columns is not None:
+        raise OptionError(f"{source} is JCAMP-DX: {settings.option('columns')} would change nothing", "leave it out")
+    return assemble(parse(text, source), source, settings, _meta(text))
+
+
+def parse(text: str, source: str) -> list[Block]:
+    """The spectra of JCAMP-DX text, in order; errors as :func:`read`."""
+    parts = _parts(text, source)
+    known = [(part, axis, ordinate) for part in parts if (axis := part.axis) and (ordinate := part.ordinate)]
+    if not known:
+        units = [f"{p.labels.get('XUNITS', '?')[:20]} / {p.labels.get('YUNITS', '?')[:20]}" for p in parts]
+        raise InputFileError(
+            f"{source} holds no absorption or CD block in known units (found {'; '.join(units[:4])})",
+            "known are NANOMETERS, EV, 1/CM and MOLAR ABSORPTIVITY, ABSORBANCE, DELTA EPSILON, MDEG",
+        )
+    return _with_deviations([_block(part, axis, ordinate, source) for part, axis, ordinate in known])
+
+
+def _parts(text: str, source: str) -> list[_Part]:
+    stack = [_Part()]
+    ended: list[_Part] = []
+    current = ""
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
+        line = line.split("$$")[0].strip()
+        if line.startswith("##"):
+            current, value = _label(line, f"{source}: line {number}")
+            if current == "TITLE" and stack[-1].labels:
+                stack.append(_Part())
+            _take(stack[-1], current, value, number)
+            if current == "END" and len(stack) > 1:
+                ended.append(stack.pop())
+        elif line and current in ("XYDATA", "XYPOINTS"):
+            stack[-1].rows.append((number, line))
+    parts = sorted((part for part in [*ended, *stack] if part.layout), key=lambda part: part.first_line)
+    if not parts:
+        raise InputFileError(f"{source} holds no XYDATA and no XYPOINTS", "give a JCAMP-DX file with a spectrum")
+    return parts
+
+
+def _with_deviations(blocks: list[Block]) -> list[Block]:
+    """Blocks of standard deviations joined to the block before them that holds their quantity."""
+    joined: list[Block] = []
+    for block in blocks:
+        kind = next(iter(block.columns))
+        if not kind.endswith(STD):
+            joined.append(block)
+            continue
+        own = next((b for b in reversed(joined) if kind.removesuffix(STD) in b.columns and kind not in b.columns), None)
+        if own is not None and own.axis == block.axis:
+            order = np.argsort(block.x)
+            own.columns[kind] = np.interp(own.x, block.x[order], block.columns[kind][order], left=np.nan, right=np.nan)
+    return joined
+
+
+def _label(line: str, where: str) -> tuple[str, str]:
+    name, equals, value = line[2:].partition("=")
+    if not equals:
+        raise InputFileError(f"{where} is '{line[:40]}'", "a label is written ##NAME=value")
+    return re.sub(r"[\s\-_/]", "", name).upper(), value.strip()
+
+
+def _take(block: _Part, name: str, value: str, number: int) -> None:
+    if name in ("XYDATA", "XYPOINTS") and not block.layout:
+        block.layout, block.first_line = re.sub(r"\s", "", value).upper() or "?", number
+    block.labels.setdefault(name, value)
+
+
+def _block(part: _Part, axis: Meaning, ordinate: Meaning, source: str) -> Block:
+    """The points of ``part`` without those that are marked as missing."""
+    where = f"{source}: line {part.first_line}"
+    if part.layout not in _FORMATS:
+        raise InputFileError(f"{where}: the data are {part.layout[:30]}", "export as (X++(Y..Y)) or (XY..XY)")
+    x, y, lines = (_pairs if _FORMATS[part.layout] else _equidistant)(part, source)
+    stated = _value(part, "NPOINTS", float(len(y)), source)
+    if stated != len(y):
+        raise InputFileError(f"{where}: NPOINTS is {stated:g}, but there are {len(y)} points", "is it truncated?")
+    if len(y) < 2:
+        raise InputFileError(f"{where}: the block holds {len(y)} points", "a spectrum needs at least 2")
+    kept = ~np.isnan(y) | ordinate.quantity.endswith(STD)  # an error may be unknown, a value may not
+    if np.count_nonzero(kept) < 2:
+        raise InputFileError(f"{where}: all points are marked as missing", "give a block with data")
+    values = ordinate.factor * y[kept]
+    if not (np.abs(values[~np.isnan(values)]) < LARGEST_VALUE).all():
+        raise InputFileError(f"{where}: ordinates are absurdly large", "is ##YFACTOR= right?")
+    numbers = [line for line, keep in zip(lines, kept, strict=True) if keep]
+    return Block(
+        part.labels.get("TITLE", ""), axis.quantity, axis.factor * x[kept], {ordinate.quantity: values}, numbers
+    )
+
+
+def _equidistant(part: _Part, source: str) -> tuple[FloatArray, FloatArray, list[int]]:
+    """x, y and line numbers of (X++(Y..Y)), whose abscissas follow from the ends."""
+    plain = all(_is_plain(row) for _, row in part.rows)
+    if plain:
+        ordinates: list[float] = []
+        starts = []
+        for number, row in part.rows:
+            first, *others = _numbers(row, f"{source}: line {number}")
+            starts.append((number, len(ordinates), first))
+            ordinates += others
+    else:
+        ordinates, starts = unfold(part.rows, source)
+    ends = _value(part, "FIRSTX", None, source), _value(part, "LASTX", None, source)
+    x = np.linspace(*ends, max(len(ordinates), 2))[: len(ordinates)]
+    _check_abscissas(x, starts, _value(part, "XFACTOR", 1.0, source), source)
+    edges = np.array([start for _, start, _ in starts])
+    numbers = [starts[i][0] for i in np.searchsorted(edges, np.arange(len(x)), side="right") - 1]
+    return x, _value(part, "YFACTOR", 1.0, source) * np.array(ordinates), numbers
+
+
+def _check_abscissas(x: FloatArray, starts: list[tuple[int, int, float]], factor: float, source: str) -> None:
+    """Every row says where it begins: a row that is lost or damaged shifts all that follow."""
+    step = float(np.abs(x[1] - x[0])) if len(x) > 1 else 0.0
+    for number, start, stated in starts:
+        if 0 <= start < len(x) and not abs(factor * stated - x[start]) <= 1.5 * step + 1e-3 * abs(x[start]):
+            raise InputFileError(
+                f"{source}: line {number} begins at x = {factor * stated:g} where {x[start]:g} is expected",
+                "a line is missing or damaged, or FIRSTX, LASTX or XFACTOR is wrong",
+            )
+
+
+def _pairs(part: _Part, source: str) -> tuple[FloatArray, FloatArray, list[int]]:
+    """x, y and line numbers of (XY..XY)."""
+    pairs: list[float] = []
+    lines: list[int] = []
+    for number, row in part.rows:
+        values = _numbers(row, f"{source}: line {number}")
+        if len(values) % 2:
+            raise InputFileError(f"{source}: line {number} holds {len(values)} numbers", "points are pairs x, y")
+        pairs.extend(values)
+        lines += [number] * (len(values) // 2)
+    points: FloatArray = np.array(pairs).reshape(-1, 2)
+    kept = ~np.isnan(points[:, 0])
+    x, y = points[kept].T
+    numbers = [line for line, keep in zip(lines, kept, strict=True) if keep]
+    return _value(part, "XFACTOR", 1.0, source) * x, _value(part, "YFACTOR", 1.0, source) * y, numbers
+
+
+def _is_plain(row: str) -> bool:
+    """Nothing but numbers, question marks and separators?"""
+    return not re.sub(r"[\s,;?]", "", _NUMBER.sub("", row))
+
+
+def _numbers(row: str, where: str) -> list[float]:
+    """The numbers of a line, with or without blanks before a sign; ``?`` is a missing value (NaN)."""
+    if not _is_plain(row):
+        raise InputFileError(f"{where} is not plain numbers: '{row[:30]}'", "the line is damaged")
+    values = [math.nan if word == "?" else float(word) for word in re.findall(rf"\?|{_NUMBER.pattern}", row)]
+    if any(abs(value) >= LARGEST_VALUE for value in values):
+        raise InputFileError(f"{where} holds an absurdly large number: '{row[:30]}'", "the line is damaged")
+    return values
+
+
+def _value(block: _Part, name: str, default: float | None, source: str) -> float:
+    if name not in block.labels and default is not None:
+        return default
+    text = block.labels.get(name, "")
+    try:
+        value = float(text.replace(",", ".")) if "_" not in text else math.nan
+    except ValueError:
+        value = math.nan
+    largest = MOST_POINTS if name == "NPOINTS" else LARGEST_VALUE
+    if not abs(value) < largest:
+        raise InputFileError(f"{source}: line {block.first_line}: ##{name}= is '{text[:20]}'", "give a number")
+    return value
+
+
+def _meta(text: str) -> dict[str, object]:
+    """What our own writer says about broadening and gauge."""
+    meta: dict[str, object] = {}
+    for line in text.splitlines()[:40]:
+        if line.startswith("##$CLUSTERML ") and "QUANTITY" not in line:
+            key, _, value = line.removeprefix("##$CLUSTERML ").partition("=")
+            meta[key.strip().lower()] = value.strip()
+    try:
+        meta["fwhm_ev"] = float(str(meta["fwhm_ev"]))
+    except (KeyError, ValueError):
+        meta.pop("fwhm_ev", None)
+    return meta

@@ -1,0 +1,27 @@
+"""JSON results of ``label``, ``predict`` and ``Spectrum.to_json``."""
+
+from __future__ import annotations
+
+from clusterml.errors import OptionError
+from clusterml.spectrum.formats.settings import ReadSettings
+from clusterml.spectrum.jsonio import parse_json, spectrum_of
+from clusterml.spectrum.spectrum import Spectrum
+
+
+def recognises(text: str) -> bool:
+    """Does ``text`` begin as JSON does?"""
+    return text.lstrip().startswith(("{", "["))
+
+
+def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
+    """The ``spectrum`` of a result.
+
+    Raises :class:`~clusterml.errors.InputFileError` naming ``source``, :class:`OptionError` for an option that would
+    change nothing.
+    """
+    spectrum = spectrum_of(parse_json(text, source), source)
+    if vain := settings.given("concentration", "path", "columns", "unit", "block"):
+        raise OptionError(
+            f"{source} is a result in molar units: {', '.join(vain)} would change nothing", "leave it out"
+        )
+    return spectrum
