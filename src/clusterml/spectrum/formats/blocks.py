@@ -130,8 +130,9 @@ def _chosen(blocks: list[Block], at: _Assembly) -> list[int]:
     titles = [block.title.casefold() for block in blocks]
     wanted = text.strip().casefold()
     same = [i for i, title in enumerate(titles) if title == wanted]
-    if not same and wanted and not are_numbers:
-        same = [i for i, title in enumerate(titles) if wanted in title]
+    if not same and wanted:  # a number is a word of a title, any other text a part
+        part = rf"\b{re.escape(wanted)}\b" if are_numbers else re.escape(wanted)
+        same = [i for i, title in enumerate(titles) if re.search(part, title)]
     if len({titles[i] for i in same}) != 1:
         raise OptionError(
             f"{at.source}: {at.settings.option('block')} is '{text[:40]}', and the file holds {_listed(blocks)}",
