@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
+
+from clusterml.errors import OptionError
+from clusterml.spectrum.formats.settings import UNITS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,30 +27,49 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="Reference: the same, or bands:SYSTEM, e.g. bands:Ag29-BDT.")],
     fit_shift: Annotated[bool, typer.Option(help="Shift all energies of A by one number of eV to match B.")] = True,
     fit_width: Annotated[bool, typer.Option("--fit-width", help="Broaden A further to match B.")] = False,
-    max_shift: Annotated[float, typer.Option(metavar="EV", help="Largest shift that may be fitted.")] = 0.5,
+    max_shift: Annotated[
+        float | None, typer.Option(metavar="EV", help="Largest shift that may be fitted [default: 0.5].")
+    ] = None,
     concentration_a: Annotated[float | None, typer.Option(metavar="MOL_L", help="For A in absorbance, mdeg.")] = None,
     concentration_b: Annotated[float | None, typer.Option(metavar="MOL_L", help="For B in absorbance, mdeg.")] = None,
     path_a: Annotated[float | None, typer.Option(metavar="CM", help="Path length of the cell for A.")] = None,
     path_b: Annotated[float | None, typer.Option(metavar="CM", help="Path length of the cell for B.")] = None,
+    columns_a: Annotated[
+        str | None, typer.Option(metavar="LIST", help="What the columns of A are, e.g. wavelength,cd,skip.")
+    ] = None,
+    columns_b: Annotated[str | None, typer.Option(metavar="LIST", help="What the columns of B are.")] = None,
+    unit_a: Annotated[str | None, typer.Option(metavar="UNIT", help=f"Unit of A: {', '.join(UNITS)}.")] = None,
+    unit_b: Annotated[str | None, typer.Option(metavar="UNIT", help="Unit of B.")] = None,
+    block_a: Annotated[
+        str | None, typer.Option(metavar="K|TITLE", help="Which spectrum of A, if the file holds several.")
+    ] = None,
+    block_b: Annotated[str | None, typer.Option(metavar="K|TITLE", help="Which spectrum of B.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write compare.json and compare.png here.")
     ] = None,
 ) -> None:
-    """Similarity of two spectra: computed, predicted or measured, in JSON, CSV, text or JCAMP-DX.
+    """Similarity of two spectra: computed, predicted or measured (JSON, tables, JCAMP-DX, JASCO, Chirascan).
 
     A is shifted (and with --fit-width broadened) on the energy axis to match B; the CD is compared with its sign, so
-    mirror images get a CD cosine of -1.  Measured absorbance and mdeg need --concentration-a/-b and --path-a/-b.
+    mirror images get a CD cosine of -1.  Measured absorbance and mdeg need --concentration-a/-b and --path-a/-b; a
+    table without a heading --columns-a/-b and --unit-a/-b.  "-" is standard input.
     """
     from clusterml.spectrum.files import make_folder
     from clusterml.spectrum.measured import read_spectrum
 
-    first = read_spectrum(a, concentration_a, path_a, "-a")
+    if not fit_shift:
+        _refuse_vain("--no-fit-shift", {"--max-shift": max_shift})
+    if a == b == "-":
+        raise OptionError("A and B are both standard input", "give the path of one of them")
+    first = read_spectrum(_source(a), concentration_a, path_a, "-a", columns=columns_a, unit=unit_a, block=block_a)
     if output is not None:
         make_folder(output)
     if b.lower().startswith(BANDS):
         from clusterml.spectrum.bands import compare_bands
 
+        of_b = {"--concentration-b": concentration_b, "--path-b": path_b, "--columns-b": columns_b, "--unit-b": unit_b}
+        _refuse_vain(b, {**of_b, "--block-b": block_b, "--fit-width": fit_width or None, "--max-shift": max_shift})
         listed = compare_bands(first, b[len(BANDS) :], common_shift=fit_shift)
         if output is not None:
             listed.draw(first, output / "compare.png")
@@ -54,11 +77,22 @@ def compare(
         return
     from clusterml.spectrum.compare import compare as compare_spectra
 
-    second = read_spectrum(b, concentration_b, path_b, "-b")
-    result = compare_spectra(first, second, fit_shift, fit_width, max_shift)
+    second = read_spectrum(_source(b), concentration_b, path_b, "-b", columns=columns_b, unit=unit_b, block=block_b)
+    result = compare_spectra(first, second, fit_shift, fit_width, 0.5 if max_shift is None else max_shift)
     if output is not None:
         result.draw(first, second, (f"A: {Path(a).name}", f"B: {Path(b).name}"), output / "compare.png")
     _report({"a": a, "b": b, **result.to_dict()}, _tables(result), as_json, output)
+
+
+def _source(name: str) -> str | BinaryIO:
+    """The path, or standard input for ``-``."""
+    return sys.stdin.buffer if name == "-" else name
+
+
+def _refuse_vain(what: str, options: dict[str, Any]) -> None:
+    """Raise :class:`OptionError` for options that are given (not None) and that ``what`` makes pointless."""
+    if vain := [name for name, value in options.items() if value is not None]:
+        raise OptionError(f"with {what} {' and '.join(vain)} would change nothing", "leave it out")
 
 
 def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, output: Path | None) -> None:

@@ -168,7 +168,8 @@ def _hand(cd: Similarity | None) -> str | None:
 
 
 def _warnings(a: Spectrum, b: Spectrum, alignment: Alignment) -> tuple[str, ...]:
-    notes = [f"the fitted {name} is at the end of its allowed range" for name in alignment.at_bound]
+    notes = [f"{label}: {note}" for label, s in (("A", a), ("B", b)) for note in s.meta.get("warnings", ())]
+    notes += [f"the fitted {name} is at the end of its allowed range" for name in alignment.at_bound]
     for key, name in (("epsilon", "absorption"), ("delta_epsilon", "CD")):
         for label, spectrum in (("A", a), ("B", b)):
             if np.isnan(getattr(spectrum, key)[0]):
