@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from clusterml.printable import printable
 
+_LONGEST_LINE = 4000  # characters
+
 
 class ClusterMLError(Exception):
     """Base of every error that bad input can cause.
@@ -13,8 +15,8 @@ class ClusterMLError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = " ".join(printable(problem).split())
-        self.remedy = " ".join(printable(remedy).split())
+        self.problem = _line(problem)
+        self.remedy = _line(remedy)
         super().__init__(f"{self.problem} ({self.remedy})" if self.remedy else self.problem)
 
 
@@ -68,3 +70,8 @@ class DatasetError(ClusterMLError):
 
 class WorkerLostError(ClusterMLError):
     """A process that computed something was killed, twice."""
+
+
+def _line(text: str) -> str:
+    line = " ".join(printable(text).split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} .."

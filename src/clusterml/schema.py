@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from clusterml.errors import InputFileError
+from clusterml.io.bounded import read_bounded
 
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times faster, where PyYAML has it
+_LARGEST_YAML = 8 * 1024**2  # bytes
+_MOST_NODES = 200_000
+_MOST_PROBLEMS = 20  # that an error tells
 
 
 class Strict(BaseModel):
@@ -28,17 +33,17 @@ M = TypeVar("M", bound=BaseModel)
 def read_yaml(path: Path) -> dict[Any, Any]:
     """The mapping that a YAML file holds.
 
-    Raises :class:`InputFileError` naming the file if it is missing, is not YAML, holds no mapping, or gives a key twice
-    (which YAML would take as the last one, silently).
+    Raises :class:`InputFileError` naming the file if it is missing, is not YAML, holds no mapping, gives a key twice
+    (which YAML would take as the last one, silently), or is larger than a configuration can be, with its aliases
+    written out.
     """
     try:
-        loader = _SAFE(path.read_text(encoding="utf-8"))
+        loader = _SAFE(read_bounded(path, _LARGEST_YAML).decode("utf-8"))
         node = loader.get_single_node()
-        _check_keys(path, node)
+        _check_size(path, node)
+        _check_keys(path, node, set())
         content = None if node is None else loader.construct_document(node)
-    except FileNotFoundError as error:
-        raise InputFileError(f"{path}: there is no such file", "check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputFileError(f"{path}: cannot be read ({error})", "give a YAML file") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that does not exist
         raise InputFileError(f"{path}: is not YAML: {error}", "correct it there; quote SMILES and names") from error
@@ -47,14 +52,22 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     return content
 
 
+def shown(value: Any) -> str:
+    """``value`` as an error quotes it: its repr, shortened where it is long or deep."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 100
+    return short.repr(value)
+
+
 def validated(model: type[M], values: Any, where: str) -> M:
     """``values`` as a ``model``; raises :class:`InputFileError` that says in words what is wrong at ``where``."""
     if not isinstance(values, dict):
-        raise InputFileError(f"{where} is {values!r}", f"give a mapping with keys {', '.join(model.model_fields)}")
+        raise InputFileError(f"{where} is {shown(values)}", f"give a mapping with keys {', '.join(model.model_fields)}")
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        told = "; ".join(dict.fromkeys(_told(model, values, dict(problem)) for problem in error.errors()))
+        problems = error.errors(include_url=False, include_context=False)[:_MOST_PROBLEMS]
+        told = "; ".join(dict.fromkeys(_told(model, values, dict(problem)) for problem in problems))
         raise InputFileError(f"{where}: {told}", f"keys are {', '.join(model.model_fields)}") from error
 
 
@@ -71,20 +84,47 @@ def described(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, F
             yield from described(inner, f"{before}{name}.")
 
 
-def _check_keys(path: Path, node: yaml.Node | None) -> None:
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _check_keys(path, item)
-    if not isinstance(node, yaml.MappingNode):
+def _check_size(path: Path, root: yaml.Node | None) -> None:
+    """Count the nodes with every alias written out; a node that holds itself would have no end."""
+    sizes: dict[int, int] = {}
+    todo = [] if root is None else [(root, False)]
+    begun: set[int] = set()
+    while todo:
+        node, finished = todo.pop()
+        children = _children(node)
+        if finished:
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+            if sizes[id(node)] > _MOST_NODES:
+                raise InputFileError(f"{path}: holds more than {_MOST_NODES:,} values", "write fewer aliases (*NAME)")
+        elif id(node) not in sizes:
+            if id(node) in begun:
+                line = node.start_mark.line + 1
+                raise InputFileError(f"{path}: an alias stands inside what it repeats (line {line})", "remove it")
+            begun.add(id(node))
+            todo.append((node, True))
+            todo += [(child, False) for child in children if id(child) not in sizes]
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [each for pair in node.value for each in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _check_keys(path: Path, node: yaml.Node | None, seen: set[int]) -> None:
+    """Is a key given twice?  ``seen``: the nodes that have been looked at."""
+    if node is None or id(node) in seen:
         return
-    seen: set[str] = set()
-    for key, value in node.value:
+    seen.add(id(node))
+    given: set[str] = set()
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
         if isinstance(key, yaml.ScalarNode):
-            if key.value in seen:
+            if key.value in given:
                 line = key.start_mark.line + 1
                 raise InputFileError(f"{path}: '{key.value}' is given twice (line {line})", "keep one of them")
-            seen.add(key.value)
-        _check_keys(path, value)
+            given.add(key.value)
+    for child in _children(node):
+        _check_keys(path, child, seen)
 
 
 def _told(model: type[BaseModel], values: Any, problem: dict[str, Any]) -> str:
@@ -98,10 +138,10 @@ def _told(model: type[BaseModel], values: Any, problem: dict[str, Any]) -> str:
         return f"unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
     key, value, expected = _place(model, values, problem["loc"])
     if expected and problem["type"] != "value_error":  # a validator of ours says better what is wrong
-        return f"{key} is {value!r}, not {expected}"
+        return f"{key} is {shown(value)}, not {expected}"
     reason = str(problem["msg"]).removeprefix("Value error, ")
     reason = f"{reason[:1].lower()}{reason[1:]}"
-    return f"{key} is {value!r}: {reason}" if key else reason
+    return f"{key} is {shown(value)}: {reason}" if key else reason
 
 
 def _place(model: type[BaseModel], values: Any, steps: tuple[Any, ...]) -> tuple[str, Any, str]:

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from clusterml.errors import OptionError, StructureError, UnsupportedElementError
 from clusterml.model.graph import batched, cluster_graph
 from clusterml.model.network import Network
-from clusterml.model.presets import PRESETS, complete
+from clusterml.model.presets import DEFAULTS, LIMITS, PRESETS, complete
 
 EXACT = 1e-10
 SINGLE = 1e-5
@@ -287,3 +287,55 @@ def test_what_cannot_be_read_is_named():
     ):
         with pytest.raises(OptionError, match=what):
             Network({"orbitals": {"occupied": bad}})
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"channels": 10_000_000},
+        {"channels": 0},
+        {"channels": 16.0},
+        {"channels": "16"},
+        {"channels": True},
+        {"layers": 1_000_000},
+        {"lmax": 40},
+        {"n_radial": 10**9},
+        {"radial_width": 10**9},
+        {"element_width": -1},
+        {"message_scale": 0.0},
+        {"density_scale": float("nan")},
+        {"graph": {"metal_cutoff": 1e9}},
+        {"graph": {"elements": list(range(1, 10**5))}},
+        {"graph": {"elements": [47, 47]}},
+        {"graph": {"metals": []}},
+        {"graph": {"donors": "S"}},
+        {"oscillators": {"bands": 10**6}},
+        {"oscillators": {"triplet": 10**6}},
+        {"orbitals": {"occupied": {"metal": [10**6, 1]}}},
+        {"orbitals": {"virtual": {"first_ev": [1.0, float("inf")]}}},
+        {"bins": {"channels": 10**6}},
+        {"grid": {"step_ev": 1e-9}},
+        {"grid": {"high_ev": 99.0, "step_ev": 0.001}},
+        {"grid": {"high_ev": 0.1}},
+        {"fwhm_ev": 0.0},
+        {"fwhm_ev": None},
+    ],
+    ids=str,
+)
+def test_a_spec_beyond_what_can_be_built_is_refused_before_anything_is_allocated(wanted):
+    key = next(iter(wanted))
+    with pytest.raises(OptionError, match=f"network key {key}"):
+        complete(wanted)
+
+
+def test_every_number_of_a_spec_has_limits_that_its_default_and_the_sizes_keep():
+    def numbers(values, before=""):
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from numbers(value, f"{before}{name}.")
+            elif isinstance(value, int | float):
+                yield f"{before}{name}"
+
+    assert set(numbers(DEFAULTS)) == set(LIMITS)
+    for preset in PRESETS:
+        complete({"preset": preset})

@@ -81,6 +81,14 @@ def flip(folder: Path) -> None:
     path.write_bytes(content)
 
 
+def linked(name):
+    def damage(folder):
+        (folder / name).rename(folder.parent / name)
+        (folder / name).symlink_to(folder.parent / name)
+
+    return damage
+
+
 def no_tensors(folder: Path) -> None:
     import hashlib
 
@@ -97,13 +105,19 @@ def no_tensors(folder: Path) -> None:
         (no_tensors, "holds no tensors"),
         (lambda folder: (folder / "spec.json").unlink(), r"is not a checkpoint \(no spec\.json\)"),
         (lambda folder: (folder / "spec.json").write_text("{"), r"spec\.json: cannot be read"),
-        (lambda folder: (folder / "spec.json").write_text("[1]"), "holds no JSON object"),
+        (lambda folder: (folder / "spec.json").write_text("[1]"), "holds a JSON"),
         (lambda folder: (folder / "spec.json").write_text('{"irreps": "3x0e"}'), "not of a clusterml checkpoint"),
         (edited(schema_version=99), "schema version 99.*update clusterml"),
         (edited(members=[]), "members"),
         (edited(colour="red"), "unknown key 'colour'"),
         (member(file="../../etc/passwd"), "file"),
         (member(sha256="1"), "64 hexadecimal digits"),
+        (member(bytes=10**15), "a size in bytes"),
+        (edited(members=[{"file": "model-0.safetensors", "sha256": "0" * 64, "bytes": 1}] * 9000), "1 to 64 networks"),
+        (linked("model-0.safetensors"), "symbolic link"),
+        (linked("spec.json"), "symbolic link"),
+        (linked("card.md"), "symbolic link"),
+        (linked("metrics.json"), "symbolic link"),
         (lambda folder: (folder / "metrics.json").write_text("{"), r"metrics\.json: cannot be read"),
     ],
 )

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from pydantic import TypeAdapter, ValidationError
+
 from clusterml.dataset.groups import Question, groups_of, in_turn, union
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.sameness import together
-from clusterml.errors import DatasetError, OptionError
+from clusterml.errors import DatasetError, InputFileError, OptionError
 from clusterml.spectrum.files import make_folder, write_text
+from clusterml.spectrum.jsonio import read_json
 
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 SETS = ("train", "validation", "test")
@@ -39,6 +42,9 @@ class Split:
     validation: tuple[str, ...]
     test: tuple[str, ...]
     unseen: tuple[str, ...] = ()
+
+
+_SPLIT = TypeAdapter(Split)
 
 
 def make_split(
@@ -195,9 +201,12 @@ def save_split(split: Split, path: Path) -> Path:
 def load_split(path: Path) -> Split:
     """Read a split; raises :class:`DatasetError` naming the file if it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        train, validation, test = (tuple(content[part]) for part in SETS)
-        unseen = tuple(content.get("unseen", ()))
-        return Split(content["question"], content["seed"], train, validation, test, unseen)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: is not a split ({error})", "make it again with dataset split") from error
+        return _SPLIT.validate_python(read_json(path))
+    except (InputFileError, ValidationError) as error:
+        reason = error.problem if isinstance(error, InputFileError) else _first(error)
+        raise DatasetError(f"{path}: is not a split ({reason})", "make it again with dataset split") from error
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"

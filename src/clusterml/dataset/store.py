@@ -23,8 +23,8 @@ from clusterml.dataset.record import SCHEMA_VERSION, Name, Record
 from clusterml.dataset.shards import Shard, write_shard
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.schema import Strict, validated
-from clusterml.spectrum.files import decode, make_folder, read_bounded, write_text
-from clusterml.spectrum.jsonio import parse_json
+from clusterml.spectrum.files import make_folder, write_text
+from clusterml.spectrum.jsonio import read_json
 
 RECORDS_PER_SHARD = 512
 """Most records in one shard."""
@@ -128,7 +128,7 @@ def read_index(folder: Path) -> tuple[list[Entry], dict[str, Any]]:
     if not path.exists():
         raise DatasetError(f"{folder}: is not a dataset (no index.json)", "give a dataset folder")
     try:
-        content = parse_json(decode(read_bounded(path, _LARGEST_INDEX, links=False), str(path)), str(path))
+        content = read_json(path, _LARGEST_INDEX)
         if content.get("schema_version") != SCHEMA_VERSION:
             problem = f"{path}: has schema version {content.get('schema_version')!r:.20}, not {SCHEMA_VERSION}"
             raise DatasetError(problem, "use a matching clusterml")

@@ -12,12 +12,12 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import InputFileError
+from clusterml.errors import InputFileError, OptionError
 from clusterml.inference.domain import Domain, read_domain, write_domain
 from clusterml.inference.uncertainty import Uncertainty
 from clusterml.memory import keep_freed_memory
-from clusterml.spectrum.files import read_text
-from clusterml.spectrum.jsonio import parse_json, write_json
+from clusterml.spectrum.files import read_bounded
+from clusterml.spectrum.jsonio import read_json, write_json
 from clusterml.training.library import find_release
 from clusterml.training.release import SPEC, ReleaseError, open_release
 
@@ -38,7 +38,11 @@ def load_ensemble(folder: Path, device: str) -> Ensemble:
     keep_freed_memory()
     where = choose_device(device)
     release = open_release(folder)
-    return Ensemble(Network(release.spec), release.networks, where)
+    try:
+        network = Network(release.spec)
+    except OptionError as error:
+        raise ReleaseError(f"{folder / SPEC}: {error.problem}", "get the checkpoint again") from error
+    return Ensemble(network, release.networks, where)
 
 
 def load_predictor(model: str | Path, device: str) -> Predictor:
@@ -75,7 +79,7 @@ def read_uncertainty(folder: Path) -> tuple[Uncertainty | None, Domain | None]:
     if not path.exists():
         return None, None
     try:
-        content = parse_json(read_text(path), str(path))
+        content = read_json(path)
         _check(content, folder)
         return Uncertainty.from_dict(content, str(path)), read_domain(folder / DOMAIN)
     except InputFileError as error:
@@ -97,6 +101,6 @@ def _check(content: dict[str, Any], folder: Path) -> None:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ReleaseError(f"{path}: cannot be read ({error.strerror})", "get the checkpoint again") from error
+        return hashlib.sha256(read_bounded(path, links=False)).hexdigest()
+    except InputFileError as error:
+        raise ReleaseError(error.problem, "get the checkpoint again") from error

@@ -17,7 +17,7 @@ import numpy as np
 
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.inference.composition import Composition, KnownCompositions
-from clusterml.spectrum.files import write_bytes
+from clusterml.spectrum.files import check_regular, write_bytes
 from clusterml.typing import FloatArray
 
 MOST_REFERENCES = 512
@@ -106,6 +106,7 @@ def read_domain(path: Path) -> Domain:
     """The domain that :func:`write_domain` wrote; raises :class:`InputFileError` naming a file that holds none."""
     from safetensors import SafetensorError, safe_open
 
+    check_regular(path, links=False)
     try:
         with safe_open(path, framework="numpy") as file:
             arrays: dict[str, Any] = {name: file.get_tensor(name).astype(np.float64) for name in _ARRAYS}

@@ -63,6 +63,41 @@ DEFAULTS: dict[str, Any] = {
 }
 """Every key of a specification and its default."""
 
+_COUNT = (0, 64)
+_SIZE = (1e-6, 1e6)
+_ENERGY = (-100.0, 100.0)
+_CUTOFF = (0.5, 15.0)
+LIMITS: dict[str, tuple[float, float]] = {
+    "channels": (1, 512),
+    "lmax": (0, 6),
+    "layers": (0, 16),
+    "n_radial": (1, 64),
+    "radial_width": (1, 1024),
+    "element_width": (1, 256),
+    "message_scale": _SIZE,
+    "density_scale": _SIZE,
+    **{f"graph.{name}_cutoff": _CUTOFF for name in ("metal", "donor", "other", "pair")},
+    "oscillators.bands": (1, 64),
+    **{f"oscillators.{name}": _COUNT for name in ("scalar", "triplet", "donor_scalar", "donor_triplet")},
+    "oscillators.first_ev": _ENERGY,
+    "oscillators.last_ev": _ENERGY,
+    "orbitals.shells_ev": _ENERGY,
+    **{f"{group}.energy_ev": (0.0, 100.0) for group in ("oscillators", "orbitals")},
+    **{f"{group}.strength": (0.0, 1e9) for group in ("oscillators", "orbitals", "bins")},
+    **{f"{group}.local_magnetic_a": (0.0, 1e3) for group in ("oscillators", "orbitals", "bins")},
+    "orbitals.moment": (0.0, 1e3),
+    "bins.channels": (1, 256),
+    "bins.dissymmetry": (0.0, 2.0),
+    "grid.low_ev": (0.01, 100.0),
+    "grid.high_ev": (0.01, 100.0),
+    "grid.step_ev": (1e-3, 10.0),
+    "fwhm_ev": (0.01, 5.0),
+}
+"""Least and greatest value of each number, from what a machine can hold; where the default is whole, so must it be."""
+MOST_POINTS = 4000
+"""Energies of a network's grid, at most."""
+_MOST_SHELLS = 8  # s or p shells of an atom
+
 PRESETS: dict[str, dict[str, Any]] = {
     "S": {"channels": 24, "lmax": 2, "layers": 2},
     "M": {
@@ -86,7 +121,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     """``spec`` with the defaults of all keys that it leaves out; ``preset`` names one of :data:`PRESETS` to start from.
 
-    Raises :class:`~clusterml.errors.OptionError` naming an unknown key, preset or head, and the nearest known one.
+    Raises :class:`~clusterml.errors.OptionError` naming an unknown key, preset or head, and the nearest known one, or a
+    value of another type or beyond :data:`LIMITS`.
     """
     given = dict(spec)
     full = deepcopy(DEFAULTS)
@@ -99,21 +135,64 @@ def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     _known(full["parity"], ("both", "natural"), "parity")
     for name in ("occupied", "virtual"):
         _check_orbitals(full["orbitals"][name], f"orbitals.{name}")
+    for key, limits in LIMITS.items():
+        _check_number(full, key, *limits)
+    for name in ("elements", "metals", "donors"):
+        _check_elements(full["graph"][name], f"graph.{name}")
+    _check_grid(full["grid"])
     return full
+
+
+def _check_number(full: Mapping[str, Any], key: str, least: float, greatest: float) -> None:
+    value: Any = full
+    default: Any = DEFAULTS
+    for step in key.split("."):
+        value, default = value[step], default[step]
+    whole = isinstance(default, int)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else (int, float))
+        or not least <= value <= greatest
+    ):
+        what = "a whole number" if whole else "a number"
+        raise OptionError(f"network key {key} is {value!r:.80}", f"give {what} from {least:g} to {greatest:g}")
+
+
+def _check_elements(given: Any, key: str) -> None:
+    numbers = given if isinstance(given, (list, tuple)) else ()
+    whole = all(isinstance(z, int) and not isinstance(z, bool) and 1 <= z <= 118 for z in numbers)
+    if not numbers or not whole or len(set(numbers)) < len(numbers):
+        raise OptionError(f"network key {key} is {given!r:.80}", "give different atomic numbers, 1 to 118")
+
+
+def _check_grid(grid: Mapping[str, float]) -> None:
+    points = (grid["high_ev"] - grid["low_ev"]) / grid["step_ev"] + 1.0
+    if not 2.0 <= points <= MOST_POINTS:
+        raise OptionError(
+            f"network key grid has {points:.4g} points", f"give low_ev < high_ev and at most {MOST_POINTS}"
+        )
 
 
 def _check_orbitals(given: Mapping[str, Any], path: str) -> None:
     """Metals and donors carry (s, p) shells, metals at least one."""
     for role in ("metal", "donor"):
-        shells = given[role]
-        whole = isinstance(shells, (list, tuple)) and all(isinstance(n, int) and n >= 0 for n in shells)
+        shells: Any = given[role]
+        whole = isinstance(shells, (list, tuple)) and all(isinstance(n, int) and 0 <= n <= _MOST_SHELLS for n in shells)
         if not whole or len(shells) != 2:
-            raise OptionError(f"network key {path}.{role} is {shells!r}", "give numbers of s and of p shells: [1, 1]")
+            raise OptionError(
+                f"network key {path}.{role} is {shells!r:.80}", "give numbers of s and of p shells: [1, 1]"
+            )
     first = given["first_ev"]
-    if not isinstance(first, (list, tuple)) or len(first) != 2 or not all(isinstance(x, (int, float)) for x in first):
-        raise OptionError(f"network key {path}.first_ev is {first!r}", "give two energies in eV, of s and of p shells")
+    if not isinstance(first, (list, tuple)) or len(first) != 2 or not all(map(_is_energy, first)):
+        raise OptionError(
+            f"network key {path}.first_ev is {first!r:.80}", "give two energies in eV, of s and of p shells"
+        )
     if not any(given["metal"]) or not any(given["donor"]):
         raise OptionError(f"network key {path} leaves metals or donors without orbitals", "give each one shell or more")
+
+
+def _is_energy(value: Any) -> bool:
+    return isinstance(value, (int, float)) and _ENERGY[0] <= value <= _ENERGY[1]
 
 
 def _merge(into: dict[str, Any], given: Mapping[str, Any], path: str) -> None:
@@ -121,7 +200,7 @@ def _merge(into: dict[str, Any], given: Mapping[str, Any], path: str) -> None:
         _known(key, into, f"network key of {path[:-1]}" if path else "network key")
         if isinstance(into[key], dict):
             if not isinstance(value, Mapping):
-                raise OptionError(f"network key {path}{key} is {value!r}", "give a mapping of keys to values")
+                raise OptionError(f"network key {path}{key} is {value!r:.80}", "give a mapping of keys to values")
             _merge(into[key], value, f"{path}{key}.")
         else:
             into[key] = deepcopy(value)
@@ -132,4 +211,4 @@ def _known(name: Any, known: Any, what: str) -> None:
         return
     near = difflib.get_close_matches(str(name), [str(each) for each in known], n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"one of {', '.join(str(each) for each in known)}"
-    raise OptionError(f"{what} '{name}' is not known", hint)
+    raise OptionError(f"{what} '{str(name)[:80]}' is not known", hint)

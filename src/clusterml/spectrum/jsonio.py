@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import ClusterMLError, InputFileError, OutputError
-from clusterml.spectrum.files import read_text, write_text
+from clusterml.spectrum.files import LARGEST_FILE, decode, read_bounded, read_text, write_text
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray
@@ -67,6 +67,14 @@ def parse_json(text: str, source: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputFileError(f"{source} holds a JSON {type(value).__name__}", "an object with a spectrum is expected")
     return value
+
+
+def read_json(path: Path, most: int = LARGEST_FILE) -> dict[str, Any]:
+    """The JSON object in a file that a folder of ours holds, of at most ``most`` bytes.
+
+    Raises :class:`InputFileError` naming a file that is missing, too large, a symbolic link, or holds no object.
+    """
+    return parse_json(decode(read_bounded(path, most, links=False), str(path)), str(path))
 
 
 def spectrum_block(spectrum: Spectrum) -> dict[str, Any]:

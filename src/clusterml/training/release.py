@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,8 +22,8 @@ from pydantic import Field
 
 from clusterml.errors import ClusterMLError, InputFileError
 from clusterml.schema import Strict, validated
-from clusterml.spectrum.files import make_folder, write_bytes, write_text
-from clusterml.spectrum.jsonio import json_text
+from clusterml.spectrum.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
+from clusterml.spectrum.jsonio import json_text, read_json
 from clusterml.training.state import as_bytes
 
 if TYPE_CHECKING:
@@ -34,7 +33,10 @@ SCHEMA_VERSION = 2
 """Version of ``spec.json``.  Version 1 knew one network only: its ``file``, ``sha256`` and ``bytes`` were keys of their
 own."""
 SPEC, SPLIT = "spec.json", "split.json"
-_LARGEST_SPEC = 16 * 1024 * 1024
+_LARGEST_SPEC = 16 * 1024**2  # bytes
+_LARGEST_WEIGHTS = 1024**3  # bytes of one network
+_LARGEST_ENSEMBLE = 4 * 1024**3
+_MOST_MEMBERS = 64
 
 
 class ReleaseError(ClusterMLError):
@@ -46,7 +48,7 @@ class Member(Strict):
 
     file: str = Field(pattern=r"^model(-[0-9]+)?\.safetensors$", description="model.safetensors or model-N.safetensors")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="64 hexadecimal digits")
-    bytes: int = Field(ge=1, description="a size")
+    bytes: int = Field(ge=1, le=_LARGEST_WEIGHTS, description="a size in bytes, at most 1 GiB")
 
 
 class Manifest(Strict):
@@ -56,7 +58,7 @@ class Manifest(Strict):
     program: str
     version: str
     network: dict[str, Any]
-    members: list[Member] = Field(min_length=1)
+    members: list[Member] = Field(min_length=1, max_length=_MOST_MEMBERS, description=f"1 to {_MOST_MEMBERS} networks")
     about: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -124,6 +126,9 @@ def open_release(folder: str | Path) -> Release:
     """
     folder = Path(folder)
     manifest = _manifest(folder)
+    total = sum(member.bytes for member in manifest.members)
+    if total > _LARGEST_ENSEMBLE:
+        raise ReleaseError(f"{folder / SPEC}: its weights would take {total:,} bytes", "get the checkpoint again")
     networks = [_state(folder, member) for member in manifest.members]
     _check_alike(networks, str(folder))
     card, metrics = folder / "card.md", folder / "metrics.json"
@@ -132,7 +137,7 @@ def open_release(folder: str | Path) -> Release:
         manifest.network,
         networks,
         manifest.about,
-        card.read_text(encoding="utf-8") if card.exists() else "",
+        _card(card) if card.exists() else "",
         _json(metrics) if metrics.exists() else {},
     )
 
@@ -166,11 +171,13 @@ def _state(folder: Path, member: Member) -> dict[str, Tensor]:
 
     path = folder / member.file
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ReleaseError(f"{path}: cannot be read ({error.strerror})", "get the checkpoint again") from error
-    if len(content) != member.bytes:
-        raise ReleaseError(f"{path}: has {len(content)} bytes, not {member.bytes}", "get the checkpoint again")
+        check_regular(path, links=False)
+        size = path.stat().st_size
+        if size != member.bytes:
+            raise ReleaseError(f"{path}: has {size} bytes, not {member.bytes}", "get the checkpoint again")
+        content = read_bounded(path, member.bytes, links=False)
+    except InputFileError as error:
+        raise _unreadable(path, error) from error
     if hashlib.sha256(content).hexdigest() != member.sha256:
         raise ReleaseError(f"{path}: has changed since it was written (checksum)", "get the checkpoint again")
     try:
@@ -185,13 +192,20 @@ def _check_alike(networks: Sequence[Mapping[str, Tensor]], where: str) -> None:
         raise ReleaseError(f"{where}: {len(shapes)} networks, not of one shape", "give states of the same spec")
 
 
+def _card(path: Path) -> str:
+    try:
+        return decode(read_bounded(path, _LARGEST_SPEC, links=False), str(path))
+    except InputFileError as error:
+        raise _unreadable(path, error) from error
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST_SPEC:
-            raise ValueError("it is larger than 16 MiB")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ReleaseError(f"{path}: cannot be read ({error})", "get the checkpoint again") from error
-    if not isinstance(content, dict):
-        raise ReleaseError(f"{path}: holds no JSON object", "get the checkpoint again")
-    return content
+        return read_json(path, _LARGEST_SPEC)
+    except InputFileError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: InputFileError) -> ReleaseError:
+    reason = error.problem.removeprefix(str(path)).lstrip(": ")
+    return ReleaseError(f"{path}: cannot be read ({reason})", "get the checkpoint again")

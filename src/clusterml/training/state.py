@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import ClusterMLError, OutputError
-from clusterml.spectrum.files import make_folder, write_bytes, write_text
+from pydantic import TypeAdapter
+
+from clusterml.errors import ClusterMLError, InputFileError, OutputError
+from clusterml.spectrum.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
 from clusterml.spectrum.jsonio import json_text
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Version of the checkpoints of a run; another one cannot be resumed."""
 _UNFINISHED = ".unfinished-"
+_LARGEST_STATE = 256 * 1024**2  # bytes
+_ANEW = "start the run anew in another folder"
 
 
 class TrainingError(ClusterMLError):
@@ -55,6 +60,9 @@ class State:
     seconds: float = 0.0
 
 
+_STATE = TypeAdapter(State)
+
+
 class Checkpoints:
     """The checkpoints of the run in ``folder``."""
 
@@ -67,7 +75,7 @@ class Checkpoints:
         name = self._free_name(f"{state.epoch:05d}-{state.batch:05d}")
         if best:
             state.best = name
-        unfinished = make_folder(self._folder / f"{_UNFINISHED}{name}")
+        unfinished = make_folder(self._folder / f"{_UNFINISHED}{name}", within=self._folder.parent)
         write_bytes(unfinished / "tensors.safetensors", as_bytes(tensors))
         write_text(unfinished / "state.json", json_text({"schema_version": SCHEMA_VERSION, **asdict(state)}))
         try:
@@ -86,24 +94,22 @@ class Checkpoints:
         """
         if not self._pointer.exists():
             return None
-        folder = self._folder / self._pointer.read_text(encoding="utf-8").strip()
+        folder = self._inside(decode(self._read(self._pointer, 1000), str(self._pointer)).strip())
         try:
-            content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            content = json.loads(self._read(folder / "state.json", _LARGEST_STATE))
             version = content.pop("schema_version")
             if version != SCHEMA_VERSION:
                 raise TrainingError(f"{folder}: has schema version {version}", "use the clusterml it was written with")
-            state = State(**{f.name: content[f.name] for f in fields(State)})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TrainingError(
-                f"{folder}: cannot be read ({error})", "start the run anew in another folder"
-            ) from error
+            state = _STATE.validate_python({f.name: content[f.name] for f in fields(State)})
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+            raise TrainingError(f"{folder}: cannot be read ({error})", _ANEW) from error
         return state, self._tensors(folder)
 
     def best(self, state: State) -> dict[str, Tensor]:
         """The tensors of the best checkpoint of ``state``; raises :class:`TrainingError` if there is none."""
         if state.best is None:
             raise TrainingError(f"{self._folder}: no epoch has been finished", "let the run go on")
-        return self._tensors(self._folder / state.best)
+        return self._tensors(self._inside(state.best))
 
     def _tensors(self, folder: Path) -> dict[str, Tensor]:
         from safetensors import SafetensorError
@@ -111,9 +117,25 @@ class Checkpoints:
 
         path = folder / "tensors.safetensors"
         try:
+            check_regular(path, links=False)
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise TrainingError(f"{path}: cannot be read ({error})", "start the run anew in another folder") from error
+            raise TrainingError(f"{path}: cannot be read ({error})", _ANEW) from error
+        except InputFileError as error:
+            raise TrainingError(f"{path}: cannot be read ({error.problem})", _ANEW) from error
+
+    def _inside(self, name: str) -> Path:
+        """The folder of the checkpoint ``name``, which is a name only; it may not be a link."""
+        folder = self._folder / name
+        if not re.fullmatch(r"[0-9][0-9-]*", name) or folder.is_symlink() or self._folder.is_symlink():
+            raise TrainingError(f"{self._pointer}: '{name[:80]}' is no checkpoint of this run", _ANEW)
+        return folder
+
+    def _read(self, path: Path, most: int) -> bytes:
+        try:
+            return read_bounded(path, most, links=False)
+        except InputFileError as error:
+            raise TrainingError(f"{path}: cannot be read ({error.problem})", _ANEW) from error
 
     def _free_name(self, name: str) -> str:
         """``name``, or with a suffix where a crash left one that LATEST does not know."""

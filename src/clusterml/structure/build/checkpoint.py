@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import InputFileError, OutputError
-from clusterml.spectrum.files import write_text
+from clusterml.spectrum.files import read_bounded, write_text
 from clusterml.typing import FloatArray
 
 _VERSION = 1
@@ -53,11 +53,11 @@ class Checkpoint:
         from ase.io.jsonio import decode
 
         try:
-            content = decode(self.path.read_text(encoding="utf-8"))
+            content = decode(read_bounded(self.path, links=False).decode("utf-8"))
             version, key = content["version"], content["task"]
             positions = np.asarray(content["positions"], dtype=np.float64)
             number, state = int(content["number"]), content["state"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, MemoryError, RecursionError) as error:
             raise InputFileError(
                 f"{self.path}: is not a checkpoint of a relaxation ({type(error).__name__})", "delete it to start anew"
             ) from error

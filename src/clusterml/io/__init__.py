@@ -1,0 +1,1 @@
+"""Files: the bounds within which they are read."""
