@@ -110,3 +110,16 @@ def test_a_series_without_room_for_all_keeps_the_members_that_exist(run, ag29, t
     assert "error: 3 x PMe3: site " in done.err
     assert "(after 2 exchanges): PMe3: too close" in done.err
     assert done.err.splitlines()[-1] == "2 of 5 structures do not exist and were left out"
+
+
+def test_ligands_of_ones_own_are_named_exchanged_and_inspected(run, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text('ligands:\n  SCH2Cl: {smiles: "[S-]CCl", donors: S, charge: 1}\n')
+    assert run("build", "ag3", "--thiolate", "SCH2Cl", "--library", own, "-o", "a.xyz").code == 0
+    assert "3 x SCH2Cl" in run("inspect", "a.xyz", "--library", own).out
+    assert "SCH2Cl" not in run("inspect", "a.xyz").out
+    done = run("substitute", "a.xyz", "--from", "SCH2Cl", "--to", "SH", "--count", 2, "--library", own, "-o", "b.xyz")
+    assert done.code == 0, done.err
+    assert "1 x SCH2Cl" in run("inspect", "b.xyz", "--library", own).out
+    wrong = run("inspect", "a.xyz", "--library", tmp_path / "none.yaml")
+    assert (wrong.code, "none.yaml" in wrong.err) == (1, True)

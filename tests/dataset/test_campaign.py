@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -353,3 +354,17 @@ def test_a_ligand_that_an_exchange_has_brought_may_be_exchanged_again(campaign):
     job = next(job for job in plan(asked) if job.kind == "mode")
     with pytest.raises(OptionError, match="no ligand SePh to exchange"):
         geometries(asked, job, asked.parents["ag3"], None)
+
+
+def test_a_campaign_with_ligands_of_ones_own(tmp_path):
+    ligands = 'ligands:\n  SCH2Cl: {smiles: "[S-]CCl", donors: S, charge: 1}\n'
+    (tmp_path / "own.yaml").write_text(ligands)
+    text = TEXT.replace("thiolate: SH", "thiolate: SCH2Cl").replace("mode: 3, thermal: 2, ensemble: 1", "mode: 1")
+    file = tmp_path / "campaign.yaml"
+    file.write_text(f"{text.replace('    mirrors: 0.5', '')}library: own.yaml\n")
+    assert generate(file, tmp_path / "d", Processes(1)).counts == {"done": 2}
+    assert set(Dataset(tmp_path / "d").column("shell")) == {"3SCH2Cl"}
+    assert json.loads((tmp_path / "d" / "campaign.json").read_text())["library"] == ligands
+    (tmp_path / "own.yaml").write_text(ligands.replace("SCH2Cl", "SCH2X"))
+    with pytest.raises(DatasetError, match="the ligand file 'library'"):
+        generate(file, tmp_path / "d", Here(), resume=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.cli.options import LibraryFile
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -23,7 +25,7 @@ def build(
     hand: Annotated[str | None, typer.Option(help="R or S (Ag29 family), P or M (ag70-t).")] = None,
     symmetry: Annotated[str | None, typer.Option(metavar="GROUP", help="Highest group the ligands keep.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
-    library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
+    library: LibraryFile = None,
     show: Annotated[bool, typer.Option("--list", help="List the blueprints and exit.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME.xyz].")
@@ -39,14 +41,13 @@ def build(
         return
     if name is None:
         raise typer.BadParameter("give the name of a blueprint, or --list")
-    from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.build.build import build as made
     from clusterml.structure.write import check_name, write_extxyz
 
     target = check_name(output if output is not None else Path(f"{Path(name).stem}.xyz"))
     atoms = made(
         name, thiolate=thiolate, dithiolate=dithiolate, phosphine=phosphine, carboxylate=carboxylate, halide=halide,
-        solvent=solvent, cap=cap, hand=hand, symmetry=symmetry, seed=seed, library=load_library(library),
+        solvent=solvent, cap=cap, hand=hand, symmetry=symmetry, seed=seed,
     )  # fmt: skip
     write_extxyz(atoms, target)
     known = atoms.info["provenance"]

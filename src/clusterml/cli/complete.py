@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clusterml.cli.options import reads_structures
+from clusterml.cli.options import LibraryFile, reads_structures
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 
@@ -23,7 +23,7 @@ def complete(
     solvents: Annotated[int, typer.Option(metavar="N", min=0, help="How many [default with --solvent: 3].")] = 0,
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else a proposal.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
-    library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
+    library: LibraryFile = None,
     reading: ReadOptions = DEFAULT_READING,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_complete.xyz].")
@@ -39,7 +39,6 @@ def complete(
     from dataclasses import replace
 
     from clusterml.cli.build import describe
-    from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.build.complete import complete as completed
     from clusterml.structure.read import read
     from clusterml.structure.write import check_name, write_extxyz
@@ -48,7 +47,7 @@ def complete(
     core = read(file, options=replace(reading, allow_several=True))
     done = completed(
         core, thiolate=thiolate, carboxylate=carboxylate, carboxylates=carboxylates, solvent=solvent, solvents=solvents,
-        charge=charge, seed=seed, library=load_library(library),
+        charge=charge, seed=seed,
     )  # fmt: skip
     write_extxyz(done, target)
     known = done.info["provenance"]

@@ -24,6 +24,9 @@ def design(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models.")
     ] = None,
+    library: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours; as library= in CONFIG.")
+    ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
 ) -> None:
@@ -39,6 +42,8 @@ def design(
     from clusterml.screening.report import designed
 
     settings = load_screen(config, overrides or [])
+    if library is not None:
+        settings = settings.model_copy(update={"library": str(library.resolve())})
     folder = output or Path("results") / f"{settings.name}-design"
     done = run(settings, folder, model=model, device=device, watch=_tell)
     for line in designed(done):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.each import each_file, echo_json
-from clusterml.cli.options import StructureFiles, reads_structures
+from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
 from clusterml.shipped import DEFAULT_MODEL
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
@@ -30,6 +30,7 @@ def explain(
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     reading: ReadOptions = DEFAULT_READING,
+    library: LibraryFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
     ] = False,

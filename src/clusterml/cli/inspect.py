@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clusterml.cli.each import each_file, echo_json
-from clusterml.cli.options import StructureFiles, reads_structures
+from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def inspect(
     context: typer.Context,
     files: StructureFiles,
     reading: ReadOptions = DEFAULT_READING,
+    library: LibraryFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     output: Annotated[
         Path | None,

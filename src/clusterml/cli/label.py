@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from clusterml.cli.options import StructureFiles, reads_structures
+from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
 from clusterml.stda.settings import Dtype, Mode, OrbitalSource
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
@@ -53,6 +53,7 @@ def label(
     ] = None,
     molden: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the orbitals as a Molden file.")] = None,
     reading: ReadOptions = DEFAULT_READING,
+    library: LibraryFile = None,
     jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")

@@ -18,6 +18,22 @@ StructureFiles = Annotated[list[Path], typer.Argument(metavar="FILE", help="Stru
 """The argument of verbs that read any number of structures."""
 StructureFile = Annotated[Path, typer.Argument(metavar="FILE", help="A structure file: xyz, cif, ..")]
 """The argument of verbs that read one structure."""
+
+
+def _use_library(context: typer.Context, path: Path | None) -> Path | None:
+    """Ligands are named in the file's library, too, until the verb ends."""
+    if path is not None and not context.resilient_parsing:
+        from clusterml.structure.anatomy.library import load_library, using_library
+
+        context.with_resource(using_library(load_library(path)))
+    return path
+
+
+LibraryFile = Annotated[
+    Path | None,
+    typer.Option("--library", metavar="YAML", help="More ligands, in a file of yours.", callback=_use_library),
+]
+"""The option ``--library``: it takes effect where it is declared, the verb has nothing to do with its value."""
 _READING: dict[str, Any] = {
     "cluster": Annotated[int, typer.Option(metavar="K", help="Which cluster of a crystal, from 1.")],
     "disorder": Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clusterml.cli.options import StructureFile, reads_structures
+from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
@@ -28,6 +28,7 @@ def relax(
     temperature: Annotated[float, typer.Option(metavar="K", help="Electronic temperature.")] = 300.0,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     reading: ReadOptions = DEFAULT_READING,
+    library: LibraryFile = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_relaxed.xyz].")
     ] = None,

@@ -28,6 +28,9 @@ def screen(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models.")
     ] = None,
+    library: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours; as library= in CONFIG.")
+    ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes (of a local cluster too), each with a network.")] = 1,
     threads: Annotated[int | None, typer.Option(help="CPU threads of all workers together.")] = None,
@@ -81,6 +84,8 @@ def screen(
     from clusterml.screening.run import screen as run
 
     settings = load_screen(config, overrides or [])
+    if library is not None:
+        settings = settings.model_copy(update={"library": str(library.resolve())})
     place = launcher(workers, choose_threads(threads), cluster, gpus)
     folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder
     kept = f"finished blocks and labels are in {folder}; go on with the same command and --resume"

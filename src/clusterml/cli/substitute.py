@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.options import StructureFile, reads_structures
+from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def substitute(
     sample: Annotated[
         bool, typer.Option("--sample", help="Random conformers and orientations that fit, not the best ones.")
     ] = False,
-    library: Annotated[Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours.")] = None,
+    library: LibraryFile = None,
     warn_only: Annotated[bool, typer.Option("--warn-only", help="Only warn about contacts too close.")] = False,
     reading: ReadOptions = DEFAULT_READING,
     show: Annotated[bool, typer.Option("--list", help="List the sites of --from and exit.")] = False,
@@ -54,7 +54,7 @@ def substitute(
     atoms = read(file, options=reading)
     from clusterml.structure.distort.substitute import attempt_series, find_sites
 
-    found = find_sites(atoms, old, library)
+    found = find_sites(atoms, old)
     if show:
         _list_sites(atoms, found)
         return
@@ -70,7 +70,7 @@ def substitute(
 
     made = attempt_series(
         atoms, old, new, counts,
-        sites=chosen, rng=np.random.default_rng(seed), sample=sample, library=library,
+        sites=chosen, rng=np.random.default_rng(seed), sample=sample,
         problems="warn" if warn_only else "error",
     )  # fmt: skip
     frames, refused = kept_and_refused([f"{n} x {new}" for n in counts], made)

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 from clusterml.errors import InputFileError
 from clusterml.schema import Strict, load
 from clusterml.shipped import locate
+from clusterml.spectrum.files import read_text
 
 SampledKind = Literal["reference", "mode", "thermal", "ensemble"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -117,6 +118,7 @@ class Campaign(Strict):
         0.05, ge=0.0, le=5.0, description="a HOMO-LUMO gap in eV, up to 5, below which geometries are rejected"
     )
     amounts: Amounts = Field(Amounts(), description="how far geometries are distorted")
+    library: str | None = Field(None, description="a YAML file of more ligands, beside the campaign's file")
     parents: dict[str, Parent] = Field(min_length=1, description="clusters by name")
 
     @model_validator(mode="after")
@@ -183,22 +185,39 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
         yield Job(name, kind, number, (first, *(each for each in extra if each.name != first.name)))
 
 
+LIBRARY = "the library"
+"""The ligand file's name in a fingerprint; no parent can have it."""
 _LATER = {"protocol": None, "distorted_ensembles": False, "undistorted": 0.0}
 """Options of parents that older campaigns did not have, with what these did."""
 
 
 def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
-    """Hashes of what decides what records hold: of each parent by its name, files included, and of the rest (``""``).
+    """Hashes of what decides what records hold: of each parent by its name, files included, of the ligand file (by
+    :data:`LIBRARY`), and of the rest (``""``).
 
     A campaign may get more jobs and more parents later, but not change otherwise.  Raises InputFileError for a missing
     file.
     """
     content = campaign.model_dump(mode="json", exclude={"title"})
-    parts = {"": {key: value for key, value in content.items() if key != "parents"}}
+    parts = {"": {key: value for key, value in content.items() if key not in ("parents", "library")}}
     for name, parent in campaign.parents.items():
         source = source_of(campaign_file, parent)
         kept = {key: value for key, value in content["parents"][name].items() if key != "counts"}
         parts[name] = {key: value for key, value in kept.items() if key not in _LATER or value != _LATER[key]}
         if source is not None:
             parts[name]["file"] = hashlib.sha256(source.read_bytes()).hexdigest()
+    text = library_text(campaign, campaign_file)
+    if text is not None:
+        parts[LIBRARY] = {"library": text}
     return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
+
+
+def library_file(campaign: Campaign, campaign_file: Path) -> Path | None:
+    """The campaign's ligand file, found beside the campaign file; None without."""
+    return None if campaign.library is None else locate(campaign.library, campaign_file.parent)
+
+
+def library_text(campaign: Campaign, campaign_file: Path) -> str | None:
+    """What is in the campaign's ligand file; raises :class:`~clusterml.errors.InputFileError`."""
+    path = library_file(campaign, campaign_file)
+    return None if path is None else read_text(path)

@@ -14,6 +14,7 @@ import numpy as np
 from clusterml.dataset.campaign import Campaign, Job, Parent
 from clusterml.dataset.record import stored_positions
 from clusterml.errors import StructureError
+from clusterml.structure.anatomy.library import Library, load_library
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.distort.ensemble import snapshots
 from clusterml.structure.distort.modes import MODES, THERMAL_NOISE
@@ -30,7 +31,7 @@ _MOST_TRIES = 6
 def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
     """The parent's geometry (A), about its centroid, with ``info["charge"]`` where it is known."""
     content = "" if file is None else _hash(file)
-    return _made(parent.model_dump_json(include={"build", "charge"}), file, content).copy()
+    return _made(parent.model_dump_json(include={"build", "charge"}), file, content, load_library()).copy()
 
 
 def _hash(file: Path) -> str:
@@ -42,7 +43,7 @@ def _hash(file: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _made(text: str, file: Path | None, content: str) -> Atoms:
+def _made(text: str, file: Path | None, content: str, library: Library) -> Atoms:
     """``content``: of ``file``, so that a changed one is read anew."""
     wanted = json.loads(text)
     if file is not None:
@@ -52,7 +53,7 @@ def _made(text: str, file: Path | None, content: str) -> Atoms:
     else:
         from clusterml.structure.build.build import build
 
-        atoms = build(**wanted["build"])
+        atoms = build(**wanted["build"], library=library)
     if wanted["charge"] is not None:
         atoms.info["charge"] = wanted["charge"]
     atoms.positions[:] = centred(atoms.positions)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from clusterml.errors import OptionError, WorkerLostError
+from clusterml.structure.anatomy.library import with_library_in_use
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -90,6 +91,7 @@ class Ray:
     def run(self, function: Callable[[T], R], tasks: Iterator[T]) -> Iterator[tuple[T, R | Lost]]:
         """See :class:`Launcher`; raises :class:`OptionError` if Ray is not installed or the cluster not there."""
         ray, mine = self._connected()
+        function = with_library_in_use(function)
         try:
             # max_retries: a task is done once more if its worker was killed
             remote = ray.remote(max_retries=1, num_cpus=self.threads, num_gpus=self.gpus)(_applied)

@@ -11,7 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterml.dataset.campaign import Campaign, Job, Parent, fingerprint, load_campaign, plan, source_of
+from clusterml.dataset.campaign import (
+    LIBRARY,
+    Campaign,
+    Job,
+    Parent,
+    fingerprint,
+    library_file,
+    library_text,
+    load_campaign,
+    plan,
+    source_of,
+)
 from clusterml.dataset.geometry import geometries, parent_atoms
 from clusterml.dataset.labelling import RejectedError, opposite, record_of
 from clusterml.dataset.launch import Launcher, Lost
@@ -22,6 +33,7 @@ from clusterml.dataset.store import Store
 from clusterml.errors import ClusterMLError, DatasetError, StructureError
 from clusterml.locks import exclusive
 from clusterml.spectrum.files import write_text
+from clusterml.structure.anatomy.library import load_library, using_library
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -83,8 +95,10 @@ def generate(
     jobs = list(plan(campaign))
     setting = Setting(campaign, file, store.staging, device, memory_gb)
     start, done = time.perf_counter(), 0
-    with exclusive(store.folder):
-        _claim(store.folder, campaign.name, mine, resume, ledger)
+    own = library_file(campaign, file)
+    library = None if own is None else load_library(own)
+    with exclusive(store.folder), using_library(library):
+        _claim(store.folder, campaign.name, mine, resume, ledger, library_text(campaign, file))
         todo = _outstanding(jobs, store, ledger)[:limit]
         for job, events in launcher.run(partial(work, setting), iter(todo)):
             ledger.add(*(_lost(job, events) if isinstance(events, Lost) else events))
@@ -150,11 +164,11 @@ def _lost(job: Job, lost: Lost) -> list[Event]:
     return [Event(job.name, "failed", lost.reason)]
 
 
-def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: Ledger) -> None:
+def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: Ledger, library: str | None) -> None:
     """Is the folder new, or a beginning of this very campaign?"""
     path = folder / "campaign.json"
     if not path.exists():
-        _write_claim(path, name, mine)
+        _write_claim(path, name, mine, library)
         return
     try:
         theirs = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
@@ -162,9 +176,9 @@ def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: 
             raise ValueError("the fingerprint is not one of each parent: it was begun with an earlier version")
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: cannot be used ({error})", "choose another folder") from error
-    changed = [part for part, theirs_of in theirs.items() if mine.get(part) != theirs_of]
+    changed = [part for part in dict.fromkeys((*theirs, LIBRARY)) if mine.get(part) != theirs.get(part)]
     if changed:
-        what = ", ".join(f"parent {part}" if part else "what all parents share" for part in changed)
+        what = ", ".join(_called(part) for part in changed)
         raise DatasetError(
             f"{folder}: was begun with another campaign, or this one has changed since ({what})",
             "choose another folder; only jobs and parents may be added",
@@ -172,11 +186,19 @@ def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: 
     if not resume and ledger.states():
         raise DatasetError(f"{folder}: holds labels already", "add --resume to go on, or choose another folder")
     if mine != theirs:
-        _write_claim(path, name, mine)
+        _write_claim(path, name, mine, library)
 
 
-def _write_claim(path: Path, name: str, mine: dict[str, str]) -> None:
-    write_text(path, json.dumps({"name": name, "fingerprint": mine}, indent=1) + "\n")
+def _called(part: str) -> str:
+    """A part of a fingerprint in words."""
+    if part == LIBRARY:
+        return "the ligand file 'library'"
+    return f"parent {part}" if part else "what all parents share"
+
+
+def _write_claim(path: Path, name: str, mine: dict[str, str], library: str | None) -> None:
+    content = {"name": name, "fingerprint": mine} | ({} if library is None else {"library": library})
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:

@@ -38,7 +38,8 @@ class Setting:
     """What every worker needs to know: the ``screen`` as JSON, the checkpoint's folder, the device, the reference file.
 
     ``model_sha256``: of the checkpoint's specification, ``fingerprint``: of the screen with the contents of its files,
-    so that whatever changed under the same name is loaded anew.
+    so that whatever changed under the same name is loaded anew.  ``library``: the text of the user's ligand file, for
+    the manifest; ligands are looked up in the library in use.
     """
 
     screen: str
@@ -47,6 +48,7 @@ class Setting:
     fingerprint: str
     device: str
     reference: str | None = None
+    library: str | None = None
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,10 @@ def _check_parent(name: str, parent: ScreenParent) -> None:
 
     known = [key for key in inspect.signature(build).parameters if key not in _NOT_OF_BUILD]
     for key, value in parent.build.items():
+        if key == "library":
+            raise OptionError(
+                f"parent {name}: library is a key of the screen, not of build", "move it to the first column"
+            )
         if key not in known:
             raise unknown("option of build", key, known)
         for word in [value] if isinstance(value, str) else value:

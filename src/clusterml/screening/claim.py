@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,26 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
             parent["file"] = _hash(Path(parent["file"]))
     for line in (*content["objectives"], *content["constraints"]):
         line |= {key: _hash(Path(line[key])) for key in FILES if line[key] is not None}
+    library = content.pop("library")
+    if library is not None:
+        content["library"] = _hash(Path(library))
     content |= {"geometry": GEOMETRY, "model": model_sha256, "reference": hashlib.sha256(reference).hexdigest()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def check_claim(folder: Path, mine: str, resume: bool) -> dict[str, Any]:
-    """What ``run.json`` in ``folder`` says, empty for a new folder.
+def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
+    """Hash of everything that the screen reads, by what it is called in messages."""
+    files = {f"parent {name}": parent.file for name, parent in screen.parents.items() if parent.file is not None}
+    for line in (*screen.objectives, *screen.constraints):
+        files |= {f"{key} {Path(value).name}": value for key, value in line.given().items() if key in FILES}
+    if screen.library is not None:
+        files[f"library {Path(screen.library).name}"] = screen.library
+    return {"model": model_sha256} | {name: _hash(Path(file)) for name, file in files.items()}
+
+
+def check_claim(folder: Path, mine: str, inputs: Mapping[str, str], resume: bool) -> dict[str, Any]:
+    """What ``run.json`` in ``folder`` says, empty for a new folder; ``mine``: the screen's fingerprint, ``inputs``: see
+    :func:`inputs_of`.
 
     Raises :class:`ScreeningError` for a folder that holds a screen (without ``resume``), or another one.
     """
@@ -50,10 +65,25 @@ def check_claim(folder: Path, mine: str, resume: bool) -> dict[str, Any]:
         raise ScreeningError(f"{folder}: holds a screen already", "add --resume to go on, or choose another folder")
     if known.get("fingerprint") != mine:
         raise ScreeningError(
-            f"{folder}: was begun with another screen or model, or a file of it has changed since",
+            f"{folder}: was begun with {_difference(known.get('inputs', {}), inputs)}",
             f"choose another folder; only {', '.join(MAY_CHANGE)} may change",
         )
     return known
+
+
+def _difference(theirs: Mapping[str, str], mine: Mapping[str, str]) -> str:
+    """What is not as it was when a screen was begun."""
+    names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
+    if not theirs or not names:
+        return "another screen or model, or a file of it has changed since"
+    return "; ".join(
+        f"{name}, which is not the same now"
+        if name in theirs and name in mine
+        else f"{name}, which is not given now"
+        if name in theirs
+        else f"no {name}"
+        for name in names
+    )
 
 
 def _hash(path: Path) -> str:

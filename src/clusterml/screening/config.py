@@ -133,6 +133,9 @@ class Screen(Strict):
     title: str = Field("", description="a line for the report")
     seed: int = Field(0, ge=0, description="a whole number from 0: of everything random")
     model: str = Field(DEFAULT_MODEL, description="a checkpoint's name or folder")
+    library: str | None = Field(
+        None, description="a YAML file of more ligands, whose names parents and exchanges may use; null: none"
+    )
     parents: dict[Name, ScreenParent] = Field(
         {}, description="clusters by name; may be left out where Python gives the candidates"
     )
@@ -170,6 +173,8 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
     file = Path(path)
     values = read_yaml(file)
     parents = values.get("parents")
+    if isinstance(values.get("library"), str):
+        values["library"] = str(locate(values["library"], file.parent).resolve())
     lines = [line for key in ("objectives", "constraints") for line in _listed(values.get(key))]
     for entry, key in [
         *((parent, "file") for parent in (parents.values() if isinstance(parents, dict) else [])),

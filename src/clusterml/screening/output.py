@@ -36,12 +36,13 @@ _PACKAGES = ("clusterml", "torch", "numpy", "scipy", "ase", "e3nn", "tblite", "r
 
 @dataclass
 class Run:
-    """What run.json tells of a run, besides the ``board``: ``total`` candidates (None: not known before), ``lost``
-    blocks and why, ``refused_parents`` whose spectrum the network does not give and why, candidates evaluated by this
-    process and the seconds that took; ``sessions`` before this one."""
+    """What run.json tells of a run, besides the ``board``: hashes of its ``inputs``, ``total`` candidates (None: not
+    known before), ``lost`` blocks and why, ``refused_parents`` whose spectrum the network does not give and why,
+    candidates evaluated by this process and the seconds that took; ``sessions`` before this one."""
 
     bench: Bench
     fingerprint: str
+    inputs: dict[str, str]
     total: int | None
     board: Board
     sessions: list[dict[str, Any]]
@@ -85,6 +86,8 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
         "title": bench.screen.title,
         "status": status,
         "fingerprint": run.fingerprint,
+        "inputs": run.inputs,
+        "library": bench.setting.library,
         "config": bench.screen.model_dump(mode="json", exclude_none=True),
         "lines": bench.merit.described(),
         "ranked_by": {"value": bench.screen.value, "standard_deviations": bench.merit.shift},

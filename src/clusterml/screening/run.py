@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from clusterml.errors import OptionError
 from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
 from clusterml.screening.board import Board
 from clusterml.screening.check import check_names, check_own, check_parents
-from clusterml.screening.claim import check_claim, fingerprint
+from clusterml.screening.claim import check_claim, fingerprint, inputs_of
 from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.output import Run, write_results, write_run
@@ -24,7 +25,7 @@ from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import Verification, labels_of, verify
-from clusterml.spectrum.files import make_folder, write_text
+from clusterml.spectrum.files import make_folder, read_text, write_text
 from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
@@ -90,33 +91,35 @@ def screen(
     """
     chosen = load_screen(what) if isinstance(what, str | Path) else what
     check_own(chosen, candidates is not None, reference is not None)
-    check_names(chosen)
-    target = Path(folder)
-    setting, mine = setting_of(chosen, target, model, device, reference)
-    known = check_claim(target, mine, resume)
-    labelled = None if labels is None else labels_of(Path(labels))
-    bench = bench_of(setting)
-    check_bench(bench)
-    source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
-    make_folder(target)
-    if reference is not None:
-        write_text(target / REFERENCE, _text(reference))
-    board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
-    run = Run(bench, mine, source.total, board, known.get("sessions", []))
-    write_run(run, target, "running")
-    _evaluate(bench, source, Log(target / RESULTS), launcher or Here(), run, watch)
-    if not board.valid:
-        write_run(run, target, "no valid candidate")
-        reasons = "; ".join(f"{count} x {reason}" for reason, count in board.drops.counts.most_common())
-        example = next(iter(board.drops.examples.values()), "there was none to try")
-        raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
-    tell = partial(_label_progress, watch)
-    verification = verify(setting, board, source, target, launcher or Here(), chosen, tell, labelled)
-    if candidates is None:
-        write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
-    write_results(run, source, target, verification)
-    write_report(target)
-    return Finished(target, board, run, verification)
+    target, place = Path(folder), launcher or Here()
+    with using_ligands_of(chosen):
+        check_names(chosen)
+        setting, mine = setting_of(chosen, target, model, device, reference)
+        inputs = inputs_of(chosen, setting.model_sha256)
+        known = check_claim(target, mine, inputs, resume)
+        labelled = None if labels is None else labels_of(Path(labels))
+        bench = bench_of(setting)
+        check_bench(bench)
+        source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
+        make_folder(target)
+        if reference is not None:
+            write_text(target / REFERENCE, _text(reference))
+        board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
+        run = Run(bench, mine, inputs, source.total, board, known.get("sessions", []))
+        write_run(run, target, "running")
+        _evaluate(bench, source, Log(target / RESULTS), place, run, watch)
+        if not board.valid:
+            write_run(run, target, "no valid candidate")
+            reasons = "; ".join(f"{count} x {reason}" for reason, count in board.drops.counts.most_common())
+            example = next(iter(board.drops.examples.values()), "there was none to try")
+            raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
+        tell = partial(_label_progress, watch)
+        verification = verify(setting, board, source, target, place, chosen, tell, labelled)
+        if candidates is None:
+            write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
+        write_results(run, source, target, verification)
+        write_report(target)
+        return Finished(target, board, run, verification)
 
 
 def setting_of(
@@ -131,7 +134,15 @@ def setting_of(
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
     mine = fingerprint(screen, sha, text.encode())
-    return Setting(screen.model_dump_json(), str(place), sha, mine, device, file), mine
+    library = None if screen.library is None else read_text(screen.library)
+    return Setting(screen.model_dump_json(), str(place), sha, mine, device, file, library), mine
+
+
+def using_ligands_of(screen: Screen) -> AbstractContextManager[None]:
+    """A block in which ligands are looked up in the screen's own library, too; raises what reading it raises."""
+    from clusterml.structure.anatomy.library import load_library, using_library
+
+    return using_library(None if screen.library is None else load_library(screen.library))
 
 
 def _text(atoms: Atoms) -> str:

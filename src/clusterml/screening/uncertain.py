@@ -22,7 +22,7 @@ from clusterml.screening.lines import STEPS
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
 from clusterml.screening.rows import Row, different, rows_in
-from clusterml.screening.run import RESULTS, Finished, Progress, Watch
+from clusterml.screening.run import RESULTS, Finished, Progress, Watch, using_ligands_of
 from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.log import Log
 
@@ -69,7 +69,7 @@ def label_uncertain(
         raise OptionError("the candidates of a user's iterable are not kept", "label them with clusterml label")
     rows = least_certain(rows_in(Log(done.folder / RESULTS)), bench.space, bench.merit, count)
     store, names, failed = Store(folder), list[str](), dict[str, str]()
-    with exclusive(store.folder):
+    with exclusive(store.folder), using_ligands_of(bench.screen):
         known = store.finished()
         todo = [row for row in rows if _name(bench.screen.name, done.run.fingerprint, row.number) not in known]
         work = partial(record_of_candidate, bench.setting, done.run.fingerprint)

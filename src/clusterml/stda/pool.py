@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from clusterml.errors import WorkerLostError
 from clusterml.stda.batch import BatchOptions, Task, compute
 from clusterml.stda.structures import Failure, Outcome
+from clusterml.structure.anatomy.library import with_library_in_use
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,7 +63,7 @@ class Workers(Generic[T, R]):
     """
 
     def __init__(self, function: Callable[[T], R], jobs: int, threads: int) -> None:
-        self._function, self._jobs = function, jobs
+        self._function, self._jobs = with_library_in_use(function), jobs
         self._others = set(multiprocessing.active_children())
         # OpenMP reads it when a process starts, so it must be in the environment that the processes inherit.
         self._environment = os.environ.get("OMP_NUM_THREADS")

@@ -18,7 +18,7 @@ from clusterml.screening.labels import LabelTask, label_one
 from clusterml.screening.making import Dropped
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.points import extremes
-from clusterml.screening.run import check_bench, setting_of
+from clusterml.screening.run import check_bench, setting_of, using_ligands_of
 from clusterml.screening.space import Recipe
 from clusterml.screening.verification import FOLDER
 from clusterml.spectrum.files import make_folder
@@ -45,34 +45,35 @@ def design(
     """
     chosen = load_screen(what) if isinstance(what, str | Path) else what
     check_own(chosen, False, False)
-    check_names(chosen)
-    check_smooth(chosen)
-    options, target = chosen.design, Path(folder).resolve()
-    if options.free is None and not (options.steps and _vary(chosen)):
-        raise OptionError("there is nothing that may change", "give distortions with a range, or design.free")
-    if (target / DESIGN).exists():
-        raise ScreeningError(f"{folder}: holds a design already", "choose another folder")
-    most = min(options.starts, chosen.most or options.starts)
-    drawn = chosen.model_copy(update={"most": most, "value": "expected"})
-    setting, _ = setting_of(drawn, target, model, device, None)
-    bench = bench_of(setting)
-    check_bench(bench)
-    starts = _starts(bench)
-    make_folder(target)
-    paths: list[list[Step]] = []
-    for number, recipe in enumerate(starts[: options.climbs], start=1):
-        paths.append([])
-        for step in _path(bench, recipe, number):
-            watch(step)
-            paths[-1].append(step)
-    found = Designed(chosen, bench, paths)
-    if options.label:
-        place = make_folder(target / FOLDER)
-        best = found.best
-        task = LabelTask(best.climbed.recipe.number, found.named(best), best.climbed.judged.prediction.charge)
-        found = replace(found, label=label_one(setting, place, task))
-    write_design(found, target)
-    return found
+    with using_ligands_of(chosen):
+        check_names(chosen)
+        check_smooth(chosen)
+        options, target = chosen.design, Path(folder).resolve()
+        if options.free is None and not (options.steps and _vary(chosen)):
+            raise OptionError("there is nothing that may change", "give distortions with a range, or design.free")
+        if (target / DESIGN).exists():
+            raise ScreeningError(f"{folder}: holds a design already", "choose another folder")
+        most = min(options.starts, chosen.most or options.starts)
+        drawn = chosen.model_copy(update={"most": most, "value": "expected"})
+        setting, _ = setting_of(drawn, target, model, device, None)
+        bench = bench_of(setting)
+        check_bench(bench)
+        starts = _starts(bench)
+        make_folder(target)
+        paths: list[list[Step]] = []
+        for number, recipe in enumerate(starts[: options.climbs], start=1):
+            paths.append([])
+            for step in _path(bench, recipe, number):
+                watch(step)
+                paths[-1].append(step)
+        found = Designed(chosen, bench, paths)
+        if options.label:
+            place = make_folder(target / FOLDER)
+            best = found.best
+            task = LabelTask(best.climbed.recipe.number, found.named(best), best.climbed.judged.prediction.charge)
+            found = replace(found, label=label_one(setting, place, task))
+        write_design(found, target)
+        return found
 
 
 def _vary(screen: Screen) -> bool:

@@ -5,11 +5,13 @@ Charges, donors and hands in the file are checked against the SMILES, so that an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.structure.elements import formula
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 LIBRARY_FILE = Path(__file__).parent / "data" / "ligands.yaml"
 """The library that is shipped."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -74,17 +79,43 @@ class Library:
         raise OptionError(f"there is no ligand {name!r} in the library", f"choose one of {', '.join(self.names)}")
 
 
+_IN_USE: ContextVar[Library | None] = ContextVar("library in use", default=None)
+
+
 def load_library(extra: str | Path | None = None) -> Library:
-    """The shipped library; entries of the YAML file ``extra`` come first and replace those of the same name.
+    """The library in use, which is the shipped one but in a block of :func:`using_library`.
+
+    Entries of the YAML file ``extra`` come first and replace those of the same name.
 
     Raises :class:`~clusterml.errors.InputFileError`, naming the file and the entry, for a file that cannot be used.
     """
-    own = _shipped()
+    own = _IN_USE.get() or _shipped()
     if extra is None:
         return own
     added = read_entries(Path(extra))
     names = {entry.name for entry in added}
     return Library((*added, *(entry for entry in own if entry.name not in names)))
+
+
+@contextmanager
+def using_library(library: Library | None) -> Iterator[None]:
+    """Within the block ligands are named, and found by their names, in ``library`` (None: as outside)."""
+    token = _IN_USE.set(library or _IN_USE.get())
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def with_library_in_use(function: Callable[[T], R]) -> Callable[[T], R]:
+    """``function`` that sees the library in use now wherever it is called, in another process too."""
+    library = _IN_USE.get()
+    return function if library is None else partial(_seeing, library, function)
+
+
+def _seeing(library: Library, function: Callable[[T], R], task: T) -> R:
+    with using_library(library):
+        return function(task)
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,11 @@ from clusterml.schema import Strict, read_yaml, validated
 KINDS = {"ligands": "ligand", "counter_ions": "counter-ion", "solvents": "solvent"}
 """Section of the file -> kind of its entries."""
 
+LONGEST_SMILES = 1000
+"""Characters of a SMILES; a ligand of 200 atoms has fewer."""
+MOST_ENTRIES = 5000
+"""Entries of one library file."""
+
 Position = Annotated[int, Field(ge=0)]
 
 
@@ -21,7 +26,7 @@ class EntryModel(Strict):
 
     model_config = ConfigDict(strict=True)
 
-    smiles: str = Field(min_length=1, description="a SMILES in quotes")
+    smiles: str = Field(min_length=1, max_length=LONGEST_SMILES, description="a SMILES in quotes, of one ligand")
     donors: str | list[Position] = Field(description="an element or a list of positions counted from 0")
     charge: int = Field(description="a whole number of negative charges")
     hand: str | None = Field(default=None, pattern=r"^[RS](,[RS])*$", description="R or S")
@@ -33,12 +38,14 @@ def parse_file(path: Path) -> list[tuple[str, str, EntryModel]]:
 
     Raises :class:`~clusterml.errors.InputFileError`, naming the file, the entry and the key.
     """
-    found = []
+    found: list[tuple[str, str, EntryModel]] = []
     for section, entries in read_yaml(path).items():
         if section not in KINDS:
             raise InputFileError(f"{path}: unknown section '{section}'", f"sections are {', '.join(KINDS)}")
         if not isinstance(entries, dict):
             raise InputFileError(f"{path}: section '{section}' holds no entries", "give NAME: {smiles: ..., ...}")
+        if len(found) + len(entries) > MOST_ENTRIES:
+            raise InputFileError(f"{path}: holds more than {MOST_ENTRIES} entries", "give those that are needed")
         for name, values in entries.items():
             if not isinstance(name, str) or not name.strip():
                 raise InputFileError(f"{path}: the name {name!r} in '{section}' is not text", "put it in quotes")
