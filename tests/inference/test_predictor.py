@@ -155,8 +155,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(predictor, make_molecule, mo
 
 
 def test_members_are_the_networks_of_the_checkpoint(predictor, checkpoint, make_molecule):
-    from torch_geometric.data import Batch
-
+    from clusterml.model.graph import batched
     from clusterml.model.network import Network
     from clusterml.training.release import open_release
 
@@ -167,7 +166,7 @@ def test_members_are_the_networks_of_the_checkpoint(predictor, checkpoint, make_
         network = Network(release.spec)
         network.load_state_dict(state)
         with torch.no_grad():
-            alone = network(Batch.from_data_list([graph]))
+            alone = network(batched([graph]))
         scale = float(alone["epsilon"].max())
         np.testing.assert_allclose(output.epsilon[number, 1], alone["epsilon"][0].numpy(), atol=1e-4 * scale)
     assert np.abs(output.epsilon[0] - output.epsilon[1]).max() > 1e-2 * scale

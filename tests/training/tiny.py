@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import nn
 
 from clusterml.dataset.record import GRID_EV, N_LOWEST, Record, stored_positions
 from clusterml.dataset.store import Store
+from clusterml.model.graph import Graph
 from clusterml.training.architecture import Architecture
 
 M = len(GRID_EV)
@@ -104,17 +104,13 @@ class TinyNetwork(nn.Module):
 
 
 def tiny_graph(numbers, positions, charge, rules):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from torch_geometric.data import Data
     near = torch.cdist(torch.as_tensor(positions), torch.as_tensor(positions)) < rules["cutoff"]
     near.fill_diagonal_(False)
-    return Data(
+    return Graph(
         z=torch.as_tensor(numbers),
         pos=torch.as_tensor(positions, dtype=getattr(torch, rules["dtype"])),
         charge=torch.tensor([float(charge)]),
         edge_index=torch.nonzero(near).T.contiguous(),
-        num_nodes=len(numbers),
     )
 
 

@@ -13,12 +13,13 @@ from torch.func import functional_call
 
 from clusterml.errors import OptionError
 from clusterml.model.graph import batched as joined
+from clusterml.spectrum.curves import spline_matrix
 from clusterml.training.targets import energies
 from clusterml.training.tensors import load_weights
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from clusterml.model.graph import Graph
 
 T = TypeVar("T")
 
@@ -91,13 +92,13 @@ class Ensemble:
         """Edges that a batch may have now; on a GPU this follows its memory."""
         return self._most_edges
 
-    def __call__(self, graphs: Sequence[Data]) -> Output:
+    def __call__(self, graphs: Sequence[Graph]) -> Output:
         """The networks' output for ``graphs``, of which there is at least one, in their order."""
         parts = [self._fitting(batch) for batch in batched(graphs, edges_of, lambda: self._most_edges)]
         joined = {name: torch.cat([part[name] for part in parts], dim=1).numpy() for name in _NAMES}
         return Output(**(joined | {"features": joined["features"][0]}))
 
-    def _fitting(self, graphs: list[Data]) -> dict[str, Tensor]:
+    def _fitting(self, graphs: list[Graph]) -> dict[str, Tensor]:
         """:meth:`_outputs`, in halves where a GPU's memory is too small."""
         try:
             return self._outputs(graphs)
@@ -111,7 +112,7 @@ class Ensemble:
         return {name: torch.cat([first[name], second[name]], dim=1) for name in _NAMES}
 
     @torch.inference_mode()
-    def _outputs(self, graphs: list[Data]) -> dict[str, Tensor]:
+    def _outputs(self, graphs: list[Graph]) -> dict[str, Tensor]:
         """Name -> (k, g, ..) on the CPU in double precision."""
         on_gpu = self.device.type == "cuda"
         before = torch.cuda.memory_allocated(self.device) if on_gpu else 0
@@ -131,7 +132,7 @@ class Ensemble:
         return max(1, int(SHARE_OF_MEMORY * (free + kept) / max(bytes_per_edge, 1.0)))
 
 
-def edges_of(graph: Data) -> int:
+def edges_of(graph: Graph) -> int:
     """The size of a graph for batching: its edges, at least 1."""
     return max(1, int(graph.num_edges))
 
@@ -169,8 +170,6 @@ def choose_device(name: str) -> torch.device:
 def finer(energy_ev: FloatArray, step_ev: float) -> tuple[FloatArray, FloatArray]:
     """Energies (n,) from the first to the last of ``energy_ev`` (m,) in steps of ``step_ev``, and the matrix (n, m) of
     cubic spline interpolation to them."""
-    from scipy.interpolate import CubicSpline
-
     count = round((energy_ev[-1] - energy_ev[0]) / step_ev) + 1
     grid = np.linspace(energy_ev[0], energy_ev[-1], count)
-    return grid, np.asarray(CubicSpline(energy_ev, np.eye(len(energy_ev)))(grid))
+    return grid, spline_matrix(energy_ev, grid)

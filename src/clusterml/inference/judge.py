@@ -28,7 +28,7 @@ from clusterml.training.targets import SPECTRA, Wanted
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from clusterml.model.graph import Graph
 
 _COVERAGES = {"epsilon": "absorption_coverage", "delta_epsilon": "cd_coverage"}
 _NOVEL: dict[str, Novelty] = {"shell": "ligand", "parent": "cluster"}
@@ -158,13 +158,13 @@ def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
     return Output(**arrays, features=np.concatenate([part.features for part in parts])).averaged(sizes)
 
 
-def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) -> Iterator[list[Data]]:
+def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) -> Iterator[list[Graph]]:
     """Graphs of the records' geometries; how many each record has is added to ``sizes``."""
     from clusterml.model.graph import cluster_graph
 
     rules = ensemble.spec["graph"]
 
-    def graphs() -> Iterator[Data]:
+    def graphs() -> Iterator[Graph]:
         for record in records:
             geometries = _geometries(record)
             sizes.append(len(geometries))

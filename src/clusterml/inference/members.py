@@ -18,9 +18,9 @@ from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from torch_geometric.data import Data
 
     from clusterml.inference.ensemble import Ensemble
+    from clusterml.model.graph import Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Slopes:
         return self._back(by_epsilon, by_delta_epsilon)
 
 
-def contributions(ensemble: Ensemble, graph: Data, weights: FloatArray) -> FloatArray:
+def contributions(ensemble: Ensemble, graph: Graph, weights: FloatArray) -> FloatArray:
     """What each atom adds to sum_E weights(E) delta_epsilon(E), of each network: (k, n).
 
     ``weights`` (m,) on the predictor's energies.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from clusterml.inference.uncertainty import Novelty
 
-_PACKAGES = ("torch", "e3nn", "numpy")
+_PACKAGES = ("torch", "numpy")
 """Packages whose version can change the numbers."""
 
 

@@ -27,7 +27,8 @@ from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from torch_geometric.data import Data
+
+    from clusterml.model.graph import Graph
 
 STEP_EV = 0.02
 """Step of the spectra that are handed out: that of the default grid."""
@@ -42,7 +43,7 @@ class Prepared:
 
     atoms: Atoms
     charge: int
-    graphs: tuple[Data, ...]
+    graphs: tuple[Graph, ...]
     found: Composition
     warnings: tuple[str, ...]
     seconds: float
@@ -210,11 +211,11 @@ class Predictor:
             problem = error.problem.removeprefix(f"{where}: ").removeprefix("structure: ")
             raise type(error)(f"{where}: {problem}", error.remedy) from error
 
-    def _graphs(self, atoms: Atoms, charge: int, thermal: Thermal | None) -> tuple[Data, ...]:
+    def _graphs(self, atoms: Atoms, charge: int, thermal: Thermal | None) -> tuple[Graph, ...]:
         geometries = [atoms] if thermal is None else thermal.of(atoms)
         return tuple(self._graph(geometry, charge) for geometry in geometries)
 
-    def _graph(self, atoms: Atoms, charge: int) -> Data:
+    def _graph(self, atoms: Atoms, charge: int) -> Graph:
         from clusterml.model.graph import cluster_graph
 
         try:

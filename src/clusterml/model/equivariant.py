@@ -1,30 +1,17 @@
-"""What the network takes from e3nn, and how: the only place that knows it."""
+"""The layers of the network: features of O(3) irreps mixed, multiplied and gated."""
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from e3nn.o3 import Irreps
-
-
-def o3() -> Any:
-    """The module ``e3nn.o3``, imported without its deprecation warnings and without compiling by TorchScript."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import e3nn
-        from e3nn import o3 as module
-
-    e3nn.set_optimization_defaults(jit_script_fx=False, jit_mode="eager")
-    return module
+from clusterml.model.irreps import Irreps, spherical_harmonics, wigner_3j
 
 
 @contextmanager
@@ -41,17 +28,17 @@ def double_precision() -> Iterator[None]:
 def hidden_irreps(channels: int, lmax: int, parity: str) -> Irreps:
     """``channels`` of every l up to ``lmax``: of both parities, or (``natural``) only (-1)^l."""
     order = [(l, p) for l in range(lmax + 1) for p in (1, -1) if parity == "both" or p == (-1) ** l]
-    return o3().Irreps([(channels, irrep) for irrep in order])
+    return Irreps((channels, irrep) for irrep in order)
 
 
 def spherical(lmax: int) -> Irreps:
     """Irreps of the spherical harmonics up to ``lmax``."""
-    return o3().Irreps.spherical_harmonics(lmax)
+    return Irreps((1, (l, (-1) ** l)) for l in range(lmax + 1))
 
 
 def harmonics(lmax: int, vectors: Tensor) -> Tensor:
     """Real spherical harmonics (e, (lmax + 1)^2) of the directions of ``vectors`` (e, 3), norm-component scaled."""
-    return o3().spherical_harmonics(list(range(lmax + 1)), vectors, normalize=True, normalization="component")
+    return spherical_harmonics(lmax, vectors)
 
 
 class _Layer(nn.Module):
@@ -86,7 +73,7 @@ class Linear(_Layer):
 
     def __init__(self, irreps_in: Irreps, irreps_out: Irreps) -> None:
         super().__init__()
-        common = [irrep for _, irrep in irreps_in if irrep in irreps_out]
+        common = [irrep for _, irrep in irreps_in if irreps_out.holds(irrep)]
         self.n_in, self.n_out = irreps_in[0].mul, irreps_out[0].mul
         self.size, starts = irreps_out.dim // self.n_out, (starts_of(irreps_in), starts_of(irreps_out))
         self.weight = nn.Parameter(torch.randn(len(common) * self.n_in * self.n_out))
@@ -109,7 +96,7 @@ class Readout(_Layer):
 
     def __init__(self, irreps_in: Irreps, irreps_out: str) -> None:
         super().__init__()
-        out = o3().Irreps(irreps_out)
+        out = Irreps(irreps_out)
         self.n_in, starts = irreps_in[0].mul, starts_of(irreps_in)
         self.blocks = [(mul, irrep.dim, starts.get(irrep)) for mul, irrep in out]
         order = [irrep for _, irrep in irreps_in]
@@ -147,7 +134,7 @@ class ChannelProduct(_Layer):
     def __init__(self, left: Irreps, right: Irreps, out: Irreps) -> None:
         super().__init__()
         self.channels = out[0].mul
-        paths = [(a, b, c) for _, a in left for _, b in right for _, c in out if c in a * b]
+        paths = [(a, b, c) for _, a in left for _, b in right for _, c in out if c in a.products(b)]
         self.weight = nn.Parameter(torch.randn(len(paths) * self.channels))
         fan_in = Counter(c for *_, c in paths)
         starts = starts_of(out)
@@ -201,7 +188,7 @@ class NeighbourProduct(_Layer):
         super().__init__()
         self.channels = features[0].mul
         sphere = [irrep for _, irrep in spherical(lmax)]
-        paths = [(a, b, c) for _, c in out for _, a in features for b in sphere if c in a * b]
+        paths = [(a, b, c) for _, c in out for _, a in features for b in sphere if c in a.products(b)]
         self.weight = nn.Parameter(torch.randn(len(paths) * self.channels**2))
         fan_in = Counter(c for *_, c in paths)
         starts, ends = starts_of(features), starts_of(out)
@@ -289,8 +276,7 @@ def _ls(path: tuple[Any, Any, Any]) -> tuple[int, int, int]:
 
 
 def _clebsch_gordan(one: int, two: int, l: int) -> Tensor:
-    found: Tensor = o3().wigner_3j(one, two, l)
-    return found
+    return wigner_3j(one, two, l)
 
 
 def _sums(targets: list[int], size: int) -> Tensor:
@@ -318,5 +304,5 @@ def cross_matrix(axial: Tensor) -> Tensor:
 
 def symmetric_matrix(parts: Tensor) -> Tensor:
     """Traceless symmetric matrices (..., 3, 3) of l = 2 components (..., 5), in e3nn's order and axes."""
-    basis = o3().wigner_3j(2, 1, 1, dtype=parts.dtype, device=parts.device)
+    basis = wigner_3j(2, 1, 1, parts.dtype).to(parts.device)
     return torch.einsum("...k,kij->...ij", parts, basis) * 5.0**0.5

@@ -8,8 +8,7 @@ within the cutoff of its class is an edge; each contribution vanishes smoothly a
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,10 +18,60 @@ from clusterml.errors import StructureError, UnsupportedElementError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from torch_geometric.data import Batch, Data
 
 METAL, DONOR, OTHER = 0, 1, 2
 """Roles of atoms."""
+
+
+class Graph:
+    """Tensors by name, as attributes and as items: a cluster, or several as one (:func:`batched`).
+
+    Names with ``index`` hold numbers of atoms; every other tensor has a first dimension of its own, of atoms or of 1.
+    """
+
+    num_graphs = 1
+
+    def __init__(self, **tensors: Tensor) -> None:
+        self._tensors = dict(tensors)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._tensors:
+            raise AttributeError(f"the graph has no {name}")
+        return self._tensors[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            self._tensors[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        self._tensors[name] = value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of atoms."""
+        return len(self._tensors["z"])
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges."""
+        return int(self._tensors["edge_index"].shape[1])
+
+    def to(self, device: torch.device) -> Graph:
+        """The same on ``device``."""
+        moved = Graph(**{name: tensor.to(device) for name, tensor in self._tensors.items()})
+        moved.num_graphs = self.num_graphs
+        return moved
 
 
 def cluster_graph(
@@ -31,7 +80,7 @@ def cluster_graph(
     charge: float,
     rules: Mapping[str, Any],
     dtype: torch.dtype = torch.float32,
-) -> Data:
+) -> Graph:
     """The graph of a cluster: atomic ``numbers`` (n,), ``positions`` (n, 3) in A, total ``charge``.
 
     ``rules``: ``spec["graph"]`` of a network.  The result holds ``z`` (n,), ``role`` (n,), ``pos`` (n, 3), ``charge``
@@ -51,7 +100,7 @@ def cluster_graph(
     others = core.unsqueeze(1) != torch.arange(len(z))
     receiver, sender = torch.nonzero((distance < cutoff) & others, as_tuple=True)
     first, second = torch.nonzero((distance[:, core] < rules["pair_cutoff"]) & others[:, core], as_tuple=True)
-    return _geometric().Data(
+    return Graph(
         z=z,
         role=role,
         pos=pos,
@@ -59,21 +108,27 @@ def cluster_graph(
         core_index=core,
         edge_index=torch.stack([sender, core[receiver]]),
         pair_index=torch.stack([core[first], core[second]]),
-        num_nodes=len(z),
     )
 
 
-def batched(graphs: Sequence[Data]) -> Batch:
-    """Several graphs as one, for the network; tensors with a leading dimension of 1 are stacked."""
-    return _geometric().Batch.from_data_list(list(graphs))
+def batched(graphs: Sequence[Graph]) -> Graph:
+    """Several graphs as one, for the network: their tensors joined along the first dimension, indices along the last.
 
-
-def _geometric() -> Any:
-    """``torch_geometric.data``, imported without the deprecation warnings of what it imports itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from torch_geometric import data
-    return data
+    ``batch`` (n,) says of which graph each atom is, ``num_graphs`` how many there are.
+    """
+    first = graphs[0]
+    counts = [graph.num_nodes for graph in graphs]
+    starts = [sum(counts[:k]) for k in range(len(counts))]
+    joined = Graph()
+    for name in first:
+        parts = [graph[name] for graph in graphs]
+        if "index" in name:
+            joined[name] = torch.cat([part + start for part, start in zip(parts, starts, strict=True)], dim=-1)
+        else:
+            joined[name] = torch.cat(parts)
+    joined.batch = torch.repeat_interleave(torch.arange(len(graphs)), torch.tensor(counts))
+    joined.num_graphs = len(graphs)
+    return joined
 
 
 def roles(z: Tensor, rules: Mapping[str, Any]) -> Tensor:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RUN, RANKED, TOP, SPECTRA, VERIFIED = "run.json", "ranked.csv", "top.extxyz", "spectra", "verified.json"
 """Names of the files; SPECTRA is a folder."""
-_PACKAGES = ("clusterml", "torch", "numpy", "scipy", "ase", "e3nn", "tblite", "rdkit")
+_PACKAGES = ("clusterml", "torch", "numpy", "scipy", "ase", "tblite", "rdkit")
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import OptionError
+from clusterml.spectrum.curves import maxima, pchip, second_derivative
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
 from clusterml.units import ev_to_nm
@@ -42,11 +43,9 @@ class Peak:
 
 def resample(energy_ev: FloatArray, values: FloatArray, grid_ev: FloatArray) -> FloatArray:
     """``values`` (m,) at ``energy_ev``, on ``grid_ev`` (k,) within their range, without overshoot (PCHIP)."""
-    from scipy.interpolate import PchipInterpolator
-
     inside = np.clip(grid_ev, energy_ev[0], energy_ev[-1])
     with np.errstate(over="ignore"):  # far tails of bands are denormal numbers, whose reciprocals overflow harmlessly
-        return np.asarray(PchipInterpolator(energy_ev, values)(inside))
+        return pchip(energy_ev, values, inside)
 
 
 def uniform_grid(low_ev: float, high_ev: float) -> FloatArray:
@@ -80,16 +79,12 @@ def _position(band: Peak) -> float:
 
 def _lobes(grid: FloatArray, y: FloatArray, sign: int, scale: float, shoulders: bool) -> list[Peak]:
     """Bands of one sign; ``y`` is scaled to a largest absolute value of 1."""
-    from scipy.signal import find_peaks
-
     part = sign * y
-    at, _ = find_peaks(part, prominence=PROMINENCE, height=PROMINENCE)
-    peaks = [_vertex(grid, part, int(i)) for i in at]
+    peaks = [_vertex(grid, part, int(i)) for i in maxima(part, PROMINENCE, PROMINENCE)]
     bands = [_band(energy, height * sign * scale, "peak") for energy, height in peaks]
     if shoulders:
         curvature = _curvature(grid, part)
-        at, _ = find_peaks(curvature, prominence=CURVATURE * float(np.abs(curvature).max() or 1.0))
-        for i in at:
+        for i in maxima(curvature, CURVATURE * float(np.abs(curvature).max() or 1.0)):
             alone = all(abs(grid[i] - energy) > NEAR_EV for energy, _ in peaks)
             if alone and curvature[i] > 0 and part[i] > PROMINENCE:
                 bands.append(_band(float(grid[i]), float(part[i]) * sign * scale, "shoulder"))
@@ -110,11 +105,9 @@ def _vertex(grid: FloatArray, y: FloatArray, i: int) -> tuple[float, float]:
 
 def _curvature(grid: FloatArray, y: FloatArray) -> FloatArray:
     """Minus the second derivative, from local cubic fits; per eV2."""
-    from scipy.signal import savgol_filter
-
     step = float(grid[1] - grid[0])
     window = int(np.clip(2 * round(SMOOTHING_EV / step / 2) + 1, 5, 2 * ((len(grid) - 1) // 2) + 1))
-    return np.asarray(-savgol_filter(y, window, 3, deriv=2, delta=step))
+    return -second_derivative(y, step, window)
 
 
 def match(first: Sequence[float], second: Sequence[float], farthest: float) -> list[tuple[int, int]]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
-    from torch_geometric.data import Data
 
     from clusterml.dataset.record import Record
+    from clusterml.model.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Architecture:
 
     spec: Callable[[Mapping[str, Any]], dict[str, Any]]
     network: Callable[[Mapping[str, Any]], nn.Module]
-    graph: Callable[..., Data]
+    graph: Callable[..., Graph]
 
-    def graph_of(self, record: Record, spec: Mapping[str, Any]) -> Data:
+    def graph_of(self, record: Record, spec: Mapping[str, Any]) -> Graph:
         """The graph of a record's geometry."""
         return self.graph(record.numbers, record.positions, record.charge, spec["graph"])
 

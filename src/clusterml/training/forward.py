@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from clusterml.model.graph import batched
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from clusterml.model.graph import Graph
 
 
 SingularError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
@@ -27,7 +27,7 @@ class Forward:
         self.device = device
         self._half = precision == "bf16" and device.type == "cuda"
 
-    def __call__(self, samples: Sequence[Data]) -> tuple[dict[str, Tensor], Any]:
+    def __call__(self, samples: Sequence[Graph]) -> tuple[dict[str, Tensor], Any]:
         """Outputs (g, ..) of the g ``samples``, of which there is at least one."""
         batch = batched(samples).to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):

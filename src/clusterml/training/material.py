@@ -18,11 +18,10 @@ from clusterml.training.targets import MEASURES, SPECTRA, TENSORS, Wanted, broad
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
-
     from clusterml.dataset.record import Record
+    from clusterml.model.graph import Graph
 
-GraphMaker = Callable[["Record"], "Data"]
+GraphMaker = Callable[["Record"], "Graph"]
 """The graph of a record's geometry, as a network reads it."""
 SMALLEST_G = 1e-4
 """CD below this share of the absorption cannot be measured: a structure's CD scale is at least this share of it."""
@@ -37,7 +36,7 @@ class LabelledSet:
     ``epsilon_scale`` and so on.
     """
 
-    samples: list[Data]
+    samples: list[Graph]
     ids: tuple[str, ...]
     groups: tuple[str, ...]
     sizes: tuple[int, ...] = field(init=False)

@@ -15,7 +15,7 @@ from clusterml.training.losses import Loss
 from clusterml.training.parallel import Group
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from clusterml.model.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Stepper:
         self._names = (*loss.weights, "loss")
         self._parameters = [p for p in forward.network.parameters() if p.requires_grad]
 
-    def __call__(self, part: Sequence[Data], count: int) -> Outcome:
+    def __call__(self, part: Sequence[Graph], count: int) -> Outcome:
         """Step on a batch of ``count`` structures, of which ``part`` (perhaps none) is this process's."""
         self._optimizer.zero_grad()
         sums = self._backward(part, count)
@@ -60,7 +60,7 @@ class Stepper:
         self._optimizer.step()
         return Outcome(dict(zip(self._names, totals_of, strict=True)), norm)
 
-    def _backward(self, part: Sequence[Data], count: int) -> list[float]:
+    def _backward(self, part: Sequence[Graph], count: int) -> list[float]:
         """Gradients of the mean over the whole batch; returns the sums of this part's terms, NaN if it has no loss."""
         if not part:
             return [0.0] * len(self._names)
@@ -76,7 +76,7 @@ class Stepper:
         self._group.add_gradients(self._parameters)
         return float(torch.nn.utils.clip_grad_norm_(self._parameters, self._clip))
 
-    def _culprits(self, part: Sequence[Data]) -> tuple[int, ...]:
+    def _culprits(self, part: Sequence[Graph]) -> tuple[int, ...]:
         """Rows, of all processes, of the structures that alone give no finite gradient; of all, if none does."""
         mine = [sample for sample in part if not self._fine(sample)]
         flags = torch.zeros(2, self._rows, device=self._group.device)
@@ -85,7 +85,7 @@ class Stepper:
         found, present = self._group.add(flags)
         return tuple(torch.nonzero(found if found.any() else present).flatten().tolist())
 
-    def _fine(self, sample: Data) -> bool:
+    def _fine(self, sample: Graph) -> bool:
         self._optimizer.zero_grad()
         if not all(math.isfinite(value) for value in self._backward([sample], 1)):
             return False

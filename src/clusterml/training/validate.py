@@ -19,7 +19,7 @@ from clusterml.training.parallel import Group
 from clusterml.training.targets import SPECTRA
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Data
+    from clusterml.model.graph import Graph
 
 QUANTITIES = {"epsilon": "absorption", "delta_epsilon": "cd"}
 """Output -> its name in front of the metrics."""
@@ -80,7 +80,7 @@ class Validator:
         self._forward.network.train()
         return self._group.add(table).cpu()
 
-    def _rows(self, samples: Sequence[Data], width: int) -> Tensor:
+    def _rows(self, samples: Sequence[Graph], width: int) -> Tensor:
         try:
             predicted, batch = self._forward(samples)
         except SingularError:  # of a matrix with NaN: find out whose

@@ -1,0 +1,111 @@
+"""Interpolation and features of curves, in numpy alone.
+
+scipy has all of it (the tests compare), in packages that take a second to load: as long as a prediction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clusterml.typing import FloatArray, IntArray
+
+
+def pchip(x: FloatArray, y: FloatArray, at: FloatArray) -> FloatArray:
+    """``y`` (m,) at ``x`` (m,), ascending, interpolated ``at`` (k,) within their range without overshoot.
+
+    F. N. Fritsch and J. Butland, SIAM J. Sci. Stat. Comput. 5, 300 (1984).
+    """
+    steps, slopes = np.diff(x), np.diff(y) / np.diff(x)
+    if len(x) == 2:
+        return _hermite(x, y, np.repeat(slopes, 2), at)
+    inner = np.zeros(len(slopes) - 1)
+    same = slopes[:-1] * np.sign(slopes[1:]) > 0.0
+    one, two = 2.0 * steps[1:] + steps[:-1], steps[1:] + 2.0 * steps[:-1]
+    before, after = slopes[:-1][same], slopes[1:][same]
+    inner[same] = 1.0 / ((one[same] / before + two[same] / after) / (one[same] + two[same]))
+    first = _end_slope(steps[0], steps[1], slopes[0], slopes[1])
+    last = _end_slope(steps[-1], steps[-2], slopes[-1], slopes[-2])
+    return _hermite(x, y, np.array([first, *inner, last]), at)
+
+
+def _end_slope(h0: float, h1: float, m0: float, m1: float) -> float:
+    """Derivative at an end from the two intervals next to it, of three points, kept from overshooting."""
+    slope = ((2.0 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
+    if np.sign(slope) != np.sign(m0):
+        return 0.0
+    if np.sign(m0) != np.sign(m1) and abs(slope) > 3.0 * abs(m0):
+        return float(3.0 * m0)
+    return float(slope)
+
+
+def spline_matrix(x: FloatArray, at: FloatArray) -> FloatArray:
+    """The matrix (k, m) that interpolates values at ``x`` (m,), at least four, to ``at`` (k,) by a cubic spline.
+
+    At the ends the third derivative is continuous across the second and the last but one point ("not a knot").
+    """
+    y, n = np.eye(len(x)), len(x)
+    steps = np.diff(x)
+    slopes = np.diff(y, axis=0) / steps[:, None]
+    matrix, right = np.zeros((n, n)), np.zeros((n, n))
+    inner = np.arange(1, n - 1)
+    matrix[inner, inner - 1], matrix[inner, inner + 1] = steps[1:], steps[:-1]
+    matrix[inner, inner] = 2.0 * (steps[:-1] + steps[1:])
+    right[1:-1] = 3.0 * (steps[1:, None] * slopes[:-1] + steps[:-1, None] * slopes[1:])
+    for end, row, h0, h1, m0, m1 in (
+        (0, 1, steps[0], steps[1], slopes[0], slopes[1]),
+        (n - 1, n - 2, steps[-1], steps[-2], slopes[-1], slopes[-2]),
+    ):
+        matrix[end, end], matrix[end, row] = h1, h0 + h1
+        right[end] = ((3.0 * h0 + 2.0 * h1) * h1 * m0 + h0**2 * m1) / (h0 + h1)
+    return _hermite(x, y, np.asarray(np.linalg.solve(matrix, right), dtype=np.float64), at)
+
+
+def _hermite(x: FloatArray, y: FloatArray, derivative: FloatArray, at: FloatArray) -> FloatArray:
+    """The cubics through values and derivatives (m, ..) at ``x`` (m,), ``at`` (k,): (k, ..)."""
+    shape = (-1, *(1,) * (y.ndim - 1))
+    steps = np.diff(x).reshape(shape)
+    slopes = np.diff(y, axis=0) / steps
+    bend = (derivative[:-1] + derivative[1:] - 2.0 * slopes) / steps
+    where = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
+    s = (at - x[where]).reshape(shape)
+    cubic, square = (bend / steps)[where], ((slopes - derivative[:-1]) / steps - bend)[where]
+    return np.asarray(y[where] + derivative[where] * s + square * (s * s) + cubic * (s * s * s))
+
+
+def maxima(y: FloatArray, prominence: float, height: float = -np.inf) -> IntArray:
+    """Indices, ascending, of the maxima of ``y`` (m,) that are as high as ``height`` and stand out by ``prominence``.
+
+    Of a flat top it is the middle.  How far one stands out: down to the higher of the two lowest points between it and
+    a higher one, or the end, on either side.
+    """
+    change = np.flatnonzero(np.diff(y))
+    starts, ends = np.r_[0, change + 1], np.r_[change, len(y) - 1]
+    level = y[starts]
+    top = np.flatnonzero((level[1:-1] > level[:-2]) & (level[1:-1] > level[2:])) + 1
+    candidates = (starts[top] + ends[top]) // 2
+    return np.array([i for i in candidates if y[i] >= height and _stands_out(y, int(i)) >= prominence], dtype=np.int64)
+
+
+def _stands_out(y: FloatArray, i: int) -> float:
+    higher = np.flatnonzero(y > y[i])
+    before, after = higher[higher < i], higher[higher > i]
+    left = y[(before[-1] + 1 if len(before) else 0) : i + 1].min()
+    right = y[i : (after[0] if len(after) else len(y))].min()
+    return float(y[i] - max(left, right))
+
+
+def second_derivative(y: FloatArray, step: float, window: int) -> FloatArray:
+    """Second derivative of ``y`` (m,), ``step`` apart, from cubics fitted to ``window`` (odd) points about each.
+
+    A. Savitzky and M. J. E. Golay, Anal. Chem. 36, 1627 (1964); at the ends that of the cubic of the first and the last
+    window.
+    """
+    half = window // 2
+    offsets = np.arange(-half, half + 1, dtype=np.float64)
+    fit = np.linalg.pinv(np.vander(offsets, 4, increasing=True))
+    curve = np.empty(len(y))
+    curve[half : len(y) - half] = np.correlate(y, 2.0 * fit[2], mode="valid")
+    for part, end in ((slice(None, half), y[:window]), (slice(len(y) - half, None), y[-window:])):
+        _, _, square, cubic = fit @ end
+        curve[part] = (2.0 * square + 6.0 * cubic * offsets)[part if part.start is None else slice(half + 1, None)]
+    return curve / step**2
