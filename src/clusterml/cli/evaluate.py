@@ -40,6 +40,14 @@ def evaluate(
             "ligands or clusters; can be repeated.",
         ),
     ] = None,
+    foreign: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATASET",
+            help="With --calibrate: known clusters in geometries from elsewhere, e.g. datasets/ag-foreign-v1; how the "
+            "uncertainty grows away from the training geometries.",
+        ),
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="Protocol of the labels [default: that the checkpoint learnt].")
     ] = None,
@@ -63,9 +71,12 @@ def evaluate(
 
     evaluator = Evaluator(checkpoint, dataset, method=method, device=device, baselines=baselines)
     splits = evaluator.splits(split or [])
-    if unseen and not calibrate:
-        raise OptionError("--unseen is given without --calibrate", "add --calibrate, or leave it out")
-    novel = evaluator.calibrate(next(iter(splits.values())), unseen or []) if calibrate else []
+    for option, given in (("--unseen", unseen), ("--foreign", foreign)):
+        if given and not calibrate:
+            raise OptionError(f"{option} is given without --calibrate", "add --calibrate, or leave it out")
+    novel, elsewhere = (
+        evaluator.calibrate(next(iter(splits.values())), unseen or [], foreign) if calibrate else ([], None)
+    )
     found = [evaluator.evaluate(title, each, beside or []) for title, each in splits.items()]
     points = evaluator.learning_curve(found, splits, curve) if curve else []
     written = write_evaluations(found, evaluator.name, output, points)
@@ -77,6 +88,12 @@ def evaluate(
         typer.echo(
             f"new {one.novelty}s: measured on {one.records} records of {one.parents} parents; on {one.tested} others "
             f"the 90 % interval holds {one.absorption_coverage:.0%} of the absorption, {one.cd_coverage:.0%} of the CD"
+        )
+    if elsewhere is not None:
+        typer.echo(
+            f"geometries from elsewhere: {elsewhere.records} of {elsewhere.parents} parents, {elsewhere.in_domain} in the "
+            f"domain; calibrated on the other parents, the 90 % interval holds {elsewhere.absorption_coverage:.0%} of the "
+            f"absorption, {elsewhere.cd_coverage:.0%} of the CD"
         )
     typer.echo(f"{len(written)} files in {output}")
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -24,9 +24,10 @@ from clusterml.schema import Strict, load
 from clusterml.shipped import locate
 from clusterml.spectrum.files import read_text
 
-SampledKind = Literal["reference", "mode", "thermal", "ensemble"]
+SampledKind = Literal["reference", "mode", "thermal", "ensemble", "conformer"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Percent = Annotated[float, Field(ge=-10.0, le=10.0)]
 
 
 class Protocol(Strict):
@@ -59,6 +60,10 @@ class Amounts(Strict):
     strong: Share = Field(0.2, description="a share of the jobs with one strong distortion")
     strong_scale: Positive = Field(5.0, description="a largest strong distortion, in typical amounts, uniform up to it")
     snapshots: int = Field(16, ge=2, le=256, description="a whole number, 2 to 256: geometries of one ensemble")
+    frame_percent: tuple[Percent, Percent] = Field(
+        (-4.0, 4.0),
+        description="a list of two numbers, per cent: kind conformer lets the frame grow by one between them",
+    )
 
 
 class Exchange(Strict):
@@ -189,6 +194,8 @@ LIBRARY = "the library"
 """The ligand file's name in a fingerprint; no parent can have it."""
 _LATER = {"protocol": None, "distorted_ensembles": False, "undistorted": 0.0}
 """Options of parents that older campaigns did not have, with what these did."""
+_LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0]}
+"""The same of amounts."""
 
 
 def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
@@ -199,11 +206,12 @@ def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
     file.
     """
     content = campaign.model_dump(mode="json", exclude={"title"})
+    content["amounts"] = _without(content["amounts"], _LATER_AMOUNTS)
     parts = {"": {key: value for key, value in content.items() if key not in ("parents", "library")}}
     for name, parent in campaign.parents.items():
         source = source_of(campaign_file, parent)
         kept = {key: value for key, value in content["parents"][name].items() if key != "counts"}
-        parts[name] = {key: value for key, value in kept.items() if key not in _LATER or value != _LATER[key]}
+        parts[name] = _without(kept, _LATER)
         if source is not None:
             parts[name]["file"] = hashlib.sha256(source.read_bytes()).hexdigest()
     text = library_text(campaign, campaign_file)
@@ -221,3 +229,8 @@ def library_text(campaign: Campaign, campaign_file: Path) -> str | None:
     """What is in the campaign's ligand file; raises :class:`~clusterml.errors.InputFileError`."""
     path = library_file(campaign, campaign_file)
     return None if path is None else read_text(path)
+
+
+def _without(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """``values`` without the ``later`` options that say what was done before there were any."""
+    return {key: value for key, value in values.items() if key not in later or value != later[key]}

@@ -74,6 +74,9 @@ def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) 
     base, exchanged = _dressed(parent_atoms(parent, file), parent, job, rng)
     subject = Subject(base)
     details: dict[str, Any] = {"exchanges": exchanged, "distortions": []}
+    if job.kind == "conformer":
+        base, changes = _foreign(base, campaign, rng)
+        details |= changes
     if _is_distorted(parent, job, rng, bool(exchanged)):
         base, details["distortions"] = _tried(subject, campaign, parent, job, rng)
     members = [base]
@@ -120,6 +123,26 @@ def _dressed(atoms: Atoms, parent: Parent, job: Job, rng: np.random.Generator) -
         if count == there:
             absent.add(exchange.old)
     return atoms, done
+
+
+def _foreign(atoms: Atoms, campaign: Campaign, rng: np.random.Generator) -> tuple[Atoms, dict[str, Any]]:
+    """The geometry as if it came from elsewhere: a random share of the ligands in random conformers and orientations,
+    the frame scaled, a little noise; and what was done."""
+    from clusterml.structure.distort.substitute import find_sites, substitute
+
+    share = float(rng.random())
+    movable = {ligand.name for ligand in _ligands(atoms) if len(ligand.atoms) > 1 and len(ligand.donors)}
+    redrawn = {}
+    for name in sorted(movable):
+        count = round(share * len(find_sites(atoms, name)))
+        if count:
+            atoms = substitute(atoms, name, name, count, rng=rng, sample=True)
+            redrawn[name] = count
+    percent = float(rng.uniform(*campaign.amounts.frame_percent))
+    atoms = distort(atoms, "breathing", percent)
+    if campaign.amounts.noise_a > 0.0:
+        atoms = distort(atoms, THERMAL_NOISE, campaign.amounts.noise_a, rng=rng)
+    return atoms, {"redrawn": redrawn, "frame_percent": percent}
 
 
 def _tried(

@@ -26,10 +26,11 @@ _NAME = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}"
 Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
 """Name of a record: letters, digits and . _ + -, so that it can be the name of a file, and of nothing elsewhere."""
 
-Kind = Literal["reference", "mode", "thermal", "ensemble", "imported"]
+Kind = Literal["reference", "mode", "thermal", "ensemble", "conformer", "imported"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """How a geometry came about: as its parent; by signed collective distortions; as a thermal snapshot; as the mean
-geometry of a thermal ensemble (whose spectrum is the average); brought by the user."""
+geometry of a thermal ensemble (whose spectrum is the average); with its ligands in other conformers and its frame
+scaled, as another method or a crystal would have it; brought by the user."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,12 @@
 The spread of an ensemble is too small by a factor that depends on the energy.  Split-conformal calibration measures it
 on records that took no part in training: for every energy band the factor is the quantile of |truth - mean| / spread,
 parents counting equally (J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)).  The spread is
-sqrt(s^2 + (floor a)^2) with s the members' standard deviation and a the root mean square of the predicted spectrum over
-its energies: members can agree by chance, and an achiral cluster (a = 0 for the CD) stays exact.
+sqrt(s^2 + (floor a)^2) with s the members' standard deviation and a the predicted spectrum, both as root mean squares
+over the surroundings of an energy (a Gaussian of standard deviation POOL_EV): three members agree at one energy by
+chance, hardly over a whole band.  An achiral cluster (s = a = 0 for the CD) stays exact.
+
+An energy counts where a record absorbs, by its label or by its prediction.  Where nothing absorbs, the error is zero
+whatever the spread: a band in which too few records absorb has no factor, and a spectrum no interval there.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.typing import FloatArray
+from clusterml.typing import BoolArray, FloatArray, IntArray
 
 LEVEL = 0.9
 """Share of the energies whose truth the interval is to hold."""
@@ -27,40 +31,49 @@ LARGEST_FACTOR = 1e6
 """A factor beyond this says that members agree although they are wrong; a floor that avoids it is preferred."""
 SMALLEST_FACTOR = 1e-3
 """An interval is at least so much of the spread, also where no error was seen."""
-FLOORS = (0.0, 0.03, 0.1, 0.3, 1.0)
+FLOORS = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Shares of the spectrum's root mean square that are tried as floor; the one with the narrowest intervals is kept."""
-
+POOL_EV = 0.5
+"""Energies over which spread and size are pooled: with it intervals are half as wide as without, and hold as much."""
+ABSORBS = 0.003
+"""A record absorbs where its absorption exceeds this share of its maximum."""
+LEAST_RECORDS = 5
+"""A band has a factor if at least so many records absorb in it."""
 
 _ROUNDS = 4  # as neighbouring bands share their edges, their factors are fitted in turns
 
 
 @dataclass(frozen=True)
 class BandFactors:
-    """Of one quantity: ``floor`` (see above) and ``factors`` at the centres of the bands, from low to high energy."""
+    """Of one quantity: ``floor`` (see above) and ``factors`` at the centres of the bands, from low to high energy; None
+    where nothing was measured."""
 
     floor: float
-    factors: tuple[float, ...]
+    factors: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Factors for absorption and CD over the bands from ``low_ev`` in steps of ``band_ev``; ``level``: their share."""
+    """Factors for absorption and CD over the bands from ``low_ev`` in steps of ``band_ev``; ``level``: their share;
+    ``pool_ev``: see :data:`POOL_EV` (0 in files of version 0.1)."""
 
     low_ev: float
     band_ev: float
     level: float
     epsilon: BandFactors
     delta_epsilon: BandFactors
+    pool_ev: float = POOL_EV
 
     def spread(self, quantity: str, energy_ev: FloatArray, members: FloatArray) -> FloatArray:
-        """The calibrated standard deviation (g, m) of the mean of ``members`` (k, g, m) at ``energy_ev`` (m,).
+        """The calibrated standard deviation (g, m) of the mean of ``members`` (k, g, m) at ``energy_ev`` (m,), NaN in
+        bands without a factor.
 
         Times :func:`normal_quantile` it is the half width that holds the share ``level``.  ``quantity``: ``epsilon`` or
         ``delta_epsilon``.
         """
         chosen: BandFactors = getattr(self, quantity)
-        factors = _between(energy_ev, self.low_ev, self.band_ev, np.array(chosen.factors))
-        return raw_spread(members, chosen.floor) * factors / normal_quantile(self.level)
+        factors = _between(energy_ev, self.low_ev, self.band_ev, _array(chosen.factors))
+        return raw_spread(energy_ev, members, chosen.floor, self.pool_ev) * factors / normal_quantile(self.level)
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers as plain JSON values."""
@@ -71,11 +84,12 @@ class Calibration:
         """What :meth:`to_dict` gave; raises :class:`InputFileError` naming ``source`` if it is anything else."""
         try:
             bands = {key: _factors(values[key]) for key in ("epsilon", "delta_epsilon")}
-            made = cls(float(values["low_ev"]), float(values["band_ev"]), float(values["level"]), **bands)
+            low, band, level = (float(values[key]) for key in ("low_ev", "band_ev", "level"))
+            made = cls(low, band, level, **bands, pool_ev=float(values.get("pool_ev", 0.0)))
         except (KeyError, TypeError, ValueError) as error:
             raise InputFileError(f"{source}: is not a calibration ({error!r})", "get the checkpoint again") from error
-        if not (made.band_ev > 0.0 and 0.0 < made.level < 1.0):
-            raise InputFileError(f"{source}: band_ev or level is impossible", "get the checkpoint again")
+        if not (made.band_ev > 0.0 and 0.0 < made.level < 1.0 and 0.0 <= made.pool_ev <= 10.0):
+            raise InputFileError(f"{source}: band_ev, level or pool_ev is impossible", "get the checkpoint again")
         return made
 
 
@@ -84,12 +98,21 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf(0.5 * (1.0 + level))
 
 
-def raw_spread(members: FloatArray, floor: float) -> FloatArray:
-    """The spread (g, m) of ``members`` (k, g, m) with ``floor`` times the mean's root mean square added in squares."""
+def raw_spread(energy_ev: FloatArray, members: FloatArray, floor: float, pool_ev: float = POOL_EV) -> FloatArray:
+    """The spread (g, m) of ``members`` (k, g, m) at the evenly spaced ``energy_ev`` (m,), with ``floor`` times the
+    size of their mean added in squares, both pooled over ``pool_ev`` (0: the spread at each energy by itself, the size
+    over all)."""
     mean = members.mean(axis=0)
-    size = np.sqrt(np.mean(mean**2, axis=-1, keepdims=True))
     variance = members.var(axis=0, ddof=1) if len(members) > 1 else np.zeros_like(mean)
-    return np.sqrt(variance + (floor * size) ** 2)
+    if pool_ev == 0.0:
+        return np.sqrt(variance + floor**2 * np.mean(mean**2, axis=-1, keepdims=True))
+    return np.sqrt(_pooled(energy_ev, variance + (floor * mean) ** 2, pool_ev))
+
+
+def _pooled(energy_ev: FloatArray, values: FloatArray, pool_ev: float) -> FloatArray:
+    """Mean of ``values`` (g, m) about each energy with Gaussian weights; beyond the ends there is nothing."""
+    weights = np.exp(-0.5 * ((energy_ev[:, None] - energy_ev[None, :]) / pool_ev) ** 2)
+    return np.asarray(values @ (weights / weights.sum(axis=1, keepdims=True)).T)
 
 
 def calibrate(
@@ -108,22 +131,39 @@ def calibrate(
     """
     if not len(parents):
         raise DatasetError("there are no records to calibrate on", "give a split with validation records")
-    weights = _weights(parents)
+    weights = parent_weights(parents)
+    counts = absorbs(members["epsilon"].mean(axis=0), truth["epsilon"])
     keys = ("epsilon", "delta_epsilon")
-    fitted = {key: _fit(energy_ev, members[key], truth[key], weights, level, floors) for key in keys}
+    fitted = {key: _fit(energy_ev, members[key], truth[key], weights, counts, level, floors) for key in keys}
     return Calibration(float(energy_ev[0]), BAND_EV, level, **fitted)
+
+
+def absorbs(predicted: FloatArray, truth: FloatArray) -> BoolArray:
+    """Where each record (g, m) absorbs, by its label or its prediction."""
+    highest = truth.max(axis=1, keepdims=True)
+    return np.asarray(np.maximum(predicted, truth) > ABSORBS * highest)
 
 
 def _between(energy_ev: FloatArray, low_ev: float, band_ev: float, factors: FloatArray) -> FloatArray:
     """Factors (m,) at ``energy_ev`` (m,): those of the bands at their centres, straight lines of the logarithm between.
 
-    So the large factor of a band without absorption, where members agree on nothing, does not reach into the next.
+    NaN in a band whose own factor is NaN; other bands do not see it.
     """
     centres = low_ev + band_ev * (0.5 + np.arange(len(factors)))
-    return np.asarray(np.exp(np.interp(energy_ev, centres, np.log(np.maximum(factors, SMALLEST_FACTOR)))))
+    known = np.isfinite(factors)
+    if not known.any():
+        return np.full(len(energy_ev), np.nan)
+    logarithms = np.log(np.maximum(factors[known], SMALLEST_FACTOR))
+    inside = known[_band(energy_ev, low_ev, band_ev, len(factors))]
+    return np.where(inside, np.exp(np.interp(energy_ev, centres[known], logarithms)), np.nan)
 
 
-def _weights(parents: Sequence[str]) -> FloatArray:
+def _band(energy_ev: FloatArray, low_ev: float, band_ev: float, count: int) -> IntArray:
+    """The band (m,) of each energy; those beyond the last count to it."""
+    return np.clip(np.floor((energy_ev - low_ev) / band_ev + 1e-9).astype(np.int64), 0, count - 1)
+
+
+def parent_weights(parents: Sequence[str]) -> FloatArray:
     """Weight (g,) of each record: those of one parent add up to 1."""
     _, place, counts = np.unique(np.array(parents), return_inverse=True, return_counts=True)
     return np.asarray(1.0 / counts[place])
@@ -134,43 +174,56 @@ def _fit(
     members: FloatArray,
     truth: FloatArray,
     weights: FloatArray,
+    counts: BoolArray,
     level: float,
     floors: Sequence[float],
 ) -> BandFactors:
-    """The floor whose intervals are narrowest in the geometric mean, with its factors."""
+    """The floor whose intervals are narrowest in the geometric mean over the points that count, with its factors."""
     low = float(energy_ev[0])
-    band = np.floor((energy_ev - low) / BAND_EV + 1e-9).astype(np.int64)
+    bands = int((energy_ev[-1] - low) / BAND_EV + 1e-9) + 1
+    band = _band(energy_ev, low, BAND_EV, bands)
+    measured = np.array([np.sum(counts[:, band == k].any(axis=1)) >= LEAST_RECORDS for k in range(bands)])
+    points = counts & measured[band]
     error = np.abs(truth - members.mean(axis=0))
     fits = []
     for floor in floors:
-        spread = raw_spread(members, floor)
-        factors = np.ones(int(band.max()) + 1)
+        spread = raw_spread(energy_ev, members, floor)
+        factors = np.where(measured, 1.0, np.nan)
         for _ in range(_ROUNDS):
             half = spread * _between(energy_ev, low, BAND_EV, factors)
-            needed = [_factor(error[:, band == k], half[:, band == k], weights, level) for k in range(len(factors))]
-            factors = np.minimum(factors * needed, LARGEST_FACTOR)
+            for k in np.flatnonzero(measured):
+                at = band == k
+                factors[k] *= _factor(error[:, at], half[:, at], weights, counts[:, at], level)
+            factors = np.minimum(factors, LARGEST_FACTOR)
         width = np.maximum(spread * _between(energy_ev, low, BAND_EV, factors), 1e-30)
         capped = int(np.sum(factors == LARGEST_FACTOR))
-        fits.append((capped, float(np.mean(np.log(width))), BandFactors(floor, tuple(factors.tolist()))))
+        kept = tuple(float(factor) if np.isfinite(factor) else None for factor in factors)
+        narrow = float(np.mean(np.log(width[points]))) if points.any() else 0.0
+        fits.append((capped, narrow, BandFactors(floor, kept)))
     return min(fits, key=lambda fit: fit[:2])[2]
 
 
-def _factor(error: FloatArray, spread: FloatArray, weights: FloatArray, level: float) -> float:
-    """The weighted quantile of error / spread, at ``level`` (g + 1) / g for the finite number g of records.
+def _factor(error: FloatArray, spread: FloatArray, weights: FloatArray, counts: BoolArray, level: float) -> float:
+    """The weighted quantile of error / spread over the points that count, at ``level`` (g + 1) / g for the finite
+    number g of records.
 
     A point without spread counts as covered where its error is nothing but rounding, and as never covered elsewhere.
     """
     rounding = error <= 1e-4 * max(float(error.max(initial=0.0)), 1e-12)
-    ratio = np.divide(error, spread, out=np.where(rounding, 0.0, np.inf), where=spread > 0.0)
+    ratio = np.divide(error, spread, out=np.where(rounding, 0.0, np.inf), where=spread > 0.0)[counts]
     share = min(level * (1.0 + 1.0 / len(error)), 1.0)
-    order = np.argsort(ratio, axis=None)
-    total = np.cumsum(np.broadcast_to(weights[:, None], ratio.shape).ravel()[order])
+    order = np.argsort(ratio)
+    total = np.cumsum((counts * (weights[:, None] / np.maximum(counts.sum(axis=1, keepdims=True), 1)))[counts][order])
     at = min(int(np.searchsorted(total, share * total[-1] * (1.0 - 1e-12))), len(order) - 1)
-    return min(float(ratio.ravel()[order[at]]), LARGEST_FACTOR)
+    return min(float(ratio[order[at]]), LARGEST_FACTOR)
+
+
+def _array(factors: Sequence[float | None]) -> FloatArray:
+    return np.array([np.nan if factor is None else factor for factor in factors])
 
 
 def _factors(values: Any) -> BandFactors:
-    factors = tuple(float(value) for value in values["factors"])
-    if not factors or not np.isfinite(factors).all() or min(factors) < 0.0:
-        raise ValueError("factors must be finite and positive")
+    factors = tuple(None if value is None else float(value) for value in values["factors"])
+    if not factors or not all(factor is None or 0.0 <= factor < np.inf for factor in factors):
+        raise ValueError("factors must be finite and positive, or null")
     return BandFactors(float(values["floor"]), factors)

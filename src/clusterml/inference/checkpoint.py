@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
     from clusterml.inference.predictor import Predictor
 
-SCHEMA_VERSION = 2
-"""Version of ``uncertainty.json``; the first had no calibrations for novel structures."""
+SCHEMA_VERSION = 3
+"""Version of ``uncertainty.json``; the first had no calibrations for novel structures, the second none for geometries
+from elsewhere, and factors where nothing absorbs."""
 UNCERTAINTY, DOMAIN = "uncertainty.json", "domain.safetensors"
 
 

@@ -1,15 +1,20 @@
 """Is a structure like those the network was trained on?  Distance in the network's own features, and composition rules.
 
-The features are whitened along their principal components over the training data.  The score of a structure is its
-distance from the nearest of some training structures, spread evenly over them, divided by the distance that 99 % of
-records which took no part in training stay within: up to 1 is in the domain.
+The features of a structure are means over its atoms.  They are whitened with the scatter *within* families (structures
+of the same metal core and ligands): so a distance counts in units of what distortions and heat do to one cluster, not
+of how clusters differ from each other.  What happens to each atom by itself averages out over n atoms as 1/sqrt(n); what
+happens to all of them alike (a frame contracted by another method, ligands in another order) does not.  So scatter and
+distances are taken times the square root of the number of metal atoms, and a geometry from elsewhere stands out.
+
+The score of a structure is its distance from the nearest of some training structures, spread evenly over them, divided
+by the distance that 99 % of records which took no part in training stay within: up to 1 is in the domain.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +25,16 @@ from clusterml.inference.composition import Composition, KnownCompositions
 from clusterml.spectrum.files import check_regular, write_bytes
 from clusterml.typing import FloatArray
 
-MOST_REFERENCES = 512
+MOST_REFERENCES = 1024
 """Training structures that are kept."""
-MOST_COMPONENTS = 16
-"""Principal components that are kept, at most."""
-KEPT_VARIANCE = 0.999
-"""Share of the variance that the components carry."""
+SMALLEST_SCATTER = 1e-3
+"""Components with less scatter than this share of the largest count as if they had it: rounding is no distance."""
+LEAST_OF_A_FAMILY = 5
+"""Training structures of a family from which its scatter is measured."""
 SHARE_INSIDE = 0.99
 """Share of held-out records whose score is at most 1."""
 _ARRAYS = ("mean", "axes", "references", "limit")
+_SIZE_POWER = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Domain:
     """What a network was trained on.
 
     ``mean`` (f,) and ``axes`` (f, k) whiten features (f,); ``references`` (r, k): training structures, whitened;
-    ``limit``: distance that counts as score 1; ``known``: compositions.
+    ``limit``: distance that counts as score 1; ``known``: compositions; ``size_power``: the power of the number of
+    metals that distances are multiplied by (0 in files of version 0.1).
     """
 
     mean: FloatArray
@@ -57,25 +64,33 @@ class Domain:
     references: FloatArray
     limit: float
     known: KnownCompositions
+    size_power: float = _SIZE_POWER
 
-    def scores(self, features: FloatArray) -> FloatArray:
-        """Scores (g,) of structures with ``features`` (g, f)."""
-        return _nearest((features - self.mean) @ self.axes, self.references) / self.limit
+    def scores(self, features: FloatArray, n_metals: Sequence[int]) -> FloatArray:
+        """Scores (g,) of structures with ``features`` (g, f) and ``n_metals`` (g,) metal atoms."""
+        nearest = _nearest((features - self.mean) @ self.axes, self.references)
+        return nearest * _sizes(n_metals) ** self.size_power / self.limit
 
     def report(self, score: float, found: Composition) -> DomainReport:
         """Score and composition together."""
         reasons = self.known.objections(found)
         if not score <= 1.0:
             reasons.append(
-                f"its features are {score:.1f} times as far from the training data as those of known clusters"
+                f"its geometry is {score:.1f} times as far from the training data as known clusters are at most"
             )
         return DomainReport(float(score), tuple(reasons))
 
 
 def fit_domain(
-    training: FloatArray, held_out: FloatArray, compositions: Iterable[Composition], *, seed: int = 0
+    training: FloatArray,
+    held_out: FloatArray,
+    compositions: Sequence[Composition],
+    held_out_compositions: Sequence[Composition],
+    *,
+    seed: int = 0,
 ) -> Domain:
-    """The domain of ``training`` features (n, f); ``held_out`` (h, f) are those of records that took no part.
+    """The domain of ``training`` features (n, f) with their ``compositions`` (n,); ``held_out`` (h, f) are the features
+    of records that took no part.
 
     Raises :class:`DatasetError` for fewer than 2 training records or no held-out ones.
     """
@@ -85,12 +100,13 @@ def fit_domain(
             "use more records",
         )
     mean = training.mean(axis=0)
-    axes = _whitening(training - mean)
+    weights = _sizes([each.n_metals for each in compositions])[:, None] ** _SIZE_POWER
+    axes = _whitening(_scatter(training - mean, compositions) * weights)
     projected = (training - mean) @ axes
-    references = projected[_spread_evenly(projected, MOST_REFERENCES, seed)]
-    distances = _nearest((held_out - mean) @ axes, references)
-    limit = max(float(np.quantile(distances, SHARE_INSIDE)), 1e-6)
-    return Domain(mean, axes, references, limit, KnownCompositions.of(compositions))
+    references = projected[_spread_evenly(projected * weights, MOST_REFERENCES, seed)]
+    domain = Domain(mean, axes, references, 1.0, KnownCompositions.of(compositions))
+    distances = domain.scores(held_out, [each.n_metals for each in held_out_compositions])
+    return replace(domain, limit=max(float(np.quantile(distances, SHARE_INSIDE)), 1e-6))
 
 
 def write_domain(domain: Domain, path: Path) -> Path:
@@ -99,7 +115,7 @@ def write_domain(domain: Domain, path: Path) -> Path:
 
     # safetensors writes the buffer as it lies: a transposed array would come back scrambled
     arrays = {name: np.ascontiguousarray(getattr(domain, name), dtype=np.float32) for name in _ARRAYS}
-    return write_bytes(path, save(arrays, metadata={"known": json.dumps(domain.known.to_dict())}))
+    return write_bytes(path, save(arrays, metadata=_metadata(domain)))
 
 
 def read_domain(path: Path) -> Domain:
@@ -110,23 +126,50 @@ def read_domain(path: Path) -> Domain:
     try:
         with safe_open(path, framework="numpy") as file:
             arrays: dict[str, Any] = {name: file.get_tensor(name).astype(np.float64) for name in _ARRAYS}
-            known = json.loads((file.metadata() or {})["known"])
+            metadata = file.metadata() or {}
+            known, power = json.loads(metadata["known"]), float(metadata.get("size_power", 0.0))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputFileError(f"{path}: holds no domain of a network ({error})", "get the checkpoint again") from error
     mean, axes, references = (arrays[name] for name in _ARRAYS[:3])
     shapes = [array.ndim for array in arrays.values()] == [1, 2, 2, 1]
     fits = shapes and axes.shape == (len(mean), references.shape[1]) and len(references) > 0
-    if not fits or not all(np.isfinite(values).all() for values in arrays.values()) or arrays["limit"].min() <= 0.0:
+    sound = all(np.isfinite(values).all() for values in arrays.values()) and 0.0 <= power <= 1.0
+    if not fits or not sound or arrays["limit"].min() <= 0.0:
         raise InputFileError(f"{path}: the arrays of the domain do not fit together", "get the checkpoint again")
-    return Domain(mean, axes, references, float(arrays["limit"].item()), KnownCompositions.from_dict(known, str(path)))
+    rules = KnownCompositions.from_dict(known, str(path))
+    return Domain(mean, axes, references, float(arrays["limit"].item()), rules, power)
 
 
-def _whitening(centred: FloatArray) -> FloatArray:
-    """Axes (f, k) along the principal components, scaled to unit variance."""
-    _, singular, rows = np.linalg.svd(centred / np.sqrt(len(centred)), full_matrices=False)
-    share = np.cumsum(singular**2) / max(float(np.sum(singular**2)), 1e-30)
-    count = min(int(np.searchsorted(share, KEPT_VARIANCE)) + 1, MOST_COMPONENTS, len(singular))
-    return np.asarray(rows[:count].T / np.maximum(singular[:count], 1e-9))
+def _metadata(domain: Domain) -> dict[str, str]:
+    return {"known": json.dumps(domain.known.to_dict()), "size_power": str(domain.size_power)}
+
+
+def _sizes(n_metals: Sequence[int]) -> FloatArray:
+    return np.maximum(np.asarray(n_metals, dtype=np.float64), 1.0)
+
+
+def _scatter(features: FloatArray, compositions: Sequence[Composition]) -> FloatArray:
+    """``features`` (n, f) less the mean of their family; those of families too small to have one become 0.
+
+    Where no family is large enough all structures count as one.
+    """
+    families = np.array([f"{each.core} {' '.join(sorted(each.species))}" for each in compositions])
+    names, members, counts = np.unique(families, return_inverse=True, return_counts=True)
+    if counts.max() < LEAST_OF_A_FAMILY:
+        return features - features.mean(axis=0)
+    sums = np.zeros((len(names), features.shape[1]))
+    np.add.at(sums, members, features)
+    centred = features - (sums / counts[:, None])[members]
+    return np.asarray(np.where((counts >= LEAST_OF_A_FAMILY)[members][:, None], centred, 0.0))
+
+
+def _whitening(scatter: FloatArray) -> FloatArray:
+    """Axes (f, k) along the principal components of ``scatter`` (n, f), scaled to unit variance."""
+    scale = np.maximum(scatter.std(axis=0), 1e-12)
+    _, singular, rows = np.linalg.svd(scatter / scale / np.sqrt(len(scatter)), full_matrices=False)
+    kept = singular > 1e-6 * singular[0]
+    deviation = np.hypot(singular[kept], SMALLEST_SCATTER * singular[0])
+    return np.asarray(rows[kept].T / deviation / scale[:, None])
 
 
 def _spread_evenly(points: FloatArray, most: int, seed: int) -> list[int]:

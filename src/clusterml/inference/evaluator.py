@@ -9,7 +9,7 @@ from typing import Any
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split, load_split
 from clusterml.errors import OptionError
-from clusterml.inference.judge import NetworkJudge, Unseen, measure_uncertainty, measure_unseen
+from clusterml.inference.judge import Foreign, NetworkJudge, Unseen, measure_uncertainty, measure_unseen
 from clusterml.training.baselines import BASELINES
 from clusterml.training.evaluation import MEAN, Evaluation, evaluate
 from clusterml.training.library import find_release
@@ -57,11 +57,15 @@ class Evaluator:
             raise OptionError("two splits have the same file name", "give each a name of its own")
         return {path.stem: load_split(path) for path in paths or [own]}
 
-    def calibrate(self, split: Split, unseen: Sequence[str | Path] = ()) -> list[Unseen]:
+    def calibrate(
+        self, split: Split, unseen: Sequence[str | Path] = (), foreign: str | Path | None = None
+    ) -> tuple[list[Unseen], Foreign | None]:
         """Measure uncertainty and domain with ``split`` and keep them in the checkpoint.
 
         ``unseen``: networks trained without some ligands or clusters, whose errors there are this checkpoint's
-        uncertainty for new ones; what they are is returned.  Raises :class:`OptionError` for others.
+        uncertainty for new ones; ``foreign``: a dataset of known clusters in geometries from elsewhere, whose errors
+        say how the uncertainty grows with the distance from the training geometries.  What was measured is returned.
+        Raises :class:`OptionError` for networks of other splits.
         """
         options: dict[str, Any] = {"method": self._method, "wanted": self._wanted, "device": self._device}
         for model in unseen:
@@ -69,8 +73,10 @@ class Evaluator:
         novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
         if len({one.novelty for one in novel}) < len(novel):
             raise OptionError("two networks leave out the same kind of thing", "give one of each split")
-        measure_uncertainty(self.folder, self._dataset, split, novel=novel, **options)
-        return novel
+        elsewhere = None if foreign is None else Dataset(foreign)
+        return novel, measure_uncertainty(
+            self.folder, self._dataset, split, novel=novel, foreign=elsewhere, **options
+        )
 
     def evaluate(self, title: str, split: Split, beside: Sequence[str | Path] = ()) -> Evaluation:
         """The checkpoint, those ``beside`` it and the baselines on the test records of ``split``.

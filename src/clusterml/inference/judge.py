@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,12 @@ from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, fit_domain
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
 from clusterml.inference.thermal import Thermal
-from clusterml.inference.uncertainty import Novelty, Uncertainty
+from clusterml.inference.uncertainty import Novelty, Reach, Uncertainty, fit_reach
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Records, part_of
 from clusterml.training.release import SPLIT
 from clusterml.training.targets import SPECTRA, Wanted
-from clusterml.typing import FloatArray
+from clusterml.typing import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from clusterml.model.graph import Graph
@@ -55,19 +55,37 @@ class NetworkJudge:
         extra = {"gap_error_ev": np.where(gap > 0.0, np.abs(output.gap_ev.mean(axis=0) - gap), np.nan)}
         if self._uncertainty is not None and self._domain is not None:
             found = _compositions(records)
-            extra |= self._coverages(self._uncertainty, output, records, novelties_of(self._domain, found))
-            extra["in_domain"] = _inside(self._domain, output, found)
+            scores = scores_of(self._domain, output, found)
+            extra |= self._coverages(self._uncertainty, output, records, novelties_of(self._domain, found), scores)
+            extra["in_domain"] = _inside(self._domain, scores, found)
         return Judged(Spectra(output.epsilon.mean(axis=0), output.delta_epsilon.mean(axis=0)), seconds, extra)
 
     def _coverages(
-        self, uncertainty: Uncertainty, output: Output, records: Sequence[Record], novelties: Sequence[Novelty | None]
+        self,
+        uncertainty: Uncertainty,
+        output: Output,
+        records: Sequence[Record],
+        novelties: Sequence[Novelty | None],
+        scores: FloatArray,
     ) -> dict[str, FloatArray]:
         truth = _truth(self.ensemble, records, self._wanted)
         energy = self.ensemble.energy_ev
         return {
-            name: uncertainty.coverage(key, energy, getattr(output, key), getattr(truth, key), novelties)
+            name: uncertainty.coverage(key, energy, getattr(output, key), getattr(truth, key), novelties, scores)
             for key, name in _COVERAGES.items()
         }
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Coverage of absorption and CD on the geometries from elsewhere, ``records`` of ``parents``; each parent with the
+    growth of the spread that the others ask for."""
+
+    parents: int
+    records: int
+    in_domain: int
+    absorption_coverage: float
+    cd_coverage: float
 
 
 def measure_uncertainty(
@@ -79,12 +97,14 @@ def measure_uncertainty(
     wanted: Wanted,
     device: str = "auto",
     novel: Sequence[Unseen] = (),
-) -> tuple[Uncertainty, Domain]:
+    foreign: Dataset | None = None,
+) -> Foreign | None:
     """Measure the uncertainty of the checkpoint in ``folder`` and keep it there.
 
     Factors and the limit of the domain come from the validation records of ``split``, the domain from its training
     records: give the split that the networks were trained with.  ``novel``: what :func:`measure_unseen` found of other
-    networks.  Raises :class:`~clusterml.errors.DatasetError` for too few records.
+    networks.  ``foreign``: known clusters in geometries from elsewhere, of which no network has learnt; what is found
+    there is returned.  Raises :class:`~clusterml.errors.DatasetError` for too few records.
     """
     ensemble = load_ensemble(folder, device)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.train, split.validation)]
@@ -93,10 +113,54 @@ def measure_uncertainty(
     members = {key: getattr(outputs[1], key) for key in SPECTRA}
     truth = {key: getattr(parts[1].truth, key) for key in SPECTRA}
     known = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
+    found = [_compositions(each) for each in records]
+    domain = fit_domain(outputs[0].features, outputs[1].features, *found)
     uncertainty = Uncertainty(known, {one.novelty: one.calibration for one in novel})
-    domain = fit_domain(outputs[0].features, outputs[1].features, _compositions(records[0]))
+    told = None
+    if foreign is not None:
+        uncertainty, told = _reaching(ensemble, foreign, uncertainty, domain, method=method, wanted=wanted)
     write_uncertainty(folder, uncertainty, domain)
-    return uncertainty, domain
+    return told
+
+
+def _reaching(
+    ensemble: Ensemble,
+    foreign: Dataset,
+    uncertainty: Uncertainty,
+    domain: Domain,
+    *,
+    method: str | None,
+    wanted: Wanted,
+) -> tuple[Uncertainty, Foreign]:
+    """``uncertainty`` with the growth that the ``foreign`` geometries ask for, and how well it holds there."""
+    part = part_of(foreign, foreign.ids, ensemble.spec, wanted, method)
+    records = Records(foreign, part.ids)
+    output, found = output_of(ensemble, records), _compositions(records)
+    scores, novelties = scores_of(domain, output, found), novelties_of(domain, found)
+    parents = np.array(part.samples.parent)
+    energy = ensemble.energy_ev
+    members = {key: getattr(output, key) for key in SPECTRA}
+    truth = {key: getattr(part.truth, key) for key in SPECTRA}
+
+    def reach(rows: BoolArray) -> Reach:
+        chosen = {key: values[:, rows] for key, values in members.items()}
+        labels = {key: values[rows] for key, values in truth.items()}
+        return fit_reach(uncertainty.known, energy, chosen, labels, parents[rows].tolist(), scores[rows])
+
+    covered: dict[str, list[float]] = {key: [] for key in SPECTRA}
+    for parent in np.unique(parents):
+        own = parents == parent
+        others = replace(uncertainty, reach=reach(~own if (~own).any() else own))
+        at = np.flatnonzero(own)
+        for key in SPECTRA:
+            share = others.coverage(
+                key, energy, members[key][:, at], truth[key][at], [novelties[k] for k in at], scores[at]
+            )
+            covered[key].append(float(share.mean()))
+    coverage = {name: float(np.mean(covered[key])) for key, name in _COVERAGES.items()}
+    inside = int(_inside(domain, scores, found).sum())
+    report = Foreign(len(np.unique(parents)), len(parents), inside, **coverage)
+    return replace(uncertainty, reach=reach(np.ones(len(parents), dtype=np.bool_))), report
 
 
 @dataclass(frozen=True)
@@ -197,9 +261,14 @@ def novelties_of(domain: Domain, found: Sequence[Composition]) -> list[Novelty |
     return [domain.known.novelty(each)[0] for each in found]
 
 
-def _inside(domain: Domain, output: Output, found: Sequence[Composition]) -> FloatArray:
-    scores = zip(domain.scores(output.features), found, strict=True)
-    return np.array([float(domain.report(float(score), what).in_domain) for score, what in scores])
+def scores_of(domain: Domain, output: Output, found: Sequence[Composition]) -> FloatArray:
+    """The distances (g,) from the training geometries of structures of these compositions."""
+    return domain.scores(output.features, [each.n_metals for each in found])
+
+
+def _inside(domain: Domain, scores: FloatArray, found: Sequence[Composition]) -> FloatArray:
+    rows = zip(scores, found, strict=True)
+    return np.array([float(domain.report(float(score), what).in_domain) for score, what in rows])
 
 
 def _compositions(records: Sequence[Record]) -> list[Composition]:

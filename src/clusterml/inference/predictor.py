@@ -178,8 +178,9 @@ class Predictor:
         every = self.ensemble([graph for one in prepared for graph in one.graphs])
         output = every.averaged([len(one.graphs) for one in prepared])
         novelties = [self._novelty(one.found) for one in prepared]
-        spectra = self._spectra(output, [novelty for novelty, _ in novelties])
-        scores = None if self.domain is None else self.domain.scores(output.features)
+        counts = [one.found.n_metals for one in prepared]
+        scores = None if self.domain is None else self.domain.scores(output.features, counts)
+        spectra = self._spectra(output, [novelty for novelty, _ in novelties], scores)
         seconds = (time.perf_counter() - start) / len(prepared)
         return [
             self._prediction(
@@ -224,11 +225,13 @@ class Predictor:
             remedy = f"{error.remedy}; clusterml label can compute others"
             raise type(error)(f"out of the domain of {self.name}: {error.problem}", remedy) from error
 
-    def _spectra(self, output: Output, novelties: Sequence[Novelty | None]) -> list[Spectrum]:
+    def _spectra(
+        self, output: Output, novelties: Sequence[Novelty | None], scores: FloatArray | None
+    ) -> list[Spectrum]:
         """Mean and calibrated spread over the members, on the finer grid."""
         members = {key: getattr(output, key) @ self._matrix.T for key in ("epsilon", "delta_epsilon")}
         members["epsilon"] = np.maximum(members["epsilon"], 0.0)  # splines may undershoot between points
-        spread = {key: self._spread(key, values, novelties) for key, values in members.items()}
+        spread = {key: self._spread(key, values, novelties, scores) for key, values in members.items()}
         meta = {
             "fwhm_ev": self.ensemble.spec["fwhm_ev"],
             "gauge": "velocity",
@@ -247,10 +250,12 @@ class Predictor:
             for row in range(output.gap_ev.shape[1])
         ]
 
-    def _spread(self, quantity: str, members: FloatArray, novelties: Sequence[Novelty | None]) -> FloatArray | None:
+    def _spread(
+        self, quantity: str, members: FloatArray, novelties: Sequence[Novelty | None], scores: FloatArray | None
+    ) -> FloatArray | None:
         if self.uncertainty is not None:
-            return self.uncertainty.spread(quantity, self.energy_ev, members, novelties)
-        return raw_spread(members, 0.0) if len(members) > 1 else None
+            return self.uncertainty.spread(quantity, self.energy_ev, members, novelties, scores)
+        return raw_spread(self.energy_ev, members, 0.0) if len(members) > 1 else None
 
     def _prediction(
         self,
