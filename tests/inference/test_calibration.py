@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -79,8 +81,8 @@ def test_achiral_predictions_stay_exact(rng):
 
 
 def test_agreement_on_a_wrong_answer_is_no_infinite_factor():
-    truth = dict.fromkeys(KEYS, np.ones((4, 121)))
-    calibration = calibrate(ENERGY, dict.fromkeys(KEYS, np.zeros((3, 4, 121))), truth, ["a"] * 4)
+    truth = dict.fromkeys(KEYS, np.ones((8, 121)))
+    calibration = calibrate(ENERGY, dict.fromkeys(KEYS, np.zeros((3, 8, 121))), truth, ["a"] * 8)
     assert max(calibration.epsilon.factors) == LARGEST_FACTOR
 
 
@@ -88,10 +90,51 @@ def test_the_factor_of_a_band_without_absorption_does_not_reach_into_the_next():
     bands = BandFactors(0.0, (1e5, 2.0, 3.0))
     calibration = Calibration(0.5, 0.5, 0.9, epsilon=bands, delta_epsilon=bands)
     members = np.stack([np.zeros((1, 3)), np.ones((1, 3))])
-    at_centres = calibration.spread("epsilon", np.array([0.75, 1.25, 1.75]), members) / raw_spread(members, 0.0)
+    even = np.sqrt(0.5)  # the standard deviation of 0 and 1, whatever it is pooled over
+    at_centres = calibration.spread("epsilon", np.array([0.75, 1.25, 1.75]), members) / even
     np.testing.assert_allclose(at_centres[0] * normal_quantile(0.9), bands.factors)
-    between = calibration.spread("epsilon", np.array([1.1, 1.15, 1.2]), members) / raw_spread(members, 0.0)
+    between = calibration.spread("epsilon", np.array([1.1, 1.15, 1.2]), members) / even
     assert between.max() < 100.0
+
+
+def test_where_nothing_absorbs_there_is_no_factor_and_no_interval(rng):
+    """Absorption begins at 2 eV: below, errors of nothing by members that agree on nothing say nothing."""
+    members, truth = ensemble(rng, 60)
+    silent = ENERGY < 2.0
+    for values in (members["epsilon"], truth["epsilon"]):
+        values[..., silent] = 0.0
+    calibration = calibrate(ENERGY, members, truth, ["a"] * 60)
+    for bands in (calibration.epsilon, calibration.delta_epsilon):
+        assert bands.factors[:3] == (None, None, None)
+        assert all(0.1 < factor < 100.0 for factor in bands.factors[3:])
+    std = calibration.spread("epsilon", ENERGY, members["epsilon"])
+    assert np.isnan(std[:, silent]).all()
+    assert np.isfinite(std[:, ~silent]).all()
+    again = Calibration.from_dict(json.loads(json.dumps(calibration.to_dict())), "x")
+    assert again == calibration
+
+
+def test_the_spread_is_pooled_over_a_band():
+    """Members that cross at one energy still disagree there; far away nothing of it is left."""
+    members = np.stack([ENERGY - 2.0, 2.0 - ENERGY])[:, None] * np.exp(-((ENERGY - 2.0) ** 2) / 0.1)
+    spread = raw_spread(ENERGY, members, 0.0)[0]
+    alone = raw_spread(ENERGY, members, 0.0, pool_ev=0.0)[0]
+    at = int(np.argmin(np.abs(ENERGY - 2.0)))
+    assert alone[at] < 0.2 * alone.max()
+    assert spread[at] > 0.3 * alone.max()
+    assert spread[-1] < 1e-3 * spread[at]
+
+
+def test_a_calibration_of_version_0_1_is_not_pooled(rng):
+    members, _ = ensemble(rng, 5)
+    old = calibrate(ENERGY, *ensemble(rng, 20), ["a"] * 20).to_dict()
+    del old["pool_ev"]
+    calibration = Calibration.from_dict(old, "x")
+    assert calibration.pool_ev == 0.0
+    ratio = calibration.spread("epsilon", ENERGY, members["epsilon"]) / raw_spread(
+        ENERGY, members["epsilon"], calibration.epsilon.floor, pool_ev=0.0
+    )
+    np.testing.assert_allclose(ratio - ratio[:1], 0.0, atol=1e-9)
 
 
 def test_json_and_back(rng):

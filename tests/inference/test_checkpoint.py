@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from clusterml.dataset.reader import Dataset
@@ -107,4 +106,4 @@ def test_too_few_records(copy, dataset):
     ids = Dataset(dataset).ids
     with pytest.raises(DatasetError):
         measure_uncertainty(copy, Dataset(dataset), Split("random", 0, ids, (), ()), method=None, wanted=Wanted())
-    assert np.isfinite(read_uncertainty(copy)[0].known.epsilon.factors).all()
+    assert any(read_uncertainty(copy)[0].known.epsilon.factors)  # what was there before is still there

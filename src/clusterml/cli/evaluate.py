@@ -91,9 +91,9 @@ def evaluate(
         )
     if elsewhere is not None:
         typer.echo(
-            f"geometries from elsewhere: {elsewhere.records} of {elsewhere.parents} parents, {elsewhere.in_domain} in the "
-            f"domain; calibrated on the other parents, the 90 % interval holds {elsewhere.absorption_coverage:.0%} of the "
-            f"absorption, {elsewhere.cd_coverage:.0%} of the CD"
+            f"geometries from elsewhere: {elsewhere.records} of {elsewhere.parents} parents, {elsewhere.in_domain} in "
+            f"the domain; calibrated on the other parents, the 90 % interval holds "
+            f"{elsewhere.absorption_coverage:.0%} of the absorption, {elsewhere.cd_coverage:.0%} of the CD"
         )
     typer.echo(f"{len(written)} files in {output}")
 

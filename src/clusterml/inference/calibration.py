@@ -85,7 +85,8 @@ class Calibration:
         try:
             bands = {key: _factors(values[key]) for key in ("epsilon", "delta_epsilon")}
             low, band, level = (float(values[key]) for key in ("low_ev", "band_ev", "level"))
-            made = cls(low, band, level, **bands, pool_ev=float(values.get("pool_ev", 0.0)))
+            pool = float(values.get("pool_ev", 0.0))
+            made = cls(low, band, level, bands["epsilon"], bands["delta_epsilon"], pool)
         except (KeyError, TypeError, ValueError) as error:
             raise InputFileError(f"{source}: is not a calibration ({error!r})", "get the checkpoint again") from error
         if not (made.band_ev > 0.0 and 0.0 < made.level < 1.0 and 0.0 <= made.pool_ev <= 10.0):
@@ -135,7 +136,7 @@ def calibrate(
     counts = absorbs(members["epsilon"].mean(axis=0), truth["epsilon"])
     keys = ("epsilon", "delta_epsilon")
     fitted = {key: _fit(energy_ev, members[key], truth[key], weights, counts, level, floors) for key in keys}
-    return Calibration(float(energy_ev[0]), BAND_EV, level, **fitted)
+    return Calibration(float(energy_ev[0]), BAND_EV, level, fitted["epsilon"], fitted["delta_epsilon"])
 
 
 def absorbs(predicted: FloatArray, truth: FloatArray) -> BoolArray:

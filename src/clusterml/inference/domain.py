@@ -1,9 +1,9 @@
 """Is a structure like those the network was trained on?  Distance in the network's own features, and composition rules.
 
 The features of a structure are means over its atoms.  They are whitened with the scatter *within* families (structures
-of the same metal core and ligands): so a distance counts in units of what distortions and heat do to one cluster, not
-of how clusters differ from each other.  What happens to each atom by itself averages out over n atoms as 1/sqrt(n); what
-happens to all of them alike (a frame contracted by another method, ligands in another order) does not.  So scatter and
+of the same metal core and ligands): a distance counts in units of what distortions and heat do to one cluster, not of
+how clusters differ from each other.  What happens to each of n atoms by itself averages out as 1/sqrt(n); what happens
+to all of them alike (a frame contracted by another method, ligands in another order) does not.  So scatter and
 distances are taken times the square root of the number of metal atoms, and a geometry from elsewhere stands out.
 
 The score of a structure is its distance from the nearest of some training structures, spread evenly over them, divided

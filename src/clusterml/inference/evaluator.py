@@ -74,9 +74,7 @@ class Evaluator:
         if len({one.novelty for one in novel}) < len(novel):
             raise OptionError("two networks leave out the same kind of thing", "give one of each split")
         elsewhere = None if foreign is None else Dataset(foreign)
-        return novel, measure_uncertainty(
-            self.folder, self._dataset, split, novel=novel, foreign=elsewhere, **options
-        )
+        return novel, measure_uncertainty(self.folder, self._dataset, split, novel=novel, foreign=elsewhere, **options)
 
     def evaluate(self, title: str, split: Split, beside: Sequence[str | Path] = ()) -> Evaluation:
         """The checkpoint, those ``beside`` it and the baselines on the test records of ``split``.
