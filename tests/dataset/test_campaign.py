@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from clusterml.dataset.campaign import Parent, load_campaign, plan
+from clusterml.dataset.campaign import Parent, fingerprint, load_campaign, plan
 from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.geometry import geometries, parent_atoms
 from clusterml.dataset.labelling import chirality_measures
@@ -368,3 +368,32 @@ def test_a_campaign_with_ligands_of_ones_own(tmp_path):
     (tmp_path / "own.yaml").write_text(ligands.replace("SCH2Cl", "SCH2X"))
     with pytest.raises(DatasetError, match="the ligand file 'library'"):
         generate(file, tmp_path / "d", Here(), resume=True)
+
+
+def test_conformers_are_foreign_and_of_the_same_chemistry(tmp_path):
+    """Ligands stand elsewhere, the frame has another size, the composition and charge are the parent's; and old
+    campaigns keep the fingerprint that they had before there was the kind."""
+    path = tmp_path / "campaign.yaml"
+    path.write_text(
+        TEXT.replace("snapshots: 2", "snapshots: 2, frame_percent: [2, 4]").replace("mode: 3", "conformer: 3")
+    )
+    campaign = load_campaign(path)
+    jobs = [job for job in plan(campaign) if job.kind == "conformer"]
+    assert len(jobs) == 3
+    parent = campaign.parents["ag3"]
+    home = parent_atoms(parent, None)
+    silver = home.numbers == 47
+    for job in jobs:
+        (atoms,), details = geometries(campaign, job, parent, None)
+        assert sorted(atoms.numbers) == sorted(home.numbers)
+        assert 2.0 <= details["frame_percent"] <= 4.0
+        grown = atoms.get_all_distances()[np.ix_(atoms.numbers == 47, atoms.numbers == 47)].sum()
+        grown /= home.get_all_distances()[np.ix_(silver, silver)].sum()
+        assert grown == pytest.approx(1.0 + details["frame_percent"] / 100.0, abs=0.02)
+    assert any(details["redrawn"] for _, details in (geometries(campaign, job, parent, None) for job in jobs))
+    path.write_text(TEXT)
+    before = fingerprint(load_campaign(path), path)
+    path.write_text(TEXT.replace("snapshots: 2", "snapshots: 2, frame_percent: [-4, 4]"))
+    assert fingerprint(load_campaign(path), path) == before
+    path.write_text(TEXT.replace("snapshots: 2", "snapshots: 2, frame_percent: [-4, 3]"))
+    assert fingerprint(load_campaign(path), path) != before
