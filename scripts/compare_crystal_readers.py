@@ -19,7 +19,8 @@ import numpy as np
 from clusterml.errors import ClusterMLError
 from clusterml.structure.bonds import close_periodic_pairs, components, keep_bonds, longest_bond
 from clusterml.structure.elements import formula, is_metal
-from clusterml.structure.read import cluster_of, read_cell
+from clusterml.structure.options import ReadOptions
+from clusterml.structure.read import first_entry
 
 
 def content(numbers: np.ndarray, fractional: np.ndarray, cell: np.ndarray) -> str:
@@ -36,11 +37,13 @@ def content(numbers: np.ndarray, fractional: np.ndarray, cell: np.ndarray) -> st
 
 def ours(path: Path) -> tuple[str, str]:
     try:
-        filled = read_cell(path)
-        atoms = cluster_of(filled, path, hydrogens=False)
+        entry = first_entry(path, ReadOptions(hydrogens=False))
     except ClusterMLError as error:
         return f"refused: {error.problem.removeprefix(str(path) + ': ')[:90]}", "-"
-    return content(filled.numbers, filled.fractional, filled.crystal.cell), formula(atoms.numbers)
+    filled = entry.cell
+    if filled is None:
+        return "no crystal", formula(entry.atoms.numbers)
+    return content(filled.numbers, filled.fractional, filled.crystal.cell), formula(entry.atoms.numbers)
 
 
 def of_ase(path: Path) -> str:

@@ -20,8 +20,8 @@ from clusterml.errors import (
     UnsupportedElementError,
 )
 from clusterml.structure.elements import formula
+from clusterml.structure.formats.xyz import parse_xyz
 from clusterml.structure.read import read, read_all
-from clusterml.structure.xyz import parse_xyz
 
 WATER = "3\n{}\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n"
 
@@ -55,11 +55,26 @@ def test_a_free_text_comment_states_no_charge(tmp_path, comment):
         ("Charge = 2.0", 2),
         ("Properties=species:S:1:pos:R:3 charge=-2 (with 20 RCOO)", -2),
         ('Properties=species:S:1:pos:R:3 name="a charge=7 b" charge="1"', 1),
-        ("Properties=species:S:1:pos:R:3 total_charge=5 charge=0", 0),
+        ("Properties=species:S:1:pos:R:3 total_charge=2 total_spin=1", 2),
+        ("CHARGE=-1", -1),
+        ("q=3- energy=-12.5", -3),
+        ("total_charge=0.0 charge=0", 0),
     ],
 )
 def test_the_charge_is_read(tmp_path, comment, charge):
     assert read(write(tmp_path, WATER.format(comment))).info["charge"] == charge
+
+
+def test_conflicting_charges_are_named_and_none_is_taken(tmp_path):
+    atoms = read(write(tmp_path, WATER.format("total_charge=5 charge=0")))
+    assert "charge" not in atoms.info
+    assert atoms.info["provenance"]["warnings"] == [
+        "the file states total_charge=5 and charge=0: none of them was taken as the charge"
+    ]
+
+
+def test_a_value_that_is_no_charge_is_none(tmp_path):
+    assert "charge" not in read(write(tmp_path, WATER.format("q=0.37 energy=-1.0"))).info
 
 
 def test_columns_follow_properties(tmp_path):
@@ -69,14 +84,14 @@ def test_columns_follow_properties(tmp_path):
     assert atoms.positions.tolist() == [[1.0, 2.0, 3.0]]
     assert "charge" not in atoms.info
     assert not atoms.pbc.any()
-    assert any("lattice" in warning for warning in atoms.info["provenance"]["warnings"])
+    assert atoms.info["provenance"]["cell"] == np.diag([9.0, 9.0, 9.0]).tolist()
 
 
 def test_frames(tmp_path):
     path = write(tmp_path, WATER.format("charge=0") + WATER.format("charge=2") + "\n\n")
     first = read(path)
     assert first.info["charge"] == 0
-    assert "several frames" in first.info["provenance"]["warnings"][0]
+    assert "several structures" in first.info["provenance"]["warnings"][0]
     assert read(path, frame=2).info["charge"] == 2
     assert [atoms.info["name"] for atoms in read_all(path)] == ["x_1", "x_2"]
     with pytest.raises(OptionError, match="no frame 3"):
@@ -131,8 +146,13 @@ def test_bad_files_say_what_is_wrong(tmp_path, case):
 
 def test_files_that_cannot_be_opened(tmp_path):
     (tmp_path / "folder.xyz").mkdir()
-    write(tmp_path, "x", "x.pdb")
-    for name, message in {"none.xyz": "no such", "folder.xyz": "folder", "x.pdb": "pdb", "a\0b.xyz": "read"}.items():
+    write(tmp_path, "x", "x.docx")
+    for name, message in {
+        "none.xyz": "not exist",
+        "folder.xyz": "folder",
+        "x.docx": "files of type '.docx' .*cif .*xyz ",
+        "a\0b.xyz": "read",
+    }.items():
         with pytest.raises(InputFileError, match=message):
             read(tmp_path / name)
 

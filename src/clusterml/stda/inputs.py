@@ -9,15 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterml.errors import InputFileError
-from clusterml.structure.read import FORMATS
+from clusterml.structure.formats.registry import format_of_name, readable
+from clusterml.structure.source import STDIN
 
 
 @dataclass(frozen=True)
 class Input:
-    """One structure file, and the ``base`` of its results' names, different from every other input's."""
+    """One structure file (``-``: standard input), and the ``base`` of its results' names, different from every other
+    input's."""
 
     path: Path
     base: str
+
+    @property
+    def stem(self) -> str:
+        """What a structure in it is called."""
+        return _stem(self.path)
 
 
 def expand(paths: Iterable[str | Path]) -> tuple[list[Input], list[InputFileError]]:
@@ -30,7 +37,7 @@ def expand(paths: Iterable[str | Path]) -> tuple[list[Input], list[InputFileErro
     for path in map(Path, paths):
         found = _members(path) if path.is_dir() else [path]
         if not found:
-            problems.append(InputFileError(f"{path}: holds no structure files", f"give {', '.join(FORMATS)}"))
+            problems.append(InputFileError(f"{path}: holds no structure files", f"can be read: {readable()}"))
         for file in found:
             files.setdefault(os.path.abspath(file), file)
     return _named(list(files.values())), problems
@@ -41,25 +48,29 @@ def _members(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError:
         return []
-    return [e for e in entries if e.suffix.lower() in FORMATS and not e.name.startswith(".") and e.is_file()]
+    return [e for e in entries if format_of_name(e.name) and not e.name.startswith(".") and e.is_file()]
 
 
 def _named(files: list[Path]) -> list[Input]:
     """Stems where they are unique; else with the ending (``a_cif``, ``a_xyz``), else with a number too."""
     # Compared without case: some file systems do not tell A.json from a.json.
-    stems = Counter(file.stem.casefold() for file in files)
+    stems = Counter(_stem(file).casefold() for file in files)
     endings = Counter(file.name.casefold() for file in files)
     seen: defaultdict[str, int] = defaultdict(int)
     inputs = []
     for file in files:
-        base = file.stem
+        base = _stem(file)
         if stems[base.casefold()] > 1:
-            base += f"_{file.suffix[1:].lower()}"
+            base += f"_{file.suffix[1:].lower()}" if file.suffix else ""
             if endings[file.name.casefold()] > 1:
                 seen[file.name.casefold()] += 1
                 base += f"_{seen[file.name.casefold()]}"
         inputs.append(Input(file, base))
     return inputs
+
+
+def _stem(file: Path) -> str:
+    return "stdin" if str(file) == STDIN else file.stem
 
 
 class Names:

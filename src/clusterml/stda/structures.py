@@ -129,7 +129,7 @@ def read_structures(inputs: Sequence[Input], reading: ReadOptions, watch: Watch)
 
 
 def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:
-    addition = str(atoms.info["name"]).removeprefix(entry.path.stem)
+    addition = str(atoms.info["name"]).removeprefix(entry.stem)
     name = names.unique(entry.base + addition)
     atoms.info["name"] = name
     frame = atoms.info["provenance"].get("frame")
@@ -147,7 +147,7 @@ def failure(error: BaseException, where: str, after: int = 0, is_option: bool = 
         problem, remedy = f"unexpected {type(error).__name__}: {error}", "run with --debug and report it"
     path = where.split(" (frame ")[0]
     if where:
-        problem = f"{where}: {problem.removeprefix(f'{path}: ')}"
+        problem = f"{where}: {problem.removeprefix(path).removeprefix(':').lstrip()}"
     if after:
         remedy += f"; frames after number {after} were not computed"
     return Failure(problem, remedy, "".join(traceback.format_exception(error)), is_option)

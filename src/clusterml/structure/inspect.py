@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -13,7 +12,8 @@ import numpy as np
 from clusterml.structure.anatomy.charge import is_even_electron, superatom_electrons
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
-from clusterml.structure.read import cluster_of, file_format, read, read_cell
+from clusterml.structure.read import first_entry
+from clusterml.structure.source import Source
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -89,8 +89,8 @@ class Inspection:
         }
 
 
-def inspect(path: str | Path, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]) -> Inspection:
-    """What the structure file at ``path`` holds; arguments and errors are those of :func:`clusterml.read`.
+def inspect(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]) -> Inspection:
+    """What a structure file (bytes, a stream) holds; arguments and errors are those of :func:`clusterml.read`.
 
     The charge is the one that an xyz file states, or the one that the counter-ions of a crystal ask for if they are
     complete, or the proposal of :func:`clusterml.structure.anatomy.charge.propose_charge`.
@@ -98,15 +98,12 @@ def inspect(path: str | Path, *, options: ReadOptions = DEFAULT_READING, **choic
     from clusterml.structure.anatomy.anatomy import anatomy
 
     chosen = replace(options, **choices)
-    crystal = None
-    if file_format(Path(path), chosen) == ".cif":
+    entry = first_entry(source, chosen)
+    atoms, crystal = entry.atoms, None
+    if entry.cell:
         from clusterml.structure.crystal.surroundings import report
 
-        filled = read_cell(path, disorder=chosen.disorder)
-        atoms = cluster_of(filled, path, options=chosen)
-        crystal = report(filled, chosen.cluster, chosen.disorder, str(path))
-    else:
-        atoms = read(path, options=chosen)
+        crystal = report(entry.cell, chosen.cluster, chosen.disorder, atoms.info["source"])
     unbiased = atoms.copy()
     if crystal:
         unbiased.info.pop("charge", None)  # what the counter-ions say is weighed below

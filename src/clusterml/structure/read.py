@@ -5,130 +5,155 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from clusterml.errors import InputFileError, OptionError
+from clusterml.errors import ClusterMLError, OptionError, StructureError
 from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.formats.registry import choose_format, recognised
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
-from clusterml.structure.xyz import parse_xyz
+from clusterml.structure.source import Content, Source, content_of
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.structure.crystal import Disorder
     from clusterml.structure.crystal.molecules import FilledCell
-
-FORMATS = (".xyz", ".extxyz", ".cif")
-"""The file formats that can be read, by their ending."""
-LARGEST_FILE = 512 * 1024**2
-"""Largest file (bytes) that is opened."""
+    from clusterml.structure.formats.format import Format, Parsed
 
 
-def read(path: str | Path, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]) -> Atoms:
-    """The structure in an ``.xyz``, ``.extxyz`` or ``.cif`` file as checked Atoms without periodicity (A).
+def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]) -> Atoms:
+    """The structure in a file, bytes or an open stream as checked Atoms without periodicity (A).
 
-    ``options``: how it is read; ``choices`` are fields of :class:`~clusterml.structure.options.ReadOptions` and go
-    before them: ``read("a.cif", cluster=2)``.  From a CIF, one whole cluster is cut out of the crystal; of a file with
-    several frames, the first is taken with a warning unless ``frame`` names one.
+    ``source``: a path (``-`` is standard input), the content as bytes, or a stream; the formats are those of
+    :func:`clusterml.structure.formats.registry.all_formats`.  ``options``: how it is read; ``choices`` are fields of
+    :class:`~clusterml.structure.options.ReadOptions` and go before them: ``read("a.cif", cluster=2)``.  From a crystal
+    (a CIF, or anything with a lattice), one whole cluster is cut out; of a file with several structures, the first is
+    taken with a warning unless ``frame`` names one.
 
-    ``info``: ``name`` (the file's stem), ``source`` (the path as given), ``charge`` (if an xyz file states one, or the
-    counter-ions of a CIF are complete and leave no other), ``provenance`` (plain values that JSON can hold;
+    ``info``: ``name`` (the file's stem), ``source`` (the path as given), ``charge`` (if the file states one, or the
+    counter-ions of a crystal are complete and leave no other), ``provenance`` (plain values that JSON can hold;
     ``warnings`` is a list of sentences).
 
     Raises :class:`~clusterml.errors.InputFileError` for a file that is missing or not what it should be,
     :class:`~clusterml.errors.StructureError` for one that holds no usable geometry (several molecules:
     :class:`~clusterml.errors.SeveralMoleculesError`), :class:`~clusterml.errors.UnsupportedElementError`,
-    and :class:`~clusterml.errors.OptionError` for a cluster or frame that is not there.
+    and :class:`~clusterml.errors.OptionError` for a cluster, frame or format that is not there.
     """
-    chosen = replace(options, **choices)
-    content = next(_contents(Path(path), chosen))
-    if chosen.frame is None and not content.last:
-        content.atoms.info["provenance"]["warnings"].append("the file holds several frames; took the first")
-        content.atoms.info["name"] = Path(path).stem
-    return content.atoms
+    return first_entry(source, replace(options, **choices)).atoms
 
 
 def read_all(
-    path: str | Path, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]
+    source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]
 ) -> Iterator[Atoms]:
-    """Every frame of a file, one at a time, as :func:`read` gives it (a CIF is one frame).
+    """Every structure of a file, one at a time, as :func:`read` gives it.
 
-    The frames of a file with several are named ``STEM_1``, ``STEM_2``, ...
+    The structures of a file with several are named ``STEM_1``, ``STEM_2``, ...
     """
     chosen = replace(options, **choices)
-    return (content.atoms for content in _contents(Path(path), chosen))
-
-
-def read_cell(path: str | Path, *, disorder: Disorder = "major") -> FilledCell:
-    """Everything in the cell of a CIF: atoms, bonds, molecules and what was dropped; raises as :func:`read` does."""
-    from clusterml.structure.crystal.cif import parse_cif
-    from clusterml.structure.crystal.molecules import fill_cell
-
-    return fill_cell(parse_cif(_text(Path(path)), str(path)), disorder, str(path))
-
-
-def cluster_of(filled: FilledCell, path: str | Path, *, options: ReadOptions = DEFAULT_READING) -> Atoms:
-    """The cluster of the cell that :func:`read_cell` gave that ``options`` name, as :func:`read` gives it."""
-    from clusterml.structure.crystal.cell import cut
-
-    atoms = cut(filled, cluster=options.cluster, hydrogens=options.hydrogens is not False, source=str(path))
-    return _finish(atoms, Path(path), options.name(Path(path).stem), "cif")
+    return (entry.atoms for entry in _entries(source, chosen))
 
 
 @dataclass(frozen=True)
-class _Content:
-    """A structure of a file, and whether it is the last."""
+class Entry:
+    """A structure of a file: its ``atoms``, the ``cell`` they were cut from (None for a molecule), and whether it is
+    the ``last``."""
 
     atoms: Atoms
+    cell: FilledCell | None
     last: bool
 
 
-def file_format(path: Path, options: ReadOptions) -> str:
-    """Ending that stands for the format of ``path``; raises :class:`InputFileError` or :class:`OptionError`."""
-    if options.format is not None:
-        if f".{options.format}" not in FORMATS:
-            raise OptionError(f"format is '{options.format}'", f"choose {', '.join(x[1:] for x in FORMATS)}")
-        return f".{options.format}"
-    ending = path.suffix.lower()
-    if ending not in FORMATS:
-        raise InputFileError(f"{path}: files ending in '{path.suffix}' cannot be read", f"give {', '.join(FORMATS)}")
-    return ending
+def first_entry(source: Source, options: ReadOptions) -> Entry:
+    """The structure that ``options`` name, with the cell it comes from; raises as :func:`read` does."""
+    entry = next(_entries(source, options))
+    if options.frame is None and not entry.last:
+        content = content_of(source)
+        entry.atoms.info["provenance"]["warnings"].append("the file holds several structures; took the first")
+        entry.atoms.info["name"] = options.name(content.stem) if entry.cell else content.stem
+    return entry
 
 
-def _contents(path: Path, options: ReadOptions) -> Iterator[_Content]:
+def _entries(source: Source, options: ReadOptions) -> Iterator[Entry]:
     """The structures of a file, or the one that ``options.frame`` names."""
-    everything = _structures(path, options)
+    content = content_of(source)
+    every = _structures(content, options)
     if options.frame is None:
-        yield from everything
+        yield from every
         return
-    content = next(islice(everything, options.frame - 1, None), None)
-    if content is None:
-        raise OptionError(f"{path}: there is no frame {options.frame}", "the file has fewer; they are counted from 1")
-    yield content
+    entry = next(islice(every, options.frame - 1, None), None)
+    if entry is None:
+        raise OptionError(
+            f"{content.where}: there is no frame {options.frame}", "the file has fewer; they are counted from 1"
+        )
+    yield entry
 
 
-def _structures(path: Path, options: ReadOptions) -> Iterator[_Content]:
-    ending = file_format(path, options)
-    if ending == ".cif":
-        filled = read_cell(path, disorder=options.disorder)
-        yield _Content(cluster_of(filled, path, options=options), True)
-        return
-    for number, atoms in enumerate(parse_xyz(_text(path), str(path)), start=1):
-        last = bool(atoms.info["provenance"].pop("last"))
-        single = number == 1 and last
-        _finish(atoms, path, path.stem if single else f"{path.stem}_{number}", ending[1:])
-        if not options.allow_several:
-            check_one_molecule(atoms)
-        yield _Content(_completed(atoms) if options.hydrogens else atoms, last)
+def _structures(content: Content, options: ReadOptions) -> Iterator[Entry]:
+    kind = choose_format(content.where, content.file_name, options.format)
+    text = content.text(kind.largest if kind else LARGEST_STREAM)
+    kind = kind or recognised(text, content.where)
+    for number, (parsed, last) in enumerate(_with_last(kind.parse(text, content.where)), start=1):
+        base = content.stem if number == 1 and last else f"{content.stem}_{number}"
+        atoms, cell = _cluster(parsed, kind, content.where, options)
+        provenance = {"file": content.file_name or content.where, "format": kind.name, **atoms.info["provenance"]}
+        atoms.info |= {"name": options.name(base) if cell else base, "source": content.where, "provenance": provenance}
+        check_geometry(atoms)
+        if cell is None:
+            if not options.allow_several:
+                check_one_molecule(atoms)
+            atoms = _completed(atoms) if options.hydrogens else atoms
+        yield Entry(atoms, cell, last)
 
 
-def _finish(atoms: Atoms, path: Path, name: str, kind: str) -> Atoms:
-    provenance = {"file": path.name, "format": kind, **atoms.info.get("provenance", {})}
-    provenance.setdefault("warnings", [])
-    atoms.info.update(name=name, source=str(path), provenance=provenance)
-    check_geometry(atoms)
-    return atoms
+LARGEST_STREAM = 64 * 1024**2
+"""Most bytes that are read of a stream whose format is not named."""
+
+
+def _with_last(structures: Iterator[Parsed]) -> Iterator[tuple[Parsed, bool]]:
+    """Each structure, and whether it is the last; a bad one does not cost the one before it."""
+    current = next(structures, None)
+    while current is not None:
+        try:
+            following = next(structures, None)
+        except ClusterMLError:
+            yield current, False
+            raise
+        yield current, following is None
+        current = following
+
+
+def _cluster(parsed: Parsed, kind: Format, where: str, options: ReadOptions) -> tuple[Atoms, FilledCell | None]:
+    """A molecule as it is, or the cluster that ``options`` name of a crystal, with the crystal's cell."""
+    from ase import Atoms
+
+    if isinstance(parsed, Atoms) and not parsed.pbc.any():
+        if len(parsed) == 0:
+            raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
+        parsed.set_cell(None)
+        return parsed, None
+    from clusterml.structure.crystal.cell import cut
+    from clusterml.structure.crystal.molecules import fill_cell
+    from clusterml.structure.crystal.periodic import periodic_crystal
+
+    crystal = periodic_crystal(parsed, where) if isinstance(parsed, Atoms) else parsed
+    filled = fill_cell(crystal, options.disorder, where)
+    hydrogens = kind.measured if options.hydrogens is None else options.hydrogens
+    atoms = cut(filled, cluster=options.cluster, hydrogens=hydrogens, source=where)
+    if isinstance(parsed, Atoms):
+        _keep(parsed, atoms, alone=len(filled.molecules) == 1)
+    return atoms, filled
+
+
+def _keep(parsed: Atoms, atoms: Atoms, *, alone: bool) -> None:
+    """Give the cluster what the file says besides its geometry; a stated charge is that of all in the cell."""
+    said = {key: value for key, value in parsed.info["provenance"].items() if key != "warnings"}
+    atoms.info["provenance"] = {**said, **atoms.info["provenance"]}
+    stated = parsed.info.get("charge")
+    if stated is not None and alone:
+        atoms.info["charge"] = stated
+    elif stated is not None:
+        atoms.info["provenance"]["warnings"].append(
+            f"the file states the charge {stated:+d} of the whole cell, which holds more than the cluster: not taken"
+        )
 
 
 def _completed(atoms: Atoms) -> Atoms:
@@ -138,21 +163,3 @@ def _completed(atoms: Atoms) -> Atoms:
     grown.info["provenance"]["hydrogens_added"] = added.groups
     grown.info["provenance"]["warnings"] += added.sentences()
     return grown
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise InputFileError(f"{path}: is a folder", "give a file")
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputFileError(f"{path}: is larger than {LARGEST_FILE // 1024**2} MiB", "split it into smaller files")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputFileError(f"{path}: there is no such file", "check the path") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        raise InputFileError(f"{path}: cannot be read ({error})", "check the path and its permissions") from error
-    if not data.strip():
-        raise InputFileError(f"{path}: the file is empty", "give a file that holds a structure")
-    if b"\0" in data:
-        raise InputFileError(f"{path}: the file is binary, not text", f"give {', '.join(FORMATS)} as text")
-    return data.decode("utf-8-sig", errors="replace")  # old CIFs have Latin-1 author names

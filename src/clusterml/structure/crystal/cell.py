@@ -8,7 +8,7 @@ import numpy as np
 
 from clusterml.errors import OptionError
 from clusterml.structure.crystal import Disorder
-from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.crystal import Crystal
 from clusterml.structure.crystal.hydrogens import add_hydrogens
 from clusterml.structure.crystal.molecules import FilledCell, count_formulas, fill_cell, whole
 from clusterml.structure.crystal.symmetry import triplet

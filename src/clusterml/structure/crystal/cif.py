@@ -1,231 +1,157 @@
-"""Reading a CIF into a validated :class:`Crystal`: cell, sites, symmetry operations.  Nothing is expanded here."""
+"""Reading a CIF into validated crystals: cell, sites, symmetry operations.  Nothing is expanded here."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
-from clusterml.structure.crystal.symmetry import determinants, read_symmetry
+from clusterml.errors import InputFileError, StructureError
+from clusterml.structure.crystal.cifblock import CifBlock, read_blocks
+from clusterml.structure.crystal.crystal import MOST_SITES, Crystal, Site, crystal_of, unit_cell
+from clusterml.structure.crystal.labels import elements_of
+from clusterml.structure.crystal.symmetry import read_symmetry
 from clusterml.structure.elements import atomic_number
-from clusterml.typing import BoolArray, FloatArray, IntArray
+from clusterml.typing import FloatArray
 
-if TYPE_CHECKING:
-    import gemmi
-
-MOST_SITES = 50_000
-"""Largest number of atom sites a file may list."""
-_CELL_KEYS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-_SITE_TAGS = (
-    "fract_x",
-    "fract_y",
-    "fract_z",
-    "?label",
-    "?type_symbol",
-    "?occupancy",
-    "?disorder_group",
-    "?disorder_assembly",
-    "?calc_flag",
-)
-_MASK_TAGS = ("_platon_squeeze_void_nr", "_smtbx_masks_void_nr", "_platon_squeeze_void_average_x")
+_CELL_ITEMS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+_FRACTIONAL = tuple(f"_atom_site_fract_{axis}" for axis in "xyz")
+_CARTESIAN = tuple(f"_atom_site_cartn_{axis}" for axis in "xyz")
+_COLUMNS = ("label", "label_atom_id", "type_symbol", "occupancy", "disorder_group", "disorder_assembly", "calc_flag")
+_MASKS = ("_platon_squeeze_void_nr", "_smtbx_masks_void_nr", "_platon_squeeze_void_average_x")
 _UNKNOWN = ("?", ".", "")
 _FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
-_OCCUPANCY_NOISE = 0.2
-"""A refined occupancy may overshoot 0 or 1 by this; codes such as 11.0 are errors."""
-
-
-@dataclass(frozen=True)
-class Crystal:
-    """The asymmetric unit of a crystal and the operations that fill its cell.
-
-    ``cell`` ``(3, 3)`` lattice vectors as rows (A); ``numbers`` ``(n,)``; ``fractional`` ``(n, 3)``; ``occupancy``
-    ``(n,)`` in (0, 1]; ``group`` ``(n,)`` disorder group (0: ordered); ``assembly`` and ``labels``: n strings;
-    ``rotations`` ``(m, 3, 3)`` and ``translations`` ``(m, 3)`` act on fractional coordinates, the identity first.
-    ``masked``: the file says that electron density of unresolved solvent or ions was removed (SQUEEZE, solvent mask).
-    ``stated``: atomic numbers and how many of each the cell holds by the file's formula and Z; empty if not stated.
-    """
-
-    block: str
-    cell: FloatArray
-    numbers: IntArray
-    fractional: FloatArray
-    occupancy: FloatArray
-    group: IntArray
-    assembly: tuple[str, ...]
-    labels: tuple[str, ...]
-    rotations: IntArray
-    translations: FloatArray
-    space_group: str | None
-    warnings: tuple[str, ...]
-    masked: bool = False
-    stated: tuple[tuple[int, float], ...] = ()
-
-    @property
-    def sohncke(self) -> bool:
-        """Do all operations keep the hand (so that the crystal can hold one enantiomer only)?"""
-        return bool(np.all(determinants(self.rotations) == 1))
-
-    def select(self, keep: BoolArray, *warnings: str) -> Crystal:
-        """The crystal with only the sites where ``keep`` ``(n,)`` is true, and further warnings."""
-        chosen = np.flatnonzero(keep).tolist()
-        return replace(
-            self,
-            numbers=self.numbers[keep],
-            fractional=self.fractional[keep],
-            occupancy=self.occupancy[keep],
-            group=self.group[keep],
-            assembly=tuple(self.assembly[i] for i in chosen),
-            labels=tuple(self.labels[i] for i in chosen),
-            warnings=(*self.warnings, *warnings),
-        )
 
 
 def parse_cif(text: str, source: str) -> Crystal:
-    """The first crystal structure in CIF ``text``; ``source`` names the file in messages.
+    """The first crystal structure in CIF ``text``; see :func:`crystals`."""
+    return next(crystals(text, source))
 
-    Raises :class:`InputFileError` (not a CIF, no sites, bad numbers, cell or symmetry), :class:`StructureError` (too
-    many sites) or :class:`UnsupportedElementError`.
+
+def crystals(text: str, source: str) -> Iterator[Crystal]:
+    """The crystal structures in CIF ``text``, of which there is one at least; ``source`` names the file in messages.
+
+    Flaws between cell, symmetry and atoms are warnings.  Raises :class:`InputFileError` (not a CIF, no sites, bad
+    numbers, cell or symmetry), :class:`StructureError` (too many sites) or :class:`UnsupportedElementError`.
     """
-    import gemmi
-
-    try:
-        document = gemmi.cif.read_string(text)
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).removeprefix("string:")
-        raise InputFileError(f"{source}: not a readable CIF ({reason})", "re-export or repair the file") from error
-    blocks = [block for block in document if len(block.find_loop("_atom_site_fract_x"))]
+    blocks, notes = read_blocks(text, source)
+    blocks = [block for block in blocks if any(block.tables(axes[0]) for axes in (_FRACTIONAL, _CARTESIAN))]
     if not blocks:
         raise InputFileError(
-            f"{source}: the CIF lists no atom sites with fractional coordinates",
+            f"{source}: the CIF lists no atom sites with coordinates",
             "it needs a loop with _atom_site_fract_x, _y and _z",
         )
-    block = blocks[0]
-    cell = _cell(block, source)
-    rotations, translations, space_group, notes = read_symmetry(block, cell, source)
-    if len(blocks) > 1:
-        names = ", ".join(other.name for other in blocks[1:])
-        notes.append(f"the file holds {len(blocks)} structures; took {block.name}, left out {names}")
-    lattice = np.array(cell.orth.mat.tolist(), dtype=np.float64).T
-    return _sites(block, source, lattice, (rotations, translations, space_group), notes)
+    for block in blocks:
+        yield _crystal(block, source, notes)
 
 
-def _cell(block: gemmi.cif.Block, source: str) -> gemmi.UnitCell:
+def _crystal(block: CifBlock, source: str, notes: list[str]) -> Crystal:
+    lattice = _lattice(block, source)
+    symmetry = read_symmetry(block, lattice, source)
+    stated = _stated(block)
+    sites, remarks = _sites(block, lattice, [number for number, _ in stated], source)
+    return crystal_of(
+        block.name,
+        lattice,
+        sites,
+        symmetry,
+        source,
+        warnings=(*notes, *remarks),
+        masked=any(block.values(item) for item in _MASKS),
+        stated=_per_cell(block, stated),
+    )
+
+
+def _lattice(block: CifBlock, source: str) -> FloatArray:
     import gemmi
 
     values = []
-    for key in _CELL_KEYS:
-        raw = block.find_value(f"_cell_{key}")
-        value = gemmi.cif.as_number(raw) if raw is not None else float("nan")
-        low, high = (1.0, 2000.0) if key.startswith("length") else (5.0, 175.0)
+    for item in _CELL_ITEMS:
+        given = list(dict.fromkeys(block.values(f"_cell_{item}")))
+        if len(given) > 1:
+            raise InputFileError(f"{source}: _cell_{item} is given as {' and as '.join(given)}", "keep the right one")
+        value = gemmi.cif.as_number(given[0]) if given else float("nan")
+        low, high = (1.0, 2000.0) if item.startswith("length") else (5.0, 175.0)
         if not low <= value <= high:
-            said = "is missing" if raw is None else f"is {raw}"
+            said = f"is {given[0]}" if given else "is missing"
             raise InputFileError(
-                f"{source}: _cell_{key} {said}", f"a number between {low:g} and {high:g} is needed (A, degrees)"
+                f"{source}: _cell_{item} {said}", f"a number between {low:g} and {high:g} is needed (A, degrees)"
             )
         values.append(value)
-    cell = gemmi.UnitCell(*values)
-    if not (np.isfinite(cell.volume) and cell.volume > 0.05 * values[0] * values[1] * values[2]):
-        raise InputFileError(f"{source}: the cell angles {values[3:]} enclose no volume", "correct the cell")
-    return cell
+    return unit_cell(values, source)
 
 
-def _sites(
-    block: Any, source: str, lattice: FloatArray, symmetry: tuple[IntArray, FloatArray, str | None], notes: list[str]
-) -> Crystal:
-    table = block.find("_atom_site_", list(_SITE_TAGS))
-    if len(table) == 0:
-        raise InputFileError(f"{source}: the atom-site loop is incomplete", "it needs _atom_site_fract_x, _y and _z")
-    if len(table) > MOST_SITES:
-        raise StructureError(f"{source}: {len(table)} atom sites", f"at most {MOST_SITES} can be read")
-    rows, unlocated = [], 0
-    for k, row in enumerate(table):
-        cells = [_text(row, column) for column in range(len(_SITE_TAGS))]
-        if cells[8] == "dum" or any(value in _UNKNOWN for value in cells[:3]):
-            unlocated += 1
-        else:
-            rows.append(_site(cells, k, source))
-    if unlocated:
-        notes.append(f"{unlocated} sites without coordinates, or dummies, were left out")
-    if not rows:
+def _sites(block: CifBlock, lattice: FloatArray, stated: list[int], source: str) -> tuple[list[Site], list[str]]:
+    """The sites that have coordinates, and what was left out or assumed."""
+    table, axes = _table(block, source)
+    count = len(table[axes[0]])
+    if count > MOST_SITES:
+        raise StructureError(f"{source}: {count} atom sites", f"at most {MOST_SITES} can be read")
+    columns = {key: table.get(f"_atom_site_{key}", [""] * count) for key in _COLUMNS}
+    places = list(zip(*(table[axis] for axis in axes), strict=True))
+    listed = [k for k in range(count) if columns["calc_flag"][k] != "dum" and not any(x in _UNKNOWN for x in places[k])]
+    if not listed:
         raise InputFileError(f"{source}: no atom site has coordinates", "check the file")
-    labels, numbers, xyz, occupancy, group, assembly = zip(*rows, strict=True)
-    crystal = Crystal(
-        block.name,
-        lattice,
-        np.array(numbers, dtype=np.int64),
-        np.array(xyz, dtype=np.float64),
-        np.array(occupancy, dtype=np.float64),
-        np.array(group, dtype=np.int64),
-        assembly,
-        labels,
-        *symmetry,
-        tuple(notes),
-        any(len(block.find_values(tag)) for tag in _MASK_TAGS),
-        _stated(block),
-    )
-    empty = crystal.occupancy <= 0.0
-    if empty.all():
-        raise StructureError(f"{source}: every atom site has occupancy 0", "correct _atom_site_occupancy")
-    return crystal.select(~empty, f"{int(empty.sum())} sites of occupancy 0 were left out") if empty.any() else crystal
+    labels = [columns["label"][k] or columns["label_atom_id"][k] for k in listed]
+    numbers, notes = elements_of(labels, [columns["type_symbol"][k] for k in listed], stated, source)
+    inverse = np.asarray(np.linalg.inv(lattice) if axes == _CARTESIAN else np.eye(3), dtype=np.float64)
+    sites = [
+        _site(label or f"number {k + 1}", number, places[k], inverse, {key: columns[key][k] for key in columns}, source)
+        for k, label, number in zip(listed, labels, numbers, strict=True)
+    ]
+    if len(listed) < count:
+        notes.append(f"{count - len(listed)} sites without coordinates, or dummies, were left out")
+    return sites, notes
 
 
-def _stated(block: Any) -> tuple[tuple[int, float], ...]:
-    """Content of the cell by the formula sum and Z."""
+def _table(block: CifBlock, source: str) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    """The loop of sites and its columns of coordinates."""
+    axes = _FRACTIONAL if block.tables(_FRACTIONAL[0]) else _CARTESIAN
+    tables = block.tables(axes[0])
+    if any(other != tables[0] for other in tables[1:]):
+        raise InputFileError(f"{source}: data_{block.name} lists its atom sites twice", "keep the right list")
+    if not all(axis in tables[0] for axis in axes):
+        raise InputFileError(f"{source}: the atom-site loop is incomplete", f"it needs {', '.join(axes)}")
+    return tables[0], axes
+
+
+def _site(
+    label: str, number: int, place: tuple[str, ...], inverse: FloatArray, row: dict[str, str], source: str
+) -> Site:
     import gemmi
 
-    formula, units = (block.find_value(tag) for tag in ("_chemical_formula_sum", "_cell_formula_units_Z"))
-    count = gemmi.cif.as_number(units) if units else float("nan")
-    words = gemmi.cif.as_string(formula).split() if formula else []
-    parts = [_FORMULA_PART.fullmatch(word) for word in words]
-    if not 0 < count <= 1000 or not parts or not all(parts):
-        return ()
-    found: dict[int, float] = {}
+    xyz = np.array([gemmi.cif.as_number(value) for value in place])
+    if not np.all(np.isfinite(xyz)):
+        raise InputFileError(f"{source}: coordinates of site {label} are {' '.join(place)}", "correct the numbers")
+    occupancy = 1.0 if row["occupancy"] in _UNKNOWN else gemmi.cif.as_number(row["occupancy"])
+    if not np.isfinite(occupancy):
+        raise InputFileError(f"{source}: occupancy of site {label} is {row['occupancy']}", "a number is needed")
+    word = row["disorder_group"]
+    group = gemmi.cif.as_number(word) if word not in _UNKNOWN else 0.0
+    if not np.isfinite(group):  # the dictionary allows letters: keep them apart by their code
+        group = float(sum(ord(letter) for letter in word[:4]))
+    assembly = "" if row["disorder_assembly"] in _UNKNOWN else row["disorder_assembly"]
+    x, y, z = (xyz @ inverse).tolist()
+    return Site(label, number, (x, y, z), occupancy, int(np.clip(group, -9999, 9999)), assembly)
+
+
+def _stated(block: CifBlock) -> list[tuple[int, float]]:
+    """Elements of the formula sum and how many there are of each; empty for none, or one that cannot be read."""
+    parts = [_FORMULA_PART.fullmatch(word) for word in (block.value("_chemical_formula_sum") or "").split()]
+    counts: dict[int, float] = {}
     for part in parts:
         number = atomic_number(part[1]) if part else None
         if part is None or number is None:
-            return ()
-        found[number] = found.get(number, 0.0) + count * float(part[2] or 1)
-    return tuple(sorted(found.items()))
+            return []
+        counts[number] = counts.get(number, 0.0) + float(part[2] or 1)
+    return sorted(counts.items())
 
 
-def _text(row: Any, column: int) -> str:
+def _per_cell(block: CifBlock, stated: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Content of the cell by the formula sum and Z."""
     import gemmi
 
-    return str(gemmi.cif.as_string(row[column])).strip() if row.has(column) else ""
-
-
-def _site(cells: list[str], index: int, source: str) -> tuple[str, int, list[float], float, int, str]:
-    import gemmi
-
-    label = cells[3] or f"number {index + 1}"
-    number = _element(cells[4], cells[3])
-    if number is None:
-        raise UnsupportedElementError(
-            f"{source}: site {label} has the unknown element {cells[4] or cells[3] or '(none)'}",
-            "correct _atom_site_type_symbol",
-        )
-    xyz = [gemmi.cif.as_number(value) for value in cells[:3]]
-    if not np.all(np.isfinite(xyz)) or max(abs(x) for x in xyz) > 1000:
-        raise InputFileError(f"{source}: coordinates of site {label} are {' '.join(cells[:3])}", "correct the numbers")
-    occupancy = 1.0 if cells[5] in _UNKNOWN else gemmi.cif.as_number(cells[5])
-    if not -_OCCUPANCY_NOISE <= occupancy <= 1.0 + _OCCUPANCY_NOISE:
-        raise InputFileError(f"{source}: occupancy of site {label} is {cells[5]}", "a number from 0 to 1 is needed")
-    group = gemmi.cif.as_number(cells[6]) if cells[6] not in _UNKNOWN else 0.0
-    if not np.isfinite(group):  # the dictionary allows letters: keep them apart by their code
-        group = float(sum(ord(letter) for letter in cells[6][:4]))
-    assembly = "" if cells[7] in _UNKNOWN else cells[7]
-    return label, number, xyz, min(occupancy, 1.0), int(np.clip(group, -9999, 9999)), assembly
-
-
-def _element(symbol: str, label: str) -> int | None:
-    """Atomic number from a type symbol (``Ag``, ``Ag1+``), or from the letters a label starts with."""
-    if symbol and symbol not in _UNKNOWN:
-        return atomic_number(symbol.rstrip("+-0123456789") or symbol)
-    letters = label[: next((i for i, x in enumerate(label) if not x.isalpha()), len(label))][:2]
-    # "HO1" is a hydroxyl hydrogen and "CA2" a carbon, but "AG1", "CL1" and "CU1" are what they look like
-    single = letters.isupper() and letters[:1] in "HCNO" and letters not in ("CL", "CU")
-    both = None if single else atomic_number(letters) if letters else None
-    return both or (atomic_number(letters[:1]) if letters else None)
+    units = block.value("_cell_formula_units_Z")
+    count = gemmi.cif.as_number(units) if units else float("nan")
+    return tuple((number, count * n) for number, n in stated) if 0 < count <= 1000 else ()

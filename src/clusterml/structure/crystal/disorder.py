@@ -13,7 +13,7 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.bonds import Pairs, bond_limit, close_periodic_pairs, components
 from clusterml.structure.crystal import Disorder
-from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.crystal import Crystal
 from clusterml.structure.crystal.expand import check_crowding
 from clusterml.typing import BoolArray, FloatArray, IntArray
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.errors import StructureError
-from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.crystal import Crystal
 from clusterml.structure.crystal.symmetry import product_table
 from clusterml.typing import BoolArray, FloatArray, IntArray
 

@@ -10,7 +10,7 @@ import numpy as np
 from clusterml.errors import StructureError
 from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, keep_bonds, longest_bond
 from clusterml.structure.crystal import Disorder
-from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.crystal import Crystal
 from clusterml.structure.crystal.disorder import Dropped, choose_component, describe, disorder_error
 from clusterml.structure.crystal.expand import Expanded, expand
 from clusterml.structure.crystal.overlaps import without_overlaps

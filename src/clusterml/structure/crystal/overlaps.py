@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from clusterml.structure.bonds import SLACK, Pairs, bond_limit, components, keep_bonds
-from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.crystal import Crystal
 from clusterml.structure.crystal.disorder import OVERLAP, radii_sum
 from clusterml.structure.crystal.expand import Expanded, same_copy
 from clusterml.structure.crystal.symmetry import determinants

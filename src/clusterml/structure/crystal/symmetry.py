@@ -3,47 +3,74 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import InputFileError
 from clusterml.typing import FloatArray, IntArray
 
+if TYPE_CHECKING:
+    from clusterml.structure.crystal.cifblock import CifBlock
+
 MOST_OPERATIONS = 192
 """Largest number of operations of a space group (face-centred cubic)."""
-_SYMOP_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
+_SYMOP_TAGS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 _HALL_TAGS = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
 _HM_TAGS = ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M_full")
 _NUMBER_TAGS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
-_UNKNOWN = ("?", ".", "")
 _METRIC_TOLERANCE = 0.02
 _PARTS = 24  # translations are multiples of 1/24, as in gemmi
 _DIGIT = 3  # rotation entries between -3 and 3 make a code of base 7
 
 
-def read_symmetry(block: Any, cell: Any, source: str) -> tuple[IntArray, FloatArray, str | None, list[str]]:
-    """Rotations ``(m, 3, 3)`` and translations ``(m, 3)`` of a ``gemmi`` CIF block, space-group name, warnings.
+@dataclass(frozen=True)
+class Symmetry:
+    """Operations on fractional coordinates, the identity first: ``rotations`` ``(m, 3, 3)``, ``translations``
+    ``(m, 3)``; ``name`` of the space group, if it has one; ``notes``: sentences for the user."""
 
-    The listed operations count; then the Hall symbol, the Hermann-Mauguin name and the number.  The identity comes
-    first.  Raises :class:`InputFileError` for operations that cannot be read, that do not form a group, or that do not
-    keep the lengths and angles of the ``gemmi`` unit ``cell``.
+    rotations: IntArray
+    translations: FloatArray
+    name: str | None
+    notes: tuple[str, ...] = ()
+
+
+def identity() -> Symmetry:
+    """No symmetry: P 1."""
+    return Symmetry(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)), "P 1")
+
+
+def read_symmetry(block: CifBlock, lattice: FloatArray, source: str) -> Symmetry:
+    """The symmetry of a CIF block, whose cell has the vectors ``lattice`` ``(3, 3)`` (A).
+
+    The listed operations count; then the Hall symbol, the Hermann-Mauguin name and the number.  Raises what
+    :func:`symmetry_of` raises, and :class:`InputFileError` for operations that cannot be read.
+    """
+    notes: list[str] = []
+    listed = _listed_operations(block, source)
+    symmetry = symmetry_of(listed or _named_operations(block, lattice, notes), lattice, source)
+    if listed:
+        notes += _contradiction(block, lattice, symmetry)
+    return replace(symmetry, notes=tuple(notes))
+
+
+def symmetry_of(operations: Sequence[Any], lattice: FloatArray, source: str) -> Symmetry:
+    """The symmetry that ``gemmi`` ``operations`` make (the identity may be missing).
+
+    Raises :class:`InputFileError` for operations that do not form a group, or that do not keep the lengths and angles
+    of the ``lattice`` ``(3, 3)`` (A).
     """
     import gemmi
 
-    notes: list[str] = []
-    listed = _listed_operations(block, source)
-    operations = listed or _named_operations(block, cell, notes)
     unique = {(str(op.rot), str([t % op.DEN for t in op.tran])): op for op in (gemmi.Op(), *operations)}
     rotations = np.array([op.rot for op in unique.values()], dtype=np.int64) // gemmi.Op.DEN
     translations = np.array([op.tran for op in unique.values()], dtype=np.float64) / gemmi.Op.DEN
     _check_group(rotations, translations, source)
-    _check_metric(np.array(cell.orth.mat.tolist(), dtype=np.float64).T, rotations, source)
+    _check_metric(lattice, rotations, source)
     group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(list(unique.values())))
-    name = group.xhm() if group else _name(rotations, translations)
-    if listed:
-        notes += _contradiction(block, cell, name, group)
-    return rotations, translations, name, notes
+    return Symmetry(rotations, translations, group.xhm() if group else _name(rotations, translations))
 
 
 def product_table(rotations: IntArray, translations: FloatArray) -> IntArray | None:
@@ -115,23 +142,36 @@ def _name(rotations: IntArray, translations: FloatArray) -> str | None:
     return f"{found.international_short} (another setting)" if found else None
 
 
-def _contradiction(block: Any, cell: Any, name: str | None, group: Any) -> list[str]:
+def _contradiction(block: CifBlock, lattice: FloatArray, symmetry: Symmetry) -> list[str]:
     """A warning if the file's space-group name is that of another group than its operations."""
     import gemmi
 
+    group = gemmi.find_spacegroup_by_name(symmetry.name) if symmetry.name else None
     for tag in _HM_TAGS:
-        raw = block.find_value(tag)
-        said = gemmi.find_spacegroup_by_name(gemmi.cif.as_string(raw), cell.alpha, cell.gamma) if raw else None
+        text = block.value(tag)
+        said = _by_name(text, lattice) if text else None
         if said and group and said.number != group.number:
-            return [f"the file names space group {said.xhm()}, its operations are those of {name}; took the operations"]
+            return [
+                f"the file names space group {said.xhm()}, its operations are those of {symmetry.name}; "
+                "took the operations"
+            ]
     return []
 
 
-def _listed_operations(block: Any, source: str) -> list[Any]:
+def _by_name(text: str, lattice: FloatArray) -> Any:
+    """The ``gemmi`` space group of that name; alpha and gamma tell the settings of one apart."""
+    import gemmi
+
+    unit = lattice / np.linalg.norm(lattice, axis=1, keepdims=True)
+    alpha, gamma = (float(np.degrees(np.arccos(unit[i] @ unit[j]))) for i, j in ((1, 2), (0, 1)))
+    return gemmi.find_spacegroup_by_name(text, alpha, gamma)
+
+
+def _listed_operations(block: CifBlock, source: str) -> list[Any]:
     import gemmi
 
     for tag in _SYMOP_TAGS:
-        texts = [gemmi.cif.as_string(raw) for raw in block.find_values(tag)]
+        texts = block.values(tag)
         if len(texts) > 4 * MOST_OPERATIONS:
             raise InputFileError(f"{source}: {tag} lists {len(texts)} operations", "a space group has at most 192")
         if texts:
@@ -142,25 +182,25 @@ def _listed_operations(block: Any, source: str) -> list[Any]:
     return []
 
 
-def _named_operations(block: Any, cell: Any, notes: list[str]) -> list[Any]:
+def _named_operations(block: CifBlock, lattice: FloatArray, notes: list[str]) -> list[Any]:
     """Operations from the Hall symbol, the Hermann-Mauguin name or the number; identity, with a warning, from none."""
     import gemmi
 
     for tag in _HALL_TAGS:
-        raw = block.find_value(tag)
-        if raw is not None and raw not in _UNKNOWN:
+        text = block.value(tag)
+        if text:
             try:
-                return list(gemmi.symops_from_hall(gemmi.cif.as_string(raw)))
+                return list(gemmi.symops_from_hall(text))
             except (ValueError, RuntimeError):
-                notes.append(f"the Hall symbol {gemmi.cif.as_string(raw)} is not known; looked further")
+                notes.append(f"the Hall symbol {text} is not known; looked further")
     for tag in _HM_TAGS:
-        raw = block.find_value(tag)
-        group = gemmi.find_spacegroup_by_name(gemmi.cif.as_string(raw), cell.alpha, cell.gamma) if raw else None
+        text = block.value(tag)
+        group = _by_name(text, lattice) if text else None
         if group:
             return list(group.operations())
     for tag in _NUMBER_TAGS:
-        raw = block.find_value(tag)
-        number = gemmi.cif.as_number(raw) if raw else float("nan")
+        text = block.value(tag)
+        number = gemmi.cif.as_number(text) if text else float("nan")
         if np.isfinite(number) and 1 <= number <= 230:
             notes.append(f"no symmetry operations in the file; took the standard setting of space group {number:.0f}")
             return list(gemmi.find_spacegroup_by_number(int(number)).operations())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.structure.bonds import Pairs, components
-from clusterml.structure.crystal.cif import Crystal
+from clusterml.structure.crystal.crystal import Crystal
 from clusterml.structure.crystal.expand import Expanded, same_copy
 from clusterml.typing import BoolArray, FloatArray, IntArray
 

@@ -1,0 +1,184 @@
+"""The data blocks of a CIF, read past flaws that do not concern the structure.
+
+Names of items are the same whether written with capitals or not, and with dots as newer dictionaries have it
+(``_cell.length_a``) or with underscores.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from clusterml.errors import InputFileError
+
+if TYPE_CHECKING:
+    import gemmi
+
+_UNKNOWN = ("?", ".", "")
+_HEADER = re.compile(r"data_\S*\s*$", re.IGNORECASE)
+_WANTED = re.compile(
+    r"_(cell[._](length|angle)_|cell[._]formula_units_z|chemical_formula[._]sum|symmetry[._]|space_group[._]"
+    r"|space_group_symop[._]|symmetry_equiv[._]|atom_site[._](?!aniso))",
+    re.IGNORECASE,
+)
+_COORDINATE = re.compile(r"_atom_site[._](fract|cartn)_x", re.IGNORECASE)
+_SIMPLE = re.compile(r"""_\S+\s+('[^']*'|"[^"]*"|[^\s'"]\S*)\s*(#.*)?$""")
+_ENDS_LOOP = re.compile(r"(_|loop_|data_|save_|;|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class CifBlock:
+    """A data block: its ``name``, single items (name -> values, more than one if it is repeated) and loops (columns by
+    name).  All names are as :func:`item_name` makes them."""
+
+    name: str
+    pairs: dict[str, list[str]]
+    loops: tuple[dict[str, list[str]], ...]
+
+    def values(self, item: str) -> list[str]:
+        """All values of ``item``, single ones and those of loops; empty if there are none."""
+        name = item_name(item)
+        columns = (loop[name] for loop in self.loops if name in loop)
+        return [_plain(raw) for raw in (*self.pairs.get(name, ()), *(raw for column in columns for raw in column))]
+
+    def value(self, item: str) -> str | None:
+        """The first value of ``item`` that is known."""
+        return next((value for value in self.values(item) if value not in _UNKNOWN), None)
+
+    def tables(self, item: str) -> list[dict[str, list[str]]]:
+        """The loops with a column ``item``: values by name (a single row where the items stand alone)."""
+        name = item_name(item)
+        prefix = name.rsplit("_fract", 1)[0].rsplit("_cartn", 1)[0]
+        loops = [loop for loop in self.loops if name in loop]
+        if not loops and name in self.pairs:
+            loops = [{key: values[:1] for key, values in self.pairs.items() if key.startswith(prefix)}]
+        return [{key: [_plain(raw) for raw in column] for key, column in loop.items()} for loop in loops]
+
+
+def item_name(text: str) -> str:
+    """``_Cell.Length_A`` and ``_cell_length_a`` as one name."""
+    return text.lower().replace(".", "_")
+
+
+def read_blocks(text: str, source: str) -> tuple[list[CifBlock], list[str]]:
+    """The blocks of CIF ``text``, and sentences on flaws that were passed over.
+
+    A flaw between cell, symmetry and atoms is passed over; one within them raises :class:`InputFileError`.
+    """
+    import gemmi
+
+    notes: list[str] = []
+    try:
+        document = gemmi.cif.read_string(text, 0)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).removeprefix("string:")
+        rest = _essentials(text)
+        if rest is None:
+            raise InputFileError(f"{source}: not a readable CIF ({reason})", "re-export or repair the file") from error
+        document = rest
+        notes.append(f"the CIF has a flaw ({reason}); only cell, symmetry and atoms were read from it")
+    else:
+        notes += _flaws(document)
+    return [_block(block) for block in document], notes
+
+
+def _flaws(document: gemmi.cif.Document) -> list[str]:
+    """A sentence on names that occur twice, or that have no value."""
+    names: set[str] = set()
+    twice: list[str] = []
+    for block in document:
+        twice += [f"data_{block.name}"] if block.name.lower() in names else []
+        names.add(block.name.lower())
+        items: set[str] = set()
+        for item in block:
+            for tag in _tags(item):
+                twice += [tag] if item_name(tag) in items else []
+                items.add(item_name(tag))
+    return [f"the CIF gives {', '.join(dict.fromkeys(twice))} more than once"] if twice else []
+
+
+def _tags(item: Any) -> list[str]:
+    return [item.pair[0]] if item.pair else list(item.loop.tags) if item.loop else []
+
+
+def _block(block: gemmi.cif.Block) -> CifBlock:
+    pairs: dict[str, list[str]] = {}
+    loops = []
+    item: Any
+    for item in block:
+        tags = _tags(item)
+        if item.pair:
+            pairs.setdefault(item_name(tags[0]), []).append(item.pair[1])
+        elif tags and _WANTED.match(tags[0]):
+            values = list(item.loop.values)
+            columns: dict[str, list[str]] = {}
+            for column, tag in enumerate(tags):
+                columns.setdefault(item_name(tag), values[column :: len(tags)])
+            loops.append(columns)
+        elif tags and item.loop.length():  # reflections and the like: only whether they are there counts
+            loops.append({item_name(tag): [item.loop[0, column]] for column, tag in enumerate(tags)})
+    return CifBlock(block.name, pairs, tuple(loops))
+
+
+def _essentials(text: str) -> gemmi.cif.Document | None:
+    """What is left of a CIF with only the items of cell, symmetry and atoms; None if even that cannot be read."""
+    import gemmi
+
+    lines = _Essentials()
+    if not all(lines.take(line) for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")):
+        return None
+    if not any(_COORDINATE.match(line) for line in lines.kept):
+        return None
+    try:
+        return gemmi.cif.read_string("\n".join(["data_first", *lines.kept]) + "\n", 0)
+    except (ValueError, RuntimeError):
+        return None
+
+
+class _Essentials:
+    """Picks the lines of wanted items, one by one, and gives up where rows of a wanted loop may have been cut off."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self._loop: list[str] = []  # `loop_` and names, until the first row
+        self._rows = False  # of a wanted loop
+        self._after = False  # a single item has ended a wanted loop: no row may follow
+        self._named = False  # the line before is a name without value
+
+    def take(self, line: str) -> bool:
+        """Look at the next line; False if the file is beyond repair."""
+        named, self._named = self._named, False
+        if line.startswith("_"):
+            return self._name(line)
+        if line.lower() == "loop_" or _HEADER.match(line):
+            self.kept += [line] if _HEADER.match(line) else []
+            self._loop, self._rows, self._after = [line] if line.lower() == "loop_" else [], False, False
+            return True
+        if line.startswith(";"):
+            self._loop, self._after = [], False
+            return not self._rows
+        if self._rows or self._wanted():
+            self.kept += [line] if self._rows else [*self._loop, line]
+            self._loop, self._rows = [], True
+            return True
+        return named or not self._after
+
+    def _name(self, line: str) -> bool:
+        if self._loop:
+            self._loop.append(line)
+            return True
+        self._after |= self._rows
+        self._rows, self._named = False, " " not in line and "\t" not in line
+        if _WANTED.match(line) and _SIMPLE.match(line):
+            self.kept.append(line)
+        return True
+
+    def _wanted(self) -> bool:
+        return len(self._loop) > 1 and all(_WANTED.match(name) for name in self._loop[1:])
+
+
+def _plain(raw: str) -> str:
+    import gemmi
+
+    return str(gemmi.cif.as_string(raw)).strip()

@@ -1,0 +1,218 @@
+"""xyz and extended xyz, frame by frame, with messages that name the line; with a lattice, the frame is a crystal.
+
+``ase.io`` is not used here: it takes a truncated file, a charge that is no number or a free-text comment line without
+complaint, or fails with an untyped error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
+from clusterml.structure.elements import atomic_number
+from clusterml.structure.formats.format import Format
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_ATOMS = 50_000
+"""Largest number of atoms in a frame."""
+CHARGE_KEYS = ("charge", "total_charge", "totalcharge", "tot_charge", "net_charge", "molecular_charge", "q")
+"""Keys of the comment line, in any case, that state the total charge."""
+_KEY_VALUE = re.compile(r"""(?<![\w:])(\w+)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^\s"']+)""")
+_FLAGS = {"T": True, "TRUE": True, "1": True, "F": False, "FALSE": False, "0": False}
+_VECTOR = re.compile(r"\s*(VEC[123]|Tv)\s", re.IGNORECASE)
+
+
+def parse_xyz(text: str, source: str) -> Iterator[Atoms]:
+    """The frames of xyz ``text``; ``source`` names the file in messages.
+
+    ``info["charge"]`` is set if the comment line states it; ``info["provenance"]`` holds ``frame`` (from 0), ``title``
+    and ``warnings``.  Cell and ``pbc`` are set if the comment line or lines after the atoms (``VEC1``) give a lattice.
+    Raises :class:`InputFileError` naming the line, :class:`StructureError` for a frame without atoms,
+    :class:`UnsupportedElementError`.
+    """
+    lines = text.splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    start, frame = 0, 0
+    while start < len(lines):
+        if not lines[start].strip():
+            start += 1
+            continue
+        n_atoms = _count(lines[start], start + 1, source)
+        if start + 2 + n_atoms > len(lines):
+            present = max(len(lines) - start - 2, 0)
+            raise InputFileError(
+                f"{source}: line {start + 1} says {n_atoms} atoms, but the file ends after {present}",
+                "the file is truncated or the number is wrong",
+            )
+        end = start + 2 + n_atoms
+        after = end
+        while after < len(lines) and _VECTOR.match(lines[after]):
+            after += 1
+        atoms = _frame(lines[start + 1], lines[start + 2 : after], start + 2, source)
+        atoms.info["provenance"]["frame"] = frame
+        yield atoms
+        start, frame = after, frame + 1
+
+
+def _count(line: str, number: int, source: str) -> int:
+    word = line.strip()
+    if not (word.isascii() and word.isdigit()):
+        shown = word if len(word) <= 40 else word[:40] + "..."
+        raise InputFileError(
+            f"{source}: line {number} should be the number of atoms, but is '{shown}'",
+            "an xyz file has the number of atoms, a comment line, then one line per atom",
+        )
+    if len(word) > 9 or int(word) > MOST_ATOMS:
+        raise InputFileError(f"{source}: line {number} says {word[:20]} atoms", f"at most {MOST_ATOMS} can be read")
+    if int(word) == 0:
+        raise StructureError(f"{source}: line {number} says 0 atoms", "give a file that holds a structure")
+    return int(word)
+
+
+def _frame(comment: str, rows: list[str], first_line: int, source: str) -> Atoms:
+    from ase import Atoms
+
+    keys: dict[str, str] = {}
+    for key, value in _KEY_VALUE.findall(comment):
+        keys.setdefault(key.lower(), value.strip("\"'"))
+    species, position = _columns(keys.get("properties"), first_line, source)
+    numbers, positions, vectors = [], [], []
+    for offset, row in enumerate(rows):
+        where = f"{source}: line {first_line + 1 + offset}"
+        if _VECTOR.match(row):
+            vectors.append(_vector(row.split(), where))
+            continue
+        number, xyz = _atom(row.split(), species, position, where)
+        numbers.append(number)
+        positions.append(xyz)
+    where = f"{source}: line {first_line}"
+    lattice, periodic = _lattice(keys, vectors, where)
+    atoms = Atoms(numbers, np.array(positions, dtype=np.float64).reshape(-1, 3), cell=lattice, pbc=periodic)
+    title = keys.get("name") or (comment.strip() if "properties" not in keys else "")
+    charge, warnings = _charge(comment, where)
+    atoms.info["provenance"] = {"title": title[:200], **_provenance(keys.get("provenance", ""), warnings)}
+    if charge is not None:
+        atoms.info["charge"] = charge
+    return atoms
+
+
+def _provenance(text: str, warnings: list[str]) -> dict[str, Any]:
+    """``warnings`` and what :func:`clusterml.structure.write.write_extxyz` kept of a structure's history, if it did."""
+    try:
+        kept = json.loads(text.removeprefix("_JSON "))
+    except (ValueError, RecursionError):  # another program's word of the same name
+        kept = None
+    if not isinstance(kept, dict):
+        return {"warnings": warnings}
+    before = kept.get("warnings")
+    said = [word for word in before if isinstance(word, str)] if isinstance(before, list) else []
+    return {**kept, "warnings": said + warnings}
+
+
+def _columns(properties: str | None, line: int, source: str) -> tuple[int, int]:
+    """Columns of the element and of x, from ``Properties=species:S:1:pos:R:3:...``."""
+    if properties is None:
+        return 0, 1
+    parts = properties.split(":")
+    columns: dict[str, int] = {}
+    at = 0
+    for name, width in zip(parts[0::3], parts[2::3], strict=False):
+        columns[name] = at
+        at += int(width) if width.isascii() and width.isdigit() and len(width) < 4 else 1
+    species = columns.get("species", columns.get("Z"))
+    if species is None or "pos" not in columns or len(parts) % 3:
+        raise InputFileError(
+            f"{source}: line {line}: Properties={properties[:80]} names no species and positions",
+            "it should begin Properties=species:S:1:pos:R:3",
+        )
+    return species, columns["pos"]
+
+
+def _atom(words: list[str], species: int, position: int, where: str) -> tuple[int, list[float]]:
+    if len(words) < max(species + 1, position + 3):
+        shown = " ".join(words)[:60]
+        raise InputFileError(f"{where} should be an element and x y z, but is '{shown}'", "correct the line")
+    number = atomic_number(words[species])
+    if number is None:
+        raise UnsupportedElementError(f"{where} has the unknown element '{words[species][:20]}'", "correct the symbol")
+    return number, [_number(word, where) for word in words[position : position + 3]]
+
+
+def _number(word: str, where: str) -> float:
+    try:
+        return float(word.replace("D", "E").replace("d", "e"))
+    except ValueError as error:
+        raise InputFileError(f"{where} has '{word[:20]}' for a coordinate", "give a number in A") from error
+
+
+def _vector(words: list[str], where: str) -> list[float]:
+    """A lattice vector (A) of AMS (``VEC1 x y z``) or Gaussian (``Tv x y z``)."""
+    if len(words) < 4:
+        raise InputFileError(f"{where} should be a lattice vector, but is '{' '.join(words)[:60]}'", "give x y z in A")
+    return [_number(word, where) for word in words[1:4]]
+
+
+def _lattice(
+    keys: dict[str, str], vectors: list[list[float]], where: str
+) -> tuple[FloatArray | None, tuple[bool, bool, bool]]:
+    """Lattice vectors ``(3, 3)`` as rows (A) and which of them repeat, from ``Lattice=`` and ``pbc=`` or the lines."""
+    if "lattice" in keys:
+        given = [_number(word, where) for word in keys["lattice"].strip("[]").replace(",", " ").split()]
+        if len(given) != 9:
+            raise InputFileError(f"{where}: Lattice has {len(given)} numbers", "nine are needed: a, b and c by x y z")
+        lattice = np.array(given).reshape(3, 3)
+        flags = keys.get("pbc", "T T T").strip("[]").replace(",", " ").split()
+        if len(flags) != 3 or any(flag.upper() not in _FLAGS for flag in flags):
+            raise InputFileError(f"{where}: pbc={keys['pbc'][:40]}", 'write e.g. pbc="T T F"')
+        a, b, c = (_FLAGS[flag.upper()] for flag in flags)
+    elif vectors:
+        lattice = np.zeros((3, 3))
+        lattice[: len(vectors[:3])] = vectors[:3]
+        a, b, c = (len(vectors) > k for k in range(3))
+    else:
+        return None, (False, False, False)
+    present = np.any(lattice != 0, axis=1)  # programs write a lattice of zeros for a molecule
+    return lattice, (a and bool(present[0]), b and bool(present[1]), c and bool(present[2]))
+
+
+def _charge(comment: str, where: str) -> tuple[int | None, list[str]]:
+    """The charge that the comment line states; none, with a warning, where it states different ones."""
+    stated: list[tuple[str, int]] = []
+    for key, value in _KEY_VALUE.findall(comment):
+        if key.lower() in CHARGE_KEYS:
+            number = _whole(value.strip("\"'"))
+            if number is None and key.lower() == "charge":
+                raise InputFileError(f"{where} states {key}={value[:20]}", "the charge must be a whole number")
+            if number is not None:
+                stated.append((key, number))
+    if len({number for _, number in stated}) > 1:
+        listed = " and ".join(f"{key}={number}" for key, number in stated)
+        return None, [f"the file states {listed}: none of them was taken as the charge"]
+    return (stated[0][1] if stated else None), []
+
+
+def _whole(word: str) -> int | None:
+    """A charge in words such as ``-3``, ``2.0``, ``3-``; None if it is no whole number."""
+    sign = word[-1:] if word[:-1].isdigit() and word[-1:] in ("+", "-") else ""
+    try:
+        value = float(sign + word.removesuffix(sign) if sign else word)
+    except ValueError:
+        return None
+    return int(value) if np.isfinite(value) and value == round(value) and abs(value) <= 1000 else None
+
+
+def _recognise(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and lines[0].strip().isdigit() and len(lines[0].split()) == 1
+
+
+FORMATS = (Format("xyz", "xyz and extended xyz", ("*.xyz", "*.extxyz"), parse_xyz, _recognise, largest=512 * 1024**2),)
