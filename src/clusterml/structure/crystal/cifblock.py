@@ -24,7 +24,7 @@ _WANTED = re.compile(
 )
 _COORDINATE = re.compile(r"_atom_site[._](fract|cartn)_x", re.IGNORECASE)
 _SIMPLE = re.compile(r"""_\S+\s+('[^']*'|"[^"]*"|[^\s'"]\S*)\s*(#.*)?$""")
-_ENDS_LOOP = re.compile(r"(_|loop_|data_|save_|;|$)", re.IGNORECASE)
+_LONG = re.compile(r"[\[{]|\"{3}|'{3}")  # what begins a value of CIF 2 that may have several lines
 
 
 @dataclass(frozen=True)
@@ -162,13 +162,14 @@ class _Essentials:
             self.kept += [line] if self._rows else [*self._loop, line]
             self._loop, self._rows = [], True
             return True
+        self._loop = []
         return named or not self._after
 
     def _name(self, line: str) -> bool:
         if self._loop:
             self._loop.append(line)
             return True
-        self._after |= self._rows
+        self._after = (self._after or self._rows) and not _LONG.search(line)
         self._rows, self._named = False, " " not in line and "\t" not in line
         if _WANTED.match(line) and _SIMPLE.match(line):
             self.kept.append(line)
