@@ -109,7 +109,7 @@ def test_a_users_file_is_a_template(tmp_path, ag70, turn):
     assert found.group is None
     assert found.measure is None
     assert [t.angle for t in found.turns] == pytest.approx([5.0] * 4, abs=0.01)
-    with pytest.raises(InputFileError, match="does not exist"):
+    with pytest.raises(InputFileError, match="no such file"):
         load_template(tmp_path / "absent.xyz")
 
 

@@ -130,7 +130,7 @@ def test_what_cannot_be_done(run, ag29, options, code, message):
 
 def test_a_missing_file(run):
     done = run("distort", "nowhere.xyz", "--mode", "shear", "--amount", 1)
-    assert (done.code, done.err) == (1, "error: nowhere.xyz does not exist (check the path)\n")
+    assert (done.code, done.err) == (1, "error: nowhere.xyz: there is no such file (check the path)\n")
 
 
 def test_a_scan_that_goes_too_far_keeps_its_good_frames(run, ag29, tmp_path):

@@ -30,7 +30,7 @@ def test_relax_and_go_on(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("none.xyz",), 1, "does not exist"),
+        (("none.xyz",), 1, "no such file"),
         (("{agsch3}", "--solvent", "honey"), 1, "honey"),
         (("{agsch3}", "--charge", 1), 1, "electrons"),
         (("{agsch3}", "--fmax", 0), 1, "fmax"),

@@ -148,7 +148,7 @@ def test_files_that_cannot_be_opened(tmp_path):
     (tmp_path / "folder.xyz").mkdir()
     write(tmp_path, "x", "x.docx")
     for name, message in {
-        "none.xyz": "not exist",
+        "none.xyz": "no such",
         "folder.xyz": "folder",
         "x.docx": "files of type '.docx' .*cif .*xyz ",
         "a\0b.xyz": "read",
