@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clusterml.errors import OptionError
+from clusterml.errors import FolderInUseError, OptionError
 from clusterml.inference.predictor import Predictor
+from clusterml.locks import exclusive
 from clusterml.screening.bench import Bench
 from clusterml.screening.design.aim import Aim
 from clusterml.screening.design.climb import climb
@@ -263,4 +264,11 @@ def test_a_strained_start_relaxes_where_strain_is_all_that_counts(checkpoint, ma
     first, last = (done.paths[0][k].climbed.judged.values[0].value for k in (0, -1))
     assert last < 0.05 * first
     with pytest.raises(ScreeningError, match="holds a design already"):
+        design(screen, tmp_path / "o", model=checkpoint)
+
+
+def test_two_designs_do_not_share_a_folder(checkpoint, make_screen, tmp_path):
+    screen = make_screen(distortions=[{"modes": {"shear": "-4..4 %"}}], design={"starts": 2, "climbs": 1, "steps": 1})
+    (tmp_path / "o").mkdir()
+    with exclusive(tmp_path / "o"), pytest.raises(FolderInUseError, match="another process is working in it"):
         design(screen, tmp_path / "o", model=checkpoint)

@@ -23,6 +23,7 @@ from clusterml.dataset.launch import Lost, Processes
 from clusterml.errors import (
     ClusterMLError,
     ElectronicStructureError,
+    FolderInUseError,
     InputFileError,
     OptionError,
     OutputError,
@@ -30,6 +31,7 @@ from clusterml.errors import (
     StructureError,
 )
 from clusterml.inference.predictor import Predictor
+from clusterml.locks import exclusive
 from clusterml.screening.bench import MEASURE, PREDICTION, Task, bench_of
 from clusterml.screening.config import load_screen
 from clusterml.screening.kept import Kept
@@ -615,3 +617,22 @@ def test_a_wanted_spectrum_is_found_again(make_screen, checkpoint, tmp_path):
     assert found[3.0] == pytest.approx(1.0, abs=noise)
     assert found[3.0] >= max(found.values()) - noise
     assert min(found.values()) < 0.9
+
+
+def test_two_screens_do_not_share_a_folder(make_screen, checkpoint, tmp_path):
+    (tmp_path / "o").mkdir()
+    with exclusive(tmp_path / "o"), pytest.raises(FolderInUseError, match="another process is working in it"):
+        screen(make_screen(), tmp_path / "o", model=checkpoint)
+    assert [path.name for path in (tmp_path / "o").iterdir()] == [".lock"]
+    assert screen(make_screen(), tmp_path / "o", model=checkpoint).board.valid
+
+
+@pytest.mark.parametrize("name", ["spectra", "results.jsonl", ".lock"])
+def test_a_screen_does_not_write_through_links_in_its_folder(make_screen, checkpoint, tmp_path, name):
+    (tmp_path / "o").mkdir()
+    outside = tmp_path / "outside"
+    outside.mkdir() if name == "spectra" else outside.write_text("precious")
+    (tmp_path / "o" / name).symlink_to(outside)
+    with pytest.raises(OutputError, match=name):
+        screen(make_screen(), tmp_path / "o", model=checkpoint)
+    assert list(outside.iterdir()) == [] if name == "spectra" else outside.read_text() == "precious"

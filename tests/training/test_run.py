@@ -15,11 +15,13 @@ from tiny import TinyNetwork, record, tiny_architecture
 
 from clusterml.dataset.splits import load_split
 from clusterml.dataset.store import Store
-from clusterml.errors import DatasetError, OptionError, UnsupportedElementError
+from clusterml.errors import DatasetError, FolderInUseError, OptionError, OutputError, UnsupportedElementError
+from clusterml.locks import exclusive
+from clusterml.training.architecture import shipped
 from clusterml.training.config import load_config
 from clusterml.training.library import join_releases
 from clusterml.training.members import train_members
-from clusterml.training.release import open_release, read_release
+from clusterml.training.release import ReleaseError, open_release, read_release
 from clusterml.training.run import train
 from clusterml.training.state import TrainingError
 
@@ -285,3 +287,47 @@ def test_tensorboard_is_an_option(config_file, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(OptionError, match="tensorboard is not installed"):
         run(config_file, tmp_path / "run", "tensorboard=true")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("data.parents=[nobody]",), DatasetError),
+        (("data.method=nothing",), DatasetError),
+        (("data.split=gone.json",), DatasetError),
+        (("data.by=parent", "data.held_out=[nobody]"), OptionError),
+        (("data.dataset=gone",), DatasetError),
+        (("init_from=gone",), ReleaseError),
+        (("loss.ccm=1", "data.kinds=[reference]"), DatasetError),
+        (("network={preset: XXL}",), OptionError),
+        (("network={channels: 10000000}",), OptionError),
+        (("network={graph: {metals: [47], elements: [47]}}",), UnsupportedElementError),
+    ],
+    ids=str,
+)
+def test_a_wrong_configuration_leaves_the_folder_to_the_corrected_one(config_file, tmp_path, words, error):
+    folder = tmp_path / "run"
+    real = shipped() if words[0].startswith("network") else None
+    with pytest.raises(error):
+        run(config_file, folder, *words, architecture=real)
+    assert not folder.exists() or [path.name for path in folder.iterdir()] == [".lock"]
+    done = run(config_file, folder, "schedule.epochs=1")
+    assert done.epochs == 1
+
+
+def test_two_runs_do_not_share_a_folder(config_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    with exclusive(tmp_path / "run"), pytest.raises(FolderInUseError, match="another process is working in it"):
+        run(config_file, tmp_path / "run", resume=True)
+
+
+def test_a_run_does_not_write_through_links_in_its_folder(config_file, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("checkpoints", "release"):
+        folder = tmp_path / f"run-{name}"
+        folder.mkdir()
+        (folder / name).symlink_to(elsewhere)
+        with pytest.raises(OutputError, match=f"{name} is a symbolic link"):
+            run(config_file, folder, "schedule.epochs=1")
+        assert list(elsewhere.iterdir()) == []

@@ -163,7 +163,7 @@ def _write_top(run: Run, source: Source, folder: Path, shown: list[Entry], on_fr
         atoms.info["provenance"] = {**atoms.info.get("provenance", {}), "screening": standing}
         structures.append(atoms)
     write_frames(structures, folder / TOP)
-    place = make_folder(folder / SPECTRA)
+    place = make_folder(folder / SPECTRA, within=folder)
     for found in run.bench.predict(structures):
         write_json(found.to_dict(), place / f"{found.name}.json", indent=1)
     for parent in _parents(run, source, shown):

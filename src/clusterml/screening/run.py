@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from clusterml.dataset.launch import Here, Launcher, Lost
 from clusterml.errors import OptionError
+from clusterml.locks import exclusive
 from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
 from clusterml.screening.board import Board
 from clusterml.screening.check import check_names, check_own, check_parents
@@ -86,8 +87,9 @@ def screen(
     geometries by the same engine are taken over (another network ranks the same candidates).
 
     Raises :class:`ScreeningError` for a folder that is another's and for a screen without a valid candidate,
-    :class:`OptionError` for names and values that cannot be, :class:`~clusterml.errors.OutputError` for a full disk,
-    and what loading the model and reading files raise.  What was finished by then is in the folder.
+    :class:`~clusterml.errors.FolderInUseError` for one that another process works in, :class:`OptionError` for names
+    and values that cannot be, :class:`~clusterml.errors.OutputError` for a full disk, and what loading the model and
+    reading files raise.  What was finished by then is in the folder.
     """
     chosen = load_screen(what) if isinstance(what, str | Path) else what
     check_own(chosen, candidates is not None, reference is not None)
@@ -96,30 +98,39 @@ def screen(
         check_names(chosen)
         setting, mine = setting_of(chosen, target, model, device, reference)
         inputs = inputs_of(chosen, setting.model_sha256)
-        known = check_claim(target, mine, inputs, resume)
+        check_claim(target, mine, inputs, resume)  # before the network is loaded; again once the folder is held
         labelled = None if labels is None else labels_of(Path(labels))
         bench = bench_of(setting)
         check_bench(bench)
         source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
         make_folder(target)
-        if reference is not None:
-            write_text(target / REFERENCE, _text(reference))
-        board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
-        run = Run(bench, mine, inputs, source.total, board, known.get("sessions", []))
-        write_run(run, target, "running")
-        _evaluate(bench, source, Log(target / RESULTS), place, run, watch)
-        if not board.valid:
-            write_run(run, target, "no valid candidate")
-            reasons = "; ".join(f"{count} x {reason}" for reason, count in board.drops.counts.most_common())
-            example = next(iter(board.drops.examples.values()), "there was none to try")
-            raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
-        tell = partial(_label_progress, watch)
-        verification = verify(setting, board, source, target, place, chosen, tell, labelled)
-        if candidates is None:
-            write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
-        write_results(run, source, target, verification)
-        write_report(target)
+        with exclusive(target):
+            known = check_claim(target, mine, inputs, resume)
+            if reference is not None:
+                write_text(target / REFERENCE, _text(reference))
+            board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
+            run = Run(bench, mine, inputs, source.total, board, known.get("sessions", []))
+            write_run(run, target, "running")
+            _evaluate(bench, source, Log(target / RESULTS), place, run, watch)
+            _check_valid(run, target)
+            tell = partial(_label_progress, watch)
+            verification = verify(setting, board, source, target, place, chosen, tell, labelled)
+            if candidates is None:
+                write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
+            write_results(run, source, target, verification)
+            write_report(target)
         return Finished(target, board, run, verification)
+
+
+def _check_valid(run: Run, folder: Path) -> None:
+    """Raise why no candidate is valid, if none is; run.json then says so."""
+    board = run.board
+    if board.valid:
+        return
+    write_run(run, folder, "no valid candidate")
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in board.drops.counts.most_common())
+    example = next(iter(board.drops.examples.values()), "there was none to try")
+    raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
 
 
 def setting_of(

@@ -144,7 +144,7 @@ def verify(
     found = {label.number: label for label in map(partial(_read, log), log) if not label.problem}  # failed: once more
     chosen = unique([*best, *random])
     todo = [entry for entry in chosen if entry.row.number not in found]
-    place = make_folder(folder / FOLDER).resolve()
+    place = make_folder(folder / FOLDER, within=folder).resolve()
     start, before = time.perf_counter(), len(chosen) - len(todo)
     work = partial(label_one, setting, place, known=known)
     for done, (task, label) in enumerate(launcher.run(work, _tasks(todo, source)), 1):

@@ -16,22 +16,26 @@ MAY_CHANGE = ("most_skipped", "save_minutes", "tensorboard", "stop_after", "sche
 """Keys that a run may have different when it goes on."""
 
 
-def claim(folder: Path, config: Config, resume: bool) -> None:
-    """Write the configuration into ``folder``, which is empty or, with ``resume``, holds this very run.
+def check_claim(folder: Path, config: Config, resume: bool) -> None:
+    """Is ``folder`` new or, with ``resume``, one that holds this very run?
 
     Raises :class:`TrainingError` naming the keys that differ.
     """
     path = folder / "config.yaml"
-    mine = config.model_dump(mode="json")
-    if path.exists():
-        if not resume:
-            raise TrainingError(f"{folder}: holds a run already", "add --resume to go on, or choose another folder")
-        changed = _differences(read_yaml(path), mine)
-        if changed:
-            raise TrainingError(
-                f"{folder}: was begun with another {', '.join(changed)}", "choose another folder, or the old values"
-            )
-    write_text(path, yaml.safe_dump(mine, sort_keys=False))
+    if not path.exists():
+        return
+    if not resume:
+        raise TrainingError(f"{folder}: holds a run already", "add --resume to go on, or choose another folder")
+    changed = _differences(read_yaml(path), config.model_dump(mode="json"))
+    if changed:
+        raise TrainingError(
+            f"{folder}: was begun with another {', '.join(changed)}", "choose another folder, or the old values"
+        )
+
+
+def claim(folder: Path, config: Config) -> None:
+    """Write the configuration into ``folder``: from now on it is this run's."""
+    write_text(folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

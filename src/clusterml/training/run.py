@@ -8,8 +8,7 @@ FOLDER/release/                             the best averaged weights, once it i
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,11 @@ from clusterml.dataset.splits import Split, load_split, make_split, save_split
 from clusterml.errors import OptionError
 from clusterml.locks import exclusive
 from clusterml.memory import keep_freed_memory
-from clusterml.spectrum.files import make_folder, write_bytes, write_text
-from clusterml.spectrum.jsonio import json_text
+from clusterml.spectrum.files import make_folder, read_bounded, write_bytes, write_text
+from clusterml.spectrum.jsonio import json_text, parse_json, read_json
 from clusterml.training.architecture import Architecture, shipped
 from clusterml.training.card import card
-from clusterml.training.claim import claim
+from clusterml.training.claim import check_claim, claim
 from clusterml.training.config import Config
 from clusterml.training.forward import matrix_precision
 from clusterml.training.library import find_release
@@ -39,6 +38,9 @@ from clusterml.training.tensors import averaged, load_weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_SPEC = "spec.json"
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,23 @@ def train(
     keep_freed_memory()
     folder = Path(folder)
     makers = architecture or shipped()
-    with joined(device) as group, matrix_precision(config.precision, group.device), _held(folder, group):
+    with joined(device) as group, matrix_precision(config.precision, group.device):
         dataset = Dataset(config.data.dataset)
         base = None if config.init_from is None else open_release(find_release(config.init_from))
-        if group.main:
-            claim(folder, config, resume)
-            _keep_inputs(folder, config, dataset, lambda: _spec(config, makers, base))
-        group.wait()
-        spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-        parts = _material(config, dataset, load_split(folder / SPLIT), makers, spec)
-        loss = Loss(config.loss, spec["grid"]["step_ev"], spreads(parts[0]))
-        network = _network(config, makers, spec, base)
-        trainer = Trainer(config, network, loss, *parts, group, folder, watch)
-        trainer.run()
-        return _finish(config, folder, trainer.state, group, spec, _about(dataset, config, parts, base))
+        wanted = _spec(config, makers, base)
+        with _held(folder, group):
+            if group.main:
+                check_claim(folder, config, resume)
+            split, spec = _inputs(folder, config, dataset, wanted)
+            parts = _material(config, dataset, split, makers, spec)
+            network = _network(config, makers, spec, base)
+            loss = Loss(config.loss, spec["grid"]["step_ev"], spreads(parts[0]))
+            if group.main:  # nothing is written before all of it has proved sound
+                _keep_inputs(folder, config, split, spec)
+            group.wait()
+            trainer = Trainer(config, network, loss, *parts, group, folder, watch)
+            trainer.run()
+            return _finish(config, folder, trainer.state, group, spec, _about(dataset, config, parts, base))
 
 
 def _held(folder: Path, group: Group) -> AbstractContextManager[None]:
@@ -94,18 +99,27 @@ def _held(folder: Path, group: Group) -> AbstractContextManager[None]:
     return exclusive(folder)
 
 
-def _keep_inputs(folder: Path, config: Config, dataset: Dataset, spec: Callable[[], dict[str, Any]]) -> None:
-    """Write split and spec where they are not there yet: later ones must not change a run that was begun."""
+def _inputs(folder: Path, config: Config, dataset: Dataset, spec: dict[str, Any]) -> tuple[Split, dict[str, Any]]:
+    """Split and spec: those in ``folder``, which a run that was begun goes on with, or new ones."""
     data = config.data
+    if (folder / SPLIT).exists():
+        split = load_split(folder / SPLIT)
+    elif data.split is not None:
+        split = load_split(Path(data.split))
+    else:
+        shares = (data.validation, data.test)
+        split = make_split(dataset, data.by, seed=data.split_seed, fractions=shares, held_out=data.held_out)
+    kept = folder / _SPEC
+    return split, read_json(kept) if kept.exists() else parse_json(json_text(spec), str(kept))
+
+
+def _keep_inputs(folder: Path, config: Config, split: Split, spec: dict[str, Any]) -> None:
+    """Write configuration, and split and spec where they are not there yet."""
+    claim(folder, config)
     if not (folder / SPLIT).exists():
-        if data.split is not None:
-            split = load_split(Path(data.split))
-        else:
-            shares = (data.validation, data.test)
-            split = make_split(dataset, data.by, seed=data.split_seed, fractions=shares, held_out=data.held_out)
         save_split(split, folder / SPLIT)
-    if not (folder / "spec.json").exists():
-        write_text(folder / "spec.json", json_text(spec(), indent=1))
+    if not (folder / _SPEC).exists():
+        write_text(folder / _SPEC, json_text(spec, indent=1))
 
 
 def _spec(config: Config, makers: Architecture, base: Release | None) -> dict[str, Any]:
@@ -169,7 +183,8 @@ def _finish(
     row = state.history[state.best_epoch - 1]
     release = folder / "release"
     if group.main:
+        make_folder(release, within=folder)
         weights = averaged(Checkpoints(folder).best(state))
         write_release(release, [weights], spec, card(config, spec, about, row), {"validation": row}, about)
-        write_bytes(release / SPLIT, (folder / SPLIT).read_bytes())
+        write_bytes(release / SPLIT, read_bounded(folder / SPLIT, links=False))
     return Finished(release, row, state.epoch, len(state.skipped))

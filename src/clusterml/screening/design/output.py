@@ -25,7 +25,7 @@ def write_design(found: Designed, folder: Path) -> None:
     frames = [found.named(step) for path in found.paths for step in path]
     write_frames(frames, folder / "path.extxyz")
     write_frames([found.named(found.best)], folder / "best.extxyz")
-    place = make_folder(folder / SPECTRA)
+    place = make_folder(folder / SPECTRA, within=folder)
     for step in (step for path in found.paths for step in (path[0], path[-1])):
         content = {**step.climbed.judged.prediction.to_dict(), "name": step.name}
         write_json(content, place / f"{step.name}.json", indent=1)

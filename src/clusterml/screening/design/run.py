@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clusterml.errors import OptionError
+from clusterml.locks import exclusive
 from clusterml.screening.bench import Bench, Task, bench_of
 from clusterml.screening.check import check_names, check_own
 from clusterml.screening.config import Screen, load_screen
@@ -39,9 +40,10 @@ def design(
     What is climbed is the screen's score of the expected values.  ``design`` of the screen says from how many
     candidates, how far, and whether atoms may move freely at the end.  ``watch`` is told of every step.
 
-    Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid, :class:`OptionError`
-    for an objective without a gradient or nothing that may change, and what :func:`clusterml.screening.run.screen`
-    raises for a screen that cannot be.
+    Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid,
+    :class:`~clusterml.errors.FolderInUseError` for one that another process works in, :class:`OptionError` for an
+    objective without a gradient or nothing that may change, and what :func:`clusterml.screening.run.screen` raises for
+    a screen that cannot be.
     """
     chosen = load_screen(what) if isinstance(what, str | Path) else what
     check_own(chosen, False, False)
@@ -51,8 +53,7 @@ def design(
         options, target = chosen.design, Path(folder).resolve()
         if options.free is None and not (options.steps and _vary(chosen)):
             raise OptionError("there is nothing that may change", "give distortions with a range, or design.free")
-        if (target / DESIGN).exists():
-            raise ScreeningError(f"{folder}: holds a design already", "choose another folder")
+        _check_new(target)
         most = min(options.starts, chosen.most or options.starts)
         drawn = chosen.model_copy(update={"most": most, "value": "expected"})
         setting, _ = setting_of(drawn, target, model, device, None)
@@ -60,20 +61,27 @@ def design(
         check_bench(bench)
         starts = _starts(bench)
         make_folder(target)
-        paths: list[list[Step]] = []
-        for number, recipe in enumerate(starts[: options.climbs], start=1):
-            paths.append([])
-            for step in _path(bench, recipe, number):
-                watch(step)
-                paths[-1].append(step)
-        found = Designed(chosen, bench, paths)
-        if options.label:
-            place = make_folder(target / FOLDER)
-            best = found.best
-            task = LabelTask(best.climbed.recipe.number, found.named(best), best.climbed.judged.prediction.charge)
-            found = replace(found, label=label_one(setting, place, task))
-        write_design(found, target)
+        with exclusive(target):
+            _check_new(target)
+            paths: list[list[Step]] = []
+            for number, recipe in enumerate(starts[: options.climbs], start=1):
+                paths.append([])
+                for step in _path(bench, recipe, number):
+                    watch(step)
+                    paths[-1].append(step)
+            found = Designed(chosen, bench, paths)
+            if options.label:
+                place = make_folder(target / FOLDER, within=target)
+                best = found.best
+                task = LabelTask(best.climbed.recipe.number, found.named(best), best.climbed.judged.prediction.charge)
+                found = replace(found, label=label_one(setting, place, task))
+            write_design(found, target)
         return found
+
+
+def _check_new(folder: Path) -> None:
+    if (folder / DESIGN).exists():
+        raise ScreeningError(f"{folder}: holds a design already", "choose another folder")
 
 
 def _vary(screen: Screen) -> bool:
