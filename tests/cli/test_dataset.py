@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from ase.db import connect
 from ase.io import read as ase_read
 
 from clusterml.dataset.reader import Dataset
+from clusterml.dataset.record import GRID_EV
 from clusterml.dataset.splits import load_split
 from clusterml.dataset.store import Store
+from clusterml.spectrum.jsonio import spectrum_block
+from clusterml.spectrum.transitions import Transitions
+from clusterml.training.targets import Broadening, Wanted, targets
 
 CAMPAIGN = """
 name: tiny
@@ -138,6 +146,117 @@ def test_a_users_own_labels_come_in(run, folder, tmp_path):
     assert record.delta_epsilon.max() == pytest.approx(2.5 * 30.0 / 22.97 * 0.9394 / 0.1, rel=1e-3)
     assert "rotatory_tensor" in record.details["missing"]
     assert run(*command).code == 1
+
+
+TRANSITIONS = {"energy_ev": [2.0, 6.0], "f_length": [0.5, 0.1], "r_velocity_cgs": [30.0, -5.0]}
+SPECTRUM = Transitions(
+    np.array([2.0, 6.0]), *[np.array([0.5, 0.1])] * 2, *[np.array([30.0, -5.0])] * 2, *[np.zeros((2, 3))] * 3
+)
+
+
+def spectrum_file(fwhm, grid=None, **changes):
+    block = spectrum_block(SPECTRUM.broaden(np.arange(0.4, 6.2, 0.01) if grid is None else grid, fwhm))
+    return {"structure": "x.xyz", "charge": 0, "spectrum": {**block, **changes}}
+
+
+@pytest.fixture
+def bring(run, tmp_path):
+    """Content of a label file -> what ``dataset import`` does with it."""
+    (tmp_path / "x.xyz").write_text("2\n\nAg 0 0 0\nAg 0 0 2.6\n")
+
+    def command(content, method="TDDFT", family="ag2"):
+        (tmp_path / "x.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        return run("dataset", "import", tmp_path / "d", tmp_path / "x.json", "--method", method, "--family", family)
+
+    return command
+
+
+@pytest.mark.parametrize(("given", "stored"), [(0.05, 0.1), (0.1, 0.1), (0.15, 0.15), (0.2, 0.2)])
+def test_a_spectrum_of_any_width_is_taught_with_the_networks_width(bring, tmp_path, given, stored):
+    assert bring(spectrum_file(given)).code == 0
+    record = Dataset(tmp_path / "d").find("TDDFT-x")
+    assert record.fwhm_ev == pytest.approx(stored)
+    exact = SPECTRUM.broaden(GRID_EV, stored)
+    inside = GRID_EV < 5.0
+    np.testing.assert_allclose(record.epsilon[inside], exact.epsilon[inside], atol=0.01 * exact.epsilon.max())
+    wanted = np.arange(0.6, 5.0, 0.04)
+    taught = targets(record, Wanted(), Broadening(wanted, 0.2))
+    exact = SPECTRUM.broaden(wanted, 0.2)
+    for name in ("epsilon", "delta_epsilon"):
+        values = getattr(exact, name)
+        np.testing.assert_allclose(taught[name][0], values, atol=0.01 * np.abs(values).max())
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (spectrum_file(0.2, fwhm_ev=None), "spectrum.fwhm_ev is None (give the width of its bands in eV)"),
+        (spectrum_file(0.2, fwhm_ev=-1.0), "spectrum.fwhm_ev is -1.0"),
+        (spectrum_file(0.2, shape="lorentzian"), "its bands are 'lorentzian'"),
+        (spectrum_file(0.2, np.arange(1.5, 4.0, 0.02)), "the spectrum is from 1.50 to 3.98 eV (0.50 to 5.50 eV are"),
+        (spectrum_file(0.2, np.arange(0.5, 6.5, 0.5)), "energies are up to 0.5 eV apart"),
+        (spectrum_file(0.2, delta_epsilon=[None] * 580), "lacks absorption or CD"),
+        (spectrum_file(0.2, epsilon=[]), "epsilon"),
+        ({"transitions": {"energy_ev": [], "f_length": [], "r_velocity_cgs": []}}, "transitions are empty lists"),
+        ({"transitions": {**TRANSITIONS, "f_length": [1.0]}}, "lists of different length"),
+        ('{"structure": "x.xyz", "charge": 0, "transitions": {"energy_ev": [NaN], "f_length": [1]}}', "finite numbers"),
+        ({"transitions": {**TRANSITIONS, "energy_ev": [-1.0, 2.0]}}, "that are not positive"),
+        ({"transitions": [1]}, "transitions.energy_ev is missing"),
+        ({}, "has neither 'transitions' nor 'spectrum'"),
+        ({"transitions": TRANSITIONS, "charge": None}, "charge is None"),
+        ({"transitions": TRANSITIONS, "charge": 0.5}, "charge is 0.5"),
+        ({"transitions": TRANSITIONS, "charge": 10**9}, "charge is 1000000000"),
+        ({"transitions": TRANSITIONS, "gap_ev": "wide"}, "gap_ev is 'wide'"),
+        ({"transitions": TRANSITIONS, "gap_ev": -1}, "gap_ev is -1"),
+        ({"transitions": TRANSITIONS, "structure": None}, "key 'structure' is missing"),
+        ({"transitions": TRANSITIONS, "structure": "/etc/passwd"}, "structure '/etc/passwd' lies elsewhere"),
+        ({"transitions": TRANSITIONS, "structure": "../x.xyz"}, "structure '../x.xyz' lies elsewhere"),
+        ("[1]", "x.json holds a JSON list"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_label_that_cannot_be_is_refused_and_nothing_is_added(bring, tmp_path, content, problem):
+    if isinstance(content, dict):
+        content = {"structure": "x.xyz", "charge": 0} | content
+    result = bring(content)
+    assert result.code == 1
+    assert problem in result.err
+    assert "x.json" in result.err
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(("method", "family"), [("two words", "a"), ("../x", "a"), ("M", ""), ("M", "a/b")])
+def test_methods_and_families_are_words(bring, tmp_path, method, family):
+    result = bring({"structure": "x.xyz", "charge": 0, "transitions": TRANSITIONS}, method, family)
+    assert result.code == 1
+    assert "give one word" in result.err
+
+
+def test_excitations_that_end_early_are_told(bring):
+    early = {"energy_ev": [2.0], "f_length": [0.5], "r_velocity_cgs": [30.0]}
+    result = bring({"structure": "x.xyz", "charge": 0, "transitions": early})
+    assert result.code == 0
+    assert result.err == "warning: x.json: excitations end at 2.00 eV: the label holds nothing above\n"
+
+
+def test_a_changed_shard_is_neither_exported_nor_split_nor_shown(run, folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "d"))
+    with h5py.File(next((copy / "shards").iterdir()), "r+") as file:
+        file["gap_ev"][0] = 7.0
+    for words in (("export", copy, "-o", tmp_path / "d.db"), ("split", copy), ("info", copy)):
+        result = run("dataset", *words)
+        assert result.code == 1
+        assert "has changed since it was written (checksum)" in result.err
+    assert not (tmp_path / "d.db").exists()
+    assert not (copy / "splits").exists()
+
+
+def test_an_export_does_not_follow_a_link(run, folder, tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    for name in ("d.db", "d.xyz"):
+        (tmp_path / name).symlink_to(tmp_path / "precious")
+        run("dataset", "export", folder, "-o", tmp_path / name)
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_a_folder_that_is_no_dataset_is_named(run, tmp_path):

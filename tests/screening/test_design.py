@@ -268,7 +268,9 @@ def test_a_strained_start_relaxes_where_strain_is_all_that_counts(checkpoint, ma
 
 
 def test_two_designs_do_not_share_a_folder(checkpoint, make_screen, tmp_path):
-    screen = make_screen(distortions=[{"modes": {"shear": "-4..4 %"}}], design={"starts": 2, "climbs": 1, "steps": 1})
+    screen = make_screen(
+        distortions=[{"modes": {"shear": "-4..4 by 2 %"}}], design={"starts": 2, "climbs": 1, "steps": 1}
+    )
     (tmp_path / "o").mkdir()
     with exclusive(tmp_path / "o"), pytest.raises(FolderInUseError, match="another process is working in it"):
         design(screen, tmp_path / "o", model=checkpoint)

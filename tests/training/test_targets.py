@@ -11,7 +11,7 @@ from clusterml.errors import DatasetError, OptionError
 from clusterml.spectrum.broadening import gaussian
 from clusterml.training.config import DataConfig
 from clusterml.training.material import SMALLEST_G, attach_scales, chosen, labelled, spreads
-from clusterml.training.targets import MEASURES, TENSORS, Wanted, broadening_matrix, energies, targets
+from clusterml.training.targets import MEASURES, TENSORS, Broadening, Wanted, broadening_matrix, energies, targets
 
 SPEC = {"grid": GRID, "fwhm_ev": 0.2, "graph": {"cutoff": 3.0, "dtype": "float32"}}
 
@@ -46,9 +46,9 @@ def test_what_the_labels_cannot_give_is_refused(grid, fwhm):
 
 def test_targets_take_the_wanted_gauges_and_measures():
     each = record("a", 1)
-    matrix = broadening_matrix(energies(GRID), 0.2)
+    broadening, matrix = Broadening(energies(GRID), 0.2), broadening_matrix(energies(GRID), 0.2)
     asked = Wanted.of({"rotatory_tensor": 1.0, "absorption_tensor": 0.0, "opd": 0.1, "ccm": 0.1}, "velocity", "length")
-    found = targets(each, asked, matrix)
+    found = targets(each, asked, broadening)
     assert set(found) == {"epsilon", "delta_epsilon", "rotatory_tensor", "opd", "ccm"}
     assert found["rotatory_tensor"].shape == (1, 121, 3, 3)
     np.testing.assert_allclose(found["rotatory_tensor"][0, 60], np.einsum("e,eij", matrix[60], each.rotatory_tensor))
@@ -56,7 +56,7 @@ def test_targets_take_the_wanted_gauges_and_measures():
     np.testing.assert_allclose(found["delta_epsilon"][0], matrix @ each.delta_epsilon_length, rtol=1e-5, atol=1e-6)
     assert found["opd"].tolist() == pytest.approx([1e3 * each.details["chirality"]["opd_local_frame"]])
     assert found["ccm"].tolist() == pytest.approx([each.details["chirality"]["ccm_frame"]])
-    assert set(targets(each, Wanted(), matrix)) == {"epsilon", "delta_epsilon"}
+    assert set(targets(each, Wanted(), broadening)) == {"epsilon", "delta_epsilon"}
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_targets_take_the_wanted_gauges_and_measures():
     ],
 )
 def test_a_missing_label_is_an_error_that_names_what_there_is(changes, label, absent):
-    matrix = broadening_matrix(energies(GRID), 0.2)
+    broadening = Broadening(energies(GRID), 0.2)
     with pytest.raises(DatasetError, match=f"record a has no label '{label}'") as raised:
-        targets(record("a", 1, **changes), Wanted("velocity", others=(*TENSORS, *MEASURES)), matrix)
+        targets(record("a", 1, **changes), Wanted("velocity", others=(*TENSORS, *MEASURES)), broadening)
     known = raised.value.problem.partition("it has ")[2]
     assert "delta_epsilon" in known
     assert absent not in known
@@ -134,3 +134,19 @@ def test_records_are_chosen_by_kind_method_parent_and_share(tmp_path):
         pick(parents=["ag9"])
     with pytest.raises(DatasetError, match="no record 'gone'"):
         chosen(dataset, Split("random", 0, ("gone",), (), ()), DataConfig(dataset=str(tmp_path), method="gfn1"), 0)
+
+
+@pytest.mark.parametrize("stored", [0.1, 0.15, 0.19, 0.1999, 0.2])
+def test_a_label_of_any_width_is_taught_as_what_the_network_has(stored):
+    wanted = energies(GRID)
+    label = record("a", 1, details={"fwhm_ev": stored}, epsilon=1e4 * gaussian(GRID_EV - 2.513, stored))
+    taught = targets(label, Wanted(), Broadening(wanted, 0.2))["epsilon"][0].double().numpy()
+    exact = 1e4 * gaussian(wanted - 2.513, 0.2)
+    assert np.abs(taught - exact).max() < 2e-3 * exact.max()
+
+
+@pytest.mark.parametrize("width", [0.25, 0.05, -1.0, True, "0.2", float("nan"), 1e9])
+def test_a_label_that_is_wider_than_the_network_or_has_no_width_is_refused(width):
+    label = record("a", 1, details={"fwhm_ev": width})
+    with pytest.raises(DatasetError, match=r"record a: (its bands are 0\.25 eV wide|details\.fwhm_ev is)"):
+        targets(label, Wanted(), Broadening(energies(GRID), 0.2))

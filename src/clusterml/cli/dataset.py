@@ -210,4 +210,7 @@ def import_(
     """
     from clusterml.dataset.exchange import import_labels
 
-    typer.echo(f"{folder}: {len(import_labels(folder, files, method, family))} records added")
+    names, warnings = import_labels(folder, files, method, family)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{folder}: {len(names)} records added")

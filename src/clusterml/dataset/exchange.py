@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
+import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.record import GRID_EV, N_LOWEST, Record, stored_positions
+from clusterml.dataset.record import FWHM_EV, GRID_EV, LARGEST_FWHM_EV, N_LOWEST, Record, stored_positions
 from clusterml.dataset.store import Store
-from clusterml.errors import DatasetError, InputFileError, OptionError
+from clusterml.errors import DatasetError, InputFileError, OptionError, OutputError, SpectrumError
 from clusterml.locks import exclusive
 from clusterml.spectrum.files import read_text, write_text
 from clusterml.spectrum.jsonio import parse_json
@@ -27,6 +31,7 @@ PREFIX = "clusterml_"
 """In front of every key of an exported record, so that no other program takes it for its own."""
 _SCALARS = ("kind", "parent", "family", "shell", "hand", "pair", "method", "n_snapshots", "gap_ev")
 _LISTS = ("energy_ev", "f_length", "r_velocity_cgs")
+_LARGEST_CHARGE = 1000
 _CURVES = ("epsilon", "delta_epsilon", "epsilon_std", "delta_epsilon_std")
 
 
@@ -38,6 +43,7 @@ def to_atoms(record: Record) -> Atoms:
     atoms.info.update(charge=record.charge, name=record.id)
     atoms.info.update({PREFIX + key: getattr(record, key) for key in (*_SCALARS, *_CURVES)})
     atoms.info[f"{PREFIX}energy_ev"] = GRID_EV.copy()
+    atoms.info[f"{PREFIX}fwhm_ev"] = record.fwhm_ev
     return atoms
 
 
@@ -58,16 +64,30 @@ def export_extxyz(records: Iterable[Record], path: Path) -> int:
 def export_ase_db(records: Iterable[Record], path: Path) -> int:
     """Write records to a new ASE database (SQLite): scalars as key-value pairs, curves as data; returns how many.
 
-    Raises :class:`OptionError` if the file exists.
+    Raises :class:`OptionError` if the file exists, :class:`~clusterml.errors.OutputError` if it cannot be written.  The
+    file is there once all of it is.
     """
+    if os.path.lexists(path):
+        raise OptionError(f"{path} exists already", "choose another name, or remove it")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp.db")
+    try:
+        count = _write_ase_db(records, temporary)
+        os.replace(temporary, path)
+    except (OSError, sqlite3.Error) as error:
+        raise OutputError(f"{path} cannot be written: {error}", "check that its folder exists and has space") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _write_ase_db(records: Iterable[Record], path: Path) -> int:
     from ase.db import connect
 
-    if path.exists():
-        raise OptionError(f"{path} exists already", "choose another name, or remove it")
     count = 0
-    with connect(path, type="db") as database:
+    with connect(path, type="db", use_lock_file=False) as database:
         for record in records:
-            pairs = {PREFIX + key: getattr(record, key) for key in _SCALARS} | {f"{PREFIX}charge": record.charge}
+            pairs = {PREFIX + key: getattr(record, key) for key in _SCALARS}
+            pairs |= {f"{PREFIX}charge": record.charge, f"{PREFIX}fwhm_ev": record.fwhm_ev}
             curves = {PREFIX + key: getattr(record, key) for key in _CURVES}
             atoms = to_atoms(record)
             atoms.info = {}
@@ -92,20 +112,24 @@ def _quoted(pairs: dict[str, Any]) -> dict[str, Any]:
     return {k: f"_{v}" if isinstance(v, str) and re.fullmatch(r"[-+.0-9eE]+|", v) else v for k, v in pairs.items()}
 
 
-def import_labels(folder: str | Path, files: Sequence[Path], method: str, family: str) -> list[str]:
-    """Add a user's own labels to the dataset ``folder``; returns the names of the new records.
+def import_labels(folder: str | Path, files: Sequence[Path], method: str, family: str) -> tuple[list[str], list[str]]:
+    """Add a user's own labels to the dataset ``folder``; returns the names of the new records, and what to know.
 
     Each of ``files`` is JSON: ``{"structure": FILE, "charge": Q, "transitions": {"energy_ev": [..], "f_length": [..],
     "r_velocity_cgs": [..]}}``, as a TDDFT program prints them (eV; 1e-40 cgs), or with ``"spectrum"`` in place of
-    ``"transitions"``, as our own JSON results have it.  What a label does not have (tensors, other gauges) is stored as
-    zeros and listed in ``details["missing"]``.
+    ``"transitions"``, as our own JSON results have it, with the width ``fwhm_ev`` of its bands.  FILE lies beside the
+    JSON file.  A spectrum narrower than 0.10 eV is broadened by the difference, a wider one keeps its width, which the
+    record names.  What a label does not have (tensors, other gauges) is stored as zeros and listed in
+    ``details["missing"]``.
 
-    Raises :class:`InputFileError` naming file and key, :class:`DatasetError` for a name that is taken.
+    Raises :class:`InputFileError` naming file and key, :class:`DatasetError` for a name that is taken,
+    :class:`OptionError` for a method or family that is no word.  Nothing is added then.
     """
-    store = Store(folder)
-    if not re.fullmatch(r"[A-Za-z0-9._+-]+", method):
-        raise OptionError(f"method is {method!r}", "give one word, e.g. TDDFT-CAM-B3LYP")
+    for key, word in (("method", method), ("family", family)):
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", word):
+            raise OptionError(f"{key} is {word!r}", "give one word of letters, digits and . _ + -")
     records = list(_imported(files, method, family))
+    store = Store(folder)
     with exclusive(store.folder):
         taken = store.finished()
         for record in records:
@@ -115,7 +139,7 @@ def import_labels(folder: str | Path, files: Sequence[Path], method: str, family
         for record in records:
             store.add(record)
         store.pack()
-    return [record.id for record in records]
+    return [record.id for record in records], [word for record in records for word in record.details["warnings"]]
 
 
 def _imported(files: Sequence[Path], method: str, family: str) -> Iterator[Record]:
@@ -124,67 +148,129 @@ def _imported(files: Sequence[Path], method: str, family: str) -> Iterator[Recor
 
     for path in files:
         content = parse_json(read_text(path), str(path))
-        if not isinstance(content.get("structure"), str):
-            raise InputFileError(f"{path}: key 'structure' is missing", "name the xyz file beside it")
-        atoms = read(path.parent / content["structure"])
+        atoms = read(_structure_file(path, content.get("structure")))
         atoms.positions[:] = stored_positions(atoms.positions - atoms.positions.mean(axis=0))
-        charge = content.get("charge", atoms.info.get("charge"))
-        if isinstance(charge, bool) or not isinstance(charge, int):
-            raise InputFileError(f"{path}: charge is {charge!r}", "give a whole number")
-        curves, lowest, missing = _curves(path, content)
+        label = _label_of(path, content)
         counts = anatomy(atoms).ligand_counts()
-        yield Record(
-            id=f"{method}-{path.stem}",
-            kind="imported",
-            parent=family,
-            family=family,
-            shell="+".join(f"{count}{name}" for name, count in sorted(counts.items())),
-            hand="0",
-            pair=f"{method}-{path.stem}",
-            method=method,
-            charge=charge,
-            numbers=np.asarray(atoms.numbers, dtype=np.int64),
-            positions=np.asarray(atoms.positions),
-            gap_ev=float(content.get("gap_ev", 0.0)),
-            details={"missing": missing, "provenance": {"file": path.name}},
-            **curves,
-            **lowest,
-        )
+        details = {"missing": label.missing, "warnings": label.warnings, "provenance": {"file": path.name}}
+        try:
+            yield Record(
+                id=f"{method}-{path.stem}",
+                kind="imported",
+                parent=family,
+                family=family,
+                shell="+".join(f"{count}{name}" for name, count in sorted(counts.items())),
+                hand="0",
+                pair=f"{method}-{path.stem}",
+                method=method,
+                charge=_charge(path, content.get("charge", atoms.info.get("charge"))),
+                numbers=np.asarray(atoms.numbers, dtype=np.int64),
+                positions=np.asarray(atoms.positions),
+                gap_ev=_gap(path, content.get("gap_ev", 0.0)),
+                details=details | ({} if label.fwhm_ev == FWHM_EV else {"fwhm_ev": label.fwhm_ev}),
+                **label.curves,
+                **label.lowest,
+            )
+        except DatasetError as error:
+            raise InputFileError(f"{path}: {error.problem}", error.remedy) from error
 
 
-def _curves(path: Path, content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+def _structure_file(path: Path, name: Any) -> Path:
+    """The structure that a label names: a file beside it, or in a folder there."""
+    if not isinstance(name, str) or not name:
+        raise InputFileError(f"{path}: key 'structure' is missing", "name the xyz file beside it")
+    file = path.parent / name
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(path.parent)):
+        raise InputFileError(f"{path}: structure '{name[:80]}' lies elsewhere", "put the file beside the JSON file")
+    return file
+
+
+def _charge(path: Path, charge: Any) -> int:
+    if isinstance(charge, bool) or not isinstance(charge, int) or abs(charge) > _LARGEST_CHARGE:
+        raise InputFileError(f"{path}: charge is {charge!r:.40}", "give the whole number of the total charge")
+    return charge
+
+
+def _gap(path: Path, gap: Any) -> float:
+    if isinstance(gap, bool) or not isinstance(gap, int | float) or not 0.0 <= gap <= 100.0:
+        raise InputFileError(f"{path}: gap_ev is {gap!r:.40}", "give the HOMO-LUMO gap in eV, or leave it out")
+    return float(gap)
+
+
+@dataclass(frozen=True)
+class _Label:
+    """What a file says: ``curves`` and ``lowest`` by column of a record, their width, what is ``missing``."""
+
+    curves: dict[str, Any]
+    lowest: dict[str, Any]
+    fwhm_ev: float
+    missing: list[str]
+    warnings: list[str]
+
+
+def _label_of(path: Path, content: dict[str, Any]) -> _Label:
     m = len(GRID_EV)
-    empty = {name: np.zeros(m) for name in ("epsilon_velocity", "delta_epsilon_length")}
-    empty |= {name: np.zeros((m, 3, 3)) for name in ("absorption_tensor", "rotatory_tensor")}
+    curves = {name: np.zeros(m) for name in ("epsilon_velocity", "delta_epsilon_length")}
+    curves |= {name: np.zeros((m, 3, 3)) for name in ("absorption_tensor", "rotatory_tensor")}
     lowest = {name: np.zeros(N_LOWEST) for name in ("lowest_ev", "lowest_f", "lowest_r_cgs")}
+    missing, warnings = list(curves), list[str]()
     if "transitions" in content:
         energy, f, r = (_numbers(path, content["transitions"], key) for key in _LISTS)
         spectrum = _broadened(path, energy, f, r)
         order = np.argsort(energy)[:N_LOWEST]
         for name, values in zip(lowest, (energy, f, r), strict=True):
             lowest[name][: len(order)] = values[order]
-        missing = list(empty)
+        if energy.max() < GRID_EV[-1]:
+            warnings = [f"{path.name}: excitations end at {energy.max():.2f} eV: the label holds nothing above"]
     elif "spectrum" in content:
-        from clusterml.spectrum.jsonio import read_spectrum
-
-        spectrum = read_spectrum(path)
-        missing = [*empty, *lowest, "width: as measured or computed, not that of the other records"]
+        spectrum = _of_stored_width(path, content)
+        missing += lowest
     else:
         raise InputFileError(f"{path}: has neither 'transitions' nor 'spectrum'", "give one of them")
-    values = {
+    curves |= {
         name: np.interp(GRID_EV, spectrum.energy_ev, getattr(spectrum, name)) for name in ("epsilon", "delta_epsilon")
     }
-    return {**values, **empty}, lowest, missing
+    return _Label(curves, lowest, float(spectrum.meta["fwhm_ev"]), missing, warnings)
+
+
+def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:
+    """The file's spectrum: complete, over the stored energies, fine enough, and at least 0.10 eV wide."""
+    from clusterml.spectrum.jsonio import spectrum_of
+    from clusterml.spectrum.width import broadened_to, stated_width
+
+    spectrum = spectrum_of(content, str(path))
+    width = stated_width(spectrum)
+    if width is None or width > LARGEST_FWHM_EV:
+        given = spectrum.meta.get("fwhm_ev")
+        raise InputFileError(f"{path}: spectrum.fwhm_ev is {given!r:.40}", "give the width of its bands in eV")
+    if spectrum.meta.get("shape", "gaussian") != "gaussian":
+        raise InputFileError(f"{path}: its bands are {spectrum.meta['shape']!r:.40}", "give Gaussian ones")
+    if not (spectrum.has_absorption and spectrum.has_cd):
+        raise InputFileError(f"{path}: the spectrum lacks absorption or CD", "give both")
+    low, high = float(spectrum.energy_ev[0]), float(spectrum.energy_ev[-1])
+    if low > GRID_EV[0] + 1e-6 or high < GRID_EV[-1] - 1e-6:
+        needed = f"{GRID_EV[0]:.2f} to {GRID_EV[-1]:.2f} eV are stored"
+        raise InputFileError(f"{path}: the spectrum is from {low:.2f} to {high:.2f} eV", needed)
+    step = float(np.diff(spectrum.energy_ev).max())
+    if step > 0.5 * width:
+        raise InputFileError(
+            f"{path}: energies are up to {step:.3g} eV apart", "give points closer than half its fwhm_ev"
+        )
+    return broadened_to(spectrum, FWHM_EV) if width < FWHM_EV else spectrum
 
 
 def _broadened(path: Path, energy: Any, f: Any, r: Any) -> Spectrum:
-    from clusterml.dataset.record import FWHM_EV
     from clusterml.spectrum.transitions import Transitions
 
     if not len(energy) == len(f) == len(r):
         raise InputFileError(f"{path}: transitions have lists of different length", "one number per excitation in each")
+    if not len(energy):
+        raise InputFileError(f"{path}: transitions are empty lists", "give the excitations, or a spectrum")
     none = np.zeros((len(energy), 3))
-    return Transitions(energy, f, f, r, r, none, none, none).broaden(GRID_EV, FWHM_EV)
+    try:
+        return Transitions(energy, f, f, r, r, none, none, none).broaden(GRID_EV, FWHM_EV)
+    except SpectrumError as error:
+        raise InputFileError(f"{path}: transitions: {error.problem}", error.remedy) from error
 
 
 def _numbers(path: Path, values: Any, key: str) -> Any:

@@ -18,7 +18,11 @@ SCHEMA_VERSION = 1
 GRID_EV: FloatArray = np.arange(25, 276) / 50.0
 """Energies (251,) of the stored spectra: 0.50 to 5.50 eV in steps of 0.02 eV."""
 FWHM_EV = 0.10
-"""Width of the stored spectra; broader ones are made by :func:`clusterml.training.targets.broadening_matrix`."""
+"""Width of the stored spectra; broader ones are made by :func:`clusterml.training.targets.broadening_matrix`.
+
+Imported ones may be broader already (:attr:`Record.fwhm_ev`)."""
+LARGEST_FWHM_EV = 2.0
+"""Of an imported spectrum."""
 N_LOWEST = 10
 """Excitations kept one by one."""
 
@@ -127,6 +131,17 @@ class Record:
                 )
             if not np.isfinite(value).all():
                 raise DatasetError(f"record {self.id}: {column.name} is not finite", "label it again")
+
+    @property
+    def fwhm_ev(self) -> float:
+        """Width of the bands of the spectra, in eV: :data:`FWHM_EV` unless ``details["fwhm_ev"]`` says otherwise.
+
+        Raises :class:`DatasetError` for what is no width.
+        """
+        width = self.details.get("fwhm_ev", FWHM_EV)
+        if isinstance(width, bool) or not isinstance(width, int | float) or not FWHM_EV <= width <= LARGEST_FWHM_EV:
+            raise DatasetError(f"record {self.id}: details.fwhm_ev is {width!r:.40}", "label it again")
+        return float(width)
 
     @property
     def n_atoms(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import GRID_EV, KINDS
 from clusterml.dataset.runner import outcomes
+from clusterml.spectrum.files import write_bytes
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -146,5 +148,6 @@ def draw(folder: str | Path, path: Path) -> Path:
     axes[1, 2].set_yscale("log")
     axes[1, 2].set_xlabel("atoms")
     axes[1, 2].set_ylabel("max |g|")
-    figure.savefig(path, dpi=150)
-    return path
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return write_bytes(path, buffer.getvalue())

@@ -249,11 +249,12 @@ def _geometries(record: Record) -> list[FloatArray]:
 
 
 def _truth(ensemble: Ensemble, records: Sequence[Record], wanted: Wanted) -> Spectra:
-    from clusterml.training.targets import broadening_matrix
+    from clusterml.training.targets import Broadening
 
-    matrix = broadening_matrix(ensemble.energy_ev, float(ensemble.spec["fwhm_ev"]))
-    columns = wanted.columns()
-    return Spectra(*(np.stack([matrix @ getattr(record, columns[key]) for record in records]) for key in SPECTRA))
+    broadening = Broadening(ensemble.energy_ev, float(ensemble.spec["fwhm_ev"]))
+    matrices, columns = [broadening.matrix(record) for record in records], wanted.columns()
+    pairs = list(zip(matrices, records, strict=True))
+    return Spectra(*(np.stack([matrix @ getattr(record, columns[key]) for matrix, record in pairs]) for key in SPECTRA))
 
 
 def novelties_of(domain: Domain, found: Sequence[Composition]) -> list[Novelty | None]:

@@ -14,7 +14,7 @@ from clusterml.dataset.splits import Split
 from clusterml.errors import DatasetError
 from clusterml.training.baselines import BASELINES, Fit, Samples, Spectra
 from clusterml.training.metrics import summary
-from clusterml.training.targets import SPECTRA, Wanted, broadening_matrix, energies, targets
+from clusterml.training.targets import SPECTRA, Broadening, Wanted, energies, targets
 from clusterml.typing import BoolArray, FloatArray
 
 MEAN = "training mean"
@@ -156,14 +156,14 @@ def part_of(
     if gone:
         raise DatasetError(f"{dataset.folder}: has no record '{gone[0]}' of the split", "give the dataset it is of")
     kept = _of_method(dataset, names, method)
-    matrix = broadening_matrix(energies(spec["grid"]), float(spec["fwhm_ev"]))
+    broadening = Broadening.of(spec)
     asked = Wanted(wanted.absorption, wanted.cd)
     found: list[dict[str, Any]] = []
     kinds: list[str] = []
 
     def each() -> Iterator[Record]:
         for record in Records(dataset, kept):
-            found.append(targets(record, asked, matrix))
+            found.append(targets(record, asked, broadening))
             kinds.append(record.kind)
             yield record
 

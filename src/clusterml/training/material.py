@@ -14,7 +14,7 @@ from clusterml.dataset.splits import Split
 from clusterml.errors import ClusterMLError, DatasetError
 from clusterml.training.config import DataConfig
 from clusterml.training.metrics import TrainingMean
-from clusterml.training.targets import MEASURES, SPECTRA, TENSORS, Wanted, broadening_matrix, energies, targets
+from clusterml.training.targets import MEASURES, SPECTRA, TENSORS, Broadening, Wanted, targets
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def labelled(dataset: Dataset, names: Sequence[str], graph: GraphMaker, wanted: 
 
     Raises :class:`DatasetError` for a missing label, and what ``graph`` raises, naming the record.
     """
-    matrix = broadening_matrix(energies(spec["grid"]), float(spec["fwhm_ev"]))
+    broadening = Broadening.of(spec)
     samples, groups = [], []
     for row, name in enumerate(names):
         record = dataset.find(name)
@@ -114,7 +114,7 @@ def labelled(dataset: Dataset, names: Sequence[str], graph: GraphMaker, wanted: 
         except ClusterMLError as error:
             raise type(error)(f"record {name}: {error.problem}", error.remedy) from error
         sample.row = torch.tensor([row])
-        for key, value in targets(record, wanted, matrix).items():
+        for key, value in targets(record, wanted, broadening).items():
             sample[key] = value
         samples.append(sample)
         groups.append(f"{record.parent}/{record.hand}")

@@ -1,14 +1,14 @@
 """From stored labels to what a network is asked for: broader spectra on its grid, and a few numbers, as tensors.
 
-The dataset stores spectra at fwhm 0.10 eV; a network's are broader.  Gaussian widths add in squares, so the stored
-spectrum is convolved with a Gaussian of the missing width.  Below the stored range nothing absorbs; above it the last
-value goes on.
+The dataset stores spectra at fwhm 0.10 eV (imported ones may be broader); a network's are broader.  Gaussian widths add
+in squares, so the stored spectrum is convolved with a Gaussian of the missing width.  Below the stored range nothing
+absorbs; above it the last value goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ _OF_CHIRALITY = {"opd": ("opd_local_frame", 1e3), "ccm": ("ccm_frame", 1.0)}
 _GAUGES = {"epsilon": {"length": "epsilon", "velocity": "epsilon_velocity"}}
 _GAUGES["delta_epsilon"] = {"velocity": "delta_epsilon", "length": "delta_epsilon_length"}
 _NARROWEST_EV = 0.12
+_SMALLEST_WIDTH_EV = 0.005  # what is missing to 0.2 eV where the label has 0.19994
 _MARGIN = 6.0  # standard deviations of the convolution beyond the stored range
 
 Gauge = Literal["length", "velocity"]
@@ -62,36 +63,87 @@ def energies(grid: Mapping[str, float]) -> FloatArray:
     return np.asarray(grid["low_ev"] + grid["step_ev"] * np.arange(points))
 
 
-def broadening_matrix(energy_ev: FloatArray, fwhm_ev: float) -> FloatArray:
-    """W (m, 251) so that W @ stored is the stored spectrum at ``fwhm_ev`` on ``energy_ev`` (m,).
+def broadening_matrix(energy_ev: FloatArray, fwhm_ev: float, stored_ev: float = FWHM_EV) -> FloatArray:
+    """W (m, 251) so that W @ stored, of bands ``stored_ev`` wide, is the spectrum at ``fwhm_ev`` on ``energy_ev`` (m,).
 
-    Raises :class:`OptionError` for energies outside the stored range, or a width below 0.12 eV.
+    Gaussian widths add in squares: what is missing to ``fwhm_ev`` is added, and nothing where the spectrum is that wide
+    already.  Raises :class:`OptionError` for energies outside the stored range, a width below 0.12 eV or below the
+    stored one.
     """
-    if not _NARROWEST_EV <= fwhm_ev < np.inf:
-        raise OptionError(f"fwhm is {fwhm_ev} eV", f"labels are stored at {FWHM_EV} eV: at least {_NARROWEST_EV}")
-    step = GRID_EV[1] - GRID_EV[0]
+    if not max(_NARROWEST_EV, stored_ev - 1e-6) <= fwhm_ev < np.inf:
+        at_least = max(_NARROWEST_EV, stored_ev)
+        raise OptionError(f"fwhm is {fwhm_ev} eV", f"labels are stored at {stored_ev} eV: at least {at_least}")
     if energy_ev.min() < GRID_EV[0] - 1e-9 or energy_ev.max() > GRID_EV[-1] + 1e-9:
         raise OptionError(
             f"the grid is {energy_ev.min():.2f} to {energy_ev.max():.2f} eV",
             f"labels are stored from {GRID_EV[0]:.2f} to {GRID_EV[-1]:.2f} eV",
         )
-    width = float(np.sqrt(fwhm_ev**2 - FWHM_EV**2))
+    width = float(np.sqrt(max(fwhm_ev**2 - stored_ev**2, 0.0)))
+    step = float(GRID_EV[1] - GRID_EV[0])
+    if width < 2.0 * step:  # too narrow a kernel for the stored energies
+        return _narrowly_broadened(energy_ev, width)
     beyond = int(np.ceil(_MARGIN * width / 2.0 / step))
     reached = GRID_EV[0] + step * np.arange(-beyond, len(GRID_EV) + beyond)
-    kernel = gaussian(energy_ev[:, None] - reached[None, :], width)
-    kernel /= kernel.sum(axis=1, keepdims=True)
+    kernel = _kernel(energy_ev, reached, width)
     matrix = kernel[:, beyond : beyond + len(GRID_EV)].copy()
     matrix[:, -1] += kernel[:, beyond + len(GRID_EV) :].sum(axis=1)
     return matrix
 
 
-def targets(record: Record, wanted: Wanted, matrix: FloatArray) -> dict[str, Tensor]:
+def _kernel(energy_ev: FloatArray, reached: FloatArray, width: float) -> FloatArray:
+    kernel = gaussian(energy_ev[:, None] - reached[None, :], width)
+    return np.asarray(kernel / kernel.sum(axis=1, keepdims=True))
+
+
+def _narrowly_broadened(energy_ev: FloatArray, width: float) -> FloatArray:
+    """:func:`broadening_matrix` for a small missing ``width``: over splines, which bands of 0.10 eV follow exactly."""
+    from scipy.interpolate import CubicSpline
+
+    spline = CubicSpline(GRID_EV, np.eye(len(GRID_EV)))
+    if width < _SMALLEST_WIDTH_EV:
+        return np.asarray(spline(np.clip(energy_ev, GRID_EV[0], GRID_EV[-1])))
+    fine = np.arange(GRID_EV[0] - _MARGIN * width, GRID_EV[-1] + _MARGIN * width, width / 8.0)
+    values = np.where((fine >= GRID_EV[0])[:, None], spline(np.clip(fine, GRID_EV[0], GRID_EV[-1])), 0.0)
+    return np.asarray(_kernel(energy_ev, fine, width) @ values)
+
+
+@dataclass(frozen=True)
+class Broadening:
+    """Makes stored spectra those of a network: on ``energy_ev`` (m,), with bands ``fwhm_ev`` wide.
+
+    Raises :class:`OptionError` as :func:`broadening_matrix` does.
+    """
+
+    energy_ev: FloatArray
+    fwhm_ev: float
+    _matrices: dict[float, FloatArray] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._matrices[FWHM_EV] = broadening_matrix(self.energy_ev, self.fwhm_ev)
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Broadening:
+        """That of a network's ``spec``."""
+        return cls(energies(spec["grid"]), float(spec["fwhm_ev"]))
+
+    def matrix(self, record: Record) -> FloatArray:
+        """W (m, 251) for the spectra of ``record``; raises :class:`DatasetError` if they are wider than they may be."""
+        own = record.fwhm_ev
+        if own > self.fwhm_ev + 1e-6:
+            problem = f"record {record.id}: its bands are {own:g} eV wide, those of the network {self.fwhm_ev:g} eV"
+            raise DatasetError(problem, "leave such records out (data.kinds, data.method), or choose a larger fwhm_ev")
+        if own not in self._matrices:
+            self._matrices[own] = broadening_matrix(self.energy_ev, self.fwhm_ev, own)
+        return self._matrices[own]
+
+
+def targets(record: Record, wanted: Wanted, broadening: Broadening) -> dict[str, Tensor]:
     """Target name -> float32 tensor, (1, m) for spectra, (1, m, 3, 3) for tensors and (1,) for numbers.
 
-    ``matrix``: :func:`broadening_matrix`.
-
-    Raises :class:`DatasetError` naming record, label and the labels found if one is missing.
+    Raises :class:`DatasetError` naming record, label and the labels found if one is missing, and what
+    :meth:`Broadening.matrix` raises.
     """
+    matrix = broadening.matrix(record)
     missing = set(record.details.get("missing", ()))
     found: dict[str, Tensor] = {}
     for name, column in wanted.columns().items():
