@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clusterml.chirality.report import ChiralityReport, chirality
+    from clusterml.inference.answer import Answer
+    from clusterml.inference.predict import predict
     from clusterml.inference.prediction import Prediction
     from clusterml.inference.predictor import Predictor
     from clusterml.spectrum.spectrum import Spectrum
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Anatomy",
+    "Answer",
     "ChiralityReport",
     "Inspection",
     "Label",
@@ -37,6 +40,7 @@ __all__ = [
     "distort",
     "inspect",
     "label",
+    "predict",
     "read",
     "read_all",
     "substitute",
@@ -44,6 +48,7 @@ __all__ = [
 
 _HOMES = {
     "Anatomy": "clusterml.structure.anatomy.anatomy",
+    "Answer": "clusterml.inference.answer",
     "ChiralityReport": "clusterml.chirality.report",
     "Inspection": "clusterml.structure.inspect",
     "Label": "clusterml.stda.label",
@@ -57,6 +62,7 @@ _HOMES = {
     "distort": "clusterml.structure.distort.apply",
     "inspect": "clusterml.structure.inspect",
     "label": "clusterml.stda.label",
+    "predict": "clusterml.inference.predict",
     "read": "clusterml.structure.read",
     "read_all": "clusterml.structure.read",
     "substitute": "clusterml.structure.distort.substitute",

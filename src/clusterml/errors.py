@@ -48,6 +48,10 @@ class UnsupportedElementError(ClusterMLError):
     """An element is unknown or has no parameters in the chosen method."""
 
 
+class OutsideNetworkError(UnsupportedElementError, StructureError):
+    """A structure that a network has no place for: an element it does not know, or neither metal nor donor."""
+
+
 class ChargeError(ClusterMLError):
     """The charge is missing, ambiguous, or gives an odd number of electrons."""
 

@@ -9,6 +9,8 @@ import pytest
 
 from clusterml.spectrum.spectrum import Spectrum
 
+NETWORK = ("--engine", "never")
+
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
@@ -28,7 +30,7 @@ def model(tmp_path_factory) -> Path:
 def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):
     good, crystal = xyz("agsch3"), cif("agsch3")
     Path("bad.xyz").write_text("2\n\nAg 0 0 0\n")
-    done = run("predict", good, "bad.xyz", crystal, "--model", model, "--jcamp", "-o", "out/deep")
+    done = run("predict", good, "bad.xyz", crystal, "--model", model, *NETWORK, "--jcamp", "-o", "out/deep")
     assert done.code == 1
     (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: bad.xyz: ")
@@ -49,23 +51,25 @@ def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):
 
 
 def test_json_is_all_that_stdout_gets(run, xyz, model):
-    done = run("predict", xyz("agsch3"), "--model", model, "--json")
+    done = run("predict", xyz("agsch3"), "--model", model, *NETWORK, "--json")
     assert done.code == 0
     assert json.loads(done.out)["name"] == "agsch3"
     assert not Path("results").exists()
-    done = run("predict", xyz("agsch3"), xyz("h2o2"), "gone.xyz", "--model", model, "--json", "--charge", "0")
+    done = run("predict", xyz("agsch3"), xyz("h2o2"), "gone.xyz", "--model", model, *NETWORK, "--json", "--charge", "0")
     assert done.code == 1
     assert [one["name"] for one in json.loads(done.out)] == ["agsch3", "h2o2"]
 
 
 def test_a_thermal_spectrum(run, xyz, model):
-    done = run("predict", xyz("agsch3"), "--model", model, "--json", "--ensemble", "2", "--temperature", "200")
+    done = run(
+        "predict", xyz("agsch3"), "--model", model, *NETWORK, "--json", "--ensemble", "2", "--temperature", "200"
+    )
     assert done.code == 0, done.err
     assert json.loads(done.out)["provenance"]["ensemble"]["temperature_k"] == 200.0
 
 
 def test_frames_and_charges(run, xyz, model):
-    done = run("predict", xyz("agsch3", "agh", to="path.xyz"), "--model", model)
+    done = run("predict", xyz("agsch3", "agh", to="path.xyz"), "--model", model, *NETWORK)
     assert done.code == 0, done.err
     assert sorted(p.name for p in Path("results").glob("*.json")) == ["path_1.json", "path_2.json"]
     done = run("predict", xyz("agh"), "--model", model, "--charge", "1")
@@ -104,7 +108,7 @@ def test_a_structure_that_breaks_the_network_costs_only_itself(run, xyz, model, 
         return original(self, graphs)
 
     monkeypatch.setattr(Ensemble, "__call__", fragile)
-    done = run("predict", xyz("agsch3"), xyz("h2o2"), xyz("agh"), "--model", model)
+    done = run("predict", xyz("agsch3"), xyz("h2o2"), xyz("agh"), "--model", model, *NETWORK)
     assert done.code == 1
     assert "h2o2.xyz: unexpected RuntimeError: no convergence" in done.err
     assert sorted(p.stem for p in Path("results").glob("*.json")) == ["agh", "agsch3"]
@@ -132,3 +136,54 @@ def test_a_damaged_checkpoint_is_reported(run, tmp_path, monkeypatch):
     assert done.code == 1
     assert "broken" in done.err
     json.loads(done.out)
+
+
+def test_the_engine_computes_what_is_asked_for(run, xyz, model):
+    done = run("predict", xyz("h2o2"), "--model", model, "--engine", "always", "-o", "out")
+    assert done.code == 0, done.err
+    result = json.loads(Path("out/h2o2.json").read_text())
+    assert (result["computed_by"], result["reason"], result["method"]) == (
+        "engine", "asked for", "GFN1-xTB linear response",
+    )  # fmt: skip
+    assert result["network"]["model"] == "tiny"
+    assert len(result["network"]["spectrum"]["delta_epsilon"]) == len(result["spectrum"]["delta_epsilon"]) == 241
+    assert result["agreement"]["protocol"] == "unmeasured for this cluster"
+    spectrum = Spectrum.from_csv("out/h2o2.csv")
+    assert Path("out/h2o2.csv").read_text().splitlines()[1].endswith(",engine")
+    assert len(spectrum) == 241
+    assert "h2o2: by the engine, asked for" in done.out
+    assert done.progress[0].startswith("predict: 0 of 1; h2o2: engine, 4 atoms, about 1 s and 0.4 GB: asked for")
+    again = run("predict", xyz("h2o2"), "--model", model, "--engine", "always", "--engine-limit", "0")
+    assert again.code == 0
+    assert "raise --engine-limit" in again.err
+    assert json.loads(Path("results/h2o2.json").read_text())["computed_by"] == "network"
+
+
+def test_what_the_network_cannot_take_in_is_the_engines(run, xyz, model):
+    Path("h2.xyz").write_text("2\ncharge=0\nH 0 0 0\nH 0 0 0.74\n")
+    never = run("predict", "h2.xyz", "--model", model, *NETWORK)
+    assert never.code == 1
+    assert "out of the domain of tiny" in never.err
+    done = run("predict", "h2.xyz", "--model", model, "--json")
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert (result["computed_by"], result["network"]) == ("engine", None)
+    assert result["reason"].startswith("out of the domain of tiny")
+
+
+def test_a_file_that_is_not_there_loads_no_model(run, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("clusterml.inference.predictor.Predictor.load", never)
+    done = run("predict", "nothere.xyz", "also.xyz")
+    assert done.code == 1
+    assert done.err.count("there is no such file") == 2
+
+
+def test_a_structure_of_too_many_atoms_is_refused(run, model):
+    rows = "".join(f"Ag {2.8 * (i % 20):.1f} {2.8 * (i // 20 % 20):.1f} {2.8 * (i // 400):.1f}\n" for i in range(5001))
+    Path("big.xyz").write_text(f"5001\ncharge=1\n{rows}")
+    done = run("predict", "big.xyz", "--model", model)
+    assert done.code == 1
+    assert done.err == "error: big.xyz: 5001 atoms, and a network takes 5000 (cut one cluster out of it)\n"

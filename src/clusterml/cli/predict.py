@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
+from clusterml.inference.engine import DEFAULT_MINUTES, EngineUse
 from clusterml.shipped import DEFAULT_MODEL
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
+    from clusterml.inference.predictor import Predictor
+    from clusterml.inference.thermal import Thermal
     from clusterml.stda.structures import Failure, Outcome, Watch
+
+_NOTE = "CD is that of the GFN1 label protocol; other protocols differ (docs/prediction.md, What the CD is worth)"
 
 
 @reads_structures
@@ -30,6 +35,16 @@ def predict(
     ] = None,
     temperature: Annotated[float, typer.Option(metavar="K", help="Temperature of --ensemble.")] = 300.0,
     seed: Annotated[int, typer.Option(help="Of the snapshots of --ensemble.")] = 0,
+    engine: Annotated[
+        EngineUse,
+        typer.Option(
+            help="When the physics engine computes: out of the network's domain or where the network's CD is not "
+            "significant (auto), never, or always."
+        ),
+    ] = "auto",
+    engine_limit: Annotated[
+        float, typer.Option(metavar="MINUTES", help="Time that the engine may take for all structures together.")
+    ] = DEFAULT_MINUTES,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     reading: ReadOptions = DEFAULT_READING,
@@ -42,31 +57,43 @@ def predict(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [default: results].")
     ] = None,
 ) -> None:
-    """Absorption and CD by the network, with its uncertainty.
+    """Absorption and CD by the network, with its uncertainty, or by the engine where the network is not sure.
 
-    Each structure gives JSON, CSV and PNG in the folder --output, and a line of the summary. A structure unlike the
-    training data gets a warning, and in_domain false in its JSON. A file that fails is reported on stderr and does not
-    stop the others; the exit code is then 1.
+    Each structure gives JSON, CSV and PNG in the folder --output, and a line of the summary, which say who computed the
+    spectrum and why. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 
     from clusterml.cli.report import report
+    from clusterml.inference.engine import EngineOptions
     from clusterml.inference.files import FileOptions, predict_files
-    from clusterml.inference.predictor import Predictor
-    from clusterml.inference.thermal import Thermal
 
+    thermal = None if ensemble is None else _thermal(ensemble, temperature, seed)
     options = FileOptions(
         charge=charge,
-        thermal=None if ensemble is None else Thermal(ensemble, temperature, seed),
+        thermal=thermal,
         reading=reading,
         output=output if output is not None or as_json else Path("results"),
         jcamp=jcamp,
         keep_json=as_json,
+        engine=EngineOptions(engine, engine_limit, thermal, reading.allow_several),
     )
-    predictor = Predictor.load(model, device)
 
     def results(watch: Watch) -> Iterator[Outcome | Failure]:
-        return predict_files(files, predictor, options, watch)
+        return predict_files(files, lambda: _load(model, device), options, watch)
 
-    if not report(results, as_json=as_json, output=options.output, doing="predict", debug=context.obj.debug):
+    debug = context.obj.debug
+    if not report(results, as_json=as_json, output=options.output, doing="predict", debug=debug, note=_NOTE):
         raise typer.Exit(1)
+
+
+def _thermal(members: int, kelvin: float, seed: int) -> Thermal:
+    from clusterml.inference.thermal import Thermal
+
+    return Thermal(members, kelvin, seed)
+
+
+def _load(model: str, device: str) -> Predictor:
+    from clusterml.inference.predictor import Predictor
+
+    return Predictor.load(model, device)

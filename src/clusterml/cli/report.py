@@ -31,6 +31,8 @@ _COLUMNS = {
 }
 _SHOWN_IF_ANY = ("CD\nis", "\nby", "in\ndomain")
 """Columns that only predictions have."""
+_MOST_REASONS = 20
+"""So many lines say why the engine computed a spectrum; all JSON files say it."""
 
 
 def report(
@@ -142,6 +144,9 @@ class _Told(Watch):
 def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: str) -> None:
     if done:
         table_console().print(_table(done))
+        for outcome in done[:_MOST_REASONS]:
+            if outcome.computed_by == "engine":
+                typer.echo(f"{outcome.name}: by the engine, {outcome.reason}")
         if note:
             typer.echo(note)
     end = f"; results in {output}" if output is not None and done else ""
@@ -178,7 +183,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         "-" if outcome.first_band_nm is None else f"{outcome.first_band_nm:.0f}",
         cd,
         outcome.sign,
-        outcome.source,
+        outcome.computed_by,
         outcome.domain,
         f"{outcome.seconds:.1f}",
         str(len(outcome.warnings)),

@@ -1,19 +1,17 @@
-"""Predictions for many files: every structure gives a result or a failure, in order, computed in batches."""
+"""Spectra of many files: every structure gives a result or a failure, in order, predicted in batches."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from clusterml.errors import ClusterMLError
-from clusterml.inference.ensemble import batched
-from clusterml.inference.prediction import Prediction
-from clusterml.inference.predictor import Predictor, Prepared
-from clusterml.inference.thermal import Thermal
+from clusterml.errors import ClusterMLError, OutsideNetworkError
+from clusterml.inference.engine import Engine, EngineOptions
 from clusterml.spectrum.files import make_folder
 from clusterml.stda.inputs import expand
 from clusterml.stda.structures import (
@@ -28,6 +26,12 @@ from clusterml.stda.structures import (
 )
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
+if TYPE_CHECKING:
+    from clusterml.inference.answer import Answer
+    from clusterml.inference.prediction import Prediction
+    from clusterml.inference.predictor import Predictor, Prepared
+    from clusterml.inference.thermal import Thermal
+
 
 @dataclass(frozen=True)
 class FileOptions:
@@ -35,7 +39,7 @@ class FileOptions:
 
     ``charge``, ``thermal``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``reading``: how
     the files are read.  ``output``: folder of the results, None to write none; ``jcamp``: write JCAMP-DX too.
-    ``keep_json``: hand the JSON back.
+    ``keep_json``: hand the JSON back.  ``engine``: when the engine computes instead.
     """
 
     charge: int | None = None
@@ -44,53 +48,74 @@ class FileOptions:
     output: Path | None = None
     jcamp: bool = False
     keep_json: bool = False
+    engine: EngineOptions = field(default_factory=EngineOptions)
 
 
-_Ready: TypeAlias = tuple[Structure, Prepared]
+_Ready: TypeAlias = "tuple[Structure, Prepared]"
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A structure that the network does not take in."""
+
+    structure: Structure
+    error: OutsideNetworkError
 
 
 def predict_files(
-    paths: Iterable[str | Path], predictor: Predictor, options: FileOptions, watch: Watch | None = None
+    paths: Iterable[str | Path], load: Callable[[], Predictor], options: FileOptions, watch: Watch | None = None
 ) -> Iterator[Outcome | Failure]:
-    """Predict every structure in ``paths`` (files and folders), yielding in their order, batch by batch.
+    """The spectrum of every structure in ``paths`` (files and folders), yielding in their order, batch by batch.
 
-    No more structures are in memory than one batch holds.  Raises OutputError for a folder that cannot be made.
+    ``load`` gives the predictor once a structure was read.  No more structures are in memory than one batch holds.
+    Raises OutputError for a folder that cannot be made, and what ``load`` raises.
     """
+    watch = watch or Watch()
     if options.output is not None:
         make_folder(options.output)
     inputs, problems = expand(paths)
     yield from (failure(problem, "") for problem in problems)
+    structures = read_structures(inputs, options.reading, watch)
+    for first in structures:
+        if not isinstance(first, Failure):
+            yield from _spectra(chain([first], structures), load(), options, watch)
+            return
+        yield first
+
+
+def _spectra(
+    structures: Iterable[Structure | Failure], predictor: Predictor, options: FileOptions, watch: Watch
+) -> Iterator[Outcome | Failure]:
+    from clusterml.inference.ensemble import batched
+
+    engine = Engine(options.engine, predictor.energy_ev, predictor.ensemble.spec["fwhm_ev"], watch)
     ready = (
-        found if isinstance(found, Failure) else _prepared(found, predictor, options)
-        for found in read_structures(inputs, options.reading, watch or Watch())
+        structure if isinstance(structure, Failure) else _prepared(structure, predictor, options)
+        for structure in structures
     )
     for batch in batched(ready, _edges, lambda: predictor.ensemble.most_edges):
-        yield from _finished(batch, predictor, options)
+        predictions = iter(_predicted([item for item in batch if isinstance(item, tuple)], predictor))
+        for item in batch:
+            if isinstance(item, Failure):
+                yield item
+            elif isinstance(item, _Refused):
+                yield _computed(item.structure, item.error, engine, options)
+            else:
+                yield _computed(item[0], next(predictions), engine, options)
 
 
-def _edges(ready: _Ready | Failure) -> int:
-    return 0 if isinstance(ready, Failure) else ready[1].edges
+def _edges(ready: _Ready | _Refused | Failure) -> int:
+    return ready[1].edges if isinstance(ready, tuple) else 0
 
 
-def _prepared(structure: Structure, predictor: Predictor, options: FileOptions) -> _Ready | Failure:
+def _prepared(structure: Structure, predictor: Predictor, options: FileOptions) -> _Ready | _Refused | Failure:
     try:
         how: dict[str, Any] = {"allow_several": options.reading.allow_several, "thermal": options.thermal}
         return structure, predictor.prepare(structure.atoms, options.charge, **how)
+    except OutsideNetworkError as error:
+        return _Refused(structure, error)
     except (ClusterMLError, *UNEXPECTED) as error:
         return failure(error, structure.where)
-
-
-def _finished(
-    waiting: list[_Ready | Failure], predictor: Predictor, options: FileOptions
-) -> Iterator[Outcome | Failure]:
-    """Results of one batch, failures in their place."""
-    predictions = iter(_predicted([one for one in waiting if not isinstance(one, Failure)], predictor))
-    for one in waiting:
-        if isinstance(one, Failure):
-            yield one
-            continue
-        found = next(predictions)
-        yield found if isinstance(found, Failure) else _written(found, one[0], options)
 
 
 def _predicted(ready: list[_Ready], predictor: Predictor) -> list[Prediction | Failure]:
@@ -102,30 +127,43 @@ def _predicted(ready: list[_Ready], predictor: Predictor) -> list[Prediction | F
     except (ClusterMLError, *UNEXPECTED) as error:
         if len(ready) == 1:
             return [failure(error, ready[0][0].where)]
-        return [found for one in ready for found in _predicted([one], predictor)]
+        return [result for item in ready for result in _predicted([item], predictor)]
 
 
-def _written(prediction: Prediction, structure: Structure, options: FileOptions) -> Outcome | Failure:
+def _computed(
+    structure: Structure, network: Prediction | OutsideNetworkError | Failure, engine: Engine, options: FileOptions
+) -> Outcome | Failure:
+    """What the network says, or the engine instead; written."""
+    if isinstance(network, Failure):
+        return network
     start = time.perf_counter()
     try:
-        files: list[Path] = []
-        if options.output is not None:
-            files = prediction.write(options.output, structure.name, jcamp=options.jcamp)
-        text = json.dumps(prediction.to_dict(), allow_nan=False) if options.keep_json else None
+        if isinstance(network, OutsideNetworkError):
+            answer = engine.answer_alone(structure.atoms, options.charge, network, structure.name)
+        else:
+            start -= network.timings_s["total"]
+            answer = engine.answer(network, options.charge, structure.name)
+        return _written(answer, structure, options, start)
     except (ClusterMLError, *UNEXPECTED) as error:
         return failure(error, structure.where)
-    seconds = prediction.timings_s["total"] + time.perf_counter() - start
-    numbers = prediction.atoms.numbers
-    spectrum, warnings = prediction.spectrum, prediction.warnings
+
+
+def _written(answer: Answer, structure: Structure, options: FileOptions, start: float) -> Outcome:
+    """The files of an answer, and what the summary shows of it; ``start``: when the clock began."""
+    files: list[Path] = []
+    if options.output is not None:
+        files = answer.write(options.output, structure.name, jcamp=options.jcamp)
     return outcome(
-        spectrum,
-        numbers,
-        prediction.charge,
+        answer.spectrum,
+        answer.atoms.numbers,
+        answer.charge,
         structure,
-        seconds,
-        warnings,
+        time.perf_counter() - start,
+        answer.warnings,
         tuple(files),
-        text,
-        sign=prediction.significance.words,
-        domain=prediction.domain,
+        json.dumps(answer.to_dict(), allow_nan=False) if options.keep_json else None,
+        sign=answer.significance.words,
+        domain=answer.domain,
+        computed_by=answer.source,
+        reason=answer.reason,
     )

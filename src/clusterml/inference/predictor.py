@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from clusterml.errors import ClusterMLError, StructureError, UnsupportedElementError
+from clusterml.errors import ClusterMLError, OutsideNetworkError, StructureError, UnsupportedElementError
 from clusterml.inference.calibration import raw_spread
 from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, DomainReport
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from clusterml.model.graph import Graph
 
+MOST_ATOMS = 5000
+"""More than any cluster of known structure has; a network would take minutes and tens of GB."""
 STEP_EV = 0.02
 """Step of the spectra that are handed out: that of the default grid."""
 
@@ -155,10 +157,12 @@ class Predictor:
         ``like``: the same molecule in another geometry, whose charge and composition hold here too and are not found
         anew: for thousands of distortions of one cluster that were checked when they were made.
 
-        Raises StructureError, SeveralMoleculesError (unless ``allow_several``), ChargeError, and
-        UnsupportedElementError for an element that the network cannot take in at all.
+        Raises StructureError (for more than :data:`MOST_ATOMS` too), SeveralMoleculesError (unless ``allow_several``),
+        ChargeError, and OutsideNetworkError for what the network cannot take in at all.
         """
         start = time.perf_counter()
+        if len(atoms) > MOST_ATOMS:
+            raise StructureError(f"{len(atoms)} atoms, and a network takes {MOST_ATOMS}", "cut one cluster out of it")
         check_geometry(atoms)
         if like is not None:
             graphs = self._graphs(atoms, like.charge, thermal)
@@ -223,7 +227,7 @@ class Predictor:
             return cluster_graph(atoms.numbers, atoms.positions, charge, self.ensemble.spec["graph"])
         except (UnsupportedElementError, StructureError) as error:
             remedy = f"{error.remedy}; clusterml label can compute others"
-            raise type(error)(f"out of the domain of {self.name}: {error.problem}", remedy) from error
+            raise OutsideNetworkError(f"out of the domain of {self.name}: {error.problem}", remedy) from error
 
     def _spectra(
         self, output: Output, novelties: Sequence[Novelty | None], scores: FloatArray | None

@@ -55,6 +55,7 @@ def draw(
     labels: Sequence[str] = (),
     marks: Mapping[str, Sequence[float]] | None = None,
     view: View | None = None,
+    faint: Spectrum | None = None,
 ) -> Figure:
     """A figure of ``spectra``, saved as PNG (200 dpi) if ``path`` is given.
 
@@ -62,7 +63,8 @@ def draw(
     bands; CD and g below what a spectrometer can see are flat lines.  ``transitions`` adds sticks: f (length) and R
     (velocity, or the gauges that the first spectrum's ``meta`` names) on axes of their own.  ``labels`` name the curves
     in a legend below.  ``marks``: quantity -> energies in eV where its panel gets a dotted line (measured bands).
-    ``view``: axis in eV or nm, and its range.  Raises :class:`OptionError` for no or more than 12 spectra or a range
+    ``view``: axis in eV or nm, and its range.  ``faint``: the network's spectrum as a thin line that is cut where it
+    leaves the panels.  Raises :class:`OptionError` for no or more than 12 spectra or a range
     without any, :class:`clusterml.errors.OutputError` if saving fails.
     """
     if not 1 <= len(spectra) <= MOST_CURVES:
@@ -79,6 +81,10 @@ def draw(
     for axes, key in zip(grid[:, 0], panels, strict=True):
         _curves(axes, key, spectra, labels, view)
         _scale(axes, key, spectra, view)
+        if faint is not None:
+            axes.plot(
+                view.x(faint.energy_ev), getattr(faint, key), color=STICK_COLOUR, lw=0.7, label="network", zorder=2
+            )
         for x in view.x(np.array((marks or {}).get(key, ()), dtype=np.float64)):
             axes.axvline(x, color="black", ls=":", lw=1.0, zorder=1)
         if transitions is not None and len(transitions) and key != "g_abs":
@@ -86,7 +92,7 @@ def draw(
     figure.align_ylabels(grid[:, 0])
     grid[-1, 0].set_xlabel(_AXIS_LABELS[view.axis])
     _second_axis(grid[0, 0], view, limits)
-    if labels or any(spectrum.epsilon_std is not None for spectrum in spectra):
+    if labels or faint is not None or any(spectrum.epsilon_std is not None for spectrum in spectra):
         _legend(figure, grid[0, 0])
     if title:
         figure.suptitle("\n".join(map(_literal, title.splitlines())), fontsize="medium")

@@ -13,8 +13,9 @@ from clusterml.spectrum.peaks import Peak, find_bands
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.units import ev_to_nm
 
-Verdict = Literal["significant", "not significant", "unknown", "no CD"]
-"""``unknown``: nothing says how sure it is; ``no CD``: zero but for rounding, as symmetry has it."""
+Verdict = Literal["significant", "not significant", "unknown", "no CD", "computed"]
+"""``unknown``: nothing says how sure it is; ``no CD``: zero but for rounding, as symmetry has it; ``computed``: by the
+engine, whose error is that of its protocol."""
 
 SURE = 0.95
 """A CD is significant if the sign of its strongest band is right with at least this probability."""

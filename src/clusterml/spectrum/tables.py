@@ -9,7 +9,8 @@ from clusterml.spectrum.files import write_text
 from clusterml.spectrum.spectrum import Spectrum
 
 COLUMNS = ("energy_ev", "wavelength_nm", "epsilon_l_mol_cm", "delta_epsilon_l_mol_cm", "g_abs")
-"""Headings of the table; ``epsilon_std_l_mol_cm`` and ``delta_epsilon_std_l_mol_cm`` follow where they are known."""
+"""Headings of the table; ``epsilon_std_l_mol_cm`` and ``delta_epsilon_std_l_mol_cm`` follow where they are known, and
+``computed_by`` (network or engine) for predictions."""
 
 
 def csv_text(spectrum: Spectrum) -> str:
@@ -24,7 +25,10 @@ def csv_text(spectrum: Spectrum) -> str:
         if values is not None:
             names.append(f"{name}_l_mol_cm")
             columns.append(values)
-    rows = (",".join("" if math.isnan(v) else f"{v:.7g}" for v in row) for row in zip(*columns, strict=True))
+    rows = [",".join("" if math.isnan(v) else f"{v:.7g}" for v in row) for row in zip(*columns, strict=True)]
+    if "computed_by" in spectrum.meta:
+        names.append("computed_by")
+        rows = [f"{row},{spectrum.meta['computed_by']}" for row in rows]
     return "\n".join([",".join(names), *rows]) + "\n"
 
 

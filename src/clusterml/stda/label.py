@@ -12,6 +12,7 @@ import numpy as np
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
+from clusterml.stda.cost import check_ground_state
 from clusterml.stda.excited import ExcitedStates
 from clusterml.stda.fragments import Band, band_assignments
 from clusterml.stda.frontier import gap_warnings
@@ -168,6 +169,8 @@ def label(
     total_charge, warnings = resolve_charge(atoms, charge)
     warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
     source = orbitals or default_orbitals(chosen.mode)
+    if source != "stda-xtb":
+        check_ground_state(atoms, chosen.memory_gb)
     ground = ground_state(atoms, total_charge, source, solvent, chosen, start_from)
     if smallest_gap_ev > 0.0 and not ground.raw_gap_ev >= smallest_gap_ev:
         problem = f"HOMO-LUMO gap of {ground.raw_gap_ev:.3f} eV"

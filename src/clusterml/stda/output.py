@@ -105,14 +105,19 @@ def write_results(
     transitions: Transitions | None = None,
     *,
     jcamp: bool = False,
+    faint: Spectrum | None = None,
 ) -> list[Path]:
     """Write STEM.csv, STEM.png under ``title``, with ``jcamp`` STEM.jdx, and last STEM.json that holds ``content``.
 
-    Returns the paths; raises :class:`clusterml.errors.OutputError` naming the path.
+    ``faint``: drawn as a thin line, the network's spectrum beside the engine's.  Returns the paths; raises
+    :class:`clusterml.errors.OutputError` naming the path.
     """
+    from clusterml.spectrum.plot import draw
+
     paths = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "jdx", "json")}
     written = [spectrum.to_csv(paths["csv"])]
-    spectrum.plot(paths["png"], title=title, transitions=transitions)
+    labels = () if faint is None else ("engine",)
+    draw([spectrum], paths["png"], title, transitions, labels, faint=faint)
     written.append(paths["png"])
     if jcamp:
         written.append(spectrum.to_jcamp(paths["jdx"], title=stem.name))

@@ -57,7 +57,7 @@ class Outcome:
     ``first_band_nm``: the absorption maximum lowest in energy; ``cd_band_nm`` and ``cd_height`` (L mol-1 cm-1, signed):
     the strongest CD band; None where there is none.  ``seconds``: computing and writing.  ``json``: the JSON object as
     ASCII text, if it was asked for.  Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
-    ``out`` or ``unknown``; ``source``: ``network`` or ``engine``.
+    ``out`` or ``unknown``; ``computed_by``: ``network`` or ``engine``, and the ``reason``.
     """
 
     where: str
@@ -73,7 +73,8 @@ class Outcome:
     json: str | None = None
     sign: str = ""
     domain: str = ""
-    source: str = ""
+    computed_by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)

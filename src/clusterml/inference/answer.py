@@ -1,0 +1,186 @@
+"""The spectrum of a structure, by the network or by the physics engine, with the reason for the choice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from clusterml.spectrum.files import make_folder
+from clusterml.spectrum.fit import cosine
+from clusterml.spectrum.jsonio import plain, spectrum_block
+from clusterml.spectrum.significance import Significance, has_no_cd, significance
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.stda.output import figure_title, label_dict, label_method, structure_name, write_results
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.inference.prediction import Prediction
+    from clusterml.stda.label import Label
+
+Source = Literal["network", "engine"]
+
+PROTOCOL_NOTE = (
+    "the CD is that of GFN1-xTB linear response in vacuum, which the network learnt too; other label protocols give "
+    "another CD for silver clusters, and how far this one holds for this cluster is not measured"
+)
+"""What every CD carries; the numbers are in docs/prediction.md."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike network and engine are: cosines of their ``absorption`` and ``cd``, -1 to 1, None where one of them is
+    not there or has none.  How far the label ``protocol`` holds is not known for a cluster without measurement."""
+
+    absorption: float | None = None
+    cd: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "network_engine_absorption_cosine": self.absorption,
+            "network_engine_cd_cosine": self.cd,
+            "protocol": "unmeasured for this cluster",
+            "note": PROTOCOL_NOTE,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """One structure's spectrum.
+
+    ``reason``: why it is the engine's, or why only the network's.  ``network``: the network's prediction, None for a
+    structure that it cannot take in.  ``label``: the engine's, where that computed.  ``warnings``: those of the one
+    whose spectrum this is, and what kept the engine from computing.
+    """
+
+    reason: str
+    network: Prediction | None
+    label: Label | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> Source:
+        """Whose spectrum this is."""
+        return "network" if self.label is None else "engine"
+
+    @property
+    def _result(self) -> Prediction | Label:
+        """The prediction or the label; there is always one of them."""
+        result = self.label or self.network
+        if result is None:
+            raise ValueError("an answer needs a prediction or a label")
+        return result
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure."""
+        return self._result.atoms
+
+    @property
+    def charge(self) -> int:
+        """Its total charge."""
+        return self._result.charge
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Absorption and CD; ``meta`` says ``computed_by``, ``network`` or ``engine``."""
+        own = self._result.spectrum
+        return replace(own, meta={**own.meta, "computed_by": self.source})
+
+    @property
+    def name(self) -> str:
+        """The structure's name; ``structure`` if it has none."""
+        return structure_name(self.atoms)
+
+    @property
+    def method(self) -> str:
+        """The name of the checkpoint, or the engine's method."""
+        return self.network.model if self.label is None and self.network else label_method(self._label)
+
+    @property
+    def domain(self) -> str:
+        """Whether the structure is in the network's domain: ``in``, ``out`` or ``unknown``."""
+        return "out" if self.network is None else self.network.domain
+
+    @cached_property
+    def significance(self) -> Significance:
+        """Of the strongest CD band; ``computed`` for the engine's, which has no statistical error."""
+        if self.label is None and self.network is not None:
+            return self.network.significance
+        engine = significance(self.spectrum, trusted=False)
+        return engine if engine.verdict == "no CD" else replace(engine, verdict="computed")
+
+    @cached_property
+    def agreement(self) -> Agreement:
+        """Network and engine beside each other."""
+        if self.label is None or self.network is None:
+            return Agreement()
+        own, other = self.label.spectrum, self.network.spectrum
+        return Agreement(_alike(own, other, "epsilon"), _alike(own, other, "delta_epsilon"))
+
+    @property
+    def summary(self) -> str:
+        """Source, reason and strongest CD in a few words."""
+        words = f"engine ({self.reason})" if self.source == "engine" else f"network, {self._place}"
+        return f"{words}; {self.significance.sentence}"
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"Answer({figure_title(self.atoms, self.charge, self.method)}; {self.summary})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of the prediction or the label, with ``computed_by``, reason, significance and agreement; beside
+        the engine's spectrum, what the network says is in the block ``network``."""
+        beside = {
+            "computed_by": self.source,
+            "reason": self.reason or None,
+            "significance": self.significance.to_dict(),
+            "agreement": self.agreement.to_dict(),
+            "warnings": list(self.warnings),
+        }
+        if self.label is None and self.network is not None:
+            return self.network.to_dict() | plain(beside)
+        network = {} if self.network is None else _brief(self.network)
+        return label_dict(self._label) | plain({**beside, "network": network or None})
+
+    def write(self, folder: str | Path, name: str | None = None, *, jcamp: bool = False) -> list[Path]:
+        """Write ``NAME.csv``, ``NAME.png``, with ``jcamp`` ``NAME.jdx``, and ``NAME.json`` into ``folder``.
+
+        With the engine's spectrum the figure shows the network's as a thin line.  Returns the paths, see
+        :meth:`Prediction.write`.
+        """
+        title = f"{figure_title(self.atoms, self.charge, self.method)}\n{self.summary.replace('; ', chr(10))}"
+        stem = make_folder(folder) / (name or self.name)
+        faint = self.network.spectrum if self.label is not None and self.network is not None else None
+        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp, faint=faint)
+
+    @property
+    def _label(self) -> Label:
+        if self.label is None:
+            raise ValueError("the engine has not computed this")
+        return self.label
+
+    @property
+    def _place(self) -> str:
+        return {"in": "in domain", "out": "out of domain"}.get(self.domain, "domain unknown")
+
+
+def _brief(prediction: Prediction) -> dict[str, Any]:
+    """What an engine's result keeps of the network's."""
+    keys = ("model", "in_domain", "domain_score", "novelty", "gap_ev", "warnings")
+    return {key: getattr(prediction, key) for key in keys} | {
+        "significance": prediction.significance.to_dict(),
+        "spectrum": spectrum_block(prediction.spectrum),
+    }
+
+
+def _alike(a: Spectrum, b: Spectrum, quantity: str) -> float | None:
+    """The cosine on the same energies; None where one of the two is silent."""
+    if quantity == "delta_epsilon" and (has_no_cd(a) or has_no_cd(b)):
+        return None
+    value = cosine(getattr(a, quantity), getattr(b, quantity))
+    return None if math.isnan(value) else value

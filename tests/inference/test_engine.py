@@ -1,0 +1,152 @@
+"""When the engine computes instead of the network, what it says, and what keeps it from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import clusterml
+from clusterml.errors import ElectronicStructureError, OptionError
+from clusterml.inference.engine import Engine, EngineOptions, why_engine
+from clusterml.inference.predictor import Predictor
+from clusterml.inference.thermal import Thermal
+from clusterml.stda import label as label_module
+from clusterml.stda.cost import label_cost, number_of_functions
+from clusterml.stda.structures import Watch
+
+
+class Heard(Watch):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def starting(self, name: str, what: str = "") -> None:
+        self.lines.append(f"{name}: {what}")
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint) -> Predictor:
+    return Predictor.load(checkpoint, device="cpu")
+
+
+@pytest.fixture
+def sure(predictor, make_molecule):
+    """A prediction in the domain with a significant CD, of a molecule without symmetry."""
+    atoms = make_molecule("agsch3")
+    atoms.positions += 0.05 * np.random.default_rng(3).normal(size=(6, 3))
+    found = predictor(atoms)
+    spectrum = dataclasses.replace(found.spectrum, delta_epsilon_std=1e-3 * np.abs(found.spectrum.delta_epsilon))
+    return dataclasses.replace(found, spectrum=spectrum, in_domain=True)
+
+
+@pytest.fixture
+def unsure(sure):
+    spectrum = dataclasses.replace(sure.spectrum, delta_epsilon_std=np.full(241, 1e6))
+    return dataclasses.replace(sure, spectrum=spectrum)
+
+
+def engine(predictor, watch=None, **options) -> Engine:
+    return Engine(EngineOptions(**options), predictor.energy_ev, 0.2, watch)
+
+
+def test_reasons(sure, unsure):
+    assert why_engine(sure) == ""
+    assert why_engine(unsure) == "the network's CD is not significant"
+    assert why_engine(dataclasses.replace(sure, in_domain=False)) == "out of the network's domain"
+    none = dataclasses.replace(sure.spectrum, delta_epsilon_std=None)
+    assert why_engine(dataclasses.replace(sure, spectrum=none)) == "nothing says how sure the network's CD is"
+    achiral = dataclasses.replace(unsure.spectrum, delta_epsilon=np.zeros(241))
+    assert why_engine(dataclasses.replace(unsure, spectrum=achiral)) == ""
+
+
+def test_a_sure_network_answers_itself(predictor, sure):
+    answer = engine(predictor).answer(sure)
+    assert (answer.source, answer.reason, answer.label) == ("network", "", None)
+    assert answer.significance == sure.significance
+    assert answer.agreement.cd is None
+    assert answer.to_dict()["computed_by"] == "network"
+    assert "network, in domain; strongest CD" in repr(answer)
+
+
+def test_the_engine_answers_for_an_unsure_network(predictor, unsure, tmp_path):
+    heard = Heard()
+    answer = engine(predictor, heard).answer(unsure, charge=0, name="shaken")
+    assert (answer.source, answer.reason) == ("engine", "the network's CD is not significant")
+    assert heard.lines == ["shaken: engine, 6 atoms, about 1 s and 0.4 GB: the network's CD is not significant"]
+    expected = clusterml.label(unsure.atoms, 0, emax_ev=5.3, grid=predictor.energy_ev).spectrum
+    np.testing.assert_allclose(answer.spectrum.delta_epsilon, expected.delta_epsilon, rtol=1e-6, atol=1e-9)
+    assert answer.spectrum.meta["computed_by"] == "engine"
+    assert answer.significance.verdict == "computed"
+    cosine = np.corrcoef(expected.epsilon, unsure.spectrum.epsilon)[0, 1]
+    assert answer.agreement.absorption is not None
+    assert -1.0 <= answer.agreement.cd <= 1.0
+    assert np.sign(answer.agreement.absorption) == np.sign(cosine) or abs(cosine) < 0.5
+    answer.write(tmp_path, "shaken")
+    result = json.loads((tmp_path / "shaken.json").read_text())
+    assert result["network"]["significance"]["verdict"] == "not significant"
+    assert len(repr(answer)) < 220
+
+
+def test_never_means_never(predictor, unsure):
+    answer = engine(predictor, use="never").answer(unsure)
+    assert (answer.source, answer.warnings) == ("network", unsure.warnings)
+
+
+def test_what_the_engine_cannot_is_the_networks_with_the_reason(predictor, unsure, monkeypatch):
+    def fails(*_: object, **__: object) -> None:
+        raise ElectronicStructureError("the HOMO-LUMO gap is 0.00010 eV", "raise --temperature")
+
+    monkeypatch.setattr(label_module, "ground_state", fails)
+    answer = engine(predictor).answer(unsure)
+    assert answer.source == "network"
+    assert answer.warnings[-1] == (
+        "the network's CD is not significant, but the engine did not compute it: the HOMO-LUMO gap is 0.00010 eV "
+        "(raise clusterml label's --temperature)"
+    )
+    assert answer.to_dict()["warnings"][-1] == answer.warnings[-1]
+
+
+def test_the_bound_is_of_all_structures_together(predictor, unsure):
+    runner = engine(predictor, minutes=0.05)
+    assert runner.answer(unsure).source == "engine"
+    runner._spent_s = 3.0
+    answer = runner.answer(unsure)
+    assert answer.source == "network"
+    assert "more than the 0 min that are left of the limit (raise --engine-limit" in answer.warnings[-1]
+
+
+def test_an_ensemble_costs_as_many_labels(predictor, unsure):
+    heard = Heard()
+    answer = engine(predictor, heard, thermal=Thermal(3, 100.0)).answer(unsure)
+    assert answer.label.provenance["ensemble"]["members"] == 3
+    assert "about 4 s" in heard.lines[0]
+
+
+@pytest.mark.parametrize("options", [{"use": "sometimes"}, {"minutes": -1.0}, {"minutes": float("nan")}])
+def test_bad_options(options):
+    with pytest.raises(OptionError):
+        EngineOptions(**options)
+
+
+def test_the_cost_grows_with_the_cluster(make_molecule):
+    atoms = make_molecule("agsch3")
+    large = sum((atoms for _ in range(39)), atoms)
+    assert label_cost(atoms).seconds == pytest.approx(1.0, abs=0.01)
+    assert label_cost(large).seconds == pytest.approx(1.0 + 19.0 * (number_of_functions(large) / 1000.0) ** 2.8)
+    assert label_cost(large, threads=4).seconds < label_cost(large).seconds
+    assert (
+        number_of_functions(large)
+        == 40 * number_of_functions(atoms)
+        == 40 * clusterml.label(atoms, emax_ev=2.0).orbitals.basis.n_ao
+    )
+
+
+def test_predict_from_python(checkpoint, make_molecule):
+    assert clusterml.predict(make_molecule("h2o2"), model=checkpoint, engine="never").source == "network"
+    answer = clusterml.predict(make_molecule("h2o2"), model=checkpoint, device="cpu", engine="always")
+    assert (answer.source, answer.name, answer.charge) == ("engine", "h2o2", 0)
+    assert isinstance(answer, clusterml.Answer)
