@@ -7,19 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clusterml.chirality.report import ChiralityReport, chirality
+    from clusterml.dataset.reader import Dataset
+    from clusterml.errors import ClusterMLError
     from clusterml.inference.answer import Answer
+    from clusterml.inference.calculator import SpectrumCalculator
+    from clusterml.inference.explain import explain
     from clusterml.inference.predict import predict
     from clusterml.inference.prediction import Prediction
     from clusterml.inference.predictor import Predictor
+    from clusterml.screening.design.run import design
+    from clusterml.screening.run import screen
+    from clusterml.shipped import locate
+    from clusterml.spectrum.compare import Comparison, compare
+    from clusterml.spectrum.measured import read_spectrum
     from clusterml.spectrum.spectrum import Spectrum
     from clusterml.spectrum.transitions import Transitions
+    from clusterml.spectrum.view import View
     from clusterml.stda.label import Label, label
     from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
+    from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.build.build import build
+    from clusterml.structure.build.complete import complete
+    from clusterml.structure.build.relax import RelaxSettings, relax
     from clusterml.structure.distort.apply import distort
     from clusterml.structure.distort.substitute import substitute
     from clusterml.structure.inspect import Inspection, inspect
+    from clusterml.structure.options import ReadOptions
     from clusterml.structure.read import read, read_all
+    from clusterml.structure.write import write_extxyz
 
     __version__: str
 
@@ -27,45 +42,79 @@ __all__ = [
     "Anatomy",
     "Answer",
     "ChiralityReport",
+    "ClusterMLError",
+    "Comparison",
+    "Dataset",
     "Inspection",
     "Label",
     "Prediction",
     "Predictor",
+    "ReadOptions",
+    "RelaxSettings",
     "Spectrum",
+    "SpectrumCalculator",
     "Transitions",
+    "View",
     "__version__",
     "anatomy",
     "build",
     "chirality",
+    "compare",
+    "complete",
+    "design",
     "distort",
+    "explain",
     "inspect",
     "label",
+    "load_library",
+    "locate",
     "predict",
     "read",
     "read_all",
+    "read_spectrum",
+    "relax",
+    "screen",
     "substitute",
+    "write_extxyz",
 ]
 
 _HOMES = {
     "Anatomy": "clusterml.structure.anatomy.anatomy",
     "Answer": "clusterml.inference.answer",
     "ChiralityReport": "clusterml.chirality.report",
+    "ClusterMLError": "clusterml.errors",
+    "Comparison": "clusterml.spectrum.compare",
+    "Dataset": "clusterml.dataset.reader",
     "Inspection": "clusterml.structure.inspect",
     "Label": "clusterml.stda.label",
     "Prediction": "clusterml.inference.prediction",
     "Predictor": "clusterml.inference.predictor",
+    "ReadOptions": "clusterml.structure.options",
+    "RelaxSettings": "clusterml.structure.build.relax",
     "Spectrum": "clusterml.spectrum.spectrum",
+    "SpectrumCalculator": "clusterml.inference.calculator",
     "Transitions": "clusterml.spectrum.transitions",
+    "View": "clusterml.spectrum.view",
     "anatomy": "clusterml.structure.anatomy.anatomy",
     "build": "clusterml.structure.build.build",
     "chirality": "clusterml.chirality.report",
+    "compare": "clusterml.spectrum.compare",
+    "complete": "clusterml.structure.build.complete",
+    "design": "clusterml.screening.design.run",
     "distort": "clusterml.structure.distort.apply",
+    "explain": "clusterml.inference.explain",
     "inspect": "clusterml.structure.inspect",
     "label": "clusterml.stda.label",
+    "load_library": "clusterml.structure.anatomy.library",
+    "locate": "clusterml.shipped",
     "predict": "clusterml.inference.predict",
     "read": "clusterml.structure.read",
     "read_all": "clusterml.structure.read",
+    "read_spectrum": "clusterml.spectrum.measured",
+    "relax": "clusterml.structure.build.relax",
+    "screen": "clusterml.screening.run",
     "substitute": "clusterml.structure.distort.substitute",
+    "write_extxyz": "clusterml.structure.write",
 }
 
 
@@ -76,5 +125,14 @@ def __getattr__(name: str) -> Any:
 
         return version("clusterml")
     if name not in _HOMES:
-        raise AttributeError(f"module 'clusterml' has no attribute {name!r}")
+        from difflib import get_close_matches
+
+        close = "" if name.startswith("_") else "".join(get_close_matches(name, __all__, n=1))
+        hint = f"; did you mean {close!r}?" if close else ""
+        raise AttributeError(f"module 'clusterml' has no attribute {name!r}{hint}", name=name)
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, for people who look around."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

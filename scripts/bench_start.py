@@ -1,0 +1,76 @@
+"""How long commands take to start: processor time and wall time, medians over several runs, and the largest imports.
+
+    python scripts/bench_start.py [--runs 5] [--imports]
+
+Every command is a new process on one thread with warm file caches.  Processor time is what counts on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+COMMANDS = {
+    "--help": ["--help"],
+    "predict --help": ["predict", "--help"],
+    "--version": ["--version"],
+    "models": ["models"],
+    "predict one.xyz": ["predict", "shipped:datasets/examples/ag29_model.xyz", "-o", "results"],
+    "predict one.cif": ["predict", "shipped:datasets/examples/ag29_model.cif", "-o", "results"],
+    "predict one.cif --json": ["predict", "shipped:datasets/examples/ag29_model.cif", "--json"],
+    "predict nothere.xyz": ["predict", "nothere.xyz"],
+}
+
+
+def run(arguments: list[str], folder: str, *flags: str) -> tuple[float, float, str]:
+    """Processor seconds, wall seconds and stderr of one command."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    command = [sys.executable, *flags, "-m", "clusterml", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall, done.stderr
+
+
+def largest_imports(stderr: str, count: int = 15) -> list[tuple[str, float]]:
+    """Top-level packages by the time of their own modules, in seconds."""
+    spent: dict[str, float] = {}
+    for line in stderr.splitlines():
+        parts = line.removeprefix("import time:").split("|")
+        if line.startswith("import time:") and parts[0].strip().isdigit():
+            package = parts[2].strip().split(".")[0]
+            spent[package] = spent.get(package, 0.0) + int(parts[0]) / 1e6
+    return sorted(spent.items(), key=lambda item: -item[1])[:count]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--imports", action="store_true", help="the largest imports of predict one.cif too")
+    options = parser.parse_args()
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{machine}, Python {platform.python_version()}")
+    print("\n| command | processor time / s | wall time / s |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "results").mkdir()
+        for name, arguments in COMMANDS.items():
+            rows = [run(arguments, folder) for _ in range(options.runs + 1)][1:]
+            print(f"| `{name}` | {median(r[0] for r in rows):.2f} | {median(r[1] for r in rows):.2f} |", flush=True)
+        if options.imports:
+            _, _, stderr = run(COMMANDS["predict one.cif"], folder, "-X", "importtime")
+            print("\n| package | own imports / s |\n|---|---|")
+            for package, seconds in largest_imports(stderr):
+                print(f"| {package} | {seconds:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
