@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from clusterml.cli.compare import compare
-from clusterml.errors import InputFileError, OptionError, OutputError
+from clusterml.cli.compare import _labels, compare
+from clusterml.errors import InputFileError, OptionError, OutputError, SpectrumError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 
@@ -34,14 +34,16 @@ def run(spectrum: Spectrum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     spectrum.mirrored().to_csv("b.csv")
     app = typer.Typer()
     app.command()(compare)
-    return lambda *args: CliRunner().invoke(app, list(args), catch_exceptions=True)
+    return lambda *args, stdin=None: CliRunner().invoke(app, list(args), input=stdin, catch_exceptions=True)
 
 
 def test_tables(run: Run) -> None:
     result = run("a.json", "b.csv")
     assert result.exit_code == 0, result.output
     assert "-1.000" in result.stdout
-    assert "hand: opposite; 0 % of the matched CD bands have the same sign" in result.stdout
+    told = " ".join(result.stdout.split())
+    assert "hand: opposite (a random CD matches as well, in either hand, in 0.7 % of the cases); 0 % of the 3 " in told
+    assert "random spectra as good" in told
     assert "Absorption bands" in result.stdout
     assert "CD bands" in result.stdout
 
@@ -56,6 +58,56 @@ def test_json_only_and_files(run: Run, tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["compare.json", "compare.png"]
     assert json.loads((folder / "compare.json").read_text()) == data
     assert json.loads(run("a.json", "b.csv", "--json", "--no-fit-shift").stdout)["shift_ev"] == 0.0
+
+
+def test_chances_are_in_the_json(run: Run) -> None:
+    chance = json.loads(run("a.json", "b.csv", "--json").stdout)["chance"]
+    assert set(chance) == {"absorption", "cd", "sign_agreement", "random_spectra"}
+    assert chance["random_spectra"] == 999
+    assert 0.001 <= chance["cd"] < 0.02
+    assert 0.001 <= chance["absorption"] <= 0.2
+
+
+def test_picture_options(run: Run, tmp_path: Path) -> None:
+    result = run("a.json", "b.csv", "-o", "out", "--axis", "nm", "--range", "250:900", "--fwhm", "0.3")
+    assert result.exit_code == 0, result.output
+    assert "note: A was broadened from 0.2 to 0.3 eV" in result.stdout
+    assert "note: B states no width and is as it was" in result.stdout
+    for args, says in (
+        (("--range", "250:900", "-o", "out"), "holds no part of a spectrum"),
+        (("--range", "x", "-o", "out"), "--range is 'x'"),
+        (("--axis", "nm"), "with no --output --axis would change nothing"),
+        (("--no-fit-shift", "--max-shift", "0.1"), "--max-shift would change nothing"),
+    ):
+        with pytest.raises(OptionError, match=says):
+            raise run("a.json", "b.csv", *args).exception or AssertionError(args)
+    with pytest.raises(SpectrumError, match=r"0\.2 eV wide and cannot become 0\.1"):
+        raise run("a.json", "b.csv", "--fwhm", "0.1").exception or AssertionError
+    with pytest.raises(OptionError, match="with bands:Ag29-BDT --path-b and --fit-width would change nothing"):
+        raise run("a.json", "bands:Ag29-BDT", "--path-b", "1", "--fit-width").exception or AssertionError
+
+
+def test_legends_tell_files_of_one_name_apart() -> None:
+    assert _labels("x/a.csv", "y/b.csv") == ("A: a.csv", "B: b.csv")
+    assert _labels("runs/x/a.csv", "runs/y/a.csv") == ("A: x/a.csv", "B: y/a.csv")
+    assert _labels("a.csv", "y/a.csv") == ("A: a.csv", "B: y/a.csv")
+    assert _labels("a.csv", "a.csv") == ("A: a.csv", "B: a.csv")
+
+
+def test_an_instruments_file_and_standard_input(run: Run, spectrum: Spectrum) -> None:
+    nm = spectrum.wavelength_nm
+    cd = "".join(f"{x:.4f}\t{0.32982 * y:.6f}\t300\n" for x, y in zip(nm, spectrum.delta_epsilon, strict=True))
+    head = "TITLE\tx\nXUNITS\tNANOMETERS\nYUNITS\tCD [mdeg]\nY2UNITS\tHT [V]\nXYDATA\n"
+    Path("m.txt").write_text(head + cd)
+    molar = ("--concentration-b", "1e-5", "--path-b", "1", "--json")
+    data = json.loads(run("a.json", "m.txt", *molar).stdout)
+    assert data["cd"]["cosine"] == pytest.approx(1.0, abs=1e-4)
+    assert data["cd"]["scale"] == pytest.approx(1.0, abs=1e-3)
+    assert data["hand"] == "same"
+    bare = cd.replace("\t", " ")
+    result = run("a.json", "-", "--columns-b", "wavelength,cd,skip", "--unit-b", "mdeg", *molar, stdin=bare)
+    assert json.loads(result.stdout)["cd"]["scale"] == pytest.approx(1.0, abs=1e-3)
+    assert isinstance(run("-", "-").exception, OptionError)
 
 
 def test_bands(run: Run, tmp_path: Path) -> None:

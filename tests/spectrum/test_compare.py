@@ -47,8 +47,8 @@ def test_a_spectrum_equals_itself(spectrum: Spectrum) -> None:
 @given(shift=st.floats(-0.4, 0.4), fwhm=st.floats(0.2, 0.5))
 def test_shift_and_width_are_recovered(shift: float, fwhm: float) -> None:
     t = transitions_of(ENERGIES)
-    moved = replace(t, energy_ev=t.energy_ev + shift).broaden(fwhm_ev=fwhm)
-    result = compare(t.broaden(fwhm_ev=0.2), moved, fit_width=True)
+    measured = replace(replace(t, energy_ev=t.energy_ev + shift).broaden(fwhm_ev=fwhm), meta={})
+    result = compare(t.broaden(fwhm_ev=0.2), measured, fit_width=True, random_spectra=0)
     assert result.shift_ev == pytest.approx(shift, abs=2e-3)
     assert math.hypot(0.2, result.extra_fwhm_ev) == pytest.approx(fwhm, abs=4e-3)
     assert result.cd is not None
@@ -56,7 +56,8 @@ def test_shift_and_width_are_recovered(shift: float, fwhm: float) -> None:
 
 
 def test_width_and_shift_are_fitted_separately(transitions: Transitions) -> None:
-    wide = compare(transitions.broaden(), transitions.broaden(fwhm_ev=0.3), fit_shift=False, fit_width=True)
+    measured = replace(transitions.broaden(fwhm_ev=0.3), meta={})
+    wide = compare(transitions.broaden(), measured, fit_shift=False, fit_width=True)
     assert (wide.shift_ev, wide.fitted) == (0.0, ("width",))
     assert math.hypot(0.2, wide.extra_fwhm_ev) == pytest.approx(0.3, abs=3e-3)
     a_little = replace(transitions, energy_ev=transitions.energy_ev + 0.004).broaden()

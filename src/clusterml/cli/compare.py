@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from clusterml.cli.options import PictureAxis, PictureRange
 from clusterml.errors import OptionError
 from clusterml.spectrum.formats.settings import UNITS
 
@@ -44,6 +45,11 @@ def compare(
         str | None, typer.Option(metavar="K|TITLE", help="Which spectrum of A, if the file holds several.")
     ] = None,
     block_b: Annotated[str | None, typer.Option(metavar="K|TITLE", help="Which spectrum of B.")] = None,
+    fwhm: Annotated[
+        float | None, typer.Option(metavar="EV", help="Broaden what states its width to this full width first.")
+    ] = None,
+    axis: PictureAxis = "ev",
+    shown: PictureRange = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write compare.json and compare.png here.")
@@ -57,36 +63,52 @@ def compare(
     """
     from clusterml.spectrum.files import make_folder
     from clusterml.spectrum.measured import read_spectrum
+    from clusterml.spectrum.view import parse_view
+    from clusterml.spectrum.width import broadened_to
 
     if not fit_shift:
         _refuse_vain("--no-fit-shift", {"--max-shift": max_shift})
     if a == b == "-":
         raise OptionError("A and B are both standard input", "give the path of one of them")
     first = read_spectrum(_source(a), concentration_a, path_a, "-a", columns=columns_a, unit=unit_a, block=block_a)
-    if output is not None:
+    view = parse_view(axis, shown)
+    if output is None:
+        _refuse_vain("no --output", {"--axis": None if axis == "ev" else axis, "--range": shown})
+    else:
         make_folder(output)
     if b.lower().startswith(BANDS):
         from clusterml.spectrum.bands import compare_bands
 
         of_b = {"--concentration-b": concentration_b, "--path-b": path_b, "--columns-b": columns_b, "--unit-b": unit_b}
         _refuse_vain(b, {**of_b, "--block-b": block_b, "--fit-width": fit_width or None, "--max-shift": max_shift})
+        first = first if fwhm is None else broadened_to(first, fwhm)
         listed = compare_bands(first, b[len(BANDS) :], common_shift=fit_shift)
         if output is not None:
-            listed.draw(first, output / "compare.png")
+            listed.draw(first, output / "compare.png", view)
         _report({"a": a, "b": b, **listed.to_dict()}, _band_tables(listed), as_json, output)
         return
     from clusterml.spectrum.compare import compare as compare_spectra
 
     second = read_spectrum(_source(b), concentration_b, path_b, "-b", columns=columns_b, unit=unit_b, block=block_b)
-    result = compare_spectra(first, second, fit_shift, fit_width, 0.5 if max_shift is None else max_shift)
+    result = compare_spectra(first, second, fit_shift, fit_width, 0.5 if max_shift is None else max_shift, fwhm)
     if output is not None:
-        result.draw(first, second, (f"A: {Path(a).name}", f"B: {Path(b).name}"), output / "compare.png")
+        result.draw(first, second, _labels(a, b), output / "compare.png", view)
     _report({"a": a, "b": b, **result.to_dict()}, _tables(result), as_json, output)
 
 
 def _source(name: str) -> str | BinaryIO:
     """The path, or standard input for ``-``."""
     return sys.stdin.buffer if name == "-" else name
+
+
+def _labels(a: str, b: str) -> tuple[str, str]:
+    """Names for a legend: those of the files, with as many of their folders as tell them apart."""
+    parts = [Path(name).parts[::-1] for name in (a, b)]
+    count = 1
+    while parts[0][:count] == parts[1][:count] and count < max(map(len, parts)):
+        count += 1
+    names = ["/".join(part[:count][::-1]) or "standard input" for part in parts]
+    return f"A: {names[0]}", f"B: {names[1]}"
 
 
 def _refuse_vain(what: str, options: dict[str, Any]) -> None:
@@ -115,26 +137,45 @@ def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, out
 def _tables(result: Comparison) -> list[Table | str]:
     from rich.table import Table
 
+    from clusterml.spectrum.compare import percent
+
     low, high = result.range_ev
     moved = f"A moved by {result.shift_ev:+.3f} eV and broadened by {result.extra_fwhm_ev:.3f} eV"
     numbers = Table(title=f"Similarity from {low:.2f} to {high:.2f} eV; {moved}")
-    for heading in ("", "cosine", "overlap", "scale of A", "RMSD / L mol-1 cm-1", "relative RMSD"):
+    headings = ("", "cosine", "random spectra as good", "overlap", "scale of A", "RMSD / L mol-1 cm-1", "relative RMSD")
+    for heading in headings:
         numbers.add_column(heading, justify="right" if heading else "left")
-    for name, part in (("absorption", result.absorption), ("CD", result.cd)):
-        values = ["-"] * 5
+    for name, part, chance in (
+        ("absorption", result.absorption, result.chance.absorption),
+        ("CD", result.cd, result.chance.cd),
+    ):
+        values = ["-"] * (len(headings) - 1)
         if part is not None:
-            values = [f"{part.cosine:.3f}", f"{part.overlap:.3f}", f"{part.scale:.3g}", f"{part.rmsd:.4g}"]
-            values.append(f"{part.relative_rmsd:.3f}")
+            values = [f"{part.cosine:.3f}", "-" if chance is None else percent(chance), f"{part.overlap:.3f}"]
+            values += [f"{part.scale:.3g}", f"{part.rmsd:.4g}", f"{part.relative_rmsd:.3f}"]
         numbers.add_row(name, *values)
     shown: list[Table | str] = [numbers]
     shown += [_pair_table("Absorption bands", result.absorption_bands)] if result.absorption_bands else []
     shown += [_pair_table("CD bands", result.cd_bands)] if result.cd_bands else []
     if result.hand is not None:
-        agreement = "no CD band matched"
-        if result.sign_agreement is not None:
-            agreement = f"{100 * result.sign_agreement:.0f} % of the matched CD bands have the same sign"
-        shown.append(f"hand: {result.hand}; {agreement}")
+        shown.append(_hand(result))
     return shown + [f"note: {note}" for note in result.warnings]
+
+
+def _hand(result: Comparison) -> str:
+    """The hand, and what it is worth."""
+    from clusterml.spectrum.compare import percent
+
+    words = f"hand: {result.hand}"
+    if result.chance.cd is not None:
+        words += f" (a random CD matches as well, in either hand, in {percent(result.chance.cd)} of the cases)"
+    if result.sign_agreement is None:
+        return f"{words}; no CD band matched"
+    count = sum(pair.same_sign is not None for pair in result.cd_bands)
+    words += f"; {100 * result.sign_agreement:.0f} % of the {count} matched CD bands have the same sign"
+    if result.chance.sign_agreement is not None:
+        words += f" (as one-sided in {percent(result.chance.sign_agreement)} of the cases)"
+    return words
 
 
 def _pair_table(title: str, pairs: tuple[BandPair, ...]) -> Table:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -34,6 +34,15 @@ LibraryFile = Annotated[
     typer.Option("--library", metavar="YAML", help="More ligands, in a file of yours.", callback=_use_library),
 ]
 """The option ``--library``: it takes effect where it is declared, the verb has nothing to do with its value."""
+PictureAxis = Annotated[
+    Literal["ev", "nm"], typer.Option("--axis", help="Axis of the picture: photon energy or wavelength.")
+]
+"""The option of verbs that draw spectra."""
+PictureRange = Annotated[
+    str | None,
+    typer.Option("--range", metavar="LOW:HIGH", help="Part in the picture, in the unit of --axis, e.g. 250:900."),
+]
+"""The option of verbs that draw spectra; see :func:`clusterml.spectrum.view.parse_view`."""
 _READING: dict[str, Any] = {
     "cluster": Annotated[int, typer.Option(metavar="K", help="Which cluster of a crystal, from 1.")],
     "disorder": Annotated[

@@ -9,18 +9,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
+from clusterml.spectrum.chance import FARTHEST_EV, random_positions
 from clusterml.spectrum.jsonio import plain
 from clusterml.spectrum.peaks import Peak, find_bands, match
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.units import ev_to_nm, nm_to_ev
 
-FARTHEST_EV = 0.3
-"""A computed band farther from the measured one than this, after the shift, is not its counterpart."""
+if TYPE_CHECKING:
+    from clusterml.spectrum.view import View
+
 MAX_SHIFT_EV = 0.5
 """Largest common shift that is tried, eV."""
 RANDOM_LISTS = 99
@@ -87,7 +89,7 @@ class BandComparison:
         result: dict[str, Any] = plain(asdict(self))
         return result | {"n_matched": self.n_matched, "n_measured": len(self.matches)}
 
-    def draw(self, spectrum: Spectrum, path: str | Path) -> None:
+    def draw(self, spectrum: Spectrum, path: str | Path, view: View | None = None) -> None:
         """Draw ``spectrum`` with dotted lines where measured bands stand on its energy axis (common shift undone)."""
         from clusterml.spectrum.plot import draw
 
@@ -96,7 +98,7 @@ class BandComparison:
             for quantity, field in _FIELD.items()
         }
         title = f"dotted: measured bands of {self.system}, moved by {-self.shift_ev:+.2f} eV"
-        draw([spectrum], path=path, title=title, marks=marks)
+        draw([spectrum], path=path, title=title, marks=marks, view=view)
 
 
 @lru_cache(maxsize=1)
@@ -153,7 +155,14 @@ def compare_bands(spectrum: Spectrum, system: str, common_shift: bool = True) ->
     deviations = [abs(m.deviation_ev) for m in matches if m.deviation_ev is not None]
     mean = math.fsum(deviations) / len(deviations) if deviations else None
     chance = _chance(bands_used, computed, _cost(bands_used, computed, shift), common_shift)
-    return BandComparison(bands[0].system, shift, matches, mean, chance, _warnings(matches, common_shift))
+    return BandComparison(
+        bands[0].system,
+        shift,
+        matches,
+        mean,
+        chance,
+        (*spectrum.meta.get("warnings", ()), *_warnings(matches, common_shift)),
+    )
 
 
 def _assigned(
@@ -198,21 +207,11 @@ def _chance(bands: list[MeasuredBand], computed: dict[str, list[Peak]], cost: fl
 
 
 def _random_list(bands: list[MeasuredBand], quantity: str, rng: np.random.Generator) -> list[MeasuredBand]:
-    """As many bands over about the same energies, at random distances, none closer than the closest measured ones.
-
-    Bands are seen only when they stand apart; lists without that rule would be matched less easily than any real one.
-    """
+    """As many bands of ``quantity`` at :func:`~clusterml.spectrum.chance.random_positions`."""
     own = sorted((band for band in bands if band.quantity == quantity), key=lambda band: band.energy_ev)
     if not own:
         return []
-    energies = np.array([band.energy_ev for band in own])
-    gaps = np.diff(energies)
-    if len(gaps):
-        span = gaps.sum() * rng.uniform(0.8, 1.2)
-        least = min(float(gaps.min()), 0.9 * span / len(gaps))
-        gaps = least + rng.dirichlet(np.ones(len(gaps))) * (span - least * len(gaps))
-    start = max(energies[0] + rng.uniform(-FARTHEST_EV, FARTHEST_EV), 0.1)
-    drawn = start + np.concatenate([[0.0], np.cumsum(gaps)])
+    drawn = random_positions(np.array([band.energy_ev for band in own]), rng)
     return [replace(band, nm=ev_to_nm(float(energy))) for band, energy in zip(own, drawn, strict=True)]
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import SpectrumError
+from clusterml.spectrum.chance import FARTHEST_EV, RANDOM_SPECTRA, SIGNIFICANT, Chance, Match, chance_of
 from clusterml.spectrum.fit import Alignment, cosine, fit_alignment, moved, overlap_range, silent
 from clusterml.spectrum.jsonio import plain
 from clusterml.spectrum.peaks import Peak, find_bands, match, resample, uniform_grid
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.width import SAME_EV, broadened_to, stated_width
 from clusterml.typing import FloatArray
 
-FARTHEST_EV = 0.3
-"""Bands farther apart than this, after alignment, are not the same band."""
+if TYPE_CHECKING:
+    from clusterml.spectrum.view import View
+
 CLEAR_COSINE = 0.5
-"""A CD cosine beyond this (either sign) decides about the hand."""
+"""A CD cosine beyond this (either sign) decides about the hand, if it is significant."""
 
 
 @dataclass(frozen=True)
@@ -56,31 +59,52 @@ class BandPair:
 class Comparison:
     """Result of :func:`compare`: A was moved by ``shift_ev`` and broadened by ``extra_fwhm_ev``, then compared with B.
 
-    ``range_ev``: shared energies.  ``absorption``, ``cd``: None where one of the two does not show it.
-    ``sign_agreement``: share of matched CD bands with the same sign, or None.  ``hand``: ``same``, ``opposite`` (mirror
-    images) or ``undecided``, from the CD cosine beyond 0.5; None without CD.
+    ``range_ev``: shared energies.  ``fwhm_ev``: the widths (eV) that A and B state, brought to one where both do.
+    ``absorption``, ``cd``: None where one of the two does not show it.  ``sign_agreement``: share of matched CD bands
+    with the same sign, or None.  ``hand``: ``same`` or ``opposite`` (mirror images), from the CD cosine beyond 0.5;
+    ``undecided`` within; ``not significant`` where at least 5 % of random spectra reach such a cosine; None without CD.
+    ``chance``: how often random spectra match as well.
     """
 
     range_ev: tuple[float, float]
     shift_ev: float
     extra_fwhm_ev: float
     fitted: tuple[str, ...]
+    fwhm_ev: tuple[float | None, float | None]
     absorption: Similarity | None
     cd: Similarity | None
     absorption_bands: tuple[BandPair, ...]
     cd_bands: tuple[BandPair, ...]
     sign_agreement: float | None
     hand: str | None
+    chance: Chance
     warnings: tuple[str, ...]
 
-    def draw(self, a: Spectrum, b: Spectrum, labels: tuple[str, str], path: str | Path) -> None:
+    def draw(
+        self, a: Spectrum, b: Spectrum, labels: tuple[str, str], path: str | Path, view: View | None = None
+    ) -> None:
         """Draw the two spectra over each other, A as it was moved and broadened; ``labels`` name them."""
         from clusterml.spectrum.plot import draw
 
         moves = [f"{self.shift_ev:+.3f} eV"] if self.shift_ev else []
         moves += [f"broadened by {self.extra_fwhm_ev:.2f} eV"] if self.extra_fwhm_ev else []
         name = f"{labels[0]} ({', '.join(moves)})" if moves else labels[0]
-        draw([moved(a, Alignment(self.shift_ev, self.extra_fwhm_ev)), b], path=path, labels=(name, labels[1]))
+        first, second = (_at_width(s, fwhm) for s, fwhm in zip((a, b), self.fwhm_ev, strict=True))
+        aligned = moved(first, Alignment(self.shift_ev, self.extra_fwhm_ev))
+        draw([aligned, second], path=path, labels=(name, labels[1]), title=self.summary, view=view)
+
+    @property
+    def summary(self) -> str:
+        """The similarity, the chance of it, and the hand, in a line."""
+        parts = [
+            f"{name} cosine {part.cosine:.3f} (chance {percent(chance)})"
+            for name, part, chance in (
+                ("absorption", self.absorption, self.chance.absorption),
+                ("CD", self.cd, self.chance.cd),
+            )
+            if part is not None and chance is not None
+        ]
+        return ", ".join([*parts, *([f"hand: {self.hand}"] if self.hand else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
@@ -89,22 +113,33 @@ class Comparison:
 
 
 def compare(
-    a: Spectrum, b: Spectrum, fit_shift: bool = True, fit_width: bool = False, max_shift_ev: float = 0.5
+    a: Spectrum,
+    b: Spectrum,
+    fit_shift: bool = True,
+    fit_width: bool = False,
+    max_shift_ev: float = 0.5,
+    fwhm_ev: float | None = None,
+    random_spectra: int = RANDOM_SPECTRA,
 ) -> Comparison:
     """Compare ``a`` (computed) with ``b`` (the reference, for example measured) over the energies both cover.
 
     ``fit_shift`` moves all energies of ``a`` by one number of eV (at most ``max_shift_ev``), ``fit_width`` broadens
-    ``a`` further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Raises :class:`SpectrumError` if the ranges do not
-    overlap or no quantity is known in both.
+    ``a`` further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Spectra that state different widths are brought to
+    the larger one before, those that state any to ``fwhm_ev`` if it is given.  ``random_spectra`` tell the chances;
+    with 0 there are none, and no hand.  Raises :class:`SpectrumError` if the ranges do not overlap, no quantity is
+    known in both, or a width would have to become smaller.
     """
     if not ((a.has_absorption and b.has_absorption) or (a.has_cd and b.has_cd)):
         raise SpectrumError("one spectrum has only absorption, the other only CD", "compare spectra of the same kind")
+    a, b, notes = _at_one_width(a, b, fwhm_ev)
     alignment = fit_alignment(a, b, fit_shift, fit_width, max_shift_ev)
     aligned = moved(a, alignment)
     low, high = overlap_range(aligned, b)
     absorption, cd = (_similarity(aligned, b, key, low, high) for key in ("epsilon", "delta_epsilon"))
     pairs = {key: _pairs(aligned, b, key, (low, high), alignment.shift_ev) for key in ("epsilon", "delta_epsilon")}
     signs = [pair.same_sign for pair in pairs["delta_epsilon"] if pair.same_sign is not None]
+    reached = Match(absorption.cosine if absorption else None, cd.cosine if cd else None, signs)
+    chance = chance_of(reached, a, b, fit_shift, fit_width, max_shift_ev, random_spectra)
     return Comparison(
         range_ev=(low, high),
         shift_ev=alignment.shift_ev,
@@ -115,9 +150,39 @@ def compare(
         absorption_bands=pairs["epsilon"],
         cd_bands=pairs["delta_epsilon"],
         sign_agreement=sum(signs) / len(signs) if signs else None,
-        hand=_hand(cd),
-        warnings=_warnings(a, b, alignment),
+        hand=_hand(cd, chance),
+        chance=chance,
+        fwhm_ev=(stated_width(a), stated_width(b)),
+        warnings=(*notes, *_warnings(a, b, alignment)),
     )
+
+
+def percent(share: float) -> str:
+    """A chance for people: two digits, never zero."""
+    return f"{100.0 * share:.2g} %"
+
+
+def _at_one_width(a: Spectrum, b: Spectrum, fwhm_ev: float | None) -> tuple[Spectrum, Spectrum, list[str]]:
+    """``a`` and ``b`` at the width asked for, or at the larger of theirs, and notes of what was broadened."""
+    own = {"A": stated_width(a), "B": stated_width(b)}
+    widths = [width for width in own.values() if width is not None]
+    if fwhm_ev is not None and not widths:
+        raise SpectrumError("neither spectrum states the width of its bands", "give A as a JSON result, or no width")
+    if len(widths) < 2 and fwhm_ev is None:
+        return a, b, []
+    goal = max(widths) if fwhm_ev is None else fwhm_ev
+    wide = {name: _at_width(s, goal if own[name] is not None else None) for name, s in (("A", a), ("B", b))}
+    notes = [
+        f"{name} was broadened from {width:.3g} to {goal:.3g} eV"
+        for name, width in own.items()
+        if width is not None and goal > width + SAME_EV
+    ]
+    notes += [f"{name} states no width and is as it was" for name, width in own.items() if width is None]
+    return wide["A"], wide["B"], notes
+
+
+def _at_width(spectrum: Spectrum, fwhm_ev: float | None) -> Spectrum:
+    return spectrum if fwhm_ev is None else broadened_to(spectrum, fwhm_ev)
 
 
 def _similarity(a: Spectrum, b: Spectrum, key: str, low: float, high: float) -> Similarity | None:
@@ -159,9 +224,11 @@ def _pair(a: Peak | None, b: Peak | None, shift: float) -> BandPair:
     return BandPair(back, b, a.energy_ev - b.energy_ev, a.sign == b.sign)
 
 
-def _hand(cd: Similarity | None) -> str | None:
-    if cd is None:
+def _hand(cd: Similarity | None, chance: Chance) -> str | None:
+    if cd is None or chance.cd is None:
         return None
+    if chance.cd >= SIGNIFICANT:
+        return "not significant"
     if abs(cd.cosine) < CLEAR_COSINE:
         return "undecided"
     return "same" if cd.cosine > 0 else "opposite"

@@ -41,18 +41,30 @@ class View:
 
         Raises :class:`OptionError` if fewer than 2 points of every spectrum lie within ``limits``.
         """
-        ends = [float(end) for spectrum in spectra for end in self.x(spectrum.energy_ev[[0, -1]])]
-        low, high = self.limits or (min(ends), max(ends))
+        low, high = self.limits or self._ends(spectra)
         if self.limits is None and self.axis == "nm":
             return low, min(high, max(_end_nm(spectrum) for spectrum in spectra))
         if max(np.count_nonzero(self.inside(spectrum, (low, high))) for spectrum in spectra) < 2:
-            unit = "eV" if self.axis == "ev" else "nm"
-            raise OptionError(
-                f"the range {low:g}:{high:g} {unit} holds no part of a spectrum from {min(ends):.4g} to "
-                f"{max(ends):.4g} {unit}",
-                "choose a range inside; it is in the unit of --axis (ev or nm)",
-            )
+            raise self._outside(*self._ends(spectra))
         return low, high
+
+    def check(self, low_ev: float, high_ev: float) -> None:
+        """Raise :class:`OptionError` if no part of a spectrum from ``low_ev`` to ``high_ev`` would be shown."""
+        first, last = sorted(self.x(np.array([low_ev, high_ev])).tolist())
+        if self.limits is not None and (self.limits[1] <= first or self.limits[0] >= last):
+            raise self._outside(first, last)
+
+    def _ends(self, spectra: Sequence[Spectrum]) -> tuple[float, float]:
+        ends = [float(end) for spectrum in spectra for end in self.x(spectrum.energy_ev[[0, -1]])]
+        return min(ends), max(ends)
+
+    def _outside(self, first: float, last: float) -> OptionError:
+        low, high = self.limits or (first, last)
+        unit = "eV" if self.axis == "ev" else "nm"
+        return OptionError(
+            f"the range {low:g}:{high:g} {unit} holds no part of a spectrum from {first:.4g} to {last:.4g} {unit}",
+            "choose a range inside; it is in the unit of --axis (ev or nm)",
+        )
 
     def inside(self, spectrum: Spectrum, limits: tuple[float, float]) -> np.ndarray:
         """Which points (m,) of ``spectrum`` lie within ``limits`` (in the axis' unit)."""
