@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.files import check_regular, read_bounded, read_stream
+from clusterml.spectrum.files import check_regular, read_bounded
 
 Source: TypeAlias = str | Path | bytes | IO[bytes] | IO[str]
 """A path (``-`` is standard input), the content itself as bytes, or an open stream."""
@@ -53,11 +53,7 @@ class Content:
             if self.file_name is not None:
                 return read_bounded(source, most)
             source = sys.stdin.buffer
-        stream: Any = getattr(source, "buffer", source)  # the bytes below a stream of text
-        chunk = stream.read(0)
-        if isinstance(chunk, str):
-            return _encoded(stream, most, self.where)
-        return read_stream(stream, most, self.where)
+        return _drained(getattr(source, "buffer", source), most, self.where)  # the bytes below a stream of text
 
 
 def content_of(source: Source) -> Content:
@@ -78,8 +74,17 @@ def content_of(source: Source) -> Content:
     return Content(source, "stream", None)
 
 
-def _encoded(stream: IO[str], most: int, where: str) -> bytes:
-    text = stream.read(most + 1)
-    if len(text) > most:
-        raise InputFileError(f"{where}: is larger than {most} characters", "split it")
-    return text.encode()
+def _drained(stream: IO[Any], most: int, where: str) -> bytes:
+    """What is left in ``stream``, of at most ``most`` bytes; it may come in pieces, as from a network."""
+    parts: list[bytes] = []
+    room = most + 1
+    while room > 0:
+        piece = stream.read(room)
+        part = piece.encode() if isinstance(piece, str) else bytes(piece or b"")
+        if not part:
+            break
+        parts.append(part)
+        room -= len(part)
+    if room <= 0:
+        raise InputFileError(f"{where}: is larger than {most // 1024**2} MiB", "is it the right file?")
+    return b"".join(parts)

@@ -1,0 +1,171 @@
+"""Formats that ASE reads: inputs and geometries of electronic-structure programs, molecule files."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
+from clusterml.structure.formats.format import Format, provenance
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_ATOMS = 50_000
+"""Largest number of atoms in a structure."""
+_FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError,
+             StopIteration, TypeError, ValueError)  # fmt: skip
+_POSCAR_SCALE = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?(\s+[-+]?\d+(\.\d*)?){0,2}\s*$")
+
+
+def read_by_ase(
+    text: str, source: str, ase_name: str, charge: Callable[[str], int | None] | None = None
+) -> Iterator[Atoms]:
+    """The structures that ASE finds in ``text``, in its format ``ase_name``; ``charge`` reads the one that it states.
+
+    Raises :class:`InputFileError` where ASE fails, :class:`StructureError` for none, or too many atoms, and
+    :class:`UnsupportedElementError`.
+    """
+    import ase.io
+    from ase.io import ParseError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of concerns keywords that are not read here
+            found = ase.io.read(StringIO(text), index=":", format=ase_name)
+    except (*_FAILURES, ParseError) as error:
+        reason = str(error).strip() or type(error).__name__
+        raise InputFileError(
+            f"{source}: not readable as {ase_name} ({reason[:200]})",
+            "check the file, or name its format with --format",
+        ) from error
+    if not found:
+        raise StructureError(f"{source}: there are no atoms", "check that the file holds a structure")
+    if ase_name == "turbomole" and re.search(r"^\$(periodic|lattice|cell)", text, re.MULTILINE):
+        raise InputFileError(f"{source}: periodic coord files cannot be read", "convert it to extxyz with its lattice")
+    stated = None if charge is None else charge(text)
+    count = _COUNTS.get(ase_name, _none)(text)
+    if count is not None and count != len(found[0]):
+        raise InputFileError(
+            f"{source}: says {count} atoms, but lists {len(found[0])}", "the file is truncated or the number is wrong"
+        )
+    for frame, atoms in enumerate(found):
+        yield _plain(atoms, frame, stated, source)
+
+
+def _plain(atoms: Atoms, frame: int, charge: int | None, source: str) -> Atoms:
+    """Elements, coordinates (A) and cell, without velocities, constraints and calculators."""
+    from ase import Atoms
+
+    if len(atoms) > MOST_ATOMS:
+        raise StructureError(f"{source}: {len(atoms)} atoms", f"at most {MOST_ATOMS} can be read")
+    unknown = np.flatnonzero(atoms.numbers < 1)
+    if len(unknown):
+        raise UnsupportedElementError(f"{source}: atom {unknown[0] + 1} has no known element", "correct its symbol")
+    plain = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell.array, pbc=atoms.pbc)
+    plain.info["provenance"] = provenance() | {"frame": frame}
+    if charge is not None:
+        plain.info["charge"] = charge
+    return plain
+
+
+def _sd_file(text: str, source: str) -> Iterator[Atoms]:
+    """Each record of an SD file, with the charge of its own atoms."""
+    for number, record in enumerate(re.split(r"^\$\$\$\$.*\n?", text, flags=re.MULTILINE)):
+        if record.strip():
+            for atoms in read_by_ase(record, source, "sdf", _mdl_charge):
+                atoms.info["provenance"]["frame"] = number
+                yield atoms
+
+
+def _mdl_count(text: str) -> int | None:
+    """The number of atoms by the counts line of a V2000 molfile."""
+    lines = text.splitlines()
+    counts = lines[3][:3].strip() if len(lines) > 3 and "V2000" in lines[3] else ""
+    return int(counts) if counts.isdigit() else None
+
+
+def _gro_count(text: str) -> int | None:
+    """The number of atoms by the second line of a gro file."""
+    lines = text.splitlines()
+    return int(lines[1]) if len(lines) > 1 and lines[1].strip().isdigit() else None
+
+
+def _none(text: str) -> None:
+    """Nothing is said about the number of atoms."""
+
+
+_COUNTS: dict[str, Callable[[str], int | None]] = {"mol": _mdl_count, "sdf": _mdl_count, "gromacs": _gro_count}
+
+
+def _gaussian_charge(text: str) -> int | None:
+    """The charge of a Gaussian input: the first number of the line after the title."""
+    found = re.search(r"^\s*(-?\d+)[\s,]+\d+\s*$", text, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _mdl_charge(text: str) -> int | None:
+    """The sum of the formal charges of an MDL molfile, if it lists some."""
+    rows = re.findall(r"^M  CHG\s+\d+((?:\s+-?\d+)+)\s*$", text, re.MULTILINE)
+    charges = [int(word) for row in rows for word in row.split()[1::2]]
+    return sum(charges) if charges else None
+
+
+def _is_poscar(text: str) -> bool:
+    lines = text.splitlines()
+    if len(lines) < 7 or not _POSCAR_SCALE.match(lines[1]):
+        return False
+    return all(len(line.split()) >= 3 and _numbers(line.split()[:3]) for line in lines[2:5])
+
+
+def _numbers(words: list[str]) -> bool:
+    try:
+        return all(np.isfinite(float(word)) for word in words)
+    except ValueError:
+        return False
+
+
+def _starts(*words: str) -> Callable[[str], bool]:
+    return lambda text: text.lstrip().lower().startswith(words)
+
+
+def _is_gaussian(text: str) -> bool:
+    return bool(re.search(r"^\s*#", text, re.MULTILINE)) and _gaussian_charge(text) is not None
+
+
+def _is_molfile(text: str) -> bool:
+    lines = text.splitlines()
+    return len(lines) > 3 and lines[3].rstrip().endswith(("V2000", "V3000"))
+
+
+def _format(
+    name: str,
+    title: str,
+    patterns: tuple[str, ...],
+    ase_name: str,
+    recognise: Callable[[str], bool] | None = None,
+    charge: Callable[[str], int | None] | None = None,
+) -> Format:
+    return Format(name, title, patterns, partial(read_by_ase, ase_name=ase_name, charge=charge), recognise)
+
+
+FORMATS = (
+    _format("poscar", "VASP POSCAR, CONTCAR", ("poscar*", "contcar*", "*.vasp", "*.poscar"), "vasp", _is_poscar),
+    _format("gaussian", "Gaussian input", ("*.gjf", "*.com"), "gaussian-in", _is_gaussian, _gaussian_charge),
+    _format("gaussian-out", "Gaussian output", (), "gaussian-out"),
+    _format("orca-out", "ORCA output", (), "orca-output"),
+    _format("turbomole", "Turbomole coord", ("coord", "*.coord"), "turbomole", _starts("$coord")),
+    _format("mol", "MDL molfile", ("*.mol",), "mol", _is_molfile, _mdl_charge),
+    Format("sdf", "MDL SD file", ("*.sdf", "*.sd"), _sd_file),
+    _format("dftb", "DFTB+ gen", ("*.gen",), "gen"),
+    _format("xsf", "XCrySDen", ("*.xsf",), "xsf"),
+    _format("gromacs", "GROMACS gro", ("*.gro",), "gromacs"),
+    _format("espresso", "Quantum ESPRESSO input", ("*.pwi",), "espresso-in"),
+    _format("dmol", "DMol3 car", ("*.car",), "dmol-car"),
+)

@@ -1,0 +1,83 @@
+"""Protein Data Bank files, read by gemmi: with CRYST1 a crystal, without it a molecule; each MODEL is a structure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
+from clusterml.structure.formats.format import Format, Parsed, provenance
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.structure.crystal.crystal import Crystal
+
+_RECORD = re.compile(r"^(ATOM  |HETATM|CRYST1)", re.MULTILINE)
+
+
+def parse_pdb(text: str, source: str) -> Iterator[Parsed]:
+    """The structures in PDB ``text``: alternative locations are disorder groups.
+
+    Raises :class:`InputFileError`, :class:`StructureError` for a file without atoms, and
+    :class:`UnsupportedElementError`.
+    """
+    import gemmi
+
+    try:
+        structure = gemmi.read_pdb_string(text)
+    except (ValueError, RuntimeError) as error:
+        raise InputFileError(f"{source}: not readable as pdb ({error})", "repair the file") from error
+    models = [model for model in structure if any(True for _ in model.all())]
+    if not models:
+        raise StructureError(f"{source}: there are no atoms", "check that the file holds ATOM or HETATM records")
+    for model in models:
+        atoms = [atom for place in model.all() for atom in (place.atom,)]
+        for atom in atoms:
+            if not 1 <= atom.element.atomic_number <= 118:
+                raise UnsupportedElementError(
+                    f"{source}: atom {atom.serial} {atom.name} has no known element", "give it in columns 77 and 78"
+                )
+        yield _crystal(structure, atoms, source) if structure.cell.is_crystal() else _molecule(structure, atoms)
+
+
+def _crystal(structure: Any, atoms: list[Any], source: str) -> Crystal:
+    import gemmi
+
+    from clusterml.structure.crystal.crystal import Site, crystal_of, unit_cell
+    from clusterml.structure.crystal.symmetry import identity, symmetry_of
+
+    cell = structure.cell
+    lattice = unit_cell((cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma), source)
+    group = gemmi.find_spacegroup_by_name(structure.spacegroup_hm, cell.alpha, cell.gamma)
+    inverse = np.linalg.inv(lattice)
+    sites = []
+    for atom in atoms:
+        x, y, z = (np.array(atom.pos.tolist()) @ inverse).tolist()
+        part = ord(atom.altloc.upper()) - ord("A") + 1 if atom.has_altloc() else 0
+        sites.append(Site(atom.name, atom.element.atomic_number, (x, y, z), atom.occ, part))
+    symmetry = symmetry_of(list(group.operations()), lattice, source) if group else identity()
+    unknown = f"the space group '{structure.spacegroup_hm}' is not known; took P 1"
+    return crystal_of(structure.name, lattice, sites, symmetry, source, warnings=() if group else (unknown,))
+
+
+def _molecule(structure: Any, atoms: list[Any]) -> Atoms:
+    from ase import Atoms
+
+    first = min((atom.altloc for atom in atoms if atom.has_altloc()), default="")
+    kept = [atom for atom in atoms if not atom.has_altloc() or atom.altloc == first]
+    dropped = len(atoms) - len(kept)
+    warnings = (f"{dropped} atoms of alternative locations other than {first} were left out",) if dropped else ()
+    molecule = Atoms([atom.element.atomic_number for atom in kept], [atom.pos.tolist() for atom in kept])
+    molecule.info["provenance"] = provenance(dict(structure.info).get("_struct.title", ""), warnings)
+    return molecule
+
+
+def _recognise(text: str) -> bool:
+    return bool(_RECORD.search(text)) and "data_" not in text[:200].lower()
+
+
+FORMATS = (Format("pdb", "Protein Data Bank", ("*.pdb", "*.ent"), parse_pdb, _recognise),)
