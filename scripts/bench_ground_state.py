@@ -17,8 +17,8 @@ from ase import Atoms
 
 from clusterml.blas import lend_blas
 from clusterml.stda import scc
+from clusterml.stda.charge import resolve_charge
 from clusterml.stda.gfn import gfn_orbitals
-from clusterml.stda.label import resolve_charge
 from clusterml.structure.read import read
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
 
@@ -75,7 +75,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for file in given.files:
         atoms = read(file)
-        charge, _ = resolve_charge(atoms, None)
+        charge = resolve_charge(atoms, None).charge
         levels, seconds, cycles = ours(atoms, charge)
         row = [file.stem, len(atoms), len(levels), cycles, f"{seconds:.1f}"]
         if not given.without_tblite:

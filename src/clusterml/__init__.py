@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clusterml.spectrum.spectrum import Spectrum
     from clusterml.spectrum.transitions import Transitions
     from clusterml.spectrum.view import View
+    from clusterml.stda.inspect import inspect
     from clusterml.stda.label import Label, label
     from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
     from clusterml.structure.anatomy.library import load_library
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from clusterml.structure.build.relax import RelaxSettings, relax
     from clusterml.structure.distort.apply import distort
     from clusterml.structure.distort.substitute import substitute
-    from clusterml.structure.inspect import Inspection, inspect
+    from clusterml.structure.inspect import Inspection
     from clusterml.structure.options import ReadOptions
     from clusterml.structure.read import read, read_all
     from clusterml.structure.write import write_extxyz
@@ -103,7 +104,7 @@ _HOMES = {
     "design": "clusterml.screening.design.run",
     "distort": "clusterml.structure.distort.apply",
     "explain": "clusterml.inference.explain",
-    "inspect": "clusterml.structure.inspect",
+    "inspect": "clusterml.stda.inspect",
     "label": "clusterml.stda.label",
     "load_library": "clusterml.structure.anatomy.library",
     "locate": "clusterml.shipped",

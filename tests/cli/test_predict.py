@@ -187,3 +187,21 @@ def test_a_structure_of_too_many_atoms_is_refused(run, model):
     done = run("predict", "big.xyz", "--model", model)
     assert done.code == 1
     assert done.err == "error: big.xyz: 5001 atoms, and a network takes 5000 (cut one cluster out of it)\n"
+
+
+def test_inspect_predict_and_label_tell_the_same_charge(run, xyz, model):
+    """A tetrahedron of silver with two hydrides: neutral or 2+, for a ground state to decide."""
+    edge = 2.75 / 8**0.5
+    metals = [(edge * x, edge * y, edge * z) for x, y, z in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))]
+    hydrides = [tuple(1.96 * value for value in metals[k]) for k in (0, 1)]
+    rows = [*(("Ag", *m) for m in metals), *(("H", *h) for h in hydrides)]
+    Path("core.xyz").write_text("6\n\n" + "".join(f"{s} {x:.6f} {y:.6f} {z:.6f}\n" for s, x, y, z in rows))
+    results = []
+    for verb, *options in (("inspect",), ("predict", "--model", model), ("label", "--emax", "3")):
+        done = run(verb, "core.xyz", "--json", *options)
+        assert done.code == 0, done.err
+        results.append({key: value for key, value in json.loads(done.out).items() if key.startswith("charge")})
+    assert results[0] == results[1] == results[2]
+    assert (results[0]["charge"], results[0]["charge_from"]) == (0, "superatom shells")
+    assert [c["charge"] for c in results[0]["charge_candidates"]][:2] == [0, 2]
+    assert [w["source"] for w in results[0]["charge_witnesses"]] == ["superatom count", "ground state"]

@@ -38,7 +38,7 @@ def inspect(
     Disorder is resolved, molecules are made whole, missing hydrogens are added; everything that was dropped, added or
     assumed is said. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
     """
-    from clusterml.structure.inspect import inspect as look
+    from clusterml.stda.inspect import inspect as look
 
     def one(item: Input) -> Inspection:
         result = look(item.path, options=reading)
@@ -141,13 +141,24 @@ def _cluster_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _charge_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
     others = [c for c in data["charge_candidates"] if c["charge"] != data["charge"]]
-    listed = ", ".join(f"{_signed(c['charge'])} ({c['superatom_electrons']} e)" for c in others)
+    listed = ", ".join(f"{_signed(c['charge'])} ({_details(c)})" for c in others)
     electrons = "" if data["superatom_electrons"] is None else f", {data['superatom_electrons']} superatom electrons"
     return [
         ("charge", f"{_signed(data['charge'])}{electrons}, from {data['charge_from']}"),
         ("why", data["charge_reason"]),
+        *((f"by {w['source']}", _witnessed(w)) for w in data["charge_witnesses"]),
         ("other charges", listed or "none"),
     ]
+
+
+def _details(candidate: dict[str, Any]) -> str:
+    gap = candidate.get("gap_ev")
+    return f"{candidate['superatom_electrons']} e" + ("" if gap is None else f", gap {gap:.2f} eV")
+
+
+def _witnessed(witness: dict[str, Any]) -> str:
+    charge = witness["charge"]
+    return f"{'undecided' if charge is None else _signed(charge)}: {witness['statement']}"
 
 
 def _counted(counts: dict[str, int], names: dict[str, str]) -> str:

@@ -34,6 +34,9 @@ def label(
         typer.Option(help="Source of the orbitals [default: gfn1; stda-xtb with --mode reference]."),
     ] = None,
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
+    electronic_temperature: Annotated[
+        float | None, typer.Option(metavar="K", help="Of gfn1 and gfn2; higher converges more easily [default: 300].")
+    ] = None,
     ensemble: Annotated[
         int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots, with its spread.")
     ] = None,
@@ -79,6 +82,7 @@ def label(
         charge=charge,
         orbitals=orbitals,
         solvent=solvent,
+        electronic_temperature_k=electronic_temperature,
         gauge=gauge,
         settings=settings,
         groups=groups,

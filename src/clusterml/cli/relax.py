@@ -43,6 +43,7 @@ def relax(
 
     import time
 
+    from clusterml.stda.charge import frontier_gaps
     from clusterml.structure.build.relax import RelaxSettings, Step
     from clusterml.structure.build.relax import relax as relaxed
     from clusterml.structure.read import read
@@ -60,7 +61,8 @@ def relax(
             err=True,
         )
 
-    done = relaxed(atoms, charge, settings, checkpoint=Path(f"{target}.checkpoint.json"), progress=show)
+    kept = Path(f"{target}.checkpoint.json")
+    done = relaxed(atoms, charge, settings, checkpoint=kept, progress=show, gaps=frontier_gaps)
     write_extxyz(done.atoms, target)
     known = len(atoms.info["provenance"]["warnings"])
     for warning in done.atoms.info["provenance"]["warnings"][known:]:

@@ -111,7 +111,7 @@ def _edges(ready: _Ready | _Refused | Failure) -> int:
 def _prepared(structure: Structure, predictor: Predictor, options: FileOptions) -> _Ready | _Refused | Failure:
     try:
         how: dict[str, Any] = {"allow_several": options.reading.allow_several, "thermal": options.thermal}
-        return structure, predictor.prepare(structure.atoms, options.charge, **how)
+        return structure, predictor.prepare(structure.atoms, options.charge, check_charge=True, **how)
     except OutsideNetworkError as error:
         return _Refused(structure, error)
     except (ClusterMLError, *UNEXPECTED) as error:

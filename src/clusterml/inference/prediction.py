@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.uncertainty import Novelty
+    from clusterml.structure.charge import ChargeDecision
 
 _PACKAGES = ("torch", "numpy")
 """Packages whose version can change the numbers."""
@@ -37,7 +38,7 @@ class PredictedChirality:
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """The network's answer for ``atoms`` with total ``charge``.
+    """The network's answer for ``atoms`` with the charge of ``decision``.
 
     ``model``: name of the checkpoint.  ``spectrum``: with ``epsilon_std`` and ``delta_epsilon_std``, the calibrated
     standard deviation, where the checkpoint can tell, NaN where nothing was measured.  ``gap_ev``: HOMO-LUMO gap of the
@@ -48,7 +49,7 @@ class Prediction:
     """
 
     atoms: Atoms
-    charge: int
+    decision: ChargeDecision
     model: str
     spectrum: Spectrum
     chirality: PredictedChirality
@@ -59,6 +60,11 @@ class Prediction:
     warnings: tuple[str, ...]
     timings_s: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def charge(self) -> int:
+        """Total charge, in units of e."""
+        return self.decision.charge
 
     @property
     def name(self) -> str:
@@ -92,7 +98,7 @@ class Prediction:
         structure = {key: v for key, v in self.atoms.info.get("provenance", {}).items() if key != "warnings"}
         versions = {"clusterml": version("clusterml")} | {name: version(name) for name in _PACKAGES}
         result = {
-            **result_head(self.atoms, self.charge, self.model, self.spectrum),
+            **result_head(self.atoms, self.decision, self.model, self.spectrum),
             "gap_ev": self.gap_ev,
             "chirality": vars(self.chirality),
             **domain,

@@ -20,7 +20,8 @@ from clusterml.inference.thermal import Thermal
 from clusterml.inference.uncertainty import Novelty, Uncertainty
 from clusterml.shipped import DEFAULT_MODEL
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.stda.label import resolve_charge
+from clusterml.stda.charge import resolve_charge
+from clusterml.structure.charge import ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 from clusterml.typing import FloatArray
@@ -38,18 +39,23 @@ STEP_EV = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A checked structure, ready for the network: ``charge``, what it consists of, ``warnings``, seconds.
+    """A checked structure, ready for the network: ``decision`` on its charge, composition, ``warnings``, seconds.
 
     ``graphs``: its own, or those of the ``thermal`` snapshots over which is averaged.
     """
 
     atoms: Atoms
-    charge: int
+    decision: ChargeDecision
     graphs: tuple[Graph, ...]
     found: Composition
     warnings: tuple[str, ...]
     seconds: float
     thermal: Thermal | None = None
+
+    @property
+    def charge(self) -> int:
+        """Total charge, in units of e."""
+        return self.decision.charge
 
     @property
     def edges(self) -> int:
@@ -150,8 +156,11 @@ class Predictor:
         allow_several: bool = False,
         like: Prepared | None = None,
         thermal: Thermal | None = None,
+        check_charge: bool = False,
     ) -> Prepared:
         """Check a structure and make its graph.
+
+        ``check_charge``: ask ground states about a stated charge that the superatom count leaves open (seconds).
 
         ``thermal``: the prediction is the mean over these snapshots of the structure, the nuclear-ensemble spectrum.
         ``like``: the same molecule in another geometry, whose charge and composition hold here too and are not found
@@ -167,14 +176,14 @@ class Predictor:
         if like is not None:
             graphs = self._graphs(atoms, like.charge, thermal)
             seconds = time.perf_counter() - start
-            return Prepared(atoms, like.charge, graphs, like.found, like.warnings, seconds, thermal)
+            return Prepared(atoms, like.decision, graphs, like.found, like.warnings, seconds, thermal)
         if not allow_several:
             check_one_molecule(atoms)
-        total, warnings = resolve_charge(atoms, charge)
-        warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
-        graphs = self._graphs(atoms, total, thermal)
-        found = composition(atoms, total)
-        return Prepared(atoms, total, graphs, found, tuple(warnings), time.perf_counter() - start, thermal)
+        decision = resolve_charge(atoms, charge, check=check_charge)
+        warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes]
+        graphs = self._graphs(atoms, decision.charge, thermal)
+        found = composition(atoms, decision.charge)
+        return Prepared(atoms, decision, graphs, found, tuple(warnings), time.perf_counter() - start, thermal)
 
     def predict(self, prepared: Sequence[Prepared]) -> list[Prediction]:
         """Predictions for structures that :meth:`prepare` checked, of which there is at least one."""
@@ -292,7 +301,7 @@ class Predictor:
         chirality = PredictedChirality(1e-3 * float(output.opd[:, row].mean()), float(output.ccm[:, row].mean()))
         return Prediction(
             one.atoms,
-            one.charge,
+            one.decision,
             self.name,
             spectrum,
             chirality,

@@ -37,6 +37,7 @@ class BatchOptions:
     charge: int | None = None
     orbitals: OrbitalSource | None = None
     solvent: str | None = None
+    electronic_temperature_k: float | None = None
     gauge: str = "velocity"
     settings: Mapping[str, Any] = field(default_factory=dict)
     groups: Path | None = None
@@ -118,6 +119,8 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
             options.charge,
             orbitals=options.orbitals,
             solvent=options.solvent,
+            electronic_temperature_k=options.electronic_temperature_k,
+            advise=True,
             gauge=options.gauge,
             groups=groups,
             allow_several=options.reading.allow_several,

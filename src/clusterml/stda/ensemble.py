@@ -49,7 +49,8 @@ def label_ensemble(
 
     if not 2 <= members <= MOST_MEMBERS:
         raise OptionError(f"ensemble is {members}", f"give a number of snapshots between 2 and {MOST_MEMBERS}")
-    central = label(atoms, charge, groups={}, progress=progress, **options)
+    advise = bool(options.pop("advise", False))
+    central = label(atoms, charge, groups={}, progress=progress, advise=advise, **options)
     drawn = snapshots(atoms, temperature_k, members, rng=np.random.default_rng(seed))
     spectra, lost = [], []
     for snapshot in drawn:

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 
 from clusterml.stda import integrals
 from clusterml.stda.orbitals import Orbitals, group_by_element
+from clusterml.structure.charge import SMALL_GAP_EV
 from clusterml.typing import IntArray
-
-SMALL_GAP_EV = 0.1
-"""Raw HOMO-LUMO gaps below this are reported: which orbitals are occupied is then close to arbitrary."""
 
 ILL_CONDITIONED_GAP_EV = 0.01
 """Raw gaps below this make labels unfit for training (docs/stda-xtb.md, section 17)."""
@@ -27,17 +25,13 @@ def _words(shares: Mapping[str, float]) -> str:
 
 
 def gap_warnings(orbitals: Orbitals) -> list[str]:
-    """What to tell the user about the raw gap; empty when it is at least 0.1 eV."""
+    """What to tell the user about the raw gap; empty when it is at least 0.2 eV."""
     gap = orbitals.raw_gap_ev
     if gap >= SMALL_GAP_EV:
         return []
     homo = _words(composition(orbitals, orbitals.n_occupied - 1))
     lumo = _words(composition(orbitals, orbitals.n_occupied))
-    remedy = (
-        "use --orbitals gfn1"
-        if orbitals.method == "sTDA-xTB"
-        else "check charge and geometry, or raise the temperature"
-    )
+    remedy = "use --orbitals gfn1" if orbitals.method == "sTDA-xTB" else "check charge and geometry"
     fitness = "; the occupation is arbitrary and the label unfit for training" if gap < ILL_CONDITIONED_GAP_EV else ""
     parts = f"HOMO: {homo}; LUMO: {lumo}"
     return [f"the raw HOMO-LUMO gap of {orbitals.method} is only {gap:.3f} eV ({parts}){fitness}: {remedy}"]

@@ -232,10 +232,10 @@ def _converged(calculator: Any, method: str, temperature_k: float, max_iteration
 
 
 def _failed(method: str, kelvin: float, max_iterations: int, problem: str) -> ElectronicStructureError:
-    other = ", or use gfn1" if method == "gfn2" else ""
+    other = ", or use --orbitals gfn1" if method == "gfn2" else ""
     return ElectronicStructureError(
         f"the {_TBLITE_METHOD[method]} ground state failed at {kelvin:g} K ({max_iterations} cycles): {problem}",
-        f"check charge and geometry, raise the electronic temperature (for example to 1000 K){other}",
+        f"check charge and geometry, raise the electronic temperature (--electronic-temperature 1000){other}",
     )
 
 

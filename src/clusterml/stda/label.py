@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
+from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
+from clusterml.stda.charge import gap_advice, resolve_charge
 from clusterml.stda.cost import check_ground_state
 from clusterml.stda.excited import ExcitedStates
 from clusterml.stda.fragments import Band, band_assignments
@@ -19,8 +20,8 @@ from clusterml.stda.frontier import gap_warnings
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import parameters_hash
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_orbitals
-from clusterml.structure.anatomy.charge import propose_charge, signed_charge
 from clusterml.structure.anatomy.groups import element_groups
+from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.typing import FloatArray, IntArray
 
@@ -33,11 +34,12 @@ class Label:
     """Everything the engine says about one geometry.
 
     ``spectrum``: broadened absorption and CD; ``transitions``: the states (or, from the spectrum solver, pseudo-states
-    valid for widths of at least ``settings.fwhm_ev``); ``bands``: what each band is made of.
+    valid for widths of at least ``settings.fwhm_ev``); ``bands``: what each band is made of; ``decision``: the charge,
+    and what spoke for it.
     """
 
     atoms: Atoms
-    charge: int
+    decision: ChargeDecision
     settings: ExcitedSettings
     spectrum: Spectrum
     states: ExcitedStates
@@ -48,34 +50,14 @@ class Label:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def charge(self) -> int:
+        """The charge it was computed with, in units of e."""
+        return self.decision.charge
+
+    @property
     def transitions(self) -> Transitions:
         """The excitations, in eV and 1e-40 cgs."""
         return self.states.transitions
-
-
-def resolve_charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
-    """The charge to use and warnings: the argument, else ``atoms.info['charge']``, else the superatom proposal.
-
-    Raises ChargeError when the number of electrons is odd.
-    """
-    warnings: list[str] = []
-    given = charge if charge is not None else atoms.info.get("charge")
-    proposal = propose_charge(atoms)
-    if given is None:
-        given = proposal.charge
-        warnings += [f"charge {signed_charge(given)} assumed: {proposal.reason}", *proposal.warnings]
-    if isinstance(given, bool) or not isinstance(given, (int, np.integer)):
-        raise ChargeError(f"charge is {given!r}", "give a whole number")
-    electrons = int(atoms.numbers.sum()) - int(given)
-    if electrons <= 0:
-        raise ChargeError(f"charge {signed_charge(int(given))} leaves {electrons} electrons", "give a smaller charge")
-    if electrons % 2:
-        likely = ", ".join(signed_charge(q) for q, _ in proposal.candidates[:3])
-        raise ChargeError(
-            f"charge {signed_charge(int(given))} gives {electrons} electrons, an odd number",
-            f"the engine treats closed shells; likely charges: {likely}" if likely else "give an even-electron charge",
-        )
-    return int(given), warnings
 
 
 def ground_state(
@@ -85,13 +67,14 @@ def ground_state(
     solvent: str | None,
     settings: ExcitedSettings,
     start_from: Atoms | None = None,
+    electronic_temperature_k: float | None = None,
 ) -> Orbitals:
     """Orbitals of ``atoms`` from the chosen source.
 
     ``stda-xtb`` is the non-self-consistent Hamiltonian of the sTDA-xTB paper (no solvent); ``gfn1`` and ``gfn2`` are
-    self-consistent, with an optional implicit ``solvent``; they begin at ``start_from``, if it is given (see
-    :func:`clusterml.stda.gfn.gfn_orbitals`). Raises OptionError, UnsupportedElementError,
-    ElectronicStructureError.
+    self-consistent, with an optional implicit ``solvent`` and ``electronic_temperature_k`` (default 300 K); they begin
+    at ``start_from``, if it is given (see :func:`clusterml.stda.gfn.gfn_orbitals`). Raises OptionError,
+    UnsupportedElementError, ElectronicStructureError.
     """
     symbols = atoms.get_chemical_symbols()
     if source == "stda-xtb":
@@ -99,13 +82,23 @@ def ground_state(
 
         if solvent is not None:
             raise OptionError(f"solvent {solvent!r} has no effect on stda-xtb orbitals", "use --orbitals gfn1")
+        if electronic_temperature_k is not None:
+            raise OptionError("stda-xtb orbitals have no electronic temperature", "use --orbitals gfn1")
         screen = settings.mode == "reference"
         return stda_xtb_orbitals(symbols, atoms.positions, charge, screen=screen, device=settings.device)
     if source not in ("gfn1", "gfn2"):
         raise OptionError(f"orbitals is {source!r}", "choose one of stda-xtb, gfn1, gfn2")
     from clusterml.stda.gfn import gfn_orbitals
 
-    return gfn_orbitals(atoms, charge, method=source, solvent=solvent, start_from=start_from, device=settings.device)
+    return gfn_orbitals(
+        atoms,
+        charge,
+        method=source,
+        solvent=solvent,
+        electronic_temperature_k=300.0 if electronic_temperature_k is None else electronic_temperature_k,
+        start_from=start_from,
+        device=settings.device,
+    )
 
 
 def excite(
@@ -140,20 +133,24 @@ def label(
     groups: Mapping[str, IntArray] | None = None,
     allow_several: bool = False,
     start_from: Atoms | None = None,
+    electronic_temperature_k: float | None = None,
     smallest_gap_ev: float = 0.0,
+    advise: bool = False,
     progress: Callable[[int], None] | None = None,
     **settings: Any,
 ) -> Label:
     """Absorption and CD spectrum of a closed-shell cluster.
 
-    ``charge``: default ``atoms.info['charge']``, else proposed from the superatom electron count, with a warning.
+    ``charge``: default ``atoms.info['charge']``, else proposed, with a warning (:mod:`clusterml.structure.charge`).
     ``orbitals``: ``gfn1`` (default), ``gfn2`` or ``stda-xtb`` (default with ``mode="reference"``);
     why, see docs/orbital-sources.md. ``gauge``: of the CD; with ``length`` the origin matters.
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
     default :func:`~clusterml.structure.anatomy.groups.element_groups`.
     ``start_from``: a geometry of the same atoms whose GFN density is the first guess, for many geometries near it.
+    ``electronic_temperature_k`` of gfn1 and gfn2, default 300 K: a higher one helps where a gap is small.
     ``smallest_gap_ev``: a ground state with a smaller HOMO-LUMO gap raises ElectronicStructureError at once.
+    ``advise``: where the gap is below 0.2 eV, or the ground state fails, look for a charge that opens it (seconds).
     ``progress``: called with the number of Krylov blocks.
     Further keywords are those of :class:`clusterml.stda.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
     ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
@@ -166,17 +163,23 @@ def label(
     check_geometry(atoms)
     if not allow_several:
         check_one_molecule(atoms)
-    total_charge, warnings = resolve_charge(atoms, charge)
-    warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *warnings]
+    decision = resolve_charge(atoms, charge)
+    warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes]
     source = orbitals or default_orbitals(chosen.mode)
     if source != "stda-xtb":
         check_ground_state(atoms, chosen.memory_gb)
-    ground = ground_state(atoms, total_charge, source, solvent, chosen, start_from)
+    try:
+        ground = ground_state(atoms, decision.charge, source, solvent, chosen, start_from, electronic_temperature_k)
+    except ElectronicStructureError as error:
+        advice = gap_advice(atoms, decision.charge) if advise else ""
+        raise ElectronicStructureError(error.problem, "; ".join(filter(None, (advice, error.remedy)))) from error
     if smallest_gap_ev > 0.0 and not ground.raw_gap_ev >= smallest_gap_ev:
         problem = f"HOMO-LUMO gap of {ground.raw_gap_ev:.3f} eV"
         raise ElectronicStructureError(problem, f"less than {smallest_gap_ev:g} eV; check the charge and the geometry")
     ground_done = time.perf_counter()
     warnings += [*ground.warnings, *gap_warnings(ground)]
+    if advise and ground.raw_gap_ev < SMALL_GAP_EV:
+        warnings += filter(None, [gap_advice(atoms, decision.charge)])
     states = excite(ground, chosen, progress)
     warnings += _state_warnings(states, chosen)
     axis = np.arange(25, round(50.0 * chosen.emax_ev) + 1) / 50.0 if grid is None else grid
@@ -201,7 +204,7 @@ def label(
         "raw_gap_ev": ground.raw_gap_ev,
         "counts": states.counts,
     }
-    return Label(atoms, total_charge, chosen, spectrum, states, ground, bands, tuple(warnings), timings, provenance)
+    return Label(atoms, decision, chosen, spectrum, states, ground, bands, tuple(warnings), timings, provenance)
 
 
 def _settings(values: Mapping[str, Any]) -> ExcitedSettings:

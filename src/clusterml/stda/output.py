@@ -19,6 +19,8 @@ from clusterml.units import ev_to_nm
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.structure.charge import ChargeDecision
+
 _ENGINES = ("numpy", "torch", "pyscf", "tblite")
 """Packages whose version can change the numbers."""
 
@@ -46,7 +48,7 @@ def label_dict(label: Label, states: bool = False) -> dict[str, Any]:
     times in s.  ``states`` adds the block of excitations, which are eigenstates only from the ``states`` solver.
     """
     result = {
-        **result_head(label.atoms, label.charge, label_method(label), label.spectrum),
+        **result_head(label.atoms, label.decision, label_method(label), label.spectrum),
         "bands": [_band(band) for band in label.bands],
         "warnings": label.warnings,
         "timings_s": label.timings_s,
@@ -57,8 +59,8 @@ def label_dict(label: Label, states: bool = False) -> dict[str, Any]:
     return {key: plain(value) for key, value in result.items()}
 
 
-def result_head(atoms: Atoms, charge: int, method: str, spectrum: Spectrum) -> dict[str, Any]:
-    """What the JSON objects of all spectra begin with: version, method, structure, spectrum."""
+def result_head(atoms: Atoms, decision: ChargeDecision, method: str, spectrum: Spectrum) -> dict[str, Any]:
+    """What the JSON objects of all spectra begin with: version, method, structure, charge, spectrum."""
     return {
         "schema_version": SCHEMA_VERSION,
         "program": "clusterml",
@@ -66,7 +68,7 @@ def result_head(atoms: Atoms, charge: int, method: str, spectrum: Spectrum) -> d
         "method": method,
         "name": structure_name(atoms),
         "source": atoms.info.get("source"),
-        "charge": charge,
+        **decision.to_dict(),
         "n_atoms": len(atoms),
         "formula": formula(atoms.numbers),
         "spectrum": spectrum_block(spectrum),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from clusterml.structure.anatomy.charge import is_even_electron, superatom_electrons
+from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
 from clusterml.structure.read import first_entry
@@ -30,17 +31,20 @@ class Inspection:
     """What :func:`inspect` found.
 
     ``atoms``: the clean cluster, ready for ``label``; ``anatomy``: its parts; ``crystal``: what surrounds it (None for
-    an xyz file); ``charge`` in units of e and ``charge_from``: "file", "counter-ions" or "superatom shells";
-    ``charge_reason`` and ``warnings``: sentences for the user.
+    an xyz file); ``decision``: the charge, where it is from and what speaks for and against it; ``warnings``: sentences
+    for the user.
     """
 
     atoms: Atoms
     anatomy: Anatomy
     crystal: CrystalReport | None
-    charge: int
-    charge_from: str
-    charge_reason: str
+    decision: ChargeDecision
     warnings: tuple[str, ...]
+
+    @property
+    def charge(self) -> int:
+        """The charge taken, in units of e."""
+        return self.decision.charge
 
     @property
     def name(self) -> str:
@@ -61,7 +65,6 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``clusterml inspect``, of plain values."""
-        proposal = self.anatomy.charge
         alone = [{"number": 1, "formula": self.formula, "n_atoms": len(self.atoms), "hand": None, "taken": True}]
         return {
             "schema_version": SCHEMA_VERSION,
@@ -80,20 +83,25 @@ class Inspection:
             "bare_core": is_bare_core(self.atoms),
             "anatomy": anatomy_table(self.anatomy, self.atoms),
             "ligands": ligand_rows(self.anatomy),
-            "charge": self.charge,
-            "charge_from": self.charge_from,
-            "charge_reason": self.charge_reason,
-            "charge_candidates": [{"charge": q, "superatom_electrons": n} for q, n in proposal.candidates],
+            **self.decision.to_dict(),
             "superatom_electrons": self.superatom_electrons,
             "warnings": list(self.warnings),
         }
 
 
-def inspect(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]) -> Inspection:
+def inspect(
+    source: Source,
+    *,
+    gaps: GapSource | None = None,
+    options: ReadOptions = DEFAULT_READING,
+    **choices: Unpack[ReadKeywords],
+) -> Inspection:
     """What a structure file (bytes, a stream) holds; arguments and errors are those of :func:`clusterml.read`.
 
-    The charge is the one that an xyz file states, or the one that the counter-ions of a crystal ask for if they are
-    complete, or the proposal of :func:`clusterml.structure.anatomy.charge.propose_charge`.
+    The charge is that of :func:`clusterml.structure.charge.decide_charge`: the one that an xyz file states, or that
+    the counter-ions of a crystal ask for if they are complete, or a proposal.  ``gaps``: what computes ground states
+    where the superatom count leaves a choice; ``clusterml.inspect`` hands in
+    :func:`clusterml.stda.charge.frontier_gaps`.
     """
     from clusterml.structure.anatomy.anatomy import anatomy
 
@@ -108,8 +116,9 @@ def inspect(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices
     if crystal:
         unbiased.info.pop("charge", None)  # what the counter-ions say is weighed below
     parts = anatomy(unbiased)
-    charge, origin, reason, doubts = _charge(atoms, parts, crystal)
-    warnings = [*atoms.info["provenance"]["warnings"], *doubts, *parts.charge.warnings]
+    decision = decide_charge(atoms, gaps=gaps, check=True)
+    warnings = [*atoms.info["provenance"]["warnings"], *decision.warnings, *_doubts(atoms, parts, crystal)]
+    warnings += parts.charge.warnings
     warnings += crystal.notes if crystal else ()
     if crystal and crystal.kind == "achiral":
         warnings += _chiral_ligands(parts)
@@ -118,7 +127,7 @@ def inspect(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices
             "only metal and chalcogen atoms: the organic shell is missing, so the charge proposed is that of the bare "
             "core; `clusterml complete` adds a shell"
         )
-    return Inspection(atoms, parts, crystal, charge, origin, reason, tuple(dict.fromkeys(warnings)))
+    return Inspection(atoms, parts, crystal, decision, tuple(dict.fromkeys(warnings)))
 
 
 def _chiral_ligands(parts: Anatomy) -> list[str]:
@@ -156,21 +165,13 @@ def anatomy_table(parts: Anatomy, atoms: Atoms) -> dict[str, Any]:
     }
 
 
-def _charge(atoms: Atoms, parts: Anatomy, crystal: CrystalReport | None) -> tuple[int, str, str, list[str]]:
-    """The charge taken, where it is from, why, and what speaks against it."""
-    proposal = parts.charge
+def _doubts(atoms: Atoms, parts: Anatomy, crystal: CrystalReport | None) -> list[str]:
+    """Why the counter-ions were not followed, if they were not."""
     witness = crystal.witness if crystal else None
-    doubts = []
-    if witness and witness.charge is not None and witness.charge != proposal.charge:
-        if witness.may_decide(atoms):
-            doubts.append(f"the counter-ions and the superatom shells disagree: {witness.reason}; {proposal.reason}")
-        elif witness.complete and not is_even_electron(atoms, witness.charge):
-            doubts.append(f"the counter-ions would leave an unpaired electron: {witness.reason}; took the proposal")
-        else:
-            doubts.append(f"the counter-ions were not followed: {witness.reason}")
-    if witness and witness.charge is not None and witness.may_decide(atoms):
-        return witness.charge, "counter-ions", witness.reason, doubts
-    stated = atoms.info.get("charge")
-    if stated is not None:
-        return int(stated), "file", proposal.reason, doubts
-    return proposal.charge, "superatom shells", proposal.reason, doubts
+    if witness is None or witness.charge is None or witness.charge == parts.charge.charge:
+        return []
+    if witness.may_decide(atoms):
+        return []
+    if witness.complete and not is_even_electron(atoms, witness.charge):
+        return [f"the counter-ions would leave an unpaired electron: {witness.reason}; took the proposal"]
+    return [f"the counter-ions were not followed: {witness.reason}"]

@@ -170,7 +170,7 @@ def test_a_charge_is_proposed(built):
     del atoms.info["charge"]
     done = relax(atoms, settings=replace(QUICK, steps=0)).atoms
     assert done.info["charge"] == 0
-    assert any("charge +0 assumed" in w for w in done.info["provenance"]["warnings"])
+    assert any("charge 0 assumed" in w for w in done.info["provenance"]["warnings"])
 
 
 def test_no_ground_state(built, monkeypatch):

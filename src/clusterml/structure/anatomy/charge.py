@@ -5,6 +5,12 @@ n closes a shell of a spherical well (Walter et al., PNAS 105, 9157 (2008)).  Tu
 A kernel of fused icosahedra is a molecule of superatoms with a closed shell of its own: the two of Au38(SR)24, sharing
 a face, hold 14 electrons like F2 (Cheng et al., Nanoscale 5, 1475 (2013)), so that Au38 is neutral while Ag44(SR)30,
 with the same count and a hollow kernel, is 4- with 18.
+
+The well of a sphere holds for kernels that are one.  Au18(SR)14, Au36(SR)24 or Au40(SR)24, with 4, 12 and 16 electrons,
+are neutral: their kernels are rods and plates with gaps of their own, and what pairs the electrons nearest to neutral
+is taken.  The same geometry tells Ag24Pt(SR)18, 2- with 8 electrons in a round icosahedron, from Au24Pt(SR)18, neutral
+with 6 in one flattened by the Jahn-Teller effect (Tofanelli et al., J. Phys. Chem. Lett. 7, 2568 (2016) for Au25).
+Where the count leaves a choice, ``close`` lists it, and a ground state can decide (:mod:`clusterml.stda.charge`).
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.structure.anatomy.icosahedra import find_icosahedra
+from clusterml.structure.anatomy.frame import MetalFrame, metal_frame
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
 from clusterml.structure.anatomy.recognise import name_ligand
 from clusterml.structure.elements import formula, is_metal
@@ -30,8 +36,16 @@ LARGEST_CHARGE = 6
 
 _INNER_SHELLS = (18, 34)  # 1D10 and 1F14 without the 2S2 and 2P6 that follow closely
 _INNER_SHELL_COST = 8  # between 4, so that Ag70 is 2- with 20 electrons, and 20, so that Ag44 is 4- with 18
-_MANY_SULFIDES = 4  # more, and most of all ligands, look like thiolates that lost their organic part
+_OPEN_SHELL_COST = 25  # of a round kernel, above 24, so that Ag44 is 4- and not neutral with 14 electrons
+_LONG_SHELL_COST = 1  # of any other kernel, which has no shells: it only decides between +1 and -1
+_MOST_ANISOTROPY = 0.08  # Au25(SR)18 1- 0.01 to 0.05, neutral 0.07; Au24Pt(SR)18 0.11 to 0.13, Au36(SR)24 0.30
+_FEWEST_KERNEL_METALS = 4  # a smaller kernel has no shape
+_MOST_CLOSE = 4  # charges farther from neutral are no rivals for a round kernel
+_MOST_CLOSE_LONG = 2  # nor these for another: small anions open wide gaps between unbound levels in vacuum
+_SUPERATOM = 8  # electrons of a centred icosahedron that is sure to be one
 _FAR = 4  # a proposal this far from neutral is worth a doubt
+_LAST_SHELL = 58  # beyond, shells are too near to each other to argue with
+_MANY_SULFIDES = 4  # more, and most of all ligands, look like thiolates that lost their organic part
 _VALENCE_ELECTRONS = {29: 1, 47: 1, 79: 1, 28: 0, 46: 0, 78: 0, 30: 2, 48: 2, 80: 2}
 _GROUP_11 = (29, 47, 79)
 
@@ -41,6 +55,7 @@ class ChargeProposal:
     """A proposed ``charge`` with what speaks for it.
 
     ``candidates``: (charge, superatom electrons), most plausible first; the neutral cluster is always among them.
+    ``close``: charges, the proposed one first, between which the count does not decide; empty where it does.
     ``ligands``: formula -> (count, negative charges of each).  ``superatom_electrons`` belongs to ``charge`` and is
     None where the count has no meaning (no group-11 metal).  ``reason`` is one sentence or two for the user.
     """
@@ -51,6 +66,48 @@ class ChargeProposal:
     reason: str
     superatom_electrons: int | None = None
     warnings: tuple[str, ...] = ()
+    close: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Count:
+    """What the count starts from: electrons ``available`` in the neutral cluster, those that close a shell of ``fused``
+    icosahedra (or None), whether the kernel is ``round`` and a centred ``icosahedron``; ``offset`` of the charge by
+    free groups of the ligands, and ``odd``: has the cluster without that an odd number of electrons?"""
+
+    available: int
+    offset: int
+    odd: bool
+    fused: int | None
+    round: bool
+    icosahedron: bool
+
+    @property
+    def neutral(self) -> int:
+        """The charge of the cluster whose metals and bound ligands are neutral."""
+        return -self.offset
+
+    def electrons(self, charge: int) -> int:
+        """Superatom electrons."""
+        return self.available - charge
+
+    def paired(self, charge: int) -> bool:
+        """Are all electrons paired?"""
+        return (charge + self.offset) % 2 == self.odd
+
+    def closed(self, charge: int) -> bool:
+        """Is it a shell of a sphere, or that of the fused icosahedra?"""
+        return self.electrons(charge) in {*CLOSED_SHELLS, self.fused}
+
+    def cost(self, charge: int) -> tuple[int, int]:
+        """What speaks against a charge: its square, as in Coulomb energy, and an open shell; then, fewer electrons."""
+        electrons, distance = self.electrons(charge), (charge + self.offset) ** 2
+        if not self.closed(charge):
+            shell = _OPEN_SHELL_COST if self.round else _LONG_SHELL_COST
+        else:
+            inner = self.round and electrons in _INNER_SHELLS and electrons != self.fused
+            shell = _INNER_SHELL_COST if inner else 0
+        return distance + shell, -electrons
 
 
 def is_even_electron(atoms: Atoms, charge: int) -> bool:
@@ -64,12 +121,14 @@ def superatom_electrons(atoms: Atoms, charge: int) -> int:
 
 
 def propose_charge(atoms: Atoms) -> ChargeProposal:
-    """Charges of ``atoms`` that close a superatom shell with an even number of electrons, most plausible first.
+    """The charge that the superatom electrons of ``atoms`` ask for, with the others that are plausible.
 
-    Plausible means a small charge (its square counts, as in Coulomb energy); 18 and 34 electrons rank behind the
-    shells that complete them, and of equal charges the one with more electrons comes first.  A charge that the file
-    states (``atoms.info["charge"]``) does not change the proposal, but the reason says so where they differ.
-    Ligands that lack hydrogens are counted as what the library knows them to be.
+    Plausible are closed shells with all electrons paired, if the kernel is round, and otherwise paired electrons.  A
+    small charge is (its square counts, as in Coulomb energy); 18 and 34 electrons rank behind the shells that complete
+    them, and of equal charges the one with more electrons comes first.  Beyond 58 electrons shells say nothing, and
+    neutral is proposed even with an unpaired electron.  A charge that the file states (``atoms.info["charge"]``) does
+    not change the proposal, but the reason says so where they differ.  Ligands that lack hydrogens are counted as what
+    the library knows them to be.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     ligands = _ligands(atoms)
@@ -77,14 +136,13 @@ def propose_charge(atoms: Atoms) -> ChargeProposal:
     warnings = _warnings(numbers, ligands)
     if not np.isin(numbers, _GROUP_11).any():
         return _without_superatom(atoms, ligands, table, warnings)
-    offset = sum(ligand.remote for ligand in ligands)
-    available = _available(atoms, ligands)
-    fused = find_icosahedra(numbers, np.asarray(atoms.positions, dtype=np.float64), is_metal(numbers)).electrons()
-    closed = _closed(atoms, available, offset, fused)
-    candidates = closed + [(q, available - q) for q in _plain(atoms, offset, closed)]
-    charge, electrons = candidates[0]
-    reason = _reason(atoms, charge, electrons, closed, available, offset, fused)
-    return ChargeProposal(charge, candidates, table, reason, electrons, warnings)
+    count = _count(atoms, ligands)
+    charges = _ranked(count)
+    reason = _reason(count, charges[0]) + _against_the_file(atoms, count, charges[0])
+    candidates = [(charge, count.electrons(charge)) for charge in charges]
+    return ChargeProposal(
+        charges[0], candidates, table, reason, count.electrons(charges[0]), warnings, _close(count, charges)
+    )
 
 
 def ligand_table(ligands: list[Ligand]) -> dict[str, tuple[int, int]]:
@@ -117,58 +175,99 @@ def _ligands(atoms: Atoms) -> list[Ligand]:
     return found
 
 
-def _closed(atoms: Atoms, available: int, offset: int, fused: int | None) -> list[tuple[int, int]]:
-    """(charge, electrons) of closed shells, ``fused`` among them, by distance from the neutral cluster."""
-
-    def cost(candidate: tuple[int, int]) -> tuple[int, int]:
-        charge, electrons = candidate
-        inner = electrons in _INNER_SHELLS and electrons != fused
-        return (charge + offset) ** 2 + _INNER_SHELL_COST * inner, -electrons
-
-    shells = {*CLOSED_SHELLS, *([] if fused is None else [fused])}
-    found = [(available - n, n) for n in shells if abs(available - n + offset) <= LARGEST_CHARGE]
-    return sorted((c for c in found if is_even_electron(atoms, c[0])), key=cost)
-
-
-def _plain(atoms: Atoms, offset: int, closed: list[tuple[int, int]]) -> list[int]:
-    """Charges to list behind the closed shells: the neutral cluster, and paired electrons if no shell is closed."""
-    neutral = -offset
-    if neutral in (charge for charge, _ in closed):
-        return []
-    if closed or is_even_electron(atoms, neutral):
-        return [neutral]
-    return [neutral + 1, neutral - 1, neutral]
+def _count(atoms: Atoms, ligands: list[Ligand]) -> _Count:
+    frame = metal_frame(atoms)
+    offset = sum(ligand.remote for ligand in ligands)
+    return _Count(
+        available=_available(atoms, ligands),
+        offset=offset,
+        odd=not is_even_electron(atoms, -offset),
+        fused=frame.icosahedra.electrons(),
+        round=_anisotropy(atoms, frame) <= _MOST_ANISOTROPY,
+        icosahedron=len(frame.icosahedra.centres) == 1,
+    )
 
 
-def _reason(
-    atoms: Atoms,
-    charge: int,
-    electrons: int,
-    closed: list[tuple[int, int]],
-    available: int,
-    offset: int,
-    fused: int | None,
-) -> str:
-    if closed:
-        kind = "a closed shell of fused icosahedra" if electrons == fused else "a closed shell"
+def _anisotropy(atoms: Atoms, frame: MetalFrame) -> float:
+    """How far the kernel is from a sphere: the largest deviation of the principal moments (of the mean square distance
+    of its metals) from their mean, as a share of it; that of all metals where there is no kernel to speak of."""
+    kernel = frame.kernel if len(frame.kernel) >= _FEWEST_KERNEL_METALS else np.flatnonzero(frame.metal)
+    if len(kernel) < _FEWEST_KERNEL_METALS:
+        return float("inf")
+    moments = np.linalg.eigvalsh(np.cov(np.asarray(atoms.positions, dtype=np.float64)[kernel].T))
+    return float(np.abs(moments / moments.mean() - 1.0).max())
+
+
+def _ranked(count: _Count) -> list[int]:
+    """Charges, most plausible first: closed shells, the paired ones nearest to neutral, and neutral itself."""
+    near = range(count.neutral - LARGEST_CHARGE, count.neutral + LARGEST_CHARGE + 1)
+    closed = [charge for charge in near if count.paired(charge) and count.closed(charge)]
+    nearest = [count.neutral + 1, count.neutral - 1] if count.odd else [count.neutral]
+    many = count.available + count.offset > _LAST_SHELL
+    if many and count.neutral not in closed:
+        return [count.neutral, *(nearest if count.odd else ())]
+    if closed and count.odd and min(abs(charge + count.offset) for charge in closed) == 1:
+        nearest = []
+    ranked = sorted({*closed, *nearest}, key=count.cost)
+    return ranked if count.neutral in ranked else [*ranked, count.neutral]
+
+
+def _close(count: _Count, ranked: list[int]) -> tuple[int, ...]:
+    """The charges between which a ground state should decide, the first of the ranking included; () if it is sure."""
+    first = ranked[0]
+    distance = abs(first + count.offset)
+    limit = _MOST_CLOSE if count.round else _MOST_CLOSE_LONG
+    rivals = [q for q in ranked[1:] if count.paired(q) and abs(q + count.offset) <= limit]
+    if count.closed(first):
+        superatom = count.icosahedron and count.electrons(first) == _SUPERATOM and count.round
+        if (superatom and distance < _MOST_CLOSE) or count.electrons(first) in (0, count.fused):
+            return ()
+        if distance < 2:
+            rivals = [q for q in rivals if _near_shell(count, q)]
+    return (first, *rivals[:2]) if rivals else ()
+
+
+def _near_shell(count: _Count, charge: int) -> bool:
+    """Is it a closed shell that may rival one at a charge of 0 or 1?"""
+    return count.closed(charge) and abs(charge + count.offset) < _MOST_CLOSE
+
+
+def _reason(count: _Count, charge: int) -> str:
+    """Why the first charge of the ranking comes first."""
+    electrons = count.electrons(charge)
+    if count.closed(charge) and count.paired(charge):
+        kind = "a closed shell of fused icosahedra" if electrons == count.fused else "a closed shell"
         text = f"charge {signed_charge(charge)} gives {electrons} superatom electrons, {kind}, all electrons paired"
-        if -offset not in (q for q, _ in closed):
-            kind = (
-                "not a closed shell" if is_even_electron(atoms, -offset) else "an open shell with an unpaired electron"
-            )
-            name = "neutral" if offset == 0 else f"charge {signed_charge(-offset)}"
-            text += f"; {name} would have {available + offset}, {kind}"
-        if abs(charge + offset) >= _FAR and is_even_electron(atoms, -offset):
-            text += "; a kernel that is no sphere may stay neutral: state the charge if known"
+    elif not count.paired(charge):
+        text = (
+            f"charge {signed_charge(charge)} has {electrons} superatom electrons, too many for shells to tell, and "
+            "leaves one electron unpaired"
+        )
+    elif not count.round:
+        text = (
+            f"charge {signed_charge(charge)} pairs its {electrons} superatom electrons; the kernel is no sphere, whose "
+            "shells would have to be closed"
+        )
     else:
         text = (
             f"no charge up to {LARGEST_CHARGE} closes a superatom shell; "
             f"{signed_charge(charge)} has {electrons} electrons"
         )
+    if charge == count.neutral:
+        return text
+    kind = "an open shell with an unpaired electron" if count.odd else "not a closed shell"
+    if count.closed(count.neutral) and not count.odd:
+        kind = "a shell that the next one follows closely"
+    name = "neutral" if count.offset == 0 else f"charge {signed_charge(count.neutral)}"
+    text += f"; {name} would have {count.electrons(count.neutral)}, {kind}"
+    return text + ("; state the charge if known" if abs(charge + count.offset) >= _FAR and not count.odd else "")
+
+
+def _against_the_file(atoms: Atoms, count: _Count, charge: int) -> str:
     stated = atoms.info.get("charge")
-    if stated is not None and stated != charge:
-        text += f"; the file states {signed_charge(int(stated))} ({available - int(stated)} superatom electrons)"
-    return text
+    if stated is None or stated == charge:
+        return ""
+    return f"; the file states {signed_charge(int(stated))} ({count.electrons(int(stated))} superatom electrons)"
 
 
 def _without_superatom(

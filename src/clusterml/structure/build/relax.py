@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from clusterml.blas import lend_blas
-from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
-from clusterml.structure.anatomy.charge import propose_charge
+from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.checkpoint import Checkpoint
 from clusterml.structure.build.contacts import donors_of
 from clusterml.structure.build.symmetry import KeepSymmetry, Operations, find_operations
+from clusterml.structure.charge import GapSource, check_charge, decide_charge
 from clusterml.structure.check import check_geometry, connected_molecules
 from clusterml.structure.elements import is_metal
 from clusterml.typing import IntArray
@@ -104,13 +104,14 @@ def relax(
     *,
     checkpoint: str | Path | None = None,
     progress: Callable[[Step], None] | None = None,
+    gaps: GapSource | None = None,
 ) -> Relaxed:
     """Relax a copy of ``atoms``.
 
     ``charge``: default ``info["charge"]``, else proposed, with a warning.  ``checkpoint``: a file kept up to date after
     every step; a relaxation of the same structure with the same settings (the number of steps apart) that finds it goes
     on where it stopped.  It is deleted at the end if the forces have converged.  ``progress`` is called after every
-    step.
+    step.  ``gaps``: ground states where nothing states the charge, :func:`clusterml.structure.charge.decide_charge`.
 
     The result's ``provenance`` says the level of theory, energy, largest force, steps and symmetry; ``warnings`` tell
     of forces above the limit, of ligands or bonds that changed.
@@ -122,7 +123,7 @@ def relax(
     check_geometry(atoms)
     work = atoms.copy()
     work.info = {**atoms.info}
-    total, warnings = _charge(work, charge)
+    total, warnings = _charge(work, charge, gaps)
     operations = find_operations(work) if chosen.symmetry else None
     if operations is not None:
         work.positions[:] = operations.restore(work.positions)
@@ -176,7 +177,7 @@ def _run(
     except CalculationFailed as error:
         raise ElectronicStructureError(
             f"the {_NAMES[settings.method]} ground state failed: {error}",
-            "check charge and geometry, or raise the electronic temperature (for example to 1000 K)",
+            "check charge and geometry, or raise the electronic temperature (--temperature 1000)",
         ) from error
     except InputError as error:
         raise OptionError(
@@ -213,23 +214,16 @@ def _constraints(atoms: Atoms, settings: RelaxSettings, operations: Operations |
     return found
 
 
-def _charge(atoms: Atoms, charge: int | None) -> tuple[int, list[str]]:
+def _charge(atoms: Atoms, charge: int | None, gaps: GapSource | None) -> tuple[int, list[str]]:
     """The charge to use, and a warning if it is a proposal; raises ChargeError for an odd number of electrons."""
     from clusterml.errors import UnsupportedElementError
 
     heavy = [s for s, z in zip(atoms.symbols, atoms.numbers, strict=True) if z > _HEAVIEST]
     if heavy:
         raise UnsupportedElementError(f"GFN-xTB has no parameters for {heavy[0]}", "it ends with radon")
-    warnings = []
-    given = charge if charge is not None else atoms.info.get("charge")
-    if given is None:
-        proposal = propose_charge(atoms)
-        given = proposal.charge
-        warnings.append(f"charge {given:+d} assumed: {proposal.reason}")
-    electrons = int(atoms.numbers.sum()) - int(given)
-    if electrons % 2 or electrons <= 0:
-        raise ChargeError(f"charge {int(given):+d} gives {electrons} electrons", "give a charge that pairs them all")
-    return int(given), warnings
+    decision = decide_charge(atoms, charge, gaps)
+    check_charge(atoms, decision)
+    return decision.charge, decision.notes
 
 
 def _task(atoms: Atoms, charge: int, settings: RelaxSettings) -> dict[str, Any]:

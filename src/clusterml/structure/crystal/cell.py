@@ -37,8 +37,8 @@ def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source
 
     ``hydrogens`` adds those that are missing on carbon.  ``info["charge"]`` is set where the counter-ions in the cell
     are complete and leave no other charge.  ``info["provenance"]`` says what the cell holds, which cluster
-    this is, what was dropped and added, and lists ``warnings``.  Raises :class:`OptionError` if there is no such
-    cluster, :class:`StructureError` if it is an endless network.
+    this is, what was dropped and added, what the counter-ions say (``charge_witness``), and lists ``warnings``.  Raises
+    :class:`OptionError` if there is no such cluster, :class:`StructureError` if it is an endless network.
     """
     from ase import Atoms
 
@@ -60,6 +60,7 @@ def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source
     if np.any(atoms.numbers == 6) and not np.any(atoms.numbers == 1):
         warnings.append("the cluster has carbon but no hydrogen atoms: the crystal structure lists none")
     witness = counter_ion_witness(filled, beside(filled))
+    provenance["charge_witness"] = witness.to_dict()
     if witness.charge is not None and witness.may_decide(atoms):
         atoms.info["charge"] = witness.charge
         provenance["charge_from"] = witness.reason

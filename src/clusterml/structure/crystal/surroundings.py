@@ -93,11 +93,7 @@ class CrystalReport:
             "n_atoms_in_cell": len(self.filled.numbers),
             "density_masked": crystal.masked,
             "disorder": {"choice": self.disorder, "dropped": [entry.to_dict() for entry in self.filled.dropped]},
-            "charge_witness": {
-                "charge": self.witness.charge,
-                "complete": self.witness.complete,
-                "reason": self.witness.reason,
-            },
+            "charge_witness": self.witness.to_dict(),
         }
 
 

@@ -1,9 +1,10 @@
-"""The counter-ions of a crystal as a witness of the cluster's charge: the cell as a whole is neutral."""
+"""The counter-ions of a crystal, or their absence, as a witness of the cluster's charge: the cell is neutral."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,11 +48,22 @@ class Beside:
 @dataclass(frozen=True)
 class Witness:
     """What the counter-ions say: ``charge`` of each cluster (None if there are no ions, or it is no whole number),
-    whether the count is ``complete``, and ``reason``, a sentence."""
+    whether the count is ``complete``, and ``reason``, a sentence.  ``absent``: solvent was located, and no ion, which
+    argues for a neutral cluster; not so where the cell holds nothing but clusters, or density was masked."""
 
     charge: int | None
     complete: bool
     reason: str
+    absent: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for the provenance of a cluster and for JSON."""
+        return {
+            "charge": self.charge,
+            "complete": self.complete,
+            "counter_ions_absent": self.absent,
+            "reason": self.reason,
+        }
 
     def may_decide(self, atoms: Atoms) -> bool:
         """Is this better than a proposal for ``atoms``: complete, whole, and pairing all electrons of a cluster?
@@ -91,8 +103,7 @@ def counter_ion_witness(filled: FilledCell, others: Beside) -> Witness:
     clusters = filled.clusters
     ions = {k: s for k, s in others.species.items() if s.is_ion}
     if not ions:
-        missing = " (the file says that some density was masked)" if filled.crystal.masked else ""
-        return Witness(None, False, f"the file lists no counter-ions{missing}")
+        return _without_ions(filled, others)
     total = sum((s.charge or 0) * others.occupancy[k] for k, s in ions.items())
     each = -total / len(clusters)
     listed = ", ".join(f"{count} x {name}" for name, count in others.count(ions=True).items())
@@ -109,6 +120,26 @@ def counter_ion_witness(filled: FilledCell, others: Beside) -> Witness:
     said = f"{charge:+d}" if charge else "0" if charge == 0 else f"{each:+.2f}"
     reason = f"{len(clusters)} clusters and {listed} in the cell: {said} for each cluster"
     return Witness(charge, not found, reason + (f"; not complete: {'; '.join(found)}" if found else ""))
+
+
+def _without_ions(filled: FilledCell, others: Beside) -> Witness:
+    """Whether the absence of ions says anything: not where some may have been overlooked."""
+    listed = ", ".join(f"{count} x {name}" for name, count in others.count(ions=False).items())
+    unknown = sorted({s.formula for s in others.species.values() if not _is_neutral(s)})
+    if filled.crystal.masked:
+        return Witness(None, False, "the file lists no counter-ions (the file says that some density was masked)")
+    if not listed:
+        return Witness(None, False, "the cell holds nothing but clusters: counter-ions may not have been located")
+    if unknown:
+        return Witness(None, False, f"the file lists no counter-ions, but {', '.join(unknown)} is not recognised")
+    reason = f"the cell holds {listed} and no counter-ions, as beside a neutral cluster"
+    return Witness(None, False, reason, absent=True)
+
+
+def _is_neutral(species: Species) -> bool:
+    """Is it surely no ion?  A hydrocarbon is none, even with a hydrogen too many."""
+    hydrocarbon = re.fullmatch(r"C\d*(H\d*)?", species.formula) is not None
+    return hydrocarbon or (species.charge == 0 and species.certain)
 
 
 def _counted(atoms: Atoms, occupancy: FloatArray) -> Atoms:

@@ -1,0 +1,138 @@
+"""The charge taken: who wins, what is said, and what the witnesses disagree about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from clusterml.errors import ChargeError
+from clusterml.structure.anatomy.charge import propose_charge
+from clusterml.structure.charge import FrontierGaps, check_charge, decide_charge
+from clusterml.structure.crystal.cell import cut
+from clusterml.structure.crystal.cif import parse_cif
+from clusterml.structure.crystal.molecules import fill_cell
+from clusterml.structure.inspect import inspect
+
+
+def m13(chlorides: int, *, centre: str = "Ag", flat: float = 1.0) -> Atoms:
+    """A centred icosahedron of silver, ``chlorides`` on its corners, squeezed along z by the factor ``flat``."""
+    golden = (1 + 5**0.5) / 2
+    corners = np.array([np.roll((0, a, b * golden), k) for k in range(3) for a in (1, -1) for b in (1, -1)])
+    shell = 2.8 * corners / np.linalg.norm(corners[0])
+    metals = np.concatenate([np.zeros((1, 3)), shell]) * (1, 1, flat)
+    out = metals[1 : chlorides + 1]
+    halides = out * (1 + 2.4 / np.linalg.norm(out, axis=1, keepdims=True))
+    return Atoms([centre] + ["Ag"] * 12 + ["Cl"] * chlorides, np.concatenate([metals, halides]))
+
+
+def gaps_of(values):
+    return lambda atoms, charges: FrontierGaps({q: values[q] for q in charges}, "as told")
+
+
+def test_a_round_kernel_closes_a_shell_and_a_flat_one_stays_neutral():
+    """As Ag24Pt(SR)18, 2- with 8 electrons, and Au24Pt(SR)18, neutral with 6, whose icosahedron is flattened."""
+    kernel = m13(6, centre="Pt")
+    assert (propose_charge(kernel).charge, propose_charge(kernel).superatom_electrons) == (-2, 8)
+    flat = propose_charge(m13(6, centre="Pt", flat=0.9))
+    assert (flat.charge, flat.superatom_electrons) == (0, 6)
+    assert (-2, 8) in flat.candidates
+    assert "no sphere" in flat.reason
+
+
+def test_ground_states_decide_where_the_count_does_not():
+    flat = m13(6, centre="Pt", flat=0.9)
+    assert propose_charge(flat).close == (0, -2)
+    kept = decide_charge(flat, gaps=gaps_of({0: 0.6, -2: 0.7}))
+    assert (kept.charge, kept.origin) == (0, "superatom shells")
+    turned = decide_charge(flat, gaps=gaps_of({0: 0.05, -2: 0.9}))
+    assert (turned.charge, turned.origin) == (-2, "ground state")
+    assert turned.candidates[0] == (-2, 8, 0.9)
+    assert "gaps of ground states: 0: 0.05 eV, -2: 0.90 eV" in turned.assumption
+    assert [w.charge for w in turned.witnesses] == [0, -2]
+    failed = decide_charge(flat, gaps=gaps_of({0: None, -2: None}))
+    assert (failed.charge, failed.witnesses[1].charge) == (0, None)
+    assert "not converged" in failed.witnesses[1].statement
+
+
+def test_nothing_is_computed_where_the_count_is_sure():
+    def refuse(atoms, charges):
+        raise AssertionError(charges)
+
+    assert decide_charge(m13(6), gaps=refuse).charge == -1
+    assert decide_charge(m13(5), gaps=refuse).charge == 0
+    stated = m13(6)
+    stated.info["charge"] = 5
+    assert decide_charge(stated, gaps=refuse).charge == 5
+
+
+def test_a_stated_charge_wins_and_the_witnesses_are_heard():
+    flat = m13(6, centre="Pt", flat=0.9)
+    flat.info["charge"] = -2
+    wide = decide_charge(flat, gaps=gaps_of({0: 0.7, -2: 0.6}), check=True)
+    assert (wide.charge, wide.origin, wide.warnings, wide.assumption) == (-2, "file", (), "")
+    narrow = decide_charge(flat, gaps=gaps_of({0: 0.7, -2: 0.02}), check=True)
+    assert narrow.charge == -2
+    assert "leaves hardly a gap" in narrow.warnings[0]
+    chosen = decide_charge(flat, 4)
+    assert (chosen.charge, chosen.origin) == (4, "option")
+    assert "disagrees with the superatom shells" in chosen.warnings[0]
+
+
+@pytest.fixture
+def crystal_of(crystal, molecule, tmp_path):
+    """A cell with a cluster and molecules, cut as a cluster and written as a file."""
+
+    def build(cluster, *others, extra=""):
+        writer = crystal("P -1", (30, 28, 29), (85, 80, 88)).add(cluster, (0.3, 0.3, 0.3))
+        for seed, smiles in enumerate(others):
+            writer.add_somewhere(molecule(smiles), seed)
+        path = tmp_path / "cell.cif"
+        path.write_text(writer.text(extra))
+        return path, cut(fill_cell(parse_cif(path.read_text(), "cell"), "major", "cell"))
+
+    return build
+
+
+def test_a_crystal_with_solvent_and_no_ions_argues_for_neutral(crystal_of):
+    path, atoms = crystal_of(m13(6), "Cc1ccccc1")
+    decision = decide_charge(atoms)
+    assert (decision.charge, decision.origin) == (0, "no counter-ions")
+    assert {w.source: w.charge for w in decision.witnesses} == {"superatom count": -1, "counter-ions": 0}
+    assert [q for q, _, _ in decision.candidates][:2] == [0, -1]
+    assert "2 x C7H8 and no counter-ions" in decision.warnings[0]
+    with pytest.raises(ChargeError, match=r"odd number: a radical.*no counter-ions.*--charge=-1"):
+        check_charge(atoms, decision)
+    data = inspect(path).to_dict()
+    assert (data["charge"], data["charge_from"], data["superatom_electrons"]) == (0, "no counter-ions", 7)
+    assert any("counter-ions and superatom shells disagree" in warning for warning in data["warnings"])
+    assert data["charge_witnesses"][1]["source"] == "counter-ions"
+
+
+def test_absence_says_nothing_where_ions_may_be_overlooked(crystal_of):
+    _, bare = crystal_of(m13(6))
+    assert decide_charge(bare).charge == -1
+    assert "nothing but clusters" in decide_charge(bare).witnesses[1].statement
+    _, masked = crystal_of(m13(6), "Cc1ccccc1", extra="loop_\n_platon_squeeze_void_nr\n1")
+    assert decide_charge(masked).charge == -1
+    _, agreed = crystal_of(m13(5), "Cc1ccccc1")
+    assert (decide_charge(agreed).charge, decide_charge(agreed).warnings) == (0, ())
+
+
+def test_absence_does_not_overrule_a_charge_of_several(crystal, molecule, ag29):
+    writer = crystal("P -1", (44, 40, 40), (85, 80, 88)).add(ag29, (0.3, 0.3, 0.3))
+    writer.add_somewhere(molecule("CN(C)C=O"), 9)
+    atoms = cut(fill_cell(parse_cif(writer.text(), "x")))
+    decision = decide_charge(atoms)
+    assert (decision.charge, decision.origin) == (-3, "superatom shells")
+    assert "disagree" in decision.warnings[0]
+
+
+def test_beyond_58_electrons_neutral_is_proposed():
+    """As Au133(SR)52: 81 electrons, neutral and a radical."""
+    grid = np.array([(x, y, z) for x in range(5) for y in range(4) for z in range(4)], dtype=float)
+    lump = Atoms(["Au"] * 80 + ["Cl"], np.concatenate([grid * 2.88, [(-2.3, 0.0, 0.0)]]))
+    proposal = propose_charge(lump)
+    assert (proposal.charge, proposal.superatom_electrons) == (0, 79)
+    assert proposal.candidates[1:] == [(1, 78), (-1, 80)]
+    assert "leaves one electron unpaired" in proposal.reason
