@@ -71,3 +71,11 @@ def test_symbols_and_formulas():
     assert formula([78] + [79] * 24 + [17]) == "Au24PtCl"
     assert formula([8, 1, 1]) == "H2O"
     assert is_metal(np.array([47, 6, 55, 78])).tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(("distance", "bonded"), [(1.9, 8), (2.25, 8), (2.4, 0)])
+def test_a_hydrogen_in_a_cage_of_metals_is_bonded_to_it(distance, bonded):
+    """As in [Ag8H(S2PR2)6]+, whose cube of silver breathes."""
+    cube = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)]) * distance / 3**0.5
+    found = bonds(np.array([1, *[47] * 8]), np.concatenate([np.zeros((1, 3)), cube]))
+    assert int(np.sum((found.first == 0) | (found.second == 0))) == bonded

@@ -68,9 +68,10 @@ def result_head(atoms: Atoms, decision: ChargeDecision, method: str, spectrum: S
         "method": method,
         "name": structure_name(atoms),
         "source": atoms.info.get("source"),
-        **decision.to_dict(),
+        "charge": decision.charge,
         "n_atoms": len(atoms),
         "formula": formula(atoms.numbers),
+        **decision.to_dict(),
         "spectrum": spectrum_block(spectrum),
     }
 

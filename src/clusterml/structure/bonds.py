@@ -3,7 +3,8 @@
 Two atoms are bonded when they are closer than the sum of their covalent radii (Cordero et al., Dalton Trans. 2008,
 2832) plus a slack that depends on the pair.  Metal-metal contacts get more slack, so that argentophilic contacts
 (Ag-Ag up to 3.45 A) hold a cluster together; metal-hydrogen pairs get less, so that a C-H bond passing a metal is not
-taken for a hydride.  A hydrogen bonded to a non-metal is bonded to that atom only.
+taken for a hydride.  A hydrogen bonded to a non-metal is bonded to that atom only; one without any bond, inside a cage
+of metals, is bonded to those a little farther away.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ METAL_METAL_SLACK = 0.55
 """Slack (A) between two metals: Ag-Ag 3.45, Au-Au 3.27, Cu-Cu 3.19 A."""
 METAL_HYDROGEN_SLACK = 0.25
 """Slack (A) between a metal and hydrogen: Ag-H 2.01 A."""
+CAGE_SLACK = 0.30
+"""Additional slack (A) between a metal and a hydrogen without another bond: Ag-H 2.31 A (neutrons see 1.9 to 2.2 A)."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def longest_bond(numbers: IntArray) -> float:
 
 def keep_bonds(numbers: IntArray, pairs: Pairs) -> Pairs:
     """The pairs that are bonds between atoms of the given atomic ``numbers`` ``(n,)``."""
-    pairs = pairs.select(pairs.distance <= bond_limit(numbers[pairs.first], numbers[pairs.second]))
+    near = pairs
+    pairs = near.select(near.distance <= bond_limit(numbers[near.first], numbers[near.second]))
     nearest = np.full(len(numbers), np.inf)  # distance from each hydrogen to its nearest non-metal
     metal = is_metal(numbers)
     ends = ((pairs.first, pairs.second), (pairs.second, pairs.first))
@@ -113,7 +117,25 @@ def keep_bonds(numbers: IntArray, pairs: Pairs) -> Pairs:
         bound = np.isfinite(nearest[atom])
         effective = pairs.distance + np.where(numbers[partner] == 1, SLACK, 0.0)
         keep &= (numbers[atom] != 1) | ~bound | (~metal[partner] & (effective <= nearest[atom] + 1e-6))
-    return pairs.select(keep)
+    return _with_caged(numbers, pairs.select(keep), near)
+
+
+def _with_caged(numbers: IntArray, bonded: Pairs, near: Pairs) -> Pairs:
+    """``bonded``, and of the ``near`` pairs those of metals and hydrogens that have no bond yet."""
+    alone = numbers == 1
+    alone[bonded.first], alone[bonded.second] = False, False
+    if not alone.any():
+        return bonded
+    metal = is_metal(numbers)
+    caged = (alone[near.first] & metal[near.second]) | (alone[near.second] & metal[near.first])
+    limit = bond_limit(numbers[near.first], numbers[near.second]) + CAGE_SLACK
+    extra = near.select(caged & (near.distance <= limit))
+    return Pairs(
+        np.concatenate([bonded.first, extra.first]),
+        np.concatenate([bonded.second, extra.second]),
+        np.concatenate([bonded.shift, extra.shift]),
+        np.concatenate([bonded.distance, extra.distance]),
+    )
 
 
 def components(n_atoms: int, pairs: Pairs) -> list[IntArray]:

@@ -107,7 +107,7 @@ class _Count:
         else:
             inner = self.round and electrons in _INNER_SHELLS and electrons != self.fused
             shell = _INNER_SHELL_COST if inner else 0
-        return distance + shell, -electrons
+        return distance + shell, -3 if electrons == 0 else -electrons  # 1+ without electrons is usual, 1- with two rare
 
 
 def is_even_electron(atoms: Atoms, charge: int) -> bool:
