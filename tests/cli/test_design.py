@@ -38,7 +38,8 @@ def test_a_design_tells_its_steps_and_its_end(run, model):
     assert done.code == 0, done.err
     found = json.loads(Path("results/up-design/design.json").read_text())
     steps = [step for path in found["climbs"] for step in path]
-    assert done.err.count("climb 1, ") == len(steps) >= 2
+    assert len([line for line in done.progress if line.startswith("climb 1, ")]) == len(steps) >= 2
+    assert len(Path("results/up-design/clusterml.log").read_text().splitlines()) == len(done.progress)
     before, after = (steps[k]["values"]["max_g"][0] for k in (0, -1))
     assert after > before
     assert f"max_g: {before:.4g} to {after:.4g}" in done.out

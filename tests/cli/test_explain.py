@@ -37,6 +37,7 @@ def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
     assert done.code == 0, done.err
     assert "shell 1" in done.out
     assert "SCH3" in done.out
+    assert "twisted: CD of the band: no CD" in done.out  # the network of random weights gives next to none
     found = json.loads(Path("out/twisted_contributions.json").read_text())
     per_atom = found["contributions"]["per_atom"]
     atoms = read("out/twisted_contributions.extxyz")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clusterml.cli import progress
-from clusterml.cli.progress import State, duration, reporter
+from clusterml.cli.progress import LOG_NAME, State, duration, reporter
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_durations():
 
 def test_lines_come_at_the_start_and_in_intervals(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "out"
-    with reporter(folder) as shown:
+    with reporter(folder / LOG_NAME) as shown:
         shown.show(State("first", 0, 9))
         shown.show(State("first", 1, 9))  # too soon for another line
         assert not folder.exists()
@@ -69,14 +69,14 @@ def test_silence_is_broken(tmp_path, capsys, monkeypatch):
 
 
 def test_an_interruption_says_what_is_kept(tmp_path, capsys):
-    with pytest.raises(KeyboardInterrupt), reporter(tmp_path, kept="all is well; go on with --resume"):
+    with pytest.raises(KeyboardInterrupt), reporter(tmp_path / LOG_NAME, kept="all is well; go on with --resume"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == "interrupted: all is well; go on with --resume\n"
     assert (tmp_path / "clusterml.log").read_text()[20:] == "interrupted: all is well; go on with --resume\n"
 
 
 def test_other_processes_are_quiet(tmp_path, capsys):
-    with reporter(tmp_path, quiet=True) as shown:
+    with reporter(tmp_path / LOG_NAME, quiet=True) as shown:
         shown.show(State("batches", 1, 2))
     assert capsys.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []
@@ -85,7 +85,7 @@ def test_other_processes_are_quiet(tmp_path, capsys):
 def test_the_log_does_not_follow_a_link(tmp_path):
     (tmp_path / "precious").write_text("kept")
     (tmp_path / "clusterml.log").symlink_to(tmp_path / "precious")
-    with reporter(tmp_path) as shown:
+    with reporter(tmp_path / LOG_NAME) as shown:
         shown.log("a line")
     assert (tmp_path / "precious").read_text() == "kept"
 
@@ -98,7 +98,7 @@ def test_a_terminal_gets_a_bar(tmp_path, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    with reporter(tmp_path) as shown:
+    with reporter(tmp_path / LOG_NAME) as shown:
         shown.show(State("jobs", 1, 4, "one rejected"))
         shown.say("warning: [bold]thin ice")
     text = terminal.getvalue()
@@ -106,3 +106,30 @@ def test_a_terminal_gets_a_bar(tmp_path, monkeypatch):
     assert "one rejected" in text
     assert "warning: [bold]thin ice\n" in text.replace("\r", "")
     assert len(Path(tmp_path, "clusterml.log").read_text().splitlines()) == 2
+
+
+ON = "go on with the same command and --resume"
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "message"),
+    [
+        ("dataset.runner.generate", ("dataset", "generate", "c.yaml", "-o", "d"), f"records are in d; {ON}"),
+        ("screening.run.screen", ("screen", "shipped:configs/screen/small.yaml", "-o", "s"), f"s; {ON}"),
+        ("training.run.train", ("train", "run.yaml", "-o", "t"), f"the last checkpoint is in t; {ON}"),
+        ("structure.build.relax.relax", ("relax", "agh.xyz"), ".checkpoint.json; the same command goes on from it"),
+        ("inference.files.predict_files", ("predict", "agh.xyz", "-o", "p"), "are in p; give the others again"),
+    ],
+)
+def test_every_verb_says_what_ctrl_c_leaves(run, xyz, monkeypatch, target, words, message):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"clusterml.{target}", interrupted)
+    monkeypatch.setattr("clusterml.training.config.load_config", lambda *_: None)
+    xyz("agh")
+    done = run(*words)
+    assert done.code == 130
+    (line,) = done.err.splitlines()
+    assert line.startswith("interrupted: ")
+    assert line.endswith(message)

@@ -11,13 +11,15 @@ def test_relax_and_go_on(run, tmp_path):
     assert run("build", "ag2").code == 0
     first = run("relax", "ag2.xyz", "--symmetry", "--steps", 3, "--solvent", "methanol")
     assert first.code == 0, first.err
-    assert "step    3" in first.err
+    assert any(line.startswith("relax step: 3; energy ") for line in first.progress)
     assert "stopped after 3 steps" in first.err
     assert "GFN1-xTB, GBSA(methanol): not converged after 3 steps" in first.out
     assert (tmp_path / "ag2_relaxed.xyz.checkpoint.json").exists()
     second = run("relax", "ag2.xyz", "--symmetry", "--steps", 60, "--solvent", "methanol", "--fmax", 0.3)
     assert second.code == 0, second.err
-    assert "step    0" not in second.err
+    assert not any(line.startswith("relax step: 0;") for line in second.progress)
+    log = (tmp_path / "ag2_relaxed.xyz.log").read_text().splitlines()
+    assert [line[20:] for line in log] == first.progress + second.progress
     assert "(taken up at step 3)" in second.out
     assert ": converged" in second.out
     assert not (tmp_path / "ag2_relaxed.xyz.checkpoint.json").exists()

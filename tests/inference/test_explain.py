@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,3 +155,20 @@ def test_slopes_are_those_of_the_predicted_spectra(predictor, rng):
     numerical = (values[1] - values[0]) / (2.0 * step)
     assert np.sum(gradient * along) == pytest.approx(numerical, rel=2e-2)
     np.testing.assert_allclose(gradient.sum(axis=0), 0.0, atol=1e-3 * np.abs(gradient).sum())
+
+
+def test_the_total_is_significant_or_not(found):
+    spectrum = found.prediction.spectrum
+    width = np.abs(band_weights(spectrum.energy_ev, *BAND)).sum()
+
+    def with_std(std: float, in_domain: bool | None = True) -> Contributions:
+        curve = replace(spectrum, delta_epsilon_std=np.full(len(spectrum), std))
+        return replace(found, prediction=replace(found.prediction, spectrum=curve, in_domain=in_domain))
+
+    sure = with_std(0.5 * abs(found.total.value) / width)
+    assert sure.significance.sign_probability == pytest.approx(0.97725, abs=1e-5)  # two standard deviations
+    assert sure.verdict == "sign sure to 97 %"
+    assert with_std(2.0 * abs(found.total.value) / width).verdict == "not significant"
+    outside = with_std(0.5 * abs(found.total.value) / width, in_domain=False)
+    assert outside.verdict == "not significant: the structure is out of the network's domain"
+    assert outside.to_dict()["contributions"]["significance"]["sign_probability"] is None

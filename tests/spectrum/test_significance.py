@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterml.spectrum.significance import Significance, is_significant, significance
+from clusterml.spectrum.significance import Significance, judge_sign, significance
 from clusterml.spectrum.spectrum import Spectrum
 
 ENERGY = np.linspace(1.0, 5.0, 201)
@@ -67,8 +67,7 @@ def test_a_cd_without_a_band_counts_where_it_is_largest():
 
 
 def test_single_values():
-    assert is_significant(1.0, None) is None
-    assert is_significant(1.0, math.nan) is None
-    assert is_significant(-1.65, 1.0) is True
-    assert is_significant(1.6, 1.0) is False
-    assert is_significant(0.0, 0.0) is False
+    assert judge_sign(1.0, None) == judge_sign(1.0, math.nan) == ("unknown", None)
+    assert judge_sign(-1.65, 1.0) == ("significant", pytest.approx(0.95053, abs=1e-5))
+    assert judge_sign(1.6, 1.0) == ("not significant", pytest.approx(0.94520, abs=1e-5))
+    assert judge_sign(0.0, 0.0) == ("not significant", 0.5)

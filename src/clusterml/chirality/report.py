@@ -34,7 +34,7 @@ MOST_ATOMS = 5000
 _MOST_FOR_GROUPS = 150  # atoms of a part up to which the default groups are measured; named groups always are
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChiralityReport:
     """Measures of chirality and symmetry of one structure.
 
@@ -65,6 +65,11 @@ class ChiralityReport:
         """The part of metals and S (Se, Te); that of metals and all donors without S; the whole without metals."""
         named = {part.name: part for part in self.parts}
         return named.get(S_FRAME) or named.get(DONOR_FRAME) or self.whole
+
+    def __repr__(self) -> str:
+        """One line."""
+        measures = f"ccm {self.whole.ccm:.4f}, of the {self.frame.name} {self.frame.ccm:.4f}"
+        return f"ChiralityReport({self.name}: {self.formula}; {measures}; {len(self.parts)} parts)"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: plain values, with units in the names and sign conventions in ``conventions``."""

@@ -54,12 +54,12 @@ def generate(
         raise typer.BadParameter("give a CAMPAIGN (clusterml init campaign writes one) and --output DIR")
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
-    from clusterml.cli.progress import reporter
+    from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.dataset.launch import launcher
     from clusterml.dataset.runner import generate as run
 
     kept = f"finished records are in {output}; go on with the same command and --resume"
-    with reporter(output, kept=kept) as shown:
+    with reporter(output / LOG_NAME, kept=kept) as shown:
         final = run(
             campaign.resolve(),  # workers may start in another folder
             output.resolve(),

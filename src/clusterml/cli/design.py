@@ -10,6 +10,7 @@ import typer
 from clusterml.stda.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
+    from clusterml.cli.progress import Reporter
     from clusterml.screening.design.path import Step
 
 
@@ -37,6 +38,7 @@ def design(
     """
     use_threads(choose_threads(threads))
 
+    from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.screening.config import load_screen
     from clusterml.screening.design.run import design as run
     from clusterml.screening.report import designed
@@ -45,7 +47,9 @@ def design(
     if library is not None:
         settings = settings.model_copy(update={"library": str(library.resolve())})
     folder = output or Path("results") / f"{settings.name}-design"
-    done = run(settings, folder, model=model, device=device, watch=_tell)
+    kept = "nothing: a design writes its results when all climbs are done; begin again in another folder"
+    with reporter(folder / LOG_NAME, kept=kept) as shown:
+        done = run(settings, folder, model=model, device=device, watch=lambda step: _show(shown, step))
     for line in designed(done):
         typer.echo(line)
     typer.echo(f"results in {folder}, shown by design.html")
@@ -53,5 +57,8 @@ def design(
         raise typer.Exit(1)
 
 
-def _tell(step: Step) -> None:
-    typer.echo(f"climb {step.climb}, {step.stage} {step.count}: score {step.climbed.judged.score:.5g}", err=True)
+def _show(shown: Reporter, step: Step) -> None:
+    from clusterml.cli.progress import State
+
+    words = f"score {step.climbed.judged.score:.5g}"
+    shown.show(State(f"climb {step.climb}, {step.stage}", step.count, words=words), after=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,11 +57,12 @@ def explain(
         low, high = parse_band(band if parse_range(band).unit else f"{band} eV")
     except ValueError as error:
         raise typer.BadParameter(f"--band {band}: {error}") from error
-    predictor = Predictor.load(model, device)
+    predictor = cache(lambda: Predictor.load(model, device))  # a file that cannot be read needs none
     folder = output if output is not None or as_json else Path("results")
 
     def one(item: Input) -> Contributions:
-        found = explained(predictor, read(item.path, options=reading), low, high, charge, reading.allow_several)
+        atoms = read(item.path, options=reading)
+        found = explained(predictor(), atoms, low, high, charge, reading.allow_several)
         if folder is not None:
             write_explained(found, folder, reading.name(item.base))
         return found
@@ -90,5 +92,6 @@ def _show(found: Contributions) -> None:
         std = "" if part.std is None else f"{part.std:.2g}"
         table.add_row(escape(name), str(len(part.atoms)), f"{part.value:.4g}", std)
     table_console().print(table)
+    typer.echo(f"{found.prediction.name}: CD of the band: {found.verdict}")
     for warning in found.prediction.warnings:
         typer.echo(f"warning: {found.prediction.name}: {' '.join(warning.split())}", err=True)

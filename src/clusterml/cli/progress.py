@@ -67,12 +67,12 @@ class Reporter:
         self._last = time.monotonic()
         self._lock = threading.Lock()
 
-    def show(self, state: State, *, now: bool = False) -> None:
-        """The work is at ``state``; ``now``: something begins that is worth a line of its own."""
+    def show(self, state: State, *, after: float | None = None) -> None:
+        """The work is at ``state``; a line says so ``after`` so many seconds without any, half a minute by default."""
         self._draw(state)
         begun = self._state is None or state.stage != self._state.stage
         self._state = state
-        if begun or time.monotonic() - self._last >= (SECONDS_BETWEEN_STARTS if now else SECONDS_BETWEEN_LINES):
+        if begun or time.monotonic() - self._last >= (SECONDS_BETWEEN_LINES if after is None else after):
             self.log(state.line)
 
     def say(self, message: str) -> None:
@@ -130,16 +130,15 @@ class _LogFile:
 
 
 @contextmanager
-def reporter(folder: Path | None = None, *, kept: str = "", quiet: bool = False) -> Iterator[Reporter]:
-    """A reporter whose log is in ``folder`` (None: no log).
+def reporter(log: Path | None = None, *, kept: str = "", quiet: bool = False) -> Iterator[Reporter]:
+    """A reporter that writes the file ``log`` (None: none), once its folder is there.
 
     ``kept``: said after Ctrl-C, what is kept and how to go on.  ``quiet``: neither bar nor lines, for all but the first
     of several processes.
     """
-    log = None if folder is None or quiet else folder / LOG_NAME
     terminal = sys.stderr.isatty() and not quiet
     with _bar() if terminal else _nothing() as bar:
-        shown = Reporter(log, lines=not (terminal or quiet), bar=bar)
+        shown = Reporter(None if quiet else log, lines=not (terminal or quiet), bar=bar)
         stop = threading.Event()
         reminder = threading.Thread(target=_remind, args=(shown, stop), daemon=True)
         reminder.start()

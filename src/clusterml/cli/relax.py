@@ -41,8 +41,7 @@ def relax(
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 
-    import time
-
+    from clusterml.cli.progress import State, reporter
     from clusterml.stda.charge import frontier_gaps
     from clusterml.structure.build.relax import RelaxSettings, Step
     from clusterml.structure.build.relax import relax as relaxed
@@ -52,17 +51,15 @@ def relax(
     target = check_name(output if output is not None else Path(f"{file.stem}_relaxed.xyz"))
     settings = RelaxSettings(method, solvent, solvation, fix, symmetry, steps, fmax, temperature)
     atoms = read(file, options=reading)
-    start = time.perf_counter()
+    state_file = Path(f"{target}.checkpoint.json")
+    kept = f"the last step is in {state_file}; the same command goes on from it"
+    with reporter(Path(f"{target}.log"), kept=kept) as shown:
 
-    def show(step: Step) -> None:
-        seconds = time.perf_counter() - start
-        typer.echo(
-            f"step {step.number:4d}   energy {step.energy_ev:.6f} eV   fmax {step.fmax:.4f} eV/A   {seconds:.1f} s",
-            err=True,
-        )
+        def show(step: Step) -> None:
+            words = f"energy {step.energy_ev:.6f} eV, fmax {step.fmax:.4f} eV/A"
+            shown.show(State("relax step", step.number, words=words), after=0.0)
 
-    kept = Path(f"{target}.checkpoint.json")
-    done = relaxed(atoms, charge, settings, checkpoint=kept, progress=show, gaps=frontier_gaps)
+        done = relaxed(atoms, charge, settings, checkpoint=state_file, progress=show, gaps=frontier_gaps)
     write_extxyz(done.atoms, target)
     known = len(atoms.info["provenance"]["warnings"])
     for warning in done.atoms.info["provenance"]["warnings"][known:]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from clusterml.cli.console import table_console
-from clusterml.cli.progress import Reporter, State, reporter
+from clusterml.cli.progress import LOG_NAME, SECONDS_BETWEEN_STARTS, Reporter, State, reporter
 from clusterml.stda.structures import Failure, Outcome, Watch
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def report(
     failed = 0
     stream = _JsonStream()
     kept = f"finished structures are in {output}; give the others again" if output else "nothing was written"
-    with reporter(output, kept=kept) as shown:
+    with reporter(output and output / LOG_NAME, kept=kept) as shown:
         watch = _Told(shown, doing)
         for result in results(watch):
             watch.advance()
@@ -121,7 +121,7 @@ class _Told(Watch):
         self._total = total
 
     def starting(self, name: str, what: str = "") -> None:
-        self._show(f"{name}: {what}" if what else name, now=True)
+        self._show(f"{name}: {what}" if what else name, after=SECONDS_BETWEEN_STARTS)
 
     def working(self, name: str, what: str) -> None:
         self._show(f"{name}: {what}")
@@ -136,9 +136,9 @@ class _Told(Watch):
         taken = time.monotonic() - self._start
         self._shown.log(f"{self._doing}: {self._done - failed} done, {failed} failed, {taken:.0f} s")
 
-    def _show(self, words: str, now: bool = False) -> None:
+    def _show(self, words: str, after: float | None = None) -> None:
         rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        self._shown.show(State(self._doing, self._done, max(self._total, self._done), words, rate), now=now)
+        self._shown.show(State(self._doing, self._done, max(self._total, self._done), words, rate), after=after)
 
 
 def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: str) -> None:

@@ -77,7 +77,7 @@ def screen(
         raise typer.BadParameter("give a CONFIG; clusterml init screen writes one")
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
-    from clusterml.cli.progress import reporter
+    from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.dataset.launch import launcher
     from clusterml.screening.config import load_screen
     from clusterml.screening.report import told
@@ -89,7 +89,7 @@ def screen(
     place = launcher(workers, choose_threads(threads), cluster, gpus)
     folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder
     kept = f"finished blocks and labels are in {folder}; go on with the same command and --resume"
-    with reporter(folder, kept=kept) as shown:
+    with reporter(folder / LOG_NAME, kept=kept) as shown:
         done = run(
             settings,
             folder,
@@ -107,7 +107,7 @@ def screen(
         from clusterml.screening.report import labelled
         from clusterml.screening.uncertain import label_uncertain as label
 
-        with reporter(folder, kept=kept) as shown:
+        with reporter(folder / LOG_NAME, kept=kept) as shown:
             added = label(
                 done,
                 label_uncertain,

@@ -51,7 +51,7 @@ def train(
         raise typer.BadParameter("give a CONFIG; clusterml init train writes one")
     use_threads(choose_threads(threads))
 
-    from clusterml.cli.progress import reporter
+    from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.training.config import load_config
     from clusterml.training.members import train_members
     from clusterml.training.run import train as run
@@ -59,7 +59,7 @@ def train(
     settings = load_config(config, overrides or [])
     folder = output or Path("results") / settings.name
     kept = f"the last checkpoint is in {folder}; go on with the same command and --resume"
-    with reporter(folder, kept=kept, quiet=not _is_first()) as shown:
+    with reporter(folder / LOG_NAME, kept=kept, quiet=not _is_first()) as shown:
         watch = partial(_shown, shown)
         if members:
             release, runs = train_members(settings, folder, resume=resume, device=device, watch=watch)

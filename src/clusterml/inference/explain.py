@@ -8,12 +8,14 @@ moment: what they do, they do through the moments of the metals and donors near 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import OptionError
 from clusterml.inference.members import contributions
+from clusterml.spectrum.significance import Significance, has_no_cd, judge_sign
 from clusterml.spectrum.window import band_weights
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.typing import FloatArray, IntArray
@@ -55,6 +57,31 @@ class Contributions:
     parts: dict[str, Part]
     total: Part
 
+    @cached_property
+    def significance(self) -> Significance:
+        """Whether the sign of the total is sure; ``unknown`` out of the domain.
+
+        Its standard deviation is the calibrated one, with errors at all energies of the band taken as one: no less than
+        the true one; that of the members where nothing is calibrated.
+        """
+        if has_no_cd(self.prediction.spectrum):
+            return Significance("no CD")
+        known, std = self.prediction.spectrum.delta_epsilon_std, self.total.std
+        if known is not None:
+            weights = np.abs(band_weights(self.prediction.spectrum.energy_ev, self.low_ev, self.high_ev))
+            std = float(weights[weights > 0.0] @ known[weights > 0.0])
+        verdict, probability = judge_sign(self.total.value, None if self.prediction.in_domain is False else std)
+        known_std = None if probability is None else std
+        return Significance(verdict, None, self.total.value, known_std, probability)
+
+    @property
+    def verdict(self) -> str:
+        """A sentence about the total."""
+        if self.prediction.in_domain is False:
+            return "not significant: the structure is out of the network's domain"
+        words = self.significance.words
+        return "significance unknown" if words == "unknown" else words
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of the prediction with the block ``contributions``; indices of atoms are from 0."""
         parts = {
@@ -65,6 +92,7 @@ class Contributions:
             "band_ev": [self.low_ev, self.high_ev],
             "unit": UNIT,
             "total": {"value": self.total.value, "std": self.total.std},
+            "significance": self.significance.to_dict(),
             "parts": parts,
             "per_atom": self.per_atom.tolist(),
             "per_atom_std": None if self.per_atom_std is None else self.per_atom_std.tolist(),

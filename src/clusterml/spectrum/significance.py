@@ -58,16 +58,16 @@ class Significance:
         return asdict(self)
 
 
-def sign_probability(value: float, std: float) -> float:
-    """Probability that a quantity has the sign of ``value``, its estimate with the standard deviation ``std`` > 0."""
-    return NormalDist().cdf(abs(value) / std)
+def judge_sign(value: float, std: float | None) -> tuple[Verdict, float | None]:
+    """Is the sign of ``value`` sure, and how probably right is it, if its error is normal with ``std``?
 
-
-def is_significant(value: float, std: float | None) -> bool | None:
-    """Is the sign of ``value`` sure?  None where the standard deviation ``std`` is not known (None or NaN)."""
+    ``unknown`` and None where the standard deviation is not known (None or NaN).
+    """
     if std is None or not math.isfinite(std):
-        return None
-    return value != 0.0 and (std == 0.0 or sign_probability(value, std) >= SURE)
+        return "unknown", None
+    exact = 0.5 if value == 0.0 else 1.0
+    probability = NormalDist().cdf(abs(value) / std) if std > 0.0 else exact
+    return ("significant" if probability >= SURE else "not significant"), probability
 
 
 def has_no_cd(spectrum: Spectrum) -> bool:
@@ -99,8 +99,5 @@ def significance(spectrum: Spectrum, trusted: bool = True) -> Significance:
     height = float(spectrum.delta_epsilon[at]) if band is None else band.height
     known = spectrum.delta_epsilon_std
     std = math.nan if known is None else float(np.interp(energy, spectrum.energy_ev, known))
-    sure = is_significant(height, std) if trusted else None
-    if sure is None:
-        return Significance("unknown", energy, height, std if trusted and math.isfinite(std) else None)
-    probability = 1.0 if std == 0.0 else sign_probability(height, std)
-    return Significance("significant" if sure else "not significant", energy, height, std, probability)
+    verdict, probability = judge_sign(height, std if trusted else None)
+    return Significance(verdict, energy, height, std if trusted and math.isfinite(std) else None, probability)

@@ -20,16 +20,18 @@ from clusterml.stda.frontier import gap_warnings
 from clusterml.stda.orbitals import Orbitals
 from clusterml.stda.parameters import parameters_hash
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_orbitals
+from clusterml.structure.anatomy.charge import signed_charge
 from clusterml.structure.anatomy.groups import element_groups
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.elements import formula
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Label:
     """Everything the engine says about one geometry.
 
@@ -48,6 +50,13 @@ class Label:
     warnings: tuple[str, ...]
     timings_s: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line."""
+        name = self.atoms.info.get("name") or "structure"
+        orbitals = f"{self.orbitals.method}, gap {self.orbitals.gap_ev:.2f} eV"
+        of = f"{name}: {formula(self.atoms.numbers)}, charge {signed_charge(self.charge)}"
+        return f"Label({of}; {orbitals}; {self.spectrum!r})"
 
     @property
     def charge(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from clusterml.structure.anatomy.charge import is_even_electron, superatom_electrons
+from clusterml.structure.anatomy.charge import is_even_electron, signed_charge, superatom_electrons
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 """Version of the JSON layout."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inspection:
     """What :func:`inspect` found.
 
@@ -62,6 +62,12 @@ class Inspection:
         if self.anatomy.charge.superatom_electrons is None:
             return None
         return superatom_electrons(self.atoms, self.charge)
+
+    def __repr__(self) -> str:
+        """One line."""
+        warned = f"; {len(self.warnings)} warnings" if self.warnings else ""
+        charge = f"charge {signed_charge(self.charge)} from {self.charge_from}"
+        return f"Inspection({self.name}: {self.formula}, {charge}; {self.anatomy!r}{warned})"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``clusterml inspect``, of plain values."""

@@ -46,7 +46,8 @@ def _body(found: Contributions, title: str) -> Iterator[Markup]:
     yield tag("h1", title)
     yield tag("p", f"{prediction.model}, charge {prediction.charge:+d}, {len(prediction.atoms)} atoms", class_="soft")
     yield from (tag("p", tag("span", warning, class_="flag warn")) for warning in prediction.warnings)
-    yield tag("p", f"Integral of the CD: {number(found.total.value, found.total.std)} {UNIT}; the parts add up to it.")
+    total = f"{number(found.total.value, found.total.std)} {UNIT} ({found.verdict})"
+    yield tag("p", f"Integral of the CD: {total}; the parts add up to it.")
     yield table(("part", "atoms", f"contribution / {UNIT}", "an atom"), _rows(found), class_="sortable")
     yield tag("h2", "Contributions of atoms")
     yield _scale(found)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Anatomy", "Motif", "NamedLigand", "anatomy"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Anatomy:
     """The parts of one cluster; all indices are those of the structure, sorted.
 
@@ -44,6 +44,16 @@ class Anatomy:
     leftovers: tuple[NamedLigand, ...]
     charge: ChargeProposal
     superatom_electrons: int | None
+
+    def __repr__(self) -> str:
+        """One line: metals from the inside out, motifs, ligands, superatom electrons."""
+        metals = "@".join(str(len(part)) for part in (self.kernel, *self.shells) if len(part)) or "none"
+        motifs = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in Counter(m.kind for m in self.motifs).items()]
+        ligands = [f"{n} {name}" for name, n in self.ligand_counts().items()]
+        words = [f"metals {metals}", *motifs, *ligands]
+        if self.superatom_electrons is not None:
+            words.append(f"{self.superatom_electrons} superatom electrons")
+        return f"Anatomy({', '.join(words)})"
 
     @property
     def metals(self) -> IntArray:
