@@ -18,14 +18,15 @@ import time
 from pathlib import Path
 from statistics import median
 
+PREDICT = ["predict", "--engine", "never"]  # the engine, where it is asked, takes seconds to minutes
 COMMANDS = {
     "--help": ["--help"],
     "predict --help": ["predict", "--help"],
     "--version": ["--version"],
     "models": ["models"],
-    "predict one.xyz": ["predict", "shipped:datasets/examples/ag29_model.xyz", "-o", "results"],
-    "predict one.cif": ["predict", "shipped:datasets/examples/ag29_model.cif", "-o", "results"],
-    "predict one.cif --json": ["predict", "shipped:datasets/examples/ag29_model.cif", "--json"],
+    "predict one.xyz": [*PREDICT, "shipped:datasets/examples/ag29_model.xyz", "-o", "results"],
+    "predict one.cif": [*PREDICT, "shipped:datasets/examples/ag29_model.cif", "-o", "results"],
+    "predict one.cif --json": [*PREDICT, "shipped:datasets/examples/ag29_model.cif", "--json"],
     "predict nothere.xyz": ["predict", "nothere.xyz"],
 }
 

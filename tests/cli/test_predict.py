@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,24 @@ def test_inspect_predict_and_label_tell_the_same_charge(run, xyz, model):
     assert (results[0]["charge"], results[0]["charge_from"]) == (0, "superatom shells")
     assert [c["charge"] for c in results[0]["charge_candidates"]][:2] == [0, 2]
     assert [w["source"] for w in results[0]["charge_witnesses"]] == ["superatom count", "ground state"]
+
+
+UNUSED = ("e3nn", "sympy", "torch._dynamo", "sklearn", "pyscf", "tblite", "h5py", "scipy.signal", "scipy.interpolate")
+UNUSED += ("scipy.stats", "scipy.optimize", "requests", "pandas")
+
+
+def test_a_prediction_loads_nothing_that_it_does_not_use(xyz, tmp_path):
+    """Every one of these costs a second or a good part of one."""
+    code = (
+        "import sys\nfrom clusterml.cli.main import main\n"
+        f"try:\n    main(['predict', {str(xyz('agsch3'))!r}, '--engine', 'never', '-o', 'results'])\n"
+        "except SystemExit as end:\n    print(end.code)\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] in ("0", "None")
+    loaded = set(done.stderr.split())
+    assert {"torch", "matplotlib.figure"} <= loaded
+    assert set(UNUSED) & loaded == set()
