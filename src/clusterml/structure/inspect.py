@@ -66,7 +66,7 @@ class Inspection:
     def __repr__(self) -> str:
         """One line."""
         warned = f"; {len(self.warnings)} warnings" if self.warnings else ""
-        charge = f"charge {signed_charge(self.charge)} from {self.charge_from}"
+        charge = f"charge {signed_charge(self.charge)} from {self.decision.origin}"
         return f"Inspection({self.name}: {self.formula}, {charge}; {self.anatomy!r}{warned})"
 
     def to_dict(self) -> dict[str, Any]:
