@@ -12,7 +12,7 @@ from ase.db import connect
 from ase.io import read as ase_read
 
 from clusterml.dataset.reader import Dataset
-from clusterml.dataset.record import GRID_EV
+from clusterml.dataset.record import GRID_EV, KINDS
 from clusterml.dataset.splits import load_split
 from clusterml.dataset.store import Store
 from clusterml.spectrum.jsonio import spectrum_block
@@ -52,7 +52,7 @@ def test_info_counts_what_is_there(run, folder, tmp_path):
     assert found["counts"]["parent"] == {"ag2": 3}
     assert found["jobs"] == {"done": 3}
     assert found["ranges"]["gap_ev"][0] > 0.0
-    assert found["families"]["ag2"] == {"reference": 1, "mode": 2, "thermal": 0, "ensemble": 0, "imported": 0}
+    assert found["families"]["ag2"] == {kind: {"reference": 1, "mode": 2}.get(kind, 0) for kind in KINDS}
     low, middle, high = found["chirality"]["ccm_frame"]
     assert 0.0 <= low <= middle <= high < 1.0
     assert (tmp_path / "info.png").stat().st_size > 10_000

@@ -165,5 +165,29 @@ def test_what_cannot_be_divided_is_refused(dataset):
         make_split(dataset, "random", fractions=(0.5, 0.5))
     with pytest.raises(OptionError, match="ag99"):
         make_split(dataset, "parent", held_out=["ag99"])
-    with pytest.raises(DatasetError, match="too few"):
+    with pytest.raises(DatasetError, match="leaves no train records"):
         make_split(dataset, "parent", held_out=["ag12", "ag25", "ag29", "ag70"])
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "part"),
+    [
+        ("parent", {"held_out": ["ag25", "ag29", "ag70"]}, "validation"),
+        ("parent", {"held_out": ["ag25", "ag29", "ag70", "ag12"]}, "train"),
+        ("shell", {"held_out": ["SH", "SCH3", "SiPr"]}, "train"),
+    ],
+)
+def test_a_split_without_records_in_a_set_that_was_asked_for_says_so(dataset, tmp_path, question, options, part):
+    with pytest.raises(DatasetError, match=f"a '{question}' split of .* leaves no {part} records") as raised:
+        draw_splits(dataset, {question: tmp_path / "s" / "split.json"}, **options)
+    assert "label more kinds of clusters" in raised.value.remedy
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_remedy_of_a_split_without_validation_works(dataset):
+    held_out = ["ag25", "ag29", "ag70"]
+    with pytest.raises(DatasetError, match=r"ask for none of it \(--validation 0\)"):
+        make_split(dataset, "parent", held_out=held_out)
+    split = make_split(dataset, "parent", held_out=held_out, fractions=(0.0, 0.1))
+    assert split.validation == ()
+    assert split.train

@@ -23,9 +23,9 @@ def each_file(
     The folder ``output`` is made.  A file that fails costs a line on stderr; with ``debug`` its error is raised.
     ``doing`` stands beside the progress bar, which appears on a terminal only.
     """
-    from rich.console import Console
     from rich.progress import track
 
+    from clusterml.cli.console import error_console
     from clusterml.errors import ClusterMLError
     from clusterml.spectrum.files import make_folder
     from clusterml.stda.inputs import expand
@@ -38,7 +38,7 @@ def each_file(
     quiet = len(inputs) < 2 or not sys.stderr.isatty()
     found: list[T] = []
     failed = len(problems)
-    for item in track(inputs, doing, console=Console(stderr=True), transient=True, disable=quiet):
+    for item in track(inputs, doing, console=error_console(), transient=True, disable=quiet):
         try:
             found.append(work(item))
         except ClusterMLError as error:

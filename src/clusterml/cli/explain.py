@@ -79,18 +79,17 @@ def explain(
 
 def _show(found: Contributions) -> None:
     """A table of the parts, with the total."""
-    from rich.markup import escape
     from rich.table import Table
 
     from clusterml.cli.console import table_console
     from clusterml.inference.explain import UNIT
 
-    table = Table(title=f"{escape(found.prediction.name)}: CD from {found.low_ev:g} to {found.high_ev:g} eV, {UNIT}")
+    table = Table(title=f"{found.prediction.name}: CD from {found.low_ev:g} to {found.high_ev:g} eV, {UNIT}")
     for heading in ("part", "atoms", "contribution", "+-"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     for name, part in {**found.parts, "total": found.total}.items():
         std = "" if part.std is None else f"{part.std:.2g}"
-        table.add_row(escape(name), str(len(part.atoms)), f"{part.value:.4g}", std)
+        table.add_row(name, str(len(part.atoms)), f"{part.value:.4g}", std)
     table_console().print(table)
     typer.echo(f"{found.prediction.name}: CD of the band: {found.verdict}")
     for warning in found.prediction.warnings:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from clusterml.cli.console import printable_output
 from clusterml.cli.verbs import LazyGroup
 from clusterml.errors import ClusterMLError
 
@@ -54,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text in the terminal's encoding
+    with printable_output():
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     state = Globals()
     try:
         words = [_located(word) for word in (sys.argv[1:] if arguments is None else arguments)]

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clusterml.cli.console import error_console
+from clusterml.printable import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -94,7 +97,7 @@ class Reporter:
             self.log(f"{self._state.line}; still working")
 
     def _write(self, line: str, on_stderr: bool) -> None:
-        stamped = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}"
+        stamped = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(line)}"
         with self._lock:
             self._last = time.monotonic()
             if on_stderr:
@@ -165,12 +168,11 @@ def _nothing() -> Iterator[None]:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """A bar on stderr that disappears when done."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     words = TextColumn("{task.description}", markup=False)
     columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), words, TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=error_console(), transient=True) as bar:
         yield bar
 
 

@@ -18,7 +18,7 @@ from typing import get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from clusterml.dataset.groups import Question, groups_of, in_turn, union
+from clusterml.dataset.groups import Groups, Question, groups_of, in_turn, union
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.sameness import together
 from clusterml.errors import DatasetError, InputFileError, OptionError
@@ -84,10 +84,22 @@ def make_split(
             part[index] = name
     part = _kept_together(part, homes)
     ids = {name: tuple(i for i, own in zip(dataset.ids, part, strict=True) if own == name) for name in SETS}
-    if not ids["train"] or (not ids["test"] and shares["test"] + len(wanted) > 0):
-        raise DatasetError(f"{len(order)} groups are too few for a '{question}' split", "label more kinds of clusters")
+    asked = {"train": 1.0, "validation": shares["validation"], "test": shares["test"] + len(wanted)}
+    for name, share in asked.items():
+        if share > 0 and not ids[name]:
+            raise _too_few(question, name, known, wanted)
     unseen = () if question == "random" else tuple(sorted(chosen["test"]))
     return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen)
+
+
+def _too_few(question: Question, part: str, known: Groups, wanted: Sequence[str]) -> DatasetError:
+    """Why ``part`` of a split is empty, and what helps."""
+    what = {"random": "geometries", "shell": "ligands and shells", "parent": "families"}[question]
+    held = f", {len(wanted)} of them held out" if wanted else ""
+    remedy = "hold out fewer, " if wanted else ""
+    remedy += "" if part == "train" else f"ask for none of it (--{part} 0), "
+    problem = f"a '{question}' split of {len(known)} {what}{held} leaves no {part} records"
+    return DatasetError(problem, f"{remedy}or label more kinds of clusters")
 
 
 def extended(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import ClusterMLError, InputFileError, OutputError
+from clusterml.printable import CONTROLS
 from clusterml.spectrum.files import LARGEST_FILE, decode, read_bounded, read_text, write_text
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
@@ -44,7 +45,8 @@ def plain(value: Any) -> Any:
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """Strict JSON of ``value``, after :func:`plain`."""
-    return json.dumps(plain(value), allow_nan=False, ensure_ascii=False, indent=indent) + "\n"
+    text = json.dumps(plain(value), allow_nan=False, ensure_ascii=False, indent=indent)
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"  # in strings only: JSON has no others
 
 
 def write_json(value: Any, path: str | Path, indent: int | None = None) -> Path:

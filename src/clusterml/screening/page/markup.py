@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
+from clusterml.printable import printable
 from clusterml.spectrum.jsonio import plain
 
 _DATA = files(__package__) / "data"
@@ -30,14 +31,14 @@ def tag(name: str, *parts: object, **attributes: object) -> Markup:
     words = [name]
     for key, value in attributes.items():
         if value is not None:
-            words.append(f'{key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"')
+            words.append(f'{key.rstrip("_").replace("_", "-")}="{html.escape(printable(str(value)))}"')
     start = f"<{' '.join(words)}>"
     return Markup(start if name in _VOID else f"{start}{joined(parts)}</{name}>")
 
 
 def joined(parts: Iterable[object]) -> Markup:
     """Several parts one after the other."""
-    return Markup("".join(part if isinstance(part, Markup) else html.escape(str(part)) for part in parts))
+    return Markup("".join(part if isinstance(part, Markup) else html.escape(printable(str(part))) for part in parts))
 
 
 def table(headings: Sequence[object], rows: Iterable[Sequence[object]], class_: str | None = None) -> Markup:
