@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,10 +14,12 @@ import h5py
 import numpy as np
 import pytest
 
+from clusterml.dataset.ledger import Event, Ledger
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.shards import Shard, write_shard
+from clusterml.dataset.splits import Split, load_split, save_split
 from clusterml.dataset.store import Store, damaged_shards
-from clusterml.errors import DatasetError
+from clusterml.errors import ClusterMLError, DatasetError
 
 SECRET = np.arange(251.0)
 
@@ -242,3 +245,39 @@ def test_offsets_that_declare_terabytes_are_refused_before_they_are_read(folder)
         file.create_dataset("offsets", shape=(5 * 10**12,), dtype="i8", chunks=(1000,))
     with pytest.raises(DatasetError, match=r"'offsets' declares 5e\+12 values"):
         Shard(shard_of(folder))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_damage_of_a_signed_shard_is_a_dataset_error_or_no_damage(folder, seed):
+    rng = np.random.default_rng(seed)
+    content = bytearray(shard_of(folder).read_bytes())
+    reach = 3000 if seed % 3 else len(content)  # the first bytes say what is where
+    for _ in range(int(rng.integers(1, 5))):
+        place = int(rng.integers(reach))
+        content[place : place + 8] = b"\xff" * 8 if rng.random() < 0.2 else bytes([int(rng.integers(256))])
+    shard_of(folder).write_bytes(content)
+    sign(folder)
+    with contextlib.suppress(DatasetError):
+        dataset = Dataset(folder)
+        assert [record.id for record in dataset] == list(dataset.ids)
+
+
+@pytest.mark.parametrize("name", ["index.json", "ledger.jsonl", "split.json"])
+def test_random_damage_of_json_is_a_typed_error_or_no_damage(folder, name):
+    Ledger(folder / "ledger.jsonl").add(Event("r0", "done"), Event("r1", "failed", "why", 2.0))
+    save_split(Split("random", 0, ("r0",), ("r1",), ("r2",)), folder / "split.json")
+    sound = (folder / name).read_bytes()
+    use = {"index.json": lambda path: len(Dataset(path.parent)), "ledger.jsonl": Ledger, "split.json": load_split}[name]
+    rng = np.random.default_rng(1)
+    refused = 0
+    for _ in range(150):
+        content = bytearray(sound)
+        for _ in range(int(rng.integers(1, 4))):
+            place = int(rng.integers(len(content)))
+            content[place : place + int(rng.integers(3))] = bytes(rng.integers(256, size=int(rng.integers(3))).tolist())
+        (folder / name).write_bytes(content)
+        try:
+            use(folder / name)
+        except ClusterMLError:
+            refused += 1
+    assert refused > 20

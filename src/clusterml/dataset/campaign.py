@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from clusterml.errors import InputFileError
+from clusterml.io.bounded import LARGEST_INPUT, read_bounded
 from clusterml.schema import Strict, load
 from clusterml.shipped import locate
 from clusterml.spectrum.files import read_text
@@ -213,7 +214,7 @@ def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
         kept = {key: value for key, value in content["parents"][name].items() if key != "counts"}
         parts[name] = _without(kept, _LATER)
         if source is not None:
-            parts[name]["file"] = hashlib.sha256(source.read_bytes()).hexdigest()
+            parts[name]["file"] = hashlib.sha256(read_bounded(source, LARGEST_INPUT)).hexdigest()
     text = library_text(campaign, campaign_file)
     if text is not None:
         parts[LIBRARY] = {"library": text}

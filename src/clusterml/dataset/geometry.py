@@ -13,7 +13,8 @@ import numpy as np
 
 from clusterml.dataset.campaign import Campaign, Job, Parent
 from clusterml.dataset.record import stored_positions
-from clusterml.errors import StructureError
+from clusterml.errors import InputFileError, StructureError
+from clusterml.io.bounded import LARGEST_INPUT, read_bounded
 from clusterml.structure.anatomy.library import Library, load_library
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.distort.ensemble import snapshots
@@ -37,8 +38,8 @@ def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
 def _hash(file: Path) -> str:
     """Of what is in ``file`` now; empty if it cannot be read, which whoever reads it says."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(read_bounded(file, LARGEST_INPUT)).hexdigest()
+    except InputFileError:
         return ""
 
 

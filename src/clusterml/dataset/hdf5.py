@@ -8,7 +8,8 @@ refused before a value is read.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,20 +53,31 @@ def open_hdf5(path: Path) -> h5py.File:
         raise DatasetError(f"{path}: is not a readable HDF5 file ({error})", "restore it, or label again") from error
 
 
+@contextmanager
+def damage_named(where: str) -> Iterator[None]:
+    """What HDF5 raises about a damaged file, and about one that lies about itself, as :class:`DatasetError`."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, MemoryError, OverflowError, zlib.error) as error:
+        raise DatasetError(f"{where} is damaged ({error})", "restore it, or label again") from error
+
+
 def integer_attribute(file: h5py.File, name: str) -> int | None:
     """A whole number among the attributes of ``file``; None if there is none of that name, or it is something else."""
-    if name not in file.attrs:
-        return None
-    attribute = file.attrs.get_id(name)
-    return int(file.attrs[name]) if attribute.shape == () and attribute.dtype.kind in "iu" else None
+    with damage_named(f"{file.filename}:"):
+        if name not in file.attrs:
+            return None
+        attribute = file.attrs.get_id(name)
+        return int(file.attrs[name]) if attribute.shape == () and attribute.dtype.kind in "iu" else None
 
 
 def check_names(file: h5py.File, names: Set[str]) -> None:
     """Raise :class:`DatasetError` naming the file unless it holds ``names`` and nothing else."""
-    held = set(file) if len(file) <= 2 * len(names) else None
-    if held is None or not held <= names:
-        unknown = f"{len(file)} datasets" if held is None else f"'{min(held - names)}'"
-        raise DatasetError(f"{file.filename}: holds {unknown}, which no shard does", _REMEDY)
+    with damage_named(f"{file.filename}:"):
+        held = set(file) if len(file) <= 2 * len(names) else None
+        if held is None or not held <= names:
+            unknown = f"{len(file)} datasets" if held is None else f"'{min(held - names)}'"
+            raise DatasetError(f"{file.filename}: holds {unknown}, which no shard does", _REMEDY)
     if held < names:
         raise DatasetError(f"{file.filename}: has no column '{min(names - held)}'", "restore it, or label again")
 
@@ -77,7 +89,7 @@ def checked_dataset(file: h5py.File, name: str, layout: Layout) -> h5py.Dataset:
     or shape, or larger than it may be when it is read.
     """
     where = f"{file.filename}: '{name}'"
-    try:
+    with damage_named(where):
         dataset = _dataset(file, name, where)
         if not _is_of(dataset.dtype, layout.dtype):
             raise DatasetError(f"{where} has type {dataset.dtype}, not {layout.dtype}", _REMEDY)
@@ -88,8 +100,6 @@ def checked_dataset(file: h5py.File, name: str, layout: Layout) -> h5py.Dataset:
         if dataset.size * dataset.dtype.itemsize > _LARGEST_ARRAY:
             raise DatasetError(f"{where} declares {dataset.size:.3g} values", _REMEDY)
         _check_storage(dataset, where)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, zlib.error) as error:
-        raise DatasetError(f"{where} is damaged ({error})", "restore it, or label again") from error
     return dataset
 
 

@@ -30,9 +30,10 @@ from clusterml.dataset.ledger import Event, Ledger
 from clusterml.dataset.record import Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
-from clusterml.errors import ClusterMLError, DatasetError, StructureError
+from clusterml.errors import ClusterMLError, DatasetError, InputFileError, StructureError
 from clusterml.locks import exclusive
 from clusterml.spectrum.files import write_text
+from clusterml.spectrum.jsonio import read_json
 from clusterml.structure.anatomy.library import load_library, using_library
 
 if TYPE_CHECKING:
@@ -171,10 +172,10 @@ def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: 
         _write_claim(path, name, mine, library)
         return
     try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        theirs = read_json(path)["fingerprint"]
         if not isinstance(theirs, dict):
             raise ValueError("the fingerprint is not one of each parent: it was begun with an earlier version")
-    except (ValueError, KeyError, TypeError) as error:
+    except (InputFileError, ValueError, KeyError) as error:
         raise DatasetError(f"{path}: cannot be used ({error})", "choose another folder") from error
     changed = [part for part in dict.fromkeys((*theirs, LIBRARY)) if mine.get(part) != theirs.get(part)]
     if changed:

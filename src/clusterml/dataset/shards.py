@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.hdf5 import Layout, check_names, checked_dataset, integer_attribute, open_hdf5
+from clusterml.dataset.hdf5 import Layout, check_names, checked_dataset, damage_named, integer_attribute, open_hdf5
 from clusterml.dataset.record import COLUMNS, GRID_EV, SCHEMA_VERSION, Column, Record
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.spectrum.files import check_regular, write_bytes
@@ -94,7 +94,8 @@ class Shard:
         self._datasets: dict[str, h5py.Dataset] = {}
         try:
             if checked:
-                self._datasets |= {name: self._file[name] for name in _layouts()}
+                with damage_named(f"{path}:"):
+                    self._datasets |= {name: self._file[name] for name in _layouts()}
             else:
                 self._check()
         except DatasetError:
@@ -175,10 +176,8 @@ class Shard:
     def _read(self, name: str, rows: slice | int = slice(None)) -> Any:
         """Values of a dataset; text comes as ``str``."""
         dataset = self._datasets[name]
-        try:
+        with damage_named(f"{self.path}: '{name}'"):
             return dataset.asstr()[rows] if dataset.dtype.kind == "O" else dataset[rows]
-        except (OSError, ValueError, RuntimeError, MemoryError) as error:
-            raise DatasetError(f"{self.path}: '{name}' is damaged ({error})", "restore it, or label again") from error
 
     def _parsed(self, text: str) -> dict[str, Any]:
         try:

@@ -16,6 +16,8 @@ from clusterml.errors import InputFileError
 
 LARGEST_FILE = 64 * 1024 * 1024
 """Largest text file that is read unless another bound is given, in bytes."""
+LARGEST_INPUT = 512 * 1024 * 1024
+"""Largest file that a configuration may name, in bytes: a long trajectory."""
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),

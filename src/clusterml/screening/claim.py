@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterml.errors import InputFileError
+from clusterml.io.bounded import LARGEST_INPUT, read_bounded
 from clusterml.screening.config import Screen
 from clusterml.screening.lines import FILES
 from clusterml.screening.names import ScreeningError
@@ -87,7 +88,4 @@ def _difference(theirs: Mapping[str, str], mine: Mapping[str, str]) -> str:
 
 
 def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputFileError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    return hashlib.sha256(read_bounded(path, LARGEST_INPUT)).hexdigest()

@@ -26,7 +26,7 @@ from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import Verification, labels_of, verify
-from clusterml.spectrum.files import make_folder, read_text, write_text
+from clusterml.spectrum.files import make_folder, read_bounded, read_text, write_text
 from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def setting_of(
     from clusterml.training.release import SPEC
 
     place = find_release(model or screen.model).resolve()
-    sha = hashlib.sha256((place / SPEC).read_bytes()).hexdigest()
+    sha = hashlib.sha256(read_bounded(place / SPEC, links=False)).hexdigest()
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
     mine = fingerprint(screen, sha, text.encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterml.shipped import shipped
-from clusterml.spectrum.files import write_bytes
+from clusterml.spectrum.files import read_bounded, write_bytes
 from clusterml.training.release import SPEC, SPLIT, ReleaseError, open_release, write_release
 
 VARIABLE = "CLUSTERML_CHECKPOINTS"
@@ -44,7 +44,9 @@ def join_releases(
     Raises :class:`ReleaseError` if their specs differ or they were trained with different splits.
     """
     parts = [open_release(each) for each in folders]
-    splits = [path.read_bytes() if path.exists() else b"" for path in (part.folder / SPLIT for part in parts)]
+    splits = [
+        read_bounded(path, links=False) if path.exists() else b"" for path in (part.folder / SPLIT for part in parts)
+    ]
     for part, split in zip(parts[1:], splits[1:], strict=True):
         if part.spec != parts[0].spec:
             raise ReleaseError(f"{part.folder}: has another spec than {parts[0].folder}", "join networks of one spec")
