@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,6 +114,9 @@ def _crystal_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("", f"and {len(data['clusters']) - _MOST_CLUSTERS} more clusters"))
     for title, key in (("counter-ions", "counter_ions"), ("solvent and others", "solvent")):
         rows.append((title, _counted(data[key], data["species_names"]) or "none"))
+    if crystal["mixed_sites"]:
+        taken = Counter(site["taken"] for site in crystal["mixed_sites"])
+        rows.append(("mixed sites", f"{len(crystal['mixed_sites'])}, taken as {_counted(taken, {})}"))
     dropped = crystal["disorder"]["dropped"]
     if dropped:
         count = sum(len(entry["labels"]) for entry in dropped)

@@ -104,4 +104,5 @@ def _provenance(filled: FilledCell, candidates: list[int], cluster: int) -> dict
         "symmetry_operation": operation,
         "cell_contents": count_formulas(filled, range(len(filled.molecules))),
     }
+    found |= {"mixed_sites": [site.to_dict() for site in filled.mixed]} if filled.mixed else {}
     return found | ({"dropped": [entry.to_dict() for entry in filled.dropped]} if filled.dropped else {})

@@ -114,7 +114,7 @@ def _assemblies(crystal: Crystal, source: str) -> list[IntArray]:
         return []
     numbers, group = crystal.numbers[disordered], crystal.group[disordered]
     labels = np.array([crystal.assembly[i] for i in disordered])
-    pairs = _pairs_of_sites(crystal, disordered, source)
+    pairs = close_sites(crystal, disordered, _NEIGHBOURHOOD, source)
     first, second = pairs.first, pairs.second
     other = group[first] != group[second]
     unlabelled = (labels[first] == "") & (labels[second] == "")
@@ -134,14 +134,14 @@ def _assemblies(crystal: Crystal, source: str) -> list[IntArray]:
     return [disordered[part] for part in components(len(disordered), graph)]
 
 
-def _pairs_of_sites(crystal: Crystal, chosen: IntArray, source: str) -> Pairs:
-    """Pairs of ``chosen`` sites that are close in the crystal, whichever symmetry image is the close one."""
+def close_sites(crystal: Crystal, chosen: IntArray, radius: float, source: str) -> Pairs:
+    """Pairs of ``chosen`` sites within ``radius`` (A) in the crystal, whichever symmetry image is the close one."""
     moved = np.einsum("mij,nj->mni", crystal.rotations, crystal.fractional[chosen]) + crystal.translations[:, None, :]
     inside = moved.reshape(-1, 3)
     inside = inside - np.floor(inside)
     inside[inside >= 1.0] = 0.0
     check_crowding(inside, crystal.cell, source)
-    pairs = close_periodic_pairs(inside, crystal.cell, _NEIGHBOURHOOD)
+    pairs = close_periodic_pairs(inside, crystal.cell, radius)
     first, second = pairs.first % len(chosen), pairs.second % len(chosen)
     keep = first != second  # a site and its own image are decided later
     return Pairs(first[keep], second[keep], pairs.shift[keep], pairs.distance[keep])

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from clusterml.structure.bonds import bonds
+from clusterml.structure.crystal.mixed import alike
 from clusterml.structure.crystal.molecules import FilledCell, whole
 from clusterml.structure.crystal.symmetry import determinants
 from clusterml.structure.elements import is_metal
@@ -106,7 +107,10 @@ def _turn(hand: Hand | None) -> Hand | None:
 
 
 def _frame(filled: FilledCell, number: int, source: str) -> Frame:
-    """Atomic numbers and positions (A) of a cluster's metals and donors; of all but hydrogen without metal."""
+    """Atomic numbers and positions (A) of a cluster's metals and donors; of all but hydrogen without metal.
+
+    Elements that share sites count as one: their order in the crystal is a choice.
+    """
     numbers = filled.numbers[filled.molecules[number].atoms]
     positions = whole(filled, number, source)
     metal = is_metal(numbers)
@@ -117,7 +121,7 @@ def _frame(filled: FilledCell, number: int, source: str) -> Frame:
         chosen = metal.copy()
         chosen[mixed.first] = True
         chosen[mixed.second] = True
-    return numbers[chosen], positions[chosen]
+    return alike(numbers[chosen], filled.mixed), positions[chosen]
 
 
 def _misfit(a: Frame, b: Frame, *, mirror: bool) -> float:

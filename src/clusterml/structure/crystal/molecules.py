@@ -13,6 +13,7 @@ from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import Crystal
 from clusterml.structure.crystal.disorder import Dropped, choose_component, describe, disorder_error
 from clusterml.structure.crystal.expand import Expanded, expand
+from clusterml.structure.crystal.mixed import MixedSite, settle_mixed_sites
 from clusterml.structure.crystal.overlaps import without_overlaps
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import BoolArray, FloatArray, IntArray
@@ -38,7 +39,8 @@ class FilledCell:
     """The ordered content of a cell.
 
     ``numbers`` ``(n,)``, ``fractional`` ``(n, 3)`` in [0, 1), ``occupancy`` ``(n,)``, which atoms had an alternative
-    (``contested`` ``(n,)``), the ``bonds``, the ``molecules``, what was ``dropped`` to make it ordered, ``warnings``.
+    (``contested`` ``(n,)``), the ``bonds``, the ``molecules``, what was ``dropped`` to make it ordered, ``warnings``;
+    ``mixed``: the sites that different elements share.
     """
 
     crystal: Crystal
@@ -50,6 +52,7 @@ class FilledCell:
     molecules: tuple[Molecule, ...]
     dropped: tuple[Dropped, ...]
     warnings: tuple[str, ...]
+    mixed: tuple[MixedSite, ...] = ()
 
     @property
     def clusters(self) -> list[int]:
@@ -70,7 +73,8 @@ def fill_cell(crystal: Crystal, disorder: Disorder = "major", source: str = "cry
     Raises :class:`StructureError` (too many atoms for the cell; anything disordered with ``disorder="error"``) and
     :class:`OptionError`.
     """
-    ordered, dropped, chosen = choose_component(crystal, disorder, source)
+    settled, mixed = settle_mixed_sites(crystal, disorder, source)
+    ordered, dropped, chosen = choose_component(settled, disorder, source)
     expanded = expand(ordered, source)
     pairs = close_periodic_pairs(expanded.fractional, crystal.cell, longest_bond(expanded.numbers))
     keep, contested = without_overlaps(ordered, expanded, pairs)
@@ -98,6 +102,7 @@ def fill_cell(crystal: Crystal, disorder: Disorder = "major", source: str = "cry
         _molecules(expanded, np.flatnonzero(keep), numbers, bonds),
         tuple(dropped),
         tuple(warnings),
+        mixed,
     )
 
 

@@ -93,6 +93,7 @@ class CrystalReport:
             "n_atoms_in_cell": len(self.filled.numbers),
             "density_masked": crystal.masked,
             "disorder": {"choice": self.disorder, "dropped": [entry.to_dict() for entry in self.filled.dropped]},
+            "mixed_sites": [site.to_dict() for site in self.filled.mixed],
             "charge_witness": self.witness.to_dict(),
         }
 
