@@ -118,6 +118,15 @@ def test_options_reach_the_engine(run, xyz):
     assert Path("a.molden").read_text().startswith("[Molden Format]")
 
 
+def test_pictures_in_nm(run, xyz):
+    options = ("--orbitals", "stda-xtb", "--axis", "nm", "--range", "200:700")
+    assert run("label", xyz("agsch3"), *options, "-o", "nm").code == 0
+    assert Path("nm/agsch3.png").stat().st_size > 10_000
+    done = run("label", xyz("agsch3"), "--range", "200:700", "-o", "ev")
+    assert "the range 200:700 eV holds no part of a spectrum from 0.5 to 6 eV" in done.err
+    assert not Path("ev/agsch3.csv").exists()
+
+
 def test_gfn_orbitals_with_solvent(run, xyz):
     done = run("label", xyz("agsch3"), "--json", *QUICK, "--orbitals", "gfn1", "--solvent", "methanol")
     assert done.code == 0, done.err

@@ -52,6 +52,23 @@ def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):
     assert "2 done, 1 failed; results in out/deep" in done.out
 
 
+def test_width_and_picture(run, xyz, model):
+    name, common = xyz("agsch3"), ("--model", model, *NETWORK)
+    assert run("predict", name, *common, "--fwhm", "0.4", "--axis", "nm", "--range", "300:700", "-o", "nm").code == 0
+    assert json.loads(Path("nm/agsch3.json").read_text())["spectrum"]["fwhm_ev"] == 0.4
+    assert run("predict", name, *common, "-o", "ev").code == 0
+    assert Path("nm/agsch3.png").read_bytes() != Path("ev/agsch3.png").read_bytes()
+    for options, says in (
+        (("--fwhm", "0.1"), "below that of the network tiny, 0.2 eV"),
+        (("--range", "300:700"), "the range 300:700 eV holds no part of a spectrum from 0.5 to 5.3 eV"),
+        (("--range", "seven"), "--range is 'seven'"),
+        (("--axis", "nm", "--json"), "with no --output --axis would change nothing"),
+    ):
+        done = run("predict", name, *common, *options)
+        assert done.code == 2 or done.code == 1
+        assert says in done.err
+
+
 def test_json_is_all_that_stdout_gets(run, xyz, model):
     done = run("predict", xyz("agsch3"), "--model", model, *NETWORK, "--json")
     assert done.code == 0

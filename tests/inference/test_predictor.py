@@ -18,6 +18,7 @@ from clusterml.inference.ensemble import choose_device, finer
 from clusterml.inference.judge import output_of
 from clusterml.inference.predictor import Predictor
 from clusterml.inference.thermal import Thermal
+from clusterml.spectrum.width import broadened_to
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,19 @@ def test_a_structure_gives_a_spectrum_with_spread(predictor, make_molecule):
     assert (found.in_domain, found.domain_score) == (None, None)
     assert found.warnings == ("the uncertainty is not calibrated",)
     assert found.atoms.info["name"] == "agsch3"
+
+
+def test_a_larger_width_is_made_by_broadening_and_a_smaller_one_refused(predictor, make_molecule):
+    own, wider = predictor(make_molecule("agsch3")), predictor.at_width(0.5)(make_molecule("agsch3"))
+    assert (own.spectrum.meta["fwhm_ev"], wider.spectrum.meta["fwhm_ev"]) == (0.2, 0.5)
+    expected = broadened_to(own.spectrum, 0.5)
+    for key in ("epsilon", "delta_epsilon", "epsilon_std", "delta_epsilon_std"):
+        np.testing.assert_allclose(getattr(wider.spectrum, key), getattr(expected, key), rtol=1e-5, atol=1e-8)
+    assert wider.spectrum.epsilon.max() < own.spectrum.epsilon.max()
+    assert predictor.at_width(None) is predictor
+    for width in (0.1, 0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(OptionError, match=r"below that of the network tiny, 0\.2 eV"):
+            predictor.at_width(width)
 
 
 def test_the_mirror_image_has_the_opposite_cd(predictor, make_molecule):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from clusterml.cli.options import PictureAxis, PictureRange
+from clusterml.cli.options import PictureAxis, PictureRange, picture_view, refuse_vain
 from clusterml.errors import OptionError
 from clusterml.spectrum.formats.settings import UNITS
 
@@ -63,24 +63,21 @@ def compare(
     """
     from clusterml.spectrum.files import make_folder
     from clusterml.spectrum.measured import read_spectrum
-    from clusterml.spectrum.view import parse_view
     from clusterml.spectrum.width import broadened_to
 
     if not fit_shift:
-        _refuse_vain("--no-fit-shift", {"--max-shift": max_shift})
+        refuse_vain("--no-fit-shift", {"--max-shift": max_shift})
     if a == b == "-":
         raise OptionError("A and B are both standard input", "give the path of one of them")
     first = read_spectrum(_source(a), concentration_a, path_a, "-a", columns=columns_a, unit=unit_a, block=block_a)
-    view = parse_view(axis, shown)
-    if output is None:
-        _refuse_vain("no --output", {"--axis": None if axis == "ev" else axis, "--range": shown})
-    else:
+    view = picture_view(axis, shown, output)
+    if output is not None:
         make_folder(output)
     if b.lower().startswith(BANDS):
         from clusterml.spectrum.bands import compare_bands
 
         of_b = {"--concentration-b": concentration_b, "--path-b": path_b, "--columns-b": columns_b, "--unit-b": unit_b}
-        _refuse_vain(b, {**of_b, "--block-b": block_b, "--fit-width": fit_width or None, "--max-shift": max_shift})
+        refuse_vain(b, {**of_b, "--block-b": block_b, "--fit-width": fit_width or None, "--max-shift": max_shift})
         first = first if fwhm is None else broadened_to(first, fwhm)
         listed = compare_bands(first, b[len(BANDS) :], common_shift=fit_shift)
         if output is not None:
@@ -109,12 +106,6 @@ def _labels(a: str, b: str) -> tuple[str, str]:
         count += 1
     names = ["/".join(part[:count][::-1]) or "standard input" for part in parts]
     return f"A: {names[0]}", f"B: {names[1]}"
-
-
-def _refuse_vain(what: str, options: dict[str, Any]) -> None:
-    """Raise :class:`OptionError` for options that are given (not None) and that ``what`` makes pointless."""
-    if vain := [name for name, value in options.items() if value is not None]:
-        raise OptionError(f"with {what} {' and '.join(vain)} would change nothing", "leave it out")
 
 
 def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, output: Path | None) -> None:

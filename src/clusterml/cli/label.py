@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
+from clusterml.cli.options import LibraryFile, PictureAxis, PictureRange, StructureFiles, picture_view, reads_structures
 from clusterml.stda.settings import Dtype, Mode, OrbitalSource
 from clusterml.stda.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
@@ -57,6 +57,8 @@ def label(
     molden: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the orbitals as a Molden file.")] = None,
     reading: ReadOptions = DEFAULT_READING,
     library: LibraryFile = None,
+    axis: PictureAxis = "ev",
+    shown: PictureRange = None,
     jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
@@ -78,6 +80,7 @@ def label(
     settings = {"emax_ev": emax, "fwhm_ev": fwhm, "mode": mode, "dtype": dtype, "device": device}
     settings |= {"solver": "states"} if states else {}
     settings |= {"memory_gb": memory_gb} if memory_gb is not None else {}
+    folder = output if output is not None or as_json else Path("results")
     options = BatchOptions(
         charge=charge,
         orbitals=orbitals,
@@ -90,7 +93,8 @@ def label(
         temperature_k=temperature,
         seed=seed,
         reading=reading,
-        output=output if output is not None or as_json else Path("results"),
+        output=folder,
+        view=picture_view(axis, shown, folder),
         molden=molden,
         states=states,
         jcamp=jcamp,

@@ -7,12 +7,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from clusterml.errors import OptionError
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.options import ReadOptions
+
+if TYPE_CHECKING:
+    from clusterml.spectrum.view import View
 
 StructureFiles = Annotated[list[Path], typer.Argument(metavar="FILE", help="Structure files, or folders of them.")]
 """The argument of verbs that read any number of structures."""
@@ -43,6 +47,10 @@ PictureRange = Annotated[
     typer.Option("--range", metavar="LOW:HIGH", help="Part in the picture, in the unit of --axis, e.g. 250:900."),
 ]
 """The option of verbs that draw spectra; see :func:`clusterml.spectrum.view.parse_view`."""
+BandWidth = Annotated[
+    float | None, typer.Option(metavar="EV", help="Full width of the bands at half maximum [default: the network's].")
+]
+"""The option of verbs whose spectra have a smallest width."""
 _READING: dict[str, Any] = {
     "cluster": Annotated[int, typer.Option(metavar="K", help="Which cluster of a crystal, from 1.")],
     "disorder": Annotated[
@@ -65,6 +73,21 @@ _READING: dict[str, Any] = {
         str | None, typer.Option(metavar="NAME", help="Format of the files [default: what their names say].")
     ],
 }
+
+
+def refuse_vain(what: str, options: dict[str, Any]) -> None:
+    """Raise :class:`OptionError` for options that are given (not None) and that ``what`` makes pointless."""
+    if vain := [name for name, value in options.items() if value is not None]:
+        raise OptionError(f"with {what} {' and '.join(vain)} would change nothing", "leave it out")
+
+
+def picture_view(axis: Literal["ev", "nm"], shown: str | None, output: Path | None) -> View:
+    """What pictures show; raises :class:`OptionError` for a bad range, and where no ``output`` is written."""
+    from clusterml.spectrum.view import parse_view
+
+    if output is None:
+        refuse_vain("no --output", {"--axis": None if axis == "ev" else axis, "--range": shown})
+    return parse_view(axis, shown)
 
 
 def reads_structures(verb: Callable[..., None]) -> Callable[..., None]:

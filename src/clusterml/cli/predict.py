@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
+from clusterml.cli.options import (
+    BandWidth,
+    LibraryFile,
+    PictureAxis,
+    PictureRange,
+    StructureFiles,
+    picture_view,
+    reads_structures,
+)
 from clusterml.inference.engine import DEFAULT_MINUTES, EngineUse
 from clusterml.shipped import DEFAULT_MODEL
 from clusterml.stda.threads import choose_threads, use_threads
@@ -49,6 +57,9 @@ def predict(
     threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
     reading: ReadOptions = DEFAULT_READING,
     library: LibraryFile = None,
+    fwhm: BandWidth = None,
+    axis: PictureAxis = "ev",
+    shown: PictureRange = None,
     jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
@@ -69,18 +80,20 @@ def predict(
     from clusterml.inference.files import FileOptions, predict_files
 
     thermal = None if ensemble is None else _thermal(ensemble, temperature, seed)
+    folder = output if output is not None or as_json else Path("results")
     options = FileOptions(
         charge=charge,
         thermal=thermal,
         reading=reading,
-        output=output if output is not None or as_json else Path("results"),
+        output=folder,
+        view=picture_view(axis, shown, folder),
         jcamp=jcamp,
         keep_json=as_json,
         engine=EngineOptions(engine, engine_limit, thermal, reading.allow_several),
     )
 
     def results(watch: Watch) -> Iterator[Outcome | Failure]:
-        return predict_files(files, lambda: _load(model, device), options, watch)
+        return predict_files(files, lambda: _load(model, device, fwhm), options, watch)
 
     debug = context.obj.debug
     if not report(results, as_json=as_json, output=options.output, doing="predict", debug=debug, note=_NOTE):
@@ -93,7 +106,7 @@ def _thermal(members: int, kelvin: float, seed: int) -> Thermal:
     return Thermal(members, kelvin, seed)
 
 
-def _load(model: str, device: str) -> Predictor:
+def _load(model: str, device: str, fwhm_ev: float | None) -> Predictor:
     from clusterml.inference.predictor import Predictor
 
-    return Predictor.load(model, device)
+    return Predictor.load(model, device).at_width(fwhm_ev)

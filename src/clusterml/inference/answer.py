@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.prediction import Prediction
+    from clusterml.spectrum.view import View
     from clusterml.stda.label import Label
 
 Source = Literal["network", "engine"]
@@ -147,16 +148,19 @@ class Answer:
         network = {} if self.network is None else _brief(self.network)
         return label_dict(self._label) | plain({**beside, "network": network or None})
 
-    def write(self, folder: str | Path, name: str | None = None, *, jcamp: bool = False) -> list[Path]:
+    def write(
+        self, folder: str | Path, name: str | None = None, *, jcamp: bool = False, view: View | None = None
+    ) -> list[Path]:
         """Write ``NAME.csv``, ``NAME.png``, with ``jcamp`` ``NAME.jdx``, and ``NAME.json`` into ``folder``.
 
-        With the engine's spectrum the figure shows the network's as a thin line.  Returns the paths, see
-        :meth:`Prediction.write`.
+        With the engine's spectrum the figure shows the network's as a thin line.  ``view``: its axis and range.
+
+        Returns the paths, see :meth:`Prediction.write`.
         """
         title = f"{figure_title(self.atoms, self.charge, self.method)}\n{self.summary.replace('; ', chr(10))}"
         stem = make_folder(folder) / (name or self.name)
         faint = self.network.spectrum if self.label is not None and self.network is not None else None
-        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp, faint=faint)
+        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp, faint=faint, view=view)
 
     @property
     def _label(self) -> Label:

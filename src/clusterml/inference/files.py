@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from clusterml.errors import ClusterMLError, OutsideNetworkError
 from clusterml.inference.engine import Engine, EngineOptions
 from clusterml.spectrum.files import make_folder
+from clusterml.spectrum.view import WHOLE, View
 from clusterml.stda.inputs import expand
 from clusterml.stda.structures import (
     UNEXPECTED,
@@ -39,7 +40,7 @@ class FileOptions:
 
     ``charge``, ``thermal``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``reading``: how
     the files are read.  ``output``: folder of the results, None to write none; ``jcamp``: write JCAMP-DX too.
-    ``keep_json``: hand the JSON back.  ``engine``: when the engine computes instead.
+    ``view``: what the pictures show.  ``keep_json``: hand the JSON back.  ``engine``: when the engine computes instead.
     """
 
     charge: int | None = None
@@ -47,6 +48,7 @@ class FileOptions:
     reading: ReadOptions = DEFAULT_READING
     output: Path | None = None
     jcamp: bool = False
+    view: View = WHOLE
     keep_json: bool = False
     engine: EngineOptions = field(default_factory=EngineOptions)
 
@@ -88,7 +90,8 @@ def _spectra(
 ) -> Iterator[Outcome | Failure]:
     from clusterml.inference.ensemble import batched
 
-    engine = Engine(options.engine, predictor.energy_ev, predictor.ensemble.spec["fwhm_ev"], watch)
+    options.view.check(float(predictor.energy_ev[0]), float(predictor.energy_ev[-1]))
+    engine = Engine(options.engine, predictor.energy_ev, predictor.fwhm_ev, watch)
     ready = (
         structure if isinstance(structure, Failure) else _prepared(structure, predictor, options)
         for structure in structures
@@ -152,7 +155,7 @@ def _written(answer: Answer, structure: Structure, options: FileOptions, start: 
     """The files of an answer, and what the summary shows of it; ``start``: when the clock began."""
     files: list[Path] = []
     if options.output is not None:
-        files = answer.write(options.output, structure.name, jcamp=options.jcamp)
+        files = answer.write(options.output, structure.name, jcamp=options.jcamp, view=options.view)
     return outcome(
         answer.spectrum,
         answer.atoms.numbers,

@@ -47,7 +47,7 @@ def predict(
     options = EngineOptions(engine, engine_minutes, thermal, reading.allow_several)
     atoms = read(what, options=reading) if isinstance(what, str | Path) else what
     predictor = _predictor(str(model), device)
-    runner = Engine(options, predictor.energy_ev, predictor.ensemble.spec["fwhm_ev"], watch)
+    runner = Engine(options, predictor.energy_ev, predictor.fwhm_ev, watch)
     try:
         prepared = predictor.prepare(atoms, charge, allow_several=reading.allow_several, thermal=thermal)
     except OutsideNetworkError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.uncertainty import Novelty
+    from clusterml.spectrum.view import View
     from clusterml.structure.charge import ChargeDecision
 
 _PACKAGES = ("torch", "numpy")
@@ -109,12 +110,15 @@ class Prediction:
         }
         return {key: plain(value) for key, value in result.items()}
 
-    def write(self, folder: str | Path, name: str | None = None, *, jcamp: bool = False) -> list[Path]:
+    def write(
+        self, folder: str | Path, name: str | None = None, *, jcamp: bool = False, view: View | None = None
+    ) -> list[Path]:
         """Write ``NAME.csv``, ``NAME.png``, with ``jcamp`` ``NAME.jdx``, and ``NAME.json`` into ``folder``.
 
-        Returns the paths.  ``name`` defaults to :attr:`name`.  The JSON is written last: where it is there, the others
-        are too.  Raises :class:`clusterml.errors.OutputError` naming the path.
+        Returns the paths.  ``name`` defaults to :attr:`name`.  ``view``: axis and range of the picture.  The JSON is
+        written last: where it is there, the others are too.  Raises :class:`clusterml.errors.OutputError` naming the
+        path.
         """
         title = f"{figure_title(self.atoms, self.charge, self.model)}\n{self.summary}"
         stem = make_folder(folder) / (name or self.name)
-        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp)
+        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp, view=view)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from clusterml.errors import ClusterMLError, OutsideNetworkError, StructureError, UnsupportedElementError
+from clusterml.errors import ClusterMLError, OptionError, OutsideNetworkError, StructureError, UnsupportedElementError
 from clusterml.inference.calibration import raw_spread
 from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, DomainReport
@@ -20,6 +22,7 @@ from clusterml.inference.thermal import Thermal
 from clusterml.inference.uncertainty import Novelty, Uncertainty
 from clusterml.shipped import DEFAULT_MODEL
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.width import broadened_to
 from clusterml.stda.charge import resolve_charge
 from clusterml.structure.charge import ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
@@ -67,7 +70,7 @@ class Predictor:
     """Predicts spectra with an ensemble of networks; see :meth:`load`.
 
     ``name`` of the checkpoint; its ``uncertainty`` and the ``domain`` of the training data, or None; ``provenance``:
-    plain values that every prediction carries.
+    plain values that every prediction carries.  ``fwhm_ev``: width of the predicted bands, see :meth:`at_width`.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Predictor:
         self.domain = domain
         self.provenance = {"members": len(ensemble), "device": str(ensemble.device), **(provenance or {})}
         self.energy_ev, self._matrix = finer(ensemble.energy_ev, STEP_EV)
+        self.fwhm_ev = float(ensemble.spec["fwhm_ev"])
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
@@ -96,6 +100,21 @@ class Predictor:
         from clusterml.inference.checkpoint import load_predictor
 
         return load_predictor(model, device)
+
+    def at_width(self, fwhm_ev: float | None) -> Predictor:
+        """This predictor with spectra of a larger width (eV), made by broadening; itself for None.
+
+        Standard deviations are then upper bounds, see :func:`clusterml.spectrum.width.broadened_to`.  Raises
+        :class:`~clusterml.errors.OptionError` for a width below that of the network.
+        """
+        if fwhm_ev is None:
+            return self
+        if not (math.isfinite(fwhm_ev) and fwhm_ev >= self.fwhm_ev):
+            problem = f"a width of {fwhm_ev:g} eV is below that of the network {self.name}, {self.fwhm_ev:g} eV"
+            raise OptionError(problem, f"give {self.fwhm_ev:g} or more; clusterml label computes narrower bands")
+        wider = copy.copy(self)
+        wider.fwhm_ev = float(fwhm_ev)
+        return wider
 
     @overload
     def __call__(
@@ -251,7 +270,7 @@ class Predictor:
             "absorption_gauge": "length",
             "shape": "gaussian",
         }
-        return [
+        spectra = [
             Spectrum(
                 self.energy_ev,
                 members["epsilon"][:, row].mean(axis=0),
@@ -262,6 +281,7 @@ class Predictor:
             )
             for row in range(output.gap_ev.shape[1])
         ]
+        return [broadened_to(spectrum, self.fwhm_ev) for spectrum in spectra]
 
     def _spread(
         self, quantity: str, members: FloatArray, novelties: Sequence[Novelty | None], scores: FloatArray | None

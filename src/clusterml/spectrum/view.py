@@ -72,6 +72,10 @@ class View:
         return np.asarray((x >= limits[0]) & (x <= limits[1]))
 
 
+WHOLE = View()
+"""All of a spectrum, over photon energies."""
+
+
 def parse_view(axis: Axis, text: str | None) -> View:
     """The view of ``--axis`` and ``--range LOW:HIGH``, in the unit of the axis; raises :class:`OptionError`."""
     if text is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import ClusterMLError, OptionError, OutputError
 from clusterml.spectrum.files import make_folder
+from clusterml.spectrum.view import WHOLE, View
 from clusterml.stda.inputs import Input, expand
 from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_memory_gb
 from clusterml.stda.structures import UNEXPECTED, Failure, Outcome, Structure, Watch, failure, outcome, read_structures
@@ -31,7 +32,7 @@ class BatchOptions:
     ``ensemble``: number of thermal snapshots at ``temperature_k`` to average over, None for the geometry alone.
     ``reading``: how the files are read.  ``output``: folder of the results, None to write none.  ``molden``: file for
     the orbitals.  ``states``, ``jcamp``: see :func:`clusterml.stda.output.write_label`.
-    ``keep_json``: hand the JSON back.
+    ``view``: what the pictures show.  ``keep_json``: hand the JSON back.
     """
 
     charge: int | None = None
@@ -49,6 +50,7 @@ class BatchOptions:
     molden: Path | None = None
     states: bool = False
     jcamp: bool = False
+    view: View = WHOLE
     keep_json: bool = False
 
 
@@ -129,9 +131,8 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
         )
         files: list[Path] = []
         if options.output is not None:
-            files = write_label(
-                result, options.output, task.name, states=options.states, jcamp=options.jcamp, molden=task.molden
-            )
+            how: dict[str, Any] = {"states": options.states, "jcamp": options.jcamp, "view": options.view}
+            files = write_label(result, options.output, task.name, molden=task.molden, **how)
         elif task.molden is not None:
             files = [write_orbitals(result, task.molden)]
         text = json.dumps(label_dict(result, options.states), allow_nan=False) if options.keep_json else None
@@ -161,6 +162,7 @@ def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, 
         from clusterml.stda.groupfile import read_groups
 
         groups = read_groups(options.groups)
+    options.view.check(0.5, float(options.settings.get("emax_ev", 6.0)))
     if options.output is not None:
         make_folder(options.output)
     if options.molden is not None and not options.molden.absolute().parent.is_dir():

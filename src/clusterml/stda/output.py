@@ -19,6 +19,7 @@ from clusterml.units import ev_to_nm
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.spectrum.view import View
     from clusterml.structure.charge import ChargeDecision
 
 _ENGINES = ("numpy", "torch", "pyscf", "tblite")
@@ -84,19 +85,21 @@ def write_label(
     states: bool = False,
     jcamp: bool = False,
     molden: str | Path | None = None,
+    view: View | None = None,
 ) -> list[Path]:
     """Write ``NAME.csv``, ``NAME.png``, with ``jcamp`` ``NAME.jdx``, and ``NAME.json`` into ``folder``.
 
-    Returns the paths.  ``name`` defaults to :func:`label_name`.  ``molden`` names a file for the orbitals.  Each file
-    is written to a temporary name and renamed, the JSON last: where it is there, the others are too.  Raises
-    :class:`clusterml.errors.OutputError` naming the path.
+    Returns the paths.  ``name`` defaults to :func:`label_name`.  ``molden`` names a file for the orbitals; ``view``:
+    axis and range of the picture.  Each file is written to a temporary name and renamed, the JSON last: where it is
+    there, the others are too.  Raises :class:`clusterml.errors.OutputError` naming the path.
     """
     folder = make_folder(folder)
     orbitals = [] if molden is None else [write_orbitals(label, molden)]
     title = figure_title(label.atoms, label.charge, label_method(label))
     name = name or label_name(label)
     content = label_dict(label, states)
-    *files, last = write_results(label.spectrum, content, folder / name, title, label.transitions, jcamp=jcamp)
+    how: dict[str, Any] = {"jcamp": jcamp, "view": view}
+    *files, last = write_results(label.spectrum, content, folder / name, title, label.transitions, **how)
     return [*files, *orbitals, last]
 
 
@@ -109,18 +112,19 @@ def write_results(
     *,
     jcamp: bool = False,
     faint: Spectrum | None = None,
+    view: View | None = None,
 ) -> list[Path]:
     """Write STEM.csv, STEM.png under ``title``, with ``jcamp`` STEM.jdx, and last STEM.json that holds ``content``.
 
-    ``faint``: drawn as a thin line, the network's spectrum beside the engine's.  Returns the paths; raises
-    :class:`clusterml.errors.OutputError` naming the path.
+    ``faint``: drawn as a thin line, the network's spectrum beside the engine's.  ``view``: axis and range of the
+    picture.  Returns the paths; raises :class:`clusterml.errors.OutputError` naming the path.
     """
     from clusterml.spectrum.plot import draw
 
     paths = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "jdx", "json")}
     written = [spectrum.to_csv(paths["csv"])]
     labels = () if faint is None else ("engine",)
-    draw([spectrum], paths["png"], title, transitions, labels, faint=faint)
+    draw([spectrum], paths["png"], title, transitions, labels, faint=faint, view=view)
     written.append(paths["png"])
     if jcamp:
         written.append(spectrum.to_jcamp(paths["jdx"], title=stem.name))
