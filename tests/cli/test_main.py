@@ -147,7 +147,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 @pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (OptionError("a", "b"), 1)])
 def test_what_a_verb_raises_decides_the_exit_code(run, monkeypatch, raised, code):
-    def stop(*_):
+    def stop(*_, **__):
         raise raised
 
     monkeypatch.setattr("clusterml.spectrum.measured.read_spectrum", stop)

@@ -44,8 +44,8 @@ class Recorder(Watch):
     def planned(self, total: int) -> None:
         self.totals.append(total)
 
-    def working(self, name: str, blocks: int) -> None:
-        assert blocks > 0
+    def working(self, name: str, what: str) -> None:
+        assert what
         self.names.append(name)
 
 
