@@ -163,3 +163,13 @@ def test_wishes_that_cannot_be_met(name, options, told):
 def test_ligands_that_do_not_fit():
     with pytest.raises(StructureError):
         build("ag2", carboxylate="BDT")
+
+
+@SLOW
+def test_pph3_fits_on_ag32_with_bdt_and_neither_with_bdta_nor_on_ag33():
+    contact = closest_contact(build("ag32", phosphine="PPh3"))
+    assert contact is not None
+    assert contact.ratio == pytest.approx(0.753, abs=0.01)
+    for name, ligands in (("ag32", {"dithiolate": "BDTA"}), ("ag33", {})):
+        with pytest.raises(StructureError, match="the ligands do not fit"):
+            build(name, phosphine="PPh3", **ligands)
