@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
-from clusterml.memory import keep_freed_memory
+from clusterml.memory import collection_paused, keep_freed_memory
 
 PROGRAM = """
 import resource, sys
 import numpy as np
-from clusterml.memory import keep_freed_memory
+from clusterml.memory import collection_paused, keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for count in (3, 100):
@@ -36,3 +37,12 @@ def test_arrays_are_made_of_memory_that_is_there():
 
 def test_twice_is_as_good_as_once():
     assert keep_freed_memory() == keep_freed_memory()
+
+
+def test_the_garbage_collector_pauses_and_goes_on():
+    before = gc.get_freeze_count()
+    with collection_paused():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > before
+    gc.unfreeze()

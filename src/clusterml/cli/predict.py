@@ -107,6 +107,9 @@ def _thermal(members: int, kelvin: float, seed: int) -> Thermal:
 
 
 def _load(model: str, device: str, fwhm_ev: float | None) -> Predictor:
-    from clusterml.inference.predictor import Predictor
+    from clusterml.memory import collection_paused
 
-    return Predictor.load(model, device).at_width(fwhm_ev)
+    with collection_paused():
+        from clusterml.inference.predictor import Predictor
+
+        return Predictor.load(model, device).at_width(fwhm_ev)
