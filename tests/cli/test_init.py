@@ -15,7 +15,7 @@ from clusterml.training.config import Config, load_config
 
 KINDS = {"screen": (load_screen, Screen), "campaign": (load_campaign, Campaign), "train": (load_config, Config)}
 FOLDERS = {"screen": "screen", "campaign": "campaigns", "train": "train"}
-EXAMPLES = [(kind, path.stem) for kind, folder in FOLDERS.items() for path in shipped("configs").glob(f"{folder}/*")]
+EXAMPLES = [(kind, path.stem) for kind, folder in FOLDERS.items() for path in shipped("configs").glob(f"{folder}/*.yaml")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
