@@ -136,3 +136,35 @@ def test_beyond_58_electrons_neutral_is_proposed():
     assert (proposal.charge, proposal.superatom_electrons) == (0, 79)
     assert proposal.candidates[1:] == [(1, 78), (-1, 80)]
     assert "leaves one electron unpaired" in proposal.reason
+
+
+def shell(metal: str, metals: int, hydrides: int, halides: int) -> Atoms:
+    """Metals on a sphere, ligands on the first of them; a chloride stands for a thiolate or dithiophosphate."""
+    k = np.arange(metals) + 0.5
+    polar, turn = np.arccos(1 - 2 * k / metals), np.pi * (1 + 5**0.5) * k
+    unit = np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], axis=1)
+    radius = 0.78 * metals**0.5 + 0.2
+    out = np.repeat([1.6, 2.3], [hydrides, halides])[:, None] + radius
+    symbols = [metal] * metals + ["H"] * hydrides + ["Cl"] * halides
+    return Atoms(symbols, np.concatenate([radius * unit, out * unit[: hydrides + halides]]))
+
+
+HYDRIDES = {
+    "[Cu25H22(PPh3)12]+": (("Cu", 25, 22, 0), 1, 2),
+    "[Cu28H15(S2CNR2)12]+": (("Cu", 28, 15, 12), 1, 0),
+    "Cu20H11(S2P(OR)2)9": (("Cu", 20, 11, 9), 0, 0),
+    "Cu32H20(S2P(OR)2)12": (("Cu", 32, 20, 12), 0, 0),
+    "[Ag8H(S2P(OR)2)6]+": (("Ag", 8, 1, 6), 1, 0),
+    "Ag7H(S2P(OR)2)6": (("Ag", 7, 1, 6), 0, 0),
+    "Ag20(S2P(OR)2)12": (("Ag", 20, 0, 12), 0, 8),
+    "[Ag21(S2P(OR)2)12]+": (("Ag", 21, 0, 12), 1, 8),
+    "[Ag44(SR)30]4-": (("Ag", 44, 0, 30), -4, 18),
+}
+
+
+@pytest.mark.parametrize("name", HYDRIDES)
+def test_the_count_of_published_hydrides_and_silver_clusters(name):
+    content, charge, electrons = HYDRIDES[name]
+    proposal = propose_charge(shell(*content))
+    assert sum(count for count, _ in proposal.ligands.values()) == content[2] + content[3]
+    assert (proposal.charge, proposal.superatom_electrons) == (charge, electrons)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from clusterml.cli.ignored import CarefulCommand
 from clusterml.stda.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Label campa
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset folder.")]
 
 
-@app.command()
+@app.command(cls=CarefulCommand)
 def generate(
     campaign: Annotated[
         Path | None, typer.Argument(metavar="CAMPAIGN", help="YAML file, see clusterml init campaign.")

@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from clusterml.cli.ignored import CarefulCommand
+
 VERBS = {
     "inspect": "What is in a file: cluster, charge, symmetry, ligands.",
     "predict": "Absorption and CD by the network, with uncertainty.",
@@ -63,7 +65,7 @@ def _command(name: str) -> Any:
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name)(getattr(module, name))
+        app.command(name, cls=CarefulCommand)(getattr(module, name))
     command = typer.main.get_command(app)
     command.name = name
     return command

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from clusterml.stda.gfn1 import Gfn1Hamiltonian
 
-MOST_FUNCTIONS = 750
-"""Basis functions of the shortened cluster up to which ground states are computed: Ag44(SH)30 has 726."""
+MOST_FUNCTIONS = 1300
+"""Basis functions of the shortened cluster up to which ground states are computed: that of Ag70 has 1210."""
 
 _KT_HARTREE = 1000.0 * 3.166808578545117e-6  # smears levels within 0.1 eV, so that a cluster without a gap converges
 _TOLERANCE = 1e-3  # largest change of a shell charge; moves a gap by less than 0.01 eV
@@ -40,7 +40,7 @@ def resolve_charge(atoms: Atoms, charge: int | None, *, check: bool = False) -> 
 def frontier_gaps(atoms: Atoms, charges: Sequence[int]) -> FrontierGaps:
     """HOMO-LUMO gaps (eV) of GFN1-xTB in vacuum at ``charges`` that pair all electrons, ligands shortened.
 
-    Half a second for each charge of 50 atoms, and up to 15 s at the limit of :data:`MOST_FUNCTIONS`, beyond which, or
+    Half a second for each charge of 70 atoms, and up to 10 s at the limit of :data:`MOST_FUNCTIONS`, beyond which, or
     for an element that GFN1-xTB does not know, nothing is computed and ``note`` says why.  Remembered for the last
     structures.
     """

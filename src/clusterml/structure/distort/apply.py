@@ -15,6 +15,7 @@ from clusterml.structure.distort.modes import (
     MIXTURE,
     NORMAL_MODE,
     THERMAL_NOISE,
+    WITH_AXIS,
     Mode,
     check_amounts,
     check_rng,
@@ -224,7 +225,7 @@ def _frame_path(
 ) -> ModePath:
     direction = None if axis is None else axis_of(subject, np.asarray(axis, dtype=np.float64))
     details: dict[str, Any] = {}
-    if mode.name in ("core-shell-twist", "shear", MIXTURE):
+    if mode.name in WITH_AXIS:
         details["axis"] = [round(float(x), 6) for x in axis_of(subject, direction)]
     if mode.name == MIXTURE:
         weights = mixture_weights(subject, check_rng(mode, rng))

@@ -12,6 +12,8 @@ from clusterml.typing import FloatArray
 MIXTURE = "mixture"
 NORMAL_MODE = "normal-mode"
 THERMAL_NOISE = "thermal-noise"
+WITH_AXIS = ("core-shell-twist", "shear", MIXTURE)
+"""Modes that turn or shear about an axis."""
 
 
 @dataclass(frozen=True)

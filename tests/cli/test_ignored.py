@@ -1,0 +1,55 @@
+"""No option is silently ignored: one that has no effect is refused, by name, with what would give it one."""
+
+from __future__ import annotations
+
+import pytest
+
+from clusterml.cli.ignored import ENDS, NEEDS
+from clusterml.cli.verbs import VERBS, _Verbs
+
+VAIN = {
+    "label x.xyz --temperature 77": "--temperature has no effect without --ensemble (add --ensemble N",
+    "label x.xyz --seed 3": "--seed has no effect without --ensemble",
+    "label x.xyz --json --jcamp": "--jcamp has no effect with --json and without --output",
+    "label x.xyz --mode smooth": "--mode has no effect on GFN orbitals (add --orbitals stda-xtb",
+    "predict x.xyz --temperature 77": "--temperature has no effect without --ensemble",
+    "predict x.xyz --seed 0": "--seed has no effect without --ensemble",
+    "predict x.xyz --engine never --engine-limit 3": "--engine-limit has no effect with --engine never",
+    "predict x.xyz --json --jcamp": "--jcamp has no effect",
+    "relax x.xyz --solvation alpb": "--solvation has no effect without --solvent",
+    "distort x.xyz --mode breathing --amount 1 --axis 0,0,1": "--axis has no effect on this mode",
+    "distort x.xyz --mode breathing --amount 1 --index 2": "--index has no effect on this mode",
+    "distort x.xyz --mode breathing --amount 1 --seed 2": "--seed has no effect where nothing is random",
+    "distort --list --amount 3": "--amount has no effect with --list (leave --amount out)",
+    "substitute x.xyz --from PH3 --list --to PMe3": "--to has no effect with --list",
+    "build --list --seed 2": "--seed has no effect with --list",
+    "screen x.yaml --dataset d": "--dataset has no effect without --label-uncertain",
+    "screen x.yaml --gpus 1": "--gpus has no effect without --cluster",
+    "screen --keys --workers 2": "--workers has no effect with --keys",
+    "screen --report d --resume": "--resume has no effect with --report",
+    "train --keys --resume": "--resume has no effect with --keys",
+    "dataset generate --keys --workers 2": "--workers has no effect with --keys",
+}
+
+
+@pytest.mark.parametrize("command", VAIN)
+def test_an_option_without_effect_is_refused(run, command):
+    done = run(*command.split())
+    assert done.code == 1
+    assert done.err.startswith(f"error: {VAIN[command]}")
+
+
+@pytest.mark.parametrize("command", ["distort --list", "build --list", "train --keys", "screen --keys"])
+def test_what_has_an_effect_is_not_refused(run, command):
+    assert run(*command.split()).code == 0
+
+
+def test_the_rules_name_parameters_that_exist():
+    commands = {name: _Verbs()[name] for name in VERBS}
+    commands["generate"] = commands["dataset"].commands["generate"]
+    for verb, rules in NEEDS.items():
+        names = {p.name for p in commands[verb].params}
+        assert names >= {name for rule in rules for name in rule.parameters}
+    for verb, ends in ENDS.items():
+        names = {p.name for p in commands[verb].params}
+        assert names >= {name for end, useful in ends.items() for name in (end, *useful)}
