@@ -15,7 +15,7 @@ from clusterml.training.config import Config, load_config
 
 KINDS = {"screen": (load_screen, Screen), "campaign": (load_campaign, Campaign), "train": (load_config, Config)}
 FOLDERS = {"screen": "screen", "campaign": "campaigns", "train": "train"}
-EXAMPLES = [(kind, path.stem) for kind, folder in FOLDERS.items() for path in shipped("configs").glob(f"{folder}/*.yaml")]
+EXAMPLES = [(kind, file.stem) for kind, name in FOLDERS.items() for file in shipped("configs").glob(f"{name}/*.yaml")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
