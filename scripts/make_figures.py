@@ -1,4 +1,4 @@
-"""Draw the figures of the README from the shipped example: python scripts/make_figures.py [docs/images]."""
+"""Draw the figure of the README from the shipped example: python scripts/make_figures.py [docs/images]."""
 
 from __future__ import annotations
 

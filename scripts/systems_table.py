@@ -1,4 +1,4 @@
-"""The systems table of the README: every shipped model labelled, with its chirality report.
+"""The table of docs/systems.md: every shipped model labelled, with its chirality report.
 
     python scripts/systems_table.py [FILE ..] [--folder results/systems] [--no-label]
 
