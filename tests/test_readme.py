@@ -1,9 +1,10 @@
-"""The README promises only what works: its Python runs, its commands and options exist, its links lead somewhere."""
+"""The pages for users promise only what works: Python runs, commands and options exist, links lead somewhere."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,28 @@ import pytest
 from typer.testing import CliRunner
 
 from clusterml.cli.main import Globals, app
+from clusterml.shipped import PREFIX, locate
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "README.md").read_text()
+README, QUICKSTART, INDEX = ROOT / "README.md", ROOT / "docs" / "quickstart.md", ROOT / "docs" / "index.md"
+PAGES = sorted([README, *(ROOT / "docs").glob("*.md"), *(ROOT / "datasets").glob("*/README.md")])
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+EXAMPLE, MEASURED = "datasets/examples/ag29_model.cif", "datasets/examples/ag29_invented_jasco.txt"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("clusterml")]
+
+
+def anchors(page: Path) -> set[str]:
+    """Names of the sections of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.fixture
@@ -32,30 +48,79 @@ def small(tmp_path) -> Path:
     return path
 
 
-def test_python_runs(small, tmp_path):
-    (code,) = blocks("python")
-    shortened = code.replace("datasets/examples/ag29_model.cif", str(small)).replace("charge=-3", "charge=0")
-    assert shortened.count(str(small)) == 1
-    assert "charge=0" in shortened
-    subprocess.run([sys.executable, "-W", "error", "-c", shortened], cwd=tmp_path, check=True, timeout=120)
+def run(code: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=folder,
+        check=False,
+        timeout=240,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_python_of_the_readme_runs(small, tmp_path):
+    (code,) = blocks(README, "python")
+    assert EXAMPLE in code
+    assert MEASURED in code
+    shortened = (
+        code.replace(EXAMPLE, str(small)).replace("charge=-3", "charge=0").replace(MEASURED, str(ROOT / MEASURED))
+    )
+    shown = run(shortened, tmp_path)
+    assert "absorption cosine" in shown  # a molecule with a mirror plane has no CD
     assert (tmp_path / "ag29.png").stat().st_size > 10_000
     assert (tmp_path / "ag29.csv").is_file()
 
 
-def test_commands_and_options_exist():
-    commands = [line.split() for block in blocks("bash") for line in block.splitlines() if line.startswith("clusterml")]
-    verbs = {"inspect", "label", "chirality", "compare", "build", "complete", "relax", "distort", "substitute"}
-    verbs |= {"predict", "train", "evaluate", "models", "screen", "explain", "design", "dataset"}
-    assert {command[1] for command in commands} == verbs
-    for command in commands:
-        verb = command[1:3] if command[1] == "dataset" else command[1:2]
-        shown = CliRunner().invoke(app, [*verb, "--help"], obj=Globals()).output
-        words = [word.split("=")[0] for word in command if word.startswith("-")]
-        for option in (word for word in words if not word[1:2].isdigit()):
-            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown), f"{option} of {command}"
+def test_python_of_the_quickstart_runs(small, tmp_path):
+    (code,) = blocks(QUICKSTART, "python")
+    shortened = code.replace("mycluster.cif", str(small)).replace("measured.txt", str(ROOT / MEASURED))
+    assert shortened.count(str(tmp_path)) == shortened.count(str(ROOT / MEASURED)) == 1
+    assert "absorption cosine" in run(shortened, tmp_path)
 
 
-def test_scripts_and_links_exist():
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT) + re.findall(r"\./(scripts/\w+)", TEXT)
-    assert len(targets) >= 6
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("page", [README, QUICKSTART], ids=lambda page: page.stem)
+def test_commands_and_options_exist(page):
+    assert len(commands(page)) >= 5
+    for words in commands(page):
+        shown = CliRunner().invoke(app, [words[0], "--help"], obj=Globals())
+        assert shown.exit_code == 0, words
+        options = [word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+        for option in options:
+            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown.output), f"{option} of {words}"
+        for word in words:
+            if word.startswith(PREFIX):
+                assert locate(word).is_file()
+
+
+def test_the_table_of_verbs_is_complete():
+    table = README.read_text().split("| `clusterml ..`")[1].split("\n\n")[0]
+    named = set(re.findall(r"`([a-z]+)`", "\n".join(row.split("|")[1] for row in table.splitlines()[2:])))
+    listed = CliRunner().invoke(app, ["--help"], obj=Globals()).output.split("Commands:")[1]
+    assert named == set(re.findall(r"^  ([a-z]+) ", listed, flags=re.MULTILINE))
+
+
+def test_the_readme_fits_on_a_page_and_names_the_scripts():
+    text = README.read_text()
+    assert len(text.splitlines()) <= 130
+    assert set(re.findall(r"\./scripts/(\w+)", text)) == {"setup", "demo", "test"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for name, anchor in LINK.findall(page.read_text()):
+        target = page.parent / name if name else page
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
+
+
+def test_the_index_lists_every_page():
+    linked = {(INDEX.parent / name).resolve() for name, _ in LINK.findall(INDEX.read_text())}
+    assert set((ROOT / "docs").glob("*.md")) - {INDEX} <= linked
+
+
+def test_the_invented_measurement_says_what_it_is():
+    head = (ROOT / MEASURED).read_text()[:200]
+    assert "INVENTED, no measurement" in head
