@@ -120,3 +120,31 @@ def test_weights_of_another_network_are_refused():
     tensors["network/0.weight"] = torch.zeros(5, 5)
     with pytest.raises(TrainingError, match="not of this network"):
         restore(tensors, *other)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp", "..", "", "00001-00000/../../elsewhere", "x" * 10_000])
+def test_a_run_names_checkpoints_of_its_own_only(tmp_path, name):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    for folder in (run, elsewhere):
+        Checkpoints(folder).save(State(epoch=1), gathered(*trained(1)))
+    (elsewhere / "checkpoints" / "00001-00000").rename(tmp_path / "run" / "elsewhere")
+    (run / "LATEST").write_text(name)
+    with pytest.raises(TrainingError, match=r"is no checkpoint of this run|is larger than|cannot be read"):
+        Checkpoints(run).latest()
+    with pytest.raises(TrainingError, match="is no checkpoint of this run"):
+        Checkpoints(run).best(State(best=name))
+
+
+def test_links_in_place_of_a_checkpoint_or_its_files_are_refused(tmp_path):
+    run = tmp_path / "run"
+    Checkpoints(run).save(State(epoch=1), gathered(*trained(1)))
+    folder = run / "checkpoints" / "00001-00000"
+    for path in (folder / "state.json", folder / "tensors.safetensors", folder, run / "checkpoints", run / "LATEST"):
+        moved = tmp_path / "moved"
+        path.rename(moved)
+        path.symlink_to(moved)
+        with pytest.raises(TrainingError, match=r"symbolic link|is no checkpoint of this run"):
+            Checkpoints(run).latest()
+        path.unlink()
+        moved.rename(path)
+    assert Checkpoints(run).latest() is not None
