@@ -126,7 +126,8 @@ class _LogFile:
         if not self._path.parent.is_dir():
             return
         with suppress(OSError):  # a log is no reason to lose the work
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nor a pipe that nobody reads
             with os.fdopen(os.open(self._path, flags, 0o666), "a", encoding="utf-8", errors="replace") as file:
                 file.writelines(self._waiting)
         self._waiting.clear()

@@ -186,7 +186,7 @@ def draw_splits(
             raise DatasetError(problem, "give a geometry the same family wherever it occurs")
         made.append((path, split))
     for path, split in made:
-        make_folder(path.parent)
+        make_folder(path.parent, within=dataset.folder if path.is_relative_to(dataset.folder) else None)
         save_split(split, path)
     return made
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from clusterml.spectrum.files import make_folder
 from clusterml.spectrum.jsonio import plain
 from clusterml.training.average import Average
 from clusterml.training.batches import plan, share, shuffled
@@ -84,7 +85,11 @@ class Trainer:
         means = {name: train.mean(name) for name in SPECTRA}
         self._validate = Validator(forward, loss, validation, means, group, config.batches)
         self._checkpoints = Checkpoints(folder)
-        self._board = TensorBoard(folder / "tensorboard") if config.tensorboard and group.main else None
+        self._board = (
+            TensorBoard(make_folder(folder / "tensorboard", within=folder))
+            if config.tensorboard and group.main
+            else None
+        )
         self._since = self._saved = time.monotonic()
         self._drawn = self._since
         self.state = State()
