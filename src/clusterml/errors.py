@@ -68,6 +68,10 @@ class SpectrumError(ClusterMLError):
     """Spectral data cannot be used: non-finite values, no overlap between ranges, missing columns."""
 
 
+class UserCodeError(ClusterMLError):
+    """Code that the user brought, such as an objective of a screen, failed or gave no number."""
+
+
 class DatasetError(ClusterMLError):
     """A dataset is missing, damaged, of another version, or does not fit what is asked of it."""
 

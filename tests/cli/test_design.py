@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -47,6 +48,30 @@ def test_a_design_tells_its_steps_and_its_end(run, model):
     again = run("design", "up.yaml", "--model", model)
     assert (again.code, again.err.count("\n")) == (1, 1)
     assert "holds a design already" in again.err
+
+
+def test_a_design_starts_from_the_screen_that_was_run(run, model):
+    Path("up.yaml").write_text(CONFIG.replace("points: 4", "points: 12"))
+    assert run("screen", "up.yaml", "--model", model).code == 0
+    with Path("results/up/ranked.csv").open() as handle:
+        best = next(csv.DictReader(handle))
+    done = run("design", "up.yaml", "--model", model)  # results/up has the same candidates
+    assert done.code == 0, done.err
+    assert "started from the screen in results/up, whose best candidate has score " in done.out
+    found = json.loads(Path("results/up-design/design.json").read_text())
+    start = found["climbs"][0][0]
+    assert found["screen"]["best"] == int(best["number"])
+    assert start["values"]["max_g"][0] == pytest.approx(float(best["max_g"]), rel=3e-3)
+    assert found["best"]["score"] >= start["score"]
+    Path("up.yaml").write_text(CONFIG)
+    other = run("design", "up.yaml", "--model", model, "-o", "other")
+    assert (other.code, "note: not started from a screen: results/up: its candidates are others" in other.err) == (
+        0,
+        True,
+    )
+    refused = run("design", "up.yaml", "--model", model, "-o", "third", "--from", "results/up")
+    assert (refused.code, "(distortions)" in refused.err) == (1, True)
+    assert not Path("third").exists()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from clusterml.screening.agreement import Pairs, errors, hits, same_sign, spearm
 from clusterml.screening.board import Board, Entry
 from clusterml.screening.labels import Verified
 from clusterml.screening.making import Dropped
-from clusterml.screening.measures import Value
+from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit
 from clusterml.screening.report import _wrong_signs
 from clusterml.screening.rows import Block, Drops, Row, different

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +21,7 @@ from clusterml.screening.design.run import design
 from clusterml.screening.making import Dropped, Maker
 from clusterml.screening.merit import merit, merit_slope
 from clusterml.screening.names import ScreeningError
+from clusterml.screening.report import designed
 from clusterml.screening.run import setting_of
 from clusterml.screening.space import Space
 from clusterml.screening.strain import elastic_slope, elastic_strain
@@ -78,7 +81,7 @@ def test_the_slope_is_that_of_the_score(at, target, checkpoint, make_screen, tmp
 
 
 def test_merits_rise_with_their_slopes():
-    from clusterml.screening.measures import Value
+    from clusterml.screening.measures.measure import Value
 
     for aim in ("maximise", "minimise", "magnitude", 1.0):
         for value in (-2.0, 0.3, 2.5):
@@ -198,6 +201,19 @@ def test_every_stage_rises_and_stays_where_it_may(done):
         assert free[0].climbed.judged.cost == pytest.approx(0.05 * elastic_strain(before.atoms, rest))
         assert path[-1].climbed.judged.cost == pytest.approx(0.05 * elastic_strain(path[-1].climbed.judged.atoms, rest))
     assert done.best.climbed.judged.score == max(path[-1].climbed.judged.score for path in done.paths)
+
+
+def test_a_design_that_ends_below_its_screen_keeps_the_screens_best(done):
+    """The free stage may pay strain with score: of the paths of a design, turned round so that they go down."""
+    down = replace(done, paths=[path[::-1] for path in done.paths], screened=Path("somewhere"))
+    ends = [path[-1].climbed.judged.standing.order for path in down.paths]
+    assert max(ends) < down.paths[0][0].climbed.judged.standing.order
+    assert (down.is_worse, down.best) == (True, down.paths[0][0])
+    told = [*designed(down)]
+    assert told[1].startswith("warning: the design ends below it, at ")
+    assert not any(line.startswith("best end") for line in told)
+    up = replace(done, screened=Path("somewhere"))
+    assert (up.is_worse, up.best) == (False, done.best)
 
 
 def test_a_step_on_amounts_is_a_candidate_that_a_screen_can_make(done):

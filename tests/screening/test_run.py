@@ -36,7 +36,7 @@ from clusterml.screening.bench import MEASURE, PREDICTION, Task, bench_of
 from clusterml.screening.config import load_screen
 from clusterml.screening.kept import Kept
 from clusterml.screening.labels import LabelTask, Verified, label_one
-from clusterml.screening.measures import Value
+from clusterml.screening.measures.measure import Value
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen, setting_of
 from clusterml.spectrum.log import Log

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError
-from clusterml.screening.measures import Value
+from clusterml.screening.measures.measure import Value
 from clusterml.screening.page.figures import trend_figure
 from clusterml.screening.page.report import REPORT, write_report
 from clusterml.screening.page.results import Results

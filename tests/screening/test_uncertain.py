@@ -127,7 +127,7 @@ def test_what_is_there_is_not_labelled_again_and_failures_are_told(done, added):
 
 
 def test_a_network_without_uncertainty_has_its_domain_or_nothing(make_screen, single, tmp_path):
-    from clusterml.screening.measures import Value
+    from clusterml.screening.measures.measure import Value
 
     done = screen(make_screen(), tmp_path / "o", model=single)
     with pytest.raises(OptionError, match="neither its uncertainty nor its domain"):

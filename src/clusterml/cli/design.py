@@ -11,6 +11,7 @@ from clusterml.stda.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.cli.progress import Reporter
+    from clusterml.screening.config import Screen
     from clusterml.screening.design.path import Step
 
 
@@ -21,6 +22,12 @@ def design(
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Results; default results/NAME-design.")
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="DIR", help="Start from the best of the screen in DIR [default: results/NAME, if there]."
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models.")
@@ -33,6 +40,8 @@ def design(
 ) -> None:
     """Climb from the best candidates of a screen to a better CD: distortion amounts, then (design.free) all atoms.
 
+    It starts from a screen that was run (--from, design.start_from, or results/NAME if its candidates are the same),
+    else from candidates that it draws itself. A screen's best candidate is kept where the design ends below it.
     The objectives of CONFIG are what is climbed; the key design says from how many candidates and how far. The path is
     kept as a trajectory, the end is predicted, checked and (design.label) labelled by the engine.
     """
@@ -46,6 +55,7 @@ def design(
     settings = load_screen(config, overrides or [])
     if library is not None:
         settings = settings.model_copy(update={"library": str(library.resolve())})
+    settings = _with_start(settings, start)
     folder = output or Path("results") / f"{settings.name}-design"
     kept = "nothing: a design writes its results when all climbs are done; begin again in another folder"
     with reporter(folder / LOG_NAME, kept=kept) as shown:
@@ -62,3 +72,22 @@ def _show(shown: Reporter, step: Step) -> None:
 
     words = f"score {step.climbed.judged.score:.5g}"
     shown.show(State(f"climb {step.climb}, {step.stage}", step.count, words=words), after=0.0)
+
+
+def _with_start(settings: Screen, start: Path | None) -> Screen:
+    """The screen with the folder that its design starts from; says where it found one that nobody named."""
+    from clusterml.errors import ClusterMLError
+    from clusterml.screening.design.start import ranked_numbers
+
+    if start is None and settings.design.start_from is None:
+        known = Path("results") / settings.name
+        if not (known / "ranked.csv").is_file():
+            return settings
+        try:
+            ranked_numbers(known, settings)
+        except ClusterMLError as error:
+            typer.echo(f"note: not started from a screen: {error}", err=True)
+            return settings
+        start = known
+    changes = {} if start is None else {"start_from": str(start)}
+    return settings.model_copy(update={"design": settings.design.model_copy(update=changes)})

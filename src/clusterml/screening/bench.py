@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import ClusterMLError, SpectrumError, StructureError
+from clusterml.screening.claim import own_code
 from clusterml.screening.config import Screen
 from clusterml.screening.kept import Kept
 from clusterml.screening.making import Dropped, Maker, candidate_name
-from clusterml.screening.measures import Measure, Origin, Sample, Value, measured
+from clusterml.screening.measures.measure import Gauge, Origin, Sample, Value
+from clusterml.screening.measures.registry import measured
 from clusterml.screening.merit import Merit
+from clusterml.screening.names import ScreeningError
 from clusterml.screening.origins import OfRecipe, OfReference, SpectrumOf
 from clusterml.screening.rows import Block, Drops, Row
 from clusterml.screening.space import Recipe, Space
@@ -39,7 +42,8 @@ class Setting:
 
     ``model_sha256``: of the checkpoint's specification, ``fingerprint``: of the screen with the contents of its files,
     so that whatever changed under the same name is loaded anew.  ``library``: the text of the user's ligand file, for
-    the manifest; ligands are looked up in the library in use.
+    the manifest; ligands are looked up in the library in use.  ``own``: what identifies each function of the user's
+    own, by its name.
     """
 
     screen: str
@@ -49,6 +53,7 @@ class Setting:
     device: str
     reference: str | None = None
     library: str | None = None
+    own: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,12 @@ class Bench:
         return Predictor.load(self.setting.model, self.setting.device)
 
     @cached_property
-    def measures(self) -> list[Measure]:
-        """One for each line of the screen."""
-        return self.merit.measures(self.predictor.energy_ev)
+    def gauges(self) -> list[Gauge]:
+        """One for each line of the screen; raises :class:`ScreeningError` where own code has changed since it began."""
+        for name, identity in own_code(self.screen).items():
+            if dict(self.setting.own).get(name) != identity:
+                raise ScreeningError(f"{name}: has changed since the screen began", "begin another screen")
+        return self.merit.gauges(self.predictor.energy_ev)
 
     @cached_property
     def fwhm_ev(self) -> float:
@@ -168,7 +176,7 @@ class Bench:
         sample = Sample(
             found.atoms, found.charge, found.spectrum, self.fwhm_ev, self.origin(number), chirality=found.chirality
         )
-        return measured(self.measures, sample)
+        return measured(self.gauges, sample)
 
     def _prepared(self, task: Task, drops: Drops) -> Iterator[tuple[int, Prepared]]:
         for number in range(task.start, task.stop):

@@ -12,6 +12,7 @@ import numpy as np
 from clusterml.errors import InputFileError, OptionError
 from clusterml.screening.config import Distortion, Exchange, Screen, ScreenParent
 from clusterml.screening.making import Dropped, Maker
+from clusterml.screening.measures.own import load_function
 from clusterml.screening.names import unknown
 from clusterml.screening.points import extremes, split_mode
 from clusterml.screening.quantities import parse_range
@@ -28,7 +29,9 @@ _NOT_OF_BUILD = ("seed", "library")
 def check_names(screen: Screen) -> None:
     """Raise :class:`OptionError`, naming the nearest one, for a blueprint, ligand or mode that does not exist.
 
-    Also for amounts outside a mode's range, and :class:`InputFileError` for a file that is not there.
+    Also for amounts outside a mode's range and functions of the user's own that are not there,
+    :class:`~clusterml.errors.UserCodeError` for those that cannot be imported, and :class:`InputFileError` for a file
+    that is not there.
     """
     for name, parent in screen.parents.items():
         _check_parent(name, parent)
@@ -39,6 +42,9 @@ def check_names(screen: Screen) -> None:
     for block in screen.distortions:
         for written, amounts in block.modes.items():
             _check_mode(block, written, amounts)
+    for line in (*screen.objectives, *screen.constraints):
+        if line.function is not None:
+            load_function(line.file, line.function)
 
 
 def check_parents(maker: Maker) -> None:
@@ -109,9 +115,9 @@ def check_own(screen: Screen, given: bool, compares: bool) -> None:
     ignored = [key for key in ("parents", "exchanges", "conformers", "distortions", "most") if getattr(screen, key)]
     if ignored:
         raise OptionError(f"candidates are given, and {', '.join(ignored)} too", "leave one of them out")
-    needs = [line.measure[0] for line in (*screen.objectives, *screen.constraints)]
-    if not compares and {"absorption_change", "strain"} & set(needs):
-        raise OptionError("absorption_change and strain compare with a reference", "give reference=ATOMS")
+    needs = [line.kind.key for line in (*screen.objectives, *screen.constraints) if line.kind.needs_reference]
+    if needs and not compares:
+        raise OptionError(f"{' and '.join(dict.fromkeys(needs))} compare with a reference", "give reference=ATOMS")
 
 
 def _check_parent(name: str, parent: ScreenParent) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from clusterml.errors import InputFileError
 from clusterml.io.bounded import LARGEST_INPUT, read_bounded
 from clusterml.screening.config import Screen
-from clusterml.screening.lines import FILES
+from clusterml.screening.lines import FILES, OWN
+from clusterml.screening.measures.own import identity_of
 from clusterml.screening.names import ScreeningError
 from clusterml.spectrum.files import read_text
 from clusterml.spectrum.jsonio import parse_json
@@ -30,6 +31,10 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
             parent["file"] = _hash(Path(parent["file"]))
     for line in (*content["objectives"], *content["constraints"]):
         line |= {key: _hash(Path(line[key])) for key in FILES if line[key] is not None}
+        if line["function"] is not None and line["file"] is None:
+            line["file"] = identity_of(None, line["function"])
+        for key in (key for key in OWN if line[key] is None):
+            del line[key]
     library = content.pop("library")
     if library is not None:
         content["library"] = _hash(Path(library))
@@ -42,9 +47,20 @@ def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
     files = {f"parent {name}": parent.file for name, parent in screen.parents.items() if parent.file is not None}
     for line in (*screen.objectives, *screen.constraints):
         files |= {f"{key} {Path(value).name}": value for key, value in line.given().items() if key in FILES}
+        if line.file is not None:
+            files[f"code {Path(line.file).name}"] = line.file
     if screen.library is not None:
         files[f"library {Path(screen.library).name}"] = screen.library
     return {"model": model_sha256} | {name: _hash(Path(file)) for name, file in files.items()}
+
+
+def own_code(screen: Screen) -> dict[str, str]:
+    """What identifies each function of the user's own, by file and name."""
+    return {
+        f"{line.file or 'installed'} {line.function}": identity_of(line.file, line.function)
+        for line in (*screen.objectives, *screen.constraints)
+        if line.function is not None
+    }
 
 
 def check_claim(folder: Path, mine: str, inputs: Mapping[str, str], resume: bool) -> dict[str, Any]:

@@ -175,6 +175,9 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
     parents = values.get("parents")
     if isinstance(values.get("library"), str):
         values["library"] = str(locate(values["library"], file.parent).resolve())
+    design = values.get("design")
+    if isinstance(design, dict) and isinstance(design.get("start_from"), str):
+        design["start_from"] = str((file.parent / design["start_from"]).resolve())
     lines = [line for key in ("objectives", "constraints") for line in _listed(values.get(key))]
     for entry, key in [
         *((parent, "file") for parent in (parents.values() if isinstance(parents, dict) else [])),

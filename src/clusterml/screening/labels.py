@@ -17,7 +17,8 @@ from clusterml.dataset.campaign import Campaign
 from clusterml.errors import ClusterMLError, ElectronicStructureError
 from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.kept import Kept
-from clusterml.screening.measures import Sample, Value, measured
+from clusterml.screening.measures.measure import Sample, Value
+from clusterml.screening.measures.registry import measured
 from clusterml.spectrum.files import read_text
 from clusterml.spectrum.spectrum import Spectrum
 
@@ -74,13 +75,13 @@ def label_one(setting: Setting, folder: Path, task: LabelTask, known: Path | Non
     bench, begin = bench_of(setting), time.perf_counter()
     folders = [folder] if known is None else [folder, known]
     try:
-        measures = bench.measures  # the first label of a process loads the network, whose energies it is made for
+        gauges = bench.gauges  # the first label of a process loads the network, whose energies it is made for
         begin = time.perf_counter()
         name = f"{task.atoms.info['name']}.json"
         found = _found(bench, folders, name, task.atoms, task.charge)
         origin = bench.origin(task.number, partial(_parent_spectrum, bench, folders))
         spectrum = spectrum_of(found, name)
-        values = measured(measures, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
+        values = measured(gauges, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
     except ClusterMLError as error:
         return Verified(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
     gap, seconds = found["provenance"]["raw_gap_ev"], found["timings_s"]["total"]

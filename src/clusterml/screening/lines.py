@@ -2,89 +2,88 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
 from clusterml.schema import Strict
-from clusterml.screening.quantities import parse_band, parse_energy, parse_single
+from clusterml.screening.measures.measure import Measure
+from clusterml.screening.measures.own import own_measure
+from clusterml.screening.measures.registry import MEASURES
+from clusterml.screening.quantities import parse_band, parse_single
 
 Goal = Literal["maximise", "minimise", "magnitude"]
 
-STEPS: dict[str, float] = {
-    "max_g": 1e-3,
-    "cd_at": 10.0,
-    "integrated_cd": 10.0,
-    "similar_to": 0.1,
-    "similar_absorption_to": 0.1,
-    "absorption_change": 1.0,
-    "ccm": 0.1,
-    "opd": 1e-3,
-    "strain": 1.0,
-}
-"""Every measure, with the step of it that counts 1 in the score, in its unit."""
-UNITS: dict[str, str] = {
-    "max_g": "1",
-    "cd_at": "L mol-1 cm-1",
-    "integrated_cd": "L mol-1 cm-1 eV",
-    "similar_to": "1",
-    "similar_absorption_to": "1",
-    "absorption_change": "%",
-    "ccm": "1",
-    "opd": "1",
-    "strain": "eV",
-}
-"""Units of the measures."""
-FILES = ("similar_to", "similar_absorption_to")
-"""Measures whose value is a file."""
-_SMALL = ("absorption_change", "strain")
-"""Measures that are minimised unless something else is said."""
+FILES = (*(key for key, measure in MEASURES.items() if measure.is_file), "file")
+"""Keys of a line whose value is a file."""
+OWN = ("function", "file", "unit", "step")
+"""Keys of a line with a measure of the user's own."""
+_COLUMNS = ("rank", "number", "name", "label", "score", "feasible", "violated", "on_front", "in_domain")
+_TAKEN = (*_COLUMNS, "domain_score", "gap_ev", "charge", "sites", "recipe", "sign", *MEASURES)
 
 
-class Measured(Strict):
-    """Exactly one of these keys, with its value."""
+class Line(Strict):
+    """One measure, by its key, or a ``function`` of the user's own."""
 
-    max_g: str | None = Field(None, description="a band, 2..3 eV: the largest |g| in it")
-    cd_at: str | None = Field(None, description="an energy, 450 nm or 2.7 eV: delta epsilon there, signed")
-    integrated_cd: str | None = Field(None, description="a band: integral of delta epsilon over it, signed")
-    similar_to: str | None = Field(None, description="a spectrum's file: cosine of the CD with it, -1 to 1")
-    similar_absorption_to: str | None = Field(None, description="a spectrum's file: cosine of the absorption with it")
-    absorption_change: str | None = Field(
-        None, description="a band: integral of |change| of the absorption from the parent's, in % of the parent's"
+    function: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="name of a function of your own, of spectrum and atoms; in file, else of an installed package",
     )
-    ccm: Literal["predicted", "measured"] | None = Field(
-        None, description="predicted or measured: continuous chirality measure of metals and donors, 0 to 100"
-    )
-    opd: Literal["predicted", "measured"] | None = Field(
-        None, description="predicted or measured: signed local chirality index of metals and donors"
-    )
-    strain: Literal["elastic", "gfn1"] | None = Field(
-        None, description="elastic or gfn1: energy above the undistorted ligand shell, eV"
-    )
+    file: str | None = Field(None, description="the Python file that function is in, seen from the YAML file")
+    unit: str | None = Field(None, min_length=1, description="the unit of function, a text; 1 for none")
+    step: float | None = Field(None, gt=0.0, description="a number above 0: what of function counts 1 in the score; 1")
 
-    @field_validator("max_g", "integrated_cd", "absorption_change")
+    @field_validator("*", mode="after")
     @classmethod
-    def _band(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_band(text)
-        return text
-
-    @field_validator("cd_at")
-    @classmethod
-    def _energy(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_energy(text)
-        return text
+    def _parsed(cls, value: Any, info: ValidationInfo) -> Any:
+        measure = MEASURES.get(info.field_name or "")
+        if measure is not None and value is not None:
+            measure.parse(value)
+        if info.field_name == "function" and value in _TAKEN:
+            raise ValueError("the name is taken, call it something else")
+        return value
 
     def given(self) -> dict[str, str]:
-        """The measures that have a value."""
-        return {key: value for key in STEPS if (value := getattr(self, key)) is not None}
+        """The measures that have a value; a function of the user's own by its name, with its file."""
+        known = {key: value for key in MEASURES if (value := getattr(self, key)) is not None}
+        return known if self.function is None else {**known, self.function: self.file or "installed"}
+
+    def check_own(self) -> None:
+        """Raise ValueError where keys of a measure of the user's own are missing, or given without one."""
+        if self.function is None:
+            extra = [key for key in OWN if getattr(self, key) is not None]
+            if extra:
+                raise ValueError(f"{extra[0]} belongs to a function of your own: give function: NAME")
+        elif self.unit is None:
+            raise ValueError(f"function {self.function} needs its unit (a text, 1 for none)")
 
     @property
     def measure(self) -> tuple[str, str]:
         """Name and value of the measure."""
         ((key, value),) = self.given().items()
         return key, value
+
+    @property
+    def kind(self) -> Measure:
+        """The measure itself."""
+        if self.function is not None:
+            return own_measure(self.file, self.function, self.unit or "1", self.step or 1.0)
+        return MEASURES[self.measure[0]]
+
+
+if TYPE_CHECKING:
+    Measured = Line
+else:
+    Measured = create_model(
+        "Measured",
+        __base__=Line,
+        __doc__="Exactly one of these keys, with its value.",
+        **{
+            key: ((Literal[measure.choices] if measure.choices else str) | None, Field(None, description=measure.means))
+            for key, measure in MEASURES.items()
+        },
+    )
 
 
 class Objective(Measured):
@@ -100,7 +99,8 @@ class Objective(Measured):
     @model_validator(mode="after")
     def _one(self) -> Objective:
         if len(self.given()) != 1:
-            raise ValueError(f"an objective has exactly one of {', '.join(STEPS)}")
+            raise ValueError(f"an objective has exactly one of {', '.join(MEASURES)}, function")
+        self.check_own()
         return self
 
     @property
@@ -108,7 +108,7 @@ class Objective(Measured):
         """The goal, with the default put in."""
         if self.goal is not None:
             return self.goal
-        return "minimise" if self.measure[0] in _SMALL else "maximise"
+        return self.kind.goal
 
 
 class Constraint(Measured):
@@ -124,11 +124,12 @@ class Constraint(Measured):
     def _one(self) -> Constraint:
         short = self.absorption_within is not None
         if len(self.given()) + short != 1:
-            raise ValueError(f"a constraint has exactly one of absorption_within, {', '.join(STEPS)}")
+            raise ValueError(f"a constraint has exactly one of absorption_within, {', '.join(MEASURES)}, function")
         if short != (self.at_most is None and self.at_least is None):
             raise ValueError("a constraint has at_most or at_least; absorption_within has its limit already")
         if short:
             self._within()
+        self.check_own()
         return self
 
     def _within(self) -> tuple[float, str]:

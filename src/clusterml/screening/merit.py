@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from clusterml.screening.config import Screen
-from clusterml.screening.lines import STEPS, UNITS, Constraint, Goal, Objective
-from clusterml.screening.measures import Measure, Value, make_measure
+from clusterml.screening.lines import Constraint, Goal, Objective
+from clusterml.screening.measures.measure import Gauge, Value
 from clusterml.typing import FloatArray
 
 
@@ -39,9 +40,13 @@ class Merit:
         self.names = _named([line.measure[0] for line in self.lines])
         self.shift = {"expected": 0.0, "optimistic": 1.0, "pessimistic": -1.0}[screen.value] * screen.sigmas
 
-    def measures(self, energy_ev: FloatArray) -> list[Measure]:
-        """The measure of each line, for spectra on ``energy_ev`` (m,); errors as :func:`make_measure`."""
-        return [make_measure(*line.measure, energy_ev) for line in self.lines]
+    def gauges(self, energy_ev: FloatArray) -> list[Gauge]:
+        """The gauge of each line, for spectra on ``energy_ev`` (m,).
+
+        Raises :class:`~clusterml.errors.OptionError` for energies outside, and what reading targets and importing
+        functions of the user's own raises.
+        """
+        return [line.kind.gauge(line.measure[1], energy_ev) for line in self.lines]
 
     def standing(self, values: Sequence[Value], *, certain: bool = False) -> Standing:
         """How good ``values``, one for each line, are; ``certain``: their uncertainty does not count."""
@@ -50,7 +55,7 @@ class Merit:
         merits = tuple(
             merit(line.aim, value, shift) for line, value in zip(self.objectives, values[:count], strict=True)
         )
-        worth = (line.weight / STEPS[line.measure[0]] for line in self.objectives)
+        worth = (line.weight / line.kind.step for line in self.objectives)
         score = sum(m * w for m, w in zip(merits, worth, strict=True))
         limits = zip(self.names[count:], self.constraints, values[count:], strict=True)
         violated = tuple(name for name, line, value in limits if not _kept(line, value, shift))
@@ -61,9 +66,12 @@ class Merit:
         found: list[dict[str, object]] = []
         for name, line in zip(self.names, self.lines, strict=True):
             key, text = line.measure
-            entry: dict[str, object] = {"name": name, "measure": key, "of": text or "all energies", "unit": UNITS[key]}
+            kind = line.kind
+            entry: dict[str, object] = {"name": name, "measure": key, "of": text or "all energies", "unit": kind.unit}
+            if line.function is not None:
+                entry["of"] = Path(text).name
             if isinstance(line, Objective):
-                entry |= {"goal": line.aim, "weight": line.weight, "step": STEPS[key]}
+                entry |= {"goal": line.aim, "weight": line.weight, "step": kind.step}
             else:
                 entry |= dict(zip(("at_least", "at_most"), line.limits, strict=True))
             found.append(entry)

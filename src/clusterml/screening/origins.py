@@ -48,7 +48,7 @@ class OfReference:
     def rest(self) -> Atoms:
         """The reference; raises :class:`OptionError` without one."""
         if self.reference is None:
-            raise OptionError("absorption_change and strain compare with a reference", "give reference=ATOMS")
+            raise OptionError("a measure compares with a reference", "give reference=ATOMS")
         return self.reference
 
 

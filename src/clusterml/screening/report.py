@@ -69,7 +69,14 @@ def designed(done: Designed) -> Iterator[str]:
     best = done.best
     start = done.paths[best.climb - 1][0]
     steps = sum(step.count > 0 for step in done.paths[best.climb - 1])
-    yield f"best end: {best.name}, after {steps} steps"
+    screened, end = done.screens_best, done.end.climbed.judged.standing.score
+    if screened is not None:
+        score = screened.climbed.judged.standing.score
+        yield f"started from the screen in {done.screened}, whose best candidate has score {score:.4g}"
+        if done.is_worse:
+            yield f"warning: the design ends below it, at {end:.4g}: the screen's best candidate is kept as best.extxyz"
+    if not done.is_worse:
+        yield f"best end: {best.name}, score {end:.4g}, after {steps} steps"
     judged = start.climbed.judged, best.climbed.judged
     for at, name in enumerate(done.bench.merit.names):
         before, after = (each.values[at] for each in judged)

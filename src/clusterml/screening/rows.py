@@ -9,7 +9,7 @@ from math import isclose
 from typing import Any
 
 from clusterml.screening.making import Dropped
-from clusterml.screening.measures import Value
+from clusterml.screening.measures.measure import Value
 
 _ALIKE = 1e-4
 """Numbers of one geometry, built twice, agree to this share and better."""

@@ -17,7 +17,7 @@ from clusterml.locks import exclusive
 from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
 from clusterml.screening.board import Board
 from clusterml.screening.check import check_names, check_own, check_parents
-from clusterml.screening.claim import check_claim, fingerprint, inputs_of
+from clusterml.screening.claim import check_claim, fingerprint, inputs_of, own_code
 from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.output import Run, write_results, write_run
@@ -146,7 +146,9 @@ def setting_of(
     file = None if reference is None else str((folder / REFERENCE).resolve())
     mine = fingerprint(screen, sha, text.encode())
     library = None if screen.library is None else read_text(screen.library)
-    return Setting(screen.model_dump_json(), str(place), sha, mine, device, file, library), mine
+    return Setting(
+        screen.model_dump_json(), str(place), sha, mine, device, file, library, tuple(own_code(screen).items())
+    ), mine
 
 
 def using_ligands_of(screen: Screen) -> AbstractContextManager[None]:
@@ -170,7 +172,7 @@ def check_bench(bench: Bench) -> None:
             f"value is {bench.screen.value}, but {predictor.name} does not know its uncertainty",
             "use value: expected, or a model with several members or a calibration",
         )
-    bench.merit.measures(predictor.energy_ev)
+    bench.gauges  # noqa: B018  # made once, and kept
     check_parents(bench.maker)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from clusterml.screening.measures import Value
+from clusterml.screening.measures.measure import Value
 from clusterml.screening.points import extremes, split_mode
 from clusterml.screening.rows import rows_in
 from clusterml.screening.space import Recipe, Space, exchange_of

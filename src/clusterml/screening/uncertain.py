@@ -18,7 +18,6 @@ from clusterml.dataset.store import Store
 from clusterml.errors import ClusterMLError, OptionError
 from clusterml.locks import exclusive
 from clusterml.screening.bench import Bench, Setting, bench_of
-from clusterml.screening.lines import STEPS
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
 from clusterml.screening.rows import Row, different, rows_in
@@ -127,7 +126,7 @@ def _shell(recipe: Recipe) -> tuple[object, ...]:
 def uncertainty(row: Row, merit: Merit) -> float | None:
     """How uncertain the score of a row is, or how far it is from the training data; None where neither is known."""
     pairs = zip(merit.objectives, row.values, strict=False)  # values of constraints follow
-    parts = [line.weight * value.std / STEPS[line.measure[0]] for line, value in pairs if value.std is not None]
+    parts = [line.weight * value.std / line.kind.step for line, value in pairs if value.std is not None]
     return sum(parts) if parts else row.domain_score
 
 

@@ -11,9 +11,7 @@ import numpy as np
 from clusterml.errors import OptionError
 from clusterml.inference.members import slopes
 from clusterml.screening.bench import Bench
-from clusterml.screening.functionals import SPECTRAL, Functional, absorption_change, band_of, make_functional
-from clusterml.screening.lines import STEPS, Objective
-from clusterml.screening.measures import Value
+from clusterml.screening.measures.measure import Sample, Value
 from clusterml.screening.merit import Standing, merit_slope
 from clusterml.screening.space import Recipe
 from clusterml.screening.strain import elastic_slope, elastic_strain
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.prediction import Prediction
-    from clusterml.screening.config import Screen
-
-SMOOTH = (*SPECTRAL, "absorption_change", "strain: elastic")
-"""Measures that have a gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +54,13 @@ class Judged:
         return self.prediction.atoms
 
 
-def check_smooth(screen: Screen) -> None:
+def check_smooth(bench: Bench) -> None:
     """Raise :class:`OptionError` for an objective without a gradient; constraints need none."""
-    for line in screen.objectives:
-        key, text = line.measure
-        if key not in SPECTRAL and key != "absorption_change" and (key, text) != ("strain", "elastic"):
+    for line, gauge in zip(bench.screen.objectives, bench.gauges, strict=False):  # gauges of constraints follow
+        if gauge.slope is None:
             raise OptionError(
-                f"objective {key}: {text} has no gradient", f"design climbs {', '.join(SMOOTH)}; make it a constraint"
+                f"objective {': '.join(line.measure)} has no gradient",
+                "design climbs measures of spectra, strain: elastic and functions of your own; make it a constraint",
             )
 
 
@@ -96,31 +90,19 @@ class Aim:
     def slope(self, atoms: Atoms, penalty: float = 0.0) -> FloatArray:
         """Derivative (n, 3) per A of the score by the positions."""
         charge = self._bench.prepare(self._recipe, atoms).charge
-        way = slopes(self._bench.predictor.ensemble, atoms, charge)
-        spectrum = Spectrum(self._bench.predictor.energy_ev, way.epsilon, way.delta_epsilon)
-        by_curves = np.zeros((2, len(spectrum.energy_ev)))
-        strain = penalty
-        for line, functional in zip(self._bench.screen.objectives, self._functionals, strict=True):
-            if functional is None:
-                strain -= line.weight / STEPS["strain"] * merit_slope(line.aim, elastic_strain(atoms, self.rest))
-                continue
-            local = functional(spectrum)
-            factor = line.weight / STEPS[line.measure[0]] * merit_slope(line.aim, local.value)
-            by_curves += factor * np.array([local.by_epsilon, local.by_delta_epsilon])
-        found = way.back(*by_curves)
-        return found - strain * elastic_slope(atoms, self.rest) if strain else found
-
-    @cached_property
-    def _functionals(self) -> list[Functional | None]:
-        """One for each objective; None for the elastic strain."""
-        return [self._functional(line) for line in self._bench.screen.objectives]
-
-    def _functional(self, line: Objective) -> Functional | None:
-        key, text = line.measure
-        energy = self._bench.predictor.energy_ev
-        if key == "strain":
-            return None
-        if key == "absorption_change":
-            band, before = band_of(key, text, energy), self._origin.spectrum()
-            return lambda spectrum: absorption_change(*band, before, spectrum)
-        return make_functional(key, text, energy)
+        predictor = self._bench.predictor
+        way = slopes(predictor.ensemble, atoms, charge)
+        spectrum = Spectrum(predictor.energy_ev, way.epsilon, way.delta_epsilon)
+        sample = Sample(atoms, charge, spectrum, self._bench.fwhm_ev, self._origin)
+        by_curves, by_positions = np.zeros((2, len(spectrum.energy_ev))), np.zeros((len(atoms), 3))
+        for line, gauge in zip(self._bench.screen.objectives, self._bench.gauges, strict=False):
+            if gauge.slope is None:
+                raise OptionError(f"objective {line.measure[0]} has no gradient", "make it a constraint")
+            local = gauge.slope(sample)
+            factor = line.weight / line.kind.step * merit_slope(line.aim, gauge.value(sample).value)
+            for at, curve in enumerate((local.by_epsilon, local.by_delta_epsilon)):
+                by_curves[at] += 0.0 if curve is None else factor * curve
+            by_positions += 0.0 if local.by_positions is None else factor * local.by_positions
+        if penalty:
+            by_positions -= penalty * elastic_slope(atoms, self.rest)
+        return np.asarray(way.back(*by_curves) + by_positions)

@@ -17,7 +17,12 @@ class Free(Strict):
 class Design(Strict):
     """How candidates are improved by gradients, see ``clusterml design``."""
 
-    starts: int = Field(16, ge=1, description="a whole number: candidates, drawn evenly, that are looked at first")
+    start_from: str | None = Field(
+        None, description="results folder of a screen, whose best candidates are looked at first; null: drawn ones"
+    )
+    starts: int = Field(
+        16, ge=1, description="a whole number: candidates that are looked at first, drawn evenly or a screen's best"
+    )
     climbs: int = Field(2, ge=1, description="a whole number: so many of the best of them are improved")
     steps: int = Field(40, ge=0, description="a whole number: most steps on the amounts of the distortions")
     free: Free | None = Field(None, description="steps and penalty of a stage with free coordinates; null: none")

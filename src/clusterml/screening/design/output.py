@@ -44,6 +44,7 @@ def _content(found: Designed) -> dict[str, Any]:
         "title": bench.screen.title,
         "config": found.screen.model_dump(mode="json", exclude_none=True),
         "lines": bench.merit.described(),
+        "screen": _screened(found),
         "climbs": [[found.described(step) for step in path] for path in found.paths],
         "best": {
             "name": best.name,
@@ -60,3 +61,16 @@ def _content(found: Designed) -> dict[str, Any]:
 def _label(found: Designed, label: Verified) -> dict[str, Any]:
     values = {name: value.value for name, value in zip(found.bench.merit.names, label.values, strict=not label.problem)}
     return label.to_dict() | {"values": values}
+
+
+def _screened(found: Designed) -> dict[str, Any] | None:
+    """The screen that was started from, the score of its best candidate, and whether the design ends below it."""
+    best = found.screens_best
+    if best is None:
+        return None
+    return {
+        "folder": str(found.screened),
+        "best": best.climbed.recipe.number,
+        "score": best.climbed.judged.standing.score,
+        "ends_worse": found.is_worse,
+    }

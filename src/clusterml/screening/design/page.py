@@ -31,6 +31,9 @@ def _body(found: Designed, folder: Path, title: str) -> Iterator[Markup]:
     start = found.paths[best.climb - 1][0]
     yield tag("h1", title)
     yield tag("p", f"Design with {found.bench.predictor.name}; the best end is {best.name}", class_="soft")
+    if found.is_worse:
+        words = f"It ends below the best candidate of {found.screened}, which is kept"
+        yield tag("p", tag("span", words, class_="flag warn"))
     prediction = best.climbed.judged.prediction
     yield from (tag("p", tag("span", warning, class_="flag warn")) for warning in prediction.warnings)
     yield _table(found, start, best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clusterml.screening.bench import Bench
@@ -37,17 +38,36 @@ class Step:
 @dataclass(frozen=True)
 class Designed:
     """The user's ``screen``, the ``bench`` (of expected values, for the candidates that were drawn), the ``paths`` of
-    all climbs, each from its start to its end, and the engine's word on the best end, or None."""
+    all climbs, each from its start to its end, the folder of the screen that it started from or None, and the engine's
+    word on the best end, or None."""
 
     screen: Screen
     bench: Bench
     paths: list[list[Step]]
+    screened: Path | None = None
     label: Verified | None = None
 
     @property
-    def best(self) -> Step:
+    def end(self) -> Step:
         """The highest end."""
         return max((path[-1] for path in self.paths), key=lambda step: step.climbed.judged.order)
+
+    @property
+    def screens_best(self) -> Step | None:
+        """The best candidate of the screen that was started from."""
+        return None if self.screened is None else self.paths[0][0]
+
+    @property
+    def is_worse(self) -> bool:
+        """Does the highest end have a lower score in the screen than the best candidate of that?"""
+        best = self.screens_best
+        return best is not None and self.end.climbed.judged.standing.order < best.climbed.judged.standing.order
+
+    @property
+    def best(self) -> Step:
+        """The highest end, or the screen's best candidate where that is better."""
+        best = self.screens_best
+        return best if best is not None and self.is_worse else self.end
 
     def named(self, step: Step) -> Atoms:
         """The geometry of a step with its name, and what is known of it in its provenance."""

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from clusterml.errors import OptionError
 from clusterml.locks import exclusive
-from clusterml.screening.bench import Bench, Task, bench_of
+from clusterml.screening.bench import Bench, bench_of
 from clusterml.screening.check import check_names, check_own
 from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.design.aim import Aim, check_smooth
 from clusterml.screening.design.output import DESIGN, write_design
 from clusterml.screening.design.path import Designed, Step
 from clusterml.screening.design.routes import Climbed, by_amounts, freely
+from clusterml.screening.design.start import best_rows, ranked_numbers
 from clusterml.screening.labels import LabelTask, label_one
 from clusterml.screening.making import Dropped
 from clusterml.screening.names import ScreeningError
@@ -38,7 +39,8 @@ def design(
     """Improve the best candidates of a screen (or of its YAML file) by gradients; results into ``folder``.
 
     What is climbed is the screen's score of the expected values.  ``design`` of the screen says from how many
-    candidates, how far, and whether atoms may move freely at the end.  ``watch`` is told of every step.
+    candidates (drawn ones, or the best of a screen that was run), how far, and whether atoms may move freely at the
+    end.  Where a design ends below the best of its screen, that one is kept.  ``watch`` is told of every step.
 
     Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid,
     :class:`~clusterml.errors.FolderInUseError` for one that another process works in, :class:`OptionError` for an
@@ -49,27 +51,29 @@ def design(
     check_own(chosen, False, False)
     with using_ligands_of(chosen):
         check_names(chosen)
-        check_smooth(chosen)
         options, target = chosen.design, Path(folder).resolve()
         if options.free is None and not (options.steps and _vary(chosen)):
             raise OptionError("there is nothing that may change", "give distortions with a range, or design.free")
         _check_new(target)
-        most = min(options.starts, chosen.most or options.starts)
+        screened = None if options.start_from is None else Path(options.start_from)
+        numbers = None if screened is None else ranked_numbers(screened, chosen)[: options.starts]
+        most = min(options.starts, chosen.most or options.starts) if numbers is None else chosen.most
         drawn = chosen.model_copy(update={"most": most, "value": "expected"})
         setting, _ = setting_of(drawn, target, model, device, None)
         bench = bench_of(setting)
         check_bench(bench)
-        starts = _starts(bench)
+        check_smooth(bench)
+        rows = best_rows(bench, [*range(len(bench.space))] if numbers is None else numbers)
         make_folder(target)
         with exclusive(target):
             _check_new(target)
             paths: list[list[Step]] = []
-            for number, recipe in enumerate(starts[: options.climbs], start=1):
+            for number, row in enumerate(rows[: options.climbs], start=1):
                 paths.append([])
-                for step in _path(bench, recipe, number):
+                for step in _path(bench, bench.space.recipe(row.number), number):
                     watch(step)
                     paths[-1].append(step)
-            found = Designed(chosen, bench, paths)
+            found = Designed(chosen, bench, paths, screened)
             if options.label:
                 place = make_folder(target / FOLDER, within=target)
                 best = found.best
@@ -89,17 +93,6 @@ def _vary(screen: Screen) -> bool:
     return any(
         len(set(extremes(block, amounts))) > 1 for block in screen.distortions for amounts in block.modes.values()
     )
-
-
-def _starts(bench: Bench) -> list[Recipe]:
-    """The recipes of all valid candidates, the best first."""
-    block = bench.evaluate(Task(0, 0, len(bench.space)))
-    if not block.rows:
-        reasons = "; ".join(f"{found['count']} x {reason}" for reason, found in block.drops.to_dict().items())
-        example = next(iter(block.drops.examples.values()), "")
-        raise ScreeningError(f"none of {len(bench.space)} candidates is valid: {reasons}", example)
-    ranked = sorted(block.rows, key=lambda row: bench.merit.standing(row.values, certain=True).order, reverse=True)
-    return [bench.space.recipe(row.number) for row in ranked]
 
 
 def _path(bench: Bench, recipe: Recipe, number: int) -> Iterator[Step]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
-from clusterml.screening.lines import FILES
+from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.screening.quantities import parse_band, parse_energy
+from clusterml.screening.uncertainty import deviation
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.window import band_weights
 from clusterml.training.metrics import G_FLOOR
@@ -19,8 +20,6 @@ from clusterml.typing import BoolArray, FloatArray
 
 LEAST_OVERLAP = 0.5
 """Share of a target spectrum that must lie on the network's energies."""
-SPECTRAL = ("max_g", "cd_at", "integrated_cd", *FILES)
-"""Measures of one spectrum alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +32,61 @@ class Local:
 
 
 Functional = Callable[[Spectrum], Local]
+Prepare = Callable[[str, FloatArray], Functional]
+"""The functional for a measure's value in the file and spectra on energies (m,)."""
 
 
-def make_functional(key: str, text: str, energy_ev: FloatArray) -> Functional:
-    """The functional of the measure ``key`` (of :data:`SPECTRAL`) with the value ``text``, on ``energy_ev`` (m,).
+def _in_band(key: str, functional: Callable[[float, float, Spectrum], Local]) -> Prepare:
+    return lambda text, energy_ev: partial(functional, *band_of(key, text, energy_ev))
 
-    Raises :class:`OptionError` for energies outside, :class:`SpectrumError` for a target spectrum outside, and what
-    reading the target raises.
-    """
-    if key in ("max_g", "integrated_cd"):
-        return partial(_max_g if key == "max_g" else _integrated_cd, *band_of(key, text, energy_ev))
-    if key == "cd_at":
-        energy = parse_energy(text)
-        _inside(key, text, energy_ev, energy, energy)
-        return partial(_cd_at, energy)
-    quantity = "delta_epsilon" if key == "similar_to" else "epsilon"
-    return partial(_similarity, quantity, *_target(Path(text), quantity, energy_ev))
+
+def _at_energy(text: str, energy_ev: FloatArray) -> Functional:
+    energy = parse_energy(text)
+    _inside("cd_at", text, energy_ev, energy, energy)
+    return partial(_cd_at, energy)
+
+
+def _to_target(quantity: str) -> Prepare:
+    return lambda text, energy_ev: partial(_similarity, quantity, *_target(Path(text), quantity, energy_ev))
+
+
+def _gauge(prepare: Prepare) -> Callable[[str, FloatArray], Gauge]:
+    """Of a number of the candidate's spectrum alone."""
+
+    def make(text: str, energy_ev: FloatArray) -> Gauge:
+        functional = prepare(text, energy_ev)
+        return Gauge(partial(_value, functional), lambda sample: _slope(functional(sample.spectrum)))
+
+    return make
+
+
+def _change_gauge(text: str, energy_ev: FloatArray) -> Gauge:
+    """Errors of two predictions for one cluster cancel for the most part; how much is left is not known."""
+    band = band_of("absorption_change", text, energy_ev)
+
+    def change(sample: Sample) -> Local:
+        return absorption_change(*band, sample.origin.spectrum(), sample.spectrum)
+
+    return Gauge(lambda sample: Value(change(sample).value), lambda sample: _slope(change(sample)))
+
+
+def _slope(local: Local) -> Slope:
+    return Slope(local.by_epsilon, local.by_delta_epsilon)
+
+
+def _value(functional: Functional, sample: Sample) -> Value:
+    local = functional(sample.spectrum)
+    return Value(local.value, _deviation(local, sample))
+
+
+def _deviation(local: Local, sample: Sample) -> float | None:
+    """Of the curves that matter; errors of CD and absorption are taken to be independent."""
+    s = sample.spectrum
+    curves = ((local.by_epsilon, s.epsilon_std), (local.by_delta_epsilon, s.delta_epsilon_std))
+    parts = [deviation(by, std, s.energy_ev, sample.fwhm_ev) for by, std in curves if by.any()]
+    if not parts or None in parts:
+        return None
+    return float(np.linalg.norm(np.array(parts, dtype=np.float64)))
 
 
 def band_of(key: str, text: str, energy_ev: FloatArray) -> tuple[float, float]:
@@ -147,3 +185,29 @@ def _target(path: Path, quantity: str, energy_ev: FloatArray) -> tuple[BoolArray
     if not wanted.any():
         raise SpectrumError(f"{path}: is zero where spectra are known", "give another target")
     return seen, wanted
+
+
+MAX_G = Measure(
+    "max_g", "1", 1e-3, "a band, 2..3 eV: the largest |g| in it", _gauge(_in_band("max_g", _max_g)), parse_band
+)
+CD_AT = Measure(
+    "cd_at", "L mol-1 cm-1", 10.0, "an energy, 450 nm or 2.7 eV: delta epsilon there, signed", _gauge(_at_energy),
+    parse_energy,
+)  # fmt: skip
+INTEGRATED_CD = Measure(
+    "integrated_cd", "L mol-1 cm-1 eV", 10.0, "a band: integral of delta epsilon over it, signed",
+    _gauge(_in_band("integrated_cd", _integrated_cd)), parse_band,
+)  # fmt: skip
+SIMILAR_TO = Measure(
+    "similar_to", "1", 0.1, "a spectrum's file: cosine of the CD with it, -1 to 1",
+    _gauge(_to_target("delta_epsilon")), is_file=True,
+)  # fmt: skip
+SIMILAR_ABSORPTION_TO = Measure(
+    "similar_absorption_to", "1", 0.1, "a spectrum's file: cosine of the absorption with it",
+    _gauge(_to_target("epsilon")), is_file=True,
+)  # fmt: skip
+ABSORPTION_CHANGE = Measure(
+    "absorption_change", "%", 1.0,
+    "a band: integral of |change| of the absorption from the parent's, in % of the parent's",
+    _change_gauge, parse_band, needs_reference=True, goal="minimise",
+)  # fmt: skip
