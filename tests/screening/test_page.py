@@ -97,12 +97,13 @@ def test_nothing_is_fetched_and_nothing_from_users_is_code(folder, seen):
 def test_the_table_holds_the_ranked_candidates_in_their_order(folder, seen):
     ranked = Results(folder).ranked
     rows = [row for row in seen.cells if len(row) > 8 and row[0].isdigit()]
-    assert [row[1] for row in rows] == [each.name for each in ranked]
+    assert [row[-1] for row in rows] == [each.name for each in ranked]
     assert [each.get("class") for each in seen.all("table")].count("sortable") == 1
     best = ranked[0]
     value, std = best.values["max_g"]
     assert f"{value:.4g} ± {std:.2g}" in rows[0]
-    assert f"shear {best.recipe['distortions']['shear']:+.4g}" in rows[0][-1]
+    assert f"shear {best.recipe['distortions']['shear']:+.3g} %" in rows[0][1]
+    assert all(each.sign and each.sign in row[2] for each, row in zip(ranked, rows, strict=True))
     dropped = json.loads((folder / "run.json").read_text())["counts"]["dropped"]
     assert dropped
     for reason, found in dropped.items():
@@ -193,7 +194,7 @@ def test_markup_escapes_whatever_is_not_markup():
     assert [each for each, _ in seen.elements].count("script") == 1
     assert [each for each, _ in seen.elements].count("b") == 1
     assert seen.cells == [[EVIL], [EVIL], [EVIL]]
-    assert seen.all("td")[1] == {"data-v": EVIL}
+    assert seen.all("td")[1] == {"data-v": EVIL, "data-h": EVIL}
     block = re.search(r'id="d">(.*?)</script>', data_block("d", {"x": EVIL}))
     assert block is not None
     assert json.loads(block[1]) == {"x": EVIL}

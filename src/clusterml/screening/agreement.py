@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from clusterml.typing import FloatArray
 
 LEAST = 5
 """Pairs below which no correlation and no hit rate is given."""
+LEAST_BEST = 10
+"""Best ones below which a hit rate says nothing; of random ones it takes so many that :data:`LEAST` are hits."""
 _TOLD = 0.01
 """Numbers below this share of the largest have no sign worth a comparison: an achiral shape's CD is rounding error."""
 TOP = 10
@@ -73,10 +76,15 @@ def hits(best: Pairs, random: Pairs, share: float) -> dict[str, Any]:
 
     ``threshold``: the verified number that makes a hit; ``enrichment``: rate among the best divided by that among the
     random ones.  ``overlap``: share of the best of the random candidates by prediction that are among the best by
-    label, ``overlap_of`` each.  None where there are too few.
+    label, ``overlap_of`` each.  None where there are too few.  ``rate_interval``: of the rate, with 95 % probability
+    (Wilson), for the threshold as it is; ``enough``: are there ``needed`` best and random ones, so that it means
+    something?
     """
-    found: dict[str, Any] = dict.fromkeys(("threshold", "rate", "random_rate", "enrichment", "overlap", "overlap_of"))
-    found["share"] = share
+    keys = ("threshold", "rate", "rate_interval", "random_rate", "enrichment", "overlap", "overlap_of")
+    found: dict[str, Any] = dict.fromkeys(keys)
+    needed = {"best": LEAST_BEST, "random": math.ceil(LEAST / share)}
+    found |= {"share": share, "count": {"best": len(best), "random": len(random)}, "needed": needed}
+    found["enough"] = len(best) >= needed["best"] and len(random) >= needed["random"]
     if len(random) < LEAST:
         return found
     threshold = float(np.quantile(random.verified, 1.0 - share))
@@ -84,10 +92,34 @@ def hits(best: Pairs, random: Pairs, share: float) -> dict[str, Any]:
     found |= {"threshold": threshold, "random_rate": base}
     if len(best):
         rate = float(np.mean(best.verified >= threshold))
-        found |= {"rate": rate, "enrichment": rate / base}
+        found |= {"rate": rate, "rate_interval": list(wilson(rate, len(best))), "enrichment": rate / base}
     count = min(TOP, len(random) // 2)
     tops = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (random.predicted, random.verified)]
     return found | {"overlap": len(tops[0] & tops[1]) / count, "overlap_of": count}
+
+
+def wilson(rate: float, count: int) -> tuple[float, float]:
+    """The interval of a share seen as ``rate`` of ``count``, with 95 % probability (Wilson, 1927)."""
+    z = 1.959964
+    middle, scale = rate + z**2 / (2 * count), 1.0 + z**2 / count
+    half = z * math.sqrt(rate * (1.0 - rate) / count + z**2 / (4 * count**2))
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def hits_words(hits: Mapping[str, Any]) -> str:
+    """Rate and enrichment with their interval, or how many labels it would take to say something."""
+    count, needed = hits["count"], hits["needed"]
+    if not hits["enough"]:
+        best, random = needed["best"], needed["random"]
+        return (
+            f"{count['best']} best and {count['random']} random labels are too few for a rate of hits: "
+            f"it takes {best} and {random} (verify={best} verify_random={random})"
+        )
+    low, high = (100.0 * bound for bound in hits["rate_interval"])
+    return (
+        f"{100 * hits['rate']:.0f} % of the best are hits (95 % interval {low:.0f} to {high:.0f} %; as good as the "
+        f"best {100 * hits['share']:.0f} % of the random ones), {hits['enrichment']:.1f} times as many as among these"
+    )
 
 
 def statistics(

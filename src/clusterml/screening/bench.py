@@ -219,7 +219,7 @@ class Bench:
             except ClusterMLError as error:
                 drops.add(Dropped(MEASURE, f"{one.name}: {error}"))
                 continue
-            rest = (one.charge, one.gap_ev, one.in_domain, one.domain_score, _sites(one.atoms))
+            rest = (one.charge, one.gap_ev, one.in_domain, one.domain_score, _sites(one.atoms), one.significance.words)
             yield Row(number, one.name, values, *rest)
 
     def _predicted(self, atoms: Atoms) -> Spectrum:

@@ -21,6 +21,7 @@ from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.making import Dropped
 from clusterml.screening.source import OwnSource, Source
 from clusterml.screening.verification import Verification
+from clusterml.screening.words import recipe_words
 from clusterml.spectrum.files import make_folder, write_text
 from clusterml.spectrum.jsonio import SCHEMA_VERSION, write_json
 from clusterml.stda.threads import available_cores
@@ -131,17 +132,20 @@ def _table(run: Run, source: Source, on_front: set[int]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measured = [column for name in names for column in (name, f"{name}_std")]
-    flags = ["feasible", "violated", "on_front", "in_domain", "domain_score"]
-    writer.writerow(["rank", "number", "name", "score", *flags, "gap_ev", "charge", *measured, "sites", "recipe"])
+    flags = ["feasible", "violated", "on_front", "in_domain", "domain_score", "sign"]
+    writer.writerow(
+        ["rank", "number", "name", "label", "score", *flags, "gap_ev", "charge", *measured, "sites", "recipe"]
+    )
     for rank, entry in enumerate(run.board.members, start=1):
         row = entry.row
         values = [cell for value in row.values for cell in (_number(value.value), _number(value.std))]
         found = [_flag(not entry.standing.violated), "+".join(entry.standing.violated)]
-        found += [_flag(row.number in on_front), _flag(row.in_domain), _number(row.domain_score)]
-        start = [rank, row.number, row.name, _number(entry.standing.score)]
-        recipe = json.dumps(source.recipe(row.number), separators=(",", ":"), default=str)
+        found += [_flag(row.number in on_front), _flag(row.in_domain), _number(row.domain_score), row.sign]
+        made = source.recipe(row.number)
+        named: list[Any] = [rank, row.number, row.name, recipe_words(made), _number(entry.standing.score)]
+        recipe = json.dumps(made, separators=(",", ":"), default=str)
         sites = json.dumps(row.sites, separators=(",", ":")) if row.sites else ""
-        writer.writerow([*start, *found, _number(row.gap_ev), row.charge, *values, sites, recipe])
+        writer.writerow([*named, *found, _number(row.gap_ev), row.charge, *values, sites, recipe])
     return text.getvalue()
 
 
@@ -156,10 +160,16 @@ def _write_top(run: Run, source: Source, folder: Path, shown: list[Entry], on_fr
         values = dict(zip(run.bench.merit.names, ([v.value, v.std] for v in row.values), strict=True))
         standing: dict[str, Any] = {
             "rank": ranks[row.number],
+            "label": recipe_words(source.recipe(row.number)),
             "score": entry.standing.score,
             "on_front": row.number in on_front,
         }
-        standing |= {"in_domain": row.in_domain, "feasible": not entry.standing.violated, "values": values}
+        standing |= {
+            "in_domain": row.in_domain,
+            "sign": row.sign,
+            "feasible": not entry.standing.violated,
+            "values": values,
+        }
         atoms.info["provenance"] = {**atoms.info.get("provenance", {}), "screening": standing}
         structures.append(atoms)
     write_frames(structures, folder / TOP)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from clusterml.screening.agreement import hits_words
 from clusterml.screening.page.report import REPORT
+from clusterml.screening.words import recipe_words
 
 if TYPE_CHECKING:
     from clusterml.screening.design.path import Designed
@@ -34,8 +36,10 @@ def told(done: Finished) -> Iterator[str]:
             for name, value in zip(names, entry.row.values, strict=True)
         )
         flags = [f"violates {', '.join(entry.standing.violated)}"] if entry.standing.violated else []
-        flags += ["out of domain"] if entry.row.in_domain is False else []
-        yield f"{rank}. {entry.row.name}: {values}" + (f" ({'; '.join(flags)})" if flags else "")
+        flags += {True: ["in domain"], False: ["out of domain"], None: []}[entry.row.in_domain]
+        flags += [f"CD: {entry.row.sign}"] if entry.row.sign else []
+        recipe = label_of(done, entry.row.number)
+        yield f"{rank}. {recipe} [{entry.row.name}]: {values}" + (f" ({'; '.join(flags)})" if flags else "")
     if done.verification is not None:
         yield _verified(done.verification)
         for name, share in _wrong_signs(done.verification):
@@ -45,14 +49,19 @@ def told(done: Finished) -> Iterator[str]:
     yield f"results in {done.folder}, shown by {REPORT}"
 
 
+def label_of(done: Finished, number: int) -> str:
+    """A candidate in words; a user's own is only known by its name."""
+    space = done.run.bench.space
+    return recipe_words(space.recipe(number).to_dict(space.screen)) if space.screen.parents else f"candidate {number}"
+
+
 def _verified(verification: Verification) -> str:
     found = verification.statistics()
     hits, random = found["hits"], found["score"]["random"]
     words = [f"{len(verification.found) - len(verification.failed)} labelled"]
     if random["spearman"] is not None:
         words.append(f"rank correlation {random['spearman']:.2f} on {random['count']} random ones")
-    if hits["enrichment"] is not None:
-        words.append(f"{100.0 * hits['rate']:.0f} % hits among the best, {hits['enrichment']:.1f} times random")
+    words += [hits_words(hits)] if hits["enrichment"] is not None else []
     return "verified: " + "; ".join(words)
 
 

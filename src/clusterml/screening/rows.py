@@ -20,6 +20,7 @@ class Row:
     """A valid candidate: its ``number``, ``name``, ``values`` by line of the screen, and what the network says of it.
 
     ``sites``: of each exchange, the sites that were used.  ``in_domain`` is None where the network does not know.
+    ``sign``: how sure the sign of the strongest CD is, in the words of :mod:`clusterml.spectrum.significance`.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Row:
     in_domain: bool | None
     domain_score: float | None
     sites: tuple[tuple[int, ...], ...] = ()
+    sign: str = ""
 
     def alike(self, other: Row) -> bool:
         """Are these one geometry, turned or mirrored? What the network says of it is the same but for signs."""
@@ -39,7 +41,7 @@ class Row:
         """Plain values for the log."""
         pairs = [[value.value, value.std] for value in self.values]
         rest = (self.charge, self.gap_ev, self.in_domain, self.domain_score, [list(each) for each in self.sites])
-        return [self.number, self.name, pairs, *rest]
+        return [self.number, self.name, pairs, *rest, self.sign]
 
     def _numbers(self) -> Iterator[float | None]:
         yield self.gap_ev
@@ -51,10 +53,10 @@ class Row:
     @classmethod
     def from_list(cls, given: Sequence[Any]) -> Row:
         """What :meth:`to_list` gave; raises TypeError or ValueError for anything else."""
-        number, name, pairs, charge, gap, inside, score, sites = given
+        number, name, pairs, charge, gap, inside, score, sites, *sign = given  # the sign is not in older logs
         values = tuple(Value(float(value), None if std is None else float(std)) for value, std in pairs)
         places = tuple(tuple(int(site) for site in each) for each in sites)
-        return cls(int(number), str(name), values, int(charge), float(gap), inside, score, places)
+        return cls(int(number), str(name), values, int(charge), float(gap), inside, score, places, *map(str, sign[:1]))
 
 
 def _alike(a: float | None, b: float | None) -> bool:

@@ -64,7 +64,7 @@ def _curves(axis: Axes, history: Sequence[Row], keys: Sequence[str], label: str,
     axis.set_xlabel("epoch")
     axis.set_ylabel(label)
     if keys:
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0.0, 1.0))  # above the curves
 
 
 class TensorBoard:

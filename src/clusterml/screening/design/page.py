@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from clusterml.screening.design.path import Designed, Step
-from clusterml.screening.page.cards import number, recipe_words
-from clusterml.screening.page.figures import framed, picture
+from clusterml.screening.page.cards import number
+from clusterml.screening.page.figures import framed, legend_below, picture
 from clusterml.screening.page.markup import Markup, page, table, tag
 from clusterml.screening.page.molecule import element_colours, signed_colours, viewer
 from clusterml.screening.strain import superposed
 from clusterml.screening.verification import FOLDER
+from clusterml.screening.words import recipe_words
 from clusterml.spectrum.jsonio import read_spectrum
 from clusterml.spectrum.plot import COLOURS, draw
 
@@ -70,7 +71,7 @@ def _ways(found: Designed) -> Markup:
             axes.plot(chosen, [scores[k] for k in chosen], mark, color=colour, ms=4.5)
     axes.set_xlabel("step (circle: start, squares: amounts, triangles: free coordinates)")
     axes.set_ylabel("score less the cost of strain")
-    axes.legend(frameon=False, fontsize="small")
+    legend_below(figure, [axes])
     return picture(figure, "score of every step")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clusterml.screening.page.figures import spectra_picture
 from clusterml.screening.page.markup import Markup, joined, tag
 from clusterml.screening.page.molecule import element_colours, viewer
 from clusterml.screening.page.results import Ranked, Results, Shown
+from clusterml.screening.words import recipe_words
 
 
 def card(shown: Shown, results: Results) -> Markup:
@@ -18,17 +17,20 @@ def card(shown: Shown, results: Results) -> Markup:
     view = viewer(shown.atoms, f"molecule-{ranked.number}", {"element": element_colours(shown.atoms)})
     return tag(
         "section",
-        tag("h3", f"{ranked.cells['rank']}. {ranked.name} "),
+        tag("h3", f"{ranked.cells['rank']}. {recipe_words(ranked.recipe)}"),
         tag("p", flags(ranked), " ", ", ".join(numbers)),
-        tag("p", recipe_words(ranked.recipe), class_="soft"),
+        tag("p", ranked.name, class_="soft"),
         tag("div", tag("div", picture), view, class_="pair"),
         class_="card",
     )
 
 
 def flags(ranked: Ranked) -> Markup:
-    """Warnings about a candidate, and whether it is on the front."""
-    found = [tag("span", flag, class_="flag warn") for flag in ranked.flags]
+    """Warnings about a candidate, how sure the sign of its CD is, and whether it is on the front."""
+    found = [tag("span", "in domain", class_="flag")] if ranked.cells["in_domain"] == "yes" else []
+    found += [tag("span", flag, class_="flag warn") for flag in ranked.flags]
+    if ranked.sign:
+        found.append(tag("span", ranked.sign, class_="flag" if ranked.is_sure else "flag warn"))
     if ranked.cells["on_front"] == "yes":
         found.append(tag("span", "Pareto front", class_="flag"))
     return joined(found)
@@ -37,15 +39,3 @@ def flags(ranked: Ranked) -> Markup:
 def number(value: float, std: float | None) -> str:
     """``1.23 ± 0.04``."""
     return f"{value:.4g}" + ("" if std is None else f" ± {std:.2g}")
-
-
-def recipe_words(recipe: dict[str, Any]) -> str:
-    """A recipe in words: parent, ligands exchanged, snapshot, distortions."""
-    build = recipe.get("build", {})
-    options = ", ".join(f"{key} {value}" for key, value in build.items() if key != "name")
-    words = [str(recipe.get("parent") or recipe.get("name", "")) + (f" ({options})" if options else "")]
-    words += [f"{each['count']} x {each['old']} to {each['new']}" for each in recipe.get("exchanges", [])]
-    if "snapshot" in recipe:
-        words.append(f"snapshot {recipe['snapshot']['draw']} at {recipe['snapshot']['temperature_k']:g} K")
-    words += [f"{mode} {amount:+.4g}" for mode, amount in recipe.get("distortions", {}).items()]
-    return "; ".join(words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -92,8 +92,8 @@ def trend_figure(trends: Sequence[Trend], label: str) -> Figure:
         unit = f" / {here[0].series.unit}" if here[0].series.unit else ""
         axes.set_xlabel(f"{here[0].series.coordinate}{unit}")
         axes.set_title(parent, fontsize="medium")
-        if any(trend.series.words for trend in here):
-            axes.legend(frameon=False, fontsize="x-small")
+    if any(trend.series.words for trend in trends):
+        legend_below(figure, panels)
     panels[0].set_ylabel(label)
     return figure
 
@@ -129,9 +129,23 @@ def framed(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def legend_below(figure: Figure, panels: Iterable[Axes]) -> None:
+    """One legend of all panels below them, where it covers no curve; each name once."""
+    known = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    longest = max(map(len, known), default=0)
+    columns = max(1, min(len(known), int(13.0 * figure.get_figwidth()) // (longest + 8)))
+    figure.legend(
+        known.values(), known.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
+    )
+
+
 def _ticks(axes: Axes) -> None:
+    """Few enough ticks that their numbers do not touch; small numbers with a common power of ten."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.tick_params(direction="in", top=True, right=True)
-    axes.ticklabel_format(scilimits=(-3, 4), useMathText=True)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    axes.ticklabel_format(scilimits=(-2, 4), useMathText=True)
 
 
 def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, Any], style: str) -> Markup:
@@ -150,7 +164,7 @@ def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, A
     axes.plot(x, y, style, color=_BLUE, ms=5, lw=1.0, label="Pareto front", zorder=3)
     axes.set_xlabel(_named(first))
     axes.set_ylabel(_named(second))
-    axes.legend(frameon=False, fontsize="small")
+    legend_below(figure, [axes])
     return picture(figure, f"{names[1]} against {names[0]}")
 
 
@@ -172,7 +186,7 @@ def _parity(found: dict[str, Any], line: dict[str, Any]) -> Markup:
         low, high = min(everything), max(everything)
         pad = 0.06 * (high - low) or 1.0
         axes.plot([low - pad, high + pad], [low - pad, high + pad], color="black", lw=0.7, zorder=1)
-        axes.legend(frameon=False, fontsize="small", loc="upper left")
+        legend_below(figure, [axes])
     axes.set_xlabel(f"engine: {_named(line)}")
     axes.set_ylabel("predicted")
     return picture(figure, f"predicted against verified {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -15,6 +16,7 @@ _DATA = files(__package__) / "data"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """A page may fetch nothing at all: its pictures, styles and scripts are inside."""
 _VOID = ("img", "meta")
+_MARK = re.compile("<[^>]*>")
 
 
 class Markup(str):
@@ -42,9 +44,15 @@ def joined(parts: Iterable[object]) -> Markup:
 
 
 def table(headings: Sequence[object], rows: Iterable[Sequence[object]], class_: str | None = None) -> Markup:
-    """A table; a heading or cell that is an element ``th`` or ``td`` already stays as it is."""
+    """A table; a heading or cell that is an element ``th`` or ``td`` already stays as it is.
+
+    Each cell knows its heading, which stands before it where a screen is too narrow for columns.
+    """
     head = tag("thead", tag("tr", *(_cell("th", heading) for heading in headings)))
-    body = (tag("tr", *(_cell("td", cell) for cell in row)) for row in rows)
+    names = [
+        _MARK.sub("", heading) if isinstance(heading, Markup) else html.escape(str(heading)) for heading in headings
+    ]
+    body = (tag("tr", *(_headed(cell, name) for cell, name in zip(row, names, strict=True))) for row in rows)
     return tag("div", tag("table", head, tag("tbody", *body), class_=class_), class_="wide")
 
 
@@ -67,6 +75,11 @@ def page(title: str, body: Iterable[object], scripts: Sequence[str]) -> str:
     )
     code = (tag("script", Markup(_read(script))) for script in scripts)
     return f'<!DOCTYPE html>\n<html lang="en">{head}{tag("body", tag("main", *body), *code)}</html>\n'
+
+
+def _headed(cell: object, heading: str) -> Markup:
+    """A cell that knows its ``heading`` (escaped)."""
+    return Markup(_cell("td", cell).replace("<td", f'<td data-h="{heading}"', 1))
 
 
 def _cell(kind: str, content: object) -> Markup:

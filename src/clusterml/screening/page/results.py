@@ -48,9 +48,20 @@ class Ranked:
         return self.cells["name"]
 
     @property
+    def sign(self) -> str:
+        """How sure the sign of its strongest CD is, in words; empty in results that do not say."""
+        words = self.cells.get("sign", "")
+        return f"CD {words}" if words in ("not significant", "unknown") else words
+
+    @property
+    def is_sure(self) -> bool:
+        """Is the sign sure, or is there no CD?"""
+        return self.sign.startswith("sign sure") or self.sign == "no CD"
+
+    @property
     def flags(self) -> list[str]:
         """What is to be said of it: out of domain, constraints that it violates."""
-        found = ["out of domain"] if self.cells["in_domain"] == "no" else []
+        found = {"no": ["out of domain"]}.get(self.cells["in_domain"], [])
         return found + [f"violates {name}" for name in self.cells["violated"].split("+") if name]
 
 

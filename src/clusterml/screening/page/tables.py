@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from clusterml.screening.page.cards import flags, number, recipe_words
+from clusterml.screening.agreement import hits_words
+from clusterml.screening.page.cards import flags, number
 from clusterml.screening.page.markup import Markup, joined, table, tag
 from clusterml.screening.page.results import Ranked, Results
+from clusterml.screening.words import recipe_words
 
 _PROVENANCE = ("model", "model_sha256", "checkpoint", "members", "device", "calibrated", "knows_domain", "seed")
 
@@ -54,13 +56,13 @@ def ranked_table(results: Results, rows: Sequence[Ranked]) -> Markup:
     known = any(each.cells["domain_score"] for each in rows)
     numbers = [*(["score"] if several else []), *(_head(line) for line in results.lines), "gap / eV", "charge"]
     numbers += ["domain score"] if known else []
-    heads = [_right("rank"), "name", "flags", *map(_right, numbers), "recipe"]
+    heads = [_right("rank"), "candidate", "domain, sign, flags", *map(_right, numbers), "name"]
     return table(heads, (_row(results, each, several, known) for each in rows), class_="sortable")
 
 
 def _row(results: Results, ranked: Ranked, several: bool, known: bool) -> list[Markup]:
     cells = ranked.cells
-    found = [_numeric(cells["rank"], cells["rank"]), tag("td", ranked.name, class_="name")]
+    found = [_numeric(cells["rank"], cells["rank"]), tag("td", recipe_words(ranked.recipe), class_="recipe")]
     found.append(tag("td", flags(ranked), data_v="+".join(ranked.flags)))
     if several:
         found.append(_numeric(cells["score"], f"{float(cells['score']):.4g}"))
@@ -71,7 +73,7 @@ def _row(results: Results, ranked: Ranked, several: bool, known: bool) -> list[M
     if known:
         score = cells["domain_score"]
         found.append(_numeric(score, f"{float(score):.3g}" if score else ""))
-    return [*found, tag("td", recipe_words(ranked.recipe), class_="recipe")]
+    return [*found, tag("td", ranked.name, class_="name")]
 
 
 def _right(heading: str) -> Markup:
@@ -90,11 +92,9 @@ def hits_sentence(found: dict[str, Any], run: dict[str, Any]) -> str:
     if score["spearman"] is not None:
         words.append(f"rank correlation of the score (Spearman) {score['spearman']:.2f} on the random ones")
     if hits["enrichment"] is not None:
-        words.append(
-            f"{100 * hits['rate']:.0f} % of the best are hits (as good as the best {100 * hits['share']:.0f} % of the "
-            f"random ones), {hits['enrichment']:.1f} times as many as among the random ones"
-        )
-        words.append(f"{100 * hits['overlap']:.0f} % of the top {hits['overlap_of']} random ones agree")
+        words.append(hits_words(hits))
+        if hits["enough"]:
+            words.append(f"{100 * hits['overlap']:.0f} % of the top {hits['overlap_of']} random ones agree")
     if found["seconds_per_label"] is not None:
         words.append(f"{found['seconds_per_label']:.3g} s a label")
     took = run["verification"] or {}
