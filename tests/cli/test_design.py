@@ -52,24 +52,22 @@ def test_a_design_tells_its_steps_and_its_end(run, model):
 
 def test_a_design_starts_from_the_screen_that_was_run(run, model):
     Path("up.yaml").write_text(CONFIG.replace("points: 4", "points: 12"))
-    assert run("screen", "up.yaml", "--model", model).code == 0
-    with Path("results/up/ranked.csv").open() as handle:
+    assert run("screen", "up.yaml", "--model", model, "-o", "results/screen").code == 0
+    with Path("results/screen/ranked.csv").open() as handle:
         best = next(csv.DictReader(handle))
-    done = run("design", "up.yaml", "--model", model)  # results/up has the same candidates
+    done = run("design", "up.yaml", "--model", model, "-o", "results/design")  # results/screen has the same candidates
     assert done.code == 0, done.err
-    assert "started from the screen in results/up, whose best candidate has score " in done.out
-    found = json.loads(Path("results/up-design/design.json").read_text())
+    assert "started from the screen in results/screen, whose best candidate has score " in done.out
+    found = json.loads(Path("results/design/design.json").read_text())
     start = found["climbs"][0][0]
     assert found["screen"]["best"] == int(best["number"])
     assert start["values"]["max_g"][0] == pytest.approx(float(best["max_g"]), rel=3e-3)
     assert found["best"]["score"] >= start["score"]
     Path("up.yaml").write_text(CONFIG)
-    other = run("design", "up.yaml", "--model", model, "-o", "other")
-    assert (other.code, "note: not started from a screen: results/up: its candidates are others" in other.err) == (
-        0,
-        True,
-    )
-    refused = run("design", "up.yaml", "--model", model, "-o", "third", "--from", "results/up")
+    other = run("design", "up.yaml", "--model", model, "-o", "results/other")
+    assert other.code == 0
+    assert "note: not started from a screen: results/screen: its candidates are others" in other.err
+    refused = run("design", "up.yaml", "--model", model, "-o", "third", "--from", "results/screen")
     assert (refused.code, "(distortions)" in refused.err) == (1, True)
     assert not Path("third").exists()
 

@@ -26,7 +26,7 @@ def design(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="DIR", help="Start from the best of the screen in DIR [default: results/NAME, if there]."
+            "--from", metavar="DIR", help="Start from the best of a screen [default: results/NAME or beside -o]."
         ),
     ] = None,
     model: Annotated[
@@ -40,8 +40,8 @@ def design(
 ) -> None:
     """Climb from the best candidates of a screen to a better CD: distortion amounts, then (design.free) all atoms.
 
-    It starts from a screen that was run (--from, design.start_from, or results/NAME if its candidates are the same),
-    else from candidates that it draws itself. A screen's best candidate is kept where the design ends below it.
+    It starts from a screen that was run (--from, design.start_from, or results/NAME or a folder beside -o with the same
+    candidates), else from candidates that it draws itself. A screen's best is kept where the design ends below it.
     The objectives of CONFIG are what is climbed; the key design says from how many candidates and how far. The path is
     kept as a trajectory, the end is predicted, checked and (design.label) labelled by the engine.
     """
@@ -55,8 +55,8 @@ def design(
     settings = load_screen(config, overrides or [])
     if library is not None:
         settings = settings.model_copy(update={"library": str(library.resolve())})
-    settings = _with_start(settings, start)
     folder = output or Path("results") / f"{settings.name}-design"
+    settings = _with_start(settings, start, folder)
     kept = "nothing: a design writes its results when all climbs are done; begin again in another folder"
     with reporter(folder / LOG_NAME, kept=kept) as shown:
         done = run(settings, folder, model=model, device=device, watch=lambda step: _show(shown, step))
@@ -74,20 +74,27 @@ def _show(shown: Reporter, step: Step) -> None:
     shown.show(State(f"climb {step.climb}, {step.stage}", step.count, words=words), after=0.0)
 
 
-def _with_start(settings: Screen, start: Path | None) -> Screen:
-    """The screen with the folder that its design starts from; says where it found one that nobody named."""
-    from clusterml.errors import ClusterMLError
-    from clusterml.screening.design.start import ranked_numbers
-
+def _with_start(settings: Screen, start: Path | None, folder: Path) -> Screen:
+    """The screen with the folder that its design starts from; one that nobody named is looked for, and told."""
     if start is None and settings.design.start_from is None:
-        known = Path("results") / settings.name
-        if not (known / "ranked.csv").is_file():
-            return settings
+        start = _screened(settings, folder)
+    changes = {} if start is None else {"start_from": str(start)}
+    return settings.model_copy(update={"design": settings.design.model_copy(update=changes)})
+
+
+def _screened(settings: Screen, folder: Path) -> Path | None:
+    """Results of this very screen: results/NAME, or the newest beside the design's ``folder``."""
+    from clusterml.errors import ClusterMLError
+    from clusterml.screening.design.start import folders_of, ranked_numbers
+
+    problem: ClusterMLError | None = None
+    for known in folders_of(settings.name, folder):
         try:
             ranked_numbers(known, settings)
         except ClusterMLError as error:
-            typer.echo(f"note: not started from a screen: {error}", err=True)
-            return settings
-        start = known
-    changes = {} if start is None else {"start_from": str(start)}
-    return settings.model_copy(update={"design": settings.design.model_copy(update=changes)})
+            problem = problem or error
+            continue
+        return known
+    if problem is not None:
+        typer.echo(f"note: not started from a screen: {problem}", err=True)
+    return None

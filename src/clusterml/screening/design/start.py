@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from clusterml.errors import ClusterMLError
 from clusterml.schema import validated
 from clusterml.screening.bench import Bench, Task
 from clusterml.screening.claim import inputs_of
 from clusterml.screening.config import Screen
 from clusterml.screening.names import ScreeningError
-from clusterml.screening.output import RUN
+from clusterml.screening.output import RANKED, RUN
 from clusterml.screening.page.results import Results
 from clusterml.screening.rows import Row, different
+from clusterml.spectrum.files import read_text
+from clusterml.spectrum.jsonio import parse_json
 
 SPACE = ("seed", "parents", "exchanges", "conformers", "distortions", "most")
 """Keys that decide which candidate a number stands for."""
+MOST_FOLDERS = 50
+"""Folders that are looked into for a screen that nobody named."""
 
 
 def ranked_numbers(folder: Path, screen: Screen) -> list[int]:
@@ -35,6 +40,25 @@ def ranked_numbers(folder: Path, screen: Screen) -> list[int]:
             "give the configuration that was screened, or leave --from out",
         )
     return [ranked.number for ranked in results.ranked]
+
+
+def folders_of(name: str, folder: Path) -> list[Path]:
+    """Where results of the screen ``name`` may be: results/NAME, then those beside ``folder``, the newest first."""
+    first = Path("results") / name
+    beside = [path.parent for path in folder.parent.glob(f"*/{RUN}") if path.parent not in (first, folder)]
+    beside.sort(key=lambda path: (path / RUN).stat().st_mtime, reverse=True)
+    return [path for path in (first, *beside[:MOST_FOLDERS]) if _is_of(path, name)]
+
+
+def _is_of(folder: Path, name: str) -> bool:
+    """Does ``folder`` hold results of a screen called ``name``?"""
+    if not (folder / RANKED).is_file():
+        return False
+    try:
+        run = parse_json(read_text(folder / RUN), str(folder / RUN))
+    except ClusterMLError:
+        return False
+    return run.get("name") == name
 
 
 def best_rows(bench: Bench, numbers: list[int]) -> list[Row]:
