@@ -95,7 +95,7 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """The similarity, the chance of it, and the hand, in a line."""
+        """The similarity and the chance of it in a line, the hand in another."""
         parts = [
             f"{name} cosine {part.cosine:.3f} (chance {percent(chance)})"
             for name, part, chance in (
@@ -104,7 +104,7 @@ class Comparison:
             )
             if part is not None and chance is not None
         ]
-        return ", ".join([*parts, *([f"hand: {self.hand}"] if self.hand else [])])
+        return "\n".join([", ".join(parts), *([f"hand: {self.hand}"] if self.hand else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
