@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from clusterml.cli.ignored import ENDS, NEEDS
 from clusterml.cli.verbs import VERBS, _Verbs
+from clusterml.stda.gfn import _failed
+
+OTHERS = {"--no-python", "--nproc-per-node"}
+"""Options of torchrun."""
 
 VAIN = {
     "label x.xyz --temperature 77": "--temperature has no effect without --ensemble (add --ensemble N",
@@ -53,3 +60,25 @@ def test_the_rules_name_parameters_that_exist():
     for verb, ends in ENDS.items():
         names = {p.name for p in commands[verb].params}
         assert names >= {name for end, useful in ends.items() for name in (end, *useful)}
+
+
+def test_options_named_in_messages_exist():
+    """Advice such as "raise the temperature with --x" must name an option of some verb."""
+    commands = [_Verbs()[name] for name in VERBS]
+    commands += list(_Verbs()["dataset"].commands.values())
+    known = {option for command in commands for p in command.params for option in (*p.opts, *p.secondary_opts)}
+    known |= {"--help", "--version", "--debug", "--install-completion", "--show-completion"}
+    source = Path(__file__).resolve().parents[2] / "src" / "clusterml"
+    for path in sorted(source.rglob("*.py")):
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", path.read_text(encoding="utf-8")))
+        unknown = {o for o in named - OTHERS if not any(k == o or k.startswith(f"{o}-") for k in known)}
+        assert unknown == set(), path
+
+
+def test_a_failed_ground_state_names_what_the_label_has(run, xyz):
+    Path("far.xyz").write_text("2\ncharge=0\nAg 0 0 0\nH 0 0 1.6\n")
+    hot = run("label", "far.xyz", "--emax", "4", "--electronic-temperature", "1000", "--json")
+    assert hot.code == 0, hot.err
+    other = run("label", "far.xyz", "--orbitals", "stda-xtb", "--electronic-temperature", "1000")
+    assert "stda-xtb orbitals have no electronic temperature (use --orbitals gfn1)" in other.err
+    assert "--electronic-temperature 1000" in str(_failed("gfn2", 300.0, 500, "SCF not converged"))
