@@ -179,6 +179,12 @@ def test_names_and_patterns_are_unique():
     assert all(pattern == pattern.lower() for pattern in patterns)
 
 
+def test_the_docs_name_every_format():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
+    for kind in all_formats():
+        assert f"`{kind.name}`" in text, kind.name
+
+
 def test_a_file_of_another_type_is_refused_by_name(tmp_path):
     for name, message in {"a.docx": "files of type '.docx'", "Makefile": "does not say"}.items():
         (tmp_path / name).write_text("x")

@@ -23,7 +23,7 @@ from clusterml.stda.settings import ExcitedSettings, OrbitalSource, default_orbi
 from clusterml.structure.anatomy.charge import signed_charge
 from clusterml.structure.anatomy.groups import element_groups
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
-from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.check import check_geometry, check_one_molecule, check_size
 from clusterml.structure.elements import formula
 from clusterml.typing import FloatArray, IntArray
 
@@ -169,6 +169,7 @@ def label(
     """
     start = time.perf_counter()
     chosen = _settings(settings)
+    check_size(atoms)
     check_geometry(atoms)
     if not allow_several:
         check_one_molecule(atoms)

@@ -18,6 +18,19 @@ CLOSEST = 0.5
 """Two atoms nearer than this (A) are an error in the file, not a bond (H2 has 0.74 A)."""
 
 
+MOST_ATOMS = 5000
+"""Largest structure whose anatomy is looked at and whose spectrum is computed."""
+
+
+def check_size(atoms: Atoms) -> None:
+    """Raise :class:`StructureError` for more than :data:`MOST_ATOMS` atoms, before work that grows as their square."""
+    if len(atoms) > MOST_ATOMS:
+        raise StructureError(
+            f"{_where(atoms)}: {len(atoms)} atoms, and at most {MOST_ATOMS} can be computed",
+            "cut one cluster out of it",
+        )
+
+
 def check_geometry(atoms: Atoms) -> None:
     """Raise :class:`StructureError` if there are no atoms, a coordinate is not finite, or two atoms coincide.
 

@@ -14,7 +14,7 @@ from clusterml.structure.anatomy.frame import metal_frame
 from clusterml.structure.anatomy.library import Library
 from clusterml.structure.anatomy.motifs import Motif, find_motifs
 from clusterml.structure.anatomy.recognise import NamedLigand, name_ligands
-from clusterml.structure.check import check_geometry, connected_molecules
+from clusterml.structure.check import check_geometry, check_size, connected_molecules
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import FloatArray, IntArray
 
@@ -89,6 +89,7 @@ def anatomy(atoms: Atoms, library: Library | None = None) -> Anatomy:
     The cluster is the molecule with the most metals; others are leftovers.  Raises
     :class:`~clusterml.errors.StructureError` for coordinates that cannot be a structure.
     """
+    check_size(atoms)
     check_geometry(atoms)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     metal = is_metal(numbers)

@@ -23,7 +23,7 @@ from clusterml.structure.build.checkpoint import Checkpoint
 from clusterml.structure.build.contacts import donors_of
 from clusterml.structure.build.symmetry import KeepSymmetry, Operations, find_operations
 from clusterml.structure.charge import GapSource, check_charge, decide_charge
-from clusterml.structure.check import check_geometry, connected_molecules
+from clusterml.structure.check import check_geometry, check_size, connected_molecules
 from clusterml.structure.elements import is_metal
 from clusterml.typing import IntArray
 
@@ -120,6 +120,7 @@ def relax(
     checkpoint of another calculation).
     """
     chosen = settings or RelaxSettings()
+    check_size(atoms)
     check_geometry(atoms)
     work = atoms.copy()
     work.info = {**atoms.info}
