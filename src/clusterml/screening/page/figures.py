@@ -193,6 +193,10 @@ def _parity(found: dict[str, Any], line: dict[str, Any]) -> Markup:
 
 
 def _named(line: dict[str, Any]) -> str:
-    of = f" {line['of']}".replace("$", r"\$") if "of" in line and not line["measure"].startswith("similar") else ""
+    of = (
+        f" {line['of']}".replace("$", r"\$").replace("..", " to ")
+        if "of" in line and not line["measure"].startswith("similar")
+        else ""
+    )
     unit = f" / {line['unit']}" if line["unit"] not in ("", "1") else ""
     return f"{line['name']}{of}{unit}"
