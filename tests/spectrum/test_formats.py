@@ -121,6 +121,7 @@ def test_chirascan() -> None:
     assert not read(chirascan(cd, hv), **MOLAR).has_absorption
     semicolons = chirascan(cd, hv).replace(",", ";").replace(".", ",")
     np.testing.assert_allclose(read(semicolons, **MOLAR).delta_epsilon, [100, -200, 50])
+    np.testing.assert_allclose(read(chirascan(cd).replace("\n\n", "\n,\n"), **MOLAR).delta_epsilon, [100, -200, 50])
     with pytest.raises(InputFileError, match=r"no CircularDichroism and no Absorbance.*found HV"):
         read(chirascan(hv))
     with pytest.raises(InputFileError, match="no line 'Data:'"):
@@ -339,6 +340,7 @@ def test_compressed_ordinates(form: str, tmp_path: Path) -> None:
         ("400@s999999999", "line 9 repeats nothing, or absurdly often"),
         ("400@A..5", "line 9 holds '1..5'"),
         ("400@\n\n", "holds 1 points"),
+        ("400 1\n,;\n", "holds 1 points"),
     ],
 )
 def test_damaged_compression_names_the_line(rows: str, says: str) -> None:

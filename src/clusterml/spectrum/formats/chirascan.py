@@ -77,7 +77,9 @@ def _sections(lines: list[Line], source: str) -> Iterator[_Section]:
     for line in lines:
         cells = cells_of(line.text, separator, f"{source}: line {line.number}")
         filled = [cell for cell in cells if cell]
-        if filled and all(_NUMBER.fullmatch(cell) for cell in filled):
+        if not filled:
+            continue
+        if all(_NUMBER.fullmatch(cell) for cell in filled):
             if cells[0] == "":
                 section.conditions = filled
             else:
@@ -85,7 +87,7 @@ def _sections(lines: list[Line], source: str) -> Iterator[_Section]:
             continue
         if section.rows:
             yield section
-            kept = [] if _squeeze(filled[0] if filled else "") != "cell" else section.words[:1]
+            kept = [] if _squeeze(filled[0]) != "cell" else section.words[:1]
             section = _Section(kept)
         if re.match(r"history\s*:", line.text.lower()):
             return

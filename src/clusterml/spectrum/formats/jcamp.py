@@ -157,7 +157,10 @@ def _equidistant(part: _Part, source: str) -> tuple[FloatArray, FloatArray, list
         ordinates: list[float] = []
         starts = []
         for number, row in part.rows:
-            first, *others = _numbers(row, f"{source}: line {number}")
+            values = _numbers(row, f"{source}: line {number}")
+            if not values:  # separators alone
+                continue
+            first, *others = values
             starts.append((number, len(ordinates), first))
             ordinates += others
     else:
