@@ -14,6 +14,7 @@ from clusterml.dataset.reader import Dataset
 from clusterml.errors import ChargeError, InputFileError, OptionError, SeveralMoleculesError, StructureError
 from clusterml.inference import ensemble as ensemble_module
 from clusterml.inference.calculator import SpectrumCalculator
+from clusterml.inference.calibration import ABSORBS
 from clusterml.inference.ensemble import choose_device, finer
 from clusterml.inference.judge import output_of
 from clusterml.inference.predictor import Predictor
@@ -52,6 +53,17 @@ def test_a_larger_width_is_made_by_broadening_and_a_smaller_one_refused(predicto
     for width in (0.1, 0.0, -1.0, math.nan, math.inf):
         with pytest.raises(OptionError, match=r"below that of the network tiny, 0\.2 eV"):
             predictor.at_width(width)
+
+
+def test_where_nothing_absorbs_the_deviation_is_unknown(make_molecule):
+    """Nothing was measured there, and the shipped network says so; where it absorbs every energy has a deviation."""
+    spectrum = Predictor.load(device="cpu")(make_molecule("ag2_tfa2")).spectrum
+    silent = spectrum.epsilon <= ABSORBS * spectrum.epsilon.max()
+    assert 0.1 < silent.mean() < 0.9
+    for std in (spectrum.epsilon_std, spectrum.delta_epsilon_std):
+        np.testing.assert_array_equal(np.isnan(std), silent)
+        assert std[~silent].max() < 2.0 * spectrum.epsilon.max()
+    assert spectrum.energy_ev[silent].max() < spectrum.energy_ev[~silent].max()
 
 
 def test_the_mirror_image_has_the_opposite_cd(predictor, make_molecule):

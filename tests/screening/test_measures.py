@@ -101,6 +101,15 @@ def test_deviation_of_one_point_and_none():
     assert deviation(slopes, None, ENERGY, FWHM) is None
 
 
+def test_energies_without_a_deviation_add_nothing_and_may_make_it_unknown():
+    slopes, std = np.zeros(241), 0.3 * np.ones(241)
+    slopes[[100, 200]] = 2.0, 1.0  # far apart: their errors are independent
+    std[200] = np.nan
+    assert deviation(slopes, std, ENERGY, FWHM) == pytest.approx(0.6)
+    std[:150] = np.nan
+    assert deviation(slopes, std, ENERGY, FWHM) is None
+
+
 def test_max_g_knows_both_errors():
     spectrum = bands(cd_std=0.1)
     found = value("max_g", "2.49..2.51 eV", spectrum)

@@ -69,7 +69,9 @@ class Contributions:
         known, std = self.prediction.spectrum.delta_epsilon_std, self.total.std
         if known is not None:
             weights = np.abs(band_weights(self.prediction.spectrum.energy_ev, self.low_ev, self.high_ev))
-            std = float(weights[weights > 0.0] @ known[weights > 0.0])
+            # where nothing absorbs no deviation is known, and nothing is missing
+            there = (weights > 0.0) & np.isfinite(known)
+            std = float(weights[there] @ known[there]) if there.any() else None
         verdict, probability = judge_sign(self.total.value, None if self.prediction.in_domain is False else std)
         known_std = None if probability is None else std
         return Significance(verdict, None, self.total.value, known_std, probability)

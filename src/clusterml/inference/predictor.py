@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from clusterml.errors import ClusterMLError, OptionError, OutsideNetworkError, StructureError, UnsupportedElementError
-from clusterml.inference.calibration import raw_spread
+from clusterml.inference.calibration import ABSORBS, raw_spread
 from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, DomainReport
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
@@ -260,10 +260,15 @@ class Predictor:
     def _spectra(
         self, output: Output, novelties: Sequence[Novelty | None], scores: FloatArray | None
     ) -> list[Spectrum]:
-        """Mean and calibrated spread over the members, on the finer grid."""
+        """Mean and spread over the members, on the finer grid; no calibrated spread (NaN) where nothing absorbs, for
+        there none was measured."""
         members = {key: getattr(output, key) @ self._matrix.T for key in ("epsilon", "delta_epsilon")}
         members["epsilon"] = np.maximum(members["epsilon"], 0.0)  # splines may undershoot between points
         spread = {key: self._spread(key, values, novelties, scores) for key, values in members.items()}
+        mean = members["epsilon"].mean(axis=0)
+        if self.uncertainty is not None:
+            silent = mean <= ABSORBS * mean.max(axis=1, keepdims=True)
+            spread = {key: None if std is None else np.where(silent, np.nan, std) for key, std in spread.items()}
         meta = {
             "fwhm_ev": self.ensemble.spec["fwhm_ev"],
             "gauge": "velocity",
@@ -273,7 +278,7 @@ class Predictor:
         spectra = [
             Spectrum(
                 self.energy_ev,
-                members["epsilon"][:, row].mean(axis=0),
+                mean[row],
                 members["delta_epsilon"][:, row].mean(axis=0),
                 None if spread["epsilon"] is None else spread["epsilon"][row],
                 None if spread["delta_epsilon"] is None else spread["delta_epsilon"][row],

@@ -18,11 +18,15 @@ from clusterml.units import FWHM_PER_SIGMA
 def deviation(slopes: FloatArray, std: FloatArray | None, energy_ev: FloatArray, fwhm_ev: float) -> float | None:
     """Standard deviation of a value with ``slopes`` (m,) to a curve of deviations ``std`` (m,) at ``energy_ev`` (m,).
 
-    None where ``std`` is None.
+    NaN in ``std`` stands for energies at which nothing absorbs, or no error was measured: they add nothing.  None where
+    ``std`` is None, or half of what the value depends on (the squared slopes) has no deviation.
     """
     if std is None:
         return None
-    parts = slopes * std
+    known = np.isfinite(std)
+    if 2.0 * float(np.sum(slopes[known] ** 2)) < float(np.sum(slopes**2)):
+        return None
+    parts = np.where(known, slopes * std, 0.0)
     correlation = _correlation(energy_ev.tobytes(), fwhm_ev)
     return float(np.sqrt(max(float(parts @ correlation @ parts), 0.0)))
 
