@@ -82,7 +82,8 @@ def check_claim(folder: Path, mine: str, inputs: Mapping[str, str], resume: bool
         raise ScreeningError(f"{folder}: holds a screen already", "add --resume to go on, or choose another folder")
     if known.get("fingerprint") != mine:
         raise ScreeningError(
-            f"{folder}: was begun with {_difference(known.get('inputs', {}), inputs)}",
+            f"{folder}: was begun with another screen or model, or a file of it has changed"
+            f"{_difference(known.get('inputs', {}), inputs)}",
             f"choose another folder; only {', '.join(MAY_CHANGE)} may change",
         )
     return known
@@ -92,8 +93,8 @@ def _difference(theirs: Mapping[str, str], mine: Mapping[str, str]) -> str:
     """What is not as it was when a screen was begun."""
     names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
     if not theirs or not names:
-        return "another screen or model, or a file of it has changed since"
-    return "; ".join(
+        return " since"
+    return ": " + "; ".join(
         f"{name}, which is not the same now"
         if name in theirs and name in mine
         else f"{name}, which is not given now"
