@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,11 +21,9 @@ def each_file(
     """``work`` on every structure file in ``files`` (folders are searched): ``(results, files, failures)``.
 
     The folder ``output`` is made.  A file that fails costs a line on stderr; with ``debug`` its error is raised.
-    ``doing`` stands beside the progress bar, which appears on a terminal only.
+    ``doing`` is the name of the progress that is shown of several files.
     """
-    from rich.progress import track
-
-    from clusterml.cli.console import error_console
+    from clusterml.cli.progress import State, reporter
     from clusterml.errors import ClusterMLError
     from clusterml.spectrum.files import make_folder
     from clusterml.stda.inputs import expand
@@ -35,17 +33,20 @@ def each_file(
         typer.echo(f"error: {problem}", err=True)
     if output is not None:
         make_folder(output)
-    quiet = len(inputs) < 2 or not sys.stderr.isatty()
     found: list[T] = []
     failed = len(problems)
-    for item in track(inputs, doing, console=error_console(), transient=True, disable=quiet):
-        try:
-            found.append(work(item))
-        except ClusterMLError as error:
-            if debug:
-                raise
-            typer.echo(f"error: {error}", err=True)
-            failed += 1
+    start = time.monotonic()
+    with reporter(quiet=len(inputs) < 2) as shown:
+        for number, item in enumerate(inputs):
+            rate = number / max(time.monotonic() - start, 1e-9)
+            shown.show(State(doing, number, len(inputs), item.base, rate))
+            try:
+                found.append(work(item))
+            except ClusterMLError as error:
+                if debug:
+                    raise
+                shown.say(f"error: {error}")
+                failed += 1
     return found, len(inputs), failed
 
 

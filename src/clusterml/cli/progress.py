@@ -67,6 +67,7 @@ class Reporter:
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
         self._state: State | None = None
+        self._line = ""
         self._last = time.monotonic()
         self._lock = threading.Lock()
 
@@ -88,13 +89,14 @@ class Reporter:
 
     def log(self, line: str) -> None:
         """Write a line with the time to the log, and to stderr where that is no terminal."""
+        self._line = line
         self._write(line, on_stderr=self._lines)
 
     def remind(self) -> None:
         """Say again what is being done, after a minute without a line."""
-        silent = time.monotonic() - self._last
-        if self._state is not None and silent >= SECONDS_OF_SILENCE:
-            self.log(f"{self._state.line}; still working")
+        if time.monotonic() - self._last >= SECONDS_OF_SILENCE:
+            line = self._line if self._state is None else self._state.line
+            self._write(f"{line}; still working", on_stderr=self._lines)
 
     def _write(self, line: str, on_stderr: bool) -> None:
         stamped = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(line)}"

@@ -56,6 +56,7 @@ def report(
     kept = f"finished structures are in {output}; give the others again" if output else "nothing was written"
     with reporter(output and output / LOG_NAME, kept=kept) as shown:
         watch = _Told(shown, doing)
+        shown.log(f"{doing} begins")
         for result in results(watch):
             watch.advance()
             if isinstance(result, Failure):

@@ -113,10 +113,13 @@ class Engine:
             "emax_ev": float(self._grid[-1]),
             "fwhm_ev": self._fwhm_ev,
             "groups": {},
-            "progress": lambda blocks: self._watch.working(name, f"engine, {blocks} Krylov blocks"),
+            "advise": True,
         }
         if thermal is not None:
             how |= {"members": thermal.members, "temperature_k": thermal.temperature_k, "seed": thermal.seed}
+            how["drawing"] = lambda n: self._watch.working(name, f"engine, snapshot {n} of {thermal.members}")
+        else:
+            how["progress"] = lambda blocks: self._watch.working(name, f"engine, {blocks} Krylov blocks")
         start = time.perf_counter()
         try:
             return label(atoms, charge, **how) if thermal is None else label_ensemble(atoms, charge, **how)

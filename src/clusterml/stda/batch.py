@@ -111,8 +111,8 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
     from clusterml.stda.output import label_dict, write_label, write_orbitals
 
     start = time.perf_counter()
-    if watch:
-        watch.starting(task.name, f"{len(task.atoms)} atoms")
+    watch = watch or Watch()
+    watch.starting(task.name, f"{len(task.atoms)} atoms")
     try:
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
         work: Callable[..., Label] = label if options.ensemble is None else partial(label_ensemble, **_thermal(options))
@@ -126,7 +126,7 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
             gauge=options.gauge,
             groups=groups,
             allow_several=options.reading.allow_several,
-            progress=(lambda blocks: watch.working(task.name, f"{blocks} Krylov blocks")) if watch else None,
+            **_told(watch, task.name, options.ensemble),
             **options.settings,
         )
         files: list[Path] = []
@@ -142,6 +142,13 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
     return outcome(
         result.spectrum, result.atoms.numbers, result.charge, task, seconds, result.warnings, tuple(files), text
     )
+
+
+def _told(watch: Watch, name: str, members: int | None) -> dict[str, Callable[[int], None]]:
+    """What a label tells of its progress: Krylov blocks, or snapshots."""
+    if members is None:
+        return {"progress": lambda blocks: watch.working(name, f"{blocks} Krylov blocks")}
+    return {"drawing": lambda number: watch.working(name, f"snapshot {number} of {members}")}
 
 
 def _thermal(options: BatchOptions) -> dict[str, Any]:

@@ -35,14 +35,16 @@ def label_ensemble(
     seed: int = 0,
     groups: Mapping[str, IntArray] | None = None,
     progress: Callable[[int], None] | None = None,
+    drawing: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Label:
     """The label of ``atoms`` with the mean spectrum of ``members`` thermal snapshots and its standard deviation.
 
     ``transitions``, ``states`` and ``bands`` are those of the given geometry; the bands are taken at the maxima of the
-    mean spectrum.  ``seed``: of the snapshots.  ``progress``: called with the number of Krylov blocks of each.  Other
-    arguments, and the errors raised, are those of :func:`clusterml.stda.label.label`.  A snapshot whose ground state
-    cannot be computed is left out, with a warning; the error is raised where that is half of them or more.
+    mean spectrum.  ``seed``: of the snapshots.  ``progress``: called with the number of Krylov blocks of each;
+    ``drawing``: with the number of the snapshot that begins, from 1.  Other arguments, and the errors raised, are those
+    of :func:`clusterml.stda.label.label`.  A snapshot whose ground state cannot be computed is left out, with a
+    warning; the error is raised where that is half of them or more.
     """
     from clusterml.structure.anatomy.groups import element_groups
     from clusterml.structure.distort.ensemble import snapshots
@@ -53,7 +55,9 @@ def label_ensemble(
     central = label(atoms, charge, groups={}, progress=progress, advise=advise, **options)
     drawn = snapshots(atoms, temperature_k, members, rng=np.random.default_rng(seed))
     spectra, lost = [], []
-    for snapshot in drawn:
+    for number, snapshot in enumerate(drawn, start=1):
+        if drawing is not None:
+            drawing(number)
         try:
             spectra.append(label(snapshot, central.charge, groups={}, progress=progress, **options).spectrum)
         except ElectronicStructureError as error:
