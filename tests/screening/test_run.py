@@ -195,7 +195,7 @@ def test_a_folder_belongs_to_one_screen(make_screen, checkpoint, single, tmp_pat
     before = (tmp_path / "results.jsonl").read_bytes()
     with pytest.raises(ScreeningError, match="another screen or model"):
         screen(make_screen(seed=4), tmp_path, model=checkpoint, resume=True)
-    with pytest.raises(ScreeningError, match="another screen or model"):
+    with pytest.raises(ScreeningError, match="begun with model, which is not the same now"):
         screen(first, tmp_path, model=single, resume=True)
     grown = screen(make_screen(top=5, title="more"), tmp_path, model=checkpoint, resume=True)
     assert len(read_all(grown.folder / "top.extxyz")) == 5
@@ -535,7 +535,7 @@ def test_out_of_domain_candidates_are_flagged_and_stay(make_screen, checkpoint, 
         bench_of.cache_clear()
         known = KnownCompositions(("Ag", "H", "S"), ("Ag",), ("S 1-",), (3, 3), (0, 0))
 
-        def scores(self, features):
+        def scores(self, features, n_metals):
             return np.linspace(0.5, 1.5, len(features))
 
         patch.setattr(Domain, "scores", scores)
