@@ -123,6 +123,17 @@ def test_a_batch_gives_what_single_runs_give(made):
         assert distance(key, 1.0, row(batch, 0), row(batch, 2)) < EXACT, key
 
 
+def test_pytorch_geometric_joins_graphs_as_we_do():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch_geometric's own import
+        from torch_geometric.data import Batch
+    rules = complete({})["graph"]
+    graphs = [cluster_graph(*cluster(seed), -1, rules) for seed in (3, 4, 5)]
+    ours, theirs = batched(graphs), Batch.from_data_list([graph.to_data() for graph in graphs])
+    for name in ours:
+        torch.testing.assert_close(theirs[name], ours[name], rtol=0.0, atol=0.0)
+
+
 def test_one_graph_does_not_feel_another(made):
     net, numbers, positions, _ = made
     graphs = [cluster_graph(n, x, 0, net.spec["graph"], torch.float64) for n, x in [(numbers, positions)] * 2]

@@ -18,6 +18,7 @@ from clusterml.errors import StructureError, UnsupportedElementError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from torch_geometric.data import Data
 
 METAL, DONOR, OTHER = 0, 1, 2
 """Roles of atoms."""
@@ -66,6 +67,13 @@ class Graph:
     def num_edges(self) -> int:
         """Number of directed edges."""
         return int(self._tensors["edge_index"].shape[1])
+
+    def to_data(self) -> Data:
+        """The same as a ``torch_geometric.data.Data``, for networks of one's own: its ``Batch`` and ``DataLoader`` join
+        such graphs as :func:`batched` does.  Needs PyTorch Geometric (the extra ``geometric``)."""
+        from torch_geometric.data import Data
+
+        return Data(**self._tensors)
 
     def to(self, device: torch.device) -> Graph:
         """The same on ``device``."""
