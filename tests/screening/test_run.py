@@ -195,7 +195,7 @@ def test_a_folder_belongs_to_one_screen(make_screen, checkpoint, single, tmp_pat
     before = (tmp_path / "results.jsonl").read_bytes()
     with pytest.raises(ScreeningError, match="another screen or model"):
         screen(make_screen(seed=4), tmp_path, model=checkpoint, resume=True)
-    with pytest.raises(ScreeningError, match="begun with model, which is not the same now"):
+    with pytest.raises(ScreeningError, match="another screen or model, or a file of it has changed: model, which"):
         screen(first, tmp_path, model=single, resume=True)
     grown = screen(make_screen(top=5, title="more"), tmp_path, model=checkpoint, resume=True)
     assert len(read_all(grown.folder / "top.extxyz")) == 5
