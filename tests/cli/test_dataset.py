@@ -84,10 +84,12 @@ def test_all_splits_are_stored_in_the_folder(run, folder, tmp_path):
         store.add(replace(record, id=f"r{number}", pair=f"r{number}", family=family, shell=shell, positions=moved))
     store.pack()
     result = run("dataset", "split", tmp_path / "d", "--test", "0.3")
+    assert (result.code, "leaves no validation records" in result.err) == (1, True)
+    result = run("dataset", "split", tmp_path / "d", "--test", "0.3", "--validation", "0")
     assert result.code == 0
     assert {path.name for path in (tmp_path / "d" / "splits").iterdir()} == {"random.json", "shell.json", "parent.json"}
     assert "unseen: SiPr" in result.out
-    assert run("dataset", "split", tmp_path / "d", "--by", "parent", "--held-out", "b").code == 0
+    assert run("dataset", "split", tmp_path / "d", "--by", "parent", "--held-out", "b", "--validation", "0").code == 0
     assert load_split(tmp_path / "d" / "splits" / "parent.json").test == ("r2",)
     result = run("dataset", "split", tmp_path / "d", "--by", "shell", "--held-out", "PPh3")
     assert result.code == 1

@@ -137,7 +137,7 @@ def test_a_file_that_is_not_there(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"ligands: \xff")
     with pytest.raises(InputFileError, match="cannot be read"):
         load_library(tmp_path / "latin.yaml")
-    with pytest.raises(InputFileError, match="cannot be read"):
+    with pytest.raises(InputFileError, match="is a folder"):
         load_library(tmp_path)
 
 
