@@ -232,6 +232,10 @@ def test_no_option_is_ignored(spectrum: Spectrum, tmp_path: Path) -> None:
             read_spectrum(tmp_path / name, **{given: value})
     with pytest.raises(OptionError, match="--path would change nothing"):
         read_spectrum(tmp_path / "a.json", path_cm=1.0)
+    with pytest.raises(OptionError, match="holds no cd: --unit mdeg would change nothing"):
+        read("nm,epsilon\n500,10\n450,20\n400,15\n", unit="mdeg")
+    with pytest.raises(OptionError, match="holds no absorption: --unit epsilon would change nothing"):
+        read("nm,cd\n500,1\n450,2\n400,1.5\n", unit="delta_epsilon,epsilon")
 
 
 def test_errors_of_measurement_have_the_factor_of_their_quantity() -> None:

@@ -74,7 +74,7 @@ def test_a_stated_charge_is_that_of_the_only_cluster(tmp_path):
     assert read(save(tmp_path, text(CLUSTER, f'Lattice="{CELL}" total_charge=1'))).info["charge"] == 1
 
 
-@pytest.mark.parametrize("word", ["VEC", "Vec"])
+@pytest.mark.parametrize("word", ["VEC", "Vec", "\nVEC"])
 def test_vectors_after_the_atoms_are_the_lattice(tmp_path, word):
     rows = wrapped(CLUSTER, (11, 11, 11))
     vectors = "".join(f"{word}{k + 1} {' '.join(str(x) for x in row)}\n" for k, row in enumerate(np.eye(3) * EDGE))
@@ -82,6 +82,12 @@ def test_vectors_after_the_atoms_are_the_lattice(tmp_path, word):
     assert [atoms.info["name"] for atoms in frames] == ["x_1", "x_2"]
     for atoms in frames:
         assert np.sort(pdist(atoms.positions)) == pytest.approx(DISTANCES)
+
+
+def test_a_lattice_in_brackets(tmp_path):
+    rows = wrapped(CLUSTER, (11, 11, 11))
+    lattice = f"Lattice=[[{EDGE}, 0, 0], [0, {EDGE}, 0], [0, 0, {EDGE}]]"
+    assert np.sort(pdist(read(save(tmp_path, text(rows, lattice))).positions)) == pytest.approx(DISTANCES)
 
 
 def test_one_vector_is_a_chain(tmp_path):

@@ -41,7 +41,9 @@ def test_the_shipped_example(examples):
     assert json.loads(json.dumps(atoms.info))["provenance"]["warnings"] == []
 
 
-@pytest.mark.parametrize("comment", ["Energy =  -1243.9960912265", "", "cpj01_sq", 'a "lone quote = 3', "charges 3"])
+@pytest.mark.parametrize(
+    "comment", ["Energy =  -1243.9960912265", "", "cpj01_sq", 'a "lone quote = 3', "charges 3", "charge 12 3"]
+)
 def test_a_free_text_comment_states_no_charge(tmp_path, comment):
     atoms = read(write(tmp_path, WATER.format(comment)))
     assert "charge" not in atoms.info
@@ -59,6 +61,10 @@ def test_a_free_text_comment_states_no_charge(tmp_path, comment):
         ("CHARGE=-1", -1),
         ("q=3- energy=-12.5", -3),
         ("total_charge=0.0 charge=0", 0),
+        ("CHARGE -2", -2),
+        ("cluster 7, total charge: 3+ (DFT)", 3),
+        ('{"charge": -1, "name": "x"}', -1),
+        ("system_charge=4", 4),
     ],
 )
 def test_the_charge_is_read(tmp_path, comment, charge):
@@ -71,6 +77,26 @@ def test_conflicting_charges_are_named_and_none_is_taken(tmp_path):
     assert atoms.info["provenance"]["warnings"] == [
         "the file states total_charge=5 and charge=0: none of them was taken as the charge"
     ]
+
+
+@pytest.mark.parametrize(
+    ("comment", "says"),
+    [
+        ("total_charge=two", "states total_charge=two, which is no whole number"),
+        ("formal_charge=2", "states formal_charge=2, which is no key of the total charge that is known"),
+        ("CHARGE 2 charge=1", "states charge=1 and CHARGE=2: none of them was taken"),
+    ],
+)
+def test_a_charge_that_is_not_taken_is_told(tmp_path, comment, says):
+    atoms = read(write(tmp_path, WATER.format(comment)))
+    assert "charge" not in atoms.info
+    (said,) = atoms.info["provenance"]["warnings"]
+    assert says in said
+
+
+def test_a_structure_without_a_lattice_has_no_second_cluster(tmp_path):
+    with pytest.raises(OptionError, match=r"there is no cluster 2 \(the structure has no lattice"):
+        read(write(tmp_path, WATER.format("")), cluster=2)
 
 
 def test_a_value_that_is_no_charge_is_none(tmp_path):

@@ -128,6 +128,11 @@ def _cluster(parsed: Parsed, kind: Format, where: str, options: ReadOptions) -> 
     if isinstance(parsed, Atoms) and not parsed.pbc.any():
         if len(parsed) == 0:
             raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
+        if options.cluster != 1:
+            raise OptionError(
+                f"{where}: there is no cluster {options.cluster}",
+                "the structure has no lattice: one cluster is all it holds; of several structures, choose the frame",
+            )
         parsed.set_cell(None)
         return parsed, None
     from clusterml.structure.crystal.cell import cut

@@ -68,6 +68,7 @@ def assemble(blocks: list[Block], source: str, settings: ReadSettings, meta: dic
     spectrum, :class:`OptionError` naming the option that is missing, or was given in vain.
     """
     at = _Assembly(source, settings)
+    _refuse_vain_units(blocks, at)
     resolved = [_resolved(block, at) for block in blocks]
     chosen = _chosen(resolved, at)
     curves: dict[str, _Curve] = {}
@@ -78,7 +79,9 @@ def assemble(blocks: list[Block], source: str, settings: ReadSettings, meta: dic
     if not curves:
         raise InputFileError(f"{source} holds no absorption and no CD", "give a file with one of them")
     if not at.molar_was_needed and (vain := settings.given("concentration", "path")):
-        raise OptionError(f"{source} is in molar units: {' and '.join(vain)} would change nothing", "leave it out")
+        raise OptionError(
+            f"{source} is in molar units: {' and '.join(vain)} would change nothing", "leave out what is named"
+        )
     notes = {"warnings": at.warnings} if at.warnings else {}
     return _spectrum(curves, at, {**(meta or {}), "source": source, **notes})
 
@@ -97,6 +100,16 @@ def energies(axis: str, values: FloatArray, source: str, lines: list[int] | None
         where = f"line {lines[first]}" if lines else f"point {first + 1}"
         raise InputFileError(f"{source}: {where}: {axis} is {values[first]:g}", "give a positive number in that unit")
     return energy
+
+
+def _refuse_vain_units(blocks: list[Block], at: _Assembly) -> None:
+    """Refuse a unit of CD or of absorption where no block holds any."""
+    held = {name.removesuffix(STD) for block in blocks for name in block.columns}
+    for kind, unit in at.settings.units().items():
+        if not held & {kind, *UNSTATED[kind]}:
+            raise OptionError(
+                f"{at.source} holds no {kind}: {at.settings.option('unit')} {unit} would change nothing", "leave it out"
+            )
 
 
 def _resolved(block: Block, at: _Assembly) -> Block:

@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 
 MOST_ATOMS = 50_000
 """Largest number of atoms in a frame."""
-CHARGE_KEYS = ("charge", "total_charge", "totalcharge", "tot_charge", "net_charge", "molecular_charge", "q")
+CHARGE_KEYS = (
+    *("charge", "total_charge", "totalcharge", "tot_charge", "net_charge", "molecular_charge"),
+    *("system_charge", "chrg", "q"),
+)
 """Keys of the comment line, in any case, that state the total charge."""
-_KEY_VALUE = re.compile(r"""(?<![\w:])(\w+)\s*=\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^\s"']+)""")
+_KEY_VALUE = re.compile(r"""(?<![\w:])(\w+)\s*=\s*("[^"]*"|'[^']*'|\[(?:[^\[\]]|\[[^\]]*\])*\]|[^\s"']+)""")
+_CHARGE_WORDS = re.compile(
+    r"""(?<![\w:])((?:(?:total|net)[ _])?charge)["']?(?:\s*:\s*\[?|\s+is\s+|\s+)([-+\d][^\s,;()}\]]*+)(?!\s+[-+\d])""",
+    re.IGNORECASE,
+)
+"""Prose and JSON: ``CHARGE 2``, ``total charge: -1``, ``{"charge": 2}``; not a list of numbers."""
 _FLAGS = {"T": True, "TRUE": True, "1": True, "F": False, "FALSE": False, "0": False}
 _VECTOR = re.compile(r"\s*(VEC[123]|Tv)\s", re.IGNORECASE)
 
@@ -55,9 +63,9 @@ def parse_xyz(text: str, source: str) -> Iterator[Atoms]:
             )
         end = start + 2 + n_atoms
         after = end
-        while after < len(lines) and _VECTOR.match(lines[after]):
-            after += 1
-        atoms = _frame(lines[start + 1], lines[start + 2 : after], start + 2, source)
+        while (row := _next_written(lines, after)) < len(lines) and _VECTOR.match(lines[row]):
+            after = row + 1
+        atoms = _frame(lines[start + 1], lines[start + 2 : after], n_atoms, start + 2, source)
         atoms.info["provenance"]["frame"] = frame
         yield atoms
         start, frame = after, frame + 1
@@ -78,7 +86,13 @@ def _count(line: str, number: int, source: str) -> int:
     return int(word)
 
 
-def _frame(comment: str, rows: list[str], first_line: int, source: str) -> Atoms:
+def _next_written(lines: list[str], start: int) -> int:
+    """Index of the first line from ``start`` that is not blank; the number of lines if there is none."""
+    return next((k for k in range(start, len(lines)) if lines[k].strip()), len(lines))
+
+
+def _frame(comment: str, rows: list[str], n_atoms: int, first_line: int, source: str) -> Atoms:
+    """One frame: ``n_atoms`` lines of ``rows``, and after them lattice vectors, with or without blank lines."""
     from ase import Atoms
 
     keys: dict[str, str] = {}
@@ -88,6 +102,8 @@ def _frame(comment: str, rows: list[str], first_line: int, source: str) -> Atoms
     numbers, positions, vectors = [], [], []
     for offset, row in enumerate(rows):
         where = f"{source}: line {first_line + 1 + offset}"
+        if offset >= n_atoms and not row.strip():
+            continue
         if _VECTOR.match(row):
             vectors.append(_vector(row.split(), where))
             continue
@@ -166,7 +182,7 @@ def _lattice(
 ) -> tuple[FloatArray | None, tuple[bool, bool, bool]]:
     """Lattice vectors ``(3, 3)`` as rows (A) and which of them repeat, from ``Lattice=`` and ``pbc=`` or the lines."""
     if "lattice" in keys:
-        given = [_number(word, where) for word in keys["lattice"].strip("[]").replace(",", " ").split()]
+        given = [_number(word, where) for word in re.sub(r"[\[\],]", " ", keys["lattice"]).split()]
         if len(given) != 9:
             raise InputFileError(f"{where}: Lattice has {len(given)} numbers", "nine are needed: a, b and c by x y z")
         lattice = np.array(given).reshape(3, 3)
@@ -185,19 +201,26 @@ def _lattice(
 
 
 def _charge(comment: str, where: str) -> tuple[int | None, list[str]]:
-    """The charge that the comment line states; none, with a warning, where it states different ones."""
+    """The charge that the comment line states; none, with a warning, where it states different ones or no number."""
     stated: list[tuple[str, int]] = []
-    for key, value in _KEY_VALUE.findall(comment):
-        if key.lower() in CHARGE_KEYS:
-            number = _whole(value.strip("\"'"))
-            if number is None and key.lower() == "charge":
-                raise InputFileError(f"{where} states {key}={value[:20]}", "the charge must be a whole number")
+    unclear: list[str] = []
+    words = _CHARGE_WORDS.findall(_KEY_VALUE.sub(" ", comment))
+    for key, value in _KEY_VALUE.findall(comment) + words:
+        number = _whole(value.strip("\"'[]"))
+        if key.lower() in CHARGE_KEYS or (key, value) in words:
             if number is not None:
                 stated.append((key, number))
+            elif key.lower() == "charge":
+                raise InputFileError(f"{where} states {key}={value[:20]}", "the charge must be a whole number")
+            elif key.lower() != "q":
+                unclear.append(f"{key}={value[:20]}, which is no whole number")
+        elif key.lower().endswith(("charge", "chrg")) and number is not None:
+            unclear.append(f"{key}={value[:20]}, which is no key of the total charge that is known")
     if len({number for _, number in stated}) > 1:
         listed = " and ".join(f"{key}={number}" for key, number in stated)
         return None, [f"the file states {listed}: none of them was taken as the charge"]
-    return (stated[0][1] if stated else None), []
+    said = [f"the file states {what}: it was not taken as the charge" for what in unclear]
+    return (stated[0][1] if stated else None), said
 
 
 def _whole(word: str) -> int | None:
