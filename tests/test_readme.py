@@ -80,9 +80,7 @@ def run(code: str, folder: Path) -> str:
 
 def test_python_of_the_readme_runs(small, tmp_path):
     (code,) = blocks(README, "python")
-    shortened = code.replace(f'clusterml.locate("{PREFIX}{EXAMPLE}")', repr(str(small))).replace(
-        "charge=-3", "charge=0"
-    )
+    shortened = code.replace(PREFIX + EXAMPLE, str(small)).replace("charge=-3", "charge=0")
     assert shortened.count(str(small)) == shortened.count("charge=0") == 1
     assert MEASURED in shortened
     shown = run(shortened, tmp_path)

@@ -10,6 +10,8 @@ from clusterml.dataset.campaign import load_campaign, source_of
 from clusterml.errors import InputFileError
 from clusterml.screening.config import load_screen
 from clusterml.shipped import FOLDERS, PREFIX, locate, shipped, shipped_names
+from clusterml.spectrum.measured import read_spectrum
+from clusterml.structure.read import read
 from clusterml.training.config import load_config
 from clusterml.training.library import find_release
 
@@ -73,6 +75,21 @@ def test_configurations_may_name_shipped_data(monkeypatch, tmp_path):
     Path("wrong.yaml").write_text("name: x\ndata: {dataset: 'shipped:datasets/ag-sr-v9'}\n")
     with pytest.raises(InputFileError, match="no such data travel"):
         load_config("wrong.yaml")
+
+
+def test_python_takes_shipped_names_too(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    name = "shipped:datasets/examples/ag29_model.cif"
+    atoms = read(name)
+    assert len(atoms) == 93
+    assert atoms.info["name"] == "ag29_model"
+    assert atoms.info["source"] == name
+    measured = read_spectrum("shipped:datasets/examples/ag29_invented_jasco.txt", concentration=1e-5, path_cm=0.5)
+    assert len(measured.energy_ev) == 561
+    assert load_screen("shipped:configs/screen/small.yaml").name == "small"
+    for reader in (read, read_spectrum, load_screen):
+        with pytest.raises(InputFileError, match="no such data travel"):
+            reader("shipped:datasets/nothing.here")
 
 
 def test_the_checkpoint_is_found_from_any_folder(monkeypatch, tmp_path):

@@ -58,6 +58,19 @@ def test_lines_come_at_the_start_and_in_intervals(tmp_path, capsys, monkeypatch)
     assert all(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S") for line in log)
 
 
+def test_the_log_says_how_far_it_came_in_the_end(tmp_path, capsys):
+    with reporter(tmp_path / LOG_NAME) as shown:
+        for done in range(10):
+            shown.show(State("labels", done, 9))
+    with reporter(tmp_path / LOG_NAME) as shown:
+        shown.show(State("files", 0, 2))
+        shown.show(State("files", 2, 2))
+        shown.log("files: 1 done, 1 failed")
+    lines = ["labels: 0 of 9", "labels: 9 of 9", "files: 0 of 2", "files: 1 done, 1 failed"]
+    assert [line[20:] for line in capsys.readouterr().err.splitlines()] == lines
+    assert [line[20:] for line in (tmp_path / LOG_NAME).read_text().splitlines()] == lines
+
+
 def test_silence_is_broken(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_OF_SILENCE", 0.01)
     with reporter() as shown:

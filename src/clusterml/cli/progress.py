@@ -1,7 +1,8 @@
 """How far long work is: a bar where stderr is a terminal, lines with the time elsewhere, and always a log file.
 
 Every verb that takes longer than a moment tells a :class:`Reporter`.  Lines come at the start of a stage, then every
-half minute with rate and expected end, and while nothing is told at all (a long step) once a minute.
+half minute with rate and expected end, at the end of the work, and while nothing is told at all (a long step) once a
+minute.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Reporter:
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
         self._state: State | None = None
+        self._written: State | None = None
         self._line = ""
         self._last = time.monotonic()
         self._lock = threading.Lock()
@@ -90,7 +92,13 @@ class Reporter:
     def log(self, line: str) -> None:
         """Write a line with the time to the log, and to stderr where that is no terminal."""
         self._line = line
+        self._written = self._state
         self._write(line, on_stderr=self._lines)
+
+    def finish(self) -> None:
+        """Write the last state, unless a line came since."""
+        if self._state is not None and self._state != self._written:
+            self.log(self._state.line)
 
     def remind(self) -> None:
         """Say again what is being done, after a minute without a line."""
@@ -150,6 +158,7 @@ def reporter(log: Path | None = None, *, kept: str = "", quiet: bool = False) ->
         reminder.start()
         try:
             yield shown
+            shown.finish()
         except KeyboardInterrupt:
             shown.say(f"interrupted: {kept}" if kept else "interrupted")
             raise

@@ -170,7 +170,7 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
     Raises :class:`~clusterml.errors.InputFileError` or :class:`~clusterml.errors.OptionError` naming file and key, and
     the nearest key where one is unknown.
     """
-    file = Path(path)
+    file = locate(path)
     values = read_yaml(file)
     parents = values.get("parents")
     if isinstance(values.get("library"), str):

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from clusterml.errors import InputFileError
+from clusterml.shipped import locate
 from clusterml.spectrum.files import LARGEST_FILE, decode, read_stream, read_text
 from clusterml.spectrum.formats.registry import read_spectrum_text
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
 Source: TypeAlias = str | Path | bytes | BinaryIO
-"""Where a spectrum comes from: the path of a file, its content, or an open binary stream."""
+"""Where a spectrum comes from: a path (``shipped:NAME``: the program's), its content, or an open binary stream."""
 
 
 def read_spectrum(
@@ -42,7 +43,7 @@ def read_spectrum(
 def _text(source: Source) -> tuple[str, str]:
     """The text of ``source`` and its name for messages."""
     if isinstance(source, str | Path):
-        return read_text(source), str(source)
+        return read_text(locate(source)), str(source)
     name = "the given bytes" if isinstance(source, bytes) else str(getattr(source, "name", "the given stream"))
     content = source if isinstance(source, bytes) else read_stream(source, LARGEST_FILE, name)
     if len(content) > LARGEST_FILE:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from clusterml.errors import InputFileError
+from clusterml.shipped import locate
 from clusterml.spectrum.files import check_regular, read_bounded
 
 Source: TypeAlias = str | Path | bytes | IO[bytes] | IO[str]
-"""A path (``-`` is standard input), the content itself as bytes, or an open stream."""
+"""A path (``-``: standard input, ``shipped:NAME``: the program's), the content itself as bytes, or an open stream."""
 STDIN = "-"
 """The path that stands for standard input."""
 
@@ -66,8 +67,9 @@ def content_of(source: Source) -> Content:
     if isinstance(source, str | Path):
         if str(source) == STDIN:
             return Content(source, "stdin", None)
-        check_regular(Path(source))
-        return Content(source, str(source), Path(source).name)
+        path = locate(source)
+        check_regular(path)
+        return Content(path, str(source), path.name)
     name = getattr(source, "name", None)
     if isinstance(name, str) and not name.startswith("<"):
         return Content(source, name, Path(name).name)
