@@ -90,6 +90,10 @@ def test_python_takes_shipped_names_too(monkeypatch, tmp_path):
     for reader in (read, read_spectrum, load_screen):
         with pytest.raises(InputFileError, match="no such data travel"):
             reader("shipped:datasets/nothing.here")
+        with pytest.raises(InputFileError, match=r"\(shipped:configs/train/small\.yaml travels with the program\)"):
+            reader("configs/train/small.yaml")
+        with pytest.raises(InputFileError, match=r"no such file \(check the path\)"):
+            reader("../configs/train/small.yaml")
 
 
 def test_the_checkpoint_is_found_from_any_folder(monkeypatch, tmp_path):

@@ -37,11 +37,24 @@ def locate(path: str | Path, base: Path | None = None) -> Path:
     if not text.startswith(PREFIX):
         return Path(path) if base is None else base / path
     name = text.removeprefix(PREFIX)
-    steps = Path(name).parts
-    target = shipped(steps[0]).joinpath(*steps[1:]) if steps[:1] and steps[0] in FOLDERS else None
-    if target is None or ".." in steps or not target.exists():
+    target = _target(Path(name))
+    if target is None:
         raise InputFileError(f"{text}: no such data travel with the program", _nearest(name))
     return target
+
+
+def is_shipped(name: Path) -> bool:
+    """Whether something of this name, seen from the data that travel with the program, is there."""
+    return _target(name) is not None
+
+
+def _target(name: Path) -> Path | None:
+    """Where what travels under this name was installed; None if nothing does."""
+    steps = name.parts
+    if steps[:1] == () or steps[0] not in FOLDERS or ".." in steps:
+        return None
+    target = shipped(steps[0]).joinpath(*steps[1:])
+    return target if target.exists() else None
 
 
 def shipped_names(folder: str, ending: str) -> list[str]:

@@ -46,8 +46,18 @@ def test_tables(run: Run) -> None:
     hand = r"hand: opposite \(a random CD matches as well, in either hand, in 0\.\d % of the cases\); 0 % of the 3 "
     assert re.search(hand, told)
     assert "random spectra as good" in told
-    assert "Absorption bands" in result.stdout
-    assert "CD bands" in result.stdout
+    absorption, _, cd = result.stdout.partition("Absorption bands")[2].partition("CD bands")
+    assert "height" in absorption
+    assert not re.search(r"sign|\+\d[.\d]*e", absorption)  # an absorption has no sign
+    assert "opposite" in cd
+    assert "broadened" not in result.stdout
+    assert "results in" not in result.stdout
+
+
+def test_what_was_fitted_and_written_is_said(run: Run) -> None:
+    shown = run("a.json", "b.csv", "--fit-width", "-o", "out").stdout
+    assert "eV and broadened by 0.000 eV" in shown
+    assert shown.endswith("results in out\n")
 
 
 def test_json_only_and_files(run: Run, tmp_path: Path) -> None:

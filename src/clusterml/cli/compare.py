@@ -121,7 +121,7 @@ def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, out
     from clusterml.cli.console import table_console
 
     console = table_console()
-    for item in shown:
+    for item in [*shown, *([f"results in {output}"] if output is not None else [])]:
         console.print(item, markup=False, highlight=False)
 
 
@@ -131,7 +131,8 @@ def _tables(result: Comparison) -> list[Table | str]:
     from clusterml.spectrum.compare import percent
 
     low, high = result.range_ev
-    moved = f"A moved by {result.shift_ev:+.3f} eV and broadened by {result.extra_fwhm_ev:.3f} eV"
+    moved = f"A moved by {result.shift_ev:+.3f} eV"
+    moved += f" and broadened by {result.extra_fwhm_ev:.3f} eV" if "width" in result.fitted else ""
     numbers = Table(title=f"Similarity from {low:.2f} to {high:.2f} eV; {moved}")
     headings = ("", "cosine", "random spectra as good", "overlap", "scale of A", "RMSD / L mol-1 cm-1", "relative RMSD")
     for heading in headings:
@@ -146,8 +147,8 @@ def _tables(result: Comparison) -> list[Table | str]:
             values += [f"{part.scale:.3g}", f"{part.rmsd:.4g}", f"{part.relative_rmsd:.3f}"]
         numbers.add_row(name, *values)
     shown: list[Table | str] = [numbers]
-    shown += [_pair_table("Absorption bands", result.absorption_bands)] if result.absorption_bands else []
-    shown += [_pair_table("CD bands", result.cd_bands)] if result.cd_bands else []
+    shown += [_pair_table("Absorption bands", result.absorption_bands, signed=False)] if result.absorption_bands else []
+    shown += [_pair_table("CD bands", result.cd_bands, signed=True)] if result.cd_bands else []
     if result.hand is not None:
         shown.append(_hand(result))
     return shown + [f"note: {note}" for note in result.warnings]
@@ -169,16 +170,18 @@ def _hand(result: Comparison) -> str:
     return words
 
 
-def _pair_table(title: str, pairs: tuple[BandPair, ...]) -> Table:
+def _pair_table(title: str, pairs: tuple[BandPair, ...], signed: bool) -> Table:
+    """Bands of A beside those of B; ``signed``: heights have a sign, which is compared."""
     from rich.table import Table
 
     table = Table(title=title)
-    for heading in ("A / eV", "A / nm", "A height", "B / eV", "B / nm", "B height", "A moved - B / eV", "sign"):
+    headings = ["A / eV", "A / nm", "A height", "B / eV", "B / nm", "B height", "A moved - B / eV"]
+    for heading in headings + ["sign"] * signed:
         table.add_column(heading, justify="right")
     for pair in pairs:
         residual = "-" if pair.residual_ev is None else f"{pair.residual_ev:+.3f}"
         sign = {True: "same", False: "opposite", None: "-"}[pair.same_sign]
-        table.add_row(*_peak(pair.a), *_peak(pair.b), residual, sign)
+        table.add_row(*_peak(pair.a, signed), *_peak(pair.b, signed), residual, *[sign] * signed)
     return table
 
 
@@ -200,16 +203,17 @@ def _band_tables(result: BandComparison) -> list[Table | str]:
     for entry in result.matches:
         deviation = "-" if entry.deviation_ev is None else f"{entry.deviation_ev:+.3f} eV"
         band = entry.measured
-        table.add_row(band.quantity, band.state or "-", band.kind, f"{band.nm:.0f}", *_peak(entry.computed), deviation)
+        computed = _peak(entry.computed, signed=band.quantity == "cd")
+        table.add_row(band.quantity, band.state or "-", band.kind, f"{band.nm:.0f}", *computed, deviation)
     mean = "none" if result.mean_deviation_ev is None else f"mean deviation {result.mean_deviation_ev:.3f} eV"
     summary = f"{result.n_matched} of {len(result.matches)} bands matched; {mean}"
     worth = f"a random list of bands matches as well in {100 * result.chance:.0f} % of the cases"
     return [table, summary, worth, *(f"note: {note}" for note in result.warnings)]
 
 
-def _peak(peak: Peak | None) -> tuple[str, str, str]:
-    """Energy, wavelength and height; ``sh`` marks a shoulder."""
+def _peak(peak: Peak | None, signed: bool) -> tuple[str, str, str]:
+    """Energy, wavelength and height (``signed``: with its plus); ``sh`` marks a shoulder."""
     if peak is None:
         return "-", "-", "-"
     mark = " sh" if peak.kind == "shoulder" else ""
-    return f"{peak.energy_ev:.3f}{mark}", f"{peak.wavelength_nm:.0f}", f"{peak.height:+.3g}"
+    return f"{peak.energy_ev:.3f}{mark}", f"{peak.wavelength_nm:.0f}", format(peak.height, "+.3g" if signed else ".3g")

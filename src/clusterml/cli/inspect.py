@@ -49,6 +49,8 @@ def inspect(
 
     found, asked, failed = each_file(files, one, doing="reading", output=output, debug=context.obj.debug)
     _show(found, asked, as_json)
+    if output is not None and found and not as_json:
+        typer.echo(f"results in {output}")
     if failed:
         raise typer.Exit(1)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clusterml.inference.thermal import Thermal
     from clusterml.stda.structures import Failure, Outcome, Watch
 
-_NOTE = "CD is that of the GFN1 label protocol; other protocols differ (docs/prediction.md, What the CD is worth)"
+_NOTE = "the CD is that of GFN1-xTB; other methods may give another (docs/prediction.md, What the CD is worth)"
 
 
 @reads_structures

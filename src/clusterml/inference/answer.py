@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Source = Literal["network", "engine"]
 
 PROTOCOL_NOTE = (
-    "the CD is that of GFN1-xTB linear response in vacuum, which the network learnt too; other label protocols give "
+    "the CD is that of GFN1-xTB linear response in vacuum, which the network learnt too; other methods give "
     "another CD for silver clusters, and how far this one holds for this cluster is not measured"
 )
 """What every CD carries; the numbers are in docs/prediction.md."""

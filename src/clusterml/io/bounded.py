@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clusterml.errors import InputFileError
+from clusterml.shipped import PREFIX, is_shipped
 
 LARGEST_FILE = 64 * 1024 * 1024
 """Largest text file that is read unless another bound is given, in bytes."""
@@ -65,7 +66,8 @@ def check_regular(path: Path, *, links: bool = True) -> None:
             raise InputFileError(f"{path} is a symbolic link", "put the file itself there")
         mode = path.stat().st_mode
     except FileNotFoundError as error:
-        raise InputFileError(f"{path}: there is no such file", "check the path") from error
+        remedy = f"{PREFIX}{path} travels with the program" if is_shipped(path) else "check the path"
+        raise InputFileError(f"{path}: there is no such file", remedy) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise InputFileError(f"{path} cannot be read: {error}", "check the path and its permissions") from error
     if not stat.S_ISREG(mode):

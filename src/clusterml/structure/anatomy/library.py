@@ -147,6 +147,9 @@ def _check_words(path: Path, entries: list[LigandEntry]) -> None:
             raise _problem(path, entry.name, f"is the same molecule as '{other}'", "make one an alias of the other")
 
 
+_CHARGES = "charge is the number of negative charges, 1 for a thiolate; the SMILES must have them, as in [S-] or [O-]"
+
+
 def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     from clusterml.structure.anatomy.stereo import labels
 
@@ -156,7 +159,7 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     charge = -sum(atom.GetFormalCharge() for atom in molecule.GetAtoms())
     if charge != model.charge:
         told = f"charge is {model.charge} but the SMILES '{model.smiles}' has {charge} negative charges"
-        raise _problem(path, name, told, "write the charges into the SMILES ([S-], [O-]) or correct the charge")
+        raise _problem(path, name, told, _CHARGES)
     hand = ",".join(labels(molecule)) or None
     if hand != model.hand:
         told = f"hand is {model.hand or 'not given'} but the SMILES '{model.smiles}' is {hand or 'without a hand'}"
