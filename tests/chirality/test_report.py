@@ -48,6 +48,13 @@ def test_mirror_images_have_opposite_signs_and_equal_sizes(reports):
     assert left.frame.formula == "Ag29S24"
 
 
+def test_a_structure_too_large_to_measure_is_named():
+    atoms = Atoms("Ag5001", positions=np.stack([3.0 * np.arange(5001), np.zeros(5001), np.zeros(5001)], axis=1))
+    atoms.info["source"] = "wire.xyz"
+    with pytest.raises(OptionError, match=r"wire.xyz: 5001 atoms \(at most 5000 can be measured"):
+        chirality(atoms)
+
+
 def test_chirality_is_in_the_shell(reports):
     parts = {part.name: part for part in reports[0].parts}
     assert {"whole", "kernel", "shell 1", "metal + donor frame", "ligand layer"} <= set(parts)

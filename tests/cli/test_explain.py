@@ -59,6 +59,18 @@ def test_names_are_no_markup(run, model, twisted):
     assert "a[red]b: CD from" in done.out
 
 
+def test_warnings_name_the_file(run, model, twisted):
+    file = twisted.with_name("charged.xyz")
+    lines = twisted.read_text().splitlines()
+    file.write_text("\n".join([lines[0], "formal_charge=1 charge=0", *lines[2:]]))
+    done = run("explain", file, "--band", "2..4", "--model", model, "--json")
+    assert (
+        f"warning: {file}: the file states formal_charge=1"
+        in run("explain", file, "--band", "2..4", "--model", model, "-o", "o").err
+    )
+    assert "formal_charge=1" in str(json.loads(done.out)["warnings"])
+
+
 def test_bands_may_be_in_nm_and_json_goes_to_stdout(run, model, twisted):
     done = run("explain", twisted, "--band", "400..600 nm", "--model", model, "--json")
     assert done.code == 0, done.err

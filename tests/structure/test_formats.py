@@ -200,6 +200,73 @@ def test_a_named_format_goes_before_the_name(tmp_path):
     assert len(read(tmp_path / "a.txt", format="xyz")) == 1
 
 
+@pytest.mark.parametrize(
+    ("lines", "charge"),
+    [
+        ("$charge\n  3\n", 3),
+        ("$eht charge=-1 unpaired=0\n", -1),
+        ("$eht unpaired=0 charge=2\n", 2),
+        ("$eht charge=0.5\n", None),
+        ("", None),
+    ],
+)
+def test_a_coord_file_states_its_charge(tmp_path, lines, charge):
+    text = written("turbomole", CLUSTER, tmp_path).replace("$end", f"{lines}$end")
+    assert read(text.encode(), format="turbomole").info.get("charge") == charge
+
+
+ORCA = """ * O   R   C   A *
+ Total Charge           Charge          ....    1
+ Number of atoms                             ....      2
+---------------------------------
+CARTESIAN COORDINATES (ANGSTROEM)
+---------------------------------
+  Ag     0.000000    0.000000    0.000000
+  S      2.400000    0.000000    0.000000
+
+----------------------------
+CARTESIAN COORDINATES (A.U.)
+----------------------------
+
+FINAL SINGLE POINT ENERGY      -100.0
+                             ****ORCA TERMINATED NORMALLY****
+"""
+GAUSSIAN = """ Entering Gaussian System
+ Charge =  1 Multiplicity = 1
+                         Standard orientation:
+ ---------------------------------------------------------------------
+ Center     Atomic      Atomic             Coordinates (Angstroms)
+ Number     Number       Type             X           Y           Z
+ ---------------------------------------------------------------------
+      1         47           0        0.000000    0.000000    0.000000
+      2         16           0        2.400000    0.000000    0.000000
+ ---------------------------------------------------------------------
+ Normal termination of Gaussian 16
+"""
+ESPRESSO = """&SYSTEM
+  ibrav = 0, nat = 2, ntyp = 2
+  tot_charge = 1.0
+/
+ATOMIC_SPECIES
+Ag 107.87 Ag.upf
+S 32.06 S.upf
+CELL_PARAMETERS angstrom
+15 0 0
+0 15 0
+0 0 15
+ATOMIC_POSITIONS angstrom
+Ag 3 3 3
+S 5.4 3 3
+"""
+
+
+@pytest.mark.parametrize(("text", "kind"), [(ORCA, "orca-out"), (GAUSSIAN, "gaussian-out"), (ESPRESSO, "espresso")])
+def test_outputs_and_inputs_state_their_charge(text, kind):
+    atoms = read(text.encode(), format=kind)
+    assert atoms.info["charge"] == 1
+    assert atoms.get_distance(0, 1) == pytest.approx(2.4)
+
+
 @pytest.mark.parametrize("kind", ["poscar", "gaussian", "turbomole", "mol"])
 def test_streams_tell_their_format(kind, tmp_path):
     text = written(kind, WRAPPED if kind in PERIODIC else CLUSTER, tmp_path)

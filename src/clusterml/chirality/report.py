@@ -103,7 +103,8 @@ def chirality(
     started = time.perf_counter()
     check_geometry(atoms)
     if len(atoms) > MOST_ATOMS:
-        raise OptionError(f"the structure has {len(atoms)} atoms", f"at most {MOST_ATOMS} can be measured")
+        source = atoms.info.get("source") or atoms.info.get("name") or "structure"
+        raise OptionError(f"{source}: {len(atoms)} atoms", f"at most {MOST_ATOMS} can be measured")
     for name in groups or ():
         point_group(name)
     where = anatomy(atoms)

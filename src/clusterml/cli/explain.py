@@ -92,5 +92,6 @@ def _show(found: Contributions) -> None:
         table.add_row(name, str(len(part.atoms)), f"{part.value:.4g}", std)
     table_console().print(table)
     typer.echo(f"{found.prediction.name}: CD of the band: {found.verdict}")
+    where = found.prediction.atoms.info.get("source") or found.prediction.name
     for warning in found.prediction.warnings:
-        typer.echo(f"warning: {found.prediction.name}: {' '.join(warning.split())}", err=True)
+        typer.echo(f"warning: {where}: {' '.join(warning.split())}", err=True)

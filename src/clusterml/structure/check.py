@@ -69,7 +69,8 @@ def check_one_molecule(atoms: Atoms) -> None:
         found = formula_table(formula(atoms.numbers[part]) for part in molecules)
         raise SeveralMoleculesError(
             f"{_where(atoms)}: {len(molecules)} separate molecules where one cluster is expected: {found}",
-            "keep one in the file, or allow several molecules if they are meant to be computed together",
+            "keep one in the file; give the lattice if atoms are wrapped into a cell; "
+            "--allow-several (allow_several in Python) computes them together",
         )
 
 

@@ -131,7 +131,7 @@ def _cluster(parsed: Parsed, kind: Format, where: str, options: ReadOptions) -> 
         if options.cluster != 1:
             raise OptionError(
                 f"{where}: there is no cluster {options.cluster}",
-                "the structure has no lattice: one cluster is all it holds; of several structures, choose the frame",
+                "the structure has no lattice: one cluster is all it holds; of several structures, --frame chooses",
             )
         parsed.set_cell(None)
         return parsed, None

@@ -46,7 +46,7 @@ def check_exchange(before: Atoms, after: Atoms, removed: IntArray, entry: Ligand
         return []
     text = f"{_named(after, bad)} are too close"
     if problems == "error":
-        raise StructureError(f"{entry.name}: {text}", "choose another site or seed, or only warn")
+        raise StructureError(f"{entry.name}: {text}", "choose another site or seed, or only warn (--warn-only)")
     return [text]
 
 

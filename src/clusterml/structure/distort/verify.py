@@ -61,7 +61,9 @@ def compare(subject: Subject, positions: FloatArray) -> Findings:
 def settle(findings: Findings, what: str, problems: Problems) -> list[str]:
     """Warnings about a geometry called ``what``; raises :class:`StructureError` where broken chemistry is an error."""
     if findings.wrong and problems == "error":
-        raise StructureError(f"{what}: {'; '.join(findings.wrong)}", "choose a smaller amount, or only warn")
+        raise StructureError(
+            f"{what}: {'; '.join(findings.wrong)}", "choose a smaller amount, or only warn (--warn-only)"
+        )
     return [f"{what}: {text}" for text in (*findings.wrong, *findings.notes)]
 
 

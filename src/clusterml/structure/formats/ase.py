@@ -110,6 +110,21 @@ def _gaussian_charge(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
+_CHARGES = {
+    "espresso": r"^\s*tot_charge\s*=\s*([-+]?\d+)",
+    "gaussian-out": r"^\s*Charge\s*=\s*([-+]?\d+)\s+Multiplicity",
+    "orca-out": r"^\s*Total Charge\s+Charge\s+\.+\s+([-+]?\d+)",
+    "turbomole": r"^\$(?:charge\s+|eht\b[^\n$]*?charge=\s*)([-+]?\d+)",
+}
+"""Where files of a format state the whole charge; ``$eht charge=`` is how xtb writes it."""
+
+
+def _stated_charge(text: str, name: str) -> int | None:
+    """The charge that a file of the format ``name`` states in one place; None for a share of an electron too."""
+    found = re.search(_CHARGES[name] + r"(?:\.0*)?(?![\w.])", text, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 def _mdl_charge(text: str) -> int | None:
     """The sum of the formal charges of an MDL molfile, if it lists some."""
     rows = re.findall(r"^M  CHG\s+\d+((?:\s+-?\d+)+)\s*$", text, re.MULTILINE)
@@ -158,14 +173,23 @@ def _format(
 FORMATS = (
     _format("poscar", "VASP POSCAR, CONTCAR", ("poscar*", "contcar*", "*.vasp", "*.poscar"), "vasp", _is_poscar),
     _format("gaussian", "Gaussian input", ("*.gjf", "*.com"), "gaussian-in", _is_gaussian, _gaussian_charge),
-    _format("gaussian-out", "Gaussian output", (), "gaussian-out"),
-    _format("orca-out", "ORCA output", (), "orca-output"),
-    _format("turbomole", "Turbomole coord", ("coord", "*.coord"), "turbomole", _starts("$coord")),
+    _format("gaussian-out", "Gaussian output", (), "gaussian-out", charge=partial(_stated_charge, name="gaussian-out")),
+    _format("orca-out", "ORCA output", (), "orca-output", charge=partial(_stated_charge, name="orca-out")),
+    _format(
+        "turbomole",
+        "Turbomole coord",
+        ("coord", "*.coord"),
+        "turbomole",
+        _starts("$coord"),
+        partial(_stated_charge, name="turbomole"),
+    ),
     _format("mol", "MDL molfile", ("*.mol",), "mol", _is_molfile, _mdl_charge),
     Format("sdf", "MDL SD file", ("*.sdf", "*.sd"), _sd_file),
     _format("dftb", "DFTB+ gen", ("*.gen",), "gen"),
     _format("xsf", "XCrySDen", ("*.xsf",), "xsf"),
     _format("gromacs", "GROMACS gro", ("*.gro",), "gromacs"),
-    _format("espresso", "Quantum ESPRESSO input", ("*.pwi",), "espresso-in"),
+    _format(
+        "espresso", "Quantum ESPRESSO input", ("*.pwi",), "espresso-in", charge=partial(_stated_charge, name="espresso")
+    ),
     _format("dmol", "DMol3 car", ("*.car",), "dmol-car"),
 )
