@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.io import read
 
+from clusterml.cli.explain import _show
+from clusterml.inference.explain import Part
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.write import write_extxyz
@@ -50,6 +54,17 @@ def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
     for name, part in found["contributions"]["parts"].items():
         assert re.search(rf"<td[^>]*>{name}</td>", page)
         assert f'data-v="{part["value"]!r}"' in page
+
+
+def test_the_total_has_the_error_that_it_is_judged_by(monkeypatch, capsys):
+    sure = SimpleNamespace(height=20.18, std=25.31)
+    total = Part(np.arange(2), 20.18, 6.0)
+    shown = SimpleNamespace(prediction=SimpleNamespace(name="a", warnings=(), atoms=molecule("H2")), low_ev=2.0, high_ev=3.0, parts={},
+                            total=total, significance=sure, verdict="not significant")  # fmt: skip
+    _show(shown)
+    lines = capsys.readouterr().out.splitlines()
+    assert "spread" in "".join(lines)
+    assert lines[-1] == "a: CD of the band 20.18 +- 25: not significant"
 
 
 def test_names_are_no_markup(run, model, twisted):

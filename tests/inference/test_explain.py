@@ -167,6 +167,7 @@ def test_the_total_is_significant_or_not(found):
 
     sure = with_std(0.5 * abs(found.total.value) / width)
     assert sure.significance.sign_probability == pytest.approx(0.97725, abs=1e-5)  # two standard deviations
+    assert sure.significance.std == pytest.approx(0.5 * abs(found.total.value))
     assert sure.verdict == "sign sure to 97 %"
     assert with_std(2.0 * abs(found.total.value) / width).verdict == "not significant"
     outside = with_std(0.5 * abs(found.total.value) / width, in_domain=False)

@@ -46,9 +46,9 @@ def _body(found: Contributions, title: str) -> Iterator[Markup]:
     yield tag("h1", title)
     yield tag("p", f"{prediction.model}, charge {prediction.charge:+d}, {len(prediction.atoms)} atoms", class_="soft")
     yield from (tag("p", tag("span", warning, class_="flag warn")) for warning in prediction.warnings)
-    total = f"{number(found.total.value, found.total.std)} {UNIT} ({found.verdict})"
-    yield tag("p", f"Integral of the CD: {total}; the parts add up to it.")
-    yield table(("part", "atoms", f"contribution / {UNIT}", "an atom"), _rows(found), class_="sortable")
+    total = f"{number(found.total.value, found.significance.std)} {UNIT} ({found.verdict})"
+    yield tag("p", f"Integral of the CD: {total}. The parts add up to it; their ± is the spread of the networks.")
+    yield table(("part", "atoms", f"contribution / {UNIT}", "per atom"), _rows(found), class_="sortable")
     yield tag("h2", "Contributions of atoms")
     yield _scale(found)
     yield _view(found)
