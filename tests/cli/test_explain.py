@@ -56,11 +56,12 @@ def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
         assert f'data-v="{part["value"]!r}"' in page
 
 
-def test_the_total_has_the_error_that_it_is_judged_by(monkeypatch, capsys):
+def test_the_total_has_the_error_that_it_is_judged_by(capsys):
     sure = SimpleNamespace(height=20.18, std=25.31)
     total = Part(np.arange(2), 20.18, 6.0)
-    shown = SimpleNamespace(prediction=SimpleNamespace(name="a", warnings=(), atoms=molecule("H2")), low_ev=2.0, high_ev=3.0, parts={},
-                            total=total, significance=sure, verdict="not significant")  # fmt: skip
+    prediction = SimpleNamespace(name="a", warnings=(), atoms=molecule("H2"))
+    shown = SimpleNamespace(prediction=prediction, low_ev=2.0, high_ev=3.0, parts={}, total=total, significance=sure,
+                            verdict="not significant")  # fmt: skip
     _show(shown)
     lines = capsys.readouterr().out.splitlines()
     assert "spread" in "".join(lines)

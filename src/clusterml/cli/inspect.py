@@ -152,7 +152,7 @@ def _charge_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("charge", f"{_signed(data['charge'])}{electrons}, from {data['charge_from']}"),
         ("why", data["charge_reason"]),
-        *((f"by {w['source']}", _witnessed(w)) for w in data["charge_witnesses"]),
+        *((f"by {w['source']}", _witnessed(w, data["charge_reason"])) for w in data["charge_witnesses"]),
         ("other charges", listed or "none"),
     ]
 
@@ -162,9 +162,10 @@ def _details(candidate: dict[str, Any]) -> str:
     return f"{candidate['superatom_electrons']} e" + ("" if gap is None else f", gap {gap:.2f} eV")
 
 
-def _witnessed(witness: dict[str, Any]) -> str:
-    charge = witness["charge"]
-    return f"{'undecided' if charge is None else _signed(charge)}: {witness['statement']}"
+def _witnessed(witness: dict[str, Any], reason: str) -> str:
+    """The charge a witness speaks for and its statement, unless that is the ``reason`` two lines above."""
+    charge = "undecided" if witness["charge"] is None else _signed(witness["charge"])
+    return charge if witness["statement"] == reason else f"{charge}: {witness['statement']}"
 
 
 def _counted(counts: dict[str, int], names: dict[str, str]) -> str:
