@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,7 +68,7 @@ def validated(model: type[M], values: Any, where: str) -> M:
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)[:_MOST_PROBLEMS]
         told = "; ".join(dict.fromkeys(_told(model, values, dict(problem)) for problem in problems))
-        raise InputFileError(f"{where}: {told}", f"keys are {', '.join(model.model_fields)}") from error
+        raise InputFileError(f"{where}: {told}", _remedy(model, problems)) from error
 
 
 def load(model: type[M], path: Path) -> M:
@@ -142,6 +142,25 @@ def _told(model: type[BaseModel], values: Any, problem: dict[str, Any]) -> str:
     reason = str(problem["msg"]).removeprefix("Value error, ")
     reason = f"{reason[:1].lower()}{reason[1:]}"
     return f"{key} is {shown(value)}: {reason}" if key else reason
+
+
+def _remedy(model: type[BaseModel], problems: Sequence[Mapping[str, Any]]) -> str:
+    """The keys that there are where one is unknown or missing; a wrong value says itself what is expected."""
+    for problem in problems:
+        if problem["type"] in ("extra_forbidden", "missing"):
+            place = problem["loc"][:-1]
+            inside = f" of {'.'.join(str(step) for step in place)}" if place else ""
+            return f"keys{inside} are {', '.join(_model_at(model, place).model_fields)}"
+    return "correct the value"
+
+
+def _model_at(model: type[BaseModel], steps: tuple[Any, ...]) -> type[BaseModel]:
+    """The model that describes what is at ``steps``; names and numbers of entries lead to no other one."""
+    for step in steps:
+        field = model.model_fields.get(str(step))
+        inner = _models(field.annotation) if field is not None else []
+        model = inner[0] if inner else model
+    return model
 
 
 def _place(model: type[BaseModel], values: Any, steps: tuple[Any, ...]) -> tuple[str, Any, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from clusterml.errors import InputFileError, OptionError
@@ -65,6 +67,19 @@ def test_lines_are_short_for_more(tmp_path):
     assert found.objectives[0].aim == "maximise"
     assert found.constraints[0].measure == ("absorption_change", "2..3 eV")
     assert found.constraints[0].limits == (None, 5.0)
+
+
+def test_the_remedy_names_the_keys_of_the_place(tmp_path):
+    path = tmp_path / "screen.yaml"
+    path.write_text(TEXT.replace("max_g:", "nope:"))
+    with pytest.raises(InputFileError) as caught:
+        load_screen(path)
+    assert caught.value.remedy.startswith("keys of objectives.0 are ")
+    assert {"max_g", "function", "weight"} <= set(re.split(r"[ ,]+", caught.value.remedy))
+    path.write_text(TEXT.replace("2..3 eV}\nconstraints", "3..2 eV}\nconstraints"))
+    with pytest.raises(InputFileError) as caught:
+        load_screen(path)
+    assert caught.value.remedy == "correct the value"
 
 
 @pytest.mark.parametrize(

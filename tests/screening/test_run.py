@@ -193,7 +193,7 @@ def test_a_folder_belongs_to_one_screen(make_screen, checkpoint, single, tmp_pat
     with pytest.raises(ScreeningError, match="--resume"):
         screen(first, tmp_path, model=checkpoint)
     before = (tmp_path / "results.jsonl").read_bytes()
-    with pytest.raises(ScreeningError, match="another screen or model"):
+    with pytest.raises(ScreeningError, match=r"a file of it has changed: seed \(choose"):
         screen(make_screen(seed=4), tmp_path, model=checkpoint, resume=True)
     with pytest.raises(ScreeningError, match="another screen or model, or a file of it has changed: model, which"):
         screen(first, tmp_path, model=single, resume=True)

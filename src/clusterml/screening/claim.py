@@ -63,9 +63,10 @@ def own_code(screen: Screen) -> dict[str, str]:
     }
 
 
-def check_claim(folder: Path, mine: str, inputs: Mapping[str, str], resume: bool) -> dict[str, Any]:
-    """What ``run.json`` in ``folder`` says, empty for a new folder; ``mine``: the screen's fingerprint, ``inputs``: see
-    :func:`inputs_of`.
+def check_claim(folder: Path, screen: Screen, mine: str, inputs: Mapping[str, str], resume: bool) -> dict[str, Any]:
+    """What ``run.json`` in ``folder`` says, empty for a new folder.
+
+    ``mine``: the fingerprint of ``screen``; ``inputs``: see :func:`inputs_of`.
 
     Raises :class:`ScreeningError` for a folder that holds a screen (without ``resume``), or another one.
     """
@@ -83,17 +84,17 @@ def check_claim(folder: Path, mine: str, inputs: Mapping[str, str], resume: bool
     if known.get("fingerprint") != mine:
         raise ScreeningError(
             f"{folder}: was begun with another screen or model, or a file of it has changed"
-            f"{_difference(known.get('inputs', {}), inputs)}",
+            f"{_difference(known.get('inputs', {}), inputs) or _changed_keys(known.get('config'), screen) or ' since'}",
             f"choose another folder; only {', '.join(MAY_CHANGE)} may change",
         )
     return known
 
 
 def _difference(theirs: Mapping[str, str], mine: Mapping[str, str]) -> str:
-    """What is not as it was when a screen was begun."""
+    """Which files are not as they were when a screen was begun; empty if they are, or if that is not known."""
     names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
     if not theirs or not names:
-        return " since"
+        return ""
     return ": " + "; ".join(
         f"{name}, which is not the same now"
         if name in theirs and name in mine
@@ -102,6 +103,15 @@ def _difference(theirs: Mapping[str, str], mine: Mapping[str, str]) -> str:
         else f"no {name}"
         for name in names
     )
+
+
+def _changed_keys(theirs: Any, screen: Screen) -> str:
+    """Which keys of the configuration are others than those a screen was begun with; empty for none."""
+    mine = screen.model_dump(mode="json", exclude_none=True)
+    if not isinstance(theirs, dict):
+        return ""
+    keys = sorted(key for key in {*theirs, *mine} - set(MAY_CHANGE) if theirs.get(key) != mine.get(key))
+    return f": {', '.join(keys)}" if keys else ""
 
 
 def _hash(path: Path) -> str:

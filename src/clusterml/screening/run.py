@@ -98,14 +98,14 @@ def screen(
         check_names(chosen)
         setting, mine = setting_of(chosen, target, model, device, reference)
         inputs = inputs_of(chosen, setting.model_sha256)
-        check_claim(target, mine, inputs, resume)  # before the network is loaded; again once the folder is held
+        check_claim(target, chosen, mine, inputs, resume)  # before the network is loaded; again once the folder is held
         labelled = None if labels is None else labels_of(Path(labels))
         bench = bench_of(setting)
         check_bench(bench)
         source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
         make_folder(target)
         with exclusive(target):
-            known = check_claim(target, mine, inputs, resume)
+            known = check_claim(target, chosen, mine, inputs, resume)
             if reference is not None:
                 write_text(target / REFERENCE, _text(reference))
             board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
