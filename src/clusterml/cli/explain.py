@@ -84,8 +84,8 @@ def _show(found: Contributions) -> None:
     from clusterml.cli.console import table_console
     from clusterml.inference.explain import UNIT
 
-    table = Table(title=f"{found.prediction.name}: CD from {found.low_ev:g} to {found.high_ev:g} eV, {UNIT}")
-    for heading in ("part", "atoms", "contribution", "spread"):
+    table = Table(title=f"{found.prediction.name}: CD from {found.low_ev:g} to {found.high_ev:g} eV")
+    for heading in ("part", "atoms", f"contribution / {UNIT}", "spread"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     for name, part in {**found.parts, "total": found.total}.items():
         std = "" if part.std is None else f"{part.std:.2g}"
