@@ -271,6 +271,25 @@ def test_symmetry_from_names_and_its_absence():
     assert "took P 1" in nothing.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("_symmetry_space_group_name_H-M 'P 1'\n_space_group_name_H-M_alt 'P -1'", "P -1 and as P 1"),
+        ("_space_group_name_H-M_alt 'P -1'\n_space_group_name_H-M_alt 'P 1'", "P -1 and as P 1"),
+        ("_space_group_name_H-M_alt 'P -1'\n_space_group_IT_number 1", "P -1 and as number 1"),
+        ("_space_group_name_H-M_alt 'P -1'\n_symmetry_space_group_name_H-M 'P-1'\n_symmetry_Int_Tables_number 2", None),
+        ("_space_group_name_H-M_alt 'P -1'\n_symmetry_space_group_name_H-M '?'\n_symmetry_Int_Tables_number ?", None),
+    ],
+)
+def test_two_space_groups_are_refused(lines, said):
+    head, sites = cif(GOOD).split("loop_\n_space_group_symop_operation_xyz\n'x,y,z'\n")
+    if said is None:
+        assert len(parse_cif(f"{head}{lines}\n{sites}", "x").rotations) == 2
+        return
+    with pytest.raises(InputFileError, match=f"x: the space group is given as {said}"):
+        parse_cif(f"{head}{lines}\n{sites}", "x")
+
+
 def test_the_content_by_formula_and_z():
     head = "data_x\n_chemical_formula_sum 'Ag29 H36 P4 S24'\n_cell_formula_units_Z 2\n"
     assert parse_cif(cif(GOOD).replace("data_test\n", head), "x").stated == ((1, 72), (15, 8), (16, 48), (47, 58))

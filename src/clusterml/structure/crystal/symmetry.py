@@ -46,11 +46,11 @@ def read_symmetry(block: CifBlock, lattice: FloatArray, source: str) -> Symmetry
     """The symmetry of a CIF block, whose cell has the vectors ``lattice`` ``(3, 3)`` (A).
 
     The listed operations count; then the Hall symbol, the Hermann-Mauguin name and the number.  Raises what
-    :func:`symmetry_of` raises, and :class:`InputFileError` for operations that cannot be read.
+    :func:`symmetry_of` raises, and :class:`InputFileError` for operations that cannot be read and for different groups.
     """
     notes: list[str] = []
     listed = _listed_operations(block, source)
-    symmetry = symmetry_of(listed or _named_operations(block, lattice, notes), lattice, source)
+    symmetry = symmetry_of(listed or _named_operations(block, lattice, notes, source), lattice, source)
     if listed:
         notes += _contradiction(block, lattice, symmetry)
     return replace(symmetry, notes=tuple(notes))
@@ -182,10 +182,31 @@ def _listed_operations(block: CifBlock, source: str) -> list[Any]:
     return []
 
 
-def _named_operations(block: CifBlock, lattice: FloatArray, notes: list[str]) -> list[Any]:
-    """Operations from the Hall symbol, the Hermann-Mauguin name or the number; identity, with a warning, from none."""
+def _refuse_two_groups(block: CifBlock, lattice: FloatArray, source: str) -> None:
+    """Names and numbers must be of one space group, where the file lists no operations."""
     import gemmi
 
+    named = [_by_name(text, lattice) for tag in _HM_TAGS for text in block.values(tag)]
+    numbers = [gemmi.cif.as_number(text) for tag in _NUMBER_TAGS for text in block.values(tag)]
+    said = {group.number: group.xhm() for group in named if group}
+    for number in numbers:
+        if np.isfinite(number) and 1 <= number <= 230:
+            said.setdefault(int(number), f"number {number:.0f}")
+    if len(said) > 1:
+        raise InputFileError(
+            f"{source}: the space group is given as {' and as '.join(said.values())}",
+            "keep the right one, or list the operations",
+        )
+
+
+def _named_operations(block: CifBlock, lattice: FloatArray, notes: list[str], source: str) -> list[Any]:
+    """Operations from the Hall symbol, the Hermann-Mauguin name or the number; identity, with a warning, from none.
+
+    Raises :class:`InputFileError` where names and numbers are of different groups.
+    """
+    import gemmi
+
+    _refuse_two_groups(block, lattice, source)
     for tag in _HALL_TAGS:
         text = block.value(tag)
         if text:
