@@ -137,9 +137,10 @@ def test_labels_without_type_symbols(case):
 
 
 def test_what_was_taken_from_a_doubtful_label_is_said():
-    warnings = parse_cif(labelled(["Ag1", "SE1", "SE2", "CO1"]), "x").warnings
+    warnings = parse_cif(labelled(["Ag1", "SE1", "SE2", "CO1", "CR5"]), "x").warnings
     assert any("SE1, SE2: taken for S, not Se" in warning for warning in warnings)
     assert any("CO1: taken for C, not Co" in warning for warning in warnings)
+    assert any("CR5: taken for C, not Cr" in warning for warning in warnings)
     assert parse_cif(labelled(["Ag1", "SG1", "C1", "CU2"]), "x").warnings == ()
 
 
@@ -151,6 +152,7 @@ def test_what_was_taken_from_a_doubtful_label_is_said():
         ("Ag2 Se S2", ["Ag1", "SE1", "S1"], "Ag Se S"),  # the formula's selenium must be somewhere
         ("Ag2 Se S2", ["Ag1", "SE1", "Se1"], "Ag S Se"),
         ("Sc N", ["SC1", "N1"], "Sc N"),
+        ("Ag Cr O4", ["AG1", "CR1", "O1"], "Ag Cr O"),
         ("Ag H2 O", ["AG1", "HO1", "O1"], "Ag H O"),
         ("C2 H2", ["AG1", "CL1"], "Ag C"),
     ],

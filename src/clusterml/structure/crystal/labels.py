@@ -19,7 +19,7 @@ _USUAL = frozenset(
 )
 """Elements whose symbols of two letters a label may stand for without any other witness."""
 _NEVER_SUFFIXED = frozenset(
-    ["AG", "AL", "AS", "AU", "BR", "CL", "CR", "CU", "FE", "IR", "LI", "MG", "MN", "MO", "NI", "PT", "RH", "RU", "SI",
+    ["AG", "AL", "AS", "AU", "BR", "CL", "CU", "FE", "IR", "LI", "MG", "MN", "MO", "NI", "PT", "RH", "RU", "SI",
      "TI", "TL", "ZN", "ZR"]
 )  # fmt: skip
 """Two capitals that are read as the element although the first of some is one too."""
