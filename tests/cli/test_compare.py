@@ -54,6 +54,15 @@ def test_tables(run: Run) -> None:
     assert "results in" not in result.stdout
 
 
+def test_a_structure_is_no_spectrum(run: Run) -> None:
+    Path("a.cif").write_text("data_a\n_cell_length_a 10\n")
+    error = run("a.cif", "b.csv").exception
+    assert isinstance(error, InputFileError)
+    assert error.problem == "a.cif is a structure, to go by its name, and holds no spectrum"
+    assert "clusterml predict a.cif -o results" in error.remedy
+    assert "there is no such file" in str(run("b.csv", "nothere.cif").exception)
+
+
 def test_what_was_fitted_and_written_is_said(run: Run) -> None:
     shown = run("a.json", "b.csv", "--fit-width", "-o", "out").stdout
     assert "eV and broadened by 0.000 eV" in shown

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clusterml.cli.options import PictureAxis, PictureRange, picture_view, refuse_vain
-from clusterml.errors import OptionError
+from clusterml.errors import InputFileError, OptionError
 from clusterml.spectrum.formats.settings import UNITS
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clusterml.spectrum.bands import BandComparison
     from clusterml.spectrum.compare import BandPair, Comparison
     from clusterml.spectrum.peaks import Peak
+    from clusterml.spectrum.spectrum import Spectrum
 
 BANDS = "bands:"
 """What B begins with to name a list of measured bands."""
@@ -62,14 +63,13 @@ def compare(
     table without a heading --columns-a/-b and --unit-a/-b.  "-" is standard input.
     """
     from clusterml.spectrum.files import make_folder
-    from clusterml.spectrum.measured import read_spectrum
     from clusterml.spectrum.width import broadened_to
 
     if not fit_shift:
         refuse_vain("--no-fit-shift", {"--max-shift": max_shift})
     if a == b == "-":
         raise OptionError("A and B are both standard input", "give the path of one of them")
-    first = read_spectrum(_source(a), concentration_a, path_a, "-a", columns=columns_a, unit=unit_a, block=block_a)
+    first = _read(a, concentration_a, path_a, "-a", columns=columns_a, unit=unit_a, block=block_a)
     view = picture_view(axis, shown, output)
     if output is not None:
         make_folder(output)
@@ -86,16 +86,27 @@ def compare(
         return
     from clusterml.spectrum.compare import compare as compare_spectra
 
-    second = read_spectrum(_source(b), concentration_b, path_b, "-b", columns=columns_b, unit=unit_b, block=block_b)
+    second = _read(b, concentration_b, path_b, "-b", columns=columns_b, unit=unit_b, block=block_b)
     result = compare_spectra(first, second, fit_shift, fit_width, 0.5 if max_shift is None else max_shift, fwhm)
     if output is not None:
         result.draw(first, second, _labels(a, b), output / "compare.png", view)
     _report({"a": a, "b": b, **result.to_dict()}, _tables(result), as_json, output)
 
 
-def _source(name: str) -> str | BinaryIO:
-    """The path, or standard input for ``-``."""
-    return sys.stdin.buffer if name == "-" else name
+def _read(name: str, *given: Any, **choices: Any) -> Spectrum:
+    """The spectrum in a file, or in standard input for ``-``; raises :class:`InputFileError`, also for a structure."""
+    from clusterml.spectrum.measured import read_spectrum
+
+    try:
+        return read_spectrum(sys.stdin.buffer if name == "-" else name, *given, **choices)
+    except InputFileError as error:
+        from clusterml.structure.formats.registry import format_of_name
+
+        path = Path(name)
+        if not path.is_file() or format_of_name(path.name) is None:
+            raise
+        advice = f"clusterml predict {name} -o results, and compare the JSON that it writes"
+        raise InputFileError(f"{name} is a structure, to go by its name, and holds no spectrum", advice) from error
 
 
 def _labels(a: str, b: str) -> tuple[str, str]:
