@@ -111,3 +111,13 @@ def test_stated_widths_are_brought_to_one(transitions: Transitions) -> None:
         assert result.absorption.relative_rmsd < 5e-3
         assert result.warnings == (f"{name} was broadened from 0.1 to 0.3 eV",)
         assert result.fwhm_ev == (0.3, 0.3)
+
+
+def test_a_blank_matches_nothing_that_chance_could_be_asked_about() -> None:
+    """A flat line has a high cosine with any broad spectrum; that is no match, and no chance is given."""
+    a = unrelated(np.random.default_rng(5))
+    nothing = np.full_like(a.delta_epsilon, np.nan)
+    blank = replace(a, epsilon=np.full_like(a.epsilon, 300.0) + 0.01 * a.energy_ev, delta_epsilon=nothing)
+    result = compare(blank, replace(a, delta_epsilon=nothing))
+    assert result.absorption is not None
+    assert result.chance.absorption is None

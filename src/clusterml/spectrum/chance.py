@@ -29,6 +29,8 @@ SMALLEST_SIGMA_EV = 0.02
 """Random bands are at least so wide (standard deviation): noise on a measured curve is no band."""
 SAME_COSINE = 0.01
 """A random spectrum is as good if its cosine is not smaller by more than this: no measurement tells them apart."""
+FLAT = 0.1
+"""An absorption that varies by less than this share of its maximum has no bands: a blank, whose cosine says nothing."""
 _WIDTHS = 9
 
 
@@ -66,7 +68,7 @@ def chance_of(
 ) -> Chance:
     """The chances of ``matched``, which ``a`` reached with ``b`` when it was fitted as the flags say.
 
-    Nothing is known with no ``random_spectra``, or where the two show nothing in common.
+    Nothing is known with no ``random_spectra``, where the two show nothing in common, or of a flat absorption.
     """
     rng = np.random.default_rng(0)
     keys = usable(a, b)
@@ -76,7 +78,8 @@ def chance_of(
     shifts = round(max_shift_ev / STEP_EV) if fit_shift else 0
     extra = np.linspace(0.0, MAX_EXTRA_FWHM_EV, _WIDTHS) / FWHM_PER_SIGMA if fit_width else np.zeros(1)
     cosines, shift_ev = _best_matches(drawn, a, b, shifts, extra)
-    absorption = _share(cosines.get("epsilon"), matched.absorption)
+    flat = any(np.ptp(each.epsilon) < FLAT * np.abs(each.epsilon).max() for each in (a, b) if "epsilon" in keys)
+    absorption = None if flat else _share(cosines.get("epsilon"), matched.absorption)
     cd = cosines.get("delta_epsilon")
     return Chance(
         absorption,

@@ -26,7 +26,8 @@ def find_release(name: str | Path) -> Path:
     if str(name) in known:
         return known[str(name)]
     names = ", ".join(sorted(known)) or "none"
-    raise ReleaseError(f"there is no checkpoint '{name}'", f"give a folder, or one of: {names}")
+    problem = f"the folder '{name}' holds no {SPEC}" if Path(name).is_dir() else f"there is no checkpoint '{name}'"
+    raise ReleaseError(problem, f"give the folder of a checkpoint, or one of: {names}")
 
 
 def known_releases() -> dict[str, Path]:
