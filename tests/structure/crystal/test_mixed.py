@@ -60,6 +60,7 @@ def test_equal_shares_are_a_choice_that_is_told(save):
     atoms = read(save(["Cu1 Cu 0.5 0.5 0.5 0.5", "Ag1 Ag 0.5 0.5 0.5 0.5", S]))
     assert formula(atoms.numbers) == "CuS"
     assert "equal shares at Cu1/Ag1 (Cu 0.50, Ag 0.50): the element listed first was taken" in said(atoms)
+    assert "larger share" not in said(atoms)
 
 
 def test_three_elements(save):

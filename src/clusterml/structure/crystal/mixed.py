@@ -136,9 +136,8 @@ def _described(crystal: Crystal, order: list[int], best: int, chosen: int) -> Mi
 
 
 def _sentences(mixed: list[MixedSite], choice: Disorder) -> list[str]:
-    rule = (
-        "the element with the larger share was taken at each" if choice == "major" else f"component {choice} was taken"
-    )
+    larger = "the element listed first" if all(site.equal for site in mixed) else "the element with the larger share"
+    rule = f"{larger} was taken at each" if choice == "major" else f"component {choice} was taken"
     average: dict[int, float] = {}
     for site in mixed:
         for number, share in zip(site.numbers, site.shares, strict=True):
