@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.spectrum.files import check_regular
+from clusterml.io.bounded import check_regular
 
 if TYPE_CHECKING:
     import h5py

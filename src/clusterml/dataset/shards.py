@@ -18,7 +18,8 @@ import numpy as np
 from clusterml.dataset.hdf5 import Layout, check_names, checked_dataset, damage_named, integer_attribute, open_hdf5
 from clusterml.dataset.record import COLUMNS, GRID_EV, SCHEMA_VERSION, Column, Record
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.spectrum.files import check_regular, write_bytes
+from clusterml.io.bounded import check_regular
+from clusterml.spectrum.files import write_bytes
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from clusterml.errors import InputFileError, OptionError
 from clusterml.inference.domain import Domain, read_domain, write_domain
 from clusterml.inference.uncertainty import Uncertainty
+from clusterml.io.bounded import read_bounded
 from clusterml.memory import keep_freed_memory
-from clusterml.spectrum.files import read_bounded
 from clusterml.spectrum.jsonio import read_json, write_json
 from clusterml.training.library import find_release
 from clusterml.training.release import SPEC, ReleaseError, open_release

@@ -22,7 +22,8 @@ import numpy as np
 
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.inference.composition import Composition, KnownCompositions
-from clusterml.spectrum.files import check_regular, write_bytes
+from clusterml.io.bounded import check_regular
+from clusterml.spectrum.files import write_bytes
 from clusterml.typing import FloatArray
 
 MOST_REFERENCES = 1024

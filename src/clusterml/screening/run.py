@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from clusterml.dataset.launch import Here, Launcher, Lost
 from clusterml.errors import OptionError
+from clusterml.io.bounded import read_bounded
 from clusterml.locks import exclusive
 from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
 from clusterml.screening.board import Board
@@ -26,7 +27,7 @@ from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import Verification, labels_of, verify
-from clusterml.spectrum.files import make_folder, read_bounded, read_text, write_text
+from clusterml.spectrum.files import make_folder, read_text, write_text
 from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:

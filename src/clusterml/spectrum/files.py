@@ -11,20 +11,7 @@ import stat
 from pathlib import Path
 
 from clusterml.errors import InputFileError, OutputError
-from clusterml.io.bounded import LARGEST_FILE, check_regular, file_within, kind_of, read_bounded, read_stream
-
-__all__ = [
-    "LARGEST_FILE",
-    "check_regular",
-    "decode",
-    "file_within",
-    "make_folder",
-    "read_bounded",
-    "read_stream",
-    "read_text",
-    "write_bytes",
-    "write_text",
-]
+from clusterml.io.bounded import LARGEST_FILE, kind_of, read_bounded
 
 
 def read_text(path: str | Path, most: int = LARGEST_FILE) -> str:

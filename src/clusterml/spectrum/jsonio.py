@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import ClusterMLError, InputFileError, OutputError
+from clusterml.io.bounded import LARGEST_FILE, read_bounded
 from clusterml.printable import CONTROLS
-from clusterml.spectrum.files import LARGEST_FILE, decode, read_bounded, read_text, write_text
+from clusterml.spectrum.files import decode, read_text, write_text
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray

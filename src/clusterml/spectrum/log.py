@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterml.errors import InputFileError, OutputError
-from clusterml.spectrum.files import check_regular
+from clusterml.io.bounded import check_regular
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nor a pipe that nobody reads
 _LONGEST_LINE = 256 * 1024**2  # bytes

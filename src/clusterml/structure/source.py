@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from clusterml.errors import InputFileError
+from clusterml.io.bounded import check_regular, read_bounded
 from clusterml.shipped import locate
-from clusterml.spectrum.files import check_regular, read_bounded
 
 Source: TypeAlias = str | Path | bytes | IO[bytes] | IO[str]
 """A path (``-``: standard input, ``shipped:NAME``: the program's), the content itself as bytes, or an open stream."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clusterml.io.bounded import read_bounded
 from clusterml.shipped import shipped
-from clusterml.spectrum.files import read_bounded, write_bytes
+from clusterml.spectrum.files import write_bytes
 from clusterml.training.release import SPEC, SPLIT, ReleaseError, open_release, write_release
 
 VARIABLE = "CLUSTERML_CHECKPOINTS"

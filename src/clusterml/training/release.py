@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from clusterml.errors import ClusterMLError, InputFileError
+from clusterml.io.bounded import check_regular, read_bounded
 from clusterml.schema import Strict, validated
-from clusterml.spectrum.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
+from clusterml.spectrum.files import decode, make_folder, write_bytes, write_text
 from clusterml.spectrum.jsonio import json_text, read_json
 from clusterml.training.state import as_bytes
 

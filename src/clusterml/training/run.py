@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split, load_split, make_split, save_split
 from clusterml.errors import OptionError
+from clusterml.io.bounded import read_bounded
 from clusterml.locks import exclusive
 from clusterml.memory import keep_freed_memory
-from clusterml.spectrum.files import make_folder, read_bounded, write_bytes, write_text
+from clusterml.spectrum.files import make_folder, write_bytes, write_text
 from clusterml.spectrum.jsonio import json_text, parse_json, read_json
 from clusterml.training.architecture import Architecture, shipped
 from clusterml.training.card import card

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from clusterml.errors import ClusterMLError, InputFileError, OutputError
-from clusterml.spectrum.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
+from clusterml.io.bounded import check_regular, read_bounded
+from clusterml.spectrum.files import decode, make_folder, write_bytes, write_text
 from clusterml.spectrum.jsonio import json_text
 
 if TYPE_CHECKING:

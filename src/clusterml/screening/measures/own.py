@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import InputFileError, OptionError, UserCodeError
+from clusterml.io.bounded import read_bounded
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
-from clusterml.spectrum.files import read_bounded
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
 

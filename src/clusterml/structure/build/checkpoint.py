@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import InputFileError, OutputError
-from clusterml.spectrum.files import read_bounded, write_text
+from clusterml.io.bounded import read_bounded
+from clusterml.spectrum.files import write_text
 from clusterml.typing import FloatArray
 
 _VERSION = 1
