@@ -2,7 +2,7 @@
 
     python scripts/compare_orbital_sources.py --log results/sources.jsonl FILE[:CHARGE[:MEASURED_SYSTEM]] ...
 
-Prints one row per cluster and source for docs/orbital-sources.md.  Finished rows are kept in the log and not repeated.
+Prints one row per cluster and source for docs/science/orbital-sources.md.  Finished rows are kept in the log and not repeated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draw the figures of docs/chirality.md from the shipped models: python scripts/figures_chirality.py [docs/images]."""
+"""Draw the figures of docs/guide/chirality.md from the shipped models: python scripts/figures_chirality.py [docs/images]."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Model:
     """File stem, system of the table, blueprint, its options, the most relaxation steps (0: as built), and what is
     held.
 
-    In the Ag29 family the frame is held and only the ligands relax: free, its shell leaves the model (docs/models.md).
+    In the Ag29 family the frame is held and only the ligands relax: free, its shell leaves the model (docs/guide/models.md).
     """
 
     stem: str

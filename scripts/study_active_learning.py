@@ -3,7 +3,7 @@
 Screens configs/screen/new-thiolates.yaml with a checkpoint, and labels three sets of its candidates: ``held-out`` ones
 and as many ``random`` ones, both drawn at random, and of what is left those the network is least certain of
 (``uncertain``).  From each of the last two every member of the checkpoint is fine-tuned (and from both together), and
-all are judged on the held-out candidates.  Prints the table of docs/screening.md.  Whatever is finished is kept in the
+all are judged on the held-out candidates.  Prints the table of docs/guide/screening.md.  Whatever is finished is kept in the
 folder, so that an interrupted run goes on.
 
     OMP_NUM_THREADS=1 python scripts/study_active_learning.py --output results/active-learning --count 60

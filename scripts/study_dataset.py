@@ -22,11 +22,11 @@ from dataset_checks.scans import doubling
 from dataset_checks.symmetry import achiral, mirrors, precision
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "dataset-findings.md"
+PAGE = ROOT / "docs" / "science" / "labels.md"
 HEAD = """# What the labels say
 
 Made by `scripts/study_dataset.py` from {count} {method} records of `{name}`; nothing on this page is written by hand.
-Spectra as in [datasets](datasets.md).
+Spectra as in [datasets](../guide/datasets.md).
 """
 
 

@@ -2,7 +2,7 @@
 
 For each parent of a campaign a chiral start geometry is made (one strong collective distortion), displaced along each
 of its collective modes, along thermal directions and along independent Gaussian noise, and labelled.  Prints the table
-of docs/datasets.md and draws docs/images/decorrelation.png.  Labels are kept, so that an interrupted run goes on.
+of docs/guide/datasets.md and draws docs/images/decorrelation.png.  Labels are kept, so that an interrupted run goes on.
 
     python scripts/study_decorrelation.py configs/campaigns/ag-sr-v1.yaml ag3-sch3 ag25-sh ag29-sh
 """

@@ -1,4 +1,4 @@
-"""What the shipped studies found, from the results folders of their screens: the tables and figures of docs/studies.md.
+"""What the shipped studies found, from the results folders of their screens: the tables and figures of docs/science/studies.md.
 
     clusterml screen configs/screen/ag70-twist.yaml -o results/ag70-twist --workers 2
     python scripts/study_screens.py results/ag70-twist results/ag29-shells

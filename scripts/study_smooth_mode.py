@@ -1,6 +1,6 @@
 """Measure the smooth mode: rotation scatter, continuity through a Td point, distance from the reference mode.
 
-Prints the tables of docs/smooth-mode.md and draws its figures into docs/images.  About ten minutes on one core.
+Prints the tables of docs/science/smooth-mode.md and draws its figures into docs/images.  About ten minutes on one core.
 """
 
 from __future__ import annotations

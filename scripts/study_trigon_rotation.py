@@ -1,7 +1,7 @@
 """CD against the trigon rotation of the Td Ag70 model: zero at 0, odd in the angle, growing with it.
 
 Labels the model at several angles of the mode ``trigon-rotation`` (one JSON per angle, kept, so that an interrupted run
-goes on), prints the table of docs/distortions.md and draws docs/images/cd_vs_trigon_angle.png, with what a network
+goes on), prints the table of docs/guide/distortions.md and draws docs/images/cd_vs_trigon_angle.png, with what a network
 predicts at angles in between.
 
     python scripts/study_trigon_rotation.py datasets/structures/MODEL.xyz --angles=-10:10:9 --network ag-sr-v1

@@ -1,4 +1,4 @@
-"""The table of docs/systems.md: every shipped model labelled, with its chirality report.
+"""The table of docs/guide/systems.md: every shipped model labelled, with its chirality report.
 
     python scripts/systems_table.py [FILE ..] [--folder results/systems] [--no-label]
 

@@ -54,7 +54,7 @@ not measured spectra.
 
 ## How it was made
 
-Parents are model structures of this project ([how far to trust them](../../docs/models.md)): built, or the files in `parents/`.
+Parents are model structures of this project ([how far to trust them](../../docs/guide/models.md)): built, or the files in `parents/`.
 Each is distorted, perhaps after some of its ligands were exchanged, and labelled. All random numbers follow from the seed
 {seed} and the name of a job.
 
@@ -72,7 +72,7 @@ Labels: `{first}` (GFN-xTB orbitals in vacuum and their linear response, or sTDA
 tolerance {tolerance:g}; every {every}th job also `{second}`, where its gap allows{others}. Spectra from {low:.2f} to {high:.2f} eV in steps
 of {step:.2f} eV, Gaussians of {fwhm:.2f} eV (fwhm). {precision}
 
-What a record holds: [docs/datasets.md](../../docs/datasets.md).
+What a record holds: [docs/guide/datasets.md](../../docs/guide/datasets.md).
 
 ## What is in it
 
@@ -105,7 +105,7 @@ By ligand shell (the ten most frequent of each family):
 
 ## What the labels say
 
-All tables: [docs/dataset-findings.md]({page}).
+All tables: [docs/science/labels.md]({page}).
 
 {findings}
 
@@ -157,7 +157,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--campaign", type=Path, help="default: configs/campaigns/NAME.yaml")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "dataset-findings.md")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "science" / "labels.md")
     parser.add_argument("--licence", type=Path, default=ROOT / "datasets" / "CC-BY-4.0.txt")
     given = parser.parse_args()
     found, data = summary(given.dataset), load(given.dataset)

@@ -1,4 +1,4 @@
-"""The table of docs/security.md: every row names files of tests that there are."""
+"""The table of docs/reference/security.md: every row names files of tests that there are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
-    for line in (ROOT / "docs" / "security.md").read_text().splitlines()
+    for line in (ROOT / "docs" / "reference" / "security.md").read_text().splitlines()
     if line.startswith("| ")
 ][1:]
 

@@ -1,7 +1,7 @@
 """The C library's allocator, told to keep what is freed.
 
 A network allocates and frees arrays of megabytes all the time.  By default glibc gets each anew from the system, which
-clears it page by page: a quarter of the time of predictions and training (docs/training.md).
+clears it page by page: a quarter of the time of predictions and training (docs/guide/training.md).
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def test_names_and_patterns_are_unique():
 
 
 def test_the_docs_name_every_format():
-    text = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "formats.md").read_text()
     for kind in all_formats():
         assert f"`{kind.name}`" in text, kind.name
 

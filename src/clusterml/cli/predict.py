@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clusterml.inference.thermal import Thermal
     from clusterml.stda.structures import Failure, Outcome, Watch
 
-_NOTE = "the CD is that of GFN1-xTB; other methods may give another (docs/prediction.md, What the CD is worth)"
+_NOTE = "the CD is that of GFN1-xTB; other methods may give another (docs/guide/prediction.md, What the CD is worth)"
 
 
 @reads_structures

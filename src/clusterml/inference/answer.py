@@ -28,7 +28,7 @@ PROTOCOL_NOTE = (
     "the CD is that of GFN1-xTB linear response in vacuum, which the network learnt too; other methods give "
     "another CD for silver clusters, and how far this one holds for this cluster is not measured"
 )
-"""What every CD carries; the numbers are in docs/prediction.md."""
+"""What every CD carries; the numbers are in docs/guide/prediction.md."""
 
 
 @dataclass(frozen=True)

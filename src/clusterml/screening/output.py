@@ -1,6 +1,6 @@
 """The results folder of a screen, the contract for whatever shows it; every file is written atomically.
 
-docs/screening.md describes the files.
+docs/guide/screening.md describes the files.
 """
 
 from __future__ import annotations

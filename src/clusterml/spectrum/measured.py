@@ -27,7 +27,7 @@ def read_spectrum(
     unit: str | None = None,
     block: str | None = None,
 ) -> Spectrum:
-    """The spectrum in ``source``, its format recognised by its content (docs/spectra.md lists them).
+    """The spectrum in ``source``, its format recognised by its content (docs/guide/spectra.md lists them).
 
     Absorbance, delta_absorbance and mdeg become epsilon and delta_epsilon with ``concentration`` (mol/L) and
     ``path_cm`` (cm).  ``columns``, ``unit``, ``block``: see :class:`clusterml.spectrum.formats.settings.ReadSettings`.

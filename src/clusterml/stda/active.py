@@ -1,6 +1,6 @@
 """The active orbital window of an excited-state calculation: energies, Löwdin coefficients, moments, kernels.
 
-Everything the singles problem needs, as torch tensors on one device (docs/stda-xtb.md, 11.1 to 11.3).
+Everything the singles problem needs, as torch tensors on one device (docs/science/stda-xtb.md, 11.1 to 11.3).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Kernels:
 
 
 def stda_kernels(symbols: tuple[str, ...], coords_bohr: FloatArray) -> Kernels:
-    """gamma^J and gamma^K of sTDA-xTB (docs/stda-xtb.md, 11.3). Raises UnsupportedElementError."""
+    """gamma^J and gamma^K of sTDA-xTB (docs/science/stda-xtb.md, 11.3). Raises UnsupportedElementError."""
     p = tables()["stda"]
     hardness = per_atom(symbols, "eta_stda_hartree")
     eta = 0.5 * np.add.outer(hardness, hardness)
@@ -101,7 +101,7 @@ class ActiveSpace:
 
 
 def window(orbitals: Orbitals, emax_ev: float) -> tuple[IntArray, IntArray]:
-    """Indices of the active occupied and virtual orbitals for states up to ``emax_ev`` (docs/stda-xtb.md, 11.1)."""
+    """Indices of the active occupied and virtual orbitals for states up to ``emax_ev`` (docs/science/stda-xtb.md, 11.1)."""
     p = tables()["stda"]
     width = 2.0 * (1.0 + 0.8 * p["ax"]) * emax_ev / HARTREE_EV_THRESHOLD
     e = orbitals.energies_ev / HARTREE_EV

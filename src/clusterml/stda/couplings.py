@@ -52,7 +52,7 @@ class Couplings:
         return self._weighted(out).addcmul_(self.diagonal, x)
 
     def apply_b(self, x: torch.Tensor) -> torch.Tensor:
-        """B x = (2 (ia|jb)_K - a_x (ib|ja)_K) x; x and result (k, n_o, n_v) (docs/stda-xtb.md, section 12)."""
+        """B x = (2 (ia|jb)_K - a_x (ib|ja)_K) x; x and result (k, n_o, n_v) (docs/science/stda-xtb.md, section 12)."""
         import torch
 
         s = self.space

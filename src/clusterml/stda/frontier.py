@@ -10,7 +10,7 @@ from clusterml.structure.charge import SMALL_GAP_EV
 from clusterml.typing import IntArray
 
 ILL_CONDITIONED_GAP_EV = 0.01
-"""Raw gaps below this make labels unfit for training (docs/stda-xtb.md, section 17)."""
+"""Raw gaps below this make labels unfit for training (docs/science/stda-xtb.md, section 17)."""
 
 
 def composition(orbitals: Orbitals, orbital: int, groups: Mapping[str, IntArray] | None = None) -> dict[str, float]:

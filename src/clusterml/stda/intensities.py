@@ -1,4 +1,4 @@
-"""From excitation vectors to moments, oscillator and rotatory strengths (docs/stda-xtb.md, section 12)."""
+"""From excitation vectors to moments, oscillator and rotatory strengths (docs/science/stda-xtb.md, section 12)."""
 
 from __future__ import annotations
 

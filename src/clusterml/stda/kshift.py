@@ -1,6 +1,6 @@
 """The K-shift: sTDA-xTB raises configurations with a small exchange integral, here also averaged.
 
-The shift (docs/stda-xtb.md, 11.4) depends on single configurations, so it is not invariant when degenerate orbitals are
+The shift (docs/science/stda-xtb.md, 11.4) depends on single configurations, so it is not invariant when degenerate orbitals are
 rotated among themselves.  The smooth mode evaluates it at an exchange integral averaged over orbitals close in energy:
 sums over a whole degenerate set contain only the projector on the set, which no rotation changes.
 """
@@ -24,7 +24,7 @@ def k_shift(k: torch.Tensor) -> torch.Tensor:
 
 
 def averaged(k: torch.Tensor, e_o: torch.Tensor, e_v: torch.Tensor, width: float) -> torch.Tensor:
-    """Energy-weighted average of exchange integrals over near-degenerate orbitals (docs/stda-xtb.md, section 17).
+    """Energy-weighted average of exchange integrals over near-degenerate orbitals (docs/science/stda-xtb.md, section 17).
 
     Kbar_ia = sum w K_i'a' / sum w with w = exp(-((e_i - e_i')^2 + (e_a - e_a')^2) / (2 width^2)); ``k`` (n_o, n_v),
     ``e_o`` (n_o,), ``e_v`` (n_v,) and ``width`` in the same energy unit.

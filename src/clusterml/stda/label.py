@@ -152,7 +152,7 @@ def label(
 
     ``charge``: default ``atoms.info['charge']``, else proposed, with a warning (:mod:`clusterml.structure.charge`).
     ``orbitals``: ``gfn1`` (default), ``gfn2`` or ``stda-xtb`` (default with ``mode="reference"``);
-    why, see docs/orbital-sources.md. ``gauge``: of the CD; with ``length`` the origin matters.
+    why, see docs/science/orbital-sources.md. ``gauge``: of the CD; with ``length`` the origin matters.
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
     default :func:`~clusterml.structure.anatomy.groups.element_groups`.

@@ -1,6 +1,6 @@
 """The reference mode: excited states exactly as the program std2 computes them from xtb4stda orbitals.
 
-docs/stda-xtb.md, sections 11 and 12: Löwdin populations over Cartesian functions, canonical K-shift, primary and
+docs/science/stda-xtb.md, sections 11 and 12: Löwdin populations over Cartesian functions, canonical K-shift, primary and
 perturbatively selected configurations with lowered primaries, damped velocity rotatory strengths.
 """
 

@@ -1,6 +1,6 @@
 """Configurations of the reference method: primaries, perturbatively selected secondaries, and their matrix A.
 
-docs/stda-xtb.md, 11.5 to 11.7; S. Grimme, J. Chem. Phys. 138, 244104 (2013), in the form of the program std2 2.0.
+docs/science/stda-xtb.md, 11.5 to 11.7; S. Grimme, J. Chem. Phys. 138, 244104 (2013), in the form of the program std2 2.0.
 Couplings are streamed over batches of primaries, so that memory stays at the transition charges plus the final matrix.
 """
 

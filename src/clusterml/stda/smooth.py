@@ -1,6 +1,6 @@
 """The smooth mode: sTDA-xTB singles made invariant under rotation and continuous in the geometry.
 
-Against the reference method (:mod:`clusterml.stda.reference`) it differs in six points (docs/smooth-mode.md): Löwdin
+Against the reference method (:mod:`clusterml.stda.reference`) it differs in six points (docs/science/smooth-mode.md): Löwdin
 populations over spherical functions; no orientation-dependent cut in the charge term; the K-shift from an exchange
 integral averaged over near-degenerate orbitals; every configuration of the window instead of a perturbative
 selection; a smooth window edge, independent of ``emax``; rotatory strengths without the low-energy damping.
