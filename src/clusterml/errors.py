@@ -72,6 +72,14 @@ class UserCodeError(ClusterMLError):
     """Code that the user brought, such as an objective of a screen, failed or gave no number."""
 
 
+class PluginError(ClusterMLError):
+    """Two packages offer different things under one name."""
+
+
+class PluginWarning(UserWarning):
+    """Something that an installed package offers cannot be used, and is left out."""
+
+
 class DatasetError(ClusterMLError):
     """A dataset is missing, damaged, of another version, or does not fit what is asked of it."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError, OptionError
-from clusterml.spectrum.formats.registry import FORMATS, read_spectrum_text
+from clusterml.spectrum.formats.registry import REGISTRY, read_spectrum_text
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum
@@ -363,7 +363,7 @@ def test_every_format_recognises_its_own(spectrum: Spectrum) -> None:
         "JCAMP-DX": "##TITLE=x",
     }
     for name, text in samples.items():
-        assert next(format.name for format in FORMATS if format.recognises(text)) == name
+        assert next(kind.name for kind in REGISTRY.all() if kind.recognise(text)) == name
 
 
 def test_shared_cases(shared: Path) -> None:

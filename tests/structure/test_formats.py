@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
 from clusterml.stda.inputs import expand
 from clusterml.structure.elements import formula
-from clusterml.structure.formats.registry import all_formats, format_of_name
+from clusterml.structure.formats.registry import REGISTRY, format_of_name
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.read import read, read_all
 
@@ -171,7 +171,7 @@ def test_names_of_files():
 
 
 def test_names_and_patterns_are_unique():
-    kinds = all_formats()
+    kinds = REGISTRY.all()
     names = [kind.name for kind in kinds]
     patterns = [pattern for kind in kinds for pattern in kind.patterns]
     assert len(set(names)) == len(names)
@@ -181,7 +181,7 @@ def test_names_and_patterns_are_unique():
 
 def test_the_docs_name_every_format():
     text = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "formats.md").read_text()
-    for kind in all_formats():
+    for kind in REGISTRY.all():
         assert f"`{kind.name}`" in text, kind.name
 
 
@@ -190,7 +190,7 @@ def test_a_file_of_another_type_is_refused_by_name(tmp_path):
         (tmp_path / name).write_text("x")
         with pytest.raises(InputFileError, match=message) as caught:
             read(tmp_path / name)
-        assert all(kind.name in caught.value.remedy for kind in all_formats() if kind.patterns)
+        assert all(kind.name in caught.value.remedy for kind in REGISTRY.all() if kind.patterns)
     with pytest.raises(OptionError, match=r"format is 'docx'.*poscar"):
         read(tmp_path / "a.docx", format="docx")
 

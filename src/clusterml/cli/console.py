@@ -8,11 +8,13 @@ them cleaned and nothing in it taken for markup.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from clusterml.errors import PluginWarning
 from clusterml.printable import printable
 
 if TYPE_CHECKING:
@@ -53,6 +55,22 @@ def printable_output() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings about installed packages are a line for people, without a place in our source, until the block ends."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, PluginWarning):
+                sys.stderr.write(f"warning: {message}\n")
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def table_console() -> Console:

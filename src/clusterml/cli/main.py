@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from clusterml.cli.console import printable_output
+from clusterml.cli.console import plain_warnings, printable_output
 from clusterml.cli.verbs import LazyGroup
 from clusterml.errors import ClusterMLError
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text in the terminal's encoding
-    with printable_output():
+    with printable_output(), plain_warnings():
         _run(arguments)
 
 

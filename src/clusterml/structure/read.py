@@ -24,7 +24,7 @@ def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: U
     """The structure in a file, bytes or an open stream as checked Atoms without periodicity (A).
 
     ``source``: a path (``-`` is standard input), the content as bytes, or a stream; the formats are those of
-    :func:`clusterml.structure.formats.registry.all_formats`.  ``options``: how it is read; ``choices`` are fields of
+    :data:`clusterml.structure.formats.registry.REGISTRY`.  ``options``: how it is read; ``choices`` are fields of
     :class:`~clusterml.structure.options.ReadOptions` and go before them: ``read("a.cif", cluster=2)``.  From a crystal
     (a CIF, or anything with a lattice), one whole cluster is cut out; of a file with several structures, the first is
     taken with a warning unless ``frame`` names one.

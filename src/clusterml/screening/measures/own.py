@@ -8,34 +8,31 @@ far as the number depends on them at all.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import math
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import InputFileError, OptionError, UserCodeError
-from clusterml.io.bounded import read_bounded
+from clusterml.errors import OptionError, UserCodeError
+from clusterml.registry import entries, load, package_of
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
+from clusterml.usercode import Guard, function_of_file, hash_of_file
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from ase import Atoms
 
 GROUP = "clusterml.measures"
 """Entry points of installed packages that are measures."""
 CURVE_STEP, POSITION_STEP_A = 1e-4, 1e-3
 """Steps of central differences: as a share of a curve's maximum, and in A."""
-_LARGEST_BYTES = 10_000_000
 
 Function = Callable[[Spectrum, "Atoms"], float]
 
@@ -47,10 +44,10 @@ def own_measure(file: str | None, function: str, unit: str, step: float) -> Meas
 
 def load_function(file: str | None, function: str) -> Function:
     """The function; raises :class:`InputFileError`, :class:`OptionError` or :class:`UserCodeError` saying why not."""
-    found = _installed(function) if file is None else _from_file(Path(file), function)
-    if not callable(found):
+    loaded = load(_entry(function)) if file is None else function_of_file(Path(file), function)
+    if not callable(loaded):
         raise OptionError(f"{_called(file, function)} is no function", "name a function of spectrum and atoms")
-    return found
+    return loaded
 
 
 def identity_of(file: str | None, function: str) -> str:
@@ -59,27 +56,8 @@ def identity_of(file: str | None, function: str) -> str:
     Raises :class:`InputFileError` and :class:`OptionError`.
     """
     if file is not None:
-        return hashlib.sha256(read_bounded(file, _LARGEST_BYTES)).hexdigest()
-    package = _entry(function).dist
-    return "" if package is None else f"{package.name} {package.version}"
-
-
-class Guard:
-    """A block of the user's code, called ``what``: all that it raises becomes a :class:`UserCodeError`."""
-
-    def __init__(self, what: str, file: str | None) -> None:
-        self._what, self._file = what, file
-
-    def __enter__(self) -> Guard:
-        """The block itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Raise :class:`UserCodeError` from an error; an interruption by the user passes."""
-        if isinstance(error, Exception | SystemExit):
-            raise UserCodeError(
-                f"{self._what}: {_place(error, self._file)}{type(error).__name__}: {error}", "correct it there"
-            ) from error
+        return hash_of_file(file)
+    return package_of(_entry(function))
 
 
 def _gauge(file: str | None, function: str, text: str, energy_ev: FloatArray) -> Gauge:
@@ -140,61 +118,12 @@ def _called(file: str | None, function: str) -> str:
     return f"{'installed measure' if file is None else file} {function}"
 
 
-def _from_file(file: Path, function: str) -> Any:
-    if not file.is_file():
-        raise InputFileError(f"{file}: there is no such file", "paths are seen from the YAML file")
-    text = f"{file} {identity_of(str(file), function)}"
-    name = f"clusterml_own_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if name not in sys.modules:
-        _import(file, name)
-    known = vars(sys.modules[name])
-    if function not in known:
-        there = ", ".join(key for key, value in known.items() if callable(value) and not key.startswith("_"))
-        raise OptionError(f"{file}: there is no function '{function}'", f"it has {there or 'none'}")
-    return known[function]
-
-
-def _import(file: Path, name: str) -> None:
-    """Import a file as the module ``name``; modules beside it can be imported by it."""
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise InputFileError(f"{file}: is no Python file", "let its name end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # as import does: dataclasses look their module up
-    sys.path.insert(0, str(file.parent))
-    done = False
-    try:
-        with Guard(str(file), str(file)):
-            spec.loader.exec_module(module)
-        done = True
-    finally:
-        sys.path.remove(str(file.parent))
-        if not done:
-            del sys.modules[name]
-
-
-def _installed(function: str) -> Any:
-    entry = _entry(function)
-    with Guard(_called(None, function), None):
-        return entry.load()
-
-
-def _entry(function: str) -> Any:
-    from importlib.metadata import entry_points
-
+def _entry(function: str) -> EntryPoint:
     from clusterml.screening.names import unknown
 
-    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    known = entries(GROUP)
     if function in known:
         return known[function]
     if known:
         raise unknown("installed measure", function, known)
     raise OptionError(f"no installed package offers the measure '{function}'", "give the file that it is in")
-
-
-def _place(error: BaseException, file: str | None) -> str:
-    """``line 12: `` of the file where the error came from."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        return f"line {error.lineno}: "
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f"line {lines[-1]}: " if lines else ""

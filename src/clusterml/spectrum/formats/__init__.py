@@ -1,1 +1,1 @@
-"""Formats of spectrum files, one module each, and what they have in common; see :mod:`.registry`."""
+"""Formats of spectrum files, one module each: whatever defines ``FORMATS`` here can be read."""

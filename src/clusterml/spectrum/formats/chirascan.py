@@ -14,6 +14,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError
 from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.rows import Line, cells_of, lines_of, table_of
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
@@ -119,3 +120,6 @@ def _blocks(section: _Section, title: str, source: str) -> Iterator[Block]:
 
 def _squeeze(text: str) -> str:
     return re.sub(r"[^a-z]", "", text.lower())
+
+
+FORMATS = (Format("Chirascan", recognises, read, tabular=True),)

@@ -13,6 +13,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError
 from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.rows import Line, cells_of, data_rows, lines_of, table_of
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.headers import AXES, QUANTITIES, UNSTATED, Meaning, meaning
@@ -105,3 +106,6 @@ def _channels(labels: dict[str, str], source: str, settings: ReadSettings) -> di
 
 def _channel(unit: str, source: str, settings: ReadSettings) -> Meaning:
     return _channels({"YUNITS": unit}, source, settings)[1]
+
+
+FORMATS = (Format("JASCO", recognises, read, tabular=True),)

@@ -12,6 +12,7 @@ from clusterml.errors import InputFileError, OptionError
 from clusterml.spectrum.arrays import LARGEST_VALUE
 from clusterml.spectrum.formats.asdf import unfold
 from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, meaning
 from clusterml.spectrum.spectrum import Spectrum
@@ -242,3 +243,6 @@ def _meta(text: str) -> dict[str, object]:
     except (KeyError, ValueError):
         meta.pop("fwhm_ev", None)
     return meta
+
+
+FORMATS = (Format("JCAMP-DX", recognises, read),)

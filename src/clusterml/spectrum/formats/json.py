@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clusterml.errors import OptionError
+from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.jsonio import parse_json, spectrum_of
 from clusterml.spectrum.spectrum import Spectrum
@@ -25,3 +26,6 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
             f"{source} is a result in molar units: {', '.join(vain)} would change nothing", "leave it out"
         )
     return spectrum
+
+
+FORMATS = (Format("JSON", recognises, read),)

@@ -1,48 +1,56 @@
-"""The formats of spectrum files: a new one is a module beside this, and a line in :data:`FORMATS`."""
+"""The formats of spectrum files, and which of them a text is in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
-from clusterml.spectrum.formats import chirascan, jasco, jcamp, json, table
+from clusterml.errors import InputFileError, UserCodeError
+from clusterml.registry import Registry
+from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.usercode import Guard
 
 
-@dataclass(frozen=True)
-class Format:
-    """``recognises`` a text by its content; ``read`` gives its spectrum, or raises a typed error.
+def _adopted(kind: Format, origin: str) -> Format:
+    """A format of the package ``origin``, whose mistakes become typed errors that name it."""
+    what = f"{kind.name} ({origin})"
 
-    ``read`` is called with the text, the name of the source for messages, and what the user says about the file.
-    """
+    def recognise(text: str) -> bool:
+        with Guard(what, typed=True):
+            return bool(kind.recognise(text))
 
-    name: str
-    recognises: Callable[[str], bool]
-    read: Callable[[str, str, ReadSettings], Spectrum]
+    def parse(text: str, source: str, settings: ReadSettings) -> Spectrum:
+        with Guard(f"{source}: {what}", typed=True):
+            spectrum = kind.parse(text, source, settings)
+        if not isinstance(spectrum, Spectrum):
+            raise UserCodeError(f"{source}: {what} gives no Spectrum", "correct it there")
+        return spectrum
+
+    return replace(kind, recognise=recognise, parse=parse)
 
 
-TABLE = Format("table", table.recognises, table.read)
-FORMATS: tuple[Format, ...] = (
-    Format("JSON", json.recognises, json.read),
-    Format("JCAMP-DX", jcamp.recognises, jcamp.read),
-    Format("Chirascan", chirascan.recognises, chirascan.read),
-    Format("JASCO", jasco.recognises, jasco.read),
-    TABLE,
+REGISTRY: Registry[Format] = Registry(
+    what="spectrum format",
+    kind=Format,
+    package="clusterml.spectrum.formats",
+    attribute="FORMATS",
+    group="clusterml.spectrum_formats",
+    name=lambda kind: kind.name,
+    order=lambda kind: kind.order,
+    adopt=_adopted,
 )
-"""In the order in which they are tried; the table takes what is left."""
-INSTRUMENTS = ("Chirascan", "JASCO")
-"""Formats that a user who names the columns reads as a table."""
+"""Every format, in the order in which they are tried; the table takes what is left."""
 
 
 def read_spectrum_text(text: str, source: str, settings: ReadSettings | None = None) -> Spectrum:
-    """The spectrum in ``text``, in the first format that recognises it.
+    """The spectrum in ``text``, in the first format that recognises it; as a table if the user names its columns.
 
     Raises :class:`~clusterml.errors.InputFileError` naming ``source`` and the line,
     :class:`~clusterml.errors.OptionError` naming an option that is missing or would change nothing.
     """
     settings = settings or ReadSettings()
-    chosen = next(format for format in FORMATS if format.recognises(text) or format is TABLE)
-    if settings.columns is not None and chosen.name in INSTRUMENTS:
-        chosen = TABLE
-    return chosen.read(text, source, settings)
+    for kind in REGISTRY.all():
+        if kind.recognise(text) and not (kind.tabular and settings.columns is not None):
+            return kind.parse(text, source, settings)
+    raise InputFileError(f"{source} is empty", "give a file with a spectrum")

@@ -13,6 +13,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError
 from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.rows import (
     Line,
     begins_with_number,
@@ -203,3 +204,7 @@ def _title(heading: Heading, columns: list[int]) -> str:
     """What the line above, or else the heading, calls the columns."""
     above = [heading.above[i] for i in columns if i < len(heading.above) and heading.above[i]]
     return above[0] if above else heading.cells[columns[-1]]
+
+
+FORMATS = (Format("table", recognises, read, order=100),)
+"""The last: any text may be one."""

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
-import pkgutil
+from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from functools import cache
-from importlib import import_module
 
 from clusterml.errors import InputFileError, OptionError
-from clusterml.structure import formats
-from clusterml.structure.formats.format import Format
+from clusterml.registry import Registry
+from clusterml.structure.formats.format import Format, Parsed, provenance
+from clusterml.usercode import Guard
 
 _HEAD = 20_000  # characters that are looked at to recognise a format
 
 
-@cache
-def all_formats() -> tuple[Format, ...]:
-    """Every format that a module of this package defines, by name."""
-    modules = (import_module(f"{formats.__name__}.{entry.name}") for entry in pkgutil.iter_modules(formats.__path__))
-    return tuple(sorted((kind for module in modules for kind in getattr(module, "FORMATS", ())), key=_order))
+def _adopted(kind: Format, origin: str) -> Format:
+    """A format of the package ``origin``, whose mistakes become typed errors that name it."""
+    what = f"{kind.name} ({origin})"
+    recognise = kind.recognise
+
+    def parse(text: str, source: str) -> Iterator[Parsed]:
+        with Guard(f"{source}: {what}", typed=True):
+            for parsed in kind.parse(text, source):
+                yield _complete(parsed)
+
+    def guarded(text: str) -> bool:
+        with Guard(what, typed=True):
+            return recognise is not None and bool(recognise(text))
+
+    return replace(kind, parse=parse, recognise=None if recognise is None else guarded)
+
+
+def _complete(parsed: Parsed) -> Parsed:
+    """Atoms with their provenance, which a format of another package may leave out."""
+    from ase import Atoms
+
+    from clusterml.structure.crystal.crystal import Crystal
+
+    if isinstance(parsed, Atoms):
+        parsed.info["provenance"] = provenance() | parsed.info.get("provenance", {})
+    elif not isinstance(parsed, Crystal):
+        raise TypeError(f"gives {type(parsed).__name__} instead of ase.Atoms or Crystal")
+    return parsed
+
+
+REGISTRY: Registry[Format] = Registry(
+    what="structure format",
+    kind=Format,
+    package="clusterml.structure.formats",
+    attribute="FORMATS",
+    group="clusterml.structure_formats",
+    name=lambda kind: kind.name,
+    claims=lambda kind: kind.patterns,
+    adopt=_adopted,
+)
+"""Every format, by name."""
 
 
 def readable() -> str:
     """The formats and what their files are called, for messages."""
-    return ", ".join(f"{kind.name} ({', '.join(kind.patterns)})" for kind in all_formats() if kind.patterns)
+    return ", ".join(f"{kind.name} ({', '.join(kind.patterns)})" for kind in REGISTRY.all() if kind.patterns)
 
 
 def format_of_name(name: str) -> Format | None:
@@ -31,7 +67,7 @@ def format_of_name(name: str) -> Format | None:
     lower = name.lower()
     ranked = [
         (pattern.endswith("*"), -len(pattern), kind.name, kind)
-        for kind in all_formats()
+        for kind in REGISTRY.all()
         for pattern in kind.patterns
         if fnmatchcase(lower, pattern)
     ]
@@ -40,10 +76,10 @@ def format_of_name(name: str) -> Format | None:
 
 def named_format(name: str) -> Format:
     """The format with that name; raises :class:`OptionError` listing those there are."""
-    for kind in all_formats():
+    for kind in REGISTRY.all():
         if kind.name == name.lower():
             return kind
-    raise OptionError(f"format is '{name}'", f"choose {', '.join(kind.name for kind in all_formats())}")
+    raise OptionError(f"format is '{name}'", f"choose {', '.join(kind.name for kind in REGISTRY.all())}")
 
 
 def choose_format(where: str, file_name: str | None, wanted: str | None) -> Format | None:
@@ -66,13 +102,9 @@ def choose_format(where: str, file_name: str | None, wanted: str | None) -> Form
 def recognised(text: str, where: str) -> Format:
     """The format that ``text`` looks like; raises :class:`InputFileError` where it looks like none, or like several."""
     head = text[:_HEAD]
-    likely = [kind for kind in all_formats() if kind.recognise is not None and kind.recognise(head)]
+    likely = [kind for kind in REGISTRY.all() if kind.recognise is not None and kind.recognise(head)]
     if len(likely) == 1:
         return likely[0]
     said = f"may be {' or '.join(kind.name for kind in likely)}" if likely else "is in no format that is recognised"
-    names = ", ".join(kind.name for kind in likely or all_formats())
+    names = ", ".join(kind.name for kind in likely or REGISTRY.all())
     raise InputFileError(f"{where}: the content {said}", f"name its format with --format: {names}")
-
-
-def _order(kind: Format) -> str:
-    return kind.name
