@@ -104,3 +104,22 @@ def test_importing_the_package_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_message_names_a_page_that_an_installed_package_lacks():
+    """Pages of docs/ are not in the wheel; docstrings of modules and of what is not a verb may name them."""
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        scopes = (ast.Module,) if path.parent.name == "cli" else (ast.Module, ast.ClassDef, ast.FunctionDef)
+        quiet = {
+            id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, scopes) and is_text(node.body[0])
+        }
+        quiet |= {id(node.value) for node in tree.body if is_text(node)}  # what a constant is
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in quiet:
+                assert "docs/" not in node.value, f"{path}: line {node.lineno}"
+
+
+def is_text(node: ast.stmt) -> bool:
+    """Is a statement a string alone?"""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from clusterml.errors import OptionError
+from clusterml.schema import keys_of_mappings
 
 
 def override(values: dict[Any, Any], words: Sequence[str], model: type[BaseModel], verb: str) -> dict[Any, Any]:
@@ -57,7 +58,7 @@ def _check(key: str, model: type[BaseModel], verb: str) -> None:
     if inside:
         raise OptionError(f"'{key}' is inside the list '{inside[0]}'", f"give the whole list: {inside[0]}=[..]")
     last = key.rpartition(".")[2]
-    same_end = [name for name in known if name.rpartition(".")[2] == last]
+    same_end = [name for name in (*known, *keys_of_mappings(model)) if name.rpartition(".")[2] == last]
     close = same_end or difflib.get_close_matches(key, known, n=1) or _close_ends(last, known)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise OptionError(f"there is no key '{key}'{hint}", f"see clusterml {verb} --keys")

@@ -23,3 +23,8 @@ def printable(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return CONTROLS.sub("", _SEQUENCES.sub("", text))
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 atom``, ``25 atoms``: a number of things, with a plural in -s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

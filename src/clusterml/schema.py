@@ -84,6 +84,14 @@ def described(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, F
             yield from described(inner, f"{before}{name}.")
 
 
+def keys_of_mappings(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Dotted keys inside mappings that have no model, as far as a field's ``json_schema_extra["keys"]`` lists them."""
+    for name, field in described(model, before):
+        extra = field.json_schema_extra
+        listed = extra.get("keys") if isinstance(extra, dict) else None
+        yield from (f"{name}.{key}" for key in (listed if isinstance(listed, list) else ()))
+
+
 def _check_size(path: Path, root: yaml.Node | None) -> None:
     """Count the nodes with every alias written out; a node that holds itself would have no end."""
     sizes: dict[int, int] = {}
@@ -134,7 +142,8 @@ def _told(model: type[BaseModel], values: Any, problem: dict[str, Any]) -> str:
         key = ".".join(place)
         if problem["type"] == "missing":
             return f"key '{key}' is missing"
-        close = difflib.get_close_matches(place[-1], _keys(model), n=1)
+        inside = [name for name in keys_of_mappings(model) if name.rpartition(".")[2] == place[-1]]
+        close = inside or difflib.get_close_matches(place[-1], _keys(model), n=1)
         return f"unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
     key, value, expected = _place(model, values, problem["loc"])
     if expected and problem["type"] != "value_error":  # a validator of ours says better what is wrong

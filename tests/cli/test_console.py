@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from clusterml.cli.console import PrintableStream, error_console, printable_output, table_console
-from clusterml.printable import printable
+from clusterml.printable import counted, printable
 from clusterml.spectrum.jsonio import json_text
 
 EVIL = "\x1b[2J\x1b]0;owned\x07ag25\x1b[31m[red]x[/red]\x9b5A\u202egpj.x\rhidden"
@@ -100,3 +100,7 @@ def test_a_card_a_file_name_and_a_usage_error_are_printable(run, tmp_path):
         assert done.code in (1, 2)
         assert "\x1b" not in done.err + done.out
         assert "\u202e" not in done.err + done.out
+
+
+def test_things_are_counted_with_a_plural():
+    assert [counted(n, "atom") for n in (0, 1, 2)] == ["0 atoms", "1 atom", "2 atoms"]

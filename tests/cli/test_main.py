@@ -178,3 +178,10 @@ def test_main_is_the_entry_point():
 
     (script,) = entry_points(group="console_scripts", name="clusterml")
     assert script.load() is main_module.main
+
+
+def test_a_wrong_choice_is_said_without_the_name_of_an_exception(run):
+    for words in (("label", "x.xyz", "--gauge", "x"), ("predict", "x.xyz", "--engine", "x")):
+        done = run(*words)
+        assert done.code == 2
+        assert f"Invalid value for '{words[2]}': 'x' is not one of" in done.err

@@ -350,3 +350,5 @@ def test_every_number_of_a_spec_has_limits_that_its_default_and_the_sizes_keep()
     assert set(numbers(DEFAULTS)) == set(LIMITS)
     for preset in PRESETS:
         complete({"preset": preset})
+    with pytest.raises(OptionError, match=r"network key 'presett' is not known \(did you mean 'preset'"):
+        complete({"presett": "S"})

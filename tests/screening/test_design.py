@@ -129,6 +129,16 @@ def test_a_climb_reaches_the_top_and_never_goes_down():
     np.testing.assert_allclose(bound, [1.0, -1.0], atol=0.05)
 
 
+def test_a_cluster_that_is_only_moved_as_a_whole_has_no_strain():
+    rest = build("ag3", thiolate="SCH3")
+    moved = rest.copy()
+    moved.rotate(50.0, (1.0, 1.0, 0.0))
+    moved.positions += 2.0
+    assert elastic_strain(moved, rest) == 0.0
+    moved.positions[0] += 1e-3
+    assert elastic_strain(moved, rest) > 1e-7
+
+
 def test_a_climb_stops_at_walls_and_at_constraints():
     def walled(where):
         return None if where[0] > 2.0 else hill(where)

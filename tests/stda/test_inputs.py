@@ -63,3 +63,15 @@ def test_names_differ_even_without_case(wanted):
     given_out = [names.unique(name) for name in wanted]
     assert len({name.casefold() for name in given_out}) == len(wanted)
     assert all(got.startswith(name) for got, name in zip(given_out, wanted, strict=True))
+
+
+def test_refinement_files_of_one_crystal_in_a_folder_count_once(tmp_path):
+    for name in ("a.cif", "a.res", "a.ins", "a.xyz", "b.ins", "b.res", "c.res"):
+        (tmp_path / name).write_text("x")
+    notes = {item.path.name: item.note for item in expand([tmp_path])[0]}
+    assert list(notes) == ["a.cif", "a.xyz", "b.res", "c.res"]
+    assert notes["a.cif"].startswith("a.res and a.ins beside it taken to be the same crystal")
+    assert notes["b.res"].startswith("b.ins beside it")
+    assert notes["a.xyz"] == notes["c.res"] == ""
+    named = expand([tmp_path / "a.cif", tmp_path / "a.res"])[0]
+    assert [(item.path.name, item.note) for item in named] == [("a.cif", ""), ("a.res", "")]

@@ -121,3 +121,13 @@ def test_a_lattice_that_cannot_be(tmp_path, case):
 def test_there_is_no_third_cluster(tmp_path):
     with pytest.raises(OptionError, match="the cell holds 1"):
         read(save(tmp_path, text(CLUSTER, f'Lattice="{CELL}"')), cluster=3)
+
+
+def test_options_that_change_nothing_on_a_lattice_are_refused_or_told(tmp_path):
+    path = save(tmp_path, text(wrapped(CLUSTER, (5, 5, 5)), f'Lattice="{CELL}"'))
+    for choice in ("A", "B"):
+        with pytest.raises(OptionError, match=rf"lists no disorder \(--disorder {choice} would change nothing\)"):
+            read(path, disorder=choice)
+    assert read(path, disorder="error").info["provenance"]["warnings"] == []
+    (warning,) = read(path, allow_several=True).info["provenance"]["warnings"]
+    assert warning.startswith("--allow-several changes nothing")

@@ -220,3 +220,33 @@ def test_damaged_xyz_raises_only_our_errors(examples, seed, junk, cut):
     with suppress(ClusterMLError):
         frames.extend(len(atoms) for atoms in parse_xyz(text, "damaged"))
     assert 0 not in frames
+
+
+@pytest.mark.parametrize(
+    ("line", "atoms", "charge", "said"),
+    [
+        ("2 1", ["Ag", "Ag"], 2, "'2 1' was taken as charge 2 and multiplicity 1"),
+        ("-1,1", ["Ag", "S", "H", "H", "H", "S", "H", "H"], None, "cannot be charge and multiplicity of 85 electrons"),
+        ("  0   2 ", ["Ag"], 0, "multiplicity 2; closed shells are computed"),
+        ("+1 1", ["Ag"], 1, "was taken as charge 1"),
+        ("0 1", ["Ag"], None, "cannot be charge and multiplicity of 47 electrons: it was not taken"),
+        ("0 0", ["Ag", "Ag"], None, "cannot be charge and multiplicity"),
+        ("-1", ["Ag"], None, "the second line is '-1': it was not taken as the charge; write charge=-1"),
+        ("25", ["Ag"], None, None),
+        ("2 1 0", ["Ag"], None, None),
+        ("2 1 cluster", ["Ag"], None, None),
+    ],
+)
+def test_charge_and_multiplicity_on_the_second_line(line, atoms, charge, said):
+    rows = "".join(f"{symbol} {2.5 * k} 0 0\n" for k, symbol in enumerate(atoms))
+    (only,) = parse_xyz(f"{len(atoms)}\n{line}\n{rows}", "a.xyz")
+    assert only.info.get("charge") == charge
+    warnings = only.info["provenance"]["warnings"]
+    assert (said is None and not warnings) or (len(warnings) == 1 and said in warnings[0])
+
+
+def test_disorder_of_a_molecule_is_refused(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text("1\n\nAg 0 0 0\n")
+    with pytest.raises(OptionError, match=r"a\.xyz: there is no disorder of which B could be taken"):
+        read(path, disorder="B")

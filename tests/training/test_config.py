@@ -70,6 +70,9 @@ def test_an_unknown_or_missing_key_in_the_file_is_named(tmp_path):
     path.write_text("name: x\ndata: {dataset: d}\noptimizer: {lrr: 1}\n")
     with pytest.raises(InputFileError, match=r"unknown key 'optimizer\.lrr' \(did you mean 'lr'"):
         load_config(path)
+    path.write_text("name: x\ndata: {dataset: d}\npreset: M\n")
+    with pytest.raises(InputFileError, match=r"unknown key 'preset' \(did you mean 'network\.preset'"):
+        load_config(path)
     path.write_text("name: x\n")
     with pytest.raises(InputFileError, match="'data' is missing"):
         load_config(path)

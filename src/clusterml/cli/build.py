@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import LibraryFile
+from clusterml.printable import counted
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,7 +52,7 @@ def build(
     )  # fmt: skip
     write_extxyz(atoms, target)
     known = atoms.info["provenance"]
-    typer.echo(f"{atoms.info['name']}: {len(atoms)} atoms, symmetry {known['symmetry']}, {known['model']}")
+    typer.echo(f"{atoms.info['name']}: {counted(len(atoms), 'atom')}, symmetry {known['symmetry']}, {known['model']}")
     describe(atoms)
     typer.echo(f"written to {target}")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from clusterml.cli.options import LibraryFile, reads_structures
+from clusterml.printable import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 
@@ -36,15 +37,13 @@ def complete(
     metals carry a carboxylate is a choice (one oxygen on every open metal as far as they go). Both are said in the
     warnings; relax improves the result.
     """
-    from dataclasses import replace
-
     from clusterml.cli.build import describe
     from clusterml.structure.build.complete import complete as completed
-    from clusterml.structure.read import read
+    from clusterml.structure.read import first_entry
     from clusterml.structure.write import check_name, write_extxyz
 
     target = check_name(output if output is not None else Path(f"{file.stem}_complete.xyz"))
-    core = read(file, options=replace(reading, allow_several=True))
+    core = first_entry(file, reading, check_molecules=False).atoms
     done = completed(
         core, thiolate=thiolate, carboxylate=carboxylate, carboxylates=carboxylates, solvent=solvent, solvents=solvents,
         charge=charge, seed=seed,
@@ -54,6 +53,6 @@ def complete(
     sulfides = f", {known['sulfides']} sulfides kept" if known["sulfides"] else ""
     for warning in known["warnings"]:
         typer.echo(f"warning: {warning}", err=True)
-    typer.echo(f"{done.info['name']}: {len(done)} atoms, {known['electrons']} superatom electrons{sulfides}")
+    typer.echo(f"{done.info['name']}: {counted(len(done), 'atom')}, {known['electrons']} superatom electrons{sulfides}")
     describe(done)
     typer.echo(f"written to {target}")

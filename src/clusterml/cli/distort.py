@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import reads_structures
+from clusterml.printable import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _report(frames: list[Atoms], target: Path, known: int) -> None:
         typer.echo(f"warning: {warning}", err=True)
     if len(warnings) > MOST_WARNINGS:
         typer.echo(f"warning: and {len(warnings) - MOST_WARNINGS} more, all in the provenance in {target}", err=True)
-    typer.echo(f"{len(frames)} structure{'s' if len(frames) > 1 else ''} in {target}")
+    typer.echo(f"{counted(len(frames), 'structure')} in {target}")
 
 
 def _list_modes(atoms: Atoms | None) -> None:

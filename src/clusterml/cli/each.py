@@ -40,6 +40,8 @@ def each_file(
         for number, item in enumerate(inputs):
             rate = number / max(time.monotonic() - start, 1e-9)
             shown.show(State(doing, number, len(inputs), item.base, rate))
+            if item.note:
+                shown.say(f"warning: {item.path}: {item.note}")
             try:
                 found.append(work(item))
             except ClusterMLError as error:

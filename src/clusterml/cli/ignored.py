@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from clusterml.errors import OptionError
@@ -53,6 +54,9 @@ NEEDS: dict[str, tuple[Needs, ...]] = {
         _FILES,
         Needs(("engine_limit",), lambda values: values["engine"] != "never", "with --engine never", "choose another"),
     ),
+    "complete": (
+        Needs(("allow_several",), lambda values: False, "on a bare core", "cores in several pieces are taken anyway"),
+    ),
     "relax": (Needs(("solvation",), _given("solvent"), "without --solvent", "add --solvent NAME"),),
     "distort": (
         Needs(
@@ -89,6 +93,14 @@ ENDS: dict[str, dict[str, tuple[str, ...]]] = {
 
 class CarefulCommand(TyperCommand):
     """A verb that refuses options it would ignore."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words after the verb; what is wrong with one is said without the name of Python's exception."""
+        try:
+            return list(super().parse_args(ctx, args))
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb.  Raises :class:`~clusterml.errors.OptionError` naming an option without effect."""

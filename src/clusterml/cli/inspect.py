@@ -10,6 +10,7 @@ import typer
 
 from clusterml.cli.each import each_file, echo_json
 from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
+from clusterml.printable import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _cluster_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
         f"{row['count']} x {row['name']}" + (f" ({row['hand']})" if row["hand"] else "") for row in data["ligands"]
     )
     rows = [
-        ("formula", f"{data['formula']}, {data['n_atoms']} atoms"),
+        ("formula", f"{data['formula']}, {counted(data['n_atoms'], 'atom')}"),
         ("kernel @ shells", shells or "none"),
         ("motifs", _counted(anatomy["motifs"], {}) or "none"),
         ("ligands", ligands or "none"),

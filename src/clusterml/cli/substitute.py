@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
+from clusterml.printable import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _report(frames: list[Atoms], target: Path, parent: Atoms) -> None:
         where = ", ".join(str(site) for site in done["sites"]) or "none"
         charge = f", charge {frame.info['charge']:+d}" if frame.info.get("charge") else ""
         typer.echo(f"{number}: {done['count']} of {done['of']} {done['from']} -> {done['to']}; sites {where}{charge}")
-    typer.echo(f"{len(frames)} structure{'s' if len(frames) > 1 else ''} in {target}")
+    typer.echo(f"{counted(len(frames), 'structure')} in {target}")
 
 
 def _list_sites(atoms: Atoms, found: list[Site]) -> None:

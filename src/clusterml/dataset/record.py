@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import StringConstraints
 
 from clusterml.errors import DatasetError
+from clusterml.printable import counted
 from clusterml.typing import FloatArray, IntArray
 
 SCHEMA_VERSION = 1
@@ -120,7 +121,9 @@ class Record:
             raise DatasetError(f"record {self.id}: kind is {self.kind!r}", f"one of {', '.join(KINDS)}")
         n = len(self.numbers)
         if n == 0 or np.shape(self.positions) != (n, 3) or not np.isfinite(self.positions).all():
-            raise DatasetError(f"record {self.id}: positions do not fit {n} atoms, or are not finite", "label it again")
+            raise DatasetError(
+                f"record {self.id}: positions do not fit {counted(n, 'atom')}, or are not finite", "label it again"
+            )
         for column in COLUMNS:
             if column.dtype in ("str", "json"):
                 continue

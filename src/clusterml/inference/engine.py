@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clusterml.errors import ClusterMLError, OptionError
+from clusterml.printable import counted
 from clusterml.stda.cost import Cost, label_cost
 from clusterml.stda.structures import UNEXPECTED, Watch
 
@@ -106,7 +107,7 @@ class Engine:
         from clusterml.stda.label import label
 
         cost, thermal = self._cost(atoms), self._options.thermal
-        self._watch.starting(name, f"engine, {len(atoms)} atoms, {cost}: {reason}")
+        self._watch.starting(name, f"engine, {counted(len(atoms), 'atom')}, {cost}: {reason}")
         how: dict[str, Any] = {
             "allow_several": self._options.allow_several,
             "grid": self._grid,

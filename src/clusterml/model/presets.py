@@ -130,6 +130,8 @@ def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     if preset is not None:
         _known(preset, PRESETS, "preset")
         _merge(full, PRESETS[preset], "")
+    for key in given:
+        _known(key, ("preset", *full), "network key")
     _merge(full, given, "")
     _known(full["head"], ("orbital", "resolvent", "moments", "atomic"), "head")
     _known(full["parity"], ("both", "natural"), "parity")

@@ -16,6 +16,9 @@ from clusterml.typing import FloatArray
 if TYPE_CHECKING:
     from ase import Atoms
 
+SMALLEST_STRAIN_EV = 1e-12
+"""Below this an elastic strain is rounding of the positions, and counts as zero."""
+
 
 def elastic_strain(atoms: Atoms, rest: Atoms) -> float:
     """Energy (eV) of the displacement from ``rest`` in its elastic network, after superposition: 1/2 x H x.
@@ -25,7 +28,8 @@ def elastic_strain(atoms: Atoms, rest: Atoms) -> float:
     """
     _check(atoms, rest)
     moved = superposed(atoms.positions, rest.positions)[1].ravel()
-    return 0.5 * float(moved @ elastic_hessian(rest) @ moved)
+    energy = 0.5 * float(moved @ elastic_hessian(rest) @ moved)
+    return energy if energy > SMALLEST_STRAIN_EV else 0.0
 
 
 def elastic_slope(atoms: Atoms, rest: Atoms) -> FloatArray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import ClusterMLError, OptionError, OutputError
+from clusterml.printable import counted
 from clusterml.spectrum.files import make_folder
 from clusterml.spectrum.view import WHOLE, View
 from clusterml.stda.inputs import Input, expand
@@ -112,7 +113,7 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
 
     start = time.perf_counter()
     watch = watch or Watch()
-    watch.starting(task.name, f"{len(task.atoms)} atoms")
+    watch.starting(task.name, counted(len(task.atoms), "atom"))
     try:
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
         work: Callable[..., Label] = label if options.ensemble is None else partial(label_ensemble, **_thermal(options))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import ClusterMLError, ElectronicStructureError
+from clusterml.printable import counted
 from clusterml.structure.anatomy.charge import is_even_electron, propose_charge, signed_charge
 from clusterml.structure.charge import CLEAR_GAP_EV, ChargeDecision, FrontierGaps, check_charge, decide_charge
 from clusterml.typing import FloatArray
@@ -84,7 +85,7 @@ def _remembered(numbers: bytes, positions: bytes, charges: tuple[int, ...]) -> F
         parts = gfn1_hamiltonian(symbols, coords)
     except ClusterMLError as error:
         return FrontierGaps({}, error.problem)
-    return FrontierGaps(_gaps(parts, charges), f"GFN1-xTB in vacuum, ligands shortened: {len(short)} atoms")
+    return FrontierGaps(_gaps(parts, charges), f"GFN1-xTB in vacuum, ligands shortened: {counted(len(short), 'atom')}")
 
 
 def _gaps(parts: Gfn1Hamiltonian, charges: tuple[int, ...]) -> dict[int, float | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import InputFileError
+from clusterml.printable import counted
 from clusterml.spectrum.files import read_text
 from clusterml.spectrum.jsonio import parse_json
 from clusterml.typing import IntArray
@@ -49,7 +50,7 @@ def atom_groups(groups: dict[str, list[int]], n_atoms: int, source: str) -> dict
     for name, members in groups.items():
         if max(members) > n_atoms:
             raise InputFileError(
-                f"{source}: group '{name}' has atom {max(members)}, but the structure has {n_atoms} atoms",
+                f"{source}: group '{name}' has atom {max(members)}, but the structure has {counted(n_atoms, 'atom')}",
                 "correct the numbers; they count from 1",
             )
         result[name] = np.sort(np.array(members, dtype=np.int64) - 1)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterml.errors import InputFileError
 from clusterml.structure.formats.registry import format_of_name, readable
 from clusterml.structure.source import STDIN
 
+_SAME_CRYSTAL = (".cif", ".res", ".ins")
+"""Files of a refinement, the one that says most first."""
+
 
 @dataclass(frozen=True)
 class Input:
     """One structure file (``-``: standard input), and the ``base`` of its results' names, different from every other
-    input's."""
+    input's; ``note``: what is to be said of the choice of this file, if anything."""
 
     path: Path
     base: str
+    note: str = ""
 
     @property
     def stem(self) -> str:
@@ -33,14 +37,17 @@ def expand(paths: Iterable[str | Path]) -> tuple[list[Input], list[InputFileErro
     A file named twice counts once; one that is not there is kept, so that reading it says so.
     """
     files: dict[str, Path] = {}
+    notes: dict[str, str] = {}
     problems = []
     for path in map(Path, paths):
-        found = _members(path) if path.is_dir() else [path]
-        if not found:
+        members = _one_of_each_crystal(_members(path)) if path.is_dir() else {path: ""}
+        if not members:
             problems.append(InputFileError(f"{path}: holds no structure files", f"can be read: {readable()}"))
-        for file in found:
+        for file, note in members.items():
             files.setdefault(os.path.abspath(file), file)
-    return _named(list(files.values())), problems
+            notes.setdefault(os.path.abspath(file), note)
+    named = _named(list(files.values()))
+    return [replace(entry, note=notes[os.path.abspath(entry.path)]) for entry in named], problems
 
 
 def _members(folder: Path) -> list[Path]:
@@ -49,6 +56,23 @@ def _members(folder: Path) -> list[Path]:
     except OSError:
         return []
     return [e for e in entries if format_of_name(e.name) and not e.name.startswith(".") and e.is_file()]
+
+
+def _one_of_each_crystal(files: list[Path]) -> dict[Path, str]:
+    """The files of a folder with what is to be said of each: SHELX files beside a CIF of their name are its crystal."""
+    crystals: defaultdict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        if file.suffix.lower() in _SAME_CRYSTAL:
+            crystals[file.stem].append(file)
+    notes = dict.fromkeys(files, "")
+    for versions in crystals.values():
+        first, *others = sorted(versions, key=lambda file: _SAME_CRYSTAL.index(file.suffix.lower()))
+        for file in others:
+            del notes[file]
+        if others:
+            names = " and ".join(file.name for file in others)
+            notes[first] = f"{names} beside it taken to be the same crystal and left out; name the file to have it read"
+    return notes
 
 
 def _named(files: list[Path]) -> list[Input]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -107,18 +107,17 @@ class Watch:
 def read_structures(inputs: Sequence[Input], reading: ReadOptions, watch: Watch) -> Iterator[Structure | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place.
 
-    ``reading``: how, except that separate molecules are accepted: whoever computes looks for them, so that the frames
-    that follow are not lost.
+    Separate molecules are accepted, whatever ``reading`` says: whoever computes looks for them, so that the frames that
+    follow are not lost.
     """
     from clusterml.structure.read import read_all
 
-    reading = replace(reading, allow_several=True)
     names, total = Names(), len(inputs)
     watch.planned(total)
     for entry in inputs:
         frames = 0
         try:
-            for atoms in read_all(entry.path, options=reading):
+            for atoms in read_all(entry.path, options=reading, check_molecules=False):
                 frames += 1
                 total += frames > 1
                 watch.planned(total)
@@ -133,6 +132,7 @@ def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:
     addition = str(atoms.info["name"]).removeprefix(entry.stem)
     name = names.unique(entry.base + addition)
     atoms.info["name"] = name
+    atoms.info["provenance"]["warnings"] += [entry.note] if entry.note else []
     frame = atoms.info["provenance"].get("frame")
     where = f"{entry.path} (frame {frame + 1})" if addition and frame is not None else str(entry.path)
     return Structure(atoms, where, name, addition)

@@ -42,14 +42,19 @@ def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: U
 
 
 def read_all(
-    source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: Unpack[ReadKeywords]
+    source: Source,
+    *,
+    options: ReadOptions = DEFAULT_READING,
+    check_molecules: bool = True,
+    **choices: Unpack[ReadKeywords],
 ) -> Iterator[Atoms]:
     """Every structure of a file, one at a time, as :func:`read` gives it.
 
-    The structures of a file with several are named ``STEM_1``, ``STEM_2``, ...
+    The structures of a file with several are named ``STEM_1``, ``STEM_2``, ...  Without ``check_molecules`` several
+    molecules are accepted, whatever the options say: whoever computes looks for them.
     """
     chosen = replace(options, **choices)
-    return (entry.atoms for entry in _entries(source, chosen))
+    return (entry.atoms for entry in _entries(source, chosen, check_molecules))
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,12 @@ class Entry:
     last: bool
 
 
-def first_entry(source: Source, options: ReadOptions) -> Entry:
-    """The structure that ``options`` name, with the cell it comes from; raises as :func:`read` does."""
-    entry = next(_entries(source, options))
+def first_entry(source: Source, options: ReadOptions, check_molecules: bool = True) -> Entry:
+    """The structure that ``options`` name, with the cell it comes from; raises as :func:`read` does.
+
+    ``check_molecules``: see :func:`read_all`.
+    """
+    entry = next(_entries(source, options, check_molecules))
     if options.frame is None and not entry.last:
         content = content_of(source)
         entry.atoms.info["provenance"]["warnings"].append("the file holds several structures; took the first")
@@ -72,10 +80,10 @@ def first_entry(source: Source, options: ReadOptions) -> Entry:
     return entry
 
 
-def _entries(source: Source, options: ReadOptions) -> Iterator[Entry]:
+def _entries(source: Source, options: ReadOptions, check_molecules: bool) -> Iterator[Entry]:
     """The structures of a file, or the one that ``options.frame`` names."""
     content = content_of(source)
-    every = _structures(content, options)
+    every = _structures(content, options, check_molecules)
     if options.frame is None:
         yield from every
         return
@@ -87,7 +95,7 @@ def _entries(source: Source, options: ReadOptions) -> Iterator[Entry]:
     yield entry
 
 
-def _structures(content: Content, options: ReadOptions) -> Iterator[Entry]:
+def _structures(content: Content, options: ReadOptions, check_molecules: bool) -> Iterator[Entry]:
     kind = choose_format(content.where, content.file_name, options.format)
     text = content.text(kind.largest if kind else LARGEST_STREAM)
     kind = kind or recognised(text, content.where)
@@ -98,9 +106,13 @@ def _structures(content: Content, options: ReadOptions) -> Iterator[Entry]:
         atoms.info |= {"name": options.name(base) if cell else base, "source": content.where, "provenance": provenance}
         check_geometry(atoms)
         if cell is None:
-            if not options.allow_several:
+            if check_molecules and not options.allow_several:
                 check_one_molecule(atoms)
             atoms = _completed(atoms) if options.hydrogens else atoms
+        elif options.allow_several:
+            provenance["warnings"].append(
+                "--allow-several changes nothing: the structure has a lattice, and one cluster is cut out of it"
+            )
         yield Entry(atoms, cell, last)
 
 
@@ -128,6 +140,11 @@ def _cluster(parsed: Parsed, kind: Format, where: str, options: ReadOptions) -> 
     if isinstance(parsed, Atoms) and not parsed.pbc.any():
         if len(parsed) == 0:
             raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
+        if options.disorder in ("A", "B"):
+            raise OptionError(
+                f"{where}: there is no disorder of which {options.disorder} could be taken",
+                "the structure has no lattice: leave --disorder out",
+            )
         if options.cluster != 1:
             raise OptionError(
                 f"{where}: there is no cluster {options.cluster}",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from clusterml.dataset.record import Kind
+from clusterml.model.presets import DEFAULTS
 from clusterml.overrides import override
 from clusterml.schema import Strict, read_yaml, validated
 from clusterml.shipped import locate
@@ -100,7 +101,11 @@ class Config(Strict):
     seed: int = Field(0, ge=0, description="a whole number: of the first weights and of the order of batches")
     init_from: str | None = Field(None, description="a shipped checkpoint or its folder, to start from (fine-tuning)")
     init_member: int = Field(0, ge=0, description="a member of that checkpoint, from 0, where it is an ensemble")
-    network: dict[str, Any] = Field({}, description="a mapping: preset (S, M, L), and keys of the network's spec")
+    network: dict[str, Any] = Field(
+        {},
+        description="a mapping: preset (S, M, L), and keys of the network's spec",
+        json_schema_extra={"keys": ["preset", *DEFAULTS]},
+    )
     data: DataConfig
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

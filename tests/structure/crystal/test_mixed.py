@@ -97,7 +97,7 @@ def test_other_disorder_is_not_mixed(save, rows):
 
 
 def test_refused_where_disorder_is(save):
-    with pytest.raises(StructureError, match=r"1 sites are shared.*Ag1/Au1"):
+    with pytest.raises(StructureError, match=r"1 site shared.*Ag1/Au1"):
         read(save(["Ag1 Ag 0.5 0.5 0.5 0.3", "Au1 Au 0.5 0.5 0.5 0.7", S]), disorder="error")
 
 

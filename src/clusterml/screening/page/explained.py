@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clusterml.inference.explain import UNIT, Contributions
+from clusterml.printable import counted
 from clusterml.screening.page.cards import number
 from clusterml.screening.page.figures import picture
 from clusterml.screening.page.markup import Markup, page, table, tag
@@ -44,7 +45,11 @@ def _with_columns(found: Contributions) -> str:
 def _body(found: Contributions, title: str) -> Iterator[Markup]:
     prediction = found.prediction
     yield tag("h1", title)
-    yield tag("p", f"{prediction.model}, charge {prediction.charge:+d}, {len(prediction.atoms)} atoms", class_="soft")
+    yield tag(
+        "p",
+        f"{prediction.model}, charge {prediction.charge:+d}, {counted(len(prediction.atoms), 'atom')}",
+        class_="soft",
+    )
     yield from (tag("p", tag("span", warning, class_="flag warn")) for warning in prediction.warnings)
     total = f"{number(found.total.value, found.significance.std)} {UNIT} ({found.verdict})"
     yield tag("p", f"Integral of the CD: {total}. The parts add up to it; their ± is the spread of the networks.")

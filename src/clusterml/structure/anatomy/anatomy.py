@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.printable import counted
 from clusterml.structure.anatomy.charge import ChargeProposal, propose_charge
 from clusterml.structure.anatomy.frame import metal_frame
 from clusterml.structure.anatomy.library import Library
@@ -48,7 +49,7 @@ class Anatomy:
     def __repr__(self) -> str:
         """One line: metals from the inside out, motifs, ligands, superatom electrons."""
         metals = "@".join(str(len(part)) for part in (self.kernel, *self.shells) if len(part)) or "none"
-        motifs = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in Counter(m.kind for m in self.motifs).items()]
+        motifs = [counted(n, kind) for kind, n in Counter(m.kind for m in self.motifs).items()]
         ligands = [f"{n} {name}" for name, n in self.ligand_counts().items()]
         words = [f"metals {metals}", *motifs, *ligands]
         if self.superatom_electrons is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clusterml.errors import InputFileError, OptionError
+from clusterml.printable import counted
 from clusterml.structure.elements import formula
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     if isinstance(model.donors, str) and not donors:
         raise _problem(path, name, f"there is no {model.donors} in '{model.smiles}'", "correct the donors")
     if any(i >= len(symbols) for i in donors) or len(set(donors)) != len(donors):
-        told = f"donors are {list(donors)} but the SMILES has {len(symbols)} atoms"
+        told = f"donors are {list(donors)} but the SMILES has {counted(len(symbols), 'atom')}"
         raise _problem(path, name, told, "give different positions in the SMILES, counted from 0")
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     hydrogens = sum(atom.GetTotalNumHs() for atom in molecule.GetAtoms())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError
+from clusterml.printable import counted
 from clusterml.structure.bonds import Pairs, bond_limit, close_periodic_pairs, components
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import Crystal
@@ -92,7 +93,7 @@ def describe(dropped: list[Dropped]) -> str:
     names = ", ".join(labels[:_LISTED]) + (f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else "")
     low, high = min(occupancy), max(occupancy)
     span = f"{low:.2f}" if high - low < 0.005 else f"{low:.2f} to {high:.2f}"
-    return f"{len(labels)} site{'s' if len(labels) > 1 else ''} ({names}; occupancy {span})"
+    return f"{counted(len(labels), 'site')} ({names}; occupancy {span})"
 
 
 def _rule(choice: Disorder) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clusterml.errors import StructureError
+from clusterml.printable import counted
 from clusterml.structure.bonds import Pairs, components
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import Crystal
@@ -73,7 +74,7 @@ def settle_mixed_sites(
         mixed.append(_described(crystal, order, best, chosen))
     if choice == "error":
         raise StructureError(
-            f"{source}: {len(mixed)} sites are shared by different elements: {_listed(mixed)}",
+            f"{source}: {counted(len(mixed), 'site')} shared by different elements: {_listed(mixed)}",
             "choose the component: --disorder major, A or B",
         )
     settled = replace(crystal, occupancy=occupancy, group=group).select(keep, *_sentences(mixed, choice))
@@ -145,7 +146,7 @@ def _sentences(mixed: list[MixedSite], choice: Disorder) -> list[str]:
     mean = ", ".join(f"{formula([z])} {total:.2f}" for z, total in sorted(average.items()))
     taken = formula([site.taken for site in mixed])
     sentences = [
-        f"{len(mixed)} mixed site{'s' if len(mixed) > 1 else ''}: {_listed(mixed)}; {rule} ({taken}; average {mean}): "
+        f"{counted(len(mixed), 'mixed site')}: {_listed(mixed)}; {rule} ({taken}; average {mean}): "
         "the cluster is one of many, and what depends on the order of these elements is a choice"
     ]
     equal = [site for site in mixed if site.equal]

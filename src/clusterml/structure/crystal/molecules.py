@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterml.errors import StructureError
+from clusterml.errors import OptionError, StructureError
 from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, keep_bonds, longest_bond
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import Crystal
@@ -87,6 +87,8 @@ def fill_cell(crystal: Crystal, disorder: Disorder = "major", source: str = "cry
             raise disorder_error(source, dropped)
         count = int((~keep).sum())
         warnings.append(f"{count} overlapping or duplicate atoms in the cell were left out: images of {describe(lost)}")
+    if disorder in ("A", "B") and not (mixed or dropped or crystal.group.any()):
+        raise OptionError(f"{source}: the crystal lists no disorder", f"--disorder {disorder} would change nothing")
     new = np.cumsum(keep) - 1
     pairs = pairs.select(keep[pairs.first] & keep[pairs.second])
     pairs = Pairs(new[pairs.first], new[pairs.second], pairs.shift, pairs.distance)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
+from clusterml.printable import counted
 from clusterml.structure.formats.format import Format, provenance
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def read_by_ase(
     count = _COUNTS.get(ase_name, _none)(text)
     if count is not None and count != len(found[0]):
         raise InputFileError(
-            f"{source}: says {count} atoms, but lists {len(found[0])}", "the file is truncated or the number is wrong"
+            f"{source}: says {counted(count, 'atom')}, but lists {len(found[0])}",
+            "the file is truncated or the number is wrong",
         )
     for frame, atoms in enumerate(found):
         yield _plain(atoms, frame, stated, source)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
+from clusterml.printable import counted
 from clusterml.structure.formats.format import Format, Parsed, provenance
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def _molecule(structure: Any, atoms: list[Any]) -> Atoms:
     first = min((atom.altloc for atom in atoms if atom.has_altloc()), default="")
     kept = [atom for atom in atoms if not atom.has_altloc() or atom.altloc == first]
     dropped = len(atoms) - len(kept)
-    warnings = (f"{dropped} atoms of alternative locations other than {first} were left out",) if dropped else ()
+    warnings = (
+        (f"{counted(dropped, 'atom')} of alternative locations other than {first} were left out",) if dropped else ()
+    )
     molecule = Atoms([atom.element.atomic_number for atom in kept], [atom.pos.tolist() for atom in kept])
     molecule.info["provenance"] = provenance(dict(structure.info).get("_struct.title", ""), warnings)
     return molecule

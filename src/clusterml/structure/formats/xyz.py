@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
+from clusterml.printable import counted
 from clusterml.structure.elements import atomic_number
 from clusterml.structure.formats.format import Format
 from clusterml.typing import FloatArray
@@ -34,6 +35,8 @@ _CHARGE_WORDS = re.compile(
     re.IGNORECASE,
 )
 """Prose and JSON: ``CHARGE 2``, ``total charge: -1``, ``{"charge": 2}``; not a list of numbers."""
+_CHARGE_MULTIPLICITY = re.compile(r"([-+]?\d{1,3})(?:\s+|\s*,\s*)(\d{1,2})")
+_SIGNED = re.compile(r"[-+]\d{1,3}")
 _FLAGS = {"T": True, "TRUE": True, "1": True, "F": False, "FALSE": False, "0": False}
 _VECTOR = re.compile(r"\s*(VEC[123]|Tv)\s", re.IGNORECASE)
 
@@ -58,7 +61,7 @@ def parse_xyz(text: str, source: str) -> Iterator[Atoms]:
         if start + 2 + n_atoms > len(lines):
             present = max(len(lines) - start - 2, 0)
             raise InputFileError(
-                f"{source}: line {start + 1} says {n_atoms} atoms, but the file ends after {present}",
+                f"{source}: line {start + 1} says {counted(n_atoms, 'atom')}, but the file ends after {present}",
                 "the file is truncated or the number is wrong",
             )
         end = start + 2 + n_atoms
@@ -114,7 +117,7 @@ def _frame(comment: str, rows: list[str], n_atoms: int, first_line: int, source:
     lattice, periodic = _lattice(keys, vectors, where)
     atoms = Atoms(numbers, np.array(positions, dtype=np.float64).reshape(-1, 3), cell=lattice, pbc=periodic)
     title = keys.get("name") or (comment.strip() if "properties" not in keys else "")
-    charge, warnings = _charge(comment, where)
+    charge, warnings = _charge_of_numbers(comment, numbers) or _charge(comment, where)
     atoms.info["provenance"] = {"title": title[:200], **_provenance(keys.get("provenance", ""), warnings)}
     if charge is not None:
         atoms.info["charge"] = charge
@@ -221,6 +224,29 @@ def _charge(comment: str, where: str) -> tuple[int | None, list[str]]:
         return None, [f"the file states {listed}: none of them was taken as the charge"]
     said = [f"the file states {what}: it was not taken as the charge" for what in unclear]
     return (stated[0][1] if stated else None), said
+
+
+def _charge_of_numbers(comment: str, numbers: list[int]) -> tuple[int | None, list[str]] | None:
+    """Charge and multiplicity as inputs of Gaussian and ORCA have them, ``2 1``, and what to say; None for other lines.
+
+    They are taken if the number of electrons allows them; a number with a sign alone is no charge, which is said.
+    """
+    line = comment.strip()
+    if _SIGNED.fullmatch(line):
+        return None, [f"the second line is '{line}': it was not taken as the charge; write charge={line} if it is"]
+    match = _CHARGE_MULTIPLICITY.fullmatch(line)
+    if match is None:
+        return None
+    charge, multiplicity = int(match[1]), int(match[2])
+    unpaired = multiplicity - 1
+    electrons = sum(numbers) - charge
+    if not 0 <= unpaired <= electrons or (electrons - unpaired) % 2:
+        return None, [
+            f"the second line is '{line}', which cannot be charge and multiplicity of {electrons} electrons: "
+            "it was not taken as the charge"
+        ]
+    unlike = "" if multiplicity == 1 else "; closed shells are computed, whatever the multiplicity"
+    return charge, [f"the second line '{line}' was taken as charge {charge} and multiplicity {multiplicity}{unlike}"]
 
 
 def _whole(word: str) -> int | None:
