@@ -10,14 +10,14 @@ longer.  Then the time per geometry of a batch of distortions of the first file'
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench_label import machine
 
 HERE = Path(__file__).resolve().parents[1]
 MODELS = HERE / "datasets" / "structures"
@@ -88,12 +88,8 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.1]]) * 2.0
     chirality(Atoms("Ag4", corners), parts=False)  # tables of the groups are made once, imports happen once
-    info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    cpu = models[0].split(":", 1)[1].strip() if models else platform.processor() or platform.machine()
     print(
-        f"Machine: {cpu}, {os.cpu_count()} cores, {chosen.threads} threads; torch {torch.__version__}, "
-        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}.\n\nSeconds, wall-clock (CPU).\n\n"
+        f"Machine: {machine(chosen.threads)}.\n\nSeconds, wall-clock (CPU).\n\n"
         "| file | frame atoms | frame | atoms | whole | report |\n|---|---|---|---|---|---|"
     )
     for path in chosen.files:

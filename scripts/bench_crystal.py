@@ -36,7 +36,7 @@ def crystal(group: str, atoms: int, disordered: bool = False) -> str:
     listed = max(1, round(atoms / (len(model) * len(operations))))
     edge, origins = _places(operations, listed, group)
     cell = np.array(gemmi.UnitCell(*edge).orth.mat.tolist()).T
-    rows = []
+    rows: list[str] = []
     for origin in origins:
         inside = (model.positions - model.positions.mean(axis=0)) @ np.linalg.inv(cell) + origin
         for k, (symbol, x) in enumerate(zip(symbols, inside, strict=True)):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -32,7 +33,7 @@ def ours(atoms: Atoms, charge: int) -> tuple[np.ndarray, float, int]:
     cycles = []
     solve = scc.self_consistent
 
-    def counting(*args: object, **options: object) -> scc.SelfConsistent:
+    def counting(*args: Any, **options: Any) -> scc.SelfConsistent:
         found = solve(*args, **options)
         cycles.append(found.n_cycles)
         return found

@@ -94,8 +94,8 @@ def row(case: dict[str, Any], result: dict[str, Any] | str) -> str:
     return f"{start} {result['atoms']} | {result['aos']} | {result['csfs']} | {times} | {memory} |"
 
 
-def machine(threads: int | None) -> str:
-    """Processor, cores, GPU and versions, in one line."""
+def machine(threads: int | None = None) -> str:
+    """Processor, cores, GPU, versions and load, in one line."""
     import torch
 
     info = Path("/proc/cpuinfo")

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bench_label import machine
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -99,17 +100,6 @@ def batch_row(predictor: Predictor, atoms: Atoms, chosen: argparse.Namespace) ->
     return f"| {atoms.info['name']} | {len(atoms)} | {chosen.batch} | {rates} |"
 
 
-def machine(threads: int, device: Any) -> str:
-    import torch
-
-    info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    cpu = models[0].split(":", 1)[1].strip() if models else platform.machine()
-    gpu = f"; on {torch.cuda.get_device_name(device)}" if device.type == "cuda" else "; no GPU used"
-    load = os.getloadavg()[0]
-    return f"{cpu}, {os.cpu_count()} cores, {threads} threads{gpu}; torch {torch.__version__}, load {load:.1f}"
-
-
 def main() -> None:
     chosen = arguments()
     os.environ["OMP_NUM_THREADS"] = str(chosen.threads)
@@ -119,7 +109,7 @@ def main() -> None:
 
     torch.set_num_threads(chosen.threads)
     predictor = predictor_of(chosen)
-    print(f"Machine: {machine(chosen.threads, predictor.ensemble.device)}.\n")
+    print(f"Machine: {machine(chosen.threads)}; on {predictor.ensemble.device}.\n")
     print(f"Network {predictor.name}, {len(predictor.ensemble)} members, median of {chosen.repeat}.\n")
     structures = [read(path) for path in chosen.files]
     engine = " engine / s | times faster |" if chosen.engine else ""

@@ -77,7 +77,7 @@ def geometry(data: dict[str, Any], folder: Path) -> Atoms:
 def compare(data: dict[str, Any], atoms: Atoms, **settings: Any) -> Agreement:
     """Run the engine as ``data`` was made, and compare."""
     emax = data["energy_threshold_eV"]
-    options = {"orbitals": "stda-xtb", "mode": "reference", "solver": "states", "allow_several": True}
+    options: dict[str, Any] = {"orbitals": "stda-xtb", "mode": "reference", "solver": "states", "allow_several": True}
     ours = label(atoms, emax_ev=emax, **options, **settings)
     theirs = _transitions(data, ours.transitions)
     counts = ours.states.counts

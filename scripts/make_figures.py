@@ -5,6 +5,7 @@ The cluster is one that the network knows, with its crowns turned by 4 degrees: 
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def main(folder: str | Path = ROOT / "docs" / "images") -> None:
     path = make_folder(folder) / "ag29_predict.png"
     labels = (f"network {predicted.model}", f"engine, {result.orbitals.method}")
     draw((predicted.spectrum, result.spectrum), path, title=title, labels=labels)
-    cosine = clusterml.compare(predicted.spectrum, result.spectrum, fit_shift=False).cd.cosine
-    print(f"{predicted!r}; CD cosine to the engine {cosine:.2f}")
+    cd = clusterml.compare(predicted.spectrum, result.spectrum, fit_shift=False).cd
+    print(f"{predicted!r}; CD cosine to the engine {cd.cosine if cd else math.nan:.2f}")
     print(f"{path}: network {predicted.timings_s['total']:.2f} s, engine {result.timings_s['total']:.0f} s")
 
 

@@ -16,13 +16,14 @@ import argparse
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from clusterml.errors import ClusterMLError
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.build import build
 from clusterml.structure.build.contacts import closest_contact
 from clusterml.structure.build.ranges import bond_ranges
-from clusterml.structure.build.relax import RelaxSettings, relax
+from clusterml.structure.build.relax import RelaxSettings, Step, relax
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz
 
@@ -37,15 +38,16 @@ class Model:
     """File stem, system of the table, blueprint, its options, the most relaxation steps (0: as built), and what is
     held.
 
-    In the Ag29 family the frame is held and only the ligands relax: free, its shell leaves the model (docs/guide/models.md).
+    In the Ag29 family the frame is held and only the ligands relax: free, its shell leaves the model
+    (docs/guide/models.md).
     """
 
     stem: str
     system: str
     blueprint: str
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     steps: int = 0
-    fix: str = "none"
+    fix: Literal["none", "metals", "frame"] = "none"
     mirror_of: str | None = None
 
 
@@ -94,7 +96,7 @@ def make(model: Model, relaxing: bool) -> str:
         WORK.mkdir(parents=True, exist_ok=True)
         settings = RelaxSettings(solvent=SOLVENT, symmetry=True, steps=model.steps, fix=model.fix)
 
-        def show(step):
+        def show(step: Step) -> None:
             print(f"  {model.stem} step {step.number} {step.energy_ev:.4f} eV, fmax {step.fmax:.3f}", flush=True)
 
         atoms = relax(atoms, settings=settings, checkpoint=WORK / f"{model.stem}.json", progress=show).atoms

@@ -1,7 +1,7 @@
 """Extract the GFN Slater basis sets and the GFN1-xTB Hamiltonian into gfn_basis.json and gfn1_hamiltonian.json.
 
 Run once by a developer with `dxtb` installed (`pip install dxtb`, Apache-2.0; not a dependency of clusterml):
-    python scripts/extract_gfn.py src/clusterml/stda/data
+    python scripts/make_gfn_parameters.py src/clusterml/stda/data
 dxtb ships the published parameters as TOML and Stewart's STO-nG expansions as arrays; only numbers are taken.
 Four six-Gaussian expansions come from stda_xtb.json in the same folder instead: tblite, whose orbitals we expand,
 uses an older fit for them (with dxtb's, the overlap of two silver atoms differs from tblite's by 1.4e-5).
@@ -16,6 +16,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ REFERENCES = {
 }
 
 
-def shells(element: dict) -> list[dict]:
+def shells(element: dict[str, Any]) -> list[dict[str, Any]]:
     """Shells of one element: label (such as 4d), Slater exponent zeta, number of Gaussians."""
     rows = zip(element["shells"], element["slater"], element["ngauss"], strict=True)
     return [{"label": label, "zeta": zeta, "n_gauss": n} for label, zeta, n in rows]
@@ -45,7 +46,7 @@ def expansion(folder: Path, n_gauss: int, label: str) -> dict[str, list[float]]:
     return {"alpha": exponents.tolist(), "coef": coefficients.tolist()}
 
 
-def hamiltonian(parameters: dict, radii: list[float], covalent_radii: list[float]) -> dict:
+def hamiltonian(parameters: dict[str, Any], radii: list[float], covalent_radii: list[float]) -> dict[str, Any]:
     """The parameters of H0 and of the electrostatics: global, of pairs (where not one), of elements."""
     xtb = parameters["hamiltonian"]["xtb"]
     names = {
@@ -72,16 +73,19 @@ def hamiltonian(parameters: dict, radii: list[float], covalent_radii: list[float
     }
 
 
-def write(target: Path, data: dict) -> None:
+def write(target: Path, data: dict[str, Any]) -> None:
     """One number per line would be long: lists stay on theirs."""
     text = re.sub(r"\[[^\[\]{}]*\]", lambda m: " ".join(m.group().split()), json.dumps(data, indent=1))
     target.write_text(text + "\n", encoding="utf-8")
 
 
 def main(folder: Path) -> None:
-    from tad_mctc.data.radii import ATOMIC_RADII, COV_D3
+    dxtb = importlib.util.find_spec("dxtb")
+    if dxtb is None or dxtb.origin is None:
+        raise SystemExit("dxtb is not installed: pip install dxtb")
+    root = Path(dxtb.origin).parent / "_src"
+    from tad_mctc.data.radii import ATOMIC_RADII, COV_D3  # comes with dxtb
 
-    root = Path(importlib.util.find_spec("dxtb").origin).parent / "_src"
     source = f"dxtb {importlib.metadata.version('dxtb')} (Apache-2.0)"
     methods, parameters = {}, {}
     for name in ("gfn1", "gfn2"):
