@@ -93,7 +93,8 @@ def evaluate(
         typer.echo(
             f"geometries from elsewhere: {elsewhere.records} of {elsewhere.parents} parents, {elsewhere.in_domain} in "
             f"the domain; calibrated on the other parents, the 90 % interval holds "
-            f"{elsewhere.absorption_coverage:.0%} of the absorption, {elsewhere.cd_coverage:.0%} of the CD"
+            f"{elsewhere.absorption_coverage:.0%} of the absorption, {elsewhere.cd_coverage:.0%} of the CD; of "
+            f"{elsewhere.sure} significant signs {elsewhere.right} are right"
         )
     typer.echo(f"{len(written)} files in {output}")
 

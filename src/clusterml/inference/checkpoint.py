@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
     from clusterml.inference.predictor import Predictor
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of ``uncertainty.json``; the first had no calibrations for novel structures, the second none for geometries
-from elsewhere, and factors where nothing absorbs."""
+from elsewhere, and factors where nothing absorbs, the third no error of the strongest CD."""
 UNCERTAINTY, DOMAIN = "uncertainty.json", "domain.safetensors"
 
 

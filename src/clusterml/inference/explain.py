@@ -62,7 +62,8 @@ class Contributions:
         """Whether the sign of the total is sure; ``unknown`` out of the domain.
 
         Its standard deviation is the calibrated one, with errors at all energies of the band taken as one: no less than
-        the true one; that of the members where nothing is calibrated.
+        the true one; that of the members where nothing is calibrated.  Its sign is as sure as that of the strongest CD
+        would be with it.
         """
         if has_no_cd(self.prediction.spectrum):
             return Significance("no CD")
@@ -72,7 +73,8 @@ class Contributions:
             # where nothing absorbs no deviation is known, and nothing is missing
             there = (weights > 0.0) & np.isfinite(known)
             std = float(weights[there] @ known[there]) if there.any() else None
-        verdict, probability = judge_sign(self.total.value, None if self.prediction.in_domain is False else std)
+        trusted = None if std is None or self.prediction.in_domain is False else self.prediction.sign_error * std
+        verdict, probability = judge_sign(self.total.value, trusted)
         known_std = None if probability is None else std
         return Significance(verdict, None, self.total.value, known_std, probability)
 

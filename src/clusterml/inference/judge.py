@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,14 @@ from clusterml.inference.checkpoint import load_ensemble, read_uncertainty, writ
 from clusterml.inference.composition import Composition, composition
 from clusterml.inference.domain import Domain, fit_domain
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
+from clusterml.inference.labelled import Labelled, by_parent
 from clusterml.inference.thermal import Thermal
-from clusterml.inference.uncertainty import Novelty, Reach, Uncertainty, fit_reach
+from clusterml.inference.uncertainty import Novelty, Uncertainty
 from clusterml.training.baselines import Spectra
-from clusterml.training.evaluation import Judged, Records, part_of
+from clusterml.training.evaluation import Judged, Part, Records, part_of
 from clusterml.training.release import SPLIT
 from clusterml.training.targets import SPECTRA, Wanted
-from clusterml.typing import BoolArray, FloatArray
+from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from clusterml.model.graph import Graph
@@ -78,14 +79,17 @@ class NetworkJudge:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Coverage of absorption and CD on the geometries from elsewhere, ``records`` of ``parents``; each parent with the
-    growth of the spread that the others ask for."""
+    """What holds on the geometries from elsewhere, ``records`` of ``parents``, each parent with the calibration that
+    the others ask for: coverage of absorption and CD, and of the signs stated as significant, ``sure``, how many are
+    ``right``."""
 
     parents: int
     records: int
     in_domain: int
     absorption_coverage: float
     cd_coverage: float
+    sure: int
+    right: int
 
 
 def measure_uncertainty(
@@ -101,66 +105,62 @@ def measure_uncertainty(
 ) -> Foreign | None:
     """Measure the uncertainty of the checkpoint in ``folder`` and keep it there.
 
-    Factors and the limit of the domain come from the validation records of ``split``, the domain from its training
-    records: give the split that the networks were trained with.  ``novel``: what :func:`measure_unseen` found of other
-    networks.  ``foreign``: known clusters in geometries from elsewhere, of which no network has learnt; what is found
-    there is returned.  Raises :class:`~clusterml.errors.DatasetError` for too few records.
+    Factors, the error of the strongest CD and the limit of the domain come from the validation records of ``split``,
+    the domain from its training records: give the split that the networks were trained with.  ``novel``: what
+    :func:`measure_unseen` found of other networks.  ``foreign``: known clusters in geometries from elsewhere, of which
+    no network has learnt; what is found there is returned.  The error of the strongest CD is the larger of both, as a
+    structure in the domain may be of either kind.  Raises :class:`~clusterml.errors.DatasetError` for too few records.
     """
     ensemble = load_ensemble(folder, device)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.train, split.validation)]
     records = [Records(dataset, part.ids) for part in parts]
     outputs = [output_of(ensemble, each) for each in records]
-    members = {key: getattr(outputs[1], key) for key in SPECTRA}
-    truth = {key: getattr(parts[1].truth, key) for key in SPECTRA}
+    members, truth = _by_quantity(outputs[1]), _by_quantity(parts[1].truth)
     known = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
     found = [_compositions(each) for each in records]
     domain = fit_domain(outputs[0].features, outputs[1].features, *found)
     uncertainty = Uncertainty(known, {one.novelty: one.calibration for one in novel})
-    told = None
-    if foreign is not None:
-        uncertainty, told = _reaching(ensemble, foreign, uncertainty, domain, method=method, wanted=wanted)
-    write_uncertainty(folder, uncertainty, domain)
-    return told
-
-
-def _reaching(
-    ensemble: Ensemble,
-    foreign: Dataset,
-    uncertainty: Uncertainty,
-    domain: Domain,
-    *,
-    method: str | None,
-    wanted: Wanted,
-) -> tuple[Uncertainty, Foreign]:
-    """``uncertainty`` with the growth that the ``foreign`` geometries ask for, and how well it holds there."""
+    validation = _labelled(ensemble, parts[1], outputs[1], found[1], domain)
+    if foreign is None:
+        write_uncertainty(folder, validation.signed(uncertainty), domain)
+        return None
     part = part_of(foreign, foreign.ids, ensemble.spec, wanted, method)
-    records = Records(foreign, part.ids)
-    output, found = output_of(ensemble, records), _compositions(records)
-    scores, novelties = scores_of(domain, output, found), novelties_of(domain, found)
-    parents = np.array(part.samples.parent)
-    energy = ensemble.energy_ev
-    members = {key: getattr(output, key) for key in SPECTRA}
-    truth = {key: getattr(part.truth, key) for key in SPECTRA}
+    more = Records(foreign, part.ids)
+    elsewhere = _labelled(ensemble, part, output_of(ensemble, more), _compositions(more), domain)
 
-    def reach(rows: BoolArray) -> Reach:
-        chosen = {key: values[:, rows] for key, values in members.items()}
-        labels = {key: values[rows] for key, values in truth.items()}
-        return fit_reach(uncertainty.known, energy, chosen, labels, parents[rows].tolist(), scores[rows])
+    def fitted(labelled: Labelled) -> Uncertainty:
+        return labelled.signed(validation.signed(labelled.reached(uncertainty)))
 
+    write_uncertainty(folder, fitted(elsewhere), domain)
+    return _checked(elsewhere, fitted)
+
+
+def _labelled(ensemble: Ensemble, part: Part, output: Output, found: Sequence[Composition], domain: Domain) -> Labelled:
+    scores = scores_of(domain, output, found)
+    inside = _inside(domain, scores, found) > 0.5
+    novelties, parents = tuple(novelties_of(domain, found)), tuple(part.samples.parent)
+    members, truth = _by_quantity(output), _by_quantity(part.truth)
+    return Labelled(ensemble.energy_ev, members, truth, parents, novelties, scores, inside)
+
+
+def _by_quantity(values: Output | Spectra) -> dict[str, FloatArray]:
+    return {key: getattr(values, key) for key in SPECTRA}
+
+
+def _checked(records: Labelled, fitted: Callable[[Labelled], Uncertainty]) -> Foreign:
+    """How well the uncertainty holds on the records of each parent when it is ``fitted`` to those of the others."""
+    pairs = by_parent(records)
     covered: dict[str, list[float]] = {key: [] for key in SPECTRA}
-    for parent in np.unique(parents):
-        own = parents == parent
-        others = replace(uncertainty, reach=reach(~own if (~own).any() else own))
-        at = np.flatnonzero(own)
-        for key in SPECTRA:
-            share = others.coverage(
-                key, energy, members[key][:, at], truth[key][at], [novelties[k] for k in at], scores[at]
-            )
-            covered[key].append(float(share.mean()))
+    sure = right = 0
+    for own, others in pairs:
+        uncertainty = fitted(others)
+        for key, shares in covered.items():
+            shares.append(float(own.coverage(uncertainty, key).mean()))
+        signs = own.signs(uncertainty)
+        stated = signs.sure(uncertainty.sign_error)
+        sure, right = sure + int(stated.sum()), right + int(signs.right[stated].sum())
     coverage = {name: float(np.mean(covered[key])) for key, name in _COVERAGES.items()}
-    inside = int(_inside(domain, scores, found).sum())
-    report = Foreign(len(np.unique(parents)), len(parents), inside, **coverage)
-    return replace(uncertainty, reach=reach(np.ones(len(parents), dtype=np.bool_))), report
+    return Foreign(len(pairs), len(records.parents), int(records.inside.sum()), **coverage, sure=sure, right=right)
 
 
 @dataclass(frozen=True)

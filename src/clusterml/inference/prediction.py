@@ -47,6 +47,7 @@ class Prediction:
     ``domain_score``: distance from the training data, at most 1 within; ``in_domain``: that, and no objection to the
     composition (``warnings`` say which); both None where the checkpoint does not know its domain.  ``novelty``: whether
     no training data held one of its ligands, or its metal core, so that the spread is the one measured for such.
+    ``sign_error``: the error of the strongest CD in standard deviations, see :mod:`clusterml.inference.signs`.
     """
 
     atoms: Atoms
@@ -61,6 +62,7 @@ class Prediction:
     warnings: tuple[str, ...]
     timings_s: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    sign_error: float = 1.0
 
     @property
     def charge(self) -> int:
@@ -75,7 +77,7 @@ class Prediction:
     @cached_property
     def significance(self) -> Significance:
         """Of the strongest CD band; ``unknown`` out of the domain, where the standard deviation does not hold."""
-        return significance(self.spectrum, trusted=self.in_domain is not False)
+        return significance(self.spectrum, self.in_domain is not False, self.sign_error)
 
     @property
     def domain(self) -> str:

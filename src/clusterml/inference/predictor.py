@@ -337,4 +337,5 @@ class Predictor:
             tuple(warnings),
             {"preparation": one.seconds, "network": seconds, "total": one.seconds + seconds},
             provenance,
+            1.0 if self.uncertainty is None else self.uncertainty.sign_error,
         )

@@ -7,6 +7,8 @@ to the size of the predicted spectrum, as their members' spread is another's.
 Known clusters in a geometry from elsewhere (other conformers, a frame scaled or relaxed by another method) lie between:
 the spread grows with the distance from the training geometries by a factor 1 + k min(score, 1), with the k that makes
 the intervals hold on labelled geometries of this kind (see :func:`fit_reach`).
+
+The error of the strongest CD, on which its sign depends, is larger again (:mod:`clusterml.inference.signs`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError
 from clusterml.inference.calibration import Calibration, absorbs, normal_quantile, parent_weights
+from clusterml.inference.signs import LARGEST_SIGN_ERROR
 from clusterml.typing import FloatArray
 
 Novelty = Literal["ligand", "cluster"]
@@ -47,11 +50,12 @@ class Reach:
 @dataclass(frozen=True)
 class Uncertainty:
     """``known``: for compositions that training held; ``novel``: for others, where it was measured; ``reach``: for
-    geometries away from those of training."""
+    geometries away from those of training; ``sign_error``: the error of the strongest CD, in standard deviations."""
 
     known: Calibration
     novel: Mapping[Novelty, Calibration] = field(default_factory=dict)
     reach: Reach = Reach()
+    sign_error: float = 1.0
 
     def spread(
         self,
@@ -90,18 +94,20 @@ class Uncertainty:
     def to_dict(self) -> dict[str, Any]:
         """The numbers as plain JSON values."""
         novel = {key: own.to_dict() for key, own in self.novel.items()}
-        return {"calibration": self.known.to_dict(), "reach": asdict(self.reach), "novel": novel}
+        reach = asdict(self.reach)
+        return {"calibration": self.known.to_dict(), "reach": reach, "sign_error": self.sign_error, "novel": novel}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Uncertainty:
-        """What :meth:`to_dict` gave (without ``novel`` for the first schema); raises :class:`InputFileError` naming
-        ``source`` if it is anything else."""
+        """What :meth:`to_dict` gave (older schemas lack parts of it); raises :class:`InputFileError` naming ``source``
+        if it is anything else."""
         novel = values.get("novel", {})
         if not isinstance(novel, dict) or not set(novel) <= set(NOVELTIES):
             problem = f"{source}: novel is not a mapping of {', '.join(NOVELTIES)} to calibrations"
             raise InputFileError(problem, "get the checkpoint again")
         measured = {key: Calibration.from_dict(novel[key], source) for key in NOVELTIES if key in novel}
-        return cls(Calibration.from_dict(values.get("calibration"), source), measured, _reach(values, source))
+        known = Calibration.from_dict(values.get("calibration"), source)
+        return cls(known, measured, _reach(values, source), _sign_error(values, source))
 
 
 def fit_reach(
@@ -143,3 +149,11 @@ def _reach(values: Mapping[str, Any], source: str) -> Reach:
     if not all(0.0 <= value <= LARGEST_REACH for value in (reach.epsilon, reach.delta_epsilon)):
         raise InputFileError(f"{source}: reach is {values.get('reach')!r}", "get the checkpoint again")
     return reach
+
+
+def _sign_error(values: Mapping[str, Any], source: str) -> float:
+    """The error of the strongest CD in ``values``, 1 where an older file does not know it."""
+    value = values.get("sign_error", 1.0)
+    if not isinstance(value, int | float) or not 1.0 <= value <= LARGEST_SIGN_ERROR:
+        raise InputFileError(f"{source}: sign_error is {value!r}", "get the checkpoint again")
+    return float(value)

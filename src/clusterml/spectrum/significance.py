@@ -27,7 +27,7 @@ NO_CD_G = 1e-6
 class Significance:
     """Of the strongest CD band: ``energy_ev``, ``height`` (L mol-1 cm-1, signed) and its standard deviation ``std``.
 
-    ``sign_probability``: that the sign is right, 0.5 to 1, if errors are normal.  All None where there is no CD;
+    ``sign_probability``: that the sign is right, 0.5 to 1, see :func:`significance`.  All None where there is no CD;
     ``std`` and ``sign_probability`` None where nothing is known about them.
     """
 
@@ -85,11 +85,12 @@ def strongest_cd(spectrum: Spectrum) -> Peak | None:
     return max(bands, key=lambda band: abs(band.height), default=None)
 
 
-def significance(spectrum: Spectrum, trusted: bool = True) -> Significance:
+def significance(spectrum: Spectrum, trusted: bool = True, sign_error: float = 1.0) -> Significance:
     """The significance of a spectrum's CD; unknown where its standard deviation there is absent or NaN.
 
-    ``trusted``: False where the standard deviation does not hold, as outside the domain of a network.  Without a band
-    the largest value of the CD counts.
+    ``trusted``: False where the standard deviation does not hold, as outside the domain of a network.
+    ``sign_error``: the error of a strongest band, in standard deviations of any energy: as it was chosen for its
+    height, it may be larger than 1.  Without a band the largest value of the CD counts.
     """
     if has_no_cd(spectrum):
         return Significance("no CD")
@@ -99,5 +100,5 @@ def significance(spectrum: Spectrum, trusted: bool = True) -> Significance:
     height = float(spectrum.delta_epsilon[at]) if band is None else band.height
     known = spectrum.delta_epsilon_std
     std = math.nan if known is None else float(np.interp(energy, spectrum.energy_ev, known))
-    verdict, probability = judge_sign(height, std if trusted else None)
+    verdict, probability = judge_sign(height, sign_error * std if trusted else None)
     return Significance(verdict, energy, height, std if trusted and math.isfinite(std) else None, probability)

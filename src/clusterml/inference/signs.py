@@ -1,0 +1,86 @@
+"""How often the sign of the strongest CD is right, and the error there that says so.
+
+The standard deviation of a CD is calibrated over all energies.  The strongest band is no energy like any other: it was
+chosen for its height, and with it for an error of its own sign.  There the error is larger by a factor, which is fitted
+to what it is for: the probability of a right sign, Phi(|height| / (factor std)), has the largest likelihood on labelled
+records that no network has learnt from, parents counting equally.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clusterml.inference.calibration import parent_weights
+from clusterml.spectrum.significance import SURE, judge_sign, significance
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.typing import BoolArray, FloatArray
+
+LARGEST_SIGN_ERROR = 20.0
+"""Largest error of the strongest CD, in its standard deviations, that is tried."""
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The strongest CD of labelled records: ``ratio`` (g,), its height in standard deviations, NaN where there is no CD
+    or no deviation is known; ``right`` (g,): whether the label has its sign there; ``parents`` (g,)."""
+
+    ratio: FloatArray
+    right: BoolArray
+    parents: tuple[str, ...]
+
+    def chosen(self, rows: BoolArray) -> Signs:
+        """Those of ``rows`` (g,)."""
+        parents = tuple(np.array(self.parents)[rows].tolist())
+        return Signs(self.ratio[rows], self.right[rows], parents)
+
+    def sure(self, sign_error: float) -> BoolArray:
+        """Where (g,) the sign is stated to be right with :data:`~clusterml.spectrum.significance.SURE` or more."""
+        stated = [judge_sign(ratio, sign_error)[1] for ratio in self.ratio.tolist()]
+        known = np.isfinite(self.ratio)
+        return known & np.array([value is not None and value >= SURE for value in stated], dtype=np.bool_)
+
+
+def strongest_signs(
+    energy_ev: FloatArray,
+    predicted: Mapping[str, FloatArray],
+    std: FloatArray,
+    truth: FloatArray,
+    parents: Sequence[str],
+) -> Signs:
+    """The strongest CD of records as :func:`~clusterml.spectrum.significance.significance` sees it, beside the label.
+
+    ``predicted``: ``epsilon`` and ``delta_epsilon``, each (g, m) at ``energy_ev`` (m,); ``std`` (g, m) of the CD, NaN
+    where it is not known; ``truth`` (g, m): the label's CD; ``parents`` (g,).
+    """
+    ratio, right = np.full(len(truth), np.nan), np.zeros(len(truth), dtype=np.bool_)
+    absorption = np.maximum(predicted["epsilon"], 0.0)
+    for row, cd in enumerate(predicted["delta_epsilon"]):
+        strongest = significance(Spectrum(energy_ev, absorption[row], cd, None, std[row]))
+        if strongest.energy_ev is None or strongest.height is None or not strongest.std:
+            continue
+        ratio[row] = abs(strongest.height) / strongest.std
+        right[row] = np.interp(strongest.energy_ev, energy_ev, truth[row]) * strongest.height > 0.0
+    return Signs(ratio, right, tuple(parents))
+
+
+def fit_sign_error(signs: Signs) -> float:
+    """The error of the strongest CD, in its standard deviations, with which the stated probabilities of a right sign
+    are likeliest; 1 to :data:`LARGEST_SIGN_ERROR`, 1 where nothing was measured."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_ndtr
+
+    known = np.isfinite(signs.ratio)
+    if not known.any():
+        return 1.0
+    own = signs.chosen(known)
+    weights = parent_weights(own.parents)
+    signed = np.where(own.right, own.ratio, -own.ratio)
+
+    def unlikely(logarithm: float) -> float:
+        return -float(weights @ log_ndtr(signed / np.exp(logarithm)))
+
+    best = minimize_scalar(unlikely, bounds=(0.0, np.log(LARGEST_SIGN_ERROR)), method="bounded")
+    return float(np.exp(best.x)) if unlikely(best.x) < unlikely(0.0) else 1.0
