@@ -169,6 +169,9 @@ def test_the_total_is_significant_or_not(found):
     assert sure.significance.sign_probability == pytest.approx(0.97725, abs=1e-5)  # two standard deviations
     assert sure.significance.std == pytest.approx(0.5 * abs(found.total.value))
     assert sure.verdict == "sign sure to 97 %"
+    wary = replace(sure, prediction=replace(sure.prediction, sign_error=2.0))
+    assert wary.significance.sign_probability == pytest.approx(0.84134, abs=1e-5)  # one error
+    assert wary.significance.std == sure.significance.std
     assert with_std(2.0 * abs(found.total.value) / width).verdict == "not significant"
     outside = with_std(0.5 * abs(found.total.value) / width, in_domain=False)
     assert outside.verdict == "not significant: the structure is out of the network's domain"

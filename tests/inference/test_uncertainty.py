@@ -159,14 +159,28 @@ def test_the_reach_makes_intervals_hold_what_they_promise(rng):
     assert fit_reach(known, ENERGY, *made(-0.5), ["a"] * 400, scores) == Reach()
 
 
-def test_calibrated_with_geometries_from_elsewhere(checkpoint, dataset, split_file, tmp_path):
+def test_calibrated_with_geometries_from_elsewhere(checkpoint, dataset, split_file, make_molecule, tmp_path):
     folder = shutil.copytree(checkpoint, tmp_path / "own")
     save_split(load_split(split_file), folder / "split.json")
     _, foreign = Evaluator(folder, dataset, device="cpu").calibrate(load_split(split_file), foreign=dataset)
     assert (foreign.records, foreign.parents) == (24, 2)
     assert 0.0 <= foreign.cd_coverage <= 1.0
+    assert 0 <= foreign.right <= foreign.sure <= 24
     uncertainty, _ = read_uncertainty(folder)
     assert uncertainty.reach.epsilon >= 0.0
+    assert uncertainty.sign_error > 1.0  # the networks have learnt nothing
+    assert Predictor.load(folder, device="cpu")(make_molecule("ag2_tfa2")).sign_error == uncertainty.sign_error
+
+
+def test_the_sign_error_is_the_larger_of_both(checkpoint, dataset, split_file, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "own")
+    evaluator, split = Evaluator(folder, dataset, device="cpu"), load_split(split_file)
+    evaluator.calibrate(split)
+    alone, domain = read_uncertainty(folder)
+    evaluator.calibrate(split, foreign=dataset)
+    both, _ = read_uncertainty(folder)
+    assert both.sign_error >= alone.sign_error > 1.0
+    assert domain is not None
 
 
 def test_damage_is_named():
@@ -175,6 +189,11 @@ def test_damage_is_named():
     for reach in ({"epsilon": -1.0}, {"energy": 1.0}, [], {"epsilon": "far"}, {"epsilon": 1e9}):
         with pytest.raises(InputFileError, match="here"):
             Uncertainty.from_dict(values | {"reach": reach}, "here")
+    assert Uncertainty.from_dict(values | {"sign_error": 1.5}, "x").sign_error == 1.5
+    assert Uncertainty.from_dict({k: v for k, v in values.items() if k != "sign_error"}, "x").sign_error == 1.0
+    for error in (0.5, 21.0, float("nan"), "large", None):
+        with pytest.raises(InputFileError, match="here: sign_error is"):
+            Uncertainty.from_dict(values | {"sign_error": error}, "here")
     for novel in ({"solvent": {}}, [], {"ligand": {}}):
         with pytest.raises(InputFileError, match="here"):
             Uncertainty.from_dict(values | {"novel": novel}, "here")

@@ -39,6 +39,13 @@ def test_the_strongest_band_decides(std, verdict, probability, words):
     assert found.std == (None if std is None else pytest.approx(std))
 
 
+def test_the_strongest_band_has_an_error_of_its_own():
+    found = significance(two_bands(10.0), sign_error=2.0)
+    assert (found.verdict, found.std) == ("not significant", pytest.approx(10.0))
+    assert found.sign_probability == pytest.approx(0.84134, abs=1e-4)  # one error of 20
+    assert significance(two_bands(5.0), sign_error=2.0).words == "sign sure to 97 %"
+
+
 def test_no_standard_deviation_holds_out_of_domain():
     found = significance(two_bands(2.0), trusted=False)
     assert (found.verdict, found.std, found.sign_probability) == ("unknown", None, None)

@@ -1,9 +1,11 @@
 """How often the sign of the strongest CD is right, and the error there that says so.
 
-The standard deviation of a CD is calibrated over all energies.  The strongest band is no energy like any other: it was
-chosen for its height, and with it for an error of its own sign.  There the error is larger by a factor, which is fitted
-to what it is for: the probability of a right sign, Phi(|height| / (factor std)), has the largest likelihood on labelled
-records that no network has learnt from, parents counting equally.
+The standard deviation of a CD is calibrated over all energies.  Phi(|height| / std) would be the probability of a right
+sign if true heights of any size were as frequent as any others.  They are not: where they are no larger than the
+errors, a predicted height is in part an error, of its own sign.  For true heights of normal scatter t and errors s the
+probability is Phi(|height| / (s sqrt(1 + s^2 / t^2))), so that the error of the strongest CD counts as larger by a
+factor.  It is fitted to what it is for: with it the right and wrong signs of labelled records that no network has
+learnt from are likeliest, parents counting equally.
 """
 
 from __future__ import annotations
