@@ -40,8 +40,7 @@ def timed(work: Callable[[], Any]) -> str:
 
 
 def row(path: Path) -> str:
-    from clusterml.chirality.kinds import ligand_bonds
-    from clusterml.chirality.part import measure_part
+    from clusterml.chirality.part import ligand_bonds, measure_part
     from clusterml.chirality.report import DEFAULT_GROUPS, chirality
     from clusterml.structure.anatomy.anatomy import anatomy
     from clusterml.structure.read import read

@@ -17,9 +17,9 @@ import numpy as np
 from ase import Atoms
 
 from clusterml.blas import lend_blas
-from clusterml.stda import scc
-from clusterml.stda.charge import resolve_charge
-from clusterml.stda.gfn import gfn_orbitals
+from clusterml.engine.charge import resolve_charge
+from clusterml.engine.orbitals import gfn1 as scc
+from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.structure.read import read
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
 

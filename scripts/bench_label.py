@@ -49,7 +49,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     import torch
     from ase import Atoms
 
-    from clusterml.stda.label import label
+    from clusterml.engine.label import label
     from clusterml.structure.read import read
 
     if case["threads"]:

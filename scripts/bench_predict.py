@@ -85,7 +85,7 @@ def single_row(predictor: Predictor, atoms: Atoms, chosen: argparse.Namespace) -
 
 def engine_seconds(atoms: Atoms) -> float:
     """One label of the engine, with its defaults."""
-    from clusterml.stda.label import label
+    from clusterml.engine.label import label
 
     start = time.perf_counter()
     label(atoms)

@@ -1,6 +1,6 @@
 """Compare the engine's reference mode with the programs it re-implements: a markdown table, one row per molecule.
 
-    python scripts/check_reference.py                         the numbers shipped in tests/data/stda
+    python scripts/check_reference.py                         the numbers shipped in tests/data/engine
     python scripts/check_reference.py FOLDER [--only NAME ..] [--dtype float32] [--device cuda]
 
 Reads every closed-shell result (``*.json``: energies, CSF counts, excitations) in the folder.  A result holds its
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from clusterml.engine.label import Label, label
 from clusterml.spectrum.transitions import Transitions
-from clusterml.stda.label import Label, label
 from clusterml.structure.read import read
 
 FWHM_EV = 0.2
@@ -170,7 +170,7 @@ def row(a: Agreement) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     here = Path(__file__).resolve().parents[1]
-    parser.add_argument("folder", type=Path, nargs="?", default=here / "tests" / "data" / "stda")
+    parser.add_argument("folder", type=Path, nargs="?", default=here / "tests" / "data" / "engine")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="systems to compare (default: all)")
     parser.add_argument("--dtype", default="float64", choices=["float64", "float32"])
     parser.add_argument("--device", default="cpu")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import clusterml
-from clusterml.spectrum.files import make_folder
+from clusterml.io.files import make_folder
 from clusterml.spectrum.plot import draw
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,7 +1,7 @@
 """Extract the GFN Slater basis sets and the GFN1-xTB Hamiltonian into gfn_basis.json and gfn1_hamiltonian.json.
 
 Run once by a developer with `dxtb` installed (`pip install dxtb`, Apache-2.0; not a dependency of clusterml):
-    python scripts/make_gfn_parameters.py src/clusterml/stda/data
+    python scripts/make_gfn_parameters.py src/clusterml/engine/data
 dxtb ships the published parameters as TOML and Stewart's STO-nG expansions as arrays; only numbers are taken.
 Four six-Gaussian expansions come from stda_xtb.json in the same folder instead: tblite, whose orbitals we expand,
 uses an older fit for them (with dxtb's, the overlap of two silver atoms differs from tblite's by 1.4e-5).

@@ -21,8 +21,7 @@ from typing import Any, Literal
 from clusterml.errors import ClusterMLError
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.build import build
-from clusterml.structure.build.contacts import closest_contact
-from clusterml.structure.build.ranges import bond_ranges
+from clusterml.structure.build.contacts import bond_ranges, closest_contact
 from clusterml.structure.build.relax import RelaxSettings, Step, relax
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz

@@ -118,7 +118,7 @@ def test_a_stranger_predicts_and_starts(clusterml):
 def test_configurations_find_their_files_inside_the_package(clusterml):
     code = (
         "from clusterml.dataset.campaign import load_campaign, source_of\n"
-        "from clusterml.shipped import locate\n"
+        "from clusterml.io.shipped import locate\n"
         "file = locate('shipped:configs/campaigns/ag-sr-v1.yaml')\n"
         "for parent in load_campaign(file).parents.values(): print(source_of(file, parent))\n"
         "from clusterml.training.config import load_config\n"

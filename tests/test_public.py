@@ -53,7 +53,9 @@ def test_other_names_are_not_guessed():
     assert not hasattr(clusterml, "__wrapped__")
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
+)
 def test_the_docs_use_names_that_exist(page):
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), flags=re.M | re.S))
     for name in re.findall(r"(?<![\w./])clusterml\.(\w+)", code):

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clusterml.cli.main import Globals, app
-from clusterml.shipped import PREFIX, locate
+from clusterml.io.shipped import PREFIX, locate
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -59,7 +59,7 @@ def anchors(page: Path) -> set[str]:
 @pytest.fixture
 def small(tmp_path) -> Path:
     """A small molecule in place of the example, which takes too long here."""
-    data = json.loads((ROOT / "tests" / "data" / "stda" / "agsch3.json").read_text())
+    data = json.loads((ROOT / "tests" / "data" / "engine" / "agsch3.json").read_text())
     rows = [f"{s} {x} {y} {z}" for s, (x, y, z) in zip(data["symbols"], np.array(data["xyz_angstrom"]), strict=True)]
     path = tmp_path / "small.xyz"
     path.write_text("\n".join([str(len(rows)), "charge=0", *rows]) + "\n")

@@ -13,8 +13,8 @@ import pytest
 import clusterml.spectrum.formats.registry as of_spectra
 import clusterml.structure.formats.registry as of_structures
 from clusterml.cli.main import main
+from clusterml.config.registry import Registry
 from clusterml.errors import PluginError, PluginWarning, UserCodeError
-from clusterml.registry import Registry
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.structure.read import read
 

@@ -9,7 +9,7 @@ from ase import Atoms
 
 import clusterml
 
-DATA = Path(__file__).parent / "data" / "stda" / "agsch3.json"
+DATA = Path(__file__).parent / "data" / "engine" / "agsch3.json"
 
 
 def test_reprs_are_one_short_line():

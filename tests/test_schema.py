@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from clusterml.config.schema import Strict, load, read_yaml, validated
 from clusterml.errors import InputFileError
-from clusterml.schema import Strict, load, read_yaml, validated
 
 
 class Model(Strict):

@@ -8,12 +8,12 @@ import pytest
 
 from clusterml.dataset.campaign import load_campaign, source_of
 from clusterml.errors import InputFileError
+from clusterml.io.shipped import FOLDERS, PREFIX, locate, shipped, shipped_names
 from clusterml.screening.config import load_screen
-from clusterml.shipped import FOLDERS, PREFIX, locate, shipped, shipped_names
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.structure.read import read
 from clusterml.training.config import load_config
-from clusterml.training.library import find_release
+from clusterml.training.release import find_release
 
 
 def test_every_folder_is_there_and_is_absolute():
@@ -27,7 +27,7 @@ def test_every_folder_is_there_and_is_absolute():
 def test_a_package_with_its_data_inside_is_asked_first(monkeypatch, tmp_path):
     (tmp_path / "clusterml" / "data" / "configs").mkdir(parents=True)
     (tmp_path.parent / "datasets").mkdir(exist_ok=True)
-    monkeypatch.setattr("clusterml.shipped.files", lambda name: tmp_path / name)
+    monkeypatch.setattr("clusterml.io.shipped.files", lambda name: tmp_path / name)
     assert shipped("configs") == tmp_path / "clusterml" / "data" / "configs"
     assert shipped("datasets") == tmp_path.parent / "datasets"
 

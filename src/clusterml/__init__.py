@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clusterml.chirality.report import ChiralityReport, chirality
-    from clusterml.dataset.reader import Dataset
+    from clusterml.dataset.store import Dataset
+    from clusterml.engine.charge import inspect
+    from clusterml.engine.label import Label, label
     from clusterml.errors import ClusterMLError
-    from clusterml.inference.answer import Answer
+    from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.calculator import SpectrumCalculator
     from clusterml.inference.explain import explain
     from clusterml.inference.predict import predict
-    from clusterml.inference.prediction import Prediction
     from clusterml.inference.predictor import Predictor
+    from clusterml.io.shipped import locate
     from clusterml.screening.design.run import design
     from clusterml.screening.run import screen
-    from clusterml.shipped import locate
     from clusterml.spectrum.compare import Comparison, compare
     from clusterml.spectrum.measured import read_spectrum
     from clusterml.spectrum.spectrum import Spectrum
     from clusterml.spectrum.transitions import Transitions
     from clusterml.spectrum.view import View
-    from clusterml.stda.inspect import inspect
-    from clusterml.stda.label import Label, label
     from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
     from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.build.build import build
@@ -85,10 +84,10 @@ _HOMES = {
     "ChiralityReport": "clusterml.chirality.report",
     "ClusterMLError": "clusterml.errors",
     "Comparison": "clusterml.spectrum.compare",
-    "Dataset": "clusterml.dataset.reader",
+    "Dataset": "clusterml.dataset.store",
     "Inspection": "clusterml.structure.inspect",
-    "Label": "clusterml.stda.label",
-    "Prediction": "clusterml.inference.prediction",
+    "Label": "clusterml.engine.label",
+    "Prediction": "clusterml.inference.answer",
     "Predictor": "clusterml.inference.predictor",
     "ReadOptions": "clusterml.structure.options",
     "RelaxSettings": "clusterml.structure.build.relax",
@@ -104,10 +103,10 @@ _HOMES = {
     "design": "clusterml.screening.design.run",
     "distort": "clusterml.structure.distort.apply",
     "explain": "clusterml.inference.explain",
-    "inspect": "clusterml.stda.inspect",
-    "label": "clusterml.stda.label",
+    "inspect": "clusterml.engine.charge",
+    "label": "clusterml.engine.label",
     "load_library": "clusterml.structure.anatomy.library",
-    "locate": "clusterml.shipped",
+    "locate": "clusterml.io.shipped",
     "predict": "clusterml.inference.predict",
     "read": "clusterml.structure.read",
     "read_all": "clusterml.structure.read",

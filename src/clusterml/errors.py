@@ -1,8 +1,39 @@
-"""The errors a user can cause: each says what is wrong, where, and what to do about it."""
+"""The errors a user can cause: each says what is wrong, where, and what to do about it; and text made safe to print."""
 
 from __future__ import annotations
 
-from clusterml.printable import printable
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+_SEQUENCES = re.compile(
+    r"\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # titles, links, clipboard: up to BEL or ST
+    r"|\x1b[PX^_][^\x1b\n]*\x1b\\"  # device strings
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # colours, cursor, erasing
+    r"|\x1b[ -/]*[0-~]?"  # any other, and the beginning of one that does not end
+)
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and newline, and those that reverse the direction of writing."""
+
+
+def printable(text: str) -> str:
+    """``text`` without terminal escape sequences, control characters and marks that reverse the direction of writing.
+
+    Tabs and ends of lines stay; a carriage return becomes an end of line.  For ECMA-48 sequences see its section 5.4.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return CONTROLS.sub("", _SEQUENCES.sub("", text))
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 atom``, ``25 atoms``: a number of things, with a plural in -s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
 
 _LONGEST_LINE = 4000  # characters
 
@@ -91,3 +122,7 @@ class WorkerLostError(ClusterMLError):
 def _line(text: str) -> str:
     line = " ".join(printable(text).split())
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} .."
+
+
+UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+"""What numerical libraries raise: one structure must not end a long batch."""

@@ -2,7 +2,7 @@
 
 Energies are in eV, lengths in angstrom, rotatory strengths in 1e-40 cgs (esu2 cm2), molar absorption
 coefficients in L mol-1 cm-1.  The sTDA-xTB reference programs use slightly different constants; those live
-with the engine's parameters (:mod:`clusterml.stda.parameters`), not here.
+with the engine's parameters (:mod:`clusterml.engine.parameters`), not here.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.chirality.groups import point_group
+from clusterml.chirality.pointgroups import point_group
 from clusterml.chirality.template import ag70_td
 from clusterml.structure.rotations import axis_rotation, quaternion_matrices
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from clusterml.chirality import chirality_batch
-from clusterml.chirality.continuous import continuous_chirality
+from clusterml.chirality.measures import continuous_chirality
 from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.errors import StructureError
-from clusterml.structure.assign import Kinds
 from clusterml.structure.read import read
-from clusterml.structure.superpose import superpose
+from clusterml.structure.superpose import Kinds, superpose
 
 
 def test_a_batch_equals_full_searches(rng, ag70):

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from clusterml.chirality.continuous import continuous_chirality
-from clusterml.chirality.hausdorff import hausdorff_chirality
+from clusterml.chirality.measures import continuous_chirality, hausdorff_chirality
 from clusterml.chirality.symmetry import SymmetrySearch
-from clusterml.structure.assign import Kinds
 from clusterml.structure.read import read
 from clusterml.structure.rotations import rotation_vector_matrix
-from clusterml.structure.superpose import superpose
+from clusterml.structure.superpose import Kinds, superpose
 
 
 def ccm(labels, positions):
@@ -42,7 +40,7 @@ def test_achiral_geometries_measure_zero(turn, labels, positions):
 
 
 def test_a_geometry_with_s4_only_is_achiral(rng, turn):
-    from clusterml.chirality.groups import point_group
+    from clusterml.chirality.pointgroups import point_group
 
     points = np.concatenate([point_group("S4").elements @ p for p in rng.normal(size=(3, 3))]) @ turn.T
     found = ccm([1] * 12, points)

@@ -7,9 +7,16 @@ import pytest
 from ase import Atoms
 from ase.io import write
 
-from clusterml.chirality.fit import fit_template, turn_angle
-from clusterml.chirality.groups import point_group
-from clusterml.chirality.template import ag70_td, icosahedron, load_template, suggest_template, template_of
+from clusterml.chirality.pointgroups import point_group
+from clusterml.chirality.template import (
+    ag70_td,
+    fit_template,
+    icosahedron,
+    load_template,
+    suggest_template,
+    template_of,
+    turn_angle,
+)
 from clusterml.errors import InputFileError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.read import read

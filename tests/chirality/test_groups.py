@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.chirality.groups import operation, operation_kind, point_group
-from clusterml.chirality.orbits import stabilisers
+from clusterml.chirality.pointgroups import operation, operation_kind, point_group
+from clusterml.chirality.representation import stabilisers
 from clusterml.errors import OptionError
 
 ORDERS = {

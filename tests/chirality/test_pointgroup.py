@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.chirality.groups import point_group
-from clusterml.chirality.pointgroup import find_point_group, find_point_groups
-from clusterml.structure.assign import Kinds
+from clusterml.chirality.pointgroups import find_point_group, find_point_groups, point_group
+from clusterml.structure.superpose import Kinds
 
 NAMES = (
     *("C1", "Ci", "Cs", "C2", "C3", "C5", "C2v", "C3v", "C6v", "C2h", "C4h", "D2", "D3", "D5", "D2d", "D3d", "D5d"),

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from clusterml.chirality.pseudoscalar import opd_contributions, opd_index
+from clusterml.chirality.measures import opd_contributions, opd_index
 from clusterml.structure.read import read
 
 

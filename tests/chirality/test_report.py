@@ -11,11 +11,10 @@ from ase.build import molecule
 
 import clusterml
 import clusterml.chirality
-from clusterml.chirality.kinds import bonds_kept, graph_labels, ligand_bonds
-from clusterml.chirality.output import write_report
-from clusterml.chirality.report import DEFAULT_GROUPS, chirality
+from clusterml.chirality.part import bonds_kept, graph_labels, ligand_bonds
+from clusterml.chirality.report import DEFAULT_GROUPS, chirality, write_report
 from clusterml.errors import OptionError, OutputError, StructureError
-from clusterml.spectrum.jsonio import json_text
+from clusterml.io.json import json_text
 from clusterml.structure.read import read
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.chirality.groups import point_group
-from clusterml.chirality.orientation import _derivatives, _tables, best_orientation, overlap
+from clusterml.chirality.pointgroups import _derivatives, _tables, best_orientation, overlap, point_group
 from clusterml.chirality.representation import best_permutations, is_consistent
 from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.errors import OptionError
-from clusterml.structure.assign import Kinds
 from clusterml.structure.rotations import rotation_vector_matrix
+from clusterml.structure.superpose import Kinds
 
 # Distorted molecules and their measures by cosymlib 0.12.1 (Llunell, Alemany, Alvarez et al., pip install cosymlib).
 # Only values that brute force over all permutations confirms are listed: its own search misses others.

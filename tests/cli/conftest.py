@@ -13,7 +13,7 @@ import pytest
 
 from clusterml.cli.main import main
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "stda"
+DATA = Path(__file__).resolve().parents[1] / "data" / "engine"
 
 
 class Done(NamedTuple):

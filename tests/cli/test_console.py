@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from clusterml.cli.console import PrintableStream, error_console, printable_output, table_console
-from clusterml.printable import counted, printable
-from clusterml.spectrum.jsonio import json_text
+from clusterml.errors import counted, printable
+from clusterml.io.json import json_text
 
 EVIL = "\x1b[2J\x1b]0;owned\x07ag25\x1b[31m[red]x[/red]\x9b5A\u202egpj.x\rhidden"
 SHOWN = "ag25[red]x[/red]gpj.x\nhidden"

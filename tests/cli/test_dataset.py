@@ -11,11 +11,10 @@ import pytest
 from ase.db import connect
 from ase.io import read as ase_read
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import GRID_EV, KINDS
 from clusterml.dataset.splits import load_split
-from clusterml.dataset.store import Store
-from clusterml.spectrum.jsonio import spectrum_block
+from clusterml.dataset.store import Dataset, Store
+from clusterml.spectrum.blocks import spectrum_block
 from clusterml.spectrum.transitions import Transitions
 from clusterml.training.targets import Broadening, Wanted, targets
 

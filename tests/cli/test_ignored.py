@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterml.cli.ignored import ENDS, NEEDS
-from clusterml.cli.verbs import VERBS, _Verbs
-from clusterml.stda.gfn import _failed
+from clusterml.cli.verbs import ENDS, NEEDS, VERBS, _Verbs
+from clusterml.engine.orbitals.gfn import _failed
 
 OTHERS = {"--no-python", "--nproc-per-node"}
 """Options of torchrun."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clusterml.config.schema import read_yaml
 from clusterml.dataset.campaign import Campaign, load_campaign
-from clusterml.schema import read_yaml
+from clusterml.io.shipped import shipped
 from clusterml.screening.config import Screen, load_screen
-from clusterml.shipped import shipped
 from clusterml.training.config import Config, load_config
 
 KINDS = {"screen": (load_screen, Screen), "campaign": (load_campaign, Campaign), "train": (load_config, Config)}

@@ -16,7 +16,7 @@ from clusterml import __version__
 from clusterml.cli import main as main_module
 from clusterml.cli.verbs import VERBS
 from clusterml.errors import OptionError
-from clusterml.shipped import DEFAULT_MODEL, shipped
+from clusterml.io.shipped import DEFAULT_MODEL, shipped
 
 SCRIPT = [sys.executable, "-c", "from clusterml.cli.main import main; main()"]
 

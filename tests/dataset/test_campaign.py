@@ -14,14 +14,12 @@ from clusterml.dataset.campaign import Parent, fingerprint, load_campaign, plan
 from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.geometry import geometries, parent_atoms
 from clusterml.dataset.labelling import chirality_measures
-from clusterml.dataset.launch import Here, Processes, launcher
-from clusterml.dataset.ledger import Ledger
-from clusterml.dataset.reader import Dataset
-from clusterml.dataset.runner import generate
-from clusterml.dataset.store import damaged_shards
+from clusterml.dataset.runner import Ledger, generate
+from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.dataset.verify import verify
 from clusterml.errors import DatasetError, ElectronicStructureError, FolderInUseError, InputFileError, OptionError
-from clusterml.locks import exclusive
+from clusterml.io.files import exclusive
+from clusterml.run.launcher import Here, Processes, launcher
 
 TEXT = """
 name: tiny
@@ -118,7 +116,7 @@ def test_a_label_is_made_again_as_its_record_says(made, monkeypatch):
         seen.append(options)
         raise ElectronicStructureError("enough")
 
-    monkeypatch.setattr("clusterml.stda.label.label", spy)
+    monkeypatch.setattr("clusterml.engine.label.label", spy)
     (check,) = verify(made, share=0.01)[1]
     assert "enough" in check.problem
     expected = {"orbitals": "stda-xtb", "emax_ev": 6.0, "dtype": "float64", "mode": "smooth", "solver": "spectrum"}

@@ -14,11 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from clusterml.dataset.ledger import Event, Ledger
-from clusterml.dataset.reader import Dataset
+from clusterml.dataset.runner import Event, Ledger
 from clusterml.dataset.shards import Shard, write_shard
 from clusterml.dataset.splits import Split, load_split, save_split
-from clusterml.dataset.store import Store, damaged_shards
+from clusterml.dataset.store import Dataset, Store, damaged_shards
 from clusterml.errors import ClusterMLError, DatasetError
 
 SECRET = np.arange(251.0)

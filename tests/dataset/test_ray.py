@@ -13,12 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
-from clusterml.dataset.launch import Here, Ray, launcher
-from clusterml.dataset.ledger import Ledger
-from clusterml.dataset.reader import Dataset
-from clusterml.dataset.runner import generate
-from clusterml.dataset.store import damaged_shards
+from clusterml.dataset.runner import Ledger, generate
+from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.errors import OptionError
+from clusterml.run.launcher import Here, Ray, launcher
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[cluster]'")
 SECONDS = 240.0

@@ -3,10 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.dataset.reader import Dataset
-from clusterml.dataset.sameness import together
-from clusterml.dataset.splits import QUESTIONS, Split, draw_splits, extended, leaks, load_split, make_split, save_split
-from clusterml.dataset.store import Store
+from clusterml.dataset.splits import (
+    QUESTIONS,
+    Split,
+    draw_splits,
+    extended,
+    leaks,
+    load_split,
+    make_split,
+    save_split,
+    together,
+)
+from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
 
 

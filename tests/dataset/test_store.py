@@ -12,11 +12,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from clusterml.dataset.ledger import Event, Ledger
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import Record
+from clusterml.dataset.runner import Event, Ledger
 from clusterml.dataset.shards import Shard, write_shard
-from clusterml.dataset.store import Store, damaged_shards, read_index
+from clusterml.dataset.store import Dataset, Store, damaged_shards, read_index
 from clusterml.errors import DatasetError, OutputError
 
 HALF = 5e-4  # relative precision of float16

@@ -14,7 +14,7 @@ from clusterml.dataset.splits import make_split, save_split
 from clusterml.dataset.store import Store
 from clusterml.training.release import write_release
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "stda"
+DATA = Path(__file__).resolve().parents[1] / "data" / "engine"
 SPEC = {"channels": 4, "n_radial": 4, "radial_width": 8}
 PARENTS = {"agsch3": 0, "ag2_tfa2": 0}
 
@@ -55,7 +55,7 @@ def dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def split_file(dataset) -> Path:
-    from clusterml.dataset.reader import Dataset
+    from clusterml.dataset.store import Dataset
 
     path = dataset / "random.json"
     save_split(make_split(Dataset(dataset), "random", fractions=(0.25, 0.25)), path)

@@ -12,11 +12,11 @@ from clusterml.inference.calibration import (
     LARGEST_FACTOR,
     BandFactors,
     Calibration,
+    Uncertainty,
     calibrate,
     normal_quantile,
     raw_spread,
 )
-from clusterml.inference.uncertainty import Uncertainty
 
 ENERGY = np.linspace(0.5, 5.3, 121)
 KEYS = ("epsilon", "delta_epsilon")

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import load_split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError
 from clusterml.inference.checkpoint import DOMAIN, UNCERTAINTY, read_uncertainty
 from clusterml.inference.judge import measure_uncertainty

@@ -10,8 +10,7 @@ import pytest
 from ase import Atoms
 
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.inference.composition import KnownCompositions, composition
-from clusterml.inference.domain import fit_domain, read_domain, write_domain
+from clusterml.inference.domain import KnownCompositions, composition, fit_domain, read_domain, write_domain
 
 
 @pytest.fixture

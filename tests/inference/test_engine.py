@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import clusterml
+from clusterml.engine import label as label_module
+from clusterml.engine.cost import label_cost, number_of_functions
 from clusterml.errors import ElectronicStructureError, OptionError
-from clusterml.inference.engine import Engine, EngineOptions, why_engine
+from clusterml.inference.ensemble import Thermal
+from clusterml.inference.predict import Engine, EngineOptions, why_engine
 from clusterml.inference.predictor import Predictor
-from clusterml.inference.thermal import Thermal
-from clusterml.stda import label as label_module
-from clusterml.stda.cost import label_cost, number_of_functions
-from clusterml.stda.structures import Watch
+from clusterml.run.progress import Watch
 
 
 class Heard(Watch):

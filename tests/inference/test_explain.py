@@ -12,10 +12,9 @@ from ase import Atoms
 
 from clusterml.errors import OptionError
 from clusterml.inference.ensemble import Ensemble
-from clusterml.inference.explain import Contributions, exclusive_parts, explain
-from clusterml.inference.members import slopes
+from clusterml.inference.explain import Contributions, exclusive_parts, explain, slopes
 from clusterml.inference.predictor import Predictor
-from clusterml.spectrum.window import band_weights
+from clusterml.spectrum.curves import band_weights
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 

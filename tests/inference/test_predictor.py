@@ -10,16 +10,15 @@ import pytest
 import torch
 
 import clusterml
-from clusterml.dataset.reader import Dataset
+from clusterml.dataset.store import Dataset
 from clusterml.errors import ChargeError, InputFileError, OptionError, SeveralMoleculesError, StructureError
 from clusterml.inference import ensemble as ensemble_module
 from clusterml.inference.calculator import SpectrumCalculator
 from clusterml.inference.calibration import ABSORBS
-from clusterml.inference.ensemble import choose_device, finer
+from clusterml.inference.ensemble import Thermal, choose_device, finer
 from clusterml.inference.judge import output_of
 from clusterml.inference.predictor import Predictor
-from clusterml.inference.thermal import Thermal
-from clusterml.spectrum.width import broadened_to
+from clusterml.spectrum.compare import broadened_to
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import load_split, save_split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import InputFileError, OptionError
-from clusterml.inference.calibration import BandFactors, Calibration
+from clusterml.inference.calibration import BandFactors, Calibration, Reach, Uncertainty, fit_reach
 from clusterml.inference.checkpoint import UNCERTAINTY, read_uncertainty
-from clusterml.inference.composition import KnownCompositions, composition
+from clusterml.inference.domain import KnownCompositions, composition
 from clusterml.inference.evaluator import Evaluator
 from clusterml.inference.predictor import Predictor
-from clusterml.inference.uncertainty import Reach, Uncertainty, fit_reach
 
 ENERGY = np.linspace(0.5, 5.3, 121)
 KEYS = ("epsilon", "delta_epsilon")

@@ -9,7 +9,8 @@ from itertools import product
 import pytest
 import torch
 
-from clusterml.model.equivariant import (
+from clusterml.model.irreps import Irreps, spherical_harmonics, wigner_3j
+from clusterml.model.layers import (
     ChannelProduct,
     Linear,
     NeighbourProduct,
@@ -18,7 +19,6 @@ from clusterml.model.equivariant import (
     harmonics,
     hidden_irreps,
 )
-from clusterml.model.irreps import Irreps, spherical_harmonics, wigner_3j
 
 CHANNELS, ATOMS = 5, 7
 PARITIES = ("both", "natural")

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from clusterml.model.spectral import gaussian
-from clusterml.model.transitions import transition_density
+from clusterml.model.spectral import gaussian, transition_density
 
 GRID = torch.linspace(0.5, 6.5, 61, dtype=torch.float64)
 PRODUCTS = torch.tensor([[0, 0, 1, 2], [0, 1, 2, 2]])

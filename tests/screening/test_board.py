@@ -16,16 +16,14 @@ import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError, OutputError
-from clusterml.screening.agreement import Pairs, errors, hits, same_sign, spearman
-from clusterml.screening.board import Board, Entry
+from clusterml.io.log import Log
+from clusterml.screening.board import Block, Board, Drops, Entry, Row, different
 from clusterml.screening.labels import Verified
 from clusterml.screening.making import Dropped
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit
 from clusterml.screening.report import _wrong_signs
-from clusterml.screening.rows import Block, Drops, Row, different
-from clusterml.screening.verification import Verification
-from clusterml.spectrum.log import Log
+from clusterml.screening.verification import Pairs, Verification, errors, hits, same_sign, spearman
 
 TWO = [{"cd_at": "3 eV"}, {"strain": "elastic"}]
 LIMIT = [{"opd": "predicted", "at_least": 0.0}]

@@ -13,10 +13,9 @@ import pytest
 
 from clusterml.errors import FolderInUseError, OptionError
 from clusterml.inference.predictor import Predictor
-from clusterml.locks import exclusive
+from clusterml.io.files import exclusive
 from clusterml.screening.bench import Bench
-from clusterml.screening.design.aim import Aim
-from clusterml.screening.design.climb import climb
+from clusterml.screening.design.climb import Aim, climb
 from clusterml.screening.design.run import design
 from clusterml.screening.making import Dropped, Maker
 from clusterml.screening.merit import merit, merit_slope

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from clusterml.chirality.frame import ccm_frame, opd_local_frame
 from clusterml.dataset.labelling import chirality_measures
 from clusterml.errors import OptionError, SpectrumError, StructureError
-from clusterml.screening.geometric import ccm_frame, opd_local_frame
 from clusterml.screening.measures.measure import Sample
 from clusterml.screening.measures.registry import MEASURES
+from clusterml.screening.measures.spectral import deviation
 from clusterml.screening.merit import Merit, merit
 from clusterml.screening.strain import elastic_strain, gfn1_strain
-from clusterml.screening.uncertainty import deviation
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort

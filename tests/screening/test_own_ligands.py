@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterml.dataset.launch import Processes
 from clusterml.errors import InputFileError, OptionError
+from clusterml.run.launcher import Processes
 from clusterml.screening.config import load_screen
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.dataset.launch import Processes
 from clusterml.errors import InputFileError, OptionError, UserCodeError
+from clusterml.run.launcher import Processes
 from clusterml.screening.bench import MEASURE
 from clusterml.screening.config import load_screen
 from clusterml.screening.design.run import design

@@ -16,8 +16,17 @@ from ase import Atoms
 
 from clusterml.errors import InputFileError
 from clusterml.screening.page.figures import parity_pictures
-from clusterml.screening.page.markup import Markup, data_block, page, table, tag
-from clusterml.screening.page.molecule import broadside, element_colours, signed_colours, viewer
+from clusterml.screening.page.markup import (
+    Markup,
+    broadside,
+    data_block,
+    element_colours,
+    page,
+    signed_colours,
+    table,
+    tag,
+    viewer,
+)
 from clusterml.screening.page.report import REPORT, write_report
 from clusterml.screening.page.results import Results
 from clusterml.screening.run import screen

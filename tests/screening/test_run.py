@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.dataset.launch import Lost, Processes
 from clusterml.errors import (
     ClusterMLError,
     ElectronicStructureError,
@@ -31,15 +30,16 @@ from clusterml.errors import (
     StructureError,
 )
 from clusterml.inference.predictor import Predictor
-from clusterml.locks import exclusive
+from clusterml.io.files import exclusive
+from clusterml.io.log import Log
+from clusterml.run.caches import Kept
+from clusterml.run.launcher import Lost, Processes
 from clusterml.screening.bench import MEASURE, PREDICTION, Task, bench_of
 from clusterml.screening.config import load_screen
-from clusterml.screening.kept import Kept
 from clusterml.screening.labels import LabelTask, Verified, label_one
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen, setting_of
-from clusterml.spectrum.log import Log
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
@@ -289,7 +289,7 @@ def test_a_prediction_that_is_no_spectrum_costs_one_candidate(make_screen, check
     ],
 )
 def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_path, monkeypatch, part, found, problem):
-    monkeypatch.setattr(f"clusterml.stda.label.{part}", lambda *_, **__: found)
+    monkeypatch.setattr(f"clusterml.engine.label.{part}", lambda *_, **__: found)
     setting, _ = setting_of(make_screen(), tmp_path, checkpoint, "cpu", None)
     assert problem in label_one(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0)).problem
 
@@ -509,10 +509,10 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(make_screen, checkpoint, tmp
             raise OSError(28, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr("clusterml.spectrum.log.os.fsync", fsync)
+    monkeypatch.setattr("clusterml.io.log.os.fsync", fsync)
     with pytest.raises(OutputError, match="No space left on device"):
         screen(make_screen(), tmp_path, model=checkpoint)
-    monkeypatch.setattr("clusterml.spectrum.log.os.fsync", real)
+    monkeypatch.setattr("clusterml.io.log.os.fsync", real)
     assert len(log_of(tmp_path)) >= 8
     assert screen(make_screen(), tmp_path, model=checkpoint, resume=True).board.valid == 9
 
@@ -528,8 +528,7 @@ def test_pessimism_needs_an_uncertainty(make_screen, checkpoint, single, tmp_pat
 
 
 def test_out_of_domain_candidates_are_flagged_and_stay(make_screen, checkpoint, tmp_path, monkeypatch):
-    from clusterml.inference.composition import KnownCompositions
-    from clusterml.inference.domain import Domain
+    from clusterml.inference.domain import Domain, KnownCompositions
 
     with monkeypatch.context() as patch:
         bench_of.cache_clear()

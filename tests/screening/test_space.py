@@ -10,8 +10,7 @@ import pytest
 from clusterml.errors import OptionError
 from clusterml.screening.config import Distortion, load_screen
 from clusterml.screening.making import DISTORTION, MODE, SHELL, Dropped, Maker
-from clusterml.screening.points import number_of_points
-from clusterml.screening.space import Space
+from clusterml.screening.space import Space, number_of_points
 
 EXCHANGES = [
     {"old": "SH", "new": ["SCH3", "SiPr"], "counts": "0..2", "draws": 2},

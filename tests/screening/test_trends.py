@@ -13,10 +13,9 @@ from clusterml.screening.measures.measure import Value
 from clusterml.screening.page.figures import trend_figure
 from clusterml.screening.page.report import REPORT, write_report
 from clusterml.screening.page.results import Results
-from clusterml.screening.page.trend import linear, read_trends
 from clusterml.screening.run import screen
 from clusterml.screening.space import Space
-from clusterml.screening.trends import BINS, COLUMNS, EXCHANGED, TRENDS, Trends
+from clusterml.screening.trends import BINS, COLUMNS, EXCHANGED, TRENDS, Trends, linear, read_trends
 
 
 def found(screen_, values, labels=()):

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterml.dataset.launch import Lost
-from clusterml.dataset.reader import Dataset
+from clusterml.dataset.store import Dataset
 from clusterml.dataset.verify import verify
 from clusterml.errors import OptionError, StructureError
+from clusterml.io.log import Log
+from clusterml.run.launcher import Lost
+from clusterml.screening.board import Row, rows_in
 from clusterml.screening.merit import Merit
-from clusterml.screening.rows import Row, rows_in
 from clusterml.screening.run import RESULTS, screen, setting_of
 from clusterml.screening.uncertain import label_uncertain, least_certain, record_of_candidate, uncertainty
-from clusterml.spectrum.log import Log
 from clusterml.structure.read import read_all
 
 CHANGES = {

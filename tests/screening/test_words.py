@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.screening.agreement import Pairs, hits, hits_words, wilson
-from clusterml.screening.rows import Row
+from clusterml.screening.board import Row
 from clusterml.screening.run import screen
-from clusterml.screening.space import Space
-from clusterml.screening.words import recipe_words
+from clusterml.screening.space import Space, recipe_words
+from clusterml.screening.verification import Pairs, hits, hits_words, wilson
 
 
 def test_a_recipe_is_told_with_amounts_and_units(make_screen):
@@ -57,7 +56,7 @@ def test_a_screen_never_computes_with_the_engine_unless_it_is_asked_to_verify(
     def refuse(*arguments, **options):
         raise AssertionError("the engine was called")
 
-    monkeypatch.setattr("clusterml.stda.label.label", refuse)
+    monkeypatch.setattr("clusterml.engine.label.label", refuse)
     done = screen(make_screen(), tmp_path / "out", model=checkpoint)
     assert done.board.valid == 9
     assert all(entry.row.sign for entry in done.board.ranked)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from clusterml.errors import OptionError, SpectrumError
+from clusterml.io.json import json_text
 from clusterml.spectrum.bands import compare_bands, measured_bands, measured_systems
-from clusterml.spectrum.jsonio import json_text
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.units import nm_to_ev

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterml.spectrum.chance import random_positions
 from clusterml.spectrum.compare import Comparison, compare
+from clusterml.spectrum.significance import random_positions
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 

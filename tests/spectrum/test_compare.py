@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterml.errors import OptionError, SpectrumError
+from clusterml.io.json import json_text
 from clusterml.spectrum.compare import compare
 from clusterml.spectrum.fit import Alignment, broadened, moved
-from clusterml.spectrum.jsonio import json_text
 from clusterml.spectrum.peaks import find_bands, match
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions

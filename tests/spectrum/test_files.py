@@ -5,10 +5,8 @@ import os
 
 import pytest
 
-from clusterml.errors import ClusterMLError, InputFileError, OutputError
-from clusterml.io.bounded import file_within, read_bounded, read_stream
-from clusterml.printable import printable
-from clusterml.spectrum.files import make_folder, read_text, write_text
+from clusterml.errors import ClusterMLError, InputFileError, OutputError, printable
+from clusterml.io.files import file_within, make_folder, read_bounded, read_stream, read_text, write_text
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path):

@@ -11,17 +11,11 @@ import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError, OptionError, OutputError, SpectrumError
-from clusterml.spectrum.jcamp import jcamp_text
-from clusterml.spectrum.jsonio import (
-    json_text,
-    parse_spectrum_block,
-    parse_states_block,
-    spectrum_block,
-    states_block,
-)
+from clusterml.io.json import json_text
+from clusterml.spectrum.blocks import parse_spectrum_block, parse_states_block, spectrum_block, states_block
+from clusterml.spectrum.export import csv_text, jcamp_text
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.spectrum.tables import csv_text
 from clusterml.spectrum.transitions import Transitions
 
 ROUNDING = {"csv": 5e-7, "json": 0.0, "jcamp": 1e-14}

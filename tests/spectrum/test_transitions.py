@@ -10,16 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterml.errors import OptionError, SpectrumError
-from clusterml.spectrum.broadening import BLOCK, sum_of_bands
 from clusterml.spectrum.spectrum import default_grid
-from clusterml.spectrum.transitions import Transitions
-from clusterml.units import (
-    DELTA_EPSILON_AREA_PER_ER,
-    DIPOLE_STRENGTH_AU_TO_CGS,
-    EPSILON_AREA_PER_F,
-    EV_NM,
-    HARTREE_EV,
-)
+from clusterml.spectrum.transitions import BLOCK, Transitions, sum_of_bands
+from clusterml.units import DELTA_EPSILON_AREA_PER_ER, DIPOLE_STRENGTH_AU_TO_CGS, EPSILON_AREA_PER_F, EV_NM, HARTREE_EV
 
 FINE = np.linspace(0.2, 9.0, 8801)
 

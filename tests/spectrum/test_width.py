@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from clusterml.errors import SpectrumError
+from clusterml.spectrum.compare import broadened_to
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
-from clusterml.spectrum.width import broadened_to
 
 
 def test_broadening_by_the_difference_is_broadening_once(transitions: Transitions) -> None:

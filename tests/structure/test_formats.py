@@ -10,8 +10,8 @@ import pytest
 from ase import Atoms
 from scipy.spatial.distance import pdist
 
+from clusterml.batch.inputs import expand
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
-from clusterml.stda.inputs import expand
 from clusterml.structure.elements import formula
 from clusterml.structure.formats.registry import REGISTRY, format_of_name
 from clusterml.structure.options import ReadOptions

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from clusterml.engine.label import label
 from clusterml.errors import StructureError
-from clusterml.stda.label import label
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.check import MOST_ATOMS
 

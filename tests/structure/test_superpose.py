@@ -10,7 +10,6 @@ import pytest
 from clusterml.chirality.template import ag70_td
 from clusterml.errors import StructureError
 from clusterml.structure import superpose as module
-from clusterml.structure.assign import Kinds
 from clusterml.structure.read import read
 from clusterml.structure.rotations import (
     axis_rotation,
@@ -20,7 +19,7 @@ from clusterml.structure.rotations import (
     rotation_grid,
     rotation_vector_matrix,
 )
-from clusterml.structure.superpose import superpose
+from clusterml.structure.superpose import Kinds, superpose
 
 
 def random_rotation(rng):

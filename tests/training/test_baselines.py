@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from clusterml.training.baselines import BASELINES, Samples, Spectra, fit_kernel_ridge, fit_mean, fit_nearest
-from clusterml.training.descriptors import descriptor
+from clusterml.training.baselines import (
+    BASELINES,
+    Samples,
+    Spectra,
+    descriptor,
+    fit_kernel_ridge,
+    fit_mean,
+    fit_nearest,
+)
 
 NUMBERS = np.array([47, 47, 47, 16, 16, 6, 8, 1])
 

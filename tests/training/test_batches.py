@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterml.training.batches import plan, share, shuffled
 from clusterml.training.config import ScheduleConfig
-from clusterml.training.schedule import plateau_steps, share_of_rate
+from clusterml.training.loop import plateau_steps, share_of_rate
+from clusterml.training.parallel import plan, share, shuffled
 
 sizes = st.lists(st.integers(1, 200), min_size=1, max_size=40)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from clusterml.config.overrides import keys
 from clusterml.errors import InputFileError, OptionError
-from clusterml.overrides import keys
 from clusterml.training.config import Config, load_config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from tiny import GRID, record
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split
-from clusterml.dataset.store import Store
+from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import ACHIRAL, ALL, CHIRAL, MEAN, Judged, evaluate

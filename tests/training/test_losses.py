@@ -7,7 +7,7 @@ import torch
 
 from clusterml.errors import OptionError
 from clusterml.training.config import LossConfig
-from clusterml.training.losses import Loss, divergence
+from clusterml.training.step import Loss, divergence
 
 STEP = 0.04
 OFF = dict.fromkeys(LossConfig.model_fields, 0.0) | {"huber": 1.0, "floor": 0.3}

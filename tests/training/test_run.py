@@ -16,13 +16,10 @@ from tiny import TinyNetwork, record, tiny_architecture
 from clusterml.dataset.splits import load_split
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, FolderInUseError, OptionError, OutputError, UnsupportedElementError
-from clusterml.locks import exclusive
-from clusterml.training.architecture import shipped
+from clusterml.io.files import exclusive
 from clusterml.training.config import load_config
-from clusterml.training.library import join_releases
-from clusterml.training.members import train_members
-from clusterml.training.release import ReleaseError, open_release, read_release
-from clusterml.training.run import train
+from clusterml.training.release import ReleaseError, join_releases, open_release, read_release
+from clusterml.training.run import shipped, train, train_members
 from clusterml.training.state import TrainingError
 
 HERE = Path(__file__).parent
@@ -71,10 +68,10 @@ def test_a_run_learns_and_leaves_everything_that_one_needs(config_file, tmp_path
 
 
 def test_the_validation_numbers_are_those_of_the_shipped_weights(config_file, tmp_path):
-    from clusterml.dataset.reader import Dataset
-    from clusterml.training.forward import Forward
+    from clusterml.dataset.store import Dataset
     from clusterml.training.material import labelled
     from clusterml.training.metrics import cosine, median
+    from clusterml.training.step import Forward
     from clusterml.training.targets import Wanted
 
     done = run(config_file, tmp_path / "run")

@@ -7,9 +7,7 @@ import torch
 from torch import nn
 
 from clusterml.errors import OutputError
-from clusterml.training.average import Average
-from clusterml.training.state import Checkpoints, State, TrainingError
-from clusterml.training.tensors import averaged, gathered, restore
+from clusterml.training.state import Average, Checkpoints, State, TrainingError, averaged, gathered, restore
 
 
 def trained(steps: int, seed: int = 0) -> tuple[nn.Module, Average, torch.optim.Optimizer]:

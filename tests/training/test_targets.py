@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from tiny import GRID, record
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import GRID_EV
 from clusterml.dataset.splits import Split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError, OptionError
-from clusterml.spectrum.broadening import gaussian
+from clusterml.spectrum.transitions import gaussian
 from clusterml.training.config import DataConfig
 from clusterml.training.material import SMALLEST_G, attach_scales, chosen, labelled, spreads
 from clusterml.training.targets import MEASURES, TENSORS, Broadening, Wanted, broadening_matrix, energies, targets

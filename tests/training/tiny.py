@@ -11,7 +11,7 @@ from torch import nn
 from clusterml.dataset.record import GRID_EV, N_LOWEST, Record, stored_positions
 from clusterml.dataset.store import Store
 from clusterml.model.graph import Graph
-from clusterml.training.architecture import Architecture
+from clusterml.training.run import Architecture
 
 M = len(GRID_EV)
 GRID = {"low_ev": 0.5, "high_ev": 5.3, "step_ev": 0.04}

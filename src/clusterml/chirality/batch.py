@@ -11,17 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterml.chirality.continuous import IMPROPER_GROUPS, continuous_chirality
-from clusterml.chirality.groups import PointGroup, point_group
-from clusterml.chirality.orientation import best_orientation, overlap
+from clusterml.chirality.measures import IMPROPER_GROUPS, continuous_chirality, opd_index
 from clusterml.chirality.part import REACH
-from clusterml.chirality.pointgroup import find_point_group
-from clusterml.chirality.pseudoscalar import opd_index
+from clusterml.chirality.pointgroups import PointGroup, best_orientation, find_point_group, overlap, point_group
 from clusterml.chirality.symmetry import SymmetryMeasure, SymmetrySearch, improve
 from clusterml.errors import StructureError
-from clusterml.structure.assign import Kinds
 from clusterml.structure.rotations import kabsch
-from clusterml.structure.superpose import refine, superpose
+from clusterml.structure.superpose import Kinds, refine, superpose
 from clusterml.typing import FloatArray, IntArray
 
 _TOLERANCE = 0.5  # A: operations of the parent that may make starts equivalent to each other
@@ -168,7 +164,7 @@ def _gain(group: PointGroup, points: FloatArray, orientation: FloatArray, permut
 
 
 def _correlation(points: FloatArray, permutations: IntArray) -> FloatArray:
-    """``C_g`` of :func:`~clusterml.chirality.orientation.overlap` for each geometry ``(b, order, 3, 3)``."""
+    """``C_g`` of :func:`~clusterml.chirality.pointgroups.overlap` for each geometry ``(b, order, 3, 3)``."""
     step = max(1, _CHUNK // (permutations.size * 3))
     parts = [points[start : start + step] for start in range(0, len(points), step)]
     return np.concatenate([np.swapaxes(part[:, permutations], -1, -2) @ part[:, None] for part in parts])

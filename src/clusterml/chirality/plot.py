@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import OptionError
-from clusterml.spectrum.files import write_bytes
+from clusterml.io.files import write_bytes
 from clusterml.structure.bonds import bonds
 from clusterml.structure.rotations import axis_rotation, frames
 from clusterml.typing import FloatArray

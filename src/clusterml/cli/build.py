@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import LibraryFile
-from clusterml.printable import counted
+from clusterml.errors import counted
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -59,8 +59,7 @@ def build(
 
 def describe(atoms: Atoms) -> None:
     """Print the bond ranges and the tightest contact of a structure."""
-    from clusterml.structure.build.contacts import closest_contact
-    from clusterml.structure.build.ranges import bond_ranges
+    from clusterml.structure.build.contacts import bond_ranges, closest_contact
 
     ranges = ", ".join(f"{kind} {found} ({found.count})" for kind, found in bond_ranges(atoms).items())
     typer.echo(f"bonds / A: {ranges or 'none with a metal'}")

@@ -14,8 +14,8 @@ from clusterml.structure.options import DEFAULT_READING, ReadOptions
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from clusterml.batch.inputs import Input
     from clusterml.chirality.report import ChiralityReport
-    from clusterml.stda.inputs import Input
 
 
 @reads_structures
@@ -44,9 +44,9 @@ def chirality(
     right-handed helices; angles are positive counter-clockwise seen from outside; both flip with the mirror image. A
     file that fails is reported on stderr and does not stop the others; the exit code is then 1.
     """
-    from clusterml.chirality.groups import point_group
-    from clusterml.chirality.output import write_report
+    from clusterml.chirality.pointgroups import point_group
     from clusterml.chirality.report import chirality as measure
+    from clusterml.chirality.report import write_report
     from clusterml.structure.read import read
 
     names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]

@@ -62,8 +62,8 @@ def compare(
     mirror images get a CD cosine of -1.  Measured absorbance and mdeg need --concentration-a/-b and --path-a/-b; a
     table without a heading --columns-a/-b and --unit-a/-b.  "-" is standard input.
     """
-    from clusterml.spectrum.files import make_folder
-    from clusterml.spectrum.width import broadened_to
+    from clusterml.io.files import make_folder
+    from clusterml.spectrum.compare import broadened_to
 
     if not fit_shift:
         refuse_vain("--no-fit-shift", {"--max-shift": max_shift})
@@ -121,7 +121,8 @@ def _labels(a: str, b: str) -> tuple[str, str]:
 
 def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, output: Path | None) -> None:
     """Write compare.json, and print the tables or the JSON."""
-    from clusterml.spectrum.jsonio import SCHEMA_VERSION, json_text, write_json
+    from clusterml.io.json import json_text, write_json
+    from clusterml.spectrum.blocks import SCHEMA_VERSION
 
     result = {"schema_version": SCHEMA_VERSION, **result}
     if output is not None:

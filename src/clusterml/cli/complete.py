@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clusterml.cli.options import LibraryFile, reads_structures
-from clusterml.printable import counted
+from clusterml.errors import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 

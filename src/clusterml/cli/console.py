@@ -1,7 +1,7 @@
-"""Where text is printed: standard output and error hold no escape sequences but those that tables and bars need.
+"""Where text is printed: standard output and error hold no escape sequences but those that tables need.
 
 File names, cards, titles and warnings come from anybody.  While a command runs, whatever is written to either stream
-goes through :func:`clusterml.printable.printable`; rich, which draws tables and bars, writes past it, with the text in
+goes through :func:`clusterml.errors.printable`; rich, which draws tables and bars, writes past it, with the text in
 them cleaned and nothing in it taken for markup.
 """
 
@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from clusterml.errors import PluginWarning
-from clusterml.printable import printable
+from clusterml.errors import PluginWarning, printable
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
     from rich.console import Console
+
 
 _WIDTH_OF_A_PIPE = 160
 
@@ -103,3 +104,14 @@ def _console_class() -> type[Console]:
                 yield segment if segment.control else segment._replace(text=printable(segment.text))
 
     return Printable
+
+
+def print_keys(keys: Iterable[tuple[str, FieldInfo]]) -> None:
+    """A table of dotted keys with their fields."""
+    from rich.table import Table
+
+    table = Table("key", "default", "meaning")
+    for name, field in keys:
+        default = "needed" if field.is_required() else str(field.default)
+        table.add_row(name, default, field.description or "")
+    table_console().print(table)

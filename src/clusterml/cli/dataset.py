@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from clusterml.cli.ignored import CarefulCommand
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.cli.verbs import CarefulCommand
+from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.cli.progress import State
@@ -45,9 +45,9 @@ def generate(
     were running. Jobs that failed are tried again, geometries that were rejected are not.
     """
     if keys:
-        from clusterml.cli.keys import print_keys
+        from clusterml.cli.console import print_keys
+        from clusterml.config.schema import described
         from clusterml.dataset.campaign import Campaign
-        from clusterml.schema import described
 
         print_keys(described(Campaign))
         return
@@ -56,8 +56,8 @@ def generate(
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
     from clusterml.cli.progress import LOG_NAME, reporter
-    from clusterml.dataset.launch import launcher
     from clusterml.dataset.runner import generate as run
+    from clusterml.run.launcher import launcher
 
     kept = f"finished records are in {output}; go on with the same command and --resume"
     with reporter(output / LOG_NAME, kept=kept) as shown:
@@ -97,7 +97,7 @@ def info(
     """What is in a dataset: counts by parent, kind, shell and method, ranges, failures."""
     from clusterml.cli.console import table_console
     from clusterml.dataset.summary import draw, summary, tables
-    from clusterml.spectrum.jsonio import json_text
+    from clusterml.io.json import json_text
 
     found = summary(folder)
     if as_json:
@@ -158,8 +158,8 @@ def split(
     Records of one geometry (mirror images, several protocols) stay together. Without --by (and -o, --held-out) all
     three questions are drawn and stored in the folder.
     """
-    from clusterml.dataset.reader import Dataset
     from clusterml.dataset.splits import QUESTIONS, draw_splits, extend_split
+    from clusterml.dataset.store import Dataset
     from clusterml.errors import OptionError
 
     if extend is not None:
@@ -192,7 +192,7 @@ def export(
 ) -> None:
     """Write the records for other programs: extxyz or an ASE database, all keys beginning with clusterml_."""
     from clusterml.dataset.exchange import export as write
-    from clusterml.dataset.reader import Dataset
+    from clusterml.dataset.store import Dataset
 
     typer.echo(f"{output}: {write(Dataset(folder), output)} records")
 

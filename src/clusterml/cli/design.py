@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.cli.progress import Reporter
@@ -85,7 +85,7 @@ def _with_start(settings: Screen, start: Path | None, folder: Path) -> Screen:
 def _screened(settings: Screen, folder: Path) -> Path | None:
     """Results of this very screen: results/NAME, or the newest beside the design's ``folder``."""
     from clusterml.errors import ClusterMLError
-    from clusterml.screening.design.start import folders_of, ranked_numbers
+    from clusterml.screening.design.run import folders_of, ranked_numbers
 
     problem: ClusterMLError | None = None
     for known in folders_of(settings.name, folder):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import reads_structures
-from clusterml.printable import counted
+from clusterml.errors import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _parsed(
     warn_only: bool,
 ) -> _Request:
     """The options, checked against each other.  Raises :class:`OptionError`."""
-    from clusterml.cli.ranges import factors, linear, vector
+    from clusterml.cli.frames import factors, linear, vector
     from clusterml.errors import OptionError
     from clusterml.structure.distort.modes import THERMAL_NOISE, find_mode
     from clusterml.structure.distort.vibrations import rms_at
@@ -145,8 +145,7 @@ def _names(request: _Request) -> list[str]:
 
 def _attempts(subject: Subject, request: _Request, rng: np.random.Generator) -> list[Atoms | StructureError]:
     """One structure, or the error that it does not exist with, for each amount or sample."""
-    from clusterml.structure.distort.apply import attempt_scan
-    from clusterml.structure.distort.ensemble import attempt_ensemble
+    from clusterml.structure.distort.apply import attempt_ensemble, attempt_scan
     from clusterml.structure.distort.modes import find_mode
 
     problems: Problems = "warn" if request.warn_only else "error"
@@ -171,7 +170,7 @@ def _shaken(
 ) -> Atoms | StructureError:
     """With thermal noise on top."""
     from clusterml.errors import StructureError
-    from clusterml.structure.distort.ensemble import snapshots
+    from clusterml.structure.distort.apply import snapshots
 
     try:
         return made if isinstance(made, StructureError) else snapshots(made, kelvin, 1, rng=rng, problems=problems)[0]
@@ -181,7 +180,7 @@ def _shaken(
 
 def _report(frames: list[Atoms], target: Path, known: int) -> None:
     """Write the frames, print what was written, and the warnings (but the ``known`` first ones) on stderr."""
-    from clusterml.structure.distort.frames import write_frames
+    from clusterml.structure.write import write_frames
 
     write_frames(frames, target)
     warnings = [warning for frame in frames for warning in frame.info["provenance"]["warnings"][known:]]

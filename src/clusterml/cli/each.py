@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from clusterml.stda.inputs import Input
+    from clusterml.batch.inputs import Input
 
 T = TypeVar("T")
 
@@ -23,10 +23,10 @@ def each_file(
     The folder ``output`` is made.  A file that fails costs a line on stderr; with ``debug`` its error is raised.
     ``doing`` is the name of the progress that is shown of several files.
     """
+    from clusterml.batch.inputs import expand
     from clusterml.cli.progress import State, reporter
     from clusterml.errors import ClusterMLError
-    from clusterml.spectrum.files import make_folder
-    from clusterml.stda.inputs import expand
+    from clusterml.io.files import make_folder
 
     inputs, problems = expand(files)
     for problem in problems:
@@ -54,7 +54,7 @@ def each_file(
 
 def echo_json(objects: Sequence[dict[str, Any]], asked: int) -> None:
     """Print an object for one file, a list for several, and nothing where the only file failed."""
-    from clusterml.spectrum.jsonio import json_text
+    from clusterml.io.json import json_text
 
     if asked > 1 or objects:
         typer.echo(json_text(list(objects) if asked > 1 else objects[0], indent=1), nl=False)

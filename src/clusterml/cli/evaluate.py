@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.errors import OptionError
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.training.evaluation import Evaluation
@@ -66,7 +66,7 @@ def evaluate(
     use_threads(choose_threads(threads))
 
     from clusterml.inference.evaluator import Evaluator
-    from clusterml.spectrum.jsonio import json_text
+    from clusterml.io.json import json_text
     from clusterml.training.tables import write_evaluations
 
     evaluator = Evaluator(checkpoint, dataset, method=method, device=device, baselines=baselines)

@@ -10,13 +10,13 @@ import typer
 
 from clusterml.cli.each import each_file, echo_json
 from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
-from clusterml.shipped import DEFAULT_MODEL
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.io.shipped import DEFAULT_MODEL
+from clusterml.run.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
+    from clusterml.batch.inputs import Input
     from clusterml.inference.explain import Contributions
-    from clusterml.stda.inputs import Input
 
 
 @reads_structures

@@ -1,4 +1,4 @@
-"""Several structures in one result, some of which do not exist: the good ones are kept, the others reported."""
+"""What a user types as ranges of amounts, and several structures in one result, some of which do not exist."""
 
 from __future__ import annotations
 
@@ -7,10 +7,73 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from clusterml.errors import OptionError
+
 if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.errors import StructureError
+
+
+MOST = 100_000
+"""Longest range that is accepted."""
+
+
+def linear(text: str, option: str) -> list[float]:
+    """``LOW:HIGH:COUNT`` as COUNT evenly spaced numbers from LOW to HIGH.  Raises :class:`OptionError`."""
+    words = text.split(":")
+    try:
+        low, high, count = float(words[0]), float(words[1]), int(words[2])
+    except (ValueError, IndexError) as error:
+        raise OptionError(f"{option} is {text!r}", "give LOW:HIGH:COUNT, e.g. -20:20:41") from error
+    if len(words) != 3 or not 1 <= count <= MOST or not abs(low) + abs(high) < 1e9:
+        raise OptionError(f"{option} is {text!r}", f"give LOW:HIGH:COUNT with a count from 1 to {MOST}")
+    middle = [low + (high - low) * k / max(count - 1, 1) for k in range(count)]
+    exact = [0.0 if abs(x) < 1e-12 * (abs(low) + abs(high)) else x for x in middle]
+    return [round(x, 12) for x in exact]
+
+
+def stepped(text: str, option: str) -> list[int]:
+    """``FIRST:LAST:STEP`` (or ``FIRST:LAST``) as whole numbers, both ends included.  Raises :class:`OptionError`."""
+    words = text.split(":")
+    try:
+        numbers = [int(word) for word in words]
+    except ValueError as error:
+        raise OptionError(f"{option} is {text!r}", "give FIRST:LAST:STEP, e.g. 0:20:1") from error
+    first, last, step = (*numbers, 1) if len(numbers) == 2 else (*numbers, 0, 0)[:3]
+    if len(numbers) not in (2, 3) or step < 1 or last < first or last - first > MOST:
+        raise OptionError(f"{option} is {text!r}", "give FIRST:LAST:STEP with a positive step, e.g. 0:20:1")
+    return list(range(first, last + 1, step))
+
+
+def listed(text: str, option: str) -> list[int]:
+    """``1,4,7`` as whole numbers.  Raises :class:`OptionError`."""
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise OptionError(f"{option} is {text!r}", "give whole numbers with commas, e.g. 1,4,7") from error
+
+
+def vector(text: str, option: str) -> tuple[float, float, float]:
+    """``0,0,1`` as three numbers.  Raises :class:`OptionError`."""
+    try:
+        x, y, z = (float(word) for word in text.split(","))
+    except ValueError as error:
+        raise OptionError(f"{option} is {text!r}", "give three numbers with commas, e.g. 0,0,1") from error
+    return x, y, z
+
+
+def factors(words: list[str], option: str) -> dict[str, float]:
+    """``["Ag=0.5", "H=1"]`` as a dictionary.  Raises :class:`OptionError`."""
+    pairs = {}
+    for word in words:
+        symbol, _, value = word.partition("=")
+        try:
+            pairs[symbol.strip()] = float(value)
+        except ValueError as error:
+            raise OptionError(f"{option} is {word!r}", "give ELEMENT=NUMBER, e.g. Ag=0.5") from error
+    return pairs
+
 
 MOST_REFUSED = 20
 """Structures that do not exist and are named one by one."""

@@ -10,13 +10,13 @@ import typer
 
 from clusterml.cli.each import each_file, echo_json
 from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
-from clusterml.printable import counted
+from clusterml.errors import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from clusterml.stda.inputs import Input
+    from clusterml.batch.inputs import Input
     from clusterml.structure.inspect import Inspection
 
 _MOST_CLUSTERS = 12
@@ -40,7 +40,7 @@ def inspect(
     Disorder is resolved, molecules are made whole, missing hydrogens are added; everything that was dropped, added or
     assumed is said. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
     """
-    from clusterml.stda.inspect import inspect as look
+    from clusterml.engine.charge import inspect as look
 
     def one(item: Input) -> Inspection:
         result = look(item.path, options=reading)
@@ -57,7 +57,7 @@ def inspect(
 
 
 def _write(result: Inspection, folder: Path, name: str) -> None:
-    from clusterml.spectrum.jsonio import write_json
+    from clusterml.io.json import write_json
     from clusterml.structure.write import write_extxyz
 
     write_json(result.to_dict(), folder / f"{name}_inspect.json", indent=1)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from clusterml.cli.options import LibraryFile, PictureAxis, PictureRange, StructureFiles, picture_view, reads_structures
-from clusterml.stda.settings import Dtype, Mode, OrbitalSource
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.engine.settings import Dtype, Mode, OrbitalSource
+from clusterml.run.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
-    from clusterml.stda.structures import Failure, Outcome, Watch
+    from clusterml.batch.structures import Failure, Outcome
+    from clusterml.run.progress import Watch
 
 Gauge = Literal["velocity", "length"]
 
@@ -74,8 +75,8 @@ def label(
     """
     use_threads(threads := choose_threads(threads))  # before anything imports numpy
 
+    from clusterml.batch.label import BatchOptions, run
     from clusterml.cli.report import report
-    from clusterml.stda.batch import BatchOptions, run
 
     settings = {"emax_ev": emax, "fwhm_ev": fwhm, "mode": mode, "dtype": dtype, "device": device}
     settings |= {"solver": "states"} if states else {}

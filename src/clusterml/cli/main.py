@@ -1,8 +1,10 @@
-"""The command ``clusterml``: its verbs, and what happens to errors (one line on stderr, exit code 1; usage 2)."""
+"""The command ``clusterml``: its verbs, its version, and what happens to errors (one line on stderr, exit codes)."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +15,25 @@ import typer
 from clusterml.cli.console import plain_warnings, printable_output
 from clusterml.cli.verbs import LazyGroup
 from clusterml.errors import ClusterMLError
+
+
+def version_lines() -> list[str]:
+    """The program's version; the checkpoint with the first digits of its ``spec.json``'s SHA-256, and what wrote it.
+
+    ``spec.json`` holds the checksums of the weights, so that its own tells two checkpoints of one name apart.
+    """
+    from clusterml import __version__
+    from clusterml.io.shipped import DEFAULT_MODEL
+    from clusterml.training.release import SPEC, find_release
+
+    lines = [f"clusterml {__version__}"]
+    try:
+        content = (find_release(DEFAULT_MODEL) / SPEC).read_bytes()
+        writer = str(json.loads(content)["version"])
+    except (ClusterMLError, OSError, ValueError, KeyError, TypeError):
+        return [*lines, f"checkpoint {DEFAULT_MODEL}: missing or damaged, see clusterml models"]
+    return [*lines, f"checkpoint {DEFAULT_MODEL} {hashlib.sha256(content).hexdigest()[:8]}, of clusterml {writer}"]
+
 
 app = typer.Typer(name="clusterml", cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
 
@@ -26,8 +47,6 @@ class Globals:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from clusterml.cli.version import version_lines
-
         typer.echo("\n".join(version_lines()))
         raise typer.Exit()
 
@@ -75,7 +94,7 @@ def _run(arguments: Sequence[str] | None) -> None:
 
 def _located(word: str) -> str:
     """``word`` of the command line; ``shipped:NAME``, also after ``KEY=``, becomes the path of what was installed."""
-    from clusterml.shipped import PREFIX, locate
+    from clusterml.io.shipped import PREFIX, locate
 
     key, equals, value = word.partition("=")
     if word.startswith(PREFIX):

@@ -22,9 +22,8 @@ def models(
     beside the program. One that is damaged is reported on stderr; the exit code is then 1.
     """
     from clusterml.errors import ClusterMLError
-    from clusterml.spectrum.jsonio import json_text
-    from clusterml.training.library import find_release, known_releases
-    from clusterml.training.release import open_release
+    from clusterml.io.json import json_text
+    from clusterml.training.release import find_release, known_releases, open_release
 
     known = known_releases() if name is None else {Path(name).name: find_release(name)}
     found: dict[str, Release] = {}

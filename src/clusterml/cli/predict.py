@@ -17,15 +17,16 @@ from clusterml.cli.options import (
     picture_view,
     reads_structures,
 )
-from clusterml.inference.engine import DEFAULT_MINUTES, EngineUse
-from clusterml.shipped import DEFAULT_MODEL
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.inference.predict import DEFAULT_MINUTES, EngineUse
+from clusterml.io.shipped import DEFAULT_MODEL
+from clusterml.run.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
+    from clusterml.batch.structures import Failure, Outcome
+    from clusterml.inference.ensemble import Thermal
     from clusterml.inference.predictor import Predictor
-    from clusterml.inference.thermal import Thermal
-    from clusterml.stda.structures import Failure, Outcome, Watch
+    from clusterml.run.progress import Watch
 
 _NOTE = "the CD is that of GFN1-xTB; other methods may give another (see clusterml predict --help)"
 
@@ -80,9 +81,9 @@ def predict(
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 
+    from clusterml.batch.predict import FileOptions, predict_files
     from clusterml.cli.report import report
-    from clusterml.inference.engine import EngineOptions
-    from clusterml.inference.files import FileOptions, predict_files
+    from clusterml.inference.predict import EngineOptions
 
     thermal = None if ensemble is None else _thermal(ensemble, temperature, seed)
     folder = output if output is not None or as_json else Path("results")
@@ -106,13 +107,13 @@ def predict(
 
 
 def _thermal(members: int, kelvin: float, seed: int) -> Thermal:
-    from clusterml.inference.thermal import Thermal
+    from clusterml.inference.ensemble import Thermal
 
     return Thermal(members, kelvin, seed)
 
 
 def _load(model: str, device: str, fwhm_ev: float | None) -> Predictor:
-    from clusterml.memory import collection_paused
+    from clusterml.run.memory import collection_paused
 
     with collection_paused():
         from clusterml.inference.predictor import Predictor

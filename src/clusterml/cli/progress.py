@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterml.cli.console import error_console
-from clusterml.printable import printable
+from clusterml.errors import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

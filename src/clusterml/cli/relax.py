@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.run.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 
@@ -42,7 +42,7 @@ def relax(
     use_threads(choose_threads(threads))  # before anything imports numpy
 
     from clusterml.cli.progress import State, reporter
-    from clusterml.stda.charge import frontier_gaps
+    from clusterml.engine.charge import frontier_gaps
     from clusterml.structure.build.relax import RelaxSettings, Step
     from clusterml.structure.build.relax import relax as relaxed
     from clusterml.structure.read import read

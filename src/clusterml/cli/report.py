@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from clusterml.batch.structures import Failure, Outcome
 from clusterml.cli.console import table_console
 from clusterml.cli.progress import LOG_NAME, SECONDS_BETWEEN_STARTS, Reporter, State, reporter
-from clusterml.stda.structures import Failure, Outcome, Watch
+from clusterml.run.progress import Watch
 
 if TYPE_CHECKING:
     from rich.table import Table

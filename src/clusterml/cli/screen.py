@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.cli.progress import State
@@ -62,8 +62,8 @@ def screen(
     fit) are counted by reason; those outside the network's domain are ranked and flagged.
     """
     if keys:
-        from clusterml.cli.keys import print_keys
-        from clusterml.schema import described
+        from clusterml.cli.console import print_keys
+        from clusterml.config.schema import described
         from clusterml.screening.config import Screen
 
         print_keys(described(Screen))
@@ -78,7 +78,7 @@ def screen(
     use_threads(max(1, choose_threads(threads) // max(workers, 1)))
 
     from clusterml.cli.progress import LOG_NAME, reporter
-    from clusterml.dataset.launch import launcher
+    from clusterml.run.launcher import launcher
     from clusterml.screening.config import load_screen
     from clusterml.screening.report import told
     from clusterml.screening.run import screen as run

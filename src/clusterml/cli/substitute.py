@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
-from clusterml.printable import counted
+from clusterml.errors import counted
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def substitute(
     ligands and contacts are checked after every exchange. Where there is no room for all members of a series, those
     that exist are written, the others reported, and the exit code is 1.
     """
-    from clusterml.cli.frames import end_with_refused, kept_and_refused
-    from clusterml.cli.ranges import listed, stepped
+    from clusterml.cli.frames import end_with_refused, kept_and_refused, listed, stepped
     from clusterml.errors import OptionError
     from clusterml.structure.read import read
 
@@ -84,7 +83,7 @@ def substitute(
 
 def _report(frames: list[Atoms], target: Path, parent: Atoms) -> None:
     """Write the frames, print one line each, and new warnings once on stderr."""
-    from clusterml.structure.distort.frames import write_frames
+    from clusterml.structure.write import write_frames
 
     write_frames(frames, target)
     known = len(parent.info["provenance"]["warnings"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.stda.threads import choose_threads, use_threads
+from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.cli.progress import Reporter
@@ -41,8 +41,8 @@ def train(
     DIR/release, which predict takes with --model.
     """
     if keys:
-        from clusterml.cli.keys import print_keys
-        from clusterml.overrides import keys as every_key
+        from clusterml.cli.console import print_keys
+        from clusterml.config.overrides import keys as every_key
         from clusterml.training.config import Config
 
         print_keys(every_key(Config))
@@ -53,8 +53,8 @@ def train(
 
     from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.training.config import load_config
-    from clusterml.training.members import train_members
     from clusterml.training.run import train as run
+    from clusterml.training.run import train_members
 
     settings = load_config(config, overrides or [])
     folder = output or Path("results") / settings.name

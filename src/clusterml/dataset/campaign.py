@@ -19,11 +19,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from clusterml.config.schema import Strict, load
 from clusterml.errors import InputFileError
-from clusterml.io.bounded import LARGEST_INPUT, read_bounded
-from clusterml.schema import Strict, load
-from clusterml.shipped import locate
-from clusterml.spectrum.files import read_text
+from clusterml.io.files import LARGEST_INPUT, read_bounded, read_text
+from clusterml.io.shipped import locate
 
 SampledKind = Literal["reference", "mode", "thermal", "ensemble", "conformer"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -16,9 +16,8 @@ import numpy as np
 from clusterml.dataset.record import FWHM_EV, GRID_EV, LARGEST_FWHM_EV, N_LOWEST, Record, stored_positions
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, InputFileError, OptionError, OutputError, SpectrumError
-from clusterml.locks import exclusive
-from clusterml.spectrum.files import read_text, write_text
-from clusterml.spectrum.jsonio import parse_json
+from clusterml.io.files import exclusive, read_text, write_text
+from clusterml.io.json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -235,8 +234,8 @@ def _label_of(path: Path, content: dict[str, Any]) -> _Label:
 
 def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:
     """The file's spectrum: complete, over the stored energies, fine enough, and at least 0.10 eV wide."""
-    from clusterml.spectrum.jsonio import spectrum_of
-    from clusterml.spectrum.width import broadened_to, stated_width
+    from clusterml.spectrum.blocks import spectrum_of
+    from clusterml.spectrum.compare import broadened_to, stated_width
 
     spectrum = spectrum_of(content, str(path))
     width = stated_width(spectrum)

@@ -14,10 +14,9 @@ import numpy as np
 from clusterml.dataset.campaign import Campaign, Job, Parent
 from clusterml.dataset.record import stored_positions
 from clusterml.errors import InputFileError, StructureError
-from clusterml.io.bounded import LARGEST_INPUT, read_bounded
+from clusterml.io.files import LARGEST_INPUT, read_bounded
 from clusterml.structure.anatomy.library import Library, load_library
-from clusterml.structure.distort.apply import distort
-from clusterml.structure.distort.ensemble import snapshots
+from clusterml.structure.distort.apply import distort, snapshots
 from clusterml.structure.distort.modes import MODES, THERMAL_NOISE
 from clusterml.structure.distort.subject import Subject
 from clusterml.typing import FloatArray

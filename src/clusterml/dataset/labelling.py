@@ -16,7 +16,7 @@ from clusterml.typing import FloatArray
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.stda.label import Label
+    from clusterml.engine.label import Label
 
 _SPECTRA = (
     "epsilon",
@@ -45,7 +45,7 @@ def record_of(
 ) -> Record:
     """The record of a job: of its geometry, or of an ensemble ``members`` (mean geometry first), averaged.
 
-    ``start_from``: where the ground states' self-consistent cycles begin, see :func:`clusterml.stda.label.label`.
+    ``start_from``: where the ground states' self-consistent cycles begin, see :func:`clusterml.engine.label.label`.
     Raises :class:`RejectedError` for a geometry without a ground state or gap, and the engine's errors otherwise.
     """
     start = time.perf_counter()
@@ -86,7 +86,7 @@ def record_of(
 
 
 def _label(atoms: Atoms, protocol: Protocol, smallest_gap_ev: float, options: dict[str, Any]) -> Label:
-    from clusterml.stda.label import label
+    from clusterml.engine.label import label
 
     try:
         result = label(
@@ -126,17 +126,15 @@ def stored_spectra(label: Label) -> dict[str, FloatArray]:
 def chirality_measures(atoms: Atoms) -> dict[str, float]:
     """Chirality of a geometry as records keep it: the signed indices ``opd*``, which change sign in a mirror, and more.
 
-    ``opd``, ``opd_local``: of all atoms, see :mod:`clusterml.chirality.pseudoscalar`; with ``_frame``: of metals and
+    ``opd``, ``opd_local``: of all atoms, see :mod:`clusterml.chirality.measures`; with ``_frame``: of metals and
     donors only; ``ccm_frame``: continuous chirality measure (0 to 100) and ``misfit_frame``: root-mean-square misfit to
     the mirror image (A), both of metals and donors.
     """
-    from clusterml.chirality.continuous import continuous_chirality
+    from clusterml.chirality.measures import continuous_chirality, opd_index
     from clusterml.chirality.part import REACH
-    from clusterml.chirality.pseudoscalar import opd_index
     from clusterml.chirality.symmetry import SymmetrySearch
-    from clusterml.structure.assign import Kinds
     from clusterml.structure.distort.subject import Subject
-    from clusterml.structure.superpose import superpose
+    from clusterml.structure.superpose import Kinds, superpose
 
     subject = Subject(atoms)
     frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])

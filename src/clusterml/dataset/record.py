@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from pydantic import StringConstraints
 
-from clusterml.errors import DatasetError
-from clusterml.printable import counted
+from clusterml.errors import DatasetError, counted
 from clusterml.typing import FloatArray, IntArray
 
 SCHEMA_VERSION = 1

@@ -1,4 +1,4 @@
-"""Running a campaign: jobs handed to workers, finished records kept at once, everything resumable after a crash."""
+"""Running a campaign: jobs handed to workers, finished records kept at once, everything resumable by its ledger."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from clusterml.dataset.campaign import (
     LIBRARY,
@@ -25,19 +27,66 @@ from clusterml.dataset.campaign import (
 )
 from clusterml.dataset.geometry import geometries, parent_atoms
 from clusterml.dataset.labelling import RejectedError, opposite, record_of
-from clusterml.dataset.launch import Launcher, Lost
-from clusterml.dataset.ledger import Event, Ledger
-from clusterml.dataset.record import Record
+from clusterml.dataset.record import Name, Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
 from clusterml.errors import ClusterMLError, DatasetError, InputFileError, StructureError
-from clusterml.locks import exclusive
-from clusterml.spectrum.files import write_text
-from clusterml.spectrum.jsonio import read_json
+from clusterml.io.files import exclusive, write_text
+from clusterml.io.json import read_json
+from clusterml.io.log import Log
+from clusterml.run.launcher import Launcher, Lost
 from clusterml.structure.anatomy.library import load_library, using_library
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+State = Literal["planned", "done", "failed", "rejected", "withdrawn"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """``job`` is now in ``state``; ``reason``: why it failed or was rejected; ``seconds``: what it took."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    job: Name
+    state: State
+    reason: str = ""
+    seconds: float = 0.0
+
+
+_EVENT = TypeAdapter(Event)
+
+
+class Ledger:
+    """An append-only file of events; the last event of a job counts.
+
+    Raises :class:`DatasetError` naming a line that is no event, and what :class:`Log` raises; a line that a crash cut
+    short is dropped.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._log = Log(path)
+        self._last: dict[str, Event] = {}
+        for number, entry in enumerate(self._log, start=1):
+            try:
+                event = _EVENT.validate_python(entry)
+            except ValidationError as error:
+                what = error.errors()[0]
+                problem = f"{path}: line {number} is not an event ({'.'.join(map(str, what['loc']))}: {what['msg']})"
+                raise DatasetError(problem, "restore the file, or start a new folder") from error
+            self._last[event.job] = event
+
+    def states(self) -> dict[str, Event]:
+        """The last event of each job, in the order in which the jobs were planned."""
+        return dict(self._last)
+
+    def add(self, *events: Event) -> None:
+        """Append ``events`` and wait until they are on disk; raises :class:`OutputError` naming the file."""
+        self._log.add(*(asdict(event) for event in events))
+        self._last |= {event.job: event for event in events}
+
 
 _PACK_EVERY = 256
 """Finished jobs between two packings."""

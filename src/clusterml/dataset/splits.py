@@ -1,5 +1,7 @@
 """Who is learnt from and who is tested on: splits that are drawn once, stored, and leak nothing.
 
+Mirror images, labels of one geometry with several protocols, and thermal averages about one mean geometry are such.
+
 Records of one geometry (mirror images, several protocols, thermal averages about it) always stay together.  Three
 questions, three splits:
 
@@ -11,19 +13,132 @@ questions, three splits:
 from __future__ import annotations
 
 import json
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from clusterml.dataset.groups import Groups, Question, groups_of, in_turn, union
-from clusterml.dataset.reader import Dataset
-from clusterml.dataset.sameness import together
+from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError, InputFileError, OptionError
-from clusterml.spectrum.files import make_folder, write_text
-from clusterml.spectrum.jsonio import read_json
+from clusterml.io.files import make_folder, write_text
+from clusterml.io.json import read_json
+from clusterml.typing import FloatArray
+
+SAME_A = 1e-3
+"""Geometries whose atoms stand at the same distances from their centroid, to this many A, are the same or mirrored."""
+
+
+def together(dataset: Dataset) -> list[str]:
+    """For each record the name of the first record that it must stay with (its own where there is none before it).
+
+    These are the records of the same ``pair``, and those of the same geometry up to rotation and reflection.
+    """
+    homes = list(range(len(dataset)))
+    seen_pair: dict[str, int] = {}
+    of_kind: dict[bytes, list[int]] = defaultdict(list)
+    distances: list[FloatArray] = []
+    for index, record in enumerate(dataset):
+        _unite(homes, index, seen_pair.setdefault(record.pair, index))
+        order = np.lexsort((_radii(record.positions), record.numbers))
+        distances.append(_radii(record.positions)[order])
+        of_kind[record.numbers[order].tobytes() + str(record.charge).encode()].append(index)
+    for members in of_kind.values():
+        ordered = sorted(members, key=lambda index: float(distances[index].sum()))
+        for position, index in enumerate(ordered):
+            for other in ordered[position + 1 :]:
+                apart = distances[other] - distances[index]
+                if apart.sum() > SAME_A * len(apart):
+                    break  # and so are all that follow
+                if np.abs(apart).max() <= SAME_A:
+                    _unite(homes, index, other)
+    return [dataset.ids[_home(homes, index)] for index in range(len(dataset))]
+
+
+def _radii(positions: FloatArray) -> FloatArray:
+    return np.asarray(np.linalg.norm(positions - positions.mean(axis=0), axis=1))
+
+
+def _home(homes: list[int], index: int) -> int:
+    while homes[index] != index:
+        index = homes[index]
+    return index
+
+
+def _unite(homes: list[int], one: int, other: int) -> None:
+    """Give both the earlier of their homes."""
+    first, second = sorted((_home(homes, one), _home(homes, other)))
+    homes[second] = first
+
+
+Question = Literal["random", "shell", "parent"]
+Groups = dict[str, set[int]]
+"""Numbers of records by the name of what they have in common."""
+
+
+def groups_of(dataset: Dataset, question: Question, homes: Sequence[str], seed: int) -> tuple[Groups, list[str]]:
+    """Records by the groups they may be held out in, and the names that are held out by default, the first ones first.
+
+    ``shell`` has a group for each ligand and one for each ``family/shell``.
+    """
+    known: Groups = defaultdict(set)
+    if question == "random":
+        for index, home in enumerate(homes):
+            known[home].add(index)
+        names = list(known)
+        np.random.default_rng(seed).shuffle(names)
+        return known, names
+    families: Groups = defaultdict(set)
+    for index, family in enumerate(dataset.column("family")):
+        families[family].add(index)
+    if question == "parent":
+        atoms = dataset.column("n_atoms")
+        return families, sorted(families, key=lambda name: (-np.mean(atoms[sorted(families[name])]), name))
+    ligands: Groups = defaultdict(set)
+    for index, (family, shell) in enumerate(zip(dataset.column("family"), dataset.column("shell"), strict=True)):
+        known[f"{family}/{shell}"].add(index)
+        for name in ligands_of(shell):
+            ligands[name].add(index)
+    free = [name for name, own in ligands.items() if not any(members <= own for members in families.values())]
+    return known | ligands, sorted(free, key=lambda name: (len(ligands[name]), name))
+
+
+def ligands_of(shell: str) -> set[str]:
+    """The ligands of a record's ``shell``: ``2HCOO+4R-TFL`` has HCOO and R-TFL."""
+    return {re.sub(r"^\d+", "", part) for part in shell.split("+")} - {""}
+
+
+def in_turn(order: Sequence[str], known: Groups, shares: dict[str, float], test: Sequence[str]) -> dict[str, list[str]]:
+    """Names for test (after those given) and validation, which take turns while that brings them nearer to a share."""
+    chosen: dict[str, list[str]] = {"test": list(test), "validation": []}
+    left, took = list(order), True
+    everything = union(known, known)
+    while took:
+        took = False
+        for part, share in shares.items():
+            others = union(known, [name for other in chosen if other != part for name in chosen[other]])
+            own = union(known, chosen[part])
+            size = len(own - others) if part == "validation" else len(own)
+            for name in left:
+                grown = own | known[name]
+                count = len(grown - others) if part == "validation" else len(grown)
+                first = not chosen[part] and share > 0.0 and count > 0
+                if (first or abs(count - share) < abs(size - share)) and grown | others != everything:
+                    chosen[part].append(name)
+                    left.remove(name)
+                    took = True
+                    break
+    return chosen
+
+
+def union(known: Groups, names: Iterable[str]) -> set[int]:
+    """All records of the groups ``names``."""
+    return {index for name in names for index in known[name]}
+
 
 QUESTIONS: tuple[Question, ...] = get_args(Question)
 SETS = ("train", "validation", "test")

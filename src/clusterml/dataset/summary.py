@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import GRID_EV, KINDS
 from clusterml.dataset.runner import outcomes
-from clusterml.spectrum.files import write_bytes
+from clusterml.dataset.store import Dataset
+from clusterml.io.files import write_bytes
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from clusterml.dataset.labelling import stored_spectra
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import FWHM_EV, Record
-from clusterml.dataset.store import damaged_shards
+from clusterml.dataset.store import Dataset, damaged_shards
+from clusterml.engine.settings import OrbitalSource
 from clusterml.errors import ClusterMLError
-from clusterml.stda.settings import OrbitalSource
 from clusterml.typing import FloatArray
 
 TOLERANCE = 1e-3
@@ -76,7 +75,7 @@ def verify(
 def _again(record: Record) -> Check:
     from ase import Atoms
 
-    from clusterml.stda.label import label
+    from clusterml.engine.label import label
 
     engine = record.details["provenance"]["engine"]
     protocol: OrbitalSource = record.method  # type: ignore[assignment]  # what labelling wrote there

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ase.calculators.calculator import Calculator, all_changes
 
 from clusterml.inference.predictor import Predictor
-from clusterml.shipped import DEFAULT_MODEL
+from clusterml.io.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.prediction import Prediction
+    from clusterml.inference.answer import Prediction
     from clusterml.spectrum.spectrum import Spectrum
 
 

@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import InputFileError, OptionError
+from clusterml.inference.calibration import Uncertainty
 from clusterml.inference.domain import Domain, read_domain, write_domain
-from clusterml.inference.uncertainty import Uncertainty
-from clusterml.io.bounded import read_bounded
-from clusterml.memory import keep_freed_memory
-from clusterml.spectrum.jsonio import read_json, write_json
-from clusterml.training.library import find_release
+from clusterml.io.files import read_bounded
+from clusterml.io.json import read_json, write_json
+from clusterml.run.memory import keep_freed_memory
 from clusterml.training.release import SPEC, ReleaseError, open_release
 
 if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
-    from clusterml.inference.predictor import Predictor
+
 
 SCHEMA_VERSION = 4
 """Version of ``uncertainty.json``; the first had no calibrations for novel structures, the second none for geometries
@@ -44,22 +43,6 @@ def load_ensemble(folder: Path, device: str) -> Ensemble:
     except OptionError as error:
         raise ReleaseError(f"{folder / SPEC}: {error.problem}", "get the checkpoint again") from error
     return Ensemble(network, release.networks, where)
-
-
-def load_predictor(model: str | Path, device: str) -> Predictor:
-    """The predictor of the checkpoint ``model`` (name or folder) on ``device``.
-
-    Raises :class:`~clusterml.training.release.ReleaseError` for one that is missing, damaged, foreign or newer, or
-    whose uncertainty belongs to other weights, and :class:`~clusterml.errors.OptionError` for a device that is not
-    there.
-    """
-    from clusterml.inference.predictor import Predictor
-
-    folder = find_release(model)
-    ensemble = load_ensemble(folder, device)
-    uncertainty, domain = read_uncertainty(folder)
-    provenance = {"checkpoint": str(folder), "spec_sha256": _sha256(folder / SPEC)}
-    return Predictor(folder.resolve().name, ensemble, uncertainty, domain, provenance)
 
 
 def write_uncertainty(folder: Path, uncertainty: Uncertainty, domain: Domain) -> None:

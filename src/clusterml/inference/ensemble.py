@@ -1,9 +1,12 @@
-"""Several networks of one specification on many structures: batched so that a batch fits into memory."""
+"""Several networks of one specification on many structures, in batches that fit into memory; thermal means of them.
+
+Snapshots as :mod:`clusterml.engine.ensemble` labels them: the thermal motion of an elastic network about the geometry.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -11,15 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from clusterml.engine.ensemble import MOST_MEMBERS
 from clusterml.errors import OptionError
 from clusterml.model.graph import batched as joined
 from clusterml.spectrum.curves import spline_matrix
+from clusterml.training.state import load_weights
 from clusterml.training.targets import energies
-from clusterml.training.tensors import load_weights
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from clusterml.model.graph import Graph
+
 
 T = TypeVar("T")
 
@@ -173,3 +180,27 @@ def finer(energy_ev: FloatArray, step_ev: float) -> tuple[FloatArray, FloatArray
     count = round((energy_ev[-1] - energy_ev[0]) / step_ev) + 1
     grid = np.linspace(energy_ev[0], energy_ev[-1], count)
     return grid, spline_matrix(energy_ev, grid)
+
+
+@dataclass(frozen=True)
+class Thermal:
+    """Snapshots of a geometry: ``members`` of them at ``temperature_k``, drawn with ``seed``."""
+
+    members: int = 32
+    temperature_k: float = 300.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises :class:`OptionError` for a number that cannot be drawn."""
+        if not 2 <= self.members <= MOST_MEMBERS:
+            raise OptionError(f"ensemble is {self.members}", f"give a number of snapshots between 2 and {MOST_MEMBERS}")
+
+    def of(self, atoms: Atoms) -> list[Atoms]:
+        """The snapshots.  Raises :class:`~clusterml.errors.StructureError` if none keeps the chemistry."""
+        from clusterml.structure.distort.apply import snapshots
+
+        return snapshots(atoms, self.temperature_k, self.members, rng=np.random.default_rng(self.seed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the provenance."""
+        return {**asdict(self), "motion": "elastic network"}

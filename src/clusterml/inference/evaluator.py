@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split, load_split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import OptionError
 from clusterml.inference.judge import Foreign, NetworkJudge, Unseen, measure_uncertainty, measure_unseen
 from clusterml.training.baselines import BASELINES
 from clusterml.training.evaluation import MEAN, Evaluation, evaluate
-from clusterml.training.library import find_release
-from clusterml.training.release import SPLIT, Release, open_release
+from clusterml.training.release import SPLIT, Release, find_release, open_release
 from clusterml.training.targets import Wanted
 
 _ALIKE = ("grid", "fwhm_ev")

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import Record
 from clusterml.dataset.splits import Split, load_split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import OptionError
-from clusterml.inference.calibration import Calibration, calibrate
+from clusterml.inference.calibration import Calibration, Novelty, Uncertainty, calibrate
 from clusterml.inference.checkpoint import load_ensemble, read_uncertainty, write_uncertainty
-from clusterml.inference.composition import Composition, composition
-from clusterml.inference.domain import Domain, fit_domain
-from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
+from clusterml.inference.domain import Composition, Domain, composition, fit_domain
+from clusterml.inference.ensemble import Ensemble, Output, Thermal, batched, edges_of
 from clusterml.inference.labelled import Labelled, by_parent
-from clusterml.inference.thermal import Thermal
-from clusterml.inference.uncertainty import Novelty, Uncertainty
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Part, Records, part_of
 from clusterml.training.release import SPLIT

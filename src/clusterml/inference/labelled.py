@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clusterml.inference.calibration import Novelty, Uncertainty, fit_reach
 from clusterml.inference.signs import Signs, fit_sign_error, strongest_signs
-from clusterml.inference.uncertainty import Novelty, Uncertainty, fit_reach
 from clusterml.typing import BoolArray, FloatArray
 
 

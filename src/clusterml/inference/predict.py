@@ -1,23 +1,163 @@
-"""``predict``: the spectrum of one structure by the network, or by the physics engine where the network is not sure."""
+"""``predict``: the spectrum of one structure by the network, or by the engine where the network cannot be trusted."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from clusterml.errors import OutsideNetworkError
-from clusterml.inference.engine import DEFAULT_MINUTES, Engine, EngineOptions, EngineUse
-from clusterml.shipped import DEFAULT_MODEL
+from clusterml.engine.cost import Cost, label_cost
+from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, OutsideNetworkError, counted
+from clusterml.io.shipped import DEFAULT_MODEL
+from clusterml.run.progress import Watch
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.answer import Answer
+    from clusterml.engine.label import Label
+    from clusterml.inference.answer import Answer, Prediction
+    from clusterml.inference.ensemble import Thermal
     from clusterml.inference.predictor import Predictor
-    from clusterml.inference.thermal import Thermal
-    from clusterml.stda.structures import Watch
+    from clusterml.run.progress import Watch
+    from clusterml.typing import FloatArray
+
+
+EngineUse = Literal["auto", "never", "always"]
+"""``auto``: where the network is out of its domain, or its CD not significant."""
+DEFAULT_MINUTES = 60.0
+"""Engine time that all structures together may take, in minutes."""
+
+
+def why_engine(prediction: Prediction) -> str:
+    """Why the engine should compute what the network predicts; empty if there is no reason."""
+    if prediction.in_domain is False:
+        return "out of the network's domain"
+    if prediction.significance.verdict == "not significant":
+        return "the network's CD is not significant"
+    if prediction.significance.verdict == "unknown":
+        return "nothing says how sure the network's CD is"
+    return ""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """``use``: see :data:`EngineUse`; ``minutes``: time of all structures together; ``thermal``: the ensemble that the
+    network was averaged over, of which each snapshot is a label.  Raises OptionError."""
+
+    use: EngineUse = "auto"
+    minutes: float = DEFAULT_MINUTES
+    thermal: Thermal | None = None
+    allow_several: bool = False
+
+    def __post_init__(self) -> None:
+        if self.use not in get_args(EngineUse):
+            raise OptionError(f"engine is {self.use!r}", f"choose one of {', '.join(get_args(EngineUse))}")
+        if not 0.0 <= self.minutes < 1e6:
+            raise OptionError(f"the engine limit is {self.minutes:g} minutes", "give a number of minutes from 0 up")
+
+
+class Engine:
+    """Decides for one structure after the other, and computes; ``watch`` is told of the cost before, and of progress.
+
+    The estimate of times follows those that were measured, so that a slow or busy computer is known after one label.
+    """
+
+    def __init__(self, options: EngineOptions, grid: FloatArray, fwhm_ev: float, watch: Watch | None = None) -> None:
+        self._options = options
+        self._grid = grid
+        self._fwhm_ev = fwhm_ev
+        self._watch = watch or Watch()
+        self._spent_s = 0.0
+        self._slowness = 1.0
+
+    def answer(self, prediction: Prediction, charge: int | None = None, name: str = "") -> Answer:
+        """The network's answer, or where that is not to be trusted the engine's.
+
+        ``charge``: what was asked for; the engine proposes the same as the network where that is None.
+        """
+        from clusterml.inference.answer import Answer
+
+        reason = "asked for" if self._options.use == "always" else why_engine(prediction)
+        if self._options.use == "never" or not reason:
+            return Answer("", prediction, None, prediction.warnings)
+        try:
+            label = self._label(prediction.atoms, charge, reason, name or prediction.name)
+        except (ClusterMLError, *UNEXPECTED) as error:
+            words = f"{reason}, but the engine did not compute it: {_words(error)}"
+            return Answer(words, prediction, None, (*prediction.warnings, words))
+        return Answer(reason, prediction, label, tuple(map(_of_label, label.warnings)))
+
+    def answer_alone(self, atoms: Atoms, charge: int | None, refusal: ClusterMLError, name: str) -> Answer:
+        """The engine's answer for ``atoms`` that the network does not take in, which ``refusal`` says.
+
+        Raises ``refusal`` where the engine is not to be used, with the engine's reason if it cannot either.
+        """
+        from clusterml.inference.answer import Answer
+
+        if self._options.use == "never":
+            raise refusal
+        try:
+            label = self._label(atoms, charge, refusal.problem, name)
+        except ClusterMLError as error:
+            problem = f"{refusal.problem}; and the engine: {error.problem}"
+            raise type(error)(problem, _of_label(error.remedy)) from error
+        return Answer(refusal.problem, None, label, tuple(map(_of_label, label.warnings)))
+
+    def _label(self, atoms: Atoms, charge: int | None, reason: str, name: str) -> Label:
+        """Compute, after saying what it costs; raises OptionError where that exceeds the bound."""
+        from clusterml.engine.ensemble import label_ensemble
+        from clusterml.engine.label import label
+
+        cost, thermal = self._cost(atoms), self._options.thermal
+        self._watch.starting(name, f"engine, {counted(len(atoms), 'atom')}, {cost}: {reason}")
+        how: dict[str, Any] = {
+            "allow_several": self._options.allow_several,
+            "grid": self._grid,
+            "emax_ev": float(self._grid[-1]),
+            "fwhm_ev": self._fwhm_ev,
+            "groups": {},
+            "advise": True,
+        }
+        if thermal is not None:
+            how |= {"members": thermal.members, "temperature_k": thermal.temperature_k, "seed": thermal.seed}
+            how["drawing"] = lambda n: self._watch.working(name, f"engine, snapshot {n} of {thermal.members}")
+        else:
+            how["progress"] = lambda blocks: self._watch.working(name, f"engine, {blocks} Krylov blocks")
+        start = time.perf_counter()
+        try:
+            return label(atoms, charge, **how) if thermal is None else label_ensemble(atoms, charge, **how)
+        finally:
+            taken = time.perf_counter() - start
+            self._spent_s += taken
+            self._slowness = max(taken / (cost.seconds / self._slowness), 0.2)
+
+    def _cost(self, atoms: Atoms) -> Cost:
+        import torch
+
+        members = 1 if self._options.thermal is None else self._options.thermal.members + 1
+        one = label_cost(atoms, torch.get_num_threads())
+        cost = Cost(one.seconds * members * self._slowness, one.memory_gb, one.ground_state_gb)
+        left = 60.0 * self._options.minutes - self._spent_s
+        if cost.seconds > left:
+            raise OptionError(
+                f"it would take {cost}, more than the {max(left, 0.0) / 60.0:.0f} min that are left of the limit",
+                "raise --engine-limit (minutes)",
+            )
+        return cost
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ClusterMLError):
+        return _of_label(str(error))
+    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _of_label(words: str) -> str:
+    """Advice that names options says whose they are."""
+    return words.replace(" --", " clusterml label's --", 1) if "--engine-limit" not in words else words
 
 
 def predict(
@@ -40,7 +180,7 @@ def predict(
     before it begins.  The checkpoint last used stays in memory.
 
     Raises what :meth:`Predictor.prepare` and reading raise, and for a structure that the network does not take in what
-    :func:`clusterml.stda.label.label` raises.
+    :func:`clusterml.engine.label.label` raises.
     """
     from clusterml.structure.read import read
 

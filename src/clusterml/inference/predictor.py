@@ -12,27 +12,34 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from clusterml.errors import ClusterMLError, OptionError, OutsideNetworkError, StructureError, UnsupportedElementError
-from clusterml.inference.calibration import ABSORBS, raw_spread
-from clusterml.inference.composition import Composition, composition
-from clusterml.inference.domain import Domain, DomainReport
-from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
-from clusterml.inference.prediction import PredictedChirality, Prediction
-from clusterml.inference.thermal import Thermal
-from clusterml.inference.uncertainty import Novelty, Uncertainty
-from clusterml.shipped import DEFAULT_MODEL
+from clusterml.engine.charge import resolve_charge
+from clusterml.errors import (
+    ClusterMLError,
+    OptionError,
+    OutsideNetworkError,
+    StructureError,
+    UnsupportedElementError,
+)
+from clusterml.inference.answer import PredictedChirality, Prediction
+from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
+from clusterml.inference.checkpoint import _sha256, load_ensemble, read_uncertainty
+from clusterml.inference.domain import Composition, Domain, DomainReport, composition
+from clusterml.inference.ensemble import Ensemble, Output, Thermal, batched, edges_of, finer
+from clusterml.io.shipped import DEFAULT_MODEL
+from clusterml.spectrum.compare import broadened_to
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.spectrum.width import broadened_to
-from clusterml.stda.charge import resolve_charge
 from clusterml.structure.charge import ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.training.release import SPEC, find_release
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.inference.ensemble import Ensemble
     from clusterml.model.graph import Graph
+
 
 MOST_ATOMS = 5000
 """More than any cluster of known structure has; a network would take minutes and tens of GB."""
@@ -97,14 +104,13 @@ class Predictor:
         :class:`~clusterml.training.release.ReleaseError` naming a checkpoint that is missing, damaged or foreign, and
         :class:`~clusterml.errors.OptionError` for a device that is not there.
         """
-        from clusterml.inference.checkpoint import load_predictor
 
         return load_predictor(model, device)
 
     def at_width(self, fwhm_ev: float | None) -> Predictor:
         """This predictor with spectra of a larger width (eV), made by broadening; itself for None.
 
-        Standard deviations are then upper bounds, see :func:`clusterml.spectrum.width.broadened_to`.  Raises
+        Standard deviations are then upper bounds, see :func:`clusterml.spectrum.compare.broadened_to`.  Raises
         :class:`~clusterml.errors.OptionError` for a width below that of the network.
         """
         if fwhm_ev is None:
@@ -143,7 +149,7 @@ class Predictor:
 
         ``thermal``: of the mean over thermal snapshots instead of the static geometry, see :meth:`prepare`.
         ``charge``: of all; default: what each structure states, else a proposal with a warning, as in
-        :func:`clusterml.stda.label.label`.  ``reading``: how files are read.
+        :func:`clusterml.engine.label.label`.  ``reading``: how files are read.
 
         Raises what :meth:`prepare` and reading a file raise, naming the structure.
         """
@@ -339,3 +345,18 @@ class Predictor:
             provenance,
             1.0 if self.uncertainty is None else self.uncertainty.sign_error,
         )
+
+
+def load_predictor(model: str | Path, device: str) -> Predictor:
+    """The predictor of the checkpoint ``model`` (name or folder) on ``device``.
+
+    Raises :class:`~clusterml.training.release.ReleaseError` for one that is missing, damaged, foreign or newer, or
+    whose uncertainty belongs to other weights, and :class:`~clusterml.errors.OptionError` for a device that is not
+    there.
+    """
+
+    folder = find_release(model)
+    ensemble = load_ensemble(folder, device)
+    uncertainty, domain = read_uncertainty(folder)
+    provenance = {"checkpoint": str(folder), "spec_sha256": _sha256(folder / SPEC)}
+    return Predictor(folder.resolve().name, ensemble, uncertainty, domain, provenance)

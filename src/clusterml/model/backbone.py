@@ -15,17 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import (
+from clusterml.model.graph import edge_cutoffs
+from clusterml.model.layers import (
     ChannelProduct,
     Gate,
     Linear,
+    Mlp,
     NeighbourProduct,
+    RadialBasis,
     harmonics,
     hidden_irreps,
     times_harmonics,
 )
-from clusterml.model.graph import edge_cutoffs
-from clusterml.model.radial import Mlp, RadialBasis
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Edges:
 
 class Backbone(nn.Module):
     """Graph -> features (d, c, channels) of the core atoms, in the order of ``core_index``, with the components of
-    ``irreps``, see :mod:`clusterml.model.equivariant`."""
+    ``irreps``, see :mod:`clusterml.model.layers`."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 Metals and donor elements (the rules list them) are the *core* atoms: they receive messages and carry oscillators or
 orbitals.  All other atoms, hydrogens too, only send: they are what a core atom sees of its ligand.  Every pair of atoms
 within the cutoff of its class is an edge; each contribution vanishes smoothly at that cutoff (see
-:mod:`clusterml.model.radial`), so that nothing jumps when an atom crosses it.
+:mod:`clusterml.model.layers`), so that nothing jumps when an atom crosses it.
 """
 
 from __future__ import annotations

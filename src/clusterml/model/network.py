@@ -9,13 +9,42 @@ import torch
 from torch import Tensor, nn
 
 from clusterml.model.backbone import Backbone
-from clusterml.model.equivariant import double_precision
+from clusterml.model.heads.common import per_graph
 from clusterml.model.heads.direct import AtomicHead, MomentsHead
 from clusterml.model.heads.orbital import OrbitalHead
-from clusterml.model.heads.properties import Properties
 from clusterml.model.heads.resolvent import ResolventHead
+from clusterml.model.layers import Mlp, Readout, double_precision
 from clusterml.model.presets import complete
 from clusterml.units import FWHM_PER_SIGMA
+
+
+class Properties(nn.Module):
+    """HOMO-LUMO gap (eV; where ``with_gap``), signed chirality index, continuous chirality measure, and mean invariants
+    (g, f)."""
+
+    def __init__(self, irreps: Any, with_gap: bool) -> None:
+        super().__init__()
+        scalars = sum(mul for mul, irrep in irreps if irrep.l == 0 and irrep.p == 1)
+        self.even = Readout(irreps, f"{scalars}x0e")
+        self.odd = Readout(irreps, "8x0o")
+        self.gap = Mlp(scalars, 32, 1) if with_gap else None
+        self.chirality = Mlp(scalars + 8, 32, 1)
+        self.index = nn.Linear(8, 1, bias=False)
+
+    def forward(self, graph: Any, features: Tensor) -> dict[str, Tensor]:
+        """Perhaps ``gap_ev``, ``opd``, ``ccm`` (g,) and ``features`` (g, f)."""
+        where, count = graph.batch[graph.core_index], graph.num_graphs
+        atoms = per_graph(features.new_ones(features.shape[1], 1), where, count)
+        even = per_graph(self.even(features), where, count) / atoms
+        odd = per_graph(self.odd(features), where, count) / atoms
+        softplus = nn.functional.softplus
+        gap = {} if self.gap is None else {"gap_ev": softplus(self.gap(even)).squeeze(1)}
+        return gap | {
+            "opd": self.index(odd).squeeze(1),
+            "ccm": softplus(self.chirality(torch.cat([even, odd**2], dim=1))).squeeze(1),
+            "features": even,
+        }
+
 
 _HEADS = {"orbital": OrbitalHead, "resolvent": ResolventHead, "moments": MomentsHead, "atomic": AtomicHead}
 

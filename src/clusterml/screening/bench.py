@@ -5,32 +5,76 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.errors import ClusterMLError, SpectrumError, StructureError
+from clusterml.errors import ClusterMLError, OptionError, SpectrumError, StructureError
+from clusterml.run.caches import Kept
+from clusterml.screening.board import Block, Drops, Row
 from clusterml.screening.claim import own_code
 from clusterml.screening.config import Screen
-from clusterml.screening.kept import Kept
 from clusterml.screening.making import Dropped, Maker, candidate_name
 from clusterml.screening.measures.measure import Gauge, Origin, Sample, Value
 from clusterml.screening.measures.registry import measured
 from clusterml.screening.merit import Merit
 from clusterml.screening.names import ScreeningError
-from clusterml.screening.origins import OfRecipe, OfReference, SpectrumOf
-from clusterml.screening.rows import Block, Drops, Row
 from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.prediction import Prediction
+    from clusterml.inference.answer import Prediction
     from clusterml.inference.predictor import Predictor, Prepared
+
+
+SpectrumOf = Callable[["Atoms"], Spectrum]
+
+
+@dataclass(frozen=True)
+class OfRecipe:
+    """The origin of a candidate of a space; ``spectrum_of`` a parent's geometry gives its spectrum."""
+
+    maker: Maker
+    recipe: Recipe
+    spectrum_of: SpectrumOf
+
+    def spectrum(self) -> Spectrum:
+        """The spectrum of the parent as it is, with its own ligands."""
+        return self.spectrum_of(_made(self.maker.parent(self.recipe.variant)))
+
+    def rest(self) -> Atoms:
+        """The parent with the candidate's ligands, without snapshot and distortions."""
+        return _made(self.maker.shell(self.recipe.variant, self.recipe.steps))
+
+
+@dataclass(frozen=True)
+class OfReference:
+    """The origin of a candidate that the user made: the reference given with them, or none."""
+
+    reference: Atoms | None
+    spectrum_of: SpectrumOf
+
+    def spectrum(self) -> Spectrum:
+        """The reference's spectrum; raises :class:`OptionError` without one."""
+        return self.spectrum_of(self.rest())
+
+    def rest(self) -> Atoms:
+        """The reference; raises :class:`OptionError` without one."""
+        if self.reference is None:
+            raise OptionError("a measure compares with a reference", "give reference=ATOMS")
+        return self.reference
+
+
+def _made(found: Atoms | Dropped) -> Atoms:
+    if isinstance(found, Dropped):
+        raise StructureError(f"{found.reason}: {found.example}")
+    return found
+
 
 PREDICTION, MEASURE = "the network cannot take it in", "an objective cannot be computed"
 """Further reasons to drop a candidate, see :mod:`clusterml.screening.making`."""

@@ -14,8 +14,8 @@ from clusterml.screening.config import Distortion, Exchange, Screen, ScreenParen
 from clusterml.screening.making import Dropped, Maker
 from clusterml.screening.measures.own import load_function
 from clusterml.screening.names import unknown
-from clusterml.screening.points import extremes, split_mode
 from clusterml.screening.quantities import parse_range
+from clusterml.screening.space import extremes, split_mode
 from clusterml.structure.distort.modes import MODES, NORMAL_MODE, Mode, check_amounts
 from clusterml.structure.distort.subject import Subject
 

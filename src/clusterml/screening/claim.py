@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from clusterml.errors import InputFileError
-from clusterml.io.bounded import LARGEST_INPUT, read_bounded
+from clusterml.io.files import LARGEST_INPUT, read_bounded, read_text
+from clusterml.io.json import parse_json
 from clusterml.screening.config import Screen
 from clusterml.screening.lines import FILES, OWN
 from clusterml.screening.measures.own import identity_of
 from clusterml.screening.names import ScreeningError
-from clusterml.spectrum.files import read_text
-from clusterml.spectrum.jsonio import parse_json
 
 MAY_CHANGE = ("title", "model", "top", "keep", "front", "verify", "verify_random", "hit_share", "design")
 """Keys that a screen may have different when it goes on; for ``model`` its checksum counts."""

@@ -1,4 +1,4 @@
-"""What a screen is told: every key, its default and what it means, in one place.
+"""What a screen and a design are told: every key, its default and what it means, in one place.
 
 ``clusterml screen --keys`` prints them.  :func:`load_screen` reads the YAML file.  The lines of ``objectives`` and
 ``constraints`` are in :mod:`clusterml.screening.lines`.
@@ -12,13 +12,35 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from clusterml.config.overrides import override
+from clusterml.config.schema import Strict, read_yaml, validated
 from clusterml.dataset.campaign import Protocol
-from clusterml.overrides import override
-from clusterml.schema import Strict, read_yaml, validated
-from clusterml.screening.design.options import Design
+from clusterml.io.shipped import DEFAULT_MODEL, locate
 from clusterml.screening.lines import FILES, Constraint, Objective
 from clusterml.screening.quantities import parse_counts, parse_range
-from clusterml.shipped import DEFAULT_MODEL, locate
+
+
+class Free(Strict):
+    """A second stage, in which every atom may move, at a price."""
+
+    steps: int = Field(30, ge=1, description="a whole number: most steps with free coordinates")
+    penalty: float = Field(1.0, gt=0.0, description="a number above 0: score that 1 eV of elastic strain costs")
+
+
+class Design(Strict):
+    """How candidates are improved by gradients, see ``clusterml design``."""
+
+    start_from: str | None = Field(
+        None, description="results folder of a screen, whose best candidates are looked at first; null: drawn ones"
+    )
+    starts: int = Field(
+        16, ge=1, description="a whole number: candidates that are looked at first, drawn evenly or a screen's best"
+    )
+    climbs: int = Field(2, ge=1, description="a whole number: so many of the best of them are improved")
+    steps: int = Field(40, ge=0, description="a whole number: most steps on the amounts of the distortions")
+    free: Free | None = Field(None, description="steps and penalty of a stage with free coordinates; null: none")
+    label: bool = Field(False, description="true or false: the engine labels the best end point")
+
 
 Sampling = Literal["grid", "random", "sobol"]
 Attitude = Literal["expected", "optimistic", "pessimistic"]

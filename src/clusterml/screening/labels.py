@@ -15,17 +15,17 @@ import numpy as np
 
 from clusterml.dataset.campaign import Campaign
 from clusterml.errors import ClusterMLError, ElectronicStructureError
+from clusterml.io.files import read_text
+from clusterml.run.caches import Kept
 from clusterml.screening.bench import Bench, Setting, bench_of
-from clusterml.screening.kept import Kept
 from clusterml.screening.measures.measure import Sample, Value
 from clusterml.screening.measures.registry import measured
-from clusterml.spectrum.files import read_text
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.stda.label import Label
+    from clusterml.engine.label import Label
 
 SMALLEST_GAP_EV: float = Campaign.model_fields["smallest_gap_ev"].default
 """Geometries with a smaller HOMO-LUMO gap have no label, as in a campaign."""
@@ -70,7 +70,7 @@ def label_one(setting: Setting, folder: Path, task: LabelTask, known: Path | Non
 
     ``known``: another such folder; what it says of the same geometry, by the same protocol, is taken over.
     """
-    from clusterml.spectrum.jsonio import spectrum_of
+    from clusterml.spectrum.blocks import spectrum_of
 
     bench, begin = bench_of(setting), time.perf_counter()
     folders = [folder] if known is None else [folder, known]
@@ -90,8 +90,8 @@ def label_one(setting: Setting, folder: Path, task: LabelTask, known: Path | Non
 
 def _found(bench: Bench, folders: Sequence[Path], name: str, atoms: Atoms, charge: int | None) -> dict[str, Any]:
     """A label as JSON object: the first of this geometry and protocol in ``folders``, else made; kept in the first."""
-    from clusterml.spectrum.jsonio import parse_json, write_json
-    from clusterml.stda.output import label_dict
+    from clusterml.engine.output import label_dict
+    from clusterml.io.json import parse_json, write_json
 
     digest = _digest(bench, atoms, charge)
     for folder in folders:
@@ -117,7 +117,7 @@ def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
 
 def _parent_spectrum(bench: Bench, folders: Sequence[Path], atoms: Atoms) -> Spectrum:
     """The engine's spectrum of a parent: kept in the first folder, so that no other process has to label it again."""
-    from clusterml.spectrum.jsonio import spectrum_of
+    from clusterml.spectrum.blocks import spectrum_of
 
     charge = atoms.info.get("charge")
     name = f"parent_{_digest(bench, atoms, charge)[:12]}.json"
@@ -131,7 +131,7 @@ def _parent_spectrum(bench: Bench, folders: Sequence[Path], atoms: Atoms) -> Spe
 def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
     """The label of a geometry; raises what the engine raises, and :class:`ElectronicStructureError` for one that no
     campaign would keep."""
-    from clusterml.stda.label import label
+    from clusterml.engine.label import label
 
     protocol = bench.screen.engine
     found = label(

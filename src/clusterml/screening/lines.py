@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
-from clusterml.schema import Strict
+from clusterml.config.schema import Strict
 from clusterml.screening.measures.measure import Measure
 from clusterml.screening.measures.own import own_measure
 from clusterml.screening.measures.registry import MEASURES

@@ -13,11 +13,9 @@ import numpy as np
 from clusterml.dataset.campaign import Parent
 from clusterml.dataset.geometry import parent_atoms
 from clusterml.errors import ClusterMLError
-from clusterml.screening.kept import Kept
-from clusterml.screening.points import split_mode
-from clusterml.screening.space import Recipe, Space, Step, Variant, exchange_of
-from clusterml.structure.distort.apply import ModePath, finish, path_positions, prepare
-from clusterml.structure.distort.ensemble import snapshots
+from clusterml.run.caches import Kept
+from clusterml.screening.space import Recipe, Space, Step, Variant, exchange_of, split_mode
+from clusterml.structure.distort.apply import ModePath, finish, path_positions, prepare, snapshots
 from clusterml.structure.distort.modes import find_mode
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.substitute import attempt_series, find_sites

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import ClusterMLError, OutputError
+from clusterml.io.files import make_folder, write_text
+from clusterml.io.json import write_json
+from clusterml.run.threads import available_cores
 from clusterml.screening.bench import Bench
 from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.making import Dropped
 from clusterml.screening.source import OwnSource, Source
+from clusterml.screening.space import recipe_words
 from clusterml.screening.verification import Verification
-from clusterml.screening.words import recipe_words
-from clusterml.spectrum.files import make_folder, write_text
-from clusterml.spectrum.jsonio import SCHEMA_VERSION, write_json
-from clusterml.stda.threads import available_cores
-from clusterml.structure.distort.frames import write_frames
+from clusterml.spectrum.blocks import SCHEMA_VERSION
+from clusterml.structure.write import write_frames
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from clusterml.screening.agreement import hits_words
 from clusterml.screening.page.report import REPORT
-from clusterml.screening.words import recipe_words
+from clusterml.screening.space import recipe_words
+from clusterml.screening.verification import hits_words
 
 if TYPE_CHECKING:
     from clusterml.screening.design.path import Designed

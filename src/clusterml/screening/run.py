@@ -11,24 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterml.dataset.launch import Here, Launcher, Lost
 from clusterml.errors import OptionError
-from clusterml.io.bounded import read_bounded
-from clusterml.locks import exclusive
+from clusterml.io.files import exclusive, make_folder, read_bounded, read_text, write_text
+from clusterml.io.log import Log
+from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
-from clusterml.screening.board import Board
+from clusterml.screening.board import Block, Board
 from clusterml.screening.check import check_names, check_own, check_parents
 from clusterml.screening.claim import check_claim, fingerprint, inputs_of, own_code
 from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.output import Run, write_results, write_run
 from clusterml.screening.page.report import write_report
-from clusterml.screening.rows import Block
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import Verification, labels_of, verify
-from clusterml.spectrum.files import make_folder, read_text, write_text
-from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -80,7 +77,7 @@ def screen(
 ) -> Finished:
     """Screen what ``what`` (a screen, or the YAML file of one) describes; results into ``folder``.
 
-    ``launcher``: where blocks are evaluated, see :func:`clusterml.dataset.launch.launcher`; default this process.  With
+    ``launcher``: where blocks are evaluated, see :func:`clusterml.run.launcher.launcher`; default this process.  With
     ``resume`` a folder that was begun is continued, and no finished block or label is computed again.  ``model``: a
     checkpoint other than the screen's.  ``candidates``: structures (A; ``info["name"]``, ``info["charge"]``) in place
     of the screen's parents and their changes, ``reference``: what their strain and absorption are compared with; on
@@ -138,8 +135,7 @@ def setting_of(
     screen: Screen, folder: Path, model: str | Path | None, device: str, reference: Atoms | None
 ) -> tuple[Setting, str]:
     """What workers need, and the screen's fingerprint."""
-    from clusterml.training.library import find_release
-    from clusterml.training.release import SPEC
+    from clusterml.training.release import SPEC, find_release
 
     place = find_release(model or screen.model).resolve()
     sha = hashlib.sha256(read_bounded(place / SPEC, links=False)).hexdigest()

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from clusterml.dataset.campaign import Campaign, Job, Parent, SampledKind
 from clusterml.dataset.geometry import centred
-from clusterml.dataset.launch import Here, Launcher, Lost
 from clusterml.dataset.store import Store
 from clusterml.errors import ClusterMLError, OptionError
-from clusterml.locks import exclusive
+from clusterml.io.files import exclusive
+from clusterml.io.log import Log
+from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.screening.bench import Bench, Setting, bench_of
+from clusterml.screening.board import Row, different, rows_in
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
-from clusterml.screening.rows import Row, different, rows_in
 from clusterml.screening.run import RESULTS, Finished, Progress, Watch, using_ligands_of
 from clusterml.screening.space import Recipe, Space
-from clusterml.spectrum.log import Log
 
 if TYPE_CHECKING:
     from ase import Atoms

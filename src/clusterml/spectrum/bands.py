@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
-from clusterml.spectrum.chance import FARTHEST_EV, random_positions
-from clusterml.spectrum.jsonio import plain
+from clusterml.io.json import plain
 from clusterml.spectrum.peaks import Peak, find_bands, match
+from clusterml.spectrum.significance import FARTHEST_EV, random_positions
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.units import ev_to_nm, nm_to_ev
 
@@ -207,7 +207,7 @@ def _chance(bands: list[MeasuredBand], computed: dict[str, list[Peak]], cost: fl
 
 
 def _random_list(bands: list[MeasuredBand], quantity: str, rng: np.random.Generator) -> list[MeasuredBand]:
-    """As many bands of ``quantity`` at :func:`~clusterml.spectrum.chance.random_positions`."""
+    """As many bands of ``quantity`` at :func:`~clusterml.spectrum.significance.random_positions`."""
     own = sorted((band for band in bands if band.quantity == quantity), key=lambda band: band.energy_ev)
     if not own:
         return []

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from clusterml.errors import InputFileError
-from clusterml.io.bounded import LARGEST_FILE, read_stream
-from clusterml.shipped import locate
-from clusterml.spectrum.files import decode, read_text
+from clusterml.io.files import LARGEST_FILE, decode, read_stream, read_text
+from clusterml.io.shipped import locate
 from clusterml.spectrum.formats.registry import read_spectrum_text
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError
-from clusterml.spectrum.files import write_bytes
+from clusterml.io.files import write_bytes
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.view import Axis, View
 from clusterml.typing import FloatArray

@@ -1,17 +1,25 @@
-"""How sure the strongest CD band of a spectrum is: the probability that its sign is right."""
+"""How sure a CD is: the probability of its sign, and how often a random spectrum matches as well as the one compared.
+
+A random spectrum has as many bands as the compared one, with their heights in their order, of the width that its curve
+has, over about the same energies, but at random distances; bands of CD have random signs.  It is shifted and broadened
+to match as the compared one was, with the same freedom.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 
-from clusterml.spectrum.peaks import Peak, find_bands
+from clusterml.spectrum.fit import KEPT_OVERLAP, MAX_EXTRA_FWHM_EV, SMALLEST_OVERLAP_EV, overlap_range, usable
+from clusterml.spectrum.peaks import STEP_EV, Peak, find_bands, match, resample, uniform_grid
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.units import ev_to_nm
+from clusterml.typing import FloatArray
+from clusterml.units import FWHM_PER_SIGMA, ev_to_nm
 
 Verdict = Literal["significant", "not significant", "unknown", "no CD", "computed"]
 """``unknown``: nothing says how sure it is; ``no CD``: zero but for rounding, as symmetry has it; ``computed``: by the
@@ -102,3 +110,195 @@ def significance(spectrum: Spectrum, trusted: bool = True, sign_error: float = 1
     std = math.nan if known is None else float(np.interp(energy, spectrum.energy_ev, known))
     verdict, probability = judge_sign(height, sign_error * std if trusted else None)
     return Significance(verdict, energy, height, std if trusted and math.isfinite(std) else None, probability)
+
+
+RANDOM_SPECTRA = 999
+"""How many random spectra tell what a match is worth: chances are known to 0.1 %."""
+SIGNIFICANT = 0.05
+"""A match that at least this share of random spectra reach is not significant."""
+FARTHEST_EV = 0.3
+"""Bands farther apart than this, after alignment, are not the same band."""
+SMALLEST_SIGMA_EV = 0.02
+"""Random bands are at least so wide (standard deviation): noise on a measured curve is no band."""
+SAME_COSINE = 0.01
+"""A random spectrum is as good if its cosine is not smaller by more than this: no measurement tells them apart."""
+FLAT = 0.1
+"""An absorption that varies by less than this share of its maximum has no bands: a blank, whose cosine says nothing."""
+_WIDTHS = 9
+
+
+@dataclass(frozen=True)
+class Chance:
+    """Shares of ``random_spectra`` that match as well or better, 0.001 to 1; None for what was not compared.
+
+    ``absorption``: by its cosine.  ``cd``: by its cosine of either sign, which is also the chance of a hand.
+    ``sign_agreement``: by how far the matched CD bands with equal signs outnumber the others, or these them.
+    """
+
+    absorption: float | None
+    cd: float | None
+    sign_agreement: float | None
+    random_spectra: int
+
+
+@dataclass(frozen=True)
+class Match:
+    """What was reached: cosines of absorption and CD, and signs of the matched CD bands (True: equal)."""
+
+    absorption: float | None
+    cd: float | None
+    signs: Sequence[bool]
+
+
+def chance_of(
+    matched: Match,
+    a: Spectrum,
+    b: Spectrum,
+    fit_shift: bool,
+    fit_width: bool,
+    max_shift_ev: float,
+    random_spectra: int = RANDOM_SPECTRA,
+) -> Chance:
+    """The chances of ``matched``, which ``a`` reached with ``b`` when it was fitted as the flags say.
+
+    Nothing is known with no ``random_spectra``, where the two show nothing in common, or of a flat absorption.
+    """
+    rng = np.random.default_rng(0)
+    keys = usable(a, b)
+    if not keys or random_spectra < 1:
+        return Chance(None, None, None, 0)
+    drawn = {key: _random_bands(a, key, random_spectra, rng) for key in keys}
+    shifts = round(max_shift_ev / STEP_EV) if fit_shift else 0
+    extra = np.linspace(0.0, MAX_EXTRA_FWHM_EV, _WIDTHS) / FWHM_PER_SIGMA if fit_width else np.zeros(1)
+    cosines, shift_ev = _best_matches(drawn, a, b, shifts, extra)
+    flat = any(np.ptp(each.epsilon) < FLAT * np.abs(each.epsilon).max() for each in (a, b) if "epsilon" in keys)
+    absorption = None if flat else _share(cosines.get("epsilon"), matched.absorption)
+    cd = cosines.get("delta_epsilon")
+    return Chance(
+        absorption,
+        _share(None if cd is None else np.abs(cd), None if matched.cd is None else abs(matched.cd)),
+        _sign_chance(matched.signs, drawn["delta_epsilon"], b, shift_ev) if matched.signs else None,
+        random_spectra,
+    )
+
+
+def random_positions(energy_ev: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """As many energies as ``energy_ev`` (n,), ascending, over about the same range, at random distances.
+
+    None are closer than the closest given ones: bands are seen only when they stand apart.
+    """
+    gaps = np.diff(energy_ev)
+    if len(gaps):
+        span = gaps.sum() * rng.uniform(0.8, 1.2)
+        least = min(float(gaps.min()), 0.9 * span / len(gaps))
+        gaps = least + rng.dirichlet(np.ones(len(gaps))) * (span - least * len(gaps))
+    start = max(energy_ev[0] + rng.uniform(-FARTHEST_EV, FARTHEST_EV), 0.1)
+    return np.asarray(start + np.concatenate([[0.0], np.cumsum(gaps)]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Bands:
+    """Bands of k random spectra: ``energy_ev`` and ``height`` (k, n), all of ``sigma_ev``."""
+
+    energy_ev: FloatArray
+    height: FloatArray
+    sigma_ev: float
+
+    def curves(self, grid_ev: FloatArray, extra_sigma_ev: float) -> FloatArray:
+        """The spectra (k, m) on ``grid_ev`` (m,), broadened further without change of the bands' areas."""
+        sigma = math.hypot(self.sigma_ev, extra_sigma_ev)
+        total = np.zeros((len(self.height), len(grid_ev)))
+        for energy, height in zip(self.energy_ev.T, self.height.T, strict=True):
+            total += height[:, None] * np.exp(-0.5 * ((grid_ev[None, :] - energy[:, None]) / sigma) ** 2)
+        return total * self.sigma_ev / sigma
+
+
+def _random_bands(spectrum: Spectrum, key: str, count: int, rng: np.random.Generator) -> _Bands:
+    bands = find_bands(spectrum, key)
+    values = getattr(spectrum, key)
+    if not bands:  # nothing but a slope: one band at its higher end
+        highest = int(np.abs(values).argmax())
+        energy, height = spectrum.energy_ev[[highest]], values[[highest]]
+    else:
+        energy, height = np.array([band.energy_ev for band in bands]), np.array([band.height for band in bands])
+    positions = np.array([random_positions(energy, rng) for _ in range(count)])
+    signs = rng.choice([-1.0, 1.0], size=positions.shape) if key == "delta_epsilon" else np.ones(positions.shape)
+    return _Bands(positions, signs * np.abs(height), _sigma(spectrum, values))
+
+
+def _sigma(spectrum: Spectrum, values: FloatArray) -> float:
+    """Standard deviation of the Gaussian bands that a curve f consists of: s^2 = <f^2> / (2 <f'^2>).
+
+    Exact for one band, and on average for many at random places with random signs.
+    """
+    grid = uniform_grid(float(spectrum.energy_ev[0]), float(spectrum.energy_ev[-1]))
+    curve = resample(spectrum.energy_ev, values, grid)
+    slope = np.gradient(curve, grid)
+    steepness = float(slope @ slope)
+    sigma = math.sqrt(float(curve @ curve) / (2.0 * steepness)) if steepness > 0.0 else float(grid[-1] - grid[0])
+    return min(max(sigma, SMALLEST_SIGMA_EV), float(grid[-1] - grid[0]))
+
+
+def _best_matches(
+    drawn: dict[str, _Bands], a: Spectrum, b: Spectrum, shifts: int, extra_sigma: FloatArray
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Cosines (k,) of every random spectrum with ``b`` at its best alignment, and the shifts (k,) of these in eV.
+
+    As in :func:`clusterml.spectrum.fit.fit_alignment` the best alignment has the largest mean of the cosine of
+    absorption and the absolute cosine of CD, on steps of 0.01 eV; it keeps most of the shared range in sight.
+    """
+    low, high = overlap_range(a, b)
+    least = max(KEPT_OVERLAP * (high - low), SMALLEST_OVERLAP_EV / 2)
+    points = np.arange(math.ceil(float(b.energy_ev[0]) / STEP_EV), math.floor(float(b.energy_ev[-1]) / STEP_EV) + 1)
+    own_ev: FloatArray = np.asarray(STEP_EV * points)
+    wide = STEP_EV * np.arange(points[0] - shifts, points[-1] + shifts + 1)
+    target = {key: resample(b.energy_ev, getattr(b, key), own_ev) for key in drawn}
+    count = len(next(iter(drawn.values())).height)
+    best, shift_ev = np.full(count, -np.inf), np.zeros(count)
+    cosines = {key: np.zeros(count) for key in drawn}
+    for sigma in extra_sigma:
+        curves = {key: bands.curves(wide, float(sigma)) for key, bands in drawn.items()}
+        for move in range(-shifts, shifts + 1):
+            seen = _seen(own_ev - STEP_EV * move, a, least)
+            if seen is None:
+                continue
+            part = slice(seen.start - move + shifts, seen.stop - move + shifts)
+            now = {key: _cosines(curves[key][:, part], target[key][seen]) for key in drawn}
+            score = np.mean([np.abs(c) if key == "delta_epsilon" else c for key, c in now.items()], axis=0)
+            better = score > best
+            best[better], shift_ev[better] = score[better], STEP_EV * move
+            for key, values in now.items():
+                cosines[key][better] = values[better]
+    return cosines, shift_ev
+
+
+def _seen(own_ev: FloatArray, a: Spectrum, least: float) -> slice | None:
+    """Which points of B lie in the range of A, whose own energies there are ``own_ev``; None if too few."""
+    start, stop = np.searchsorted(own_ev, [a.energy_ev[0] - 1e-9, a.energy_ev[-1] + 1e-9])
+    return slice(int(start), int(stop)) if stop - start >= 5 and own_ev[stop - 1] - own_ev[start] >= least else None
+
+
+def _cosines(curves: FloatArray, target: FloatArray) -> FloatArray:
+    """Cosines (k,) of ``curves`` (k, m) with ``target`` (m,); 0 where one of them vanishes."""
+    norm = np.sqrt(np.einsum("km,km->k", curves, curves)) * math.sqrt(float(target @ target))
+    return np.divide(curves @ target, norm, out=np.zeros(len(curves)), where=norm > 0.0)
+
+
+def _share(random: FloatArray | None, reached: float | None) -> float | None:
+    if random is None or reached is None or math.isnan(reached):
+        return None
+    return float((np.count_nonzero(random >= reached - SAME_COSINE) + 1) / (len(random) + 1))
+
+
+def _sign_chance(signs: Sequence[bool], drawn: _Bands, b: Spectrum, shift_ev: FloatArray) -> float:
+    """Share of random spectra whose equal and opposite signs differ in number at least as much."""
+    bands = [(band.energy_ev, band.sign) for band in find_bands(b, "delta_epsilon")]
+    places = [energy for energy, _ in bands]
+    excess = np.zeros(len(shift_ev))
+    for k in range(len(shift_ev)):
+        energies, heights = drawn.energy_ev[k] + shift_ev[k], drawn.height[k]
+        inside = (energies >= b.energy_ev[0]) & (energies <= b.energy_ev[-1])
+        pairs = match(energies[inside].tolist(), places, FARTHEST_EV)
+        excess[k] = abs(sum(bands[j][1] * math.copysign(1, heights[inside][i]) for i, j in pairs))
+    reached = float(abs(2 * sum(signs) - len(signs)))
+    return _share(excess, reached) or 1.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
-from clusterml.spectrum.arrays import as_floats, checked, checked_axis
+from clusterml.spectrum.curves import as_floats, checked, checked_axis
 from clusterml.typing import FloatArray
 from clusterml.units import ev_to_nm
 
@@ -123,8 +123,8 @@ class Spectrum:
         return replace(self, delta_epsilon=-self.delta_epsilon)
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write a CSV table; see :func:`clusterml.spectrum.tables.write_csv`."""
-        from clusterml.spectrum.tables import write_csv
+        """Write a CSV table; see :func:`clusterml.spectrum.export.write_csv`."""
+        from clusterml.spectrum.export import write_csv
 
         return write_csv(self, path)
 
@@ -136,21 +136,21 @@ class Spectrum:
         return read_spectrum(path)
 
     def to_json(self, path: str | Path) -> Path:
-        """Write strict JSON; see :func:`clusterml.spectrum.jsonio.write_spectrum`."""
-        from clusterml.spectrum.jsonio import write_spectrum
+        """Write strict JSON; see :func:`clusterml.spectrum.blocks.write_spectrum`."""
+        from clusterml.spectrum.blocks import write_spectrum
 
         return write_spectrum(self, path)
 
     @classmethod
     def from_json(cls, path: str | Path) -> Spectrum:
-        """Read the spectrum of a JSON file of ours; see :func:`clusterml.spectrum.jsonio.read_spectrum`."""
-        from clusterml.spectrum.jsonio import read_spectrum
+        """Read the spectrum of a JSON file of ours; see :func:`clusterml.spectrum.blocks.read_spectrum`."""
+        from clusterml.spectrum.blocks import read_spectrum
 
         return read_spectrum(path)
 
     def to_jcamp(self, path: str | Path, title: str | None = None) -> Path:
-        """Write JCAMP-DX; see :func:`clusterml.spectrum.jcamp.write_jcamp`."""
-        from clusterml.spectrum.jcamp import write_jcamp
+        """Write JCAMP-DX; see :func:`clusterml.spectrum.export.write_jcamp`."""
+        from clusterml.spectrum.export import write_jcamp
 
         return write_jcamp(self, path, title)
 

@@ -13,8 +13,7 @@ from clusterml.structure.anatomy.charge import is_even_electron, signed_charge, 
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
-from clusterml.structure.read import first_entry
-from clusterml.structure.source import Source
+from clusterml.structure.read import Source, first_entry
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -107,7 +106,7 @@ def inspect(
     The charge is that of :func:`clusterml.structure.charge.decide_charge`: the one that an xyz file states, or that
     the counter-ions of a crystal ask for if they are complete, or a proposal.  ``gaps``: what computes ground states
     where the superatom count leaves a choice; ``clusterml.inspect`` hands in
-    :func:`clusterml.stda.charge.frontier_gaps`.
+    :func:`clusterml.engine.charge.frontier_gaps`.
     """
     from clusterml.structure.anatomy.anatomy import anatomy
 

@@ -1,20 +1,22 @@
-"""Writing a structure as extended xyz, so that reading the file gives back what was known of it."""
+"""Writing structures as extended xyz, so that reading the file gives back what was known of them."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import OutputError
-from clusterml.spectrum.files import write_text
+from clusterml.io.files import write_text
 from clusterml.structure.check import check_geometry
 
 if TYPE_CHECKING:
     from ase import Atoms
+
 
 _OF_THE_READER = ("file", "format", "frame", "last", "title")
 """Keys of ``provenance`` that the reader sets anew for every file."""
@@ -94,3 +96,18 @@ def _plain_value(value: object) -> object:
     if isinstance(value, np.ndarray):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is not a plain value")
+
+
+def write_frames(frames: Sequence[Atoms], path: str | Path) -> Path:
+    """Write ``frames`` to ``path``, atomically, each as :func:`clusterml.structure.write.write_extxyz` would.
+
+    ``clusterml.read_all`` gives them back one by one.  Raises :class:`OutputError` and :class:`StructureError`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".xyz", ".extxyz"):
+        raise OutputError(f"{path}: structures are written as extended xyz", "let the name end in .xyz or .extxyz")
+    if not frames:
+        raise OutputError(f"{path}: there is no structure to write", "give at least one")
+    for atoms in frames:
+        check_geometry(atoms)
+    return write_text(path, "".join(extxyz(atoms) for atoms in frames))

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from clusterml.config.overrides import override
+from clusterml.config.schema import Strict, read_yaml, validated
 from clusterml.dataset.record import Kind
+from clusterml.io.shipped import locate
 from clusterml.model.presets import DEFAULTS
-from clusterml.overrides import override
-from clusterml.schema import Strict, read_yaml, validated
-from clusterml.shipped import locate
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -47,7 +47,7 @@ class DataConfig(Strict):
 
 
 class LossConfig(Strict):
-    """Weights of the terms, see :mod:`clusterml.training.losses`; 0 leaves a term out, and its label need not exist."""
+    """Weights of the terms, see :mod:`clusterml.training.step`; 0 leaves a term out, and its label need not exist."""
 
     huber: float | None = Field(
         1.0, gt=0.0, description="where Huber's loss turns linear, in units of the scale; null: squares"

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.record import KINDS, Record
 from clusterml.dataset.splits import Split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError
 from clusterml.training.baselines import BASELINES, Fit, Samples, Spectra
 from clusterml.training.metrics import summary

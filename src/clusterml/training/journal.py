@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import OptionError
-from clusterml.spectrum.files import write_bytes, write_text
-from clusterml.spectrum.jsonio import json_text
+from clusterml.io.files import write_bytes, write_text
+from clusterml.io.json import json_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

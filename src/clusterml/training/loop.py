@@ -1,33 +1,129 @@
-"""The loop: epochs of steps, validation after each, everything that must survive a crash in the state."""
+"""The loop: epochs of steps, the learning rate, validation after each epoch, and what must survive a crash."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from clusterml.spectrum.files import make_folder
-from clusterml.spectrum.jsonio import plain
-from clusterml.training.average import Average
-from clusterml.training.batches import plan, share, shuffled
-from clusterml.training.config import Config
-from clusterml.training.forward import Forward
+from clusterml.io.files import make_folder
+from clusterml.io.json import plain
+from clusterml.training.config import BatchConfig, Config, ScheduleConfig
 from clusterml.training.journal import TensorBoard, draw_curves, write_logs
-from clusterml.training.losses import Loss
 from clusterml.training.material import LabelledSet
-from clusterml.training.parallel import Group
-from clusterml.training.schedule import plateau_steps, share_of_rate
-from clusterml.training.state import Checkpoints, State, TrainingError
-from clusterml.training.step import Outcome, Stepper
+from clusterml.training.metrics import TrainingMean, cosine, median, r2
+from clusterml.training.parallel import Group, plan, share, shuffled
+from clusterml.training.state import Average, Checkpoints, State, TrainingError, gathered, restore
+from clusterml.training.step import Forward, Loss, Outcome, SingularError, Stepper
 from clusterml.training.targets import SPECTRA
-from clusterml.training.tensors import gathered, restore
-from clusterml.training.validate import Validator
+
+if TYPE_CHECKING:
+    from clusterml.model.graph import Graph
+
+
+def share_of_rate(config: ScheduleConfig, epoch: float, steps_down: int) -> float:
+    """The learning rate at ``epoch`` (a fraction within one), as a share of the configured one.
+
+    ``steps_down``: see :func:`plateau_steps`; a cosine does not look at it.
+    """
+    rise = min(1.0, epoch / config.warmup_epochs) if config.warmup_epochs > 0.0 else 1.0
+    if config.kind == "plateau":
+        return rise * max(config.floor, config.factor**steps_down)
+    length = max(config.epochs - config.warmup_epochs, 1e-9)
+    progress = min(1.0, max(0.0, epoch - config.warmup_epochs) / length)
+    return rise * (config.floor + (1.0 - config.floor) * 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+def plateau_steps(config: ScheduleConfig, losses: list[float]) -> int:
+    """How often the rate of a plateau schedule has stepped down after epochs with these validation ``losses``.
+
+    A step follows ``patience`` epochs in which none was better than the best before, and then counting begins anew.
+    """
+    best, waited, steps = math.inf, 0, 0
+    for loss in losses:
+        waited = 0 if loss < best else waited + 1
+        best = min(best, loss)
+        if waited >= config.patience:
+            steps, waited = steps + 1, 0
+    return steps
+
+
+QUANTITIES = {"epsilon": "absorption", "delta_epsilon": "cd"}
+"""Output -> its name in front of the metrics."""
+
+
+class Validator:
+    """Validation of a network on ``part``; ``means``: the training means of both spectra, by output."""
+
+    def __init__(
+        self,
+        forward: Forward,
+        loss: Loss,
+        part: LabelledSet,
+        means: dict[str, TrainingMean],
+        group: Group,
+        batches: BatchConfig,
+    ) -> None:
+        self._forward = forward
+        self._loss = loss
+        self._part = part
+        self._group = group
+        self._names = (*loss.weights, "loss")
+        self._target = {name: part.spectra(name) for name in SPECTRA}
+        self._mean = {name: means[name].of(part.groups) for name in SPECTRA}
+        planned = plan(part.sizes, batches.edges, batches.structures, processes=group.size)
+        self._batches = [share(batch, part.sizes, group.size, group.rank) for batch in planned]
+
+    def __call__(self) -> dict[str, float]:
+        """``validation_<term>`` (means over the structures), median cosines, R2 against the training mean.
+
+        ``validation_failed``: structures without a finite loss, which the other numbers leave out; they are NaN if no
+        structure is left.
+        """
+        table = self._table()
+        good = torch.isfinite(table).all(dim=1)
+        found = {"validation_failed": float((~good).sum())}
+        means = table[good].mean(dim=0).tolist() if good.any() else [math.nan] * table.shape[1]
+        found |= {f"validation_{name}": value for name, value in zip(self._names, means, strict=False)}
+        spectra = table[good, len(self._names) :].numpy()
+        rows = good.numpy()
+        for number, (name, quantity) in enumerate(QUANTITIES.items()):
+            points = self._target[name].shape[1]
+            predicted = spectra[:, number * points : (number + 1) * points]
+            target = self._target[name][rows]
+            found[f"{quantity}_cosine"] = median(cosine(predicted, target))
+            found[f"{quantity}_r2"] = r2(predicted, target, self._mean[name][rows])
+        return found
+
+    def _table(self) -> Tensor:
+        """One row for each structure: its terms, then its predicted spectra; NaN where the network failed."""
+        width = len(self._names) + sum(target.shape[1] for target in self._target.values())
+        table = torch.zeros(len(self._part), width, dtype=torch.float64, device=self._group.device)
+        self._forward.network.eval()
+        with torch.no_grad():
+            for batch in self._batches:
+                if batch:
+                    table[batch] = self._rows([self._part.samples[k] for k in batch], width)
+        self._forward.network.train()
+        return self._group.add(table).cpu()
+
+    def _rows(self, samples: Sequence[Graph], width: int) -> Tensor:
+        try:
+            predicted, batch = self._forward(samples)
+        except SingularError:  # of a matrix with NaN: find out whose
+            if len(samples) == 1:
+                return torch.full((1, width), math.nan, dtype=torch.float64, device=self._group.device)
+            return torch.cat([self._rows([sample], width) for sample in samples])
+        terms = self._loss(predicted, batch)
+        columns = [terms[name][:, None] for name in self._names] + [predicted[name] for name in SPECTRA]
+        return torch.cat([column.double() for column in columns], dim=1)
+
 
 _SECONDS_BETWEEN_FIGURES = 60.0
 

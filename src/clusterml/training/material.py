@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from clusterml.dataset.reader import Dataset
 from clusterml.dataset.splits import Split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import ClusterMLError, DatasetError
 from clusterml.training.config import DataConfig
 from clusterml.training.metrics import TrainingMean

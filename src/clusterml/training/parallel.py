@@ -1,4 +1,7 @@
-"""Several processes that train one network: started by torchrun, each with its part of every batch.
+"""Which structures go into a batch, and several processes that train one network, each with its part of every batch.
+
+A batch is planned for all processes together and then divided among them, so that n processes with batches of b edges
+take the same steps as one process with batches of n b edges.
 
 Gradients are added up here, in one message, rather than by DistributedDataParallel: the parts of a batch need not be
 equally large (each structure weighs the same), a part may be empty, and a batch is skipped by all processes or by none.
@@ -6,16 +9,57 @@ equally large (each structure weighs the same), a part may be empty, and a batch
 
 from __future__ import annotations
 
+import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from clusterml.errors import OptionError
+
+
+def plan(
+    sizes: Sequence[int], edges: int, structures: int, *, processes: int = 1, order: Sequence[int] | None = None
+) -> list[list[int]]:
+    """Batches of positions in ``sizes`` (edges of each graph), each position in one batch.
+
+    A batch holds at most ``edges`` edges and ``structures`` structures for each of ``processes``; a larger graph is a
+    batch of its own.  Positions are taken in ``order`` (default: as they stand).
+    """
+    made: list[list[int]] = []
+    load = 0
+    for position in range(len(sizes)) if order is None else order:
+        full = not made or load + sizes[position] > edges * processes or len(made[-1]) >= structures * processes
+        if full:
+            made.append([])
+            load = 0
+        made[-1].append(position)
+        load += sizes[position]
+    return made
+
+
+def shuffled(count: int, seed: int, epoch: int) -> list[int]:
+    """The order of ``count`` structures in an epoch; the same for the same ``seed`` and ``epoch``."""
+    return [int(position) for position in np.random.default_rng([seed, 2, epoch]).permutation(count)]
+
+
+def share(batch: Sequence[int], sizes: Sequence[int], processes: int, rank: int) -> list[int]:
+    """The part of ``batch`` that process ``rank`` works on: the largest graphs first, each to who has least to do."""
+    if processes == 1:
+        return list(batch)
+    loads = [(0, process) for process in range(processes)]
+    mine = []
+    for position in sorted(batch, key=lambda p: (-sizes[p], p)):
+        load, process = heapq.heappop(loads)
+        heapq.heappush(loads, (load + sizes[position], process))
+        if process == rank:
+            mine.append(position)
+    return mine
 
 
 @dataclass(frozen=True)

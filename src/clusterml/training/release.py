@@ -1,4 +1,4 @@
-"""Trained networks as they are shipped: one folder, plain data, checked when it is read.
+"""Trained networks as they are shipped: one folder, plain data, with a card, checked when it is read, found by name.
 
     NAME/spec.json           schema version, the network's spec, and of every file of weights its size and SHA-256
     NAME/model.safetensors   weights; of an ensemble model-0.safetensors, model-1.safetensors, ..
@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,15 +21,85 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from clusterml.config.schema import Strict, validated
 from clusterml.errors import ClusterMLError, InputFileError
-from clusterml.io.bounded import check_regular, read_bounded
-from clusterml.schema import Strict, validated
-from clusterml.spectrum.files import decode, make_folder, write_bytes, write_text
-from clusterml.spectrum.jsonio import json_text, read_json
+from clusterml.io.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
+from clusterml.io.json import json_text, read_json
+from clusterml.io.shipped import shipped
+from clusterml.training.config import Config
 from clusterml.training.state import as_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_ROWS = {
+    "epoch": "epoch of these weights",
+    "validation_loss": "validation loss",
+    "absorption_cosine": "absorption: median cosine",
+    "absorption_r2": "absorption: R2 against the training mean",
+    "cd_cosine": "CD: median cosine",
+    "cd_r2": "CD: R2 against the training mean",
+}
+
+
+def card(config: Config, spec: Mapping[str, Any], about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Markdown for ``config``; ``about``: see :func:`clusterml.training.run.train`; ``metrics``: of the best epoch."""
+    grid = spec["grid"]
+    data = about["data"]
+    lines = [
+        f"# {config.name}",
+        "",
+        "Predicts absorption and circular-dichroism spectra of ligand-protected silver clusters from their geometry:",
+        f"{grid['low_ev']:g} to {grid['high_ev']:g} eV in steps of {grid['step_ev']:g} eV, fwhm"
+        f" {spec['fwhm_ev']:g} eV,",
+        f"absorption in the {config.data.absorption} gauge, CD in the {config.data.cd} gauge.",
+        "",
+        "## Trained on",
+        "",
+        f"* data set: {data['name']}, method {data['method']}",
+        f"* records: {data['train']} for training, {data['validation']} for validation",
+        f"* parents: {', '.join(data['parents'])}",
+        f"* kinds of geometry: {', '.join(config.data.kinds)}",
+        *([f"* started from: {about['started_from']}"] if about["started_from"] else []),
+        "",
+        "## On the validation set",
+        "",
+        "The epoch was chosen by these same structures: a test set says more.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {words} | {_number(metrics[key])} |" for key, words in _ROWS.items() if key in metrics),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def members_card(config: Config, first: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown for an ensemble whose members were trained alike: the ``first`` one's card, and the ``rows`` of all."""
+    body, _, _ = first.partition("## On the validation set")
+    _, _, body = body.partition("\n")
+    keys = [key for key in _ROWS if all(key in row for row in rows)]
+    lines = [
+        f"# {config.name}",
+        f"{body.rstrip()}",
+        f"* members: {len(rows)}, each from one of the checkpoint it started from",
+        "",
+        "## On the validation set",
+        "",
+        "The epochs were chosen by these same structures: a test set says more.",
+        "",
+        f"| member | {' | '.join(_ROWS[key] for key in keys)} |",
+        f"|---|{'---|' * len(keys)}",
+        *(f"| {k} | {' | '.join(_number(row[key]) for key in keys)} |" for k, row in enumerate(rows)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "none"
+
 
 SCHEMA_VERSION = 2
 """Version of ``spec.json``.  Version 1 knew one network only: its ``file``, ``sha256`` and ``bytes`` were keys of their
@@ -210,3 +281,53 @@ def _json(path: Path) -> dict[str, Any]:
 def _unreadable(path: Path, error: InputFileError) -> ReleaseError:
     reason = error.problem.removeprefix(str(path)).lstrip(": ")
     return ReleaseError(f"{path}: cannot be read ({reason})", "get the checkpoint again")
+
+
+VARIABLE = "CLUSTERML_CHECKPOINTS"
+"""Environment variable: a folder in which checkpoints are looked for by name."""
+
+
+def find_release(name: str | Path) -> Path:
+    """The folder of a checkpoint: a path, or a name in $CLUSTERML_CHECKPOINTS, ./checkpoints or the program itself.
+
+    Raises :class:`ReleaseError` naming the checkpoints there are.
+    """
+    if (Path(name) / SPEC).is_file():
+        return Path(name)
+    known = known_releases()
+    if str(name) in known:
+        return known[str(name)]
+    names = ", ".join(sorted(known)) or "none"
+    problem = f"the folder '{name}' holds no {SPEC}" if Path(name).is_dir() else f"there is no checkpoint '{name}'"
+    raise ReleaseError(problem, f"give the folder of a checkpoint, or one of: {names}")
+
+
+def known_releases() -> dict[str, Path]:
+    """Name -> folder of the checkpoints in $CLUSTERML_CHECKPOINTS, ./checkpoints and the program itself, first wins."""
+    places = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
+    places += [Path("checkpoints"), shipped("checkpoints")]
+    return {path.parent.name: path.parent for place in reversed(places) for path in sorted(place.glob(f"*/{SPEC}"))}
+
+
+def join_releases(
+    folders: Sequence[str | Path], folder: str | Path, card: str, metrics: Mapping[str, Any], **about: Any
+) -> Path:
+    """Write the members of several checkpoints as one ensemble, with what the first says of its training and ``about``.
+
+    Raises :class:`ReleaseError` if their specs differ or they were trained with different splits.
+    """
+    parts = [open_release(each) for each in folders]
+    splits = [
+        read_bounded(path, links=False) if path.exists() else b"" for path in (part.folder / SPLIT for part in parts)
+    ]
+    for part, split in zip(parts[1:], splits[1:], strict=True):
+        if part.spec != parts[0].spec:
+            raise ReleaseError(f"{part.folder}: has another spec than {parts[0].folder}", "join networks of one spec")
+        if split != splits[0]:
+            raise ReleaseError(f"{part.folder}: has another {SPLIT} than {parts[0].folder}", "train with one split")
+    networks = [state for part in parts for state in part.networks]
+    first = (parts[0].spec, parts[0].about) if parts else ({}, {})
+    target = write_release(folder, networks, first[0], card, metrics, first[1] | about)
+    if splits and splits[0]:
+        write_bytes(target / SPLIT, splits[0])
+    return target

@@ -1,44 +1,126 @@
-"""A training run in its folder: configuration, split and spec are kept there, then the loop, then the checkpoint.
+"""A training run in its folder, from configuration to a shipped network; and all members of an ensemble one by one.
 
 FOLDER/config.yaml split.json spec.json     what the run is; a resumed run must be the same
 FOLDER/log.csv log.jsonl curves.png         how it goes
 FOLDER/checkpoints/ LATEST                  where it stands
 FOLDER/release/                             the best averaged weights, once it is finished
+
+FOLDER/member-0/ member-1/ ..    a run each, see :mod:`clusterml.training.run`; all with the split of the first
+FOLDER/release/                  the ensemble, once all of them are finished
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterml.dataset.reader import Dataset
+import yaml
+
+from clusterml.config.schema import read_yaml
 from clusterml.dataset.splits import Split, load_split, make_split, save_split
+from clusterml.dataset.store import Dataset
 from clusterml.errors import OptionError
-from clusterml.io.bounded import read_bounded
-from clusterml.locks import exclusive
-from clusterml.memory import keep_freed_memory
-from clusterml.spectrum.files import make_folder, write_bytes, write_text
-from clusterml.spectrum.jsonio import json_text, parse_json, read_json
-from clusterml.training.architecture import Architecture, shipped
-from clusterml.training.card import card
-from clusterml.training.claim import check_claim, claim
+from clusterml.io.files import exclusive, make_folder, read_bounded, write_bytes, write_text
+from clusterml.io.json import json_text, parse_json, read_json
+from clusterml.run.memory import keep_freed_memory
 from clusterml.training.config import Config
-from clusterml.training.forward import matrix_precision
-from clusterml.training.library import find_release
 from clusterml.training.loop import Trainer, Watch
-from clusterml.training.losses import Loss
 from clusterml.training.material import LabelledSet, attach_scales, chosen, labelled, spreads
 from clusterml.training.parallel import Group, joined
-from clusterml.training.release import SPLIT, Release, open_release, write_release
-from clusterml.training.state import Checkpoints, State
+from clusterml.training.release import (
+    SPLIT,
+    Release,
+    card,
+    find_release,
+    join_releases,
+    members_card,
+    open_release,
+    write_release,
+)
+from clusterml.training.state import Checkpoints, State, TrainingError, averaged, load_weights
+from clusterml.training.step import Loss, matrix_precision
 from clusterml.training.targets import Wanted
-from clusterml.training.tensors import averaged, load_weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from clusterml.dataset.record import Record
+    from clusterml.model.graph import Graph
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """``spec``: the complete spec that a config's ``network`` mapping means; ``network``: the module of such a spec;
+    ``graph``: the graph of (numbers, positions in A, charge, ``spec["graph"]``)."""
+
+    spec: Callable[[Mapping[str, Any]], dict[str, Any]]
+    network: Callable[[Mapping[str, Any]], nn.Module]
+    graph: Callable[..., Graph]
+
+    def graph_of(self, record: Record, spec: Mapping[str, Any]) -> Graph:
+        """The graph of a record's geometry."""
+        return self.graph(record.numbers, record.positions, record.charge, spec["graph"])
+
+    def seeded(self, spec: Mapping[str, Any], seed: int) -> nn.Module:
+        """A network whose first weights depend on ``seed`` alone."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.network(spec)
+
+
+def shipped() -> Architecture:
+    """The networks of :mod:`clusterml.model`."""
+    from clusterml.model.graph import cluster_graph
+    from clusterml.model.network import Network
+    from clusterml.model.presets import complete
+
+    return Architecture(lambda wanted: complete({"preset": "S", **wanted}), Network, cluster_graph)
+
+
+MAY_CHANGE = ("most_skipped", "save_minutes", "tensorboard", "stop_after", "schedule.epochs")
+"""Keys that a run may have different when it goes on."""
+
+
+def check_claim(folder: Path, config: Config, resume: bool) -> None:
+    """Is ``folder`` new or, with ``resume``, one that holds this very run?
+
+    Raises :class:`TrainingError` naming the keys that differ.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    if not resume:
+        raise TrainingError(f"{folder}: holds a run already", "add --resume to go on, or choose another folder")
+    changed = _differences(read_yaml(path), config.model_dump(mode="json"))
+    if changed:
+        raise TrainingError(
+            f"{folder}: was begun with another {', '.join(changed)}", "choose another folder, or the old values"
+        )
+
+
+def claim(folder: Path, config: Config) -> None:
+    """Write the configuration into ``folder``: from now on it is this run's."""
+    write_text(folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Dotted keys whose values differ and may not."""
+    flat = [_flat(values) for values in (old, new)]
+    keys = sorted({*flat[0], *flat[1]} - set(MAY_CHANGE))
+    return [key for key in keys if flat[0].get(key) != flat[1].get(key)]
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return found
 
 
 _SPEC = "spec.json"
@@ -189,3 +271,37 @@ def _finish(
         write_release(release, [weights], spec, card(config, spec, about, row), {"validation": row}, about)
         write_bytes(release / SPLIT, read_bounded(folder / SPLIT, links=False))
     return Finished(release, row, state.epoch, len(state.skipped))
+
+
+def train_members(
+    config: Config,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    architecture: Architecture | None = None,
+    watch: Watch = lambda progress: None,
+) -> tuple[Path, Sequence[Finished]]:
+    """Fine-tune every member of ``config.init_from`` and join them; returns the ensemble's folder and the runs.
+
+    Member k is seeded with ``config.seed`` + k.  Arguments and errors are those of
+    :func:`~clusterml.training.run.train`; with ``resume`` members that are finished are not trained again.  Raises
+    :class:`~clusterml.errors.OptionError` for a configuration without ``init_from``.
+    """
+    if config.init_from is None:
+        raise OptionError("init_from is not given", "name the checkpoint whose members are to be fine-tuned")
+    folder = Path(folder)
+    done: list[Finished] = []
+    for member in range(len(open_release(find_release(config.init_from)).networks)):
+        changed = {"name": f"{config.name}-{member}", "seed": config.seed + member, "init_member": member}
+        if done:
+            changed["data"] = config.data.model_copy(update={"split": str(folder / "member-0" / SPLIT)})
+        own = config.model_copy(update=changed)
+        place = folder / f"member-{member}"
+        done.append(train(own, place, resume=resume, device=device, architecture=architecture, watch=watch))
+    release = folder / "release"
+    if os.environ.get("RANK", "0") == "0" and not release.exists():
+        rows = [each.row for each in done]
+        card = members_card(config, open_release(done[0].release).card, rows)
+        join_releases([each.release for each in done], release, card, {"members": rows}, name=config.name)
+    return release, done

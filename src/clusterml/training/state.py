@@ -1,4 +1,4 @@
-"""Where a run stands, written so that a crash at any moment leaves something to go on from.
+"""Where a run stands (weights, averaged weights, moments), written so that a crash leaves something to go on from.
 
     FOLDER/checkpoints/00012-0000/state.json           counters, history, what was skipped
     FOLDER/checkpoints/00012-0000/tensors.safetensors  weights, averaged weights, moments of the optimizer
@@ -14,20 +14,110 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import TypeAdapter
+from torch import Tensor, nn
 
 from clusterml.errors import ClusterMLError, InputFileError, OutputError
-from clusterml.io.bounded import check_regular, read_bounded
-from clusterml.spectrum.files import decode, make_folder, write_bytes, write_text
-from clusterml.spectrum.jsonio import json_text
+from clusterml.io.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
+from clusterml.io.json import json_text
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_NETWORK, _AVERAGE, _OPTIMIZER = "network/", "average/", "optimizer/"
+
+
+def gathered(network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """``network/NAME``, ``average/NAME`` and ``optimizer/NUMBER/NAME``."""
+    found = {f"{_NETWORK}{name}": value for name, value in network.state_dict().items()}
+    found |= {f"{_AVERAGE}{name}": value for name, value in average.weights.items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        found |= {f"{_OPTIMIZER}{number}/{name}": value for name, value in moments.items()}
+    return found
+
+
+def restore(
+    tensors: Mapping[str, Tensor], network: nn.Module, average: Average, optimizer: torch.optim.Optimizer
+) -> None:
+    """Put ``tensors`` back where :func:`gathered` took them from.
+
+    Raises :class:`TrainingError` if they are of another network.
+    """
+    load_weights(network, _part(tensors, _NETWORK))
+    average.load(_part(tensors, _AVERAGE))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in _part(tensors, _OPTIMIZER).items():
+        number, _, name = key.partition("/")
+        moments.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def averaged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of the network with averaged weights in place of the last ones."""
+    return _part(tensors, _NETWORK) | _part(tensors, _AVERAGE)
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Set a network's state to ``weights``; raises :class:`TrainingError` if names or shapes do not fit."""
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise TrainingError(f"the weights are not of this network: {error}", "use the clusterml they are of") from error
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+class Average:
+    """The moving average of a network's parameters: a <- d a + (1 - d) w after every step.
+
+    d = min(``decay``, (1 + n) / (10 + n)) after n steps, so that the first weights are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self._network = network
+        self._decay = decay
+        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in network.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the network's parameters after ``step`` steps."""
+        decay = min(self._decay, (1.0 + step) / (10.0 + step))
+        for name, parameter in self._network.named_parameters():
+            self.weights[name].lerp_(parameter, 1.0 - decay)
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Set the average to ``weights``."""
+        for name, value in self.weights.items():
+            value.copy_(weights[name])
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within this context the network has the averaged weights."""
+        parameters = dict(self._network.named_parameters())
+        kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self._copy(self.weights, parameters)
+        try:
+            yield
+        finally:
+            self._copy(kept, parameters)
+
+    @staticmethod
+    @torch.no_grad()
+    def _copy(source: Mapping[str, Tensor], target: Mapping[str, nn.Parameter]) -> None:
+        for name, parameter in target.items():
+            parameter.copy_(source[name])
+
 
 SCHEMA_VERSION = 1
 """Version of the checkpoints of a run; another one cannot be resumed."""

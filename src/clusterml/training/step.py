@@ -1,21 +1,147 @@
-"""One step of the optimizer, by all processes together; a batch with a number that is not finite changes nothing."""
+"""One step of the optimizer: the network applied, the loss, and gradients shared by all processes.
+
+For a spectrum t of scale s and its prediction p, x = (p - t) / s; H is Huber's function (x^2 / 2 up to ``huber``, then
+linear) or x^2 / 2.  The terms of one structure, averaged over the energies:
+
+* ``epsilon``, ``delta_epsilon``: H(x(E));
+* ``.._cumulative``: H(C(E)), C(E) the integral of x up to E, in eV: a band that is a little off costs little, one that
+  is missing or has the wrong sign costs all of its area (an earth mover's distance for signed spectra);
+* ``epsilon_sid``: sum over E of (P - T) ln(P / T), P and T the two absorptions divided by their sums;
+* ``absorption_tensor``, ``rotatory_tensor``: H(x) of their elements, in units of their own scale;
+* ``gap_ev``, ``opd``, ``ccm``: H of the residual in units of the spread over the training set.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from clusterml.training.forward import Forward, SingularError
-from clusterml.training.losses import Loss
+from clusterml.errors import OptionError
+from clusterml.model.graph import batched
+from clusterml.training.config import LossConfig
 from clusterml.training.parallel import Group
+from clusterml.training.targets import MEASURES, SPECTRA, TENSORS
 
 if TYPE_CHECKING:
     from clusterml.model.graph import Graph
+
+
+_SID_FLOOR = 1e-4
+"""Share of an even spectrum that is added to both spectra of the divergence."""
+
+
+class Loss:
+    """The terms of a batch, structure by structure.
+
+    ``step_ev``: spacing of the grid; ``spread``: unit of each number that is learnt, see
+    :func:`clusterml.training.material.spreads`.  Raises :class:`OptionError` if every weight is zero.
+    """
+
+    def __init__(self, config: LossConfig, step_ev: float, spread: Mapping[str, float]) -> None:
+        weights = config.model_dump(exclude={"huber", "floor"})
+        self.weights: dict[str, float] = {name: weight for name, weight in weights.items() if weight > 0.0}
+        if not self.weights:
+            raise OptionError("every weight of the loss is 0", "give loss.delta_epsilon or another one a weight")
+        self._huber = config.huber
+        self._step_ev = step_ev
+        self._spread = dict(spread)
+
+    def __call__(self, predicted: Mapping[str, Tensor], batch: Any) -> dict[str, Tensor]:
+        """Each term (g,) of the g structures of ``batch``, and ``loss`` (g,), their weighted sum.
+
+        Raises :class:`OptionError` naming the outputs found if the network does not make one that has a weight.
+        """
+        terms: dict[str, Tensor] = {}
+        for name in SPECTRA:
+            terms |= self._of_spectrum(name, predicted, batch)
+        for name in (name for name in TENSORS if name in self.weights):
+            residual = (_output(predicted, name) - batch[name]) / batch[f"{name}_scale"][:, None, None, None]
+            terms[name] = self._penalty(residual).flatten(1).mean(dim=1)
+        for name in (name for name in MEASURES if name in self.weights):
+            terms[name] = self._penalty((_output(predicted, name) - batch[name]) / self._spread[name])
+        terms["loss"] = torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum(dim=0)
+        return terms
+
+    def _of_spectrum(self, name: str, predicted: Mapping[str, Tensor], batch: Any) -> dict[str, Tensor]:
+        wanted = [term for term in self.weights if term == name or term.startswith(f"{name}_")]
+        if not wanted:
+            return {}
+        values, target = _output(predicted, name), batch[name]
+        residual = (values - target) / batch[f"{name}_scale"][:, None]
+        made: dict[str, Tensor] = {}
+        if name in wanted:
+            made[name] = self._penalty(residual).mean(dim=1)
+        if f"{name}_cumulative" in wanted:
+            integral = torch.cumsum(residual, dim=1) * self._step_ev
+            made[f"{name}_cumulative"] = self._penalty(integral).mean(dim=1)
+        if f"{name}_sid" in wanted:
+            made[f"{name}_sid"] = divergence(values, target)
+        return made
+
+    def _penalty(self, x: Tensor) -> Tensor:
+        if self._huber is None:
+            return 0.5 * x.square()
+        return torch.nn.functional.huber_loss(x, torch.zeros_like(x), reduction="none", delta=self._huber)
+
+
+def divergence(predicted: Tensor, target: Tensor) -> Tensor:
+    """Symmetric spectral information divergence (g,) of absorptions (g, m): 0 for equal shapes, whatever their heights.
+
+    Negative values count as zero.  Every energy gets a floor of 1e-4 of an even share, which the logarithm needs.
+    """
+    points = target.shape[1]
+    p, t = (_shares(values) + _SID_FLOOR / points for values in (predicted, target))
+    return ((p - t) * (p.log() - t.log())).sum(dim=1)
+
+
+def _shares(values: Tensor) -> Tensor:
+    positive = values.clamp_min(0.0)
+    return positive / positive.sum(dim=1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
+
+
+def _output(predicted: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in predicted:
+        raise OptionError(f"the network does not predict '{name}', but {', '.join(predicted)}", f"set loss.{name} to 0")
+    values = predicted[name]
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+SingularError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
+"""What decompositions of a matrix with NaN raise."""
+
+
+class Forward:
+    """Samples -> (outputs by name, the batch they are of).  ``precision`` matters on a GPU only."""
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str = "float32") -> None:
+        self.network = network
+        self.device = device
+        self._half = precision == "bf16" and device.type == "cuda"
+
+    def __call__(self, samples: Sequence[Graph]) -> tuple[dict[str, Tensor], Any]:
+        """Outputs (g, ..) of the g ``samples``, of which there is at least one."""
+        batch = batched(samples).to(self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half):
+            return self.network(batch), batch
+
+
+@contextmanager
+def matrix_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """Within this context float32 matrix products may use TF32, if ``precision`` allows it and ``device`` is a GPU."""
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda" and precision != "float32":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True)

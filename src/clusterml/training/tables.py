@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.spectrum.files import make_folder, write_bytes, write_text
-from clusterml.spectrum.jsonio import write_json
+from clusterml.io.files import make_folder, write_bytes, write_text
+from clusterml.io.json import write_json
 from clusterml.training.evaluation import Evaluation
 from clusterml.training.metrics import cosine, largest_g
 from clusterml.typing import FloatArray

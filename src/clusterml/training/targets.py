@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clusterml.dataset.record import COLUMNS, FWHM_EV, GRID_EV, Record
 from clusterml.errors import DatasetError, OptionError
-from clusterml.spectrum.broadening import gaussian
+from clusterml.spectrum.transitions import gaussian
 from clusterml.typing import FloatArray
 
 SPECTRA = ("epsilon", "delta_epsilon")

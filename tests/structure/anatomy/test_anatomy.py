@@ -9,9 +9,9 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterml.engine.fragments import element_groups
 from clusterml.errors import StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.anatomy.groups import element_groups
 from clusterml.structure.read import read
 
 CLUSTERS = {

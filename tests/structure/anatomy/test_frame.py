@@ -9,8 +9,7 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.anatomy.frame import metal_frame
-from clusterml.structure.anatomy.icosahedra import find_icosahedra
+from clusterml.structure.anatomy.frame import find_icosahedra, metal_frame
 from clusterml.structure.elements import is_metal
 from clusterml.structure.read import read
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
+from clusterml.engine.fragments import element_groups
 from clusterml.errors import StructureError
-from clusterml.structure.anatomy.groups import element_groups
 from clusterml.structure.check import check_geometry, connected_molecules
 from clusterml.structure.read import read
 

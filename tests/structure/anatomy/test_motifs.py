@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from clusterml.structure.anatomy.anatomy import find_motifs
 from clusterml.structure.anatomy.frame import metal_frame
-from clusterml.structure.anatomy.motifs import find_motifs
 from clusterml.structure.read import read
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from clusterml.structure.anatomy.graph import canonical_ranks
 from clusterml.structure.anatomy.library import load_library
+from clusterml.structure.anatomy.ligands import canonical_ranks
 from clusterml.structure.anatomy.recognise import name_ligands
 
 MIRROR = {"R-TFL": "S-TFL", "S-TFL": "R-TFL", "R-SPPT": "S-SPPT", "S-SPPT": "R-SPPT"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from clusterml.engine.charge import shorten_ligands
 from clusterml.structure.anatomy.charge import propose_charge
-from clusterml.structure.anatomy.shorten import shorten_ligands
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.read import read
 

@@ -8,7 +8,7 @@ import yaml
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.structure.build.blueprint import FOLDER, blueprint, blueprints, read_blueprint
-from clusterml.structure.build.groups import group, orbit
+from clusterml.structure.build.symmetry import group, orbit
 
 METALS = {"ag1": 1, "ag2": 2, "ag3": 3, "ag4": 4, "ag12": 12, "ag25": 25, "ag29": 29, "ag32": 32, "ag33": 33,
           "ag70": 70, "ag70-t": 70}  # fmt: skip

@@ -12,7 +12,7 @@ from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.complete import _plan, complete
 from clusterml.structure.build.contacts import closest_contact
-from clusterml.structure.build.surface import bare_sulfurs, open_directions, thiolate_sulfurs
+from clusterml.structure.build.sites import bare_sulfurs, open_directions, thiolate_sulfurs
 
 LIGANDS = load_library()
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.build.contacts import closest_contact
+from clusterml.structure.build.contacts import bond_ranges, closest_contact
 from clusterml.structure.build.fan import fan_hand
-from clusterml.structure.build.ranges import bond_ranges
 from clusterml.structure.build.symmetry import find_operations
 from clusterml.structure.read import read
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import OptionError
-from clusterml.structure.build.groups import group, operation, orbit, permutations, same_points, symmetrise
+from clusterml.structure.build.symmetry import group, operation, orbit, permutations, same_points, symmetrise
 
 T = ["C2[001]", "C3[111]"]
 

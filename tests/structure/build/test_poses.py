@@ -7,10 +7,9 @@ import pytest
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.conformers import conformers
-from clusterml.structure.build.groups import group, permutations
-from clusterml.structure.build.invariant import invariant
-from clusterml.structure.build.poses import poses
+from clusterml.structure.build.poses import invariant, poses
 from clusterml.structure.build.sites import Site
+from clusterml.structure.build.symmetry import group, permutations
 
 METAL = np.array([0])
 DIAGONAL = np.ones(3) / np.sqrt(3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clusterml.structure.build.ranges import bond_ranges
+from clusterml.structure.build.contacts import bond_ranges
 
 
 def test_kinds_counts_and_lengths(built):

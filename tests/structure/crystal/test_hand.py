@@ -7,8 +7,8 @@ import pytest
 from ase import Atoms
 
 from clusterml.structure.crystal.cif import parse_cif
-from clusterml.structure.crystal.hand import handedness
 from clusterml.structure.crystal.molecules import fill_cell
+from clusterml.structure.crystal.surroundings import handedness
 
 
 def judge(writer):

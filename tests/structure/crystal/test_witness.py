@@ -9,8 +9,7 @@ from ase import Atoms
 from clusterml.structure.crystal.cell import cut
 from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
-from clusterml.structure.crystal.species import identify
-from clusterml.structure.crystal.witness import beside, counter_ion_witness
+from clusterml.structure.crystal.witness import beside, counter_ion_witness, identify
 
 IONS = {
     "F[P-](F)(F)(F)(F)F": ("F6P", -1),

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from clusterml.structure.distort.follow import follow
+from clusterml.structure.distort.apply import follow
 from clusterml.structure.distort.subject import Subject
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import StructureError
-from clusterml.structure.distort.lengths import keep_lengths
+from clusterml.structure.distort.vibrations import keep_lengths
 
 CHAIN = np.array([[0.0, 0, 0], [1.5, 0, 0], [2.1, 1.3, 0], [3.6, 1.3, 0.2]])
 BONDS = np.array([[0, 1], [1, 2], [2, 3]])

@@ -5,8 +5,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
-from clusterml.structure.distort.angles import bend_rows, torsion_rows
-from clusterml.structure.distort.network import bond_constants, hessian
+from clusterml.structure.distort.network import bend_rows, bond_constants, hessian, torsion_rows
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.vibrations import vibrations, wavenumbers
 

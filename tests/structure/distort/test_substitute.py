@@ -9,7 +9,7 @@ from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.check import check_one_molecule
-from clusterml.structure.distort.exchanged import check_exchange
+from clusterml.structure.distort.exchange import check_exchange
 from clusterml.structure.distort.substitute import find_sites, series, substitute
 from clusterml.structure.elements import formula
 from clusterml.structure.read import read

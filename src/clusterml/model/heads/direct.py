@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import Readout, matrix_of_parts
-from clusterml.model.heads.moments import Head, centred, per_graph, spectra_of_density
+from clusterml.model.heads.common import Head, centred, per_graph, spectra_of_density
+from clusterml.model.layers import Readout, matrix_of_parts
 
 
 class MomentsHead(Head):

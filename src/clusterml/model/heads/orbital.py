@@ -16,20 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import Readout, matrix_of_parts
 from clusterml.model.graph import METAL
-from clusterml.model.heads.blocks import (
+from clusterml.model.heads.common import (
+    CD_OF_MOMENT,
     Couplings,
+    Head,
     PairFactors,
     carried,
+    centred,
     dense,
     energy_blocks,
     energy_irreps,
     ranks,
     systems,
 )
-from clusterml.model.heads.moments import CD_OF_MOMENT, Head, centred
-from clusterml.model.transitions import transition_density
+from clusterml.model.layers import Readout, matrix_of_parts
+from clusterml.model.spectral import transition_density
 
 _SYMMETRIC = [(i, j) for i in range(3) for j in range(i, 3)]
 _PRODUCTS = [*_SYMMETRIC, *((i, 3 + j) for i in range(3) for j in range(3)), *((6 + i, 6 + i) for i in range(3))]

@@ -17,10 +17,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.model.equivariant import Readout, matrix_of_parts
 from clusterml.model.graph import METAL
-from clusterml.model.heads.blocks import Couplings, carried, dense, energy_blocks, energy_irreps, systems
-from clusterml.model.heads.moments import Head, centred, spectra_of_density
+from clusterml.model.heads.common import (
+    Couplings,
+    Head,
+    carried,
+    centred,
+    dense,
+    energy_blocks,
+    energy_irreps,
+    spectra_of_density,
+    systems,
+)
+from clusterml.model.layers import Readout, matrix_of_parts
 from clusterml.model.spectral import densities_of
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from clusterml.screening.bench import Bench
 from clusterml.screening.config import Screen
-from clusterml.screening.design.routes import Climbed
+from clusterml.screening.design.climb import Climbed
 from clusterml.screening.labels import Verified
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from clusterml.typing import FloatArray
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.prediction import PredictedChirality
+    from clusterml.inference.answer import PredictedChirality
 
 
 class Origin(Protocol):

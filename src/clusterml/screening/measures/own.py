@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clusterml.config.registry import entries, load, package_of
+from clusterml.config.usercode import Guard, function_of_file, hash_of_file
 from clusterml.errors import OptionError, UserCodeError
-from clusterml.registry import entries, load, package_of
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
-from clusterml.usercode import Guard, function_of_file, hash_of_file
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -1,10 +1,15 @@
-"""The numbers of a spectrum that candidates are judged by, each with its derivatives by the two curves."""
+"""The numbers of a spectrum that candidates are judged by, each with its derivatives and its uncertainty.
+
+Errors at neighbouring energies belong together: they are taken to be noise that was broadened like the spectrum.  Noise
+convolved with a Gaussian of the width fwhm has the correlation exp(-(E - E')^2 / (4 s^2)), s = fwhm / 2.355.  With the
+slopes a_i = d value / d y_i the variance is sum_ij a_i d_i c_ij a_j d_j, to first order in the deviations d_i.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +17,36 @@ import numpy as np
 from clusterml.errors import OptionError, SpectrumError
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.screening.quantities import parse_band, parse_energy
-from clusterml.screening.uncertainty import deviation
+from clusterml.spectrum.curves import band_weights
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.spectrum.window import band_weights
 from clusterml.training.metrics import G_FLOOR
 from clusterml.typing import BoolArray, FloatArray
+from clusterml.units import FWHM_PER_SIGMA
+
+
+def deviation(slopes: FloatArray, std: FloatArray | None, energy_ev: FloatArray, fwhm_ev: float) -> float | None:
+    """Standard deviation of a value with ``slopes`` (m,) to a curve of deviations ``std`` (m,) at ``energy_ev`` (m,).
+
+    NaN in ``std`` stands for energies at which nothing absorbs, or no error was measured: they add nothing.  None where
+    ``std`` is None, or half of what the value depends on (the squared slopes) has no deviation.
+    """
+    if std is None:
+        return None
+    known = np.isfinite(std)
+    if 2.0 * float(np.sum(slopes[known] ** 2)) < float(np.sum(slopes**2)):
+        return None
+    parts = np.where(known, slopes * std, 0.0)
+    correlation = _correlation(energy_ev.tobytes(), fwhm_ev)
+    return float(np.sqrt(max(float(parts @ correlation @ parts), 0.0)))
+
+
+@lru_cache(maxsize=4)
+def _correlation(energies: bytes, fwhm_ev: float) -> FloatArray:
+    """The matrix (m, m) for the energies (float64 as bytes)."""
+    energy = np.frombuffer(energies, dtype=np.float64)
+    width = fwhm_ev / FWHM_PER_SIGMA
+    return np.exp(-((energy[:, None] - energy[None, :]) ** 2) / (4.0 * width**2))
+
 
 LEAST_OVERLAP = 0.5
 """Share of a target spectrum that must lie on the network's energies."""

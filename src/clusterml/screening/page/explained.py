@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from clusterml.errors import counted
 from clusterml.inference.explain import UNIT, Contributions
-from clusterml.printable import counted
-from clusterml.screening.page.cards import number
+from clusterml.io.files import make_folder, write_text
+from clusterml.io.json import write_json
 from clusterml.screening.page.figures import picture
-from clusterml.screening.page.markup import Markup, page, table, tag
-from clusterml.screening.page.molecule import element_colours, signed_colours, viewer
-from clusterml.spectrum.files import make_folder, write_text
-from clusterml.spectrum.jsonio import write_json
+from clusterml.screening.page.markup import Markup, element_colours, page, signed_colours, table, tag, viewer
+from clusterml.screening.page.tables import number
 from clusterml.spectrum.plot import draw
 from clusterml.structure.write import extxyz
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from clusterml.screening.page.markup import Markup, tag
 from clusterml.screening.page.results import Ranked, Results, Shown
-from clusterml.screening.page.trend import Trend
+from clusterml.screening.trends import Trend
 from clusterml.spectrum.plot import COLOURS, draw
 
 if TYPE_CHECKING:

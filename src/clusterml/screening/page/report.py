@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clusterml.errors import InputFileError
+from clusterml.io.files import write_text
 from clusterml.screening.output import RUN
-from clusterml.screening.page.cards import card
 from clusterml.screening.page.figures import (
     MOST_COORDINATES,
     MOST_CURVES,
@@ -21,6 +21,7 @@ from clusterml.screening.page.markup import Markup, page, table, tag
 from clusterml.screening.page.results import Results
 from clusterml.screening.page.tables import (
     agreement_table,
+    card,
     drops_table,
     facts,
     hits_sentence,
@@ -29,7 +30,6 @@ from clusterml.screening.page.tables import (
     ranked_table,
     trends_table,
 )
-from clusterml.spectrum.files import write_text
 
 REPORT = "report.html"
 """The report's name in the results folder."""

@@ -12,16 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clusterml.config.schema import validated
 from clusterml.errors import InputFileError
-from clusterml.schema import validated
+from clusterml.io.files import read_text
+from clusterml.io.json import parse_json
 from clusterml.screening.config import Screen
 from clusterml.screening.output import RANKED, RUN, SPECTRA, TOP, VERIFIED
-from clusterml.screening.page.trend import Trend, read_trends
 from clusterml.screening.space import Space
-from clusterml.screening.trends import TRENDS
+from clusterml.screening.trends import TRENDS, Trend, read_trends
 from clusterml.screening.verification import FOLDER
-from clusterml.spectrum.files import read_text
-from clusterml.spectrum.jsonio import parse_json, read_spectrum
+from clusterml.spectrum.blocks import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The tables and sentences of a report."""
+"""The tables, cards and sentences of a report."""
 
 from __future__ import annotations
 
@@ -6,11 +6,44 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from clusterml.screening.agreement import hits_words
-from clusterml.screening.page.cards import flags, number
-from clusterml.screening.page.markup import Markup, joined, table, tag
-from clusterml.screening.page.results import Ranked, Results
-from clusterml.screening.words import recipe_words
+from clusterml.screening.page.figures import spectra_picture
+from clusterml.screening.page.markup import Markup, element_colours, joined, table, tag, viewer
+from clusterml.screening.page.results import Ranked, Results, Shown
+from clusterml.screening.space import recipe_words
+from clusterml.screening.verification import hits_words
+
+
+def card(shown: Shown, results: Results) -> Markup:
+    """A frame with everything about one candidate."""
+    ranked = shown.ranked
+    numbers = (f"{line['name']} {number(*ranked.values[line['name']])}" for line in results.lines)
+    picture = spectra_picture(shown) or tag("p", "no spectrum is in the folder", class_="soft")
+    view = viewer(shown.atoms, f"molecule-{ranked.number}", {"element": element_colours(shown.atoms)})
+    return tag(
+        "section",
+        tag("h3", f"{ranked.cells['rank']}. {recipe_words(ranked.recipe)}"),
+        tag("p", flags(ranked), " ", ", ".join(numbers)),
+        tag("p", ranked.name, class_="soft"),
+        tag("div", tag("div", picture), view, class_="pair"),
+        class_="card",
+    )
+
+
+def flags(ranked: Ranked) -> Markup:
+    """Warnings about a candidate, how sure the sign of its CD is, and whether it is on the front."""
+    found = [tag("span", "in domain", class_="flag")] if ranked.cells["in_domain"] == "yes" else []
+    found += [tag("span", flag, class_="flag warn") for flag in ranked.flags]
+    if ranked.sign:
+        found.append(tag("span", ranked.sign, class_="flag" if ranked.is_sure else "flag warn"))
+    if ranked.cells["on_front"] == "yes":
+        found.append(tag("span", "Pareto front", class_="flag"))
+    return joined(found)
+
+
+def number(value: float, std: float | None) -> str:
+    """``1.23 ± 0.04``."""
+    return f"{value:.4g}" + ("" if std is None else f" ± {std:.2g}")
+
 
 _PROVENANCE = ("model", "model_sha256", "checkpoint", "members", "device", "calibrated", "knows_domain", "seed")
 

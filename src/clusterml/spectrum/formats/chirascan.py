@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.assemble import Block, assemble
 from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.rows import Line, cells_of, lines_of, table_of
 from clusterml.spectrum.formats.settings import ReadSettings

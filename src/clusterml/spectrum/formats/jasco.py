@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.assemble import Block, assemble
 from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.headers import AXES, QUANTITIES, UNSTATED, Meaning, meaning
 from clusterml.spectrum.formats.rows import Line, cells_of, data_rows, lines_of, table_of
 from clusterml.spectrum.formats.settings import ReadSettings
-from clusterml.spectrum.headers import AXES, QUANTITIES, UNSTATED, Meaning, meaning
 from clusterml.spectrum.spectrum import Spectrum
 
 _START = re.compile(r"\s*XYDATA[\s,;]*", re.IGNORECASE)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from clusterml.errors import OptionError
+from clusterml.io.json import parse_json
+from clusterml.spectrum.blocks import spectrum_of
 from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.settings import ReadSettings
-from clusterml.spectrum.jsonio import parse_json, spectrum_of
 from clusterml.spectrum.spectrum import Spectrum
 
 

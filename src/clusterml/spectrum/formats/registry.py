@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from clusterml.config.registry import Registry
+from clusterml.config.usercode import Guard
 from clusterml.errors import InputFileError, UserCodeError
-from clusterml.registry import Registry
 from clusterml.spectrum.formats.format import Format
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.usercode import Guard
 
 
 def _adopted(kind: Format, origin: str) -> Format:

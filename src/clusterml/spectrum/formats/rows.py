@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.arrays import LARGEST_VALUE
+from clusterml.spectrum.curves import LARGEST_VALUE
 from clusterml.typing import FloatArray
 
 MOST_POINTS = 1_000_000

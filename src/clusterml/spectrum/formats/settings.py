@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from clusterml.errors import OptionError
-from clusterml.spectrum.headers import AXES, QUANTITIES, STD, UNSTATED, meaning
+from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, meaning
 
 UNITS = {
     "mdeg": "mdeg",

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.formats.blocks import Block, assemble
+from clusterml.spectrum.formats.assemble import Block, assemble
 from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, is_deviation, meaning
 from clusterml.spectrum.formats.rows import (
     Line,
     begins_with_number,
@@ -26,7 +27,6 @@ from clusterml.spectrum.formats.rows import (
     table_of,
 )
 from clusterml.spectrum.formats.settings import ReadSettings
-from clusterml.spectrum.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, is_deviation, meaning
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
 

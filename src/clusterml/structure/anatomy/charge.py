@@ -10,7 +10,7 @@ The well of a sphere holds for kernels that are one.  Au18(SR)14, Au36(SR)24 or 
 are neutral: their kernels are rods and plates with gaps of their own, and what pairs the electrons nearest to neutral
 is taken.  The same geometry tells Ag24Pt(SR)18, 2- with 8 electrons in a round icosahedron, from Au24Pt(SR)18, neutral
 with 6 in one flattened by the Jahn-Teller effect (Tofanelli et al., J. Phys. Chem. Lett. 7, 2568 (2016) for Au25).
-Where the count leaves a choice, ``close`` lists it, and a ground state can decide (:mod:`clusterml.stda.charge`).
+Where the count leaves a choice, ``close`` lists it, and a ground state can decide (:mod:`clusterml.engine.charge`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ligand library: named ligands, counter-ions and solvents from ``data/ligands.yaml`` and a user's own file.
+"""The ligand library: named ligands, counter-ions and solvents from ``data/ligands.yaml`` and a user's own files.
 
 Charges, donors and hands in the file are checked against the SMILES, so that an entry cannot contradict itself.
 """
@@ -11,14 +11,56 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from clusterml.errors import InputFileError, OptionError
-from clusterml.printable import counted
+from pydantic import ConfigDict, Field
+
+from clusterml.config.schema import Strict, read_yaml, validated
+from clusterml.errors import InputFileError, OptionError, counted
 from clusterml.structure.elements import formula
 
-if TYPE_CHECKING:
-    from clusterml.structure.anatomy.schema import EntryModel
+KINDS = {"ligands": "ligand", "counter_ions": "counter-ion", "solvents": "solvent"}
+"""Section of the file -> kind of its entries."""
+
+LONGEST_SMILES = 1000
+"""Characters of a SMILES; a ligand of 200 atoms has fewer."""
+MOST_ENTRIES = 5000
+"""Entries of one library file."""
+
+Position = Annotated[int, Field(ge=0)]
+
+
+class EntryModel(Strict):
+    """One entry as it is written in the file; what the keys mean stands at the head of ``data/ligands.yaml``."""
+
+    model_config = ConfigDict(strict=True)
+
+    smiles: str = Field(min_length=1, max_length=LONGEST_SMILES, description="a SMILES in quotes, of one ligand")
+    donors: str | list[Position] = Field(description="an element or a list of positions counted from 0")
+    charge: int = Field(description="a whole number of negative charges")
+    hand: str | None = Field(default=None, pattern=r"^[RS](,[RS])*$", description="R or S")
+    aliases: list[str] = Field(default_factory=list, description="a list of names in quotes")
+
+
+def parse_file(path: Path) -> list[tuple[str, str, EntryModel]]:
+    """(kind, name, entry) of every entry of a library file.
+
+    Raises :class:`~clusterml.errors.InputFileError`, naming the file, the entry and the key.
+    """
+    found: list[tuple[str, str, EntryModel]] = []
+    for section, entries in read_yaml(path).items():
+        if section not in KINDS:
+            raise InputFileError(f"{path}: unknown section '{section}'", f"sections are {', '.join(KINDS)}")
+        if not isinstance(entries, dict):
+            raise InputFileError(f"{path}: section '{section}' holds no entries", "give NAME: {smiles: ..., ...}")
+        if len(found) + len(entries) > MOST_ENTRIES:
+            raise InputFileError(f"{path}: holds more than {MOST_ENTRIES} entries", "give those that are needed")
+        for name, values in entries.items():
+            if not isinstance(name, str) or not name.strip():
+                raise InputFileError(f"{path}: the name {name!r} in '{section}' is not text", "put it in quotes")
+            found.append((KINDS[section], name, validated(EntryModel, values, f"{path}: entry '{name}'")))
+    return found
+
 
 LIBRARY_FILE = Path(__file__).parent / "data" / "ligands.yaml"
 """The library that is shipped."""
@@ -126,7 +168,6 @@ def _shipped() -> Library:
 
 def read_entries(path: Path) -> list[LigandEntry]:
     """The entries of one library file. Raises :class:`~clusterml.errors.InputFileError`."""
-    from clusterml.structure.anatomy.schema import parse_file
 
     entries = [_entry(path, kind, name, model) for kind, name, model in parse_file(path)]
     _check_words(path, entries)
@@ -152,7 +193,7 @@ _CHARGES = "charge is the number of negative charges, 1 for a thiolate; the SMIL
 
 
 def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
-    from clusterml.structure.anatomy.stereo import labels
+    from clusterml.structure.anatomy.ligands import labels
 
     molecule = read_smiles(model.smiles)
     if molecule is None:

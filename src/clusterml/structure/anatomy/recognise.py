@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.structure.anatomy.graph import Graph, canonical_ranks
 from clusterml.structure.anatomy.library import Library, LigandEntry, load_library, read_smiles
-from clusterml.structure.anatomy.ligands import Ligand, find_ligands
-from clusterml.structure.anatomy.stereo import hand_from_3d, molecule_of
+from clusterml.structure.anatomy.ligands import Graph, Ligand, canonical_ranks, find_ligands, hand_from_3d, molecule_of
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from clusterml.errors import StructureError
-from clusterml.structure.build.cleanup import clean_up
 from clusterml.structure.build.conformers import Conformers, conformers
-from clusterml.structure.build.groups import permutations, symmetrise
-from clusterml.structure.build.invariant import invariant
+from clusterml.structure.build.contacts import clean_up
 from clusterml.structure.build.packing import Slot, pack, radii, screen
-from clusterml.structure.build.poses import poses, site_donors
+from clusterml.structure.build.poses import invariant, poses, site_donors
 from clusterml.structure.build.sites import Site, metal_donor, site_at
+from clusterml.structure.build.symmetry import permutations, symmetrise
 from clusterml.structure.steady import least
 from clusterml.typing import FloatArray, IntArray
 

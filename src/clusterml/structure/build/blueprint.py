@@ -1,18 +1,40 @@
-"""Blueprints: clusters as data (``data/*.yaml``): symmetry, unique metal sites with their roles, ligand sites.
+"""Blueprints: clusters as data (``data/*.yaml``), and the formula of a cluster by its ligands.
 
 Positions are in A about the centre of the cluster; the first group listed makes the whole frame of the unique sites.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from clusterml.config.schema import Strict, load
 from clusterml.errors import OptionError
-from clusterml.schema import Strict, load
+
+if TYPE_CHECKING:
+    from clusterml.structure.anatomy.library import LigandEntry
+
+
+def cluster_name(metals: str, sulfides: int, ligands: Mapping[LigandEntry, int], charge: int) -> str:
+    """Formula from the ``metals`` (``Ag70``), the number of sulfide ions, the ligands in their order and the charge."""
+    from ase.data import chemical_symbols
+
+    text = metals + (f"S{_times(sulfides)}" if sulfides else "")
+    for entry, count in ligands.items():
+        if count:
+            single = entry.formula in chemical_symbols
+            text += (entry.formula if single else f"({entry.name})") + _times(count)
+    sign = f"{_times(abs(charge))}{'-' if charge < 0 else '+'}" if charge else ""
+    return f"[{text}]{sign}"
+
+
+def _times(count: int) -> str:
+    return str(count) if count > 1 else ""
+
 
 FOLDER = Path(__file__).parent / "data"
 """The blueprints that are shipped."""

@@ -10,12 +10,11 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.attach import Placement, move_donors, place
-from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint
+from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
 from clusterml.structure.build.conformers import Conformers, conformers, donor_symbols
 from clusterml.structure.build.contacts import check_contacts, check_ligands
-from clusterml.structure.build.groups import group, orbit, same_points
-from clusterml.structure.build.naming import cluster_name
 from clusterml.structure.build.sites import Site, site_at, site_on
+from clusterml.structure.build.symmetry import group, orbit, same_points
 from clusterml.structure.elements import atomic_number
 from clusterml.typing import FloatArray, IntArray
 

@@ -17,16 +17,17 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.charge import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
 from clusterml.structure.build.attach import Placement, place
+from clusterml.structure.build.blueprint import cluster_name
 from clusterml.structure.build.conformers import Conformers, conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
-from clusterml.structure.build.naming import cluster_name
-from clusterml.structure.build.sites import Site, site_at
-from clusterml.structure.build.surface import (
+from clusterml.structure.build.sites import (
     OpenSite,
+    Site,
     bare_sulfurs,
     bridging_sites,
     open_directions,
     single_sites,
+    site_at,
     thiolate_sulfurs,
 )
 from clusterml.structure.check import check_geometry

@@ -1,4 +1,4 @@
-"""Relaxing a structure with GFN1-xTB or GFN2-xTB (tblite), restartable, and keeping its symmetry if wished.
+"""Relaxing a structure with GFN1-xTB or GFN2-xTB (tblite), restartable, and keeping its symmetry on demand.
 
 Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 2017, 13, 1989 (GFN1); Bannwarth, Ehlert, Grimme, ibid. 2019, 15,
 1652 (GFN2); Ehlert, Stahn, Spicher, Grimme, ibid. 2021, 17, 4250 (ALPB, GBSA).  Limited-memory BFGS of ASE.  tblite's
@@ -8,6 +8,8 @@ projected.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,18 +19,74 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from clusterml.blas import lend_blas
-from clusterml.errors import ElectronicStructureError, OptionError
+from clusterml.errors import ElectronicStructureError, InputFileError, OptionError, OutputError
+from clusterml.io.files import read_bounded, write_text
 from clusterml.structure.anatomy.ligands import find_ligands
-from clusterml.structure.build.checkpoint import Checkpoint
 from clusterml.structure.build.contacts import donors_of
 from clusterml.structure.build.symmetry import KeepSymmetry, Operations, find_operations
 from clusterml.structure.charge import GapSource, check_charge, decide_charge
 from clusterml.structure.check import check_geometry, check_size, connected_molecules
 from clusterml.structure.elements import is_metal
-from clusterml.typing import IntArray
+from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+_VERSION = 1
+
+
+class Checkpoint:
+    """The state of a relaxation in the file ``path``.
+
+    ``task``: plain values that say what is calculated; a file of another task is refused.  After construction
+    ``number`` is the step to go on with (0 if there is no file), ``positions`` ``(n, 3)`` in A and ``state`` (the
+    optimiser's memory) are what was written last, or None.
+
+    Raises :class:`~clusterml.errors.InputFileError` for a file that is damaged or of another calculation.
+    """
+
+    def __init__(self, path: Path, task: dict[str, Any]) -> None:
+        self.path = path
+        self._key = hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()
+        self.number = 0
+        self.positions: FloatArray | None = None
+        self.state: Any = None
+        if path.exists():
+            self._read()
+
+    def write(self, number: int, positions: FloatArray, state: Any) -> None:
+        """Replace the file, atomically; raises :class:`~clusterml.errors.OutputError`."""
+        from ase.io.jsonio import encode
+
+        content = {"version": _VERSION, "task": self._key, "number": number, "positions": positions, "state": state}
+        write_text(self.path, encode(content))
+
+    def remove(self) -> None:
+        """Delete the file, if it is there."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be deleted: {error}", "delete it by hand") from error
+
+    def _read(self) -> None:
+        from ase.io.jsonio import decode
+
+        try:
+            content = decode(read_bounded(self.path, links=False).decode("utf-8"))
+            version, key = content["version"], content["task"]
+            positions = np.asarray(content["positions"], dtype=np.float64)
+            number, state = int(content["number"]), content["state"]
+        except (ValueError, LookupError, TypeError, AttributeError, MemoryError, RecursionError) as error:
+            raise InputFileError(
+                f"{self.path}: is not a checkpoint of a relaxation ({type(error).__name__})", "delete it to start anew"
+            ) from error
+        if version != _VERSION or key != self._key:
+            raise InputFileError(
+                f"{self.path}: belongs to another structure, charge or method", "delete it, or write elsewhere"
+            )
+        self.number, self.positions, self.state = number, positions, state
+
 
 Method = Literal["gfn1", "gfn2"]
 Solvation = Literal["gbsa", "alpb"]

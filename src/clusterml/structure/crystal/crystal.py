@@ -1,4 +1,4 @@
-"""The asymmetric unit of a crystal and the operations that fill its cell, whatever file they were read from."""
+"""A crystal: its atoms as refined, their images by symmetry, and the finite units that bonds make of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError
-from clusterml.structure.crystal.symmetry import Symmetry, determinants
+from clusterml.structure.bonds import Pairs, components
+from clusterml.structure.crystal.symmetry import Symmetry, determinants, product_table
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 MOST_SITES = 50_000
@@ -139,3 +140,232 @@ def _check(site: Site, source: str) -> None:
         raise InputFileError(
             f"{source}: occupancy of site {site.label} is {site.occupancy:g}", "a number from 0 to 1 is needed"
         )
+
+
+SPECIAL_POSITION = 0.3
+"""Symmetry images of a site nearer than this (A) are one atom on a symmetry element."""
+MOST_ATOMS = 1_000_000
+"""Largest number of atoms in a filled cell."""
+MOST_PAIRS = 40_000_000
+"""Largest number of neighbouring pairs that is gone through: a cell of a million atoms has about a tenth."""
+_NEIGHBOURHOOD = 3.4  # A
+DENSEST = 0.6
+"""Atoms per A^3 beyond which cell and sites cannot belong together (diamond has 0.18)."""
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """All atoms of a cell and how the symmetry moves them.
+
+    ``numbers`` ``(n,)``, ``fractional`` ``(n, 3)`` in [0, 1), ``occupancy`` ``(n,)``; atom i is the image of site
+    ``site[i]`` under operation ``operation[i]``; ``atom_of`` ``(m, s)`` is the atom that operation h makes of a site;
+    ``table`` ``(m, m)`` multiplies operations (see :func:`product_table`).
+    """
+
+    numbers: IntArray
+    fractional: FloatArray
+    occupancy: FloatArray
+    operation: IntArray
+    site: IntArray
+    atom_of: IntArray
+    table: IntArray
+
+    def images(self, atoms: IntArray) -> IntArray:
+        """What each operation makes of ``atoms`` ``(k,)``: ``(m, k)`` atom indices."""
+        return np.asarray(self.atom_of[self.table[:, self.operation[atoms]], self.site[atoms]], dtype=np.int64)
+
+
+def expand(crystal: Crystal, source: str = "crystal") -> Expanded:
+    """Apply the symmetry operations; sites within 0.3 A of a symmetry element are put onto it.
+
+    Raises :class:`StructureError` if the cell would hold more than a million atoms or more than fit into it.
+    """
+    n_operations, n_sites = len(crystal.rotations), len(crystal.numbers)
+    if n_sites * n_operations > MOST_ATOMS:
+        raise StructureError(
+            f"{source}: the filled cell would hold {n_sites * n_operations} atoms", f"at most {MOST_ATOMS} can be read"
+        )
+    table = product_table(crystal.rotations, crystal.translations)
+    if table is None:
+        raise StructureError(f"{source}: the symmetry operations form no group", "correct the list of operations")
+    fractional, leader = _merge(crystal, table)
+    images = np.einsum("mij,nj->mni", crystal.rotations, fractional) + crystal.translations[:, None, :]
+    images -= np.floor(images)
+    images[images >= 1.0] = 0.0
+    distinct = leader == np.arange(n_operations)[:, None]
+    operation, site = (np.asarray(x, dtype=np.int64) for x in np.nonzero(distinct))
+    volume = abs(float(np.linalg.det(crystal.cell)))
+    if len(site) > DENSEST * volume:
+        raise StructureError(
+            f"{source}: {len(site)} atoms in a cell of {volume:.0f} A^3", "check cell, symmetry and duplicate sites"
+        )
+    check_crowding(images[operation, site], crystal.cell, source)
+    index = np.full(leader.shape, -1, dtype=np.int64)
+    index[operation, site] = np.arange(len(site))
+    atom_of = index[leader, np.arange(n_sites)[None, :]]
+    return Expanded(
+        crystal.numbers[site],
+        images[operation, site],
+        crystal.occupancy[site],
+        operation,
+        site,
+        atom_of,
+        table,
+    )
+
+
+def check_crowding(fractional: FloatArray, cell: FloatArray, source: str) -> None:
+    """Raise :class:`StructureError` if so many sites ``(n, 3)`` are on top of each other that no crystal is meant."""
+    boxes = np.maximum(np.linalg.norm(cell, axis=1) // _NEIGHBOURHOOD, 1).astype(np.int64)
+    place = np.minimum(((fractional - np.floor(fractional)) * boxes).astype(np.int64), boxes - 1)
+    _, count = np.unique((place[:, 0] * boxes[1] + place[:, 1]) * boxes[2] + place[:, 2], return_counts=True)
+    if float((count.astype(np.float64) ** 2).sum()) > MOST_PAIRS:
+        raise StructureError(
+            f"{source}: {int(count.max())} atoms lie within {_NEIGHBOURHOOD} A of each other",
+            "check cell, symmetry and duplicate sites",
+        )
+
+
+def same_copy(expanded: Expanded, first: IntArray, second: IntArray) -> BoolArray:
+    """Whether one operation makes both atoms of each pair ``(k,)`` of the listed sites."""
+    found = np.zeros(len(first), dtype=np.bool_)
+    sites = expanded.site[first], expanded.site[second]
+    for row in expanded.atom_of:
+        found |= (row[sites[0]] == first) & (row[sites[1]] == second)
+    return found
+
+
+def _merge(crystal: Crystal, table: IntArray) -> tuple[FloatArray, IntArray]:
+    """Sites put onto their symmetry elements ``(s, 3)``, and for every image the first equal operation ``(m, s)``."""
+    n_operations = len(table)
+    fractional = crystal.fractional.copy()
+    leader = np.repeat(np.arange(n_operations)[:, None], len(fractional), axis=1)
+    moved = np.einsum("mij,nj->mni", crystal.rotations, fractional) + crystal.translations[:, None, :]
+    near = _shortest(moved - fractional[None], crystal.cell) < SPECIAL_POSITION
+    for site in np.flatnonzero(near[1:].any(axis=0)):
+        stabilizer = _closed(np.flatnonzero(near[:, site]), table)
+        back = moved[stabilizer, site] - fractional[site]
+        fractional[site] += (back - np.rint(back)).mean(axis=0)
+        leader[:, site] = table[:, stabilizer].min(axis=1)
+    return fractional, leader
+
+
+def _closed(operations: IntArray, table: IntArray) -> IntArray:
+    """The smallest group that holds the given operations."""
+    while True:
+        larger = np.unique(table[np.ix_(operations, operations)])
+        if len(larger) == len(operations):
+            return np.asarray(larger, dtype=np.int64)
+        operations = larger
+
+
+def _shortest(difference: FloatArray, cell: FloatArray) -> FloatArray:
+    """Length (A) of fractional differences, each component taken to the nearest cell; right for short ones."""
+    return np.asarray(np.linalg.norm((difference - np.rint(difference)) @ cell, axis=-1))
+
+
+PARTIAL = 0.999
+"""Occupancy below which a site counts as partly occupied."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of disorder: the ``atoms`` of each (an atom on a symmetry element can be in several), the first
+    ``operation`` that makes it, its first ``site``, mean ``occupancy``, and the number of the ``fragment`` of listed
+    sites that it is a copy of; ``exclusive`` fragments have copies that exclude each other where they share an atom."""
+
+    n_atoms: int
+    atoms: list[IntArray]
+    operation: IntArray
+    site: IntArray
+    occupancy: FloatArray
+    fragment: IntArray
+    exclusive: BoolArray
+
+    def contested(self, against: Pairs) -> BoolArray:
+        """Which atoms ``(n,)`` are in a unit that another one excludes; ``against``: exclusive pairs of atoms."""
+        rival = np.zeros(self.n_atoms, dtype=np.bool_)
+        rival[against.first] = True
+        rival[against.second] = True
+        found = np.zeros(self.n_atoms, dtype=np.bool_)
+        for atoms in self.atoms:
+            found[atoms] |= bool(rival[atoms].any())
+        return found
+
+    def choose(self, part: IntArray, against: Pairs) -> IntArray:
+        """The atoms of ``part`` that stay, given the exclusive pairs ``against`` among them."""
+        wanted = set(part.tolist())
+        mine = [k for k, atoms in enumerate(self.atoms) if int(atoms[0]) in wanted]
+        rivals = self._rivals(mine, against)
+        order = sorted(mine, key=lambda k: (-self.occupancy[k], self.operation[k], self.site[k]))
+        gone: set[int] = set()
+        kept: list[IntArray] = []
+        for k in order:
+            if k not in gone:
+                kept.append(self.atoms[k])
+                gone |= rivals[k]
+        return np.unique(np.concatenate(kept))
+
+    def _rivals(self, mine: list[int], against: Pairs) -> dict[int, set[int]]:
+        holders: dict[int, list[int]] = {}
+        for k in mine:
+            for atom in self.atoms[k].tolist():
+                holders.setdefault(atom, []).append(k)
+        rivals: dict[int, set[int]] = {k: set() for k in mine}
+        for a, b in zip(against.first.tolist(), against.second.tolist(), strict=True):
+            for i in holders[a]:
+                for j in holders[b]:
+                    if i != j:
+                        rivals[i].add(j)
+                        rivals[j].add(i)
+        for sharing in holders.values():
+            for i in sharing:
+                same = [j for j in sharing if j != i and self.fragment[j] == self.fragment[i]]
+                if same and self.exclusive[self.fragment[i]]:
+                    rivals[i].update(same)
+        return rivals
+
+
+def find_units(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pairs, concerned: BoolArray) -> Units:
+    """The units among the ``concerned`` atoms ``(n,)``, given bonds and exclusive pairs of the filled cell.
+
+    A unit is what one symmetry operation makes of a fragment: listed sites of one disorder group (without groups: of
+    one occupancy) that are partly occupied and bonded.  Every other atom is a unit of its own.
+    """
+    fragment = _fragments(crystal, expanded, bonded, against)
+    sites = np.unique(expanded.site[concerned])
+    atoms: list[IntArray] = []
+    rows: list[tuple[int, int, float, int]] = []
+    for number in np.unique(fragment[sites]).tolist():
+        members = np.flatnonzero(fragment == number)
+        copies = np.sort(expanded.atom_of[:, members], axis=1)
+        _, first = np.unique(copies, axis=0, return_index=True)
+        mean = round(float(crystal.occupancy[members].mean()), 3)
+        for operation in np.sort(first).tolist():
+            atoms.append(np.unique(copies[operation]))
+            rows.append((operation, int(members[0]), mean, number))
+    operation, site, occupancy, owner = (np.array(column) for column in zip(*rows, strict=True))
+    exclusive = np.zeros(int(fragment.max()) + 1, dtype=np.bool_)
+    exclusive[fragment] = crystal.group < 0
+    return Units(len(expanded.numbers), atoms, operation, site, occupancy.astype(np.float64), owner, exclusive)
+
+
+def _fragments(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pairs) -> IntArray:
+    """Number of the fragment ``(s,)`` that each site belongs to."""
+    group, occupancy = crystal.group, np.round(crystal.occupancy, 3)
+    partial = crystal.occupancy < PARTIAL
+    first, second = expanded.site[bonded.first], expanded.site[bonded.second]
+    alike = partial[first] & partial[second] & (group[first] == group[second])
+    alike &= (group[first] != 0) | (occupancy[first] == occupancy[second])
+    alike[alike] = same_copy(expanded, bonded.first[alike], bonded.second[alike])
+    links = Pairs(first[alike], second[alike], bonded.shift[alike], bonded.distance[alike])
+    fragment = np.empty(len(group), dtype=np.int64)
+    for k, part in enumerate(components(len(group), links)):
+        fragment[part] = k
+    # where atoms of one copy exclude each other, nothing says what belongs together: each site stands for itself
+    first, second = expanded.site[against.first], expanded.site[against.second]
+    inside = fragment[first] == fragment[second]
+    inside[inside] = same_copy(expanded, against.first[inside], against.second[inside])
+    torn = np.isin(fragment, fragment[first[inside]])
+    fragment[torn] = len(group) + np.flatnonzero(torn)
+    return fragment

@@ -1,18 +1,182 @@
-"""One report on the crystal that a cluster was taken from: its clusters and their hands, ions, solvent, disorder."""
+"""What stands around the cluster in its crystal, and which hands the crystal holds.
+
+Symmetry copies: an operation of determinant -1 turns the hand round, and a cluster that such an operation maps onto
+itself is achiral.  Independent clusters, and clusters that are achiral without the crystal's symmetry saying so, are
+compared by superposition of their frames of metal and donor atoms, directly and mirrored.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from clusterml.structure.bonds import bonds
 from clusterml.structure.crystal import Disorder
-from clusterml.structure.crystal.hand import ACHIRAL, Handedness, handedness
-from clusterml.structure.crystal.molecules import FilledCell
-from clusterml.structure.crystal.symmetry import triplet
+from clusterml.structure.crystal.molecules import FilledCell, alike, whole
+from clusterml.structure.crystal.symmetry import determinants, triplet
 from clusterml.structure.crystal.witness import Beside, Witness, beside, counter_ion_witness
-from clusterml.structure.elements import formula
+from clusterml.structure.elements import formula, is_metal
+from clusterml.typing import FloatArray, IntArray
+
+Hand = Literal["A", "B", "achiral"]
+"""A: the hand of the first chiral cluster of its formula; B: its mirror image.  Says nothing of R and S."""
+Frame = tuple[IntArray, FloatArray]
+"""Atomic numbers ``(n,)`` and positions ``(n, 3)`` (A) of the atoms that are compared."""
+ACHIRAL = 0.05
+"""A frame whose rms misfit to its mirror image is below this (A) counts as achiral."""
+_SAME_FRAME = 0.5  # A; independent clusters with a larger misfit both ways are not the same thing
+_CLOSE = 0.03  # A
+_CLEAR = 0.02  # A; by how much one misfit must be smaller
+
+
+@dataclass(frozen=True)
+class HandOf:
+    """The hand of one cluster: ``hand`` (None: not comparable), the ``basis`` of it ("symmetry" or "frame"), the rms
+    misfit (A) of its frame to its mirror image (0 by symmetry), and the number of the independent cluster it copies."""
+
+    hand: Hand | None
+    basis: str
+    mirror_misfit: float
+    like: int
+
+
+@dataclass(frozen=True)
+class Handedness:
+    """Hands of all clusters, in the order of ``--cluster``, and the crystal's ``kind`` for the formula of each.
+
+    ``kind``: formula -> "achiral", "enantiopure", "racemic", or "mixed" for unequal numbers of both hands; None where
+    a hand could not be told.  ``notes`` are sentences for the user.
+    """
+
+    hands: tuple[HandOf, ...]
+    kind: dict[str, str | None]
+    notes: tuple[str, ...]
+
+    def count(self, formula: str, filled: FilledCell) -> dict[str, int]:
+        """How many clusters of that formula have each hand."""
+        found: dict[str, int] = {}
+        for number, hand in zip(filled.clusters, self.hands, strict=True):
+            if filled.molecules[number].formula == formula:
+                key = hand.hand or "unknown"
+                found[key] = found.get(key, 0) + 1
+        return found
+
+
+def handedness(filled: FilledCell, source: str = "crystal") -> Handedness:
+    """Tell the hands of all clusters of the cell apart.  Raises :class:`StructureError` for an endless network."""
+    clusters = filled.clusters
+    determinant = determinants(filled.crystal.rotations)
+    independent = list(dict.fromkeys(filled.molecules[k].like for k in clusters))
+    judged: dict[int, HandOf] = {}
+    first: dict[str, tuple[Frame, float]] = {}  # the reference of each formula and its misfit to its mirror image
+    for number in independent:
+        name = filled.molecules[number].formula
+        frame = _frame(filled, number, source)
+        if np.any(determinant[filled.molecules[number].stabilizer] < 0):
+            judged[number] = HandOf("achiral", "symmetry", 0.0, number)
+            continue
+        known = first.get(name)
+        quick = _in_order(known[0], frame) if known else None
+        if known and quick:
+            achiral = known[1] < ACHIRAL
+            judged[number] = HandOf("achiral" if achiral else quick, "frame", known[1], number)
+            continue
+        misfit = _misfit(frame, frame, mirror=True)
+        first.setdefault(name, (frame, misfit))
+        if misfit < ACHIRAL:
+            judged[number] = HandOf("achiral", "frame", misfit, number)
+        elif known is None or known[1] < ACHIRAL:
+            first[name] = (frame, misfit)
+            judged[number] = HandOf("A", "first", misfit, number)
+        else:
+            judged[number] = HandOf(_compare(known[0], frame), "frame", misfit, number)
+    hands = []
+    for number in clusters:
+        molecule = filled.molecules[number]
+        own = judged[molecule.like]
+        turned = determinant[molecule.operation] < 0
+        basis = own.basis if number == molecule.like or own.hand == "achiral" else "symmetry"
+        hands.append(HandOf(_turn(own.hand) if turned else own.hand, basis, own.mirror_misfit, molecule.like))
+    return _summary(filled, clusters, tuple(hands))
+
+
+def _turn(hand: Hand | None) -> Hand | None:
+    other: dict[Hand | None, Hand | None] = {"A": "B", "B": "A"}
+    return other.get(hand, hand)
+
+
+def _frame(filled: FilledCell, number: int, source: str) -> Frame:
+    """Atomic numbers and positions (A) of a cluster's metals and donors; of all but hydrogen without metal.
+
+    Elements that share sites count as one: their order in the crystal is a choice.
+    """
+    numbers = filled.numbers[filled.molecules[number].atoms]
+    positions = whole(filled, number, source)
+    metal = is_metal(numbers)
+    chosen = numbers != 1
+    if metal.any():
+        pairs = bonds(numbers, positions)
+        mixed = pairs.select(metal[pairs.first] != metal[pairs.second])
+        chosen = metal.copy()
+        chosen[mixed.first] = True
+        chosen[mixed.second] = True
+    return alike(numbers[chosen], filled.mixed), positions[chosen]
+
+
+def _misfit(a: Frame, b: Frame, *, mirror: bool) -> float:
+    """Root-mean-square misfit (A) of frame ``a`` (or its mirror image) on frame ``b``."""
+    from clusterml.structure.superpose import superpose
+
+    if len(a[0]) < 2:
+        return 0.0
+    return superpose(a[0], a[1], b[1], improper=mirror, target_numbers=b[0]).rmsd
+
+
+def _in_order(first: Frame, other: Frame) -> Hand | None:
+    """The hand of ``other`` if it is listed in the order of ``first`` and fits it closely as it is or mirrored."""
+    from clusterml.structure.superpose import superpose
+
+    if len(first[0]) < 2 or not np.array_equal(first[0], other[0]):
+        return None
+    fits = [superpose(*first, other[1], improper=mirror, permute=False).rmsd for mirror in (False, True)]
+    if min(fits) > _CLOSE:
+        return None
+    return "A" if fits[0] <= fits[1] else "B"
+
+
+def _compare(first: Frame, other: Frame) -> Hand | None:
+    if sorted(first[0].tolist()) != sorted(other[0].tolist()):
+        return None
+    same, opposite = (_misfit(first, other, mirror=mirror) for mirror in (False, True))
+    if min(same, opposite) > _SAME_FRAME or abs(same - opposite) < _CLEAR:
+        return None
+    return "A" if same < opposite else "B"
+
+
+def _summary(filled: FilledCell, clusters: list[int], hands: tuple[HandOf, ...]) -> Handedness:
+    kinds: dict[str, str | None] = {}
+    notes: list[str] = []
+    for name in dict.fromkeys(filled.molecules[k].formula for k in clusters):
+        mine = [h.hand for k, h in zip(clusters, hands, strict=True) if filled.molecules[k].formula == name]
+        a, b = mine.count("A"), mine.count("B")
+        if None in mine:
+            kinds[name] = None
+            notes.append(f"the hands of independent {name} clusters could not be compared: their frames differ")
+        elif not a and not b:
+            kinds[name] = "achiral"
+        elif not filled.crystal.sohncke:
+            kinds[name] = "racemic"
+            if a != b:
+                notes.append(f"{name} is chiral, but disordered over a site that turns it round: both hands are there")
+        elif a == b:
+            kinds[name] = "racemic"
+            notes.append(f"{name}: independent clusters of both hands in a space group that allows one (kryptoracemic)")
+        else:
+            kinds[name] = "enantiopure" if not (a and b) and "achiral" not in mine else "mixed"
+    return Handedness(hands, kinds, tuple(notes))
+
 
 _FORMULA_NOISE = 0.5  # atoms: formulas with fractions of solvent are rounded
 

@@ -1,4 +1,10 @@
-"""``distort``: a structure, a mode and an amount give a new structure with its chemistry checked."""
+"""``distort``: a structure, a mode and an amount give a new structure, its chemistry checked; scans; random draws.
+
+A ligand's donors keep their common centre on the (moved) frame; its rotation is the one that best maps its donors and
+the metals around them from before to after (Kabsch, Acta Cryst. A32, 922 (1976)).  Metals count by a Gaussian of their
+distance to the nearest donor, and a small pull towards no rotation settles rotations that nothing else decides (about a
+terminal metal-donor bond), so that the result is unique, smooth in the displacement, and commutes with mirror planes.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError
+from clusterml.structure.anatomy.ligands import Ligand
 from clusterml.structure.distort.fields import FIELDS, mixture, mixture_weights
-from clusterml.structure.distort.follow import follow
 from clusterml.structure.distort.modes import (
     MIXTURE,
     NORMAL_MODE,
@@ -23,17 +29,56 @@ from clusterml.structure.distort.modes import (
 )
 from clusterml.structure.distort.subject import Subject, axis_of
 from clusterml.structure.distort.verify import Problems, compare, settle
-from clusterml.structure.distort.vibrations import (
-    along,
-    noise_direction,
-    rms_at,
-    temperature_of,
-    vibration_direction,
-)
+from clusterml.structure.distort.vibrations import along, noise_direction, rms_at, temperature_of, vibration_direction
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+_RANGE = 2.0  # A; width of the Gaussian of the distances that count metals, about a metal-donor bond
+_PULL = 0.05  # A^2; weight of "no rotation" beside the squared distances of donors and metals
+
+
+def follow(subject: Subject, frame: FloatArray) -> FloatArray:
+    """Displacements ``(a, n, 3)`` (A) of all atoms when metals and donors are displaced by ``frame`` ``(a, n, 3)``."""
+    moved = frame.copy()
+    if not subject.metal.any():
+        return moved
+    for ligand in subject.ligands:
+        moved[:, ligand.atoms] = _carried(subject, ligand, frame)
+    return moved
+
+
+def _carried(subject: Subject, ligand: Ligand, frame: FloatArray) -> FloatArray:
+    metals = np.flatnonzero(subject.metal)
+    before = subject.positions[metals]
+    donors = ligand.donors if len(ligand.donors) else ligand.atoms
+    distance = np.linalg.norm(before[:, None] - subject.positions[donors], axis=2).min(axis=1)
+    weight = np.exp(-((distance**2 - distance.min() ** 2) / (2.0 * _RANGE**2)))
+    pivot = subject.positions[donors].mean(axis=0)
+    if len(ligand.donors):
+        shift = frame[:, donors].mean(axis=1)
+        anchors = np.concatenate([donors, metals])
+        weight = np.concatenate([np.ones(len(donors)), weight])
+    else:  # solvent and ions go with the metals nearest to them
+        shift = np.einsum("m,amx->ax", weight / weight.sum(), frame[:, metals])
+        anchors = metals
+    if len(ligand.atoms) == 1:
+        return shift[:, None, :]
+    old = subject.positions[anchors] - pivot
+    new = old + frame[:, anchors] - shift[:, None, :]
+    rotation = _best_rotation(old, new, weight)
+    offset = subject.positions[ligand.atoms] - pivot
+    return shift[:, None, :] + offset @ (rotation.transpose(0, 2, 1) - np.eye(3))
+
+
+def _best_rotation(old: FloatArray, new: FloatArray, weight: FloatArray) -> FloatArray:
+    """Proper rotations ``(a, 3, 3)`` that best turn ``old`` ``(m, 3)`` into ``new`` ``(a, m, 3)``."""
+    covariance = np.einsum("m,ami,mj->aij", weight, new, old) + _PULL * np.eye(3)
+    left, _, right = np.linalg.svd(covariance)
+    left[:, :, 2] *= np.linalg.det(left @ right)[:, None]
+    return np.asarray(left @ right)
 
 
 @dataclass(frozen=True)
@@ -244,3 +289,77 @@ def _rms(subject: Subject, positions: FloatArray) -> dict[str, float]:
     square = np.sum((positions - subject.positions) ** 2, axis=1)
     symbols = np.array(subject.atoms.get_chemical_symbols())
     return {str(s): round(float(np.sqrt(square[symbols == s].mean())), 4) for s in dict.fromkeys(symbols)}
+
+
+MOST_DRAWS = 50
+"""Draws of one member before giving up."""
+
+
+def ensemble(
+    atoms: Atoms | Subject,
+    mode: str,
+    amount: float,
+    count: int,
+    *,
+    rng: np.random.Generator,
+    axis: Sequence[float] | None = None,
+    factors: Mapping[str, float] | None = None,
+    problems: Problems = "error",
+) -> list[Atoms]:
+    """``count`` independent members of a random mode at one ``amount``; arguments as for ``distort``.
+
+    With ``problems="error"`` a member whose chemistry is broken is drawn again (rejection sampling, counted as
+    ``redraws`` in its provenance).  Raises :class:`OptionError` for a mode that draws nothing, and the last
+    :class:`StructureError` if 50 draws of a member all fail.
+    """
+    return unbroken(
+        attempt_ensemble(atoms, mode, amount, count, rng=rng, axis=axis, factors=factors, problems=problems)
+    )
+
+
+def attempt_ensemble(
+    atoms: Atoms | Subject,
+    mode: str,
+    amount: float,
+    count: int,
+    *,
+    rng: np.random.Generator,
+    axis: Sequence[float] | None = None,
+    factors: Mapping[str, float] | None = None,
+    problems: Problems = "error",
+) -> list[Atoms | StructureError]:
+    """As :func:`ensemble`, with the error in the place of each member that no draw gave."""
+    if not find_mode(mode).seeded:
+        raise OptionError(f"{mode} draws no random numbers", "ask for samples of thermal-noise or mixture")
+    subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
+    return [_attempt_draw(subject, mode, amount, rng, axis, factors, problems) for _ in range(count)]
+
+
+def snapshots(
+    atoms: Atoms | Subject, kelvin: float, count: int, *, rng: np.random.Generator, problems: Problems = "error"
+) -> list[Atoms]:
+    """``count`` thermal snapshots at a temperature: :func:`ensemble` of thermal noise."""
+    subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
+    return ensemble(subject, THERMAL_NOISE, rms_at(subject, kelvin), count, rng=rng, problems=problems)
+
+
+def _attempt_draw(
+    subject: Subject,
+    mode: str,
+    amount: float,
+    rng: np.random.Generator,
+    axis: Sequence[float] | None,
+    factors: Mapping[str, float] | None,
+    problems: Problems,
+) -> Atoms | StructureError:
+    refusal: StructureError | None = None
+    for redraws in range(MOST_DRAWS):
+        try:
+            member = distort(subject, mode, amount, rng=rng, axis=axis, factors=factors, problems=problems)
+        except StructureError as error:
+            refusal = error
+            continue
+        if redraws:
+            member.info["provenance"]["distortions"][-1]["redraws"] = redraws
+        return member
+    return refusal or StructureError(f"{mode} {amount:g} never keeps the chemistry", "choose a smaller amount")

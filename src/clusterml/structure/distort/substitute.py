@@ -17,7 +17,7 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.bonds import bonds, neighbours
 from clusterml.structure.distort.apply import child, unbroken
-from clusterml.structure.distort.exchanged import check_exchange
+from clusterml.structure.distort.exchange import check_exchange
 from clusterml.structure.distort.verify import Problems
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray, IntArray
@@ -204,7 +204,7 @@ def _placed(
     Raises :class:`StructureError`.
     """
     from clusterml.structure.build.attach import exchange
-    from clusterml.structure.distort.sampled import exchange_sampled
+    from clusterml.structure.distort.exchange import exchange_sampled
 
     for _ in range(draws):
         try:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
-from clusterml.printable import counted
+from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
 from clusterml.structure.formats.format import Format, provenance
 
 if TYPE_CHECKING:

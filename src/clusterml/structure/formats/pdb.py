@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
-from clusterml.printable import counted
+from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
 from clusterml.structure.formats.format import Format, Parsed, provenance
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from clusterml.config.registry import Registry
+from clusterml.config.usercode import Guard
 from clusterml.errors import InputFileError, OptionError
-from clusterml.registry import Registry
 from clusterml.structure.formats.format import Format, Parsed, provenance
-from clusterml.usercode import Guard
 
 _HEAD = 20_000  # characters that are looked at to recognise a format
 

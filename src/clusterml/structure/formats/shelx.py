@@ -279,7 +279,7 @@ def _on_symmetry_elements(sites: list[Site], symmetry: Symmetry, lattice: FloatA
 
     Atoms of a negative PART are disordered about the symmetry element and not on it.
     """
-    from clusterml.structure.crystal.expand import SPECIAL_POSITION
+    from clusterml.structure.crystal.crystal import SPECIAL_POSITION
 
     fractional = np.array([site.fractional for site in sites])
     moved = np.einsum("mij,nj->mni", symmetry.rotations, fractional) + symmetry.translations[:, None, :]

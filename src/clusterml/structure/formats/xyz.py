@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
-from clusterml.printable import counted
+from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
 from clusterml.structure.elements import atomic_number
 from clusterml.structure.formats.format import Format
 from clusterml.typing import FloatArray

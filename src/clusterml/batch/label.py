@@ -1,0 +1,287 @@
+"""Labelling many structures, in this process or in several: every file gives a result or a failure."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.batch.inputs import Input, expand
+from clusterml.batch.structures import Failure, Outcome, Structure, failure, outcome, read_structures
+from clusterml.engine.settings import ExcitedSettings, OrbitalSource, default_memory_gb
+from clusterml.errors import (
+    UNEXPECTED,
+    ClusterMLError,
+    InputFileError,
+    OptionError,
+    OutputError,
+    WorkerLostError,
+    counted,
+)
+from clusterml.io.files import make_folder, read_text
+from clusterml.io.json import parse_json
+from clusterml.run.launcher import Workers
+from clusterml.run.progress import Watch
+from clusterml.spectrum.view import WHOLE, View
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.typing import IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.engine.label import Label
+
+
+REST = "other"
+"""Name of the group that takes the atoms in no other."""
+_FORM = 'write {"NAME": [atom numbers from 1], ...}'
+
+
+def read_groups(path: str | Path) -> dict[str, list[int]]:
+    """Group name -> atom numbers, counted from 1, of the JSON object in ``path``.
+
+    Raises :class:`InputFileError` naming the file and the group if the file is not such an object, a group is empty, or
+    an atom is in two groups.
+    """
+    owner: dict[int, str] = {}
+    for name, members in (groups := parse_json(read_text(path), str(path))).items():
+        if not isinstance(members, list) or not members or not all(_is_number(m) for m in members):
+            raise InputFileError(f"{path}: group '{name}' is not a list of atom numbers", _FORM)
+        for member in members:
+            if member in owner:
+                raise InputFileError(
+                    f"{path}: atom {member} is in group '{owner[member]}' and again in '{name}'",
+                    "each atom belongs to one group",
+                )
+            owner[member] = name
+    if not groups:
+        raise InputFileError(f"{path}: there are no groups", _FORM)
+    return groups
+
+
+def atom_groups(groups: dict[str, list[int]], n_atoms: int, source: str) -> dict[str, IntArray]:
+    """Group name -> indices from 0, a partition of ``n_atoms`` atoms: those in no group make up :data:`REST`.
+
+    Raises :class:`InputFileError` naming ``source`` (the groups' file) for an atom that the structure does not have.
+    """
+    taken = np.zeros(n_atoms, dtype=np.bool_)
+    result: dict[str, IntArray] = {}
+    for name, members in groups.items():
+        if max(members) > n_atoms:
+            raise InputFileError(
+                f"{source}: group '{name}' has atom {max(members)}, but the structure has {counted(n_atoms, 'atom')}",
+                "correct the numbers; they count from 1",
+            )
+        result[name] = np.sort(np.array(members, dtype=np.int64) - 1)
+        taken[result[name]] = True
+    left = np.flatnonzero(~taken).astype(np.int64)
+    if len(left):
+        result[REST] = np.sort(np.concatenate([left, result[REST]])) if REST in result else left
+    return result
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What is the same for every structure of a batch; see :func:`clusterml.engine.label.label` for the physics.
+
+    ``settings``: keywords of :class:`~clusterml.engine.settings.ExcitedSettings`.  ``groups``: JSON file of atom groups.
+    ``ensemble``: number of thermal snapshots at ``temperature_k`` to average over, None for the geometry alone.
+    ``reading``: how the files are read.  ``output``: folder of the results, None to write none.  ``molden``: file for
+    the orbitals.  ``states``, ``jcamp``: see :func:`clusterml.engine.output.write_label`.
+    ``view``: what the pictures show.  ``keep_json``: hand the JSON back.
+    """
+
+    charge: int | None = None
+    orbitals: OrbitalSource | None = None
+    solvent: str | None = None
+    electronic_temperature_k: float | None = None
+    gauge: str = "velocity"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    groups: Path | None = None
+    ensemble: int | None = None
+    temperature_k: float = 300.0
+    seed: int = 0
+    reading: ReadOptions = DEFAULT_READING
+    output: Path | None = None
+    molden: Path | None = None
+    states: bool = False
+    jcamp: bool = False
+    view: View = WHOLE
+    keep_json: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One structure to label; ``where`` names it in messages, ``name`` in the output folder."""
+
+    atoms: Atoms
+    where: str
+    name: str
+    molden: Path | None = None
+    groups: dict[str, list[int]] | None = None
+
+
+def run(
+    paths: Iterable[str | Path],
+    options: BatchOptions,
+    *,
+    jobs: int = 1,
+    threads: int = 1,
+    watch: Watch | None = None,
+) -> Iterator[Outcome | Failure]:
+    """Label every structure in ``paths`` (files and folders), yielding in their order as they are done.
+
+    ``jobs`` processes share ``threads`` CPU threads and the memory of ``options.settings["memory_gb"]``; with more than
+    one, a script that calls this needs the usual ``if __name__ == "__main__":``.  No more than a few structures per
+    process are in memory at a time.
+
+    Raises OptionError, InputFileError, OutputError for what concerns all structures, before any is computed.
+    """
+    options, groups = _checked(options, jobs)
+    inputs, problems = expand(paths)
+    if options.molden is not None and len(inputs) > 1:
+        raise OptionError("--molden names one file, but there are several structures", "give one structure")
+    yield from (failure(problem, "") for problem in problems)
+    tasks = _tasks(inputs, options, groups, watch or Watch())
+    results: Iterator[Outcome | Failure]
+    if jobs == 1:
+        results = (t if isinstance(t, Failure) else compute(t, options, watch) for t in tasks)
+    else:
+        results = compute_in_processes(tasks, options, jobs, max(1, threads // jobs))
+    any_done = False
+    for result in results:
+        if isinstance(result, Failure) and result.is_option and not any_done:
+            # The same option would fail for every structure: say it once.
+            raise OptionError(result.problem, result.remedy)
+        any_done |= isinstance(result, Outcome)
+        yield result
+
+
+def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Outcome | Failure:
+    """Label one structure and write its files."""
+    from clusterml.engine.ensemble import label_ensemble
+    from clusterml.engine.label import label
+    from clusterml.engine.output import label_dict, write_label, write_orbitals
+
+    start = time.perf_counter()
+    watch = watch or Watch()
+    watch.starting(task.name, counted(len(task.atoms), "atom"))
+    try:
+        groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
+        work: Callable[..., Label] = label if options.ensemble is None else partial(label_ensemble, **_thermal(options))
+        result = work(
+            task.atoms,
+            options.charge,
+            orbitals=options.orbitals,
+            solvent=options.solvent,
+            electronic_temperature_k=options.electronic_temperature_k,
+            advise=True,
+            gauge=options.gauge,
+            groups=groups,
+            allow_several=options.reading.allow_several,
+            **_told(watch, task.name, options.ensemble),
+            **options.settings,
+        )
+        files: list[Path] = []
+        if options.output is not None:
+            how: dict[str, Any] = {"states": options.states, "jcamp": options.jcamp, "view": options.view}
+            files = write_label(result, options.output, task.name, molden=task.molden, **how)
+        elif task.molden is not None:
+            files = [write_orbitals(result, task.molden)]
+        text = json.dumps(label_dict(result, options.states), allow_nan=False) if options.keep_json else None
+    except (ClusterMLError, *UNEXPECTED) as error:
+        return failure(error, task.where, is_option=isinstance(error, OptionError))
+    seconds = time.perf_counter() - start
+    return outcome(
+        result.spectrum, result.atoms.numbers, result.charge, task, seconds, result.warnings, tuple(files), text
+    )
+
+
+def _told(watch: Watch, name: str, members: int | None) -> dict[str, Callable[[int], None]]:
+    """What a label tells of its progress: Krylov blocks, or snapshots."""
+    if members is None:
+        return {"progress": lambda blocks: watch.working(name, f"{blocks} Krylov blocks")}
+    return {"drawing": lambda number: watch.working(name, f"snapshot {number} of {members}")}
+
+
+def _thermal(options: BatchOptions) -> dict[str, Any]:
+    return {"members": options.ensemble, "temperature_k": options.temperature_k, "seed": options.seed}
+
+
+def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, list[int]] | None]:
+    """Everything that can be refused before a structure is read; the memory is shared among the processes."""
+    if not 1 <= jobs <= 256:
+        raise OptionError(f"jobs is {jobs}", "give a number of processes between 1 and 256")
+    ExcitedSettings(**options.settings)
+    if jobs > 1:
+        memory = options.settings.get("memory_gb") or default_memory_gb()
+        options = replace(options, settings={**options.settings, "memory_gb": memory / jobs})
+        ExcitedSettings(**options.settings)
+    groups = None
+    if options.groups is not None:
+        groups = read_groups(options.groups)
+    options.view.check(0.5, float(options.settings.get("emax_ev", 6.0)))
+    if options.output is not None:
+        make_folder(options.output)
+    if options.molden is not None and not options.molden.absolute().parent.is_dir():
+        raise OutputError(f"{options.molden} cannot be written: its folder does not exist", "make the folder first")
+    return options, groups
+
+
+def _tasks(
+    inputs: list[Input], options: BatchOptions, groups: dict[str, list[int]] | None, watch: Watch
+) -> Iterator[Task | Failure]:
+    """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place."""
+    for found in read_structures(inputs, options.reading, watch):
+        yield found if isinstance(found, Failure) else _task(found, options, groups)
+
+
+def _task(found: Structure, options: BatchOptions, groups: dict[str, list[int]] | None) -> Task:
+    file = options.molden
+    molden = file and file.with_name(f"{file.stem}{found.addition}{file.suffix}")
+    return Task(found.atoms, found.where, found.name, molden, groups)
+
+
+_WAITING_PER_PROCESS = 4
+"""Structures handed out and not yet yielded, per process: bounds memory, and lets others finish beside a slow one."""
+
+
+def compute_in_processes(
+    tasks: Iterator[Task | Failure], options: BatchOptions, jobs: int, threads: int
+) -> Iterator[Outcome | Failure]:
+    """What :func:`clusterml.batch.label.compute` says of each task, in their order, from ``jobs`` processes.
+
+    Each process uses ``threads`` CPU threads.  Failures among ``tasks`` are passed on in their place.
+    """
+    waiting: deque[Failure | tuple[Task, Future[Outcome | Failure]]] = deque()
+    with Workers(partial(compute, options=options), jobs, threads) as workers:
+        for task in tasks:
+            waiting.append(task if isinstance(task, Failure) else (task, workers.submit(task)))
+            if len(waiting) >= _WAITING_PER_PROCESS * jobs:
+                yield _outcome(workers, waiting.popleft())
+        while waiting:
+            yield _outcome(workers, waiting.popleft())
+
+
+def _outcome(
+    workers: Workers[Task, Outcome | Failure], entry: Failure | tuple[Task, Future[Outcome | Failure]]
+) -> Outcome | Failure:
+    if isinstance(entry, Failure):
+        return entry
+    task, future = entry
+    try:
+        return workers.result(task, future)
+    except WorkerLostError as error:
+        return Failure(f"{task.where}: {error.problem}", error.remedy)

@@ -1,0 +1,163 @@
+"""Spectra of many files: every structure gives a result or a failure, in order, predicted in batches."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from clusterml.batch.inputs import expand
+from clusterml.batch.structures import Failure, Outcome, Structure, failure, outcome, read_structures
+from clusterml.errors import UNEXPECTED, ClusterMLError, OutsideNetworkError
+from clusterml.inference.predict import Engine, EngineOptions
+from clusterml.io.files import make_folder
+from clusterml.run.progress import Watch
+from clusterml.spectrum.view import WHOLE, View
+from clusterml.structure.options import DEFAULT_READING, ReadOptions
+
+if TYPE_CHECKING:
+    from clusterml.inference.answer import Answer, Prediction
+    from clusterml.inference.ensemble import Thermal
+    from clusterml.inference.predictor import Predictor, Prepared
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What is the same for every structure.
+
+    ``charge``, ``thermal``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``reading``: how
+    the files are read.  ``output``: folder of the results, None to write none; ``jcamp``: write JCAMP-DX too.
+    ``view``: what the pictures show.  ``keep_json``: hand the JSON back.  ``engine``: when the engine computes instead.
+    """
+
+    charge: int | None = None
+    thermal: Thermal | None = None
+    reading: ReadOptions = DEFAULT_READING
+    output: Path | None = None
+    jcamp: bool = False
+    view: View = WHOLE
+    keep_json: bool = False
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+
+_Ready: TypeAlias = "tuple[Structure, Prepared]"
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A structure that the network does not take in."""
+
+    structure: Structure
+    error: OutsideNetworkError
+
+
+def predict_files(
+    paths: Iterable[str | Path], load: Callable[[], Predictor], options: FileOptions, watch: Watch | None = None
+) -> Iterator[Outcome | Failure]:
+    """The spectrum of every structure in ``paths`` (files and folders), yielding in their order, batch by batch.
+
+    ``load`` gives the predictor once a structure was read.  No more structures are in memory than one batch holds.
+    Raises OutputError for a folder that cannot be made, and what ``load`` raises.
+    """
+    watch = watch or Watch()
+    if options.output is not None:
+        make_folder(options.output)
+    inputs, problems = expand(paths)
+    yield from (failure(problem, "") for problem in problems)
+    structures = read_structures(inputs, options.reading, watch)
+    for first in structures:
+        if not isinstance(first, Failure):
+            yield from _spectra(chain([first], structures), load(), options, watch)
+            return
+        yield first
+
+
+def _spectra(
+    structures: Iterable[Structure | Failure], predictor: Predictor, options: FileOptions, watch: Watch
+) -> Iterator[Outcome | Failure]:
+    from clusterml.inference.ensemble import batched
+
+    options.view.check(float(predictor.energy_ev[0]), float(predictor.energy_ev[-1]))
+    engine = Engine(options.engine, predictor.energy_ev, predictor.fwhm_ev, watch)
+    ready = (
+        structure if isinstance(structure, Failure) else _prepared(structure, predictor, options)
+        for structure in structures
+    )
+    for batch in batched(ready, _edges, lambda: predictor.ensemble.most_edges):
+        predictions = iter(_predicted([item for item in batch if isinstance(item, tuple)], predictor))
+        for item in batch:
+            if isinstance(item, Failure):
+                yield item
+            elif isinstance(item, _Refused):
+                yield _computed(item.structure, item.error, engine, options)
+            else:
+                yield _computed(item[0], next(predictions), engine, options)
+
+
+def _edges(ready: _Ready | _Refused | Failure) -> int:
+    return ready[1].edges if isinstance(ready, tuple) else 0
+
+
+def _prepared(structure: Structure, predictor: Predictor, options: FileOptions) -> _Ready | _Refused | Failure:
+    try:
+        how: dict[str, Any] = {"allow_several": options.reading.allow_several, "thermal": options.thermal}
+        return structure, predictor.prepare(structure.atoms, options.charge, check_charge=True, **how)
+    except OutsideNetworkError as error:
+        return _Refused(structure, error)
+    except (ClusterMLError, *UNEXPECTED) as error:
+        return failure(error, structure.where)
+
+
+def _predicted(ready: list[_Ready], predictor: Predictor) -> list[Prediction | Failure]:
+    """The predictions of a batch; where it fails, one by one, so that a bad structure costs only itself."""
+    if not ready:
+        return []
+    try:
+        return list(predictor.predict([prepared for _, prepared in ready]))
+    except (ClusterMLError, *UNEXPECTED) as error:
+        if len(ready) == 1:
+            return [failure(error, ready[0][0].where)]
+        return [result for item in ready for result in _predicted([item], predictor)]
+
+
+def _computed(
+    structure: Structure, network: Prediction | OutsideNetworkError | Failure, engine: Engine, options: FileOptions
+) -> Outcome | Failure:
+    """What the network says, or the engine instead; written."""
+    if isinstance(network, Failure):
+        return network
+    start = time.perf_counter()
+    try:
+        if isinstance(network, OutsideNetworkError):
+            answer = engine.answer_alone(structure.atoms, options.charge, network, structure.name)
+        else:
+            start -= network.timings_s["total"]
+            answer = engine.answer(network, options.charge, structure.name)
+        return _written(answer, structure, options, start)
+    except (ClusterMLError, *UNEXPECTED) as error:
+        return failure(error, structure.where)
+
+
+def _written(answer: Answer, structure: Structure, options: FileOptions, start: float) -> Outcome:
+    """The files of an answer, and what the summary shows of it; ``start``: when the clock began."""
+    files: list[Path] = []
+    if options.output is not None:
+        files = answer.write(options.output, structure.name, jcamp=options.jcamp, view=options.view)
+    return outcome(
+        answer.spectrum,
+        answer.atoms.numbers,
+        answer.charge,
+        structure,
+        time.perf_counter() - start,
+        answer.warnings,
+        tuple(files),
+        json.dumps(answer.to_dict(), allow_nan=False) if options.keep_json else None,
+        sign=answer.significance.words,
+        domain=answer.domain,
+        computed_by=answer.source,
+        reason=answer.reason,
+    )

@@ -1,0 +1,61 @@
+"""Atomic quantities of a geometry: coordination numbers, charges, CM5 correction (docs/science/stda-xtb.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clusterml.engine.parameters import BOHR_ANGSTROM, per_atom, stage_per_atom, tables
+from clusterml.typing import FloatArray
+
+
+def distances(coords: FloatArray) -> FloatArray:
+    """All interatomic distances, shape (n_atoms, n_atoms), in the unit of ``coords`` (n_atoms, 3)."""
+    delta = coords[:, None, :] - coords[None, :, :]
+    return np.asarray(np.sqrt((delta**2).sum(-1)))
+
+
+def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
+    """D3 coordination numbers of sTDA-xTB, shape (n_atoms,) (docs/science/stda-xtb.md, 4.1)."""
+    return neighbour_counts(coords_bohr, per_atom(symbols, "rcov_cn_bohr"), tables()["cn"]["cutoff_r2_bohr2"] ** 0.5)
+
+
+def neighbour_counts(coords_bohr: FloatArray, radii_bohr: FloatArray, cutoff_bohr: float) -> FloatArray:
+    """D3 coordination numbers (n_atoms,) from covalent radii (n_atoms,); atoms beyond the cutoff do not count."""
+    r = distances(coords_bohr)
+    np.fill_diagonal(r, np.inf)
+    counts = 1.0 / (1.0 + np.exp(-tables()["cn"]["k"] * (np.add.outer(radii_bohr, radii_bohr) / r - 1.0)))
+    counts[r > cutoff_bohr] = 0.0
+    return np.asarray(counts.sum(axis=1))
+
+
+def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatArray, charge: int) -> FloatArray:
+    """Electronegativity charges q0, shape (n_atoms,), summing to ``charge`` (docs/science/stda-xtb.md, 4.2)."""
+    z = per_atom(symbols, "n_valence_electrons")
+    if len(symbols) == 1:
+        return np.array([float(charge)])
+    chi = stage_per_atom(symbols, 1, "en") - tables()["stage1"]["globals"]["ken"] * np.sqrt(cn)
+    rcov = per_atom(symbols, "rcov_cn_bohr")
+    r = distances(coords_bohr)
+    np.fill_diagonal(r, np.inf)
+    ratio = (0.5 * np.add.outer(rcov, rcov) / r) ** tables()["en_charges"]["power"]
+    populations = z + (np.subtract.outer(chi, chi) * ratio).sum(axis=1)
+    return np.asarray(z - populations * (z.sum() - charge) / z.sum())
+
+
+def cm5_correction(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
+    """Charge-model-5 correction of Mulliken charges, shape (n_atoms,), summing to zero (docs/science/stda-xtb.md, 4.3)."""
+    settings = tables()["cm5"]
+    radius = per_atom(symbols, "cm5_radius_angstrom")
+    a0 = per_atom(symbols, "cm5_a0")
+    d = np.subtract.outer(a0, a0)
+    labels = np.array(symbols)
+    for pair, value in settings["pair_D"].items():
+        first, second = pair.split("-")
+        mask = np.outer(labels == first, labels == second)
+        d[mask] = value
+        d[mask.T] = -value
+    d[labels[:, None] == labels[None, :]] = 0.0
+    r = distances(coords_bohr) * BOHR_ANGSTROM
+    return np.asarray((d * np.exp(-settings["alpha_per_angstrom"] * (r - np.add.outer(radius, radius)))).sum(axis=1))

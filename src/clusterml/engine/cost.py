@@ -1,0 +1,74 @@
+"""What a label will cost, from the number of atomic functions: measured on one core, and said before it begins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from clusterml.errors import MemoryLimitError, counted
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_SECONDS_PER_1000 = 19.0
+"""CPU time of a cluster with 1,000 atomic functions, from 66 to 470 atoms (306 to 1758 functions) measured."""
+_GROWTH = 2.8
+"""Power of the number of functions with which time grows."""
+_PARALLEL = 0.7
+"""Power of the number of threads with which time shrinks."""
+_CONFIGURATIONS = 0.053
+"""Configurations of the response up to 10 eV, in units of the square of the number of functions."""
+_GROUND_STATE_MATRICES = 12
+"""Square matrices over atomic functions that the ground state holds at a time."""
+_BASE_GB = 0.4
+"""Memory of the program itself."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated ``seconds`` and memory in GB of a label with the default protocol; ``ground_state_gb``: of the GFN1
+    ground state alone, which no setting lowers."""
+
+    seconds: float
+    memory_gb: float
+    ground_state_gb: float
+
+    def __str__(self) -> str:
+        """``about 40 s and 1.2 GB``."""
+        seconds = self.seconds
+        time = f"{seconds:.0f} s" if seconds < 90.0 else f"{seconds / 60.0:.0f} min"
+        return f"about {time} and {self.memory_gb:.1f} GB"
+
+
+def label_cost(atoms: Atoms, threads: int = 1) -> Cost:
+    """The cost of labelling ``atoms`` with GFN1 orbitals; raises UnsupportedElementError for what they lack."""
+    functions, n_atoms = number_of_functions(atoms), len(atoms)
+    seconds = 1.0 + _SECONDS_PER_1000 * (functions / 1000.0) ** _GROWTH / max(threads, 1) ** _PARALLEL
+    response = _CONFIGURATIONS * (4.0 * n_atoms + 60.0) + 60.0  # numbers per square of the functions
+    ground_state = 8e-9 * _GROUND_STATE_MATRICES * functions**2
+    return Cost(seconds, _BASE_GB + 8e-9 * functions**2 * response, ground_state)
+
+
+def number_of_functions(atoms: Atoms) -> int:
+    """Atomic functions of the GFN1 basis; raises UnsupportedElementError."""
+    return sum(count * _functions(symbol) for symbol, count in Counter(atoms.get_chemical_symbols()).items())
+
+
+def check_ground_state(atoms: Atoms, memory_gb: float) -> None:
+    """Raise MemoryLimitError for a ground state that ``memory_gb`` cannot hold, before any of it is computed."""
+    needed = label_cost(atoms).ground_state_gb
+    if needed > memory_gb:
+        raise MemoryLimitError(
+            f"the ground state of {counted(len(atoms), 'atom')} ({number_of_functions(atoms)} atomic functions) needs about "
+            f"{needed:.3g} GB; {memory_gb:.2g} GB are allowed",
+            "raise --memory-gb on a larger computer, or cut the structure down to one cluster",
+        )
+
+
+@lru_cache(maxsize=128)
+def _functions(symbol: str) -> int:
+    from clusterml.engine.basis import gfn_atom_shells
+
+    return sum(2 * shell.l + 1 for shell in gfn_atom_shells(0, symbol, "gfn1"))

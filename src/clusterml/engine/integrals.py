@@ -1,0 +1,97 @@
+"""One-electron integrals over a :class:`~clusterml.engine.basis.Basis`, from libcint (through pyscf), float64."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from clusterml.engine.basis import Basis
+from clusterml.typing import FloatArray, IntArray
+
+_ENV_START = 20  # libcint reserves the first slots of env for global settings
+
+
+@lru_cache(maxsize=1)
+def _pyscf() -> Any:
+    """pyscf's gto package; it warns about environment settings on import, which is not the user's business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pyscf import gto
+        from pyscf.gto import mole, moleintor
+    return gto, mole, moleintor
+
+
+def libcint_arrays(basis: Basis) -> tuple[Any, Any, FloatArray]:
+    """The (atm, bas, env) arrays of libcint for a basis; exponents and coefficients are used as they are."""
+    _, mole, _ = _pyscf()
+    n_at = basis.n_atoms
+    atm = np.zeros((n_at, 6), dtype=np.int32)
+    atm[:, 0] = 1
+    atm[:, 1] = _ENV_START + 3 * np.arange(n_at)
+    env = [np.zeros(_ENV_START), basis.coords_bohr.ravel()]
+    offset = _ENV_START + 3 * n_at
+    bas = np.zeros((len(basis.shells), 8), dtype=np.int32)
+    for k, s in enumerate(basis.shells):
+        n = len(s.exponents)
+        bas[k] = (s.atom, s.l, n, 1, 0, offset, offset + n, 0)
+        env += [s.exponents, s.coefficients * mole.gto_norm(s.l, s.exponents)]
+        offset += 2 * n
+    return atm, bas, np.concatenate(env)
+
+
+_SYMMETRIC, _ANTISYMMETRIC = 1, 2  # libcint then computes one triangle only
+
+
+def _compute(basis: Basis, name: str, symmetry: int) -> FloatArray:
+    _, _, moleintor = _pyscf()
+    return np.asarray(moleintor.getints(name, *libcint_arrays(basis), hermi=symmetry))
+
+
+def overlap(basis: Basis) -> FloatArray:
+    """Overlap matrix <mu|nu>, shape (n_ao, n_ao)."""
+    return _compute(basis, "int1e_ovlp_sph", _SYMMETRIC)
+
+
+def kinetic(basis: Basis) -> FloatArray:
+    """Kinetic energy matrix <mu|-1/2 nabla^2|nu> in hartree, shape (n_ao, n_ao)."""
+    return _compute(basis, "int1e_kin_sph", _SYMMETRIC)
+
+
+def dipole(basis: Basis) -> FloatArray:
+    """<mu|r|nu> in bohr about the coordinate origin, shape (3, n_ao, n_ao), symmetric."""
+    return _compute(basis, "int1e_r_sph", _SYMMETRIC)
+
+
+def gradient(basis: Basis) -> FloatArray:
+    """<mu|nabla|nu> in bohr^-1, shape (3, n_ao, n_ao), antisymmetric."""
+    return -_compute(basis, "int1e_ipovlp_sph", _ANTISYMMETRIC)
+
+
+def angular(basis: Basis) -> FloatArray:
+    """<mu|r x nabla|nu> about the coordinate origin, shape (3, n_ao, n_ao), antisymmetric."""
+    return _compute(basis, "int1e_cg_irxp_sph", _ANTISYMMETRIC)
+
+
+def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:
+    """Overlap of the *normalised* Cartesian functions, and the transformation from spherical to them.
+
+    Returns ``(s_cart (n_cart, n_cart), to_cart (n_cart, n_ao))``: ``to_cart @ c`` expresses spherical orbital
+    coefficients in normalised Cartesian functions (six per d shell), the representation of the reference program.
+    """
+    from scipy.linalg import block_diag
+
+    _, mole, _ = _pyscf()
+    s = _compute(basis, "int1e_ovlp_cart", _SYMMETRIC)
+    norm = np.sqrt(np.diag(s))
+    blocks = {l: mole.cart2sph(l, normalized="sp") for l in {sh.l for sh in basis.shells}}
+    to_cart = block_diag(*[blocks[sh.l] for sh in basis.shells])
+    return s / np.outer(norm, norm), to_cart * norm[:, None]
+
+
+def cartesian_atoms(basis: Basis) -> IntArray:
+    """Atom index of each Cartesian function, shape (n_cart,)."""
+    sizes = [(s.l + 1) * (s.l + 2) // 2 for s in basis.shells]
+    return np.repeat(np.array([s.atom for s in basis.shells], dtype=np.int64), sizes)

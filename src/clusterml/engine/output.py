@@ -1,0 +1,218 @@
+"""A label written: one JSON object, a CSV table, a figure, and on demand JCAMP-DX and Molden files of the orbitals."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.engine.basis import Basis
+from clusterml.engine.fragments import Band
+from clusterml.engine.label import Label
+from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.parameters import HARTREE_EV
+from clusterml.io.files import make_folder, write_text
+from clusterml.io.json import plain, write_json
+from clusterml.spectrum.blocks import SCHEMA_VERSION, spectrum_block, states_block
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.transitions import Transitions
+from clusterml.structure.elements import formula
+from clusterml.typing import IntArray
+from clusterml.units import ev_to_nm
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.spectrum.view import View
+    from clusterml.structure.charge import ChargeDecision
+
+
+_MOLDEN_ORDER = {0: (0,), 1: (0, 1, 2), 2: (2, 3, 1, 4, 0)}
+"""Molden's order of spherical functions in terms of libcint's: d 0, +1, -1, +2, -2 against -2, -1, 0, +1, +2."""
+
+
+def _ao_order(basis: Basis) -> IntArray:
+    """Positions in our order of the functions in Molden's order (shells stay grouped by atom), shape (n_ao,)."""
+    starts = np.concatenate([[0], np.cumsum(basis.shell_sizes)[:-1]])
+    return np.concatenate([start + np.array(_MOLDEN_ORDER[s.l]) for start, s in zip(starts, basis.shells, strict=True)])
+
+
+def _basis_section(basis: Basis) -> list[str]:
+    lines = ["[GTO]"]
+    for atom in range(basis.n_atoms):
+        lines.append(f"{atom + 1} 0")
+        for shell in (s for s in basis.shells if s.atom == atom):
+            lines.append(f" {'spd'[shell.l]} {len(shell.exponents)} 1.00")
+            pairs = zip(shell.exponents, shell.coefficients, strict=True)
+            lines += [f"  {exponent:.12e} {coefficient:.12e}" for exponent, coefficient in pairs]
+        lines.append("")
+    return lines
+
+
+def molden_text(orbitals: Orbitals) -> str:
+    """The Molden text: geometry, contracted basis, and every kept orbital with energy (hartree) and occupation.
+
+    Virtual energies contain the method's level shift, stated in the title.
+    """
+    from ase.data import atomic_numbers
+
+    basis = orbitals.basis
+    lines = [
+        "[Molden Format]",
+        "[Title]",
+        f"{orbitals.method} orbitals, virtual levels +{orbitals.virtual_shift_ev:g} eV",
+    ]
+    lines.append("[Atoms] AU")
+    for n, (symbol, xyz) in enumerate(zip(orbitals.symbols, basis.coords_bohr, strict=True), start=1):
+        lines.append(f"{symbol} {n} {atomic_numbers[symbol]} " + " ".join(f"{x:.10f}" for x in xyz))
+    lines += _basis_section(basis)
+    lines += ["[5D]", "[7F]", "[9G]", "[MO]"]
+    order = _ao_order(basis)
+    for k, (energy, occupation) in enumerate(zip(orbitals.energies_ev, orbitals.occupations, strict=True)):
+        lines += [f" Sym= {k + 1}a", f" Ene= {energy / HARTREE_EV:.10f}", " Spin= Alpha", f" Occup= {occupation:.6f}"]
+        lines += [f"{n} {c:.10e}" for n, c in enumerate(orbitals.coefficients[order, k], start=1)]
+    return "\n".join(lines) + "\n"
+
+
+def write_molden(orbitals: Orbitals, path: str | Path) -> Path:
+    """Write :func:`molden_text` atomically. Raises OutputError naming the path."""
+    return write_text(path, molden_text(orbitals))
+
+
+_ENGINES = ("numpy", "torch", "pyscf", "tblite")
+"""Packages whose version can change the numbers."""
+
+
+def structure_name(atoms: Atoms) -> str:
+    """The structure's name, as its reader or its maker gave it; ``structure`` if it has none."""
+    return str(atoms.info.get("name") or "structure")
+
+
+def label_name(label: Label) -> str:
+    """The name of the structure that was labelled, see :func:`structure_name`."""
+    return structure_name(label.atoms)
+
+
+def label_method(label: Label) -> str:
+    """``sTDA-xTB``, or the orbitals' method with the kind of response: ``GFN1-xTB linear response``."""
+    method = label.orbitals.method
+    return method if method == "sTDA-xTB" else f"{method} linear response"
+
+
+def label_dict(label: Label, states: bool = False) -> dict[str, Any]:
+    """The JSON object of a label: plain values, null for NaN.
+
+    Energies in eV, wavelengths in nm, epsilon and band heights in L mol-1 cm-1, rotatory strengths in 1e-40 cgs,
+    times in s.  ``states`` adds the block of excitations, which are eigenstates only from the ``states`` solver.
+    """
+    result = {
+        **result_head(label.atoms, label.decision, label_method(label), label.spectrum),
+        "bands": [_band(band) for band in label.bands],
+        "warnings": label.warnings,
+        "timings_s": label.timings_s,
+        "provenance": _provenance(label),
+    }
+    if states:
+        result["states"] = states_block(label.transitions)
+    return {key: plain(value) for key, value in result.items()}
+
+
+def result_head(atoms: Atoms, decision: ChargeDecision, method: str, spectrum: Spectrum) -> dict[str, Any]:
+    """What the JSON objects of all spectra begin with: version, method, structure, charge, spectrum."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "program": "clusterml",
+        "version": version("clusterml"),
+        "method": method,
+        "name": structure_name(atoms),
+        "source": atoms.info.get("source"),
+        "charge": decision.charge,
+        "n_atoms": len(atoms),
+        "formula": formula(atoms.numbers),
+        **decision.to_dict(),
+        "spectrum": spectrum_block(spectrum),
+    }
+
+
+def write_label(
+    label: Label,
+    folder: str | Path,
+    name: str | None = None,
+    *,
+    states: bool = False,
+    jcamp: bool = False,
+    molden: str | Path | None = None,
+    view: View | None = None,
+) -> list[Path]:
+    """Write ``NAME.csv``, ``NAME.png``, with ``jcamp`` ``NAME.jdx``, and ``NAME.json`` into ``folder``.
+
+    Returns the paths.  ``name`` defaults to :func:`label_name`.  ``molden`` names a file for the orbitals; ``view``:
+    axis and range of the picture.  Each file is written to a temporary name and renamed, the JSON last: where it is
+    there, the others are too.  Raises :class:`clusterml.errors.OutputError` naming the path.
+    """
+    folder = make_folder(folder)
+    orbitals = [] if molden is None else [write_orbitals(label, molden)]
+    title = figure_title(label.atoms, label.charge, label_method(label))
+    name = name or label_name(label)
+    content = label_dict(label, states)
+    how: dict[str, Any] = {"jcamp": jcamp, "view": view}
+    *files, last = write_results(label.spectrum, content, folder / name, title, label.transitions, **how)
+    return [*files, *orbitals, last]
+
+
+def write_results(
+    spectrum: Spectrum,
+    content: dict[str, Any],
+    stem: Path,
+    title: str,
+    transitions: Transitions | None = None,
+    *,
+    jcamp: bool = False,
+    faint: Spectrum | None = None,
+    view: View | None = None,
+) -> list[Path]:
+    """Write STEM.csv, STEM.png under ``title``, with ``jcamp`` STEM.jdx, and last STEM.json that holds ``content``.
+
+    ``faint``: drawn as a thin line, the network's spectrum beside the engine's.  ``view``: axis and range of the
+    picture.  Returns the paths; raises :class:`clusterml.errors.OutputError` naming the path.
+    """
+    from clusterml.spectrum.plot import draw
+
+    paths = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "jdx", "json")}
+    written = [spectrum.to_csv(paths["csv"])]
+    labels = () if faint is None else ("engine",)
+    draw([spectrum], paths["png"], title, transitions, labels, faint=faint, view=view)
+    written.append(paths["png"])
+    if jcamp:
+        written.append(spectrum.to_jcamp(paths["jdx"], title=stem.name))
+    written.append(write_json(content, paths["json"]))
+    return written
+
+
+def write_orbitals(label: Label, path: str | Path) -> Path:
+    """Write the ground state's orbitals as a Molden file; raises :class:`clusterml.errors.OutputError`."""
+
+    return write_molden(label.orbitals, path)
+
+
+def _band(band: Band) -> dict[str, Any]:
+    values = asdict(band)
+    return {"kind": values.pop("kind"), "energy_ev": band.energy_ev, "wavelength_nm": ev_to_nm(band.energy_ev)} | values
+
+
+def figure_title(atoms: Atoms, charge: int, method: str) -> str:
+    """Name, formula, charge and method, for a figure."""
+    words = f"{abs(charge)}{'+' if charge > 0 else '-'}" if charge else "neutral"
+    # A file name need not be text; matplotlib accepts nothing else.
+    name = structure_name(atoms).encode("utf-8", "replace").decode()
+    return f"{name}: {formula(atoms.numbers)}, {words}, {method}"
+
+
+def _provenance(label: Label) -> dict[str, Any]:
+    structure = dict(label.atoms.info.get("provenance", {}))
+    structure.pop("warnings", None)  # they are among the label's own
+    versions = {"clusterml": version("clusterml")} | {name: version(name) for name in _ENGINES}
+    return {**label.provenance, "structure": structure, "versions": versions}

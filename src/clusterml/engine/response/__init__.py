@@ -1,0 +1,1 @@
+"""Excited states of orbitals: problems and their solvers."""

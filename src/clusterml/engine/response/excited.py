@@ -1,0 +1,269 @@
+"""Solving the singles problem: all eigenpairs, or block-Lanczos pseudo-states; moments and strengths of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clusterml.engine.parameters import HARTREE_EV_OUTPUT, HARTREE_EV_THRESHOLD, tables
+from clusterml.engine.response.active import ActiveSpace, Couplings
+from clusterml.engine.response.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
+from clusterml.engine.settings import ExcitedSettings
+from clusterml.errors import ElectronicStructureError, MemoryLimitError
+from clusterml.spectrum.transitions import Transitions
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import torch
+
+
+SPIN_FACTOR = 2.0
+"""Closed-shell singlets: both spins contribute."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Transition moments of n states, each (n, 3), atomic units, without the spin factor.
+
+    ``r``, ``v``, ``m``: sums of X_ia <i|r|a>, <i|nabla|a>, <i|r x nabla|a>; ``bv``, ``bm``: sums of (B X)_ia with
+    nabla and r x nabla, for the velocity correction.
+    """
+
+    r: FloatArray
+    v: FloatArray
+    m: FloatArray
+    bv: FloatArray
+    bm: FloatArray
+
+
+def transitions(energy_hartree: FloatArray, moments: Moments, damped: bool = False) -> Transitions:
+    """Intensities of states with energies (n,) in hartree.
+
+    ``damped`` multiplies R_V by the reference program's omega^(1-h), h = 1 - exp(-150 omega^2).
+    """
+    p = tables()["stda"]
+    regular = energy_hartree + p["omega_regulariser"]
+    r, v, m = moments.r, moments.v, moments.m
+    h = 1.0 - np.exp(-p["rv_damp"] * energy_hartree**2) if damped else 1.0
+    to_cgs = SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"]
+    tensor = _outer(v, m) + (0.5 / regular)[:, None, None] * (_outer(moments.bv, m) + _outer(v, moments.bm))
+    tensor *= (to_cgs / (energy_hartree**h + p["omega_regulariser"]))[:, None, None]
+    return Transitions(
+        energy_ev=energy_hartree * HARTREE_EV_OUTPUT,
+        f_length=2.0 / 3.0 * SPIN_FACTOR * energy_hartree * (r**2).sum(1),
+        f_velocity=2.0 / 3.0 * SPIN_FACTOR * (v**2).sum(1) / regular,
+        r_length_cgs=to_cgs * (r * m).sum(1),
+        r_velocity_cgs=np.trace(tensor, axis1=1, axis2=2),
+        electric_au=r,
+        velocity_au=v,
+        magnetic_au=m,
+        rotatory_tensor_cgs=tensor,
+    )
+
+
+def _outer(first: FloatArray, second: FloatArray) -> FloatArray:
+    return np.asarray(first[:, :, None] * second[:, None, :])
+
+
+def no_transitions() -> Transitions:
+    """The empty set of transitions: nothing absorbs below emax."""
+    return transitions(np.zeros(0), Moments(*(np.zeros((0, 3)) for _ in range(5))))
+
+
+TAIL_EV = 1.0
+"""States are kept this far above emax, so that bands near emax keep their upper half."""
+
+_CD_FLOOR = 1e-5
+"""A CD spectrum is converged on the scale of its maximum or of this fraction of the absorption, if that is larger."""
+
+_MAX_KRYLOV_VECTORS = 6000
+
+
+@dataclass(frozen=True)
+class OpticalVectors:
+    """What light couples to, over n configurations: each (3, n): r, nabla, r x nabla, and B applied to the last two."""
+
+    r: torch.Tensor
+    v: torch.Tensor
+    m: torch.Tensor
+    bv: torch.Tensor
+    bm: torch.Tensor
+
+    @classmethod
+    def collect(
+        cls,
+        space: ActiveSpace,
+        couplings: Couplings,
+        weight: torch.Tensor | None = None,
+        index: torch.Tensor | None = None,
+    ) -> OpticalVectors:
+        """Moments of all configurations times ``weight`` (n_o, n_v), or of the subset ``index`` (n,) of them."""
+        import torch
+
+        mask = space.l_o.new_ones(space.shape) if weight is None else weight
+        if index is not None:
+            mask = torch.zeros_like(mask).flatten().index_fill_(0, index, 1.0).reshape(space.shape)
+        r, v, m = (mask * x for x in (space.position, space.velocity, space.angular))
+        arrays = [x.flatten(1) for x in (r, v, m, couplings.apply_b(v), couplings.apply_b(m))]
+        return cls(*(arrays if index is None else [x[:, index] for x in arrays]))
+
+    @property
+    def starts(self) -> torch.Tensor:
+        """r, nabla and r x nabla stacked, (9, n)."""
+        import torch
+
+        return torch.cat([self.r, self.v, self.m])
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """B nabla and B (r x nabla) stacked, (6, n)."""
+        import torch
+
+        return torch.cat([self.bv, self.bm])
+
+
+def split_moments(starts: torch.Tensor, targets: torch.Tensor) -> Moments:
+    """Transition moments from overlaps with :attr:`OpticalVectors.starts` (n, 9) and ``targets`` (n, 6)."""
+    parts = [*starts.split(3, dim=1), *targets.split(3, dim=1)]
+    return Moments(*(x.double().cpu().numpy() for x in parts))
+
+
+@dataclass(frozen=True)
+class ExcitedStates:
+    """States (or pseudo-states) with their intensities and, on demand, their amplitudes.
+
+    ``amplitudes(which)`` gives X as a tensor (k, n_o, n_v) over ``space`` for state indices ``which`` (k,), normalised
+    only by the dense solver; None when there was no memory to keep them.
+    ``counts``: sizes worth reporting; ``converged``: whether the spectrum met the tolerance.
+    """
+
+    transitions: Transitions
+    space: ActiveSpace
+    amplitudes: Callable[[IntArray], torch.Tensor] | None
+    counts: dict[str, int]
+    converged: bool = True
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+
+def scatter(space: ActiveSpace, rows: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
+    """Amplitudes (k, n_o, n_v) from rows (k, n) over the configurations ``index`` (all when None)."""
+    if index is None:
+        return rows.reshape(-1, *space.shape)
+    full = rows.new_zeros((len(rows), space.n_csf))
+    full[:, index] = rows
+    return full.reshape(-1, *space.shape)
+
+
+def _finite(states: Transitions) -> Transitions:
+    if not all(np.isfinite(x).all() for x in (states.energy_ev, states.f_length, states.r_velocity_cgs)):
+        raise ElectronicStructureError("excitation energies or intensities are not finite", "check geometry and charge")
+    return states
+
+
+def solve_dense(
+    space: ActiveSpace,
+    matrix: torch.Tensor,
+    optical: OpticalVectors,
+    settings: ExcitedSettings,
+    index: torch.Tensor | None = None,
+) -> ExcitedStates:
+    """All eigenpairs with 0 < energy <= emax (smooth mode: and the tail above) of ``matrix`` (n, n), hartree."""
+    import torch
+
+    values, vectors = torch.linalg.eigh(matrix)
+    limit = settings.emax_ev + (0.0 if settings.mode == "reference" else TAIL_EV)
+    kept = ((values > 0) & (values <= limit / HARTREE_EV_THRESHOLD)).nonzero().flatten()
+    chosen = vectors[:, kept]
+    moments = split_moments(chosen.T @ optical.starts.T, chosen.T @ optical.targets.T)
+    result = transitions(values[kept].double().cpu().numpy(), moments, damped=settings.mode == "reference")
+
+    def lookup(which: IntArray) -> torch.Tensor:
+        return scatter(space, chosen[:, torch.as_tensor(which, device=chosen.device)].T, index)
+
+    counts = {"n_csf": len(matrix), "n_states": len(kept)}
+    return ExcitedStates(_finite(result), space, lookup, counts)
+
+
+def krylov_memory_gb(space: ActiveSpace, n_csf: int, itemsize: int) -> tuple[float, float]:
+    """Memory (GB) of the spectrum solver: ``(needed, kept)``, without and for keeping 2,000 Krylov vectors.
+
+    Needed: six matrices over atomic functions, about 60 vectors, and the projected matrix with its eigenvectors.
+    """
+    n_rows = len(space.atom_of_row)
+    projected = 3 * 8.0 * min(_MAX_KRYLOV_VECTORS, n_csf) ** 2
+    return (itemsize * (6.0 * n_rows**2 + 60.0 * n_csf) + projected) / 1e9, 4.0 * min(2000, n_csf) * n_csf / 1e9
+
+
+class SpectrumConvergence:
+    """Accepts Ritz pairs once the broadened absorption and CD stop changing."""
+
+    def __init__(self, settings: ExcitedSettings) -> None:
+        self._settings = settings
+        points = np.arange(1, int(8 * settings.emax_ev / settings.fwhm_ev) + 1, dtype=np.float64)
+        self._grid: FloatArray = points * (settings.fwhm_ev / 8.0)
+        self._last: tuple[FloatArray, FloatArray] | None = None
+
+    def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
+        """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
+        limit = (self._settings.emax_ev + TAIL_EV) / HARTREE_EV_THRESHOLD
+        kept = ((pairs.values > 0) & (pairs.values <= limit)).nonzero().flatten()
+        chosen = pairs.select(kept)
+        moments = split_moments(chosen.starts, chosen.targets)
+        energies = chosen.values.cpu().numpy()
+        return transitions(energies, moments, damped=self._settings.mode == "reference"), chosen
+
+    def __call__(self, pairs: RitzPairs) -> bool:
+        """Has the spectrum changed by less than the tolerance since the last call?"""
+        spectrum = self.states(pairs)[0].broaden(self._grid, self._settings.fwhm_ev)
+        current = (spectrum.epsilon, spectrum.delta_epsilon)
+        last, self._last = self._last, current
+        if last is None:
+            return False
+        absorption_scale = np.abs(current[0]).max(initial=0.0)
+        scales = (absorption_scale, max(np.abs(current[1]).max(initial=0.0), _CD_FLOOR * absorption_scale))
+        changes = [np.abs(a - b).max() for a, b in zip(current, last, strict=True)]
+        return all(c <= self._settings.tolerance * s for c, s in zip(changes, scales, strict=True))
+
+
+def solve_krylov(
+    space: ActiveSpace,
+    apply: Callable[[torch.Tensor], torch.Tensor],
+    optical: OpticalVectors,
+    settings: ExcitedSettings,
+    progress: Callable[[int], None] | None = None,
+    index: torch.Tensor | None = None,
+) -> ExcitedStates:
+    """Pseudo-states whose broadened spectrum up to emax agrees with that of all eigenpairs.
+
+    ``apply``: the symmetric operator, (k, n) -> (k, n). Memory is bounded by ``settings.memory_gb``: without room for
+    the Krylov basis the amplitudes are not available. Raises MemoryLimitError when not even the operator fits.
+    """
+    starts = optical.starts
+    needed, kept = krylov_memory_gb(space, starts.shape[1], starts.element_size())
+    if needed > settings.memory_gb:
+        raise MemoryLimitError(
+            f"{starts.shape[1]} configurations need {needed:.2g} GB; {settings.memory_gb:.2g} GB allowed",
+            "raise --memory-gb, or use --dtype float32",
+        )
+    keep = needed + kept <= settings.memory_gb
+    lanczos = BlockLanczos(apply, starts, optical.targets, _MAX_KRYLOV_VECTORS, keep)
+    convergence = SpectrumConvergence(settings)
+    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress)
+    states, chosen = convergence.states(pairs)
+    counts = {
+        "n_csf": starts.shape[1],
+        "n_states": len(chosen.values),
+        "n_krylov": len(pairs.values),
+        "n_blocks": lanczos.n_blocks,
+    }
+
+    def lookup(which: IntArray) -> torch.Tensor:
+        import torch
+
+        rows = lanczos.vectors(chosen.select(torch.as_tensor(which, device=starts.device)))
+        return scatter(space, rows.to(starts.dtype), index)
+
+    return ExcitedStates(_finite(states), space, lookup if keep else None, counts, converged)

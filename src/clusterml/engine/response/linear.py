@@ -1,0 +1,346 @@
+"""Linear response of local-functional-like orbitals: singles coupled only by atomic transition charges (a_x = 0).
+
+For GFN orbitals the sTDA kernels are used with the Fock-exchange fraction a_x = 0 (docs/science/stda-xtb.md, section 18): no J
+term, no K-shift, no selection, hence invariant and smooth by construction.  With D the orbital energy differences,
+Q (n_atoms, n) the Löwdin transition charges and gamma^K = (R^1.42 + eta^-1.42)^(-1/1.42):
+  Casida:       Omega = D^2 + 4 sqrt(D) Q^T gamma Q sqrt(D),  Omega Z = w^2 Z,
+                X + Y = sqrt(D/w) Z (electric moments), X - Y = sqrt(w/D) Z (velocity and magnetic moments);
+  Tamm-Dancoff: A = D + 2 Q^T gamma Q, A X = w X, with the velocity correction of docs/science/stda-xtb.md, section 12.
+Both are a diagonal plus rank n_atoms: a product costs 4 n_atoms n operations per vector.
+Sources: S. Grimme, J. Chem. Phys. 138, 244104 (2013); C. Bannwarth, S. Grimme, Comput. Theor. Chem. 1040, 45 (2014);
+T. A. Niehaus et al., Phys. Rev. B 63, 085108 (2001).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from clusterml.engine.atomic import distances
+from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD, tables
+from clusterml.engine.response.active import ActiveSpace, Kernels, active_space
+from clusterml.engine.response.excited import (
+    ExcitedStates,
+    Moments,
+    SpectrumConvergence,
+    no_transitions,
+    scatter,
+    transitions,
+)
+from clusterml.engine.response.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
+from clusterml.engine.response.singles import window_weight
+from clusterml.engine.settings import ExcitedSettings
+from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
+from clusterml.spectrum.transitions import Transitions
+from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    import torch
+
+Form = Literal["casida", "tda"]
+
+ALPHA_K = 1.42
+"""Exponent of gamma^K for density functionals, 1.42 + 0.48 a_x at a_x = 0 (Grimme 2013)."""
+
+_TAIL_EV = 1.0
+"""Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
+
+_MAX_KRYLOV_VECTORS = 6000
+_SMALLEST_GAP_EV = 1e-3
+
+_LEAST_WINDOW_EV = 10.0
+_WINDOW_MARGIN_EV = 4.0
+"""Configurations are explicit up to emax plus the margin, closing over the last 1 eV; adiabatic above."""
+
+_ADIABATIC_EV = 3.0
+"""Energy at which the response of the configurations above the window is taken."""
+
+_BLOCKS_PER_WIDTH = 1.8
+"""Krylov blocks, in units of the spectral range over the band width, before which no spectrum has been converged."""
+_CHECK_GROWTH = 1.25
+"""Growth of the number of blocks between two tests: here the operator costs less than the tests."""
+_SLICE = 32
+"""Occupied orbitals treated at a time when summing over adiabatic configurations."""
+
+
+def response_kernel(symbols: tuple[str, ...], coords_bohr: FloatArray) -> FloatArray:
+    """gamma^K in hartree for a_x = 0, shape (n_atoms, n_atoms)."""
+    eta = np.array([tables()["elements"][s]["eta_stda_hartree"] for s in symbols])
+    mean = 0.5 * np.add.outer(eta, eta)
+    return np.asarray((distances(coords_bohr) ** ALPHA_K + mean**-ALPHA_K) ** (-1.0 / ALPHA_K))
+
+
+@dataclass(frozen=True)
+class ResponseProblem:
+    """The symmetric eigenproblem (diagonal + F^T gamma F) Z = lambda Z over the configurations ``index`` of ``space``.
+
+    ``gaps`` (n,): orbital energy differences D in hartree; ``diagonal`` (n,): D^2 (Casida) or D; ``factors``
+    (n_atoms, n): F; ``gamma`` (n_atoms, n_atoms); ``starts`` (9, n): r, nabla and r x nabla in the metric of Z;
+    ``targets`` (6, n): B nabla and B (r x nabla) for the velocity correction, empty in the Casida form.
+    """
+
+    form: Form
+    space: ActiveSpace
+    index: torch.Tensor
+    gaps: torch.Tensor
+    diagonal: torch.Tensor
+    factors: torch.Tensor
+    gamma: torch.Tensor
+    starts: torch.Tensor
+    targets: torch.Tensor
+
+    def operator(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The operator as a function (k, n) -> (k, n)."""
+        left = (self.gamma @ self.factors).T.contiguous()
+
+        def apply(x: torch.Tensor) -> torch.Tensor:
+            return (self.diagonal * x).addmm_(x @ left, self.factors)
+
+        return apply
+
+    def matrix(self) -> torch.Tensor:
+        """The operator as a dense matrix, (n, n)."""
+        dense = self.factors.T @ (self.gamma @ self.factors)
+        dense.diagonal().add_(self.diagonal)
+        return dense
+
+    def energies(self, values: torch.Tensor) -> torch.Tensor:
+        """Excitation energies (k,) in hartree from eigenvalues (k,)."""
+        return values.double().sqrt() if self.form == "casida" else values.double()
+
+    def intensities(self, values: torch.Tensor, starts: torch.Tensor, targets: torch.Tensor) -> Transitions:
+        """Transitions of eigenvalues (k,), from overlaps (k, 9) and (k, 6 or 0) of their vectors with ours."""
+        energies = self.energies(values)
+        r, v, m = starts.double().split(3, dim=1)
+        if self.form == "casida":
+            root = energies.sqrt()[:, None]
+            r, v, m = r / root, v * root, m * root
+            bv = bm = r.new_zeros(r.shape)
+        else:
+            bv, bm = targets.double().split(3, dim=1)
+        moments = Moments(*(x.cpu().numpy() for x in (r, v, m, bv, bm)))
+        return transitions(energies.cpu().numpy(), moments)
+
+    def amplitudes(self, values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """X (k, n_o, n_v) from eigenvectors ``rows`` (k, n)."""
+        if self.form == "casida":
+            ratio = (self.gaps / self.energies(values)[:, None].to(self.gaps.dtype)).sqrt()
+            rows = 0.5 * (ratio + 1.0 / ratio) * rows
+        return scatter(self.space, rows, self.index)
+
+
+def response_space(orbitals: Orbitals, settings: ExcitedSettings) -> ActiveSpace:
+    """All orbitals, with the kernels of a_x = 0. Raises ElectronicStructureError without a positive gap."""
+    if orbitals.gap_ev < _SMALLEST_GAP_EV:
+        raise ElectronicStructureError(
+            f"the HOMO-LUMO gap of {orbitals.method} is {orbitals.gap_ev:.5f} eV: not a closed shell",
+            "check charge and geometry",
+        )
+    occupied, virtual = np.split(np.arange(len(orbitals.energies_ev)), [orbitals.n_occupied])
+    origin = orbitals.basis.coords_bohr.mean(axis=0)
+    gamma = response_kernel(orbitals.symbols, orbitals.basis.coords_bohr)
+    kernels = Kernels(np.zeros_like(gamma), gamma, 0.0)
+    return active_space(orbitals, occupied, virtual, "spherical", settings.dtype, settings.device, origin, kernels)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Configurations ``index`` with the share ``weight`` (n,) of their couplings, in the metric of ``form``."""
+
+    gaps: torch.Tensor
+    diagonal: torch.Tensor
+    factors: torch.Tensor
+    starts: torch.Tensor
+
+    @classmethod
+    def of(cls, space: ActiveSpace, index: torch.Tensor, weight: torch.Tensor, form: Form) -> _Block:
+        import torch
+
+        gaps = space.gaps.flatten()[index]
+        moments = torch.cat([x.flatten(1)[:, index] for x in (space.position, space.velocity, space.angular)]) * weight
+        factors = _charges(space, index) * weight
+        if form == "tda":
+            return cls(gaps, gaps, factors * 2.0**0.5, moments)
+        root = gaps.sqrt()
+        moments[:3] *= root
+        moments[3:] /= root
+        return cls(gaps, gaps**2, factors * (2.0 * root), moments)
+
+
+def _charges(space: ActiveSpace, index: torch.Tensor) -> torch.Tensor:
+    """Transition charges q^A_ia of the configurations ``index`` (n,), shape (n_atoms, n)."""
+    import torch
+
+    sizes = torch.bincount(space.atom_of_row, minlength=space.n_atoms).tolist()
+    pairs = zip(space.l_o.split(sizes), space.l_v.split(sizes), strict=True)
+    return torch.stack([(o.T @ v).flatten()[index] for o, v in pairs])
+
+
+def response_problem(orbitals: Orbitals, settings: ExcitedSettings, form: Form = "casida") -> ResponseProblem:
+    """Set up the response of closed-shell orbitals to light.
+
+    Configurations up to ``emax_ev`` + 4 eV (at least 10 eV) are explicit.  Those above respond adiabatically, as at
+    3 eV: eliminating them screens gamma and dresses the moments, exact at that energy, and costs no Krylov steps.
+    A configuration at the edge is divided smoothly, w explicit and sqrt(1 - w^2) adiabatic, so nothing jumps.
+    Raises OptionError for an unknown form, ElectronicStructureError without a positive gap, MemoryLimitError.
+    """
+    import torch
+
+    if form not in get_args(Form):
+        raise OptionError(f"form is {form!r}", f"choose one of {', '.join(get_args(Form))}")
+    edge = max(_LEAST_WINDOW_EV, settings.emax_ev + _WINDOW_MARGIN_EV)
+    _check_memory(orbitals, edge, settings)
+    space = response_space(orbitals, settings)
+    weight = window_weight(space.gaps.flatten(), edge)
+    index = (weight > 0).nonzero().flatten()
+    near = _Block.of(space, index, weight[index], form)
+    far = _adiabatic(space, weight, form)
+    identity = torch.eye(len(space.gamma_k)).to(space.gamma_k)
+    gamma = torch.linalg.solve(identity + space.gamma_k @ far.screening, space.gamma_k)
+    gamma = 0.5 * (gamma + gamma.T)
+    starts = near.starts - far.response @ gamma @ near.factors
+    targets = starts[:0]
+    if form == "tda":
+        targets = (near.starts @ near.factors.T + far.overlap)[3:] @ gamma @ near.factors
+    return ResponseProblem(form, space, index, near.gaps, near.diagonal, near.factors, gamma, starts, targets)
+
+
+@dataclass(frozen=True)
+class _Far:
+    """Sums over the adiabatic configurations f, with 1/(lambda_f - lambda_0) as ~: ``screening`` F ~ F^T (n_atoms,
+    n_atoms), ``response`` starts ~ F^T (9, n_atoms), ``overlap`` starts F^T (9, n_atoms)."""
+
+    screening: torch.Tensor
+    response: torch.Tensor
+    overlap: torch.Tensor
+
+
+def _adiabatic(space: ActiveSpace, weight: torch.Tensor, form: Form) -> _Far:
+    """The part sqrt(1 - weight^2) of every configuration, in slices of occupied orbitals to bound memory."""
+    n_at, (n_o, n_v) = space.n_atoms, space.shape
+    total = _Far(*(space.gamma_k.new_zeros((rows, n_at)) for rows in (n_at, 9, 9)))
+    reference = _ADIABATIC_EV / HARTREE_EV
+    reference = reference**2 if form == "casida" else reference
+    share = (1.0 - weight**2).sqrt().reshape(n_o, n_v)
+    for first in range(0, n_o, _SLICE):
+        rows = slice(first, first + _SLICE)
+        part = replace(
+            space,
+            e_o=space.e_o[rows],
+            l_o=space.l_o[:, rows],
+            **{name: getattr(space, name)[:, rows] for name in ("position", "velocity", "angular")},
+        )
+        flat = share[rows].flatten()
+        index = (flat > 0).nonzero().flatten()
+        block = _Block.of(part, index, flat[index], form)
+        inverse = block.factors / (block.diagonal - reference)
+        total.screening.addmm_(inverse, block.factors.T)
+        total.response.addmm_(block.starts, inverse.T)
+        total.overlap.addmm_(block.starts, block.factors.T)
+    return total
+
+
+def _check_memory(orbitals: Orbitals, edge_ev: float, settings: ExcitedSettings) -> None:
+    """Charges, moments and a few blocks of explicit configurations; moments of all of them; the matrix, if dense."""
+    e, n_occ = orbitals.energies_ev, orbitals.n_occupied
+    n = int((e[None, n_occ:] - e[:n_occ, None] < edge_ev).sum())
+    matrix = 3.0 * n * n if settings.solver == "states" else 0.0
+    itemsize = 8 if settings.dtype == "float64" else 4
+    everything = 20.0 * n_occ * orbitals.n_virtual
+    needed = itemsize * (n * (4.0 * orbitals.basis.n_atoms + 60.0) + everything + matrix) / 1e9
+    if needed > settings.memory_gb:
+        remedy = "use the spectrum solver (without --states)" if matrix else "use --dtype float32"
+        raise MemoryLimitError(
+            f"the response of {n} configurations needs {needed:.2g} GB; {settings.memory_gb:.2g} GB are allowed",
+            f"{remedy}, or raise --memory-gb",
+        )
+
+
+def response_states(
+    orbitals: Orbitals,
+    settings: ExcitedSettings,
+    progress: Callable[[int], None] | None = None,
+    form: Form = "casida",
+) -> ExcitedStates:
+    """Excited states up to ``emax_ev`` (solver ``states``), or pseudo-states with the same broadened spectrum.
+
+    Raises OptionError, ElectronicStructureError, MemoryLimitError.
+    """
+    start = time.perf_counter()
+    problem = response_problem(orbitals, settings, form)
+    prepared = time.perf_counter()
+    if not bool((problem.starts != 0).any()):
+        return ExcitedStates(no_transitions(), problem.space, None, {"n_csf": len(problem.gaps), "n_states": 0})
+    states = _dense(problem, settings) if settings.solver == "states" else _krylov(problem, settings, progress)
+    states.timings_s.update(preparation=prepared - start, solver=time.perf_counter() - prepared)
+    return states
+
+
+def _stable(problem: ResponseProblem, lowest: float) -> None:
+    if lowest <= 0.0:
+        raise ElectronicStructureError(
+            "the ground state is unstable: an excitation energy is not real and positive",
+            "check charge and geometry",
+        )
+
+
+def _dense(problem: ResponseProblem, settings: ExcitedSettings) -> ExcitedStates:
+    import torch
+
+    values, vectors = torch.linalg.eigh(problem.matrix())
+    _stable(problem, float(values[0]))
+    n = int((problem.energies(values) <= settings.emax_ev / HARTREE_EV_THRESHOLD).sum())
+    values, vectors = values[:n], vectors[:, :n]
+    result = problem.intensities(values, vectors.T @ problem.starts.T, vectors.T @ problem.targets.T)
+
+    def lookup(which: IntArray) -> torch.Tensor:
+        chosen = torch.as_tensor(which, device=values.device)
+        return problem.amplitudes(values[chosen], vectors[:, chosen].T)
+
+    return ExcitedStates(result, problem.space, lookup, {"n_csf": len(problem.gaps), "n_states": n})
+
+
+class _Convergence(SpectrumConvergence):
+    """Convergence of the broadened spectrum, with the intensities of a response problem."""
+
+    def __init__(self, problem: ResponseProblem, settings: ExcitedSettings) -> None:
+        super().__init__(settings)
+        self._problem = problem
+        self._limit = (settings.emax_ev + _TAIL_EV) / HARTREE_EV_THRESHOLD
+
+    def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
+        """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
+        _stable(self._problem, float(pairs.values[0]))
+        chosen = pairs.select((self._problem.energies(pairs.values) <= self._limit).nonzero().flatten())
+        return self._problem.intensities(chosen.values, chosen.starts, chosen.targets), chosen
+
+
+def _krylov(
+    problem: ResponseProblem, settings: ExcitedSettings, progress: Callable[[int], None] | None
+) -> ExcitedStates:
+    import torch
+
+    starts = problem.starts
+    keep = 4e-9 * min(_MAX_KRYLOV_VECTORS, starts.shape[1]) * starts.shape[1] < 0.5 * settings.memory_gb
+    lanczos = BlockLanczos(problem.operator(), starts, problem.targets, _MAX_KRYLOV_VECTORS, keep)
+    convergence = _Convergence(problem, settings)
+    first_check = max(24, int(_BLOCKS_PER_WIDTH * float(problem.gaps.max()) * HARTREE_EV / settings.fwhm_ev))
+    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress, first_check, _CHECK_GROWTH)
+    result, chosen = convergence.states(pairs)
+
+    def lookup(which: IntArray) -> torch.Tensor:
+        selected = chosen.select(torch.as_tensor(which, device=starts.device))
+        return problem.amplitudes(selected.values, lanczos.vectors(selected).to(starts.dtype))
+
+    counts = {
+        "n_csf": starts.shape[1],
+        "n_states": len(chosen.values),
+        "n_krylov": len(pairs.values),
+        "n_blocks": lanczos.n_blocks,
+    }
+    return ExcitedStates(result, problem.space, lookup if keep else None, counts, converged)

@@ -1,0 +1,1 @@
+"""Where and how work runs: processes, threads, memory, caches; nothing of chemistry."""

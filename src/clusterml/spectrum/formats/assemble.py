@@ -1,0 +1,257 @@
+"""From the spectra that a file holds, as it holds them, to the one :class:`Spectrum` that is wanted."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clusterml.errors import ClusterMLError, InputFileError, OptionError
+from clusterml.spectrum.curves import ENERGY_RANGE_EV, LARGEST_VALUE
+from clusterml.spectrum.formats.headers import ABSORPTION, CD, STD, UNSTATED
+from clusterml.spectrum.formats.settings import ReadSettings, unit_names
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.typing import FloatArray
+from clusterml.units import EV_NM, MDEG_PER_DELTA_A, MOLAR_ELLIPTICITY_PER_DELTA_EPSILON
+
+EV_PER_WAVENUMBER = EV_NM * 1e-7
+"""eV per cm-1."""
+LARGEST_DISAGREEMENT = 0.2
+"""Values at one energy that differ by more than this share of the largest value are not averaged."""
+_BLANK = re.compile(r"(?<![a-z])(?:blank|base ?line|buffer|solvent|background|dark)(?![a-z])", re.IGNORECASE)
+_PER_MOLAR = {"absorbance": 1.0, "delta_absorbance": 1.0, "mdeg": 1.0 / MDEG_PER_DELTA_A}
+_MOLAR = {"epsilon": 1.0, "delta_epsilon": 1.0, "molar_ellipticity": 1.0 / MOLAR_ELLIPTICITY_PER_DELTA_EPSILON}
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One spectrum of a file: ``columns`` (m,) by quantity over the axis ``x`` (m,), in the units of the names.
+
+    ``axis``: one of :data:`~clusterml.spectrum.formats.headers.AXES`.  NaN: nothing is given there.  ``lines`` (m,): where each
+    point stood in the file.  ``title``: what the file calls it.
+    """
+
+    title: str
+    axis: str
+    x: FloatArray
+    columns: dict[str, FloatArray]
+    lines: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Curve:
+    """One quantity of one block at its own energies, ascending; ``std`` (m,) or None."""
+
+    energy_ev: FloatArray
+    values: FloatArray
+    std: FloatArray | None
+
+
+@dataclass
+class _Assembly:
+    """What is known while a spectrum is put together."""
+
+    source: str
+    settings: ReadSettings
+    warnings: list[str] = field(default_factory=list)
+    molar_was_needed: bool = False
+
+
+def assemble(blocks: list[Block], source: str, settings: ReadSettings, meta: dict[str, Any] | None = None) -> Spectrum:
+    """The spectrum that ``blocks`` hold: absorption and CD, each from the one block that gives it.
+
+    Both are brought to the energies of the absorption, over the range that both cover.  What was done to the data is
+    told in ``meta["warnings"]``.  Raises :class:`InputFileError` naming ``source`` and the line for what cannot be a
+    spectrum, :class:`OptionError` naming the option that is missing, or was given in vain.
+    """
+    at = _Assembly(source, settings)
+    _refuse_vain_units(blocks, at)
+    resolved = [_resolved(block, at) for block in blocks]
+    chosen = _chosen(resolved, at)
+    curves: dict[str, _Curve] = {}
+    for name, kinds in (("epsilon", ABSORPTION), ("delta_epsilon", CD)):
+        origin = _origin(name, kinds, resolved, chosen, at)
+        if origin is not None:
+            curves[name] = _curve(*origin, at)
+    if not curves:
+        raise InputFileError(f"{source} holds no absorption and no CD", "give a file with one of them")
+    if not at.molar_was_needed and (vain := settings.given("concentration", "path")):
+        raise OptionError(
+            f"{source} is in molar units: {' and '.join(vain)} would change nothing", "leave out what is named"
+        )
+    notes = {"warnings": at.warnings} if at.warnings else {}
+    return _spectrum(curves, at, {**(meta or {}), "source": source, **notes})
+
+
+def energies(axis: str, values: FloatArray, source: str, lines: list[int] | None = None) -> FloatArray:
+    """Photon energies (m,) in eV of an axis in nm, cm-1 or eV; raises :class:`InputFileError` naming the line."""
+    allowed = (values > 0) & (values < LARGEST_VALUE)
+    energy = np.full_like(values, np.nan)
+    if axis == "wavelength_nm":
+        np.divide(EV_NM, values, out=energy, where=values > 1e-6)
+    else:
+        np.multiply(values, EV_PER_WAVENUMBER if axis == "wavenumber_cm" else 1.0, out=energy, where=allowed)
+    bad = ~((energy >= ENERGY_RANGE_EV[0]) & (energy <= ENERGY_RANGE_EV[1]))
+    if bad.any():
+        first = int(np.argmax(bad))
+        where = f"line {lines[first]}" if lines else f"point {first + 1}"
+        raise InputFileError(f"{source}: {where}: {axis} is {values[first]:g}", "give a positive number in that unit")
+    return energy
+
+
+def _refuse_vain_units(blocks: list[Block], at: _Assembly) -> None:
+    """Refuse a unit of CD or of absorption where no block holds any."""
+    held = {name.removesuffix(STD) for block in blocks for name in block.columns}
+    for kind, unit in at.settings.units().items():
+        if not held & {kind, *UNSTATED[kind]}:
+            raise OptionError(
+                f"{at.source} holds no {kind}: {at.settings.option('unit')} {unit} would change nothing", "leave it out"
+            )
+
+
+def _resolved(block: Block, at: _Assembly) -> Block:
+    """``block`` with the units that the user gave, which outrank those of the file."""
+    units = at.settings.units()
+    columns = {}
+    for quantity, values in block.columns.items():
+        base = quantity.removesuffix(STD)
+        kind = next((kind for kind, known in UNSTATED.items() if base == kind or base in known), None)
+        stated = units.get(kind, base) if kind else base
+        if stated in UNSTATED:
+            raise OptionError(
+                f"{at.source} does not say in which unit its {stated} is",
+                f"give {at.settings.option('unit')}: {unit_names(stated)}",
+            )
+        if stated != base and base not in UNSTATED:
+            at.warnings.append(f"{at.settings.option('unit')} is {stated}: the file says {base}")
+        columns[stated + quantity[len(base) :]] = values
+    return Block(block.title, block.axis, block.x, columns, block.lines)
+
+
+def _chosen(blocks: list[Block], at: _Assembly) -> list[int]:
+    """Indices of the blocks that the user wants: all, unless ``--block`` says which."""
+    text = at.settings.block
+    if text is None:
+        return list(range(len(blocks)))
+    words = [word.strip() for word in text.split(",")]
+    are_numbers = all(word.isdecimal() and len(word) < 7 for word in words)
+    if are_numbers and all(1 <= int(word) <= len(blocks) for word in words):
+        return [int(word) - 1 for word in words]
+    titles = [block.title.casefold() for block in blocks]
+    wanted = text.strip().casefold()
+    same = [i for i, title in enumerate(titles) if title == wanted]
+    if not same and wanted:  # a number is a word of a title, any other text a part
+        part = rf"\b{re.escape(wanted)}\b" if are_numbers else re.escape(wanted)
+        same = [i for i, title in enumerate(titles) if re.search(part, title)]
+    if len({titles[i] for i in same}) != 1:
+        raise OptionError(
+            f"{at.source}: {at.settings.option('block')} is '{text[:40]}', and the file holds {_listed(blocks)}",
+            "give a number or a title",
+        )
+    return same
+
+
+def _origin(
+    name: str, kinds: tuple[str, ...], blocks: list[Block], chosen: list[int], at: _Assembly
+) -> tuple[Block, str] | None:
+    """The block and its column that give ``name``, None without any; several of one kind are an error."""
+    for kind in kinds:
+        holders = [i for i in chosen if kind in blocks[i].columns]
+        if len(holders) > 1:
+            what = "absorption" if name == "epsilon" else "CD"
+            raise OptionError(
+                f"{at.source} holds {len(holders)} {what} spectra: {_listed(blocks, holders)}",
+                f"choose with {at.settings.option('block')} NUMBER or TITLE",
+            )
+        if holders:
+            block = blocks[holders[0]]
+            if _BLANK.search(block.title) and at.settings.block is None:
+                at.warnings.append(f"its title '{block.title[:40]}' says that this is a blank and no sample")
+            return block, kind
+    return None
+
+
+def _listed(blocks: list[Block], only: list[int] | None = None) -> str:
+    shown = list(range(len(blocks))) if only is None else only
+    names = [f"{i + 1} '{blocks[i].title[:40]}' ({', '.join(blocks[i].columns)})" for i in shown[:12]]
+    return "; ".join(names) + ("; .." if len(shown) > 12 else "")
+
+
+def _curve(block: Block, kind: str, at: _Assembly) -> _Curve:
+    """A column in molar units over ascending energies, each once; empty cells at the ends are left out."""
+    values, std = block.columns[kind], block.columns.get(kind + STD)
+    present = np.flatnonzero(~np.isnan(values))
+    if len(present) < 2:
+        raise InputFileError(f"{at.source}: {kind} has {len(present)} values", "a spectrum needs at least 2")
+    part = slice(int(present[0]), int(present[-1]) + 1)
+    values, lines, x = values[part], block.lines[part], block.x[part]
+    if np.isnan(values).any():
+        raise InputFileError(
+            f"{at.source}: line {lines[int(np.argmax(np.isnan(values)))]} has no {kind}",
+            "fill the cell or remove the line",
+        )
+    energy = energies(block.axis, x, at.source, lines)
+    factor = _factor(kind, at)
+    columns = [values * factor] + ([] if std is None else [std[part] * factor])
+    if kind == "log_epsilon":
+        columns[0] = np.asarray(10.0 ** np.clip(values, -30.0, 30.0))
+        columns[1:] = [math.log(10.0) * columns[0] * c for c in columns[1:]]
+    order = np.argsort(energy, kind="stable")
+    energy, *columns = _once(energy[order], [c[order] for c in columns], [lines[i] for i in order], at)
+    if len(energy) < 2:
+        raise InputFileError(f"{at.source}: {kind} is given at {len(energy)} energy", "a spectrum needs at least 2")
+    return _Curve(energy, columns[0], columns[1] if std is not None else None)
+
+
+def _factor(kind: str, at: _Assembly) -> float:
+    if kind in _PER_MOLAR:
+        at.molar_was_needed = True
+        return _PER_MOLAR[kind] * at.settings.per_molar(at.source, kind)
+    return _MOLAR.get(kind, 1.0)
+
+
+def _once(energy: FloatArray, columns: list[FloatArray], lines: list[int], at: _Assembly) -> list[FloatArray]:
+    """Every energy once: equal repeats merged, others averaged with a warning, contradictions refused."""
+    first = np.flatnonzero(np.diff(energy, prepend=-1.0) != 0.0)
+    if len(first) == len(energy):
+        return [energy, *columns]
+    counts = np.diff(np.append(first, len(energy)))
+    values = columns[0]
+    spread = np.maximum.reduceat(values, first) - np.minimum.reduceat(values, first)
+    worst = int(np.argmax(spread))
+    if spread[worst] > 0.0:
+        of = sorted(lines[first[worst] : first[worst] + counts[worst]])
+        where = f"lines {', '.join(map(str, of[:6]))} give different values at {EV_NM / energy[first[worst]]:.6g} nm"
+        if spread[worst] > LARGEST_DISAGREEMENT * float(np.abs(values).max()):
+            raise InputFileError(
+                f"{at.source}: {where}, which contradict each other", "remove the wrong ones; are these two spectra?"
+            )
+        at.warnings.append(f"{where}: means were taken at {np.count_nonzero(spread)} repeated energies")
+    return [energy[first], *(np.add.reduceat(column, first) / counts for column in columns)]
+
+
+def _spectrum(curves: dict[str, _Curve], at: _Assembly, meta: dict[str, Any]) -> Spectrum:
+    """Absorption and CD on the energies of the first, where both are known."""
+    main = next(iter(curves.values()))
+    energy = main.energy_ev
+    low, high = (pick(float(c.energy_ev[end]) for c in curves.values()) for pick, end in ((max, 0), (min, -1)))
+    covered = (energy >= low) & (energy <= high)
+    if np.count_nonzero(covered) < 2:
+        raise InputFileError(f"{at.source}: its absorption and CD do not overlap", "give them as two files")
+    if not covered.all() or any(not (c.energy_ev[0] >= low and c.energy_ev[-1] <= high) for c in curves.values()):
+        note = f"absorption and CD cover different energies: {low:.2f} to {high:.2f} eV are used"
+        meta["warnings"] = [*meta.get("warnings", []), note]
+    fields: dict[str, FloatArray] = {}
+    for name, curve in curves.items():
+        same = curve.energy_ev.shape == energy.shape and bool((curve.energy_ev == energy).all())
+        for key, values in ((name, curve.values), (name + STD, curve.std)):
+            if values is not None:
+                fields[key] = (values if same else np.interp(energy, curve.energy_ev, values))[covered]
+    absent = np.full(int(covered.sum()), np.nan)
+    try:
+        return Spectrum(energy[covered], **{"epsilon": absent, "delta_epsilon": absent, **fields}, meta=meta)
+    except ClusterMLError as error:
+        raise InputFileError(f"{at.source}: {error.problem}", error.remedy) from error

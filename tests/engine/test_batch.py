@@ -1,0 +1,186 @@
+"""The batch runner without the command line: order, failures, names, memory, and processes that die."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import write
+
+from clusterml.batch import label as batch
+from clusterml.batch.label import BatchOptions, Failure, Outcome, Task, Watch, compute_in_processes, run
+from clusterml.errors import InputFileError, OptionError, OutputError
+
+QUICK = {"emax_ev": 5.0, "fwhm_ev": 0.4}
+
+
+@pytest.fixture
+def save(molecule, tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Names of molecules (several: frames) and a file name -> the file, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def to_file(*names: str, to: str) -> Path:
+        Path(to).parent.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            atoms = molecule(name)
+            write(to, atoms, format="extxyz", append=True, plain=True, comment=f"charge={atoms.info['charge']}")
+        return Path(to)
+
+    return to_file
+
+
+class Recorder(Watch):
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+        self.names: list[str] = []
+
+    def planned(self, total: int) -> None:
+        self.totals.append(total)
+
+    def working(self, name: str, what: str) -> None:
+        assert what
+        self.names.append(name)
+
+
+def test_results_come_in_order_with_names_of_their_own(save):
+    files = [save("h2o2", to="a.xyz"), save("agh", "agsch3", to="b/a.extxyz"), save("agh", to="a_extxyz_1.xyz")]
+    watch = Recorder()
+    results = list(run(files, BatchOptions(settings=QUICK, output=Path("out")), watch=watch))
+    assert all(isinstance(r, Outcome) for r in results)
+    assert [r.name for r in results] == ["a_xyz", "a_extxyz_1", "a_extxyz_2", "a_extxyz_1_2"]
+    assert [r.formula for r in results] == ["H2O2", "AgH", "AgCH3S", "AgH"]
+    assert [r.where for r in results][1] == "b/a.extxyz (frame 1)"
+    assert sorted(p.stem for p in Path("out").glob("*.json")) == sorted(r.name for r in results)
+    assert json.loads(Path("out/a_extxyz_2.json").read_text())["name"] == "a_extxyz_2"
+    assert watch.totals[0] == 3
+    assert watch.totals[-1] == 4
+    assert set(watch.names) <= {r.name for r in results}
+    assert all(r.json is None and r.seconds > 0 and len(r.files) == 3 for r in results)
+
+
+def test_a_failing_frame_does_not_stop_the_file(save):
+    text = save("agh", to="a.xyz").read_text()
+    radical = "2\ncharge=0\nO 0 0 0\nH 0 0 0.97\n"
+    several = "4\n\nH 0 0 0\nH 0 0 0.74\nH 0 0 9\nH 0 0 9.74\n"
+    Path("a.xyz").write_text(text + radical + several + text)
+    first, odd, apart, last = run(["a.xyz"], BatchOptions(settings=QUICK))
+    assert isinstance(first, Outcome)
+    assert isinstance(last, Outcome)
+    assert str(odd).startswith("a.xyz (frame 2): charge")
+    assert str(apart).startswith("a.xyz (frame 3): 2 separate molecules")
+
+
+def test_what_follows_a_damaged_frame_is_said_to_be_lost(save):
+    path = save("agh", "agh", to="a.xyz")
+    path.write_text(path.read_text() + "5\n\nH 0 0 0\n")
+    watch = Recorder()
+    *good, bad = run([path], BatchOptions(settings=QUICK), watch=watch)
+    assert len(good) == 2
+    assert isinstance(bad, Failure)
+    assert bad.problem.startswith("a.xyz: ")
+    assert "frames after number 2 were not computed" in str(bad)
+    assert watch.totals[-1] == 3
+
+
+def test_json_is_handed_back_on_request(save):
+    (result,) = run([save("agh", to="a.xyz")], BatchOptions(settings=QUICK, keep_json=True))
+    assert result.json.isascii()
+    assert json.loads(result.json)["formula"] == "AgH"
+    assert result.files == ()
+
+
+def test_orbitals_alone(save):
+    (result,) = run([save("agh", to="a.xyz")], BatchOptions(settings=QUICK, molden=Path("mo.molden")))
+    assert result.files == (Path("mo.molden"),)
+
+
+def test_groups_that_do_not_fit_fail_the_structure(save):
+    Path("g.json").write_text('{"a": [1, 6]}')
+    files = [save("agh", to="a.xyz"), save("agsch3", to="b.xyz")]
+    bad, good = run(files, BatchOptions(settings=QUICK, groups=Path("g.json")))
+    assert str(bad).startswith("a.xyz: g.json: group 'a' has atom 6")
+    assert isinstance(good, Outcome)
+
+
+@pytest.mark.parametrize(
+    ("changes", "jobs", "error"),
+    [
+        ({"settings": {"emax_ev": 99.0}}, 1, OptionError),
+        ({"settings": {"memory_gb": 0.002}}, 4, OptionError),
+        ({}, 0, OptionError),
+        ({"groups": Path("gone.json")}, 1, InputFileError),
+        ({"output": Path("a.xyz")}, 1, OutputError),
+        ({"molden": Path("gone/mo.molden")}, 1, OutputError),
+        ({"orbitals": "stda-xtb", "solvent": "methanol"}, 1, OptionError),
+    ],
+)
+def test_what_concerns_all_structures_is_raised(save, changes, jobs, error):
+    with pytest.raises(error):
+        list(run([save("agh", to="a.xyz")], BatchOptions(**changes), jobs=jobs))
+
+
+def test_one_molden_file_for_several_structures_is_refused(save):
+    files = [save("agh", to="a.xyz"), save("agh", to="b.xyz")]
+    with pytest.raises(OptionError, match="--molden"):
+        list(run(files, BatchOptions(molden=Path("mo.molden"))))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError(), np.linalg.LinAlgError("singular")])
+def test_an_unexpected_error_is_one_failure(save, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("clusterml.engine.label.label", fail)
+    bad, again = run([save("agh", to="a.xyz"), save("agh", to="b.xyz")], BatchOptions())
+    assert bad.problem.startswith("a.xyz: ")
+    assert bad.remedy
+    assert "Traceback" in bad.trace
+    assert again.problem.startswith("b.xyz: ")
+
+
+def test_processes_share_memory_and_give_the_same_numbers(save):
+    files = [save("h2o2", to="a.xyz"), Path("gone.xyz"), save("agsch3", to="b.xyz")]
+    options = BatchOptions(settings=QUICK | {"memory_gb": 1.0}, keep_json=True)
+    serial = list(run(files, options))
+    parallel = list(run(files, options, jobs=2, threads=2))
+    assert [str(r) for r in parallel if isinstance(r, Failure)] == [str(serial[1])]
+    assert serial[0].json is not None
+    for one, other in zip(serial[::2], parallel[::2], strict=True):
+        a, b = (np.array(json.loads(r.json)["spectrum"]["epsilon"]) for r in (one, other))
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+    shared, _ = batch._checked(options, jobs=4)
+    assert shared.settings["memory_gb"] == 0.25
+
+
+class _Deadly:
+    """Ends the process that receives it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_killed_process_costs_one_structure(molecule):
+    good = Task(molecule("agh"), "good.xyz", "good")
+    bad = Task(_Deadly(), "bad.xyz", "bad")
+    results = list(compute_in_processes(iter([good, bad, good]), BatchOptions(settings=QUICK), jobs=1, threads=1))
+    assert [type(r) for r in results] == [Outcome, Failure, Outcome]
+    assert results[1].problem.startswith("bad.xyz: the process that computed it was killed")
+
+
+def test_stopping_early_ends_the_processes(molecule):
+    before = set(multiprocessing.active_children())
+    task = Task(molecule("agh"), "a.xyz", "a")
+    results = compute_in_processes(iter([task] * 50), BatchOptions(settings=QUICK), jobs=1, threads=1)
+    assert isinstance(next(results), Outcome)
+    assert set(multiprocessing.active_children()) - before
+    results.close()
+    deadline = time.monotonic() + 20.0
+    while set(multiprocessing.active_children()) - before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert set(multiprocessing.active_children()) == before

@@ -1,0 +1,188 @@
+"""The GFN1-xTB ground state: Hamiltonian, orbitals and charges beside tblite's, and its invariances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.data import chemical_symbols
+from tblite.interface import Calculator
+
+from clusterml.engine.basis import tblite_positions
+from clusterml.engine.orbitals import gfn1 as scc
+from clusterml.engine.orbitals.gfn import gfn_orbitals
+from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian, self_consistent, smeared
+from clusterml.errors import ElectronicStructureError
+from clusterml.structure.build.build import build
+from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
+
+_KT = 300.0 * 3.166808578545117e-6
+
+
+def _tblite(atoms: Atoms, charge: int = 0, kt: float = _KT, accuracy: float = 1e-4):
+    calculator = Calculator(
+        "GFN1-xTB", atoms.numbers, atoms.positions / BOHR_ANGSTROM, charge=float(charge), logger=lambda _: None
+    )
+    for key, value in (("verbosity", 0), ("temperature", kt), ("accuracy", accuracy), ("save-integrals", 1)):
+        calculator.set(key, value)
+    return calculator.singlepoint()
+
+
+def _hamiltonian(atoms: Atoms):
+    return gfn1_hamiltonian(atoms.get_chemical_symbols(), atoms.positions / BOHR_ANGSTROM)
+
+
+@pytest.fixture(scope="module")
+def ag3() -> Atoms:
+    return build("ag3", thiolate="SCH3")
+
+
+@pytest.fixture(scope="module")
+def dication() -> Atoms:
+    """A bent silver chain with every kind of donor, without symmetry."""
+    symbols = ["Ag", "Ag", "Ag", "S", "H", "P", "H", "H", "H", "Cl", "O", "H"]
+    positions = [
+        [0.0, 0.0, 0.0], [2.9, 0.1, 0.0], [1.3, 2.6, 0.4], [-1.2, -2.1, 0.3], [-2.5, -1.7, 0.1], [5.2, 0.2, -0.5],
+        [5.9, 1.2, 0.2], [5.9, -1.0, -0.1], [5.4, 0.4, -1.9], [1.4, 4.9, 0.9], [2.0, -2.0, -1.0], [2.3, -2.4, -1.8],
+    ]  # fmt: skip
+    return Atoms(symbols, positions)
+
+
+class TestBesideTblite:
+    @pytest.mark.parametrize("row", [range(1, 19), range(19, 37), range(37, 55), range(55, 87)], ids=str)
+    def test_the_hamiltonian_is_the_same_for_every_element(self, row):
+        positions = [[0, 0, 0], [2.6, 0, 0.3], [-0.6, 1.9, 0.4], [-0.7, -1.2, 2.0], [0.1, -0.6, -2.4], [-2.5, -0.5, 0]]
+        for number in row:
+            atoms = Atoms([chemical_symbols[number], "Ag", "H", "C", "P", "N"], positions)
+            parts = _hamiltonian(atoms)
+            at = tblite_positions(parts.basis)
+            result = _tblite(atoms, kt=0.05, accuracy=1.0)
+            for name, ours in (("hamiltonian-matrix", parts.h0), ("overlap-matrix", parts.overlap)):
+                assert np.abs(ours[np.ix_(at, at)] - result.get(name)).max() < 3e-8, (chemical_symbols[number], name)
+
+    @pytest.mark.parametrize(("name", "charge"), [("ag3", 0), ("dication", 2)])
+    def test_levels_charges_and_occupations_are_the_same(self, name, charge, request):
+        atoms = request.getfixturevalue(name)
+        result = _tblite(atoms, charge)
+        orbitals = gfn_orbitals(atoms, charge, accuracy=1e-3)
+        assert np.abs(orbitals.energies_ev - result.get("orbital-energies") * HARTREE_EV).max() < 2e-6
+        assert np.abs(orbitals.charges - result.get("charges")).max() < 1e-7
+        assert orbitals.charges.sum() == pytest.approx(charge, abs=1e-8)
+
+    def test_orbitals_span_the_same_density(self, ag3):
+        result = _tblite(ag3)
+        orbitals = gfn_orbitals(ag3, 0, accuracy=1e-3)
+        at = tblite_positions(orbitals.basis)
+        occupied = orbitals.coefficients[:, : orbitals.n_occupied]
+        density = 2.0 * (occupied @ occupied.T)[np.ix_(at, at)]
+        theirs = result.get("orbital-coefficients")[:, : orbitals.n_occupied]
+        assert np.abs(density - 2.0 * theirs @ theirs.T).max() < 1e-6
+
+    def test_smeared_occupations_too(self, dication):
+        kt = 0.03
+        result = _tblite(dication, 2, kt)
+        found = self_consistent(_hamiltonian(dication), 2, kt, 1e-9, 200)
+        assert np.abs(found.energies - result.get("orbital-energies")).max() < 1e-7
+        fractional = (found.occupations > 0.05) & (found.occupations < 1.95)
+        assert fractional.sum() > 2
+        assert np.abs(found.occupations - result.get("orbital-occupations")).max() < 1e-6
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", ["ag29", "ag70-t"])
+    def test_a_cluster_is_the_same(self, name):
+        options = {"thiolate": "SH"}
+        options |= {"phosphine": "PH3"} if name == "ag29" else {"carboxylate": "HCOO", "cap": "Cl"}
+        atoms = build(name, **options)
+        charge = int(atoms.info["charge"])
+        result = _tblite(atoms, charge, accuracy=0.01)
+        orbitals = gfn_orbitals(atoms, charge)
+        assert np.abs(orbitals.energies_ev - result.get("orbital-energies") * HARTREE_EV).max() < 2e-5
+        assert np.abs(orbitals.charges - result.get("charges")).max() < 2e-6
+
+
+class TestInvariance:
+    def test_rotation_translation_and_permutation_change_nothing(self, dication):
+        reference = gfn_orbitals(dication, 2)
+        moved = dication.copy()
+        moved.rotate(37.0, (1.0, 2.0, -0.5))
+        moved.translate((3.0, -2.0, 1.0))
+        order = np.random.default_rng(3).permutation(len(moved))
+        found = gfn_orbitals(moved[order], 2)
+        assert np.abs(found.energies_ev - reference.energies_ev).max() < 1e-9
+        assert np.abs(found.charges - reference.charges[order]).max() < 1e-10
+
+    def test_a_mirror_image_has_the_same_levels(self, dication):
+        mirrored = dication.copy()
+        mirrored.positions[:, 2] *= -1.0
+        difference = gfn_orbitals(mirrored, 2).energies_ev - gfn_orbitals(dication, 2).energies_ev
+        assert np.abs(difference).max() < 1e-9
+
+
+class TestCycles:
+    def test_where_they_begin_and_how_tight_they_are_does_not_matter(self, dication):
+        parts = _hamiltonian(dication)
+        tight = self_consistent(parts, 2, _KT, 1e-11, 300)
+        start = np.random.default_rng(0).normal(scale=0.2, size=len(parts.reference))
+        other = self_consistent(parts, 2, _KT, 1e-11, 300, start)
+        assert np.abs(other.energies - tight.energies).max() < 1e-9
+        loose = self_consistent(parts, 2, _KT, 1e-4, 300)
+        assert loose.n_cycles < tight.n_cycles
+        assert 1e-12 < np.abs(loose.energies - tight.energies).max() < 1e-4
+
+    def test_the_charges_are_those_of_their_own_orbitals(self, dication):
+        parts = _hamiltonian(dication)
+        found = self_consistent(parts, 2, _KT, 1e-10, 300)
+        density = (found.coefficients * found.occupations) @ found.coefficients.T
+        populations = np.bincount(parts.shell_of_ao, (density * parts.overlap).sum(1))
+        assert np.abs(parts.reference - populations - found.shell_charges).max() < 1e-9
+        unit = found.coefficients.T @ parts.overlap @ found.coefficients
+        assert np.abs(unit - np.eye(len(unit))).max() < 1e-9
+
+    def test_a_guess_nearby_saves_cycles(self, monkeypatch):
+        """The first guess is computed once and used for every geometry near it."""
+        atoms = build("ag12", thiolate="SH", carboxylate="HCOO")
+        counts = []
+
+        def counting(*args, **kwargs):
+            found = self_consistent(*args, **kwargs)
+            counts.append(found.n_cycles)
+            return found
+
+        monkeypatch.setattr(scc, "self_consistent", counting)
+        for seed in (1, 2):
+            moved = atoms.copy()
+            moved.rattle(0.001, seed=seed)
+            gfn_orbitals(moved, 0, start_from=atoms)
+        first, one, two = counts
+        assert max(one, two) < first
+        moved = atoms.copy()
+        moved.rattle(0.001, seed=1)
+        difference = gfn_orbitals(moved, 0).energies_ev - gfn_orbitals(moved, 0, start_from=atoms).energies_ev
+        assert np.abs(difference).max() < 1e-4
+
+    def test_damping_is_what_saves_cycles_in_a_cluster(self, monkeypatch):
+        parts = _hamiltonian(build("ag25", thiolate="SH"))
+        damped = self_consistent(parts, -1, _KT, 1e-6, 300).n_cycles
+        monkeypatch.setattr(scc, "_SOFTNESS", 0.0)
+        assert self_consistent(parts, -1, _KT, 1e-6, 300).n_cycles > 1.3 * damped
+
+    def test_too_few_cycles_are_said(self, dication):
+        with pytest.raises(
+            ElectronicStructureError,
+            match=r"failed at 300 K .3 cycles.: the charges still change by [0-9.e+-]+ .check charge",
+        ):
+            gfn_orbitals(dication, 2, max_iterations=3)
+
+    def test_atoms_on_top_of_each_other_are_said(self):
+        with pytest.raises(ElectronicStructureError, match="check charge and geometry"):
+            gfn_orbitals(Atoms("AgAg", [[0, 0, 0], [0, 0, 1e-7]]), 0, max_iterations=20)
+
+
+def test_occupations_add_up_and_follow_the_temperature():
+    energies = torch.tensor([-1.0, -0.5, -0.499, 0.2], dtype=torch.float64)
+    cold, warm = smeared(energies, 4.0, 1e-5), smeared(energies, 4.0, 0.1)
+    assert torch.allclose(cold, torch.tensor([2.0, 2.0, 0.0, 0.0], dtype=torch.float64), atol=1e-12)
+    assert float(warm.sum()) == pytest.approx(4.0, abs=1e-12)
+    ratio = torch.log(warm / (2.0 - warm))
+    assert torch.allclose(ratio.diff(), -energies.diff() / 0.1, atol=1e-9)

@@ -1,0 +1,119 @@
+"""Basis and one-electron integrals: norms, symmetry, and how they change when the molecule is moved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from clusterml.engine import integrals
+from clusterml.engine.atomic import coordination_numbers
+from clusterml.engine.basis import Basis, Shell, orthogonalised, primitive_overlap, stage_basis
+from clusterml.engine.parameters import BOHR_ANGSTROM, tables
+from clusterml.errors import UnsupportedElementError
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def basis(request, molecule):
+    """AgSCH3: s, p, d; valence, polarisation (stage 1) and Rydberg (stage 2) functions."""
+    atoms = molecule("agsch3")
+    symbols, coords = atoms.get_chemical_symbols(), atoms.positions / BOHR_ANGSTROM
+    return stage_basis(symbols, coords, coordination_numbers(symbols, coords), request.param)
+
+
+def test_functions_are_normalised(basis):
+    s = integrals.overlap(basis)
+    np.testing.assert_allclose(np.diag(s), 1.0, atol=1e-8)
+    np.testing.assert_allclose(s, s.T, atol=1e-15)
+    assert np.linalg.eigvalsh(s)[0] > 1e-3
+
+
+def test_rydberg_functions_are_orthogonal_to_the_valence_of_their_atom(basis):
+    s = integrals.overlap(basis)
+    kind = basis.expand([shell.kind for shell in basis.shells])
+    same_atom = basis.atom_of_ao[:, None] == basis.atom_of_ao[None, :]
+    mixed = (kind == "rydberg")[:, None] & (kind == "valence")[None, :] & same_atom
+    assert mixed.any() == ("rydberg" in kind)
+    np.testing.assert_allclose(s[mixed], 0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("l", [0, 1, 2])
+def test_overlap_of_concentric_primitives(l):
+    """Against radial quadrature of r^(2l+2) exp(-(a+b) r^2)."""
+    a, b = np.array([0.3, 2.0]), np.array([0.7])
+    found = primitive_overlap(l, a, b)
+
+    def radial(x, y):
+        return quad(lambda r: r ** (2 * l + 2) * np.exp(-(x + y) * r * r), 0, 30)[0]
+
+    expected = [[radial(x, b[0]) / np.sqrt(radial(x, x) * radial(b[0], b[0]))] for x in a]
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_schmidt_orthogonalisation():
+    alpha, c = np.array([1.2, 0.4]), np.array([0.6, 0.5])
+    valence = Shell(0, 1, alpha, c / np.sqrt(c @ primitive_overlap(1, alpha, alpha) @ c))
+    exponents, coefficients = orthogonalised(1, (np.array([0.1]), np.array([1.0])), valence)
+    np.testing.assert_array_equal(exponents, [0.1, 1.2, 0.4])
+    assert coefficients @ primitive_overlap(1, exponents, exponents) @ coefficients == pytest.approx(1.0)
+    projection = coefficients @ primitive_overlap(1, exponents, alpha) @ valence.coefficients
+    assert projection == pytest.approx(0.0, abs=1e-12)
+
+
+def test_symmetry_of_the_operators(basis):
+    for matrices, sign in ((integrals.dipole, 1), (integrals.gradient, -1), (integrals.angular, -1)):
+        m = matrices(basis)
+        assert m.shape == (3, basis.n_ao, basis.n_ao)
+        np.testing.assert_allclose(m.transpose(0, 2, 1), sign * m, atol=1e-10)
+    t = integrals.kinetic(basis)
+    np.testing.assert_allclose(t, t.T, atol=1e-12)
+
+
+def test_moved_molecule(basis):
+    """<r> gains t S, <r x nabla> gains t x <nabla>; overlap, kinetic energy and <nabla> do not change."""
+    t = np.array([1.0, -2.0, 3.5])
+    moved = basis.translated(t)
+    s, nabla = integrals.overlap(basis), integrals.gradient(basis)
+    np.testing.assert_allclose(integrals.overlap(moved), s, atol=1e-12)
+    np.testing.assert_allclose(integrals.kinetic(moved), integrals.kinetic(basis), atol=1e-11)
+    np.testing.assert_allclose(integrals.gradient(moved), nabla, atol=1e-11)
+    np.testing.assert_allclose(integrals.dipole(moved), integrals.dipole(basis) + t[:, None, None] * s, atol=1e-11)
+    expected = integrals.angular(basis) + np.cross(t, nabla, axisb=0, axisc=0)
+    np.testing.assert_allclose(integrals.angular(moved), expected, atol=1e-10)
+
+
+def test_gradient_is_the_derivative_of_the_overlap():
+    """<mu|nabla nu> = -d<mu|nu>/dB for nu on atom B, here s and d functions at 1.3 bohr."""
+
+    def pair(z):
+        coords = np.array([[0.0, 0.0, 0.0], [0.4, -0.3, z]])
+        shells = tuple(Shell(k, l, np.array([0.8]), np.array([1.0])) for k, l in ((0, 0), (1, 2)))
+        return Basis(coords, shells)
+
+    h = 1e-4
+    numeric = -(integrals.overlap(pair(1.3 + h)) - integrals.overlap(pair(1.3 - h)))[0, 1:] / (2 * h)
+    np.testing.assert_allclose(integrals.gradient(pair(1.3))[2][0, 1:], numeric, atol=1e-7)
+
+
+def test_cartesian_functions_span_the_spherical_ones(basis):
+    s_cart, to_cart = integrals.cartesian_overlap(basis)
+    n_d = sum(shell.l == 2 for shell in basis.shells)
+    assert len(s_cart) == basis.n_ao + n_d == len(integrals.cartesian_atoms(basis))
+    np.testing.assert_allclose(np.diag(s_cart), 1.0, atol=1e-12)
+    np.testing.assert_allclose(to_cart.T @ s_cart @ to_cart, integrals.overlap(basis), atol=1e-10)
+
+
+def test_every_supported_element_has_both_bases():
+    elements = {name: entry for name, entry in tables()["elements"].items() if entry["supported"]}
+    assert len(elements) == 63
+    for symbol, entry in elements.items():
+        for stage in (1, 2):
+            basis = stage_basis([symbol], np.zeros((1, 3)), np.array([1.0]), stage)
+            np.testing.assert_allclose(np.diag(integrals.overlap(basis)), 1.0, atol=1e-7, err_msg=symbol)
+            assert 2 * basis.n_ao >= entry["n_valence_electrons"]
+
+
+@pytest.mark.parametrize("symbol", ["He", "Ar", "Kr", "Xe", "Ce", "Rn", "U", "Xx"])
+def test_unsupported_elements_are_named(symbol):
+    with pytest.raises(UnsupportedElementError, match=f"'{symbol}'.*the method covers"):
+        stage_basis(["H", symbol], np.zeros((2, 3)), np.zeros(2), 1)
