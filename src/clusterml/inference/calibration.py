@@ -31,9 +31,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.inference.signs import LARGEST_SIGN_ERROR
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
+LARGEST_SIGN_ERROR = 20.0
+"""Largest error of the strongest CD, in its standard deviations, that is tried."""
 LEVEL = 0.9
 """Share of the energies whose truth the interval is to hold."""
 BAND_EV = 0.5

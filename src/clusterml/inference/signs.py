@@ -15,13 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterml.inference.calibration import parent_weights
+from clusterml.inference.calibration import LARGEST_SIGN_ERROR, parent_weights
 from clusterml.spectrum.significance import SURE, judge_sign, significance
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import BoolArray, FloatArray
-
-LARGEST_SIGN_ERROR = 20.0
-"""Largest error of the strongest CD, in its standard deviations, that is tried."""
 
 
 @dataclass(frozen=True)
