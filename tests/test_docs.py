@@ -1,0 +1,54 @@
+"""The reference pages are what the code says, and the site is told of every page."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def make_docs():
+    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts" / "make_docs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["api", "commands", "conventions", "options"])
+def test_generated_parts_are_current(make_docs, page):
+    text = (DOCS / "reference" / f"{page}.md").read_text()
+    assert "<!-- generated: " in text
+    assert make_docs.renewed(text) == text, "run python scripts/make_docs.py"
+
+
+def test_keys_of_a_configuration_have_type_default_and_meaning(make_docs):
+    page = (DOCS / "reference" / "options.md").read_text()
+    assert "| `verify_random` | whole number | `0` |" in page
+    assert "| `betas` | 2 numbers | `[0.9, 0.99]` |" in page
+    assert "### `exchanges[].then[]`" in page
+    assert make_docs.type_words(dict[str, list[int]]) == "mapping to list of whole numbers"
+
+
+def test_every_option_of_a_verb_is_on_the_page_of_commands():
+    page = (DOCS / "reference" / "commands.md").read_text()
+    predict = page.split("## `predict`")[1].split("\n## ")[0]
+    assert "| `--engine` | `auto`, `never`, `always` | `auto` |" in predict
+    assert "| `--hydrogens`, `--no-hydrogens` | on or off |" in predict
+
+
+def test_the_site_has_every_page():
+    named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    assert named == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+
+
+def test_pictures_are_small_and_shown():
+    shown = "\n".join(page.read_text() for page in [ROOT / "README.md", *DOCS.rglob("*.md")])
+    for picture in (DOCS / "images").iterdir():
+        assert picture.stat().st_size < 80_000, picture.name
+        assert f"images/{picture.name}" in shown, picture.name
