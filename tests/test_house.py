@@ -123,3 +123,42 @@ def test_no_message_names_a_page_that_an_installed_package_lacks():
 def is_text(node: ast.stmt) -> bool:
     """Is a statement a string alone?"""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+FLUENT = {"clusterml.spectrum.spectrum"}
+"""Modules whose classes read and write themselves through functions that make or take them: ``Spectrum.to_csv``."""
+
+
+def test_no_module_imports_itself_through_others():
+    names = {_module_name(path): path for path in MODULES}
+    imported = {name: _imports(path, names) for name, path in names.items() if name not in FLUENT}
+    done: set[str] = set()
+
+    def walk(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name not in done:
+            for other in sorted(imported.get(name, ())):
+                walk(other, (*way, name))
+            done.add(name)
+
+    for name in names:
+        walk(name, ())
+
+
+def _module_name(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports(path: Path, names: dict[str, Path]) -> set[str]:
+    """Modules of the package that a module imports when it runs, at its top or in its functions."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in names:
+            found |= {
+                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in names else node.module for a in node.names
+            }
+    return found

@@ -27,7 +27,7 @@ EV_NM = 1239.841984
 EPSILON_AREA_PER_F = 28706.0
 """Area of an absorption band, integral of epsilon over E, per unit oscillator strength (L mol-1 cm-1 eV).
 
-The value of the reference spectrum tool (docs/science/stda-xtb.md, section 13: 1.6196e4 * sqrt(pi)); the textbook
+The value of the reference spectrum tool (stda-xtb.md, section 13: 1.6196e4 * sqrt(pi)); the textbook
 constant differs in the fourth digit."""
 
 DELTA_EPSILON_AREA_PER_ER = 1.0 / 22.97

@@ -22,7 +22,9 @@ VAIN = {
     "predict x.xyz --seed 0": "--seed has no effect without --ensemble",
     "predict x.xyz --engine never --engine-limit 3": "--engine-limit has no effect with --engine never",
     "predict x.xyz --json --jcamp": "--jcamp has no effect",
-    "complete x.xyz --thiolate SMe --carboxylate HCOO --allow-several": "--allow-several has no effect on a bare core (cores in several pieces are taken",
+    "complete x.xyz --thiolate SMe --carboxylate HCOO --allow-several": (
+        "--allow-several has no effect on a bare core (cores in several pieces are taken"
+    ),
     "relax x.xyz --solvation alpb": "--solvation has no effect without --solvent",
     "distort x.xyz --mode breathing --amount 1 --axis 0,0,1": "--axis has no effect on this mode",
     "distort x.xyz --mode breathing --amount 1 --index 2": "--index has no effect on this mode",

@@ -108,7 +108,7 @@ def test_full_matrix(dense, random):
 
 
 def test_selection_by_perturbation(dense):
-    """Primaries, accepted secondaries, matrix, lowered diagonals, by double loop (docs/science/stda-xtb.md, 11.5 to 11.7)."""
+    """Primaries, accepted secondaries, matrix, lowered diagonals, by double loop (stda-xtb.md, 11.5 to 11.7)."""
     space = dense.space
     n = space.n_csf
     diagonal = (space.gaps + 2 * exchange_integrals(space) - coulomb_integrals(space)).flatten()

@@ -45,7 +45,7 @@ def states(emax_ev=8.0, **options):
 
 
 class Textbook:
-    """Dense A and B of docs/science/stda-xtb.md, 11 and 12.1, with a_x = 0, from explicit loops over atoms; hartree."""
+    """Dense A and B of stda-xtb.md, 11 and 12.1, with a_x = 0, from explicit loops over atoms; hartree."""
 
     def __init__(self, orbitals):
         basis, n_occ = orbitals.basis, orbitals.n_occupied

@@ -540,7 +540,7 @@ def test_out_of_domain_candidates_are_flagged_and_stay(make_screen, checkpoint, 
 
         patch.setattr(Domain, "scores", scores)
         domain = Domain(np.zeros(1), np.ones((1, 1)), np.zeros((1, 1)), 1.0, known)
-        patch.setattr("clusterml.inference.checkpoint.read_uncertainty", lambda folder: (None, domain))
+        patch.setattr("clusterml.inference.predictor.read_uncertainty", lambda folder: (None, domain))
         done = screen(make_screen(), tmp_path, model=checkpoint)
     bench_of.cache_clear()
     assert 0 < done.board.out_of_domain < done.board.valid == 9

@@ -50,7 +50,7 @@ def test_width_is_the_full_width_at_half_maximum() -> None:
 
 
 def test_agrees_with_the_reference_spectrum_tool() -> None:
-    # docs/science/stda-xtb.md, section 13: 1.6196e4 f / w exp(-((E - E0)/w)^2), w the half width at 1/e;
+    # stda-xtb.md, section 13: 1.6196e4 f / w exp(-((E - E0)/w)^2), w the half width at 1/e;
     # and E R / (22.97 sqrt(pi) w).
     w, e0, f, r = 0.2, 3.0, 0.4, -12.0
     t = Transitions([e0], [f], [9.9], [9.9], [r], *[np.zeros((1, 3))] * 3)

@@ -96,7 +96,8 @@ def _is_number(value: Any) -> bool:
 class BatchOptions:
     """What is the same for every structure of a batch; see :func:`clusterml.engine.label.label` for the physics.
 
-    ``settings``: keywords of :class:`~clusterml.engine.settings.ExcitedSettings`.  ``groups``: JSON file of atom groups.
+    ``settings``: keywords of :class:`~clusterml.engine.settings.ExcitedSettings`.
+    ``groups``: JSON file of atom groups.
     ``ensemble``: number of thermal snapshots at ``temperature_k`` to average over, None for the geometry alone.
     ``reading``: how the files are read.  ``output``: folder of the results, None to write none.  ``molden``: file for
     the orbitals.  ``states``, ``jcamp``: see :func:`clusterml.engine.output.write_label`.

@@ -1,4 +1,4 @@
-"""Atomic quantities of a geometry: coordination numbers, charges, CM5 correction (docs/science/stda-xtb.md, section 4)."""
+"""Atomic quantities of a geometry: coordination numbers, charges, CM5 correction (stda-xtb.md, section 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def distances(coords: FloatArray) -> FloatArray:
 
 
 def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
-    """D3 coordination numbers of sTDA-xTB, shape (n_atoms,) (docs/science/stda-xtb.md, 4.1)."""
+    """D3 coordination numbers of sTDA-xTB, shape (n_atoms,) (stda-xtb.md, 4.1)."""
     return neighbour_counts(coords_bohr, per_atom(symbols, "rcov_cn_bohr"), tables()["cn"]["cutoff_r2_bohr2"] ** 0.5)
 
 
@@ -31,7 +31,7 @@ def neighbour_counts(coords_bohr: FloatArray, radii_bohr: FloatArray, cutoff_boh
 
 
 def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatArray, charge: int) -> FloatArray:
-    """Electronegativity charges q0, shape (n_atoms,), summing to ``charge`` (docs/science/stda-xtb.md, 4.2)."""
+    """Electronegativity charges q0, shape (n_atoms,), summing to ``charge`` (stda-xtb.md, 4.2)."""
     z = per_atom(symbols, "n_valence_electrons")
     if len(symbols) == 1:
         return np.array([float(charge)])
@@ -45,7 +45,7 @@ def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatA
 
 
 def cm5_correction(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
-    """Charge-model-5 correction of Mulliken charges, shape (n_atoms,), summing to zero (docs/science/stda-xtb.md, 4.3)."""
+    """Charge-model-5 correction of Mulliken charges, shape (n_atoms,), summing to zero (stda-xtb.md, 4.3)."""
     settings = tables()["cm5"]
     radius = per_atom(symbols, "cm5_radius_angstrom")
     a0 = per_atom(symbols, "cm5_a0")

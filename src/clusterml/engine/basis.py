@@ -80,7 +80,7 @@ def primitive_overlap(l: int, a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def orthogonalised(l: int, rydberg: tuple[FloatArray, FloatArray], valence: Shell) -> tuple[FloatArray, FloatArray]:
-    """Schmidt-orthogonalise a Rydberg contraction on the valence of its atom and l (docs/science/stda-xtb.md, section 5)."""
+    """Schmidt-orthogonalise a Rydberg contraction on the valence of its atom and l (stda-xtb.md, section 5)."""
     a, c = rydberg
     s = float(c @ primitive_overlap(l, a, valence.exponents) @ valence.coefficients)
     exponents = np.concatenate([a, valence.exponents])

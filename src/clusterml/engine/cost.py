@@ -61,8 +61,8 @@ def check_ground_state(atoms: Atoms, memory_gb: float) -> None:
     needed = label_cost(atoms).ground_state_gb
     if needed > memory_gb:
         raise MemoryLimitError(
-            f"the ground state of {counted(len(atoms), 'atom')} ({number_of_functions(atoms)} atomic functions) needs about "
-            f"{needed:.3g} GB; {memory_gb:.2g} GB are allowed",
+            f"the ground state of {counted(len(atoms), 'atom')} ({number_of_functions(atoms)} atomic functions) needs "
+            f"about {needed:.3g} GB; {memory_gb:.2g} GB are allowed",
             "raise --memory-gb on a larger computer, or cut the structure down to one cluster",
         )
 

@@ -159,8 +159,8 @@ def label(
     ``smallest_gap_ev``: a ground state with a smaller HOMO-LUMO gap raises ElectronicStructureError at once.
     ``advise``: where the gap is below 0.2 eV, or the ground state fails, look for a charge that opens it (seconds).
     ``progress``: called with the number of Krylov blocks.
-    Further keywords are those of :class:`clusterml.engine.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``, ``mode``,
-    ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
+    Further keywords are those of :class:`clusterml.engine.settings.ExcitedSettings` (``emax_ev``, ``fwhm_ev``,
+    ``mode``, ``solver``, ``dtype``, ``device``, ``memory_gb``, ...).
 
     Raises StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError, MemoryLimitError,
     ElectronicStructureError.

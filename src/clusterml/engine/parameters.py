@@ -40,7 +40,7 @@ BOLTZMANN_EV = 3.166808578545117e-06 * HARTREE_EV
 
 @dataclass(frozen=True)
 class StageGlobals:
-    """Element-independent constants of one tight-binding stage (docs/science/stda-xtb.md, section 7); energies eV."""
+    """Element-independent constants of one tight-binding stage (stda-xtb.md, section 7); energies eV."""
 
     k_shell: tuple[float, float, float]
     k_rydberg_rydberg: float

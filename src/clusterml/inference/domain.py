@@ -320,6 +320,4 @@ def _spread_evenly(points: FloatArray, most: int, seed: int) -> list[int]:
 
 def _nearest(points: FloatArray, references: FloatArray) -> FloatArray:
     """Distance (g,) of each of ``points`` (g, k) from the nearest of ``references`` (r, k)."""
-    from scipy.spatial.distance import cdist
-
-    return np.asarray(cdist(points, references).min(axis=1))
+    return np.array([np.linalg.norm(references - point, axis=1).min() for point in points])

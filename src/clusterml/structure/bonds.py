@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.structure.elements import is_counter_ion_metal, is_metal
+from clusterml.structure.nearby import pairs_within
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 SLACK = 0.40
@@ -57,12 +58,10 @@ def bond_limit(first: IntArray, second: IntArray) -> FloatArray:
 
 def close_pairs(positions: FloatArray, radius: float) -> Pairs:
     """All pairs of ``positions`` ``(n, 3)`` (A) within ``radius`` (A), without periodicity."""
-    from scipy.spatial import cKDTree
-
-    found = np.asarray(cKDTree(positions).query_pairs(radius, output_type="ndarray"), dtype=np.int64).reshape(-1, 2)
-    found = found[np.lexsort((found[:, 1], found[:, 0]))]
-    distance = np.linalg.norm(positions[found[:, 0]] - positions[found[:, 1]], axis=1)
-    return Pairs(found[:, 0], found[:, 1], np.zeros((len(found), 3), dtype=np.int64), distance)
+    first, second, distance = pairs_within(positions, positions, radius)
+    once = np.flatnonzero(first < second)
+    order = once[np.lexsort((second[once], first[once]))]
+    return Pairs(first[order], second[order], np.zeros((len(order), 3), dtype=np.int64), distance[order])
 
 
 def close_periodic_pairs(fractional: FloatArray, cell: FloatArray, radius: float) -> Pairs:
@@ -70,21 +69,14 @@ def close_periodic_pairs(fractional: FloatArray, cell: FloatArray, radius: float
 
     ``cell`` ``(3, 3)`` holds the lattice vectors as rows (A).  An atom close to its own image is a pair too.
     """
-    from scipy.spatial import cKDTree
-
     ghosts, origin, shifts = _ghosts(fractional, cell, radius)
-    home = cKDTree(fractional @ cell)
-    table = home.sparse_distance_matrix(cKDTree(ghosts @ cell), radius, output_type="ndarray")
-    first = np.asarray(table["i"], dtype=np.int64)
-    image = np.asarray(table["j"], dtype=np.int64)
+    first, image, distance = pairs_within(fractional @ cell, ghosts @ cell, radius)
     second, shift = origin[image], shifts[image]
     # every pair is found from both ends: keep the one with the smaller index first, or the positive shift
     forward = (shift[:, 0] > 0) | ((shift[:, 0] == 0) & ((shift[:, 1] > 0) | ((shift[:, 1] == 0) & (shift[:, 2] > 0))))
-    once = (first < second) | ((first == second) & forward)
-    order = np.lexsort((*shift[once].T, second[once], first[once]))
-    return Pairs(
-        first[once][order], second[once][order], shift[once][order], np.asarray(table["v"])[once][order].astype(float)
-    )
+    once = np.flatnonzero((first < second) | ((first == second) & forward))
+    order = once[np.lexsort((*shift[once].T, second[once], first[once]))]
+    return Pairs(first[order], second[order], shift[order], distance[order])
 
 
 def bonds(numbers: IntArray, positions: FloatArray) -> Pairs:
@@ -140,16 +132,24 @@ def _with_caged(numbers: IntArray, bonded: Pairs, near: Pairs) -> Pairs:
 
 def components(n_atoms: int, pairs: Pairs) -> list[IntArray]:
     """Atoms connected by ``pairs``: sorted index arrays, in order of their first atom."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     if n_atoms == 0:
         return []
-    graph = coo_matrix((np.ones(len(pairs.first)), (pairs.first, pairs.second)), shape=(n_atoms, n_atoms))
-    _, label = connected_components(graph, directed=False)
+    label = _first_connected(n_atoms, pairs)
     order = np.argsort(label, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
-    return sorted((np.asarray(part, dtype=np.int64) for part in parts), key=lambda part: int(part[0]))
+    return np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+
+
+def _first_connected(n_atoms: int, pairs: Pairs) -> IntArray:
+    """The first atom ``(n,)`` that each is connected to: both ends of a pair take the smaller label, and every label
+    that of the atom it names, until nothing changes."""
+    label, before = np.arange(n_atoms), np.zeros(0, dtype=np.int64)
+    while not np.array_equal(label, before):
+        before = label.copy()
+        smaller = np.minimum(before[pairs.first], before[pairs.second])
+        for ends in (pairs.first, pairs.second):
+            np.minimum.at(label, before[ends], smaller)
+        label = label[label]
+    return label
 
 
 def neighbours(n_atoms: int, pairs: Pairs) -> list[list[int]]:
@@ -159,6 +159,16 @@ def neighbours(n_atoms: int, pairs: Pairs) -> list[list[int]]:
         table[i].append(j)
         table[j].append(i)
     return [sorted(row) for row in table]
+
+
+def outwards(n_atoms: int, pairs: Pairs) -> Iterator[tuple[int, int]]:
+    """Every atom that hangs together with atom 0, but this one, after the atom it was reached from: nearest first."""
+    table, reached, shell = neighbours(n_atoms, pairs), {0}, [0]
+    while shell:
+        steps = {atom: parent for parent in reversed(shell) for atom in table[parent] if atom not in reached}
+        yield from ((parent, atom) for atom, parent in steps.items())
+        reached |= steps.keys()
+        shell = list(steps)
 
 
 def _ghosts(fractional: FloatArray, cell: FloatArray, radius: float) -> tuple[FloatArray, IntArray, IntArray]:

@@ -1,8 +1,8 @@
 """Self-consistent GFN1-xTB and GFN2-xTB orbitals, with optional implicit solvation.
 
-GFN1-xTB in vacuum, the source of all labels, is our own (:mod:`clusterml.engine.orbitals.gfn1`, :mod:`clusterml.engine.orbitals.gfn1`): an
-order of magnitude faster on silver clusters, and it runs on a GPU.  GFN2-xTB and solvents come from tblite, which
-takes its threads from OMP_NUM_THREADS.  Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`);
+GFN1-xTB in vacuum, the source of all labels, is our own (:mod:`clusterml.engine.orbitals.gfn1`): an order of magnitude
+faster on silver clusters, and it runs on a GPU.  GFN2-xTB and solvents come from tblite, which takes its threads from
+OMP_NUM_THREADS.  Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`);
 S. Ehlert, M. Stahn, S. Spicher, S. Grimme, J. Chem. Theory Comput. 17, 4250 (2021) (GBSA and ALPB solvation).
 """
 

@@ -72,7 +72,7 @@ def group_by_element(symbols: tuple[str, ...]) -> dict[str, IntArray]:
 
 
 ILL_CONDITIONED_GAP_EV = 0.01
-"""Raw gaps below this make labels unfit for training (docs/science/stda-xtb.md, section 17)."""
+"""Raw gaps below this make labels unfit for training (stda-xtb.md, section 17)."""
 
 
 def composition(orbitals: Orbitals, orbital: int, groups: Mapping[str, IntArray] | None = None) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The sTDA-xTB ground state of a closed shell: two tight-binding stages without self-consistency.
 
 Stage 1 (minimal basis) gives atomic charges in exactly two passes; stage 2 (valence + Rydberg basis) gives the
-orbitals in one diagonalisation, with all virtual levels raised by 3.1 eV (docs/science/stda-xtb.md, sections 7 and 8).
+orbitals in one diagonalisation, with all virtual levels raised by 3.1 eV (stda-xtb.md, sections 7 and 8).
 Source: S. Grimme, C. Bannwarth, J. Chem. Phys. 145, 054103 (2016), in the form of the program xtb4stda 1.0.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def core_hamiltonian(basis: Basis, cn: FloatArray, stage: int, s: FloatArray, t: FloatArray) -> FloatArray:
-    """H0 of one stage in eV, (n_ao, n_ao) (docs/science/stda-xtb.md, section 7); ``s`` overlap, ``t`` kinetic (hartree)."""
+    """H0 of one stage in eV, (n_ao, n_ao) (stda-xtb.md, section 7); ``s`` overlap, ``t`` kinetic (hartree)."""
     g = stage_globals(stage)
     levels = np.array([sh.level_ev * (1.0 + g.level_cn * cn[sh.atom]) for sh in basis.shells])
     h = basis.expand(levels)
@@ -53,7 +53,7 @@ def core_hamiltonian(basis: Basis, cn: FloatArray, stage: int, s: FloatArray, t:
 
 
 def coulomb_kernel(symbols: Sequence[str], coords_bohr: FloatArray, stage: int) -> FloatArray:
-    """Charge-charge kernel gamma_AB of one stage in eV, (n_atoms, n_atoms) (docs/science/stda-xtb.md, section 7)."""
+    """Charge-charge kernel gamma_AB of one stage in eV, (n_atoms, n_atoms) (stda-xtb.md, section 7)."""
     hardness = stage_per_atom(symbols, stage, "gam_hartree")
     r = atomic.distances(coords_bohr)
     return np.asarray(HARTREE_EV / (r + 1.0 / np.sqrt(np.outer(hardness, hardness))))
@@ -71,7 +71,7 @@ def hamiltonian(basis: Basis, h0: FloatArray, s: FloatArray, potential: FloatArr
 
 
 def fermi_occupations(energies_ev: FloatArray, n_electrons: int, temperature_k: float) -> FloatArray:
-    """Fermi occupations (0..2) of a closed shell, (n_mo,) (docs/science/stda-xtb.md, section 8); integer without virtuals."""
+    """Fermi occupations (0..2) of a closed shell, (n_mo,) (stda-xtb.md, section 8); integer without virtuals."""
     n_occ = n_electrons // 2
     if n_occ == 0 or n_occ >= len(energies_ev):
         return np.where(np.arange(len(energies_ev)) < n_occ, 2.0, 0.0)

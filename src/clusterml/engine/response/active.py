@@ -1,6 +1,6 @@
 """The active orbital window and the couplings between singly excited configurations, never built as a matrix.
 
-Everything the singles problem needs, as torch tensors on one device (docs/science/stda-xtb.md, 11.1 to 11.3).
+Everything the singles problem needs, as torch tensors on one device (stda-xtb.md, 11.1 to 11.3).
 
 With Löwdin coefficients L_o, L_v and M = L_o X L_v^T (all over atomic functions, A(mu) the atom of mu):
   (ij|ab)_J term:  L_o^T (G * M) L_v,   G_mu,nu = gamma_A(mu)A(nu), * elementwise;
@@ -8,7 +8,7 @@ With Löwdin coefficients L_o, L_v and M = L_o X L_v^T (all over atomic function
   (ib|ja)_K term:  L_o^T (G * M^T) L_v.
 Cost per vector: 4 (n_rows n_o n_v + n_rows^2 n_v) operations; memory two n_rows^2 matrices and the vectors.
 
-The shift (docs/science/stda-xtb.md, 11.4) depends on single configurations, so it is not invariant when degenerate orbitals are
+The shift (stda-xtb.md, 11.4) depends on single configurations, so it is not invariant when degenerate orbitals are
 rotated among themselves.  The smooth mode evaluates it at an exchange integral averaged over orbitals close in energy:
 sums over a whole degenerate set contain only the projector on the set, which no rotation changes.
 """
@@ -45,7 +45,7 @@ class Kernels:
 
 
 def stda_kernels(symbols: tuple[str, ...], coords_bohr: FloatArray) -> Kernels:
-    """gamma^J and gamma^K of sTDA-xTB (docs/science/stda-xtb.md, 11.3). Raises UnsupportedElementError."""
+    """gamma^J and gamma^K of sTDA-xTB (stda-xtb.md, 11.3). Raises UnsupportedElementError."""
     p = tables()["stda"]
     hardness = per_atom(symbols, "eta_stda_hartree")
     eta = 0.5 * np.add.outer(hardness, hardness)
@@ -112,7 +112,7 @@ class ActiveSpace:
 
 
 def window(orbitals: Orbitals, emax_ev: float) -> tuple[IntArray, IntArray]:
-    """Indices of the active occupied and virtual orbitals for states up to ``emax_ev`` (docs/science/stda-xtb.md, 11.1)."""
+    """Indices of the active occupied and virtual orbitals for states up to ``emax_ev`` (stda-xtb.md, 11.1)."""
     p = tables()["stda"]
     width = 2.0 * (1.0 + 0.8 * p["ax"]) * emax_ev / HARTREE_EV_THRESHOLD
     e = orbitals.energies_ev / HARTREE_EV
@@ -224,7 +224,7 @@ class Couplings:
         return self._weighted(out).addcmul_(self.diagonal, x)
 
     def apply_b(self, x: torch.Tensor) -> torch.Tensor:
-        """B x = (2 (ia|jb)_K - a_x (ib|ja)_K) x; x and result (k, n_o, n_v) (docs/science/stda-xtb.md, section 12)."""
+        """B x = (2 (ia|jb)_K - a_x (ib|ja)_K) x; x and result (k, n_o, n_v) (stda-xtb.md, section 12)."""
         import torch
 
         s = self.space
@@ -260,7 +260,7 @@ def k_shift(k: torch.Tensor) -> torch.Tensor:
 
 
 def averaged(k: torch.Tensor, e_o: torch.Tensor, e_v: torch.Tensor, width: float) -> torch.Tensor:
-    """Energy-weighted average of exchange integrals over near-degenerate orbitals (docs/science/stda-xtb.md, section 17).
+    """Energy-weighted average of exchange integrals over near-degenerate orbitals (stda-xtb.md, section 17).
 
     Kbar_ia = sum w K_i'a' / sum w with w = exp(-((e_i - e_i')^2 + (e_a - e_a')^2) / (2 width^2)); ``k`` (n_o, n_v),
     ``e_o`` (n_o,), ``e_v`` (n_v,) and ``width`` in the same energy unit.

@@ -1,11 +1,11 @@
 """Linear response of local-functional-like orbitals: singles coupled only by atomic transition charges (a_x = 0).
 
-For GFN orbitals the sTDA kernels are used with the Fock-exchange fraction a_x = 0 (docs/science/stda-xtb.md, section 18): no J
+For GFN orbitals the sTDA kernels are used with the Fock-exchange fraction a_x = 0 (stda-xtb.md, section 18): no J
 term, no K-shift, no selection, hence invariant and smooth by construction.  With D the orbital energy differences,
 Q (n_atoms, n) the Löwdin transition charges and gamma^K = (R^1.42 + eta^-1.42)^(-1/1.42):
   Casida:       Omega = D^2 + 4 sqrt(D) Q^T gamma Q sqrt(D),  Omega Z = w^2 Z,
                 X + Y = sqrt(D/w) Z (electric moments), X - Y = sqrt(w/D) Z (velocity and magnetic moments);
-  Tamm-Dancoff: A = D + 2 Q^T gamma Q, A X = w X, with the velocity correction of docs/science/stda-xtb.md, section 12.
+  Tamm-Dancoff: A = D + 2 Q^T gamma Q, A X = w X, with the velocity correction of stda-xtb.md, section 12.
 Both are a diagonal plus rank n_atoms: a product costs 4 n_atoms n operations per vector.
 Sources: S. Grimme, J. Chem. Phys. 138, 244104 (2013); C. Bannwarth, S. Grimme, Comput. Theor. Chem. 1040, 45 (2014);
 T. A. Niehaus et al., Phys. Rev. B 63, 085108 (2001).

@@ -1,15 +1,14 @@
 """The singles of sTDA-xTB: the smooth mode, and the reference mode with the selection of the program std2.
 
-docs/science/stda-xtb.md, 11.5 to 11.7; S. Grimme, J. Chem. Phys. 138, 244104 (2013), in the form of the program std2 2.0.
-Couplings are streamed over batches of primaries, so that memory stays at the transition charges plus the final matrix.
+Reference mode (stda-xtb.md, sections 11 and 12): Löwdin populations over Cartesian functions, canonical K-shift,
+primary and perturbatively selected configurations with lowered primaries, damped velocity rotatory strengths;
+S. Grimme, J. Chem. Phys. 138, 244104 (2013), in the form of the program std2 2.0.  Couplings are streamed over batches
+of primaries, so that memory stays at the transition charges plus the final matrix.
 
-Against the reference method (:mod:`clusterml.engine.response.singles`) it differs in six points (docs/science/smooth-mode.md): Löwdin
-populations over spherical functions; no orientation-dependent cut in the charge term; the K-shift from an exchange
-integral averaged over near-degenerate orbitals; every configuration of the window instead of a perturbative
-selection; a smooth window edge, independent of ``emax``; rotatory strengths without the low-energy damping.
-
-docs/science/stda-xtb.md, sections 11 and 12: Löwdin populations over Cartesian functions, canonical K-shift, primary and
-perturbatively selected configurations with lowered primaries, damped velocity rotatory strengths.
+The smooth mode differs in six points (smooth-mode.md): Löwdin populations over spherical functions; no
+orientation-dependent cut in the charge term; the K-shift from an exchange integral averaged over near-degenerate
+orbitals; every configuration of the window instead of a perturbative selection; a smooth window edge, independent of
+``emax``; rotatory strengths without the low-energy damping.
 """
 
 from __future__ import annotations

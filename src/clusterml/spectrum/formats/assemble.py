@@ -30,8 +30,8 @@ _MOLAR = {"epsilon": 1.0, "delta_epsilon": 1.0, "molar_ellipticity": 1.0 / MOLAR
 class Block:
     """One spectrum of a file: ``columns`` (m,) by quantity over the axis ``x`` (m,), in the units of the names.
 
-    ``axis``: one of :data:`~clusterml.spectrum.formats.headers.AXES`.  NaN: nothing is given there.  ``lines`` (m,): where each
-    point stood in the file.  ``title``: what the file calls it.
+    ``axis``: one of :data:`~clusterml.spectrum.formats.headers.AXES`.  NaN: nothing is given there.
+    ``lines`` (m,): where each point stood in the file.  ``title``: what the file calls it.
     """
 
     title: str

@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.structure.anatomy.linkage import average_linkage
 from clusterml.structure.bonds import bond_limit
 from clusterml.structure.elements import is_metal
+from clusterml.structure.nearby import distances, nearest
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -73,9 +75,7 @@ def find_icosahedra(numbers: IntArray, positions: FloatArray, metal: BoolArray) 
     metals = np.flatnonzero(metal)
     if len(metals) <= CORNERS:
         return Icosahedra(np.zeros(0, dtype=np.int64), np.zeros((0, CORNERS), dtype=np.int64))
-    from scipy.spatial import cKDTree
-
-    distance, near = cKDTree(positions[metals]).query(positions[metals], CORNERS + 1)
+    distance, near = nearest(positions[metals], CORNERS + 1)
     limit = bond_limit(numbers[metals][:, None], numbers[metals][near]) + _REACH
     full = np.flatnonzero(np.all(distance <= limit, axis=1))
     around = positions[metals][near[full, 1:]] - positions[metals][full][:, None, :]
@@ -164,11 +164,9 @@ def metal_frame(atoms: Atoms, part: IntArray | None = None) -> MetalFrame:
 
 def _bond_counts(numbers: IntArray, positions: FloatArray, metal: BoolArray) -> dict[str, FloatArray]:
     """Smooth numbers of bonds of each metal to metals, ligand atoms (without H), chalcogens and P: ``(k,)`` each."""
-    from scipy.spatial.distance import cdist
-
     heavy = np.flatnonzero(numbers > 1)
     metals = np.flatnonzero(metal)
-    distance = cdist(positions[metals], positions[heavy])
+    distance = distances(positions[metals], positions[heavy])
     limit = bond_limit(numbers[metals][:, None], numbers[heavy][None, :])
     exponent = np.clip((distance - limit) / _SOFTNESS, -60.0, 60.0)
     bonded = np.where(metals[:, None] == heavy[None, :], 0.0, 1.0 / (1.0 + np.exp(exponent)))
@@ -188,16 +186,13 @@ def _layers(distance: FloatArray, counts: dict[str, FloatArray], inside: BoolArr
     rest = np.flatnonzero(~inside)
     if len(rest) < 2:
         return [*first, rest.astype(np.int64)][: len(first) + len(rest)]
-    from scipy.cluster.hierarchy import fcluster, linkage
-
     scaled = (
         distance / _DISTANCE_SCALE,
         counts["metal"] / _METAL_SCALE,
         counts["sulfur"] / _SULFUR_SCALE,
         counts["phosphorus"] / _PHOSPHORUS_SCALE,
     )
-    label = fcluster(linkage(np.stack(scaled, axis=1)[rest], "average"), _STEP, criterion="distance")
-    groups = [rest[label == k].astype(np.int64) for k in np.unique(label)]
+    groups = [rest[group].astype(np.int64) for group in average_linkage(np.stack(scaled, axis=1)[rest], _STEP)]
     return first + sorted(groups, key=lambda group: float(distance[group].mean()))
 
 

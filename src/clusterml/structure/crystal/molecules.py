@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError, counted
-from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, keep_bonds, longest_bond
+from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, keep_bonds, longest_bond, outwards
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Expanded, expand
 from clusterml.structure.crystal.disorder import (
@@ -260,9 +260,6 @@ def whole(filled: FilledCell, number: int, source: str = "crystal") -> FloatArra
 
     Raises :class:`StructureError` if it is bonded to its own images: a polymer or network.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import breadth_first_order
-
     part = filled.molecules[number].atoms
     local = np.full(len(filled.numbers), -1, dtype=np.int64)
     local[part] = np.arange(len(part))
@@ -273,11 +270,8 @@ def whole(filled: FilledCell, number: int, source: str = "crystal") -> FloatArra
         for a, b, shift in ((first, second, inside.shift), (second, first, -inside.shift))
         for i, j, step in zip(a.tolist(), b.tolist(), shift, strict=True)
     }
-    graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(len(part), len(part))).tocsr()
-    order, previous = breadth_first_order(graph, 0, directed=False)
     shifts = np.zeros((len(part), 3), dtype=np.int64)
-    for atom in order[1:].tolist():
-        parent = int(previous[atom])
+    for parent, atom in outwards(len(part), Pairs(first, second, inside.shift, inside.distance)):
         shifts[atom] = shifts[parent] + steps[(parent, atom)]
     if np.any(shifts[first] + inside.shift != shifts[second]):
         raise StructureError(
