@@ -11,6 +11,7 @@ from ase.build import molecule
 
 import clusterml
 import clusterml.chirality
+from clusterml.chirality.frame import ccm_frame
 from clusterml.chirality.part import bonds_kept, graph_labels, ligand_bonds
 from clusterml.chirality.report import DEFAULT_GROUPS, chirality, write_report
 from clusterml.errors import OptionError, OutputError, StructureError
@@ -189,3 +190,23 @@ def test_large_parts_are_measured_for_named_groups_only(ag29):
     assert report.whole.symmetry == {}
     assert any("unless groups are named" in warning for warning in report.warnings)
     assert any("not bonded to the cluster" in warning for warning in report.warnings)
+
+
+def test_elements_that_share_sites_of_a_crystal_count_as_one():
+    """An achiral frame whose sites hold Ag or Au: which atom is which was a choice, and makes nothing chiral."""
+    phi = (1.0 + 5.0**0.5) / 2.0
+    corners = [(0.0, a, b * phi) for a in (-1, 1) for b in (-1, 1)]
+    icosahedron = 1.45 * np.array([np.roll(corner, k) for k in range(3) for corner in corners])
+    atoms = Atoms("Ag12", icosahedron)
+    atoms.numbers[[0, 1, 2, 4, 6]] = 79
+    ordered = chirality(atoms, parts=False, template=None)
+    assert ordered.whole.ccm > 1.0
+    atoms.info["provenance"] = {"mixed_sites": [{"shares": {"Ag": 0.6, "Au": 0.4}}]}
+    average = chirality(atoms, parts=False, template=None)
+    assert average.whole.ccm < 1e-6
+    assert average.whole.misfit < 1e-3
+    assert average.whole.point_groups[0].name == "Ih"
+    assert any("Ag and Au share sites" in warning for warning in average.warnings)
+    assert ccm_frame(atoms) < 1e-6
+    atoms.info["provenance"] = {"mixed_sites": [{"shares": {"Ag": 0.6, "Pt": 0.4}}, "x", {}]}
+    assert chirality(atoms, parts=False, template=None).whole.ccm == pytest.approx(ordered.whole.ccm)

@@ -237,7 +237,7 @@ def test_excitations_that_end_early_are_told(bring):
     early = {"energy_ev": [2.0], "f_length": [0.5], "r_velocity_cgs": [30.0]}
     result = bring({"structure": "x.xyz", "charge": 0, "transitions": early})
     assert result.code == 0
-    assert result.err == "warning: x.json: excitations end at 2.00 eV: the label holds nothing above\n"
+    assert result.err == "warning: x.json: excitations end at 2.00 eV: nothing is taught about energies above\n"
 
 
 def test_a_changed_shard_is_neither_exported_nor_split_nor_shown(run, folder, tmp_path):

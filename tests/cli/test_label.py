@@ -283,10 +283,11 @@ def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
         assert path.with_suffix(".jdx").read_text().endswith("##END=\n")
 
 
-def test_ctrl_c_ends_a_batch_at_once_and_says_what_is_kept(xyz, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_batch_ends_at_once_and_says_what_is_kept(xyz, tmp_path, sent):
     batch = start_batch(xyz, tmp_path)
     children = psutil.Process(batch.pid).children(recursive=True)
-    os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to all processes
+    os.killpg(batch.pid, sent)  # as a terminal or a batch system does: to all processes
     _, err = batch.communicate(timeout=30)
     assert batch.returncode == 130, err
     assert [line for line in err.splitlines() if "label" not in line] == [

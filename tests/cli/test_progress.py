@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from clusterml.batch.inputs import expand
+from clusterml.batch.structures import read_structures
 from clusterml.cli import progress
 from clusterml.cli.progress import LOG_NAME, State, duration, reporter
+from clusterml.cli.report import _Told
+from clusterml.run.progress import Watch
+from clusterml.structure.options import ReadOptions
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,7 @@ from clusterml.cli.progress import LOG_NAME, State, duration, reporter
         (State("jobs", 3, None, "3 done", 0.5), "jobs: 3; 3 done"),
         (State("jobs", 3, 9, "", 0.5), "jobs: 3 of 9; 30/min, 12 s left"),
         (State("jobs", 1, 301, "", 1.0 / 36.0), "jobs: 1 of 301; 1.67/min, 3 h 00 min left"),
+        (State("jobs", 3, 9, "", 0.5, 240.0), "jobs: 3 of 9; 30/min, 4 min left"),
         (State("jobs", 9, 9, "all", 2.0), "jobs: 9 of 9; all"),
     ],
 )
@@ -146,3 +152,47 @@ def test_every_verb_says_what_ctrl_c_leaves(run, xyz, monkeypatch, target, words
     (line,) = done.err.splitlines()
     assert line.startswith("interrupted: ")
     assert line.endswith(message)
+
+
+class Weights(Watch):
+    """Keeps what is said of the work."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, float]] = []
+
+    def weighed(self, work: float, ahead: float) -> None:
+        self.heard.append((work, ahead))
+
+
+def test_the_work_ahead_grows_with_the_square_of_the_size(tmp_path):
+    for name, count in (("a", 5), ("b", 10), ("c", 40)):
+        rows = "".join(f"Ag {2.9 * k:9.4f} 0.0 0.0\n" for k in range(count))
+        (tmp_path / f"{name}.xyz").write_text(f"{count}\n\n{rows}")
+    (tmp_path / "bb.xyz").write_text("nonsense\n")
+    watch = Weights()
+    assert len(list(read_structures(expand([tmp_path])[0], ReadOptions(), watch))) == 4
+    assert [work for work, _ in watch.heard] == [25.0, 100.0, 0.0, 1600.0]
+    assert watch.heard[0][1] == pytest.approx(1700.0, rel=0.1)  # b and c, by the sizes of their files
+    assert watch.heard[2][1] == pytest.approx(1600.0, rel=0.1)
+    assert watch.heard[3][1] == 0.0
+
+
+def test_the_end_is_estimated_by_the_work_and_not_by_the_number_of_files(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    states: list[State] = []
+
+    class Shown:
+        def show(self, state: State, *, after: float | None = None) -> None:
+            states.append(state)
+
+    told = _Told(Shown(), "label")  # type: ignore[arg-type]
+    told.planned(2)
+    told.weighed(25.0, 1600.0)
+    clock[0] += 10.0
+    told.advance()
+    assert states[-1].left == pytest.approx(640.0)
+    told.weighed(1600.0, 0.0)
+    clock[0] += 640.0
+    told.advance()
+    assert states[-1].left == pytest.approx(0.0)

@@ -24,7 +24,7 @@ def band(place: int, height: float = 1.0) -> torch.Tensor:
 
 def batch(**changes) -> Batch:
     values = {"epsilon": band(40), "delta_epsilon": band(40), "gap_ev": torch.ones(1)}
-    values |= {"epsilon_scale": torch.ones(1), "delta_epsilon_scale": torch.ones(1)}
+    values |= {"known": torch.ones(1, 121), "epsilon_scale": torch.ones(1), "delta_epsilon_scale": torch.ones(1)}
     return Batch(**(values | changes))
 
 
@@ -92,3 +92,25 @@ def test_a_loss_that_cannot_be_is_refused():
         loss()
     with pytest.raises(OptionError, match=r"does not predict 'gap_ev', but epsilon.*loss\.gap_ev"):
         loss(gap_ev=1.0)({"epsilon": band(40)}, batch())
+
+
+def test_energies_beyond_a_label_teach_nothing():
+    """A network that says anything above the last excitation is neither praised nor blamed for it."""
+    weights = {f"{name}{term}": 1.0 for name in ("epsilon", "delta_epsilon") for term in ("", "_cumulative")}
+    each = loss(**weights, epsilon_sid=1.0)
+    known = (torch.arange(121) < 60).float()[None]
+    label = batch(known=known)
+    said = {name: band(42).requires_grad_() for name in ("epsilon", "delta_epsilon")}
+    more = {name: values + band(100, 50.0) for name, values in said.items()}
+    terms, same = each(said, label), each(more, label)
+    assert terms["loss"].item() > 0.0
+    for name, value in terms.items():
+        torch.testing.assert_close(same[name], value)
+    each(more, label)["loss"].sum().backward()
+    for values in said.values():
+        assert float(values.grad[:, 60:].abs().max()) == 0.0
+        assert float(values.grad[:, :60].abs().max()) > 0.0
+    # the mean is over what is known
+    torch.testing.assert_close(
+        loss(delta_epsilon=1.0, huber=None)({"delta_epsilon": band(40) + 0.5}, label)["loss"], torch.tensor([0.125])
+    )

@@ -6,7 +6,7 @@ from tiny import GRID, record
 
 from clusterml.dataset.record import GRID_EV
 from clusterml.dataset.splits import Split
-from clusterml.dataset.store import Dataset
+from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
 from clusterml.spectrum.transitions import gaussian
 from clusterml.training.config import DataConfig
@@ -150,3 +150,27 @@ def test_a_label_that_is_wider_than_the_network_or_has_no_width_is_refused(width
     label = record("a", 1, details={"fwhm_ev": width})
     with pytest.raises(DatasetError, match=r"record a: (its bands are 0\.25 eV wide|details\.fwhm_ev is)"):
         targets(label, Wanted(), Broadening(energies(GRID), 0.2))
+
+
+def test_a_label_is_known_up_to_a_width_below_its_last_excitation(graph):
+    broadening = Broadening(energies(GRID), 0.2)
+    assert broadening.known(record("a", 1)).all()
+    short = record("b", 2, details={"reaches_ev": 3.0})
+    np.testing.assert_array_equal(broadening.known(short), energies(GRID) <= 2.8)
+    for end, message in ((0.6, "end at 0.60 eV, below the network's grid"), ("x", "details.reaches_ev is 'x'")):
+        with pytest.raises(DatasetError, match=message):
+            broadening.known(record("c", 3, details={"reaches_ev": end}))
+
+
+def test_scales_are_of_the_energies_that_are_known(tmp_path, graph):
+    store = Store(tmp_path)
+    whole, half = record("a", 1), record("b", 1, details={"reaches_ev": 3.0})
+    for each in (whole, half):
+        store.add(each)
+    store.pack()
+    part = labelled(Dataset(tmp_path), ["a", "b"], graph, Wanted(), SPEC)
+    attach_scales([part], 0.0)
+    low = energies(GRID) <= 2.8
+    expected = np.sqrt(np.mean(part.spectra("epsilon")[:, low] ** 2, axis=1))
+    assert float(part.samples[1].epsilon_scale) == pytest.approx(expected[1], rel=1e-5)
+    assert float(part.samples[0].epsilon_scale) != pytest.approx(expected[0], rel=1e-3)

@@ -30,6 +30,14 @@ class Input:
         """What a structure in it is called."""
         return _stem(self.path)
 
+    @property
+    def bytes(self) -> int:
+        """Size of the file; 0 where that cannot be said."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
 
 def expand(paths: Iterable[str | Path]) -> tuple[list[Input], list[InputFileError]]:
     """The structure files among ``paths`` (a folder stands for those in it), and an error for each folder without any.

@@ -98,19 +98,45 @@ def read_structures(inputs: Sequence[Input], reading: ReadOptions, watch: Watch)
     from clusterml.structure.read import read_all
 
     names, total = Names(), len(inputs)
+    load = _Load(inputs)
     watch.planned(total)
     for entry in inputs:
         frames = 0
+        load.open(entry)
         try:
             for atoms in read_all(entry.path, options=reading, check_molecules=False):
                 frames += 1
                 total += frames > 1
                 watch.planned(total)
+                watch.weighed(*load.read(len(atoms)))
                 yield _structure(atoms, entry, names)
         except (ClusterMLError, *UNEXPECTED) as error:
             total += frames > 0
             watch.planned(total)
+            watch.weighed(*load.read(0))
             yield failure(error, str(entry.path), after=frames)
+
+
+class _Load:
+    """The work of a batch, in atoms squared: of what was read, and guessed from the sizes of files of what was not.
+
+    Spectra take time as about the square of the number of atoms.
+    """
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self._ahead = sum(entry.bytes**2 for entry in inputs)
+        self._opened = 0
+        self._work = 0
+
+    def open(self, entry: Input) -> None:
+        """Begin with a file."""
+        self._ahead -= entry.bytes**2
+        self._opened += entry.bytes**2
+
+    def read(self, n_atoms: int) -> tuple[float, float]:
+        """Work of a structure of the file, and of all files that are not open yet."""
+        self._work += n_atoms**2
+        return float(n_atoms**2), self._ahead * self._work / max(self._opened, 1)
 
 
 def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.chirality.measures import continuous_chirality, opd_index
-from clusterml.chirality.part import REACH
+from clusterml.chirality.part import REACH, element_labels
 from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.superpose import Kinds
@@ -29,8 +29,9 @@ def ccm_frame(atoms: Atoms) -> float:
 
 
 def _frame(atoms: Atoms) -> tuple[IntArray, FloatArray]:
-    """Atomic numbers (k,) and centred positions (k, 3) of metals and donors."""
+    """Atomic numbers (k,), with elements that share sites counted as one, and centred positions (k, 3) of metals and donors."""
     subject = Subject(atoms)
+    numbers = element_labels(atoms)
     frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
     positions = subject.positions[frame]
-    return subject.numbers[frame], positions - positions.mean(axis=0)
+    return numbers[frame], positions - positions.mean(axis=0)

@@ -16,12 +16,25 @@ from clusterml.chirality.measures import (
 from clusterml.chirality.pointgroups import FoundGroup, find_point_groups
 from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.structure.bonds import Pairs, bonds, neighbours
-from clusterml.structure.elements import formula, is_metal
+from clusterml.structure.crystal.molecules import alike
+from clusterml.structure.elements import atomic_number, formula, is_metal
 from clusterml.structure.superpose import Kinds, superpose
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+
+def element_labels(atoms: Atoms) -> IntArray:
+    """Atomic numbers ``(n,)``; elements that share sites of the crystal count as one.
+
+    Which of them an atom of the cluster is was a choice (``mixed_sites`` in the provenance), and no measure may depend
+    on it.
+    """
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    sites = atoms.info.get("provenance", {}).get("mixed_sites", ())
+    symbols = [site["shares"] for site in sites if isinstance(site, dict) and isinstance(site.get("shares"), dict)]
+    return alike(numbers, [[atomic_number(str(symbol)) or 0 for symbol in shares] for shares in symbols])
 
 
 def ligand_bonds(atoms: Atoms) -> Pairs:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.chirality.part import REACH, PartChirality, graph_labels, ligand_bonds, measure_part
+from clusterml.chirality.part import REACH, PartChirality, element_labels, graph_labels, ligand_bonds, measure_part
 from clusterml.chirality.pointgroups import point_group
 from clusterml.chirality.template import TemplateFit, fit_template, load_template, suggest_template
 from clusterml.errors import OptionError
@@ -113,7 +113,8 @@ def chirality(
     chosen = {"whole": np.arange(len(atoms)), **(_parts(atoms, where) if parts else {})}
     pairs = ligand_bonds(atoms)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    labels = graph_labels(numbers, pairs) if keep_bonds else numbers
+    elements = element_labels(atoms)
+    labels = graph_labels(elements, pairs) if keep_bonds else elements
     timings: dict[str, float] = {}
     found: list[PartChirality] = []
     for name, members in chosen.items():
@@ -169,6 +170,10 @@ def _warnings(
     atoms: Atoms, where: Anatomy, parts: dict[str, IntArray], groups: Sequence[str] | None
 ) -> tuple[str, ...]:
     found = list(atoms.info.get("provenance", {}).get("warnings", []))
+    elements = element_labels(atoms)
+    if np.any(changed := elements != atoms.numbers):
+        names = " and ".join(formula([z]) for z in np.unique(atoms.numbers[np.isin(elements, elements[changed])]))
+        found.append(f"{names} share sites of the crystal and count as one element: their order is a choice")
     large = [name for name, members in parts.items() if len(members) > _MOST_FOR_GROUPS]
     if groups is None and large:
         found.append(

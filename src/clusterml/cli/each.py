@@ -36,10 +36,13 @@ def each_file(
     found: list[T] = []
     failed = len(problems)
     start = time.monotonic()
+    finished, ahead = 0, sum(item.bytes**2 for item in inputs)  # time grows as about the square of the size
     with reporter(quiet=len(inputs) < 2) as shown:
         for number, item in enumerate(inputs):
-            rate = number / max(time.monotonic() - start, 1e-9)
-            shown.show(State(doing, number, len(inputs), item.base, rate))
+            seconds = max(time.monotonic() - start, 1e-9)
+            left = seconds * ahead / finished if finished else None
+            shown.show(State(doing, number, len(inputs), item.base, number / seconds, left))
+            finished, ahead = finished + item.bytes**2, ahead - item.bytes**2
             if item.note:
                 shown.say(f"warning: {item.path}: {item.note}")
             try:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -69,12 +73,12 @@ def _clusterml(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``clusterml`` with ``arguments`` (default: those of the process) and exit.
 
-    Exit codes: 0 all done, 1 something failed, 2 usage, 130 interrupted.
+    Exit codes: 0 all done, 1 something failed, 2 usage, 130 interrupted (Ctrl-C or SIGTERM).
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text in the terminal's encoding
-    with printable_output(), plain_warnings():
+    with printable_output(), plain_warnings(), terminated_as_interrupted():
         _run(arguments)
 
 
@@ -90,6 +94,25 @@ def _run(arguments: Sequence[str] | None) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, as batch systems send it, is what Ctrl-C is: what is done is kept, and how to go on is said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Raise once: a second signal must not break what the first has begun to save."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _located(word: str) -> str:

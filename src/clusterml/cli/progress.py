@@ -36,13 +36,15 @@ LOG_NAME = "clusterml.log"
 @dataclass(frozen=True)
 class State:
     """``done`` of ``total`` (None: not known) things of a ``stage``, ``words`` about it, and the ``rate`` in 1/s if it
-    is known; without ``total`` nothing is expected of the end."""
+    is known; without ``total`` nothing is expected of the end.  ``left``: seconds to the end, where the things are so
+    unlike that the rate does not say it."""
 
     stage: str
     done: int = 0
     total: int | None = None
     words: str = ""
     rate: float | None = None
+    left: float | None = None
 
     @property
     def line(self) -> str:
@@ -56,7 +58,8 @@ class State:
     def _pace(self) -> str:
         if not self.rate or self.total is None or self.done >= self.total:
             return ""
-        return f"{_per_time(self.rate)}, {duration((self.total - self.done) / self.rate)} left"
+        left = (self.total - self.done) / self.rate if self.left is None else self.left
+        return f"{_per_time(self.rate)}, {duration(left)} left"
 
 
 class Reporter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,10 +118,16 @@ class _Told(Watch):
         self._shown = shown
         self._doing = doing
         self._done, self._total = 0, 0
+        self._works: deque[float] = deque()
+        self._finished, self._ahead = 0.0, 0.0
         self._start = time.monotonic()
 
     def planned(self, total: int) -> None:
         self._total = total
+
+    def weighed(self, work: float, ahead: float) -> None:
+        self._works.append(work)
+        self._ahead = ahead
 
     def starting(self, name: str, what: str = "") -> None:
         self._show(f"{name}: {what}" if what else name, after=SECONDS_BETWEEN_STARTS)
@@ -131,6 +138,7 @@ class _Told(Watch):
     def advance(self) -> None:
         """One structure is done or has failed."""
         self._done += 1
+        self._finished += self._works.popleft() if self._works else 0.0
         self._show("")
 
     def end(self, failed: int) -> None:
@@ -139,8 +147,10 @@ class _Told(Watch):
         self._shown.log(f"{self._doing}: {self._done - failed} done, {failed} failed, {taken:.0f} s")
 
     def _show(self, words: str, after: float | None = None) -> None:
-        rate = self._done / max(time.monotonic() - self._start, 1e-9)
-        self._shown.show(State(self._doing, self._done, max(self._total, self._done), words, rate), after=after)
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        total = max(self._total, self._done)
+        left = seconds * (sum(self._works) + self._ahead) / self._finished if self._finished else None
+        self._shown.show(State(self._doing, self._done, total, words, self._done / seconds, left), after=after)
 
 
 def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: str) -> None:

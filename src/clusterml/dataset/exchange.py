@@ -166,7 +166,7 @@ def _imported(files: Sequence[Path], method: str, family: str) -> Iterator[Recor
                 numbers=np.asarray(atoms.numbers, dtype=np.int64),
                 positions=np.asarray(atoms.positions),
                 gap_ev=_gap(path, content.get("gap_ev", 0.0)),
-                details=details | ({} if label.fwhm_ev == FWHM_EV else {"fwhm_ev": label.fwhm_ev}),
+                details=details | label.further(),
                 **label.curves,
                 **label.lowest,
             )
@@ -198,13 +198,22 @@ def _gap(path: Path, gap: Any) -> float:
 
 @dataclass(frozen=True)
 class _Label:
-    """What a file says: ``curves`` and ``lowest`` by column of a record, their width, what is ``missing``."""
+    """What a file says: ``curves`` and ``lowest`` by column of a record, their width, what is ``missing``.
+
+    ``reaches_ev``: where its excitations end, None if that is above the stored energies.
+    """
 
     curves: dict[str, Any]
     lowest: dict[str, Any]
     fwhm_ev: float
     missing: list[str]
     warnings: list[str]
+    reaches_ev: float | None
+
+    def further(self) -> dict[str, float]:
+        """The details of a record that are not those of our own labels."""
+        width = {} if self.fwhm_ev == FWHM_EV else {"fwhm_ev": self.fwhm_ev}
+        return width | ({} if self.reaches_ev is None else {"reaches_ev": self.reaches_ev})
 
 
 def _label_of(path: Path, content: dict[str, Any]) -> _Label:
@@ -212,7 +221,7 @@ def _label_of(path: Path, content: dict[str, Any]) -> _Label:
     curves = {name: np.zeros(m) for name in ("epsilon_velocity", "delta_epsilon_length")}
     curves |= {name: np.zeros((m, 3, 3)) for name in ("absorption_tensor", "rotatory_tensor")}
     lowest = {name: np.zeros(N_LOWEST) for name in ("lowest_ev", "lowest_f", "lowest_r_cgs")}
-    missing, warnings = list(curves), list[str]()
+    missing, warnings, reaches = list(curves), list[str](), None
     if "transitions" in content:
         energy, f, r = (_numbers(path, content["transitions"], key) for key in _LISTS)
         spectrum = _broadened(path, energy, f, r)
@@ -220,7 +229,8 @@ def _label_of(path: Path, content: dict[str, Any]) -> _Label:
         for name, values in zip(lowest, (energy, f, r), strict=True):
             lowest[name][: len(order)] = values[order]
         if energy.max() < GRID_EV[-1]:
-            warnings = [f"{path.name}: excitations end at {energy.max():.2f} eV: the label holds nothing above"]
+            reaches = float(energy.max())
+            warnings = [f"{path.name}: excitations end at {reaches:.2f} eV: nothing is taught about energies above"]
     elif "spectrum" in content:
         spectrum = _of_stored_width(path, content)
         missing += lowest
@@ -229,7 +239,7 @@ def _label_of(path: Path, content: dict[str, Any]) -> _Label:
     curves |= {
         name: np.interp(GRID_EV, spectrum.energy_ev, getattr(spectrum, name)) for name in ("epsilon", "delta_epsilon")
     }
-    return _Label(curves, lowest, float(spectrum.meta["fwhm_ev"]), missing, warnings)
+    return _Label(curves, lowest, float(spectrum.meta["fwhm_ev"]), missing, warnings, reaches)
 
 
 def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:

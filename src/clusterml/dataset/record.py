@@ -146,6 +146,17 @@ class Record:
         return float(width)
 
     @property
+    def reaches_ev(self) -> float:
+        """Where the excitations behind an imported label end, in eV; inf where they go beyond the stored energies.
+
+        Raises :class:`DatasetError` for what is no energy.
+        """
+        end = self.details.get("reaches_ev", np.inf)
+        if isinstance(end, bool) or not isinstance(end, int | float) or not end > 0.0:
+            raise DatasetError(f"record {self.id}: details.reaches_ev is {end!r:.40}", "label it again")
+        return float(end)
+
+    @property
     def n_atoms(self) -> int:
         """Number of atoms."""
         return len(self.numbers)

@@ -14,6 +14,9 @@ class Watch:
     def planned(self, total: int) -> None:
         """``total`` structures (files not yet opened count as one) are known so far."""
 
+    def weighed(self, work: float, ahead: float) -> None:
+        """The next structure is ``work``, and about ``ahead`` lies in files not yet opened: both in atoms squared."""
+
     def starting(self, name: str, what: str = "") -> None:
         """Work on ``name`` begins; ``what`` is done and what it costs (only without further processes)."""
 

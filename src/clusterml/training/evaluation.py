@@ -163,6 +163,11 @@ def part_of(
 
     def each() -> Iterator[Record]:
         for record in Records(dataset, kept):
+            if not broadening.known(record).all():
+                raise DatasetError(
+                    f"record {record.id}: its excitations end at {record.reaches_ev:.2f} eV, within the network's grid",
+                    "choose the records of another method with --method, or a split without it",
+                )
             found.append(targets(record, asked, broadening))
             kinds.append(record.kind)
             yield record

@@ -75,8 +75,9 @@ class Validator:
         self._part = part
         self._group = group
         self._names = (*loss.weights, "loss")
-        self._target = {name: part.spectra(name) for name in SPECTRA}
-        self._mean = {name: means[name].of(part.groups) for name in SPECTRA}
+        self._known = part.spectra("known")
+        self._target = {name: self._known * part.spectra(name) for name in SPECTRA}
+        self._mean = {name: self._known * means[name].of(part.groups) for name in SPECTRA}
         planned = plan(part.sizes, batches.edges, batches.structures, processes=group.size)
         self._batches = [share(batch, part.sizes, group.size, group.rank) for batch in planned]
 
@@ -95,7 +96,7 @@ class Validator:
         rows = good.numpy()
         for number, (name, quantity) in enumerate(QUANTITIES.items()):
             points = self._target[name].shape[1]
-            predicted = spectra[:, number * points : (number + 1) * points]
+            predicted = self._known[rows] * spectra[:, number * points : (number + 1) * points]
             target = self._target[name][rows]
             found[f"{quantity}_cosine"] = median(cosine(predicted, target))
             found[f"{quantity}_r2"] = r2(predicted, target, self._mean[name][rows])

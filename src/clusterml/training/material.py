@@ -32,8 +32,8 @@ _SMALLEST_EPSILON = 1.0  # L mol-1 cm-1
 class LabelledSet:
     """Graphs with their targets: ``samples[k]`` is of record ``ids[k]``; ``groups[k]``: its parent and hand.
 
-    A sample holds, beside the graph, ``row`` (1,) = k, the targets, and the scales (1,) of those with energies,
-    ``epsilon_scale`` and so on.
+    A sample holds, beside the graph, ``row`` (1,) = k, the targets, ``known`` (1, m): 1 at energies that the label
+    reaches, else 0, and the scales (1,) of targets with energies, ``epsilon_scale`` and so on.
     """
 
     samples: list[Graph]
@@ -114,6 +114,7 @@ def labelled(dataset: Dataset, names: Sequence[str], graph: GraphMaker, wanted: 
         except ClusterMLError as error:
             raise type(error)(f"record {name}: {error.problem}", error.remedy) from error
         sample.row = torch.tensor([row])
+        sample.known = torch.from_numpy(broadening.known(record)).float()[None]
         for key, value in targets(record, wanted, broadening).items():
             sample[key] = value
         samples.append(sample)
@@ -131,7 +132,7 @@ def attach_scales(sets: Sequence[LabelledSet], floor: float) -> None:
     samples = [sample for part in sets for sample in part.samples]
     smallest: FloatArray | float = _SMALLEST_EPSILON
     for name in (*SPECTRA, *(name for name in TENSORS if name in samples[0])):
-        size = np.array([float(sample[name].double().square().mean().sqrt()) for sample in samples])
+        size = np.array([_size(sample, name) for sample in samples])
         middle = {who: np.median(size[parents == who]) for who in set(parents.tolist())}
         scale = np.maximum(size, floor * np.array([middle[who] for who in parents.tolist()]))
         scale = np.maximum(scale, smallest)
@@ -139,6 +140,12 @@ def attach_scales(sets: Sequence[LabelledSet], floor: float) -> None:
             smallest = SMALLEST_G * scale
         for sample, value in zip(samples, scale, strict=True):
             sample[f"{name}_scale"] = torch.tensor([value], dtype=torch.float32)
+
+
+def _size(sample: Graph, name: str) -> float:
+    """Root mean square of a target over the energies that the label reaches."""
+    reached = sample.known[0] > 0.0
+    return float(sample[name][:, reached].double().square().mean().sqrt())
 
 
 def spreads(part: LabelledSet) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """One step of the optimizer: the network applied, the loss, and gradients shared by all processes.
 
 For a spectrum t of scale s and its prediction p, x = (p - t) / s; H is Huber's function (x^2 / 2 up to ``huber``, then
-linear) or x^2 / 2.  The terms of one structure, averaged over the energies:
+linear) or x^2 / 2.  The terms of one structure, averaged over the energies that its label reaches (``known``):
 
 * ``epsilon``, ``delta_epsilon``: H(x(E));
 * ``.._cumulative``: H(C(E)), C(E) the integral of x up to E, in eV: a band that is a little off costs little, one that
@@ -73,14 +73,15 @@ class Loss:
         wanted = [term for term in self.weights if term == name or term.startswith(f"{name}_")]
         if not wanted:
             return {}
-        values, target = _output(predicted, name), batch[name]
+        known = batch["known"]
+        values, target = known * _output(predicted, name), known * batch[name]
         residual = (values - target) / batch[f"{name}_scale"][:, None]
         made: dict[str, Tensor] = {}
         if name in wanted:
-            made[name] = self._penalty(residual).mean(dim=1)
+            made[name] = _mean(self._penalty(residual), known)
         if f"{name}_cumulative" in wanted:
             integral = torch.cumsum(residual, dim=1) * self._step_ev
-            made[f"{name}_cumulative"] = self._penalty(integral).mean(dim=1)
+            made[f"{name}_cumulative"] = _mean(self._penalty(integral), known)
         if f"{name}_sid" in wanted:
             made[f"{name}_sid"] = divergence(values, target)
         return made
@@ -89,6 +90,11 @@ class Loss:
         if self._huber is None:
             return 0.5 * x.square()
         return torch.nn.functional.huber_loss(x, torch.zeros_like(x), reduction="none", delta=self._huber)
+
+
+def _mean(values: Tensor, known: Tensor) -> Tensor:
+    """Mean (g,) of ``values`` (g, m) over the energies where ``known`` (g, m) is 1."""
+    return (known * values).sum(dim=1) / known.sum(dim=1)
 
 
 def divergence(predicted: Tensor, target: Tensor) -> Tensor:

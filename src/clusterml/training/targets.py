@@ -136,6 +136,19 @@ class Broadening:
             self._matrices[own] = broadening_matrix(self.energy_ev, self.fwhm_ev, own)
         return self._matrices[own]
 
+    def known(self, record: Record) -> FloatArray:
+        """1 at the energies (m,) that the label reaches, else 0: its excitations go on for a width above them.
+
+        Raises :class:`DatasetError` for a label that reaches none.
+        """
+        reached = self.energy_ev <= record.reaches_ev - self.fwhm_ev
+        if not reached.any():
+            raise DatasetError(
+                f"record {record.id}: its excitations end at {record.reaches_ev:.2f} eV, below the network's grid",
+                "leave such records out (data.kinds, data.method)",
+            )
+        return reached.astype(np.float64)
+
 
 def targets(record: Record, wanted: Wanted, broadening: Broadening) -> dict[str, Tensor]:
     """Target name -> float32 tensor, (1, m) for spectra, (1, m, 3, 3) for tensors and (1,) for numbers.

@@ -6,7 +6,7 @@ what depends on the choice (the hand of the frame) is told with the sharing elem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,11 +87,14 @@ def settle_mixed_sites(
     return settled, tuple(mixed)
 
 
-def alike(numbers: IntArray, mixed: tuple[MixedSite, ...]) -> IntArray:
-    """Atomic ``numbers`` ``(n,)`` with elements that share sites of a crystal counted as one (the lightest)."""
+def alike(numbers: IntArray, shared: Iterable[Sequence[int]]) -> IntArray:
+    """Atomic ``numbers`` ``(n,)`` with elements that share sites of a crystal counted as one (the lightest).
+
+    ``shared``: the atomic numbers at each such site.
+    """
     result = numbers.copy()
-    for site in mixed:
-        values = {int(result[numbers == z][0]) for z in site.numbers if np.any(numbers == z)}
+    for elements in shared:
+        values = {int(result[numbers == z][0]) for z in elements if np.any(numbers == z)}
         if len(values) > 1:
             result[np.isin(result, sorted(values))] = min(values)
     return result

@@ -122,7 +122,7 @@ def _frame(filled: FilledCell, number: int, source: str) -> Frame:
         chosen = metal.copy()
         chosen[mixed.first] = True
         chosen[mixed.second] = True
-    return alike(numbers[chosen], filled.mixed), positions[chosen]
+    return alike(numbers[chosen], [site.numbers for site in filled.mixed]), positions[chosen]
 
 
 def _misfit(a: Frame, b: Frame, *, mirror: bool) -> float:
