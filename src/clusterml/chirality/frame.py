@@ -29,7 +29,7 @@ def ccm_frame(atoms: Atoms) -> float:
 
 
 def _frame(atoms: Atoms) -> tuple[IntArray, FloatArray]:
-    """Atomic numbers (k,), with elements that share sites counted as one, and centred positions (k, 3) of metals and donors."""
+    """Metals and donors: atomic numbers (k,), elements that share sites as one; centred positions (k, 3)."""
     subject = Subject(atoms)
     numbers = element_labels(atoms)
     frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
