@@ -223,7 +223,7 @@ def api() -> str:
         parts.append(f"## {_ROOMS.get(room, room.capitalize())}\n")
         for name in sorted(rooms[room], key=lambda name: (name[0].isupper(), name)):
             home = getattr(import_module(clusterml._HOMES[name]), name).__module__
-            parts.append(f"### {name}\n\n::: {home}.{name}\n")
+            parts.append(f"::: {home}.{name}\n")
     return "\n".join(parts)
 
 

@@ -44,7 +44,7 @@ class ChiralityReport:
     name, source, formula   of the structure;  ``atoms``: its geometry
     parts      the whole, then kernel, shells, frames and ligand layer, as far as there are any
     template   a template on the cluster, or None
-    keep_bonds whether permutations were restricted to atoms in the same place of the bonding graph
+    keep_bonds  whether permutations were restricted to atoms in the same place of the bonding graph
     warnings   what limits the numbers;  ``timings_s``: seconds
     """
 
