@@ -126,7 +126,7 @@ def test_lines_that_cannot_be(tmp_path, given, told):
 def test_an_installed_measure_is_found_by_its_name(code, make_screen, checkpoint, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(code.parent))
     entry = EntryPoint("centre", "mine:centre", "clusterml.measures")
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry] if group == entry.group else [])
     chosen = make_screen(objectives=[{"function": "centre", "unit": "eV"}])
     assert screen(chosen, tmp_path / "out", model=checkpoint).board.valid == 9
     with pytest.raises(OptionError, match="did you mean 'centre'"):

@@ -107,6 +107,16 @@ def test_what_cannot_be_judged_is_refused(labels, split):
         evaluate(labels, Split("random", 0, split.train, split.validation, ("gone",)), "s", SPEC, {})
 
 
+def test_a_label_that_ends_within_the_grid_is_refused(tmp_path):
+    store = Store(tmp_path / "short")
+    for number in range(6):
+        store.add(record(f"r{number}", number, details={"reaches_ev": 3.0} if number == 5 else {}))
+    store.pack()
+    dataset = Dataset(store.folder)
+    with pytest.raises(DatasetError, match=r"record r5: its excitations end at 3\.00 eV, within the network's grid"):
+        evaluate(dataset, Split("random", 0, dataset.ids[:3], dataset.ids[3:4], dataset.ids[4:]), "s", SPEC, {})
+
+
 def test_protocols_are_not_mixed(tmp_path):
     store = Store(tmp_path / "two")
     for number in range(6):

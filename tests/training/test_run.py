@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import TinyNetwork, record, tiny_architecture
 
+from clusterml.dataset.record import GRID_EV
 from clusterml.dataset.splits import load_split
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, FolderInUseError, OptionError, OutputError, UnsupportedElementError
@@ -65,6 +67,27 @@ def test_a_run_learns_and_leaves_everything_that_one_needs(config_file, tmp_path
     assert load_split(done.release / "split.json") == load_split(tmp_path / "run" / "split.json")
     with (tmp_path / "run" / "log.csv").open() as handle:
         assert len(list(csv.DictReader(handle))) == 12
+
+
+def test_what_lies_beyond_the_last_excitation_is_neither_learnt_nor_judged(config_file, tmp_path):
+    """Labels that end at 3 eV give the same run, whatever they hold above; labels without an end do not."""
+    logs = {}
+    for end in (3.0, None):
+        for factor in (1.0, 0.0):
+            store = Store(tmp_path / f"labels {end} {factor}")
+            for number in range(16):
+                made = record(f"r{number:03d}", number)
+                high = np.where(GRID_EV > 3.0, factor, 1.0)
+                curves = {name: high * getattr(made, name) for name in ("epsilon", "delta_epsilon")}
+                details = made.details | ({} if end is None else {"reaches_ev": end})
+                store.add(dataclasses.replace(made, **curves, details=details))
+            store.pack({"name": "tiny-records"})
+            folder = tmp_path / f"run {end} {factor}"
+            run(config_file, folder, f"data.dataset={store.folder}", "schedule.epochs=2")
+            logs[end, factor] = rows(folder)[-1]
+    for key in ("validation_loss", "validation_epsilon_cumulative", "absorption_cosine", "cd_cosine", "cd_r2"):
+        assert logs[3.0, 1.0][key] == pytest.approx(logs[3.0, 0.0][key], rel=1e-4)
+        assert logs[None, 1.0][key] != pytest.approx(logs[None, 0.0][key], rel=1e-3)
 
 
 def test_the_validation_numbers_are_those_of_the_shipped_weights(config_file, tmp_path):
