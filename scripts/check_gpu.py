@@ -89,7 +89,7 @@ def measured(row: Row, device: str) -> Iterator[Row]:
     """Fill in the seconds and the peak memory of the GPU; an error becomes a failed row."""
     import torch
 
-    on_gpu = device.startswith("cuda")
+    on_gpu = device.startswith("cuda") and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
@@ -140,7 +140,9 @@ def structures_of(place: Place) -> dict[str, Atoms]:
     import clusterml
 
     if place.quick:
-        return {"ag3": clusterml.build("ag3", thiolate="SCH3", hand="P")}
+        small = clusterml.build("ag3", thiolate="SCH3")
+        small.rattle(0.05, seed=1)  # chiral
+        return {"ag3": small}
     return {name: clusterml.read(STRUCTURES / f"{name}.xyz") for name in LARGE}
 
 
@@ -226,9 +228,7 @@ def check_labels(place: Place) -> Iterator[Row]:
     """The engine on the CPU in float64 beside the device in float64 and float32: seconds and agreement."""
     import clusterml
 
-    clusterml.label(
-        clusterml.build("ag3", thiolate="SH"), device=place.device
-    )  # the first on a GPU waits for libraries
+    clusterml.label(clusterml.build("ag3", thiolate="SH"), device=place.device)
     for name, atoms in structures_of(place).items():
         with measured(Row("labels", f"{name}, CPU, float64"), place.device) as row:
             reference = clusterml.label(atoms)
@@ -268,15 +268,12 @@ def run_here(name: str, place: Place) -> Iterator[Row]:
 def run_apart(name: str, place: Place, seconds: float) -> Iterator[Row]:
     """The rows of one check, as they come, from a process of its own that may take ``seconds``."""
     command = [sys.executable, __file__, "--run", name, "--device", place.device, *(["--quick"] if place.quick else [])]
-    with tempfile.TemporaryFile("w+") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True)
-        killed = threading.Event()
-
-        def end() -> None:
-            killed.set()
-            os.killpg(process.pid, signal.SIGKILL)
-
-        timer = threading.Timer(max(seconds, 0.0), end)
+    with (
+        tempfile.TemporaryFile("w+") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True) as process,
+    ):
+        late = threading.Event()
+        timer = threading.Timer(max(seconds, 0.0), _end, (process, late))
         timer.start()
         try:
             for line in process.stdout or ():
@@ -285,15 +282,18 @@ def run_apart(name: str, place: Place, seconds: float) -> Iterator[Row]:
             status = process.wait()
         finally:
             timer.cancel()
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
         stderr.seek(0)
         last = (stderr.read().strip().splitlines() or ["nothing was said"])[-1]
-    if killed.is_set():
-        yield Row(name, "the rest of it", f"the time is up, it was ended after {seconds:.0f} s", failed=True)
+    if late.is_set():
+        yield Row(name, "the rest of it", f"the time is up, it was ended after {max(seconds, 0.0):.0f} s", failed=True)
     elif status:
         yield Row(name, "the rest of it", f"its process ended with {status}: {last[:200]}", failed=True)
+
+
+def _end(process: subprocess.Popen[str], late: threading.Event) -> None:
+    """End a check and what it started."""
+    late.set()
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 def arguments() -> argparse.Namespace:

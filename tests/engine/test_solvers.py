@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 
 from clusterml.engine import label as engine
 from clusterml.engine.response.singles import window_weight
@@ -107,7 +106,7 @@ def test_progress_counts_the_blocks(molecule):
     assert seen == list(range(1, found.states.counts["n_blocks"] + 1))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("mode", ["smooth", "reference"])
 @pytest.mark.parametrize("solver", ["states", "spectrum"])
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-6), ("float32", 1e-3)])

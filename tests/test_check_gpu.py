@@ -1,0 +1,84 @@
+"""The check of a GPU, on the CPU: its rows, what it does where there is no GPU, and where a part of it fails."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import clusterml
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "check_gpu.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(SCRIPT.parent))
+    spec = importlib.util.spec_from_file_location("check_gpu", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["check_gpu"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["check_gpu"]
+    sys.path.remove(str(SCRIPT.parent))
+
+
+def started(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OUT": str(tmp_path / "out")}
+    command = [sys.executable, str(SCRIPT), *options]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize("check", ["predictions", "labels"])
+def test_on_the_cpu_a_check_agrees_with_itself(script, check):
+    rows = list(script.run_here(check, script.Place("cpu", quick=True)))
+    assert len(rows) >= 3
+    assert [row.result for row in rows if row.failed] == []
+    assert all(row.seconds > 0.0 and row.memory_gb is None for row in rows)
+    assert any("deviation of absorption 0e+00, of CD 0e+00" in row.result for row in rows)
+    assert {str(row).count("|") for row in rows} == {script.HEADER.splitlines()[0].count("|")}
+
+
+def test_without_a_gpu_there_is_nothing_to_check(tmp_path):
+    done = started(tmp_path)
+    assert done.returncode == 0
+    assert "There is no GPU" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_check_that_fails_is_a_row_and_the_others_go_on(tmp_path):
+    done = started(tmp_path, "--device", "cuda", "--quick", "--only", "predictions", "labels")
+    assert done.returncode == 1
+    table = (tmp_path / "out" / "check_gpu.md").read_text()
+    assert "| predictions | load and predict one |" in table
+    assert "failed: OptionError: there is no device 'cuda'" in table
+    assert "| labels | the whole check | - | failed: OptionError: device is 'cuda' but torch finds no CUDA GPU" in table
+    assert done.stdout.endswith("0 rows are well, 2 failed.\n")
+
+
+def test_a_check_that_takes_too_long_is_ended(script):
+    (row,) = script.run_apart("labels", script.Place("cpu", quick=True), 0.1)
+    assert row.failed
+    assert "the time is up" in row.result
+
+
+def test_a_spectrum_that_is_off_is_a_failed_row(script):
+    energy = np.linspace(1.0, 4.0, 31)
+    curve = np.exp(-((energy - 2.5) ** 2))
+    reference, other = (clusterml.Spectrum(energy, 1e4 * curve, factor * curve) for factor in (10.0, 10.1))
+    with script.measured(script.Row("labels", "a case"), "cpu") as row:
+        row.result = script._agreement([script.deviation(other, reference)], 5e-3)
+    assert row.failed
+    assert row.result == "deviation of absorption 0e+00, of CD 1e-02: more than 0.005"
+    with script.measured(script.Row("labels", "a case"), "cpu") as row:
+        row.result = script._agreement([script.deviation(other, reference)], 2e-2)
+    assert not row.failed
