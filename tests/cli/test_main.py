@@ -173,6 +173,16 @@ def test_help_loads_no_library_that_takes_time(verb):
     assert set(HEAVY) & set(done.stderr.split()) == set()
 
 
+def test_the_version_with_that_of_the_checkpoint_loads_no_library_that_takes_time():
+    code = (
+        "import sys\nfrom clusterml.cli.main import main\ntry:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "checkpoint ag-sr-v1 " in done.stdout
+    assert {*HEAVY, "pydantic"} & set(done.stderr.split()) == set()
+
+
 def test_main_is_the_entry_point():
     from importlib.metadata import entry_points
 

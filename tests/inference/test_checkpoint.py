@@ -13,7 +13,8 @@ from clusterml.errors import DatasetError
 from clusterml.inference.checkpoint import DOMAIN, UNCERTAINTY, read_uncertainty
 from clusterml.inference.judge import measure_uncertainty
 from clusterml.inference.predictor import Predictor
-from clusterml.training.release import ReleaseError, open_release, write_release
+from clusterml.training.catalogue import ReleaseError
+from clusterml.training.release import open_release, write_release
 from clusterml.training.targets import Wanted
 
 

@@ -12,8 +12,8 @@ from clusterml.io.shipped import FOLDERS, PREFIX, locate, shipped, shipped_names
 from clusterml.screening.config import load_screen
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.structure.read import read
+from clusterml.training.catalogue import find_release
 from clusterml.training.config import load_config
-from clusterml.training.release import find_release
 
 
 def test_every_folder_is_there_and_is_absolute():

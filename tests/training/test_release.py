@@ -7,14 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from clusterml.training.release import (
-    ReleaseError,
-    find_release,
-    join_releases,
-    open_release,
-    read_release,
-    write_release,
-)
+from clusterml.training.catalogue import ReleaseError, find_release
+from clusterml.training.release import join_releases, open_release, read_release, write_release
 
 OLD = Path(__file__).parent / "data" / "release-v1"
 SPEC = {"head": "resolvent", "graph": {"cutoff": 6.0}}

@@ -19,8 +19,9 @@ from clusterml.dataset.splits import load_split
 from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, FolderInUseError, OptionError, OutputError, UnsupportedElementError
 from clusterml.io.files import exclusive
+from clusterml.training.catalogue import ReleaseError
 from clusterml.training.config import load_config
-from clusterml.training.release import ReleaseError, join_releases, open_release, read_release
+from clusterml.training.release import join_releases, open_release, read_release
 from clusterml.training.run import shipped, train, train_members
 from clusterml.training.state import TrainingError
 

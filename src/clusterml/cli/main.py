@@ -28,7 +28,7 @@ def version_lines() -> list[str]:
     """
     from clusterml import __version__
     from clusterml.io.shipped import DEFAULT_MODEL
-    from clusterml.training.release import SPEC, find_release
+    from clusterml.training.catalogue import SPEC, find_release
 
     lines = [f"clusterml {__version__}"]
     try:

@@ -23,7 +23,8 @@ def models(
     """
     from clusterml.errors import ClusterMLError
     from clusterml.io.json import json_text
-    from clusterml.training.release import find_release, known_releases, open_release
+    from clusterml.training.catalogue import find_release, known_releases
+    from clusterml.training.release import open_release
 
     known = known_releases() if name is None else {Path(name).name: find_release(name)}
     found: dict[str, Release] = {}

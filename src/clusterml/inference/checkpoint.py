@@ -18,7 +18,8 @@ from clusterml.inference.domain import Domain, read_domain, write_domain
 from clusterml.io.files import read_bounded
 from clusterml.io.json import read_json, write_json
 from clusterml.run.memory import keep_freed_memory
-from clusterml.training.release import SPEC, ReleaseError, open_release
+from clusterml.training.catalogue import SPEC, ReleaseError
+from clusterml.training.release import open_release
 
 if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble

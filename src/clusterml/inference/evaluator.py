@@ -11,8 +11,9 @@ from clusterml.dataset.store import Dataset
 from clusterml.errors import OptionError
 from clusterml.inference.judge import Foreign, NetworkJudge, Unseen, measure_uncertainty, measure_unseen
 from clusterml.training.baselines import BASELINES
+from clusterml.training.catalogue import find_release
 from clusterml.training.evaluation import MEAN, Evaluation, evaluate
-from clusterml.training.release import SPLIT, Release, find_release, open_release
+from clusterml.training.release import SPLIT, Release, open_release
 from clusterml.training.targets import Wanted
 
 _ALIKE = ("grid", "fwhm_ev")
@@ -22,7 +23,7 @@ class Evaluator:
     """Judges the checkpoint ``model`` (name or folder) on ``dataset``.
 
     ``method``: protocol of the labels; default: that the checkpoint learnt.  ``baselines``: all of them, or only the
-    training mean.  Raises :class:`~clusterml.training.release.ReleaseError` or
+    training mean.  Raises :class:`~clusterml.training.catalogue.ReleaseError` or
     :class:`~clusterml.errors.DatasetError` for what is missing or damaged.
     """
 

@@ -31,7 +31,7 @@ from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.charge import ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
-from clusterml.training.release import SPEC, find_release
+from clusterml.training.catalogue import SPEC, find_release
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Predictor:
         """The predictor of a shipped checkpoint (``ag-sr-v1``) or of a checkpoint's folder.
 
         ``device``: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.  Raises
-        :class:`~clusterml.training.release.ReleaseError` naming a checkpoint that is missing, damaged or foreign, and
+        :class:`~clusterml.training.catalogue.ReleaseError` naming a checkpoint that is missing, damaged or foreign, and
         :class:`~clusterml.errors.OptionError` for a device that is not there.
         """
 
@@ -350,7 +350,7 @@ class Predictor:
 def load_predictor(model: str | Path, device: str) -> Predictor:
     """The predictor of the checkpoint ``model`` (name or folder) on ``device``.
 
-    Raises :class:`~clusterml.training.release.ReleaseError` for one that is missing, damaged, foreign or newer, or
+    Raises :class:`~clusterml.training.catalogue.ReleaseError` for one that is missing, damaged, foreign or newer, or
     whose uncertainty belongs to other weights, and :class:`~clusterml.errors.OptionError` for a device that is not
     there.
     """

@@ -135,7 +135,7 @@ def setting_of(
     screen: Screen, folder: Path, model: str | Path | None, device: str, reference: Atoms | None
 ) -> tuple[Setting, str]:
     """What workers need, and the screen's fingerprint."""
-    from clusterml.training.release import SPEC, find_release
+    from clusterml.training.catalogue import SPEC, find_release
 
     place = find_release(model or screen.model).resolve()
     sha = hashlib.sha256(read_bounded(place / SPEC, links=False)).hexdigest()

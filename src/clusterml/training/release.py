@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,12 +21,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from clusterml.config.schema import Strict, validated
-from clusterml.errors import ClusterMLError, InputFileError
+from clusterml.errors import InputFileError
 from clusterml.io.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
 from clusterml.io.json import json_text, read_json
-from clusterml.io.shipped import shipped
+from clusterml.training.catalogue import SPEC, ReleaseError
 from clusterml.training.config import Config
-from clusterml.training.state import as_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,15 +102,11 @@ def _number(value: Any) -> str:
 SCHEMA_VERSION = 2
 """Version of ``spec.json``.  Version 1 knew one network only: its ``file``, ``sha256`` and ``bytes`` were keys of their
 own."""
-SPEC, SPLIT = "spec.json", "split.json"
+SPLIT = "split.json"
 _LARGEST_SPEC = 16 * 1024**2  # bytes
 _LARGEST_WEIGHTS = 1024**3  # bytes of one network
 _LARGEST_ENSEMBLE = 4 * 1024**3
 _MOST_MEMBERS = 64
-
-
-class ReleaseError(ClusterMLError):
-    """A shipped checkpoint is missing, damaged, foreign, or of a newer version."""
 
 
 class Member(Strict):
@@ -159,6 +153,8 @@ def write_release(
     ``card``: Markdown; ``metrics``, ``about``: plain JSON.  A checkpoint that is there is replaced.  Raises
     :class:`ReleaseError` if there is no network or their tensors differ in name or shape.
     """
+    from clusterml.training.state import as_bytes
+
     folder = make_folder(folder)
     _check_alike(networks, str(folder))
     (folder / SPEC).unlink(missing_ok=True)
@@ -281,32 +277,6 @@ def _json(path: Path) -> dict[str, Any]:
 def _unreadable(path: Path, error: InputFileError) -> ReleaseError:
     reason = error.problem.removeprefix(str(path)).lstrip(": ")
     return ReleaseError(f"{path}: cannot be read ({reason})", "get the checkpoint again")
-
-
-VARIABLE = "CLUSTERML_CHECKPOINTS"
-"""Environment variable: a folder in which checkpoints are looked for by name."""
-
-
-def find_release(name: str | Path) -> Path:
-    """The folder of a checkpoint: a path, or a name in $CLUSTERML_CHECKPOINTS, ./checkpoints or the program itself.
-
-    Raises :class:`ReleaseError` naming the checkpoints there are.
-    """
-    if (Path(name) / SPEC).is_file():
-        return Path(name)
-    known = known_releases()
-    if str(name) in known:
-        return known[str(name)]
-    names = ", ".join(sorted(known)) or "none"
-    problem = f"the folder '{name}' holds no {SPEC}" if Path(name).is_dir() else f"there is no checkpoint '{name}'"
-    raise ReleaseError(problem, f"give the folder of a checkpoint, or one of: {names}")
-
-
-def known_releases() -> dict[str, Path]:
-    """Name -> folder of the checkpoints in $CLUSTERML_CHECKPOINTS, ./checkpoints and the program itself, first wins."""
-    places = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
-    places += [Path("checkpoints"), shipped("checkpoints")]
-    return {path.parent.name: path.parent for place in reversed(places) for path in sorted(place.glob(f"*/{SPEC}"))}
 
 
 def join_releases(

@@ -27,20 +27,12 @@ from clusterml.errors import OptionError
 from clusterml.io.files import exclusive, make_folder, read_bounded, write_bytes, write_text
 from clusterml.io.json import json_text, parse_json, read_json
 from clusterml.run.memory import keep_freed_memory
+from clusterml.training.catalogue import find_release
 from clusterml.training.config import Config
 from clusterml.training.loop import Trainer, Watch
 from clusterml.training.material import LabelledSet, attach_scales, chosen, labelled, spreads
 from clusterml.training.parallel import Group, joined
-from clusterml.training.release import (
-    SPLIT,
-    Release,
-    card,
-    find_release,
-    join_releases,
-    members_card,
-    open_release,
-    write_release,
-)
+from clusterml.training.release import SPLIT, Release, card, join_releases, members_card, open_release, write_release
 from clusterml.training.state import Checkpoints, State, TrainingError, averaged, load_weights
 from clusterml.training.step import Loss, matrix_precision
 from clusterml.training.targets import Wanted
