@@ -125,9 +125,9 @@ def __getattr__(name: str) -> Any:
 
         return version("clusterml")
     if name not in _HOMES:
-        from difflib import get_close_matches
+        from clusterml.errors import nearest
 
-        close = "" if name.startswith("_") else "".join(get_close_matches(name, __all__, n=1))
+        close = "" if name.startswith("_") else nearest(name, __all__)
         hint = f"; did you mean {close!r}?" if close else ""
         raise AttributeError(f"module 'clusterml' has no attribute {name!r}{hint}", name=name)
     return getattr(import_module(_HOMES[name]), name)

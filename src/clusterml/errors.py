@@ -1,13 +1,9 @@
-"""The errors a user can cause: each says what is wrong, where, and what to do about it; and text made safe to print."""
+"""The errors a user can cause: each says what is wrong, where, and what to do about it; and words for them."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
+from collections.abc import Iterable
 
 _SEQUENCES = re.compile(
     r"\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # titles, links, clipboard: up to BEL or ST
@@ -33,6 +29,30 @@ def printable(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 atom``, ``25 atoms``: a number of things, with a plural in -s."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3 h 07 min``."""
+    minutes = round(seconds / 60.0)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if seconds >= 90.0 else f"{seconds:.0f} s"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of ``known`` that ``name`` was most likely meant to be, whatever its case; empty if none is like it."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    by_lower = {each.casefold(): each for each in reversed(names)}
+    matches = get_close_matches(name, names, n=1)
+    matches = matches or [by_lower[lower] for lower in get_close_matches(name.casefold(), by_lower, n=1)]
+    return matches[0] if matches else ""
+
+
+def did_you_mean(name: str) -> str:
+    """`` (did you mean 'NAME'?)`` to stand behind a wrong one, see :func:`nearest`; empty for no name."""
+    return f" (did you mean '{name}'?)" if name else ""
 
 
 _LONGEST_LINE = 4000  # characters

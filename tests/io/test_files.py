@@ -6,7 +6,16 @@ import os
 import pytest
 
 from clusterml.errors import ClusterMLError, InputFileError, OutputError, printable
-from clusterml.io.files import file_within, make_folder, read_bounded, read_stream, read_text, write_text
+from clusterml.io.files import (
+    file_within,
+    make_folder,
+    read_bounded,
+    read_stream,
+    read_text,
+    sha256,
+    sha256_of_file,
+    write_text,
+)
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path):
@@ -18,6 +27,17 @@ def test_a_file_is_read_up_to_its_bound(tmp_path):
     assert read_stream(io.BytesIO(b"12345"), 5, "standard input") == b"12345"
     with open("/dev/zero", "rb") as endless, pytest.raises(InputFileError, match="standard input is larger than 1 MiB"):
         read_stream(endless, 1024**2, "standard input")
+
+
+def test_a_checksum_is_that_of_the_bytes_within_the_bound(tmp_path):
+    path, known = tmp_path / "a.txt", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    path.write_text("abc")
+    assert sha256("abc") == sha256(b"abc") == sha256_of_file(path, 3) == known
+    with pytest.raises(InputFileError, match="larger than 2 bytes"):
+        sha256_of_file(path, 2)
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(InputFileError, match="symbolic link"):
+        sha256_of_file(tmp_path / "link", links=False)
 
 
 def test_a_sparse_file_of_20_gb_is_refused_before_it_is_read(tmp_path):

@@ -32,7 +32,7 @@ from clusterml.errors import (
 from clusterml.inference.predictor import Predictor
 from clusterml.io.files import exclusive
 from clusterml.io.log import Log
-from clusterml.run.caches import Kept
+from clusterml.run.caches import Cache
 from clusterml.run.launcher import Lost, Processes
 from clusterml.screening.bench import MEASURE, PREDICTION, Task, bench_of
 from clusterml.screening.config import load_screen
@@ -365,7 +365,7 @@ def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_pat
         return label(bench, atoms, charge)
 
     monkeypatch.setattr(labels, "_label", refused)
-    monkeypatch.setattr(labels, "_PARENTS", Kept(8))
+    monkeypatch.setattr(labels, "_PARENTS", Cache(8))
     tasks = [LabelTask(number, bench.maker.make(bench.space.recipe(number)), 0) for number in (1, 2)]
     assert ["no gap" in label_one(setting, tmp_path, task).problem for task in tasks] == [True, True]
     assert asked.count(float(parent.positions.sum())) == 1
@@ -394,7 +394,7 @@ def test_a_parent_that_the_network_refuses_costs_its_curve_only(make_screen, che
 
 
 def test_what_is_kept_is_made_once_and_so_is_a_refusal():
-    kept, made = Kept[int](2), []
+    kept, made = Cache[int](2), []
 
     def make(value):
         made.append(value)
@@ -414,7 +414,7 @@ def test_what_is_kept_is_made_once_and_so_is_a_refusal():
 
 
 def test_a_refusal_that_is_kept_holds_nothing():
-    kept, seen = Kept[int](2), []
+    kept, seen = Cache[int](2), []
 
     def make():
         big = np.zeros(3)

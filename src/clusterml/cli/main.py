@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import signal
@@ -19,6 +18,7 @@ import typer
 from clusterml.cli.console import plain_warnings, printable_output
 from clusterml.cli.verbs import LazyGroup
 from clusterml.errors import ClusterMLError
+from clusterml.io.files import sha256
 
 
 def version_lines() -> list[str]:
@@ -36,7 +36,7 @@ def version_lines() -> list[str]:
         writer = str(json.loads(content)["version"])
     except (ClusterMLError, OSError, ValueError, KeyError, TypeError):
         return [*lines, f"checkpoint {DEFAULT_MODEL}: missing or damaged, see clusterml models"]
-    return [*lines, f"checkpoint {DEFAULT_MODEL} {hashlib.sha256(content).hexdigest()[:8]}, of clusterml {writer}"]
+    return [*lines, f"checkpoint {DEFAULT_MODEL} {sha256(content)[:8]}, of clusterml {writer}"]
 
 
 app = typer.Typer(name="clusterml", cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)

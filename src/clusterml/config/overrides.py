@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterator, Sequence
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -13,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from clusterml.config.schema import keys_of_mappings
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, did_you_mean, nearest
 
 
 def override(values: dict[Any, Any], words: Sequence[str], model: type[BaseModel], verb: str) -> dict[Any, Any]:
@@ -59,8 +58,7 @@ def _check(key: str, model: type[BaseModel], verb: str) -> None:
         raise OptionError(f"'{key}' is inside the list '{inside[0]}'", f"give the whole list: {inside[0]}=[..]")
     last = key.rpartition(".")[2]
     same_end = [name for name in (*known, *keys_of_mappings(model)) if name.rpartition(".")[2] == last]
-    close = same_end or difflib.get_close_matches(key, known, n=1) or _close_ends(last, known)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    hint = did_you_mean(same_end[0] if same_end else nearest(key, known) or _nearest_end(last, known))
     raise OptionError(f"there is no key '{key}'{hint}", f"see clusterml {verb} --keys")
 
 
@@ -68,9 +66,10 @@ def _listed(field: FieldInfo) -> bool:
     return get_origin(field.annotation) in (list, tuple)
 
 
-def _close_ends(last: str, known: dict[str, FieldInfo]) -> list[str]:
+def _nearest_end(last: str, known: dict[str, FieldInfo]) -> str:
+    """The known key whose last step is most like ``last``, or empty."""
     ends = {name.rpartition(".")[2]: name for name in known}
-    return [ends[end] for end in difflib.get_close_matches(last, ends, n=1)]
+    return ends.get(nearest(last, ends), "")
 
 
 def _put(values: dict[Any, Any], steps: list[str], value: Any, key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from clusterml.errors import InputFileError
+from clusterml.errors import InputFileError, did_you_mean, nearest
 from clusterml.io.files import read_bounded
 
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times faster, where PyYAML has it
@@ -143,8 +142,7 @@ def _told(model: type[BaseModel], values: Any, problem: dict[str, Any]) -> str:
         if problem["type"] == "missing":
             return f"key '{key}' is missing"
         inside = [name for name in keys_of_mappings(model) if name.rpartition(".")[2] == place[-1]]
-        close = inside or difflib.get_close_matches(place[-1], _keys(model), n=1)
-        return f"unknown key '{key}'" + (f" (did you mean '{close[0]}'?)" if close else "")
+        return f"unknown key '{key}'{did_you_mean(inside[0] if inside else nearest(place[-1], _keys(model)))}"
     key, value, expected = _place(model, values, problem["loc"])
     if expected and problem["type"] != "value_error":  # a validator of ours says better what is wrong
         return f"{key} is {shown(value)}, not {expected}"

@@ -5,7 +5,6 @@ Whatever it raises becomes a :class:`UserCodeError` that says where it came from
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
 import traceback
@@ -14,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, UserCodeError
-from clusterml.io.files import read_bounded
+from clusterml.io.files import sha256, sha256_of_file
 
 _LARGEST_BYTES = 10_000_000
 
@@ -42,7 +41,7 @@ class Guard:
 
 def hash_of_file(file: str | Path) -> str:
     """SHA-256 of a Python file; raises :class:`InputFileError`."""
-    return hashlib.sha256(read_bounded(file, _LARGEST_BYTES)).hexdigest()
+    return sha256_of_file(file, _LARGEST_BYTES)
 
 
 def function_of_file(file: Path, function: str) -> Any:
@@ -54,7 +53,7 @@ def function_of_file(file: Path, function: str) -> Any:
     if not file.is_file():
         raise InputFileError(f"{file}: there is no such file", "paths are seen from the YAML file")
     text = f"{file} {hash_of_file(file)}"
-    name = f"clusterml_own_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    name = f"clusterml_own_{sha256(text)[:16]}"
     if name not in sys.modules:
         _import(file, name)
     known = vars(sys.modules[name])

@@ -8,7 +8,6 @@ number, so that the same file gives the same geometries whatever the number of w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from pydantic import Field, model_validator
 
 from clusterml.config.schema import Strict, load
 from clusterml.errors import InputFileError
-from clusterml.io.files import LARGEST_INPUT, read_bounded, read_text
+from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
 
 SampledKind = Literal["reference", "mode", "thermal", "ensemble", "conformer"]
@@ -213,11 +212,11 @@ def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
         kept = {key: value for key, value in content["parents"][name].items() if key != "counts"}
         parts[name] = _without(kept, _LATER)
         if source is not None:
-            parts[name]["file"] = hashlib.sha256(read_bounded(source, LARGEST_INPUT)).hexdigest()
+            parts[name]["file"] = sha256_of_file(source, LARGEST_INPUT)
     text = library_text(campaign, campaign_file)
     if text is not None:
         parts[LIBRARY] = {"library": text}
-    return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
+    return {name: sha256(json.dumps(part, sort_keys=True)) for name, part in parts.items()}
 
 
 def library_file(campaign: Campaign, campaign_file: Path) -> Path | None:

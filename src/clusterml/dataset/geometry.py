@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from functools import lru_cache
@@ -14,7 +13,7 @@ import numpy as np
 from clusterml.dataset.campaign import Campaign, Job, Parent
 from clusterml.dataset.record import stored_positions
 from clusterml.errors import InputFileError, StructureError
-from clusterml.io.files import LARGEST_INPUT, read_bounded
+from clusterml.io.files import LARGEST_INPUT, sha256_of_file
 from clusterml.structure.anatomy.library import Library, load_library
 from clusterml.structure.distort.apply import distort, snapshots
 from clusterml.structure.distort.modes import MODES, THERMAL_NOISE
@@ -37,7 +36,7 @@ def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
 def _hash(file: Path) -> str:
     """Of what is in ``file`` now; empty if it cannot be read, which whoever reads it says."""
     try:
-        return hashlib.sha256(read_bounded(file, LARGEST_INPUT)).hexdigest()
+        return sha256_of_file(file, LARGEST_INPUT)
     except InputFileError:
         return ""
 

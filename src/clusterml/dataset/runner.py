@@ -30,7 +30,7 @@ from clusterml.dataset.labelling import RejectedError, opposite, record_of
 from clusterml.dataset.record import Name, Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
-from clusterml.errors import ClusterMLError, DatasetError, InputFileError, StructureError
+from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, StructureError
 from clusterml.io.files import exclusive, write_text
 from clusterml.io.json import read_json
 from clusterml.io.log import Log
@@ -90,8 +90,6 @@ class Ledger:
 
 _PACK_EVERY = 256
 """Finished jobs between two packings."""
-_UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
-"""What numerical libraries raise: one job must not end a campaign."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,7 @@ def work(setting: Setting, job: Job) -> list[Event]:
             write_shard(setting.staging / f"{record.id}.h5", [record])
     except (RejectedError, StructureError) as error:
         return [Event(job.name, "rejected", str(error), _since(start))]
-    except (ClusterMLError, *_UNEXPECTED) as error:
+    except (ClusterMLError, *UNEXPECTED) as error:
         return [Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))]
     return [Event(job.name, "done", without, seconds=_since(start))]
 

@@ -10,9 +10,9 @@ precision, scaled by their largest element (error below 5e-4 of it); everything 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ import numpy as np
 
 from clusterml.dataset.record import COLUMNS, GRID_EV, SCHEMA_VERSION, Column, Record
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.io.files import check_regular, write_bytes
+from clusterml.io.files import check_regular, sha256, sha256_of_file, write_bytes
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def write_shard(path: Path, records: Sequence[Record]) -> str:
             _write(file, column, [getattr(record, column.name) for record in records])
     content = buffer.getvalue()
     write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
+    return sha256(content)
 
 
 def _atoms(file: h5py.File, name: str, values: Any) -> None:
@@ -344,12 +344,8 @@ def _layouts(n_records: int | None = None, n_atoms: int | None = None) -> dict[s
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 (hex) of a file, read in pieces; raises :class:`DatasetError` if it cannot be read."""
+    """SHA-256 (hex) of a shard; raises :class:`DatasetError` if it cannot be read."""
     try:
-        check_regular(path, links=False)
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return sha256_of_file(path, sys.maxsize, links=False)
     except InputFileError as error:
         raise DatasetError(error.problem, error.remedy) from error
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error})", "check its permissions") from error

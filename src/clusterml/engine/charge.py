@@ -16,6 +16,7 @@ from clusterml.structure import inspect as structural
 from clusterml.structure.anatomy.charge import is_even_electron, propose_charge, signed_charge
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
 from clusterml.structure.charge import CLEAR_GAP_EV, ChargeDecision, FrontierGaps, check_charge, decide_charge
+from clusterml.structure.geometry import Geometry
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
 from clusterml.structure.read import Source
 from clusterml.typing import FloatArray
@@ -119,9 +120,7 @@ def frontier_gaps(atoms: Atoms, charges: Sequence[int]) -> FrontierGaps:
     for an element that GFN1-xTB does not know, nothing is computed and ``note`` says why.  Remembered for the last
     structures.
     """
-    numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    positions = np.asarray(atoms.positions, dtype=np.float64)
-    return _remembered(numbers.tobytes(), positions.tobytes(), tuple(charges))
+    return _gaps_of(Geometry.of(atoms), tuple(charges))
 
 
 def gap_advice(atoms: Atoms, charge: int) -> str:
@@ -141,15 +140,12 @@ def gap_advice(atoms: Atoms, charge: int) -> str:
 
 
 @lru_cache(maxsize=64)
-def _remembered(numbers: bytes, positions: bytes, charges: tuple[int, ...]) -> FrontierGaps:
-    from ase import Atoms
-
+def _gaps_of(geometry: Geometry, charges: tuple[int, ...]) -> FrontierGaps:
     from clusterml.engine.basis import gfn_basis
     from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
     from clusterml.units import BOHR_ANGSTROM
 
-    whole = Atoms(np.frombuffer(numbers, dtype=np.int64), np.frombuffer(positions, dtype=np.float64).reshape(-1, 3))
-    short = shorten_ligands(whole)
+    short = shorten_ligands(geometry.atoms)
     symbols, coords = tuple(short.get_chemical_symbols()), short.positions / BOHR_ANGSTROM
     try:
         size = gfn_basis(symbols, coords, "gfn1").n_ao

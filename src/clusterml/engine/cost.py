@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from clusterml.errors import MemoryLimitError, counted
+from clusterml.errors import MemoryLimitError, counted, duration
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,9 +37,7 @@ class Cost:
 
     def __str__(self) -> str:
         """``about 40 s and 1.2 GB``."""
-        seconds = self.seconds
-        time = f"{seconds:.0f} s" if seconds < 90.0 else f"{seconds / 60.0:.0f} min"
-        return f"about {time} and {self.memory_gb:.1f} GB"
+        return f"about {duration(self.seconds)} and {self.memory_gb:.1f} GB"
 
 
 def label_cost(atoms: Atoms, threads: int = 1) -> Cost:

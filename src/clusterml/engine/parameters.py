@@ -10,13 +10,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from clusterml.errors import UnsupportedElementError
+from clusterml.io.files import sha256
 from clusterml.typing import FloatArray
 
 BOHR_ANGSTROM = 0.52917726
@@ -66,7 +66,7 @@ def parameters_hash() -> str:
     """First 12 hex digits of the SHA-256 of the engine's parameter files, for provenance."""
     data = files("clusterml.engine").joinpath("data")
     content = b"".join(data.joinpath(name).read_bytes() for name in ("stda_xtb.json", "gfn_basis.json"))
-    return sha256(content).hexdigest()[:12]
+    return sha256(content)[:12]
 
 
 @lru_cache(maxsize=2)

@@ -8,14 +8,13 @@ The checksum of ``spec.json``, which holds those of the weights, ties both to th
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.inference.calibration import Uncertainty
 from clusterml.inference.domain import Domain, read_domain, write_domain
-from clusterml.io.files import read_bounded
+from clusterml.io.files import sha256_of_file
 from clusterml.io.json import read_json, write_json
 from clusterml.run.memory import keep_freed_memory
 from clusterml.training.catalogue import SPEC, ReleaseError
@@ -51,8 +50,8 @@ def write_uncertainty(folder: Path, uncertainty: Uncertainty, domain: Domain) ->
     path = write_domain(domain, folder / DOMAIN)
     content = {
         "schema_version": SCHEMA_VERSION,
-        "spec_sha256": _sha256(folder / SPEC),
-        "domain_sha256": _sha256(path),
+        "spec_sha256": checksum(folder / SPEC),
+        "domain_sha256": checksum(path),
         **uncertainty.to_dict(),
     }
     write_json(content, folder / UNCERTAINTY, indent=1)
@@ -75,17 +74,18 @@ def _check(content: dict[str, Any], folder: Path) -> None:
     found = content.get("schema_version")
     if found not in range(1, SCHEMA_VERSION + 1):
         raise ReleaseError(f"{folder / UNCERTAINTY}: has schema version {found}", "update clusterml")
-    if content.get("spec_sha256") != _sha256(folder / SPEC):
+    if content.get("spec_sha256") != checksum(folder / SPEC):
         remedy = "measure it again with clusterml evaluate --calibrate, or remove the file"
         raise ReleaseError(f"{folder / UNCERTAINTY}: belongs to other networks", remedy)
-    if content.get("domain_sha256") != _sha256(folder / DOMAIN):
+    if content.get("domain_sha256") != checksum(folder / DOMAIN):
         raise ReleaseError(
             f"{folder / DOMAIN}: has changed since it was written (checksum)", "get the checkpoint again"
         )
 
 
-def _sha256(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """SHA-256 of a file of a checkpoint; raises :class:`ReleaseError`."""
     try:
-        return hashlib.sha256(read_bounded(path, links=False)).hexdigest()
+        return sha256_of_file(path, links=False)
     except InputFileError as error:
         raise ReleaseError(error.problem, "get the checkpoint again") from error

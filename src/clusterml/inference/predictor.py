@@ -22,7 +22,7 @@ from clusterml.errors import (
 )
 from clusterml.inference.answer import PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
-from clusterml.inference.checkpoint import _sha256, load_ensemble, read_uncertainty
+from clusterml.inference.checkpoint import checksum, load_ensemble, read_uncertainty
 from clusterml.inference.domain import Composition, Domain, DomainReport, composition
 from clusterml.inference.ensemble import Ensemble, Output, Thermal, batched, edges_of, finer
 from clusterml.io.shipped import DEFAULT_MODEL
@@ -358,5 +358,5 @@ def load_predictor(model: str | Path, device: str) -> Predictor:
     folder = find_release(model)
     ensemble = load_ensemble(folder, device)
     uncertainty, domain = read_uncertainty(folder)
-    provenance = {"checkpoint": str(folder), "spec_sha256": _sha256(folder / SPEC)}
+    provenance = {"checkpoint": str(folder), "spec_sha256": checksum(folder / SPEC)}
     return Predictor(folder.resolve().name, ensemble, uncertainty, domain, provenance)

@@ -8,12 +8,14 @@ Whatever is written replaces a link, and never what the link points to.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,7 +41,12 @@ def read_bounded(path: str | Path, most: int = LARGEST_FILE, *, links: bool = Tr
     Raises :class:`InputFileError` for a file that is missing, is no regular file (a folder, a pipe, a device), is
     larger, or cannot be read, and, without ``links``, for a symbolic link.
     """
-    path = Path(path)
+    with _open_regular(Path(path), most, links) as handle:
+        return read_stream(handle, most, str(path))  # files of /proc say that they are empty
+
+
+@contextmanager
+def _open_regular(path: Path, most: int, links: bool) -> Iterator[BufferedReader]:
     flags = os.O_RDONLY | (0 if links else getattr(os, "O_NOFOLLOW", 0))
     flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -50,9 +57,20 @@ def read_bounded(path: str | Path, most: int = LARGEST_FILE, *, links: bool = Tr
                 raise InputFileError(f"{path} is {kind_of(state.st_mode)}", "give a file")
             if state.st_size > most:
                 raise _too_large(str(path), most)
-            return read_stream(handle, most, str(path))  # files of /proc say that they are empty
+            yield handle
     except (OSError, ValueError) as error:
         raise InputFileError(f"{path} cannot be read: {error}", "check the path and its permissions") from error
+
+
+def sha256(content: bytes | str) -> str:
+    """SHA-256 of ``content``, a text as UTF-8, in hexadecimal digits."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def sha256_of_file(path: str | Path, most: int = LARGEST_FILE, *, links: bool = True) -> str:
+    """SHA-256 of the file at ``path``, read in pieces; arguments and errors as :func:`read_bounded`."""
+    with _open_regular(Path(path), most, links) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def read_stream(stream: BinaryIO, most: int, source: str) -> bytes:

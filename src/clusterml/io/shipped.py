@@ -7,11 +7,10 @@ them wherever a file or folder is asked for, on the command line and in configur
 
 from __future__ import annotations
 
-import difflib
 from importlib.resources import files
 from pathlib import Path
 
-from clusterml.errors import InputFileError
+from clusterml.errors import InputFileError, nearest
 
 PREFIX = "shipped:"
 """What a path begins with that is seen from the data that travel with the program."""
@@ -39,7 +38,7 @@ def locate(path: str | Path, base: Path | None = None) -> Path:
     name = text.removeprefix(PREFIX)
     target = _target(Path(name))
     if target is None:
-        raise InputFileError(f"{text}: no such data travel with the program", _nearest(name))
+        raise InputFileError(f"{text}: no such data travel with the program", _remedy(name))
     return target
 
 
@@ -63,12 +62,11 @@ def shipped_names(folder: str, ending: str) -> list[str]:
     return sorted(f"{folder}/{path.relative_to(root).as_posix()}" for path in root.rglob(f"*{ending}"))
 
 
-def _nearest(name: str) -> str:
+def _remedy(name: str) -> str:
+    """The nearest of the data that there are, or the folders that hold them."""
     known = [
         each for ending in (".yaml", ".xyz", ".cif") for folder in FOLDERS for each in shipped_names(folder, ending)
     ]
     by_end = {Path(each).name: each for each in reversed(known)}
-    near = difflib.get_close_matches(name, known, n=1) or [
-        by_end[end] for end in difflib.get_close_matches(Path(name).name, by_end, n=1)
-    ]
-    return f"did you mean {PREFIX}{near[0]}?" if near else f"it holds the folders {', '.join(FOLDERS)}"
+    meant = nearest(name, known) or by_end.get(nearest(Path(name).name, by_end), "")
+    return f"did you mean {PREFIX}{meant}?" if meant else f"it holds the folders {', '.join(FOLDERS)}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, nearest
 
 DEFAULTS: dict[str, Any] = {
     "head": "resolvent",  # orbital, resolvent, moments or atomic
@@ -211,6 +210,6 @@ def _merge(into: dict[str, Any], given: Mapping[str, Any], path: str) -> None:
 def _known(name: Any, known: Any, what: str) -> None:
     if name in known:
         return
-    near = difflib.get_close_matches(str(name), [str(each) for each in known], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"one of {', '.join(str(each) for each in known)}"
+    meant = nearest(str(name), [str(each) for each in known])
+    hint = f"did you mean '{meant}'?" if meant else f"one of {', '.join(str(each) for each in known)}"
     raise OptionError(f"{what} '{str(name)[:80]}' is not known", hint)

@@ -12,7 +12,7 @@ from clusterml.errors import ClusterMLError, InputFileError, OutputError
 T = TypeVar("T")
 
 
-class Kept(OrderedDict[Hashable, T | ClusterMLError]):
+class Cache(OrderedDict[Hashable, T | ClusterMLError]):
     """At most ``most`` results; the one that was not asked for longest goes first.  A refusal is a result, too."""
 
     def __init__(self, most: int) -> None:
@@ -30,10 +30,10 @@ class Kept(OrderedDict[Hashable, T | ClusterMLError]):
             if len(self) > self._most:
                 self.popitem(last=False)
         self.move_to_end(key)
-        found = self[key]
-        if isinstance(found, ClusterMLError):
-            raise copy(found)  # what is kept must not gather the frames that it passes
-        return found
+        result = self[key]
+        if isinstance(result, ClusterMLError):
+            raise copy(result)  # what is kept must not gather the frames that it passes
+        return result
 
 
 def _outcome(make: Callable[[], T]) -> T | ClusterMLError:

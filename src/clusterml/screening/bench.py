@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import ClusterMLError, OptionError, SpectrumError, StructureError
-from clusterml.run.caches import Kept
+from clusterml.io.files import sha256
+from clusterml.run.caches import Cache
 from clusterml.screening.board import Block, Drops, Row
 from clusterml.screening.claim import own_code
 from clusterml.screening.config import Screen
@@ -24,6 +24,7 @@ from clusterml.screening.merit import Merit
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.structure.geometry import Geometry
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -114,12 +115,13 @@ class Task:
         """A hash of the structures that were given: names, charges, elements, positions to 0.001 A; empty without."""
         if self.given is None:
             return ""
-        found = hashlib.sha256()
-        for atoms in self.given:
-            found.update(f"{atoms.info.get('name')} {atoms.info.get('charge')} {len(atoms)}\n".encode())
-            found.update(np.asarray(atoms.numbers, dtype=np.int64).tobytes())
-            found.update((np.round(atoms.positions, 3) + 0.0).tobytes())  # no negative zeros
-        return found.hexdigest()
+        return sha256(b"".join(part for atoms in self.given for part in _parts_to_hash(atoms)))
+
+
+def _parts_to_hash(atoms: Atoms) -> Iterator[bytes]:
+    yield f"{atoms.info.get('name')} {atoms.info.get('charge')} {len(atoms)}\n".encode()
+    yield np.asarray(atoms.numbers, dtype=np.int64).tobytes()
+    yield (np.round(atoms.positions, 3) + 0.0).tobytes()  # no negative zeros
 
 
 def evaluate(setting: Setting, task: Task) -> Block:
@@ -142,8 +144,8 @@ class Bench:
         self.space = Space(self.screen)
         self.maker = Maker(self.space)
         self.merit = Merit(self.screen)
-        self._like: Kept[Prepared] = Kept(8)
-        self._spectra: Kept[Spectrum] = Kept(8)
+        self._like: Cache[Prepared] = Cache(8)
+        self._spectra: Cache[Spectrum] = Cache(8)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -267,7 +269,7 @@ class Bench:
             yield Row(number, one.name, values, *rest)
 
     def _predicted(self, atoms: Atoms) -> Spectrum:
-        key = (atoms.numbers.tobytes(), atoms.positions.tobytes(), atoms.info.get("charge"))
+        key = Geometry.of(atoms), atoms.info.get("charge")
         return self._spectra.find(key, lambda: self.predictor(atoms).spectrum)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clusterml.errors import InputFileError
-from clusterml.io.files import LARGEST_INPUT, read_bounded, read_text
+from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.json import parse_json
 from clusterml.screening.config import Screen
 from clusterml.screening.lines import FILES, OWN
@@ -27,18 +26,18 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
     content = screen.model_dump(mode="json", exclude=set(MAY_CHANGE))
     for parent in content["parents"].values():
         if parent["file"] is not None:
-            parent["file"] = _hash(Path(parent["file"]))
+            parent["file"] = sha256_of_file(parent["file"], LARGEST_INPUT)
     for line in (*content["objectives"], *content["constraints"]):
-        line |= {key: _hash(Path(line[key])) for key in FILES if line[key] is not None}
+        line |= {key: sha256_of_file(line[key], LARGEST_INPUT) for key in FILES if line[key] is not None}
         if line["function"] is not None and line["file"] is None:
             line["file"] = identity_of(None, line["function"])
         for key in (key for key in OWN if line[key] is None):
             del line[key]
     library = content.pop("library")
     if library is not None:
-        content["library"] = _hash(Path(library))
-    content |= {"geometry": GEOMETRY, "model": model_sha256, "reference": hashlib.sha256(reference).hexdigest()}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        content["library"] = sha256_of_file(library, LARGEST_INPUT)
+    content |= {"geometry": GEOMETRY, "model": model_sha256, "reference": sha256(reference)}
+    return sha256(json.dumps(content, sort_keys=True))
 
 
 def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
@@ -50,7 +49,7 @@ def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
             files[f"code {Path(line.file).name}"] = line.file
     if screen.library is not None:
         files[f"library {Path(screen.library).name}"] = screen.library
-    return {"model": model_sha256} | {name: _hash(Path(file)) for name, file in files.items()}
+    return {"model": model_sha256} | {name: sha256_of_file(file, LARGEST_INPUT) for name, file in files.items()}
 
 
 def own_code(screen: Screen) -> dict[str, str]:
@@ -111,7 +110,3 @@ def _changed_keys(theirs: Any, screen: Screen) -> str:
         return ""
     keys = sorted(key for key in {*theirs, *mine} - set(MAY_CHANGE) if theirs.get(key) != mine.get(key))
     return f": {', '.join(keys)}" if keys else ""
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(read_bounded(path, LARGEST_INPUT)).hexdigest()

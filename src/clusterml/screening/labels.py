@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ import numpy as np
 
 from clusterml.dataset.campaign import Campaign
 from clusterml.errors import ClusterMLError, ElectronicStructureError
-from clusterml.io.files import read_text
-from clusterml.run.caches import Kept
+from clusterml.io.files import read_text, sha256
+from clusterml.run.caches import Cache
 from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.measures.measure import Sample, Value
 from clusterml.screening.measures.registry import measured
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 SMALLEST_GAP_EV: float = Campaign.model_fields["smallest_gap_ev"].default
 """Geometries with a smaller HOMO-LUMO gap have no label, as in a campaign."""
-_PARENTS: Kept[Spectrum] = Kept(8)
+_PARENTS: Cache[Spectrum] = Cache(8)
 """Spectra of parents, once for each process."""
 
 
@@ -112,7 +111,7 @@ def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
     content = (
         atoms.numbers.astype(np.int64).tobytes() + places.tobytes() + json.dumps(protocol, sort_keys=True).encode()
     )
-    return hashlib.sha256(content).hexdigest()
+    return sha256(content)
 
 
 def _parent_spectrum(bench: Bench, folders: Sequence[Path], atoms: Atoms) -> Spectrum:

@@ -13,7 +13,7 @@ import numpy as np
 from clusterml.dataset.campaign import Parent
 from clusterml.dataset.geometry import parent_atoms
 from clusterml.errors import ClusterMLError
-from clusterml.run.caches import Kept
+from clusterml.run.caches import Cache
 from clusterml.screening.space import Recipe, Space, Step, Variant, exchange_of, split_mode
 from clusterml.structure.distort.apply import ModePath, finish, path_positions, prepare, snapshots
 from clusterml.structure.distort.modes import find_mode
@@ -59,9 +59,9 @@ class Maker:
 
     def __init__(self, space: Space) -> None:
         self.space, self.screen = space, space.screen
-        self._parents: Kept[Atoms | Dropped] = Kept(4)
-        self._shells: Kept[dict[int, Atoms | Dropped]] = Kept(8)
-        self._starts: Kept[Start | Dropped] = Kept(4)
+        self._parents: Cache[Atoms | Dropped] = Cache(4)
+        self._shells: Cache[dict[int, Atoms | Dropped]] = Cache(8)
+        self._starts: Cache[Start | Dropped] = Cache(4)
 
     def make(self, recipe: Recipe) -> Atoms | Dropped:
         """The geometry (A) of a recipe, with name, charge and history in ``info``; or why there is none."""

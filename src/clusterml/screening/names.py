@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
-from clusterml.errors import ClusterMLError, OptionError
+from clusterml.errors import ClusterMLError, OptionError, did_you_mean, nearest
 
 
 class ScreeningError(ClusterMLError):
@@ -15,7 +14,5 @@ class ScreeningError(ClusterMLError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
     """The error for a ``name`` that is none of the ``known`` ones: it says which is nearest, and which there are."""
     names = list(known)
-    lower = {each.casefold(): each for each in reversed(names)}
-    close = difflib.get_close_matches(name.casefold(), lower, n=1)
-    hint = f" (did you mean '{lower[close[0]]}'?)" if close else ""
+    hint = did_you_mean(nearest(name, names))
     return OptionError(f"there is no {kind} '{name}'{hint}", f"choose one of {', '.join(names)}")

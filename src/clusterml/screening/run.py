@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterml.errors import OptionError
-from clusterml.io.files import exclusive, make_folder, read_bounded, read_text, write_text
+from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
@@ -138,7 +137,7 @@ def setting_of(
     from clusterml.training.catalogue import SPEC, find_release
 
     place = find_release(model or screen.model).resolve()
-    sha = hashlib.sha256(read_bounded(place / SPEC, links=False)).hexdigest()
+    sha = sha256_of_file(place / SPEC, links=False)
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
     mine = fingerprint(screen, sha, text.encode())

@@ -10,6 +10,7 @@ import numpy as np
 from clusterml.errors import StructureError
 from clusterml.structure.distort.network import hessian
 from clusterml.structure.distort.subject import Subject
+from clusterml.structure.geometry import Geometry
 from clusterml.structure.rotations import kabsch
 from clusterml.typing import FloatArray
 
@@ -42,7 +43,7 @@ def elastic_slope(atoms: Atoms, rest: Atoms) -> FloatArray:
 
 def elastic_hessian(rest: Atoms) -> FloatArray:
     """Second derivatives (3n, 3n) in eV/A^2 of the elastic network that is at rest in ``rest``; kept."""
-    return _hessian(*_key(rest))
+    return _hessian(Geometry.of(rest))
 
 
 def superposed(positions: FloatArray, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -60,7 +61,7 @@ def gfn1_strain(atoms: Atoms, rest: Atoms, charge: int) -> float:
     :class:`~clusterml.errors.ElectronicStructureError` without a ground state.
     """
     _check(atoms, rest)
-    return _gfn1(atoms, charge) - _gfn1_of_rest(*_key(rest), charge)
+    return _gfn1(atoms, charge) - _gfn1_of_rest(Geometry.of(rest), charge)
 
 
 def _check(atoms: Atoms, rest: Atoms) -> None:
@@ -70,24 +71,14 @@ def _check(atoms: Atoms, rest: Atoms) -> None:
         )
 
 
-def _key(atoms: Atoms) -> tuple[bytes, bytes]:
-    return np.asarray(atoms.numbers, dtype=np.int64).tobytes(), np.asarray(atoms.positions, dtype=np.float64).tobytes()
-
-
-def _atoms(numbers: bytes, positions: bytes) -> Atoms:
-    from ase import Atoms as New
-
-    return New(np.frombuffer(numbers, dtype=np.int64), np.frombuffer(positions, dtype=np.float64).reshape(-1, 3))
-
-
 @lru_cache(maxsize=2)
-def _hessian(numbers: bytes, positions: bytes) -> FloatArray:
-    return hessian(Subject(_atoms(numbers, positions)))
+def _hessian(rest: Geometry) -> FloatArray:
+    return hessian(Subject(rest.atoms))
 
 
 @lru_cache(maxsize=16)
-def _gfn1_of_rest(numbers: bytes, positions: bytes, charge: int) -> float:
-    return _gfn1(_atoms(numbers, positions), charge)
+def _gfn1_of_rest(rest: Geometry, charge: int) -> float:
+    return _gfn1(rest.atoms, charge)
 
 
 def _gfn1(atoms: Atoms, charge: int) -> float:

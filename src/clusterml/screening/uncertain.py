@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from clusterml.dataset.campaign import Campaign, Job, Parent, SampledKind
 from clusterml.dataset.geometry import centred
 from clusterml.dataset.store import Store
-from clusterml.errors import ClusterMLError, OptionError
+from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError
 from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
@@ -143,7 +143,7 @@ def record_of_candidate(setting: Setting, fingerprint: str, row: Row) -> Record 
         found = _record(bench, recipe, made, row)
     except (RejectedError, ClusterMLError) as error:
         return str(error)
-    except (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except UNEXPECTED as error:
         return f"{type(error).__name__}: {error}"  # of a numerical library: one candidate must not end the others
     name = _name(bench.screen.name, fingerprint, row.number)
     return replace(found, id=name, pair=name)

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,7 +21,7 @@ from pydantic import Field
 
 from clusterml.config.schema import Strict, validated
 from clusterml.errors import InputFileError
-from clusterml.io.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
+from clusterml.io.files import check_regular, decode, make_folder, read_bounded, sha256, write_bytes, write_text
 from clusterml.io.json import json_text, read_json
 from clusterml.training.catalogue import SPEC, ReleaseError
 from clusterml.training.config import Config
@@ -165,7 +164,7 @@ def write_release(
         name = "model.safetensors" if len(networks) == 1 else f"model-{number}.safetensors"
         content = as_bytes(state)
         write_bytes(folder / name, content)
-        members.append(Member(file=name, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)))
+        members.append(Member(file=name, sha256=sha256(content), bytes=len(content)))
     write_text(folder / "card.md", card)
     write_text(folder / "metrics.json", json_text(metrics, indent=1))
     manifest = Manifest(
@@ -246,7 +245,7 @@ def _state(folder: Path, member: Member) -> dict[str, Tensor]:
         content = read_bounded(path, member.bytes, links=False)
     except InputFileError as error:
         raise _unreadable(path, error) from error
-    if hashlib.sha256(content).hexdigest() != member.sha256:
+    if sha256(content) != member.sha256:
         raise ReleaseError(f"{path}: has changed since it was written (checksum)", "get the checkpoint again")
     try:
         return load(content)

@@ -20,6 +20,7 @@ from clusterml.engine.integrals import overlap
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
+from clusterml.structure.geometry import Geometry
 from clusterml.typing import FloatArray
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
 
@@ -83,7 +84,7 @@ def gfn_orbitals(
     calculator.set("max-iter", max_iterations)
     guess = None
     if start_from is not None:
-        guess = _guess(_key(start_from), charge, method, solvent, solvation, electronic_temperature_k)
+        guess = _guess(Geometry.of(start_from), charge, method, solvent, solvation, electronic_temperature_k)
     result = _converged(calculator, method, electronic_temperature_k, max_iterations, guess)
     coefficients = np.empty((basis.n_ao, basis.n_ao))
     coefficients[tblite_positions(basis)] = result.get("orbital-coefficients")
@@ -115,7 +116,7 @@ def _own_gfn1(
     start = time.perf_counter()
     parts = _hamiltonian(atoms)
     n_occupied = _closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
-    first = None if start_from is None else _first_charges(_key(start_from), charge, kelvin, device)
+    first = None if start_from is None else _first_charges(Geometry.of(start_from), charge, kelvin, device)
     found = _cycles(parts, charge, kelvin, accuracy, max_iterations, device, first)
     return Orbitals(
         symbols=tuple(atoms.get_chemical_symbols()),
@@ -153,9 +154,9 @@ def _cycles(
 
 
 @lru_cache(maxsize=8)
-def _first_charges(key: tuple[bytes, bytes], charge: int, kelvin: float, device: str) -> FloatArray:
+def _first_charges(geometry: Geometry, charge: int, kelvin: float, device: str) -> FloatArray:
     """Shell charges of a geometry."""
-    return _cycles(_hamiltonian(_atoms(key)), charge, kelvin, 1.0, 500, device).shell_charges
+    return _cycles(_hamiltonian(geometry.atoms), charge, kelvin, 1.0, 500, device).shell_charges
 
 
 def _check_options(method: str, solvation: str, temperature_k: float, accuracy: float) -> None:
@@ -173,22 +174,12 @@ def _silent(message: str) -> None:
     """Swallow tblite's log: errors come as exceptions."""
 
 
-def _key(atoms: Atoms) -> tuple[bytes, bytes]:
-    return np.asarray(atoms.numbers, dtype=np.int64).tobytes(), np.asarray(atoms.positions, dtype=np.float64).tobytes()
-
-
-def _atoms(key: tuple[bytes, bytes]) -> Atoms:
-    from ase import Atoms
-
-    return Atoms(np.frombuffer(key[0], dtype=np.int64), np.frombuffer(key[1], dtype=np.float64).reshape(-1, 3))
-
-
 @lru_cache(maxsize=8)
 def _guess(
-    key: tuple[bytes, bytes], charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation, kelvin: float
+    geometry: Geometry, charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation, kelvin: float
 ) -> Any:
     """tblite's converged result of a geometry, at its default thresholds."""
-    calculator = _calculator(_atoms(key), charge, method, solvent, solvation)
+    calculator = _calculator(geometry.atoms, charge, method, solvent, solvation)
     calculator.set("temperature", kelvin * _BOLTZMANN_HARTREE)
     calculator.set("max-iter", 500)
     return _converged(calculator, method, kelvin, 500)

@@ -8,7 +8,6 @@ projected.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import numpy as np
 
 from clusterml.blas import lend_blas
 from clusterml.errors import ElectronicStructureError, InputFileError, OptionError, OutputError
-from clusterml.io.files import read_bounded, write_text
+from clusterml.io.files import read_bounded, sha256, write_text
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.contacts import donors_of
 from clusterml.structure.build.symmetry import KeepSymmetry, Operations, find_operations
@@ -48,7 +47,7 @@ class Checkpoint:
 
     def __init__(self, path: Path, task: dict[str, Any]) -> None:
         self.path = path
-        self._key = hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()
+        self._key = sha256(json.dumps(task, sort_keys=True))
         self.number = 0
         self.positions: FloatArray | None = None
         self.state: Any = None

@@ -1,0 +1,33 @@
+"""Elements and positions of a structure as a key, for what is computed of them once and remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Atomic numbers (int64) and positions (float64, A) as bytes; equal for equal geometries."""
+
+    numbers: bytes
+    positions: bytes
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> Geometry:
+        """That of ``atoms``; charge, name and history are no part of it."""
+        return cls(
+            np.asarray(atoms.numbers, dtype=np.int64).tobytes(), np.asarray(atoms.positions, dtype=np.float64).tobytes()
+        )
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure again, bare."""
+        from ase import Atoms
+
+        return Atoms(np.frombuffer(self.numbers, dtype=np.int64), np.frombuffer(self.positions).reshape(-1, 3))
