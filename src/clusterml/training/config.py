@@ -90,8 +90,8 @@ class ScheduleConfig(Strict):
 class BatchConfig(Strict):
     """Batches of similar work."""
 
-    edges: int = Field(40000, ge=1, description="a most number of edges in a batch of one process")
-    structures: int = Field(32, ge=1, description="a most number of structures in a batch of one process")
+    edges: int = Field(40000, ge=1, description="a whole number: at most so many edges in a batch of one process")
+    structures: int = Field(32, ge=1, description="a whole number: at most so many structures in a batch of one process")
 
 
 class Config(Strict):
@@ -118,7 +118,7 @@ class Config(Strict):
     precision: Literal["float32", "tf32", "bf16"] = Field(
         "float32", description="float32, tf32 or bf16; on a GPU only, a CPU always computes in float32"
     )
-    most_skipped: int = Field(20, ge=0, description="a most number of batches that may be skipped for NaN")
+    most_skipped: int = Field(20, ge=0, description="a whole number: at most so many batches may be skipped for NaN")
     save_minutes: Weight = Field(10.0, description="a number of minutes between checkpoints within an epoch")
     tensorboard: bool = Field(False, description="true or false: write TensorBoard events too")
 
