@@ -90,8 +90,8 @@ class ScheduleConfig(Strict):
 class BatchConfig(Strict):
     """Batches of similar work."""
 
-    edges: int = Field(40000, ge=1, description="a whole number: at most so many edges in a batch of one process")
-    structures: int = Field(32, ge=1, description="a whole number: at most so many structures in a batch of one process")
+    edges: int = Field(40000, ge=1, description="a whole number: at most so many edges in a batch of a process")
+    structures: int = Field(32, ge=1, description="a whole number: at most so many structures in a batch of a process")
 
 
 class Config(Strict):
