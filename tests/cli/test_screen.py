@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -122,7 +121,6 @@ def test_bad_input_is_one_line(run, model, change, options, expected):
     assert not Path("out").exists()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[cluster]'")
 def test_a_cluster_that_is_not_there_is_named_and_nothing_is_lost(run, model):
     done = run("screen", SMALL, "-o", "out", "--model", model, "--cluster", "ray://127.0.0.1:1")
     assert done.code == 1
@@ -132,7 +130,6 @@ def test_a_cluster_that_is_not_there_is_named_and_nothing_is_lost(run, model):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[cluster]'")
 def test_ray_gives_the_same_as_this_process(model, tmp_path):
     command = [sys.executable, "-c", "from clusterml.cli.main import main; main()", "screen", str(SMALL)]
     command += ["--model", str(model), "-o"]

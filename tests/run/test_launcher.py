@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.errors import OptionError
 from clusterml.run.launcher import Here, Ray, launcher
 
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[cluster]'")
 SECONDS = 240.0
 CAMPAIGN = """
 name: tiny
@@ -105,7 +103,12 @@ def alive(process):
         return False
 
 
-@needs_ray
+def test_two_workers_of_a_local_cluster_make_the_same_records(begin, expected, tmp_path):
+    assert begin("--cluster", "local", "--workers", "2").wait(SECONDS) == 0
+    assert contents(tmp_path / "d") == expected
+    assert list(damaged_shards(tmp_path / "d")) == []
+
+
 @pytest.mark.slow
 def test_a_killed_worker_costs_nothing(begin, expected, tmp_path):
     process = begin("--cluster", "local", "--workers", "2")
@@ -119,7 +122,6 @@ def test_a_killed_worker_costs_nothing(begin, expected, tmp_path):
     assert list(damaged_shards(tmp_path / "d")) == []
 
 
-@needs_ray
 @pytest.mark.slow
 def test_a_killed_campaign_goes_on_with_ray_or_without(begin, expected, tmp_path):
     staging, ledger = tmp_path / "d" / "staging", tmp_path / "d" / "ledger.jsonl"
@@ -143,7 +145,6 @@ def test_a_place_on_ray_follows_from_the_options():
     assert launcher(1, 1, "ray://there:10001", gpus=1) == Ray("ray://there:10001", gpus=1)
 
 
-@needs_ray
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1", "nowhere", "auto"])
 def test_a_cluster_that_is_not_there_is_named(address, campaign, tmp_path):
@@ -155,7 +156,7 @@ def test_a_cluster_that_is_not_there_is_named(address, campaign, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is there")
-def test_without_ray_the_user_is_told_what_to_install():
+def test_without_ray_the_user_is_told_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OptionError, match="Ray"):
         list(Ray("local").run(str, iter([1])))
