@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +38,23 @@ def _fixed_seeds() -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Figures that are written as PNG, in their order: a test looks at what they show."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    saved: list[Figure] = []
+    write = FigureCanvasAgg.print_png
+
+    @functools.wraps(write)  # matplotlib looks at its signature
+    def kept(canvas: FigureCanvasAgg, *arguments: Any, **options: Any) -> None:
+        write(canvas, *arguments, **options)
+        saved.append(canvas.figure)
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", kept)
+    return saved
 
 
 @pytest.fixture(scope="session")

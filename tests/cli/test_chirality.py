@@ -14,7 +14,7 @@ def test_a_molecule_gives_tables(run, xyz):
         assert words in done.out
 
 
-def test_json_files_and_a_picture(run, examples, tmp_path):
+def test_json_files_and_a_picture(run, examples, tmp_path, figures):
     done = run(
         "chirality", examples / "ag29_model.xyz", "--groups", "T", "--no-parts", "--json", "-o", tmp_path / "out"
     )
@@ -24,7 +24,10 @@ def test_json_files_and_a_picture(run, examples, tmp_path):
     assert data["template"]["name"] == "icosahedron"
     stored = json.loads((tmp_path / "out" / "ag29_model_chirality.json").read_text())
     assert stored["parts"][0]["ccm"] == data["parts"][0]["ccm"]
-    assert (tmp_path / "out" / "ag29_model_chirality.png").stat().st_size > 20_000
+    assert (tmp_path / "out" / "ag29_model_chirality.png").read_bytes().startswith(b"\x89PNG")
+    shown = [text.get_text() for text in figures[0].texts]
+    assert f"CCM {data['parts'][0]['ccm']:.4f}" in shown
+    assert any("ag29_model" in text or "Ag29" in text for text in shown)
 
 
 def test_template_and_turns_are_shown(run, examples):

@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
     return base / "d"
 
 
-def test_info_counts_what_is_there(run, folder, tmp_path):
+def test_info_counts_what_is_there(run, folder, tmp_path, figures):
     result = run("dataset", "info", folder, "--json", "--plot", tmp_path / "info.png")
     found = json.loads(result.out)
     assert result.code == 0
@@ -54,7 +54,11 @@ def test_info_counts_what_is_there(run, folder, tmp_path):
     assert found["families"]["ag2"] == {kind: {"reference": 1, "mode": 2}.get(kind, 0) for kind in KINDS}
     low, middle, high = found["chirality"]["ccm_frame"]
     assert 0.0 <= low <= middle <= high < 1.0
-    assert (tmp_path / "info.png").stat().st_size > 10_000
+    assert (tmp_path / "info.png").read_bytes().startswith(b"\x89PNG")
+    gaps, cd = figures[0].axes[0], figures[0].axes[4]
+    assert sum(bar.get_height() for bar in gaps.patches) == 3
+    assert [line.get_label() for line in cd.lines] == ["ag2"]
+    assert cd.get_ylabel() == "mean |Δε| / L mol⁻¹ cm⁻¹"
     shown = run("dataset", "info", folder).out
     assert "family" in shown
     assert "opd_local_frame" in shown

@@ -118,10 +118,12 @@ def test_options_reach_the_engine(run, xyz):
     assert Path("a.molden").read_text().startswith("[Molden Format]")
 
 
-def test_pictures_in_nm(run, xyz):
+def test_pictures_in_nm(run, xyz, figures):
     options = ("--orbitals", "stda-xtb", "--axis", "nm", "--range", "200:700")
     assert run("label", xyz("agsch3"), *options, "-o", "nm").code == 0
-    assert Path("nm/agsch3.png").stat().st_size > 10_000
+    assert Path("nm/agsch3.png").read_bytes().startswith(b"\x89PNG")
+    assert {axes.get_xlim() for axes in figures[0].axes} == {(200.0, 700.0)}
+    assert "wavelength / nm" in {axes.get_xlabel() for axes in figures[0].axes}
     done = run("label", xyz("agsch3"), "--range", "200:700", "-o", "ev")
     assert "the range 200:700 eV holds no part of a spectrum from 0.5 to 6 eV" in done.err
     assert not Path("ev/agsch3.csv").exists()

@@ -10,9 +10,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
 from tiny import CONFIG, tiny_architecture, write_records
 
-from clusterml.cli.progress import reporter
-from clusterml.cli.train import _shown, _words
-
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -22,12 +19,15 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_network_is_trained_and_the_run_goes_on(run, folder):
+def test_a_network_is_trained_and_the_run_goes_on(run, folder, figures):
     done = run("train", "run.yaml", "schedule.epochs=2", "--device", "cpu")
     assert done.code == 0
     assert done.out.startswith("results/tiny/release: 2 epochs, best 2: validation ")
     assert json.loads((folder / "results" / "tiny" / "release" / "spec.json").read_text())["network"]["width"] == 6
-    assert (folder / "results" / "tiny" / "curves.png").stat().st_size > 10_000
+    rows = [json.loads(line) for line in (folder / "results" / "tiny" / "log.jsonl").read_text().splitlines()]
+    assert (folder / "results" / "tiny" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    losses = next(line for line in figures[-1].axes[0].lines if line.get_label() == "validation_loss")
+    assert losses.get_ydata().tolist() == [row["validation_loss"] for row in rows]
     again = run("train", "run.yaml", "schedule.epochs=3", "--device", "cpu")
     assert again.code == 1
     assert "results/tiny: holds a run already (add --resume" in again.err
@@ -60,17 +60,3 @@ def test_keys_are_printed_with_their_meaning(run):
     assert done.code == 0
     for word in ("optimizer.lr", "0.002", "a learning rate after warm-up", "data.dataset", "needed"):
         assert word in done.out
-
-
-def test_progress_is_a_line_with_the_time_left(capsys):
-    from clusterml.training.loop import Progress
-
-    row = {"validation_loss": 0.5, "absorption_cosine": 0.9, "cd_cosine": None, "cd_r2": 0.25}
-    progress = Progress(2, 10, 3, 7, 0.125, row, 4000.0, "skipped a batch")
-    with reporter() as shown:
-        _shown(shown, progress)
-    message, line = capsys.readouterr().err.splitlines()
-    assert message == "skipped a batch"
-    words = "epoch 2/10, batch 3/7: loss 0.1250; validation 0.500, absorption cosine 0.900, CD R2 0.250"
-    assert _words(progress) == words
-    assert line[20:] == f"batches: 10 of 70; {words}; 54/h, 1 h 07 min left"

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from ase.io import write
 
-from clusterml.batch import label as batch
 from clusterml.batch.label import BatchOptions, Failure, Outcome, Task, Watch, compute_in_processes, run
 from clusterml.errors import InputFileError, OptionError, OutputError
 
@@ -154,8 +153,16 @@ def test_processes_share_memory_and_give_the_same_numbers(save):
     for one, other in zip(serial[::2], parallel[::2], strict=True):
         a, b = (np.array(json.loads(r.json)["spectrum"]["epsilon"]) for r in (one, other))
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
-    shared, _ = batch._checked(options, jobs=4)
-    assert shared.settings["memory_gb"] == 0.25
+
+
+def test_each_of_two_processes_may_use_half_of_the_memory(save):
+    file = save("ag3_sch3_3", to="ag3.xyz")
+    options = BatchOptions(orbitals="stda-xtb", settings={"solver": "states", "memory_gb": 0.02})  # it needs 0.015
+    (alone,) = run([file], options)
+    assert isinstance(alone, Outcome)
+    (shared,) = run([file], options, jobs=2, threads=2)
+    assert isinstance(shared, Failure)
+    assert "need about 0.015 GB, 0.01 GB are allowed" in shared.problem
 
 
 class _Deadly:

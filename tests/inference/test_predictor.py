@@ -11,8 +11,14 @@ import torch
 
 import clusterml
 from clusterml.dataset.store import Dataset
-from clusterml.errors import ChargeError, InputFileError, OptionError, SeveralMoleculesError, StructureError
-from clusterml.inference import ensemble as ensemble_module
+from clusterml.errors import (
+    ChargeError,
+    InputFileError,
+    MemoryLimitError,
+    OptionError,
+    SeveralMoleculesError,
+    StructureError,
+)
 from clusterml.inference.calculator import SpectrumCalculator
 from clusterml.inference.calibration import ABSORBS
 from clusterml.inference.ensemble import Thermal, choose_device, finer
@@ -164,19 +170,37 @@ def test_calculator_computes_again_only_when_needed(predictor, make_molecule, mo
     assert len(calls) == 3
 
 
-def test_a_batch_too_large_for_the_memory_is_halved(predictor, make_molecule, monkeypatch):
-    original = predictor.ensemble._outputs
+def test_a_batch_too_large_for_the_memory_is_halved(checkpoint, make_molecule, monkeypatch):
+    from clusterml.model.network import Network
 
-    def small(graphs):
-        if len(graphs) > 1:
+    structures = [make_molecule(name) for name in ("agsch3", "agh", "h2o2")]
+    predictor = Predictor.load(checkpoint, device="cpu")
+    together = predictor(structures)
+    before, forward, sizes = predictor.ensemble.most_edges, Network.forward, []
+
+    def small(network, batch):
+        sizes.append(batch.num_graphs)
+        if batch.num_graphs > 1:
             raise torch.OutOfMemoryError("too large")
-        return original(graphs)
+        return forward(network, batch)
 
-    monkeypatch.setattr(predictor.ensemble, "_outputs", small)
-    monkeypatch.setattr(predictor.ensemble, "_most_edges", ensemble_module.EDGES_ON_CPU)
-    found = predictor([make_molecule("agsch3"), make_molecule("agh"), make_molecule("h2o2")])
-    assert [one.name for one in found] == ["agsch3", "agh", "h2o2"]
-    assert predictor.ensemble.most_edges < ensemble_module.EDGES_ON_CPU
+    monkeypatch.setattr(Network, "forward", small)
+    for ours, expected in zip(predictor(structures), together, strict=True):
+        assert ours.name == expected.name
+        np.testing.assert_allclose(ours.spectrum.epsilon, expected.spectrum.epsilon, rtol=1e-4, atol=1e-2)
+    assert sizes == [3, 1, 1, 2, 1, 1, 1, 1]  # halves; one molecule for each of the two networks
+    assert predictor.ensemble.most_edges < before
+
+
+def test_one_structure_too_large_for_the_memory_is_told_what_helps(predictor, make_molecule, monkeypatch):
+    from clusterml.model.network import Network
+
+    def small(network, batch):
+        raise torch.OutOfMemoryError("too large")
+
+    monkeypatch.setattr(Network, "forward", small)
+    with pytest.raises(MemoryLimitError, match=r"edges.*memory of device cpu.*--device cpu"):
+        predictor(make_molecule("agsch3"))
 
 
 def test_members_are_the_networks_of_the_checkpoint(predictor, checkpoint, make_molecule):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import subprocess
 import sys
@@ -35,8 +36,15 @@ def test_arrays_are_made_of_memory_that_is_there():
     assert faults("keep") < 0.1 * faults("not")
 
 
-def test_twice_is_as_good_as_once():
-    assert keep_freed_memory() == keep_freed_memory()
+@pytest.mark.parametrize(("platform", "library"), [("darwin", ctypes.CDLL(None)), ("linux", object())])
+def test_without_glibc_nothing_is_changed_and_nothing_breaks(monkeypatch, platform, library):
+    keep_freed_memory.cache_clear()
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    try:
+        assert not keep_freed_memory()
+    finally:
+        keep_freed_memory.cache_clear()
 
 
 def test_the_garbage_collector_pauses_and_goes_on():

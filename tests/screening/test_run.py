@@ -295,45 +295,48 @@ def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_p
     assert problem in label_one(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0)).problem
 
 
-def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tmp_path, monkeypatch):
-    from clusterml.screening import labels
+@pytest.fixture
+def asked(monkeypatch):
+    """Geometries that the engine is asked to label."""
+    from clusterml.engine import label as engine
 
-    asked: list[float] = []
-    label = labels._label
+    geometries: list[Atoms] = []
+    label = engine.label
 
-    def counted(bench, atoms, charge):
-        asked.append(float(atoms.positions.sum()))
-        return label(bench, atoms, charge)
+    def counted(atoms, *arguments, **options):
+        geometries.append(atoms.copy())
+        return label(atoms, *arguments, **options)
 
-    monkeypatch.setattr(labels, "_label", counted)
+    monkeypatch.setattr(engine, "label", counted)
+    return geometries
+
+
+def count_of(geometry, asked):
+    return sum(np.allclose(atoms.positions, geometry.positions) for atoms in asked)
+
+
+def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tmp_path, asked):
     mine = make_screen(constraints=[{"absorption_change": "2..5 eV", "at_most": 100}], engine={"dtype": "float32"})
     setting, _ = setting_of(mine, tmp_path, checkpoint, "cpu", None)
     parent = bench_of(setting).maker.parent(bench_of(setting).space.variants[0])
     found = []
-    for number in (1, 2):
-        labels._PARENTS.clear()  # as in another process
+    for number, folder in ((1, tmp_path / "labels"), (2, tmp_path / "copy")):
+        if found:
+            shutil.copytree(tmp_path / "labels", folder)  # another process knows what lies in the folder, no more
+        folder.mkdir(exist_ok=True)
         atoms = bench_of(setting).maker.make(bench_of(setting).space.recipe(number))
-        found.append(label_one(setting, tmp_path, LabelTask(number, atoms, 0)))
+        found.append(label_one(setting, folder, LabelTask(number, atoms, 0)))
     assert [each.problem for each in found] == ["", ""]
     assert found[0].values[1].value > found[1].values[1].value > 0.0
-    assert asked.count(float(parent.positions.sum())) == 1
+    assert count_of(parent, asked) == 1
     assert len(asked) == 3
 
 
-def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_screen, checkpoint, tmp_path, monkeypatch):
-    from clusterml.screening import labels
-
+def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_screen, checkpoint, tmp_path, asked):
     settings = {"verify": 2, "verify_random": 3, "engine": {"dtype": "float32"}}
     first = screen(make_screen(**settings), tmp_path / "first", model=checkpoint)
     assert first.verification is not None
-    asked: list[str] = []
-    label = labels._label
-
-    def counted(bench, atoms, charge):
-        asked.append(atoms.info["name"])
-        return label(bench, atoms, charge)
-
-    monkeypatch.setattr(labels, "_label", counted)
+    asked.clear()
     again = screen(make_screen(**settings), tmp_path / "again", model=checkpoint, labels=tmp_path / "first")
     assert asked == []
     assert again.verification.found == first.verification.found
@@ -348,27 +351,26 @@ def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_scr
     assert not (tmp_path / "third").exists()
 
 
-def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, monkeypatch):
-    from clusterml.screening import labels
+def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, asked, monkeypatch):
+    from clusterml.engine import label as engine
 
-    asked: list[float] = []
-    label = labels._label
     mine = make_screen(constraints=[{"absorption_change": "2..5 eV", "at_most": 100}], engine={"dtype": "float32"})
     setting, _ = setting_of(mine, tmp_path, checkpoint, "cpu", None)
     bench = bench_of(setting)
     parent = bench.maker.parent(bench.space.variants[0])
 
-    def refused(bench, atoms, charge):
-        asked.append(float(atoms.positions.sum()))
-        if asked[-1] == float(parent.positions.sum()):
-            raise ElectronicStructureError("no gap")
-        return label(bench, atoms, charge)
+    label = engine.label
 
-    monkeypatch.setattr(labels, "_label", refused)
-    monkeypatch.setattr(labels, "_PARENTS", Cache(8))
+    def refused(atoms, *arguments, **options):
+        found = label(atoms, *arguments, **options)
+        if np.allclose(atoms.positions, parent.positions):
+            raise ElectronicStructureError("no gap")
+        return found
+
+    monkeypatch.setattr(engine, "label", refused)
     tasks = [LabelTask(number, bench.maker.make(bench.space.recipe(number)), 0) for number in (1, 2)]
     assert ["no gap" in label_one(setting, tmp_path, task).problem for task in tasks] == [True, True]
-    assert asked.count(float(parent.positions.sum())) == 1
+    assert count_of(parent, asked) == 1
     assert len(asked) == 3
     # What the engine said of the candidates themselves is not lost with their parent's.
     assert all((tmp_path / f"{task.atoms.info['name']}.json").is_file() for task in tasks)

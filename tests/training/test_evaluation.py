@@ -128,7 +128,7 @@ def test_protocols_are_not_mixed(tmp_path):
         evaluate(dataset, Split("random", 0, ids[:2], ids[2:4], ids[4:]), "s", SPEC, {})
 
 
-def test_tables_and_figures(labels, split, tmp_path):
+def test_tables_and_figures(labels, split, tmp_path, figures):
     found = evaluate(labels, split, "tiny", SPEC, {"oracle": oracle})
     curve = [{**row, "n_train": n} for n in (10, 100) for row in found.table() if row["model"] == "oracle"]
     written = write_evaluations([found], "oracle", tmp_path / "out", curve)
@@ -139,7 +139,10 @@ def test_tables_and_figures(labels, split, tmp_path):
         "learning-curve.png",
         "similarity-tiny.png",
     ]
-    assert all(path.stat().st_size > 1000 for path in written if path.suffix == ".png")
+    assert len(figures) == 3
+    learning = next(figure for figure in figures if figure.axes[0].get_xlabel() == "training records")
+    drawn = {tuple(line.get_ydata()) for line in learning.axes[1].lines if list(line.get_xdata()) == [10, 100]}
+    assert drawn == {(row[key], row[key]) for row in curve for key in ("cd_r2", "cd_cosine")}
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["schema_version"] == 1
     assert len(content["rows"]) == 12

@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
+
 from clusterml.training.journal import TensorBoard, draw_curves, write_logs
 
 HISTORY = [
@@ -34,8 +36,15 @@ def test_logs_say_what_the_history_says(tmp_path):
     assert json.loads((tmp_path / "skipped.jsonl").read_text())["records"] == ["a"]
 
 
-def test_curves_are_drawn_also_where_numbers_are_missing(tmp_path):
-    assert draw_curves(tmp_path / "curves.png", HISTORY).stat().st_size > 10_000
+def test_curves_are_drawn_also_where_numbers_are_missing(tmp_path, figures):
+    assert draw_curves(tmp_path / "curves.png", HISTORY).read_bytes().startswith(b"\x89PNG")
+    (figure,) = figures
+    curves = {line.get_label(): line.get_xydata() for axes in figure.axes for line in axes.lines}
+    epochs = [1.0, 2.0, 3.0]
+    assert curves["validation_loss"].tolist() == [[epoch, 2.0 / epoch] for epoch in epochs]
+    np.testing.assert_array_equal(curves["cd_cosine"], [[1.0, 0.1], [2.0, np.nan], [3.0, 0.1]])
+    assert np.isnan(curves["cd_r2"][:, 1]).all()
+    assert "validation_failed" not in curves
 
 
 def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path, monkeypatch):

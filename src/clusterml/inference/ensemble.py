@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clusterml.engine.ensemble import MOST_MEMBERS
-from clusterml.errors import OptionError
+from clusterml.errors import MemoryLimitError, OptionError
 from clusterml.model.graph import batched as joined
 from clusterml.spectrum.curves import spline_matrix
 from clusterml.training.state import load_weights
@@ -106,12 +106,18 @@ class Ensemble:
         return Output(**(joined | {"features": joined["features"][0]}))
 
     def _fitting(self, graphs: list[Graph]) -> dict[str, Tensor]:
-        """:meth:`_outputs`, in halves where a GPU's memory is too small."""
+        """:meth:`_outputs`, in halves where a GPU's memory is too small.
+
+        Raises :class:`~clusterml.errors.MemoryLimitError` for a single graph that is too large.
+        """
         try:
             return self._outputs(graphs)
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
             if len(graphs) == 1:
-                raise
+                problem = (
+                    f"a graph of {edges_of(graphs[0])} edges does not fit into the memory of device {self.device}"
+                )
+                raise MemoryLimitError(problem, "use --device cpu, or end what else uses the device") from error
         torch.cuda.empty_cache()
         half = len(graphs) // 2
         self._most_edges = max(1, self._most_edges // 2)
