@@ -114,9 +114,7 @@ class Ensemble:
             return self._outputs(graphs)
         except torch.OutOfMemoryError as error:
             if len(graphs) == 1:
-                problem = (
-                    f"a graph of {edges_of(graphs[0])} edges does not fit into the memory of device {self.device}"
-                )
+                problem = f"a graph of {edges_of(graphs[0])} edges does not fit into the memory of device {self.device}"
                 raise MemoryLimitError(problem, "use --device cpu, or end what else uses the device") from error
         torch.cuda.empty_cache()
         half = len(graphs) // 2
