@@ -41,7 +41,7 @@ def timed(work: Callable[[], Any]) -> str:
 
 def row(path: Path) -> str:
     from clusterml.chirality.part import ligand_bonds, measure_part
-    from clusterml.chirality.report import DEFAULT_GROUPS, chirality
+    from clusterml.chirality.report import DEFAULT_GROUPS, chirality_report
     from clusterml.structure.anatomy.anatomy import anatomy
     from clusterml.structure.read import read
 
@@ -53,7 +53,7 @@ def row(path: Path) -> str:
         return lambda: measure_part("part", atoms, members, np.asarray(atoms.numbers), pairs, DEFAULT_GROUPS)
 
     cells = [path.name, len(frame), timed(measure(frame)), len(atoms), timed(measure(everything))]
-    return "| " + " | ".join(str(cell) for cell in [*cells, timed(lambda: chirality(atoms))]) + " |"
+    return "| " + " | ".join(str(cell) for cell in [*cells, timed(lambda: chirality_report(atoms))]) + " |"
 
 
 def batch(path: Path, count: int) -> str:
@@ -82,11 +82,11 @@ def main() -> None:
     import torch
     from ase import Atoms
 
-    from clusterml.chirality.report import chirality
+    from clusterml.chirality.report import chirality_report
 
     torch.set_num_threads(chosen.threads)
     corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1.1]]) * 2.0
-    chirality(Atoms("Ag4", corners), parts=False)  # tables of the groups are made once, imports happen once
+    chirality_report(Atoms("Ag4", corners), parts=False)  # tables of the groups are made once, imports happen once
     print(
         f"Machine: {machine(chosen.threads)}.\n\nSeconds, wall-clock (CPU).\n\n"
         "| file | frame atoms | frame | atoms | whole | report |\n|---|---|---|---|---|---|"

@@ -29,7 +29,7 @@ def test_everything_can_be_imported_at_once():
     names: dict[str, object] = {}
     exec("from clusterml import *", names)
     assert set(clusterml.__all__) <= set(names)
-    assert callable(names["chirality"])
+    assert callable(names["chirality_report"])
 
 
 @pytest.mark.parametrize(

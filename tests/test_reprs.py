@@ -18,7 +18,7 @@ def test_reprs_are_one_short_line():
     label = repr(clusterml.label(atoms, emax_ev=4.0))
     assert label.startswith("Label(agsch3: AgCH3S, charge 0; GFN1-xTB, gap ")
     assert repr(clusterml.anatomy(atoms)) == "Anatomy(metals 1, 1 SCH3, 0 superatom electrons)"
-    report = repr(clusterml.chirality(atoms, template=None, groups=["Cs"]))
+    report = repr(clusterml.chirality_report(atoms, template=None, groups=["Cs"]))
     assert report.startswith("ChiralityReport(agsch3: AgCH3S; ccm ")
     assert all(len(text) < 250 and "\n" not in text for text in (label, report))
     assert "array" not in label + report

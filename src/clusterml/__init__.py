@@ -6,17 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clusterml.chirality.report import ChiralityReport, chirality
+    from clusterml.chirality.batch import BatchChirality, chirality_batch
+    from clusterml.chirality.report import ChiralityReport, chirality_report
     from clusterml.dataset.store import Dataset
     from clusterml.engine.charge import inspect
     from clusterml.engine.label import Label, label
     from clusterml.errors import ClusterMLError
     from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.calculator import SpectrumCalculator
-    from clusterml.inference.explain import explain
+    from clusterml.inference.explain import Contributions, explain
     from clusterml.inference.predict import predict
     from clusterml.inference.predictor import Predictor
     from clusterml.io.shipped import locate
+    from clusterml.screening.config import Screen, load_screen
     from clusterml.screening.design.run import design
     from clusterml.screening.run import screen
     from clusterml.spectrum.compare import Comparison, compare
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
     from clusterml.spectrum.transitions import Transitions
     from clusterml.spectrum.view import View
     from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
-    from clusterml.structure.anatomy.library import load_library
+    from clusterml.structure.anatomy.library import Library, load_library, using_library
     from clusterml.structure.build.build import build
     from clusterml.structure.build.complete import complete
     from clusterml.structure.build.relax import RelaxSettings, relax
-    from clusterml.structure.distort.apply import distort
+    from clusterml.structure.distort.apply import distort, scan
     from clusterml.structure.distort.substitute import substitute
     from clusterml.structure.inspect import Inspection
     from clusterml.structure.options import ReadOptions
@@ -41,16 +43,20 @@ if TYPE_CHECKING:
 __all__ = [
     "Anatomy",
     "Answer",
+    "BatchChirality",
     "ChiralityReport",
     "ClusterMLError",
     "Comparison",
+    "Contributions",
     "Dataset",
     "Inspection",
     "Label",
+    "Library",
     "Prediction",
     "Predictor",
     "ReadOptions",
     "RelaxSettings",
+    "Screen",
     "Spectrum",
     "SpectrumCalculator",
     "Transitions",
@@ -58,7 +64,8 @@ __all__ = [
     "__version__",
     "anatomy",
     "build",
-    "chirality",
+    "chirality_batch",
+    "chirality_report",
     "compare",
     "complete",
     "design",
@@ -67,37 +74,45 @@ __all__ = [
     "inspect",
     "label",
     "load_library",
+    "load_screen",
     "locate",
     "predict",
     "read",
     "read_all",
     "read_spectrum",
     "relax",
+    "scan",
     "screen",
     "substitute",
+    "using_library",
     "write_extxyz",
 ]
 
 _HOMES = {
     "Anatomy": "clusterml.structure.anatomy.anatomy",
     "Answer": "clusterml.inference.answer",
+    "BatchChirality": "clusterml.chirality.batch",
     "ChiralityReport": "clusterml.chirality.report",
     "ClusterMLError": "clusterml.errors",
     "Comparison": "clusterml.spectrum.compare",
+    "Contributions": "clusterml.inference.explain",
     "Dataset": "clusterml.dataset.store",
     "Inspection": "clusterml.structure.inspect",
     "Label": "clusterml.engine.label",
+    "Library": "clusterml.structure.anatomy.library",
     "Prediction": "clusterml.inference.answer",
     "Predictor": "clusterml.inference.predictor",
     "ReadOptions": "clusterml.structure.options",
     "RelaxSettings": "clusterml.structure.build.relax",
+    "Screen": "clusterml.screening.config",
     "Spectrum": "clusterml.spectrum.spectrum",
     "SpectrumCalculator": "clusterml.inference.calculator",
     "Transitions": "clusterml.spectrum.transitions",
     "View": "clusterml.spectrum.view",
     "anatomy": "clusterml.structure.anatomy.anatomy",
     "build": "clusterml.structure.build.build",
-    "chirality": "clusterml.chirality.report",
+    "chirality_batch": "clusterml.chirality.batch",
+    "chirality_report": "clusterml.chirality.report",
     "compare": "clusterml.spectrum.compare",
     "complete": "clusterml.structure.build.complete",
     "design": "clusterml.screening.design.run",
@@ -106,14 +121,17 @@ _HOMES = {
     "inspect": "clusterml.engine.charge",
     "label": "clusterml.engine.label",
     "load_library": "clusterml.structure.anatomy.library",
+    "load_screen": "clusterml.screening.config",
     "locate": "clusterml.io.shipped",
     "predict": "clusterml.inference.predict",
     "read": "clusterml.structure.read",
     "read_all": "clusterml.structure.read",
     "read_spectrum": "clusterml.spectrum.measured",
     "relax": "clusterml.structure.build.relax",
+    "scan": "clusterml.structure.distort.apply",
     "screen": "clusterml.screening.run",
     "substitute": "clusterml.structure.distort.substitute",
+    "using_library": "clusterml.structure.anatomy.library",
     "write_extxyz": "clusterml.structure.write",
 }
 

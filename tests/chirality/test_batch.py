@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.chirality import chirality_batch
+from clusterml.chirality.batch import chirality_batch
 from clusterml.chirality.measures import continuous_chirality
 from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.errors import StructureError

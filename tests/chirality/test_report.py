@@ -10,10 +10,9 @@ from ase import Atoms
 from ase.build import molecule
 
 import clusterml
-import clusterml.chirality
 from clusterml.chirality.frame import ccm_frame
 from clusterml.chirality.part import bonds_kept, graph_labels, ligand_bonds
-from clusterml.chirality.report import DEFAULT_GROUPS, chirality, write_report
+from clusterml.chirality.report import DEFAULT_GROUPS, chirality_report, write_report
 from clusterml.errors import OptionError, OutputError, StructureError
 from clusterml.io.json import json_text
 from clusterml.structure.read import read
@@ -29,7 +28,7 @@ def reports(ag29):
     """Ag29 and its mirror image."""
     image = ag29.copy()
     image.positions *= [1.0, 1.0, -1.0]
-    return chirality(ag29, groups=["T", "Cs"]), chirality(image, groups=["T", "Cs"])
+    return chirality_report(ag29, groups=["T", "Cs"]), chirality_report(image, groups=["T", "Cs"])
 
 
 def test_mirror_images_have_opposite_signs_and_equal_sizes(reports):
@@ -52,7 +51,7 @@ def test_a_structure_too_large_to_measure_is_named():
     atoms = Atoms("Ag5001", positions=np.stack([3.0 * np.arange(5001), np.zeros(5001), np.zeros(5001)], axis=1))
     atoms.info["source"] = "wire.xyz"
     with pytest.raises(OptionError, match=r"wire.xyz: 5001 atoms \(at most 5000 can be measured"):
-        chirality(atoms)
+        chirality_report(atoms)
 
 
 def test_chirality_is_in_the_shell(reports):
@@ -63,7 +62,7 @@ def test_chirality_is_in_the_shell(reports):
 
 
 def test_ag70_report_names_the_trigons(ag70):
-    report = chirality(ag70(6.0), groups=["Td"], parts=False)
+    report = chirality_report(ag70(6.0), groups=["Td"], parts=False)
     assert len(report.parts) == 1
     assert report.template.template == "Ag70-Td"
     assert [t.angle for t in report.template.turns] == pytest.approx([6.0] * 4, abs=1e-5)
@@ -75,7 +74,7 @@ def test_ag70_report_names_the_trigons(ag70):
 
 
 def test_td_ag70_measures_zero_everywhere(ag70):
-    report = chirality(ag70(0.0), groups=[])
+    report = chirality_report(ag70(0.0), groups=[])
     for part in report.parts:
         assert part.ccm == pytest.approx(0.0, abs=1e-8)
         assert part.misfit == pytest.approx(0.0, abs=1e-4)
@@ -116,17 +115,15 @@ def test_the_picture_shows_the_chosen_part(reports, tmp_path):
         reports[0].plot(tmp_path / "absent" / "a.png")
 
 
-def test_the_package_is_the_function():
+def test_the_public_function():
     water = Atoms("OHH", [[0, 0, 0.12], [0, 0.76, -0.47], [0, -0.76, -0.47]])
-    report = clusterml.chirality(water)
-    assert isinstance(report, clusterml.chirality.ChiralityReport)
+    report = clusterml.chirality_report(water)
+    assert isinstance(report, clusterml.ChiralityReport)
     assert report.whole.ccm == pytest.approx(0.0, abs=1e-9)
     assert report.whole.point_groups[0].name == "C2v"
     assert tuple(report.whole.symmetry) == DEFAULT_GROUPS
     assert report.template is None
     assert report.name == "structure"
-    with pytest.raises(AttributeError):
-        _ = clusterml.chirality.nonsense
 
 
 @pytest.mark.parametrize(
@@ -134,7 +131,7 @@ def test_the_package_is_the_function():
 )
 def test_molecules_of_any_shape_are_measured_and_drawn(name, group):
     atoms = molecule(name) if name != "H" else Atoms("H", [[0, 0, 0]])
-    report = chirality(atoms, groups=["C2", "Ci"])
+    report = chirality_report(atoms, groups=["C2", "Ci"])
     assert {found.name for found in report.whole.point_groups} == {group}
     assert report.whole.ccm == pytest.approx(0.0, abs=1e-8)
     assert report.whole.misfit == pytest.approx(0.0, abs=1e-4)
@@ -157,7 +154,7 @@ def test_restricted_permutations_keep_bonds():
     assert len(set(labels[2:5])) == 1
     assert len(set(labels[5:7])) == 1
     assert len(set(labels.tolist())) == 5
-    free, bound = chirality(atoms, groups=["C3"]), chirality(atoms, groups=["C3"], keep_bonds=True)
+    free, bound = chirality_report(atoms, groups=["C3"]), chirality_report(atoms, groups=["C3"], keep_bonds=True)
     assert bound.whole.ccm_bonds_kept == 1.0
     assert bound.whole.symmetry["C3"] >= free.whole.symmetry["C3"] - 1e-9
     assert bonds_kept(np.array([[0, 1, 5, 3, 4, 2, 6, 7]]), pairs) == pytest.approx(5 / 7)
@@ -173,20 +170,20 @@ def test_colours_go_as_far_as_the_graph_does():
 
 def test_what_cannot_be_measured_is_refused(ag29):
     with pytest.raises(OptionError, match="no point group 'Z3'"):
-        chirality(ag29, groups=["Z3"])
+        chirality_report(ag29, groups=["Z3"])
     with pytest.raises(StructureError, match="no atoms"):
-        chirality(Atoms())
+        chirality_report(Atoms())
     broken = ag29.copy()
     broken.positions[4, 0] = np.inf
     with pytest.raises(StructureError, match="not finite"):
-        chirality(broken)
+        chirality_report(broken)
 
 
 def test_large_parts_are_measured_for_named_groups_only(ag29):
     twice = ag29.copy()
     twice.positions += [40.0, 0.0, 0.0]
     pair = ag29 + twice
-    report = chirality(pair, template=None, parts=False)
+    report = chirality_report(pair, template=None, parts=False)
     assert report.whole.symmetry == {}
     assert any("unless groups are named" in warning for warning in report.warnings)
     assert any("not bonded to the cluster" in warning for warning in report.warnings)
@@ -199,14 +196,14 @@ def test_elements_that_share_sites_of_a_crystal_count_as_one():
     icosahedron = 1.45 * np.array([np.roll(corner, k) for k in range(3) for corner in corners])
     atoms = Atoms("Ag12", icosahedron)
     atoms.numbers[[0, 1, 2, 4, 6]] = 79
-    ordered = chirality(atoms, parts=False, template=None)
+    ordered = chirality_report(atoms, parts=False, template=None)
     assert ordered.whole.ccm > 1.0
     atoms.info["provenance"] = {"mixed_sites": [{"shares": {"Ag": 0.6, "Au": 0.4}}]}
-    average = chirality(atoms, parts=False, template=None)
+    average = chirality_report(atoms, parts=False, template=None)
     assert average.whole.ccm < 1e-6
     assert average.whole.misfit < 1e-3
     assert average.whole.point_groups[0].name == "Ih"
     assert any("Ag and Au share sites" in warning for warning in average.warnings)
     assert ccm_frame(atoms) < 1e-6
     atoms.info["provenance"] = {"mixed_sites": [{"shares": {"Ag": 0.6, "Pt": 0.4}}, "x", {}]}
-    assert chirality(atoms, parts=False, template=None).whole.ccm == pytest.approx(ordered.whole.ccm)
+    assert chirality_report(atoms, parts=False, template=None).whole.ccm == pytest.approx(ordered.whole.ccm)

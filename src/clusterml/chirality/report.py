@@ -86,7 +86,7 @@ class ChiralityReport:
         return draw(self, path, part, title)
 
 
-def chirality(
+def chirality_report(
     atoms: Atoms,
     *,
     groups: Sequence[str] | None = None,

@@ -45,8 +45,7 @@ def chirality(
     file that fails is reported on stderr and does not stop the others; the exit code is then 1.
     """
     from clusterml.chirality.pointgroups import point_group
-    from clusterml.chirality.report import chirality as measure
-    from clusterml.chirality.report import write_report
+    from clusterml.chirality.report import chirality_report, write_report
     from clusterml.structure.read import read
 
     names = None if groups is None else [name.strip() for name in groups.split(",") if name.strip()]
@@ -56,7 +55,7 @@ def chirality(
 
     def one(item: Input) -> ChiralityReport:
         atoms = read(item.path, options=reading)
-        report = measure(atoms, groups=names, template=wanted, parts=parts, keep_bonds=keep_bonds)
+        report = chirality_report(atoms, groups=names, template=wanted, parts=parts, keep_bonds=keep_bonds)
         if output is not None:
             write_report(report, output, reading.name(item.base))
         return report
