@@ -29,7 +29,7 @@ from clusterml.cli.verbs import VERBS
 from clusterml.dataset.campaign import Campaign
 from clusterml.dataset.record import COLUMNS
 from clusterml.screening.config import Screen
-from clusterml.screening.measures.registry import MEASURES
+from clusterml.screening.measures.registry import measures
 from clusterml.training.config import Config
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -204,9 +204,9 @@ def columns() -> str:
     return table(("column", "shape", "stored as", "unit", "meaning"), rows)
 
 
-def measures() -> str:
+def measure_table() -> str:
     """Table of the measures of screens."""
-    rows = [(f"`{m.key}`", cell(m.unit), f"{m.step:g}", cell(m.means)) for m in MEASURES.values()]
+    rows = [(f"`{m.key}`", cell(m.unit), f"{m.step:g}", cell(m.means)) for m in measures().values()]
     return table(("measure", "unit", "step", "meaning"), rows)
 
 
@@ -234,7 +234,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "constants": constants,
     "columns": columns,
-    "measures": measures,
+    "measures": measure_table,
     "api": api,
 }
 """What each generated part of the pages is made by."""

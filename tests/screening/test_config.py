@@ -86,7 +86,7 @@ def test_the_remedy_names_the_keys_of_the_place(tmp_path):
     ("change", "message"),
     [
         (("max_g:", "max_gg:"), r"unknown key 'objectives.0.max_gg' \(did you mean 'max_g'\?\)"),
-        (("{max_g: 2..3 eV}", "{max_g: 2..3 eV, strain: gfn1}"), "exactly one of max_g"),
+        (("{max_g: 2..3 eV}", "{max_g: 2..3 eV, strain: gfn1}"), "exactly one of ccm"),
         (("2..3 eV}\nconstraints", "3..2 eV}\nconstraints"), r"objectives\.0\.max_g is '3\.\.2 eV'"),
         (("2..3 eV}\nconstraints", "2..3}\nconstraints"), "max_g is '2..3': give the unit"),
         (("{max_g: 2..3 eV}", "{strain: dft}"), "strain is 'dft', not elastic or gfn1"),

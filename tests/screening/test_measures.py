@@ -10,7 +10,7 @@ from clusterml.chirality.frame import ccm_frame, opd_local_frame
 from clusterml.dataset.labelling import chirality_measures
 from clusterml.errors import OptionError, SpectrumError, StructureError
 from clusterml.screening.measures.measure import Sample
-from clusterml.screening.measures.registry import MEASURES
+from clusterml.screening.measures.registry import measures
 from clusterml.screening.measures.spectral import deviation
 from clusterml.screening.merit import Merit, merit
 from clusterml.screening.strain import elastic_strain, gfn1_strain
@@ -44,7 +44,7 @@ def bands(scale: float = 1.0, cd_std: float | None = None) -> Spectrum:
 
 def value(key: str, text: str, spectrum: Spectrum, before: Spectrum | None = None):
     sample = Sample(Atoms("Ag"), 0, spectrum, FWHM, Before(before))
-    return MEASURES[key].gauge(text, ENERGY).value(sample)
+    return measures()[key].gauge(text, ENERGY).value(sample)
 
 
 def test_values_are_those_of_the_curves():
@@ -85,7 +85,7 @@ def test_the_deviation_is_that_of_noise_as_broad_as_the_spectrum(key, text, tmp_
     shifted = clean.delta_epsilon.copy()
     shifted[ENERGY > 3.2] *= 0.4  # unlike the target, so that the cosine has a slope
     base = Spectrum(ENERGY, clean.epsilon, shifted, clean.epsilon_std, clean.delta_epsilon_std)
-    measure = MEASURES[key].gauge(text, ENERGY).value
+    measure = measures()[key].gauge(text, ENERGY).value
     found = [
         measure(Sample(Atoms("Ag"), 0, Spectrum(ENERGY, base.epsilon, shifted + n), FWHM, Before())).value
         for n in broad[:1500]
@@ -120,23 +120,23 @@ def test_max_g_knows_both_errors():
 
 def test_energies_and_targets_outside_are_refused(tmp_path):
     with pytest.raises(OptionError, match=r"max_g is 6\.\.7 eV"):
-        MEASURES["max_g"].gauge("6..7 eV", ENERGY)
+        measures()["max_g"].gauge("6..7 eV", ENERGY)
     with pytest.raises(OptionError, match="cd_at is 120 nm"):
-        MEASURES["cd_at"].gauge("120 nm", ENERGY)
+        measures()["cd_at"].gauge("120 nm", ENERGY)
     far = np.linspace(6.0, 8.0, 50)
     Spectrum(far, np.ones(50), np.ones(50)).to_csv(tmp_path / "far.csv")
     with pytest.raises(SpectrumError, match=r"far\.csv: is 6\.00 to 8\.00 eV"):
-        MEASURES["similar_to"].gauge(str(tmp_path / "far.csv"), ENERGY)
+        measures()["similar_to"].gauge(str(tmp_path / "far.csv"), ENERGY)
     Spectrum(ENERGY, np.ones(241), np.full(241, np.nan)).to_csv(tmp_path / "dark.csv")
     with pytest.raises(SpectrumError, match="has no CD"):
-        MEASURES["similar_to"].gauge(str(tmp_path / "dark.csv"), ENERGY)
+        measures()["similar_to"].gauge(str(tmp_path / "dark.csv"), ENERGY)
     for low, width, reason in ((2.505, 0.01, "10 meV wide"), (2.5, 0.045, "is zero")):
         narrow = np.linspace(low, low + width, 10)
         curve = np.sin(np.pi * (narrow - 2.5) / 0.02) * (reason == "10 meV wide") + 0.0
         curve[1] = 1e-3 if reason == "is zero" else curve[1]
         Spectrum(narrow, np.ones(10), curve).to_csv(tmp_path / "narrow.csv")
         with pytest.raises(SpectrumError, match=rf"narrow\.csv: .*{reason}"):
-            MEASURES["similar_to"].gauge(str(tmp_path / "narrow.csv"), ENERGY)
+            measures()["similar_to"].gauge(str(tmp_path / "narrow.csv"), ENERGY)
     with pytest.raises(SpectrumError, match="there is no absorption from"):
         value("max_g", "0.5..0.6 eV", bands())
 

@@ -111,7 +111,7 @@ def test_code_that_cannot_be_used_is_refused_before_anything_is_written(
     [
         ("{file: mine.py, function: f}", "function f needs its unit"),
         ("{max_g: 2..3 eV, unit: eV}", "unit belongs to a function of your own"),
-        ("{file: mine.py, function: f, unit: eV, max_g: 2..3 eV}", "exactly one of max_g"),
+        ("{file: mine.py, function: f, unit: eV, max_g: 2..3 eV}", "exactly one of ccm, opd"),
         ("{file: mine.py, function: score, unit: eV}", "the name is taken"),
         ("{file: mine.py, function: f, unit: eV, step: 0}", "not a number above 0"),
         ("{function: not-there, unit: eV}", "function is 'not-there'"),
@@ -125,7 +125,7 @@ def test_lines_that_cannot_be(tmp_path, given, told):
 
 def test_an_installed_measure_is_found_by_its_name(code, make_screen, checkpoint, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(code.parent))
-    entry = EntryPoint("centre", "mine:centre", "clusterml.measures")
+    entry = EntryPoint("centre", "mine:centre", "clusterml.measure_functions")
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry] if group == entry.group else [])
     chosen = make_screen(objectives=[{"function": "centre", "unit": "eV"}])
     assert screen(chosen, tmp_path / "out", model=checkpoint).board.valid == 9

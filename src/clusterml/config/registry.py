@@ -5,6 +5,9 @@ there.  Another package adds some through an entry point, which names such a mod
 
     [project.entry-points."clusterml.structure_formats"]
     crystal-maker = "my_package.crystal_maker"
+
+What is written as data, such as ligands, stands in YAML files in the package itself; an entry point then names a
+package with such files.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from clusterml.config.usercode import Guard
-from clusterml.errors import PluginError, PluginWarning, UserCodeError
+from clusterml.errors import ClusterMLError, PluginError, PluginWarning, UserCodeError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -38,8 +42,9 @@ class Registry(Generic[T]):
     group       of entry points through which other packages add some
     name        the name of an object
     claims      what else only one object may have, such as patterns of file names
-    order       they are sorted by this, then by name
+    order       they are sorted by this, then by name; None: they stay in the order in which they are defined
     adopt       what is done to an object of another package, whose name is the second argument
+    read        the objects in a YAML file, where packages have such files; raises ClusterMLError
     """
 
     what: str
@@ -49,8 +54,9 @@ class Registry(Generic[T]):
     group: str
     name: Callable[[T], str]
     claims: Callable[[T], Iterable[str]] = lambda item: ()
-    order: Callable[[T], Any] = lambda item: 0
+    order: Callable[[T], Any] | None = lambda item: 0
     adopt: Callable[[T, str], T] = lambda item, origin: item
+    read: Callable[[Path], Iterable[T]] | None = None
 
     def all(self) -> tuple[T, ...]:
         """Every object, in order.
@@ -70,11 +76,14 @@ class Registry(Generic[T]):
                     raise _twice(f"the {self.what} '{claim}'", owners[claim], owner)
                 owners[claim] = owner
             items.append(item)
-        return tuple(sorted(items, key=lambda item: (self.order(item), self.name(item))))
+        order = self.order
+        return tuple(items if order is None else sorted(items, key=lambda item: (order(item), self.name(item))))
 
     def _own(self) -> Iterator[tuple[T, str]]:
-        """Each object of the package's modules, with the module's name."""
+        """Each object of the package's files and modules, with the name of file or module."""
         package = import_module(self.package)
+        for path in self._files(package):
+            yield from ((item, path.name) for item in self._read(path))
         for entry in pkgutil.iter_modules(package.__path__, f"{self.package}."):
             for item in getattr(import_module(entry.name), self.attribute, ()):
                 yield item, entry.name
@@ -84,7 +93,7 @@ class Registry(Generic[T]):
         for entry in entries(self.group).values():
             owner = package_of(entry)
             try:
-                items = self._items(load(entry), owner)
+                items = self._items(load(entry))
             except UserCodeError as error:
                 text = f"{self.what}s of {owner} are left out: {error.problem}"
                 warnings.warn(PluginWarning(f"{text} (update or uninstall {owner})"), stacklevel=2)
@@ -92,16 +101,27 @@ class Registry(Generic[T]):
             for item in items:
                 yield self.adopt(item, owner), owner
 
-    def _items(self, value: Any, owner: str) -> tuple[T, ...]:
+    def _items(self, value: Any) -> tuple[T, ...]:
         if isinstance(value, ModuleType):
-            value = getattr(value, self.attribute, None)
+            try:
+                written = [item for path in self._files(value) for item in self._read(path)]
+            except ClusterMLError as error:
+                raise UserCodeError(error.problem, error.remedy) from error
+            value = (*getattr(value, self.attribute, ()), *written)
         items = value if isinstance(value, tuple | list) else (value,)
         if not items or not all(isinstance(item, self.kind) for item in items):
             kind = f"{self.kind.__module__}.{self.kind.__qualname__}"
-            raise UserCodeError(
-                f"what it names in {self.group} is no {kind}, no tuple of them and no module with {self.attribute}"
-            )
+            module = f"module with {self.attribute}" + ("" if self.read is None else " or package with YAML files")
+            raise UserCodeError(f"what it names in {self.group} is no {kind}, no tuple of them and no {module}")
         return tuple(items)
+
+    def _files(self, module: ModuleType) -> list[Path]:
+        """The YAML files of a package in the order of their names; none of a module, or where there are no such."""
+        folders = () if self.read is None else getattr(module, "__path__", ())
+        return sorted(path for folder in folders for path in Path(folder).glob("*.yaml"))
+
+    def _read(self, path: Path) -> Iterable[T]:
+        return () if self.read is None else self.read(path)
 
 
 def entries(group: str) -> dict[str, EntryPoint]:

@@ -27,7 +27,9 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
     for parent in content["parents"].values():
         if parent["file"] is not None:
             parent["file"] = sha256_of_file(parent["file"], LARGEST_INPUT)
-    for line in (*content["objectives"], *content["constraints"]):
+    kinds = [line.kind for line in (*screen.objectives, *screen.constraints)]
+    for line, kind in zip((*content["objectives"], *content["constraints"]), kinds, strict=True):
+        line |= {"package": kind.package} if kind.package else {}
         line |= {key: sha256_of_file(line[key], LARGEST_INPUT) for key in FILES if line[key] is not None}
         if line["function"] is not None and line["file"] is None:
             line["file"] = identity_of(None, line["function"])
@@ -43,13 +45,16 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
 def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
     """Hash of everything that the screen reads, by what it is called in messages."""
     files = {f"parent {name}": parent.file for name, parent in screen.parents.items() if parent.file is not None}
+    packages: dict[str, str] = {}
     for line in (*screen.objectives, *screen.constraints):
         files |= {f"{key} {Path(value).name}": value for key, value in line.given().items() if key in FILES}
+        packages |= {f"measure {line.kind.key}": line.kind.package} if line.kind.package else {}
         if line.file is not None:
             files[f"code {Path(line.file).name}"] = line.file
     if screen.library is not None:
         files[f"library {Path(screen.library).name}"] = screen.library
-    return {"model": model_sha256} | {name: sha256_of_file(file, LARGEST_INPUT) for name, file in files.items()}
+    hashes = {name: sha256_of_file(file, LARGEST_INPUT) for name, file in files.items()}
+    return {"model": model_sha256} | packages | hashes
 
 
 def own_code(screen: Screen) -> dict[str, str]:

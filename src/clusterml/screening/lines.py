@@ -9,10 +9,13 @@ from pydantic import Field, ValidationInfo, create_model, field_validator, model
 from clusterml.config.schema import Strict
 from clusterml.screening.measures.measure import Measure
 from clusterml.screening.measures.own import own_measure
-from clusterml.screening.measures.registry import MEASURES
+from clusterml.screening.measures.registry import measures
 from clusterml.screening.quantities import parse_band, parse_single
 
 Goal = Literal["maximise", "minimise", "magnitude"]
+
+MEASURES = measures()
+"""The measures that are keys of a line."""
 
 FILES = (*(key for key, measure in MEASURES.items() if measure.is_file), "file")
 """Keys of a line whose value is a file."""

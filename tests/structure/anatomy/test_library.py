@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from rdkit import Chem
 
 from clusterml.errors import InputFileError, OptionError
-from clusterml.structure.anatomy.library import LIBRARY_FILE, load_library, read_entries
+from clusterml.structure.anatomy import data
+from clusterml.structure.anatomy.library import load_library, read_entries
 
 EXPECTED = """
 SH SCH3 SEt SnPr SiPr StBu SPh SPhMe2 SC2H4Ph SAdm SCy TBBT SPhF BDT BDTA BDTA-COO HCOO CH3COO CF3COO PhCOO
@@ -142,4 +145,5 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_the_shipped_file_is_read_like_any_other():
-    assert read_entries(LIBRARY_FILE) == list(load_library())
+    (shipped,) = Path(data.__file__).parent.glob("*.yaml")
+    assert read_entries(shipped) == list(load_library())

@@ -30,15 +30,31 @@ def _strain(text: str, energy_ev: FloatArray) -> Gauge:
     return Gauge(lambda sample: Value(gfn1_strain(sample.atoms, sample.origin.rest(), sample.charge)))
 
 
-CCM = Measure(
-    "ccm", "1", 0.1, "predicted or measured: continuous chirality measure of metals and donors, 0 to 100",
-    _chirality("ccm"), choices=("predicted", "measured"),
-)  # fmt: skip
-OPD = Measure(
-    "opd", "1", 1e-3, "predicted or measured: signed local chirality index of metals and donors",
-    _chirality("opd"), choices=("predicted", "measured"),
-)  # fmt: skip
-STRAIN = Measure(
-    "strain", "eV", 1.0, "elastic or gfn1: energy above the undistorted ligand shell, eV",
-    _strain, choices=("elastic", "gfn1"), needs_reference=True, goal="minimise",
-)  # fmt: skip
+MEASURES = (
+    Measure(
+        "ccm",
+        "1",
+        0.1,
+        "predicted or measured: continuous chirality measure of metals and donors, 0 to 100",
+        _chirality("ccm"),
+        choices=("predicted", "measured"),
+    ),
+    Measure(
+        "opd",
+        "1",
+        1e-3,
+        "predicted or measured: signed local chirality index of metals and donors",
+        _chirality("opd"),
+        choices=("predicted", "measured"),
+    ),
+    Measure(
+        "strain",
+        "eV",
+        1.0,
+        "elastic or gfn1: energy above the undistorted ligand shell, eV",
+        _strain,
+        choices=("elastic", "gfn1"),
+        needs_reference=True,
+        goal="minimise",
+    ),
+)

@@ -77,7 +77,7 @@ class Measure:
     value in the file is, for people; ``parse`` raises ValueError for a value that cannot be; ``gauge`` makes it ready
     for a value and spectra on energies (m,) in eV, and raises typed errors.  ``choices``: the only values; ``is_file``:
     the value is a path; ``needs_reference``: it compares with a candidate's origin; ``goal``: what is wanted of it
-    unless something else is said.
+    unless something else is said; ``package``: name and version of the package it is from, empty for our own.
     """
 
     key: str
@@ -90,3 +90,4 @@ class Measure:
     is_file: bool = False
     needs_reference: bool = False
     goal: Literal["maximise", "minimise"] = "maximise"
+    package: str = ""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-GROUP = "clusterml.measures"
-"""Entry points of installed packages that are measures."""
+GROUP = "clusterml.measure_functions"
+"""Entry points of installed packages that are such functions."""
 CURVE_STEP, POSITION_STEP_A = 1e-4, 1e-3
 """Steps of central differences: as a share of a curve's maximum, and in A."""
 

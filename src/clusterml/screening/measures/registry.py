@@ -1,37 +1,63 @@
-"""Every measure by its name; a new one is written in one place and listed here."""
+"""Every measure by its name: those of the modules beside this one, and those of installed packages."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
+from clusterml.config.registry import Registry
+from clusterml.config.usercode import Guard
 from clusterml.errors import SpectrumError
-from clusterml.screening.measures.geometry import CCM, OPD, STRAIN
-from clusterml.screening.measures.measure import Gauge, Measure, Sample, Value
-from clusterml.screening.measures.spectral import (
-    ABSORPTION_CHANGE,
-    CD_AT,
-    INTEGRATED_CD,
-    MAX_G,
-    SIMILAR_ABSORPTION_TO,
-    SIMILAR_TO,
-)
+from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
+from clusterml.typing import FloatArray
 
-MEASURES: dict[str, Measure] = {
-    measure.key: measure
-    for measure in (
-        MAX_G,
-        CD_AT,
-        INTEGRATED_CD,
-        SIMILAR_TO,
-        SIMILAR_ABSORPTION_TO,
-        ABSORPTION_CHANGE,
-        CCM,
-        OPD,
-        STRAIN,
-    )
-}
+R = TypeVar("R", Value, Slope)
+
+
+def _adopted(measure: Measure, origin: str) -> Measure:
+    """A measure of the package ``origin``, whose mistakes become typed errors that name it."""
+    what = f"measure {measure.key} ({origin})"
+
+    def gauge(text: str, energy_ev: FloatArray) -> Gauge:
+        with Guard(what, typed=True):
+            ready = measure.gauge(text, energy_ev)
+            value, slope = ready.value, ready.slope
+        return Gauge(_guarded(what, value, Value), None if slope is None else _guarded(what, slope, Slope))
+
+    return replace(measure, gauge=gauge, package=origin)
+
+
+def _guarded(what: str, function: Callable[[Sample], Any], kind: type[R]) -> Callable[[Sample], R]:
+    """``function``, which must return a ``kind``."""
+
+    def call(sample: Sample) -> R:
+        with Guard(what, typed=True):
+            result = function(sample)
+            if not isinstance(result, kind):
+                raise TypeError(f"gives {type(result).__name__} instead of {kind.__name__}")
+        return result
+
+    return call
+
+
+REGISTRY: Registry[Measure] = Registry(
+    what="measure",
+    kind=Measure,
+    package="clusterml.screening.measures",
+    attribute="MEASURES",
+    group="clusterml.measures",
+    name=lambda measure: measure.key,
+    order=None,
+    adopt=_adopted,
+)
 """The measures that are keys of a line of a screen."""
+
+
+def measures() -> dict[str, Measure]:
+    """Every measure by its key."""
+    return {measure.key: measure for measure in REGISTRY.all()}
 
 
 def measured(gauges: Sequence[Gauge], sample: Sample) -> tuple[Value, ...]:
@@ -40,6 +66,6 @@ def measured(gauges: Sequence[Gauge], sample: Sample) -> tuple[Value, ...]:
     Raises :class:`SpectrumError` for a number that is not finite, and what the gauges raise.
     """
     values = tuple(gauge.value(sample) for gauge in gauges)
-    if not all(math.isfinite(number) for each in values for number in (each.value, each.std or 0.0)):
+    if not all(math.isfinite(number) for value in values for number in (value.value, value.std or 0.0)):
         raise SpectrumError("a measure is not a finite number", "check the geometry and the model")
     return values

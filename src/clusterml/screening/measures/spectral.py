@@ -217,27 +217,50 @@ def _target(path: Path, quantity: str, energy_ev: FloatArray) -> tuple[BoolArray
     return seen, wanted
 
 
-MAX_G = Measure(
-    "max_g", "1", 1e-3, "a band, 2..3 eV: the largest |g| in it", _gauge(_in_band("max_g", _max_g)), parse_band
+MEASURES = (
+    Measure(
+        "max_g", "1", 1e-3, "a band, 2..3 eV: the largest |g| in it", _gauge(_in_band("max_g", _max_g)), parse_band
+    ),
+    Measure(
+        "cd_at",
+        "L mol-1 cm-1",
+        10.0,
+        "an energy, 450 nm or 2.7 eV: delta epsilon there, signed",
+        _gauge(_at_energy),
+        parse_energy,
+    ),
+    Measure(
+        "integrated_cd",
+        "L mol-1 cm-1 eV",
+        10.0,
+        "a band: integral of delta epsilon over it, signed",
+        _gauge(_in_band("integrated_cd", _integrated_cd)),
+        parse_band,
+    ),
+    Measure(
+        "similar_to",
+        "1",
+        0.1,
+        "a spectrum's file: cosine of the CD with it, -1 to 1",
+        _gauge(_to_target("delta_epsilon")),
+        is_file=True,
+    ),
+    Measure(
+        "similar_absorption_to",
+        "1",
+        0.1,
+        "a spectrum's file: cosine of the absorption with it",
+        _gauge(_to_target("epsilon")),
+        is_file=True,
+    ),
+    Measure(
+        "absorption_change",
+        "%",
+        1.0,
+        "a band: integral of |change| of the absorption from the parent's, in % of the parent's",
+        _change_gauge,
+        parse_band,
+        needs_reference=True,
+        goal="minimise",
+    ),
 )
-CD_AT = Measure(
-    "cd_at", "L mol-1 cm-1", 10.0, "an energy, 450 nm or 2.7 eV: delta epsilon there, signed", _gauge(_at_energy),
-    parse_energy,
-)  # fmt: skip
-INTEGRATED_CD = Measure(
-    "integrated_cd", "L mol-1 cm-1 eV", 10.0, "a band: integral of delta epsilon over it, signed",
-    _gauge(_in_band("integrated_cd", _integrated_cd)), parse_band,
-)  # fmt: skip
-SIMILAR_TO = Measure(
-    "similar_to", "1", 0.1, "a spectrum's file: cosine of the CD with it, -1 to 1",
-    _gauge(_to_target("delta_epsilon")), is_file=True,
-)  # fmt: skip
-SIMILAR_ABSORPTION_TO = Measure(
-    "similar_absorption_to", "1", 0.1, "a spectrum's file: cosine of the absorption with it",
-    _gauge(_to_target("epsilon")), is_file=True,
-)  # fmt: skip
-ABSORPTION_CHANGE = Measure(
-    "absorption_change", "%", 1.0,
-    "a band: integral of |change| of the absorption from the parent's, in % of the parent's",
-    _change_gauge, parse_band, needs_reference=True, goal="minimise",
-)  # fmt: skip

@@ -1,5 +1,6 @@
-"""The ligand library: named ligands, counter-ions and solvents from ``data/ligands.yaml`` and a user's own files.
+"""The ligand library: named ligands, counter-ions and solvents.
 
+They are those of ``data/ligands.yaml``, of installed packages, and of a user's own files.
 Charges, donors and hands in the file are checked against the SMILES, so that an entry cannot contradict itself.
 """
 
@@ -9,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field
 
+from clusterml.config.registry import Registry
 from clusterml.config.schema import Strict, read_yaml, validated
 from clusterml.errors import InputFileError, OptionError, counted
 from clusterml.structure.elements import formula
@@ -61,9 +63,6 @@ def parse_file(path: Path) -> list[tuple[str, str, EntryModel]]:
             found.append((KINDS[section], name, validated(EntryModel, values, f"{path}: entry '{name}'")))
     return found
 
-
-LIBRARY_FILE = Path(__file__).parent / "data" / "ligands.yaml"
-"""The library that is shipped."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -126,13 +125,13 @@ _IN_USE: ContextVar[Library | None] = ContextVar("library in use", default=None)
 
 
 def load_library(extra: str | Path | None = None) -> Library:
-    """The library in use, which is the shipped one but in a block of :func:`using_library`.
+    """The library in use: all ligands that are shipped or installed, but in a block of :func:`using_library`.
 
     Entries of the YAML file ``extra`` come first and replace those of the same name.
 
     Raises :class:`~clusterml.errors.InputFileError`, naming the file and the entry, for a file that cannot be used.
     """
-    own = _IN_USE.get() or _shipped()
+    own = _IN_USE.get() or Library(REGISTRY.all())
     if extra is None:
         return own
     added = read_entries(Path(extra))
@@ -161,17 +160,25 @@ def _seeing(library: Library, function: Callable[[T], R], task: T) -> R:
         return function(task)
 
 
-@lru_cache(maxsize=1)
-def _shipped() -> Library:
-    return Library(tuple(read_entries(LIBRARY_FILE)))
-
-
 def read_entries(path: Path) -> list[LigandEntry]:
     """The entries of one library file. Raises :class:`~clusterml.errors.InputFileError`."""
-
     entries = [_entry(path, kind, name, model) for kind, name, model in parse_file(path)]
     _check_words(path, entries)
     return entries
+
+
+REGISTRY: Registry[LigandEntry] = Registry(
+    what="ligand",
+    kind=LigandEntry,
+    package="clusterml.structure.anatomy.data",
+    attribute="LIGANDS",
+    group="clusterml.ligand_libraries",
+    name=lambda entry: entry.name,
+    claims=lambda entry: entry.aliases,
+    order=None,
+    read=read_entries,
+)
+"""Every ligand, counter-ion and solvent: those of the shipped file first."""
 
 
 def _check_words(path: Path, entries: list[LigandEntry]) -> None:

@@ -1,4 +1,4 @@
-"""Blueprints: clusters as data (``data/*.yaml``), and the formula of a cluster by its ligands.
+"""Blueprints: clusters as data (``data/*.yaml``, and those of installed packages), and the formula of a cluster.
 
 Positions are in A about the centre of the cluster; the first group listed makes the whole frame of the unique sites.
 """
@@ -6,12 +6,12 @@ Positions are in A about the centre of the cluster; the first group listed makes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from clusterml.config.registry import Registry
 from clusterml.config.schema import Strict, load
 from clusterml.errors import OptionError
 
@@ -36,8 +36,6 @@ def _times(count: int) -> str:
     return str(count) if count > 1 else ""
 
 
-FOLDER = Path(__file__).parent / "data"
-"""The blueprints that are shipped."""
 ELEMENT = {"thiolate": "S", "dithiolate": "S", "phosphine": "P", "carboxylate": "O", "halide": "Cl", "solvent": "O"}
 """Kind of a site -> the donor element its positions are meant for."""
 
@@ -123,21 +121,33 @@ def read_blueprint(path: Path) -> Blueprint:
     return load(Blueprint, path)
 
 
-@lru_cache(maxsize=1)
+REGISTRY: Registry[Blueprint] = Registry(
+    what="blueprint",
+    kind=Blueprint,
+    package="clusterml.structure.build.data",
+    attribute="BLUEPRINTS",
+    group="clusterml.blueprints",
+    name=lambda plan: plan.name.casefold(),
+    claims=lambda plan: [alias.casefold() for alias in plan.aliases],
+    read=lambda path: (read_blueprint(path),),
+)
+"""Every blueprint, by name."""
+
+
 def blueprints() -> dict[str, Blueprint]:
-    """All shipped blueprints by name, sorted."""
-    return {path.stem: read_blueprint(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    """All blueprints that are shipped or installed, by name, sorted."""
+    return {plan.name: plan for plan in REGISTRY.all()}
 
 
-def blueprint(name: str) -> Blueprint:
+def blueprint(name: str | Path) -> Blueprint:
     """The blueprint of that name or alias (capitals do not matter), or that of a YAML file.
 
     Raises :class:`~clusterml.errors.OptionError`, listing the names, for an unknown one.
     """
-    if name.lower().endswith((".yaml", ".yml")):
+    if isinstance(name, Path) or name.lower().endswith((".yaml", ".yml")):
         return read_blueprint(Path(name))
     word = name.casefold()
-    for candidate in blueprints().values():
-        if word in (candidate.name, *candidate.aliases):
-            return candidate
+    for plan in REGISTRY.all():
+        if word in (known.casefold() for known in (plan.name, *plan.aliases)):
+            return plan
     raise OptionError(f"there is no blueprint {name!r}", f"choose one of {', '.join(blueprints())}, or a YAML file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ _CAP = "cap"
 
 
 def build(
-    name: str,
+    name: str | Path,
     *,
     thiolate: str | None = None,
     dithiolate: str | None = None,

@@ -1,0 +1,1 @@
+"""The ligand library that is shipped."""

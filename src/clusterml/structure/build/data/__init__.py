@@ -1,0 +1,1 @@
+"""The blueprints that are shipped: one YAML file each."""
