@@ -17,8 +17,10 @@ import numpy as np
 from clusterml.blas import lend_blas
 from clusterml.engine.basis import Basis, GfnMethod, gfn_basis, tblite_positions
 from clusterml.engine.integrals import overlap
+from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.structure.geometry import Geometry
 from clusterml.typing import FloatArray
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.engine.orbitals.gfn1 import SelfConsistent
+    from clusterml.engine.protocol import Compute, Protocol
 
 Solvation = Literal["gbsa", "alpb"]
 
@@ -98,6 +101,7 @@ def gfn_orbitals(
         coefficients=coefficients,
         n_occupied=n_occupied,
         method=_TBLITE_METHOD[method],
+        kernels=local_kernels(symbols, basis.coords_bohr),
         charges=np.asarray(result.get("charges")),
         warnings=_occupation_warnings(occupations, n_occupied, electronic_temperature_k),
         timings_s={"scf": time.perf_counter() - start},
@@ -125,6 +129,7 @@ def _own_gfn1(
         coefficients=found.coefficients,
         n_occupied=n_occupied,
         method=_TBLITE_METHOD["gfn1"],
+        kernels=local_kernels(tuple(atoms.get_chemical_symbols()), parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=found.shell_charges).astype(np.float64),
         warnings=_occupation_warnings(found.occupations, n_occupied, kelvin),
         timings_s={"scf": time.perf_counter() - start},
@@ -264,3 +269,22 @@ def _occupation_warnings(occupations: FloatArray, n_occupied: int, temperature_k
         f"{fractional} orbitals are fractionally occupied at {temperature_k:g} K; "
         "the excited states take the lowest ones as doubly occupied",
     )
+
+
+def _source(method: GfnMethod) -> OrbitalSource:
+    def compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, start: Atoms | None) -> Orbitals:
+        kelvin = protocol.electronic_temperature_k
+        return gfn_orbitals(
+            atoms,
+            charge,
+            method=method,
+            solvent=protocol.solvent,
+            electronic_temperature_k=300.0 if kelvin is None else kelvin,
+            start_from=start,
+            device=compute.device,
+        )
+
+    return OrbitalSource(method, compute, solvents=True, electronic_temperature=True, check_memory=True)
+
+
+ORBITAL_SOURCES = (_source("gfn1"), _source("gfn2"))

@@ -9,6 +9,7 @@ import numpy as np
 
 from clusterml.engine import integrals
 from clusterml.engine.basis import Basis
+from clusterml.engine.kernels import Kernels
 from clusterml.structure.charge import SMALL_GAP_EV
 from clusterml.typing import FloatArray, IntArray
 
@@ -20,7 +21,7 @@ class Orbitals:
     ``energies_ev`` (n_mo,) ascending within occupied and within virtual orbitals, ``coefficients`` (n_ao, n_mo),
     ``n_occupied`` doubly occupied orbitals first.  ``raw_gap_ev`` is the HOMO-LUMO gap before any level shift;
     ``virtual_shift_ev`` is the shift contained in the virtual energies. ``charges`` (n_atoms,) are the atomic charges
-    the Hamiltonian was built with.
+    the Hamiltonian was built with.  ``kernels``: how excitations of these orbitals interact.
     """
 
     symbols: tuple[str, ...]
@@ -29,6 +30,7 @@ class Orbitals:
     coefficients: FloatArray
     n_occupied: int
     method: str
+    kernels: Kernels
     virtual_shift_ev: float = 0.0
     charges: FloatArray | None = None
     warnings: tuple[str, ...] = ()

@@ -15,8 +15,10 @@ import numpy as np
 
 from clusterml.engine import atomic, integrals
 from clusterml.engine.basis import Basis, stage_basis
+from clusterml.engine.kernels import stda_kernels
 from clusterml.engine.linalg import inverse_cholesky, symmetric_eigh
 from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import (
     BOHR_ANGSTROM,
     BOLTZMANN_EV,
@@ -31,6 +33,9 @@ from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
+    from ase import Atoms
+
+    from clusterml.engine.protocol import Compute, Protocol
 
 
 def core_hamiltonian(basis: Basis, cn: FloatArray, stage: int, s: FloatArray, t: FloatArray) -> FloatArray:
@@ -199,7 +204,19 @@ def stda_xtb_orbitals(
         coefficients=c[:, :n_kept].cpu().numpy(),
         n_occupied=n_occ,
         method="sTDA-xTB",
+        kernels=stda_kernels(tuple(symbols), stage.basis.coords_bohr),
         virtual_shift_ev=shift,
         charges=q,
         timings_s=timings,
     )
+
+
+def _compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, start_from: Atoms | None) -> Orbitals:
+    """Nothing is iterated, so that ``start_from`` saves nothing."""
+    screen = protocol.mode == "reference"
+    return stda_xtb_orbitals(
+        atoms.get_chemical_symbols(), atoms.positions, charge, screen=screen, device=compute.device
+    )
+
+
+ORBITAL_SOURCES = (OrbitalSource("stda-xtb", _compute),)

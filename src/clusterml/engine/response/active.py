@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from clusterml.engine import integrals
-from clusterml.engine.atomic import distances
 from clusterml.engine.linalg import overlap_powers
 from clusterml.engine.orbitals.orbitals import Orbitals
-from clusterml.engine.parameters import EV_HARTREE_KSHIFT, HARTREE_EV, HARTREE_EV_THRESHOLD, per_atom, tables
+from clusterml.engine.parameters import EV_HARTREE_KSHIFT, HARTREE_EV, HARTREE_EV_THRESHOLD, tables
 from clusterml.errors import ElectronicStructureError
 from clusterml.typing import FloatArray, IntArray
 
@@ -33,27 +32,6 @@ if TYPE_CHECKING:
 
 
 Loewdin = Literal["spherical", "cartesian"]
-
-
-@dataclass(frozen=True)
-class Kernels:
-    """Atom-atom interaction kernels of sTDA in hartree: ``j`` and ``k`` (n_atoms, n_atoms), Fock exchange ``ax``."""
-
-    j: FloatArray
-    k: FloatArray
-    ax: float
-
-
-def stda_kernels(symbols: tuple[str, ...], coords_bohr: FloatArray) -> Kernels:
-    """gamma^J and gamma^K of sTDA-xTB (stda-xtb.md, 11.3). Raises UnsupportedElementError."""
-    p = tables()["stda"]
-    hardness = per_atom(symbols, "eta_stda_hartree")
-    eta = 0.5 * np.add.outer(hardness, hardness)
-    r = distances(coords_bohr)
-    alpha, beta, ax = p["alphaK"], p["betaJ"], p["ax"]
-    j = (r**beta + (ax * eta) ** -beta) ** (-1.0 / beta)
-    k = (r**alpha + eta**-alpha) ** (-1.0 / alpha)
-    return Kernels(j, k, ax)
 
 
 @dataclass(frozen=True)
@@ -113,8 +91,7 @@ class ActiveSpace:
 
 def window(orbitals: Orbitals, emax_ev: float) -> tuple[IntArray, IntArray]:
     """Indices of the active occupied and virtual orbitals for states up to ``emax_ev`` (stda-xtb.md, 11.1)."""
-    p = tables()["stda"]
-    width = 2.0 * (1.0 + 0.8 * p["ax"]) * emax_ev / HARTREE_EV_THRESHOLD
+    width = 2.0 * (1.0 + 0.8 * orbitals.kernels.ax) * emax_ev / HARTREE_EV_THRESHOLD
     e = orbitals.energies_ev / HARTREE_EV
     n_occ = orbitals.n_occupied
     if orbitals.n_virtual == 0:
@@ -149,12 +126,10 @@ def active_space(
     dtype: str = "float64",
     device: str = "cpu",
     origin_bohr: FloatArray | None = None,
-    kernels: Kernels | None = None,
 ) -> ActiveSpace:
     """Collect the tensors of the singles problem for the given orbitals.
 
     ``origin_bohr`` (3,): origin of the magnetic and electric dipole operators (default: the coordinate origin).
-    ``kernels``: atom-atom interactions (default: those of sTDA-xTB).
     ``dtype`` is the precision of charges and couplings; integrals and energies are computed in float64.
     """
     import torch
@@ -165,7 +140,7 @@ def active_space(
     c_v = torch.as_tensor(orbitals.coefficients[:, virtual], device=dev)
     basis = orbitals.basis
     shifted = basis if origin_bohr is None else basis.translated(-np.asarray(origin_bohr))
-    kernels = kernels or stda_kernels(orbitals.symbols, basis.coords_bohr)
+    kernels = orbitals.kernels
 
     def moments(matrices: FloatArray) -> torch.Tensor:
         return torch.stack([c_o.T @ (torch.as_tensor(m, device=dev) @ c_v) for m in matrices]).to(real)

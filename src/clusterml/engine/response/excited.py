@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.engine.parameters import HARTREE_EV_OUTPUT, HARTREE_EV_THRESHOLD, tables
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, Couplings
 from clusterml.engine.response.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
-from clusterml.engine.settings import ExcitedSettings
 from clusterml.errors import ElectronicStructureError, MemoryLimitError
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray, IntArray
@@ -167,18 +167,18 @@ def solve_dense(
     space: ActiveSpace,
     matrix: torch.Tensor,
     optical: OpticalVectors,
-    settings: ExcitedSettings,
+    protocol: Protocol,
     index: torch.Tensor | None = None,
 ) -> ExcitedStates:
     """All eigenpairs with 0 < energy <= emax (smooth mode: and the tail above) of ``matrix`` (n, n), hartree."""
     import torch
 
     values, vectors = torch.linalg.eigh(matrix)
-    limit = settings.emax_ev + (0.0 if settings.mode == "reference" else TAIL_EV)
+    limit = protocol.emax_ev + (0.0 if protocol.mode == "reference" else TAIL_EV)
     kept = ((values > 0) & (values <= limit / HARTREE_EV_THRESHOLD)).nonzero().flatten()
     chosen = vectors[:, kept]
     moments = split_moments(chosen.T @ optical.starts.T, chosen.T @ optical.targets.T)
-    result = transitions(values[kept].double().cpu().numpy(), moments, damped=settings.mode == "reference")
+    result = transitions(values[kept].double().cpu().numpy(), moments, damped=protocol.mode == "reference")
 
     def lookup(which: IntArray) -> torch.Tensor:
         return scatter(space, chosen[:, torch.as_tensor(which, device=chosen.device)].T, index)
@@ -200,24 +200,24 @@ def krylov_memory_gb(space: ActiveSpace, n_csf: int, itemsize: int) -> tuple[flo
 class SpectrumConvergence:
     """Accepts Ritz pairs once the broadened absorption and CD stop changing."""
 
-    def __init__(self, settings: ExcitedSettings) -> None:
-        self._settings = settings
-        points = np.arange(1, int(8 * settings.emax_ev / settings.fwhm_ev) + 1, dtype=np.float64)
-        self._grid: FloatArray = points * (settings.fwhm_ev / 8.0)
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        points = np.arange(1, int(8 * protocol.emax_ev / protocol.fwhm_ev) + 1, dtype=np.float64)
+        self._grid: FloatArray = points * (protocol.fwhm_ev / 8.0)
         self._last: tuple[FloatArray, FloatArray] | None = None
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
         """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
-        limit = (self._settings.emax_ev + TAIL_EV) / HARTREE_EV_THRESHOLD
+        limit = (self._protocol.emax_ev + TAIL_EV) / HARTREE_EV_THRESHOLD
         kept = ((pairs.values > 0) & (pairs.values <= limit)).nonzero().flatten()
         chosen = pairs.select(kept)
         moments = split_moments(chosen.starts, chosen.targets)
         energies = chosen.values.cpu().numpy()
-        return transitions(energies, moments, damped=self._settings.mode == "reference"), chosen
+        return transitions(energies, moments, damped=self._protocol.mode == "reference"), chosen
 
     def __call__(self, pairs: RitzPairs) -> bool:
         """Has the spectrum changed by less than the tolerance since the last call?"""
-        spectrum = self.states(pairs)[0].broaden(self._grid, self._settings.fwhm_ev)
+        spectrum = self.states(pairs)[0].broaden(self._grid, self._protocol.fwhm_ev)
         current = (spectrum.epsilon, spectrum.delta_epsilon)
         last, self._last = self._last, current
         if last is None:
@@ -225,32 +225,33 @@ class SpectrumConvergence:
         absorption_scale = np.abs(current[0]).max(initial=0.0)
         scales = (absorption_scale, max(np.abs(current[1]).max(initial=0.0), _CD_FLOOR * absorption_scale))
         changes = [np.abs(a - b).max() for a, b in zip(current, last, strict=True)]
-        return all(c <= self._settings.tolerance * s for c, s in zip(changes, scales, strict=True))
+        return all(c <= self._protocol.tolerance * s for c, s in zip(changes, scales, strict=True))
 
 
 def solve_krylov(
     space: ActiveSpace,
     apply: Callable[[torch.Tensor], torch.Tensor],
     optical: OpticalVectors,
-    settings: ExcitedSettings,
+    protocol: Protocol,
+    compute: Compute,
     progress: Callable[[int], None] | None = None,
     index: torch.Tensor | None = None,
 ) -> ExcitedStates:
     """Pseudo-states whose broadened spectrum up to emax agrees with that of all eigenpairs.
 
-    ``apply``: the symmetric operator, (k, n) -> (k, n). Memory is bounded by ``settings.memory_gb``: without room for
+    ``apply``: the symmetric operator, (k, n) -> (k, n). Memory is bounded by ``compute.memory``: without room for
     the Krylov basis the amplitudes are not available. Raises MemoryLimitError when not even the operator fits.
     """
     starts = optical.starts
     needed, kept = krylov_memory_gb(space, starts.shape[1], starts.element_size())
-    if needed > settings.memory_gb:
+    if needed > compute.memory:
         raise MemoryLimitError(
-            f"{starts.shape[1]} configurations need {needed:.2g} GB; {settings.memory_gb:.2g} GB allowed",
+            f"{starts.shape[1]} configurations need {needed:.2g} GB; {compute.memory:.2g} GB allowed",
             "raise --memory-gb, or use --dtype float32",
         )
-    keep = needed + kept <= settings.memory_gb
+    keep = needed + kept <= compute.memory
     lanczos = BlockLanczos(apply, starts, optical.targets, _MAX_KRYLOV_VECTORS, keep)
-    convergence = SpectrumConvergence(settings)
+    convergence = SpectrumConvergence(protocol)
     pairs, converged = converged_ritz_pairs(lanczos, convergence, progress)
     states, chosen = convergence.states(pairs)
     counts = {

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from clusterml.engine.atomic import distances
 from clusterml.engine.orbitals.orbitals import Orbitals
-from clusterml.engine.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD, tables
-from clusterml.engine.response.active import ActiveSpace, Kernels, active_space
+from clusterml.engine.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD
+from clusterml.engine.protocol import Compute, Protocol
+from clusterml.engine.response.active import ActiveSpace, active_space
 from clusterml.engine.response.excited import (
     ExcitedStates,
     Moments,
@@ -34,18 +34,15 @@ from clusterml.engine.response.excited import (
 )
 from clusterml.engine.response.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
 from clusterml.engine.response.singles import window_weight
-from clusterml.engine.settings import ExcitedSettings
+from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
 from clusterml.spectrum.transitions import Transitions
-from clusterml.typing import FloatArray, IntArray
+from clusterml.typing import IntArray
 
 if TYPE_CHECKING:
     import torch
 
 Form = Literal["casida", "tda"]
-
-ALPHA_K = 1.42
-"""Exponent of gamma^K for density functionals, 1.42 + 0.48 a_x at a_x = 0 (Grimme 2013)."""
 
 _TAIL_EV = 1.0
 """Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
@@ -66,13 +63,6 @@ _CHECK_GROWTH = 1.25
 """Growth of the number of blocks between two tests: here the operator costs less than the tests."""
 _SLICE = 32
 """Occupied orbitals treated at a time when summing over adiabatic configurations."""
-
-
-def response_kernel(symbols: tuple[str, ...], coords_bohr: FloatArray) -> FloatArray:
-    """gamma^K in hartree for a_x = 0, shape (n_atoms, n_atoms)."""
-    eta = np.array([tables()["elements"][s]["eta_stda_hartree"] for s in symbols])
-    mean = 0.5 * np.add.outer(eta, eta)
-    return np.asarray((distances(coords_bohr) ** ALPHA_K + mean**-ALPHA_K) ** (-1.0 / ALPHA_K))
 
 
 @dataclass(frozen=True)
@@ -134,8 +124,8 @@ class ResponseProblem:
         return scatter(self.space, rows, self.index)
 
 
-def response_space(orbitals: Orbitals, settings: ExcitedSettings) -> ActiveSpace:
-    """All orbitals, with the kernels of a_x = 0. Raises ElectronicStructureError without a positive gap."""
+def response_space(orbitals: Orbitals, protocol: Protocol, compute: Compute) -> ActiveSpace:
+    """All orbitals. Raises ElectronicStructureError without a positive gap."""
     if orbitals.gap_ev < _SMALLEST_GAP_EV:
         raise ElectronicStructureError(
             f"the HOMO-LUMO gap of {orbitals.method} is {orbitals.gap_ev:.5f} eV: not a closed shell",
@@ -143,9 +133,7 @@ def response_space(orbitals: Orbitals, settings: ExcitedSettings) -> ActiveSpace
         )
     occupied, virtual = np.split(np.arange(len(orbitals.energies_ev)), [orbitals.n_occupied])
     origin = orbitals.basis.coords_bohr.mean(axis=0)
-    gamma = response_kernel(orbitals.symbols, orbitals.basis.coords_bohr)
-    kernels = Kernels(np.zeros_like(gamma), gamma, 0.0)
-    return active_space(orbitals, occupied, virtual, "spherical", settings.dtype, settings.device, origin, kernels)
+    return active_space(orbitals, occupied, virtual, "spherical", protocol.dtype, compute.device, origin)
 
 
 @dataclass(frozen=True)
@@ -181,7 +169,9 @@ def _charges(space: ActiveSpace, index: torch.Tensor) -> torch.Tensor:
     return torch.stack([(o.T @ v).flatten()[index] for o, v in pairs])
 
 
-def response_problem(orbitals: Orbitals, settings: ExcitedSettings, form: Form = "casida") -> ResponseProblem:
+def response_problem(
+    orbitals: Orbitals, protocol: Protocol, compute: Compute, form: Form = "casida"
+) -> ResponseProblem:
     """Set up the response of closed-shell orbitals to light.
 
     Configurations up to ``emax_ev`` + 4 eV (at least 10 eV) are explicit.  Those above respond adiabatically, as at
@@ -193,9 +183,9 @@ def response_problem(orbitals: Orbitals, settings: ExcitedSettings, form: Form =
 
     if form not in get_args(Form):
         raise OptionError(f"form is {form!r}", f"choose one of {', '.join(get_args(Form))}")
-    edge = max(_LEAST_WINDOW_EV, settings.emax_ev + _WINDOW_MARGIN_EV)
-    _check_memory(orbitals, edge, settings)
-    space = response_space(orbitals, settings)
+    edge = max(_LEAST_WINDOW_EV, protocol.emax_ev + _WINDOW_MARGIN_EV)
+    _check_memory(orbitals, edge, protocol, compute)
+    space = response_space(orbitals, protocol, compute)
     weight = window_weight(space.gaps.flatten(), edge)
     index = (weight > 0).nonzero().flatten()
     near = _Block.of(space, index, weight[index], form)
@@ -245,25 +235,26 @@ def _adiabatic(space: ActiveSpace, weight: torch.Tensor, form: Form) -> _Far:
     return total
 
 
-def _check_memory(orbitals: Orbitals, edge_ev: float, settings: ExcitedSettings) -> None:
+def _check_memory(orbitals: Orbitals, edge_ev: float, protocol: Protocol, compute: Compute) -> None:
     """Charges, moments and a few blocks of explicit configurations; moments of all of them; the matrix, if dense."""
     e, n_occ = orbitals.energies_ev, orbitals.n_occupied
     n = int((e[None, n_occ:] - e[:n_occ, None] < edge_ev).sum())
-    matrix = 3.0 * n * n if settings.solver == "states" else 0.0
-    itemsize = 8 if settings.dtype == "float64" else 4
+    matrix = 3.0 * n * n if protocol.solver == "states" else 0.0
+    itemsize = 8 if protocol.dtype == "float64" else 4
     everything = 20.0 * n_occ * orbitals.n_virtual
     needed = itemsize * (n * (4.0 * orbitals.basis.n_atoms + 60.0) + everything + matrix) / 1e9
-    if needed > settings.memory_gb:
+    if needed > compute.memory:
         remedy = "use the spectrum solver (without --states)" if matrix else "use --dtype float32"
         raise MemoryLimitError(
-            f"the response of {n} configurations needs {needed:.2g} GB; {settings.memory_gb:.2g} GB are allowed",
+            f"the response of {n} configurations needs {needed:.2g} GB; {compute.memory:.2g} GB are allowed",
             f"{remedy}, or raise --memory-gb",
         )
 
 
 def response_states(
     orbitals: Orbitals,
-    settings: ExcitedSettings,
+    protocol: Protocol,
+    compute: Compute,
     progress: Callable[[int], None] | None = None,
     form: Form = "casida",
 ) -> ExcitedStates:
@@ -272,11 +263,14 @@ def response_states(
     Raises OptionError, ElectronicStructureError, MemoryLimitError.
     """
     start = time.perf_counter()
-    problem = response_problem(orbitals, settings, form)
+    problem = response_problem(orbitals, protocol, compute, form)
     prepared = time.perf_counter()
     if not bool((problem.starts != 0).any()):
         return ExcitedStates(no_transitions(), problem.space, None, {"n_csf": len(problem.gaps), "n_states": 0})
-    states = _dense(problem, settings) if settings.solver == "states" else _krylov(problem, settings, progress)
+    if protocol.solver == "states":
+        states = _dense(problem, protocol)
+    else:
+        states = _krylov(problem, protocol, compute, progress)
     states.timings_s.update(preparation=prepared - start, solver=time.perf_counter() - prepared)
     return states
 
@@ -289,12 +283,12 @@ def _stable(problem: ResponseProblem, lowest: float) -> None:
         )
 
 
-def _dense(problem: ResponseProblem, settings: ExcitedSettings) -> ExcitedStates:
+def _dense(problem: ResponseProblem, protocol: Protocol) -> ExcitedStates:
     import torch
 
     values, vectors = torch.linalg.eigh(problem.matrix())
     _stable(problem, float(values[0]))
-    n = int((problem.energies(values) <= settings.emax_ev / HARTREE_EV_THRESHOLD).sum())
+    n = int((problem.energies(values) <= protocol.emax_ev / HARTREE_EV_THRESHOLD).sum())
     values, vectors = values[:n], vectors[:, :n]
     result = problem.intensities(values, vectors.T @ problem.starts.T, vectors.T @ problem.targets.T)
 
@@ -308,10 +302,10 @@ def _dense(problem: ResponseProblem, settings: ExcitedSettings) -> ExcitedStates
 class _Convergence(SpectrumConvergence):
     """Convergence of the broadened spectrum, with the intensities of a response problem."""
 
-    def __init__(self, problem: ResponseProblem, settings: ExcitedSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, problem: ResponseProblem, protocol: Protocol) -> None:
+        super().__init__(protocol)
         self._problem = problem
-        self._limit = (settings.emax_ev + _TAIL_EV) / HARTREE_EV_THRESHOLD
+        self._limit = (protocol.emax_ev + _TAIL_EV) / HARTREE_EV_THRESHOLD
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
         """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
@@ -321,15 +315,15 @@ class _Convergence(SpectrumConvergence):
 
 
 def _krylov(
-    problem: ResponseProblem, settings: ExcitedSettings, progress: Callable[[int], None] | None
+    problem: ResponseProblem, protocol: Protocol, compute: Compute, progress: Callable[[int], None] | None
 ) -> ExcitedStates:
     import torch
 
     starts = problem.starts
-    keep = 4e-9 * min(_MAX_KRYLOV_VECTORS, starts.shape[1]) * starts.shape[1] < 0.5 * settings.memory_gb
+    keep = 4e-9 * min(_MAX_KRYLOV_VECTORS, starts.shape[1]) * starts.shape[1] < 0.5 * compute.memory
     lanczos = BlockLanczos(problem.operator(), starts, problem.targets, _MAX_KRYLOV_VECTORS, keep)
-    convergence = _Convergence(problem, settings)
-    first_check = max(24, int(_BLOCKS_PER_WIDTH * float(problem.gaps.max()) * HARTREE_EV / settings.fwhm_ev))
+    convergence = _Convergence(problem, protocol)
+    first_check = max(24, int(_BLOCKS_PER_WIDTH * float(problem.gaps.max()) * HARTREE_EV / protocol.fwhm_ev))
     pairs, converged = converged_ritz_pairs(lanczos, convergence, progress, first_check, _CHECK_GROWTH)
     result, chosen = convergence.states(pairs)
 
@@ -344,3 +338,13 @@ def _krylov(
         "n_blocks": lanczos.n_blocks,
     }
     return ExcitedStates(result, problem.space, lookup if keep else None, counts, converged)
+
+
+def _without_exchange(orbitals: Orbitals, protocol: Protocol) -> bool:
+    return orbitals.kernels.ax == 0.0 and protocol.mode == "smooth"
+
+
+RESPONSE_SOLVERS = (
+    ResponseSolver("linear response, spectrum", "spectrum", _without_exchange, response_states),
+    ResponseSolver("linear response, states", "states", _without_exchange, response_states),
+)

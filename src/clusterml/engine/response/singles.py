@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.engine.choices import Mode
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD, tables
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import (
     ActiveSpace,
     Couplings,
@@ -33,7 +35,7 @@ from clusterml.engine.response.active import (
     window,
 )
 from clusterml.engine.response.excited import ExcitedStates, OpticalVectors, no_transitions, solve_dense, solve_krylov
-from clusterml.engine.settings import ExcitedSettings
+from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError
 from clusterml.typing import IntArray
 
@@ -182,18 +184,18 @@ def window_weight(gaps: torch.Tensor, window_ev: float) -> torch.Tensor:
 
 
 def smooth_states(
-    orbitals: Orbitals, settings: ExcitedSettings, progress: Callable[[int], None] | None = None
+    orbitals: Orbitals, protocol: Protocol, compute: Compute, progress: Callable[[int], None] | None = None
 ) -> ExcitedStates:
     """Excited states, or pseudo-states with the same broadened spectrum, of the smooth mode.
 
-    Raises MemoryLimitError when the solver does not fit into ``settings.memory_gb``.
+    Raises MemoryLimitError when the solver does not fit into ``compute.memory``.
     """
     start = time.perf_counter()
-    occupied, virtual = orbitals_within(orbitals, settings.window_ev)
+    occupied, virtual = orbitals_within(orbitals, protocol.window)
     origin = orbitals.basis.coords_bohr.mean(axis=0)
-    space = active_space(orbitals, occupied, virtual, "spherical", settings.dtype, settings.device, origin)
-    weight = window_weight(space.gaps, settings.window_ev)
-    width = settings.k_shift_width_ev / HARTREE_EV
+    space = active_space(orbitals, occupied, virtual, "spherical", protocol.dtype, compute.device, origin)
+    weight = window_weight(space.gaps, protocol.window)
+    width = protocol.k_shift_width_ev / HARTREE_EV
     diagonal = space.gaps + k_shift(averaged(exchange_integrals(space), space.e_o, space.e_v, width))
     couplings = Couplings(space, diagonal, weight)
     optical = OpticalVectors.collect(space, couplings, weight)
@@ -204,21 +206,21 @@ def smooth_states(
     prepared = time.perf_counter()
     if not bool((optical.starts != 0).any()):
         return ExcitedStates(no_transitions(), space, None, {"n_csf": space.n_csf, "n_states": 0})
-    if settings.solver == "states":
-        states = solve_dense(space, _dense(space, diagonal, weight, settings), optical, settings)
+    if protocol.solver == "states":
+        states = solve_dense(space, _dense(space, diagonal, weight, compute), optical, protocol)
     else:
-        states = solve_krylov(space, apply, optical, settings, progress)
+        states = solve_krylov(space, apply, optical, protocol, compute, progress)
     states.timings_s.update(preparation=prepared - start, solver=time.perf_counter() - prepared)
     return states
 
 
-def _dense(space: ActiveSpace, diagonal: torch.Tensor, weight: torch.Tensor, settings: ExcitedSettings) -> torch.Tensor:
+def _dense(space: ActiveSpace, diagonal: torch.Tensor, weight: torch.Tensor, compute: Compute) -> torch.Tensor:
     """A over all configurations; those of weight 0 stay decoupled and dark."""
     n, itemsize = space.n_csf, diagonal.element_size()
     needed = (3 * n**2 + space.n_atoms * (space.shape[1] ** 2 + 2 * n)) * itemsize / 1e9
-    if needed > settings.memory_gb:
+    if needed > compute.memory:
         raise MemoryLimitError(
-            f"all eigenpairs of {n} configurations need about {needed:.2g} GB, {settings.memory_gb:.2g} GB are allowed",
+            f"all eigenpairs of {n} configurations need about {needed:.2g} GB, {compute.memory:.2g} GB are allowed",
             "use the spectrum solver (without --states), --mode reference, or raise --memory-gb",
         )
     flat = weight.flatten()
@@ -228,43 +230,39 @@ def _dense(space: ActiveSpace, diagonal: torch.Tensor, weight: torch.Tensor, set
     return matrix
 
 
-if TYPE_CHECKING:
-    pass
-
-
 def reference_states(
-    orbitals: Orbitals, settings: ExcitedSettings, progress: Callable[[int], None] | None = None
+    orbitals: Orbitals, protocol: Protocol, compute: Compute, progress: Callable[[int], None] | None = None
 ) -> ExcitedStates:
     """Excited states up to emax of the reference method; none when no configuration lies below emax.
 
-    Raises MemoryLimitError when the charges or the matrix do not fit into ``settings.memory_gb``.
+    Raises MemoryLimitError when the charges or the matrix do not fit into ``compute.memory``.
     """
     start = time.perf_counter()
-    occupied, virtual = window(orbitals, settings.emax_ev)
-    space = active_space(orbitals, occupied, virtual, "cartesian", settings.dtype, settings.device)
-    _check_charges(space, settings)
+    occupied, virtual = window(orbitals, protocol.emax_ev)
+    space = active_space(orbitals, occupied, virtual, "cartesian", protocol.dtype, compute.device)
+    _check_charges(space, compute)
     k = exchange_integrals(space)
     diagonal = space.gaps - coulomb_integrals(space) + 2.0 * k + k_shift(k)
-    selection = select(space, diagonal, settings.emax_ev, lambda n: _check_matrix(n, space, settings))
+    selection = select(space, diagonal, protocol.emax_ev, lambda n: _check_matrix(n, space, protocol, compute))
     counts = {"n_primary": selection.n_primary, "n_selected": len(selection.index) - selection.n_primary}
     if selection.n_primary == 0:
         return ExcitedStates(no_transitions(), space, None, counts | {"n_csf": 0})
     optical = OpticalVectors.collect(space, Couplings(space, diagonal), index=selection.index)
     selected = time.perf_counter()
-    if settings.solver == "states":
-        states = solve_dense(space, selection.matrix, optical, settings, selection.index)
+    if protocol.solver == "states":
+        states = solve_dense(space, selection.matrix, optical, protocol, selection.index)
     else:
         a = selection.matrix
-        states = solve_krylov(space, lambda x: x @ a, optical, settings, progress, selection.index)
+        states = solve_krylov(space, lambda x: x @ a, optical, protocol, compute, progress, selection.index)
     states.counts.update(counts)
     states.timings_s.update(preparation=selected - start, solver=time.perf_counter() - selected)
     return states
 
 
-def _require(needed_gb: float, what: str, settings: ExcitedSettings) -> None:
-    if needed_gb > settings.memory_gb:
+def _require(needed_gb: float, what: str, compute: Compute) -> None:
+    if needed_gb > compute.memory:
         raise MemoryLimitError(
-            f"{what} need about {needed_gb:.2g} GB, {settings.memory_gb:.2g} GB are allowed",
+            f"{what} need about {needed_gb:.2g} GB, {compute.memory:.2g} GB are allowed",
             "raise --memory-gb, use --dtype float32, a smaller --emax, or --mode smooth, which needs less",
         )
 
@@ -275,15 +273,27 @@ def _charge_elements(space: ActiveSpace) -> int:
     return space.n_atoms * (2 * space.n_csf + n_v**2 + n_o**2)
 
 
-def _check_charges(space: ActiveSpace, settings: ExcitedSettings) -> None:
+def _check_charges(space: ActiveSpace, compute: Compute) -> None:
     """Transition charges and one batch of couplings with its denominators."""
     batch = 2 * min(BATCH, space.n_csf) * space.n_csf
     elements = _charge_elements(space) + batch
-    _require(elements * space.l_o.element_size() / 1e9, "the transition charges of the reference mode", settings)
+    _require(elements * space.l_o.element_size() / 1e9, "the transition charges of the reference mode", compute)
 
 
-def _check_matrix(n_csf: int, space: ActiveSpace, settings: ExcitedSettings) -> None:
+def _check_matrix(n_csf: int, space: ActiveSpace, protocol: Protocol, compute: Compute) -> None:
     """The matrix A beside the transition charges, and its eigenvectors when all states are wanted."""
-    copies = 4 if settings.solver == "states" else 2
+    copies = 4 if protocol.solver == "states" else 2
     elements = _charge_elements(space) + copies * n_csf**2
-    _require(elements * space.l_o.element_size() / 1e9, f"{n_csf} selected configurations", settings)
+    _require(elements * space.l_o.element_size() / 1e9, f"{n_csf} selected configurations", compute)
+
+
+def _with_exchange(mode: Mode) -> Callable[[Orbitals, Protocol], bool]:
+    return lambda orbitals, protocol: orbitals.kernels.ax > 0.0 and protocol.mode == mode
+
+
+RESPONSE_SOLVERS = (
+    ResponseSolver("smooth singles, spectrum", "spectrum", _with_exchange("smooth"), smooth_states),
+    ResponseSolver("smooth singles, states", "states", _with_exchange("smooth"), smooth_states),
+    ResponseSolver("reference singles, spectrum", "spectrum", _with_exchange("reference"), reference_states),
+    ResponseSolver("reference singles, states", "states", _with_exchange("reference"), reference_states),
+)

@@ -1,0 +1,61 @@
+"""What a source of orbitals is, and all there are: a new one is a module beside this, or an installed package's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clusterml.config.registry import Registry
+from clusterml.errors import OptionError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.engine.orbitals.orbitals import Orbitals
+    from clusterml.engine.protocol import Compute, Protocol
+
+
+@dataclass(frozen=True)
+class OrbitalSource:
+    """A method that gives the orbitals of a closed-shell ground state.
+
+    name                     as protocols and ``--orbitals`` call it
+    compute                  (atoms, charge, protocol, compute, start_from) -> orbitals with their kernels; raises
+                             UnsupportedElementError, ChargeError, OptionError, ElectronicStructureError.
+                             ``start_from``: None, or a geometry of the same atoms for the first guess
+    solvents                 does it know implicit solvents
+    electronic_temperature   does it smear the occupation
+    check_memory             does it hold matrices as GFN1-xTB does, so that their memory is checked beforehand
+    """
+
+    name: str
+    compute: Callable[[Atoms, int, Protocol, Compute, Atoms | None], Orbitals]
+    solvents: bool = False
+    electronic_temperature: bool = False
+    check_memory: bool = False
+
+
+SOURCES: Registry[OrbitalSource] = Registry(
+    what="orbital source",
+    kind=OrbitalSource,
+    package="clusterml.engine.orbitals",
+    attribute="ORBITAL_SOURCES",
+    group="clusterml.orbital_sources",
+    name=lambda source: source.name,
+)
+"""Every source of orbitals, by name."""
+
+
+def find_source(protocol: Protocol) -> OrbitalSource:
+    """The source that ``protocol`` names; raises OptionError if there is none, or for what it does not know."""
+    names = {source.name: source for source in SOURCES.all()}
+    source = names.get(protocol.orbitals)
+    if source is None:
+        raise OptionError(f"orbitals is {protocol.orbitals!r}", f"choose one of {', '.join(names)}")
+    if protocol.solvent is not None and not source.solvents:
+        problem = f"solvent {protocol.solvent!r} has no effect on {source.name} orbitals"
+        raise OptionError(problem, "use --orbitals gfn1")
+    if protocol.electronic_temperature_k is not None and not source.electronic_temperature:
+        raise OptionError(f"{source.name} orbitals have no electronic temperature", "use --orbitals gfn1")
+    return source

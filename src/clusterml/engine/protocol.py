@@ -1,0 +1,188 @@
+"""How spectra are computed (:class:`Protocol`) and what with (:class:`Compute`): built once and passed whole.
+
+Two labels of one protocol can be compared and learnt from together; what a label is computed with does not change it
+beyond rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
+
+from clusterml.config.schema import Strict
+from clusterml.engine.choices import Dtype, Gauge, Mode
+from clusterml.errors import OptionError
+
+SMOOTH_WINDOW_EV = 16.8
+"""Default window of the smooth mode: that of the reference method for states up to 6 eV (2.8 emax)."""
+
+_SHARE_OF_FREE_MEMORY = 0.7
+_ALWAYS = ("orbitals", "emax_ev", "dtype", "tolerance")
+"""Keys that a protocol is written with whatever their values: those that it had from the first."""
+
+
+class Ensemble(Strict):
+    """Thermal snapshots whose spectra are averaged."""
+
+    members: int = Field(16, ge=2, le=10_000, description="a whole number, 2 to 10000: snapshots")
+    temperature_k: float = Field(300.0, gt=0.0, le=2000.0, description="temperature in K")
+    seed: int = Field(0, ge=0, description="a whole number: of the snapshots")
+
+
+class Protocol(Strict):
+    """How spectra are computed; see ``clusterml label --help``."""
+
+    orbitals: str = Field("gfn1", description="gfn1, gfn2, stda-xtb, or another source of orbitals that is installed")
+    emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
+    dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
+    tolerance: float = Field(1e-3, ge=1e-10, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
+    fwhm_ev: float = Field(0.2, ge=0.01, le=5.0, description="width of the bands in eV, 0.01 to 5")
+    solvent: str | None = Field(None, description="implicit solvent of gfn1 and gfn2, such as methanol; null: none")
+    electronic_temperature_k: float | None = Field(
+        None, description="of gfn1 and gfn2 in K: a higher one helps where a gap is small; null: 300"
+    )
+    mode: Mode = Field("smooth", description="of stda-xtb: smooth (continuous) or reference (as the program std2)")
+    solver: str = Field(
+        "spectrum", description="spectrum (pseudo-states), states (all eigenpairs), or another that is installed"
+    )
+    gauge: Gauge = Field("velocity", description="of the CD: velocity, or length, which depends on the origin")
+    smallest_gap_ev: float = Field(0.0, ge=0.0, description="a smaller HOMO-LUMO gap in eV is refused; 0: none is")
+    k_shift_width_ev: float = Field(
+        0.005, ge=1e-6, le=1.0, description="smooth mode: energies over which the K-shift's exchange is averaged"
+    )
+    window_ev: float | None = Field(
+        None, ge=2.0, le=100.0, description="smooth mode: largest orbital energy difference; null: 16.8, 2.8 emax"
+    )
+    ensemble: Ensemble | None = Field(None, description="thermal snapshots to average over; null: the geometry alone")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reference_means_stda_xtb(cls, values: Any) -> Any:
+        """The reference mode exists for one source of orbitals only, which need not be named then."""
+        if isinstance(values, Mapping) and values.get("mode") == "reference" and values.get("orbitals") is None:
+            return {**values, "orbitals": "stda-xtb"}
+        return values
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Its keys without those that came later and have their default: what is the same is written the same."""
+        values: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in values.items() if k in _ALWAYS or getattr(self, k) != fields[k].get_default()}
+
+    @property
+    def name(self) -> str:
+        """The protocol in one word, as records carry it."""
+        return self.orbitals if self.solvent is None else f"{self.orbitals}-{self.solvent}"
+
+    @property
+    def window(self) -> float:
+        """The window of the smooth mode in eV."""
+        return max(SMOOTH_WINDOW_EV, 2.8 * self.emax_ev) if self.window_ev is None else self.window_ev
+
+    def but(self, **changes: Any) -> Protocol:
+        """This protocol with other values; raises OptionError for one that is not allowed."""
+        return make_protocol({**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+
+
+def make_protocol(values: Mapping[str, Any]) -> Protocol:
+    """The protocol of keywords; None means the default.  Raises OptionError naming the keyword and its value."""
+    given = {k: v for k, v in values.items() if v is not None}
+    unknown = sorted(set(given) - set(Protocol.model_fields))
+    if unknown:
+        raise OptionError(
+            f"label was given an option it does not have: {', '.join(unknown)}",
+            f"known options: {', '.join((*Protocol.model_fields, *Compute.__dataclass_fields__))}",
+        )
+    try:
+        return Protocol.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = str(problem["loc"][0])
+        field = Protocol.model_fields[key]
+        raise OptionError(f"{key} is {problem['input']!r}: {problem['msg']}", f"give {field.description}") from error
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What spectra are computed with.  Raises OptionError for what this computer does not have.
+
+    device      ``cpu`` or ``cuda``: place of the linear algebra
+    threads     CPU threads; None: as they are set
+    memory_gb   upper bound of a solver's own memory in GB; None: 70 % of what is free
+    """
+
+    device: str = "cpu"
+    threads: int | None = None
+    memory_gb: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory_gb is not None and not 1e-3 <= self.memory_gb <= 1e6:
+            raise OptionError(f"memory_gb is {self.memory_gb:g}", "give a number between 0.001 and 1e+06")
+        check_device(self.device)
+
+    @property
+    def memory(self) -> float:
+        """The memory in GB that a solver may take now."""
+        return default_memory_gb() if self.memory_gb is None else self.memory_gb
+
+    def shared(self, jobs: int) -> Compute:
+        """The share of each of ``jobs`` processes."""
+        if jobs == 1:
+            return self
+        threads = None if self.threads is None else max(1, self.threads // jobs)
+        return Compute(self.device, threads, self.memory / jobs)
+
+
+class LabelKeywords(TypedDict, total=False):
+    """The fields of :class:`Protocol` and :class:`Compute` as keywords."""
+
+    orbitals: str | None
+    emax_ev: float
+    dtype: Dtype
+    tolerance: float
+    fwhm_ev: float
+    solvent: str | None
+    electronic_temperature_k: float | None
+    mode: Mode
+    solver: str
+    gauge: Gauge
+    smallest_gap_ev: float
+    k_shift_width_ev: float
+    window_ev: float | None
+    device: str
+    threads: int | None
+    memory_gb: float | None
+
+
+def chosen(protocol: Protocol, compute: Compute, choices: Mapping[str, Any]) -> tuple[Protocol, Compute]:
+    """``protocol`` and ``compute`` with those of ``choices`` (:class:`LabelKeywords`) that are given."""
+    if not choices:
+        return protocol, compute
+    places = {k: v for k, v in choices.items() if k in Compute.__dataclass_fields__}
+    methods = {k: v for k, v in choices.items() if k not in places}
+    if methods.get("mode") == "reference" and methods.get("orbitals") is None:
+        methods["orbitals"] = "stda-xtb"
+    return protocol.but(**methods), Compute(**{**vars(compute), **places})
+
+
+def default_memory_gb() -> float:
+    """The share of the currently free main memory that a calculation may use, in GB."""
+    import psutil
+
+    return float(_SHARE_OF_FREE_MEMORY * psutil.virtual_memory().available / 1e9)
+
+
+def check_device(device: str) -> None:
+    """Raise OptionError unless ``device`` names one that torch can compute on here."""
+    if device == "cpu":
+        return
+    import torch
+
+    if device.split(":")[0] != "cuda":
+        raise OptionError(f"device is {device!r}", "choose cpu or cuda")
+    if not torch.cuda.is_available():
+        raise OptionError(f"device is {device!r} but torch finds no CUDA GPU", "use --device cpu")
