@@ -307,3 +307,10 @@ def test_an_ensemble_gives_the_spread_of_the_spectrum(run, xyz, tmp_path):
     assert max(found["spectrum"]["epsilon_std"]) > 0.0
     assert found["provenance"]["ensemble"]["temperature_k"] == 100.0
     assert run("label", path, "--ensemble", 1).code == 1
+
+
+def test_orbitals_that_do_not_exist_are_named_before_anything_is_read(run):
+    done = run("label", "missing.xyz", "--orbitals", "b3lyp")
+    assert done.code != 0
+    assert "orbitals is 'b3lyp', not gfn1, gfn2 or stda-xtb" in done.err
+    assert "missing.xyz" not in done.err

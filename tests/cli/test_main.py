@@ -117,7 +117,6 @@ def test_the_completion_of_a_shell_is_shown(tmp_path):
         ["label", "a.xyz", "--nonsense"],
         ["label", "a.xyz", "--mode", "rough"],
         ["label", "a.xyz", "--gauge", "coulomb"],
-        ["label", "a.xyz", "--orbitals", "b3lyp"],
         ["label", "a.xyz", "--dtype", "float16"],
         ["label", "a.xyz", "--emax", "six"],
         ["label", "a.xyz", "--charge", "1.5"],

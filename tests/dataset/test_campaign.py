@@ -14,9 +14,11 @@ from clusterml.dataset.campaign import Parent, fingerprint, load_campaign, plan
 from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.geometry import geometries, parent_atoms
 from clusterml.dataset.labelling import chirality_measures
+from clusterml.dataset.record import FWHM_EV
 from clusterml.dataset.runner import Ledger, generate
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.dataset.verify import verify
+from clusterml.engine.protocol import Protocol
 from clusterml.errors import DatasetError, ElectronicStructureError, FolderInUseError, InputFileError, OptionError
 from clusterml.io.files import exclusive
 from clusterml.run.launcher import Here, Processes, launcher
@@ -112,16 +114,15 @@ def test_a_label_can_be_made_again_and_the_image_of_it_too(made):
 def test_a_label_is_made_again_as_its_record_says(made, monkeypatch):
     seen = []
 
-    def spy(atoms, **options):
-        seen.append(options)
+    def spy(atoms, charge, protocol, groups):
+        seen.append(protocol)
         raise ElectronicStructureError("enough")
 
     monkeypatch.setattr("clusterml.engine.label.label", spy)
     (check,) = verify(made, share=0.01)[1]
     assert "enough" in check.problem
-    expected = {"orbitals": "stda-xtb", "emax_ev": 6.0, "dtype": "float64", "mode": "smooth", "solver": "spectrum"}
-    assert expected.items() <= seen[0].items()
-    assert seen[0]["tolerance"] <= 1e-3
+    assert seen == [Protocol(orbitals="stda-xtb", fwhm_ev=FWHM_EV, tolerance=seen[0].tolerance)]
+    assert seen[0].tolerance <= 1e-3
 
 
 def test_a_wrong_label_is_found(tmp_path, campaign, made, monkeypatch):

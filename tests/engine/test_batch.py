@@ -14,9 +14,10 @@ import pytest
 from ase.io import write
 
 from clusterml.batch.label import BatchOptions, Failure, Outcome, Task, Watch, compute_in_processes, run
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.errors import InputFileError, OptionError, OutputError
 
-QUICK = {"emax_ev": 5.0, "fwhm_ev": 0.4}
+QUICK = Protocol(emax_ev=5.0, fwhm_ev=0.4)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ class Recorder(Watch):
 def test_results_come_in_order_with_names_of_their_own(save):
     files = [save("h2o2", to="a.xyz"), save("agh", "agsch3", to="b/a.extxyz"), save("agh", to="a_extxyz_1.xyz")]
     watch = Recorder()
-    results = list(run(files, BatchOptions(settings=QUICK, output=Path("out")), watch=watch))
+    results = list(run(files, BatchOptions(protocol=QUICK, output=Path("out")), watch=watch))
     assert all(isinstance(r, Outcome) for r in results)
     assert [r.name for r in results] == ["a_xyz", "a_extxyz_1", "a_extxyz_2", "a_extxyz_1_2"]
     assert [r.formula for r in results] == ["H2O2", "AgH", "AgCH3S", "AgH"]
@@ -68,7 +69,7 @@ def test_a_failing_frame_does_not_stop_the_file(save):
     radical = "2\ncharge=0\nO 0 0 0\nH 0 0 0.97\n"
     several = "4\n\nH 0 0 0\nH 0 0 0.74\nH 0 0 9\nH 0 0 9.74\n"
     Path("a.xyz").write_text(text + radical + several + text)
-    first, odd, apart, last = run(["a.xyz"], BatchOptions(settings=QUICK))
+    first, odd, apart, last = run(["a.xyz"], BatchOptions(protocol=QUICK))
     assert isinstance(first, Outcome)
     assert isinstance(last, Outcome)
     assert str(odd).startswith("a.xyz (frame 2): charge")
@@ -79,7 +80,7 @@ def test_what_follows_a_damaged_frame_is_said_to_be_lost(save):
     path = save("agh", "agh", to="a.xyz")
     path.write_text(path.read_text() + "5\n\nH 0 0 0\n")
     watch = Recorder()
-    *good, bad = run([path], BatchOptions(settings=QUICK), watch=watch)
+    *good, bad = run([path], BatchOptions(protocol=QUICK), watch=watch)
     assert len(good) == 2
     assert isinstance(bad, Failure)
     assert bad.problem.startswith("a.xyz: ")
@@ -88,21 +89,21 @@ def test_what_follows_a_damaged_frame_is_said_to_be_lost(save):
 
 
 def test_json_is_handed_back_on_request(save):
-    (result,) = run([save("agh", to="a.xyz")], BatchOptions(settings=QUICK, keep_json=True))
+    (result,) = run([save("agh", to="a.xyz")], BatchOptions(protocol=QUICK, keep_json=True))
     assert result.json.isascii()
     assert json.loads(result.json)["formula"] == "AgH"
     assert result.files == ()
 
 
 def test_orbitals_alone(save):
-    (result,) = run([save("agh", to="a.xyz")], BatchOptions(settings=QUICK, molden=Path("mo.molden")))
+    (result,) = run([save("agh", to="a.xyz")], BatchOptions(protocol=QUICK, molden=Path("mo.molden")))
     assert result.files == (Path("mo.molden"),)
 
 
 def test_groups_that_do_not_fit_fail_the_structure(save):
     Path("g.json").write_text('{"a": [1, 6]}')
     files = [save("agh", to="a.xyz"), save("agsch3", to="b.xyz")]
-    bad, good = run(files, BatchOptions(settings=QUICK, groups=Path("g.json")))
+    bad, good = run(files, BatchOptions(protocol=QUICK, groups=Path("g.json")))
     assert str(bad).startswith("a.xyz: g.json: group 'a' has atom 6")
     assert isinstance(good, Outcome)
 
@@ -110,13 +111,12 @@ def test_groups_that_do_not_fit_fail_the_structure(save):
 @pytest.mark.parametrize(
     ("changes", "jobs", "error"),
     [
-        ({"settings": {"emax_ev": 99.0}}, 1, OptionError),
-        ({"settings": {"memory_gb": 0.002}}, 4, OptionError),
+        ({"compute": Compute(memory_gb=0.002)}, 4, OptionError),
         ({}, 0, OptionError),
         ({"groups": Path("gone.json")}, 1, InputFileError),
         ({"output": Path("a.xyz")}, 1, OutputError),
         ({"molden": Path("gone/mo.molden")}, 1, OutputError),
-        ({"orbitals": "stda-xtb", "solvent": "methanol"}, 1, OptionError),
+        ({"protocol": Protocol(orbitals="stda-xtb", solvent="methanol")}, 1, OptionError),
     ],
 )
 def test_what_concerns_all_structures_is_raised(save, changes, jobs, error):
@@ -135,7 +135,7 @@ def test_an_unexpected_error_is_one_failure(save, monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("clusterml.engine.label.label", fail)
+    monkeypatch.setattr("clusterml.engine.ensemble.label", fail)
     bad, again = run([save("agh", to="a.xyz"), save("agh", to="b.xyz")], BatchOptions())
     assert bad.problem.startswith("a.xyz: ")
     assert bad.remedy
@@ -145,7 +145,7 @@ def test_an_unexpected_error_is_one_failure(save, monkeypatch, error):
 
 def test_processes_share_memory_and_give_the_same_numbers(save):
     files = [save("h2o2", to="a.xyz"), Path("gone.xyz"), save("agsch3", to="b.xyz")]
-    options = BatchOptions(settings=QUICK | {"memory_gb": 1.0}, keep_json=True)
+    options = BatchOptions(protocol=QUICK, compute=Compute(memory_gb=1.0), keep_json=True)
     serial = list(run(files, options))
     parallel = list(run(files, options, jobs=2, threads=2))
     assert [str(r) for r in parallel if isinstance(r, Failure)] == [str(serial[1])]
@@ -157,7 +157,8 @@ def test_processes_share_memory_and_give_the_same_numbers(save):
 
 def test_each_of_two_processes_may_use_half_of_the_memory(save):
     file = save("ag3_sch3_3", to="ag3.xyz")
-    options = BatchOptions(orbitals="stda-xtb", settings={"solver": "states", "memory_gb": 0.02})  # it needs 0.015
+    heavy = Protocol(orbitals="stda-xtb", solver="states")
+    options = BatchOptions(protocol=heavy, compute=Compute(memory_gb=0.02))  # it needs 0.015
     (alone,) = run([file], options)
     assert isinstance(alone, Outcome)
     (shared,) = run([file], options, jobs=2, threads=2)
@@ -175,7 +176,7 @@ class _Deadly:
 def test_a_killed_process_costs_one_structure(molecule):
     good = Task(molecule("agh"), "good.xyz", "good")
     bad = Task(_Deadly(), "bad.xyz", "bad")
-    results = list(compute_in_processes(iter([good, bad, good]), BatchOptions(settings=QUICK), jobs=1, threads=1))
+    results = list(compute_in_processes(iter([good, bad, good]), BatchOptions(protocol=QUICK), jobs=1, threads=1))
     assert [type(r) for r in results] == [Outcome, Failure, Outcome]
     assert results[1].problem.startswith("bad.xyz: the process that computed it was killed")
 
@@ -183,7 +184,7 @@ def test_a_killed_process_costs_one_structure(molecule):
 def test_stopping_early_ends_the_processes(molecule):
     before = set(multiprocessing.active_children())
     task = Task(molecule("agh"), "a.xyz", "a")
-    results = compute_in_processes(iter([task] * 50), BatchOptions(settings=QUICK), jobs=1, threads=1)
+    results = compute_in_processes(iter([task] * 50), BatchOptions(protocol=QUICK), jobs=1, threads=1)
     assert isinstance(next(results), Outcome)
     assert set(multiprocessing.active_children()) - before
     results.close()

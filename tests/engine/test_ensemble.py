@@ -9,6 +9,7 @@ import pytest
 
 from clusterml.engine.ensemble import label_ensemble
 from clusterml.engine.label import label
+from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.structure.distort.apply import snapshots
 
@@ -18,7 +19,7 @@ ensemble = partial(label_ensemble, **OPTIONS)
 
 def test_it_is_the_mean_and_spread_of_the_labels_of_its_snapshots(molecule):
     atoms = molecule("ag3_sch3_3")
-    found = ensemble(atoms, 0, members=3, temperature_k=200.0, seed=5)
+    found = ensemble(atoms, 0, ensemble=ThermalEnsemble(3, 200.0, 5))
     drawn = snapshots(atoms, 200.0, 3, rng=np.random.default_rng(5))
     single = np.stack([label(s, 0, **OPTIONS).spectrum.delta_epsilon for s in drawn])
     np.testing.assert_allclose(found.spectrum.delta_epsilon, single.mean(axis=0), atol=1e-9)
@@ -26,7 +27,7 @@ def test_it_is_the_mean_and_spread_of_the_labels_of_its_snapshots(molecule):
     assert found.spectrum.epsilon_std.max() > 0.0
     assert found.provenance["ensemble"]["members"] == 3
     assert found.bands
-    again = ensemble(atoms, 0, members=3, temperature_k=200.0, seed=5)
+    again = ensemble(atoms, 0, ensemble=ThermalEnsemble(3, 200.0, 5))
     np.testing.assert_array_equal(again.spectrum.epsilon, found.spectrum.epsilon)
 
 
@@ -34,7 +35,7 @@ def test_colder_is_nearer_to_the_geometry_itself(molecule):
     atoms = molecule("ag3_sch3_3")
     still = label(atoms, 0, **OPTIONS).spectrum.epsilon
     far = [
-        np.abs(ensemble(atoms, 0, members=4, temperature_k=t, seed=1).spectrum.epsilon - still).max() for t in (1, 100)
+        np.abs(ensemble(atoms, 0, ensemble=ThermalEnsemble(4, t, 1)).spectrum.epsilon - still).max() for t in (1, 100)
     ]
     assert far[0] < 0.3 * far[1]
 
@@ -52,13 +53,13 @@ def test_a_lost_snapshot_is_left_out_and_half_of_them_are_an_error(molecule, mon
 
     monkeypatch.setattr(module, "label", failing)
     failures = {2}
-    found = ensemble(molecule("agsch3"), 0, members=3)
+    found = ensemble(molecule("agsch3"), 0, ensemble=ThermalEnsemble(3))
     assert "1 of 3 snapshots are left out: no convergence" in found.warnings[-1]
     assert found.provenance["ensemble"]["members"] == 2
     calls.clear()
     failures = {2, 3}
     with pytest.raises(ElectronicStructureError, match="no convergence"):
-        ensemble(molecule("agsch3"), 0, members=3)
+        ensemble(molecule("agsch3"), 0, ensemble=ThermalEnsemble(3))
 
 
 @pytest.mark.parametrize(
@@ -67,4 +68,4 @@ def test_a_lost_snapshot_is_left_out_and_half_of_them_are_an_error(molecule, mon
 )
 def test_impossible_ensembles(molecule, options, message):
     with pytest.raises(OptionError, match=message):
-        ensemble(molecule("agsch3"), 0, **options)
+        ensemble(molecule("agsch3"), 0, ensemble=ThermalEnsemble(**options))

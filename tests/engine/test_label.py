@@ -34,8 +34,8 @@ SQUARE = Atoms("Ag4", [[0, 0, 0], [2.8, 0, 0], [2.8, 2.8, 0], [0, 2.8, 0]])
 def test_defaults(molecule, options, method):
     found = label_by_default(molecule("agsch3"), **options)
     assert found.charge == 0
-    assert found.settings.mode == options.get("mode", "smooth")
-    assert found.settings.solver == "spectrum"
+    assert found.protocol.mode == options.get("mode", "smooth")
+    assert found.protocol.solver == "spectrum"
     assert found.warnings == ()
     np.testing.assert_allclose(found.spectrum.energy_ev, np.arange(25, 301) / 50)
     assert found.spectrum.meta["gauge"] == "velocity"
@@ -138,10 +138,10 @@ def test_powers_of_an_overlap_matrix():
         ("tolerance", 0, "between 1e-10"),
         ("k_shift_width_ev", 0, "between 1e-06"),
         ("window_ev", 1, "between 2 and 100"),
-        ("orbitals", "dft", "stda-xtb, gfn1, gfn2"),
+        ("orbitals", "dft", "gfn1, gfn2, stda-xtb"),
         ("solvent", "water", "--orbitals gfn1"),
-        ("gauge", "coulomb", "length, velocity"),
-        ("bogus", 1, "known options: emax_ev"),
+        ("gauge", "coulomb", "velocity, length"),
+        ("bogus", 1, "known options: orbitals, emax_ev"),
     ],
 )
 def test_bad_settings_name_the_key_and_the_remedy(key, value, remedy):

@@ -126,11 +126,12 @@ def test_other_orbitals_are_named(silver):
 def test_molden_as_another_program_reads_it(molecule, tmp_path, name, source):
     from pyscf.tools import molden
 
-    from clusterml.engine.label import ground_state
+    from clusterml.engine.orbitals.source import find_source
     from clusterml.engine.output import write_molden
-    from clusterml.engine.settings import ExcitedSettings
+    from clusterml.engine.protocol import Compute, Protocol
 
-    orbitals = ground_state(molecule(name), 0, source, None, ExcitedSettings())
+    protocol = Protocol(orbitals=source)
+    orbitals = find_source(protocol).compute(molecule(name), 0, protocol, Compute(), None)
     path: Path = write_molden(orbitals, tmp_path / "a.molden")
     mol, energies, coefficients, occupations, *_ = molden.load(str(path))
     overlap = mol.intor("int1e_ovlp")

@@ -11,11 +11,12 @@ from ase import Atoms
 from scipy.linalg import sqrtm
 
 from clusterml.engine import integrals
+from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.parameters import tables
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response import linear as response
-from clusterml.engine.response.linear import response_kernel, response_problem, response_states
-from clusterml.engine.settings import ExcitedSettings
+from clusterml.engine.response.linear import response_problem, response_states
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
 from clusterml.units import HARTREE_EV, ROTATORY_AU_TO_CGS
 
@@ -40,8 +41,8 @@ def everything_explicit(monkeypatch):
     monkeypatch.setattr(response, "_LEAST_WINDOW_EV", 1e4)
 
 
-def states(emax_ev=8.0, **options):
-    return ExcitedSettings(emax_ev=emax_ev, solver="states", **options)
+def states(emax_ev=8.0, memory_gb=None, **options):
+    return Protocol(emax_ev=emax_ev, solver="states", **options), Compute(memory_gb=memory_gb)
 
 
 class Textbook:
@@ -57,7 +58,7 @@ class Textbook:
                 for rows in (basis.atom_of_ao == a for a in range(basis.n_atoms))
             ]
         )
-        self.k = q.T @ response_kernel(orbitals.symbols, basis.coords_bohr) @ q
+        self.k = q.T @ local_kernels(orbitals.symbols, basis.coords_bohr).k @ q
         self.gaps = (e[None, n_occ:] - e[:n_occ, None]).ravel()
         moved = basis.translated(-basis.coords_bohr.mean(axis=0))
         self.r, self.v, self.m = (
@@ -80,21 +81,21 @@ class Textbook:
 
 
 def test_the_kernel_is_the_hardness_on_one_atom_and_coulomb_far_away():
-    gamma = response_kernel(("Ag", "S"), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1e4]]))
+    gamma = local_kernels(("Ag", "S"), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1e4]])).k
     eta = [tables()["elements"][s]["eta_stda_hartree"] for s in ("Ag", "S")]
     assert np.allclose(np.diag(gamma), eta, rtol=1e-12)
     assert gamma[0, 1] == gamma[1, 0] == pytest.approx(1e-4, rel=1e-4)
 
 
 def test_the_kernel_knows_elements_that_stda_xtb_does_not():
-    assert response_kernel(("Xe", "Ce"), np.array([[0.0, 0, 0], [0.0, 0, 4]])).shape == (2, 2)
+    assert local_kernels(("Xe", "Ce"), np.array([[0.0, 0, 0], [0.0, 0, 4]])).k.shape == (2, 2)
 
 
 @pytest.mark.usefixtures("everything_explicit")
 def test_casida_gives_the_states_of_the_full_matrix(orbitals):
     textbook = Textbook(orbitals(CHIRAL))
     w, plus, minus = textbook.casida()
-    found = response_states(orbitals(CHIRAL), states()).transitions
+    found = response_states(orbitals(CHIRAL), *states()).transitions
     n = len(found)
     assert n > 5
     assert np.abs(found.energy_ev - w[:n] * HARTREE_EV).max() < 1e-5
@@ -109,7 +110,7 @@ def test_casida_gives_the_states_of_the_full_matrix(orbitals):
 def test_tamm_dancoff_gives_the_states_of_a_with_the_velocity_correction(orbitals):
     textbook = Textbook(orbitals(CHIRAL))
     w, x = np.linalg.eigh(textbook.a)
-    found = response_states(orbitals(CHIRAL), states(), form="tda").transitions
+    found = response_states(orbitals(CHIRAL), *states(), form="tda").transitions
     n = len(found)
     w, x = w[:n], x[:, :n]
     assert np.abs(found.energy_ev - w * HARTREE_EV).max() < 1e-5
@@ -124,7 +125,7 @@ def test_tamm_dancoff_gives_the_states_of_a_with_the_velocity_correction(orbital
 def test_the_casida_form_keeps_the_mixed_sum_rule(orbitals):
     """Sum over all states of r.v does not depend on the coupling: it is the sum over configurations."""
     textbook = Textbook(orbitals(CHIRAL))
-    problem = response_problem(orbitals(CHIRAL), states())
+    problem = response_problem(orbitals(CHIRAL), *states())
     values, vectors = torch.linalg.eigh(problem.matrix())
     found = problem.intensities(values, vectors.T @ problem.starts.T, vectors.T @ problem.targets.T)
     total = (found.electric_au * found.velocity_au).sum()
@@ -135,14 +136,14 @@ def test_the_casida_form_keeps_the_mixed_sum_rule(orbitals):
 class TestBothForms:
     def test_pseudo_states_give_the_spectrum_of_the_states(self, orbitals, deviation, form):
         grid = np.arange(0.5, 5.5, 0.02)
-        exact = response_states(orbitals(CLUSTER), states(6.5), form=form)
-        quick = response_states(orbitals(CLUSTER), ExcitedSettings(emax_ev=6.5), form=form)
+        exact = response_states(orbitals(CLUSTER), *states(6.5), form=form)
+        quick = response_states(orbitals(CLUSTER), Protocol(emax_ev=6.5), Compute(), form=form)
         assert quick.converged
         assert quick.counts["n_krylov"] <= quick.counts["n_csf"]
         assert max(deviation(*(s.transitions.broaden(grid, 0.2) for s in (quick, exact)))) < 2e-3
 
     def test_the_operator_is_its_matrix(self, orbitals, rng, form):
-        problem = response_problem(orbitals(CHIRAL), states(), form)
+        problem = response_problem(orbitals(CHIRAL), *states(), form)
         x = torch.as_tensor(rng.normal(size=(4, len(problem.gaps))))
         assert torch.allclose(problem.operator()(x), x @ problem.matrix(), rtol=1e-12, atol=1e-12)
 
@@ -152,9 +153,9 @@ class TestBothForms:
         image.rotate(77, (1, 2, 3))
         image.translate([3.0, -5.0, 8.0])
         grid = np.arange(0.5, 6.0, 0.02)
-        settings = ExcitedSettings(emax_ev=6.0)
+        how = Protocol(emax_ev=6.0), Compute()
         one, other = (
-            response_states(gfn_orbitals(a, 0, accuracy=1e-3), settings, form=form).transitions.broaden(grid)
+            response_states(gfn_orbitals(a, 0, accuracy=1e-3), *how, form=form).transitions.broaden(grid)
             for a in (atoms, image)
         )
         assert np.abs(one.epsilon - other.epsilon).max() < 1e-6 * one.epsilon.max()
@@ -163,7 +164,7 @@ class TestBothForms:
 
     def test_float32_is_enough_for_a_spectrum(self, orbitals, deviation, form):
         single, double = (
-            response_states(orbitals(CLUSTER), ExcitedSettings(dtype=t), form=form).transitions.broaden()
+            response_states(orbitals(CLUSTER), Protocol(dtype=t), Compute(), form=form).transitions.broaden()
             for t in ("float32", "float64")
         )
         assert max(deviation(single, double)) < 2e-3
@@ -175,7 +176,7 @@ def test_adiabatic_configurations_stand_for_explicit_ones(orbitals, deviation, m
     def spectrum(least_window_ev, adiabatic_ev=3.0):
         monkeypatch.setattr(response, "_LEAST_WINDOW_EV", least_window_ev)
         monkeypatch.setattr(response, "_ADIABATIC_EV", adiabatic_ev)
-        found = response_states(orbitals(CLUSTER), states(5.5))
+        found = response_states(orbitals(CLUSTER), *states(5.5))
         return found.counts["n_csf"], found.transitions.broaden(np.arange(0.5, 5.0, 0.02), 0.2)
 
     (few, short), (many, long), (same, without) = spectrum(10.0), spectrum(30.0), spectrum(10.0, 1e6)
@@ -191,7 +192,7 @@ def test_adiabatic_configurations_stand_for_explicit_ones(orbitals, deviation, m
 def test_amplitudes_are_normalised(orbitals):
     """|X|^2 - |Y|^2 = 1 and Y is small, so |X|^2 is a little above one in Casida's form and one in Tamm-Dancoff's."""
     for form, excess in (("casida", 0.1), ("tda", 1e-10)):
-        found = response_states(orbitals(CHIRAL), states(), form=form)
+        found = response_states(orbitals(CHIRAL), *states(), form=form)
         x = found.amplitudes(np.arange(len(found.transitions)))
         norms = (x**2).sum((1, 2)).numpy()
         assert x.shape[1:] == found.space.shape
@@ -200,7 +201,7 @@ def test_amplitudes_are_normalised(orbitals):
 
 
 def test_an_achiral_molecule_has_no_cd(molecule):
-    found = response_states(gfn_orbitals(molecule("ag2_tfa2"), 0, accuracy=1e-3), ExcitedSettings()).transitions
+    found = response_states(gfn_orbitals(molecule("ag2_tfa2"), 0, accuracy=1e-3), Protocol(), Compute()).transitions
     spectrum = found.broaden()
     assert np.abs(spectrum.delta_epsilon).max() < 1e-6 * spectrum.epsilon.max()
 
@@ -208,13 +209,13 @@ def test_an_achiral_molecule_has_no_cd(molecule):
 def test_what_cannot_be_done_is_said(orbitals, monkeypatch):
     good = orbitals(CLUSTER)
     with pytest.raises(OptionError, match=r"form is 'rpa'.*casida, tda"):
-        response_states(good, states(), form="rpa")
+        response_states(good, *states(), form="rpa")
     with pytest.raises(MemoryLimitError, match="without --states"):
-        response_states(good, states(memory_gb=0.005))
+        response_states(good, *states(memory_gb=0.005))
     monkeypatch.setattr(response, "_LEAST_WINDOW_EV", 30.0)
     with pytest.raises(MemoryLimitError, match="float32"):
-        response_states(good, ExcitedSettings(memory_gb=0.0015))
+        response_states(good, Protocol(), Compute(memory_gb=0.0015))
     levels = good.energies_ev.copy()
     levels[good.n_occupied :] -= good.gap_ev
     with pytest.raises(ElectronicStructureError, match=r"gap of GFN1-xTB is .*0\.00000 eV"):
-        response_states(replace(good, energies_ev=levels), states())
+        response_states(replace(good, energies_ev=levels), *states())

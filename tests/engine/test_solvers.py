@@ -79,7 +79,7 @@ def test_amplitudes_give_the_moments(molecule, mode):
     assert tuple(x.shape) == (3, *space.shape)
     np.testing.assert_allclose((x**2).sum((1, 2)), 1.0, atol=1e-10)
     if mode == "smooth":
-        x = x * window_weight(space.gaps, found.settings.window_ev)
+        x = x * window_weight(space.gaps, found.protocol.window)
     moments = np.einsum("kia,xia->kx", x, space.velocity)
     np.testing.assert_allclose(moments, states.transitions.velocity_au[which], atol=1e-10)
 

@@ -17,9 +17,9 @@ from clusterml.engine.orbitals.stda_xtb import (
     stda_xtb_orbitals,
 )
 from clusterml.engine.parameters import BOHR_ANGSTROM, HARTREE_EV_OUTPUT
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import active_space, coulomb_integrals, exchange_integrals, k_shift, window
 from clusterml.engine.response.singles import reference_states, select
-from clusterml.engine.settings import ExcitedSettings
 from clusterml.errors import ChargeError
 
 SYMBOLS = ["O", "O", "H", "H"]
@@ -195,8 +195,8 @@ def test_selection_and_lowering(space, diagonal):
 
 
 def test_states(orbitals):
-    settings = ExcitedSettings(mode="reference", solver="states", emax_ev=EMAX)
-    t = reference_states(orbitals, settings).transitions
+    protocol = Protocol(mode="reference", solver="states", emax_ev=EMAX)
+    t = reference_states(orbitals, protocol, Compute()).transitions
     np.testing.assert_allclose(t.energy_ev, [6.3278, 6.5592, 8.0941, 8.4905, 8.6955, 8.8892], atol=6e-5)
     tables = {
         "f_length": "0.004969 0.005122 0.005752 0.006512 0.038329 0.000002",
@@ -234,7 +234,7 @@ def test_silver_hydride_orbital_energies(agh):
 
 def test_silver_hydride_states(agh):
     orbitals = stda_xtb_orbitals(["Ag", "H"], agh.positions, 0)
-    t = reference_states(orbitals, ExcitedSettings(mode="reference", solver="states", emax_ev=6.5)).transitions
+    t = reference_states(orbitals, Protocol(mode="reference", solver="states", emax_ev=6.5), Compute()).transitions
     np.testing.assert_allclose(t.energy_ev, [3.3984, 4.3684, 4.3684, 4.3709, 4.3709, 5.3274], atol=1e-4)
     np.testing.assert_allclose(t.f_length, [0.0411, 0.0098, 0.0098, 0.0, 0.0, 0.1900], atol=6e-5)
 

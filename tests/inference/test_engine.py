@@ -11,8 +11,9 @@ import pytest
 import clusterml
 from clusterml.engine import label as label_module
 from clusterml.engine.cost import label_cost, number_of_functions
+from clusterml.engine.orbitals.source import OrbitalSource
+from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
-from clusterml.inference.ensemble import Thermal
 from clusterml.inference.predict import Engine, EngineOptions, why_engine
 from clusterml.inference.predictor import Predictor
 from clusterml.run.progress import Watch
@@ -100,7 +101,7 @@ def test_what_the_engine_cannot_is_the_networks_with_the_reason(predictor, unsur
     def fails(*_: object, **__: object) -> None:
         raise ElectronicStructureError("the HOMO-LUMO gap is 0.00010 eV", "raise --temperature")
 
-    monkeypatch.setattr(label_module, "ground_state", fails)
+    monkeypatch.setattr(label_module, "find_source", lambda _: OrbitalSource("gfn1", fails))
     answer = engine(predictor).answer(unsure)
     assert answer.source == "network"
     words = answer.warnings[-1]
@@ -123,7 +124,7 @@ def test_the_bound_is_of_all_structures_together(predictor, unsure):
 
 def test_an_ensemble_costs_as_many_labels(predictor, unsure):
     heard = Heard()
-    answer = engine(predictor, heard, thermal=Thermal(3, 100.0)).answer(unsure)
+    answer = engine(predictor, heard, thermal=ThermalEnsemble(3, 100.0)).answer(unsure)
     assert answer.label.provenance["ensemble"]["members"] == 3
     assert "about 4 s" in heard.lines[0]
 

@@ -11,6 +11,7 @@ import torch
 
 import clusterml
 from clusterml.dataset.store import Dataset
+from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import (
     ChargeError,
     InputFileError,
@@ -21,7 +22,7 @@ from clusterml.errors import (
 )
 from clusterml.inference.calculator import SpectrumCalculator
 from clusterml.inference.calibration import ABSORBS
-from clusterml.inference.ensemble import Thermal, choose_device, finer
+from clusterml.inference.ensemble import choose_device, finer
 from clusterml.inference.judge import output_of
 from clusterml.inference.predictor import Predictor
 from clusterml.spectrum.compare import broadened_to
@@ -95,9 +96,9 @@ def test_many_in_small_batches_are_the_same_as_one_by_one(predictor, make_molecu
 
 
 def test_a_thermal_spectrum_is_the_mean_over_snapshots(predictor, make_molecule):
-    atoms, thermal = make_molecule("agsch3"), Thermal(members=3, temperature_k=300.0, seed=4)
+    atoms, thermal = make_molecule("agsch3"), ThermalEnsemble(members=3, temperature_k=300.0, seed=4)
     found = predictor(atoms, thermal=thermal)
-    each = predictor(thermal.of(atoms), charge=found.charge)
+    each = predictor(thermal.snapshots(atoms), charge=found.charge)
     mean = np.mean([one.spectrum.delta_epsilon for one in each], axis=0)
     scale = np.abs(mean).max()
     assert np.abs(mean - predictor(atoms).spectrum.delta_epsilon).max() > 1e-2 * scale
@@ -107,7 +108,7 @@ def test_a_thermal_spectrum_is_the_mean_over_snapshots(predictor, make_molecule)
     }  # fmt: skip
     np.testing.assert_array_equal(found.atoms.positions, atoms.positions)
     with pytest.raises(OptionError, match="ensemble is 1"):
-        Thermal(members=1)
+        ThermalEnsemble(members=1)
 
 
 def test_labelled_thermal_spectra_are_judged_on_snapshots(predictor, dataset):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.chirality.frame import ccm_frame, opd_local_frame
+from clusterml.chirality.frame import FrameChirality
 from clusterml.dataset.labelling import chirality_measures
 from clusterml.errors import OptionError, SpectrumError, StructureError
 from clusterml.screening.measures.measure import Sample
@@ -159,8 +159,9 @@ def test_strain_grows_with_the_square_and_does_not_see_rotation():
 def test_chirality_of_the_geometry_is_that_of_the_training_labels():
     atoms = distort(build("ag3", thiolate="SH"), "shear", 5.0)
     wanted = chirality_measures(atoms)
-    assert opd_local_frame(atoms) == pytest.approx(wanted["opd_local_frame"], rel=1e-9, abs=1e-12)
-    assert ccm_frame(atoms) == pytest.approx(wanted["ccm_frame"], rel=1e-6, abs=1e-9)
+    frame = FrameChirality(atoms)
+    assert frame.opd_local == pytest.approx(wanted["opd_local_frame"], rel=1e-9, abs=1e-12)
+    assert frame.ccm == pytest.approx(wanted["ccm_frame"], rel=1e-6, abs=1e-9)
 
 
 def values(*pairs):

@@ -145,8 +145,8 @@ def test_records_have_their_parents_hand_and_failures_of_one_are_told(make_scree
     setting, mine = setting_of(twisted, tmp_path, checkpoint, "cpu", None)
     row, hands = Row(0, "x-0000000", (), -3, 1.0, None, None), []
 
-    def record_of(campaign, job, protocol, parent, members, details, device):
-        hands.append(parent.hand)
+    def record_of(identity, members, protocol, compute):
+        hands.append(identity.hand)
         raise np.linalg.LinAlgError("singular")
 
     monkeypatch.setattr("clusterml.dataset.labelling.record_of", record_of)

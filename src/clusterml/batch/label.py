@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from clusterml.batch.inputs import Input, expand
 from clusterml.batch.structures import Failure, Outcome, Structure, failure, outcome, read_structures
-from clusterml.engine.settings import ExcitedSettings, OrbitalSource, default_memory_gb
+from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, Protocol
 from clusterml.errors import (
     UNEXPECTED,
     ClusterMLError,
@@ -36,8 +36,6 @@ from clusterml.typing import IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-    from clusterml.engine.label import Label
 
 
 REST = "other"
@@ -96,24 +94,17 @@ def _is_number(value: Any) -> bool:
 class BatchOptions:
     """What is the same for every structure of a batch; see :func:`clusterml.engine.label.label` for the physics.
 
-    ``settings``: keywords of :class:`~clusterml.engine.settings.ExcitedSettings`.
+    ``protocol``: how, also over how many snapshots is averaged; ``compute``: with what, all processes together.
     ``groups``: JSON file of atom groups.
-    ``ensemble``: number of thermal snapshots at ``temperature_k`` to average over, None for the geometry alone.
     ``reading``: how the files are read.  ``output``: folder of the results, None to write none.  ``molden``: file for
     the orbitals.  ``states``, ``jcamp``: see :func:`clusterml.engine.output.write_label`.
     ``view``: what the pictures show.  ``keep_json``: hand the JSON back.
     """
 
     charge: int | None = None
-    orbitals: OrbitalSource | None = None
-    solvent: str | None = None
-    electronic_temperature_k: float | None = None
-    gauge: str = "velocity"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Protocol = DEFAULT_PROTOCOL
+    compute: Compute = DEFAULT_COMPUTE
     groups: Path | None = None
-    ensemble: int | None = None
-    temperature_k: float = 300.0
-    seed: int = 0
     reading: ReadOptions = DEFAULT_READING
     output: Path | None = None
     molden: Path | None = None
@@ -144,7 +135,7 @@ def run(
 ) -> Iterator[Outcome | Failure]:
     """Label every structure in ``paths`` (files and folders), yielding in their order as they are done.
 
-    ``jobs`` processes share ``threads`` CPU threads and the memory of ``options.settings["memory_gb"]``; with more than
+    ``jobs`` processes share ``threads`` CPU threads and the memory of ``options.compute``; with more than
     one, a script that calls this needs the usual ``if __name__ == "__main__":``.  No more than a few structures per
     process are in memory at a time.
 
@@ -172,8 +163,7 @@ def run(
 
 def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Outcome | Failure:
     """Label one structure and write its files."""
-    from clusterml.engine.ensemble import label_ensemble
-    from clusterml.engine.label import label
+    from clusterml.engine.ensemble import label_by_protocol
     from clusterml.engine.output import label_dict, write_label, write_orbitals
 
     start = time.perf_counter()
@@ -181,24 +171,26 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
     watch.starting(task.name, counted(len(task.atoms), "atom"))
     try:
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
-        work: Callable[..., Label] = label if options.ensemble is None else partial(label_ensemble, **_thermal(options))
-        result = work(
+        result = label_by_protocol(
             task.atoms,
             options.charge,
-            orbitals=options.orbitals,
-            solvent=options.solvent,
-            electronic_temperature_k=options.electronic_temperature_k,
-            advise=True,
-            gauge=options.gauge,
+            options.protocol,
+            options.compute,
+            partial(watch.working, task.name),
             groups=groups,
             allow_several=options.reading.allow_several,
-            **_told(watch, task.name, options.ensemble),
-            **options.settings,
         )
         files: list[Path] = []
         if options.output is not None:
-            how: dict[str, Any] = {"states": options.states, "jcamp": options.jcamp, "view": options.view}
-            files = write_label(result, options.output, task.name, molden=task.molden, **how)
+            files = write_label(
+                result,
+                options.output,
+                task.name,
+                molden=task.molden,
+                states=options.states,
+                jcamp=options.jcamp,
+                view=options.view,
+            )
         elif task.molden is not None:
             files = [write_orbitals(result, task.molden)]
         text = json.dumps(label_dict(result, options.states), allow_nan=False) if options.keep_json else None
@@ -210,30 +202,15 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
     )
 
 
-def _told(watch: Watch, name: str, members: int | None) -> dict[str, Callable[[int], None]]:
-    """What a label tells of its progress: Krylov blocks, or snapshots."""
-    if members is None:
-        return {"progress": lambda blocks: watch.working(name, f"{blocks} Krylov blocks")}
-    return {"drawing": lambda number: watch.working(name, f"snapshot {number} of {members}")}
-
-
-def _thermal(options: BatchOptions) -> dict[str, Any]:
-    return {"members": options.ensemble, "temperature_k": options.temperature_k, "seed": options.seed}
-
-
 def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, list[int]] | None]:
     """Everything that can be refused before a structure is read; the memory is shared among the processes."""
     if not 1 <= jobs <= 256:
         raise OptionError(f"jobs is {jobs}", "give a number of processes between 1 and 256")
-    ExcitedSettings(**options.settings)
-    if jobs > 1:
-        memory = options.settings.get("memory_gb") or default_memory_gb()
-        options = replace(options, settings={**options.settings, "memory_gb": memory / jobs})
-        ExcitedSettings(**options.settings)
+    options = replace(options, compute=options.compute.shared(jobs))
     groups = None
     if options.groups is not None:
         groups = read_groups(options.groups)
-    options.view.check(0.5, float(options.settings.get("emax_ev", 6.0)))
+    options.view.check(0.5, options.protocol.emax_ev)
     if options.output is not None:
         make_folder(options.output)
     if options.molden is not None and not options.molden.absolute().parent.is_dir():

@@ -20,8 +20,8 @@ from clusterml.spectrum.view import WHOLE, View
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
+    from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.answer import Answer, Prediction
-    from clusterml.inference.ensemble import Thermal
     from clusterml.inference.predictor import Predictor, Prepared
 
 
@@ -35,7 +35,7 @@ class FileOptions:
     """
 
     charge: int | None = None
-    thermal: Thermal | None = None
+    thermal: ThermalEnsemble | None = None
     reading: ReadOptions = DEFAULT_READING
     output: Path | None = None
     jcamp: bool = False

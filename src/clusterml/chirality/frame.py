@@ -1,7 +1,8 @@
-"""Chirality of a geometry's metals and donors, by the definitions of the network's training labels."""
+"""Chirality of a geometry's frame, its metals and donors: what labels, screens and reports of datasets use."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,28 +11,41 @@ from clusterml.chirality.measures import continuous_chirality, opd_index
 from clusterml.chirality.part import REACH, element_labels
 from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.structure.distort.subject import Subject
-from clusterml.structure.superpose import Kinds
-from clusterml.typing import FloatArray, IntArray
+from clusterml.structure.superpose import Kinds, superpose
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-def opd_local_frame(atoms: Atoms) -> float:
-    """Signed local index of the frame, dimensionless."""
-    return float(opd_index(_frame(atoms)[1], reach=REACH))
+class FrameChirality:
+    """The measures of the frame of ``atoms``, each computed when it is asked for.
 
+    ``numbers`` (k,): elements, those that share a site as one; ``positions`` (k, 3): in A, about their centre.
+    """
 
-def ccm_frame(atoms: Atoms) -> float:
-    """Continuous chirality measure of the frame, 0 to 100."""
-    numbers, positions = _frame(atoms)
-    return float(continuous_chirality(SymmetrySearch(Kinds.of(numbers), positions)).value)
+    def __init__(self, atoms: Atoms) -> None:
+        subject = Subject(atoms)
+        frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
+        positions = np.asarray(atoms.positions)[frame]
+        self.numbers = element_labels(atoms)[frame]
+        self.positions = positions - positions.mean(axis=0)
 
+    @cached_property
+    def opd(self) -> float:
+        """Signed index of Osipov, Pickup and Dunmur, dimensionless; it changes sign in a mirror."""
+        return float(opd_index(self.positions))
 
-def _frame(atoms: Atoms) -> tuple[IntArray, FloatArray]:
-    """Metals and donors: atomic numbers (k,), elements that share sites as one; centred positions (k, 3)."""
-    subject = Subject(atoms)
-    numbers = element_labels(atoms)
-    frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
-    positions = subject.positions[frame]
-    return numbers[frame], positions - positions.mean(axis=0)
+    @cached_property
+    def opd_local(self) -> float:
+        """The same of neighbours within :data:`~clusterml.chirality.part.REACH` only."""
+        return float(opd_index(self.positions, reach=REACH))
+
+    @cached_property
+    def ccm(self) -> float:
+        """Continuous chirality measure, 0 to 100."""
+        return float(continuous_chirality(SymmetrySearch(Kinds.of(self.numbers), self.positions)).value)
+
+    @cached_property
+    def misfit(self) -> float:
+        """Root-mean-square misfit to the mirror image in A."""
+        return float(superpose(self.numbers, self.positions, self.positions, improper=True).rmsd)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusterml.cli.options import LibraryFile, PictureAxis, PictureRange, StructureFiles, picture_view, reads_structures
-from clusterml.engine.settings import Dtype, Mode, OrbitalSource
+from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.run.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.batch.structures import Failure, Outcome
     from clusterml.run.progress import Watch
-
-Gauge = Literal["velocity", "length"]
 
 
 @reads_structures
@@ -31,8 +29,11 @@ def label(
     states: Annotated[bool, typer.Option("--states", help="Compute and store every excitation up to --emax.")] = False,
     gauge: Annotated[Gauge, typer.Option(help="Gauge of the CD; length depends on the origin.")] = "velocity",
     orbitals: Annotated[
-        OrbitalSource | None,
-        typer.Option(help="Source of the orbitals [default: gfn1; stda-xtb with --mode reference]."),
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Source of the orbitals: gfn1, gfn2, stda-xtb, .. [default: gfn1; stda-xtb with --mode reference].",
+        ),
     ] = None,
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
     electronic_temperature: Annotated[
@@ -77,22 +78,26 @@ def label(
 
     from clusterml.batch.label import BatchOptions, run
     from clusterml.cli.report import report
+    from clusterml.engine.protocol import Compute, ThermalEnsemble, make_protocol
 
-    settings = {"emax_ev": emax, "fwhm_ev": fwhm, "mode": mode, "dtype": dtype, "device": device}
-    settings |= {"solver": "states"} if states else {}
-    settings |= {"memory_gb": memory_gb} if memory_gb is not None else {}
     folder = output if output is not None or as_json else Path("results")
-    options = BatchOptions(
-        charge=charge,
+    protocol = make_protocol(
         orbitals=orbitals,
+        emax_ev=emax,
+        fwhm_ev=fwhm,
+        mode=mode,
+        solver="states" if states else "spectrum",
+        dtype=dtype,
+        gauge=gauge,
         solvent=solvent,
         electronic_temperature_k=electronic_temperature,
-        gauge=gauge,
-        settings=settings,
+        ensemble=None if ensemble is None else ThermalEnsemble(ensemble, temperature, seed),
+    )
+    options = BatchOptions(
+        charge=charge,
+        protocol=protocol,
+        compute=Compute(device, threads, memory_gb),
         groups=groups,
-        ensemble=ensemble,
-        temperature_k=temperature,
-        seed=seed,
         reading=reading,
         output=folder,
         view=picture_view(axis, shown, folder),

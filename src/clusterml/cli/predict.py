@@ -24,7 +24,6 @@ from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.batch.structures import Failure, Outcome
-    from clusterml.inference.ensemble import Thermal
     from clusterml.inference.predictor import Predictor
     from clusterml.run.progress import Watch
 
@@ -83,9 +82,10 @@ def predict(
 
     from clusterml.batch.predict import FileOptions, predict_files
     from clusterml.cli.report import report
+    from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.predict import EngineOptions
 
-    thermal = None if ensemble is None else _thermal(ensemble, temperature, seed)
+    thermal = None if ensemble is None else ThermalEnsemble(ensemble, temperature, seed)
     folder = output if output is not None or as_json else Path("results")
     options = FileOptions(
         charge=charge,
@@ -104,12 +104,6 @@ def predict(
     debug = context.obj.debug
     if not report(results, as_json=as_json, output=options.output, doing="predict", debug=debug, note=_NOTE):
         raise typer.Exit(1)
-
-
-def _thermal(members: int, kelvin: float, seed: int) -> Thermal:
-    from clusterml.inference.ensemble import Thermal
-
-    return Thermal(members, kelvin, seed)
 
 
 def _load(model: str, device: str, fwhm_ev: float | None) -> Predictor:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from clusterml.config.schema import Strict, load
+from clusterml.engine.protocol import Protocol
 from clusterml.errors import InputFileError
 from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
@@ -29,18 +30,23 @@ Positive = Annotated[float, Field(gt=0.0)]
 Percent = Annotated[float, Field(ge=-10.0, le=10.0)]
 
 
-class Protocol(Strict):
-    """How spectra are computed; see ``clusterml label --help``."""
+def _storable(protocol: Protocol) -> Protocol:
+    """Raises ValueError for a protocol whose spectra a record cannot hold."""
+    if protocol.emax_ev < LEAST_EMAX_EV:
+        raise ValueError(
+            f"emax_ev is {protocol.emax_ev:g}; records need excitations up to {LEAST_EMAX_EV:g} eV at least"
+        )
+    default = Protocol()
+    for key in ("fwhm_ev", "gauge", "solver", "ensemble", "smallest_gap_ev"):
+        if getattr(protocol, key) != getattr(default, key):
+            raise ValueError(f"{key} has no effect on what is stored; leave it out")
+    return protocol
 
-    orbitals: Literal["gfn1", "gfn2", "stda-xtb"] = Field("gfn1", description="gfn1, gfn2 or stda-xtb")
-    emax_ev: float = Field(6.0, ge=5.5, le=15.0, description="highest excitation energy in eV, at least 5.5")
-    dtype: Literal["float64", "float32"] = Field("float64", description="float64 or float32")
-    tolerance: float = Field(1e-3, gt=0.0, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
 
-    @property
-    def name(self) -> str:
-        """The protocol in one word, as records carry it."""
-        return self.orbitals
+LEAST_EMAX_EV = 5.5
+"""Records hold spectra up to so many eV."""
+StoredProtocol = Annotated[Protocol, AfterValidator(_storable)]
+"""A protocol whose labels are stored as records, which have a width and gauges of their own."""
 
 
 class Amounts(Strict):
@@ -85,7 +91,7 @@ class Parent(Strict):
     counts: dict[SampledKind, Annotated[int, Field(ge=0)]] = Field(
         description="a mapping: how many jobs of reference, mode, thermal and ensemble"
     )
-    protocol: Protocol | None = Field(None, description="how it is labelled, where not as the campaign says")
+    protocol: StoredProtocol | None = Field(None, description="how it is labelled, where not as the campaign says")
     modes: list[str] | None = Field(
         None, description="a list of collective distortions to draw from; default: all that the cluster has"
     )
@@ -113,8 +119,10 @@ class Campaign(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="letters, digits, . _ -")
     title: str = Field(description="a line for the dataset's card")
     seed: int = Field(ge=0, description="a whole number from 0: of everything random")
-    protocol: Protocol = Field(Protocol(), description="how spectra are computed")
-    second_protocol: Protocol | None = Field(None, description="another protocol for some of the jobs; null: none")
+    protocol: StoredProtocol = Field(Protocol(), description="how spectra are computed")
+    second_protocol: StoredProtocol | None = Field(
+        None, description="another protocol for some of the jobs; null: none"
+    )
     second_every: int = Field(
         10, ge=1, description="a whole number: every so many jobs of a parent get the second protocol too"
     )

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clusterml.dataset.campaign import Campaign, Job, Parent, Protocol
-from clusterml.dataset.record import FWHM_EV, GRID_EV, N_LOWEST, Record
+from clusterml.dataset.record import FWHM_EV, GRID_EV, N_LOWEST, Kind, Record
 from clusterml.errors import ElectronicStructureError, OptionError
+from clusterml.spectrum.averaging import mean_and_spread
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.engine.label import Label
+    from clusterml.engine.protocol import Compute, Protocol
 
 _SPECTRA = (
     "epsilon",
@@ -32,74 +34,81 @@ class RejectedError(Exception):
     """A geometry that is not worth a label; the message says why."""
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What a record is beside its geometry and label; the fields are those of :class:`Record`.
+
+    ``provenance``: where it comes from, to which the engine's is added; ``details``: how the geometry was made, with
+    the ``ligands`` (name -> number).
+    """
+
+    id: str
+    kind: Kind
+    parent: str
+    family: str
+    hand: str
+    pair: str
+    provenance: dict[str, Any]
+    details: dict[str, Any]
+
+    @property
+    def shell(self) -> str:
+        """The ligands in one word."""
+        return "+".join(f"{count}{ligand}" for ligand, count in sorted(self.details["ligands"].items()))
+
+
 def record_of(
-    campaign: Campaign,
-    job: Job,
-    protocol: Protocol,
-    parent: Parent,
+    identity: Identity,
     members: Sequence[Atoms],
-    details: dict[str, Any],
+    protocol: Protocol,
+    compute: Compute,
     start_from: Atoms | None = None,
-    device: str = "cpu",
-    memory_gb: float = 0.0,
 ) -> Record:
-    """The record of a job: of its geometry, or of an ensemble ``members`` (mean geometry first), averaged.
+    """The record of a geometry, or of an ensemble ``members`` (mean geometry first), averaged.
 
     ``start_from``: where the ground states' self-consistent cycles begin, see :func:`clusterml.engine.label.label`.
     Raises :class:`RejectedError` for a geometry without a ground state or gap, and the engine's errors otherwise.
     """
     start = time.perf_counter()
-    options: dict[str, Any] = {"device": device, "memory_gb": memory_gb, "start_from": start_from}
-    central = _label(members[0], protocol, campaign.smallest_gap_ev, options)
+    protocol = protocol.but(fwhm_ev=FWHM_EV)
+    central = _label(members[0], protocol, compute, start_from)
     # one label at a time: each holds the vectors of its states
-    snapshots = (_label(atoms, protocol, campaign.smallest_gap_ev, options) for atoms in members[1:])
+    snapshots = (_label(atoms, protocol, compute, start_from) for atoms in members[1:])
     spectra = [stored_spectra(each) for each in snapshots] or [stored_spectra(central)]
-    mean = {name: np.mean([s[name] for s in spectra], axis=0) for name in _SPECTRA}
-    spread = {f"{name}_std": np.std([s[name] for s in spectra], axis=0) for name in ("epsilon", "delta_epsilon")}
-    name = job.name if protocol == job.protocols[0] else f"{job.name}-{protocol.name}"
-    provenance = {"campaign": campaign.name, "job": job.name, "seed": campaign.seed, "engine": central.provenance}
+    averages = {name: mean_and_spread(np.stack([each[name] for each in spectra])) for name in _SPECTRA}
+    spread = {f"{name}_std": averages[name][1] for name in ("epsilon", "delta_epsilon")}
     return Record(
-        id=name,
-        kind=job.kind,
-        parent=job.parent,
-        family=parent.family,
-        shell="+".join(f"{count}{ligand}" for ligand, count in sorted(details["ligands"].items())),
-        hand=parent.hand,
-        pair=job.name,
+        id=identity.id,
+        kind=identity.kind,
+        parent=identity.parent,
+        family=identity.family,
+        shell=identity.shell,
+        hand=identity.hand,
+        pair=identity.pair,
         method=protocol.name,
         charge=central.charge,
         numbers=np.asarray(members[0].numbers, dtype=np.int64),
         positions=np.asarray(members[0].positions),
         gap_ev=float(central.orbitals.raw_gap_ev),
         n_snapshots=len(spectra),
-        **mean,
+        **{name: mean for name, (mean, _) in averages.items()},
         **(spread if len(spectra) > 1 else {}),
         **_lowest(central),
         details={
-            **details,
+            **identity.details,
             "chirality": chirality_measures(members[0]),
-            "provenance": provenance,
+            "provenance": {**identity.provenance, "engine": central.provenance},
             "warnings": list(central.warnings),
             "seconds": round(time.perf_counter() - start, 2),
         },
     )
 
 
-def _label(atoms: Atoms, protocol: Protocol, smallest_gap_ev: float, options: dict[str, Any]) -> Label:
+def _label(atoms: Atoms, protocol: Protocol, compute: Compute, start_from: Atoms | None) -> Label:
     from clusterml.engine.label import label
 
     try:
-        result = label(
-            atoms,
-            orbitals=protocol.orbitals,
-            emax_ev=protocol.emax_ev,
-            fwhm_ev=FWHM_EV,
-            dtype=protocol.dtype,
-            tolerance=protocol.tolerance,
-            groups={},
-            smallest_gap_ev=smallest_gap_ev,
-            **options,
-        )
+        result = label(atoms, None, protocol, compute, groups={}, start_from=start_from)
     except ElectronicStructureError as error:
         raise RejectedError(error.problem) from error
     if not result.states.converged:
@@ -130,24 +139,18 @@ def chirality_measures(atoms: Atoms) -> dict[str, float]:
     donors only; ``ccm_frame``: continuous chirality measure (0 to 100) and ``misfit_frame``: root-mean-square misfit to
     the mirror image (A), both of metals and donors.
     """
-    from clusterml.chirality.measures import continuous_chirality, opd_index
+    from clusterml.chirality.frame import FrameChirality
+    from clusterml.chirality.measures import opd_index
     from clusterml.chirality.part import REACH
-    from clusterml.chirality.symmetry import SymmetrySearch
-    from clusterml.structure.distort.subject import Subject
-    from clusterml.structure.superpose import Kinds, superpose
 
-    subject = Subject(atoms)
-    frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
-    whole, part = np.asarray(atoms.positions), np.asarray(atoms.positions)[frame]
-    numbers = np.asarray(atoms.numbers)[frame]
-    part = part - part.mean(axis=0)
+    frame, whole = FrameChirality(atoms), np.asarray(atoms.positions)
     return {
         "opd": float(opd_index(whole)),
         "opd_local": float(opd_index(whole, reach=REACH)),
-        "opd_frame": float(opd_index(part)),
-        "opd_local_frame": float(opd_index(part, reach=REACH)),
-        "ccm_frame": float(continuous_chirality(SymmetrySearch(Kinds.of(numbers), part)).value),
-        "misfit_frame": float(superpose(numbers, part, part, improper=True).rmsd),
+        "opd_frame": frame.opd,
+        "opd_local_frame": frame.opd_local,
+        "ccm_frame": frame.ccm,
+        "misfit_frame": frame.misfit,
     }
 
 

@@ -26,10 +26,11 @@ from clusterml.dataset.campaign import (
     source_of,
 )
 from clusterml.dataset.geometry import geometries, parent_atoms
-from clusterml.dataset.labelling import RejectedError, opposite, record_of
+from clusterml.dataset.labelling import Identity, RejectedError, opposite, record_of
 from clusterml.dataset.record import Name, Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
+from clusterml.engine.protocol import Compute
 from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, StructureError
 from clusterml.io.files import exclusive, write_text
 from clusterml.io.json import read_json
@@ -188,10 +189,14 @@ def _labelled(
     ``near``: a geometry that other jobs start from as well.
     """
     records, without = [], []
-    rest = (setting.device, setting.memory_gb)
+    campaign, compute = setting.campaign, Compute(setting.device, memory_gb=setting.memory_gb or None)
+    smallest = campaign.smallest_gap_ev
+    provenance = {"campaign": campaign.name, "job": job.name, "seed": campaign.seed}
     for protocol in job.protocols:
         try:
-            records.append(record_of(setting.campaign, job, protocol, parent, members, details, near, *rest))
+            name = job.name if protocol == job.protocols[0] else f"{job.name}-{protocol.name}"
+            identity = Identity(name, job.kind, job.parent, parent.family, parent.hand, job.name, provenance, details)
+            records.append(record_of(identity, members, protocol.but(smallest_gap_ev=smallest), compute, near))
         except RejectedError as error:
             if not records:
                 raise

@@ -12,7 +12,7 @@ import numpy as np
 from clusterml.dataset.labelling import stored_spectra
 from clusterml.dataset.record import FWHM_EV, Record
 from clusterml.dataset.store import Dataset, damaged_shards
-from clusterml.engine.settings import OrbitalSource
+from clusterml.engine.protocol import Protocol
 from clusterml.errors import ClusterMLError
 from clusterml.typing import FloatArray
 
@@ -78,11 +78,11 @@ def _again(record: Record) -> Check:
     from clusterml.engine.label import label
 
     engine = record.details["provenance"]["engine"]
-    protocol: OrbitalSource = record.method  # type: ignore[assignment]  # what labelling wrote there
-    options = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solver", "solvent") if name in engine}
+    known = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solver", "solvent") if name in engine}
+    protocol = Protocol(orbitals=record.method.split("-in-")[0], fwhm_ev=FWHM_EV, tolerance=TOLERANCE, **known)
     atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge, "name": record.id})
     try:
-        result = label(atoms, orbitals=protocol, fwhm_ev=FWHM_EV, tolerance=TOLERANCE, groups={}, **options)
+        result = label(atoms, None, protocol, groups={})
     except ClusterMLError as error:
         return Check(record.id, np.inf, np.inf, str(error))
     spectra = stored_spectra(result)

@@ -9,67 +9,64 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
-from clusterml.engine.fragments import band_assignments
+from clusterml.engine.fragments import band_assignments, element_groups
 from clusterml.engine.label import Label, label
+from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, LabelKeywords, Protocol, chosen
 from clusterml.errors import ElectronicStructureError, OptionError
-from clusterml.spectrum.spectrum import Spectrum
-from clusterml.typing import IntArray
+from clusterml.spectrum.averaging import mean_spectrum
+from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-MOST_MEMBERS = 10_000
-"""Most snapshots of one ensemble."""
 
 
 def label_ensemble(
     atoms: Atoms,
     charge: int | None = None,
+    protocol: Protocol = DEFAULT_PROTOCOL,
+    compute: Compute = DEFAULT_COMPUTE,
     *,
-    members: int,
-    temperature_k: float = 300.0,
-    seed: int = 0,
+    grid: FloatArray | None = None,
     groups: Mapping[str, IntArray] | None = None,
+    allow_several: bool = False,
+    advise: bool = False,
     progress: Callable[[int], None] | None = None,
     drawing: Callable[[int], None] | None = None,
-    **options: Any,
+    **choices: Unpack[LabelKeywords],
 ) -> Label:
-    """The label of ``atoms`` with the mean spectrum of ``members`` thermal snapshots and its standard deviation.
+    """The label of ``atoms`` with the mean spectrum of the protocol's ensemble and its standard deviation.
 
     ``transitions``, ``states`` and ``bands`` are those of the given geometry; the bands are taken at the maxima of the
-    mean spectrum.  ``seed``: of the snapshots.  ``progress``: called with the number of Krylov blocks of each;
-    ``drawing``: with the number of the snapshot that begins, from 1.  Other arguments, and the errors raised, are those
-    of :func:`clusterml.engine.label.label`.  A snapshot whose ground state cannot be computed is left out, with a
-    warning; the error is raised where that is half of them or more.
+    mean spectrum.  ``drawing``: called with the number of the snapshot that begins, from 1.  Other arguments, and the
+    errors raised, are those of :func:`clusterml.engine.label.label`.  A snapshot whose ground state cannot be computed
+    is left out, with a warning; the error is raised where that is half of them or more.  Raises OptionError for a
+    protocol without an ensemble.
     """
-    from clusterml.engine.fragments import element_groups
-    from clusterml.structure.distort.apply import snapshots
-
-    if not 2 <= members <= MOST_MEMBERS:
-        raise OptionError(f"ensemble is {members}", f"give a number of snapshots between 2 and {MOST_MEMBERS}")
-    advise = bool(options.pop("advise", False))
-    central = label(atoms, charge, groups={}, progress=progress, advise=advise, **options)
-    drawn = snapshots(atoms, temperature_k, members, rng=np.random.default_rng(seed))
-    spectra, lost = [], []
-    for number, snapshot in enumerate(drawn, start=1):
+    protocol, compute = chosen(protocol, compute, choices)
+    ensemble = protocol.ensemble
+    if ensemble is None:
+        raise OptionError("the protocol has no ensemble", "give ensemble=ThermalEnsemble(members=32)")
+    shared: Any = {"grid": grid, "groups": {}, "allow_several": allow_several, "progress": progress}
+    central = label(atoms, charge, protocol, compute, advise=advise, **shared)
+    spectra, lost, members = [], [], ensemble.members
+    for number, snapshot in enumerate(ensemble.snapshots(atoms), start=1):
         if drawing is not None:
             drawing(number)
         try:
-            spectra.append(label(snapshot, central.charge, groups={}, progress=progress, **options).spectrum)
+            spectra.append(label(snapshot, central.charge, protocol, compute, **shared).spectrum)
         except ElectronicStructureError as error:
             lost.append(error)
     if len(lost) * 2 >= members:
         raise lost[-1]
-    mean = _mean(spectra, {"ensemble": len(spectra), "temperature_k": temperature_k})
+    meta = {"ensemble": len(spectra), "temperature_k": ensemble.temperature_k}
+    mean = mean_spectrum(spectra, meta)
     parts = groups if groups is not None else element_groups(atoms)
     warnings = list(central.warnings)
     if lost:
         warnings.append(f"{len(lost)} of {members} snapshots are left out: {lost[-1].problem}")
-    provenance = {"members": len(spectra), "temperature_k": temperature_k, "seed": seed, "motion": "elastic network"}
+    provenance = {**ensemble.to_dict(), "members": len(spectra)}
     return replace(
         central,
         spectrum=mean,
@@ -79,14 +76,42 @@ def label_ensemble(
     )
 
 
-def _mean(spectra: list[Spectrum], meta: dict[str, Any]) -> Spectrum:
-    epsilon = np.stack([spectrum.epsilon for spectrum in spectra])
-    delta_epsilon = np.stack([spectrum.delta_epsilon for spectrum in spectra])
-    return Spectrum(
-        spectra[0].energy_ev,
-        epsilon.mean(axis=0),
-        delta_epsilon.mean(axis=0),
-        epsilon.std(axis=0, ddof=1),
-        delta_epsilon.std(axis=0, ddof=1),
-        meta={**spectra[0].meta, **meta},
+def label_by_protocol(
+    atoms: Atoms,
+    charge: int | None,
+    protocol: Protocol,
+    compute: Compute,
+    working: Callable[[str], None],
+    *,
+    grid: FloatArray | None = None,
+    groups: Mapping[str, IntArray] | None = None,
+    allow_several: bool = False,
+) -> Label:
+    """The label of the geometry, or the mean over the protocol's ensemble, with advice on charges.
+
+    ``working``: told in words how far it is.  For the others, and errors, see :func:`~clusterml.engine.label.label`.
+    """
+    ensemble = protocol.ensemble
+    if ensemble is None:
+        return label(
+            atoms,
+            charge,
+            protocol,
+            compute,
+            grid=grid,
+            groups=groups,
+            allow_several=allow_several,
+            advise=True,
+            progress=lambda blocks: working(f"{blocks} Krylov blocks"),
+        )
+    return label_ensemble(
+        atoms,
+        charge,
+        protocol,
+        compute,
+        grid=grid,
+        groups=groups,
+        allow_several=allow_several,
+        advise=True,
+        drawing=lambda number: working(f"snapshot {number} of {ensemble.members}"),
     )

@@ -15,7 +15,7 @@ from clusterml.engine.fragments import Band, band_assignments, element_groups
 from clusterml.engine.orbitals.orbitals import Orbitals, gap_warnings
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.parameters import parameters_hash
-from clusterml.engine.protocol import Compute, LabelKeywords, Protocol, chosen
+from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, LabelKeywords, Protocol, chosen
 from clusterml.engine.response.excited import ExcitedStates
 from clusterml.engine.response.solver import excite
 from clusterml.errors import ElectronicStructureError
@@ -29,10 +29,6 @@ from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-DEFAULT_PROTOCOL = Protocol()
-"""How spectra are computed unless something else is asked for: GFN1-xTB, to 6 eV, at a width of 0.2 eV."""
-DEFAULT_COMPUTE = Compute()
 
 
 @dataclass(frozen=True, repr=False)

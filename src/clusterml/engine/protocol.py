@@ -6,30 +6,61 @@ beyond rounding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
+import numpy as np
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from clusterml.config.schema import Strict
 from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.errors import OptionError
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 SMOOTH_WINDOW_EV = 16.8
 """Default window of the smooth mode: that of the reference method for states up to 6 eV (2.8 emax)."""
 
+MOST_MEMBERS = 10_000
+"""Most snapshots of one ensemble."""
 _SHARE_OF_FREE_MEMORY = 0.7
 _ALWAYS = ("orbitals", "emax_ev", "dtype", "tolerance")
 """Keys that a protocol is written with whatever their values: those that it had from the first."""
 
 
-class Ensemble(Strict):
-    """Thermal snapshots whose spectra are averaged."""
+@dataclass(frozen=True)
+class ThermalEnsemble:
+    """``members`` snapshots of a geometry at ``temperature_k``, drawn with ``seed``, whose spectra are averaged.
 
-    members: int = Field(16, ge=2, le=10_000, description="a whole number, 2 to 10000: snapshots")
-    temperature_k: float = Field(300.0, gt=0.0, le=2000.0, description="temperature in K")
-    seed: int = Field(0, ge=0, description="a whole number: of the snapshots")
+    Raises :class:`OptionError` for a number that cannot be drawn.
+    """
+
+    members: int = 32
+    temperature_k: float = 300.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.members <= MOST_MEMBERS:
+            raise OptionError(f"ensemble is {self.members}", f"give a number of snapshots between 2 and {MOST_MEMBERS}")
+
+    def snapshots(self, atoms: Atoms) -> list[Atoms]:
+        """Those of ``atoms``.  Raises :class:`~clusterml.errors.StructureError` if none keeps the chemistry."""
+        from clusterml.structure.distort.apply import snapshots
+
+        return snapshots(atoms, self.temperature_k, self.members, rng=np.random.default_rng(self.seed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the provenance."""
+        return {**asdict(self), "motion": "elastic network"}
 
 
 class Protocol(Strict):
@@ -56,7 +87,9 @@ class Protocol(Strict):
     window_ev: float | None = Field(
         None, ge=2.0, le=100.0, description="smooth mode: largest orbital energy difference; null: 16.8, 2.8 emax"
     )
-    ensemble: Ensemble | None = Field(None, description="thermal snapshots to average over; null: the geometry alone")
+    ensemble: ThermalEnsemble | None = Field(
+        None, description="thermal snapshots to average over; null: the geometry alone"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -65,6 +98,17 @@ class Protocol(Strict):
         if isinstance(values, Mapping) and values.get("mode") == "reference" and values.get("orbitals") is None:
             return {**values, "orbitals": "stda-xtb"}
         return values
+
+    @field_validator("orbitals")
+    @classmethod
+    def _source_exists(cls, name: str) -> str:
+        if name != cls.model_fields["orbitals"].default:
+            from clusterml.engine.orbitals.source import SOURCES
+
+            names = [source.name for source in SOURCES.all()]
+            if name not in names:
+                raise ValueError(f"orbitals is {name!r}, not {', '.join(names[:-1])} or {names[-1]}")
+        return name
 
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -76,7 +120,7 @@ class Protocol(Strict):
     @property
     def name(self) -> str:
         """The protocol in one word, as records carry it."""
-        return self.orbitals if self.solvent is None else f"{self.orbitals}-{self.solvent}"
+        return self.orbitals if self.solvent is None else f"{self.orbitals}-in-{self.solvent}"
 
     @property
     def window(self) -> float:
@@ -85,25 +129,60 @@ class Protocol(Strict):
 
     def but(self, **changes: Any) -> Protocol:
         """This protocol with other values; raises OptionError for one that is not allowed."""
-        return make_protocol({**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+        return make_protocol(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
 
-def make_protocol(values: Mapping[str, Any]) -> Protocol:
+def make_protocol(**values: Any) -> Protocol:
     """The protocol of keywords; None means the default.  Raises OptionError naming the keyword and its value."""
-    given = {k: v for k, v in values.items() if v is not None}
-    unknown = sorted(set(given) - set(Protocol.model_fields))
-    if unknown:
-        raise OptionError(
-            f"label was given an option it does not have: {', '.join(unknown)}",
-            f"known options: {', '.join((*Protocol.model_fields, *Compute.__dataclass_fields__))}",
-        )
     try:
-        return Protocol.model_validate(given)
+        return Protocol.model_validate({key: value for key, value in values.items() if value is not None})
     except ValidationError as error:
-        problem = error.errors()[0]
-        key = str(problem["loc"][0])
-        field = Protocol.model_fields[key]
-        raise OptionError(f"{key} is {problem['input']!r}: {problem['msg']}", f"give {field.description}") from error
+        raise _as_option_error(error) from error
+
+
+def _as_option_error(error: ValidationError) -> OptionError:
+    problem = error.errors()[0]
+    key = str(problem["loc"][0])
+    field = Protocol.model_fields.get(key)
+    if field is None:
+        known = ", ".join((*Protocol.model_fields, *Compute.__dataclass_fields__))
+        return OptionError(f"label was given an option it does not have: {key}", f"known options: {known}")
+    limits = {kind: limit for item in field.metadata for kind, limit in _limits(item)}
+    words = f"give {field.description}"
+    if problem["type"] == "literal_error":
+        words = f"choose one of {', '.join(get_args(field.annotation))}"
+    elif problem["type"] == "value_error":
+        return OptionError(str(problem["ctx"]["error"]), f"give {field.description}")
+    elif {"ge", "le"} <= limits.keys():
+        words = f"give a number between {limits['ge']:g} and {limits['le']:g}"
+    value = problem["input"]
+    return OptionError(f"{key} is {value:g}" if isinstance(value, float) else f"{key} is {value!r}", words)
+
+
+def _limits(item: object) -> Iterator[tuple[str, float]]:
+    """``ge`` and ``le`` of a field's metadata."""
+    for kind in ("ge", "le"):
+        if hasattr(item, kind):
+            yield kind, getattr(item, kind)
+
+
+def default_memory_gb() -> float:
+    """The share of the currently free main memory that a calculation may use, in GB."""
+    import psutil
+
+    return float(_SHARE_OF_FREE_MEMORY * psutil.virtual_memory().available / 1e9)
+
+
+def check_device(device: str) -> None:
+    """Raise OptionError unless ``device`` names one that torch can compute on here."""
+    if device == "cpu":
+        return
+    import torch
+
+    if device.split(":")[0] != "cuda":
+        raise OptionError(f"device is {device!r}", "choose cpu or cuda")
+    if not torch.cuda.is_available():
+        raise OptionError(f"device is {device!r} but torch finds no CUDA GPU", "use --device cpu")
 
 
 @dataclass(frozen=True)
@@ -137,6 +216,11 @@ class Compute:
         return Compute(self.device, threads, self.memory / jobs)
 
 
+DEFAULT_PROTOCOL = Protocol()
+"""How spectra are computed unless something else is asked for: GFN1-xTB, to 6 eV, at a width of 0.2 eV."""
+DEFAULT_COMPUTE = Compute()
+
+
 class LabelKeywords(TypedDict, total=False):
     """The fields of :class:`Protocol` and :class:`Compute` as keywords."""
 
@@ -153,6 +237,7 @@ class LabelKeywords(TypedDict, total=False):
     smallest_gap_ev: float
     k_shift_width_ev: float
     window_ev: float | None
+    ensemble: ThermalEnsemble | None
     device: str
     threads: int | None
     memory_gb: float | None
@@ -163,26 +248,7 @@ def chosen(protocol: Protocol, compute: Compute, choices: Mapping[str, Any]) -> 
     if not choices:
         return protocol, compute
     places = {k: v for k, v in choices.items() if k in Compute.__dataclass_fields__}
-    methods = {k: v for k, v in choices.items() if k not in places}
+    methods: dict[str, Any] = {k: v for k, v in choices.items() if k not in places}
     if methods.get("mode") == "reference" and methods.get("orbitals") is None:
         methods["orbitals"] = "stda-xtb"
     return protocol.but(**methods), Compute(**{**vars(compute), **places})
-
-
-def default_memory_gb() -> float:
-    """The share of the currently free main memory that a calculation may use, in GB."""
-    import psutil
-
-    return float(_SHARE_OF_FREE_MEMORY * psutil.virtual_memory().available / 1e9)
-
-
-def check_device(device: str) -> None:
-    """Raise OptionError unless ``device`` names one that torch can compute on here."""
-    if device == "cpu":
-        return
-    import torch
-
-    if device.split(":")[0] != "cuda":
-        raise OptionError(f"device is {device!r}", "choose cpu or cuda")
-    if not torch.cuda.is_available():
-        raise OptionError(f"device is {device!r} but torch finds no CUDA GPU", "use --device cpu")

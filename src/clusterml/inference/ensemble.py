@@ -6,7 +6,7 @@ Snapshots as :mod:`clusterml.engine.ensemble` labels them: the thermal motion of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from clusterml.engine.ensemble import MOST_MEMBERS
 from clusterml.errors import MemoryLimitError, OptionError
 from clusterml.model.graph import batched as joined
 from clusterml.spectrum.curves import spline_matrix
@@ -23,8 +22,6 @@ from clusterml.training.targets import energies
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from clusterml.model.graph import Graph
 
 
@@ -184,27 +181,3 @@ def finer(energy_ev: FloatArray, step_ev: float) -> tuple[FloatArray, FloatArray
     count = round((energy_ev[-1] - energy_ev[0]) / step_ev) + 1
     grid = np.linspace(energy_ev[0], energy_ev[-1], count)
     return grid, spline_matrix(energy_ev, grid)
-
-
-@dataclass(frozen=True)
-class Thermal:
-    """Snapshots of a geometry: ``members`` of them at ``temperature_k``, drawn with ``seed``."""
-
-    members: int = 32
-    temperature_k: float = 300.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises :class:`OptionError` for a number that cannot be drawn."""
-        if not 2 <= self.members <= MOST_MEMBERS:
-            raise OptionError(f"ensemble is {self.members}", f"give a number of snapshots between 2 and {MOST_MEMBERS}")
-
-    def of(self, atoms: Atoms) -> list[Atoms]:
-        """The snapshots.  Raises :class:`~clusterml.errors.StructureError` if none keeps the chemistry."""
-        from clusterml.structure.distort.apply import snapshots
-
-        return snapshots(atoms, self.temperature_k, self.members, rng=np.random.default_rng(self.seed))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for the provenance."""
-        return {**asdict(self), "motion": "elastic network"}

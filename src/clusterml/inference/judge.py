@@ -13,11 +13,12 @@ import numpy as np
 from clusterml.dataset.record import Record
 from clusterml.dataset.splits import Split, load_split
 from clusterml.dataset.store import Dataset
+from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import OptionError
 from clusterml.inference.calibration import Calibration, Novelty, Uncertainty, calibrate
 from clusterml.inference.checkpoint import load_ensemble, read_uncertainty, write_uncertainty
 from clusterml.inference.domain import Composition, Domain, composition, fit_domain
-from clusterml.inference.ensemble import Ensemble, Output, Thermal, batched, edges_of
+from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
 from clusterml.inference.labelled import Labelled, by_parent
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Part, Records, part_of
@@ -242,7 +243,7 @@ def _geometries(record: Record) -> list[FloatArray]:
         return [record.positions]
     kelvin = float(record.details["ensemble"]["temperature_k"])
     atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge})
-    return [snapshot.positions for snapshot in Thermal(temperature_k=kelvin).of(atoms)]
+    return [snapshot.positions for snapshot in ThermalEnsemble(temperature_k=kelvin).snapshots(atoms)]
 
 
 def _truth(ensemble: Ensemble, records: Sequence[Record], wanted: Wanted) -> Spectra:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from clusterml.engine.cost import Cost, label_cost
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, OutsideNetworkError, counted
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.engine.label import Label
+    from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.answer import Answer, Prediction
-    from clusterml.inference.ensemble import Thermal
     from clusterml.inference.predictor import Predictor
     from clusterml.run.progress import Watch
     from clusterml.typing import FloatArray
@@ -49,7 +49,7 @@ class EngineOptions:
 
     use: EngineUse = "auto"
     minutes: float = DEFAULT_MINUTES
-    thermal: Thermal | None = None
+    thermal: ThermalEnsemble | None = None
     allow_several: bool = False
 
     def __post_init__(self) -> None:
@@ -108,27 +108,24 @@ class Engine:
 
     def _label(self, atoms: Atoms, charge: int | None, reason: str, name: str) -> Label:
         """Compute, after saying what it costs; raises OptionError where that exceeds the bound."""
-        from clusterml.engine.ensemble import label_ensemble
-        from clusterml.engine.label import label
+        from clusterml.engine.ensemble import label_by_protocol
+        from clusterml.engine.protocol import DEFAULT_COMPUTE, Protocol
 
-        cost, thermal = self._cost(atoms), self._options.thermal
+        cost = self._cost(atoms)
         self._watch.starting(name, f"engine, {counted(len(atoms), 'atom')}, {cost}: {reason}")
-        how: dict[str, Any] = {
-            "allow_several": self._options.allow_several,
-            "grid": self._grid,
-            "emax_ev": float(self._grid[-1]),
-            "fwhm_ev": self._fwhm_ev,
-            "groups": {},
-            "advise": True,
-        }
-        if thermal is not None:
-            how |= {"members": thermal.members, "temperature_k": thermal.temperature_k, "seed": thermal.seed}
-            how["drawing"] = lambda n: self._watch.working(name, f"engine, snapshot {n} of {thermal.members}")
-        else:
-            how["progress"] = lambda blocks: self._watch.working(name, f"engine, {blocks} Krylov blocks")
+        protocol = Protocol(emax_ev=float(self._grid[-1]), fwhm_ev=self._fwhm_ev, ensemble=self._options.thermal)
         start = time.perf_counter()
         try:
-            return label(atoms, charge, **how) if thermal is None else label_ensemble(atoms, charge, **how)
+            return label_by_protocol(
+                atoms,
+                charge,
+                protocol,
+                DEFAULT_COMPUTE,
+                lambda words: self._watch.working(name, f"engine, {words}"),
+                grid=self._grid,
+                groups={},
+                allow_several=self._options.allow_several,
+            )
         finally:
             taken = time.perf_counter() - start
             self._spent_s += taken
@@ -168,7 +165,7 @@ def predict(
     engine_minutes: float = DEFAULT_MINUTES,
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
-    thermal: Thermal | None = None,
+    thermal: ThermalEnsemble | None = None,
     reading: ReadOptions = DEFAULT_READING,
     watch: Watch | None = None,
 ) -> Answer:

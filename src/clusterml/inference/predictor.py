@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from clusterml.engine.charge import resolve_charge
+from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import (
     ClusterMLError,
     OptionError,
@@ -24,7 +25,7 @@ from clusterml.inference.answer import PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
 from clusterml.inference.checkpoint import checksum, load_ensemble, read_uncertainty
 from clusterml.inference.domain import Composition, Domain, DomainReport, composition
-from clusterml.inference.ensemble import Ensemble, Output, Thermal, batched, edges_of, finer
+from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.spectrum.compare import broadened_to
 from clusterml.spectrum.spectrum import Spectrum
@@ -60,7 +61,7 @@ class Prepared:
     found: Composition
     warnings: tuple[str, ...]
     seconds: float
-    thermal: Thermal | None = None
+    thermal: ThermalEnsemble | None = None
 
     @property
     def charge(self) -> int:
@@ -127,7 +128,7 @@ class Predictor:
         self,
         what: Atoms | str | Path,
         charge: int | None = None,
-        thermal: Thermal | None = None,
+        thermal: ThermalEnsemble | None = None,
         reading: ReadOptions = ...,
     ) -> Prediction: ...
     @overload
@@ -135,14 +136,14 @@ class Predictor:
         self,
         what: Sequence[Atoms | str | Path],
         charge: int | None = None,
-        thermal: Thermal | None = None,
+        thermal: ThermalEnsemble | None = None,
         reading: ReadOptions = ...,
     ) -> list[Prediction]: ...
     def __call__(
         self,
         what: Atoms | str | Path | Sequence[Atoms | str | Path],
         charge: int | None = None,
-        thermal: Thermal | None = None,
+        thermal: ThermalEnsemble | None = None,
         reading: ReadOptions = DEFAULT_READING,
     ) -> Prediction | list[Prediction]:
         """The prediction for a structure or the file of one, or a list of them for a list.
@@ -163,7 +164,7 @@ class Predictor:
         self,
         structures: Iterable[Atoms | str | Path],
         charge: int | None = None,
-        thermal: Thermal | None = None,
+        thermal: ThermalEnsemble | None = None,
         reading: ReadOptions = DEFAULT_READING,
     ) -> Iterator[Prediction]:
         """Predictions of any number of structures in their order, batch by batch: memory stays flat."""
@@ -180,7 +181,7 @@ class Predictor:
         *,
         allow_several: bool = False,
         like: Prepared | None = None,
-        thermal: Thermal | None = None,
+        thermal: ThermalEnsemble | None = None,
         check_charge: bool = False,
     ) -> Prepared:
         """Check a structure and make its graph.
@@ -235,7 +236,7 @@ class Predictor:
         structure: Atoms | str | Path,
         charge: int | None,
         number: int,
-        thermal: Thermal | None,
+        thermal: ThermalEnsemble | None,
         reading: ReadOptions,
     ) -> Prepared:
         """:meth:`prepare` of a structure or file, whose errors name it."""
@@ -250,8 +251,8 @@ class Predictor:
             problem = error.problem.removeprefix(f"{where}: ").removeprefix("structure: ")
             raise type(error)(f"{where}: {problem}", error.remedy) from error
 
-    def _graphs(self, atoms: Atoms, charge: int, thermal: Thermal | None) -> tuple[Graph, ...]:
-        geometries = [atoms] if thermal is None else thermal.of(atoms)
+    def _graphs(self, atoms: Atoms, charge: int, thermal: ThermalEnsemble | None) -> tuple[Graph, ...]:
+        geometries = [atoms] if thermal is None else thermal.snapshots(atoms)
         return tuple(self._graph(geometry, charge) for geometry in geometries)
 
     def _graph(self, atoms: Atoms, charge: int) -> Graph:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.engine.protocol import Compute
 from clusterml.errors import ClusterMLError, OptionError, SpectrumError, StructureError
 from clusterml.io.files import sha256
 from clusterml.run.caches import Cache
@@ -203,6 +204,11 @@ class Bench:
         if self.screen.parents:
             return OfRecipe(self.maker, self.space.recipe(number), found)
         return OfReference(self.reference, found)
+
+    @property
+    def compute(self) -> Compute:
+        """What the engine computes with: the network's device."""
+        return Compute("cuda" if self.predictor.ensemble.device.type == "cuda" else "cpu")
 
     def prepare(self, recipe: Recipe, atoms: Atoms) -> Prepared:
         """A geometry of a recipe (with whatever distortions) for the network; raises what the predictor raises."""

@@ -14,7 +14,8 @@ from pydantic import Field, field_validator, model_validator
 
 from clusterml.config.overrides import override
 from clusterml.config.schema import Strict, read_yaml, validated
-from clusterml.dataset.campaign import Protocol
+from clusterml.dataset.campaign import StoredProtocol
+from clusterml.engine.protocol import Protocol
 from clusterml.io.shipped import DEFAULT_MODEL, locate
 from clusterml.screening.lines import FILES, Constraint, Objective
 from clusterml.screening.quantities import parse_counts, parse_range
@@ -180,7 +181,7 @@ class Screen(Strict):
     hit_share: float = Field(
         0.1, gt=0.0, lt=1.0, description="a share: as good as this share of random candidates is a hit"
     )
-    engine: Protocol = Field(Protocol(), description="how the engine labels, see a campaign's protocol")
+    engine: StoredProtocol = Field(Protocol(), description="how the engine labels, see a campaign's protocol")
     design: Design = Field(Design(), description="how clusterml design improves candidates")
 
 

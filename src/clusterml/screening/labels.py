@@ -132,20 +132,8 @@ def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
     campaign would keep."""
     from clusterml.engine.label import label
 
-    protocol = bench.screen.engine
-    found = label(
-        atoms,
-        charge,
-        orbitals=protocol.orbitals,
-        emax_ev=protocol.emax_ev,
-        fwhm_ev=bench.fwhm_ev,
-        dtype=protocol.dtype,
-        tolerance=protocol.tolerance,
-        device="cuda" if bench.predictor.ensemble.device.type == "cuda" else "cpu",
-        grid=bench.predictor.energy_ev,
-        groups={},
-        smallest_gap_ev=SMALLEST_GAP_EV,
-    )
-    if not found.states.converged:
+    protocol = bench.screen.engine.but(fwhm_ev=bench.fwhm_ev, smallest_gap_ev=SMALLEST_GAP_EV)
+    made = label(atoms, charge, protocol, bench.compute, grid=bench.predictor.energy_ev, groups={})
+    if not made.states.converged:
         raise ElectronicStructureError("the spectrum did not converge", "raise engine.tolerance")
-    return found
+    return made

@@ -6,12 +6,12 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterml.dataset.campaign import Campaign, Job, Parent, SampledKind
+from clusterml.dataset.campaign import SampledKind
 from clusterml.dataset.geometry import centred
 from clusterml.dataset.store import Store
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError
@@ -20,6 +20,7 @@ from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.board import Row, different, rows_in
+from clusterml.screening.labels import SMALLEST_GAP_EV
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
 from clusterml.screening.run import RESULTS, Finished, Progress, Watch, using_ligands_of
@@ -140,43 +141,34 @@ def record_of_candidate(setting: Setting, fingerprint: str, row: Row) -> Record 
     if isinstance(made, Dropped):
         return f"{made.reason}: {made.example}"
     try:
-        found = _record(bench, recipe, made, row)
+        return _record(bench, _name(bench.screen.name, fingerprint, row.number), recipe, made, row)
     except (RejectedError, ClusterMLError) as error:
         return str(error)
     except UNEXPECTED as error:
         return f"{type(error).__name__}: {error}"  # of a numerical library: one candidate must not end the others
-    name = _name(bench.screen.name, fingerprint, row.number)
-    return replace(found, id=name, pair=name)
 
 
-def _record(bench: Bench, recipe: Recipe, made: Atoms, row: Row) -> Record:
-    """The record of a geometry, as a campaign would make it; raises what :func:`record_of` raises."""
-    from clusterml.dataset.labelling import record_of
+def _record(bench: Bench, name: str, recipe: Recipe, made: Atoms, row: Row) -> Record:
+    """The record ``name`` of a geometry, as a campaign would make it; raises what :func:`record_of` raises."""
+    from clusterml.dataset.labelling import Identity, record_of
     from clusterml.structure.anatomy.anatomy import anatomy
 
     screen, history = bench.screen, made.info["provenance"]
     atoms = made.copy()
     atoms.positions[:] = centred(atoms.positions)
     atoms.info["charge"] = row.charge
-    kind = _kind(recipe)
     hand = history.get("hand") if history.get("hand") in HANDS else "0"
-    parent = Parent(file=made.info["name"], family=recipe.variant.parent, hand=hand, counts={kind: 1})
-    campaign = Campaign(
-        name=screen.name,
-        title=screen.title,
-        seed=screen.seed,
-        protocol=screen.engine,
-        parents={recipe.variant.name: parent},
-    )
     details = {
         "exchanges": history.get("substitutions", []),
         "distortions": history.get("distortions", []),
         "ligands": dict(Counter(ligand.name for ligand in anatomy(atoms).ligands)),
         "recipe": history["recipe"],
     }
-    job = Job(recipe.variant.name, kind, row.number, (screen.engine,))
-    device = "cuda" if bench.predictor.ensemble.device.type == "cuda" else "cpu"
-    return record_of(campaign, job, screen.engine, parent, [atoms], details, device=device)
+    variant = recipe.variant
+    provenance = {"campaign": screen.name, "job": name, "seed": screen.seed}
+    identity = Identity(name, _kind(recipe), variant.name, variant.parent, hand, name, provenance, details)
+    protocol = screen.engine.but(smallest_gap_ev=SMALLEST_GAP_EV)
+    return record_of(identity, [atoms], protocol, bench.compute)
 
 
 def _name(screen: str, fingerprint: str, number: int) -> str:

@@ -267,10 +267,8 @@ def response_states(
     prepared = time.perf_counter()
     if not bool((problem.starts != 0).any()):
         return ExcitedStates(no_transitions(), problem.space, None, {"n_csf": len(problem.gaps), "n_states": 0})
-    if protocol.solver == "states":
-        states = _dense(problem, protocol)
-    else:
-        states = _krylov(problem, protocol, compute, progress)
+    dense = protocol.solver == "states"
+    states = _dense(problem, protocol) if dense else _krylov(problem, protocol, compute, progress)
     states.timings_s.update(preparation=prepared - start, solver=time.perf_counter() - prepared)
     return states
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clusterml.chirality.frame import ccm_frame, opd_local_frame
+from clusterml.chirality.frame import FrameChirality
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.screening.strain import elastic_slope, elastic_strain, gfn1_strain
 from clusterml.typing import FloatArray
@@ -16,7 +16,8 @@ def _chirality(key: str) -> Callable[[str, FloatArray], Gauge]:
     def value(predicted: bool, sample: Sample) -> Value:
         if predicted and sample.chirality is not None:
             return Value(sample.chirality.opd_local_frame if key == "opd" else sample.chirality.ccm_frame)
-        return Value((opd_local_frame if key == "opd" else ccm_frame)(sample.atoms))
+        frame = FrameChirality(sample.atoms)
+        return Value(frame.opd_local if key == "opd" else frame.ccm)
 
     return lambda text, energy_ev: Gauge(lambda sample: value(text == "predicted", sample))
 
