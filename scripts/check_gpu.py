@@ -43,7 +43,7 @@ GPU_TEST_MARKER = "gpu"
 MARK = "row: "
 """How a line of a check's process begins that holds a row."""
 REPEATS = 3
-LARGEST_DEVIATION = {"float64": 1e-6, "float32": 5e-3}
+LARGEST_DEVIATION: dict[Dtype, float] = {"float64": 1e-6, "float32": 5e-3}
 """Of a spectrum of the GPU from that of the CPU in float64, relative to its maximum."""
 LARGEST_PREDICTION_DEVIATION = 1e-3
 """Of a prediction in float32 from that of the CPU in float32."""
