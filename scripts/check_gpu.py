@@ -33,6 +33,7 @@ from bench_label import machine
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.engine.choices import Dtype
     from clusterml.inference.predictor import Predictor
     from clusterml.spectrum.spectrum import Spectrum
 
