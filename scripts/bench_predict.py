@@ -49,13 +49,14 @@ def predictor_of(chosen: argparse.Namespace) -> Predictor:
     from clusterml.inference.ensemble import Ensemble, choose_device
     from clusterml.inference.predictor import Predictor
     from clusterml.model.network import Network
+    from clusterml.model.spec import presets
 
     if chosen.model:
         return Predictor.load(chosen.model, chosen.device)
     networks = []
     for seed in range(chosen.members):
         torch.manual_seed(seed)
-        networks.append(Network({"preset": chosen.preset}))
+        networks.append(Network(presets()[chosen.preset]))
     states = [network.state_dict() for network in networks]
     return Predictor(f"{chosen.preset} (random)", Ensemble(networks[0], states, choose_device(chosen.device)))
 

@@ -50,10 +50,11 @@ def random_model(folder: Path) -> Path:
     import torch
 
     from clusterml.model.network import Network
+    from clusterml.model.spec import NetworkSpec
     from clusterml.training.release import write_release
 
     torch.manual_seed(0)
-    network = Network({"channels": 4, "n_radial": 4, "radial_width": 8})
+    network = Network(NetworkSpec(channels=4, n_radial=4, radial_width=8))
     about = {"data": {"name": "none", "train": 0, "method": "gfn1"}}
     return write_release(folder, [network.state_dict()], network.spec, "# random weights\n", {}, about)
 

@@ -1,6 +1,6 @@
 """What the pages for extenders show works: a package of their examples is installed, and each is used as a user would.
 
-An orbital source, a solver or a head joins by its page ``adding-a-..`` and some lines in USE.
+An orbital source or a solver joins by its page ``adding-a-..`` and some lines in USE.
 """
 
 from __future__ import annotations
@@ -48,6 +48,27 @@ except ValueError as error:
     assert "LOW..HIGH UNIT" in str(error)
 else:
     raise SystemExit("a band that is none was taken")
+
+import torch
+from clusterml.model.network import Network
+from clusterml.model.spec import read_spec
+from clusterml.training.release import write_release
+
+torch.manual_seed(0)
+network = Network(read_spec({"head": "pairs", "head_options": {"strength": 50.0}, "channels": 4}))
+write_release("pairs", [network.state_dict()], network.spec, "", {})
+mirrored = built.copy()
+mirrored.positions *= -1.0
+hands = [cm.Predictor.load("pairs", device="cpu")(each).spectrum for each in (built, mirrored)]
+assert hands[0].epsilon.max() > 1e-3 and abs(hands[0].delta_epsilon).max() > 1e-12
+assert np.allclose(hands[0].epsilon, hands[1].epsilon, rtol=1e-3)
+assert np.allclose(hands[0].delta_epsilon, -hands[1].delta_epsilon, atol=1e-3 * abs(hands[0].delta_epsilon).max())
+try:
+    read_spec({"head": "pairs", "head_options": {"strenght": 1.0}})
+except cm.ClusterMLError as error:
+    assert "did you mean 'strength'" in str(error)
+else:
+    raise SystemExit("an unknown option was taken")
 """
 
 
@@ -87,10 +108,11 @@ def write_model(folder: Path) -> None:
     import torch
 
     from clusterml.model.network import Network
+    from clusterml.model.spec import NetworkSpec
     from clusterml.training.release import write_release
 
     torch.manual_seed(0)
-    network = Network({"channels": 4, "n_radial": 4, "radial_width": 8})
+    network = Network(NetworkSpec(channels=4, n_radial=4, radial_width=8))
     about = {"data": {"name": "made-up", "train": 12, "method": "gfn1"}}
     write_release(folder, [network.state_dict()], network.spec, "# made up\n", {}, about)
 

@@ -24,10 +24,11 @@ def model(tmp_path_factory) -> Path:
     import torch
 
     from clusterml.model.network import Network
+    from clusterml.model.spec import read_spec
     from clusterml.training.release import write_release
 
     torch.manual_seed(1)
-    network = Network({"head": "moments", "channels": 4, "n_radial": 4, "radial_width": 8})
+    network = Network(read_spec({"head": "moments", "channels": 4, "n_radial": 4, "radial_width": 8}))
     folder = tmp_path_factory.mktemp("models") / "tiny"
     return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, {"data": {"train": 7}})
 

@@ -17,12 +17,13 @@ def checkpoint(folder: Path, members: int) -> Path:
     import torch
 
     from clusterml.model.network import Network
+    from clusterml.model.spec import read_spec
     from clusterml.training.release import write_release
 
     networks = []
     for seed in range(1, members + 1):
         torch.manual_seed(seed)
-        networks.append(Network({"channels": 4, "n_radial": 4, "radial_width": 8}))
+        networks.append(Network(read_spec({"channels": 4, "n_radial": 4, "radial_width": 8})))
     about = {"data": {"name": "made-up", "train": 7}}
     return write_release(folder, [n.state_dict() for n in networks], networks[0].spec, "# A card\n", {}, about)
 

@@ -28,11 +28,12 @@ def states(count: int):
     import torch
 
     from clusterml.model.network import Network
+    from clusterml.model.spec import read_spec
 
     made = []
     for seed in range(count):
         torch.manual_seed(seed)
-        made.append(Network(SPEC))
+        made.append(Network(read_spec(SPEC)))
     return [network.state_dict() for network in made], made[0].spec
 
 

@@ -29,11 +29,12 @@ def predictor(request) -> Predictor:
 
 def make(head: str, members: int) -> Predictor:
     from clusterml.model.network import Network
+    from clusterml.model.spec import read_spec
 
     networks = []
     for seed in range(members):
         torch.manual_seed(seed)
-        networks.append(Network({"head": head, "channels": 4, "n_radial": 4, "radial_width": 8}))
+        networks.append(Network(read_spec({"head": head, "channels": 4, "n_radial": 4, "radial_width": 8})))
     states = [{name: value.clone() for name, value in each.state_dict().items()} for each in networks]
     return Predictor(head, Ensemble(networks[0], states, torch.device("cpu")))
 

@@ -9,18 +9,19 @@ from scipy.spatial.transform import Rotation
 
 from clusterml.errors import OptionError, StructureError, UnsupportedElementError
 from clusterml.model.graph import batched, cluster_graph
+from clusterml.model.heads.registry import REGISTRY
 from clusterml.model.network import Network
-from clusterml.model.presets import DEFAULTS, LIMITS, PRESETS, complete
+from clusterml.model.spec import GraphRules, NetworkSpec, presets, read_spec
 
 EXACT = 1e-10
 SINGLE = 1e-5
-HEADS = ("orbital", "resolvent", "moments", "atomic")
+HEADS = [kind.name for kind in REGISTRY.all()]
 SIGNS = {"epsilon": 1.0, "gap_ev": 1.0, "ccm": 1.0, "delta_epsilon": -1.0, "opd": -1.0}
 
 HEAVY = {("L", "moments"), ("L", "atomic")}
 CASES = [
     pytest.param((preset, head, "both"), marks=[pytest.mark.slow] if (preset, head) in HEAVY else [])
-    for preset in PRESETS
+    for preset in presets()
     for head in HEADS
 ] + [pytest.param(("S", head, "natural")) for head in HEADS]
 
@@ -40,11 +41,11 @@ def cluster(seed=3, metals=7, ligands=4):
 
 def network(preset, head, parity, dtype=torch.float64, **more):
     torch.manual_seed(11)
-    return Network({"preset": preset, "head": head, "parity": parity, **more}, dtype).eval()
+    return Network(read_spec({"preset": preset, "head": head, "parity": parity, **more}), dtype).eval()
 
 
 def run(net, *clusters, charge=-1, dtype=torch.float64):
-    graphs = [cluster_graph(n, x, charge, net.spec["graph"], dtype) for n, x in clusters]
+    graphs = [cluster_graph(n, x, charge, net.spec.graph, dtype) for n, x in clusters]
     with torch.no_grad():
         return net(batched(graphs))
 
@@ -90,7 +91,7 @@ def test_reflections_change_the_sign_of_cd_exactly(made):
 
 def test_tensors_turn_with_the_cluster(made):
     net, numbers, positions, out = made
-    if net.spec["head"] == "atomic":
+    if net.spec.head == "atomic":
         assert "rotatory_tensor" not in out
         return
     turn = Rotation.random(random_state=5).as_matrix() @ np.diag([1.0, -1.0, 1.0])
@@ -127,7 +128,7 @@ def test_pytorch_geometric_joins_graphs_as_we_do():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch_geometric's own import
         from torch_geometric.data import Batch
-    rules = complete({})["graph"]
+    rules = GraphRules()
     graphs = [cluster_graph(*cluster(seed), -1, rules) for seed in (3, 4, 5)]
     ours, theirs = batched(graphs), Batch.from_data_list([graph.to_data() for graph in graphs])
     for name in ours:
@@ -136,7 +137,7 @@ def test_pytorch_geometric_joins_graphs_as_we_do():
 
 def test_one_graph_does_not_feel_another(made):
     net, numbers, positions, _ = made
-    graphs = [cluster_graph(n, x, 0, net.spec["graph"], torch.float64) for n, x in [(numbers, positions)] * 2]
+    graphs = [cluster_graph(n, x, 0, net.spec.graph, torch.float64) for n, x in [(numbers, positions)] * 2]
     graphs[0].pos.requires_grad_()
     out = net(batched(graphs))
     mine, theirs = (
@@ -151,7 +152,7 @@ def test_cd_is_there_and_bounded(made):
     net, _, _, out = made
     assert bool((out["epsilon"] >= 0.0).all())
     largest = float(out["delta_epsilon"].abs().max() / out["epsilon"].max())
-    without = net.spec["head"] == "atomic" and net.spec["parity"] == "natural"
+    without = net.spec.head == "atomic" and net.spec.parity == "natural"
     assert (largest == 0.0) if without else (1e-8 < largest < 1.0)
 
 
@@ -190,7 +191,7 @@ def test_nothing_jumps_at_a_cutoff(head, which):
     values = []
     for offset in (-1e-4, -1e-9, 1e-9, 1e-4):
         positions = start.copy()
-        positions[3] = [net.spec["graph"][which] + offset, 0.0, 0.0]
+        positions[3] = [getattr(net.spec.graph, which) + offset, 0.0, 0.0]
         values.append(run(net, (numbers, positions)))
     slope = distance("epsilon", 1.0, values[0], values[3])
     assert distance("epsilon", 1.0, values[1], values[2]) < 1e-4 * slope + 1e-9
@@ -210,7 +211,7 @@ def test_single_precision_is_close(head):
 @pytest.mark.parametrize("head", HEADS)
 def test_half_precision_learns_in_the_same_direction(head):
     net = network("S", head, "both", torch.float32)
-    graph = batched([cluster_graph(*cluster(), -1, net.spec["graph"], torch.float32)] * 2)
+    graph = batched([cluster_graph(*cluster(), -1, net.spec.graph, torch.float32)] * 2)
     slopes, spectra = [], []
     for half in (False, True):
         net.zero_grad()
@@ -227,7 +228,7 @@ def test_half_precision_learns_in_the_same_direction(head):
 def test_contributions_of_atoms_add_up_to_the_cd(head):
     net = network("S", head, "both")
     numbers, positions = cluster()
-    graphs = [cluster_graph(numbers, x, -1, net.spec["graph"], torch.float64) for x in (positions, -positions + 5.0)]
+    graphs = [cluster_graph(numbers, x, -1, net.spec.graph, torch.float64) for x in (positions, -positions + 5.0)]
     weights = torch.linspace(0.0, 1.0, 121, dtype=torch.float64)
     shares = net.contributions(batched(graphs), weights).reshape(2, -1)
     total = (run(net, (numbers, positions))["delta_epsilon"] * weights).sum()
@@ -240,7 +241,7 @@ def test_contributions_of_atoms_add_up_to_the_cd(head):
 @pytest.mark.parametrize("head", ["resolvent", "orbital"])
 def test_far_apart_clusters_add_up(head):
     """Size consistency of two clusters that do not touch (charge 0, so that nothing else changes)."""
-    net = network("S", head, "both", oscillators={"scalar": 1})
+    net = network("S", head, "both", head_options={"scalar": 1} if head == "resolvent" else {})
     numbers, positions = cluster(metals=5)
     twice = (np.tile(numbers, 2), np.concatenate([positions, positions + np.array([60.0, 0.0, 0.0])]))
     # the number of metals enters the features by its logarithm: switch that off for the comparison
@@ -268,7 +269,7 @@ def test_a_single_atom_is_a_cluster_too(head):
     ],
 )
 def test_any_number_of_shells_is_mirror_exact(occupied, virtual):
-    net = network("S", "orbital", "both", channels=8, orbitals={"occupied": occupied, "virtual": virtual})
+    net = network("S", "orbital", "both", channels=8, head_options={"occupied": occupied, "virtual": virtual})
     numbers, positions = cluster()
     out, mirrored = run(net, (numbers, positions)), run(net, (numbers, -positions))
     for key, sign in SIGNS.items():
@@ -276,28 +277,34 @@ def test_any_number_of_shells_is_mirror_exact(occupied, virtual):
 
 
 def test_what_cannot_be_read_is_named():
-    rules = complete({})["graph"]
+    rules = GraphRules()
     with pytest.raises(UnsupportedElementError, match="U"):
         cluster_graph([92, 16], np.eye(3)[:2], 0, rules)
     with pytest.raises(StructureError, match="no metal"):
         cluster_graph([6, 1], np.eye(3)[:2], 0, rules)
-    with pytest.raises(OptionError, match="did you mean 'channels'"):
-        Network({"chanels": 3})
-    with pytest.raises(OptionError, match=r"of graph 'metal_cutof' .*did you mean 'metal_cutoff'"):
-        Network({"graph": {"metal_cutof": 3}})
-    with pytest.raises(OptionError, match="did you mean 'moments'"):
-        Network({"head": "moment"})
-    with pytest.raises(OptionError, match="mapping"):
-        Network({"graph": 3})
+    for values, what in (
+        ({"chanels": 3}, r"network: unknown key 'chanels' \(did you mean 'channels'\?\)"),
+        ({"graph": {"metal_cutof": 3}}, r"unknown key 'graph.metal_cutof' \(did you mean 'metal_cutoff'\?\)"),
+        ({"head": "moment"}, "network head is 'moment' .did you mean 'moments'"),
+        ({"head": 3}, "network: head is 3, not the name of a head"),
+        ({"preset": "XL"}, r"network preset is 'XL' \(choose S, M, L\)"),
+        ({"presett": "S"}, "unknown key 'presett'"),
+        ({"graph": 3}, "network: graph is 3, not a mapping"),
+        ({"head_options": 3}, "head_options is 3"),
+        ({"head_options": {"band": 3}}, r"head_options: unknown key 'band' \(did you mean 'bands'\?\)"),
+        ({"orbitals": {}}, "orbitals is of the head orbital, not of resolvent .*head_options"),
+    ):
+        with pytest.raises(OptionError, match=what):
+            read_spec(values)
     for bad, what in (
-        ({"metal": [1]}, r"orbitals.occupied.metal is \[1\]"),
-        ({"donor": 3}, "orbitals.occupied.donor is 3"),
-        ({"metal": [-1, 1]}, "orbitals.occupied.metal"),
-        ({"first_ev": -1.0}, "orbitals.occupied.first_ev is -1.0"),
+        ({"metal": [1]}, r"occupied.metal is \[1\], not two whole numbers"),
+        ({"donor": 3}, "occupied.donor is 3, not two"),
+        ({"metal": [-1, 1]}, r"occupied.metal is \[-1, 1\]|occupied.metal.0 is -1"),
+        ({"first_ev": -1.0}, "occupied.first_ev is -1.0, not two energies"),
         ({"donor": [0, 0]}, "without orbitals"),
     ):
         with pytest.raises(OptionError, match=what):
-            Network({"orbitals": {"occupied": bad}})
+            read_spec({"head": "orbital", "head_options": {"occupied": bad}})
 
 
 @pytest.mark.parametrize(
@@ -320,11 +327,13 @@ def test_what_cannot_be_read_is_named():
         {"graph": {"elements": [47, 47]}},
         {"graph": {"metals": []}},
         {"graph": {"donors": "S"}},
-        {"oscillators": {"bands": 10**6}},
-        {"oscillators": {"triplet": 10**6}},
-        {"orbitals": {"occupied": {"metal": [10**6, 1]}}},
-        {"orbitals": {"virtual": {"first_ev": [1.0, float("inf")]}}},
-        {"bins": {"channels": 10**6}},
+        {"head_options": {"bands": 10**6}},
+        {"head_options": {"triplet": 10**6}},
+        {"head_options": {"strength": True}},
+        {"head": "orbital", "head_options": {"occupied": {"metal": [10**6, 1]}}},
+        {"head": "orbital", "head_options": {"virtual": {"first_ev": [1.0, float("inf")]}}},
+        {"head": "moments", "head_options": {"channels": 10**6}},
+        {"head": "atomic", "head_options": {"dissymmetry": 3.0}},
         {"grid": {"step_ev": 1e-9}},
         {"grid": {"high_ev": 99.0, "step_ev": 0.001}},
         {"grid": {"high_ev": 0.1}},
@@ -334,21 +343,42 @@ def test_what_cannot_be_read_is_named():
     ids=str,
 )
 def test_a_spec_beyond_what_can_be_built_is_refused_before_anything_is_allocated(wanted):
-    key = next(iter(wanted))
-    with pytest.raises(OptionError, match=f"network key {key}"):
-        complete(wanted)
+    key = list(wanted)[-1]
+    inner = next(iter(wanted[key])) if isinstance(wanted[key], dict) and key != "grid" else ""
+    with pytest.raises(OptionError, match=rf"network.*{key}.*{inner}"):
+        read_spec(wanted)
 
 
-def test_every_number_of_a_spec_has_limits_that_its_default_and_the_sizes_keep():
-    def numbers(values, before=""):
-        for name, value in values.items():
-            if isinstance(value, dict):
-                yield from numbers(value, f"{before}{name}.")
-            elif isinstance(value, int | float):
-                yield f"{before}{name}"
+def options():
+    return [(kind.options, kind.name) for kind in REGISTRY.all()]
 
-    assert set(numbers(DEFAULTS)) == set(LIMITS)
-    for preset in PRESETS:
-        complete({"preset": preset})
-    with pytest.raises(OptionError, match=r"network key 'presett' is not known \(did you mean 'preset'"):
-        complete({"presett": "S"})
+
+@pytest.mark.parametrize(("model", "name"), [(NetworkSpec, "network"), *options()], ids=lambda value: str(value))
+def test_every_key_of_a_spec_says_what_it_means_and_every_number_has_limits(model, name):
+    from clusterml.config.schema import described
+
+    for key, field in described(model):
+        assert field.description, key
+        schema = model.model_json_schema()
+    numbers = [entry for entry in walk(schema) if entry.get("type") in ("integer", "number")]
+    assert len(numbers) > 1
+    assert all("minimum" in entry and "maximum" in entry for entry in numbers), name
+
+
+def walk(schema):
+    """Every part of a JSON schema that is a mapping."""
+    if isinstance(schema, dict):
+        yield schema
+    for value in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from walk(value)
+
+
+def test_presets_differ_from_the_defaults_only_where_they_are_larger():
+    small, medium, large = (presets()[name] for name in ("S", "M", "L"))
+    assert (small.channels, medium.channels, large.channels) == (24, 32, 64)
+    assert small.head_options == NetworkSpec().head_options
+    assert (medium.head_options.bands, large.head_options.donor_triplet) == (8, 2)
+    assert read_spec({"layers": 3}, preset="M") == medium.model_copy(update={"layers": 3})
+    assert read_spec({"head": "orbital"}, preset="M").head_options == read_spec({"head": "orbital"}).head_options
+    for spec in (small, medium, large, read_spec({"head": "orbital", "head_options": {"moment": 0.5}})):
+        assert read_spec(spec.to_dict()) == spec

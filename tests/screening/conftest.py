@@ -17,11 +17,12 @@ def _checkpoint(folder: Path, members: int, shift: int = 0) -> Path:
     import torch
 
     from clusterml.model.network import Network
+    from clusterml.model.spec import read_spec
 
     networks = []
     for seed in range(members):
         torch.manual_seed(seed + shift)
-        networks.append(Network(SPEC))
+        networks.append(Network(read_spec(SPEC)))
     about = {"data": {"name": "made-up", "train": 12, "method": "gfn1"}}
     return write_release(folder, [n.state_dict() for n in networks], networks[0].spec, "# made up\n", {}, about)
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny import GRID, record
+from tiny import GRID, record, tiny_spec
 
 from clusterml.dataset.splits import Split
 from clusterml.dataset.store import Dataset, Store
@@ -16,7 +16,7 @@ from clusterml.training.evaluation import ACHIRAL, ALL, CHIRAL, MEAN, Judged, ev
 from clusterml.training.tables import cells, markdown, write_evaluations
 from clusterml.training.targets import broadening_matrix, energies
 
-SPEC = {"grid": GRID, "fwhm_ev": 0.2}
+SPEC = tiny_spec({})
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import TinyNetwork, record, tiny_architecture
+from tiny import TinyNetwork, record, tiny_architecture, tiny_spec
 
 from clusterml.dataset.record import GRID_EV
 from clusterml.dataset.splits import load_split
@@ -64,7 +64,7 @@ def test_a_run_learns_and_leaves_everything_that_one_needs(config_file, tmp_path
     }
     assert "tiny-records" in release.card
     assert str(tmp_path) not in (done.release / "spec.json").read_text() + release.card
-    TinyNetwork(release.spec).load_state_dict(release.networks[0])
+    TinyNetwork(tiny_spec(release.spec)).load_state_dict(release.networks[0])
     assert load_split(done.release / "split.json") == load_split(tmp_path / "run" / "split.json")
     with (tmp_path / "run" / "log.csv").open() as handle:
         assert len(list(csv.DictReader(handle))) == 12
@@ -99,8 +99,8 @@ def test_the_validation_numbers_are_those_of_the_shipped_weights(config_file, tm
     from clusterml.training.targets import Wanted
 
     done = run(config_file, tmp_path / "run")
-    spec, networks = read_release(done.release)
-    network = TinyNetwork(spec)
+    values, networks = read_release(done.release)
+    network = TinyNetwork(spec := tiny_spec(values))
     network.load_state_dict(networks[0])
     names = load_split(done.release / "split.json").validation
     made = tiny_architecture()
@@ -181,14 +181,14 @@ def test_two_processes_follow_the_loss_of_one_with_twice_the_batch(config_file, 
 
 
 class Poisoned(TinyNetwork):
-    """Not finite, in the way that ``spec["poison"]`` says, for clusters of charge 7."""
+    """Not finite, in the way that ``spec.poison`` says, for clusters of charge 7."""
 
     def forward(self, batch):
         found = super().forward(batch)
         bad = (batch.charge == 7.0)[:, None]
-        if self.spec["poison"] == "loss":
+        if self.spec.poison == "loss":
             found["epsilon"] = torch.where(bad, torch.nan, found["epsilon"])
-        elif self.spec["poison"] == "gradient":
+        elif self.spec.poison == "gradient":
             found["epsilon"] = found["epsilon"] + torch.where(bad, found["epsilon"] * 0.0, 0.0).sqrt()
         elif bad.any():
             torch.linalg.cholesky(-torch.eye(2))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny import GRID, record
+from tiny import GRID, record, tiny_spec
 
 from clusterml.dataset.record import GRID_EV
 from clusterml.dataset.splits import Split
@@ -13,7 +13,7 @@ from clusterml.training.config import DataConfig
 from clusterml.training.material import SMALLEST_G, attach_scales, chosen, labelled, spreads
 from clusterml.training.targets import MEASURES, TENSORS, Broadening, Wanted, broadening_matrix, energies, targets
 
-SPEC = {"grid": GRID, "fwhm_ev": 0.2, "graph": {"cutoff": 3.0, "dtype": "float32"}}
+SPEC = tiny_spec({})
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def test_what_lies_beyond_the_stored_range():
     assert 0.4 < constant[0] < 0.6  # nothing absorbs below
 
 
-@pytest.mark.parametrize(("grid", "fwhm"), [({**GRID, "high_ev": 6.0}, 0.2), (GRID, 0.1), (GRID, float("nan"))])
+@pytest.mark.parametrize(
+    ("grid", "fwhm"), [(GRID.model_copy(update={"high_ev": 6.0}), 0.2), (GRID, 0.1), (GRID, float("nan"))]
+)
 def test_what_the_labels_cannot_give_is_refused(grid, fwhm):
     with pytest.raises(OptionError, match="labels are stored"):
         broadening_matrix(energies(grid), fwhm)

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from clusterml.config.schema import Strict
 from clusterml.dataset.record import GRID_EV, N_LOWEST, Record, stored_positions
 from clusterml.dataset.store import Store
 from clusterml.model.graph import Graph
+from clusterml.model.spec import Grid, NetworkSpec
 from clusterml.training.run import Architecture
 
 M = len(GRID_EV)
-GRID = {"low_ev": 0.5, "high_ev": 5.3, "step_ev": 0.04}
+GRID = Grid(low_ev=0.5, high_ev=5.3, step_ev=0.04)
 
 CONFIG = """
 name: tiny
@@ -79,12 +81,12 @@ class TinyNetwork(nn.Module):
 
     def __init__(self, spec):
         super().__init__()
-        self.spec = dict(spec)
-        self.hidden = nn.Linear(12, spec["width"])
-        self.spectra = nn.Linear(spec["width"], 242)
-        self.numbers = nn.Linear(spec["width"], 3)
+        self.spec = spec
+        self.hidden = nn.Linear(12, spec.width)
+        self.spectra = nn.Linear(spec.width, 242)
+        self.numbers = nn.Linear(spec.width, 3)
         self.register_buffer("unit", torch.tensor([1000.0, 2.0]))
-        self.to(getattr(torch, spec["graph"]["dtype"]))
+        self.to(getattr(torch, spec.graph.dtype))
 
     def forward(self, batch):
         position = batch.pos
@@ -104,18 +106,29 @@ class TinyNetwork(nn.Module):
 
 
 def tiny_graph(numbers, positions, charge, rules):
-    near = torch.cdist(torch.as_tensor(positions), torch.as_tensor(positions)) < rules["cutoff"]
+    near = torch.cdist(torch.as_tensor(positions), torch.as_tensor(positions)) < rules.cutoff
     near.fill_diagonal_(False)
     return Graph(
         z=torch.as_tensor(numbers),
-        pos=torch.as_tensor(positions, dtype=getattr(torch, rules["dtype"])),
+        pos=torch.as_tensor(positions, dtype=getattr(torch, rules.dtype)),
         charge=torch.tensor([float(charge)]),
         edge_index=torch.nonzero(near).T.contiguous(),
     )
 
 
+class TinyRules(Strict):
+    cutoff: float = 3.0
+    dtype: str = "float32"
+
+
+class TinySpec(NetworkSpec):
+    width: int = 4
+    poison: str = ""
+    graph: TinyRules = TinyRules()
+
+
 def tiny_spec(wanted):
-    return {"width": 4, "graph": {"cutoff": 3.0, "dtype": "float32"}, "grid": GRID, "fwhm_ev": 0.2, **wanted}
+    return TinySpec(**wanted)
 
 
 def tiny_architecture() -> Architecture:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from clusterml.errors import InputFileError, did_you_mean, nearest
@@ -27,6 +27,10 @@ class Strict(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+Whole = Annotated[int, Field(strict=True)]
+"""A whole number: no text, no 3.0 and no truth value."""
+Number = Annotated[float, Field(strict=True)]
+"""A number, whole or not: no text and no truth value."""
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

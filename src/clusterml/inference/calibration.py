@@ -97,7 +97,7 @@ class Calibration:
         try:
             bands = {key: _factors(values[key]) for key in ("epsilon", "delta_epsilon")}
             low, band, level = (float(values[key]) for key in ("low_ev", "band_ev", "level"))
-            pool = float(values.get("pool_ev", 0.0))
+            pool = float(values["pool_ev"])
             made = cls(low, band, level, bands["epsilon"], bands["delta_epsilon"], pool)
         except (KeyError, TypeError, ValueError) as error:
             raise InputFileError(f"{source}: is not a calibration ({error!r})", "get the checkpoint again") from error
@@ -317,9 +317,9 @@ class Uncertainty:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Uncertainty:
-        """What :meth:`to_dict` gave (older schemas lack parts of it); raises :class:`InputFileError` naming ``source``
+        """What :meth:`to_dict` gave (of the newest version); raises :class:`InputFileError` naming ``source``
         if it is anything else."""
-        novel = values.get("novel", {})
+        novel = values.get("novel")
         if not isinstance(novel, dict) or not set(novel) <= set(NOVELTIES):
             problem = f"{source}: novel is not a mapping of {', '.join(NOVELTIES)} to calibrations"
             raise InputFileError(problem, "get the checkpoint again")
@@ -359,10 +359,10 @@ def fit_reach(
 
 
 def _reach(values: Mapping[str, Any], source: str) -> Reach:
-    """The growth in ``values``, none where a file of version 0.1 does not know it."""
+    """The growth in ``values``."""
     try:
-        reach = Reach(**{key: float(value) for key, value in values.get("reach", {}).items()})
-    except (AttributeError, TypeError, ValueError) as error:
+        reach = Reach(**{key: float(value) for key, value in values["reach"].items()})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputFileError(f"{source}: reach is {values.get('reach')!r}", "get the checkpoint again") from error
     if not all(0.0 <= value <= LARGEST_REACH for value in (reach.epsilon, reach.delta_epsilon)):
         raise InputFileError(f"{source}: reach is {values.get('reach')!r}", "get the checkpoint again")
@@ -370,8 +370,8 @@ def _reach(values: Mapping[str, Any], source: str) -> Reach:
 
 
 def _sign_error(values: Mapping[str, Any], source: str) -> float:
-    """The error of the strongest CD in ``values``, 1 where an older file does not know it."""
-    value = values.get("sign_error", 1.0)
+    """The error of the strongest CD in ``values``."""
+    value = values.get("sign_error")
     if not isinstance(value, int | float) or not 1.0 <= value <= LARGEST_SIGN_ERROR:
         raise InputFileError(f"{source}: sign_error is {value!r}", "get the checkpoint again")
     return float(value)

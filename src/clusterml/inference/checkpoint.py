@@ -16,17 +16,16 @@ from clusterml.inference.calibration import Uncertainty
 from clusterml.inference.domain import Domain, read_domain, write_domain
 from clusterml.io.files import sha256_of_file
 from clusterml.io.json import read_json, write_json
+from clusterml.model import upgrade
 from clusterml.run.memory import keep_freed_memory
 from clusterml.training.catalogue import SPEC, ReleaseError
-from clusterml.training.release import open_release
+from clusterml.training.release import Release, open_release
 
 if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
+    from clusterml.model.spec import NetworkSpec
 
 
-SCHEMA_VERSION = 4
-"""Version of ``uncertainty.json``; the first had no calibrations for novel structures, the second none for geometries
-from elsewhere, and factors where nothing absorbs, the third no error of the strongest CD."""
 UNCERTAINTY, DOMAIN = "uncertainty.json", "domain.safetensors"
 
 
@@ -38,18 +37,25 @@ def load_ensemble(folder: Path, device: str) -> Ensemble:
     keep_freed_memory()
     where = choose_device(device)
     release = open_release(folder)
+    return Ensemble(Network(spec_of(release)), release.networks, where)
+
+
+def spec_of(release: Release) -> NetworkSpec:
+    """The specification of a checkpoint's networks; raises ReleaseError for one that this program cannot build."""
+    from clusterml.model.spec import read_spec
+
     try:
-        network = Network(release.spec)
+        return read_spec(release.spec)
     except OptionError as error:
-        raise ReleaseError(f"{folder / SPEC}: {error.problem}", "get the checkpoint again") from error
-    return Ensemble(network, release.networks, where)
+        remedy = "get the checkpoint again, or install the package that has its head"
+        raise ReleaseError(f"{release.folder / SPEC}: {error.problem}", remedy) from error
 
 
 def write_uncertainty(folder: Path, uncertainty: Uncertainty, domain: Domain) -> None:
     """Keep what was measured of the networks in ``folder`` beside them; raises OutputError."""
     path = write_domain(domain, folder / DOMAIN)
     content = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": upgrade.UNCERTAINTY.newest,
         "spec_sha256": checksum(folder / SPEC),
         "domain_sha256": checksum(path),
         **uncertainty.to_dict(),
@@ -63,7 +69,7 @@ def read_uncertainty(folder: Path) -> tuple[Uncertainty | None, Domain | None]:
     if not path.exists():
         return None, None
     try:
-        content = read_json(path)
+        content = upgrade.UNCERTAINTY.apply(read_json(path), str(path))
         _check(content, folder)
         return Uncertainty.from_dict(content, str(path)), read_domain(folder / DOMAIN)
     except InputFileError as error:
@@ -71,9 +77,6 @@ def read_uncertainty(folder: Path) -> tuple[Uncertainty | None, Domain | None]:
 
 
 def _check(content: dict[str, Any], folder: Path) -> None:
-    found = content.get("schema_version")
-    if found not in range(1, SCHEMA_VERSION + 1):
-        raise ReleaseError(f"{folder / UNCERTAINTY}: has schema version {found}", "update clusterml")
     if content.get("spec_sha256") != checksum(folder / SPEC):
         remedy = "measure it again with clusterml evaluate --calibrate, or remove the file"
         raise ReleaseError(f"{folder / UNCERTAINTY}: belongs to other networks", remedy)

@@ -13,7 +13,7 @@ by the distance that 99 % of records which took no part in training stay within:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ import numpy as np
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.inference.calibration import Novelty
 from clusterml.io.files import check_regular, write_bytes
+from clusterml.model.upgrade import DOMAIN
 from clusterml.structure.anatomy.charge import signed_charge
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
 from clusterml.structure.elements import formula, is_metal
@@ -262,8 +263,8 @@ def read_domain(path: Path) -> Domain:
     try:
         with safe_open(path, framework="numpy") as file:
             arrays: dict[str, Any] = {name: file.get_tensor(name).astype(np.float64) for name in _ARRAYS}
-            metadata = file.metadata() or {}
-            known, power = json.loads(metadata["known"]), float(metadata.get("size_power", 0.0))
+            metadata = _upgraded(file.metadata() or {}, path)
+            known, power = json.loads(metadata["known"]), float(metadata["size_power"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputFileError(f"{path}: holds no domain of a network ({error})", "get the checkpoint again") from error
     mean, axes, references = (arrays[name] for name in _ARRAYS[:3])
@@ -277,7 +278,14 @@ def read_domain(path: Path) -> Domain:
 
 
 def _metadata(domain: Domain) -> dict[str, str]:
-    return {"known": json.dumps(domain.known.to_dict()), "size_power": str(domain.size_power)}
+    known = json.dumps(domain.known.to_dict())
+    return {"schema_version": str(DOMAIN.newest), "known": known, "size_power": str(domain.size_power)}
+
+
+def _upgraded(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Metadata of any version as the newest has them; files of 0.1 do not say theirs, and then a growth or none."""
+    version = int(metadata.get("schema_version", DOMAIN.newest if "size_power" in metadata else 1))
+    return DOMAIN.apply({**metadata, "schema_version": version}, str(path))
 
 
 def _sizes(n_metals: Sequence[int]) -> FloatArray:

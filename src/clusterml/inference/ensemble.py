@@ -23,6 +23,7 @@ from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from clusterml.model.graph import Graph
+    from clusterml.model.spec import NetworkSpec
 
 
 T = TypeVar("T")
@@ -80,9 +81,9 @@ class Ensemble:
         for state in states:
             load_weights(network, state)  # which also brings older names up to date
             kept.append({name: value.detach().clone() for name, value in network.state_dict().items()})
-        self.spec: dict[str, Any] = cast("Any", network).spec
+        self.spec: NetworkSpec = cast("Any", network).spec
         self.device = device
-        self.energy_ev: FloatArray = energies(self.spec["grid"])
+        self.energy_ev: FloatArray = energies(self.spec.grid)
         self._network = network.eval().requires_grad_(False).to(device)
         self._states = [{name: value.to(device) for name, value in state.items()} for state in kept]
         self._most_edges = EDGES_ON_CPU if device.type == "cpu" else FIRST_EDGES_ON_GPU

@@ -9,14 +9,14 @@ from typing import Any
 from clusterml.dataset.splits import Split, load_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import OptionError
+from clusterml.inference.checkpoint import spec_of
 from clusterml.inference.judge import Foreign, NetworkJudge, Unseen, measure_uncertainty, measure_unseen
+from clusterml.model.spec import NetworkSpec
 from clusterml.training.baselines import BASELINES
 from clusterml.training.catalogue import find_release
 from clusterml.training.evaluation import MEAN, Evaluation, evaluate
 from clusterml.training.release import SPLIT, Release, open_release
 from clusterml.training.targets import Wanted
-
-_ALIKE = ("grid", "fwhm_ev")
 
 
 class Evaluator:
@@ -41,6 +41,7 @@ class Evaluator:
         self._dataset = Dataset(dataset)
         self._release = open_release(self.folder)
         self._method = method or self._release.about.get("data", {}).get("method")
+        self._spec = spec_of(self._release)
         self._wanted = _wanted(self._release)
         self._device = device
         self._baselines = {name: fit for name, fit in BASELINES.items() if baselines or name == MEAN}
@@ -69,7 +70,7 @@ class Evaluator:
         """
         options: dict[str, Any] = {"method": self._method, "wanted": self._wanted, "device": self._device}
         for model in unseen:
-            self._check_alike(model, open_release(find_release(model)).spec)
+            self._check_alike(model, spec_of(open_release(find_release(model))))
         novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
         if len({one.novelty for one in novel}) < len(novel):
             raise OptionError("two networks leave out the same kind of thing", "give one of each split")
@@ -111,7 +112,7 @@ class Evaluator:
             self._dataset,
             split,
             title,
-            self._release.spec,
+            self._spec,
             judges,
             method=self._method,
             wanted=self._wanted,
@@ -132,8 +133,8 @@ class Evaluator:
         self._check_alike(model, judge.ensemble.spec)
         return judge
 
-    def _check_alike(self, model: str | Path, spec: Mapping[str, Any]) -> None:
-        if any(spec[key] != self._release.spec[key] for key in _ALIKE):
+    def _check_alike(self, model: str | Path, spec: NetworkSpec) -> None:
+        if (spec.grid, spec.fwhm_ev) != (self._spec.grid, self._spec.fwhm_ev):
             raise OptionError(f"{model}: has another grid or width than {self.name}", "evaluate it by itself")
 
 

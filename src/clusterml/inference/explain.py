@@ -69,7 +69,7 @@ def slopes(ensemble: Ensemble, atoms: Atoms, charge: int) -> Slopes:
     """
     positions = torch.tensor(np.asarray(atoms.positions), dtype=torch.float32, requires_grad=True)
     # edges are found anew for every geometry: what crosses a cutoff vanishes there with its derivative
-    graph = cluster_graph(atoms.numbers, positions, charge, ensemble.spec["graph"])
+    graph = cluster_graph(atoms.numbers, positions, charge, ensemble.spec.graph)
     batch = batched([graph]).to(ensemble.device)
     outputs = [call(batch) for call in _calls(ensemble, "forward")]
     raw = {name: torch.stack([one[name][0] for one in outputs]) for name in ("epsilon", "delta_epsilon")}

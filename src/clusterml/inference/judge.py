@@ -224,7 +224,7 @@ def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) ->
     """Graphs of the records' geometries; how many each record has is added to ``sizes``."""
     from clusterml.model.graph import cluster_graph
 
-    rules = ensemble.spec["graph"]
+    rules = ensemble.spec.graph
 
     def graphs() -> Iterator[Graph]:
         for record in records:
@@ -249,7 +249,7 @@ def _geometries(record: Record) -> list[FloatArray]:
 def _truth(ensemble: Ensemble, records: Sequence[Record], wanted: Wanted) -> Spectra:
     from clusterml.training.targets import Broadening
 
-    broadening = Broadening(ensemble.energy_ev, float(ensemble.spec["fwhm_ev"]))
+    broadening = Broadening(ensemble.energy_ev, ensemble.spec.fwhm_ev)
     matrices, columns = [broadening.matrix(record) for record in records], wanted.columns()
     pairs = list(zip(matrices, records, strict=True))
     return Spectra(*(np.stack([matrix @ getattr(record, columns[key]) for matrix, record in pairs]) for key in SPECTRA))

@@ -95,7 +95,7 @@ class Predictor:
         self.domain = domain
         self.provenance = {"members": len(ensemble), "device": str(ensemble.device), **(provenance or {})}
         self.energy_ev, self._matrix = finer(ensemble.energy_ev, STEP_EV)
-        self.fwhm_ev = float(ensemble.spec["fwhm_ev"])
+        self.fwhm_ev = ensemble.spec.fwhm_ev
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
@@ -259,7 +259,7 @@ class Predictor:
         from clusterml.model.graph import cluster_graph
 
         try:
-            return cluster_graph(atoms.numbers, atoms.positions, charge, self.ensemble.spec["graph"])
+            return cluster_graph(atoms.numbers, atoms.positions, charge, self.ensemble.spec.graph)
         except (UnsupportedElementError, StructureError) as error:
             remedy = f"{error.remedy}; clusterml label can compute others"
             raise OutsideNetworkError(f"out of the domain of {self.name}: {error.problem}", remedy) from error
@@ -277,7 +277,7 @@ class Predictor:
             silent = mean <= ABSORBS * mean.max(axis=1, keepdims=True)
             spread = {key: None if std is None else np.where(silent, np.nan, std) for key, std in spread.items()}
         meta = {
-            "fwhm_ev": self.ensemble.spec["fwhm_ev"],
+            "fwhm_ev": self.ensemble.spec.fwhm_ev,
             "gauge": "velocity",
             "absorption_gauge": "length",
             "shape": "gaussian",

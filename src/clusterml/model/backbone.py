@@ -8,9 +8,8 @@ exchange messages with all irreps of both parities (as in S. Batzner et al., Nat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,9 @@ from clusterml.model.layers import (
     times_harmonics,
 )
 
+if TYPE_CHECKING:
+    from clusterml.model.spec import NetworkSpec
+
 
 @dataclass(frozen=True)
 class Edges:
@@ -43,21 +45,21 @@ class Backbone(nn.Module):
     """Graph -> features (d, c, channels) of the core atoms, in the order of ``core_index``, with the components of
     ``irreps``, see :mod:`clusterml.model.layers`."""
 
-    def __init__(self, spec: Mapping[str, Any]) -> None:
+    def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.rules, self.lmax = spec["graph"], int(spec["lmax"])
-        channels, n_radial = int(spec["channels"]), int(spec["n_radial"])
+        self.rules, self.lmax = spec.graph, spec.lmax
+        elements = self.rules.elements
         self.elements: Tensor
-        table = torch.full((max(self.rules["elements"]) + 1,), -1)
-        table[torch.tensor(self.rules["elements"])] = torch.arange(len(self.rules["elements"]))
+        table = torch.full((max(elements) + 1,), -1)
+        table[torch.tensor(elements)] = torch.arange(len(elements))
         self.register_buffer("elements", table, persistent=False)
-        self.irreps = hidden_irreps(channels, self.lmax, spec["parity"])
-        width = int(spec["element_width"])
-        self.embedding = nn.Embedding(len(self.rules["elements"]), width)
-        self.basis = RadialBasis(n_radial)
-        self.density = Density(spec, n_radial, width)
-        self.mixing = Mixing(self.density.irreps, self.irreps, width, channels)
-        layers = [Interaction(self.irreps, self.lmax, n_radial, width, spec) for _ in range(int(spec["layers"]))]
+        self.irreps = hidden_irreps(spec.channels, self.lmax, spec.parity)
+        width = spec.element_width
+        self.embedding = nn.Embedding(len(elements), width)
+        self.basis = RadialBasis(spec.n_radial)
+        self.density = Density(spec, width)
+        self.mixing = Mixing(self.density.irreps, self.irreps, width, spec.channels)
+        layers = [Interaction(self.irreps, spec, width) for _ in range(spec.layers)]
         self.layers = nn.ModuleList(layers)
 
     def forward(self, graph: Any) -> Tensor:
@@ -95,13 +97,13 @@ def charge_features(graph: Any) -> Tensor:
 class Density(nn.Module):
     """Expansion of the neighbours' density in spherical harmonics: features of natural parity."""
 
-    def __init__(self, spec: Mapping[str, Any], n_radial: int, width: int) -> None:
+    def __init__(self, spec: NetworkSpec, width: int) -> None:
         super().__init__()
-        self.channels, self.lmax = int(spec["channels"]), int(spec["lmax"])
+        self.channels, self.lmax, n_radial = spec.channels, spec.lmax, spec.n_radial
         self.irreps = hidden_irreps(self.channels, self.lmax, "natural")
         self.kinds = Mlp(2 * width, 32, n_radial * 4, last_bias=True)
         self.radial = nn.Linear(n_radial * 4, self.channels * (self.lmax + 1), bias=False)
-        self.scale = float(spec["density_scale"])
+        self.scale = spec.density_scale
 
     def forward(self, edges: Edges, sender: Tensor, core: Tensor, count: int) -> Tensor:
         """``(d, c, channels)`` from edges and the elements' embeddings of senders (e, w) and of core atoms (c, w)."""
@@ -139,18 +141,18 @@ class Mixing(nn.Module):
 class Interaction(nn.Module):
     """One round of messages between core atoms, and a product with what was there: features in, features out."""
 
-    def __init__(self, irreps: Any, lmax: int, n_radial: int, width: int, spec: Mapping[str, Any]) -> None:
+    def __init__(self, irreps: Any, spec: NetworkSpec, width: int) -> None:
         super().__init__()
-        self.channels = int(spec["channels"])
+        self.channels, lmax, n_radial = spec.channels, spec.lmax, spec.n_radial
         self.message = NeighbourProduct(irreps, lmax, irreps)
         n_weights = self.channels * (lmax + 1)
-        self.weights = Mlp(n_radial + 2 * width, int(spec["radial_width"]), n_weights, last_bias=False)
+        self.weights = Mlp(n_radial + 2 * width, spec.radial_width, n_weights, last_bias=False)
         self.envelope = nn.Linear(n_radial, n_weights, bias=False)
         self.enter, self.keep = Linear(irreps, irreps), Linear(irreps, irreps)
         self.left, self.right, self.leave = Linear(irreps, irreps), Linear(irreps, irreps), Linear(irreps, irreps)
         self.product = ChannelProduct(irreps, irreps, irreps)
         self.gate = Gate(irreps)
-        self.scale = float(spec["message_scale"])
+        self.scale = spec.message_scale
 
     def forward(self, x: Tensor, edges: Edges, kind: Tensor) -> Tensor:
         """``(d, c, channels)`` -> the same."""

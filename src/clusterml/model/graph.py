@@ -8,7 +8,7 @@ within the cutoff of its class is an edge; each contribution vanishes smoothly a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,8 @@ from clusterml.errors import StructureError, UnsupportedElementError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch_geometric.data import Data
+
+    from clusterml.model.spec import GraphRules
 
 METAL, DONOR, OTHER = 0, 1, 2
 """Roles of atoms."""
@@ -86,12 +88,12 @@ def cluster_graph(
     numbers: ArrayLike,
     positions: ArrayLike,
     charge: float,
-    rules: Mapping[str, Any],
+    rules: GraphRules,
     dtype: torch.dtype = torch.float32,
 ) -> Graph:
     """The graph of a cluster: atomic ``numbers`` (n,), ``positions`` (n, 3) in A, total ``charge``.
 
-    ``rules``: ``spec["graph"]`` of a network.  The result holds ``z`` (n,), ``role`` (n,), ``pos`` (n, 3), ``charge``
+    ``rules``: ``spec.graph`` of a network.  The result holds ``z`` (n,), ``role`` (n,), ``pos`` (n, 3), ``charge``
     (1,), ``core_index`` (c,), ``edge_index`` (2, e): sender and receiver, a core atom, and ``pair_index`` (2, p):
     ordered pairs of core atoms that couple.
 
@@ -107,7 +109,7 @@ def cluster_graph(
     cutoff = edge_cutoffs(role, role[core].unsqueeze(1), rules)
     others = core.unsqueeze(1) != torch.arange(len(z))
     receiver, sender = torch.nonzero((distance < cutoff) & others, as_tuple=True)
-    first, second = torch.nonzero((distance[:, core] < rules["pair_cutoff"]) & others[:, core], as_tuple=True)
+    first, second = torch.nonzero((distance[:, core] < rules.pair_cutoff) & others[:, core], as_tuple=True)
     return Graph(
         z=z,
         role=role,
@@ -139,30 +141,30 @@ def batched(graphs: Sequence[Graph]) -> Graph:
     return joined
 
 
-def roles(z: Tensor, rules: Mapping[str, Any]) -> Tensor:
+def roles(z: Tensor, rules: GraphRules) -> Tensor:
     """Role (n,) of each atom of atomic number ``z`` (n,)."""
     role = torch.full_like(z, OTHER)
-    role[torch.isin(z, torch.tensor(rules["donors"], device=z.device))] = DONOR
-    role[torch.isin(z, torch.tensor(rules["metals"], device=z.device))] = METAL
+    role[torch.isin(z, torch.tensor(rules.donors, device=z.device))] = DONOR
+    role[torch.isin(z, torch.tensor(rules.metals, device=z.device))] = METAL
     return role
 
 
-def edge_cutoffs(sender: Tensor, receiver: Tensor, rules: Mapping[str, Any]) -> Tensor:
+def edge_cutoffs(sender: Tensor, receiver: Tensor, rules: GraphRules) -> Tensor:
     """Cutoff (A) of edges between atoms of these roles (broadcast): metal-metal, metal-donor, or any other."""
-    table = torch.full((3, 3), float(rules["other_cutoff"]))
-    table[METAL, METAL] = rules["metal_cutoff"]
-    table[METAL, DONOR] = table[DONOR, METAL] = rules["donor_cutoff"]
+    table = torch.full((3, 3), float(rules.other_cutoff))
+    table[METAL, METAL] = rules.metal_cutoff
+    table[METAL, DONOR] = table[DONOR, METAL] = rules.donor_cutoff
     return table.to(sender.device)[sender, receiver]
 
 
-def _check(z: Tensor, rules: Mapping[str, Any]) -> None:
+def _check(z: Tensor, rules: GraphRules) -> None:
     from ase.data import chemical_symbols
 
-    unknown = sorted(set(z.tolist()) - set(rules["elements"]))
+    unknown = sorted(set(z.tolist()) - set(rules.elements))
     if unknown:
         names = ", ".join(chemical_symbols[number] for number in unknown)
-        known = ", ".join(chemical_symbols[number] for number in sorted(rules["elements"]))
+        known = ", ".join(chemical_symbols[number] for number in sorted(rules.elements))
         raise UnsupportedElementError(f"the network does not know {names}", f"it was made for {known}")
-    core = set(rules["metals"]) | set(rules["donors"])
+    core = set(rules.metals) | set(rules.donors)
     if not core & set(z.tolist()):
         raise StructureError("there is no metal and no donor atom", "give a ligand-protected cluster")

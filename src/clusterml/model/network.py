@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from clusterml.model.backbone import Backbone
 from clusterml.model.heads.common import per_graph
-from clusterml.model.heads.direct import AtomicHead, MomentsHead
-from clusterml.model.heads.orbital import OrbitalHead
-from clusterml.model.heads.resolvent import ResolventHead
+from clusterml.model.heads.registry import head_kind
 from clusterml.model.layers import Mlp, Readout, double_precision
-from clusterml.model.presets import complete
 from clusterml.units import FWHM_PER_SIGMA
+
+if TYPE_CHECKING:
+    from clusterml.model.spec import NetworkSpec
 
 
 class Properties(nn.Module):
@@ -46,31 +45,27 @@ class Properties(nn.Module):
         }
 
 
-_HEADS = {"orbital": OrbitalHead, "resolvent": ResolventHead, "moments": MomentsHead, "atomic": AtomicHead}
-
-
 class Network(nn.Module):
-    """Network of a specification (see :mod:`clusterml.model.presets`); ``spec`` is the complete one.
+    """Network of the specification ``spec`` (:func:`clusterml.model.spec.read_spec` reads one).
 
     O(3)-equivariant: a rotation or reflection of the cluster leaves ``epsilon`` as it is and multiplies
     ``delta_epsilon`` and ``opd`` by the determinant, exactly, whatever the weights.  ``dtype`` is that of parameters
     and constants; do not convert a network of single precision to double: its constants are rounded.
     """
 
-    def __init__(self, spec: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, spec: NetworkSpec, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         with double_precision():
             self._build(spec)
         self.to(dtype)
 
-    def _build(self, spec: Mapping[str, Any]) -> None:
-        self.spec = complete(spec)
-        limits = self.spec["grid"]
-        count = round((limits["high_ev"] - limits["low_ev"]) / limits["step_ev"]) + 1
-        grid = torch.linspace(limits["low_ev"], limits["high_ev"], count, dtype=torch.float64)
-        self.backbone = Backbone(self.spec)
-        sigma = self.spec["fwhm_ev"] / FWHM_PER_SIGMA
-        self.head = _HEADS[self.spec["head"]](self.spec, self.backbone.irreps, grid, sigma)
+    def _build(self, spec: NetworkSpec) -> None:
+        self.spec = spec
+        limits = spec.grid
+        grid = torch.linspace(limits.low_ev, limits.high_ev, limits.n_points, dtype=torch.float64)
+        self.backbone = Backbone(spec)
+        sigma = spec.fwhm_ev / FWHM_PER_SIGMA
+        self.head = head_kind(spec.head).build(spec.head_options, spec, self.backbone.irreps, grid, sigma)
         self.properties = Properties(self.backbone.irreps, with_gap=not self.head.gives_gap)
 
     def forward(self, graph: Any) -> dict[str, Tensor]:

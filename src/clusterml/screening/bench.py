@@ -166,7 +166,7 @@ class Bench:
     @cached_property
     def fwhm_ev(self) -> float:
         """Width of the network's spectra."""
-        return float(self.predictor.ensemble.spec["fwhm_ev"])
+        return self.predictor.ensemble.spec.fwhm_ev
 
     @cached_property
     def reference(self) -> Atoms | None:

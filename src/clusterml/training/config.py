@@ -15,7 +15,7 @@ from clusterml.config.overrides import override
 from clusterml.config.schema import Strict, read_yaml, validated
 from clusterml.dataset.record import Kind
 from clusterml.io.shipped import locate
-from clusterml.model.presets import DEFAULTS
+from clusterml.model.spec import NetworkSpec
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -104,7 +104,7 @@ class Config(Strict):
     network: dict[str, Any] = Field(
         {},
         description="a mapping: preset (S, M, L), and keys of the network's spec",
-        json_schema_extra={"keys": ["preset", *DEFAULTS]},
+        json_schema_extra={"keys": ["preset", *NetworkSpec.model_fields]},
     )
     data: DataConfig
     loss: LossConfig = LossConfig()

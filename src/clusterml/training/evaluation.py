@@ -12,6 +12,7 @@ from clusterml.dataset.record import KINDS, Record
 from clusterml.dataset.splits import Split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError
+from clusterml.model.spec import NetworkSpec
 from clusterml.training.baselines import BASELINES, Fit, Samples, Spectra
 from clusterml.training.metrics import summary
 from clusterml.training.targets import SPECTRA, Broadening, Wanted, energies, targets
@@ -120,7 +121,7 @@ def evaluate(
     dataset: Dataset,
     split: Split,
     title: str,
-    spec: Mapping[str, Any],
+    spec: NetworkSpec,
     judges: Mapping[str, Judge],
     *,
     method: str | None = None,
@@ -141,12 +142,10 @@ def evaluate(
         judged[MEAN] = _baseline(BASELINES[MEAN], made["train"], made["validation"], test)
     records = Records(dataset, test.ids)
     judged |= {name: judge(records) for name, judge in judges.items()}
-    return Evaluation(title, split.question, len(made["train"].ids), test, energies(spec["grid"]), judged)
+    return Evaluation(title, split.question, len(made["train"].ids), test, energies(spec.grid), judged)
 
 
-def part_of(
-    dataset: Dataset, names: Sequence[str], spec: Mapping[str, Any], wanted: Wanted, method: str | None
-) -> Part:
+def part_of(dataset: Dataset, names: Sequence[str], spec: NetworkSpec, wanted: Wanted, method: str | None) -> Part:
     """The records ``names`` of one protocol with targets on the grid of ``spec``.
 
     Raises :class:`DatasetError` if none is left, several protocols would be mixed, or a label is missing.

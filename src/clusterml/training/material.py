@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from clusterml.typing import FloatArray
 if TYPE_CHECKING:
     from clusterml.dataset.record import Record
     from clusterml.model.graph import Graph
+    from clusterml.model.spec import NetworkSpec
 
 GraphMaker = Callable[["Record"], "Graph"]
 """The graph of a record's geometry, as a network reads it."""
@@ -100,7 +101,9 @@ def _wanted(dataset: Dataset, config: DataConfig) -> set[str]:
     return {name for name, _ in rows}
 
 
-def labelled(dataset: Dataset, names: Sequence[str], graph: GraphMaker, wanted: Wanted, spec: Any) -> LabelledSet:
+def labelled(
+    dataset: Dataset, names: Sequence[str], graph: GraphMaker, wanted: Wanted, spec: NetworkSpec
+) -> LabelledSet:
     """The records ``names`` as graphs with targets on the grid and width of ``spec``, kept in memory.
 
     Raises :class:`DatasetError` for a missing label, and what ``graph`` raises, naming the record.

@@ -23,6 +23,8 @@ from clusterml.config.schema import Strict, validated
 from clusterml.errors import InputFileError
 from clusterml.io.files import check_regular, decode, make_folder, read_bounded, sha256, write_bytes, write_text
 from clusterml.io.json import json_text, read_json
+from clusterml.model.spec import NetworkSpec
+from clusterml.model.upgrade import MANIFEST
 from clusterml.training.catalogue import SPEC, ReleaseError
 from clusterml.training.config import Config
 
@@ -40,16 +42,15 @@ _ROWS = {
 }
 
 
-def card(config: Config, spec: Mapping[str, Any], about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def card(config: Config, spec: NetworkSpec, about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Markdown for ``config``; ``about``: see :func:`clusterml.training.run.train`; ``metrics``: of the best epoch."""
-    grid = spec["grid"]
+    grid = spec.grid
     data = about["data"]
     lines = [
         f"# {config.name}",
         "",
         "Predicts absorption and circular-dichroism spectra of ligand-protected silver clusters from their geometry:",
-        f"{grid['low_ev']:g} to {grid['high_ev']:g} eV in steps of {grid['step_ev']:g} eV, fwhm"
-        f" {spec['fwhm_ev']:g} eV,",
+        f"{grid.low_ev:g} to {grid.high_ev:g} eV in steps of {grid.step_ev:g} eV, fwhm {spec.fwhm_ev:g} eV,",
         f"absorption in the {config.data.absorption} gauge, CD in the {config.data.cd} gauge.",
         "",
         "## Trained on",
@@ -98,9 +99,6 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "none"
 
 
-SCHEMA_VERSION = 2
-"""Version of ``spec.json``.  Version 1 knew one network only: its ``file``, ``sha256`` and ``bytes`` were keys of their
-own."""
 SPLIT = "split.json"
 _LARGEST_SPEC = 16 * 1024**2  # bytes
 _LARGEST_WEIGHTS = 1024**3  # bytes of one network
@@ -142,7 +140,7 @@ class Release:
 def write_release(
     folder: str | Path,
     networks: Sequence[Mapping[str, Tensor]],
-    spec: Mapping[str, Any],
+    spec: NetworkSpec | Mapping[str, Any],
     card: str,
     metrics: Mapping[str, Any],
     about: Mapping[str, Any] | None = None,
@@ -168,10 +166,10 @@ def write_release(
     write_text(folder / "card.md", card)
     write_text(folder / "metrics.json", json_text(metrics, indent=1))
     manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=MANIFEST.newest,
         program="clusterml",
         version=version("clusterml"),
-        network=dict(spec),
+        network=spec.to_dict() if isinstance(spec, NetworkSpec) else dict(spec),
         members=members,
         about=dict(about or {}),
     )
@@ -214,22 +212,16 @@ def _manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise ReleaseError(f"{folder}: is not a checkpoint (no {SPEC})", "give the folder of a trained network")
     content = _json(path)
-    found = content.get("schema_version")
-    if not isinstance(found, int) or "network" not in content:
+    if "network" not in content:
         raise ReleaseError(f"{path}: is not of a clusterml checkpoint", "give the folder of a trained network")
-    if found > SCHEMA_VERSION:
-        raise ReleaseError(f"{path}: has schema version {found}, newer than {SCHEMA_VERSION}", "update clusterml")
-    if found == 1:
-        content = _from_version_1(content)
+    try:
+        content = MANIFEST.apply(content, str(path))
+    except InputFileError as error:
+        raise ReleaseError(error.problem, error.remedy) from error
     try:
         return validated(Manifest, content, str(path))
     except InputFileError as error:
         raise ReleaseError(error.problem, "get the checkpoint again") from error
-
-
-def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
-    member = {key: content.pop(key, None) for key in ("file", "sha256", "bytes")}
-    return {**content, "members": [member]}
 
 
 def _state(folder: Path, member: Member) -> dict[str, Tensor]:

@@ -25,7 +25,9 @@ from clusterml.dataset.splits import Split, load_split, make_split, save_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import OptionError
 from clusterml.io.files import exclusive, make_folder, read_bounded, write_bytes, write_text
-from clusterml.io.json import json_text, parse_json, read_json
+from clusterml.io.json import json_text, read_json
+from clusterml.model.spec import NetworkSpec, read_spec
+from clusterml.model.upgrade import upgrade_network
 from clusterml.run.memory import keep_freed_memory
 from clusterml.training.catalogue import find_release
 from clusterml.training.config import Config
@@ -46,18 +48,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """``spec``: the complete spec that a config's ``network`` mapping means; ``network``: the module of such a spec;
-    ``graph``: the graph of (numbers, positions in A, charge, ``spec["graph"]``)."""
+    """``spec``: the specification that a config's ``network`` mapping means; ``network``: the module of such a spec;
+    ``graph``: the graph of (numbers, positions in A, charge, ``spec.graph``)."""
 
-    spec: Callable[[Mapping[str, Any]], dict[str, Any]]
-    network: Callable[[Mapping[str, Any]], nn.Module]
+    spec: Callable[[Mapping[str, Any]], NetworkSpec]
+    network: Callable[[NetworkSpec], nn.Module]
     graph: Callable[..., Graph]
 
-    def graph_of(self, record: Record, spec: Mapping[str, Any]) -> Graph:
+    def graph_of(self, record: Record, spec: NetworkSpec) -> Graph:
         """The graph of a record's geometry."""
-        return self.graph(record.numbers, record.positions, record.charge, spec["graph"])
+        return self.graph(record.numbers, record.positions, record.charge, spec.graph)
 
-    def seeded(self, spec: Mapping[str, Any], seed: int) -> nn.Module:
+    def seeded(self, spec: NetworkSpec, seed: int) -> nn.Module:
         """A network whose first weights depend on ``seed`` alone."""
         import torch
 
@@ -70,9 +72,8 @@ def shipped() -> Architecture:
     """The networks of :mod:`clusterml.model`."""
     from clusterml.model.graph import cluster_graph
     from clusterml.model.network import Network
-    from clusterml.model.presets import complete
 
-    return Architecture(lambda wanted: complete({"preset": "S", **wanted}), Network, cluster_graph)
+    return Architecture(lambda wanted: read_spec(wanted, preset="S"), Network, cluster_graph)
 
 
 MAY_CHANGE = ("most_skipped", "save_minutes", "tensorboard", "stop_after", "schedule.epochs")
@@ -154,10 +155,10 @@ def train(
         with _held(folder, group):
             if group.main:
                 check_claim(folder, config, resume)
-            split, spec = _inputs(folder, config, dataset, wanted)
+            split, spec = _inputs(folder, config, dataset, wanted, makers)
             parts = _material(config, dataset, split, makers, spec)
             network = _network(config, makers, spec, base)
-            loss = Loss(config.loss, spec["grid"]["step_ev"], spreads(parts[0]))
+            loss = Loss(config.loss, spec.grid.step_ev, spreads(parts[0]))
             if group.main:  # nothing is written before all of it has proved sound
                 _keep_inputs(folder, config, split, spec)
             group.wait()
@@ -174,7 +175,9 @@ def _held(folder: Path, group: Group) -> AbstractContextManager[None]:
     return exclusive(folder)
 
 
-def _inputs(folder: Path, config: Config, dataset: Dataset, spec: dict[str, Any]) -> tuple[Split, dict[str, Any]]:
+def _inputs(
+    folder: Path, config: Config, dataset: Dataset, spec: NetworkSpec, makers: Architecture
+) -> tuple[Split, NetworkSpec]:
     """Split and spec: those in ``folder``, which a run that was begun goes on with, or new ones."""
     data = config.data
     if (folder / SPLIT).exists():
@@ -185,23 +188,24 @@ def _inputs(folder: Path, config: Config, dataset: Dataset, spec: dict[str, Any]
         shares = (data.validation, data.test)
         split = make_split(dataset, data.by, seed=data.split_seed, fractions=shares, held_out=data.held_out)
     kept = folder / _SPEC
-    return split, read_json(kept) if kept.exists() else parse_json(json_text(spec), str(kept))
+    return split, makers.spec(upgrade_network(read_json(kept))) if kept.exists() else spec
 
 
-def _keep_inputs(folder: Path, config: Config, split: Split, spec: dict[str, Any]) -> None:
+def _keep_inputs(folder: Path, config: Config, split: Split, spec: NetworkSpec) -> None:
     """Write configuration, and split and spec where they are not there yet."""
     claim(folder, config)
     if not (folder / SPLIT).exists():
         save_split(split, folder / SPLIT)
     if not (folder / _SPEC).exists():
-        write_text(folder / _SPEC, json_text(spec, indent=1))
+        write_text(folder / _SPEC, json_text(spec.to_dict(), indent=1))
 
 
-def _spec(config: Config, makers: Architecture, base: Release | None) -> dict[str, Any]:
+def _spec(config: Config, makers: Architecture, base: Release | None) -> NetworkSpec:
     """The spec of the network, which is that of ``base`` where a run starts from one."""
     if base is None:
         return makers.spec(config.network)
-    if config.network and makers.spec(config.network) != base.spec:
+    spec = makers.spec(base.spec)
+    if config.network and makers.spec(config.network) != spec:
         raise OptionError(
             f"network is not that of the checkpoint {config.init_from}", "leave network out, or give network={}"
         )
@@ -210,11 +214,11 @@ def _spec(config: Config, makers: Architecture, base: Release | None) -> dict[st
             f"init_member is {config.init_member}, but {config.init_from} has {len(base.networks)} members",
             "count from 0",
         )
-    return base.spec
+    return spec
 
 
 def _material(
-    config: Config, dataset: Dataset, split: Split, makers: Architecture, spec: dict[str, Any]
+    config: Config, dataset: Dataset, split: Split, makers: Architecture, spec: NetworkSpec
 ) -> tuple[LabelledSet, LabelledSet]:
     wanted = Wanted.of(config.loss.model_dump(), config.data.absorption, config.data.cd)
     names = chosen(dataset, split, config.data, config.seed)
@@ -226,7 +230,7 @@ def _material(
     return train, validation
 
 
-def _network(config: Config, makers: Architecture, spec: dict[str, Any], base: Release | None) -> nn.Module:
+def _network(config: Config, makers: Architecture, spec: NetworkSpec, base: Release | None) -> nn.Module:
     network = makers.seeded(spec, config.seed)
     if base is not None:
         load_weights(network, base.networks[config.init_member])
@@ -252,7 +256,7 @@ def _about(dataset: Dataset, config: Config, parts: Sequence[LabelledSet], base:
 
 
 def _finish(
-    config: Config, folder: Path, state: State, group: Group, spec: dict[str, Any], about: dict[str, Any]
+    config: Config, folder: Path, state: State, group: Group, spec: NetworkSpec, about: dict[str, Any]
 ) -> Finished:
     """Write the best averaged weights as a checkpoint to ship."""
     row = state.history[state.best_epoch - 1]

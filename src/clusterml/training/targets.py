@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clusterml.dataset.record import COLUMNS, FWHM_EV, GRID_EV, Record
 from clusterml.errors import DatasetError, OptionError
+from clusterml.model.spec import Grid, NetworkSpec
 from clusterml.spectrum.transitions import gaussian
 from clusterml.typing import FloatArray
 
@@ -57,10 +58,9 @@ class Wanted:
         return spectra | {name: name for name in self.others if name in TENSORS}
 
 
-def energies(grid: Mapping[str, float]) -> FloatArray:
-    """The energies (m,) in eV of a network's ``grid``: ``low_ev``, ``high_ev``, ``step_ev``."""
-    points = round((grid["high_ev"] - grid["low_ev"]) / grid["step_ev"]) + 1
-    return np.asarray(grid["low_ev"] + grid["step_ev"] * np.arange(points))
+def energies(grid: Grid) -> FloatArray:
+    """The energies (m,) in eV of a network's ``grid``."""
+    return np.asarray(grid.low_ev + grid.step_ev * np.arange(grid.n_points))
 
 
 def broadening_matrix(energy_ev: FloatArray, fwhm_ev: float, stored_ev: float = FWHM_EV) -> FloatArray:
@@ -122,9 +122,9 @@ class Broadening:
         self._matrices[FWHM_EV] = broadening_matrix(self.energy_ev, self.fwhm_ev)
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Broadening:
+    def of(cls, spec: NetworkSpec) -> Broadening:
         """That of a network's ``spec``."""
-        return cls(energies(spec["grid"]), float(spec["fwhm_ev"]))
+        return cls(energies(spec.grid), spec.fwhm_ev)
 
     def matrix(self, record: Record) -> FloatArray:
         """W (m, 251) for the spectra of ``record``; raises :class:`DatasetError` if they are wider than they may be."""

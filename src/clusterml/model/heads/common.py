@@ -8,13 +8,20 @@ three components.  Couplings between atoms have the two-centre form of J. C. Sla
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from clusterml.config.schema import Number
 from clusterml.model.layers import Mlp, RadialBasis, Readout, symmetric_matrix
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV, SPEED_OF_LIGHT_AU
+
+Energy = Annotated[Number, Field(ge=-100.0, le=100.0)]
+Strength = Annotated[Number, Field(ge=0.0, le=1e9)]
+LocalMagnetic = Annotated[Number, Field(ge=0.0, le=1e3)]
+"""Kinds of options: energies in eV, absorptions in L mol-1 cm-1, lengths in A."""
 
 CD_OF_MOMENT = 2.0 / (HARTREE_EV * SPEED_OF_LIGHT_AU * BOHR_ANGSTROM)
 """delta_epsilon = CD_OF_MOMENT * E * sum P.(r x P), in units of epsilon = sum |P|^2: per eV and A.

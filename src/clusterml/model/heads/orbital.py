@@ -10,18 +10,23 @@ That the two sets do not mix saves counting electrons: shells that are not neede
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from clusterml.config.schema import Number, Strict, Whole
 from clusterml.model.graph import METAL
 from clusterml.model.heads.common import (
     CD_OF_MOMENT,
     Couplings,
+    Energy,
     Head,
+    LocalMagnetic,
     PairFactors,
+    Strength,
     carried,
     centred,
     dense,
@@ -30,8 +35,12 @@ from clusterml.model.heads.common import (
     ranks,
     systems,
 )
+from clusterml.model.heads.registry import HeadKind
 from clusterml.model.layers import Readout, matrix_of_parts
 from clusterml.model.spectral import transition_density
+
+if TYPE_CHECKING:
+    from clusterml.model.spec import NetworkSpec
 
 _SYMMETRIC = [(i, j) for i in range(3) for j in range(i, 3)]
 _PRODUCTS = [*_SYMMETRIC, *((i, 3 + j) for i in range(3) for j in range(3)), *((6 + i, 6 + i) for i in range(3))]
@@ -42,21 +51,60 @@ _GAP_STEEPNESS = 20.0
 """Gaps below about 1 / this (eV) are bent up, so that none is negative."""
 
 
+Counts = Annotated[tuple[Annotated[Whole, Field(ge=0, le=8)], ...], Field(min_length=2, max_length=2)]
+Energies = Annotated[tuple[Energy, ...], Field(min_length=2, max_length=2)]
+_COUNTS = "two whole numbers from 0 to 8: s and p shells of a {} atom"
+
+
+class ShellOptions(Strict):
+    """The shells of one set of orbitals."""
+
+    metal: Counts = Field((1, 1), description=_COUNTS.format("metal"))
+    donor: Counts = Field((0, 1), description=_COUNTS.format("donor"))
+    first_ev: Energies = Field(description="two energies from -100 to 100 eV: the first s and p shell")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not any(self.metal) or not any(self.donor):
+            raise ValueError("leaves metals or donors without orbitals; give each one shell or more")
+        return self
+
+
+class OrbitalOptions(Strict):
+    """Options of the orbital head: shells of occupied and of virtual orbitals, and how they start."""
+
+    occupied: ShellOptions = Field(ShellOptions(first_ev=(-1.5, -2.5)), description="a mapping: occupied orbitals")
+    virtual: ShellOptions = Field(ShellOptions(first_ev=(1.0, 2.5)), description="a mapping: virtual orbitals")
+    shells_ev: Energy = Field(1.5, description="an energy from -100 to 100 eV: from one shell of a kind to the next")
+    energy_ev: Number = Field(
+        0.3, ge=0.0, le=100.0, description="an energy from 0 to 100 eV: what the surroundings change at the start"
+    )
+    moment: Number = Field(
+        0.3, ge=0.0, le=1e3, description="a share from 0 to 1000: what the surroundings change in moments at the start"
+    )
+    strength: Strength = Field(
+        5000.0, description="an absorption from 0 to 1e9 L mol-1 cm-1: an s-p transition of one atom at the start"
+    )
+    local_magnetic_a: LocalMagnetic = Field(
+        1.0, description="a length from 0 to 1000 Å: size of the local magnetic operators"
+    )
+
+
 class OrbitalHead(Head):
-    """``spec["orbitals"]``: numbers of s and p shells of metals and donors, ``occupied`` and ``virtual``."""
+    """A learned tight-binding model; see the module."""
 
     gives_gap = True
 
-    def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
+    def __init__(self, options: OrbitalOptions, spec: NetworkSpec, irreps: Any, grid: Tensor, sigma_ev: float) -> None:
         super().__init__()
         self.grid: Tensor
         self.products: Tensor
         self.register_buffer("grid", grid, persistent=False)
         self.register_buffer("products", torch.tensor(_PRODUCTS).T, persistent=False)
         self.sigma_ev = sigma_ev
-        options, cutoff, n_radial = spec["orbitals"], float(spec["graph"]["pair_cutoff"]), int(spec["n_radial"])
-        self.occupied = Orbitals(irreps, options["occupied"], -1.0, options, cutoff, n_radial)
-        self.virtual = Orbitals(irreps, options["virtual"], 1.0, options, cutoff, n_radial)
+        cutoff, n_radial = spec.graph.pair_cutoff, spec.n_radial
+        self.occupied = Orbitals(irreps, options.occupied, -1.0, options, cutoff, n_radial)
+        self.virtual = Orbitals(irreps, options.virtual, 1.0, options, cutoff, n_radial)
         self.operators = Operators(irreps, self.occupied.shells, self.virtual.shells, options, cutoff, n_radial)
         self.gap_shift = nn.Parameter(torch.zeros(()))
 
@@ -114,24 +162,24 @@ class Orbitals(nn.Module):
     def __init__(
         self,
         irreps: Any,
-        numbers: Mapping[str, Any],
+        numbers: ShellOptions,
         sign: float,
-        options: Mapping[str, Any],
+        options: OrbitalOptions,
         cutoff: float,
         n_radial: int,
     ) -> None:
         super().__init__()
-        metal, donor = ([int(count) for count in numbers[role]] for role in ("metal", "donor"))
+        metal, donor = numbers.metal, numbers.donor
         self.shells = (max(metal[0], donor[0]), max(metal[1], donor[1]))
         self.carried: Tensor
         self.register_buffer("carried", carried(metal, donor), persistent=False)
         a, b = self.shells
         self.energy = Readout(irreps, energy_irreps(a, b, 1))
-        self.change = float(options["energy_ev"])
-        step = sign * float(options["shells_ev"])
+        self.change = options.energy_ev
+        step = sign * options.shells_ev
         starts = [
-            float(first) + step * torch.arange(count, dtype=torch.float64)
-            for first, count in zip(numbers["first_ev"], self.shells, strict=True)
+            first + step * torch.arange(count, dtype=torch.float64)
+            for first, count in zip(numbers.first_ev, self.shells, strict=True)
         ]
         self.start_scalar, self.start_triplet = (nn.Parameter(start.expand(2, 1, -1).clone()) for start in starts)
         self.couplings = Couplings(irreps, 1, a, b, cutoff, n_radial)
@@ -157,7 +205,7 @@ class Operators(PairFactors):
         irreps: Any,
         occupied: Sequence[int],
         virtual: Sequence[int],
-        options: Mapping[str, Any],
+        options: OrbitalOptions,
         cutoff: float,
         n_radial: int,
     ) -> None:
@@ -174,8 +222,8 @@ class Operators(PairFactors):
             Readout(irreps, axial),
         )
         self.start = nn.Parameter(torch.ones(2, mixed, dtype=torch.float64))
-        self.strength = nn.Parameter(torch.tensor(float(options["strength"]) ** 0.5))
-        self.change, self.local = float(options["moment"]), float(options["local_magnetic_a"])
+        self.strength = nn.Parameter(torch.tensor(options.strength**0.5))
+        self.change, self.local = options.moment, options.local_magnetic_a
 
     def forward(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Electric, magnetic and length operators (c + p, s, t, 3) of atoms and pairs of ``graph.pair_index``."""
@@ -264,3 +312,6 @@ def _levi_civita(like: Tensor) -> Tensor:
     """The antisymmetric tensor (3, 3, 3)."""
     unit = _unit(like)
     return torch.linalg.cross(unit[:, None, :].expand(3, 3, 3), unit[None, :, :].expand(3, 3, 3), dim=-1)
+
+
+HEADS = (HeadKind("orbital", "a learned tight-binding model", OrbitalOptions, OrbitalHead),)

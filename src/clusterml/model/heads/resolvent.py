@@ -11,16 +11,20 @@ other: matrices of k bands cost k small diagonalisations instead of a large one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from clusterml.config.schema import Number, Strict, Whole
 from clusterml.model.graph import METAL
 from clusterml.model.heads.common import (
     Couplings,
+    Energy,
     Head,
+    LocalMagnetic,
+    Strength,
     carried,
     centred,
     dense,
@@ -29,28 +33,56 @@ from clusterml.model.heads.common import (
     spectra_of_density,
     systems,
 )
+from clusterml.model.heads.registry import HeadKind
 from clusterml.model.layers import Readout, matrix_of_parts
 from clusterml.model.spectral import densities_of
 
+if TYPE_CHECKING:
+    from clusterml.model.spec import NetworkSpec
+
+Count = Annotated[Whole, Field(ge=0, le=64)]
+_COUNT = "a whole number from 0 to 64: {} oscillators of a {} atom in each band"
+
+
+class ResolventOptions(Strict):
+    """Options of the resolvent head: bands, and the oscillators in each, of metals and donors."""
+
+    bands: Whole = Field(6, ge=1, le=64, description="a whole number from 1 to 64: Hamiltonians that do not couple")
+    scalar: Count = Field(0, description=_COUNT.format("scalar", "metal"))
+    triplet: Count = Field(1, description=_COUNT.format("triplet", "metal"))
+    donor_scalar: Count = Field(0, description=_COUNT.format("scalar", "donor"))
+    donor_triplet: Count = Field(1, description=_COUNT.format("triplet", "donor"))
+    first_ev: Energy = Field(1.5, description="an energy from -100 to 100 eV: where the oscillators start")
+    last_ev: Energy = Field(7.0, description="an energy from -100 to 100 eV: where the oscillators end")
+    energy_ev: Number = Field(
+        0.3, ge=0.0, le=100.0, description="an energy from 0 to 100 eV: what the surroundings change at the start"
+    )
+    strength: Strength = Field(
+        500.0, description="an absorption from 0 to 1e9 L mol-1 cm-1 eV of an oscillator at the start"
+    )
+    local_magnetic_a: LocalMagnetic = Field(
+        1.0, description="a length from 0 to 1000 Å: size of local magnetic vectors"
+    )
+
 
 class ResolventHead(Head):
-    """``spec["oscillators"]``: bands, and numbers of scalar and triplet oscillators in each, of metals and donors."""
+    """Oscillators of the core atoms, coupled into cluster states; see the module."""
 
-    def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
+    def __init__(
+        self, options: ResolventOptions, spec: NetworkSpec, irreps: Any, grid: Tensor, sigma_ev: float
+    ) -> None:
         super().__init__()
         self.grid: Tensor
         self.register_buffer("grid", grid, persistent=False)
         self.sigma_ev = sigma_ev
-        options = spec["oscillators"]
-        self.n_scalar, self.n_triplet = int(options["scalar"]), int(options["triplet"])
-        self.bands, self.size = int(options["bands"]), self.n_scalar + 3 * self.n_triplet
-        self.pair_cutoff = float(spec["graph"]["pair_cutoff"])
-        donor = (int(options["donor_scalar"]), int(options["donor_triplet"]))
+        self.n_scalar, self.n_triplet = options.scalar, options.triplet
+        self.bands, self.size = options.bands, self.n_scalar + 3 * self.n_triplet
+        donor = (options.donor_scalar, options.donor_triplet)
         self.carried: Tensor
         self.register_buffer("carried", carried((self.n_scalar, self.n_triplet), donor), persistent=False)
         self.sites = Sites(irreps, self.n_scalar, self.n_triplet, options)
         self.couplings = Couplings(
-            irreps, self.bands, self.n_scalar, self.n_triplet, self.pair_cutoff, int(spec["n_radial"])
+            irreps, self.bands, self.n_scalar, self.n_triplet, spec.graph.pair_cutoff, spec.n_radial
         )
 
     def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
@@ -79,9 +111,9 @@ class Sites(nn.Module):
     """Blocks of one atom and band: on-site energies (s, s) in eV; electric, local magnetic vectors and those of
     ``epsilon`` (s, 3)."""
 
-    def __init__(self, irreps: Any, n_scalar: int, n_triplet: int, options: Mapping[str, Any]) -> None:
+    def __init__(self, irreps: Any, n_scalar: int, n_triplet: int, options: ResolventOptions) -> None:
         super().__init__()
-        self.n_scalar, self.n_triplet, self.bands = n_scalar, n_triplet, int(options["bands"])
+        self.n_scalar, self.n_triplet, self.bands = n_scalar, n_triplet, options.bands
         a, b, k = n_scalar, n_triplet, self.bands
         self.energy = Readout(irreps, energy_irreps(a, b, k))
         electric = f"{k * b}x0e + {k * a}x1o + {k * b}x1e + {k * b}x2e"
@@ -89,8 +121,8 @@ class Sites(nn.Module):
         self.magnetic = Readout(irreps, f"{k * b}x0o + {k * a}x1e + {k * b}x1o + {k * b}x2o")
         self.start_scalar = nn.Parameter(_spread(options, k * a).reshape(k, a))
         self.start_triplet = nn.Parameter(_spread(options, k * b).reshape(k, b))
-        self.strength = nn.Parameter(torch.tensor(float(options["strength"]) ** 0.5))
-        self.local, self.change = float(options["local_magnetic_a"]), float(options["energy_ev"])
+        self.strength = nn.Parameter(torch.tensor(options.strength**0.5))
+        self.local, self.change = options.local_magnetic_a, options.energy_ev
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``(d, c, channels)`` -> ``(c, bands, s, s)``, and three times ``(c, bands, s, 3)``."""
@@ -110,7 +142,14 @@ class Sites(nn.Module):
         return torch.cat([own.reshape(n, k, a, 3), matrices.reshape(n, k, 3 * b, 3)], dim=2)
 
 
-def _spread(options: Mapping[str, Any], count: int) -> Tensor:
+def _spread(options: ResolventOptions, count: int) -> Tensor:
     """``count`` energies (eV) at the centres of equal parts of the range in which oscillators start."""
-    low, high = options["first_ev"], options["last_ev"]
+    low, high = options.first_ev, options.last_ev
     return low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / max(count, 1)
+
+
+HEADS = (
+    HeadKind(
+        "resolvent", "oscillators of the core atoms, coupled into cluster states", ResolventOptions, ResolventHead
+    ),
+)

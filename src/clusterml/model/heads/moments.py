@@ -1,15 +1,30 @@
-"""Heads without a matrix: cluster moments of every energy bin, or plain sums over atoms."""
+"""The moments head: cluster moments of every energy bin, without a matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from clusterml.model.heads.common import Head, centred, per_graph, spectra_of_density
+from clusterml.config.schema import Strict, Whole
+from clusterml.model.heads.common import Head, LocalMagnetic, Strength, centred, per_graph, spectra_of_density
+from clusterml.model.heads.registry import HeadKind
 from clusterml.model.layers import Readout, matrix_of_parts
+
+if TYPE_CHECKING:
+    from clusterml.model.spec import NetworkSpec
+
+
+class MomentsOptions(Strict):
+    """Options of the moments head."""
+
+    channels: Whole = Field(4, ge=1, le=256, description="a whole number from 1 to 256: excitations of an energy bin")
+    strength: Strength = Field(100.0, description="an absorption from 0 to 1e9 L mol-1 cm-1 of every bin at the start")
+    local_magnetic_a: LocalMagnetic = Field(
+        1.0, description="a length from 0 to 1000 Å: size of local magnetic vectors"
+    )
 
 
 class MomentsHead(Head):
@@ -21,11 +36,10 @@ class MomentsHead(Head):
     shift d adds d x P to M, and P.(d x P) = 0) and odd under a mirror.  Between the nodes spectra are interpolated.
     """
 
-    def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
+    def __init__(self, options: MomentsOptions, spec: NetworkSpec, irreps: Any, grid: Tensor, sigma_ev: float) -> None:
         super().__init__()
-        options = spec["bins"]
         nodes = torch.arange(float(grid[0]), float(grid[-1]) + 1e-9, 1.2 * sigma_ev, dtype=grid.dtype)
-        self.n_bins, self.n_channels = len(nodes), int(options["channels"])
+        self.n_bins, self.n_channels = len(nodes), options.channels
         self.grid: Tensor
         self.spread: Tensor
         self.register_buffer("grid", grid, persistent=False)
@@ -35,8 +49,8 @@ class MomentsHead(Head):
         electric = f"{count}x0e + {count}x1e + {count}x2e"
         self.electric, self.length = Readout(irreps, electric), Readout(irreps, electric)
         self.magnetic = Readout(irreps, f"{count}x0o + {count}x1o + {count}x2o")
-        self.strength = nn.Parameter(torch.full((self.n_bins, 1), float(options["strength"]) ** 0.5))
-        self.size = float(options["local_magnetic_a"])
+        self.strength = nn.Parameter(torch.full((self.n_bins, 1), options.strength**0.5))
+        self.size = options.local_magnetic_a
 
     def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Matrices (c, bins, channels, 3, 3) of P and M; those of ``epsilon``."""
@@ -59,24 +73,4 @@ class MomentsHead(Head):
         return matrix_of_parts(trace.reshape(shape), axial.reshape(*shape, 3), tensor.reshape(*shape, 5))
 
 
-class AtomicHead(Head):
-    """Absorption and CD as sums over atoms of scalars and pseudoscalars: local, the baseline of the other heads."""
-
-    degree = 1
-
-    def __init__(self, spec: Mapping[str, Any], irreps: Any, grid: Tensor, sigma_ev: float) -> None:
-        super().__init__()
-        self.even, self.odd = Readout(irreps, f"{len(grid)}x0e"), Readout(irreps, f"{len(grid)}x0o")
-        self.strength = nn.Parameter(torch.full((len(grid),), float(spec["bins"]["strength"])))
-        self.dissymmetry = float(spec["bins"]["dissymmetry"])
-
-    def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Absorption and CD (c, m) of each atom."""
-        even = nn.functional.softplus(self.even(features)) * self.strength
-        return even, self.odd(features) * self.strength * self.dissymmetry, ()
-
-    def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """Spectra by name."""
-        where, count = graph.batch[graph.core_index], graph.num_graphs
-        even, odd = (per_graph(x, where, count) for x in (electric, magnetic))
-        return {"epsilon": even, "delta_epsilon": odd}
+HEADS = (HeadKind("moments", "cluster moments of every energy bin", MomentsOptions, MomentsHead),)
