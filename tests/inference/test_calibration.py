@@ -9,6 +9,7 @@ import pytest
 
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.inference.calibration import (
+from clusterml.model.upgrade import UNCERTAINTY
     LARGEST_FACTOR,
     BandFactors,
     Calibration,
@@ -129,7 +130,8 @@ def test_a_calibration_of_version_0_1_is_not_pooled(rng):
     members, _ = ensemble(rng, 5)
     old = calibrate(ENERGY, *ensemble(rng, 20), ["a"] * 20).to_dict()
     del old["pool_ev"]
-    calibration = Calibration.from_dict(old, "x")
+    upgraded = UNCERTAINTY.apply({"schema_version": 2, "calibration": old, "novel": {}}, "x")
+    calibration = Calibration.from_dict(upgraded["calibration"], "x")
     assert calibration.pool_ev == 0.0
     ratio = calibration.spread("epsilon", ENERGY, members["epsilon"]) / raw_spread(
         ENERGY, members["epsilon"], calibration.epsilon.floor, pool_ev=0.0
