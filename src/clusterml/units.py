@@ -1,8 +1,8 @@
 """Physical constants and unit conversions used across the package.
 
 Energies are in eV, lengths in angstrom, rotatory strengths in 1e-40 cgs (esu2 cm2), molar absorption
-coefficients in L mol-1 cm-1.  The sTDA-xTB reference programs use slightly different constants; those live
-with the engine's parameters (:mod:`clusterml.engine.parameters`), not here.
+coefficients in L mol-1 cm-1.  The programs xtb4stda and std2 use slightly different constants: those called
+``REFERENCE_..``, with which their results are reproduced to all digits.
 """
 
 from __future__ import annotations
@@ -44,6 +44,27 @@ ROTATORY_AU_TO_CGS = 2 * 235.7220
 
 DIPOLE_STRENGTH_AU_TO_CGS = 64604.8
 """Dipole strength |<0|mu|n>|^2 from atomic units (e a0)^2 to 1e-40 cgs."""
+
+BOLTZMANN_EV = 8.617333262e-5
+"""Boltzmann constant in eV per kelvin (CODATA 2018)."""
+
+BOLTZMANN_HARTREE = 3.166808578545117e-6
+"""Boltzmann constant in hartree per kelvin, as the xtb programs have it."""
+
+REFERENCE_BOHR_ANGSTROM = 0.52917726
+"""Bohr in angstrom as the reference programs convert input coordinates."""
+
+REFERENCE_HARTREE_EV = 27.2113957
+"""Hartree in eV of the reference's tight-binding part."""
+
+REFERENCE_THRESHOLD_HARTREE_EV = 27.21138505
+"""Hartree in eV with which the reference converts the energy threshold."""
+
+REFERENCE_OUTPUT_HARTREE_EV = 27.21139
+"""Hartree in eV of the reference's printed excitation energies."""
+
+REFERENCE_KSHIFT_EV_HARTREE = 0.03674932
+"""eV in hartree of the reference's K-shift parameters."""
 
 FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 """Full width at half maximum of a Gaussian divided by its standard deviation."""

@@ -9,10 +9,11 @@ from scipy.linalg import sqrtm
 
 from clusterml.engine import integrals
 from clusterml.engine.orbitals.stda_xtb import stda_xtb_orbitals
-from clusterml.engine.parameters import HARTREE_EV, HARTREE_EV_OUTPUT, per_atom
+from clusterml.engine.parameters import per_atom
 from clusterml.engine.response.active import Couplings, active_space, coulomb_integrals, exchange_integrals
 from clusterml.engine.response.excited import Moments, transitions
 from clusterml.engine.response.singles import full_matrix, select, window_weight
+from clusterml.units import REFERENCE_HARTREE_EV, REFERENCE_OUTPUT_HARTREE_EV
 
 AX, BETA, ALPHA = 0.5, 4.0, 2.0
 
@@ -112,7 +113,7 @@ def test_selection_by_perturbation(dense):
     space = dense.space
     n = space.n_csf
     diagonal = (space.gaps + 2 * exchange_integrals(space) - coulomb_integrals(space)).flatten()
-    a, emax = dense.a.reshape(n, n), float(diagonal.median()) * HARTREE_EV
+    a, emax = dense.a.reshape(n, n), float(diagonal.median()) * REFERENCE_HARTREE_EV
     primary = [int(k) for k in diagonal.argsort() if diagonal[k] <= emax / 27.21138505]
     accepted, lowering = [], dict.fromkeys(primary, 0.0)
     for u in set(range(n)) - set(primary):
@@ -153,7 +154,7 @@ def test_intensities_from_eigenvectors(dense, damped):
         Moments(r.T, v.T, m.T, *((p.reshape(3, n).numpy() @ bx).T for p in (space.velocity, space.angular))),
         damped,
     )
-    np.testing.assert_allclose(found.energy_ev, omega * HARTREE_EV_OUTPUT)
+    np.testing.assert_allclose(found.energy_ev, omega * REFERENCE_OUTPUT_HARTREE_EV)
     np.testing.assert_allclose(found.f_length, 4 / 3 * omega * (r**2).sum(0), atol=1e-12)
     np.testing.assert_allclose(found.f_velocity, 4 / 3 * (v**2).sum(0) / (omega + 1e-8), atol=1e-12)
     np.testing.assert_allclose(found.r_length_cgs, 2 * 235.7220 * (r * m).sum(0), atol=1e-9)
@@ -162,9 +163,9 @@ def test_intensities_from_eigenvectors(dense, damped):
 
 
 def test_window_weight_is_a_smooth_step():
-    gaps = torch.linspace(14.0, 18.0, 401, dtype=torch.float64) / HARTREE_EV
+    gaps = torch.linspace(14.0, 18.0, 401, dtype=torch.float64) / REFERENCE_HARTREE_EV
     weight = window_weight(gaps, 16.8).numpy()
-    ev = gaps.numpy() * HARTREE_EV
+    ev = gaps.numpy() * REFERENCE_HARTREE_EV
     assert (weight[ev < 15.8] == 1.0).all()
     assert (weight[ev > 16.8] == 0.0).all()
     assert (np.diff(weight) <= 0).all()

@@ -9,15 +9,16 @@ from scipy.integrate import quad
 from clusterml.engine import integrals
 from clusterml.engine.atomic import coordination_numbers
 from clusterml.engine.basis import Basis, Shell, orthogonalised, primitive_overlap, stage_basis
-from clusterml.engine.parameters import BOHR_ANGSTROM, tables
+from clusterml.engine.parameters import tables
 from clusterml.errors import UnsupportedElementError
+from clusterml.units import REFERENCE_BOHR_ANGSTROM
 
 
 @pytest.fixture(scope="module", params=[1, 2])
 def basis(request, molecule):
     """AgSCH3: s, p, d; valence, polarisation (stage 1) and Rydberg (stage 2) functions."""
     atoms = molecule("agsch3")
-    symbols, coords = atoms.get_chemical_symbols(), atoms.positions / BOHR_ANGSTROM
+    symbols, coords = atoms.get_chemical_symbols(), atoms.positions / REFERENCE_BOHR_ANGSTROM
     return stage_basis(symbols, coords, coordination_numbers(symbols, coords), request.param)
 
 

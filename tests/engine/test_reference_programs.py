@@ -11,7 +11,7 @@ import pytest
 from clusterml.engine import atomic as charges
 from clusterml.engine import label as engine
 from clusterml.engine.orbitals.stda_xtb import stage_one_charges
-from clusterml.engine.parameters import BOHR_ANGSTROM
+from clusterml.units import REFERENCE_BOHR_ANGSTROM
 
 label = partial(engine.label, orbitals="stda-xtb")
 
@@ -38,7 +38,7 @@ def agreement(check_reference, reference_data, molecule):
 class TestEveryMolecule:
     def test_charges(self, reference_data, molecule, name):
         data, atoms = reference_data(name), molecule(name)
-        symbols, coords = data["symbols"], atoms.positions / BOHR_ANGSTROM
+        symbols, coords = data["symbols"], atoms.positions / REFERENCE_BOHR_ANGSTROM
         cn = charges.coordination_numbers(symbols, coords)
         q = stage_one_charges(symbols, coords, cn, data["charge"])
         np.testing.assert_allclose(cn, data["cn"], atol=6e-4)

@@ -16,15 +16,15 @@ from clusterml.engine.orbitals.stda_xtb import (
     stage_one_charges,
     stda_xtb_orbitals,
 )
-from clusterml.engine.parameters import BOHR_ANGSTROM, HARTREE_EV_OUTPUT
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import active_space, coulomb_integrals, exchange_integrals, k_shift, window
 from clusterml.engine.response.singles import reference_states, select
 from clusterml.errors import ChargeError
+from clusterml.units import REFERENCE_BOHR_ANGSTROM, REFERENCE_OUTPUT_HARTREE_EV
 
 SYMBOLS = ["O", "O", "H", "H"]
 POSITIONS = np.array([[0.0, 0.7, 0.0], [0.0, -0.7, 0.0], [0.8, 0.9, 0.45], [-0.8, -0.9, 0.45]])
-COORDS = POSITIONS / BOHR_ANGSTROM
+COORDS = POSITIONS / REFERENCE_BOHR_ANGSTROM
 EMAX = 9.0
 S1, S2, PY2, H1 = 0, 4, 6, 8  # stage 1: O 2s 2p(xyz), O 2s 2p, H 1s, H 1s
 
@@ -180,7 +180,7 @@ def test_kernels_and_loewdin_charges(space):
 )
 def test_configuration_energies(space, diagonal, virtual, expected):
     k, j = exchange_integrals(space), coulomb_integrals(space)
-    found = [float(x[-1, virtual]) * HARTREE_EV_OUTPUT for x in (space.gaps, j, k, k_shift(k), diagonal)]
+    found = [float(x[-1, virtual]) * REFERENCE_OUTPUT_HARTREE_EV for x in (space.gaps, j, k, k_shift(k), diagonal)]
     np.testing.assert_allclose(found, expected, atol=1.5e-6)
 
 
@@ -190,7 +190,7 @@ def test_selection_and_lowering(space, diagonal):
     energies = diagonal.flatten()[chosen.index]
     lowered = (energies - chosen.matrix.diagonal())[energies.argsort()][:6]
     expected = [0.005603, 0.002220, 0.002974, 0.004472, 0.004174, 0.004527]
-    np.testing.assert_allclose(lowered.numpy() * HARTREE_EV_OUTPUT, expected, atol=1.5e-6)
+    np.testing.assert_allclose(lowered.numpy() * REFERENCE_OUTPUT_HARTREE_EV, expected, atol=1.5e-6)
     np.testing.assert_allclose(chosen.matrix, chosen.matrix.T, atol=1e-15)
 
 
@@ -218,7 +218,7 @@ def agh(molecule):
 
 
 def test_silver_hydride_charges(agh):
-    symbols, coords = ["Ag", "H"], agh.positions / BOHR_ANGSTROM
+    symbols, coords = ["Ag", "H"], agh.positions / REFERENCE_BOHR_ANGSTROM
     cn = charges.coordination_numbers(symbols, coords)
     np.testing.assert_allclose(cn, 0.987444, atol=6e-7)
     q = stage_one_charges(symbols, coords, cn, 0)

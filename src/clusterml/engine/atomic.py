@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clusterml.engine.parameters import BOHR_ANGSTROM, per_atom, stage_per_atom, tables
+from clusterml.engine.parameters import per_atom, stage_per_atom, tables
 from clusterml.typing import FloatArray
+from clusterml.units import REFERENCE_BOHR_ANGSTROM
 
 
 def distances(coords: FloatArray) -> FloatArray:
@@ -57,5 +58,5 @@ def cm5_correction(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArra
         d[mask] = value
         d[mask.T] = -value
     d[labels[:, None] == labels[None, :]] = 0.0
-    r = distances(coords_bohr) * BOHR_ANGSTROM
+    r = distances(coords_bohr) * REFERENCE_BOHR_ANGSTROM
     return np.asarray((d * np.exp(-settings["alpha_per_angstrom"] * (r - np.add.outer(radius, radius)))).sum(axis=1))

@@ -13,7 +13,6 @@ from clusterml.engine.basis import Basis
 from clusterml.engine.fragments import Band
 from clusterml.engine.label import Label
 from clusterml.engine.orbitals.orbitals import Orbitals
-from clusterml.engine.parameters import HARTREE_EV
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import plain, write_json
 from clusterml.spectrum.blocks import SCHEMA_VERSION, spectrum_block, states_block
@@ -21,7 +20,7 @@ from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.elements import formula
 from clusterml.typing import IntArray
-from clusterml.units import ev_to_nm
+from clusterml.units import REFERENCE_HARTREE_EV, ev_to_nm
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -72,7 +71,12 @@ def molden_text(orbitals: Orbitals) -> str:
     lines += ["[5D]", "[7F]", "[9G]", "[MO]"]
     order = _ao_order(basis)
     for k, (energy, occupation) in enumerate(zip(orbitals.energies_ev, orbitals.occupations, strict=True)):
-        lines += [f" Sym= {k + 1}a", f" Ene= {energy / HARTREE_EV:.10f}", " Spin= Alpha", f" Occup= {occupation:.6f}"]
+        lines += [
+            f" Sym= {k + 1}a",
+            f" Ene= {energy / REFERENCE_HARTREE_EV:.10f}",
+            " Spin= Alpha",
+            f" Occup= {occupation:.6f}",
+        ]
         lines += [f"{n} {c:.10e}" for n, c in enumerate(orbitals.coefficients[order, k], start=1)]
     return "\n".join(lines) + "\n"
 

@@ -19,24 +19,6 @@ from clusterml.errors import UnsupportedElementError
 from clusterml.io.files import sha256
 from clusterml.typing import FloatArray
 
-BOHR_ANGSTROM = 0.52917726
-"""Bohr in angstrom as the reference programs convert input coordinates."""
-
-HARTREE_EV = 27.2113957
-"""Hartree in eV of the reference's tight-binding part."""
-
-HARTREE_EV_THRESHOLD = 27.21138505
-"""Hartree in eV with which the reference converts the energy threshold."""
-
-HARTREE_EV_OUTPUT = 27.21139
-"""Hartree in eV of the reference's printed excitation energies."""
-
-EV_HARTREE_KSHIFT = 0.03674932
-"""eV in hartree of the reference's K-shift parameters."""
-
-BOLTZMANN_EV = 3.166808578545117e-06 * HARTREE_EV
-"""Boltzmann constant in eV/K."""
-
 
 @dataclass(frozen=True)
 class StageGlobals:

@@ -24,7 +24,7 @@ from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.structure.geometry import Geometry
 from clusterml.typing import FloatArray
-from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
+from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 Solvation = Literal["gbsa", "alpb"]
 
 _TBLITE_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
-_BOLTZMANN_HARTREE = 3.166808578545117e-6
-"""Boltzmann constant in hartree per kelvin."""
-
 _ORTHONORMALITY = 1e-6
 """Largest deviation of C^T S C from one, with S from our expansion of the basis and C from tblite."""
 
@@ -82,7 +79,7 @@ def gfn_orbitals(
     symbols = tuple(atoms.get_chemical_symbols())
     basis = gfn_basis(symbols, atoms.positions / BOHR_ANGSTROM, method)
     calculator = _calculator(atoms, charge, method, solvent, solvation)
-    calculator.set("temperature", electronic_temperature_k * _BOLTZMANN_HARTREE)
+    calculator.set("temperature", electronic_temperature_k * BOLTZMANN_HARTREE)
     calculator.set("accuracy", accuracy)
     calculator.set("max-iter", max_iterations)
     guess = None
@@ -151,7 +148,7 @@ def _cycles(
 ) -> SelfConsistent:
     from clusterml.engine.orbitals.gfn1 import self_consistent
 
-    kt = kelvin * _BOLTZMANN_HARTREE
+    kt = kelvin * BOLTZMANN_HARTREE
     try:
         return self_consistent(parts, charge, kt, _CHARGE_TOLERANCE * accuracy, max_iterations, first, device)
     except ElectronicStructureError as exc:
@@ -185,7 +182,7 @@ def _guess(
 ) -> Any:
     """tblite's converged result of a geometry, at its default thresholds."""
     calculator = _calculator(geometry.atoms, charge, method, solvent, solvation)
-    calculator.set("temperature", kelvin * _BOLTZMANN_HARTREE)
+    calculator.set("temperature", kelvin * BOLTZMANN_HARTREE)
     calculator.set("max-iter", 500)
     return _converged(calculator, method, kelvin, 500)
 

@@ -19,17 +19,10 @@ from clusterml.engine.kernels import stda_kernels
 from clusterml.engine.linalg import inverse_cholesky, symmetric_eigh
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.orbitals.source import OrbitalSource
-from clusterml.engine.parameters import (
-    BOHR_ANGSTROM,
-    BOLTZMANN_EV,
-    HARTREE_EV,
-    per_atom,
-    stage_globals,
-    stage_per_atom,
-    tables,
-)
+from clusterml.engine.parameters import per_atom, stage_globals, stage_per_atom, tables
 from clusterml.errors import ChargeError, ElectronicStructureError
 from clusterml.typing import FloatArray
+from clusterml.units import BOLTZMANN_HARTREE, REFERENCE_BOHR_ANGSTROM, REFERENCE_HARTREE_EV
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +45,7 @@ def core_hamiltonian(basis: Basis, cn: FloatArray, stage: int, s: FloatArray, t:
         np.where(n_rydberg == 1, g.k_rydberg_valence, g.k_rydberg_rydberg),
     )
     h0 = 0.5 * scale * s * (h[:, None] + h[None, :])
-    h0 -= np.where(n_rydberg == 0, g.kinetic_scale * HARTREE_EV * t, 0.0)
+    h0 -= np.where(n_rydberg == 0, g.kinetic_scale * REFERENCE_HARTREE_EV * t, 0.0)
     np.fill_diagonal(h0, h)
     return np.asarray(h0)
 
@@ -61,7 +54,7 @@ def coulomb_kernel(symbols: Sequence[str], coords_bohr: FloatArray, stage: int) 
     """Charge-charge kernel gamma_AB of one stage in eV, (n_atoms, n_atoms) (stda-xtb.md, section 7)."""
     hardness = stage_per_atom(symbols, stage, "gam_hartree")
     r = atomic.distances(coords_bohr)
-    return np.asarray(HARTREE_EV / (r + 1.0 / np.sqrt(np.outer(hardness, hardness))))
+    return np.asarray(REFERENCE_HARTREE_EV / (r + 1.0 / np.sqrt(np.outer(hardness, hardness))))
 
 
 def screened_overlap(s: FloatArray) -> FloatArray:
@@ -80,7 +73,7 @@ def fermi_occupations(energies_ev: FloatArray, n_electrons: int, temperature_k: 
     n_occ = n_electrons // 2
     if n_occ == 0 or n_occ >= len(energies_ev):
         return np.where(np.arange(len(energies_ev)) < n_occ, 2.0, 0.0)
-    kt = BOLTZMANN_EV * temperature_k
+    kt = BOLTZMANN_HARTREE * REFERENCE_HARTREE_EV * temperature_k
     level = 0.5 * (energies_ev[n_occ - 1] + energies_ev[n_occ])
     for _ in range(200):
         x = (energies_ev - level) / kt
@@ -177,7 +170,7 @@ def stda_xtb_orbitals(
     Raises UnsupportedElementError, ChargeError, ElectronicStructureError.
     """
     start = time.perf_counter()
-    coords = np.asarray(positions, dtype=np.float64) / BOHR_ANGSTROM
+    coords = np.asarray(positions, dtype=np.float64) / REFERENCE_BOHR_ANGSTROM
     cn = atomic.coordination_numbers(symbols, coords)
     n_electrons = electron_count(symbols, charge)
     if n_electrons % 2:
@@ -194,7 +187,7 @@ def stda_xtb_orbitals(
         )
     shift = stage_globals(2).level_shift_ev
     energies[n_occ:] += shift
-    cut = tables()["stage2"]["mo_write_cutoff_hartree"] * HARTREE_EV
+    cut = tables()["stage2"]["mo_write_cutoff_hartree"] * REFERENCE_HARTREE_EV
     n_kept = int(np.argmax(energies > cut)) if (energies > cut).any() else len(energies)
     timings = {"stage1": charges_done - start, "stage2": time.perf_counter() - charges_done}
     return Orbitals(

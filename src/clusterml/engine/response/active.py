@@ -23,9 +23,10 @@ import numpy as np
 from clusterml.engine import integrals
 from clusterml.engine.linalg import overlap_powers
 from clusterml.engine.orbitals.orbitals import Orbitals
-from clusterml.engine.parameters import EV_HARTREE_KSHIFT, HARTREE_EV, HARTREE_EV_THRESHOLD, tables
+from clusterml.engine.parameters import tables
 from clusterml.errors import ElectronicStructureError
 from clusterml.typing import FloatArray, IntArray
+from clusterml.units import REFERENCE_HARTREE_EV, REFERENCE_KSHIFT_EV_HARTREE, REFERENCE_THRESHOLD_HARTREE_EV
 
 if TYPE_CHECKING:
     import torch
@@ -91,8 +92,8 @@ class ActiveSpace:
 
 def window(orbitals: Orbitals, emax_ev: float) -> tuple[IntArray, IntArray]:
     """Indices of the active occupied and virtual orbitals for states up to ``emax_ev`` (stda-xtb.md, 11.1)."""
-    width = 2.0 * (1.0 + 0.8 * orbitals.kernels.ax) * emax_ev / HARTREE_EV_THRESHOLD
-    e = orbitals.energies_ev / HARTREE_EV
+    width = 2.0 * (1.0 + 0.8 * orbitals.kernels.ax) * emax_ev / REFERENCE_THRESHOLD_HARTREE_EV
+    e = orbitals.energies_ev / REFERENCE_HARTREE_EV
     n_occ = orbitals.n_occupied
     if orbitals.n_virtual == 0:
         raise ElectronicStructureError("there is no virtual orbital to excite into", "check the charge")
@@ -148,7 +149,7 @@ def active_space(
     def tensor(array: FloatArray) -> torch.Tensor:
         return torch.as_tensor(array, device=dev, dtype=real)
 
-    e = orbitals.energies_ev / HARTREE_EV
+    e = orbitals.energies_ev / REFERENCE_HARTREE_EV
     return ActiveSpace(
         e_o=tensor(e[occupied]),
         e_v=tensor(e[virtual]),
@@ -229,8 +230,8 @@ def coulomb_integrals(space: ActiveSpace) -> torch.Tensor:
 def k_shift(k: torch.Tensor) -> torch.Tensor:
     """Shift D / (1 + (K/w)^4) in hartree for exchange integrals ``k`` (hartree), any shape."""
     p = tables()["stda"]
-    maximum = p["kshift_max_eV"] * EV_HARTREE_KSHIFT
-    width = p["kshift_width_eV"] * EV_HARTREE_KSHIFT
+    maximum = p["kshift_max_eV"] * REFERENCE_KSHIFT_EV_HARTREE
+    width = p["kshift_width_eV"] * REFERENCE_KSHIFT_EV_HARTREE
     return maximum / (1.0 + (k / width) ** p["kshift_steepness"])
 
 

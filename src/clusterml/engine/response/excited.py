@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.engine.parameters import HARTREE_EV_OUTPUT, HARTREE_EV_THRESHOLD, tables
+from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, Couplings
-from clusterml.engine.response.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
+from clusterml.engine.response.lanczos import CHECK_GROWTH, FIRST_CHECK, BlockLanczos, RitzPairs, converged_ritz_pairs
 from clusterml.errors import ElectronicStructureError, MemoryLimitError
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray, IntArray
+from clusterml.units import REFERENCE_OUTPUT_HARTREE_EV, REFERENCE_THRESHOLD_HARTREE_EV
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ def transitions(energy_hartree: FloatArray, moments: Moments, damped: bool = Fal
     tensor = _outer(v, m) + (0.5 / regular)[:, None, None] * (_outer(moments.bv, m) + _outer(v, moments.bm))
     tensor *= (to_cgs / (energy_hartree**h + p["omega_regulariser"]))[:, None, None]
     return Transitions(
-        energy_ev=energy_hartree * HARTREE_EV_OUTPUT,
+        energy_ev=energy_hartree * REFERENCE_OUTPUT_HARTREE_EV,
         f_length=2.0 / 3.0 * SPIN_FACTOR * energy_hartree * (r**2).sum(1),
         f_velocity=2.0 / 3.0 * SPIN_FACTOR * (v**2).sum(1) / regular,
         r_length_cgs=to_cgs * (r * m).sum(1),
@@ -79,7 +80,7 @@ TAIL_EV = 1.0
 _CD_FLOOR = 1e-5
 """A CD spectrum is converged on the scale of its maximum or of this fraction of the absorption, if that is larger."""
 
-_MAX_KRYLOV_VECTORS = 6000
+MAX_KRYLOV_VECTORS = 6000
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def solve_dense(
 
     values, vectors = torch.linalg.eigh(matrix)
     limit = protocol.emax_ev + (0.0 if protocol.mode == "reference" else TAIL_EV)
-    kept = ((values > 0) & (values <= limit / HARTREE_EV_THRESHOLD)).nonzero().flatten()
+    kept = ((values > 0) & (values <= limit / REFERENCE_THRESHOLD_HARTREE_EV)).nonzero().flatten()
     chosen = vectors[:, kept]
     moments = split_moments(chosen.T @ optical.starts.T, chosen.T @ optical.targets.T)
     result = transitions(values[kept].double().cpu().numpy(), moments, damped=protocol.mode == "reference")
@@ -193,7 +194,7 @@ def krylov_memory_gb(space: ActiveSpace, n_csf: int, itemsize: int) -> tuple[flo
     Needed: six matrices over atomic functions, about 60 vectors, and the projected matrix with its eigenvectors.
     """
     n_rows = len(space.atom_of_row)
-    projected = 3 * 8.0 * min(_MAX_KRYLOV_VECTORS, n_csf) ** 2
+    projected = 3 * 8.0 * min(MAX_KRYLOV_VECTORS, n_csf) ** 2
     return (itemsize * (6.0 * n_rows**2 + 60.0 * n_csf) + projected) / 1e9, 4.0 * min(2000, n_csf) * n_csf / 1e9
 
 
@@ -208,7 +209,7 @@ class SpectrumConvergence:
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
         """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
-        limit = (self._protocol.emax_ev + TAIL_EV) / HARTREE_EV_THRESHOLD
+        limit = (self._protocol.emax_ev + TAIL_EV) / REFERENCE_THRESHOLD_HARTREE_EV
         kept = ((pairs.values > 0) & (pairs.values <= limit)).nonzero().flatten()
         chosen = pairs.select(kept)
         moments = split_moments(chosen.starts, chosen.targets)
@@ -249,10 +250,38 @@ def solve_krylov(
             f"{starts.shape[1]} configurations need {needed:.2g} GB; {compute.memory:.2g} GB allowed",
             "raise --memory-gb, or use --dtype float32",
         )
-    keep = needed + kept <= compute.memory
-    lanczos = BlockLanczos(apply, starts, optical.targets, _MAX_KRYLOV_VECTORS, keep)
-    convergence = SpectrumConvergence(protocol)
-    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress)
+    return run_krylov(
+        space,
+        apply,
+        optical.starts,
+        optical.targets,
+        SpectrumConvergence(protocol),
+        lambda pairs, rows: scatter(space, rows, index),
+        needed + kept <= compute.memory,
+        progress,
+    )
+
+
+def run_krylov(
+    space: ActiveSpace,
+    apply: Callable[[torch.Tensor], torch.Tensor],
+    starts: torch.Tensor,
+    targets: torch.Tensor,
+    convergence: SpectrumConvergence,
+    amplitudes: Callable[[RitzPairs, torch.Tensor], torch.Tensor],
+    keep: bool,
+    progress: Callable[[int], None] | None,
+    first_check: int = FIRST_CHECK,
+    growth: float = CHECK_GROWTH,
+) -> ExcitedStates:
+    """Pseudo-states of an operator, grown from ``starts`` (k, n) until ``convergence`` accepts them.
+
+    ``apply``: (k, n) -> (k, n); ``targets`` (k', n): further vectors whose overlaps are wanted.  ``amplitudes``: Ritz
+    pairs and their vectors (k, n) -> X (k, n_o, n_v); the vectors are there only with ``keep``.  ``first_check`` and
+    ``growth``: see :func:`~clusterml.engine.response.lanczos.converged_ritz_pairs`.
+    """
+    lanczos = BlockLanczos(apply, starts, targets, MAX_KRYLOV_VECTORS, keep)
+    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress, first_check, growth)
     states, chosen = convergence.states(pairs)
     counts = {
         "n_csf": starts.shape[1],
@@ -264,7 +293,7 @@ def solve_krylov(
     def lookup(which: IntArray) -> torch.Tensor:
         import torch
 
-        rows = lanczos.vectors(chosen.select(torch.as_tensor(which, device=starts.device)))
-        return scatter(space, rows.to(starts.dtype), index)
+        selected = chosen.select(torch.as_tensor(which, device=starts.device))
+        return amplitudes(selected, lanczos.vectors(selected).to(starts.dtype))
 
     return ExcitedStates(_finite(states), space, lookup if keep else None, counts, converged)

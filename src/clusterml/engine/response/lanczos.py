@@ -24,8 +24,8 @@ from clusterml.errors import ElectronicStructureError
 if TYPE_CHECKING:
     import torch
 
-_FIRST_CHECK = 24
-_CHECK_GROWTH = 1.12
+FIRST_CHECK = 24
+CHECK_GROWTH = 1.12
 """Convergence is tested at these numbers of blocks: each test costs an eigenproblem of the projected matrix."""
 
 _FULL_ORTHOGONALISATION = 3000
@@ -186,8 +186,8 @@ def converged_ritz_pairs(
     space: BlockLanczos,
     accept: Callable[[RitzPairs], bool],
     progress: Callable[[int], None] | None = None,
-    first_check: int = _FIRST_CHECK,
-    growth: float = _CHECK_GROWTH,
+    first_check: int = FIRST_CHECK,
+    growth: float = CHECK_GROWTH,
 ) -> tuple[RitzPairs, bool]:
     """Grow ``space`` until ``accept(pairs)`` is true or it cannot grow; returns the pairs and whether they converged.
 

@@ -21,23 +21,25 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from clusterml.engine.orbitals.orbitals import Orbitals
-from clusterml.engine.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, active_space
 from clusterml.engine.response.excited import (
+    MAX_KRYLOV_VECTORS,
     ExcitedStates,
     Moments,
     SpectrumConvergence,
     no_transitions,
+    run_krylov,
     scatter,
     transitions,
 )
-from clusterml.engine.response.lanczos import BlockLanczos, RitzPairs, converged_ritz_pairs
+from clusterml.engine.response.lanczos import FIRST_CHECK, RitzPairs
 from clusterml.engine.response.singles import window_weight
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import IntArray
+from clusterml.units import REFERENCE_HARTREE_EV, REFERENCE_THRESHOLD_HARTREE_EV
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +49,6 @@ Form = Literal["casida", "tda"]
 _TAIL_EV = 1.0
 """Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
 
-_MAX_KRYLOV_VECTORS = 6000
 _SMALLEST_GAP_EV = 1e-3
 
 _LEAST_WINDOW_EV = 10.0
@@ -214,7 +215,7 @@ def _adiabatic(space: ActiveSpace, weight: torch.Tensor, form: Form) -> _Far:
     """The part sqrt(1 - weight^2) of every configuration, in slices of occupied orbitals to bound memory."""
     n_at, (n_o, n_v) = space.n_atoms, space.shape
     total = _Far(*(space.gamma_k.new_zeros((rows, n_at)) for rows in (n_at, 9, 9)))
-    reference = _ADIABATIC_EV / HARTREE_EV
+    reference = _ADIABATIC_EV / REFERENCE_HARTREE_EV
     reference = reference**2 if form == "casida" else reference
     share = (1.0 - weight**2).sqrt().reshape(n_o, n_v)
     for first in range(0, n_o, _SLICE):
@@ -286,7 +287,7 @@ def _dense(problem: ResponseProblem, protocol: Protocol) -> ExcitedStates:
 
     values, vectors = torch.linalg.eigh(problem.matrix())
     _stable(problem, float(values[0]))
-    n = int((problem.energies(values) <= protocol.emax_ev / HARTREE_EV_THRESHOLD).sum())
+    n = int((problem.energies(values) <= protocol.emax_ev / REFERENCE_THRESHOLD_HARTREE_EV).sum())
     values, vectors = values[:n], vectors[:, :n]
     result = problem.intensities(values, vectors.T @ problem.starts.T, vectors.T @ problem.targets.T)
 
@@ -303,7 +304,7 @@ class _Convergence(SpectrumConvergence):
     def __init__(self, problem: ResponseProblem, protocol: Protocol) -> None:
         super().__init__(protocol)
         self._problem = problem
-        self._limit = (protocol.emax_ev + _TAIL_EV) / HARTREE_EV_THRESHOLD
+        self._limit = (protocol.emax_ev + _TAIL_EV) / REFERENCE_THRESHOLD_HARTREE_EV
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
         """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
@@ -315,27 +316,20 @@ class _Convergence(SpectrumConvergence):
 def _krylov(
     problem: ResponseProblem, protocol: Protocol, compute: Compute, progress: Callable[[int], None] | None
 ) -> ExcitedStates:
-    import torch
-
-    starts = problem.starts
-    keep = 4e-9 * min(_MAX_KRYLOV_VECTORS, starts.shape[1]) * starts.shape[1] < 0.5 * compute.memory
-    lanczos = BlockLanczos(problem.operator(), starts, problem.targets, _MAX_KRYLOV_VECTORS, keep)
-    convergence = _Convergence(problem, protocol)
-    first_check = max(24, int(_BLOCKS_PER_WIDTH * float(problem.gaps.max()) * HARTREE_EV / protocol.fwhm_ev))
-    pairs, converged = converged_ritz_pairs(lanczos, convergence, progress, first_check, _CHECK_GROWTH)
-    result, chosen = convergence.states(pairs)
-
-    def lookup(which: IntArray) -> torch.Tensor:
-        selected = chosen.select(torch.as_tensor(which, device=starts.device))
-        return problem.amplitudes(selected.values, lanczos.vectors(selected).to(starts.dtype))
-
-    counts = {
-        "n_csf": starts.shape[1],
-        "n_states": len(chosen.values),
-        "n_krylov": len(pairs.values),
-        "n_blocks": lanczos.n_blocks,
-    }
-    return ExcitedStates(result, problem.space, lookup if keep else None, counts, converged)
+    size = problem.starts.shape[1]
+    first_check = int(_BLOCKS_PER_WIDTH * float(problem.gaps.max()) * REFERENCE_HARTREE_EV / protocol.fwhm_ev)
+    return run_krylov(
+        problem.space,
+        problem.operator(),
+        problem.starts,
+        problem.targets,
+        _Convergence(problem, protocol),
+        lambda pairs, rows: problem.amplitudes(pairs.values, rows),
+        4e-9 * min(MAX_KRYLOV_VECTORS, size) * size < 0.5 * compute.memory,
+        progress,
+        max(FIRST_CHECK, first_check),
+        _CHECK_GROWTH,
+    )
 
 
 def _without_exchange(orbitals: Orbitals, protocol: Protocol) -> bool:

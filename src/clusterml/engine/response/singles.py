@@ -22,7 +22,7 @@ import numpy as np
 
 from clusterml.engine.choices import Mode
 from clusterml.engine.orbitals.orbitals import Orbitals
-from clusterml.engine.parameters import HARTREE_EV, HARTREE_EV_THRESHOLD, tables
+from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import (
     ActiveSpace,
@@ -38,6 +38,7 @@ from clusterml.engine.response.excited import ExcitedStates, OpticalVectors, no_
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError
 from clusterml.typing import IntArray
+from clusterml.units import REFERENCE_HARTREE_EV, REFERENCE_THRESHOLD_HARTREE_EV
 
 if TYPE_CHECKING:
     import torch
@@ -139,7 +140,7 @@ def select(
     import torch
 
     flat = diagonal.flatten()
-    primary = (flat <= emax_ev / HARTREE_EV_THRESHOLD).nonzero().flatten()
+    primary = (flat <= emax_ev / REFERENCE_THRESHOLD_HARTREE_EV).nonzero().flatten()
     if len(primary) == 0:
         return Selection(primary, 0, flat.new_zeros((0, 0)))
     pairs = _PairIntegrals(space)
@@ -179,7 +180,7 @@ def window_weight(gaps: torch.Tensor, window_ev: float) -> torch.Tensor:
 
     A cubic step over the last 1 eV, a function of orbital energies only: invariant and continuously differentiable.
     """
-    x = ((window_ev - gaps * HARTREE_EV) / _EDGE_EV).clamp(0.0, 1.0)
+    x = ((window_ev - gaps * REFERENCE_HARTREE_EV) / _EDGE_EV).clamp(0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
@@ -195,7 +196,7 @@ def smooth_states(
     origin = orbitals.basis.coords_bohr.mean(axis=0)
     space = active_space(orbitals, occupied, virtual, "spherical", protocol.dtype, compute.device, origin)
     weight = window_weight(space.gaps, protocol.window)
-    width = protocol.k_shift_width_ev / HARTREE_EV
+    width = protocol.k_shift_width_ev / REFERENCE_HARTREE_EV
     diagonal = space.gaps + k_shift(averaged(exchange_integrals(space), space.e_o, space.e_v, width))
     couplings = Couplings(space, diagonal, weight)
     optical = OpticalVectors.collect(space, couplings, weight)

@@ -17,6 +17,7 @@ from clusterml.structure.distort.network import hessian
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.elements import atomic_number
 from clusterml.typing import FloatArray, IntArray
+from clusterml.units import BOLTZMANN_EV
 
 TOLERANCE = 1e-11
 """Largest remaining error (A) of a bond length."""
@@ -75,8 +76,6 @@ def _touch(atom: IntArray, first: IntArray, second: IntArray, mobility: FloatArr
     return np.asarray(((atom[:, None] == first) * 1.0 - (atom[:, None] == second)) * mobility[atom][:, None])
 
 
-BOLTZMANN_EV = 8.617333262e-5
-"""Boltzmann's constant in eV/K."""
 SOFTEST = 0.25
 """Stiffness (eV/A^2) given to softer modes: at 300 K none moves by more than 0.32 A (one standard deviation)."""
 _WAVENUMBER = 521.4709  # cm-1 of sqrt(1 eV / (A^2 u))
