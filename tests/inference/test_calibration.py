@@ -9,7 +9,6 @@ import pytest
 
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.inference.calibration import (
-from clusterml.model.upgrade import UNCERTAINTY
     LARGEST_FACTOR,
     BandFactors,
     Calibration,
@@ -18,6 +17,7 @@ from clusterml.model.upgrade import UNCERTAINTY
     normal_quantile,
     raw_spread,
 )
+from clusterml.model.upgrade import UNCERTAINTY
 
 ENERGY = np.linspace(0.5, 5.3, 121)
 KEYS = ("epsilon", "delta_epsilon")

@@ -17,7 +17,7 @@ from clusterml.inference.checkpoint import UNCERTAINTY, read_uncertainty
 from clusterml.inference.domain import KnownCompositions, composition
 from clusterml.inference.evaluator import Evaluator
 from clusterml.inference.predictor import Predictor
-from clusterml.model.upgrade import UNCERTAINTY
+from clusterml.model import upgrade
 
 ENERGY = np.linspace(0.5, 5.3, 121)
 KEYS = ("epsilon", "delta_epsilon")
@@ -190,7 +190,7 @@ def test_damage_is_named():
             Uncertainty.from_dict(values | {"reach": reach}, "here")
     assert Uncertainty.from_dict(values | {"sign_error": 1.5}, "x").sign_error == 1.5
     older = {key: value for key, value in values.items() if key != "sign_error"}
-    assert Uncertainty.from_dict(UNCERTAINTY.apply({"schema_version": 3, **older}, "x"), "x").sign_error == 1.0
+    assert Uncertainty.from_dict(upgrade.UNCERTAINTY.apply({"schema_version": 3, **older}, "x"), "x").sign_error == 1.0
     for error in (0.5, 21.0, float("nan"), "large", None):
         with pytest.raises(InputFileError, match="here: sign_error is"):
             Uncertainty.from_dict(values | {"sign_error": error}, "here")
