@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -162,3 +163,9 @@ def _imports(path: Path, names: dict[str, Path]) -> set[str]:
                 f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in names else node.module for a in node.names
             }
     return found
+
+
+def test_scripts_are_tools_of_the_project_and_no_studies():
+    scripts = [path.name for path in (SOURCE.parents[1] / "scripts").iterdir() if path.name != "__pycache__"]
+    kinds = re.compile(r"setup|test|demo|check_gpu|(bench|check|make)_[a-z_]+\.py")
+    assert [name for name in scripts if not kinds.fullmatch(name)] == []
