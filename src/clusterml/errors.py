@@ -135,10 +135,6 @@ class DatasetError(ClusterMLError):
     """A dataset is missing, damaged, of another version, or does not fit what is asked of it."""
 
 
-class WorkerLostError(ClusterMLError):
-    """A process that computed something was killed, twice."""
-
-
 def _line(text: str) -> str:
     line = " ".join(printable(text).split())
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} .."

@@ -1,7 +1,8 @@
-"""Campaigns on a local Ray cluster, as a user starts them: the same records as without, killed workers or not."""
+"""The scheduler: order, bounded memory, killed workers, interruptions; and campaigns on a local Ray cluster."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,121 @@ import pytest
 from clusterml.dataset.runner import Ledger, generate
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.errors import OptionError
-from clusterml.run.launcher import Here, Ray, launcher
+from clusterml.run.launcher import Here, Lost, Processes, Ray, launcher
+
+PLACES = [Here(), Processes(2)]
+
+
+FUNCTIONS = """
+import os, signal, time
+
+def square(number):
+    time.sleep(0.02 * max(0, 6 - number))  # the later tasks are the quicker ones
+    return number * number
+
+def end_process(path):
+    if not path or not os.path.exists(path):
+        if path:
+            open(path, "x").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path
+"""
+
+
+@pytest.fixture
+def functions(tmp_path, monkeypatch):
+    """A module that spawned processes can import: a square, and what ends its process, for good or the first time."""
+    (tmp_path / "functions_of_tasks.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module("functions_of_tasks")
+    del sys.modules["functions_of_tasks"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_task_has_its_result_in_order_where_that_is_asked(functions, place):
+    tasks = list(range(12))
+    assert list(place.run(functions.square, iter(tasks), ordered=True)) == [(n, n * n) for n in tasks]
+    assert sorted(place.run(functions.square, iter(tasks))) == [(n, n * n) for n in tasks]
+    assert list(place.run(functions.square, iter(()))) == []
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_few_tasks_are_taken_before_their_turn(functions, ordered):
+    taken = []
+    tasks = (taken.append(n) or n for n in range(100))
+    results = Processes(2).run(functions.square, tasks, ordered=ordered)
+    for count in range(1, 20):
+        next(results)
+        assert len(taken) - count < 8
+    results.close()
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_task_of_a_killed_process_is_done_once_more(functions, tmp_path, ordered):
+    there = [str(tmp_path), f"{tmp_path}/.", f"{tmp_path}/./."]
+    once = [there[0], str(tmp_path / "new"), *there[1:]]
+    assert dict(Processes(2).run(functions.end_process, once, ordered=ordered)) == {path: path for path in once}
+    results = dict(Processes(2).run(functions.end_process, [there[0], "", *there[1:]], ordered=ordered))
+    lost = results.pop("")
+    assert isinstance(lost, Lost)
+    assert "was killed" in lost.reason
+    assert lost.remedy in lost.reason
+    assert results == {path: path for path in there}
+
+
+def test_what_a_task_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        list(Processes(1).run((1).__floordiv__, iter([0])))
+
+
+INTERRUPTED = """
+import sys, time
+from clusterml.cli.main import terminated_as_interrupted
+from clusterml.run.launcher import Processes
+
+def work(seconds):
+    time.sleep(seconds)
+    return seconds
+
+if __name__ == "__main__":
+    with terminated_as_interrupted():
+        try:
+            for task, result in Processes(2).run(work, iter([0, 600, 600, 600]), ordered=sys.argv[1] == "ordered"):
+                print(result, flush=True)
+        except KeyboardInterrupt:
+            sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all", "ordered"),
+    [
+        (signal.SIGINT, False, "ordered"),
+        (signal.SIGTERM, True, "ordered"),
+        (signal.SIGINT, True, "as they come"),
+        (signal.SIGTERM, False, "as they come"),
+    ],
+)
+def test_an_interruption_ends_all_processes_at_once(tmp_path, number, to_all, ordered):
+    (tmp_path / "work.py").write_text(INTERRUPTED)
+    command = [sys.executable, str(tmp_path / "work.py"), ordered]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        soon(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 3, process)  # two and a tracker
+        workers = psutil.Process(process.pid).children(recursive=True)
+        if ordered != "ordered":
+            assert process.stdout.readline() == "0\n"
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        assert process.wait(SECONDS) == 130
+        _, left = psutil.wait_procs(workers, SECONDS)
+        assert left == []
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
 
 SECONDS = 240.0
 CAMPAIGN = """
@@ -73,11 +188,11 @@ def begin(campaign, tmp_path):
             process.wait()
 
 
-def soon(found, process):
-    """What ``found()`` gives as soon as it gives something."""
+def soon(look, process):
+    """What ``look()`` gives as soon as it gives something."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        result = found()
+        result = look()
         if result:
             return result
         assert process.poll() is None, "the command ended too soon"
@@ -138,6 +253,19 @@ def test_a_killed_campaign_goes_on_with_ray_or_without(begin, expected, tmp_path
     assert 3 <= sum(event.state == "done" for event in Ledger(ledger).states().values()) < 10
     assert begin("--resume").wait(SECONDS) == 0
     assert contents(tmp_path / "d") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordered", [True, False])
+def test_ray_keeps_order_and_bounds_as_processes_do(functions, ordered, monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    taken = []
+    tasks = (taken.append(n) or n for n in range(12))
+    results = []
+    for result in Ray("local", 2).run(functions.square, tasks, ordered=ordered):
+        results.append(result)
+        assert len(taken) - len(results) < 8
+    assert (results if ordered else sorted(results)) == [(n, n * n) for n in range(12)]
 
 
 def test_a_place_on_ray_follows_from_the_options():

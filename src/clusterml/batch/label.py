@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +21,11 @@ from clusterml.errors import (
     InputFileError,
     OptionError,
     OutputError,
-    WorkerLostError,
     counted,
 )
 from clusterml.io.files import make_folder, read_text
 from clusterml.io.json import parse_json
-from clusterml.run.launcher import Workers
+from clusterml.run.launcher import Launcher, Lost, check_workers, launcher
 from clusterml.run.progress import Watch
 from clusterml.spectrum.view import WHOLE, View
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
@@ -147,13 +144,8 @@ def run(
         raise OptionError("--molden names one file, but there are several structures", "give one structure")
     yield from (failure(problem, "") for problem in problems)
     tasks = _tasks(inputs, options, groups, watch or Watch())
-    results: Iterator[Outcome | Failure]
-    if jobs == 1:
-        results = (t if isinstance(t, Failure) else compute(t, options, watch) for t in tasks)
-    else:
-        results = compute_in_processes(tasks, options, jobs, max(1, threads // jobs))
     any_done = False
-    for result in results:
+    for result in compute_all(launcher(jobs, threads), tasks, options, watch if jobs == 1 else None):
         if isinstance(result, Failure) and result.is_option and not any_done:
             # The same option would fail for every structure: say it once.
             raise OptionError(result.problem, result.remedy)
@@ -204,8 +196,7 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
 
 def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, list[int]] | None]:
     """Everything that can be refused before a structure is read; the memory is shared among the processes."""
-    if not 1 <= jobs <= 256:
-        raise OptionError(f"jobs is {jobs}", "give a number of processes between 1 and 256")
+    check_workers(jobs, "jobs")
     options = replace(options, compute=options.compute.shared(jobs))
     groups = None
     if options.groups is not None:
@@ -222,44 +213,29 @@ def _tasks(
     inputs: list[Input], options: BatchOptions, groups: dict[str, list[int]] | None, watch: Watch
 ) -> Iterator[Task | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place."""
-    for found in read_structures(inputs, options.reading, watch):
-        yield found if isinstance(found, Failure) else _task(found, options, groups)
+    for structure in read_structures(inputs, options.reading, watch):
+        yield structure if isinstance(structure, Failure) else _task(structure, options, groups)
 
 
-def _task(found: Structure, options: BatchOptions, groups: dict[str, list[int]] | None) -> Task:
+def _task(structure: Structure, options: BatchOptions, groups: dict[str, list[int]] | None) -> Task:
     file = options.molden
-    molden = file and file.with_name(f"{file.stem}{found.addition}{file.suffix}")
-    return Task(found.atoms, found.where, found.name, molden, groups)
+    molden = file and file.with_name(f"{file.stem}{structure.addition}{file.suffix}")
+    return Task(structure.atoms, structure.where, structure.name, molden, groups)
 
 
-_WAITING_PER_PROCESS = 4
-"""Structures handed out and not yet yielded, per process: bounds memory, and lets others finish beside a slow one."""
-
-
-def compute_in_processes(
-    tasks: Iterator[Task | Failure], options: BatchOptions, jobs: int, threads: int
+def compute_all(
+    place: Launcher, tasks: Iterable[Task | Failure], options: BatchOptions, watch: Watch | None = None
 ) -> Iterator[Outcome | Failure]:
-    """What :func:`clusterml.batch.label.compute` says of each task, in their order, from ``jobs`` processes.
+    """What :func:`compute` says of each task, computed at a ``place``, in their order; failures are passed on.
 
-    Each process uses ``threads`` CPU threads.  Failures among ``tasks`` are passed on in their place.
+    ``watch`` is told by this process only.
     """
-    waiting: deque[Failure | tuple[Task, Future[Outcome | Failure]]] = deque()
-    with Workers(partial(compute, options=options), jobs, threads) as workers:
-        for task in tasks:
-            waiting.append(task if isinstance(task, Failure) else (task, workers.submit(task)))
-            if len(waiting) >= _WAITING_PER_PROCESS * jobs:
-                yield _outcome(workers, waiting.popleft())
-        while waiting:
-            yield _outcome(workers, waiting.popleft())
+    for task, result in place.run(partial(_compute_or_pass, options=options, watch=watch), tasks, ordered=True):
+        if not isinstance(result, Lost):
+            yield result
+        else:
+            yield task if isinstance(task, Failure) else Failure(f"{task.where}: {result.problem}", result.remedy)
 
 
-def _outcome(
-    workers: Workers[Task, Outcome | Failure], entry: Failure | tuple[Task, Future[Outcome | Failure]]
-) -> Outcome | Failure:
-    if isinstance(entry, Failure):
-        return entry
-    task, future = entry
-    try:
-        return workers.result(task, future)
-    except WorkerLostError as error:
-        return Failure(f"{task.where}: {error.problem}", error.remedy)
+def _compute_or_pass(task: Task | Failure, options: BatchOptions, watch: Watch | None) -> Outcome | Failure:
+    return task if isinstance(task, Failure) else compute(task, options, watch)

@@ -1,4 +1,9 @@
-"""Where jobs run: here, in processes of this machine, or as tasks of a Ray cluster.  Nothing else knows which."""
+"""Where tasks run: here, in processes of this machine, or on a Ray cluster.  Nothing else knows which.
+
+All that is long goes through :class:`Launcher`: many files, campaigns, screens.  Wherever it runs, no more than a few
+tasks a worker are in memory, a task whose worker was killed is done once more, and leaving the loop over the results
+(an error, Ctrl-C, SIGTERM) ends the workers at once.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +11,133 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from clusterml.errors import OptionError, WorkerLostError
+from clusterml.errors import ClusterMLError, OptionError
 from clusterml.structure.anatomy.library import with_library_in_use
 
 T = TypeVar("T")
 R = TypeVar("R")
+T_contra = TypeVar("T_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Workers(Generic[T, R]):
-    """A pool of ``jobs`` processes, of ``threads`` CPU threads each, that apply ``function`` to tasks.
+_WAITING, _WAITING_IN_ORDER = 2, 4
+"""Tasks handed out per worker: one runs, the next one waits; in order, others finish beside a slow one."""
+_LOCAL_STORE_BYTES = 100_000_000
+"""Shared memory of a local Ray cluster: results are small."""
 
-    It is replaced when one of its processes dies.  Use it in a ``with`` statement: leaving it ends all processes at
-    once.  The calling script needs the usual ``if __name__ == "__main__":``.
-    """
 
-    def __init__(self, function: Callable[[T], R], jobs: int, threads: int) -> None:
-        self._function, self._jobs = with_library_in_use(function), jobs
+@dataclass(frozen=True)
+class Lost:
+    """The worker of a task was killed, twice: the ``problem``, and what the user can do about it."""
+
+    problem: str
+    remedy: str = "use fewer processes, a smaller memory limit or single precision"
+
+    @property
+    def reason(self) -> str:
+        """Both in one line."""
+        return str(ClusterMLError(self.problem, self.remedy))
+
+
+class Launcher(Protocol):
+    """Runs a function on tasks, somewhere."""
+
+    def run(
+        self, function: Callable[[T], R], tasks: Iterable[T], *, ordered: bool = False
+    ) -> Iterator[tuple[T, R | Lost]]:
+        """Pairs of task and result as they are finished; ``ordered``: in the order of ``tasks``.
+
+        Raises what ``function`` raises.
+        """
+        ...
+
+
+class Here:
+    """One task after the other in this process."""
+
+    def run(
+        self, function: Callable[[T], R], tasks: Iterable[T], *, ordered: bool = False
+    ) -> Iterator[tuple[T, R | Lost]]:
+        """See :class:`Launcher`."""
+        return ((task, function(task)) for task in tasks)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """``workers`` processes of ``threads`` CPU threads each; a script that uses it needs the usual
+    ``if __name__ == "__main__":``."""
+
+    workers: int
+    threads: int = 1
+
+    def run(
+        self, function: Callable[[T], R], tasks: Iterable[T], *, ordered: bool = False
+    ) -> Iterator[tuple[T, R | Lost]]:
+        """See :class:`Launcher`."""
+        with _ProcessPool(with_library_in_use(function), self.workers, self.threads) as pool:
+            yield from _schedule(pool, tasks, ordered)
+
+
+class _Pool(Protocol[T_contra, R_co]):
+    """What differs between processes and Ray; a handle stands for a task that was handed out."""
+
+    workers: int
+
+    def submit(self, task: T_contra) -> Any:
+        """Hand a task out."""
+
+    def wait(self, handles: Sequence[Any]) -> Iterable[Any]:
+        """Those that are finished, at least one of them."""
+
+    def result(self, task: T_contra, handle: Any) -> R_co | Lost:
+        """The result of a task that is finished."""
+
+
+def _schedule(pool: _Pool[T, R], tasks: Iterable[T], ordered: bool) -> Iterator[tuple[T, R | Lost]]:
+    """Tasks and results, never more of them handed out and not handed back than a few for each worker."""
+    most = pool.workers * (_WAITING_IN_ORDER if ordered else _WAITING)
+    running: dict[Any, T] = {}
+    results: dict[Any, R | Lost] = {}
+    for task in tasks:
+        running[pool.submit(task)] = task
+        while len(running) >= most:
+            yield from _finished(pool, running, results, ordered)
+    while running:
+        yield from _finished(pool, running, results, ordered)
+
+
+def _finished(
+    pool: _Pool[T, R], running: dict[Any, T], results: dict[Any, R | Lost], ordered: bool
+) -> Iterator[tuple[T, R | Lost]]:
+    """Wait for a result, and hand back those whose turn has come; in ``results`` they wait for earlier ones."""
+    for handle in pool.wait([handle for handle in running if handle not in results]):
+        results[handle] = pool.result(running[handle], handle)
+        for ready in list(takewhile(results.__contains__, running)) if ordered else (handle,):
+            yield running.pop(ready), results.pop(ready)
+
+
+class _ProcessPool(Generic[T, R]):
+    """Processes that apply ``function``; replaced when one of them dies, and ended with the ``with`` statement."""
+
+    def __init__(self, function: Callable[[T], R], workers: int, threads: int) -> None:
+        self._function, self.workers = function, workers
         self._others = set(multiprocessing.active_children())
         # OpenMP reads it when a process starts, so it must be in the environment that the processes inherit.
         self._environment = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = str(threads)
-        self._pool = self._new_pool(jobs)
+        self._pool = _new_pool(workers)
 
-    def __enter__(self) -> Workers[T, R]:
+    def __enter__(self) -> Self:
         """The pool itself."""
         return self
 
@@ -44,54 +145,52 @@ class Workers(Generic[T, R]):
         """End all processes at once; nothing is left half-written where files are renamed into place."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - self._others:
-            child.terminate()
+            child.kill()
         if self._environment is None:
             os.environ.pop("OMP_NUM_THREADS", None)
         else:
             os.environ["OMP_NUM_THREADS"] = self._environment
 
     def submit(self, task: T) -> Future[R]:
-        """Hand ``task`` to the processes."""
+        """See :class:`_Pool`."""
         try:
             return self._pool.submit(self._function, task)
         except BrokenProcessPool:
-            self._restart()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = _new_pool(self.workers)
             return self._pool.submit(self._function, task)
 
-    def result(self, task: T, future: Future[R]) -> R:
-        """Wait for a result; a task that was lost with its process is computed once more, alone.
+    def wait(self, handles: Sequence[Future[R]]) -> set[Future[R]]:
+        """See :class:`_Pool`."""
+        return wait(handles, return_when=FIRST_COMPLETED).done
 
-        Raises :class:`WorkerLostError` if it is lost again.
-        """
+    def result(self, task: T, handle: Future[R]) -> R | Lost:
+        """See :class:`_Pool`."""
         try:
-            return future.result()
+            return handle.result()
         except BrokenProcessPool:
             # One dead process takes all that were running with it, and nothing says whose fault it was.
             return self._alone(task)
 
-    def _alone(self, task: T) -> R:
-        with self._new_pool(1) as pool:
-            try:
-                return pool.submit(self._function, task).result()
-            except BrokenProcessPool as error:
-                raise WorkerLostError(
-                    "the process that computed it was killed, most likely because memory ran out",
-                    "use fewer processes, a smaller memory limit or single precision",
-                ) from error
+    def _alone(self, task: T) -> R | Lost:
+        pool = _new_pool(1)
+        try:
+            return pool.submit(self._function, task).result()
+        except BrokenProcessPool:
+            return Lost("the process that computed it was killed, most likely because memory ran out")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # an interruption must not wait for the task
 
-    def _restart(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._new_pool(self._jobs)
 
-    @staticmethod
-    def _new_pool(jobs: int) -> ProcessPoolExecutor:
-        # spawn, because a forked process inherits the locks of torch's and OpenMP's threads
-        return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin)
+def _new_pool(workers: int) -> ProcessPoolExecutor:
+    # spawn, because a forked process inherits the locks of torch's and OpenMP's threads
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the parent process, and end with it."""
+    """Leave Ctrl-C and SIGTERM, which batch systems send to all, to the parent process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -100,65 +199,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-_WAITING_PER_WORKER = 2
-"""Jobs handed out per worker: the next one waits while one runs, so that no worker is idle and little is lost."""
-_LOCAL_STORE_BYTES = 100_000_000
-"""Shared memory of a local Ray cluster: results are small."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """The worker of a job was killed, twice: ``reason``."""
-
-    reason: str
-
-
-class Launcher(Protocol):
-    """Runs a function on tasks, somewhere."""
-
-    def run(self, function: Callable[[T], R], tasks: Iterator[T]) -> Iterator[tuple[T, R | Lost]]:
-        """Pairs of task and result as they are finished, in any order."""
-        ...
-
-
-class Here:
-    """One task after the other in this process."""
-
-    def run(self, function: Callable[[T], R], tasks: Iterator[T]) -> Iterator[tuple[T, R | Lost]]:
-        """See :class:`Launcher`."""
-        return ((task, function(task)) for task in tasks)
-
-
-@dataclass(frozen=True)
-class Processes:
-    """``workers`` processes of ``threads`` CPU threads each."""
-
-    workers: int
-    threads: int = 1
-
-    def run(self, function: Callable[[T], R], tasks: Iterator[T]) -> Iterator[tuple[T, R | Lost]]:
-        """See :class:`Launcher`."""
-
-        with Workers(function, self.workers, self.threads) as pool:
-            running: dict[Future[R], T] = {}
-            for task in tasks:
-                running[pool.submit(task)] = task
-                while len(running) >= _WAITING_PER_WORKER * self.workers:
-                    yield from _finished(running, pool)
-            while running:
-                yield from _finished(running, pool)
-
-
-def _finished(running: dict[Future[Any], Any], pool: Any) -> Iterator[tuple[Any, Any]]:
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in done:
-        task = running.pop(future)
-        try:
-            yield task, pool.result(task, future)
-        except WorkerLostError as error:
-            yield task, Lost(str(error))
 
 
 @dataclass(frozen=True)
@@ -175,22 +215,19 @@ class Ray:
     threads: int = 1
     gpus: int = 0
 
-    def run(self, function: Callable[[T], R], tasks: Iterator[T]) -> Iterator[tuple[T, R | Lost]]:
+    def run(
+        self, function: Callable[[T], R], tasks: Iterable[T], *, ordered: bool = False
+    ) -> Iterator[tuple[T, R | Lost]]:
         """See :class:`Launcher`; raises :class:`OptionError` if Ray is not installed or the cluster not there."""
+        with self._connection() as ray, _RayPool(ray, with_library_in_use(function), self.threads, self.gpus) as pool:
+            yield from _schedule(pool, tasks, ordered)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """Ray, connected; a connection that was made here ends with the block."""
         ray, mine = self._connected()
-        function = with_library_in_use(function)
         try:
-            # max_retries: a task is done once more if its worker was killed
-            remote = ray.remote(max_retries=1, num_cpus=self.threads, num_gpus=self.gpus)(_applied)
-            places = ray.cluster_resources().get("GPU" if self.gpus else "CPU", 1.0) / (self.gpus or self.threads)
-            at_once = _WAITING_PER_WORKER * max(1, int(places))
-            running: dict[Any, T] = {}
-            for task in tasks:
-                running[remote.remote(function, task, self.threads)] = task
-                while len(running) >= at_once:
-                    yield from _ray_finished(ray, running)
-            while running:
-                yield from _ray_finished(ray, running)
+            yield ray
         finally:
             if mine:
                 ray.shutdown()
@@ -229,7 +266,6 @@ def _reach(address: str) -> None:
 
     ``auto`` is the cluster that Ray noted as this machine's, which may be gone.
     """
-    import os
     import socket
 
     place = address.removeprefix("ray://")
@@ -253,26 +289,61 @@ def _applied(function: Callable[[T], R], task: T, threads: int) -> R:
     return function(task)
 
 
-def _ray_finished(ray: Any, running: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    done, _ = ray.wait(list(running), num_returns=1)
-    for reference in done:
-        task = running.pop(reference)
+class _RayPool(Generic[T, R]):
+    """Tasks of the Ray cluster that ``ray`` is connected to; those that still run are cancelled at the end."""
+
+    def __init__(self, ray: Any, function: Callable[[T], R], threads: int, gpus: int) -> None:
+        self._ray, self._function, self._threads = ray, function, threads
+        # max_retries: a task is done once more if its worker was killed
+        self._remote = ray.remote(max_retries=1, num_cpus=threads, num_gpus=gpus)(_applied)
+        places = ray.cluster_resources().get("GPU" if gpus else "CPU", 1.0) / (gpus or threads)
+        self.workers = max(1, int(places))
+        self._running: set[Any] = set()
+
+    def __enter__(self) -> Self:
+        """The pool itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Cancel what runs."""
+        for handle in self._running:
+            self._ray.cancel(handle, force=True)
+
+    def submit(self, task: T) -> Any:
+        """See :class:`_Pool`."""
+        handle = self._remote.remote(self._function, task, self._threads)
+        self._running.add(handle)
+        return handle
+
+    def wait(self, handles: Sequence[Any]) -> Iterable[Any]:
+        """See :class:`_Pool`."""
+        finished, _ = self._ray.wait(list(handles), num_returns=1)
+        return list(finished)
+
+    def result(self, task: T, handle: Any) -> R | Lost:
+        """See :class:`_Pool`."""
+        self._running.discard(handle)
         try:
-            yield task, ray.get(reference)
-        except ray.exceptions.RayTaskError:
+            result: R = self._ray.get(handle)
+        except self._ray.exceptions.RayTaskError:
             raise  # the function itself failed, as it would in a process of ours
-        except ray.exceptions.RayError as error:
-            yield task, Lost(f"the worker was lost: {type(error).__name__}")
+        except self._ray.exceptions.RayError as error:
+            return Lost(f"the worker was lost: {type(error).__name__}")
+        return result
+
+
+def check_workers(workers: int, option: str = "workers") -> None:
+    """Raise :class:`OptionError` naming the ``option`` for a number of processes outside 1 to 256."""
+    if not 1 <= workers <= 256:
+        raise OptionError(f"{option} is {workers}", "give a number of processes between 1 and 256")
 
 
 def launcher(workers: int, threads: int, cluster: str | None = None, gpus: int = 0) -> Launcher:
     """The place to run: a Ray ``cluster``, several processes that share ``threads``, or this process.
 
-    ``gpus``: that each task of a Ray cluster asks for.  Raises :class:`OptionError` for a number of workers outside 1
-    to 256.
+    ``gpus``: that each task of a Ray cluster asks for.  Raises what :func:`check_workers` raises.
     """
-    if not 1 <= workers <= 256:
-        raise OptionError(f"workers is {workers}", "give a number of processes between 1 and 256")
+    check_workers(workers)
     each = max(1, threads // workers)
     if cluster is not None:
         return Ray(cluster, workers, each, gpus)
