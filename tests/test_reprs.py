@@ -1,31 +1,167 @@
-"""What the objects of the Python functions look like in an interpreter: one line that fits on a screen."""
+"""What the objects of the Python functions look like: in an interpreter, and in a notebook."""
 
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
 from ase import Atoms
 
-import clusterml
+import clusterml as cm
+from clusterml.errors import OptionError
+from clusterml.structure.picture import structure_picture
 
 DATA = Path(__file__).parent / "data" / "engine" / "agsch3.json"
+SVG = "{http://www.w3.org/2000/svg}"
+NAME = "<script>alert('x')</script> & co"
 
 
-def test_reprs_are_one_short_line():
+@pytest.fixture(scope="module")
+def atoms() -> Atoms:
     data = json.loads(DATA.read_text())
-    atoms = Atoms(data["symbols"], data["xyz_angstrom"], info={"charge": 0, "name": "agsch3"})
-    label = repr(clusterml.label(atoms, emax_ev=4.0))
-    assert label.startswith("Label(agsch3: AgCH3S, charge 0; GFN1-xTB, gap ")
-    assert repr(clusterml.anatomy(atoms)) == "Anatomy(metals 1, 1 SCH3, 0 superatom electrons)"
-    report = repr(clusterml.chirality_report(atoms, template=None, groups=["Cs"]))
-    assert report.startswith("ChiralityReport(agsch3: AgCH3S; ccm ")
-    assert all(len(text) < 250 and "\n" not in text for text in (label, report))
-    assert "array" not in label + report
+    return Atoms(data["symbols"], data["xyz_angstrom"], info={"charge": 0, "name": "agsch3"})
 
 
-def test_an_inspection_is_one_line(tmp_path):
-    data = json.loads(DATA.read_text())
-    Atoms(data["symbols"], data["xyz_angstrom"]).write(tmp_path / "x.xyz", comment="charge=0")
-    found = repr(clusterml.inspect(tmp_path / "x.xyz"))
-    assert found == "Inspection(x: AgCH3S, charge 0 from file; Anatomy(metals 1, 1 SCH3, 0 superatom electrons))"
+@pytest.fixture(scope="module")
+def label(atoms):
+    return cm.label(atoms, emax_ev=4.0)
+
+
+@pytest.fixture
+def spectrum() -> cm.Spectrum:
+    energy = np.linspace(2.0, 4.0, 101)
+    absorption = 1e4 * np.exp(-((energy - 3.0) ** 2))
+    std = np.where(energy > 2.5, 500.0, np.nan)
+    return cm.Spectrum(energy, absorption, 10.0 * np.sin(4.0 * energy), std, 0.1 * std / 500.0, {"fwhm_ev": 0.2})
+
+
+def fits(text: str) -> bool:
+    """Does it fit on a screen?"""
+    return max(map(len, text.splitlines())) <= 100 and len(text.splitlines()) <= 12
+
+
+def parsed(html: str) -> ET.Element:
+    """The HTML as XML, which fails for what is not escaped or not closed."""
+    return ET.fromstring(html)
+
+
+def count(html: str, name: str) -> int:
+    return len(parsed(html).findall(f".//{SVG}{name}"))
+
+
+def test_reprs_are_short(atoms, label, spectrum):
+    assert repr(label).startswith("Label(agsch3: AgCH3S, charge 0; GFN1-xTB, gap ")
+    assert repr(cm.anatomy(atoms)) == "Anatomy(metals 1, 1 SCH3, 0 superatom electrons)"
+    report = cm.chirality_report(atoms, template=None, groups=["Cs"])
+    assert repr(report).startswith("ChiralityReport(agsch3: AgCH3S; ccm ")
+    comparison = cm.compare(spectrum, spectrum, random_spectra=20)
+    assert repr(comparison).startswith("Comparison(2.00 to 4.00 eV, shift +0.000 eV; absorption cosine 1.000 (chance ")
+    library = cm.load_library()
+    assert repr(library).startswith(f"Library({len(library)}: SH, SCH3, ")
+    for shown in (label, report, comparison, library, spectrum, label.transitions):
+        assert fits(repr(shown)), repr(shown)
+        assert "array" not in repr(shown)
+
+
+def test_a_long_name_is_cut(atoms):
+    renamed = atoms.copy()
+    renamed.info["name"] = "very " * 500
+    assert fits(repr(cm.chirality_report(renamed, template=None, groups=["Cs"])))
+
+
+def test_an_inspection_is_one_line(atoms, tmp_path):
+    atoms.write(tmp_path / "x.xyz", comment="charge=0", format="xyz")
+    found = cm.inspect(tmp_path / "x.xyz")
+    assert repr(found) == "Inspection(x: AgCH3S, charge 0 from file; Anatomy(metals 1, 1 SCH3, 0 superatom electrons))"
+    html = found._repr_html_()
+    assert count(html, "circle") == len(atoms)
+    cells = [cell.text for cell in parsed(html).iter("td")]
+    assert cells[:4] == ["formula", "AgCH3S", "charge", "0 from file"]
+
+
+def test_a_notebook_shows_spectrum_and_structure(atoms, label):
+    html = label._repr_html_()
+    assert count(html, "circle") == len(atoms)
+    assert count(html, "polyline") == 2  # absorption and CD
+    assert len(html) < 20_000
+    assert {text.text for text in parsed(html).iter(f"{SVG}text")} >= {"photon energy / eV", "nm", "400"}
+
+
+def test_a_spectrum_shows_what_it_has(spectrum):
+    assert (count(spectrum._repr_html_(), "polyline"), count(spectrum._repr_html_(), "polygon")) == (2, 2)
+    dark = replace(spectrum, delta_epsilon=np.full(101, np.nan), epsilon_std=None, delta_epsilon_std=None)
+    assert (count(dark._repr_html_(), "polyline"), count(dark._repr_html_(), "polygon")) == (1, 0)
+    curve = parsed(dark._repr_html_()).find(f".//{SVG}polyline").get("points").split()
+    heights = [float(point.split(",")[1]) for point in curve]
+    assert int(np.argmin(heights)) == int(np.argmax(spectrum.epsilon))  # up is less in a picture
+    noted = replace(spectrum, meta={"warnings": ["a < b"]})
+    assert [item.text for item in parsed(noted._repr_html_()).iter("li")] == ["a < b"]
+
+
+def test_a_comparison_shows_both(spectrum):
+    html = cm.compare(spectrum.mirrored(), spectrum, random_spectra=20)._repr_html_()
+    assert count(html, "polyline") == 4
+    rows = [[cell.text for cell in row] for row in parsed(html).iter("tr")]
+    assert rows[0] == [None, "A / eV", "B / eV", "sign"]
+    assert {row[3] for row in rows if row[0] == "CD" and "-" not in row} == {"opposite"}
+
+
+def test_a_chirality_report_colours_the_frame(atoms):
+    report = cm.chirality_report(atoms, template=None, groups=["Cs"])
+    html = report._repr_html_()
+    assert count(html, "circle") == len(report.frame.atoms)
+    assert [row[0].text for row in parsed(html).iter("tr")][1:] == [part.name for part in report.parts]
+
+
+def test_names_are_escaped(atoms, label):
+    renamed = atoms.copy()
+    renamed.info["name"] = NAME
+    for html in (
+        replace(label, atoms=renamed, warnings=(NAME,))._repr_html_(),
+        cm.chirality_report(renamed, template=None, groups=["Cs"])._repr_html_(),
+        structure_picture(renamed),
+    ):
+        assert "<script" not in html
+        assert "&lt;script" in html
+        parsed(html)
+
+
+def test_large_structures_are_drawn_without_hydrogen(atoms):
+    many = Atoms()
+    for k in range(120):
+        copy = atoms.copy()
+        copy.positions += [12.0 * k, 0.0, 0.0]
+        many += copy
+    heavy = int(np.sum(many.numbers > 1))
+    assert str(structure_picture(many)).count("<circle") == heavy < len(many)
+
+
+def test_tables_for_other_packages(spectrum):
+    table = spectrum.to_pandas()
+    assert list(table.columns) == [
+        "wavelength_nm", "epsilon", "delta_epsilon", "g_abs", "epsilon_std", "delta_epsilon_std"
+    ]  # fmt: skip
+    assert table.index.name == "energy_ev"
+    np.testing.assert_array_equal(table.index.to_numpy(), spectrum.energy_ev)
+    np.testing.assert_array_equal(table["delta_epsilon"].to_numpy(), spectrum.delta_epsilon)
+    assert table.attrs["fwhm_ev"] == 0.2
+    assert table.attrs["units"]["epsilon_std"] == "L mol-1 cm-1"
+    data = spectrum.to_xarray()
+    assert float(data["epsilon"].sel(energy_ev=3.0, method="nearest")) == pytest.approx(1e4)
+    assert data["wavelength_nm"].attrs["units"] == "nm"
+    assert data.attrs == {"fwhm_ev": 0.2}
+    dark = replace(spectrum, delta_epsilon=np.full(101, np.nan), epsilon_std=None, delta_epsilon_std=None)
+    assert list(dark.to_pandas().columns) == ["wavelength_nm", "epsilon"]
+    assert list(dark.to_xarray().data_vars) == ["epsilon"]
+
+
+@pytest.mark.parametrize("name", ["pandas", "xarray"])
+def test_a_package_that_is_missing_is_named(spectrum, name, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, name, None)
+    with pytest.raises(OptionError, match=f"to_{name}: {name} is not installed") as caught:
+        getattr(spectrum, f"to_{name}")()
+    assert caught.value.remedy == f"pip install {name}"

@@ -15,22 +15,14 @@ import pytest
 from ase import Atoms
 
 from clusterml.errors import InputFileError
+from clusterml.io.display import Markup, tag
 from clusterml.screening.page.figures import parity_pictures
-from clusterml.screening.page.markup import (
-    Markup,
-    broadside,
-    data_block,
-    element_colours,
-    page,
-    signed_colours,
-    table,
-    tag,
-    viewer,
-)
+from clusterml.screening.page.markup import data_block, page, table, viewer
 from clusterml.screening.page.report import REPORT, write_report
 from clusterml.screening.page.results import Results
 from clusterml.screening.run import screen
 from clusterml.structure.build.build import build
+from clusterml.structure.picture import broadside, element_colours, signed_colours
 
 EVIL = '</script><script>alert("1")</script>&\'<img src=x onerror=y>'
 

@@ -15,6 +15,7 @@ from clusterml.chirality.part import REACH, PartChirality, element_labels, graph
 from clusterml.chirality.pointgroups import point_group
 from clusterml.chirality.template import TemplateFit, fit_template, load_template, suggest_template
 from clusterml.errors import OptionError
+from clusterml.io.display import card, small_table, wrapped
 from clusterml.io.files import make_folder
 from clusterml.io.json import plain, write_json
 from clusterml.spectrum.blocks import SCHEMA_VERSION
@@ -72,7 +73,20 @@ class ChiralityReport:
     def __repr__(self) -> str:
         """One line."""
         measures = f"ccm {self.whole.ccm:.4f}, of the {self.frame.name} {self.frame.ccm:.4f}"
-        return f"ChiralityReport({self.name}: {self.formula}; {measures}; {len(self.parts)} parts)"
+        return wrapped(f"ChiralityReport({self.name}: {self.formula}; {measures}; {len(self.parts)} parts)")
+
+    def _repr_html_(self) -> str:
+        """The frame, blue where it is left-handed and red where right-handed, and a table of parts, for notebooks."""
+        from clusterml.structure.picture import signed_colours, structure_picture
+
+        share = self.frame.opd_contributions
+        colours = signed_colours(share, float(np.abs(share).max(initial=0.0)))
+        rows = [
+            (part.name, part.formula, f"{part.ccm:.4f}", f"{part.opd_local:+.2e}", part.point_groups[0].name)
+            for part in self.parts
+        ]
+        table = small_table(rows, ("part", "formula", "ccm", "local opd", "point group"))
+        return card(repr(self), [structure_picture(self.atoms[self.frame.atoms], colours), table], self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: plain values, with units in the names and sign conventions in ``conventions``."""

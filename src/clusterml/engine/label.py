@@ -19,6 +19,7 @@ from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute
 from clusterml.engine.response.excited import ExcitedStates
 from clusterml.engine.response.solver import excite
 from clusterml.errors import ElectronicStructureError
+from clusterml.io.display import wrapped
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.anatomy.charge import signed_charge
@@ -56,7 +57,13 @@ class Label:
         name = self.atoms.info.get("name") or "structure"
         orbitals = f"{self.orbitals.method}, gap {self.orbitals.gap_ev:.2f} eV"
         of = f"{name}: {formula(self.atoms.numbers)}, charge {signed_charge(self.charge)}"
-        return f"Label({of}; {orbitals}; {self.spectrum!r})"
+        return wrapped(f"Label({of}; {orbitals}; {self.spectrum!r})")
+
+    def _repr_html_(self) -> str:
+        """Spectrum and structure, for notebooks."""
+        from clusterml.structure.picture import result_card
+
+        return result_card(repr(self), self.atoms, [self.spectrum], notes=self.warnings)
 
     @property
     def charge(self) -> int:

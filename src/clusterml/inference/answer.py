@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from clusterml.engine.output import figure_title, label_dict, label_method, result_head, structure_name, write_results
+from clusterml.io.display import wrapped
 from clusterml.io.files import make_folder
 from clusterml.io.json import plain
 from clusterml.spectrum.blocks import spectrum_block
 from clusterml.spectrum.fit import cosine
 from clusterml.spectrum.significance import Significance, has_no_cd, significance
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.structure.picture import result_card
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -97,7 +99,11 @@ class Prediction:
 
     def __repr__(self) -> str:
         """One line."""
-        return f"Prediction({figure_title(self.atoms, self.charge, self.model)}; {self.summary})"
+        return wrapped(f"Prediction({figure_title(self.atoms, self.charge, self.model)}; {self.summary})")
+
+    def _repr_html_(self) -> str:
+        """Spectrum and structure, for notebooks."""
+        return result_card(repr(self), self.atoms, [self.spectrum], notes=self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: plain values, null for NaN; energies in eV, spectra in L mol-1 cm-1, times in s."""
@@ -240,7 +246,13 @@ class Answer:
 
     def __repr__(self) -> str:
         """One line."""
-        return f"Answer({figure_title(self.atoms, self.charge, self.method)}; {self.summary})"
+        return wrapped(f"Answer({figure_title(self.atoms, self.charge, self.method)}; {self.summary})")
+
+    def _repr_html_(self) -> str:
+        """Spectrum (engine and network, where both computed) and structure, for notebooks."""
+        beside = [] if self.label is None or self.network is None else [self.network.spectrum]
+        names = (self.source, *(["network"] if beside else []))
+        return result_card(repr(self), self.atoms, [self.spectrum, *beside], names, self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of the prediction or the label, with ``computed_by``, reason, significance and agreement; beside

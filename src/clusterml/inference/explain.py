@@ -20,10 +20,13 @@ from torch.func import functional_call
 from clusterml.errors import OptionError
 from clusterml.inference.ensemble import finer
 from clusterml.inference.predictor import STEP_EV
+from clusterml.io.display import card, small_table, wrapped
 from clusterml.model.graph import batched, cluster_graph
 from clusterml.spectrum.curves import band_weights
+from clusterml.spectrum.picture import spectra_picture
 from clusterml.spectrum.significance import Significance, has_no_cd, judge_sign
 from clusterml.structure.anatomy.anatomy import anatomy
+from clusterml.structure.picture import signed_colours, structure_picture
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -129,7 +132,7 @@ class Part:
     std: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Contributions:
     """Contributions to the integral of delta epsilon from ``low_ev`` to ``high_ev``, in L mol-1 cm-1 eV.
 
@@ -166,6 +169,21 @@ class Contributions:
         verdict, probability = judge_sign(self.total.value, trusted)
         known_std = None if probability is None else std
         return Significance(verdict, None, self.total.value, known_std, probability)
+
+    def __repr__(self) -> str:
+        """Band, total and the largest parts."""
+        largest = sorted(self.parts.items(), key=lambda item: -abs(item[1].value))[:4]
+        parts = ", ".join(f"{name} {part.value:+.3g}" for name, part in largest)
+        band = f"{self.low_ev:.2f} to {self.high_ev:.2f} eV"
+        return wrapped(f"Contributions({band}: {self.total.value:+.3g} {UNIT}, {self.verdict}; {parts})")
+
+    def _repr_html_(self) -> str:
+        """Atoms by what they contribute (blue negative, red positive), spectrum and parts, for notebooks."""
+        colours = signed_colours(self.per_atom, float(np.abs(self.per_atom).max(initial=0.0)))
+        rows = [(name, f"{part.value:+.3g}") for name, part in self.parts.items()]
+        atoms, spectrum = self.prediction.atoms, self.prediction.spectrum
+        table = small_table(rows, ("part", UNIT))
+        return card(repr(self), [structure_picture(atoms, colours), table, spectra_picture([spectrum])])
 
     @property
     def verdict(self) -> str:

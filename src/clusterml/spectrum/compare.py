@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import SpectrumError
+from clusterml.io.display import card, small_table, wrapped
 from clusterml.io.json import plain
 from clusterml.spectrum.fit import (
     FIELDS,
@@ -23,6 +24,7 @@ from clusterml.spectrum.fit import (
     silent,
 )
 from clusterml.spectrum.peaks import Peak, find_bands, match, resample, uniform_grid
+from clusterml.spectrum.picture import spectra_picture
 from clusterml.spectrum.significance import FARTHEST_EV, RANDOM_SPECTRA, SIGNIFICANT, Chance, Match, chance_of
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from clusterml.spectrum.view import View
 
 
+_MOST_ROWS = 8  # of bands of a quantity in a notebook
 SAME_EV = 1e-6
 """Widths that differ by less are the same."""
 
@@ -111,7 +114,7 @@ class BandPair:
     same_sign: bool | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Result of :func:`compare`: A was moved by ``shift_ev`` and broadened by ``extra_fwhm_ev``, then compared with B.
 
@@ -119,7 +122,7 @@ class Comparison:
     ``absorption``, ``cd``: None where one of the two does not show it.  ``sign_agreement``: share of matched CD bands
     with the same sign, or None.  ``hand``: ``same`` or ``opposite`` (mirror images), from the CD cosine beyond 0.5;
     ``undecided`` within; ``not significant`` where at least 5 % of random spectra reach such a cosine; None without CD.
-    ``chance``: how often random spectra match as well.
+    ``chance``: how often random spectra match as well.  ``spectra``: A and B, at one width where they state theirs.
     """
 
     range_ev: tuple[float, float]
@@ -135,6 +138,22 @@ class Comparison:
     hand: str | None
     chance: Chance
     warnings: tuple[str, ...]
+    spectra: tuple[Spectrum, Spectrum] = field(compare=False)
+
+    def __repr__(self) -> str:
+        """Range, shift and likeness."""
+        low, high = self.range_ev
+        words = f"{low:.2f} to {high:.2f} eV, shift {self.shift_ev:+.3f} eV; {self.summary}"
+        return wrapped(f"Comparison({'; '.join(words.splitlines())})")
+
+    def _repr_html_(self) -> str:
+        """Both spectra and their bands, for notebooks."""
+        a, b = self.spectra
+        bands = (("absorption", self.absorption_bands), ("CD", self.cd_bands))
+        pairs = [(name, pair) for name, of_quantity in bands for pair in of_quantity[:_MOST_ROWS]]
+        rows = [(name, _position(pair.a), _position(pair.b), _sign(pair)) for name, pair in pairs]
+        picture = spectra_picture([moved(a, Alignment(self.shift_ev, self.extra_fwhm_ev)), b], ("A, moved", "B"))
+        return card(repr(self), [picture, small_table(rows, ("", "A / eV", "B / eV", "sign"))], self.warnings)
 
     def draw(
         self, a: Spectrum, b: Spectrum, labels: tuple[str, str], path: str | Path, view: View | None = None
@@ -164,8 +183,18 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
-        result: dict[str, Any] = plain(asdict(self))
+        values = asdict(self)
+        del values["spectra"]
+        result: dict[str, Any] = plain(values)
         return result
+
+
+def _position(band: Peak | None) -> str:
+    return "-" if band is None else f"{band.energy_ev:.2f}"
+
+
+def _sign(pair: BandPair) -> str:
+    return {None: "", True: "same", False: "opposite"}[pair.same_sign]
 
 
 def compare(
@@ -210,6 +239,7 @@ def compare(
         chance=chance,
         fwhm_ev=(stated_width(a), stated_width(b)),
         warnings=(*notes, *_warnings(a, b, alignment)),
+        spectra=(a, b),
     )
 
 

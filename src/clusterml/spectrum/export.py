@@ -1,4 +1,4 @@
-"""Spectra written for other programs: CSV tables and JCAMP-DX 4.24.
+"""Spectra for other programs: CSV tables, JCAMP-DX 4.24, pandas and xarray.
 
 The format: R. S. McDonald, P. A. Wilks, Appl. Spectrosc. 42 (1988) 151.
 """
@@ -6,13 +6,20 @@ The format: R. S. McDonald, P. A. Wilks, Appl. Spectrosc. 42 (1988) 151.
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clusterml.errors import OptionError
 from clusterml.io.files import write_text
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from xarray import Dataset
 
 COLUMNS = ("energy_ev", "wavelength_nm", "epsilon_l_mol_cm", "delta_epsilon_l_mol_cm", "g_abs")
 """Headings of the table; ``epsilon_std_l_mol_cm`` and ``delta_epsilon_std_l_mol_cm`` follow where they are known, and
@@ -41,6 +48,56 @@ def csv_text(spectrum: Spectrum) -> str:
 def write_csv(spectrum: Spectrum, path: str | Path) -> Path:
     """Write :func:`csv_text` to ``path`` atomically; raises :class:`clusterml.errors.OutputError`."""
     return write_text(path, csv_text(spectrum))
+
+
+UNITS = {
+    "energy_ev": "eV",
+    "wavelength_nm": "nm",
+    "epsilon": "L mol-1 cm-1",
+    "delta_epsilon": "L mol-1 cm-1",
+    "g_abs": "1",
+    "epsilon_std": "L mol-1 cm-1",
+    "delta_epsilon_std": "L mol-1 cm-1",
+}
+"""Units of the columns for pandas and xarray, whose names are those of the attributes of a :class:`Spectrum`."""
+
+
+def to_pandas(spectrum: Spectrum) -> DataFrame:
+    """A ``pandas.DataFrame`` with the index ``energy_ev`` (eV) and a column for each quantity that is known.
+
+    ``attrs`` hold the spectrum's ``meta`` and the ``units``.  Raises :class:`OptionError` where pandas is missing.
+    """
+    pandas = _extra("pandas")
+    index = pandas.Index(spectrum.energy_ev, name="energy_ev")
+    table = pandas.DataFrame(_columns(spectrum), index=index)
+    table.attrs = {**spectrum.meta, "units": {name: UNITS[name] for name in ("energy_ev", *table.columns)}}
+    return table
+
+
+def to_xarray(spectrum: Spectrum) -> Dataset:
+    """An ``xarray.Dataset`` over ``energy_ev`` (eV) with every quantity that is known, and the other coordinate
+    ``wavelength_nm``; each has its unit, and ``attrs`` are the spectrum's ``meta``.
+
+    Raises :class:`OptionError` where xarray is missing.
+    """
+    xarray = _extra("xarray")
+    columns = {"energy_ev": spectrum.energy_ev, **_columns(spectrum)}
+    variables = {name: ("energy_ev", values, {"units": UNITS[name]}) for name, values in columns.items()}
+    coordinates = {name: variables.pop(name) for name in ("energy_ev", "wavelength_nm")}
+    return xarray.Dataset(variables, coordinates, dict(spectrum.meta))
+
+
+def _columns(spectrum: Spectrum) -> dict[str, FloatArray]:
+    columns = {name: getattr(spectrum, name) for name in UNITS if name != "energy_ev"}
+    return {name: values for name, values in columns.items() if values is not None and not np.isnan(values).all()}
+
+
+def _extra(name: str) -> Any:
+    """A package that is not installed with the program."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise OptionError(f"to_{name}: {error.name} is not installed", f"pip install {error.name}") from error
 
 
 BLOCKS = {

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
+from clusterml.io.display import card, wrapped
 from clusterml.spectrum.curves import as_floats, checked, checked_axis
 from clusterml.typing import FloatArray
 from clusterml.units import ev_to_nm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
+    from xarray import Dataset
 
     from clusterml.spectrum.transitions import Transitions
     from clusterml.spectrum.view import View
@@ -33,12 +36,13 @@ def default_grid() -> FloatArray:
 class Spectrum:
     """Absorption and CD at m photon energies.
 
-      ``energy_ev`` (m,) ascending, eV; ``epsilon`` (m,) and ``delta_epsilon`` = eps_L - eps_R (m,) in L mol-1 cm-1;
-    XX  ``meta`` states ``fwhm_ev``, ``gauge`` (of the CD),
-      ``absorption_gauge`` and whatever else is known.
+    ``energy_ev`` (m,) ascending, eV; ``epsilon`` (m,) and ``delta_epsilon`` = eps_L - eps_R (m,) in L mol-1 cm-1, NaN
+    throughout for a quantity that is not known; ``epsilon_std``, ``delta_epsilon_std`` (m,): standard deviations, NaN
+    where they are not known.  ``meta`` states ``fwhm_ev``, ``gauge`` (of the CD), ``absorption_gauge`` and whatever
+    else is known.
 
-      Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single
-      values are not finite, a standard deviation is negative, or neither quantity is present.
+    Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single
+    values are not finite, a standard deviation is negative, or neither quantity is present.
     """
 
     energy_ev: FloatArray
@@ -69,7 +73,7 @@ class Spectrum:
         return len(self.energy_ev)
 
     def __repr__(self) -> str:
-        """One line: range, points, width, strongest bands."""
+        """Range, points, width, strongest bands."""
         low, high = self.energy_ev[0], self.energy_ev[-1]
         parts = [f"{low:.2f} to {high:.2f} eV", f"{len(self)} points"]
         if isinstance(fwhm := self.meta.get("fwhm_ev"), int | float):
@@ -80,7 +84,13 @@ class Spectrum:
             if not np.isnan(values[0])
             for at in [int(np.abs(values).argmax())]
         ]
-        return f"Spectrum({', '.join(parts)})"
+        return wrapped(f"Spectrum({', '.join(parts)})")
+
+    def _repr_html_(self) -> str:
+        """A picture, for notebooks."""
+        from clusterml.spectrum.picture import spectra_picture
+
+        return card(repr(self), [spectra_picture([self])], self.meta.get("warnings", ()))
 
     @property
     def has_absorption(self) -> bool:
@@ -134,6 +144,18 @@ class Spectrum:
         from clusterml.spectrum.measured import read_spectrum
 
         return read_spectrum(path)
+
+    def to_pandas(self) -> DataFrame:
+        """A table over ``energy_ev``; see :func:`clusterml.spectrum.export.to_pandas`."""
+        from clusterml.spectrum.export import to_pandas
+
+        return to_pandas(self)
+
+    def to_xarray(self) -> Dataset:
+        """A data set over ``energy_ev``; see :func:`clusterml.spectrum.export.to_xarray`."""
+        from clusterml.spectrum.export import to_xarray
+
+        return to_xarray(self)
 
     def to_json(self, path: str | Path) -> Path:
         """Write strict JSON; see :func:`clusterml.spectrum.blocks.write_spectrum`."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
+from clusterml.io.display import wrapped
 from clusterml.spectrum.curves import as_floats, checked, checked_axis
 from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.typing import FloatArray
@@ -124,7 +125,7 @@ class Transitions:
         if not len(self):
             return "Transitions(none)"
         bright, chiral = int(self.f_length.argmax()), int(np.abs(self.r_velocity_cgs).argmax())
-        return (
+        return wrapped(
             f"Transitions({len(self)} from {self.energy_ev.min():.2f} to {self.energy_ev.max():.2f} eV, "
             f"f {self.f_length[bright]:.3g} at {self.energy_ev[bright]:.2f} eV, "
             f"R {self.r_velocity_cgs[chiral]:+.3g} e-40 cgs at {self.energy_ev[chiral]:.2f} eV)"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from clusterml.io.display import card, small_table, wrapped
 from clusterml.structure.anatomy.charge import is_even_electron, signed_charge, superatom_electrons
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
@@ -66,7 +67,23 @@ class Inspection:
         """One line."""
         warned = f"; {len(self.warnings)} warnings" if self.warnings else ""
         charge = f"charge {signed_charge(self.charge)} from {self.decision.origin}"
-        return f"Inspection({self.name}: {self.formula}, {charge}; {self.anatomy!r}{warned})"
+        return wrapped(f"Inspection({self.name}: {self.formula}, {charge}; {self.anatomy!r}{warned})")
+
+    def _repr_html_(self) -> str:
+        """Structure, parts and charge, for notebooks."""
+        from clusterml.structure.picture import structure_picture
+
+        parts = anatomy_table(self.anatomy, self.atoms)
+        rows = [
+            ("formula", self.formula),
+            ("charge", f"{signed_charge(self.charge)} from {self.decision.origin}"),
+            *([] if self.superatom_electrons is None else [("superatom electrons", self.superatom_electrons)]),
+            *([("kernel", parts["kernel"])] if parts["kernel"] else []),
+            *((f"shell {number}", shell) for number, shell in enumerate(parts["shells"], start=1)),
+            *((kind, count) for kind, count in parts["motifs"].items()),
+            *((f"ligand {name}", count) for name, count in self.anatomy.ligand_counts().items()),
+        ]
+        return card(repr(self), [structure_picture(self.atoms), small_table(rows)], self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``clusterml inspect``, of plain values."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from clusterml.io.display import Markup, tag
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import write_json
 from clusterml.screening.design.path import Designed, Step
 from clusterml.screening.labels import Verified
 from clusterml.screening.output import SPECTRA, provenance_of
 from clusterml.screening.page.figures import framed, legend_below, picture
-from clusterml.screening.page.markup import Markup, element_colours, page, signed_colours, table, tag, viewer
+from clusterml.screening.page.markup import page, table, viewer
 from clusterml.screening.page.tables import number
 from clusterml.screening.space import recipe_words
 from clusterml.screening.strain import superposed
@@ -23,6 +24,7 @@ from clusterml.spectrum.blocks import SCHEMA_VERSION, read_spectrum
 from clusterml.spectrum.plot import COLOURS, draw
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.verify import compare
+from clusterml.structure.picture import element_colours, signed_colours
 from clusterml.structure.write import write_frames
 
 _MARKS = {"start": "o", "amounts": "s", "free": "^"}

@@ -9,12 +9,14 @@ import numpy as np
 
 from clusterml.errors import counted
 from clusterml.inference.explain import UNIT, Contributions
+from clusterml.io.display import Markup, tag
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import write_json
 from clusterml.screening.page.figures import picture
-from clusterml.screening.page.markup import Markup, element_colours, page, signed_colours, table, tag, viewer
+from clusterml.screening.page.markup import page, table, viewer
 from clusterml.screening.page.tables import number
 from clusterml.spectrum.plot import draw
+from clusterml.structure.picture import element_colours, signed_colours
 from clusterml.structure.write import extxyz
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from clusterml.screening.page.markup import Markup, tag
+from clusterml.io.display import Markup, tag
 from clusterml.screening.page.results import Ranked, Results, Shown
 from clusterml.screening.trends import Trend
 from clusterml.spectrum.plot import COLOURS, draw

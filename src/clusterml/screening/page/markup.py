@@ -1,4 +1,4 @@
-"""HTML put together so that nothing can be forgotten to escape, and structures as the page's viewer wants them."""
+"""Pages of reports: tables, data for scripts, and structures as the page's viewer wants them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import printable
+from clusterml.io.display import Markup, joined, tag
 from clusterml.io.json import plain
 from clusterml.structure.bonds import bonds
-from clusterml.typing import FloatArray
+from clusterml.structure.picture import atom_radii, broadside
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,32 +23,7 @@ if TYPE_CHECKING:
 _DATA = files(__package__) / "data"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """A page may fetch nothing at all: its pictures, styles and scripts are inside."""
-_VOID = ("img", "meta")
 _MARK = re.compile("<[^>]*>")
-
-
-class Markup(str):
-    """A piece of HTML that is right as it is."""
-
-    __slots__ = ()
-
-
-def tag(name: str, *parts: object, **attributes: object) -> Markup:
-    """An element; ``parts`` that are no :class:`Markup` are escaped.
-
-    ``class_`` stands for ``class`` and ``data_v`` for ``data-v``; attributes that are None are left out.
-    """
-    words = [name]
-    for key, value in attributes.items():
-        if value is not None:
-            words.append(f'{key.rstrip("_").replace("_", "-")}="{html.escape(printable(str(value)))}"')
-    start = f"<{' '.join(words)}>"
-    return Markup(start if name in _VOID else f"{start}{joined(parts)}</{name}>")
-
-
-def joined(parts: Iterable[object]) -> Markup:
-    """Several parts one after the other."""
-    return Markup("".join(part if isinstance(part, Markup) else html.escape(printable(str(part))) for part in parts))
 
 
 def table(headings: Sequence[object], rows: Iterable[Sequence[object]], class_: str | None = None) -> Markup:
@@ -100,9 +75,6 @@ def _read(name: str) -> str:
 
 Colours = Sequence[str]
 """A colour #rrggbb for each atom."""
-_SHARE = {"metal": 0.62, "other": 0.42}
-"""Discs are drawn with this share of the covalent radius."""
-_METAL = {"Ag": "#b9bec9"}  # ASE's colour of silver is nearly white
 
 
 def viewer(
@@ -112,7 +84,7 @@ def viewer(
     start; ``notes``: text for each atom, behind its label."""
     numbers, positions = np.asarray(atoms.numbers), broadside(np.asarray(atoms.positions))
     pairs = bonds(np.asarray(numbers, dtype=np.int64), np.asarray(atoms.positions, dtype=np.float64))
-    radii = _radii(atoms)
+    radii = atom_radii(atoms)
     labels = [f"{symbol}{number}" for number, symbol in enumerate(atoms.get_chemical_symbols(), start=1)]
     content = {
         "positions": np.round(positions, 3).ravel(),
@@ -130,45 +102,3 @@ def viewer(
     tip = tag("div", "drag to turn, wheel to zoom", class_="tip")
     box = tag("div", canvas, tip, *choice, class_="view large" if large else "view", data_of=name)
     return joined([box, data_block(name, content)])
-
-
-def element_colours(atoms: Atoms) -> list[str]:
-    """Jmol's colours of the elements, silver darker."""
-    from ase.data.colors import jmol_colors
-
-    return [
-        _METAL.get(symbol) or _hex(jmol_colors[number])
-        for symbol, number in zip(atoms.get_chemical_symbols(), atoms.numbers, strict=True)
-    ]
-
-
-def signed_colours(values: FloatArray, reach: float) -> list[str]:
-    """Blue for ``-reach`` over light grey for 0 to red for ``reach``, of ``values`` (n,)."""
-    shares = np.clip(np.asarray(values) / reach, -1.0, 1.0) if reach > 0.0 else np.zeros(len(values))
-    return [_hex(_between(float(share))) for share in shares]
-
-
-def broadside(positions: FloatArray) -> FloatArray:
-    """``positions`` (n, 3) centred and turned, never mirrored: the longest direction is x, the shortest one z."""
-    centred = positions - positions.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
-    axes[:, 2] *= np.sign(np.linalg.det(axes))
-    return np.asarray(centred @ axes)
-
-
-def _radii(atoms: Atoms) -> FloatArray:
-    from ase.data import covalent_radii
-
-    from clusterml.structure.elements import is_metal
-
-    numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    return np.asarray(covalent_radii[numbers] * np.where(is_metal(numbers), _SHARE["metal"], _SHARE["other"]))
-
-
-def _between(share: float) -> FloatArray:
-    zero, end = np.array([0.88, 0.88, 0.88]), np.array([0.70, 0.05, 0.12] if share > 0 else [0.02, 0.30, 0.66])
-    return zero + abs(share) ** 0.7 * (end - zero)
-
-
-def _hex(rgb: FloatArray) -> str:
-    return "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgb)

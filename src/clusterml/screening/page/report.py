@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clusterml.errors import InputFileError
+from clusterml.io.display import Markup, tag
 from clusterml.io.files import write_text
 from clusterml.screening.output import RUN
 from clusterml.screening.page.figures import (
@@ -17,7 +18,7 @@ from clusterml.screening.page.figures import (
     parity_pictures,
     trend_pictures,
 )
-from clusterml.screening.page.markup import Markup, page, table, tag
+from clusterml.screening.page.markup import page, table
 from clusterml.screening.page.results import Results
 from clusterml.screening.page.tables import (
     agreement_table,

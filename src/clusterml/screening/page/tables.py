@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from clusterml.io.display import Markup, joined, tag
 from clusterml.screening.page.figures import spectra_picture
-from clusterml.screening.page.markup import Markup, element_colours, joined, table, tag, viewer
+from clusterml.screening.page.markup import table, viewer
 from clusterml.screening.page.results import Ranked, Results, Shown
 from clusterml.screening.space import recipe_words
 from clusterml.screening.verification import hits_words
+from clusterml.structure.picture import element_colours
 
 
 def card(shown: Shown, results: Results) -> Markup:

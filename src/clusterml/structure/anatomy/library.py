@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from clusterml.config.registry import Registry
 from clusterml.config.schema import Strict, read_yaml, validated
 from clusterml.errors import InputFileError, OptionError, counted
+from clusterml.io.display import wrapped
 from clusterml.structure.elements import formula
 
 KINDS = {"ligands": "ligand", "counter_ions": "counter-ion", "solvents": "solvent"}
@@ -89,7 +90,7 @@ class LigandEntry:
     kind: str = "ligand"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Library:
     """Entries with different names; earlier ones are preferred where two describe the same molecule."""
 
@@ -100,6 +101,10 @@ class Library:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def __repr__(self) -> str:
+        """Number and names of the entries."""
+        return wrapped(f"Library({len(self)}: {', '.join(self.names[:12])}{', ..' if len(self) > 12 else ''})")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,0 +1,62 @@
+"""What notebooks and pages show: HTML put together so that nothing can be forgotten to escape, and reprs."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from clusterml.errors import printable
+
+_VOID = ("img", "meta")
+_WIDTH, _MOST_LINES = 100, 12
+_MOST_NOTES = 8
+_CARD = "background:#fff;color:#222;font:13px/1.4 sans-serif;padding:8px;max-width:960px"
+
+
+class Markup(str):
+    """A piece of HTML that is right as it is."""
+
+    __slots__ = ()
+
+
+def tag(name: str, *parts: object, **attributes: object) -> Markup:
+    """An element; ``parts`` that are no :class:`Markup` are escaped.
+
+    ``class_`` stands for ``class`` and ``data_v`` for ``data-v``; attributes that are None are left out.
+    """
+    words = [name]
+    for key, value in attributes.items():
+        if value is not None:
+            words.append(f'{key.rstrip("_").replace("_", "-")}="{html.escape(printable(str(value)))}"')
+    start = f"<{' '.join(words)}>"
+    return Markup(start if name in _VOID else f"{start}{joined(parts)}</{name}>")
+
+
+def joined(parts: Iterable[object]) -> Markup:
+    """Several parts one after the other."""
+    return Markup("".join(part if isinstance(part, Markup) else html.escape(printable(str(part))) for part in parts))
+
+
+def card(title: str, parts: Iterable[Markup], notes: Sequence[str] = ()) -> str:
+    """What a notebook shows of an object: a title, pictures and tables beside each other, warnings below."""
+    shown = [*notes[:_MOST_NOTES], *([f".. and {len(notes) - _MOST_NOTES} more"] if len(notes) > _MOST_NOTES else [])]
+    below = tag("ul", *(tag("li", note) for note in shown), style="margin:4px 0;color:#8a4b00")
+    beside = tag("div", *parts, style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start")
+    head = tag("div", title, style="font-weight:bold;white-space:pre-line;margin-bottom:4px")
+    return tag("div", head, beside, *([below] if shown else []), style=_CARD)
+
+
+def small_table(rows: Iterable[Sequence[object]], headings: Sequence[object] = ()) -> Markup:
+    """A table of a card."""
+    style = "text-align:left;padding:1px 10px 1px 0;background:#fff;color:#222"
+    head = [tag("tr", *(tag("th", heading, style=style) for heading in headings))] if headings else []
+    body = [tag("tr", *(tag("td", value, style=style) for value in row)) for row in rows]
+    return tag("table", *head, *body, style="border-collapse:collapse;margin:0;font:inherit;color:inherit")
+
+
+def wrapped(text: str) -> str:
+    """A repr that fits on a screen: at most 100 columns and 12 lines."""
+    plain = printable(" ".join(text.split()))
+    lines = textwrap.wrap(plain, _WIDTH, subsequent_indent="    ", max_lines=_MOST_LINES, placeholder=" ..)")
+    return "\n".join(lines)
