@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import molecule
 
 import clusterml
-from clusterml.chirality.frame import ccm_frame
+from clusterml.chirality.frame import FrameChirality
 from clusterml.chirality.part import bonds_kept, graph_labels, ligand_bonds
 from clusterml.chirality.report import DEFAULT_GROUPS, chirality_report, write_report
 from clusterml.errors import OptionError, OutputError, StructureError
@@ -204,6 +204,6 @@ def test_elements_that_share_sites_of_a_crystal_count_as_one():
     assert average.whole.misfit < 1e-3
     assert average.whole.point_groups[0].name == "Ih"
     assert any("Ag and Au share sites" in warning for warning in average.warnings)
-    assert ccm_frame(atoms) < 1e-6
+    assert FrameChirality(atoms).ccm < 1e-6
     atoms.info["provenance"] = {"mixed_sites": [{"shares": {"Ag": 0.6, "Pt": 0.4}}, "x", {}]}
     assert chirality_report(atoms, parts=False, template=None).whole.ccm == pytest.approx(ordered.whole.ccm)
