@@ -16,7 +16,7 @@ from clusterml.chirality.measures import (
 from clusterml.chirality.pointgroups import FoundGroup, find_point_groups
 from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.structure.bonds import Pairs, bonds, neighbours
-from clusterml.structure.crystal.molecules import alike
+from clusterml.structure.crystal.molecules import unify_elements
 from clusterml.structure.elements import atomic_number, formula, is_metal
 from clusterml.structure.superpose import Kinds, superpose
 from clusterml.typing import FloatArray, IntArray
@@ -34,7 +34,7 @@ def element_labels(atoms: Atoms) -> IntArray:
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     sites = atoms.info.get("provenance", {}).get("mixed_sites", ())
     symbols = [site["shares"] for site in sites if isinstance(site, dict) and isinstance(site.get("shares"), dict)]
-    return alike(numbers, [[atomic_number(str(symbol)) or 0 for symbol in shares] for shares in symbols])
+    return unify_elements(numbers, [[atomic_number(str(symbol)) or 0 for symbol in shares] for shares in symbols])
 
 
 def ligand_bonds(atoms: Atoms) -> Pairs:

@@ -131,9 +131,9 @@ def inspect(
     entry = first_entry(source, chosen)
     atoms, crystal = entry.atoms, None
     if entry.cell:
-        from clusterml.structure.crystal.surroundings import report
+        from clusterml.structure.crystal.surroundings import report_crystal
 
-        crystal = report(entry.cell, chosen.cluster, chosen.disorder, atoms.info["source"])
+        crystal = report_crystal(entry.cell, chosen.cluster, chosen.disorder, atoms.info["source"])
     unbiased = atoms.copy()
     if crystal:
         unbiased.info.pop("charge", None)  # what the counter-ions say is weighed below

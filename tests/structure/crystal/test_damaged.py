@@ -14,7 +14,7 @@ from clusterml.errors import ClusterMLError
 from clusterml.structure.crystal.cell import cut
 from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
-from clusterml.structure.crystal.surroundings import report
+from clusterml.structure.crystal.surroundings import report_crystal
 
 TOKENS = ["nan", "inf", "-inf", "1e400", "?", ".", "0", "-1", "999", "0.5(", "'", '"', ";", "loop_", "data_", "Xx", "H",
           "-x,-y,-z", "x,y", "1/0", "\n", "_cell_length_a", "#", "0.333333", "2", "A"]  # fmt: skip
@@ -58,7 +58,7 @@ def check(text, choice):
         assert len(atoms) > 0
         assert np.all(np.isfinite(atoms.positions))
         if len(atoms) < 60:
-            found = report(filled, 1, choice)
+            found = report_crystal(filled, 1, choice)
             assert all(np.isfinite(hand.mirror_misfit) for hand in found.hands.hands)
             assert found.to_dict()["n_atoms_in_cell"] >= len(filled.numbers)
 

@@ -8,12 +8,12 @@ from ase import Atoms
 
 from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
-from clusterml.structure.crystal.surroundings import handedness
+from clusterml.structure.crystal.surroundings import compare_hands
 
 
 def judge(writer):
     filled = fill_cell(parse_cif(writer.text(), "x"))
-    found = handedness(filled)
+    found = compare_hands(filled)
     return filled, found
 
 

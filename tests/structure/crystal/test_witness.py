@@ -9,7 +9,7 @@ from ase import Atoms
 from clusterml.structure.crystal.cell import cut
 from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
-from clusterml.structure.crystal.witness import beside, counter_ion_witness, identify
+from clusterml.structure.crystal.witness import identify, identify_companions, weigh_counter_ions
 
 IONS = {
     "F[P-](F)(F)(F)(F)F": ("F6P", -1),
@@ -88,34 +88,34 @@ def salt(crystal, ag29, molecule):
 def test_counter_ions_give_the_charge(salt, only):
     writer = salt(3, only)
     filled = fill_cell(parse_cif(writer.text(), "x"))
-    others = beside(filled)
+    others = identify_companions(filled)
     assert others.count(ions=True) == {"C24H20P": 6}
     assert others.count(ions=False) == {"C3H7NO": 2}
     assert others.names() == {"C24H20P": "PPh4+", "C3H7NO": "DMF"}
-    witness = counter_ion_witness(filled, others)
+    witness = weigh_counter_ions(filled, others)
     assert (witness.charge, witness.complete) == (-3, True)
     atoms = cut(filled)
     assert witness.may_decide(atoms)
     assert atoms.info["charge"] == -3
     masked = fill_cell(parse_cif(writer.text("loop_\n_platon_squeeze_void_nr\n1"), "x"))
-    assert not counter_ion_witness(masked, beside(masked)).complete
+    assert not weigh_counter_ions(masked, identify_companions(masked)).complete
 
 
 def test_ions_that_do_not_balance_do_not_decide(salt, crystal, ag29):
     odd = fill_cell(parse_cif(salt(2).text(), "x"))
-    witness = counter_ion_witness(odd, beside(odd))
+    witness = weigh_counter_ions(odd, identify_companions(odd))
     assert (witness.charge, witness.complete) == (-2, True)
     assert not witness.may_decide(cut(odd))  # 29 Ag at -2: an unpaired electron
     unknown = fill_cell(parse_cif(salt(1, extra=("FP(F)(F)(F)F",)).text(), "x"))
-    assert not counter_ion_witness(unknown, beside(unknown)).complete
+    assert not weigh_counter_ions(unknown, identify_companions(unknown)).complete
     third = crystal("P 1", (50, 30, 30)).add(ag29, (0.2, 0.5, 0.5)).add(ag29, (0.7, 0.5, 0.5))
     third.add(Atoms("Na", [[0, 0, 0]]))
     filled = fill_cell(parse_cif(third.text(), "x"))
-    witness = counter_ion_witness(filled, beside(filled))
+    witness = weigh_counter_ions(filled, identify_companions(filled))
     assert witness.charge is None
     assert "do not balance" in witness.reason
     alone = fill_cell(parse_cif(crystal("P 1", (30, 30, 30)).add(ag29).text(), "x"))
-    assert counter_ion_witness(alone, beside(alone)).charge is None
+    assert weigh_counter_ions(alone, identify_companions(alone)).charge is None
 
 
 def test_partly_occupied_ions_count_as_much_as_is_there(crystal):
@@ -123,10 +123,10 @@ def test_partly_occupied_ions_count_as_much_as_is_there(crystal):
     cluster = Atoms("AgClSH", [[0, 0, 0], [0, 0, -2.4], [2.4, 0, 0], [2.7, 1.3, 0]])
     lonely = crystal("P 1", (14, 14, 14)).add(cluster, (0.5, 0.5, 0.5)).add(Atoms("Cl", [[0, 0, 0]]), occupancy=0.5)
     filled = fill_cell(parse_cif(lonely.text(), "x"))
-    assert "do not balance" in counter_ion_witness(filled, beside(filled)).reason
+    assert "do not balance" in weigh_counter_ions(filled, identify_companions(filled)).reason
     split = lonely.add(Atoms("Cl", [[0.6, 0, 0]]), occupancy=0.5)
     filled = fill_cell(parse_cif(split.text(), "x"))
-    assert counter_ion_witness(filled, beside(filled)).charge == 1
+    assert weigh_counter_ions(filled, identify_companions(filled)).charge == 1
 
 
 def test_a_rotating_water_is_no_oxonium(crystal):
@@ -134,5 +134,5 @@ def test_a_rotating_water_is_no_oxonium(crystal):
     writer = crystal("P 1", (14, 14, 14)).add(Atoms("AgCl", [[0, 0, 0], [0, 0, 2.4]]), (0.5, 0.5, 0.5))
     writer.add(water[[0]]).add(water[1:], occupancy=0.667)
     filled = fill_cell(parse_cif(writer.text(), "x"))
-    assert beside(filled).count(ions=False) == {"H2O": 1}
+    assert identify_companions(filled).count(ions=False) == {"H2O": 1}
     assert np.sum(filled.numbers == 1) == 3

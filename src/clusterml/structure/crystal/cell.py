@@ -1,4 +1,4 @@
-"""From the unit cell to the cluster: molecules made whole, counter-ions and solvents apart, periodic input unwrapp."""
+"""From the unit cell to the cluster: whole molecules, counter-ions and solvent set apart, periodic input unwrapped."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.crystal import Disorder
-from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Site, crystal_of
+from clusterml.structure.crystal.crystal import PARTIAL, AtomSite, Crystal, make_crystal
 from clusterml.structure.crystal.hydrogens import add_hydrogens
-from clusterml.structure.crystal.molecules import FilledCell, count_formulas, fill_cell, whole
+from clusterml.structure.crystal.molecules import FilledCell, count_formulas, fill_cell, unwrap
 from clusterml.structure.crystal.symmetry import identity, triplet
-from clusterml.structure.crystal.witness import beside, counter_ion_witness
+from clusterml.structure.crystal.witness import identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula_table
 from clusterml.typing import FloatArray
 
@@ -37,11 +37,11 @@ def periodic_crystal(atoms: Atoms, source: str) -> Crystal:
     fractional = (positions - origin) @ np.linalg.inv(lattice)
     symbols = atoms.get_chemical_symbols()
     sites = [
-        Site(f"{symbol}{k}", int(number), (float(x), float(y), float(z)))
+        AtomSite(f"{symbol}{k}", int(number), (float(x), float(y), float(z)))
         for k, (symbol, number, (x, y, z)) in enumerate(zip(symbols, atoms.numbers, fractional, strict=True), start=1)
     ]
     warnings = atoms.info.get("provenance", {}).get("warnings", ())
-    return crystal_of("", lattice, sites, identity(), source, warnings=warnings)
+    return make_crystal("", lattice, sites, identity(), source, warnings=warnings)
 
 
 def _filled(
@@ -100,7 +100,7 @@ def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source
         )
     number = candidates[cluster - 1]
     molecule = filled.molecules[number]
-    atoms = Atoms(numbers=filled.numbers[molecule.atoms], positions=whole(filled, number, source))
+    atoms = Atoms(numbers=filled.numbers[molecule.atoms], positions=unwrap(filled, number, source))
     warnings = [*filled.warnings, *_notes(filled, candidates, cluster)]
     provenance = _provenance(filled, candidates, cluster)
     if hydrogens:
@@ -109,7 +109,7 @@ def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source
         warnings += added.sentences()
     if np.any(atoms.numbers == 6) and not np.any(atoms.numbers == 1):
         warnings.append("the cluster has carbon but no hydrogen atoms: the crystal structure lists none")
-    witness = counter_ion_witness(filled, beside(filled))
+    witness = weigh_counter_ions(filled, identify_companions(filled))
     provenance["charge_witness"] = witness.to_dict()
     if witness.charge is not None and witness.may_decide(atoms):
         atoms.info["charge"] = witness.charge
@@ -144,7 +144,7 @@ def _provenance(filled: FilledCell, candidates: list[int], cluster: int) -> dict
     crystal = filled.crystal
     molecule = filled.molecules[candidates[cluster - 1]]
     operation = triplet(crystal.rotations[molecule.operation], crystal.translations[molecule.operation])
-    found = {
+    record = {
         "block": crystal.block,
         "space_group": crystal.space_group,
         "sohncke": crystal.sohncke,
@@ -154,5 +154,5 @@ def _provenance(filled: FilledCell, candidates: list[int], cluster: int) -> dict
         "symmetry_operation": operation,
         "cell_contents": count_formulas(filled, range(len(filled.molecules))),
     }
-    found |= {"mixed_sites": [site.to_dict() for site in filled.mixed]} if filled.mixed else {}
-    return found | ({"dropped": [entry.to_dict() for entry in filled.dropped]} if filled.dropped else {})
+    record |= {"mixed_sites": [site.to_dict() for site in filled.mixed]} if filled.mixed else {}
+    return record | ({"dropped": [entry.to_dict() for entry in filled.dropped]} if filled.dropped else {})

@@ -15,7 +15,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
 from clusterml.structure.crystal.cifblock import CifBlock, read_blocks
-from clusterml.structure.crystal.crystal import MOST_SITES, Crystal, Site, crystal_of, unit_cell
+from clusterml.structure.crystal.crystal import MOST_SITES, AtomSite, Crystal, make_crystal, unit_cell
 from clusterml.structure.crystal.symmetry import read_symmetry
 from clusterml.structure.elements import atomic_number, formula
 from clusterml.typing import FloatArray
@@ -34,7 +34,7 @@ _HEAVIEST = 103
 _MOST_NAMED = 6
 
 
-def elements_of(
+def assign_elements(
     labels: Sequence[str], symbols: Sequence[str], stated: Iterable[int], source: str
 ) -> tuple[list[int], list[str]]:
     """Atomic numbers of sites with these labels and type symbols (empty where there are none), and what was assumed.
@@ -43,15 +43,17 @@ def elements_of(
     naming the site.
     """
     known = frozenset(stated)
-    words = [_letters(label) for label in labels]
-    numbers = [_from_symbol(symbol, known) for symbol in symbols]
-    sure = {number or _sure(word, known) for number, word in zip(numbers, words, strict=True)}
+    prefixes = [_letters(label) for label in labels]
+    numbers = [_element_of_symbol(symbol, known) for symbol in symbols]
+    certain = {number or _read_unambiguous(prefix, known) for number, prefix in zip(numbers, prefixes, strict=True)}
     doubtful: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for k, word in enumerate(words):
+    for k, prefix in enumerate(prefixes):
         if numbers[k] is None:
-            short, long = _readings(word, known)
-            number = numbers[k] = _sure(word, known) or (long if long in known and long not in sure else short)
-            other = atomic_number(word) if word[1:].islower() or (short and long) else None
+            short, long = _readings(prefix, known)
+            number = numbers[k] = _read_unambiguous(prefix, known) or (
+                long if long in known and long not in certain else short
+            )
+            other = atomic_number(prefix) if prefix[1:].islower() or (short and long) else None
             if number and other and other != number:
                 doubtful[(number, other)].append(labels[k])
         if not numbers[k]:
@@ -63,7 +65,7 @@ def elements_of(
     return [int(number or 0) for number in numbers], [_sentence(*key, names) for key, names in doubtful.items()]
 
 
-def _from_symbol(symbol: str, known: frozenset[int]) -> int | None:
+def _element_of_symbol(symbol: str, known: frozenset[int]) -> int | None:
     """Atomic number of a type symbol: ``Ag``, ``AG``, ``Ag1+``, ``Cval``; None if it says nothing."""
     word = symbol.strip().rstrip("+-0123456789")
     number = atomic_number(word or symbol) if symbol.strip() not in ("", "?", ".") else None
@@ -89,7 +91,7 @@ def _readings(letters: str, known: frozenset[int]) -> tuple[int | None, int | No
     return short, long
 
 
-def _sure(letters: str, known: frozenset[int]) -> int | None:
+def _read_unambiguous(letters: str, known: frozenset[int]) -> int | None:
     """The element of letters that can be read in one way, or that are written as a symbol."""
     short, long = _readings(letters, known)
     if short and long:
@@ -141,7 +143,7 @@ def _crystal(block: CifBlock, source: str, notes: list[str]) -> Crystal:
     symmetry = read_symmetry(block, lattice, source)
     stated = _stated(block)
     sites, remarks = _sites(block, lattice, [number for number, _ in stated], source)
-    return crystal_of(
+    return make_crystal(
         block.name,
         lattice,
         sites,
@@ -158,21 +160,21 @@ def _lattice(block: CifBlock, source: str) -> FloatArray:
 
     values = []
     for item in _CELL_ITEMS:
-        given = list(dict.fromkeys(block.values(f"_cell_{item}")))
-        if len(given) > 1:
-            raise InputFileError(f"{source}: _cell_{item} is given as {' and as '.join(given)}", "keep the right one")
-        value = gemmi.cif.as_number(given[0]) if given else float("nan")
+        texts = list(dict.fromkeys(block.values(f"_cell_{item}")))
+        if len(texts) > 1:
+            raise InputFileError(f"{source}: _cell_{item} is given as {' and as '.join(texts)}", "keep the right one")
+        value = gemmi.cif.as_number(texts[0]) if texts else float("nan")
         low, high = (1.0, 2000.0) if item.startswith("length") else (5.0, 175.0)
         if not low <= value <= high:
-            said = f"is {given[0]}" if given else "is missing"
+            problem = f"is {texts[0]}" if texts else "is missing"
             raise InputFileError(
-                f"{source}: _cell_{item} {said}", f"a number between {low:g} and {high:g} is needed (A, degrees)"
+                f"{source}: _cell_{item} {problem}", f"a number between {low:g} and {high:g} is needed (A, degrees)"
             )
         values.append(value)
     return unit_cell(values, source)
 
 
-def _sites(block: CifBlock, lattice: FloatArray, stated: list[int], source: str) -> tuple[list[Site], list[str]]:
+def _sites(block: CifBlock, lattice: FloatArray, stated: list[int], source: str) -> tuple[list[AtomSite], list[str]]:
     """The sites that have coordinates, and what was left out or assumed."""
     table, axes = _table(block, source)
     count = len(table[axes[0]])
@@ -184,7 +186,7 @@ def _sites(block: CifBlock, lattice: FloatArray, stated: list[int], source: str)
     if not listed:
         raise InputFileError(f"{source}: no atom site has coordinates", "check the file")
     labels = [columns["label"][k] or columns["label_atom_id"][k] for k in listed]
-    numbers, notes = elements_of(labels, [columns["type_symbol"][k] for k in listed], stated, source)
+    numbers, notes = assign_elements(labels, [columns["type_symbol"][k] for k in listed], stated, source)
     inverse = np.asarray(np.linalg.inv(lattice) if axes == _CARTESIAN else np.eye(3), dtype=np.float64)
     sites = [
         _site(label or f"number {k + 1}", number, places[k], inverse, {key: columns[key][k] for key in columns}, source)
@@ -208,7 +210,7 @@ def _table(block: CifBlock, source: str) -> tuple[dict[str, list[str]], tuple[st
 
 def _site(
     label: str, number: int, place: tuple[str, ...], inverse: FloatArray, row: dict[str, str], source: str
-) -> Site:
+) -> AtomSite:
     import gemmi
 
     xyz = np.array([gemmi.cif.as_number(value) for value in place])
@@ -223,7 +225,7 @@ def _site(
         group = float(sum(ord(letter) for letter in word[:4]))
     assembly = "" if row["disorder_assembly"] in _UNKNOWN else row["disorder_assembly"]
     x, y, z = (xyz @ inverse).tolist()
-    return Site(label, number, (x, y, z), occupancy, int(np.clip(group, -9999, 9999)), assembly)
+    return AtomSite(label, number, (x, y, z), occupancy, int(np.clip(group, -9999, 9999)), assembly)
 
 
 def _stated(block: CifBlock) -> list[tuple[int, float]]:

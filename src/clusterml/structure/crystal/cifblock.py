@@ -30,7 +30,7 @@ _LONG = re.compile(r"[\[{]|\"{3}|'{3}")  # what begins a value of CIF 2 that may
 @dataclass(frozen=True)
 class CifBlock:
     """A data block: its ``name``, single items (name -> values, more than one if it is repeated) and loops (columns by
-    name).  All names are as :func:`item_name` makes them."""
+    name).  All names are as :func:`normalise_name` makes them."""
 
     name: str
     pairs: dict[str, list[str]]
@@ -38,9 +38,9 @@ class CifBlock:
 
     def values(self, item: str) -> list[str]:
         """All values of ``item``, single ones and those of loops; empty if there are none."""
-        name = item_name(item)
+        name = normalise_name(item)
         columns = (loop[name] for loop in self.loops if name in loop)
-        return [_plain(raw) for raw in (*self.pairs.get(name, ()), *(raw for column in columns for raw in column))]
+        return [_unquote(raw) for raw in (*self.pairs.get(name, ()), *(raw for column in columns for raw in column))]
 
     def value(self, item: str) -> str | None:
         """The first value of ``item`` that is known."""
@@ -48,15 +48,15 @@ class CifBlock:
 
     def tables(self, item: str) -> list[dict[str, list[str]]]:
         """The loops with a column ``item``: values by name (a single row where the items stand alone)."""
-        name = item_name(item)
+        name = normalise_name(item)
         prefix = name.rsplit("_fract", 1)[0].rsplit("_cartn", 1)[0]
         loops = [loop for loop in self.loops if name in loop]
         if not loops and name in self.pairs:
             loops = [{key: values[:1] for key, values in self.pairs.items() if key.startswith(prefix)}]
-        return [{key: [_plain(raw) for raw in column] for key, column in loop.items()} for loop in loops]
+        return [{key: [_unquote(raw) for raw in column] for key, column in loop.items()} for loop in loops]
 
 
-def item_name(text: str) -> str:
+def normalise_name(text: str) -> str:
     """``_Cell.Length_A`` and ``_cell_length_a`` as one name."""
     return text.lower().replace(".", "_")
 
@@ -73,17 +73,17 @@ def read_blocks(text: str, source: str) -> tuple[list[CifBlock], list[str]]:
         document = gemmi.cif.read_string(text, 0)
     except (ValueError, RuntimeError) as error:
         reason = str(error).removeprefix("string:")
-        rest = _essentials(text)
+        rest = _recover_essentials(text)
         if rest is None:
             raise InputFileError(f"{source}: not a readable CIF ({reason})", "re-export or repair the file") from error
         document = rest
         notes.append(f"the CIF has a flaw ({reason}); only cell, symmetry and atoms were read from it")
     else:
-        notes += _flaws(document)
+        notes += _find_flaws(document)
     return [_block(block) for block in document], notes
 
 
-def _flaws(document: gemmi.cif.Document) -> list[str]:
+def _find_flaws(document: gemmi.cif.Document) -> list[str]:
     """A sentence on names that occur twice, or that have no value."""
     names: set[str] = set()
     twice: list[str] = []
@@ -93,8 +93,8 @@ def _flaws(document: gemmi.cif.Document) -> list[str]:
         items: set[str] = set()
         for item in block:
             for tag in _tags(item):
-                twice += [tag] if item_name(tag) in items else []
-                items.add(item_name(tag))
+                twice += [tag] if normalise_name(tag) in items else []
+                items.add(normalise_name(tag))
     return [f"the CIF gives {', '.join(dict.fromkeys(twice))} more than once"] if twice else []
 
 
@@ -109,23 +109,23 @@ def _block(block: gemmi.cif.Block) -> CifBlock:
     for item in block:
         tags = _tags(item)
         if item.pair:
-            pairs.setdefault(item_name(tags[0]), []).append(item.pair[1])
+            pairs.setdefault(normalise_name(tags[0]), []).append(item.pair[1])
         elif tags and _WANTED.match(tags[0]):
             values = list(item.loop.values)
             columns: dict[str, list[str]] = {}
             for column, tag in enumerate(tags):
-                columns.setdefault(item_name(tag), values[column :: len(tags)])
+                columns.setdefault(normalise_name(tag), values[column :: len(tags)])
             loops.append(columns)
         elif tags and item.loop.length():  # reflections and the like: only whether they are there counts
-            loops.append({item_name(tag): [item.loop[0, column]] for column, tag in enumerate(tags)})
+            loops.append({normalise_name(tag): [item.loop[0, column]] for column, tag in enumerate(tags)})
     return CifBlock(block.name, pairs, tuple(loops))
 
 
-def _essentials(text: str) -> gemmi.cif.Document | None:
+def _recover_essentials(text: str) -> gemmi.cif.Document | None:
     """What is left of a CIF with only the items of cell, symmetry and atoms; None if even that cannot be read."""
     import gemmi
 
-    lines = _Essentials()
+    lines = _EssentialLines()
     if not all(lines.take(line) for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")):
         return None
     if not any(_COORDINATE.match(line) for line in lines.kept):
@@ -136,7 +136,7 @@ def _essentials(text: str) -> gemmi.cif.Document | None:
         return None
 
 
-class _Essentials:
+class _EssentialLines:
     """Picks the lines of wanted items, one by one, and gives up where rows of a wanted loop may have been cut off."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ class _Essentials:
         return len(self._loop) > 1 and all(_WANTED.match(name) for name in self._loop[1:])
 
 
-def _plain(raw: str) -> str:
+def _unquote(raw: str) -> str:
     import gemmi
 
     return str(gemmi.cif.as_string(raw)).strip()

@@ -20,7 +20,7 @@ _LARGEST = 1000.0
 
 
 @dataclass(frozen=True)
-class Site:
+class AtomSite:
     """One listed atom: ``number`` of its element, fractional coordinates, occupancy, and its place in a disorder."""
 
     label: str
@@ -77,10 +77,10 @@ class Crystal:
         )
 
 
-def crystal_of(
+def make_crystal(
     block: str,
     lattice: FloatArray,
-    sites: Sequence[Site],
+    sites: Sequence[AtomSite],
     symmetry: Symmetry,
     source: str,
     *,
@@ -132,7 +132,7 @@ def unit_cell(values: Sequence[float], source: str) -> FloatArray:
     return np.array(cell.orth.mat.tolist(), dtype=np.float64).T
 
 
-def _check(site: Site, source: str) -> None:
+def _check(site: AtomSite, source: str) -> None:
     if not np.all(np.isfinite(site.fractional)) or max(abs(x) for x in site.fractional) > _LARGEST:
         shown = " ".join(f"{x:g}" for x in site.fractional)
         raise InputFileError(f"{source}: coordinates of site {site.label} are {shown}", "correct the numbers")
@@ -226,13 +226,13 @@ def check_crowding(fractional: FloatArray, cell: FloatArray, source: str) -> Non
         )
 
 
-def same_copy(expanded: Expanded, first: IntArray, second: IntArray) -> BoolArray:
+def share_operation(expanded: Expanded, first: IntArray, second: IntArray) -> BoolArray:
     """Whether one operation makes both atoms of each pair ``(k,)`` of the listed sites."""
-    found = np.zeros(len(first), dtype=np.bool_)
-    sites = expanded.site[first], expanded.site[second]
+    shared = np.zeros(len(first), dtype=np.bool_)
+    pair_sites = expanded.site[first], expanded.site[second]
     for row in expanded.atom_of:
-        found |= (row[sites[0]] == first) & (row[sites[1]] == second)
-    return found
+        shared |= (row[pair_sites[0]] == first) & (row[pair_sites[1]] == second)
+    return shared
 
 
 def _merge(crystal: Crystal, table: IntArray) -> tuple[FloatArray, IntArray]:
@@ -241,16 +241,16 @@ def _merge(crystal: Crystal, table: IntArray) -> tuple[FloatArray, IntArray]:
     fractional = crystal.fractional.copy()
     leader = np.repeat(np.arange(n_operations)[:, None], len(fractional), axis=1)
     moved = np.einsum("mij,nj->mni", crystal.rotations, fractional) + crystal.translations[:, None, :]
-    near = _shortest(moved - fractional[None], crystal.cell) < SPECIAL_POSITION
+    near = _periodic_distances(moved - fractional[None], crystal.cell) < SPECIAL_POSITION
     for site in np.flatnonzero(near[1:].any(axis=0)):
-        stabilizer = _closed(np.flatnonzero(near[:, site]), table)
+        stabilizer = _close(np.flatnonzero(near[:, site]), table)
         back = moved[stabilizer, site] - fractional[site]
         fractional[site] += (back - np.rint(back)).mean(axis=0)
         leader[:, site] = table[:, stabilizer].min(axis=1)
     return fractional, leader
 
 
-def _closed(operations: IntArray, table: IntArray) -> IntArray:
+def _close(operations: IntArray, table: IntArray) -> IntArray:
     """The smallest group that holds the given operations."""
     while True:
         larger = np.unique(table[np.ix_(operations, operations)])
@@ -259,7 +259,7 @@ def _closed(operations: IntArray, table: IntArray) -> IntArray:
         operations = larger
 
 
-def _shortest(difference: FloatArray, cell: FloatArray) -> FloatArray:
+def _periodic_distances(difference: FloatArray, cell: FloatArray) -> FloatArray:
     """Length (A) of fractional differences, each component taken to the nearest cell; right for short ones."""
     return np.asarray(np.linalg.norm((difference - np.rint(difference)) @ cell, axis=-1))
 
@@ -287,31 +287,31 @@ class Units:
         rival = np.zeros(self.n_atoms, dtype=np.bool_)
         rival[against.first] = True
         rival[against.second] = True
-        found = np.zeros(self.n_atoms, dtype=np.bool_)
+        contested = np.zeros(self.n_atoms, dtype=np.bool_)
         for atoms in self.atoms:
-            found[atoms] |= bool(rival[atoms].any())
-        return found
+            contested[atoms] |= bool(rival[atoms].any())
+        return contested
 
     def choose(self, part: IntArray, against: Pairs) -> IntArray:
         """The atoms of ``part`` that stay, given the exclusive pairs ``against`` among them."""
-        wanted = set(part.tolist())
-        mine = [k for k, atoms in enumerate(self.atoms) if int(atoms[0]) in wanted]
-        rivals = self._rivals(mine, against)
-        order = sorted(mine, key=lambda k: (-self.occupancy[k], self.operation[k], self.site[k]))
-        gone: set[int] = set()
-        kept: list[IntArray] = []
+        members = set(part.tolist())
+        candidates = [k for k, atoms in enumerate(self.atoms) if int(atoms[0]) in members]
+        rivals = self._rivals(candidates, against)
+        order = sorted(candidates, key=lambda k: (-self.occupancy[k], self.operation[k], self.site[k]))
+        excluded: set[int] = set()
+        chosen: list[IntArray] = []
         for k in order:
-            if k not in gone:
-                kept.append(self.atoms[k])
-                gone |= rivals[k]
-        return np.unique(np.concatenate(kept))
+            if k not in excluded:
+                chosen.append(self.atoms[k])
+                excluded |= rivals[k]
+        return np.unique(np.concatenate(chosen))
 
-    def _rivals(self, mine: list[int], against: Pairs) -> dict[int, set[int]]:
+    def _rivals(self, candidates: list[int], against: Pairs) -> dict[int, set[int]]:
         holders: dict[int, list[int]] = {}
-        for k in mine:
+        for k in candidates:
             for atom in self.atoms[k].tolist():
                 holders.setdefault(atom, []).append(k)
-        rivals: dict[int, set[int]] = {k: set() for k in mine}
+        rivals: dict[int, set[int]] = {k: set() for k in candidates}
         for a, b in zip(against.first.tolist(), against.second.tolist(), strict=True):
             for i in holders[a]:
                 for j in holders[b]:
@@ -332,7 +332,7 @@ def find_units(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pai
     A unit is what one symmetry operation makes of a fragment: listed sites of one disorder group (without groups: of
     one occupancy) that are partly occupied and bonded.  Every other atom is a unit of its own.
     """
-    fragment = _fragments(crystal, expanded, bonded, against)
+    fragment = _number_fragments(crystal, expanded, bonded, against)
     sites = np.unique(expanded.site[concerned])
     atoms: list[IntArray] = []
     rows: list[tuple[int, int, float, int]] = []
@@ -350,14 +350,14 @@ def find_units(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pai
     return Units(len(expanded.numbers), atoms, operation, site, occupancy.astype(np.float64), owner, exclusive)
 
 
-def _fragments(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pairs) -> IntArray:
+def _number_fragments(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pairs) -> IntArray:
     """Number of the fragment ``(s,)`` that each site belongs to."""
     group, occupancy = crystal.group, np.round(crystal.occupancy, 3)
     partial = crystal.occupancy < PARTIAL
     first, second = expanded.site[bonded.first], expanded.site[bonded.second]
     alike = partial[first] & partial[second] & (group[first] == group[second])
     alike &= (group[first] != 0) | (occupancy[first] == occupancy[second])
-    alike[alike] = same_copy(expanded, bonded.first[alike], bonded.second[alike])
+    alike[alike] = share_operation(expanded, bonded.first[alike], bonded.second[alike])
     links = Pairs(first[alike], second[alike], bonded.shift[alike], bonded.distance[alike])
     fragment = np.empty(len(group), dtype=np.int64)
     for k, part in enumerate(components(len(group), links)):
@@ -365,7 +365,7 @@ def _fragments(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pai
     # where atoms of one copy exclude each other, nothing says what belongs together: each site stands for itself
     first, second = expanded.site[against.first], expanded.site[against.second]
     inside = fragment[first] == fragment[second]
-    inside[inside] = same_copy(expanded, against.first[inside], against.second[inside])
+    inside[inside] = share_operation(expanded, against.first[inside], against.second[inside])
     torn = np.isin(fragment, fragment[first[inside]])
     fragment[torn] = len(group) + np.flatnonzero(torn)
     return fragment

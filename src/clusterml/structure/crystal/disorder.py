@@ -18,7 +18,7 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError, counted
 from clusterml.structure.bonds import SLACK, Pairs, bond_limit, close_periodic_pairs, components, keep_bonds
 from clusterml.structure.crystal import Disorder
-from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Expanded, check_crowding, find_units, same_copy
+from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Expanded, check_crowding, find_units, share_operation
 from clusterml.structure.crystal.symmetry import determinants
 from clusterml.structure.elements import is_metal
 from clusterml.typing import BoolArray, FloatArray, IntArray
@@ -30,7 +30,7 @@ _LISTED = 6  # labels named in a sentence
 
 
 @dataclass(frozen=True)
-class Dropped:
+class OmittedSites:
     """Sites left out of a crystal: their labels and occupancies, the disorder group (0: unlabelled), and why."""
 
     labels: tuple[str, ...]
@@ -46,7 +46,7 @@ class Dropped:
 
 def choose_component(
     crystal: Crystal, choice: Disorder = "major", source: str = "crystal"
-) -> tuple[Crystal, list[Dropped], BoolArray]:
+) -> tuple[Crystal, list[OmittedSites], BoolArray]:
     """Keep one disorder group of each assembly: the crystal, what was dropped, and which sites had an alternative.
 
     Groups belong together by the assembly label, or, where the file gives none (as SHELXL does) or gives every group
@@ -61,20 +61,20 @@ def choose_component(
         raise OptionError(f"disorder is '{choice}'", "it can be major, A, B or error")
     drop = np.zeros(len(crystal.numbers), dtype=np.bool_)
     contested = drop.copy()
-    dropped: list[Dropped] = []
-    assemblies = _assemblies(crystal, source)
+    dropped: list[OmittedSites] = []
+    assemblies = _find_assemblies(crystal, source)
     if choice == "B" and assemblies and all(len(np.unique(crystal.group[members])) == 1 for members in assemblies):
         raise OptionError(f"{source}: no disordered part of the crystal has a component B", "take major or A")
     for members in assemblies:
         groups = crystal.group[members]
-        kept = _kept(groups, crystal.occupancy[members], choice)
-        for group in np.unique(groups[groups != kept]).tolist():
+        chosen = _choose_group(groups, crystal.occupancy[members], choice)
+        for group in np.unique(groups[groups != chosen]).tolist():
             sites = members[groups == group]
             drop[sites] = True
             contested[members] = True
             occupancy = tuple(crystal.occupancy[sites].tolist())
-            reason = f"disorder group {group}; group {kept} was kept"
-            dropped.append(Dropped(tuple(crystal.labels[i] for i in sites.tolist()), occupancy, group, reason))
+            reason = f"disorder group {group}; group {chosen} was kept"
+            dropped.append(OmittedSites(tuple(crystal.labels[i] for i in sites.tolist()), occupancy, group, reason))
     if not dropped:
         return crystal, [], contested
     if choice == "error":
@@ -83,7 +83,7 @@ def choose_component(
     return ordered, dropped, contested[~drop]
 
 
-def disorder_error(source: str, dropped: list[Dropped]) -> StructureError:
+def disorder_error(source: str, dropped: list[OmittedSites]) -> StructureError:
     """The error for a crystal whose disorder nobody decided."""
     return StructureError(
         f"{source}: the crystal is disordered: {describe(dropped)} would have to be left out",
@@ -91,7 +91,7 @@ def disorder_error(source: str, dropped: list[Dropped]) -> StructureError:
     )
 
 
-def describe(dropped: list[Dropped]) -> str:
+def describe(dropped: list[OmittedSites]) -> str:
     """``3 sites (S1A, C1A, C2A; occupancy 0.30)``."""
     labels = [label for entry in dropped for label in entry.labels]
     occupancy = [x for entry in dropped for x in entry.occupancy]
@@ -105,7 +105,7 @@ def _rule(choice: Disorder) -> str:
     return "the most occupied component was kept" if choice == "major" else f"component {choice} was kept"
 
 
-def _kept(groups: IntArray, occupancy: FloatArray, choice: Disorder) -> int:
+def _choose_group(groups: IntArray, occupancy: FloatArray, choice: Disorder) -> int:
     names = sorted((int(g) for g in np.unique(groups)), key=lambda g: (abs(g), -g))
     if choice in ("A", "B"):
         return names[min(choice == "B", len(names) - 1)]
@@ -113,18 +113,18 @@ def _kept(groups: IntArray, occupancy: FloatArray, choice: Disorder) -> int:
     return max(names, key=lambda g: (mean[g], -abs(g)))
 
 
-def _assemblies(crystal: Crystal, source: str) -> list[IntArray]:
+def _find_assemblies(crystal: Crystal, source: str) -> list[IntArray]:
     """Sites whose groups are alternatives of each other."""
     disordered = np.flatnonzero(crystal.group != 0)
     if len(disordered) == 0:
         return []
     numbers, group = crystal.numbers[disordered], crystal.group[disordered]
     labels = np.array([crystal.assembly[i] for i in disordered])
-    pairs = close_sites(crystal, disordered, _NEIGHBOURHOOD, source)
+    pairs = find_close_sites(crystal, disordered, _NEIGHBOURHOOD, source)
     first, second = pairs.first, pairs.second
     other = group[first] != group[second]
     unlabelled = (labels[first] == "") & (labels[second] == "")
-    radii = radii_sum(numbers, pairs)
+    radii = sum_radii(numbers, pairs)
     apart = pairs.distance < bond_limit(numbers[first], numbers[second])
     # two named assemblies are one if sites of different groups are on top of each other
     near = np.where(other, pairs.distance < np.where(unlabelled, radii, OVERLAP * radii), unlabelled & apart)
@@ -140,7 +140,7 @@ def _assemblies(crystal: Crystal, source: str) -> list[IntArray]:
     return [disordered[part] for part in components(len(disordered), graph)]
 
 
-def close_sites(crystal: Crystal, chosen: IntArray, radius: float, source: str) -> Pairs:
+def find_close_sites(crystal: Crystal, chosen: IntArray, radius: float, source: str) -> Pairs:
     """Pairs of ``chosen`` sites within ``radius`` (A) in the crystal, whichever symmetry image is the close one."""
     moved = np.einsum("mij,nj->mni", crystal.rotations, crystal.fractional[chosen]) + crystal.translations[:, None, :]
     inside = moved.reshape(-1, 3)
@@ -153,7 +153,7 @@ def close_sites(crystal: Crystal, chosen: IntArray, radius: float, source: str) 
     return Pairs(first[keep], second[keep], pairs.shift[keep], pairs.distance[keep])
 
 
-def radii_sum(numbers: IntArray, pairs: Pairs) -> FloatArray:
+def sum_radii(numbers: IntArray, pairs: Pairs) -> FloatArray:
     """Sum of the covalent radii (A) of each pair ``(k,)``."""
     from ase.data import covalent_radii
 
@@ -172,20 +172,20 @@ _DONORS = 2.1  # A
 _TERMINAL = (8, 9, 17, 35)
 
 
-def without_overlaps(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> tuple[BoolArray, BoolArray]:
+def resolve_overlaps(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> tuple[BoolArray, BoolArray]:
     """Which atoms ``(n,)`` of the filled cell to keep so that no two exclude each other, and which had a rival.
 
     ``pairs``: all pairs of atoms within the longest bond.
     """
     numbers = expanded.numbers
-    exclusive = _exclusive(crystal, expanded, pairs)
+    exclusive = _find_exclusive(crystal, expanded, pairs)
     keep = np.ones(len(numbers), dtype=np.bool_)
     if not exclusive.any():
         return keep, ~keep
     bonded = keep_bonds(numbers, pairs.select(~exclusive))
     against = pairs.select(exclusive)
     entangled = np.empty(len(numbers), dtype=np.int64)
-    parts = components(len(numbers), _joined(bonded, against))
+    parts = components(len(numbers), _concatenate(bonded, against))
     for k, part in enumerate(parts):
         entangled[part] = k
     concerned = np.isin(entangled, entangled[against.first])
@@ -210,14 +210,14 @@ def without_overlaps(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> tupl
                 done[other] = True
     left = keep[against.first] & keep[against.second]  # a bond at the limit may be seen in one copy and not in another
     keep[against.second[left]] = False
-    return keep & ~_orphans(keep, bonded, expanded.occupancy), contested
+    return keep & ~_find_orphans(keep, bonded, expanded.occupancy), contested
 
 
-def _exclusive(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> BoolArray:
+def _find_exclusive(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> BoolArray:
     """Which pairs cannot be present together."""
     first, second = pairs.first, pairs.second
     numbers, occupancy = expanded.numbers, expanded.occupancy
-    radii = radii_sum(numbers, pairs)
+    radii = sum_radii(numbers, pairs)
     duplicate = (numbers[first] == numbers[second]) & (pairs.distance < DUPLICATE)
     low, high = np.minimum(occupancy[first], occupancy[second]), np.maximum(occupancy[first], occupancy[second])
     hydrogens = (numbers[first] == 1) & (numbers[second] == 1) & (high < PARTIAL)
@@ -226,16 +226,16 @@ def _exclusive(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> BoolArray:
     overlap = (low < PARTIAL) & (pairs.distance < limit)
     # 0.57 and 0.43 are the two sides of one refined occupancy: never bonded to each other
     complementary = (abs(low + high - 1.0) < 0.015) & (high - low > 0.02) & (pairs.distance < radii + SLACK)
-    found = duplicate | overlap | complementary
+    exclusive = duplicate | overlap | complementary
     # a negative group (PART -1) is never present together with its own symmetry images
     group = crystal.group[expanded.site]
-    images = (group[first] < 0) & (group[first] == group[second]) & ~found
+    images = (group[first] < 0) & (group[first] == group[second]) & ~exclusive
     images &= pairs.distance < bond_limit(numbers[first], numbers[second])
-    images[images] = ~same_copy(expanded, first[images], second[images])
-    return np.asarray(found | images | _shared_place(expanded, pairs), dtype=np.bool_)
+    images[images] = ~share_operation(expanded, first[images], second[images])
+    return np.asarray(exclusive | images | _find_shared_places(expanded, pairs), dtype=np.bool_)
 
 
-def _shared_place(expanded: Expanded, pairs: Pairs) -> BoolArray:
+def _find_shared_places(expanded: Expanded, pairs: Pairs) -> BoolArray:
     """Which pairs are images of one partly occupied site that have one place between them.
 
     Images on the same fully occupied atom whose occupancies add up to no more than one are orientations of one group,
@@ -262,7 +262,7 @@ def _shared_place(expanded: Expanded, pairs: Pairs) -> BoolArray:
     return np.array([(a, b) in rivals and (not rivals[a, b] or d < _DONORS) for a, b, d in ends], dtype=np.bool_)
 
 
-def _orphans(keep: BoolArray, bonded: Pairs, occupancy: FloatArray) -> BoolArray:
+def _find_orphans(keep: BoolArray, bonded: Pairs, occupancy: FloatArray) -> BoolArray:
     """Partly occupied atoms whose every bonded neighbour was left out: hydrogens of a group that is gone."""
     alive = np.zeros(len(keep), dtype=np.bool_)
     had = np.zeros(len(keep), dtype=np.bool_)
@@ -272,10 +272,10 @@ def _orphans(keep: BoolArray, bonded: Pairs, occupancy: FloatArray) -> BoolArray
     return had & ~alive & (occupancy < PARTIAL)
 
 
-def _joined(*several: Pairs) -> Pairs:
+def _concatenate(*parts: Pairs) -> Pairs:
     return Pairs(
-        np.concatenate([p.first for p in several]),
-        np.concatenate([p.second for p in several]),
-        np.concatenate([p.shift for p in several]),
-        np.concatenate([p.distance for p in several]),
+        np.concatenate([p.first for p in parts]),
+        np.concatenate([p.second for p in parts]),
+        np.concatenate([p.shift for p in parts]),
+        np.concatenate([p.distance for p in parts]),
     )

@@ -17,10 +17,10 @@ from clusterml.structure.bonds import bonds
 from clusterml.structure.crystal.valence import (
     Lack,
     Surroundings,
-    lacking_carbons,
-    lacking_hydroxyls,
-    sigma_metals,
-    surroundings,
+    find_lacking_carbons,
+    find_lacking_hydroxyls,
+    find_sigma_metals,
+    sort_neighbours,
 )
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray
@@ -49,7 +49,7 @@ _CROWDED = 1.6  # a methyl group is turned away from contacts shorter than this 
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedHydrogens:
     """What was added: ``groups`` counts them by kind (``{"CH3": 12}``), ``hydrogens`` is their number of atoms,
     ``doubts`` are sentences on carbons that were left alone."""
 
@@ -59,27 +59,27 @@ class Added:
 
     def sentences(self) -> list[str]:
         """What a user should know."""
-        found = []
+        sentences = []
         if self.hydrogens:
             groups = ", ".join(f"{count} {kind}" for kind, count in self.groups.items())
-            found.append(f"{self.hydrogens} missing hydrogen atoms were added ({groups})")
+            sentences.append(f"{self.hydrogens} missing hydrogen atoms were added ({groups})")
         if self.doubts:
             more = f"; and {len(self.doubts) - _LISTED} more" if len(self.doubts) > _LISTED else ""
-            found.append(f"hydrogens may be missing: {'; '.join(self.doubts[:_LISTED])}{more}")
-        return found
+            sentences.append(f"hydrogens may be missing: {'; '.join(self.doubts[:_LISTED])}{more}")
+        return sentences
 
 
-def add_hydrogens(atoms: Atoms, *, hydroxyl: bool = False) -> tuple[Atoms, Added]:
+def add_hydrogens(atoms: Atoms, *, hydroxyl: bool = False) -> tuple[Atoms, AddedHydrogens]:
     """``atoms`` with the missing hydrogens appended (a new object; ``info`` is kept), and what was added.
 
     Methyl groups are staggered; on a neighbour that has no preference they are turned to the best fit.  With
     ``hydroxyl`` alcohol oxygens without hydrogen get one too, turned towards the nearest acceptor.
     """
     numbers, positions = np.asarray(atoms.numbers, dtype=np.int64), np.asarray(atoms.positions, dtype=np.float64)
-    around = surroundings(numbers, positions, bonds(numbers, positions))
-    lacks, unjudged = lacking_carbons(around)
+    around = sort_neighbours(numbers, positions, bonds(numbers, positions))
+    lacks, unjudged = find_lacking_carbons(around)
     if hydroxyl:
-        lacks += lacking_hydroxyls(around)
+        lacks += find_lacking_hydroxyls(around)
     symbols = atoms.get_chemical_symbols()
     doubts = [f"{symbols[atom]}{atom + 1}: {reason}" for atom, reason in unjudged]
     # rigid positions first, so that groups that can turn see them
@@ -96,12 +96,12 @@ def add_hydrogens(atoms: Atoms, *, hydroxyl: bool = False) -> tuple[Atoms, Added
         new.extend(placed)
         groups[lack.kind] += 1
     if not new:
-        return atoms, Added({}, 0, tuple(doubts))
+        return atoms, AddedHydrogens({}, 0, tuple(doubts))
     from ase import Atoms
 
     grown = atoms + Atoms(numbers=np.ones(len(new), dtype=int), positions=np.array(new))
     grown.info = atoms.info
-    return grown, Added(dict(sorted(groups.items())), len(new), tuple(doubts))
+    return grown, AddedHydrogens(dict(sorted(groups.items())), len(new), tuple(doubts))
 
 
 def _turns(around: Surroundings, lack: Lack) -> bool:
@@ -120,7 +120,7 @@ def _units(around: Surroundings, lack: Lack) -> FloatArray:
     """Unit vectors ``(k, 3)`` to the neighbours that hold a place: heavy atoms, hydrogens, and sigma-bonded metals."""
     atom = lack.atom
     ends = [*around.heavy[atom], *around.hydrogens[atom]]
-    ends += sigma_metals(around, atom) if lack.shape == "sp3" else []
+    ends += find_sigma_metals(around, atom) if lack.shape == "sp3" else []
     vectors = around.positions[ends] - around.positions[atom]
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 

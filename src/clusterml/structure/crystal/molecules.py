@@ -16,12 +16,12 @@ from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, k
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Expanded, expand
 from clusterml.structure.crystal.disorder import (
-    Dropped,
+    OmittedSites,
     choose_component,
-    close_sites,
     describe,
     disorder_error,
-    without_overlaps,
+    find_close_sites,
+    resolve_overlaps,
 )
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import BoolArray, FloatArray, IntArray
@@ -63,7 +63,7 @@ def settle_mixed_sites(
     ``major`` takes the element with the largest share (of equal ones the one listed first), ``A`` the one of the first
     group or that is listed first, ``B`` the next; ``error`` raises :class:`StructureError` if there are any.
     """
-    groups = _shared_places(crystal, source)
+    groups = _find_shared_places(crystal, source)
     if not groups:
         return crystal, ()
     keep = np.ones(len(crystal.numbers), dtype=np.bool_)
@@ -77,17 +77,17 @@ def settle_mixed_sites(
         keep[chosen] = True
         occupancy[chosen] = min(float(crystal.occupancy[members].sum()), 1.0)
         group[chosen] = 0 if len(set(crystal.group[members].tolist())) > 1 else group[chosen]
-        mixed.append(_described(crystal, order, best, chosen))
+        mixed.append(_describe_mixed(crystal, order, best, chosen))
     if choice == "error":
         raise StructureError(
-            f"{source}: {counted(len(mixed), 'site')} shared by different elements: {_listed(mixed)}",
+            f"{source}: {counted(len(mixed), 'site')} shared by different elements: {_list_sites(mixed)}",
             "choose the component: --disorder major, A or B",
         )
     settled = replace(crystal, occupancy=occupancy, group=group).select(keep, *_sentences(mixed, choice))
     return settled, tuple(mixed)
 
 
-def alike(numbers: IntArray, shared: Iterable[Sequence[int]]) -> IntArray:
+def unify_elements(numbers: IntArray, shared: Iterable[Sequence[int]]) -> IntArray:
     """Atomic ``numbers`` ``(n,)`` with elements that share sites of a crystal counted as one (the lightest).
 
     ``shared``: the atomic numbers at each such site.
@@ -100,12 +100,12 @@ def alike(numbers: IntArray, shared: Iterable[Sequence[int]]) -> IntArray:
     return result
 
 
-def _shared_places(crystal: Crystal, source: str) -> list[IntArray]:
+def _find_shared_places(crystal: Crystal, source: str) -> list[IntArray]:
     """The sites of each place that different elements share."""
     partial = np.flatnonzero((crystal.occupancy < PARTIAL) & (crystal.numbers != 1))
     if len(partial) < 2:
         return []
-    pairs = close_sites(crystal, partial, ONE_PLACE, source)
+    pairs = find_close_sites(crystal, partial, ONE_PLACE, source)
     first, second = partial[pairs.first], partial[pairs.second]
     pairs = pairs.select(_may_share(crystal, first, second))
     return [
@@ -133,7 +133,7 @@ def _is_shared(crystal: Crystal, members: IntArray) -> bool:
     return len(np.unique(numbers)) == len(numbers) and float(crystal.occupancy[members].sum()) <= _FULL
 
 
-def _described(crystal: Crystal, order: list[int], best: int, chosen: int) -> MixedSite:
+def _describe_mixed(crystal: Crystal, order: list[int], best: int, chosen: int) -> MixedSite:
     shares = tuple(float(crystal.occupancy[k]) for k in order)
     close = [k for k in order if abs(crystal.occupancy[k] - crystal.occupancy[best]) < _EQUAL]
     return MixedSite(
@@ -155,16 +155,16 @@ def _sentences(mixed: list[MixedSite], choice: Disorder) -> list[str]:
     mean = ", ".join(f"{formula([z])} {total:.2f}" for z, total in sorted(average.items()))
     taken = formula([site.taken for site in mixed])
     sentences = [
-        f"{counted(len(mixed), 'mixed site')}: {_listed(mixed)}; {rule} ({taken}; average {mean}): "
+        f"{counted(len(mixed), 'mixed site')}: {_list_sites(mixed)}; {rule} ({taken}; average {mean}): "
         "the cluster is one of many, and what depends on the order of these elements is a choice"
     ]
     equal = [site for site in mixed if site.equal]
     if equal and choice == "major":
-        sentences.append(f"equal shares at {_listed(equal)}: the element listed first was taken")
+        sentences.append(f"equal shares at {_list_sites(equal)}: the element listed first was taken")
     return sentences
 
 
-def _listed(mixed: list[MixedSite]) -> str:
+def _list_sites(mixed: list[MixedSite]) -> str:
     more = f" and {len(mixed) - _LISTED} more" if len(mixed) > _LISTED else ""
     return ", ".join(site.describe() for site in mixed[:_LISTED]) + more
 
@@ -200,7 +200,7 @@ class FilledCell:
     contested: BoolArray
     bonds: Pairs
     molecules: tuple[Molecule, ...]
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[OmittedSites, ...]
     warnings: tuple[str, ...]
     mixed: tuple[MixedSite, ...] = ()
 
@@ -227,11 +227,11 @@ def fill_cell(crystal: Crystal, disorder: Disorder = "major", source: str = "cry
     ordered, dropped, chosen = choose_component(settled, disorder, source)
     expanded = expand(ordered, source)
     pairs = close_periodic_pairs(expanded.fractional, crystal.cell, longest_bond(expanded.numbers))
-    keep, contested = without_overlaps(ordered, expanded, pairs)
+    keep, contested = resolve_overlaps(ordered, expanded, pairs)
     contested |= chosen[expanded.site]
     warnings = list(ordered.warnings)
     if not keep.all():
-        lost = _unlabelled(ordered, expanded, keep)
+        lost = _record_overlaps(ordered, expanded, keep)
         dropped += lost
         if disorder == "error":
             raise disorder_error(source, dropped)
@@ -251,14 +251,14 @@ def fill_cell(crystal: Crystal, disorder: Disorder = "major", source: str = "cry
         expanded.occupancy[keep],
         contested[keep],
         bonds,
-        _molecules(expanded, np.flatnonzero(keep), numbers, bonds),
+        _find_molecules(expanded, np.flatnonzero(keep), numbers, bonds),
         tuple(dropped),
         tuple(warnings),
         mixed,
     )
 
 
-def whole(filled: FilledCell, number: int, source: str = "crystal") -> FloatArray:
+def unwrap(filled: FilledCell, number: int, source: str = "crystal") -> FloatArray:
     """Positions ``(k, 3)`` (A) of molecule ``number`` made whole across the cell's faces, its centre in the home cell.
 
     Raises :class:`StructureError` if it is bonded to its own images: a polymer or network.
@@ -287,14 +287,14 @@ def whole(filled: FilledCell, number: int, source: str = "crystal") -> FloatArra
     return np.asarray(centred @ filled.crystal.cell, dtype=np.float64)
 
 
-def _unlabelled(crystal: Crystal, expanded: Expanded, keep: BoolArray) -> list[Dropped]:
+def _record_overlaps(crystal: Crystal, expanded: Expanded, keep: BoolArray) -> list[OmittedSites]:
     """What the overlaps cost: one entry for sites that are gone, one for sites of which only images are."""
     lost = np.bincount(expanded.site[~keep], minlength=len(crystal.numbers))
     total = np.bincount(expanded.site, minlength=len(crystal.numbers))
-    some = (lost > 0) & (lost < total)
+    partly_lost = (lost > 0) & (lost < total)
     reasons = (
         (lost == total, "it overlaps a site that was kept"),
-        (some, "its symmetry images overlap each other or other sites: some were left out"),
+        (partly_lost, "its symmetry images overlap each other or other sites: some were left out"),
     )
     entries = []
     for mask, reason in reasons:
@@ -302,30 +302,30 @@ def _unlabelled(crystal: Crystal, expanded: Expanded, keep: BoolArray) -> list[D
         for group in sorted({int(crystal.group[i]) for i in sites}):
             members = [i for i in sites if crystal.group[i] == group]
             occupancy = tuple(float(crystal.occupancy[i]) for i in members)
-            entries.append(Dropped(tuple(crystal.labels[i] for i in members), occupancy, group, reason))
+            entries.append(OmittedSites(tuple(crystal.labels[i] for i in members), occupancy, group, reason))
     return entries
 
 
-def _molecules(expanded: Expanded, kept: IntArray, numbers: IntArray, bonds: Pairs) -> tuple[Molecule, ...]:
+def _find_molecules(expanded: Expanded, atoms: IntArray, numbers: IntArray, bonds: Pairs) -> tuple[Molecule, ...]:
     """The connected pieces, each with the first one that the symmetry turns into it."""
     parts = components(len(numbers), bonds)
     label = np.full(len(expanded.numbers), -1, dtype=np.int64)
     for k, part in enumerate(parts):
-        label[kept[part]] = k
-    found: list[Molecule | None] = [None] * len(parts)
+        label[atoms[part]] = k
+    molecules: list[Molecule | None] = [None] * len(parts)
     for k, part in enumerate(parts):
-        if found[k] is not None:
+        if molecules[k] is not None:
             continue
-        target = label[expanded.images(kept[part])]
+        target = label[expanded.images(atoms[part])]
         whole_image = (target[:, 0] >= 0) & np.all(target == target[:, :1], axis=1)
         own = np.flatnonzero(whole_image & (target[:, 0] == k)).astype(np.int64)
         name = formula(numbers[part])
         for operation in np.flatnonzero(whole_image).tolist():
             other = int(target[operation, 0])
-            if found[other] is None and len(parts[other]) == len(part):
+            if molecules[other] is None and len(parts[other]) == len(part):
                 stabilizer = own if other == k else _conjugate(own, operation, expanded.table)
-                found[other] = Molecule(parts[other], name, k, operation, stabilizer)
-    return tuple(molecule for molecule in found if molecule is not None)
+                molecules[other] = Molecule(parts[other], name, k, operation, stabilizer)
+    return tuple(molecule for molecule in molecules if molecule is not None)
 
 
 def _conjugate(operations: IntArray, by: int, table: IntArray) -> IntArray:

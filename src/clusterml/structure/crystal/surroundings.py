@@ -14,9 +14,9 @@ import numpy as np
 
 from clusterml.structure.bonds import bonds
 from clusterml.structure.crystal import Disorder
-from clusterml.structure.crystal.molecules import FilledCell, alike, whole
+from clusterml.structure.crystal.molecules import FilledCell, unify_elements, unwrap
 from clusterml.structure.crystal.symmetry import determinants, triplet
-from clusterml.structure.crystal.witness import Beside, Witness, beside, counter_ion_witness
+from clusterml.structure.crystal.witness import Companions, Witness, identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import FloatArray, IntArray
 
@@ -32,7 +32,7 @@ _CLEAR = 0.02  # A; by how much one misfit must be smaller
 
 
 @dataclass(frozen=True)
-class HandOf:
+class ClusterHand:
     """The hand of one cluster: ``hand`` (None: not comparable), the ``basis`` of it ("symmetry" or "frame"), the rms
     misfit (A) of its frame to its mirror image (0 by symmetry), and the number of the independent cluster it copies."""
 
@@ -50,55 +50,55 @@ class Handedness:
     a hand could not be told.  ``notes`` are sentences for the user.
     """
 
-    hands: tuple[HandOf, ...]
+    hands: tuple[ClusterHand, ...]
     kind: dict[str, str | None]
     notes: tuple[str, ...]
 
     def count(self, formula: str, filled: FilledCell) -> dict[str, int]:
         """How many clusters of that formula have each hand."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for number, hand in zip(filled.clusters, self.hands, strict=True):
             if filled.molecules[number].formula == formula:
                 key = hand.hand or "unknown"
-                found[key] = found.get(key, 0) + 1
-        return found
+                counts[key] = counts.get(key, 0) + 1
+        return counts
 
 
-def handedness(filled: FilledCell, source: str = "crystal") -> Handedness:
+def compare_hands(filled: FilledCell, source: str = "crystal") -> Handedness:
     """Tell the hands of all clusters of the cell apart.  Raises :class:`StructureError` for an endless network."""
     clusters = filled.clusters
     determinant = determinants(filled.crystal.rotations)
     independent = list(dict.fromkeys(filled.molecules[k].like for k in clusters))
-    judged: dict[int, HandOf] = {}
-    first: dict[str, tuple[Frame, float]] = {}  # the reference of each formula and its misfit to its mirror image
+    hand_of: dict[int, ClusterHand] = {}
+    references: dict[str, tuple[Frame, float]] = {}  # the reference of each formula and its misfit to its mirror image
     for number in independent:
         name = filled.molecules[number].formula
         frame = _frame(filled, number, source)
         if np.any(determinant[filled.molecules[number].stabilizer] < 0):
-            judged[number] = HandOf("achiral", "symmetry", 0.0, number)
+            hand_of[number] = ClusterHand("achiral", "symmetry", 0.0, number)
             continue
-        known = first.get(name)
-        quick = _in_order(known[0], frame) if known else None
-        if known and quick:
-            achiral = known[1] < ACHIRAL
-            judged[number] = HandOf("achiral" if achiral else quick, "frame", known[1], number)
+        reference = references.get(name)
+        direct = _in_order(reference[0], frame) if reference else None
+        if reference and direct:
+            achiral = reference[1] < ACHIRAL
+            hand_of[number] = ClusterHand("achiral" if achiral else direct, "frame", reference[1], number)
             continue
         misfit = _misfit(frame, frame, mirror=True)
-        first.setdefault(name, (frame, misfit))
+        references.setdefault(name, (frame, misfit))
         if misfit < ACHIRAL:
-            judged[number] = HandOf("achiral", "frame", misfit, number)
-        elif known is None or known[1] < ACHIRAL:
-            first[name] = (frame, misfit)
-            judged[number] = HandOf("A", "first", misfit, number)
+            hand_of[number] = ClusterHand("achiral", "frame", misfit, number)
+        elif reference is None or reference[1] < ACHIRAL:
+            references[name] = (frame, misfit)
+            hand_of[number] = ClusterHand("A", "first", misfit, number)
         else:
-            judged[number] = HandOf(_compare(known[0], frame), "frame", misfit, number)
+            hand_of[number] = ClusterHand(_compare(reference[0], frame), "frame", misfit, number)
     hands = []
     for number in clusters:
         molecule = filled.molecules[number]
-        own = judged[molecule.like]
+        own = hand_of[molecule.like]
         turned = determinant[molecule.operation] < 0
         basis = own.basis if number == molecule.like or own.hand == "achiral" else "symmetry"
-        hands.append(HandOf(_turn(own.hand) if turned else own.hand, basis, own.mirror_misfit, molecule.like))
+        hands.append(ClusterHand(_turn(own.hand) if turned else own.hand, basis, own.mirror_misfit, molecule.like))
     return _summary(filled, clusters, tuple(hands))
 
 
@@ -113,7 +113,7 @@ def _frame(filled: FilledCell, number: int, source: str) -> Frame:
     Elements that share sites count as one: their order in the crystal is a choice.
     """
     numbers = filled.numbers[filled.molecules[number].atoms]
-    positions = whole(filled, number, source)
+    positions = unwrap(filled, number, source)
     metal = is_metal(numbers)
     chosen = numbers != 1
     if metal.any():
@@ -122,7 +122,7 @@ def _frame(filled: FilledCell, number: int, source: str) -> Frame:
         chosen = metal.copy()
         chosen[mixed.first] = True
         chosen[mixed.second] = True
-    return alike(numbers[chosen], [site.numbers for site in filled.mixed]), positions[chosen]
+    return unify_elements(numbers[chosen], [site.numbers for site in filled.mixed]), positions[chosen]
 
 
 def _misfit(a: Frame, b: Frame, *, mirror: bool) -> float:
@@ -155,13 +155,13 @@ def _compare(first: Frame, other: Frame) -> Hand | None:
     return "A" if same < opposite else "B"
 
 
-def _summary(filled: FilledCell, clusters: list[int], hands: tuple[HandOf, ...]) -> Handedness:
+def _summary(filled: FilledCell, clusters: list[int], hands: tuple[ClusterHand, ...]) -> Handedness:
     kinds: dict[str, str | None] = {}
     notes: list[str] = []
     for name in dict.fromkeys(filled.molecules[k].formula for k in clusters):
-        mine = [h.hand for k, h in zip(clusters, hands, strict=True) if filled.molecules[k].formula == name]
-        a, b = mine.count("A"), mine.count("B")
-        if None in mine:
+        own = [h.hand for k, h in zip(clusters, hands, strict=True) if filled.molecules[k].formula == name]
+        a, b = own.count("A"), own.count("B")
+        if None in own:
             kinds[name] = None
             notes.append(f"the hands of independent {name} clusters could not be compared: their frames differ")
         elif not a and not b:
@@ -174,7 +174,7 @@ def _summary(filled: FilledCell, clusters: list[int], hands: tuple[HandOf, ...])
             kinds[name] = "racemic"
             notes.append(f"{name}: independent clusters of both hands in a space group that allows one (kryptoracemic)")
         else:
-            kinds[name] = "enantiopure" if not (a and b) and "achiral" not in mine else "mixed"
+            kinds[name] = "enantiopure" if not (a and b) and "achiral" not in own else "mixed"
     return Handedness(hands, kinds, tuple(notes))
 
 
@@ -189,7 +189,7 @@ class CrystalReport:
     filled: FilledCell
     taken: int
     disorder: Disorder
-    others: Beside
+    others: Companions
     hands: Handedness
     witness: Witness
 
@@ -201,7 +201,7 @@ class CrystalReport:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on the hands, and on what the file says of the cell's content."""
-        return (*self.hands.notes, *_against_the_formula(self.filled))
+        return (*self.hands.notes, *_compare_with_formula(self.filled))
 
     @property
     def _taken_formula(self) -> str:
@@ -262,24 +262,24 @@ class CrystalReport:
         }
 
 
-def _against_the_formula(filled: FilledCell) -> tuple[str, ...]:
+def _compare_with_formula(filled: FilledCell) -> tuple[str, ...]:
     """A sentence if the cell does not hold the atoms (other than hydrogen) that formula and Z of the file ask for."""
     stated = {z: n for z, n in filled.crystal.stated if z != 1}
     if not stated:
         return ()
-    found = {int(z): int(n) for z, n in zip(*np.unique(filled.numbers, return_counts=True), strict=True) if z != 1}
-    unlike = [z for z in sorted({*stated, *found}) if abs(stated.get(z, 0.0) - found.get(z, 0)) > _FORMULA_NOISE]
+    counts = {int(z): int(n) for z, n in zip(*np.unique(filled.numbers, return_counts=True), strict=True) if z != 1}
+    unlike = [z for z in sorted({*stated, *counts}) if abs(stated.get(z, 0.0) - counts.get(z, 0)) > _FORMULA_NOISE]
     if not unlike:
         return ()
-    listed = ", ".join(f"{formula([z])} {found.get(z, 0)} not {stated.get(z, 0.0):g}" for z in unlike)
+    listed = ", ".join(f"{formula([z])} {counts.get(z, 0)} not {stated.get(z, 0.0):g}" for z in unlike)
     return (
         f"the cell holds other atoms than the file's formula and Z say ({listed}): some may be missing or disordered",
     )
 
 
-def report(filled: FilledCell, taken: int, disorder: Disorder, source: str = "crystal") -> CrystalReport:
+def report_crystal(filled: FilledCell, taken: int, disorder: Disorder, source: str = "crystal") -> CrystalReport:
     """Everything about the crystal around cluster number ``taken`` (from 1, one that is there)."""
-    others = beside(filled)
+    others = identify_companions(filled)
     return CrystalReport(
-        filled, taken, disorder, others, handedness(filled, source), counter_ion_witness(filled, others)
+        filled, taken, disorder, others, compare_hands(filled, source), weigh_counter_ions(filled, others)
     )

@@ -46,17 +46,17 @@ def read_symmetry(block: CifBlock, lattice: FloatArray, source: str) -> Symmetry
     """The symmetry of a CIF block, whose cell has the vectors ``lattice`` ``(3, 3)`` (A).
 
     The listed operations count; then the Hall symbol, the Hermann-Mauguin name and the number.  Raises what
-    :func:`symmetry_of` raises, and :class:`InputFileError` for operations that cannot be read and for different groups.
+    :func:`make_symmetry` raises, and :class:`InputFileError` for unreadable operations and different groups.
     """
     notes: list[str] = []
     listed = _listed_operations(block, source)
-    symmetry = symmetry_of(listed or _named_operations(block, lattice, notes, source), lattice, source)
+    symmetry = make_symmetry(listed or _named_operations(block, lattice, notes, source), lattice, source)
     if listed:
-        notes += _contradiction(block, lattice, symmetry)
+        notes += _find_contradiction(block, lattice, symmetry)
     return replace(symmetry, notes=tuple(notes))
 
 
-def symmetry_of(operations: Sequence[Any], lattice: FloatArray, source: str) -> Symmetry:
+def make_symmetry(operations: Sequence[Any], lattice: FloatArray, source: str) -> Symmetry:
     """The symmetry that ``gemmi`` ``operations`` make (the identity may be missing).
 
     Raises :class:`InputFileError` for operations that do not form a group, or that do not keep the lengths and angles
@@ -70,7 +70,7 @@ def symmetry_of(operations: Sequence[Any], lattice: FloatArray, source: str) -> 
     _check_group(rotations, translations, source)
     _check_metric(lattice, rotations, source)
     group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(list(unique.values())))
-    return Symmetry(rotations, translations, group.xhm() if group else _name(rotations, translations))
+    return Symmetry(rotations, translations, group.xhm() if group else _name_of_setting(rotations, translations))
 
 
 def product_table(rotations: IntArray, translations: FloatArray) -> IntArray | None:
@@ -85,10 +85,10 @@ def product_table(rotations: IntArray, translations: FloatArray) -> IntArray | N
     shift = np.einsum("hij,gj->hgi", rotations, shifts) + shifts[:, None, :]
     if np.abs(rotation).max() > _DIGIT:
         return None
-    wanted = _codes(rotation, shift)
-    place = np.minimum(np.searchsorted(codes[order], wanted), len(codes) - 1)
-    found = order[place]
-    return np.asarray(found, dtype=np.int64) if np.array_equal(codes[found], wanted) else None
+    products = _codes(rotation, shift)
+    place = np.minimum(np.searchsorted(codes[order], products), len(codes) - 1)
+    operations = order[place]
+    return np.asarray(operations, dtype=np.int64) if np.array_equal(codes[operations], products) else None
 
 
 def triplet(rotation: IntArray, translation: FloatArray) -> str:
@@ -132,33 +132,33 @@ def _check_metric(lattice: FloatArray, rotations: IntArray, source: str) -> None
         )
 
 
-def _name(rotations: IntArray, translations: FloatArray) -> str | None:
+def _name_of_setting(rotations: IntArray, translations: FloatArray) -> str | None:
     """Name of a group in a setting that gemmi does not list."""
     import spglib
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # on how spglib will report errors one day
-        found = spglib.get_spacegroup_type_from_symmetry(rotations.astype(np.intc), translations)
-    return f"{found.international_short} (another setting)" if found else None
+        group = spglib.get_spacegroup_type_from_symmetry(rotations.astype(np.intc), translations)
+    return f"{group.international_short} (another setting)" if group else None
 
 
-def _contradiction(block: CifBlock, lattice: FloatArray, symmetry: Symmetry) -> list[str]:
+def _find_contradiction(block: CifBlock, lattice: FloatArray, symmetry: Symmetry) -> list[str]:
     """A warning if the file's space-group name is that of another group than its operations."""
     import gemmi
 
     group = gemmi.find_spacegroup_by_name(symmetry.name) if symmetry.name else None
     for tag in _HM_TAGS:
         text = block.value(tag)
-        said = _by_name(text, lattice) if text else None
-        if said and group and said.number != group.number:
+        named = _find_space_group(text, lattice) if text else None
+        if named and group and named.number != group.number:
             return [
-                f"the file names space group {said.xhm()}, its operations are those of {symmetry.name}; "
+                f"the file names space group {named.xhm()}, its operations are those of {symmetry.name}; "
                 "took the operations"
             ]
     return []
 
 
-def _by_name(text: str, lattice: FloatArray) -> Any:
+def _find_space_group(text: str, lattice: FloatArray) -> Any:
     """The ``gemmi`` space group of that name; alpha and gamma tell the settings of one apart."""
     import gemmi
 
@@ -182,19 +182,19 @@ def _listed_operations(block: CifBlock, source: str) -> list[Any]:
     return []
 
 
-def _refuse_two_groups(block: CifBlock, lattice: FloatArray, source: str) -> None:
+def _check_names_agree(block: CifBlock, lattice: FloatArray, source: str) -> None:
     """Names and numbers must be of one space group, where the file lists no operations."""
     import gemmi
 
-    named = [_by_name(text, lattice) for tag in _HM_TAGS for text in block.values(tag)]
+    named = [_find_space_group(text, lattice) for tag in _HM_TAGS for text in block.values(tag)]
     numbers = [gemmi.cif.as_number(text) for tag in _NUMBER_TAGS for text in block.values(tag)]
-    said = {group.number: group.xhm() for group in named if group}
+    names = {group.number: group.xhm() for group in named if group}
     for number in numbers:
         if np.isfinite(number) and 1 <= number <= 230:
-            said.setdefault(int(number), f"number {number:.0f}")
-    if len(said) > 1:
+            names.setdefault(int(number), f"number {number:.0f}")
+    if len(names) > 1:
         raise InputFileError(
-            f"{source}: the space group is given as {' and as '.join(said.values())}",
+            f"{source}: the space group is given as {' and as '.join(names.values())}",
             "keep the right one, or list the operations",
         )
 
@@ -206,7 +206,7 @@ def _named_operations(block: CifBlock, lattice: FloatArray, notes: list[str], so
     """
     import gemmi
 
-    _refuse_two_groups(block, lattice, source)
+    _check_names_agree(block, lattice, source)
     for tag in _HALL_TAGS:
         text = block.value(tag)
         if text:
@@ -216,7 +216,7 @@ def _named_operations(block: CifBlock, lattice: FloatArray, notes: list[str], so
                 notes.append(f"the Hall symbol {text} is not known; looked further")
     for tag in _HM_TAGS:
         text = block.value(tag)
-        group = _by_name(text, lattice) if text else None
+        group = _find_space_group(text, lattice) if text else None
         if group:
             return list(group.operations())
     for tag in _NUMBER_TAGS:

@@ -79,7 +79,7 @@ class Surroundings:
         return float(abs((self.positions[atom] - a) @ normal) / max(np.linalg.norm(normal), 1e-9))
 
 
-def surroundings(numbers: IntArray, positions: FloatArray, pairs: Pairs) -> Surroundings:
+def sort_neighbours(numbers: IntArray, positions: FloatArray, pairs: Pairs) -> Surroundings:
     """Sort the neighbours of each atom by kind."""
     metal = is_metal(numbers)
     rows = neighbours(len(numbers), pairs)
@@ -92,47 +92,47 @@ def surroundings(numbers: IntArray, positions: FloatArray, pairs: Pairs) -> Surr
     )
 
 
-def lacking_carbons(around: Surroundings) -> tuple[list[Lack], list[tuple[int, str]]]:
+def find_lacking_carbons(around: Surroundings) -> tuple[list[Lack], list[tuple[int, str]]]:
     """The carbons that lack hydrogens, and those that cannot be judged, each with the reason."""
-    found: list[Lack] = []
+    lacks: list[Lack] = []
     doubts: list[tuple[int, str]] = []
     for atom in np.flatnonzero(around.numbers == 6).tolist():
-        judged = _judge(around, atom)
-        if isinstance(judged, str):
-            doubts.append((atom, judged))
-        elif judged is not None and judged.count > 0:
-            found.append(judged)
-    return found, doubts
+        verdict = _judge(around, atom)
+        if isinstance(verdict, str):
+            doubts.append((atom, verdict))
+        elif verdict is not None and verdict.count > 0:
+            lacks.append(verdict)
+    return lacks, doubts
 
 
-def lacking_hydroxyls(around: Surroundings) -> list[Lack]:
+def find_lacking_hydroxyls(around: Surroundings) -> list[Lack]:
     """Oxygens with a single bond to one carbon, no hydrogen and no metal: alcohols, if not alkoxides."""
-    found = []
+    lacks = []
     for atom in np.flatnonzero(around.numbers == 8).tolist():
         heavy = around.heavy[atom]
         if len(heavy) != 1 or around.hydrogens[atom] or around.metals[atom] or around.numbers[heavy[0]] != 6:
             continue
         if around.distance(atom, heavy[0]) > 1.33:
-            found.append(Lack(atom, "OH", "sp3", 1))
-    return found
+            lacks.append(Lack(atom, "OH", "sp3", 1))
+    return lacks
 
 
 def _judge(around: Surroundings, atom: int) -> Lack | str | None:
     """What a carbon lacks; None if it is complete; a sentence if that cannot be told."""
-    heavy, have = around.heavy[atom], len(around.hydrogens[atom])
-    if len(heavy) + have >= 4 or (len(heavy) > 3 and any(around.numbers[j] == 5 for j in heavy)):
+    heavy, n_hydrogens = around.heavy[atom], len(around.hydrogens[atom])
+    if len(heavy) + n_hydrogens >= 4 or (len(heavy) > 3 and any(around.numbers[j] == 5 for j in heavy)):
         return None
     if not heavy:
-        return None if around.metals[atom] or have else "a carbon without neighbours"
-    shape = (_one, _two, _three)[len(heavy) - 1](around, atom)
+        return None if around.metals[atom] or n_hydrogens else "a carbon without neighbours"
+    shape = (_shape_of_primary, _shape_of_secondary, _shape_of_tertiary)[len(heavy) - 1](around, atom)
     if shape in ("complete", "doubt"):
         return None if shape == "complete" else "its bonds fit no carbon"
     target = {"sp3": 4, "sp2": 3, "sp": 2}[shape]
-    taken = len(heavy) + have + (len(sigma_metals(around, atom)) if shape != "sp2" else 0)
+    taken = len(heavy) + n_hydrogens + (len(find_sigma_metals(around, atom)) if shape != "sp2" else 0)
     count = max(target - taken, 0)
-    if count and any(around.numbers[j] == 9 for j in heavy) and shape == "sp3" and not have:
+    if count and any(around.numbers[j] == 9 for j in heavy) and shape == "sp3" and not n_hydrogens:
         return "it carries fluorine but has too few neighbours: a fluorine may be missing"
-    kind = _kind(shape, count + have)
+    kind = _kind(shape, count + n_hydrogens)
     if kind == "=CH" and _flat_ring(around, atom) > _RING_SHORT:
         kind = "aromatic CH"
     return Lack(atom, kind, shape, count)
@@ -146,7 +146,7 @@ def _kind(shape: str, total: int) -> str:
     return {1: "CH", 2: "CH2", 3: "CH3"}.get(total, "CH4")
 
 
-def _one(around: Surroundings, atom: int) -> str:
+def _shape_of_primary(around: Surroundings, atom: int) -> str:
     """Shape of a carbon with one heavy neighbour."""
     other = around.heavy[atom][0]
     element, distance = int(around.numbers[other]), around.distance(atom, other)
@@ -163,7 +163,7 @@ def _one(around: Surroundings, atom: int) -> str:
     return "doubt" if element == 9 else "sp3"
 
 
-def _two(around: Surroundings, atom: int) -> str:
+def _shape_of_secondary(around: Surroundings, atom: int) -> str:
     """Shape of a carbon with two heavy neighbours."""
     first, second = around.heavy[atom]
     angle = around.angle(first, atom, second)
@@ -186,7 +186,7 @@ def _two(around: Surroundings, atom: int) -> str:
     return "sp3" if shortening < 0.085 and angle < _SP3_ANGLE else "sp2"
 
 
-def _three(around: Surroundings, atom: int) -> str:
+def _shape_of_tertiary(around: Surroundings, atom: int) -> str:
     """Shape of a carbon with three heavy neighbours."""
     heavy = around.heavy[atom]
     if around.height(atom) > _FLAT:
@@ -227,7 +227,7 @@ def _can_share(around: Surroundings, atom: int, other: int) -> bool:
 def _flat_ring(around: Surroundings, atom: int) -> float:
     """Mean shortening (A) of the bonds from carbon in the most aromatic flat ring that holds the atom; 0 for none."""
     best = 0.0
-    for ring in _rings(around, atom):
+    for ring in _find_rings(around, atom):
         points = around.positions[ring]
         spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[2]
         bonds = [(a, b) for a, b in zip(ring, ring[1:] + ring[:1], strict=True) if around.numbers[a] == 6]
@@ -236,9 +236,9 @@ def _flat_ring(around: Surroundings, atom: int) -> float:
     return best
 
 
-def _rings(around: Surroundings, atom: int) -> list[list[int]]:
+def _find_rings(around: Surroundings, atom: int) -> list[list[int]]:
     """Rings of five and six atoms through ``atom``, among atoms with at most three neighbours."""
-    found: list[list[int]] = []
+    rings: list[list[int]] = []
     paths = [[atom]]
     for length in range(2, 7):
         paths = [
@@ -248,11 +248,11 @@ def _rings(around: Surroundings, atom: int) -> list[list[int]]:
             if j not in path and len(around.heavy[j]) + len(around.hydrogens[j]) <= 3
         ]
         if length >= 5:
-            found += [path for path in paths if path[0] in around.heavy[path[-1]]]
-    return found
+            rings += [path for path in paths if path[0] in around.heavy[path[-1]]]
+    return rings
 
 
-def sigma_metals(around: Surroundings, atom: int) -> list[int]:
+def find_sigma_metals(around: Surroundings, atom: int) -> list[int]:
     """Metals so near to a carbon that they hold the place of a substituent."""
     from ase.data import covalent_radii
 

@@ -18,7 +18,7 @@ from clusterml.structure.anatomy.charge import is_even_electron
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.crystal.crystal import PARTIAL
 from clusterml.structure.crystal.hydrogens import add_hydrogens
-from clusterml.structure.crystal.molecules import FilledCell, whole
+from clusterml.structure.crystal.molecules import FilledCell, unwrap
 from clusterml.structure.elements import formula, is_counter_ion_metal, is_metal
 from clusterml.typing import FloatArray, IntArray
 
@@ -79,7 +79,7 @@ def identify(molecule: Atoms) -> Species:
         return Species(formula(numbers), "", None, False)
     grown, _ = add_hydrogens(molecule)
     for atoms in (molecule, grown):
-        known = _known(formula(atoms.numbers), True)
+        known = _look_up(formula(atoms.numbers), True)
         if known:
             return known
     ligand = find_ligands(grown)
@@ -94,7 +94,7 @@ def identify(molecule: Atoms) -> Species:
     return Species(formula(grown.numbers), "", None if doubtful else charge, certain)
 
 
-def _known(name: str, certain: bool) -> Species | None:
+def _look_up(name: str, certain: bool) -> Species | None:
     if name in _IONS:
         return Species(name, *_IONS[name], certain)
     return Species(name, _SOLVENTS[name], 0, certain) if name in _SOLVENTS else None
@@ -105,13 +105,13 @@ def _lacking_hydrogens(numbers: IntArray) -> Species | None:
     present = int(np.sum(numbers == 1))
     heavy = _without_hydrogen(formula(numbers))
     if heavy == "O":
-        return _known("H2O", True)
+        return _look_up("H2O", True)
     room = 4 * int(np.sum(np.isin(numbers, (7, 8))))
     names = [n for n in (*_SOLVENTS, *_IONS) if _without_hydrogen(n) == heavy]
     names = [n for n in names if present < _hydrogens(n) <= present + room]
     charges = {_IONS[n][1] if n in _IONS else 0 for n in names}
     certain = len(names) == 1 and present > 0 and names[0] not in _ACIDS
-    return _known(names[0], certain) if len(charges) == 1 else None
+    return _look_up(names[0], certain) if len(charges) == 1 else None
 
 
 def _onium(charge: int, atoms: Atoms) -> bool:
@@ -125,18 +125,18 @@ def _onium(charge: int, atoms: Atoms) -> bool:
     return sum(numbers[i] in (7, 15, 33) and len(rows[i]) == 4 for i in range(len(numbers))) == 1
 
 
-def _split(name: str) -> list[tuple[str, int]]:
+def _parse_formula(name: str) -> list[tuple[str, int]]:
     import re
 
     return [(symbol, int(count or 1)) for symbol, count in re.findall(r"([A-Z][a-z]?)(\d*)", name)]
 
 
 def _without_hydrogen(name: str) -> str:
-    return "".join(f"{s}{n if n > 1 else ''}" for s, n in _split(name) if s != "H")
+    return "".join(f"{s}{n if n > 1 else ''}" for s, n in _parse_formula(name) if s != "H")
 
 
 def _hydrogens(name: str) -> int:
-    return sum(n for s, n in _split(name) if s == "H")
+    return sum(n for s, n in _parse_formula(name) if s == "H")
 
 
 _CLUSTER = 4  # metal atoms
@@ -145,7 +145,7 @@ _WHOLE = 0.02
 
 
 @dataclass(frozen=True)
-class Beside:
+class Companions:
     """What the cell holds beside the clusters: ``species`` of each molecule number, their ``occupancy`` (1, or less
     for a partly occupied one without an alternative)."""
 
@@ -154,11 +154,11 @@ class Beside:
 
     def count(self, *, ions: bool) -> dict[str, int]:
         """Formula -> how many in the cell, of the counter-ions or of everything else (solvent, unknown)."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for species in self.species.values():
             if species.is_ion is ions:
-                found[species.formula] = found.get(species.formula, 0) + 1
-        return found
+                counts[species.formula] = counts.get(species.formula, 0) + 1
+        return counts
 
     def names(self) -> dict[str, str]:
         """Formula -> name of the species that have one."""
@@ -196,36 +196,36 @@ class Witness:
         return metals < _CLUSTER or is_even_electron(atoms, self.charge)
 
 
-def beside(filled: FilledCell) -> Beside:
+def identify_companions(filled: FilledCell) -> Companions:
     """Identify every molecule of the cell that is not a cluster (one of each formula is looked at)."""
     from ase import Atoms
 
     clusters = set(filled.clusters)
-    known: dict[str, Species] = {}
+    identified: dict[str, Species] = {}
     species: dict[int, Species] = {}
     occupancy: dict[int, float] = {}
     for number, molecule in enumerate(filled.molecules):
         if number in clusters:
             continue
-        if molecule.formula not in known:
+        if molecule.formula not in identified:
             try:
-                atoms = Atoms(numbers=filled.numbers[molecule.atoms], positions=whole(filled, number))
-                known[molecule.formula] = identify(_counted(atoms, filled.occupancy[molecule.atoms]))
+                atoms = Atoms(numbers=filled.numbers[molecule.atoms], positions=unwrap(filled, number))
+                identified[molecule.formula] = identify(_trim_water(atoms, filled.occupancy[molecule.atoms]))
             except StructureError:  # a disordered chain through the crystal
-                known[molecule.formula] = Species(molecule.formula, "", None, False)
-        species[number] = known[molecule.formula]
+                identified[molecule.formula] = Species(molecule.formula, "", None, False)
+        species[number] = identified[molecule.formula]
         occupancy[number] = _share(filled, molecule.atoms)
-    return Beside(species, occupancy)
+    return Companions(species, occupancy)
 
 
-def counter_ion_witness(filled: FilledCell, others: Beside) -> Witness:
+def weigh_counter_ions(filled: FilledCell, others: Companions) -> Witness:
     """The charge of each cluster that makes the cell neutral."""
     clusters = filled.clusters
     ions = {k: s for k, s in others.species.items() if s.is_ion}
     if not ions:
         return _without_ions(filled, others)
     total = sum((s.charge or 0) * others.occupancy[k] for k, s in ions.items())
-    each = -total / len(clusters)
+    charge_per_cluster = -total / len(clusters)
     listed = ", ".join(f"{count} x {name}" for name, count in others.count(ions=True).items())
     formulas = {filled.molecules[k].formula for k in clusters}
     doubts = [
@@ -233,16 +233,16 @@ def counter_ion_witness(filled: FilledCell, others: Beside) -> Witness:
         ("some molecules are not recognised", any(not (s.certain or s.is_ion) for s in others.species.values())),
         ("the charge of an ion is uncertain", any(not s.certain for s in ions.values())),
         ("the file says that density of solvent or ions was masked", filled.crystal.masked),
-        ("the ions do not balance whole charges", abs(each - round(each)) > _WHOLE),
+        ("the ions do not balance whole charges", abs(charge_per_cluster - round(charge_per_cluster)) > _WHOLE),
     ]
-    found = [text for text, holds in doubts if holds]
-    charge = round(each) if abs(each - round(each)) <= _WHOLE else None
-    said = f"{charge:+d}" if charge else "0" if charge == 0 else f"{each:+.2f}"
-    reason = f"{len(clusters)} clusters and {listed} in the cell: {said} for each cluster"
-    return Witness(charge, not found, reason + (f"; not complete: {'; '.join(found)}" if found else ""))
+    open_doubts = [text for text, holds in doubts if holds]
+    charge = round(charge_per_cluster) if abs(charge_per_cluster - round(charge_per_cluster)) <= _WHOLE else None
+    charge_text = f"{charge:+d}" if charge else "0" if charge == 0 else f"{charge_per_cluster:+.2f}"
+    reason = f"{len(clusters)} clusters and {listed} in the cell: {charge_text} for each cluster"
+    return Witness(charge, not open_doubts, reason + (f"; not complete: {'; '.join(open_doubts)}" if open_doubts else ""))
 
 
-def _without_ions(filled: FilledCell, others: Beside) -> Witness:
+def _without_ions(filled: FilledCell, others: Companions) -> Witness:
     """Whether the absence of ions says anything: not where some may have been overlooked."""
     listed = ", ".join(f"{count} x {name}" for name, count in others.count(ions=False).items())
     unknown = sorted({s.formula for s in others.species.values() if not _is_neutral(s)})
@@ -262,7 +262,7 @@ def _is_neutral(species: Species) -> bool:
     return hydrocarbon or (species.charge == 0 and species.certain)
 
 
-def _counted(atoms: Atoms, occupancy: FloatArray) -> Atoms:
+def _trim_water(atoms: Atoms, occupancy: FloatArray) -> Atoms:
     """A water whose hydrogens are spread over three or four places looks like H3O: give it two."""
     hydrogen = atoms.numbers == 1
     if np.all(atoms.numbers[~hydrogen] == 8) and np.any(occupancy[hydrogen] < PARTIAL):

@@ -47,8 +47,8 @@ def parse_pdb(text: str, source: str) -> Iterator[Parsed]:
 def _crystal(structure: Any, atoms: list[Any], source: str) -> Crystal:
     import gemmi
 
-    from clusterml.structure.crystal.crystal import Site, crystal_of, unit_cell
-    from clusterml.structure.crystal.symmetry import identity, symmetry_of
+    from clusterml.structure.crystal.crystal import AtomSite, make_crystal, unit_cell
+    from clusterml.structure.crystal.symmetry import identity, make_symmetry
 
     cell = structure.cell
     lattice = unit_cell((cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma), source)
@@ -58,10 +58,10 @@ def _crystal(structure: Any, atoms: list[Any], source: str) -> Crystal:
     for atom in atoms:
         x, y, z = (np.array(atom.pos.tolist()) @ inverse).tolist()
         part = ord(atom.altloc.upper()) - ord("A") + 1 if atom.has_altloc() else 0
-        sites.append(Site(atom.name, atom.element.atomic_number, (x, y, z), atom.occ, part))
-    symmetry = symmetry_of(list(group.operations()), lattice, source) if group else identity()
+        sites.append(AtomSite(atom.name, atom.element.atomic_number, (x, y, z), atom.occ, part))
+    symmetry = make_symmetry(list(group.operations()), lattice, source) if group else identity()
     unknown = f"the space group '{structure.spacegroup_hm}' is not known; took P 1"
-    return crystal_of(structure.name, lattice, sites, symmetry, source, warnings=() if group else (unknown,))
+    return make_crystal(structure.name, lattice, sites, symmetry, source, warnings=() if group else (unknown,))
 
 
 def _molecule(structure: Any, atoms: list[Any]) -> Atoms:

@@ -19,7 +19,7 @@ from clusterml.structure.formats.format import Format
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
-    from clusterml.structure.crystal.crystal import Crystal, Site
+    from clusterml.structure.crystal.crystal import AtomSite, Crystal
     from clusterml.structure.crystal.symmetry import Symmetry
 
 _INSTRUCTIONS = frozenset(
@@ -81,9 +81,9 @@ def parse_shelx(text: str, source: str) -> Iterator[Crystal]:
     """The crystal in SHELX ``text``; ``source`` names the file in messages.
 
     Atoms after HKLF or END, and peaks (Q1, ..), are left out.  Raises :class:`InputFileError` naming the line,
-    :class:`UnsupportedElementError`, and what :func:`~clusterml.structure.crystal.crystal.crystal_of` raises.
+    :class:`UnsupportedElementError`, and what :func:`~clusterml.structure.crystal.crystal.make_crystal` raises.
     """
-    from clusterml.structure.crystal.crystal import crystal_of, unit_cell
+    from clusterml.structure.crystal.crystal import make_crystal, unit_cell
 
     file = _File(source)
     for number, line in _logical_lines(text):
@@ -103,7 +103,7 @@ def parse_shelx(text: str, source: str) -> Iterator[Crystal]:
     if file.included:
         warnings.append("lines that include other files were left out: atoms may be missing")
     sites = _on_symmetry_elements([_site(file, atom) for atom in file.atoms], symmetry, lattice)
-    yield crystal_of(
+    yield make_crystal(
         file.title, lattice, sites, symmetry, source, warnings=warnings, masked=file.masked, stated=_stated(file)
     )
 
@@ -248,8 +248,8 @@ def _decoded(file: _File, code: float, where: str) -> float:
     return rest * (variable if multiple > 0 else variable - 1.0)
 
 
-def _site(file: _File, atom: _Atom) -> Site:
-    from clusterml.structure.crystal.crystal import Site
+def _site(file: _File, atom: _Atom) -> AtomSite:
+    from clusterml.structure.crystal.crystal import AtomSite
 
     if not 1 <= atom.factor <= len(file.elements):
         raise InputFileError(
@@ -258,23 +258,23 @@ def _site(file: _File, atom: _Atom) -> Site:
         )
     number = atomic_number(file.elements[atom.factor - 1]) or 0
     x, y, z = atom.xyz
-    return Site(atom.label, number, (x, y, z), _decoded(file, atom.occupancy, atom.where), atom.part)
+    return AtomSite(atom.label, number, (x, y, z), _decoded(file, atom.occupancy, atom.where), atom.part)
 
 
 def _symmetry(file: _File, lattice: FloatArray) -> Symmetry:
     """All operations: those of SYMM with the centring, and the inversion unless LATT is negative."""
     import gemmi
 
-    from clusterml.structure.crystal.symmetry import symmetry_of
+    from clusterml.structure.crystal.symmetry import make_symmetry
 
     inversions = [gemmi.Op("x,y,z"), *([gemmi.Op("-x,-y,-z")] if file.lattice > 0 else [])]
     centrings = [gemmi.Op(text) for text in _CENTRINGS[abs(file.lattice)]]
     listed = [gemmi.Op("x,y,z"), *file.symmetry]
     operations = [(centre * inversion * op).wrap() for centre in centrings for inversion in inversions for op in listed]
-    return symmetry_of(operations, lattice, file.source)
+    return make_symmetry(operations, lattice, file.source)
 
 
-def _on_symmetry_elements(sites: list[Site], symmetry: Symmetry, lattice: FloatArray) -> list[Site]:
+def _on_symmetry_elements(sites: list[AtomSite], symmetry: Symmetry, lattice: FloatArray) -> list[AtomSite]:
     """Occupancies of the places in the crystal: SHELX divides them by the number of operations that keep the atom.
 
     Atoms of a negative PART are disordered about the symmetry element and not on it.
