@@ -86,8 +86,8 @@ class _Starts:
     def __init__(self, kinds: Kinds, searched: list[FloatArray], numbers: IntArray) -> None:
         self.kinds, self.numbers, self.searched = kinds, numbers, searched
         self.searches = [SymmetrySearch(kinds, points) for points in searched]
-        found = find_point_group(kinds, searched[0], _TOLERANCE).operations
-        self.own = found[np.linalg.det(found) > 0]
+        operations = find_point_group(kinds, searched[0], _TOLERANCE).operations
+        self.own = operations[np.linalg.det(operations) > 0]
         self.moves = [kinds.match(searched[0], searched[0] @ matrix.T) for matrix in self.own]
 
     def near_improper(self) -> list[str]:
@@ -110,10 +110,10 @@ class _Starts:
 
     def misfit(self, points: FloatArray, assign: bool) -> FloatArray:
         """Root-mean-square misfits to the mirror image ``(b,)`` (A)."""
-        found = [superpose(self.numbers, x, x, improper=True).permutation for x in self.searched]
+        permutations = [superpose(self.numbers, x, x, improper=True).permutation for x in self.searched]
         best = np.full(len(points), np.inf)
         frames = np.tile(np.diag([1.0, 1.0, -1.0]), (len(points), 1, 1))
-        for permutation in {tuple(one[move].tolist()) for one in found for move in self.moves}:
+        for permutation in {tuple(start[move].tolist()) for start in permutations for move in self.moves}:
             moved = points[:, list(permutation)]
             rotations = kabsch(moved, points, improper=True)
             rms = np.sqrt(((moved @ np.swapaxes(rotations, -1, -2) - points) ** 2).sum(axis=-1).mean(axis=-1))
@@ -124,14 +124,14 @@ class _Starts:
                 best[k] = min(best[k], refine(self.kinds, point, point, frames[k], improper=True)[0])
         return best
 
-    def _equivalent(self, found: list[SymmetryMeasure]) -> list[tuple[FloatArray, IntArray]]:
+    def _equivalent(self, solutions: list[SymmetryMeasure]) -> list[tuple[FloatArray, IntArray]]:
         """The solutions and their images under the parent's rotations: orientations and permutations, all different."""
         images: dict[bytes, tuple[FloatArray, IntArray]] = {}
-        for one in found:
+        for solution in solutions:
             for matrix, move in zip(self.own, self.moves, strict=True):
-                permutations = np.empty_like(one.permutations)
-                permutations[:, move] = move[one.permutations]
-                images.setdefault(permutations.tobytes(), (matrix @ one.orientation, permutations))
+                permutations = np.empty_like(solution.permutations)
+                permutations[:, move] = move[solution.permutations]
+                images.setdefault(permutations.tobytes(), (matrix @ solution.orientation, permutations))
         return list(images.values())
 
 

@@ -94,8 +94,8 @@ def opd_contributions(
     step = max(1, _CHUNK_BYTES // max(1, 4 * 8 * (3 * n_atoms) ** 2))
     with one_torch_thread() if n_atoms <= _SMALL else nullcontext():
         parts = [_contributions(flat[start : start + step], root, reach) for start in range(0, len(flat), step)]
-    found = torch.cat(parts) if parts else torch.zeros((0, n_atoms), dtype=torch.float64)
-    return np.asarray(found.reshape(points.shape[:-1]).numpy())
+    contributions = torch.cat(parts) if parts else torch.zeros((0, n_atoms), dtype=torch.float64)
+    return np.asarray(contributions.reshape(points.shape[:-1]).numpy())
 
 
 def _contributions(points: torch.Tensor, root: torch.Tensor, reach: float | None) -> torch.Tensor:
@@ -145,8 +145,8 @@ def hausdorff_chirality(kinds: Kinds, positions: FloatArray, starts: int = _STAR
     if diameter == 0.0:
         return HausdorffChirality(0.0, 0.0, diameter)
     pairs = _Pairs(kinds, points)
-    found = [pairs.minimise(rotation) for rotation in superpositions(kinds, points, points, True, starts)]
-    distance, rotation, shift = min(found, key=lambda result: result[0])
+    optima = [pairs.minimise(rotation) for rotation in superpositions(kinds, points, points, True, starts)]
+    distance, rotation, shift = min(optima, key=lambda result: result[0])
     distance = min(distance, pairs.polish(rotation, shift)) if distance > 1e-9 else distance
     return HausdorffChirality(distance / diameter, distance, diameter)
 

@@ -67,9 +67,9 @@ def bonds_kept(permutations: IntArray, pairs: Pairs) -> float:
     if not len(pairs.first):
         return 1.0
     count = permutations.shape[-1]
-    known = np.concatenate([pairs.first * count + pairs.second, pairs.second * count + pairs.first])
+    bonded = np.concatenate([pairs.first * count + pairs.second, pairs.second * count + pairs.first])
     images = permutations[..., pairs.first] * count + permutations[..., pairs.second]
-    return float(np.isin(images, known).mean())
+    return float(np.isin(images, bonded).mean())
 
 
 TOLERANCES = (0.01, 0.1, 0.3, 0.5)
@@ -131,7 +131,7 @@ def measure_part(
     centred = positions - positions.mean(axis=0)
     kinds = Kinds.of(labels[members])
     search = SymmetrySearch(kinds, positions)
-    found = continuous_chirality(search)
+    continuous = continuous_chirality(search)
     local = opd_contributions(positions, reach=REACH)
     starts = 16 if len(members) <= _QUICK_HAUSDORFF else 6
     return PartChirality(
@@ -139,10 +139,10 @@ def measure_part(
         formula(atoms.numbers[members]),
         members,
         float(np.sqrt((centred**2).sum(axis=1).mean())),
-        found.value,
-        found.nearest.group,
-        found.nearest.contributions,
-        bonds_kept(found.nearest.permutations, _inside(pairs, members, len(atoms))),
+        continuous.value,
+        continuous.nearest.group,
+        continuous.nearest.contributions,
+        bonds_kept(continuous.nearest.permutations, _inside(pairs, members, len(atoms))),
         superpose(labels[members], positions, positions, improper=True).rmsd,
         hausdorff_chirality(kinds, positions, starts),
         float(opd_contributions(positions).sum()),
@@ -157,5 +157,5 @@ def _inside(pairs: Pairs, members: IntArray, count: int) -> Pairs:
     """The bonds within a part, in its numbering."""
     place = np.full(count, -1, dtype=np.int64)
     place[members] = np.arange(len(members))
-    kept = pairs.select((place[pairs.first] >= 0) & (place[pairs.second] >= 0))
-    return Pairs(place[kept.first], place[kept.second], kept.shift, kept.distance)
+    inside = pairs.select((place[pairs.first] >= 0) & (place[pairs.second] >= 0))
+    return Pairs(place[inside.first], place[inside.second], inside.shift, inside.distance)

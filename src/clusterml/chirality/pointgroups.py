@@ -93,8 +93,8 @@ def operation(angle: float, determinant: int, axes: FloatArray) -> FloatArray:
 
 
 def _generators(name: str) -> list[FloatArray]:
-    found = _NAME.fullmatch(name)
-    low, family, number, suffix, cubic, cubic_suffix = found.groups() if found else (None,) * 6
+    symbol = _NAME.fullmatch(name)
+    low, family, number, suffix, cubic, cubic_suffix = symbol.groups() if symbol else (None,) * 6
     if low is not None:
         return [{"i": -np.eye(3), "s": _MIRROR_Z, "1": np.eye(3)}[low]]
     if cubic is not None and name in _CUBIC:
@@ -136,7 +136,7 @@ def _close(generators: list[FloatArray]) -> FloatArray:
     for element in elements:  # grows while it is walked through
         for generator in generators:
             product = generator @ element
-            if all(np.abs(product - known).max() > 1e-6 for known in elements):
+            if all(np.abs(product - other).max() > 1e-6 for other in elements):
                 elements.append(product)
     return np.stack(elements)
 
@@ -148,8 +148,8 @@ def _domain(name: str) -> FloatArray | None:
         return _close(_cubic_generators(letter, ""))
     if name == "C1" or name == "Ci":
         return None
-    found = _NAME.fullmatch(name)
-    family, number, suffix = (found.group(2), found.group(3), found.group(4)) if found else (None, None, None)
+    symbol = _NAME.fullmatch(name)
+    family, number, suffix = (symbol.group(2), symbol.group(3), symbol.group(4)) if symbol else (None, None, None)
     if family == "D" or suffix == "v":
         if name in ("D2", "D2h"):
             return _close(_cubic_generators("O", ""))
@@ -268,12 +268,12 @@ def find_point_groups(kinds: Kinds, positions: FloatArray, tolerances: tuple[flo
     if len(points) == 1 or spread[1] < 1e-3 * max(spread[0], 1e-12):
         return [_linear(kinds, points, spread, tolerance) for tolerance in tolerances]
     operations, deviation = _operations(kinds, points, max(tolerances))
-    found = []
+    groups = []
     for tolerance in tolerances:
-        kept = _closed(operations, deviation, tolerance)
-        name = _name(operations[kept])
-        found.append(FoundGroup(name, tolerance, operations[kept], float(deviation[kept].max())))
-    return found
+        members = _closed(operations, deviation, tolerance)
+        name = _name(operations[members])
+        groups.append(FoundGroup(name, tolerance, operations[members], float(deviation[members].max())))
+    return groups
 
 
 def _operations(kinds: Kinds, points: FloatArray, tolerance: float) -> tuple[FloatArray, FloatArray]:
@@ -287,28 +287,28 @@ def _operations(kinds: Kinds, points: FloatArray, tolerance: float) -> tuple[Flo
             permutation = kinds.match(points @ candidate.T, points)
             matrix = kabsch(points[permutation], points, improper)
             apart = float(np.linalg.norm(points[permutation] @ matrix.T - points, axis=1).max())
-            known = next((k for k, (_, other) in enumerate(best) if np.abs(other - matrix).max() < _SAME), None)
+            index = next((k for k, (_, other) in enumerate(best) if np.abs(other - matrix).max() < _SAME), None)
             if apart > tolerance:
                 continue
-            if known is None:
+            if index is None:
                 best.append((apart, matrix))
-            elif apart < best[known][0]:
-                best[known] = (apart, matrix)
+            elif apart < best[index][0]:
+                best[index] = (apart, matrix)
     best.sort(key=lambda entry: entry[0])
     return np.stack([matrix for _, matrix in best]), np.array([apart for apart, _ in best])
 
 
 def _closed(operations: FloatArray, deviation: FloatArray, tolerance: float) -> IntArray:
     """Numbers of the operations within ``tolerance`` that form a group, found by leaving out the worst."""
-    kept = list(np.flatnonzero(deviation <= tolerance))
+    candidates = list(np.flatnonzero(deviation <= tolerance))
     while True:
-        members = operations[kept]
+        members = operations[candidates]
         products = np.einsum("gab,hbc->ghac", members, members).reshape(-1, 9)
         # |P - M|^2 = 6 - 2 P.M for orthogonal matrices: is every product one of the members?
         gap = 6.0 - 2.0 * (products @ members.reshape(-1, 9).T).max(axis=1).min()
-        if gap < (3 * _SAME) ** 2 or len(kept) == 1:
-            return np.array(kept)
-        kept.pop(int(np.argmax(deviation[kept])))
+        if gap < (3 * _SAME) ** 2 or len(candidates) == 1:
+            return np.array(candidates)
+        candidates.pop(int(np.argmax(deviation[candidates])))
 
 
 def _name(operations: FloatArray) -> str:

@@ -130,13 +130,13 @@ def chirality_report(
     elements = element_labels(atoms)
     labels = graph_labels(elements, pairs) if keep_bonds else elements
     timings: dict[str, float] = {}
-    found: list[PartChirality] = []
+    measures: list[PartChirality] = []
     for name, members in chosen.items():
         before = time.perf_counter()
-        same = next((part for part in found if np.array_equal(part.atoms, members)), None)
-        wanted = groups if groups is not None else DEFAULT_GROUPS if len(members) <= _MOST_FOR_GROUPS else ()
-        measured = same or measure_part(name, atoms, members, labels, pairs, tuple(wanted))
-        found.append(replace(measured, name=name))
+        same = next((part for part in measures if np.array_equal(part.atoms, members)), None)
+        improper_groups = groups if groups is not None else DEFAULT_GROUPS if len(members) <= _MOST_FOR_GROUPS else ()
+        measured = same or measure_part(name, atoms, members, labels, pairs, tuple(improper_groups))
+        measures.append(replace(measured, name=name))
         timings[name] = time.perf_counter() - before
     before = time.perf_counter()
     fit = _fit(atoms, where, template)
@@ -147,7 +147,7 @@ def chirality_report(
         None if source is None else str(source),
         formula(numbers),
         atoms.copy(),
-        tuple(found),
+        tuple(measures),
         fit,
         keep_bonds,
         _warnings(atoms, where, chosen, groups),
@@ -183,20 +183,20 @@ def _fit(atoms: Atoms, where: Anatomy, template: str | Path | None) -> TemplateF
 def _warnings(
     atoms: Atoms, where: Anatomy, parts: dict[str, IntArray], groups: Sequence[str] | None
 ) -> tuple[str, ...]:
-    found = list(atoms.info.get("provenance", {}).get("warnings", []))
+    warnings = list(atoms.info.get("provenance", {}).get("warnings", []))
     elements = element_labels(atoms)
     if np.any(changed := elements != atoms.numbers):
         names = " and ".join(formula([z]) for z in np.unique(atoms.numbers[np.isin(elements, elements[changed])]))
-        found.append(f"{names} share sites of the crystal and count as one element: their order is a choice")
+        warnings.append(f"{names} share sites of the crystal and count as one element: their order is a choice")
     large = [name for name, members in parts.items() if len(members) > _MOST_FOR_GROUPS]
     if groups is None and large:
-        found.append(
+        warnings.append(
             f"symmetry measures are left out for parts of over {_MOST_FOR_GROUPS} atoms ({', '.join(large)}) "
             "unless groups are named"
         )
     if where.leftovers and len(where.metals):
-        found.append(f"the whole includes {len(where.leftovers)} molecules or ions that are not bonded to the cluster")
-    return tuple(found)
+        warnings.append(f"the whole includes {len(where.leftovers)} molecules or ions not bonded to the cluster")
+    return tuple(warnings)
 
 
 CONVENTIONS = {

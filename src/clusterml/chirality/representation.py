@@ -48,14 +48,14 @@ def stabilisers(name: str) -> tuple[tuple[Stabiliser, ...], ...]:
             points += [axis, -axis]
         elif angle < 1e-6:  # a mirror: a general point in its plane
             points.append(points[1] - (points[1] @ axis) * axis)
-    found: dict[tuple[int, ...], list[Stabiliser]] = {}
+    classes: dict[tuple[int, ...], list[Stabiliser]] = {}
     for point in points:
         fixed = np.flatnonzero(np.abs(group.elements @ point - point).max(axis=1) < 1e-6)
         key = min(tuple(sorted(_conjugate(group.table, fixed, g))) for g in range(group.order))
-        if key not in found:
+        if key not in classes:
             members = {tuple(sorted(_conjugate(group.table, fixed, g))) for g in range(group.order)}
-            found[key] = [_stabiliser(group.table, np.array(subgroup)) for subgroup in sorted(members)]
-    return tuple(tuple(members) for members in found.values())
+            classes[key] = [_stabiliser(group.table, np.array(subgroup)) for subgroup in sorted(members)]
+    return tuple(tuple(members) for members in classes.values())
 
 
 def orbit_permutations(
@@ -145,18 +145,18 @@ def best_permutations(kinds: Kinds, positions: FloatArray, operations: FloatArra
     ``table``: products in the group; an operation's inverse gets the inverse permutation.
     """
     order, count = len(operations), len(positions)
-    found = np.tile(np.arange(count), (order, 1))
+    permutations = np.tile(np.arange(count), (order, 1))
     done = np.zeros(order, dtype=np.bool_)
     done[0] = True
     for g, matrix in enumerate(operations):
         if done[g]:
             continue
-        found[g] = kinds.match(positions, positions @ matrix.T)
+        permutations[g] = kinds.match(positions, positions @ matrix.T)
         inverse = int(np.flatnonzero(table[g] == 0)[0])
         if inverse != g:
-            found[inverse, found[g]] = np.arange(count)
+            permutations[inverse, permutations[g]] = np.arange(count)
         done[[g, inverse]] = True
-    return found
+    return permutations
 
 
 def is_consistent(permutations: IntArray, table: IntArray) -> bool:

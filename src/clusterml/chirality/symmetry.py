@@ -167,10 +167,10 @@ class SymmetrySearch:
     def below(self, name: str, ceiling: float) -> SymmetryMeasure | None:
         """As :meth:`measure`, but None if it is not below ``ceiling``, which is found out sooner."""
         if name not in self._known:
-            found = self._search(point_group(name), ceiling)
-            if found is None:
+            measure = self._search(point_group(name), ceiling)
+            if measure is None:
                 return None
-            self._known[name] = found
+            self._known[name] = measure
         return self._known[name] if self._known[name].value < ceiling else None
 
     def _search(self, group: PointGroup, ceiling: float) -> SymmetryMeasure | None:
@@ -181,8 +181,8 @@ class SymmetrySearch:
             for orientation, permutations in search:
                 if permutations.tobytes() not in seen:
                     seen.add(permutations.tobytes())
-                    found = improve(self.kinds, self.positions, group, orientation, permutations)
-                    best = min(best, found, key=lambda result: result[0])
+                    candidate = improve(self.kinds, self.positions, group, orientation, permutations)
+                    best = min(best, candidate, key=lambda result: result[0])
             hopeless = shortlist[0][0] > min(best[0], ceiling) - 1e-6
             if len(self.positions) > _SMALL or best[0] < _NEAR or hopeless:
                 break
@@ -214,8 +214,8 @@ class SymmetrySearch:
             plans.append((True, self._landscape.starts(group, _STARTS)))
         for thorough, orientations in plans:
             for orientation in orientations:
-                found = consistent_permutations(self.kinds, self.positions, group, orientation, thorough)
-                yield from ((orientation, permutations) for permutations in found)
+                sets = consistent_permutations(self.kinds, self.positions, group, orientation, thorough)
+                yield from ((orientation, permutations) for permutations in sets)
 
     def _shortlist(self, group: PointGroup) -> list[tuple[float, FloatArray]]:
         """Starts improved with free permutations: different lower bounds of S, the best first, with orientations."""
@@ -240,24 +240,24 @@ class SymmetrySearch:
 
         Lower bounds of S there ``(m,)``, and the orientations.
         """
-        found = np.array(orientations)
-        gain = np.zeros(len(found))
-        before: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(found)
-        active = np.arange(len(found))
+        best = np.array(orientations)
+        gain = np.zeros(len(best))
+        before: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(best)
+        active = np.arange(len(best))
         for _ in range(rounds):
             matched = [
-                best_permutations(self.kinds, self.positions, found[k] @ elements @ found[k].T, table) for k in active
+                best_permutations(self.kinds, self.positions, best[k] @ elements @ best[k].T, table) for k in active
             ]
             correlation = np.stack([self._correlation(permutations) for permutations in matched])
-            found[active] = best_orientation(elements, found[active], correlation, rounds=10, tolerance=1e-6)
-            gain[active] = overlap(elements, found[active], correlation)
+            best[active] = best_orientation(elements, best[active], correlation, rounds=10, tolerance=1e-6)
+            gain[active] = overlap(elements, best[active], correlation)
             changed = [not np.array_equal(new, before[k]) for k, new in zip(active, matched, strict=True)]
             for k, new in zip(active, matched, strict=True):
                 before[k] = new
             active = active[changed]
             if not len(active):
                 break
-        return 100.0 * (1.0 - gain / (len(elements) * max(self.norm, 1e-300))), found
+        return 100.0 * (1.0 - gain / (len(elements) * max(self.norm, 1e-300))), best
 
     def _correlation(self, permutations: IntArray) -> FloatArray:
         """``C_g`` of :func:`~clusterml.chirality.pointgroups.overlap`, ``(order, 3, 3)``."""

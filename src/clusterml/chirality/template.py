@@ -235,12 +235,12 @@ def _choose(
     centre = positions[candidates].mean(axis=0)
     used, chosen = [], []
     for kind in np.unique(template.numbers):
-        wanted = np.flatnonzero(template.numbers == kind)
+        ideal = np.flatnonzero(template.numbers == kind)
         there = candidates[labels[candidates] == kind]
-        if len(there) >= len(wanted):
+        if len(there) >= len(ideal):
             order = np.argsort(np.linalg.norm(positions[there] - centre, axis=1), kind="stable")
-            used.append(wanted)
-            chosen.append(there[order[: len(wanted)]])
+            used.append(ideal)
+            chosen.append(there[order[: len(ideal)]])
     if not used:
         raise StructureError(
             f"the template {template.name} has more atoms of every kind than the cluster",
@@ -258,11 +258,11 @@ def _place(
     centred = where - where.mean(axis=0)
     guess = float(np.sqrt((centred**2).sum() / max((model**2).sum(), 1e-12)))
     labels = kind_labels(numbers, template)[atoms]
-    found = superpose(template.numbers[used], guess * model, where, target_numbers=labels)
-    order = np.argsort(found.permutation)
-    turned = model @ found.rotation.T
+    fit = superpose(template.numbers[used], guess * model, where, target_numbers=labels)
+    order = np.argsort(fit.permutation)
+    turned = model @ fit.rotation.T
     scale = float((turned * centred[order]).sum() / max((model**2).sum(), 1e-12))
-    return scale * turned + where.mean(axis=0), scale, atoms[order], found.rotation
+    return scale * turned + where.mean(axis=0), scale, atoms[order], fit.rotation
 
 
 def _symmetrise(where: FloatArray, template: Template, rotation: FloatArray) -> tuple[FloatArray, float]:

@@ -140,11 +140,11 @@ def _stated(
     witnesses = [_count_witness(proposal)]
     computed = FrontierGaps({})
     warnings: list[str] = []
-    known = proposal.superatom_electrons is not None
-    if known and stated != proposal.charge:
+    counted = proposal.superatom_electrons is not None
+    if counted and stated != proposal.charge:
         if stated not in proposal.close or origin == "counter-ions":
-            who = f"{reason}: it" if origin == "counter-ions" else f"charge {signed_charge(stated)} is stated, which"
-            warnings.append(f"{who} disagrees with the superatom shells: {proposal.reason}")
+            speaker = f"{reason}: it" if origin == "counter-ions" else f"the stated charge {signed_charge(stated)}"
+            warnings.append(f"{speaker} disagrees with the superatom shells: {proposal.reason}")
         elif gaps is not None and is_even_electron(atoms, stated):
             computed = gaps(atoms, (stated, proposal.charge))
             witnesses += _gap_witness(computed)
@@ -210,8 +210,8 @@ def _gap_witness(computed: FrontierGaps) -> list[ChargeWitness]:
     """The charge with the widest gap, if that is clear."""
     gaps = {q: gap for q, gap in computed.gaps_ev.items() if gap is not None and gap >= CLEAR_GAP_EV}
     best = max(gaps, key=lambda q: gaps[q], default=None)
-    said = f"gaps: {computed}" if computed.gaps_ev else "not computed"
-    return [ChargeWitness("ground state", best, f"{said} ({computed.note})" if computed.note else said)]
+    reason = f"gaps: {computed}" if computed.gaps_ev else "not computed"
+    return [ChargeWitness("ground state", best, f"{reason} ({computed.note})" if computed.note else reason)]
 
 
 def _candidates(

@@ -66,9 +66,9 @@ def check_one_molecule(atoms: Atoms) -> None:
     """Raise :class:`SeveralMoleculesError`, listing the formulas, if ``atoms`` holds more than one molecule."""
     molecules = connected_molecules(atoms)
     if len(molecules) > 1:
-        found = formula_table(formula(atoms.numbers[part]) for part in molecules)
+        formulas = formula_table(formula(atoms.numbers[part]) for part in molecules)
         raise SeveralMoleculesError(
-            f"{_where(atoms)}: {len(molecules)} separate molecules where one cluster is expected: {found}",
+            f"{_where(atoms)}: {len(molecules)} separate molecules where one cluster is expected: {formulas}",
             "keep one in the file; give the lattice if atoms are wrapped into a cell; "
             "--allow-several (allow_several in Python) computes them together",
         )

@@ -250,8 +250,8 @@ def _cluster(parsed: Parsed, kind: Format, where: str, options: ReadOptions) -> 
 
 def _keep(parsed: Atoms, atoms: Atoms, *, alone: bool) -> None:
     """Give the cluster what the file says besides its geometry; a stated charge is that of all in the cell."""
-    said = {key: value for key, value in parsed.info["provenance"].items() if key != "warnings"}
-    atoms.info["provenance"] = {**said, **atoms.info["provenance"]}
+    history = {key: value for key, value in parsed.info["provenance"].items() if key != "warnings"}
+    atoms.info["provenance"] = {**history, **atoms.info["provenance"]}
     stated = parsed.info.get("charge")
     if stated is not None and alone:
         atoms.info["charge"] = stated

@@ -22,8 +22,8 @@ def kabsch(mobile: FloatArray, target: FloatArray, improper: bool = False) -> Fl
 def nearest_rotation(matrix: FloatArray, improper: bool = False) -> FloatArray:
     """The orthogonal matrices R ``(..., 3, 3)``, of determinant +1 or -1, that maximise ``trace(R.T @ matrix)``."""
     left, _, right = np.linalg.svd(matrix)
-    wanted = -1.0 if improper else 1.0
-    sign = wanted * np.sign(np.linalg.det(left @ right))
+    determinant = -1.0 if improper else 1.0
+    sign = determinant * np.sign(np.linalg.det(left @ right))
     left = left.copy()
     left[..., :, 2] *= sign[..., None]
     return np.asarray(left @ right, dtype=np.float64)

@@ -72,15 +72,15 @@ class NearestAtoms:
 
         Best first; of several with the same score (equivalent by symmetry) one is kept.
         """
-        found = rotations[np.argsort(self.score(rotations), kind="stable")[: 8 * keep]]
+        best = rotations[np.argsort(self.score(rotations), kind="stable")[: 8 * keep]]
         for rounds in range(_ROUNDS):
             with one_torch_thread():
-                found = self._fit(found, improper)
+                best = self._fit(best, improper)
             if rounds == 1:  # most of the gain is made: go on with the better part only
-                found = found[np.argsort(self.score(found, None), kind="stable")[: 3 * keep]]
-        score = self.score(found, None)
+                best = best[np.argsort(self.score(best, None), kind="stable")[: 3 * keep]]
+        score = self.score(best, None)
         distinct = np.unique(np.round(score, 4), return_index=True)[1]
-        return found[distinct[:keep]]
+        return best[distinct[:keep]]
 
     def _fit(self, rotations: FloatArray, improper: bool) -> FloatArray:
         """One round: match every atom to the nearest, then fit the rotations ``(m, 3, 3)`` to the matches."""
@@ -294,8 +294,8 @@ def _search(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool
         candidates = np.concatenate([candidates, starts[np.argsort(score, kind="stable")[:refined]]])
     best = (np.inf, candidates[0], np.arange(kinds.count))
     for rotation in candidates:
-        found = refine(kinds, mobile, target, rotation, improper)
-        best = min(best, found, key=lambda result: result[0])
+        candidate = refine(kinds, mobile, target, rotation, improper)
+        best = min(best, candidate, key=lambda result: result[0])
         if best[0] < _EXACT:
             break
     return best[1], best[2]
@@ -330,7 +330,7 @@ def matching_frames(
     """
     mirror = np.diag([1.0, 1.0, -1.0 if improper else 1.0])
     similar = _similar(kinds, mobile, target, alike)
-    found = [np.empty((0, 3, 3))]
+    matrices = [np.empty((0, 3, 3))]
     for i, j in _telling_pairs(similar.sum(axis=1), target):
         first, second = (grid.ravel() for grid in np.meshgrid(np.flatnonzero(similar[i]), np.flatnonzero(similar[j])))
         stretch = np.linalg.norm(mobile[first] - mobile[second], axis=1) - np.linalg.norm(target[i] - target[j])
@@ -339,8 +339,8 @@ def matching_frames(
         order = order[(np.abs(stretch) < 2 * alike)[order] & (sine > 0.1)[order]][: MOST_FRAMES // _TARGET_PAIRS]
         if len(order):
             there = frames(mobile[first[order]], mobile[second[order]])
-            found.append(frames(target[i], target[j]) @ mirror @ np.swapaxes(there, -1, -2))
-    return np.concatenate(found)
+            matrices.append(frames(target[i], target[j]) @ mirror @ np.swapaxes(there, -1, -2))
+    return np.concatenate(matrices)
 
 
 def _similar(kinds: Kinds, mobile: FloatArray, target: FloatArray, alike: float) -> BoolArray:

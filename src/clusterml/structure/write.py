@@ -85,7 +85,7 @@ def _json(provenance: dict[str, Any]) -> str:
         text = json.dumps(provenance, ensure_ascii=False, allow_nan=False, default=_plain_value)
     except (TypeError, ValueError) as error:
         raise OutputError(f"provenance cannot be written as JSON: {error}", "keep plain values in it") from error
-    text = _SHORT_ESCAPE.sub(lambda found: f"\\u{ord(_MEANING[found[1]]):04x}", text)
+    text = _SHORT_ESCAPE.sub(lambda escape: f"\\u{ord(_MEANING[escape[1]]):04x}", text)
     return text.replace("'", "\\u0027")
 
 

@@ -61,14 +61,14 @@ def find_motifs(numbers: IntArray, positions: FloatArray, frame: MetalFrame) -> 
     """
     outside = np.sort(np.concatenate(frame.shells)) if frame.shells else np.zeros(0, dtype=np.int64)
     sulfur = np.flatnonzero(np.isin(numbers, CHALCOGENS))
-    found: list[Motif] = []
+    motifs: list[Motif] = []
     if len(sulfur):
         near = _SulfurTable(numbers, positions, outside, sulfur)
-        found += _crowns(near, frame)
-        free = [m for m in outside.tolist() if not any(m in motif.metals for motif in found)]
-        found += _staples(near, free, frame)
-    used = {m for motif in found for m in motif.metals.tolist()}
-    return (*found, *_trigons(positions, used, frame))
+        motifs += _crowns(near, frame)
+        free = [m for m in outside.tolist() if not any(m in motif.metals for motif in motifs)]
+        motifs += _staples(near, free, frame)
+    used = {m for motif in motifs for m in motif.metals.tolist()}
+    return (*motifs, *_trigons(positions, used, frame))
 
 
 class _SulfurTable:
@@ -98,7 +98,7 @@ class _SulfurTable:
 def _crowns(near: _SulfurTable, frame: MetalFrame) -> list[Motif]:
     three = [m for m, sulfurs in near.nearest.items() if len(sulfurs) == 3]
     linked = {m: [k for k in three if k != m and set(near.nearest[m]) & set(near.nearest[k])] for m in three}
-    found = []
+    crowns = []
     for first in three:
         for second, third in combinations([k for k in linked[first] if k > first], 2):
             ring = (first, second, third)
@@ -106,8 +106,8 @@ def _crowns(near: _SulfurTable, frame: MetalFrame) -> list[Motif]:
                 sulfurs = {s for m in ring for s in near.nearest[m]}
                 metals = np.array(ring, dtype=np.int64)
                 axis = _normal(near.positions[metals], frame.centre)
-                found.append(_motif("crown", {*ring, *sulfurs}, metals, near.positions, axis))
-    return _apart(found)
+                crowns.append(_motif("crown", {*ring, *sulfurs}, metals, near.positions, axis))
+    return _apart(crowns)
 
 
 def _is_crown(near: _SulfurTable, ring: tuple[int, int, int]) -> bool:
@@ -126,7 +126,7 @@ def _is_crown(near: _SulfurTable, ring: tuple[int, int, int]) -> bool:
 def _staples(near: _SulfurTable, metals: list[int], frame: MetalFrame) -> list[Motif]:
     linear = [m for m in metals if near.bonded[m] >= 2 and near.angle(m, *near.nearest[m][:2]) >= _LINEAR]
     links = {m: near.nearest[m][:2] for m in linear}
-    found = []
+    staples = []
     for chain in _chains(links):
         ends = [s for s in {s for m in chain for s in links[m]} if sum(s in links[m] for m in chain) == 1]
         feet = [_foot(near, end, frame.kernel) for end in ends]
@@ -135,8 +135,8 @@ def _staples(near: _SulfurTable, metals: list[int], frame: MetalFrame) -> list[M
         members = np.array(sorted(chain), dtype=np.int64)
         up = near.positions[members].mean(axis=0) - np.mean([near.positions[f] for f in feet if f is not None], axis=0)
         atoms = {*chain, *(s for m in chain for s in links[m])}
-        found.append(_motif("staple", atoms, members, near.positions, up / np.linalg.norm(up)))
-    return found
+        staples.append(_motif("staple", atoms, members, near.positions, up / np.linalg.norm(up)))
+    return staples
 
 
 def _chains(links: dict[int, list[int]]) -> list[list[int]]:
@@ -166,7 +166,7 @@ def _foot(near: _SulfurTable, sulfur: int, kernel: IntArray) -> int | None:
 
 
 def _trigons(positions: FloatArray, used: set[int], frame: MetalFrame) -> list[Motif]:
-    found = []
+    trigons = []
     metals = np.flatnonzero(frame.metal)
     for shell in frame.shells:
         where = positions[shell]
@@ -181,8 +181,8 @@ def _trigons(positions: FloatArray, used: set[int], frame: MetalFrame) -> list[M
             others = np.setdiff1d(metals, trio)
             height = (positions[others] - positions[trio].mean(axis=0)) @ axis
             if np.ptp(sides) <= _UNEVEN and len(others) and height.max() <= -_ABOVE:
-                found.append(_motif("trigon", set(trio.tolist()), np.sort(trio), positions, axis))
-    return found
+                trigons.append(_motif("trigon", set(trio.tolist()), np.sort(trio), positions, axis))
+    return trigons
 
 
 def _isolated(close: BoolArray, row: int) -> bool:

@@ -165,14 +165,14 @@ def _available(atoms: Atoms, ligands: list[Ligand]) -> int:
 def _ligands(atoms: Atoms) -> list[Ligand]:
     """The ligands; where hydrogens are missing, with the charge of the library entry that fits the other atoms."""
     positions = np.asarray(atoms.positions, dtype=np.float64)
-    found = []
+    ligands = []
     for ligand in find_ligands(atoms):
         named = name_ligand(ligand, positions) if ligand.doubt or not ligand.graph.hydrogens else None
         if named is not None and named.entry is not None and named.missing_hydrogens:
-            told = f"{named.missing_hydrogens} hydrogens are missing, taken for {named.name}"
-            ligand = replace(ligand, charge=named.charge, remote=0, doubt=told)
-        found.append(ligand)
-    return found
+            doubt = f"{named.missing_hydrogens} hydrogens are missing, taken for {named.name}"
+            ligand = replace(ligand, charge=named.charge, remote=0, doubt=doubt)
+        ligands.append(ligand)
+    return ligands
 
 
 def _count(atoms: Atoms, ligands: list[Ligand]) -> _Count:
@@ -288,19 +288,19 @@ def signed_charge(charge: int) -> str:
 
 
 def _warnings(numbers: IntArray, ligands: list[Ligand]) -> tuple[str, ...]:
-    found = [
+    warnings = [
         f"charge of ligand {x.formula} is uncertain, counted {signed_charge(-x.charge)}: {x.doubt}"
         for x in ligands
         if x.doubt
     ]
-    found += [f"ligand {x.formula} carries a free anionic group that no metal binds" for x in ligands if x.remote]
+    warnings += [f"ligand {x.formula} carries a free anionic group that no metal binds" for x in ligands if x.remote]
     sulfides = sum(x.graph.numbers == (16,) for x in ligands)
     if sulfides > _MANY_SULFIDES and 2 * sulfides > len(ligands):
-        found.append(
+        warnings.append(
             f"{sulfides} S atoms without a substituent are counted as sulfide (2-): "
             "if this is a bare core, complete its ligands before trusting the charge"
         )
     metals = numbers[is_metal(numbers)]
     other = sorted({int(z) for z in metals} - set(_VALENCE_ELECTRONS))
-    found += [f"{formula([z])} is counted without superatom electrons" for z in other]
-    return tuple(dict.fromkeys(found))
+    warnings += [f"{formula([z])} is counted without superatom electrons" for z in other]
+    return tuple(dict.fromkeys(warnings))

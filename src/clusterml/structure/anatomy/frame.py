@@ -83,8 +83,10 @@ def find_icosahedra(numbers: IntArray, positions: FloatArray, metal: BoolArray) 
     cosine = unit @ unit.transpose(0, 2, 1)
     right = (np.abs(cosine) < _RIGHT_ANGLE).sum(axis=(1, 2)) // 2
     lopsided = np.linalg.norm(unit.mean(axis=1), axis=1)
-    found = full[(right <= _MOST_RIGHT_ANGLES) & (lopsided <= _MOST_LOPSIDED)]
-    return _without_joints(metals[found].astype(np.int64), np.sort(metals[near[found, 1:]], axis=1).astype(np.int64))
+    central = full[(right <= _MOST_RIGHT_ANGLES) & (lopsided <= _MOST_LOPSIDED)]
+    return _without_joints(
+        metals[central].astype(np.int64), np.sort(metals[near[central, 1:]], axis=1).astype(np.int64)
+    )
 
 
 def _without_joints(centres: IntArray, corners: IntArray) -> Icosahedra:
@@ -144,13 +146,13 @@ def metal_frame(atoms: Atoms, part: IntArray | None = None) -> MetalFrame:
     metal = is_metal(numbers)
     if part is not None:
         metal &= np.isin(np.arange(len(numbers)), part)
-    found = find_icosahedra(numbers, positions, metal)
+    icosahedra = find_icosahedra(numbers, positions, metal)
     if not metal.any():
-        return MetalFrame(metal, np.zeros(3), np.zeros((0, 3)), (), 0, found)
-    centres = positions[found.centres] if len(found.centres) else positions[metal].mean(axis=0)[None, :]
+        return MetalFrame(metal, np.zeros(3), np.zeros((0, 3)), (), 0, icosahedra)
+    centres = positions[icosahedra.centres] if len(icosahedra.centres) else positions[metal].mean(axis=0)[None, :]
     counts = _bond_counts(numbers, positions, metal)
     distance = np.linalg.norm(positions[metal][:, None, :] - centres[None, :, :], axis=2).min(axis=1)
-    inside = np.isin(np.flatnonzero(metal), np.union1d(found.centres, found.corners))
+    inside = np.isin(np.flatnonzero(metal), np.union1d(icosahedra.centres, icosahedra.corners))
     groups = _layers(distance, counts, inside)
     metals = np.flatnonzero(metal).astype(np.int64)
     n_kernel = 0
@@ -159,7 +161,7 @@ def metal_frame(atoms: Atoms, part: IntArray | None = None) -> MetalFrame:
         if len(metals) == 1 or ligand >= _MOST_LIGAND_BONDS or metallic < _FEWEST_METAL_BONDS:
             break
         n_kernel += 1
-    return MetalFrame(metal, centres.mean(axis=0), centres, tuple(metals[g] for g in groups), n_kernel, found)
+    return MetalFrame(metal, centres.mean(axis=0), centres, tuple(metals[g] for g in groups), n_kernel, icosahedra)
 
 
 def _bond_counts(numbers: IntArray, positions: FloatArray, metal: BoolArray) -> dict[str, FloatArray]:

@@ -50,19 +50,19 @@ def parse_file(path: Path) -> list[tuple[str, str, EntryModel]]:
 
     Raises :class:`~clusterml.errors.InputFileError`, naming the file, the entry and the key.
     """
-    found: list[tuple[str, str, EntryModel]] = []
+    parsed: list[tuple[str, str, EntryModel]] = []
     for section, entries in read_yaml(path).items():
         if section not in KINDS:
             raise InputFileError(f"{path}: unknown section '{section}'", f"sections are {', '.join(KINDS)}")
         if not isinstance(entries, dict):
             raise InputFileError(f"{path}: section '{section}' holds no entries", "give NAME: {smiles: ..., ...}")
-        if len(found) + len(entries) > MOST_ENTRIES:
+        if len(parsed) + len(entries) > MOST_ENTRIES:
             raise InputFileError(f"{path}: holds more than {MOST_ENTRIES} entries", "give those that are needed")
         for name, values in entries.items():
             if not isinstance(name, str) or not name.strip():
                 raise InputFileError(f"{path}: the name {name!r} in '{section}' is not text", "put it in quotes")
-            found.append((KINDS[section], name, validated(EntryModel, values, f"{path}: entry '{name}'")))
-    return found
+            parsed.append((KINDS[section], name, validated(EntryModel, values, f"{path}: entry '{name}'")))
+    return parsed
 
 
 T = TypeVar("T")
@@ -116,11 +116,11 @@ class Library:
 
         Raises :class:`~clusterml.errors.OptionError`, listing the names, for an unknown one.
         """
-        known = {word: entry for entry in reversed(self.entries) for word in (*entry.aliases, entry.name)}
-        known |= {entry.name: entry for entry in reversed(self.entries)}  # a name goes before another's alias
-        if name in known:
-            return known[name]
-        folded = {entry.name: entry for word, entry in known.items() if word.casefold() == name.casefold()}
+        by_word = {word: entry for entry in reversed(self.entries) for word in (*entry.aliases, entry.name)}
+        by_word |= {entry.name: entry for entry in reversed(self.entries)}  # a name goes before another's alias
+        if name in by_word:
+            return by_word[name]
+        folded = {entry.name: entry for word, entry in by_word.items() if word.casefold() == name.casefold()}
         if len(folded) == 1:
             return next(iter(folded.values()))
         raise OptionError(f"there is no ligand {name!r} in the library", f"choose one of {', '.join(self.names)}")
@@ -212,12 +212,12 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
         raise _problem(path, name, f"SMILES '{model.smiles}' cannot be read", "correct the SMILES")
     charge = -sum(atom.GetFormalCharge() for atom in molecule.GetAtoms())
     if charge != model.charge:
-        told = f"charge is {model.charge} but the SMILES '{model.smiles}' has {charge} negative charges"
-        raise _problem(path, name, told, _CHARGES)
+        problem = f"charge is {model.charge} but the SMILES '{model.smiles}' has {charge} negative charges"
+        raise _problem(path, name, problem, _CHARGES)
     hand = ",".join(labels(molecule)) or None
     if hand != model.hand:
-        told = f"hand is {model.hand or 'not given'} but the SMILES '{model.smiles}' is {hand or 'without a hand'}"
-        raise _problem(path, name, told, "correct the hand or the @ of the SMILES")
+        problem = f"hand is {model.hand or 'not given'} but the SMILES '{model.smiles}' is {hand or 'without a hand'}"
+        raise _problem(path, name, problem, "correct the hand or the @ of the SMILES")
     symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
     if isinstance(model.donors, str):
         donors = tuple(i for i, symbol in enumerate(symbols) if symbol == model.donors)
@@ -226,8 +226,8 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     if isinstance(model.donors, str) and not donors:
         raise _problem(path, name, f"there is no {model.donors} in '{model.smiles}'", "correct the donors")
     if any(i >= len(symbols) for i in donors) or len(set(donors)) != len(donors):
-        told = f"donors are {list(donors)} but the SMILES has {counted(len(symbols), 'atom')}"
-        raise _problem(path, name, told, "give different positions in the SMILES, counted from 0")
+        problem = f"donors are {list(donors)} but the SMILES has {counted(len(symbols), 'atom')}"
+        raise _problem(path, name, problem, "give different positions in the SMILES, counted from 0")
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     hydrogens = sum(atom.GetTotalNumHs() for atom in molecule.GetAtoms())
     composition = formula([*numbers, *[1] * hydrogens])
@@ -251,5 +251,5 @@ def _canonical(smiles: str) -> str:
     return str(Chem.MolToSmiles(read_smiles(smiles)))
 
 
-def _problem(path: Path, name: str, told: str, remedy: str) -> InputFileError:
-    return InputFileError(f"{path}: entry '{name}': {told}", remedy)
+def _problem(path: Path, name: str, problem: str, remedy: str) -> InputFileError:
+    return InputFileError(f"{path}: entry '{name}': {problem}", remedy)

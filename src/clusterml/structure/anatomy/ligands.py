@@ -168,13 +168,13 @@ def _free_valences(numbers: tuple[int, ...], bonded: list[list[int]]) -> tuple[l
 
 def _double_bonds(graph: Graph, free: list[int]) -> list[int]:
     """Extra bonds on each edge in the heaviest assignment of double and triple bonds."""
-    found = [0] * len(graph.edges)
+    extra_bonds = [0] * len(graph.edges)
     weights = {
         e: _weight(graph.numbers[i], graph.numbers[j]) for e, (i, j) in enumerate(graph.edges) if free[i] and free[j]
     }
     edges = [e for e, weight in weights.items() if weight > 0]
     if not edges:
-        return found
+        return extra_bonds
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import coo_matrix
 
@@ -191,8 +191,8 @@ def _double_bonds(graph: Graph, free: list[int]) -> list[int]:
     )
     if solution.x is not None:
         for e, extra in zip(edges, np.rint(solution.x).astype(int).tolist(), strict=True):
-            found[e] = extra
-    return found
+            extra_bonds[e] = extra
+    return extra_bonds
 
 
 def _weight(first: int, second: int) -> float:
@@ -221,8 +221,8 @@ def labels(molecule: Any) -> tuple[str, ...]:
         rdCIPLabeler.AssignCIPLabels(molecule)
     except RuntimeError:  # "Digraph generation failed": RDKit has no class of its own for it
         return ()
-    found = [atom.GetProp("_CIPCode") for atom in molecule.GetAtoms() if atom.HasProp("_CIPCode")]
-    return tuple(label for label in found if label in ("R", "S"))
+    codes = [atom.GetProp("_CIPCode") for atom in molecule.GetAtoms() if atom.HasProp("_CIPCode")]
+    return tuple(label for label in codes if label in ("R", "S"))
 
 
 def hand_from_3d(template: Any, positions: FloatArray) -> str | None:
@@ -249,7 +249,7 @@ def has_stereocentres(molecule: Any) -> bool:
     """Can any tetrahedral atom of the RDKit molecule be R or S?"""
     from rdkit import Chem
 
-    kinds = {found.type for found in Chem.FindPotentialStereo(Chem.Mol(molecule))}
+    kinds = {element.type for element in Chem.FindPotentialStereo(Chem.Mol(molecule))}
     return Chem.StereoType.Atom_Tetrahedral in kinds
 
 
@@ -304,13 +304,13 @@ def find_ligands(atoms: Atoms) -> list[Ligand]:
     donor[mixed.second] = True
     organic = pairs.select(~metal[pairs.first] & ~metal[pairs.second])
     bonded = neighbours(len(numbers), organic)
-    found = []
+    ligands = []
     for part in components(len(numbers), organic):
         if metal[part[0]]:
             continue
         graph, ordered = canonical_graph(part, numbers, bonded)
         valences = assign_valences(graph, frozenset(np.flatnonzero(donor[ordered]).tolist()))
-        found.append(
+        ligands.append(
             Ligand(
                 _formula(graph),
                 part,
@@ -323,7 +323,7 @@ def find_ligands(atoms: Atoms) -> list[Ligand]:
                 valences,
             )
         )
-    return found
+    return ligands
 
 
 @lru_cache(maxsize=4096)

@@ -69,8 +69,8 @@ def name_ligand(ligand: Ligand, positions: FloatArray, library: Library | None =
     exact = whole.get(ligand.graph, [])
     if exact and ligand.graph.hydrogens:
         return _named(ligand, exact, positions[ligand.ordered])
-    found = _without_hydrogens(ligand, exact, heavy, positions)
-    return found if found is not None else _unnamed(ligand, positions)
+    named = _without_hydrogens(ligand, exact, heavy, positions)
+    return named if named is not None else _unnamed(ligand, positions)
 
 
 def _named(ligand: Ligand, templates: list[_Template], ordered: FloatArray) -> NamedLigand:
@@ -174,12 +174,12 @@ def _by_elements(graph: Graph, lengths: list[float]) -> dict[tuple[int, int], li
     for (i, j), length in zip(graph.edges, lengths, strict=True):
         first, second = sorted((graph.numbers[i], graph.numbers[j]))
         table[first, second].append(length)
-    return {pair: sorted(found) for pair, found in table.items()}
+    return {pair: sorted(row) for pair, row in table.items()}
 
 
-def _misfit(found: dict[tuple[int, int], list[float]], expected: dict[tuple[int, int], list[float]]) -> float:
+def _misfit(measured: dict[tuple[int, int], list[float]], expected: dict[tuple[int, int], list[float]]) -> float:
     """Root mean square difference (A) of two sets of bond lengths of equal graphs; 0 without bonds."""
-    squares = [(a - b) ** 2 for pair, row in found.items() for a, b in zip(row, expected[pair], strict=True)]
+    squares = [(a - b) ** 2 for pair, row in measured.items() for a, b in zip(row, expected[pair], strict=True)]
     return float(np.sqrt(np.mean(squares))) if squares else 0.0
 
 

@@ -65,11 +65,11 @@ def attach(atoms: Atoms, sites: Sequence[Site], entry: LigandEntry, *, rng: np.r
     for a ligand with too few donors.
     """
     shapes = conformers(entry)
-    wanted = [Placement(site, entry, shapes, _IDENTITY, _IDENTITY) for site in sites]
-    done = place(atoms, wanted, rng=rng)
-    if "charge" in done.info:
-        done.info["charge"] = int(done.info["charge"]) - len(wanted) * entry.charge
-    return done
+    placements = [Placement(site, entry, shapes, _IDENTITY, _IDENTITY) for site in sites]
+    cluster = place(atoms, placements, rng=rng)
+    if "charge" in cluster.info:
+        cluster.info["charge"] = int(cluster.info["charge"]) - len(placements) * entry.charge
+    return cluster
 
 
 def exchange(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, rng: np.random.Generator) -> Atoms:
@@ -125,24 +125,24 @@ def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, ol
         near = site_at(numbers, positions, donor[None], old).metals
         away = donor - positions[near].mean(axis=0)
         away /= np.linalg.norm(away)
-        wanted = metal_donor(int(numbers[near[0]]), new)
+        target = metal_donor(int(numbers[near[0]]), new)
         steps = np.linspace(-1.0, 1.5, 251)[:, None] * away + donor
         nearest = np.linalg.norm(steps[:, None] - positions[near][None], axis=-1).min(axis=1)
-        moved[k] = steps[least(np.abs(nearest - wanted))]
+        moved[k] = steps[least(np.abs(nearest - target))]
     return moved
 
 
 def place(
-    atoms: Atoms, wanted: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None
+    atoms: Atoms, placements: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None
 ) -> Atoms:
-    """``atoms`` with all ``wanted`` ligands (and their images) packed at once and tidied.
+    """``atoms`` with all ``placements`` ligands (and their images) packed at once and tidied.
 
     ``operations`` ``(g, 3, 3)``: a point group that frame and result have in common.  Raises
     :class:`~clusterml.errors.StructureError`.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     frame = np.asarray(atoms.positions, dtype=np.float64)
-    slots = _slots(numbers, frame, wanted)
+    slots = _slots(numbers, frame, placements)
     chosen, _ = pack(slots, rng)
     parts: list[tuple[IntArray, FloatArray]] = []
     fixed = list(range(len(atoms)))
@@ -150,38 +150,39 @@ def place(
         for g in slot.images:
             fixed += [len(atoms) + sum(len(numbers) for numbers, _ in parts) + int(b) for b in slot.bound]
             parts.append((slot.numbers, slot.poses.positions[index] @ g.T))
-    done = _joined(atoms, parts)
-    keep = _keeper(done, operations) if operations is not None and len(operations) > 1 else None
-    entries = [(w.entry, w.shapes) for w, s in zip(wanted, slots, strict=True) for _ in s.images]
-    done.positions[:] = clean_up(done, entries, len(atoms), np.array(fixed), keep)
+    cluster = _joined(atoms, parts)
+    keep = _keeper(cluster, operations) if operations is not None and len(operations) > 1 else None
+    entries = [(w.entry, w.shapes) for w, s in zip(placements, slots, strict=True) for _ in s.images]
+    cluster.positions[:] = clean_up(cluster, entries, len(atoms), np.array(fixed), keep)
     if keep is not None:
-        done.positions[:] = keep(done.positions)
-    return done
+        cluster.positions[:] = keep(cluster.positions)
+    return cluster
 
 
-def _slots(numbers: IntArray, frame: FloatArray, wanted: Sequence[Placement]) -> list[Slot]:
+def _slots(numbers: IntArray, frame: FloatArray, placements: Sequence[Placement]) -> list[Slot]:
     """Poses of every placement, screened against the frame and the donors of the other ligands."""
     slots = []
-    for k, w in enumerate(wanted):
-        bound = site_donors(w.site, w.shapes, w.entry.name)
-        found = poses(w.site, w.shapes, w.entry.name)
-        found = invariant(found, w.shapes.numbers, w.site.donors, w.stabiliser)
-        if len(found.cost) == 0:
+    for k, placement in enumerate(placements):
+        bound = site_donors(placement.site, placement.shapes, placement.entry.name)
+        candidates = poses(placement.site, placement.shapes, placement.entry.name)
+        candidates = invariant(candidates, placement.shapes.numbers, placement.site.donors, placement.stabiliser)
+        if len(candidates.cost) == 0:
             raise StructureError(
-                f"{w.entry.name} cannot keep the symmetry of its site", "build without symmetry, or another ligand"
+                f"{placement.entry.name} cannot keep the symmetry of its site",
+                "build without symmetry, or with another ligand",
             )
-        slot = Slot(w.shapes.numbers, found, w.images, bound)
-        slots.append(screen(slot, numbers, frame, *_other_donors(wanted, k)))
+        slot = Slot(placement.shapes.numbers, candidates, placement.images, bound)
+        slots.append(screen(slot, numbers, frame, *_other_donors(placements, k)))
     return slots
 
 
-def _other_donors(wanted: Sequence[Placement], k: int) -> tuple[FloatArray, FloatArray]:
+def _other_donors(placements: Sequence[Placement], k: int) -> tuple[FloatArray, FloatArray]:
     """Donors ``(d, 3)`` of all ligands but the k-th itself (its images count), and their radii ``(d,)``."""
     points, sizes = [np.empty((0, 3))], [np.empty(0)]
-    for j, w in enumerate(wanted):
-        size = radii(w.shapes.numbers[site_donors(w.site, w.shapes, w.entry.name)])
-        for g in w.images[j == k :]:
-            points.append(w.site.donors @ g.T)
+    for j, placement in enumerate(placements):
+        size = radii(placement.shapes.numbers[site_donors(placement.site, placement.shapes, placement.entry.name)])
+        for g in placement.images[j == k :]:
+            points.append(placement.site.donors @ g.T)
             sizes.append(size)
     return np.concatenate(points), np.concatenate(sizes)
 
@@ -190,9 +191,9 @@ def _joined(atoms: Atoms, parts: list[tuple[IntArray, FloatArray]]) -> Atoms:
     from ase import Atoms as New
 
     numbers = np.concatenate([atoms.numbers, *(p[0] for p in parts)])
-    done = New(numbers=numbers, positions=np.concatenate([atoms.positions, *(p[1] for p in parts)]))
-    done.info = {**atoms.info}
-    return done
+    cluster = New(numbers=numbers, positions=np.concatenate([atoms.positions, *(p[1] for p in parts)]))
+    cluster.info = {**atoms.info}
+    return cluster
 
 
 def _keeper(atoms: Atoms, operations: FloatArray) -> Callable[[FloatArray], FloatArray]:

@@ -148,6 +148,6 @@ def blueprint(name: str | Path) -> Blueprint:
         return read_blueprint(Path(name))
     word = name.casefold()
     for plan in REGISTRY.all():
-        if word in (known.casefold() for known in (plan.name, *plan.aliases)):
+        if word in (title.casefold() for title in (plan.name, *plan.aliases)):
             return plan
     raise OptionError(f"there is no blueprint {name!r}", f"choose one of {', '.join(blueprints())}, or a YAML file")

@@ -69,18 +69,18 @@ def build(
     mirrored = _mirrored(plan, hand)
     shapes = {entry: _shapes(entry, mirrored) for _, entry in chosen}
     frame = _frame(plan)
-    done, used = _try_groups(plan, frame, chosen, shapes, symmetry, seed)
+    cluster, used = _try_groups(plan, frame, chosen, shapes, symmetry, seed)
     if mirrored:
-        done.positions[:] = done.positions @ _SWAP.T
-    _describe(done, plan, chosen, hand or next(iter(plan.hands), None), used, seed)
+        cluster.positions[:] = cluster.positions @ _SWAP.T
+    _describe(cluster, plan, chosen, hand or next(iter(plan.hands), None), used, seed)
     counts = Counter({entry: 0 for _, entry in chosen})
     for site, entry in chosen:
         counts[entry] += len(_places(plan, site))
     sulfides = sum(len(_orbit_of(plan, atom.at)) for atom in plan.frame if atom.element == "S")
     if sulfides:
         counts[(library or load_library()).entry("S")] += sulfides
-    check_ligands(done, counts, done.info["name"])
-    return done
+    check_ligands(cluster, counts, cluster.info["name"])
+    return cluster
 
 
 def _choose(
@@ -89,10 +89,10 @@ def _choose(
     """The sites that are filled, each with its ligand."""
     from clusterml.structure.anatomy.library import load_library
 
-    book = library or load_library()
+    library_in_use = library or load_library()
     offered = {site.kind for site in plan.sites}
-    for kind, wanted in kinds.items():
-        if wanted is not None and kind not in offered:
+    for kind, ligand in kinds.items():
+        if ligand is not None and kind not in offered:
             raise OptionError(f"{plan.name} has no site for a {kind}", f"it has sites for {', '.join(sorted(offered))}")
     if cap is not None and _CAP not in plan.shells:
         raise OptionError(f"{plan.name} has no shell 'cap'", "leave the cap out")
@@ -100,18 +100,20 @@ def _choose(
     chosen = []
     for shell, default in plan.shells.items():
         sites = [s for s in plan.sites if s.shell == shell and s.solvated in (None, solvated)]
-        given: dict[str, str | None] = {
+        choices: dict[str, str | None] = {
             kind: kinds[kind] for kind in dict.fromkeys(s.kind for s in sites) if kinds[kind] is not None
         }
         if shell == _CAP and cap is not None:
-            entry = book.entry(cap)
-            given = {_kind_among({s.kind for s in sites}, entry): cap}
-        if len(given) > 1:
-            raise OptionError(f"{' and '.join(given)} compete for the same sites of {plan.name}", "give one of them")
-        if not given and default is None:
+            entry = library_in_use.entry(cap)
+            choices = {_kind_among({s.kind for s in sites}, entry): cap}
+        if len(choices) > 1:
+            raise OptionError(f"{' and '.join(choices)} compete for the same sites of {plan.name}", "give one of them")
+        if not choices and default is None:
             continue
-        entry = book.entry(next(iter(given.values())) or "") if given else book.entry(default or "")
-        kind = next(iter(given)) if given else _kind_among({s.kind for s in sites}, entry)
+        entry = (
+            library_in_use.entry(next(iter(choices.values())) or "") if choices else library_in_use.entry(default or "")
+        )
+        kind = next(iter(choices)) if choices else _kind_among({s.kind for s in sites}, entry)
         chosen += [(site, entry) for site in sites if site.kind == kind]
     return chosen
 
@@ -136,8 +138,8 @@ def _mirrored(plan: Blueprint, hand: str | None) -> bool:
     if hand is None:
         return bool(plan.hands) and next(iter(plan.hands.values())) == "mirrored"
     if hand not in plan.hands:
-        known = f"choose one of {', '.join(plan.hands)}" if plan.hands else "its frame is achiral: leave the hand out"
-        raise OptionError(f"{plan.name} has no hand {hand!r}", known)
+        remedy = f"choose one of {', '.join(plan.hands)}" if plan.hands else "its frame is achiral: leave the hand out"
+        raise OptionError(f"{plan.name} has no hand {hand!r}", remedy)
     return plan.hands[hand] == "mirrored"
 
 
@@ -185,15 +187,15 @@ def _try_groups(
         if not all(_closed(plan, site, operations) for site, _ in chosen) or (chiral and _improper(operations)):
             continue  # a mirror would turn a chiral ligand into its enantiomer
         try:
-            wanted = [
+            placements = [
                 p for site, entry in chosen for p in _placements(plan, frame, site, entry, shapes[entry], operations)
             ]
-            done = place(frame, wanted, rng=np.random.default_rng(seed), operations=operations)
-            check_contacts(done, f"{plan.name} as {name}")
+            cluster = place(frame, placements, rng=np.random.default_rng(seed), operations=operations)
+            check_contacts(cluster, f"{plan.name} as {name}")
         except StructureError as error:
             problem = error
             continue
-        return done, name
+        return cluster, name
     raise problem
 
 
@@ -214,15 +216,15 @@ def _placements(
     """One placement for every set of copies that the operations join."""
     points = np.array(site.donors or site.metals)
     left = list(_places(plan, site))
-    found = []
+    placements = []
     while left:
         g = left[0]
         joined = orbit(points @ g.T, operations)
         images = [points @ g.T @ h.T for h in joined.operations]
         left = [x for x in left if not any(same_points(points @ x.T, image) for image in images)]
-        here = _site(frame, site, g, shapes)
-        found.append(Placement(here, entry, shapes, joined.operations, joined.stabiliser))
-    return found
+        copy = _site(frame, site, g, shapes)
+        placements.append(Placement(copy, entry, shapes, joined.operations, joined.stabiliser))
+    return placements
 
 
 def _site(frame: Atoms, site: LigandSite, g: FloatArray, shapes: Conformers) -> Site:
@@ -232,16 +234,16 @@ def _site(frame: Atoms, site: LigandSite, g: FloatArray, shapes: Conformers) -> 
     n_bonded = len(shapes.neighbours(int(shapes.donors[0]))) if len(shapes.donors) else 0
     outward = np.array(site.outward) @ g.T if site.outward is not None else None
     if site.metals and outward is not None:
-        where = np.array(site.metals) @ g.T
-        metals = np.array([int(np.argmin(np.linalg.norm(frame.positions - x, axis=1))) for x in where])
+        images = np.array(site.metals) @ g.T
+        metals = np.array([int(np.argmin(np.linalg.norm(frame.positions - x, axis=1))) for x in images])
         bite = 0.0
         if len(shapes.donors) > 1:
             bite = float(np.linalg.norm(np.subtract(*shapes.positions[0][shapes.donors[:2]])))
         return site_on(numbers, frame.positions, metals, outward[0], element, bite)
     donors = np.array(site.donors) @ g.T
-    meant = atomic_number(ELEMENT[site.kind]) or 0
-    if element != meant:
-        donors = move_donors(numbers, frame.positions, donors, meant, element)
+    expected = atomic_number(ELEMENT[site.kind]) or 0
+    if element != expected:
+        donors = move_donors(numbers, frame.positions, donors, expected, element)
     return site_at(numbers, frame.positions, donors, element, outward, n_bonded)
 
 

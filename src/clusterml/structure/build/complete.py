@@ -102,16 +102,20 @@ def complete(
     shapes = {entry: conformers(entry) for entry in (thiol, acid, *((wet,) if wet else ()))}
     chosen = _choose(numbers, positions, dry, shapes[acid], plan.carboxylates, acid.name)
     singles = {int(s.site.metals[0]): s.site for s in single_sites(numbers, positions, open_to)}
-    frame, wanted = _placements(core, plan, [s.site for s in chosen], thiol, acid, shapes)
+    frame, placements = _placements(core, plan, [s.site for s in chosen], thiol, acid, shapes)
     if wet is not None:
-        wanted += [_placement(core, plan, singles[m], wet, shapes[wet]) for m in soaked]
-    done = place(frame, wanted, rng=np.random.default_rng(seed))
+        placements += [_placement(core, plan, singles[m], wet, shapes[wet]) for m in soaked]
+    cluster = place(frame, placements, rng=np.random.default_rng(seed))
     _describe(
-        done, core, plan, {thiol: len(plan.sulfurs), acid: plan.carboxylates, **({wet: solvents} if wet else {})}, seed
+        cluster,
+        core,
+        plan,
+        {thiol: len(plan.sulfurs), acid: plan.carboxylates, **({wet: solvents} if wet else {})},
+        seed,
     )
-    check_contacts(done, "completed core")
-    _check(done, plan, thiol, acid, wet, book)
-    return done
+    check_contacts(cluster, "completed core")
+    _check(cluster, plan, thiol, acid, wet, book)
+    return cluster
 
 
 def _plan(
@@ -119,7 +123,7 @@ def _plan(
     thiol: LigandEntry,
     acid: LigandEntry,
     n_open: int,
-    wanted: int | None,
+    n_carboxylates: int | None,
     solvents: int,
     charge: int | None,
 ) -> Plan:
@@ -127,32 +131,33 @@ def _plan(
     metals = is_metal(numbers)
     sulfurs = thiolate_sulfurs(numbers, positions)
     sulfides = np.setdiff1d(bare_sulfurs(numbers, positions), sulfurs)
-    left = np.setdiff1d(np.flatnonzero(~metals), np.concatenate([sulfurs, sulfides]))
-    if len(left):
+    others = np.setdiff1d(np.flatnonzero(~metals), np.concatenate([sulfurs, sulfides]))
+    if len(others):
+        other = int(others[0])
         raise StructureError(
-            f"the core holds {core.symbols[int(left[0])]}{int(left[0]) + 1}, which is neither metal nor bare sulfur",
+            f"the core holds {core.symbols[other]}{other + 1}, which is neither metal nor bare sulfur",
             "give the metals and their sulfurs alone",
         )
     if len(sulfurs) == 0:
         raise StructureError("the core has no sulfur with room for a substituent", "is it a bare core?")
     available = int(metals.sum()) - len(sulfurs) * thiol.charge - 2 * len(sulfides)
-    given = charge if charge is not None else core.info.get("charge")
+    total_charge = charge if charge is not None else core.info.get("charge")
     proposal = ""
-    if wanted is None and given is not None:
-        wanted = _count(available, acid.charge, int(given), n_open, solvents)
-    if wanted is not None and not 0 <= wanted <= n_open:
-        raise OptionError(f"{wanted} carboxylates do not go on {n_open} open metals", "give another number")
-    if given is None:
-        given, wanted, proposal = _proposed(available, acid, wanted, n_open, solvents)
-    count = wanted or 0
-    electrons = available - count * acid.charge - int(given)
-    return Plan(sulfurs, sulfides, count, solvents, int(given), electrons, proposal)
+    if n_carboxylates is None and total_charge is not None:
+        n_carboxylates = _count(available, acid.charge, int(total_charge), n_open, solvents)
+    if n_carboxylates is not None and not 0 <= n_carboxylates <= n_open:
+        raise OptionError(f"{n_carboxylates} carboxylates do not go on {n_open} open metals", "give another number")
+    if total_charge is None:
+        total_charge, n_carboxylates, proposal = _proposed(available, acid, n_carboxylates, n_open, solvents)
+    count = n_carboxylates or 0
+    electrons = available - count * acid.charge - int(total_charge)
+    return Plan(sulfurs, sulfides, count, solvents, int(total_charge), electrons, proposal)
 
 
 def _proposed(
-    available: int, acid: LigandEntry, wanted: int | None, n_open: int, solvents: int
+    available: int, acid: LigandEntry, n_carboxylates: int | None, n_open: int, solvents: int
 ) -> tuple[int, int, str]:
-    """Charge, number of carboxylates (``wanted``, where given) and a sentence on both, for a core of unknown charge.
+    """Charge and number of carboxylates (``n_carboxylates`` if given) of a core of unknown charge; a sentence on both.
 
     Of all that close a superatom shell: nearest to one oxygen on every open metal, rather too many than too few, then
     nearest to neutral.
@@ -161,7 +166,7 @@ def _proposed(
         (abs(2 * count + solvents - n_open), 2 * count + solvents < n_open, abs(charge), charge, count, shell)
         for charge in range(-LARGEST_CHARGE, LARGEST_CHARGE + 1)
         for shell in _SHELLS
-        for count in _counts(available - charge - shell, acid.charge, wanted)
+        for count in _counts(available - charge - shell, acid.charge, n_carboxylates)
         if count <= n_open
     ]
     if not options:
@@ -176,18 +181,18 @@ def _proposed(
     return charge, count, f"{text}; --charge decides"
 
 
-def _counts(negative: int, each: int, wanted: int | None = None) -> list[int]:
-    """The numbers of ligands of charge ``each`` that carry ``negative`` charges (``wanted`` or none)."""
-    if wanted is not None:
-        return [wanted] if wanted * each == negative else []
-    if each <= 0:
+def _counts(negative: int, ligand_charge: int, n_carboxylates: int | None = None) -> list[int]:
+    """How many ligands of ``ligand_charge`` carry ``negative`` charges: ``n_carboxylates`` (if given), or none."""
+    if n_carboxylates is not None:
+        return [n_carboxylates] if n_carboxylates * ligand_charge == negative else []
+    if ligand_charge <= 0:
         raise OptionError("the carboxylate carries no negative charge", "give --charge and --carboxylates")
-    return [negative // each] if negative >= 0 and negative % each == 0 else []
+    return [negative // ligand_charge] if negative >= 0 and negative % ligand_charge == 0 else []
 
 
-def _count(available: int, each: int, charge: int, n_open: int, solvents: int) -> int:
+def _count(available: int, ligand_charge: int, charge: int, n_open: int, solvents: int) -> int:
     """Number of carboxylates that closes a shell and comes nearest to one oxygen on every open metal."""
-    options = [count for shell in _SHELLS for count in _counts(available - charge - shell, each)]
+    options = [count for shell in _SHELLS for count in _counts(available - charge - shell, ligand_charge)]
     if not options:
         raise OptionError(f"no number of carboxylates closes a shell at charge {charge:+d}", "give the number")
     return min(options, key=lambda n: abs(2 * n + solvents - n_open))
@@ -253,12 +258,12 @@ def _choose(
 
 def _clashes(offered: list[OpenSite]) -> list[tuple[int, int]]:
     """Pairs of sites whose donors would be too near to each other."""
-    found = []
+    clashes = []
     for i, j in combinations(range(len(offered)), 2):
         gap = np.linalg.norm(offered[i].site.donors[:, None] - offered[j].site.donors[None], axis=-1)
         if gap.min() < _TOO_NEAR:
-            found.append((i, j))
-    return found
+            clashes.append((i, j))
+    return clashes
 
 
 def _placements(
@@ -275,11 +280,11 @@ def _placements(
     frame.info = {**core.info}
     numbers = np.asarray(frame.numbers, dtype=np.int64)
     near = len(shapes[thiol].neighbours(int(shapes[thiol].donors[0])))
-    wanted = []
+    placements = []
     for sulfur in plan.sulfurs:
         site = site_at(numbers, frame.positions, core.positions[sulfur][None], 16, n_bonded=near)
-        wanted.append(Placement(site, thiol, shapes[thiol], _ONE, _ONE))
-    return frame, wanted + [_placement(core, plan, site, acid, shapes[acid]) for site in sites]
+        placements.append(Placement(site, thiol, shapes[thiol], _ONE, _ONE))
+    return frame, placements + [_placement(core, plan, site, acid, shapes[acid]) for site in sites]
 
 
 def _placement(core: Atoms, plan: Plan, site: Site, entry: LigandEntry, shapes: Conformers) -> Placement:

@@ -77,10 +77,10 @@ def _conformers(name: str, smiles: str, donors: tuple[int, ...]) -> Conformers:
         molecule = Chem.MolFromSmiles(smiles)
         first, second = Chem.MolToSmiles(molecule), Chem.MolToSmiles(_inverted(molecule))
         shaped = _inverted(molecule) if second < first else molecule
-        found = _embedded(name, shaped, donors)
+        shapes = _embedded(name, shaped, donors)
     if first != second:
-        return found if second > first else found.mirrored()
-    return _with_mirror_images(found)
+        return shapes if second > first else shapes.mirrored()
+    return _with_mirror_images(shapes)
 
 
 def _inverted(molecule: Any) -> Any:
@@ -155,14 +155,14 @@ def _distinct(numbers: IntArray, positions: FloatArray, energies: FloatArray) ->
     Conformers are the same if their sorted distances between each pair of elements are: the numbering of equal atoms
     does not matter, and mirror images count as one.
     """
-    kept: list[int] = []
+    distinct: list[int] = []
     prints = [_fingerprint(numbers, x) for x in positions]
     for index in np.argsort(energies, kind="stable").tolist():
-        if kept and energies[index] - energies[kept[0]] > _HIGHEST_KCAL:
+        if distinct and energies[index] - energies[distinct[0]] > _HIGHEST_KCAL:
             break
-        if all(np.sqrt(np.mean((prints[index] - prints[other]) ** 2)) > _DIFFERENT for other in kept):
-            kept.append(index)
-    return np.array(kept[:MOST_CONFORMERS], dtype=np.int64)
+        if all(np.sqrt(np.mean((prints[index] - prints[other]) ** 2)) > _DIFFERENT for other in distinct):
+            distinct.append(index)
+    return np.array(distinct[:MOST_CONFORMERS], dtype=np.int64)
 
 
 def _fingerprint(numbers: IntArray, positions: FloatArray) -> FloatArray:

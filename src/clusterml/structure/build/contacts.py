@@ -47,15 +47,15 @@ def bond_ranges(atoms: Atoms) -> dict[str, BondRange]:
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     metal = is_metal(numbers)
-    found: dict[str, list[float]] = {}
+    lengths: dict[str, list[float]] = {}
     pairs = bonds(numbers, np.asarray(atoms.positions, dtype=np.float64))
     for i, j, distance in zip(pairs.first.tolist(), pairs.second.tolist(), pairs.distance.tolist(), strict=True):
         if not (metal[i] or metal[j]):
             continue
         first, second = (i, j) if metal[i] else (j, i)
-        found.setdefault(f"{atoms.symbols[first]}-{atoms.symbols[second]}", []).append(distance)
-    order = sorted(found, key=lambda kind: (kind.split("-")[0] != kind.split("-")[1], kind))
-    return {kind: BondRange(len(found[kind]), min(found[kind]), max(found[kind])) for kind in order}
+        lengths.setdefault(f"{atoms.symbols[first]}-{atoms.symbols[second]}", []).append(distance)
+    order = sorted(lengths, key=lambda kind: (kind.split("-")[0] != kind.split("-")[1], kind))
+    return {kind: BondRange(len(lengths[kind]), min(lengths[kind]), max(lengths[kind])) for kind in order}
 
 
 CLOSEST = 0.70
@@ -110,40 +110,40 @@ def _hydrogen_bonds(numbers: IntArray, bonded: list[set[int]], near: Pairs) -> B
     return (acidic[near.first] & acceptor[near.second]) | (acidic[near.second] & acceptor[near.first])
 
 
-def check_contacts(atoms: Atoms, what: str = "structure", closest: float = CLOSEST) -> None:
+def check_contacts(atoms: Atoms, title: str = "structure", closest: float = CLOSEST) -> None:
     """Raise :class:`~clusterml.errors.StructureError`, naming the atoms, if a contact is tighter than ``closest``."""
-    found = closest_contact(atoms)
-    if found is not None and found.ratio < closest:
-        names = " and ".join(f"{atoms.symbols[i]}{i + 1}" for i in (found.first, found.second))
+    contact = closest_contact(atoms)
+    if contact is not None and contact.ratio < closest:
+        names = " and ".join(f"{atoms.symbols[i]}{i + 1}" for i in (contact.first, contact.second))
         raise StructureError(
-            f"{what}: {names} are {found.distance:.2f} A apart ({found.ratio:.2f} of the van der Waals distance)",
+            f"{title}: {names} are {contact.distance:.2f} A apart ({contact.ratio:.2f} of the van der Waals distance)",
             "the ligands do not fit: choose smaller ones, fewer of them, or another seed",
         )
 
 
 def check_ligands(
-    atoms: Atoms, expected: Counter[LigandEntry] | dict[LigandEntry, int], what: str = "structure"
+    atoms: Atoms, expected: Counter[LigandEntry] | dict[LigandEntry, int], title: str = "structure"
 ) -> None:
     """Raise :class:`~clusterml.errors.StructureError` unless the bonding graph has exactly the expected ligands.
 
     Each must have the formula and charge of its library entry and be bonded to a metal by atoms of the elements that
     are its donors; nothing else may be in the structure but metals.
     """
-    wanted: Counter[tuple[str, int]] = Counter()
+    required: Counter[tuple[str, int]] = Counter()
     for entry, count in expected.items():
-        wanted[entry.formula, entry.charge] += count
-    found = Counter((ligand.formula, ligand.charge) for ligand in find_ligands(atoms))
-    if found != wanted:
-        missing, extra = wanted - found, found - wanted
+        required[entry.formula, entry.charge] += count
+    present = Counter((ligand.formula, ligand.charge) for ligand in find_ligands(atoms))
+    if present != required:
+        missing, extra = required - present, present - required
         raise StructureError(
-            f"{what}: the bonds do not give the ligands that were placed: missing {_shown(missing)}, found instead "
+            f"{title}: the bonds do not give the ligands that were placed: missing {_shown(missing)}, found instead "
             f"{_shown(extra)}",
             "the ligands do not fit: choose smaller ones, fewer of them, or another seed",
         )
-    _check_donors(atoms, {entry.formula: entry for entry in expected}, what)
+    _check_donors(atoms, {entry.formula: entry for entry in expected}, title)
 
 
-def _check_donors(atoms: Atoms, entries: dict[str, LigandEntry], what: str) -> None:
+def _check_donors(atoms: Atoms, entries: dict[str, LigandEntry], title: str) -> None:
     for ligand in find_ligands(atoms):
         allowed = set(donor_symbols(entries[ligand.formula]))
         elements = {str(atoms.symbols[i]) for i in ligand.donors}
@@ -151,19 +151,19 @@ def _check_donors(atoms: Atoms, entries: dict[str, LigandEntry], what: str) -> N
             atom = int(ligand.atoms[0])
             state = "binds no metal" if not elements else "binds with the wrong atom"
             raise StructureError(
-                f"{what}: {ligand.formula} (atom {atoms.symbols[atom]}{atom + 1} and others) {state}",
+                f"{title}: {ligand.formula} (atom {atoms.symbols[atom]}{atom + 1} and others) {state}",
                 "check the site of this ligand",
             )
 
 
-def _shown(found: Counter[tuple[str, int]]) -> str:
-    return ", ".join(f"{n} x {name} (charge {-q:+d})" for (name, q), n in sorted(found.items())) or "none"
+def _shown(counts: Counter[tuple[str, int]]) -> str:
+    return ", ".join(f"{n} x {name} (charge {-q:+d})" for (name, q), n in sorted(counts.items())) or "none"
 
 
 def donors_of(atoms: Atoms) -> IntArray:
     """Indices of all atoms of ligands that are bonded to a metal, sorted."""
-    found = [ligand.donors for ligand in find_ligands(atoms)]
-    return np.sort(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+    donors = [ligand.donors for ligand in find_ligands(atoms)]
+    return np.sort(np.concatenate(donors)) if donors else np.empty(0, dtype=np.int64)
 
 
 _FREE_MOVES = (0.25, 0.8, 1.6)  # A, tried in turn until there is room

@@ -41,14 +41,14 @@ class Poses:
 
 def site_donors(site: Site, shapes: Conformers, name: str) -> IntArray:
     """The ligand's donors that bind at the site; raises :class:`~clusterml.errors.OptionError` if it has too few."""
-    wanted = len(site.donors)
-    if len(shapes.donors) < wanted:
+    n_donors = len(site.donors)
+    if len(shapes.donors) < n_donors:
         raise OptionError(
-            f"{name} has {len(shapes.donors)} donor atoms, the site needs {wanted}", "choose another ligand"
+            f"{name} has {len(shapes.donors)} donor atoms, the site needs {n_donors}", "choose another ligand"
         )
-    if wanted > 2:
-        raise OptionError(f"a site has {wanted} donors", "ligands with up to two donors can be placed")
-    return shapes.donors[:wanted]
+    if n_donors > 2:
+        raise OptionError(f"a site has {n_donors} donors", "ligands with up to two donors can be placed")
+    return shapes.donors[:n_donors]
 
 
 def poses(site: Site, shapes: Conformers, name: str) -> Poses:
@@ -60,12 +60,12 @@ def poses(site: Site, shapes: Conformers, name: str) -> Poses:
     donors = site_donors(site, shapes, name)
     if len(donors) == 1:
         return _standing(site, shapes, int(donors[0]))
-    found = _hinged(site, shapes, donors, name)
-    found.positions[:, donors] = np.where(
-        (np.linalg.norm(found.positions[:, donors] - site.donors, axis=-1) < LARGEST_MISFIT)[..., None],
+    candidates = _hinged(site, shapes, donors, name)
+    candidates.positions[:, donors] = np.where(
+        (np.linalg.norm(candidates.positions[:, donors] - site.donors, axis=-1) < LARGEST_MISFIT)[..., None],
         site.donors, site.donors[::-1],
     )  # fmt: skip
-    return found
+    return candidates
 
 
 def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
@@ -73,7 +73,7 @@ def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
         return Poses(site.donors[None].copy(), np.zeros(1))
     near = shapes.neighbours(donor)
     spins = np.arange(0.0, 360.0, _SPIN) if len(shapes.numbers) > 2 else np.zeros(1)
-    found, costs = [], []
+    positions, costs = [], []
     for shape, energy in zip(shapes.positions, shapes.energy_kcal, strict=True):
         local = shape - shape[donor]
         arms = local[near] / np.linalg.norm(local[near], axis=1, keepdims=True)
@@ -82,10 +82,10 @@ def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
             for lean, direction in enumerate(_leaning(out)):
                 start = local @ _turn_onto(body, direction).T
                 turns = [rotation(direction, np.radians(a)) for a in spins]
-                found.append(np.einsum("sij,nj->sni", np.array(turns), start) + site.donors[0])
+                positions.append(np.einsum("sij,nj->sni", np.array(turns), start) + site.donors[0])
                 cost = _COST_PER_KCAL * energy + _COST_OF_LEANING * (lean > 0) + 1e-3 * rank
                 costs.append(np.full(len(turns), cost))
-    return Poses(np.concatenate(found), np.concatenate(costs))
+    return Poses(np.concatenate(positions), np.concatenate(costs))
 
 
 def _leaning(out: FloatArray) -> list[FloatArray]:
@@ -107,7 +107,7 @@ def _hinged(site: Site, shapes: Conformers, donors: IntArray, name: str) -> Pose
         )
     hinge = span / np.linalg.norm(span)
     middle = site.donors.mean(axis=0)
-    found, costs = [], []
+    positions, costs = [], []
     for shape, energy, off in zip(shapes.positions, shapes.energy_kcal, misfit, strict=True):
         if off > 2 * LARGEST_MISFIT:
             continue
@@ -118,9 +118,9 @@ def _hinged(site: Site, shapes: Conformers, donors: IntArray, name: str) -> Pose
             for out in site.outward:
                 frame = _frame(hinge, _across(out, hinge)) @ _frame(axis, body).T
                 turned = np.array([rotation(hinge, angle) for angle in _HINGES]) @ frame
-                found.append(np.einsum("sij,nj->sni", turned, local) + middle)
+                positions.append(np.einsum("sij,nj->sni", turned, local) + middle)
                 costs.append(_COST_PER_KCAL * energy + _COST_OF_HINGE * (_HINGES**2))
-    return Poses(np.concatenate(found), np.concatenate(costs))
+    return Poses(np.concatenate(positions), np.concatenate(costs))
 
 
 def _body(local: FloatArray, shapes: Conformers, donors: IntArray) -> FloatArray:
@@ -172,17 +172,17 @@ def invariant(poses: Poses, numbers: IntArray, donors: FloatArray, stabiliser: F
         return poses
     misfit = np.array([_misfit(pose, numbers, stabiliser) for pose in poses.positions])
     order = ranked(misfit + 0.05 * poses.cost)
-    found: list[FloatArray] = []
+    invariant_poses: list[FloatArray] = []
     costs: list[float] = []
     for index in order[:_TRIED].tolist():
         if misfit[index] > _START:
             break
         pose = _settle(poses.positions[index], numbers, donors, stabiliser)
-        if pose is None or any(_same(pose, other, numbers) for other in found):
+        if pose is None or any(_same(pose, other, numbers) for other in invariant_poses):
             continue
-        found.append(pose)
+        invariant_poses.append(pose)
         costs.append(float(poses.cost[index]))
-    return Poses(np.array(found).reshape(-1, *poses.positions.shape[1:]), np.array(costs))
+    return Poses(np.array(invariant_poses).reshape(-1, *poses.positions.shape[1:]), np.array(costs))
 
 
 def _settle(pose: FloatArray, numbers: IntArray, donors: FloatArray, stabiliser: FloatArray) -> FloatArray | None:

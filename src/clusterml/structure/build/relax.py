@@ -259,17 +259,17 @@ def _calculator(charge: int, settings: RelaxSettings) -> Any:
 def _constraints(atoms: Atoms, settings: RelaxSettings, operations: Operations | None) -> list[Any]:
     from ase.constraints import FixAtoms
 
-    found: list[Any] = []
+    constraints: list[Any] = []
     if settings.fix != "none":
         held: IntArray = np.flatnonzero(is_metal(np.asarray(atoms.numbers, dtype=np.int64)))
         if settings.fix == "frame":
             held = np.union1d(held, donors_of(atoms))
         if len(held) == len(atoms):
             raise OptionError(f"fix {settings.fix} leaves no atom to move", "fix less")
-        found.append(FixAtoms(indices=held))
+        constraints.append(FixAtoms(indices=held))
     if operations is not None and len(operations) > 1:
-        found.append(KeepSymmetry(operations))
-    return found
+        constraints.append(KeepSymmetry(operations))
+    return constraints
 
 
 def _charge(atoms: Atoms, charge: int | None, gaps: GapSource | None) -> tuple[int, list[str]]:
@@ -297,9 +297,9 @@ def _changes(before: Atoms, after: Atoms) -> list[str]:
     old = Counter((x.formula, len(x.donors) > 0) for x in find_ligands(before))
     new = Counter((x.formula, len(x.donors) > 0) for x in find_ligands(after))
     if old != new:
-        gone = ", ".join(f"{n} x {name}{'' if bound else ' (free)'}" for (name, bound), n in (old - new).items())
-        here = ", ".join(f"{n} x {name}{'' if bound else ' (free)'}" for (name, bound), n in (new - old).items())
-        warnings.append(f"relaxation changed the ligands: {gone or 'none'} became {here or 'none'}")
+        lost = ", ".join(f"{n} x {name}{'' if bound else ' (free)'}" for (name, bound), n in (old - new).items())
+        gained = ", ".join(f"{n} x {name}{'' if bound else ' (free)'}" for (name, bound), n in (new - old).items())
+        warnings.append(f"relaxation changed the ligands: {lost or 'none'} became {gained or 'none'}")
     pieces = len(connected_molecules(after))
     if pieces > len(connected_molecules(before)):
         warnings.append(f"relaxation broke the structure into {pieces} pieces")

@@ -186,42 +186,42 @@ def thiolate_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
     """Those bare sulfurs that have room for a carbon; the others are sulfides, shut in by metals."""
     metals = positions[is_metal(numbers)]
     sphere = _sphere()
-    found = []
+    thiolates = []
     for sulfur in bare_sulfurs(numbers, positions):
         carbons = positions[sulfur] + _CARBON * sphere
         nearest = np.linalg.norm(carbons[:, None] - metals[None], axis=-1).min(axis=1)
         if (nearest > _CARBON_TO_METAL).any():
-            found.append(int(sulfur))
-    return np.array(found, dtype=np.int64)
+            thiolates.append(int(sulfur))
+    return np.array(thiolates, dtype=np.int64)
 
 
 def open_directions(numbers: IntArray, positions: FloatArray) -> dict[int, FloatArray]:
     """Metals with room for an oxygen -> the mean direction ``(3,)`` of that room (a unit vector)."""
     sphere = _sphere()
-    found = {}
+    directions = {}
     for metal in np.flatnonzero(is_metal(numbers)).tolist():
         oxygen = positions[metal] + metal_donor(int(numbers[metal]), 8) * sphere
         open_here = _room(oxygen, numbers, positions, {metal}) > 0
         middle = sphere[open_here].sum(axis=0)
         if open_here.mean() > _LEAST_OPEN and np.linalg.norm(middle) > 0.3 * open_here.sum():
-            found[metal] = middle / np.linalg.norm(middle)
-    return found
+            directions[metal] = middle / np.linalg.norm(middle)
+    return directions
 
 
 def single_sites(numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray]) -> list[OpenSite]:
     """One place for a donor on each open metal."""
-    found = []
+    sites = []
     for metal, out in open_to.items():
         site = site_on(numbers, positions, np.array([metal]), out, 8)
-        found.append(OpenSite(site, float(_room(site.donors, numbers, positions, {metal}).min())))
-    return found
+        sites.append(OpenSite(site, float(_room(site.donors, numbers, positions, {metal}).min())))
+    return sites
 
 
 def bridging_sites(
     numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], bite: float
 ) -> list[OpenSite]:
     """Places for two donors, ``bite`` (A) apart, over two open metals each, where they have room."""
-    found = []
+    sites = []
     metals = sorted(open_to)
     for k, first in enumerate(metals):
         for second in metals[k + 1 :]:
@@ -233,8 +233,8 @@ def bridging_sites(
                 continue
             best = _best_lean(numbers, positions, np.array([first, second]), out, span / length, bite)
             if best.room > 0:
-                found.append(best)
-    return found
+                sites.append(best)
+    return sites
 
 
 def _best_lean(

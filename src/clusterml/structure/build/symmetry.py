@@ -31,18 +31,18 @@ def operation(name: str) -> FloatArray:
     """The ``(3, 3)`` matrix g of an operation (x' = g x); raises :class:`~clusterml.errors.OptionError`."""
     if name == "i":
         return -np.eye(3)
-    found = _OPERATION.fullmatch(name)
-    if not found:
+    symbol = _OPERATION.fullmatch(name)
+    if not symbol:
         raise OptionError(f"there is no symmetry operation {name!r}", "write i, C3[111], S4[001] or m[1-10]")
-    axis = np.array([float(digit) for digit in re.findall(r"-?\d", found["axis"])])
+    axis = np.array([float(digit) for digit in re.findall(r"-?\d", symbol["axis"])])
     if not axis.any():
         raise OptionError(f"the axis of {name!r} has no length", "give a direction such as [001]")
     axis /= np.linalg.norm(axis)
     mirror = np.eye(3) - 2.0 * np.outer(axis, axis)
-    if found["mirror"]:
+    if symbol["mirror"]:
         return mirror
-    turned = rotation(axis, 2.0 * np.pi / max(int(found["order"]), 1))
-    return turned @ mirror if found["kind"] == "S" else turned
+    turned = rotation(axis, 2.0 * np.pi / max(int(symbol["order"]), 1))
+    return turned @ mirror if symbol["kind"] == "S" else turned
 
 
 def rotation(axis: FloatArray, angle: float) -> FloatArray:
@@ -171,15 +171,15 @@ def find_operations(atoms: Atoms, tolerance: float = TOLERANCE) -> Operations:
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     centre = atoms.positions.mean(axis=0)
     local = np.asarray(atoms.positions - centre, dtype=np.float64)
-    found = [np.eye(3)]
+    operations = [np.eye(3)]
     for matrix in _candidates(numbers, local, tolerance):
         table, worst = permutations(local, numbers, matrix[None])
         if worst < 3 * tolerance:
             better = kabsch(local, local[table[0]], improper=bool(np.linalg.det(matrix) < 0))
             worst = float(np.linalg.norm(local @ better.T - local[table[0]], axis=1).max())
-            if worst < tolerance and not any(np.abs(better - other).max() < 0.05 for other in found):
-                found.append(better)
-    matrices = np.array(found)
+            if worst < tolerance and not any(np.abs(better - other).max() < 0.05 for other in operations):
+                operations.append(better)
+    matrices = np.array(operations)
     if not _is_group(matrices):
         matrices = matrices[:1]
     return Operations(matrices, centre, permutations(local, numbers, matrices)[0])
@@ -207,13 +207,13 @@ def _candidates(numbers: IntArray, local: FloatArray, tolerance: float) -> list[
 
 def _shells(numbers: IntArray, radius: FloatArray, tolerance: float) -> list[IntArray]:
     """Atoms of one element at about the same distance from the centre, the smallest sets first."""
-    found: list[IntArray] = []
+    shells: list[IntArray] = []
     for number in np.unique(numbers):
         atoms = np.flatnonzero((numbers == number) & (radius > _ON_CENTRE))
         atoms = atoms[np.argsort(radius[atoms], kind="stable")]
         cuts = np.flatnonzero(np.diff(radius[atoms]) > 2 * tolerance) + 1
-        found += [part for part in np.split(atoms, cuts) if len(part)]
-    return sorted(found, key=len)
+        shells += [part for part in np.split(atoms, cuts) if len(part)]
+    return sorted(shells, key=len)
 
 
 def _pair(shells: list[IntArray], local: FloatArray) -> tuple[int | None, int | None]:

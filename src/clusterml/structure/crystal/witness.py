@@ -239,7 +239,8 @@ def weigh_counter_ions(filled: FilledCell, others: Companions) -> Witness:
     charge = round(charge_per_cluster) if abs(charge_per_cluster - round(charge_per_cluster)) <= _WHOLE else None
     charge_text = f"{charge:+d}" if charge else "0" if charge == 0 else f"{charge_per_cluster:+.2f}"
     reason = f"{len(clusters)} clusters and {listed} in the cell: {charge_text} for each cluster"
-    return Witness(charge, not open_doubts, reason + (f"; not complete: {'; '.join(open_doubts)}" if open_doubts else ""))
+    reason += f"; not complete: {'; '.join(open_doubts)}" if open_doubts else ""
+    return Witness(charge, not open_doubts, reason)
 
 
 def _without_ions(filled: FilledCell, others: Companions) -> Witness:

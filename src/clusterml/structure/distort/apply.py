@@ -129,8 +129,8 @@ def scan(
     problems: Problems = "error",
 ) -> list[Atoms]:
     """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`."""
-    made = attempt_scan(atoms, mode, amounts, rng=rng, axis=axis, index=index, factors=factors, problems=problems)
-    return unbroken(made)
+    results = attempt_scan(atoms, mode, amounts, rng=rng, axis=axis, index=index, factors=factors, problems=problems)
+    return unbroken(results)
 
 
 def attempt_scan(
@@ -154,13 +154,13 @@ def attempt_scan(
     ]
 
 
-def unbroken(made: Sequence[Atoms | StructureError]) -> list[Atoms]:
+def unbroken(results: Sequence[Atoms | StructureError]) -> list[Atoms]:
     """The structures of an attempt; raises the first error among them."""
     frames: list[Atoms] = []
-    for each in made:
-        if isinstance(each, StructureError):
-            raise each
-        frames.append(each)
+    for result in results:
+        if isinstance(result, StructureError):
+            raise result
+        frames.append(result)
     return frames
 
 
@@ -214,19 +214,19 @@ def prepare(
     factors: Mapping[str, float] | None = None,
 ) -> ModePath:
     """A mode of one parent, with everything random drawn.  Raises :class:`OptionError`; see :func:`distort`."""
-    found = find_mode(mode)
-    subject.require(found)
+    requested = find_mode(mode)
+    subject.require(requested)
     if factors and mode != THERMAL_NOISE:
         raise OptionError("factors of elements are given", f"they have a meaning for {THERMAL_NOISE} only")
     if mode == THERMAL_NOISE:
-        drawn = noise_direction(subject, check_rng(found, rng), factors)
+        noise = noise_direction(subject, check_rng(requested, rng), factors)
         scaled = {"factors": dict(factors)} if factors else {}
-        return ModePath(found, lambda amounts: along(subject, amounts, drawn, rigid_bonds=True), scaled)
+        return ModePath(requested, lambda amounts: along(subject, amounts, noise, rigid_bonds=True), scaled)
     if mode == NORMAL_MODE:
         direction, wavenumber = vibration_direction(subject, index)
         details = {"index": index, "wavenumber_cm": round(wavenumber, 2)}
-        return ModePath(found, lambda amounts: along(subject, amounts, direction, rigid_bonds=False), details)
-    return _frame_path(subject, found, rng, axis)
+        return ModePath(requested, lambda amounts: along(subject, amounts, direction, rigid_bonds=False), details)
+    return _frame_path(subject, requested, rng, axis)
 
 
 def path_positions(subject: Subject, path: ModePath, amounts: FloatArray) -> FloatArray:
@@ -242,8 +242,8 @@ def path_positions(subject: Subject, path: ModePath, amounts: FloatArray) -> Flo
 
 def finish(subject: Subject, positions: FloatArray, path: ModePath, amount: float, problems: Problems) -> Atoms:
     """A copy of the parent at ``positions`` ``(n, 3)`` with its chemistry checked and its provenance extended."""
-    what = f"{path.mode.name} {amount:+g} {path.mode.unit}"
-    warnings = settle(compare(subject, positions), what, problems)
+    title = f"{path.mode.name} {amount:+g} {path.mode.unit}"
+    warnings = settle(compare(subject, positions), title, problems)
     details = dict(path.details)
     if path.mode.name == THERMAL_NOISE:
         details |= {"temperature_k": round(temperature_of(subject, amount), 1), "rms_a": _rms(subject, positions)}

@@ -101,18 +101,18 @@ def exchange_sampled(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, r
     numbers = np.asarray(frame.numbers, dtype=np.int64)
     slot = screen(slot, numbers, np.asarray(frame.positions), np.empty((0, 3)), np.empty(0))
     weight = np.exp(-(slot.poses.cost - slot.poses.cost.min()) / SPREAD)
-    drawn = slot.poses.positions[int(rng.choice(len(weight), p=weight / weight.sum()))]
-    return _tidied(frame, drawn, bound, entry)
+    pose = slot.poses.positions[int(rng.choice(len(weight), p=weight / weight.sum()))]
+    return _tidied(frame, pose, bound, entry)
 
 
-def _tidied(frame: Atoms, drawn: FloatArray, bound: IntArray, entry: LigandEntry) -> Atoms:
+def _tidied(frame: Atoms, pose: FloatArray, bound: IntArray, entry: LigandEntry) -> Atoms:
     """The frame with the ligand at the end, tidied with the frame and the ``bound`` donors held fast."""
     from ase import Atoms as New
 
     shapes = conformers(entry)
     count = len(frame)
-    done = New(np.concatenate([frame.numbers, shapes.numbers]), np.concatenate([frame.positions, drawn]))
-    done.info = frame.info
+    cluster = New(np.concatenate([frame.numbers, shapes.numbers]), np.concatenate([frame.positions, pose]))
+    cluster.info = frame.info
     fixed = np.concatenate([np.arange(count), count + bound])
-    done.positions[:] = clean_up(done, [(entry, shapes)], count, fixed)
-    return done
+    cluster.positions[:] = clean_up(cluster, [(entry, shapes)], count, fixed)
+    return cluster

@@ -129,8 +129,8 @@ def mixture_weights(subject: Subject, rng: np.random.Generator) -> dict[str, flo
 
     A number is drawn for every mode, present or not, so that a seed means the same for related clusters.
     """
-    drawn = {name: rng.standard_normal() * MODES[name].typical for name in FIELDS}
-    return {name: amount for name, amount in drawn.items() if subject.has(MODES[name])}
+    weights = {name: rng.standard_normal() * MODES[name].typical for name in FIELDS}
+    return {name: amount for name, amount in weights.items() if subject.has(MODES[name])}
 
 
 def mixture(

@@ -215,9 +215,9 @@ def _torsions(subject: Subject) -> Rows:
     table = neighbours(len(subject.numbers), pairs)
     for b, c, k in zip(pairs.first[covalent].tolist(), pairs.second[covalent].tolist(), stiffness[covalent].tolist(),
                        strict=True):  # fmt: skip
-        found = [(a, b, c, d) for a in table[b] if a != c for d in table[c] if d not in (a, b)]
-        chains += found
-        constants += [(_TORSION_MULTIPLE if k > _MULTIPLE else _TORSION) / max(len(found), 1)] * len(found)
+        around_bond = [(a, b, c, d) for a in table[b] if a != c for d in table[c] if d not in (a, b)]
+        chains += around_bond
+        constants += [(_TORSION_MULTIPLE if k > _MULTIPLE else _TORSION) / max(len(around_bond), 1)] * len(around_bond)
     atoms = np.array(chains, dtype=np.int64).reshape(-1, 4)
     slope, usable = torsion_rows(subject.positions[atoms])
     return Rows(atoms[usable], slope[usable], np.array(constants)[usable])

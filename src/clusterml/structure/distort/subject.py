@@ -72,8 +72,8 @@ class Subject:
     @cached_property
     def donors(self) -> IntArray:
         """Indices of all donors, ascending."""
-        found = [ligand.donors for ligand in self.ligands]
-        return np.sort(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+        donors = [ligand.donors for ligand in self.ligands]
+        return np.sort(np.concatenate(donors)) if donors else np.zeros(0, dtype=np.int64)
 
     def metals_of(self, atom: int) -> list[int]:
         """The metals bonded to ``atom``."""
@@ -114,10 +114,10 @@ class Subject:
         """Raise :class:`OptionError` saying what is missing and which modes there are, if it lacks ``mode``."""
         if self.has(mode):
             return
-        what = " or ".join(f"{kind}s" for kind in mode.needs) if mode.needs else "kernel inside a shell of metals"
+        missing = " or ".join(f"{kind}s" for kind in mode.needs) if mode.needs else "kernel inside a shell of metals"
         name = self.atoms.info.get("name") or self.atoms.get_chemical_formula()
         raise OptionError(
-            f"mode {mode.name} needs {what}, and {name} has none",
+            f"mode {mode.name} needs {missing}, and {name} has none",
             f"modes of this cluster: {', '.join(m.name for m in self.available())}",
         )
 

@@ -52,8 +52,8 @@ def find_sites(atoms: Atoms, old: str, library: Path | None = None) -> list[Site
     from clusterml.structure.anatomy.anatomy import anatomy
 
     present = anatomy(atoms).ligands
-    wanted = {old, *_names(old, library)}
-    chosen = [x for x in present if wanted & {x.name, x.formula} and len(x.donors)]
+    names = {old, *_names(old, library)}
+    chosen = [x for x in present if names & {x.name, x.formula} and len(x.donors)]
     if not chosen:
         there = ", ".join(dict.fromkeys(x.name for x in present if len(x.donors)))
         raise OptionError(f"there is no ligand {old} to exchange", f"ligands of this cluster: {there or 'none'}")
@@ -132,8 +132,8 @@ def attempt_series(
     from clusterml.structure.anatomy.library import load_library
 
     entry = load_library(library).entry(new)
-    found = find_sites(atoms, old, library)
-    order = _order(found, sites, rng)
+    candidates = find_sites(atoms, old, library)
+    order = _order(candidates, sites, rng)
     _check_counts(counts, len(order), old)
     place = partial(_placed, entry=entry, rng=rng, draws=MOST_DRAWS if sample else 0, problems=problems)
     stages = [_Stage(atoms, np.arange(len(atoms), dtype=np.int64))]
@@ -143,8 +143,8 @@ def attempt_series(
             stages.append(stage)
     except StructureError as error:
         refusal = error
-    what = {"from": old, "to": entry.name, "of": len(found)}
-    return [refusal if refusal is not None and n >= len(stages) else _finish(atoms, stages[n], what) for n in counts]
+    record = {"from": old, "to": entry.name, "of": len(candidates)}
+    return [refusal if refusal is not None and n >= len(stages) else _finish(atoms, stages[n], record) for n in counts]
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,8 @@ def _exchanges(stage: _Stage, order: list[Site], most: int, place: Place, *, mov
                 raise StructureError(f"{where}: {error.problem}", error.remedy) from error
             continue
         refused = 0
-        kept = np.delete(stage.origin, ligand.atoms)
-        origin = np.concatenate([kept, np.full(len(new) - len(kept), -1, dtype=np.int64)])
+        remaining = np.delete(stage.origin, ligand.atoms)
+        origin = np.concatenate([remaining, np.full(len(new) - len(remaining), -1, dtype=np.int64)])
         noted = [f"site {site.number}: {text}" for text in warnings]
         stage = _Stage(new, origin, (*stage.done, site.number), (*stage.warnings, *noted))
         yield stage
@@ -208,22 +208,22 @@ def _placed(
 
     for _ in range(draws):
         try:
-            drawn = exchange_sampled(atoms, ligand, entry, rng=rng)
-            return drawn, check_exchange(atoms, drawn, ligand.atoms, entry, "error")
+            sampled = exchange_sampled(atoms, ligand, entry, rng=rng)
+            return sampled, check_exchange(atoms, sampled, ligand.atoms, entry, "error")
         except StructureError:
             continue
     best = exchange(atoms, ligand, entry, rng=rng)
     return best, check_exchange(atoms, best, ligand.atoms, entry, problems)
 
 
-def _finish(parent: Atoms, stage: _Stage, what: dict[str, Any]) -> Atoms:
-    """A stage with its name, charge and history; ``what`` was exchanged."""
-    count, made = len(stage.done), stage.atoms
-    name = f"{parent.info.get('name') or 'structure'}_{what['to']}_{count}"
-    bare = made.copy()
-    bare.info = {**parent.info, **({"charge": made.info["charge"]} if "charge" in made.info else {})}
-    entry = {**what, "sites": [*stage.done], "count": count}
-    return child(bare, made.positions, name, "substitutions", entry, [*stage.warnings])
+def _finish(parent: Atoms, stage: _Stage, record: dict[str, Any]) -> Atoms:
+    """A stage with its name, charge and history; ``record`` was exchanged."""
+    count, exchanged = len(stage.done), stage.atoms
+    name = f"{parent.info.get('name') or 'structure'}_{record['to']}_{count}"
+    bare = exchanged.copy()
+    bare.info = {**parent.info, **({"charge": exchanged.info["charge"]} if "charge" in exchanged.info else {})}
+    entry = {**record, "sites": [*stage.done], "count": count}
+    return child(bare, exchanged.positions, name, "substitutions", entry, [*stage.warnings])
 
 
 def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]], metal: Any) -> Site:
@@ -242,15 +242,15 @@ def _names(old: str, library: Path | None) -> list[str]:
         return []
 
 
-def _order(found: list[Site], sites: Sequence[int] | None, rng: np.random.Generator) -> list[Site]:
+def _order(candidates: list[Site], sites: Sequence[int] | None, rng: np.random.Generator) -> list[Site]:
     if sites is None:
-        return [found[int(k)] for k in rng.permutation(len(found))]
-    bad = [number for number in sites if not 1 <= number <= len(found)]
+        return [candidates[int(k)] for k in rng.permutation(len(candidates))]
+    bad = [number for number in sites if not 1 <= number <= len(candidates)]
     if bad:
-        raise OptionError(f"site {bad[0]} does not exist", f"sites are numbered from 1 to {len(found)}")
+        raise OptionError(f"site {bad[0]} does not exist", f"sites are numbered from 1 to {len(candidates)}")
     if len(set(sites)) < len(sites):
         raise OptionError("a site is given twice", "name every site once")
-    return [found[number - 1] for number in sites]
+    return [candidates[number - 1] for number in sites]
 
 
 def _check_counts(counts: Sequence[int], available: int, old: str) -> None:

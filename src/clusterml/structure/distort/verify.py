@@ -50,21 +50,21 @@ def compare(subject: Subject, positions: FloatArray) -> Findings:
     close = _closest(subject, positions)
     if close:
         return Findings(close, ())
-    found = bonds(subject.numbers, positions)
-    wrong = [*_covalent(subject, found, positions), *_lost(subject, positions), *_gained(subject, found)]
-    wrong += [] if wrong else _apart(subject, found, positions)
+    pairs = bonds(subject.numbers, positions)
+    wrong = [*_covalent(subject, pairs, positions), *_lost(subject, positions), *_gained(subject, pairs)]
+    wrong += [] if wrong else _apart(subject, pairs, positions)
     if not wrong:
         wrong += _ligands(subject, positions)
-    return Findings(tuple(wrong), tuple(_notes(subject, found)))
+    return Findings(tuple(wrong), tuple(_notes(subject, pairs)))
 
 
-def settle(findings: Findings, what: str, problems: Problems) -> list[str]:
-    """Warnings about a geometry called ``what``; raises :class:`StructureError` where broken chemistry is an error."""
+def settle(findings: Findings, title: str, problems: Problems) -> list[str]:
+    """Warnings about a geometry called ``title``; raises :class:`StructureError` where broken chemistry is an error."""
     if findings.wrong and problems == "error":
         raise StructureError(
-            f"{what}: {'; '.join(findings.wrong)}", "choose a smaller amount, or only warn (--warn-only)"
+            f"{title}: {'; '.join(findings.wrong)}", "choose a smaller amount, or only warn (--warn-only)"
         )
-    return [f"{what}: {text}" for text in (*findings.wrong, *findings.notes)]
+    return [f"{title}: {text}" for text in (*findings.wrong, *findings.notes)]
 
 
 def contact_limits(numbers_1: IntArray, numbers_2: IntArray, metallic: BoolArray) -> FloatArray:
@@ -105,10 +105,10 @@ def _angles(subject: Subject) -> set[tuple[int, int]]:
     }
 
 
-def _covalent(subject: Subject, found: Pairs, positions: FloatArray) -> list[str]:
+def _covalent(subject: Subject, bonded: Pairs, positions: FloatArray) -> list[str]:
     """Bonds between non-metals that were formed or broken."""
     metal = subject.metal
-    old, new = (_set(p.select(~metal[p.first] & ~metal[p.second])) for p in (subject.pairs, found))
+    old, new = (_set(p.select(~metal[p.first] & ~metal[p.second])) for p in (subject.pairs, bonded))
     return [
         f"covalent bond {name(subject, i, j)} {verb} ({np.linalg.norm(positions[i] - positions[j]):.2f} A)"
         for verb, pairs in (("is broken", old - new), ("has formed", new - old))
@@ -130,9 +130,9 @@ def _lost(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
     )
 
 
-def _gained(subject: Subject, found: Pairs) -> tuple[str, ...]:
+def _gained(subject: Subject, pairs: Pairs) -> tuple[str, ...]:
     """Clear new bonds between a metal and an atom that was no donor."""
-    mixed = _mixed(subject, found)
+    mixed = _mixed(subject, pairs)
     partner = np.where(subject.metal[mixed.first], mixed.second, mixed.first)
     limit = bond_limit(subject.numbers[mixed.first], subject.numbers[mixed.second]) - _NEW_BOND
     bad = ~np.isin(partner, subject.donors) & (mixed.distance < limit)
@@ -140,9 +140,9 @@ def _gained(subject: Subject, found: Pairs) -> tuple[str, ...]:
     return _listed(subject, mixed.select(bad), before[bad], "have become bonded")
 
 
-def _apart(subject: Subject, found: Pairs, positions: FloatArray) -> list[str]:
+def _apart(subject: Subject, pairs: Pairs, positions: FloatArray) -> list[str]:
     """The bonds of the parent between what are separate molecules now."""
-    molecules = components(len(subject.numbers), found)
+    molecules = components(len(subject.numbers), pairs)
     if len(molecules) <= len(components(len(subject.numbers), subject.pairs)):
         return []
     number = np.zeros(len(subject.numbers), dtype=np.int64)
@@ -164,17 +164,17 @@ def _ligands(subject: Subject, positions: FloatArray) -> list[str]:
     return [f"the ligands (formula: count, charge) were {before} and are {after}"]
 
 
-def _notes(subject: Subject, found: Pairs) -> list[str]:
+def _notes(subject: Subject, bonded: Pairs) -> list[str]:
     """How many metal-donor bonds and metal-metal contacts changed."""
     notes = []
-    for what, metals in (("metal-donor bonds", 1), ("metal-metal contacts", 2)):
-        kept = []
-        for pairs in (subject.pairs, found):
+    for contacts, metals in (("metal-donor bonds", 1), ("metal-metal contacts", 2)):
+        bond_sets = []
+        for pairs in (subject.pairs, bonded):
             kinds = subject.metal[pairs.first].astype(int) + subject.metal[pairs.second]
-            kept.append(_set(pairs.select(kinds == metals)))
-        lost, gained = len(kept[0] - kept[1]), len(kept[1] - kept[0])
+            bond_sets.append(_set(pairs.select(kinds == metals)))
+        lost, gained = len(bond_sets[0] - bond_sets[1]), len(bond_sets[1] - bond_sets[0])
         if lost or gained:
-            notes.append(f"{lost} {what} lost and {gained} gained")
+            notes.append(f"{lost} {contacts} lost and {gained} gained")
     return notes
 
 

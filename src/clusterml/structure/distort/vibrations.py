@@ -150,8 +150,8 @@ def noise_direction(
     """
     modes = stiffness_modes(subject)
     deviation = np.sqrt(BOLTZMANN_EV / np.maximum(modes.stiffness, SOFTEST)) / rms_at(subject, 1.0)
-    drawn = np.einsum("mnx,nx->m", modes.displacement, rng.standard_normal(subject.positions.shape))
-    direction = np.einsum("m,mnx->nx", deviation * drawn, modes.displacement)
+    coefficients = np.einsum("mnx,nx->m", modes.displacement, rng.standard_normal(subject.positions.shape))
+    direction = np.einsum("m,mnx->nx", deviation * coefficients, modes.displacement)
     for symbol, factor in (factors or {}).items():
         direction[_atoms_of(subject, symbol, factor)] *= factor
     return direction

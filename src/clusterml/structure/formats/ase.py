@@ -38,25 +38,25 @@ def read_by_ase(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of concerns keywords that are not read here
-            found = ase.io.read(StringIO(text), index=":", format=ase_name)
+            structures = ase.io.read(StringIO(text), index=":", format=ase_name)
     except (*_FAILURES, ParseError) as error:
         reason = str(error).strip() or type(error).__name__
         raise InputFileError(
             f"{source}: not readable as {ase_name} ({reason[:200]})",
             "check the file, or name its format with --format",
         ) from error
-    if not found:
+    if not structures:
         raise StructureError(f"{source}: there are no atoms", "check that the file holds a structure")
     if ase_name == "turbomole" and re.search(r"^\$(periodic|lattice|cell)", text, re.MULTILINE):
         raise InputFileError(f"{source}: periodic coord files cannot be read", "convert it to extxyz with its lattice")
     stated = None if charge is None else charge(text)
     count = _COUNTS.get(ase_name, _none)(text)
-    if count is not None and count != len(found[0]):
+    if count is not None and count != len(structures[0]):
         raise InputFileError(
-            f"{source}: says {counted(count, 'atom')}, but lists {len(found[0])}",
+            f"{source}: says {counted(count, 'atom')}, but lists {len(structures[0])}",
             "the file is truncated or the number is wrong",
         )
-    for frame, atoms in enumerate(found):
+    for frame, atoms in enumerate(structures):
         yield _plain(atoms, frame, stated, source)
 
 
@@ -107,8 +107,8 @@ _COUNTS: dict[str, Callable[[str], int | None]] = {"mol": _mdl_count, "sdf": _md
 
 def _gaussian_charge(text: str) -> int | None:
     """The charge of a Gaussian input: the first number of the line after the title."""
-    found = re.search(r"^\s*(-?\d+)[\s,]+\d+\s*$", text, re.MULTILINE)
-    return int(found[1]) if found else None
+    charge_line = re.search(r"^\s*(-?\d+)[\s,]+\d+\s*$", text, re.MULTILINE)
+    return int(charge_line[1]) if charge_line else None
 
 
 _CHARGES = {
@@ -122,8 +122,8 @@ _CHARGES = {
 
 def _stated_charge(text: str, name: str) -> int | None:
     """The charge that a file of the format ``name`` states in one place; None for a share of an electron too."""
-    found = re.search(_CHARGES[name] + r"(?:\.0*)?(?![\w.])", text, re.MULTILINE)
-    return int(found[1]) if found else None
+    charge_text = re.search(_CHARGES[name] + r"(?:\.0*)?(?![\w.])", text, re.MULTILINE)
+    return int(charge_text[1]) if charge_text else None
 
 
 def _mdl_charge(text: str) -> int | None:

@@ -68,12 +68,12 @@ def _molecule(structure: Any, atoms: list[Any]) -> Atoms:
     from ase import Atoms
 
     first = min((atom.altloc for atom in atoms if atom.has_altloc()), default="")
-    kept = [atom for atom in atoms if not atom.has_altloc() or atom.altloc == first]
-    dropped = len(atoms) - len(kept)
+    chosen = [atom for atom in atoms if not atom.has_altloc() or atom.altloc == first]
+    dropped = len(atoms) - len(chosen)
     warnings = (
         (f"{counted(dropped, 'atom')} of alternative locations other than {first} were left out",) if dropped else ()
     )
-    molecule = Atoms([atom.element.atomic_number for atom in kept], [atom.pos.tolist() for atom in kept])
+    molecule = Atoms([atom.element.atomic_number for atom in chosen], [atom.pos.tolist() for atom in chosen])
     molecule.info["provenance"] = provenance(dict(structure.info).get("_struct.title", ""), warnings)
     return molecule
 

@@ -16,16 +16,16 @@ _HEAD = 20_000  # characters that are looked at to recognise a format
 
 def _adopted(kind: Format, origin: str) -> Format:
     """A format of the package ``origin``, whose mistakes become typed errors that name it."""
-    what = f"{kind.name} ({origin})"
+    title = f"{kind.name} ({origin})"
     recognise = kind.recognise
 
     def parse(text: str, source: str) -> Iterator[Parsed]:
-        with Guard(f"{source}: {what}", typed=True):
+        with Guard(f"{source}: {title}", typed=True):
             for parsed in kind.parse(text, source):
                 yield _complete(parsed)
 
     def guarded(text: str) -> bool:
-        with Guard(what, typed=True):
+        with Guard(title, typed=True):
             return recognise is not None and bool(recognise(text))
 
     return replace(kind, parse=parse, recognise=None if recognise is None else guarded)
@@ -82,13 +82,13 @@ def named_format(name: str) -> Format:
     raise OptionError(f"format is '{name}'", f"choose {', '.join(kind.name for kind in REGISTRY.all())}")
 
 
-def choose_format(where: str, file_name: str | None, wanted: str | None) -> Format | None:
-    """The format ``wanted``, or that of the file's name; None for a stream, whose content must tell.
+def choose_format(where: str, file_name: str | None, name: str | None) -> Format | None:
+    """The format ``name``, or that of the file's name; None for a stream, whose content must tell.
 
     Raises :class:`InputFileError` for a file of a type that cannot be read, :class:`OptionError` for an unknown format.
     """
-    if wanted is not None:
-        return named_format(wanted)
+    if name is not None:
+        return named_format(name)
     if file_name is None:
         return None
     kind = format_of_name(file_name)
@@ -105,6 +105,6 @@ def recognised(text: str, where: str) -> Format:
     likely = [kind for kind in REGISTRY.all() if kind.recognise is not None and kind.recognise(head)]
     if len(likely) == 1:
         return likely[0]
-    said = f"may be {' or '.join(kind.name for kind in likely)}" if likely else "is in no format that is recognised"
+    problem = f"may be {' or '.join(kind.name for kind in likely)}" if likely else "is in no format that is recognised"
     names = ", ".join(kind.name for kind in likely or REGISTRY.all())
-    raise InputFileError(f"{where}: the content {said}", f"name its format with --format: {names}")
+    raise InputFileError(f"{where}: the content {problem}", f"name its format with --format: {names}")

@@ -126,14 +126,14 @@ def _frame(comment: str, rows: list[str], n_atoms: int, first_line: int, source:
 def _provenance(text: str, warnings: list[str]) -> dict[str, Any]:
     """``warnings`` and what :func:`clusterml.structure.write.write_extxyz` kept of a structure's history, if it did."""
     try:
-        kept = json.loads(text.removeprefix("_JSON "))
+        history = json.loads(text.removeprefix("_JSON "))
     except (ValueError, RecursionError):  # another program's word of the same name
-        kept = None
-    if not isinstance(kept, dict):
+        history = None
+    if not isinstance(history, dict):
         return {"warnings": warnings}
-    before = kept.get("warnings")
-    said = [word for word in before if isinstance(word, str)] if isinstance(before, list) else []
-    return {**kept, "warnings": said + warnings}
+    before = history.get("warnings")
+    sentences = [word for word in before if isinstance(word, str)] if isinstance(before, list) else []
+    return {**history, "warnings": sentences + warnings}
 
 
 def _columns(properties: str | None, line: int, source: str) -> tuple[int, int]:
@@ -184,10 +184,10 @@ def _lattice(
 ) -> tuple[FloatArray | None, tuple[bool, bool, bool]]:
     """Lattice vectors ``(3, 3)`` as rows (A) and which of them repeat, from ``Lattice=`` and ``pbc=`` or the lines."""
     if "lattice" in keys:
-        given = [_number(word, where) for word in re.sub(r"[\[\],]", " ", keys["lattice"]).split()]
-        if len(given) != 9:
-            raise InputFileError(f"{where}: Lattice has {len(given)} numbers", "nine are needed: a, b and c by x y z")
-        lattice = np.array(given).reshape(3, 3)
+        values = [_number(word, where) for word in re.sub(r"[\[\],]", " ", keys["lattice"]).split()]
+        if len(values) != 9:
+            raise InputFileError(f"{where}: Lattice has {len(values)} numbers", "nine are needed: a, b and c by x y z")
+        lattice = np.array(values).reshape(3, 3)
         flags = keys.get("pbc", "T T T").strip("[]").replace(",", " ").split()
         if len(flags) != 3 or any(flag.upper() not in _FLAGS for flag in flags):
             raise InputFileError(f"{where}: pbc={keys['pbc'][:40]}", 'write e.g. pbc="T T F"')
@@ -221,8 +221,8 @@ def _charge(comment: str, where: str) -> tuple[int | None, list[str]]:
     if len({number for _, number in stated}) > 1:
         listed = " and ".join(f"{key}={number}" for key, number in stated)
         return None, [f"the file states {listed}: none of them was taken as the charge"]
-    said = [f"the file states {what}: it was not taken as the charge" for what in unclear]
-    return (stated[0][1] if stated else None), said
+    warnings = [f"the file states {statement}: it was not taken as the charge" for statement in unclear]
+    return (stated[0][1] if stated else None), warnings
 
 
 def _charge_of_numbers(comment: str, numbers: list[int]) -> tuple[int | None, list[str]] | None:
