@@ -21,13 +21,13 @@ from clusterml.structure.read import read
 STRUCTURES, SPECTRA = "clusterml.structure_formats", "clusterml.spectrum_formats"
 TURTLE = """
 from ase import Atoms
-from clusterml.structure.formats.format import Format
+from clusterml.structure.formats.format import StructureFormat
 
 def parse(text, source):
     for word in text.split()[1:]:
         yield Atoms("Ag2", [[0, 0, 0], [0, 0, float(word)]])
 
-FORMATS = (Format("turtle", "Turtle files", ("*.turtle",), parse, lambda text: text.startswith("turtle")),)
+FORMATS = (StructureFormat("turtle", "Turtle files", ("*.turtle",), parse, lambda text: text.startswith("turtle")),)
 """
 NEWT = """
 import numpy as np
@@ -107,7 +107,7 @@ def test_the_command_finds_them_too(install, tmp_path):
         ("raise SystemExit(3)", "bad", "SystemExit: 3"),
         ("def f(:", "bad", "SyntaxError"),
         ("x = 3", "bad:y", "AttributeError"),
-        ("x = 3", "bad:x", r"is no clusterml\.structure\.formats\.format\.Format"),
+        ("x = 3", "bad:x", r"is no clusterml\.structure\.formats\.format\.StructureFormat"),
         ("x = 3", "bad", "no module with FORMATS"),
         ("FORMATS = ()", "bad", "no module with FORMATS"),
     ],

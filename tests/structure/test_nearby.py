@@ -8,7 +8,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from clusterml.structure import nearby
 from clusterml.structure.anatomy.linkage import average_linkage
-from clusterml.structure.bonds import Pairs, components, outwards
+from clusterml.structure.bonds import AtomPairs, components, outwards
 from clusterml.typing import FloatArray, IntArray
 
 
@@ -52,6 +52,6 @@ def test_average_linkage_is_that_of_scipy(farthest: float, seed: int) -> None:
 def test_a_long_chain_is_one_piece_and_walked_from_its_first_atom() -> None:
     order = np.random.default_rng(0).permutation(np.arange(1, 500))
     chain = np.concatenate([[0], order])
-    pairs = Pairs(chain[:-1], chain[1:], np.zeros((499, 3), dtype=np.int64), np.ones(499))
+    pairs = AtomPairs(chain[:-1], chain[1:], np.zeros((499, 3), dtype=np.int64), np.ones(499))
     assert [part.tolist() for part in components(501, pairs)] == [list(range(500)), [500]]
     assert list(outwards(501, pairs)) == list(zip(chain[:-1].tolist(), chain[1:].tolist(), strict=True))

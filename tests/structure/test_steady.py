@@ -16,7 +16,7 @@ from clusterml.structure.build.build import build
 from clusterml.structure.distort.subject import Subject, axis_of
 from clusterml.structure.distort.substitute import substitute
 from clusterml.structure.distort.vibrations import noise_direction, stiffness_modes
-from clusterml.structure.steady import least, on_grid, ranked
+from clusterml.structure.steady import index_of_least, rank_stably, snap_to_grid
 
 ROUNDING = 1e-13
 
@@ -32,20 +32,20 @@ def test_equal_values_keep_their_order():
     values = np.array([2.0, 1.0, 3.0, 1.0, 2.0])
     for seed in range(20):
         noisy = values + ROUNDING * np.random.default_rng(seed).normal(size=5)
-        assert least(noisy) == 1
-        assert ranked(noisy).tolist() == [1, 3, 0, 4, 2]
-    assert least(np.array([np.inf, 5.0, 5.0 - 1e-6])) == 2
+        assert index_of_least(noisy) == 1
+        assert rank_stably(noisy).tolist() == [1, 3, 0, 4, 2]
+    assert index_of_least(np.array([np.inf, 5.0, 5.0 - 1e-6])) == 2
 
 
 def test_the_grid_swallows_noise_and_moves_little():
     written = np.round(np.random.default_rng(1).normal(size=(500, 3)) * 10.0, 4)  # as in a file
     halves = np.concatenate([written, written / 2.0, written / 4.0, np.zeros((1, 3))])
-    found = on_grid(halves)
+    found = snap_to_grid(halves)
     assert np.abs(found - halves).max() < 1e-6
     assert not np.signbit(found[-1]).any()
     for seed in range(5):
         noise = ROUNDING * np.random.default_rng(seed).normal(size=halves.shape)
-        assert np.array_equal(on_grid(halves + noise), found)
+        assert np.array_equal(snap_to_grid(halves + noise), found)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ class _Starts:
         """Continuous symmetry measures ``(b,)`` of ``points`` ``(b, n, 3)``."""
         group = point_group(name)
         starts = self._equivalent([search.measure(name) for search in self.searches])
-        best, frames, which = _screened(group, points, starts)
+        best, frames, which = _screen(group, points, starts)
         if assign:
             for k, point in enumerate(points):
                 best[k] = min(best[k], improve(self.kinds, point, group, frames[k], starts[which[k]][1])[0])
@@ -135,7 +135,7 @@ class _Starts:
         return list(images.values())
 
 
-def _screened(
+def _screen(
     group: PointGroup, points: FloatArray, starts: list[tuple[FloatArray, IntArray]]
 ) -> tuple[FloatArray, FloatArray, IntArray]:
     """Measures ``(b,)``, orientations ``(b, 3, 3)`` and numbers ``(b,)`` of each geometry's best start."""

@@ -13,9 +13,9 @@ from clusterml.chirality.measures import (
     hausdorff_chirality,
     opd_contributions,
 )
-from clusterml.chirality.pointgroups import FoundGroup, find_point_groups
+from clusterml.chirality.pointgroups import GroupWithin, find_point_groups
 from clusterml.chirality.symmetry import SymmetrySearch
-from clusterml.structure.bonds import Pairs, bonds, neighbours
+from clusterml.structure.bonds import AtomPairs, bonds, neighbours
 from clusterml.structure.crystal.molecules import unify_elements
 from clusterml.structure.elements import atomic_number, formula, is_metal
 from clusterml.structure.superpose import Kinds, superpose
@@ -37,7 +37,7 @@ def element_labels(atoms: Atoms) -> IntArray:
     return unify_elements(numbers, [[atomic_number(str(symbol)) or 0 for symbol in shares] for shares in symbols])
 
 
-def ligand_bonds(atoms: Atoms) -> Pairs:
+def ligand_bonds(atoms: Atoms) -> AtomPairs:
     """The bonds of a structure without those between metals, whose number a small distortion changes."""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     pairs = bonds(numbers, np.asarray(atoms.positions, dtype=np.float64))
@@ -45,7 +45,7 @@ def ligand_bonds(atoms: Atoms) -> Pairs:
     return pairs.select(~(metal[pairs.first] & metal[pairs.second]))
 
 
-def graph_labels(numbers: IntArray, pairs: Pairs) -> IntArray:
+def graph_labels(numbers: IntArray, pairs: AtomPairs) -> IntArray:
     """Labels ``(n,)``, equal for atoms of one element whose neighbours, their neighbours and so on are equal.
 
     Colour refinement (Weisfeiler and Leman): every permutation that preserves the bonds ``pairs`` keeps the labels.
@@ -62,7 +62,7 @@ def graph_labels(numbers: IntArray, pairs: Pairs) -> IntArray:
         labels = refined
 
 
-def bonds_kept(permutations: IntArray, pairs: Pairs) -> float:
+def bonds_kept(permutations: IntArray, pairs: AtomPairs) -> float:
     """Share (0 to 1) of the bonds that all ``permutations`` ``(..., n)`` carry onto bonds; 1 without bonds."""
     if not len(pairs.first):
         return 1.0
@@ -115,12 +115,12 @@ class PartChirality:
     opd: float
     opd_local: float
     opd_contributions: FloatArray
-    point_groups: tuple[FoundGroup, ...]
+    point_groups: tuple[GroupWithin, ...]
     symmetry: dict[str, float]
 
 
 def measure_part(
-    name: str, atoms: Atoms, members: IntArray, labels: IntArray, pairs: Pairs, groups: tuple[str, ...]
+    name: str, atoms: Atoms, members: IntArray, labels: IntArray, pairs: AtomPairs, groups: tuple[str, ...]
 ) -> PartChirality:
     """Measure the atoms ``members`` ``(n,)`` of a structure.
 
@@ -153,9 +153,9 @@ def measure_part(
     )
 
 
-def _inside(pairs: Pairs, members: IntArray, count: int) -> Pairs:
+def _inside(pairs: AtomPairs, members: IntArray, count: int) -> AtomPairs:
     """The bonds within a part, in its numbering."""
     place = np.full(count, -1, dtype=np.int64)
     place[members] = np.arange(len(members))
     inside = pairs.select((place[pairs.first] >= 0) & (place[pairs.second] >= 0))
-    return Pairs(place[inside.first], place[inside.second], inside.shift, inside.distance)
+    return AtomPairs(place[inside.first], place[inside.second], inside.shift, inside.distance)

@@ -243,7 +243,7 @@ _SAME = 0.15  # largest difference between the matrices of one operation found t
 
 
 @dataclass(frozen=True)
-class FoundGroup:
+class GroupWithin:
     """The point group ``name`` (Schoenflies) found within ``tolerance`` (A).
 
     ``operations`` ``(order, 3, 3)``; ``deviation`` (A): the largest distance of an atom's image from the equal atom.
@@ -256,12 +256,12 @@ class FoundGroup:
     deviation: float
 
 
-def find_point_group(kinds: Kinds, positions: FloatArray, tolerance: float = 0.1) -> FoundGroup:
+def find_point_group(kinds: Kinds, positions: FloatArray, tolerance: float = 0.1) -> GroupWithin:
     """The point group of ``positions`` ``(n, 3)`` (A) about their centroid, with equal atoms given by ``kinds``."""
     return find_point_groups(kinds, positions, (tolerance,))[0]
 
 
-def find_point_groups(kinds: Kinds, positions: FloatArray, tolerances: tuple[float, ...]) -> list[FoundGroup]:
+def find_point_groups(kinds: Kinds, positions: FloatArray, tolerances: tuple[float, ...]) -> list[GroupWithin]:
     """The point group within each of several ``tolerances`` (A), which costs little more than one."""
     points = np.asarray(positions - positions.mean(axis=0), dtype=np.float64)
     spread = np.asarray(np.linalg.svd(points, compute_uv=False), dtype=np.float64)
@@ -272,7 +272,7 @@ def find_point_groups(kinds: Kinds, positions: FloatArray, tolerances: tuple[flo
     for tolerance in tolerances:
         members = _closed(operations, deviation, tolerance)
         name = _name(operations[members])
-        groups.append(FoundGroup(name, tolerance, operations[members], float(deviation[members].max())))
+        groups.append(GroupWithin(name, tolerance, operations[members], float(deviation[members].max())))
     return groups
 
 
@@ -340,10 +340,10 @@ def _fold(angle: float) -> int:
     return min(orders, key=lambda n: (abs(np.sin(0.5 * n * angle)) > 0.02 * n, n), default=1)
 
 
-def _linear(kinds: Kinds, points: FloatArray, spread: FloatArray, tolerance: float) -> FoundGroup:
+def _linear(kinds: Kinds, points: FloatArray, spread: FloatArray, tolerance: float) -> GroupWithin:
     if spread[0] < 1e-9:
-        return FoundGroup("K*h", tolerance, np.eye(3)[None], 0.0)
+        return GroupWithin("K*h", tolerance, np.eye(3)[None], 0.0)
     permutation = kinds.match(-points, points)
     apart = float(np.linalg.norm(points[permutation] + points, axis=1).max())
     centred = apart <= tolerance
-    return FoundGroup("D*h" if centred else "C*v", tolerance, np.eye(3)[None], apart if centred else 0.0)
+    return GroupWithin("D*h" if centred else "C*v", tolerance, np.eye(3)[None], apart if centred else 0.0)

@@ -50,7 +50,7 @@ class Landscape:
         if not lookups:
             return np.eye(3)[None]
         score = sum(self._misfit(angle, determinant)[closest] for angle, determinant, closest in lookups)
-        return _apart(_orientations(group.name), np.asarray(score), group, count, np.cos(np.radians(apart)))
+        return _select_separate(_orientations(group.name), np.asarray(score), group, count, np.cos(np.radians(apart)))
 
     def _misfit(self, angle: float, determinant: int) -> FloatArray:
         """Mean square distance (A^2) of the operation's image to the nearest atoms, for every axis."""
@@ -98,7 +98,9 @@ def _orientations(name: str) -> FloatArray:
     return grid[angles[:, 0] >= angles.max(axis=1) - 1e-12]
 
 
-def _apart(orientations: FloatArray, score: FloatArray, group: PointGroup, count: int, cosine: float) -> FloatArray:
+def _select_separate(
+    orientations: FloatArray, score: FloatArray, group: PointGroup, count: int, cosine: float
+) -> FloatArray:
     """The orientations with the lowest scores, leaving out those close, or equivalent, to a better one."""
     chosen: list[FloatArray] = []
     free = np.ones(len(score), dtype=np.bool_)
@@ -222,7 +224,7 @@ class SymmetrySearch:
         effort = 6000 if group.order == 2 else 1500
         count = int(np.clip(effort // len(self.positions), 8, _STARTS))
         starts = self._landscape.starts(group, count)
-        probed = _probed(group)
+        probed = _choose_probes(group)
         elements, table = group.elements[probed], group.table[np.ix_(probed, probed)]
         bounds, orientations = self._free(elements, table, starts, 2)
         keep = int(np.clip(1500 // len(self.positions), *_SHORTLIST))
@@ -285,7 +287,7 @@ def improve(
     return value, orientation, permutations
 
 
-def _probed(group: PointGroup) -> IntArray:
+def _choose_probes(group: PointGroup) -> IntArray:
     """The identity and a few operations with their inverses that settle how the group lies."""
     inverse = np.argmax(group.table == 0, axis=1)
     others = [g for g in range(1, group.order) if inverse[g] >= g]

@@ -59,11 +59,11 @@ def build(
 
 def describe(atoms: Atoms) -> None:
     """Print the bond ranges and the tightest contact of a structure."""
-    from clusterml.structure.build.contacts import bond_ranges, closest_contact
+    from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
 
-    ranges = ", ".join(f"{kind} {found} ({found.count})" for kind, found in bond_ranges(atoms).items())
+    ranges = ", ".join(f"{kind} {found} ({found.count})" for kind, found in measure_bond_ranges(atoms).items())
     typer.echo(f"bonds / A: {ranges or 'none with a metal'}")
-    contact = closest_contact(atoms)
+    contact = find_closest_contact(atoms)
     if contact is not None:
         pair = "...".join(f"{atoms.symbols[i]}{i + 1}" for i in (contact.first, contact.second))
         typer.echo(

@@ -39,11 +39,11 @@ def complete(
     """
     from clusterml.cli.build import describe
     from clusterml.structure.build.complete import complete as completed
-    from clusterml.structure.read import first_entry
+    from clusterml.structure.read import read_first
     from clusterml.structure.write import check_name, write_extxyz
 
     target = check_name(output if output is not None else Path(f"{file.stem}_complete.xyz"))
-    core = first_entry(file, reading, check_molecules=False).atoms
+    core = read_first(file, reading, check_molecules=False).atoms
     done = completed(
         core, thiolate=thiolate, carboxylate=carboxylate, carboxylates=carboxylates, solvent=solvent, solvents=solvents,
         charge=charge, seed=seed,

@@ -43,7 +43,7 @@ def relax(
 
     from clusterml.cli.progress import State, reporter
     from clusterml.engine.charge import frontier_gaps
-    from clusterml.structure.build.relax import RelaxSettings, Step
+    from clusterml.structure.build.relax import RelaxSettings, RelaxStep
     from clusterml.structure.build.relax import relax as relaxed
     from clusterml.structure.read import read
     from clusterml.structure.write import check_name, write_extxyz
@@ -55,7 +55,7 @@ def relax(
     kept = f"the last step is in {state_file}; the same command goes on from it"
     with reporter(Path(f"{target}.log"), kept=kept) as shown:
 
-        def show(step: Step) -> None:
+        def show(step: RelaxStep) -> None:
             words = f"energy {step.energy_ev:.6f} eV, fmax {step.fmax:.4f} eV/A"
             shown.show(State("relax step", step.number, words=words), after=0.0)
 

@@ -14,7 +14,7 @@ from clusterml.structure.options import DEFAULT_READING, ReadOptions
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.structure.distort.substitute import Site
+    from clusterml.structure.distort.substitute import ExchangeSite
 
 
 @reads_structures
@@ -98,7 +98,7 @@ def _report(frames: list[Atoms], target: Path, parent: Atoms) -> None:
     typer.echo(f"{counted(len(frames), 'structure')} in {target}")
 
 
-def _list_sites(atoms: Atoms, found: list[Site]) -> None:
+def _list_sites(atoms: Atoms, found: list[ExchangeSite]) -> None:
     from rich import box
     from rich.table import Table
 

@@ -29,7 +29,7 @@ CAGE_SLACK = 0.30
 
 
 @dataclass(frozen=True)
-class Pairs:
+class AtomPairs:
     """Bonded pairs, each once: ``first``, ``second`` ``(m,)``, ``shift`` ``(m, 3)`` cells added to the second atom,
     ``distance`` ``(m,)`` in A."""
 
@@ -38,9 +38,9 @@ class Pairs:
     shift: IntArray
     distance: FloatArray
 
-    def select(self, keep: BoolArray) -> Pairs:
+    def select(self, keep: BoolArray) -> AtomPairs:
         """The pairs where ``keep`` ``(m,)`` is true."""
-        return Pairs(self.first[keep], self.second[keep], self.shift[keep], self.distance[keep])
+        return AtomPairs(self.first[keep], self.second[keep], self.shift[keep], self.distance[keep])
 
 
 def bond_limit(first: IntArray, second: IntArray) -> FloatArray:
@@ -56,30 +56,30 @@ def bond_limit(first: IntArray, second: IntArray) -> FloatArray:
     return np.asarray(np.where(ionic, 0.0, limit), dtype=np.float64)
 
 
-def close_pairs(positions: FloatArray, radius: float) -> Pairs:
+def close_pairs(positions: FloatArray, radius: float) -> AtomPairs:
     """All pairs of ``positions`` ``(n, 3)`` (A) within ``radius`` (A), without periodicity."""
     first, second, distance = pairs_within(positions, positions, radius)
     once = np.flatnonzero(first < second)
     order = once[np.lexsort((second[once], first[once]))]
-    return Pairs(first[order], second[order], np.zeros((len(order), 3), dtype=np.int64), distance[order])
+    return AtomPairs(first[order], second[order], np.zeros((len(order), 3), dtype=np.int64), distance[order])
 
 
-def close_periodic_pairs(fractional: FloatArray, cell: FloatArray, radius: float) -> Pairs:
+def close_periodic_pairs(fractional: FloatArray, cell: FloatArray, radius: float) -> AtomPairs:
     """All pairs within ``radius`` (A) of atoms at ``fractional`` ``(n, 3)`` in [0, 1), over all cell images.
 
     ``cell`` ``(3, 3)`` holds the lattice vectors as rows (A).  An atom close to its own image is a pair too.
     """
-    ghosts, origin, shifts = _ghosts(fractional, cell, radius)
+    ghosts, origin, shifts = _periodic_images(fractional, cell, radius)
     first, image, distance = pairs_within(fractional @ cell, ghosts @ cell, radius)
     second, shift = origin[image], shifts[image]
     # every pair is found from both ends: keep the one with the smaller index first, or the positive shift
     forward = (shift[:, 0] > 0) | ((shift[:, 0] == 0) & ((shift[:, 1] > 0) | ((shift[:, 1] == 0) & (shift[:, 2] > 0))))
     once = np.flatnonzero((first < second) | ((first == second) & forward))
     order = once[np.lexsort((*shift[once].T, second[once], first[once]))]
-    return Pairs(first[order], second[order], shift[order], distance[order])
+    return AtomPairs(first[order], second[order], shift[order], distance[order])
 
 
-def bonds(numbers: IntArray, positions: FloatArray) -> Pairs:
+def bonds(numbers: IntArray, positions: FloatArray) -> AtomPairs:
     """The bonds of a molecule: atomic ``numbers`` ``(n,)``, ``positions`` ``(n, 3)`` (A)."""
     if len(numbers) < 2:
         return close_pairs(np.zeros((1, 3)), 1.0)
@@ -92,7 +92,7 @@ def longest_bond(numbers: IntArray) -> float:
     return float(max(bond_limit(kinds[:, None], kinds[None, :]).max(), 0.1))
 
 
-def keep_bonds(numbers: IntArray, pairs: Pairs) -> Pairs:
+def keep_bonds(numbers: IntArray, pairs: AtomPairs) -> AtomPairs:
     """The pairs that are bonds between atoms of the given atomic ``numbers`` ``(n,)``."""
     near = pairs
     pairs = near.select(near.distance <= bond_limit(numbers[near.first], numbers[near.second]))
@@ -112,7 +112,7 @@ def keep_bonds(numbers: IntArray, pairs: Pairs) -> Pairs:
     return _with_caged(numbers, pairs.select(keep), near)
 
 
-def _with_caged(numbers: IntArray, bonded: Pairs, near: Pairs) -> Pairs:
+def _with_caged(numbers: IntArray, bonded: AtomPairs, near: AtomPairs) -> AtomPairs:
     """``bonded``, and of the ``near`` pairs those of metals and hydrogens that have no bond yet."""
     alone = numbers == 1
     alone[bonded.first], alone[bonded.second] = False, False
@@ -122,7 +122,7 @@ def _with_caged(numbers: IntArray, bonded: Pairs, near: Pairs) -> Pairs:
     caged = (alone[near.first] & metal[near.second]) | (alone[near.second] & metal[near.first])
     limit = bond_limit(numbers[near.first], numbers[near.second]) + CAGE_SLACK
     extra = near.select(caged & (near.distance <= limit))
-    return Pairs(
+    return AtomPairs(
         np.concatenate([bonded.first, extra.first]),
         np.concatenate([bonded.second, extra.second]),
         np.concatenate([bonded.shift, extra.shift]),
@@ -130,7 +130,7 @@ def _with_caged(numbers: IntArray, bonded: Pairs, near: Pairs) -> Pairs:
     )
 
 
-def components(n_atoms: int, pairs: Pairs) -> list[IntArray]:
+def components(n_atoms: int, pairs: AtomPairs) -> list[IntArray]:
     """Atoms connected by ``pairs``: sorted index arrays, in order of their first atom."""
     if n_atoms == 0:
         return []
@@ -139,7 +139,7 @@ def components(n_atoms: int, pairs: Pairs) -> list[IntArray]:
     return np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
 
 
-def _first_connected(n_atoms: int, pairs: Pairs) -> IntArray:
+def _first_connected(n_atoms: int, pairs: AtomPairs) -> IntArray:
     """The first atom ``(n,)`` that each is connected to: both ends of a pair take the smaller label, and every label
     that of the atom it names, until nothing changes."""
     label, before = np.arange(n_atoms), np.zeros(0, dtype=np.int64)
@@ -152,7 +152,7 @@ def _first_connected(n_atoms: int, pairs: Pairs) -> IntArray:
     return label
 
 
-def neighbours(n_atoms: int, pairs: Pairs) -> list[list[int]]:
+def neighbours(n_atoms: int, pairs: AtomPairs) -> list[list[int]]:
     """For each atom the sorted indices of the atoms bonded to it."""
     table: list[list[int]] = [[] for _ in range(n_atoms)]
     for i, j in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
@@ -161,7 +161,7 @@ def neighbours(n_atoms: int, pairs: Pairs) -> list[list[int]]:
     return [sorted(row) for row in table]
 
 
-def outwards(n_atoms: int, pairs: Pairs) -> Iterator[tuple[int, int]]:
+def outwards(n_atoms: int, pairs: AtomPairs) -> Iterator[tuple[int, int]]:
     """Every atom that hangs together with atom 0, but this one, after the atom it was reached from: nearest first."""
     table, reached, shell = neighbours(n_atoms, pairs), {0}, [0]
     while shell:
@@ -171,7 +171,7 @@ def outwards(n_atoms: int, pairs: Pairs) -> Iterator[tuple[int, int]]:
         shell = list(steps)
 
 
-def _ghosts(fractional: FloatArray, cell: FloatArray, radius: float) -> tuple[FloatArray, IntArray, IntArray]:
+def _periodic_images(fractional: FloatArray, cell: FloatArray, radius: float) -> tuple[FloatArray, IntArray, IntArray]:
     """Images (fractional), their atoms and their shifts, of everything within ``radius`` of the home cell."""
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     margin = radius / heights

@@ -106,13 +106,13 @@ def decide_charge(
     crystal = atoms.info.get("provenance", {}).get("charge_witness")
     stated = charge if charge is not None else atoms.info.get("charge")
     if stated is None:
-        return _proposed(atoms, proposal, crystal, gaps)
+        return _decide_proposed(atoms, proposal, crystal, gaps)
     if isinstance(stated, bool) or not isinstance(stated, (int, np.integer)):
         raise ChargeError(f"charge is {stated!r}", "give a whole number")
     ions = crystal is not None and charge is None and crystal["charge"] is not None
     origin: Origin = "option" if charge is not None else "counter-ions" if ions else "file"
     reason = crystal["reason"] if crystal is not None and ions else f"charge {signed_charge(int(stated))} is stated"
-    return _stated(atoms, int(stated), origin, reason, proposal, gaps if check else None)
+    return _decide_stated(atoms, int(stated), origin, reason, proposal, gaps if check else None)
 
 
 def check_charge(atoms: Atoms, decision: ChargeDecision) -> None:
@@ -133,7 +133,7 @@ def check_charge(atoms: Atoms, decision: ChargeDecision) -> None:
     raise ChargeError(problem, remedy if paired else "give a charge that pairs all electrons")
 
 
-def _stated(
+def _decide_stated(
     atoms: Atoms, stated: int, origin: Origin, reason: str, proposal: ChargeProposal, gaps: GapSource | None
 ) -> ChargeDecision:
     """A stated charge wins; a witness that disagrees is heard."""
@@ -148,12 +148,12 @@ def _stated(
         elif gaps is not None and is_even_electron(atoms, stated):
             computed = gaps(atoms, (stated, proposal.charge))
             witnesses += _gap_witness(computed)
-            warnings += _against(stated, computed)
+            warnings += _warn_of_gap(stated, computed)
     candidates = _candidates(proposal, computed)
     return ChargeDecision(stated, origin, reason, candidates, tuple(witnesses), tuple(warnings))
 
 
-def _proposed(
+def _decide_proposed(
     atoms: Atoms, proposal: ChargeProposal, crystal: Mapping[str, Any] | None, gaps: GapSource | None
 ) -> ChargeDecision:
     """What the witnesses say where nothing is stated."""
@@ -193,7 +193,7 @@ def _widest(proposal: ChargeProposal, computed: FrontierGaps) -> int:
     return best if wide else proposal.charge
 
 
-def _against(stated: int, computed: FrontierGaps) -> list[str]:
+def _warn_of_gap(stated: int, computed: FrontierGaps) -> list[str]:
     """A warning where a stated charge closes the gap and another opens it."""
     gap = computed.gaps_ev.get(stated)
     better = [q for q, other in computed.gaps_ev.items() if other is not None and other >= CLEAR_GAP_EV and q != stated]

@@ -14,7 +14,7 @@ from clusterml.structure.anatomy.charge import is_even_electron, signed_charge, 
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
-from clusterml.structure.read import Source, first_entry
+from clusterml.structure.read import Source, read_first
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -128,7 +128,7 @@ def inspect(
     from clusterml.structure.anatomy.anatomy import anatomy
 
     chosen = replace(options, **choices)
-    entry = first_entry(source, chosen)
+    entry = read_first(source, chosen)
     atoms, crystal = entry.atoms, None
     if entry.cell:
         from clusterml.structure.crystal.surroundings import report_crystal

@@ -13,14 +13,14 @@ from clusterml.errors import ClusterMLError, InputFileError, OptionError, Struct
 from clusterml.io.files import check_regular, read_bounded
 from clusterml.io.shipped import locate
 from clusterml.structure.check import check_geometry, check_one_molecule
-from clusterml.structure.formats.registry import choose_format, recognised
+from clusterml.structure.formats.registry import choose_format, recognise_format
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.structure.crystal.molecules import FilledCell
-    from clusterml.structure.formats.format import Format, Parsed
+    from clusterml.structure.formats.format import Parsed, StructureFormat
 
 
 Source: TypeAlias = str | Path | bytes | IO[bytes] | IO[str]
@@ -66,10 +66,10 @@ class Content:
             if self.file_name is not None:
                 return read_bounded(source, most)
             source = sys.stdin.buffer
-        return _drained(getattr(source, "buffer", source), most, self.where)  # the bytes below a stream of text
+        return _drain(getattr(source, "buffer", source), most, self.where)  # the bytes below a stream of text
 
 
-def content_of(source: Source) -> Content:
+def open_content(source: Source) -> Content:
     """The content of ``source``, checked as far as that goes without reading: a file is there and is a regular one.
 
     Raises :class:`InputFileError`.
@@ -88,7 +88,7 @@ def content_of(source: Source) -> Content:
     return Content(source, "stream", None)
 
 
-def _drained(stream: IO[Any], most: int, where: str) -> bytes:
+def _drain(stream: IO[Any], most: int, where: str) -> bytes:
     """What is left in ``stream``, of at most ``most`` bytes; it may come in pieces, as from a network."""
     parts: list[bytes] = []
     room = most + 1
@@ -122,7 +122,7 @@ def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: U
     :class:`~clusterml.errors.SeveralMoleculesError`), :class:`~clusterml.errors.UnsupportedElementError`,
     and :class:`~clusterml.errors.OptionError` for a cluster, frame or format that is not there.
     """
-    return first_entry(source, replace(options, **choices)).atoms
+    return read_first(source, replace(options, **choices)).atoms
 
 
 def read_all(
@@ -142,7 +142,7 @@ def read_all(
 
 
 @dataclass(frozen=True)
-class Entry:
+class StructureEntry:
     """A structure of a file: its ``atoms``, the ``cell`` they were cut from (None for a molecule), and whether it is
     the ``last``."""
 
@@ -151,22 +151,22 @@ class Entry:
     last: bool
 
 
-def first_entry(source: Source, options: ReadOptions, check_molecules: bool = True) -> Entry:
+def read_first(source: Source, options: ReadOptions, check_molecules: bool = True) -> StructureEntry:
     """The structure that ``options`` name, with the cell it comes from; raises as :func:`read` does.
 
     ``check_molecules``: see :func:`read_all`.
     """
     entry = next(_entries(source, options, check_molecules))
     if options.frame is None and not entry.last:
-        content = content_of(source)
+        content = open_content(source)
         entry.atoms.info["provenance"]["warnings"].append("the file holds several structures; took the first")
         entry.atoms.info["name"] = options.name(content.stem) if entry.cell else content.stem
     return entry
 
 
-def _entries(source: Source, options: ReadOptions, check_molecules: bool) -> Iterator[Entry]:
+def _entries(source: Source, options: ReadOptions, check_molecules: bool) -> Iterator[StructureEntry]:
     """The structures of a file, or the one that ``options.frame`` names."""
-    content = content_of(source)
+    content = open_content(source)
     every = _structures(content, options, check_molecules)
     if options.frame is None:
         yield from every
@@ -179,10 +179,10 @@ def _entries(source: Source, options: ReadOptions, check_molecules: bool) -> Ite
     yield entry
 
 
-def _structures(content: Content, options: ReadOptions, check_molecules: bool) -> Iterator[Entry]:
+def _structures(content: Content, options: ReadOptions, check_molecules: bool) -> Iterator[StructureEntry]:
     kind = choose_format(content.where, content.file_name, options.format)
     text = content.text(kind.largest if kind else LARGEST_STREAM)
-    kind = kind or recognised(text, content.where)
+    kind = kind or recognise_format(text, content.where)
     for number, (parsed, last) in enumerate(_with_last(kind.parse(text, content.where)), start=1):
         base = content.stem if number == 1 and last else f"{content.stem}_{number}"
         atoms, cell = _cluster(parsed, kind, content.where, options)
@@ -192,12 +192,12 @@ def _structures(content: Content, options: ReadOptions, check_molecules: bool) -
         if cell is None:
             if check_molecules and not options.allow_several:
                 check_one_molecule(atoms)
-            atoms = _completed(atoms) if options.hydrogens else atoms
+            atoms = _complete_info(atoms) if options.hydrogens else atoms
         elif options.allow_several:
             provenance["warnings"].append(
                 "--allow-several changes nothing: the structure has a lattice, and one cluster is cut out of it"
             )
-        yield Entry(atoms, cell, last)
+        yield StructureEntry(atoms, cell, last)
 
 
 LARGEST_STREAM = 64 * 1024**2
@@ -217,7 +217,9 @@ def _with_last(structures: Iterator[Parsed]) -> Iterator[tuple[Parsed, bool]]:
         current = following
 
 
-def _cluster(parsed: Parsed, kind: Format, where: str, options: ReadOptions) -> tuple[Atoms, FilledCell | None]:
+def _cluster(
+    parsed: Parsed, kind: StructureFormat, where: str, options: ReadOptions
+) -> tuple[Atoms, FilledCell | None]:
     """A molecule as it is, or the cluster that ``options`` name of a crystal, with the crystal's cell."""
     from ase import Atoms
 
@@ -244,11 +246,11 @@ def _cluster(parsed: Parsed, kind: Format, where: str, options: ReadOptions) -> 
     hydrogens = kind.measured if options.hydrogens is None else options.hydrogens
     atoms = cut(filled, cluster=options.cluster, hydrogens=hydrogens, source=where)
     if isinstance(parsed, Atoms):
-        _keep(parsed, atoms, alone=len(filled.molecules) == 1)
+        _carry_over(parsed, atoms, alone=len(filled.molecules) == 1)
     return atoms, filled
 
 
-def _keep(parsed: Atoms, atoms: Atoms, *, alone: bool) -> None:
+def _carry_over(parsed: Atoms, atoms: Atoms, *, alone: bool) -> None:
     """Give the cluster what the file says besides its geometry; a stated charge is that of all in the cell."""
     history = {key: value for key, value in parsed.info["provenance"].items() if key != "warnings"}
     atoms.info["provenance"] = {**history, **atoms.info["provenance"]}
@@ -261,7 +263,7 @@ def _keep(parsed: Atoms, atoms: Atoms, *, alone: bool) -> None:
         )
 
 
-def _completed(atoms: Atoms) -> Atoms:
+def _complete_info(atoms: Atoms) -> Atoms:
     from clusterml.structure.crystal.hydrogens import add_hydrogens
 
     grown, added = add_hydrogens(atoms)

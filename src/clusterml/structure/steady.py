@@ -18,18 +18,18 @@ _GRID = 1e-6 * np.sqrt(2.0)
 """Spacing (A) of the grid: coordinates that somebody wrote down, and halves of them, do not lie between two points."""
 
 
-def least(values: FloatArray) -> int:
+def index_of_least(values: FloatArray) -> int:
     """Index of the first of the least ``values`` ``(n,)``, n > 0; infinite ones may be among them, NaN not."""
     return int(np.argmax(values <= values.min() + _SAME))
 
 
-def ranked(values: FloatArray) -> IntArray:
+def rank_stably(values: FloatArray) -> IntArray:
     """Indices ``(n,)`` of ``values`` ``(n,)``, which are finite, ascending; equal ones in the order they have."""
     order = np.argsort(values, kind="stable")
     group = np.cumsum(np.diff(values[order], prepend=-np.inf) > _NEAR)
     return order[np.lexsort((order, group))].astype(np.int64)
 
 
-def on_grid(positions: FloatArray) -> FloatArray:
+def snap_to_grid(positions: FloatArray) -> FloatArray:
     """``positions`` ``(n, 3)`` in A, moved onto a grid of 1.4e-6 A."""
     return np.asarray(np.round(positions / _GRID) * _GRID + 0.0)  # no negative zeros

@@ -331,7 +331,7 @@ def matching_frames(
     mirror = np.diag([1.0, 1.0, -1.0 if improper else 1.0])
     similar = _similar(kinds, mobile, target, alike)
     matrices = [np.empty((0, 3, 3))]
-    for i, j in _telling_pairs(similar.sum(axis=1), target):
+    for i, j in _choose_pairs(similar.sum(axis=1), target):
         first, second = (grid.ravel() for grid in np.meshgrid(np.flatnonzero(similar[i]), np.flatnonzero(similar[j])))
         stretch = np.linalg.norm(mobile[first] - mobile[second], axis=1) - np.linalg.norm(target[i] - target[j])
         sine = np.linalg.norm(np.cross(mobile[first], mobile[second]), axis=1)
@@ -352,7 +352,7 @@ def _similar(kinds: Kinds, mobile: FloatArray, target: FloatArray, alike: float)
     return similar
 
 
-def _telling_pairs(counts: IntArray, target: FloatArray) -> list[tuple[int, int]]:
+def _choose_pairs(counts: IntArray, target: FloatArray) -> list[tuple[int, int]]:
     """Pairs of target atoms, in directions that differ clearly, that leave the fewest possibilities ``counts`` (n,)."""
     radius = np.linalg.norm(target, axis=1)
     usable = np.flatnonzero((counts > 0) & (radius > 0.5))

@@ -12,7 +12,7 @@ from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.attach import attach, exchange
-from clusterml.structure.build.contacts import closest_contact
+from clusterml.structure.build.contacts import find_closest_contact
 from clusterml.structure.build.sites import site_on
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -36,7 +36,7 @@ def test_attach_two_carboxylates(pair, ligand, rng):
     assert [(x.formula, x.charge, len(x.donors)) for x in found] == [("C2F3O2", 1, 2)] * 2
     for x, site in zip(found, sites, strict=True):
         np.testing.assert_allclose(np.sort(done.positions[x.donors], axis=0), np.sort(site.donors, axis=0), atol=1e-9)
-    assert closest_contact(done).ratio > 0.85
+    assert find_closest_contact(done).ratio > 0.85
 
 
 def test_a_crowd_on_one_atom_is_placed_without_clashes(ligand, rng):
@@ -45,7 +45,7 @@ def test_a_crowd_on_one_atom_is_placed_without_clashes(ligand, rng):
     sites = [site_on(silver.numbers, silver.positions, np.array([0]), c, 15) for c in corners]
     done = attach(silver, sites, ligand("PMe3"), rng=rng)
     assert len(find_ligands(done)) == 4
-    assert closest_contact(done).ratio > 0.8
+    assert find_closest_contact(done).ratio > 0.8
     assert "charge" not in done.info
 
 
@@ -84,7 +84,7 @@ def test_exchange(built, ligand, rng, model, old, new, charge):
     expected = Counter(x.name for x in anatomy(before).ligands)
     expected.subtract({old: 1, new: -1})
     assert names == expected
-    assert closest_contact(after).ratio > 0.70
+    assert find_closest_contact(after).ratio > 0.70
     here, there = (np.linalg.norm(a.positions[k] - before.positions[target.donors].mean(axis=0), axis=1).min()
                    for a, k in ((after, anatomy(after).ligands[-1].donors), (before, target.donors)))  # fmt: skip
     assert abs(here - there) < 1.6

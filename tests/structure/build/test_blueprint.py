@@ -8,7 +8,7 @@ import yaml
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.structure.build.blueprint import FOLDER, blueprint, blueprints, read_blueprint
-from clusterml.structure.build.symmetry import group, orbit
+from clusterml.structure.build.symmetry import find_orbit, group
 
 METALS = {"ag1": 1, "ag2": 2, "ag3": 3, "ag4": 4, "ag12": 12, "ag25": 25, "ag29": 29, "ag32": 32, "ag33": 33,
           "ag70": 70, "ag70-t": 70}  # fmt: skip
@@ -23,8 +23,8 @@ def test_all_are_there():
 def test_the_frame_has_its_metals_and_no_clash(name):
     plan = blueprint(name)
     operations = group(plan.groups[plan.point_group])
-    atoms = np.concatenate([orbit(np.array([a.at]), operations).operations @ a.at for a in plan.frame])
-    elements = [a.element for a in plan.frame for _ in orbit(np.array([a.at]), operations).operations]
+    atoms = np.concatenate([find_orbit(np.array([a.at]), operations).operations @ a.at for a in plan.frame])
+    elements = [a.element for a in plan.frame for _ in find_orbit(np.array([a.at]), operations).operations]
     assert elements.count("Ag") == METALS[name]
     if len(atoms) > 1:
         gap = np.linalg.norm(atoms[:, None] - atoms[None], axis=-1)[np.triu_indices(len(atoms), 1)]

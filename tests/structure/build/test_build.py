@@ -8,7 +8,7 @@ import pytest
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.build.build import build
-from clusterml.structure.build.contacts import closest_contact
+from clusterml.structure.build.contacts import find_closest_contact
 from clusterml.structure.build.fan import fan_angles, fan_hand
 from clusterml.structure.build.symmetry import find_operations
 
@@ -58,7 +58,7 @@ def test_composition_charge_and_contacts(built, name, options, title, charge, el
     assert parts.superatom_electrons == electrons
     assert parts.ligand_counts() == ligands
     assert not parts.leftovers
-    contact = closest_contact(atoms)
+    contact = find_closest_contact(atoms)
     assert contact is None or contact.ratio > 0.74
     assert atoms.info["provenance"]["model"] == "model, not crystal"
 
@@ -69,7 +69,7 @@ def test_full_shells(built, name, options, count, ligands):
     atoms = built(name, **options)
     assert len(atoms) == count
     assert anatomy(atoms).ligand_counts() == ligands
-    assert closest_contact(atoms).ratio > 0.80
+    assert find_closest_contact(atoms).ratio > 0.80
 
 
 @pytest.mark.parametrize(("name", "options", "group", "order", "improper"), SYMMETRY)
@@ -167,7 +167,7 @@ def test_ligands_that_do_not_fit():
 
 @SLOW
 def test_pph3_fits_on_ag32_with_bdt_and_neither_with_bdta_nor_on_ag33():
-    contact = closest_contact(build("ag32", phosphine="PPh3"))
+    contact = find_closest_contact(build("ag32", phosphine="PPh3"))
     assert contact is not None
     assert contact.ratio == pytest.approx(0.753, abs=0.01)
     for name, ligands in (("ag32", {"dithiolate": "BDTA"}), ("ag33", {})):

@@ -11,8 +11,8 @@ from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.complete import _plan, complete
-from clusterml.structure.build.contacts import closest_contact
-from clusterml.structure.build.sites import bare_sulfurs, open_directions, thiolate_sulfurs
+from clusterml.structure.build.contacts import find_closest_contact
+from clusterml.structure.build.sites import find_bare_sulfurs, find_open_directions, find_thiolate_sulfurs
 
 LIGANDS = load_library()
 
@@ -38,16 +38,16 @@ def dressed(built):
 
 def test_sulfides_are_told_from_thiolates(core):
     numbers, positions = core.numbers, core.positions
-    assert len(bare_sulfurs(numbers, positions)) == 28
-    found = thiolate_sulfurs(numbers, positions)
+    assert len(find_bare_sulfurs(numbers, positions)) == 28
+    found = find_thiolate_sulfurs(numbers, positions)
     assert len(found) == 24
     radius = np.linalg.norm(positions - positions[numbers == 47].mean(axis=0), axis=1)
-    assert radius[np.setdiff1d(bare_sulfurs(numbers, positions), found)].max() < radius[found].min()
+    assert radius[np.setdiff1d(find_bare_sulfurs(numbers, positions), found)].max() < radius[found].min()
 
 
 def test_open_metals_are_the_surface(core):
     """Ag6, Ag24 and the four trigons: 42; the two inner shells and Ag12 under the thiolates have no room."""
-    found = open_directions(core.numbers, core.positions)
+    found = find_open_directions(core.numbers, core.positions)
     assert len(found) == 42
     centre = core.positions[core.numbers == 47].mean(axis=0)
     for metal, out in found.items():
@@ -60,7 +60,7 @@ def test_the_shell_of_ag70(core, dressed):
     assert parts.ligand_counts() == {"S": 4, "SH": 24, "HCOO": 20}
     assert parts.superatom_electrons == 20
     assert dressed.info["provenance"]["electrons"] == 20
-    assert closest_contact(dressed).ratio > 0.85
+    assert find_closest_contact(dressed).ratio > 0.85
     metals = dressed.positions[dressed.numbers == 47]
     np.testing.assert_array_equal(metals, core.positions[core.numbers == 47])
     assert any("choice" in w for w in dressed.info["provenance"]["warnings"])
@@ -68,7 +68,7 @@ def test_the_shell_of_ag70(core, dressed):
 
 def test_one_oxygen_on_every_open_metal(core, dressed):
     """No metal has two; bridges need neighbours, so that a few of the 42 metals go without."""
-    opened = list(open_directions(core.numbers, core.positions))
+    opened = list(find_open_directions(core.numbers, core.positions))
     oxygen = dressed.positions[dressed.numbers == 8]
     near = np.linalg.norm(core.positions[opened][:, None] - oxygen[None], axis=-1) < 2.5
     counts = Counter(near.sum(axis=1).tolist())
@@ -92,7 +92,7 @@ def test_the_full_shell(core):
     done = complete(core, thiolate="SiPr", carboxylate="CF3COO", solvent="DMF")
     assert len(done) == 514
     assert anatomy(done).ligand_counts() == {"S": 4, "SiPr": 24, "CF3COO": 20, "DMF": 3}
-    assert closest_contact(done).ratio > 0.75
+    assert find_closest_contact(done).ratio > 0.75
     oxygen = [x.donors[0] for x in anatomy(done).ligands if x.name == "DMF"]
     gaps = np.linalg.norm(done.positions[oxygen][:, None] - done.positions[oxygen], axis=-1)
     assert gaps.max() < 7.0  # all three on one trigon

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.structure.build.conformers import conformers
+from clusterml.structure.build.conformers import find_conformers
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from clusterml.structure.build.conformers import conformers
     ],
 )
 def test_bound_shapes(ligand, name, atoms, donors, length):
-    found = conformers(ligand(name))
+    found = find_conformers(ligand(name))
     assert len(found.numbers) == atoms
     assert len(found.donors) == donors
     donor = int(found.donors[0])
@@ -37,20 +37,20 @@ def test_bound_shapes(ligand, name, atoms, donors, length):
 def test_bites(ligand):
     """O...O of a carboxylate 2.2 to 2.3 A, S...S of a meta-dithiolate 5.4 to 5.6 A."""
     for name, low, high in (("CF3COO", 2.15, 2.35), ("BDT", 5.35, 5.65)):
-        found = conformers(ligand(name))
+        found = find_conformers(ligand(name))
         first, second = found.donors
         bite = np.linalg.norm(found.positions[:, first] - found.positions[:, second], axis=1)
         assert low < bite.min() <= bite.max() < high
 
 
 def test_enantiomers_are_exact_mirror_images(ligand):
-    right, left = conformers(ligand("R-TFL")), conformers(ligand("S-TFL"))
+    right, left = find_conformers(ligand("R-TFL")), find_conformers(ligand("S-TFL"))
     np.testing.assert_array_equal(right.mirrored().positions, left.positions)
     np.testing.assert_array_equal(right.numbers, left.numbers)
 
 
 def test_an_achiral_ligand_offers_both_mirror_images(ligand):
-    found = conformers(ligand("SnBu"))
+    found = find_conformers(ligand("SnBu"))
     np.testing.assert_array_equal(found.positions[1::2], found.positions[::2] * [-1, 1, 1])
     assert len(found.positions) > 4
     assert found.energy_kcal[0] == 0
@@ -58,6 +58,6 @@ def test_an_achiral_ligand_offers_both_mirror_images(ligand):
 
 
 def test_single_atoms(ligand):
-    found = conformers(ligand("Cl"))
+    found = find_conformers(ligand("Cl"))
     assert found.numbers.tolist() == [17]
     assert found.bonds.shape == (0, 2)

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 from clusterml.errors import StructureError
-from clusterml.structure.build.contacts import check_contacts, check_ligands, closest_contact, donors_of
+from clusterml.structure.build.contacts import check_contacts, check_ligands, find_closest_contact, find_donors
 
 WATER = [[0, 0, 0.0], [0.76, 0, 0.59], [-0.76, 0, 0.59]]
 
@@ -19,26 +19,26 @@ def waters(gap: float) -> Atoms:
 
 
 def test_bonded_atoms_and_their_neighbours_do_not_count(built):
-    assert closest_contact(built("ag2")) is None or closest_contact(built("ag2")).ratio > 1
-    assert closest_contact(Atoms("H2O", positions=np.array(WATER)[[1, 2, 0]])) is None
-    assert closest_contact(Atoms("He")) is None
+    assert find_closest_contact(built("ag2")) is None or find_closest_contact(built("ag2")).ratio > 1
+    assert find_closest_contact(Atoms("H2O", positions=np.array(WATER)[[1, 2, 0]])) is None
+    assert find_closest_contact(Atoms("He")) is None
 
 
 def test_the_tightest_is_found():
     atoms = Atoms("Ne3", positions=[[0, 0, 0], [2.9, 0, 0], [2.9, 2.6, 0]])
-    found = closest_contact(atoms)
+    found = find_closest_contact(atoms)
     assert (found.first, found.second) == (1, 2)
     assert found.distance == pytest.approx(2.6)
     assert found.ratio == pytest.approx(2.6 / 3.08)
 
 
 def test_a_hydrogen_bond_may_be_shorter():
-    bonded = closest_contact(waters(1.9))
+    bonded = find_closest_contact(waters(1.9))
     assert bonded.ratio > 0.9
     plain = Atoms(
         "OH2NeCH3", positions=[*WATER, [0, 0, -8], [0, 0, -2.99], [0, 0, -1.9], [1.03, 0, -3.35], [-1.03, 0, -3.35]]
     )
-    assert closest_contact(plain).ratio == pytest.approx(1.9 / 2.72, abs=0.01)
+    assert find_closest_contact(plain).ratio == pytest.approx(1.9 / 2.72, abs=0.01)
 
 
 def test_too_close_is_an_error_that_names_the_atoms():
@@ -63,5 +63,5 @@ def test_expected_ligands(built, ligand):
 
 def test_donors(built):
     atoms = built("ag2")
-    assert atoms.symbols[donors_of(atoms)].get_chemical_formula() == "O4"
-    assert donors_of(Atoms("Ag")).size == 0
+    assert atoms.symbols[find_donors(atoms)].get_chemical_formula() == "O4"
+    assert find_donors(Atoms("Ag")).size == 0

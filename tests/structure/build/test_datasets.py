@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.build.contacts import bond_ranges, closest_contact
+from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
 from clusterml.structure.build.fan import fan_hand
 from clusterml.structure.build.symmetry import find_operations
 from clusterml.structure.read import read
@@ -44,8 +44,8 @@ def test_composition_charge_and_contacts(path):
     assert counts == history["ligands"]
     assert not parts.leftovers
     assert parts.superatom_electrons == history["electrons"]
-    assert closest_contact(atoms).ratio > 0.72
-    ranges = bond_ranges(atoms)
+    assert find_closest_contact(atoms).ratio > 0.72
+    ranges = measure_bond_ranges(atoms)
     assert ranges["Ag-Ag"].shortest > 2.70
     assert 2.38 < ranges["Ag-S"].shortest < 2.60
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import OptionError
-from clusterml.structure.build.symmetry import group, operation, orbit, permutations, same_points, symmetrise
+from clusterml.structure.build.symmetry import find_orbit, group, operation, permutations, same_points, symmetrise
 
 T = ["C2[001]", "C3[111]"]
 
@@ -57,21 +57,21 @@ def test_generators_of_no_group():
     ("point", "places", "stabiliser"), [([1, 1, 1], 4, 6), ([0, 0, 1], 6, 4), ([1, 1, 3], 12, 2), ([1, 2, 3], 24, 1)]
 )
 def test_orbits_in_td(point, places, stabiliser):
-    found = orbit(np.array([point], dtype=float), group([*T, "m[1-10]"]))
+    found = find_orbit(np.array([point], dtype=float), group([*T, "m[1-10]"]))
     assert (len(found.operations), len(found.stabiliser)) == (places, stabiliser)
     np.testing.assert_allclose(found.operations[0], np.eye(3))
 
 
 def test_a_pair_of_donors_may_be_swapped():
     pair = np.array([[1.0, 0.5, 0.0], [1.0, -0.5, 0.0]])
-    assert len(orbit(pair, group(["m[010]"])).operations) == 1
+    assert len(find_orbit(pair, group(["m[010]"])).operations) == 1
     assert same_points(pair, pair[::-1])
     assert not same_points(pair, pair + 0.1)
 
 
 def test_symmetrise_finds_the_nearest_symmetric_structure(rng):
     operations = group(T)
-    ideal = orbit(np.array([[1.0, 2.0, 3.5]]), operations).operations @ np.array([1.0, 2.0, 3.5])
+    ideal = find_orbit(np.array([[1.0, 2.0, 3.5]]), operations).operations @ np.array([1.0, 2.0, 3.5])
     numbers = np.full(12, 47)
     noisy = ideal + rng.normal(0.0, 0.05, ideal.shape)
     table, worst = permutations(noisy, numbers, operations)

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from clusterml.errors import OptionError, StructureError
-from clusterml.structure.build.conformers import conformers
-from clusterml.structure.build.poses import invariant, poses
-from clusterml.structure.build.sites import Site
+from clusterml.structure.build.conformers import find_conformers
+from clusterml.structure.build.poses import find_invariant_poses, generate_poses
+from clusterml.structure.build.sites import BindingSite
 from clusterml.structure.build.symmetry import group, permutations
 
 METAL = np.array([0])
 DIAGONAL = np.ones(3) / np.sqrt(3)
 
 
-def one_donor(out: np.ndarray = DIAGONAL) -> Site:
-    return Site(METAL, np.array([[1.4, 1.4, 1.4]]), out[None])
+def one_donor(out: np.ndarray = DIAGONAL) -> BindingSite:
+    return BindingSite(METAL, np.array([[1.4, 1.4, 1.4]]), out[None])
 
 
 def test_a_standing_ligand(ligand):
-    shapes = conformers(ligand("SiPr"))
-    found = poses(one_donor(), shapes, "SiPr")
+    shapes = find_conformers(ligand("SiPr"))
+    found = generate_poses(one_donor(), shapes, "SiPr")
     np.testing.assert_allclose(
         found.positions[:, 0], np.broadcast_to([1.4, 1.4, 1.4], (len(found.cost), 3)), atol=1e-12
     )
@@ -39,7 +39,9 @@ def test_a_standing_ligand(ligand):
 
 def test_a_hinged_ligand(ligand):
     donors = np.array([[1.12, 2.0, 0.0], [-1.12, 2.0, 0.0]])
-    found = poses(Site(np.array([0, 1]), donors, np.array([[0.0, 1.0, 0.0]])), conformers(ligand("CF3COO")), "CF3COO")
+    found = generate_poses(
+        BindingSite(np.array([0, 1]), donors, np.array([[0.0, 1.0, 0.0]])), find_conformers(ligand("CF3COO")), "CF3COO"
+    )
     ends = found.positions[:, [0, 2]]
     swapped = np.linalg.norm(ends[:, 0] - donors[0], axis=1) > 1
     assert 0 < swapped.sum() < len(swapped)
@@ -53,11 +55,11 @@ def test_a_hinged_ligand(ligand):
 def test_what_does_not_fit(ligand):
     two = np.array([[0.0, 0, 0], [5.4, 0, 0]])
     with pytest.raises(StructureError, match="does not fit"):
-        poses(Site(METAL, two, np.array([[0, 0, 1.0]])), conformers(ligand("CF3COO")), "CF3COO")
+        generate_poses(BindingSite(METAL, two, np.array([[0, 0, 1.0]])), find_conformers(ligand("CF3COO")), "CF3COO")
     with pytest.raises(OptionError, match="the site needs 2"):
-        poses(Site(METAL, two, np.array([[0, 0, 1.0]])), conformers(ligand("SH")), "SH")
+        generate_poses(BindingSite(METAL, two, np.array([[0, 0, 1.0]])), find_conformers(ligand("SH")), "SH")
     with pytest.raises(OptionError, match="3 donors"):
-        poses(Site(METAL, np.eye(3), np.array([[0, 0, 1.0]])), conformers(ligand("BF4-")), "BF4-")
+        generate_poses(BindingSite(METAL, np.eye(3), np.array([[0, 0, 1.0]])), find_conformers(ligand("BF4-")), "BF4-")
 
 
 @pytest.mark.parametrize(
@@ -74,10 +76,10 @@ def test_what_does_not_fit(ligand):
     ],
 )
 def test_symmetric_poses(ligand, name, generators, possible):
-    shapes = conformers(ligand(name))
+    shapes = find_conformers(ligand(name))
     operations = group(generators)
     site = one_donor()
-    found = invariant(poses(site, shapes, name), shapes.numbers, site.donors, operations)
+    found = find_invariant_poses(generate_poses(site, shapes, name), shapes.numbers, site.donors, operations)
     assert (len(found.cost) > 0) == possible
     for pose in found.positions:
         assert permutations(pose, shapes.numbers, operations)[1] < 1e-6

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from clusterml.structure.build.contacts import bond_ranges
+from clusterml.structure.build.contacts import measure_bond_ranges
 
 
 def test_kinds_counts_and_lengths(built):
-    found = bond_ranges(built("ag12"))
+    found = measure_bond_ranges(built("ag12"))
     assert list(found) == ["Ag-Ag", "Ag-O", "Ag-S"]
     assert {kind: r.count for kind, r in found.items()} == {"Ag-Ag": 24, "Ag-O": 12, "Ag-S": 24}
     assert str(found["Ag-Ag"]) == "3.07-3.07"
@@ -17,6 +17,6 @@ def test_kinds_counts_and_lengths(built):
 def test_ag70_is_within_the_crystal(built):
     """Ag-Ag 2.770-3.385, Ag-S 2.432-2.616, Ag-O 2.29-2.44 A."""
     for name in ("ag70", "ag70-t"):
-        found = bond_ranges(built(name))
+        found = measure_bond_ranges(built(name))
         for kind, low, high in (("Ag-Ag", 2.770, 3.385), ("Ag-S", 2.432, 2.616), ("Ag-O", 2.29, 2.45)):
             assert low <= found[kind].shortest <= found[kind].longest <= high

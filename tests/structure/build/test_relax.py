@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from clusterml.errors import ChargeError, ElectronicStructureError, InputFileError, OptionError, UnsupportedElementError
-from clusterml.structure.build.relax import RelaxSettings, Step, _changes, relax
+from clusterml.structure.build.relax import RelaxSettings, RelaxStep, _find_changes, relax
 from clusterml.structure.build.symmetry import find_operations
 from clusterml.structure.write import write_extxyz
 
 QUICK = RelaxSettings(steps=3, fmax=0.05)
 
 
-def steps_of(atoms, settings, **more) -> tuple[list[Step], object]:
-    seen: list[Step] = []
+def steps_of(atoms, settings, **more) -> tuple[list[RelaxStep], object]:
+    seen: list[RelaxStep] = []
     return seen, relax(atoms, settings=settings, progress=seen.append, **more)
 
 
@@ -136,10 +136,10 @@ def test_a_checkpoint_of_something_else(built, tmp_path):
 def test_a_ligand_that_leaves_is_told(built):
     before, after = built("ag1"), built("ag1")
     after.positions[5:] += [0, 0, -4.0]
-    told = _changes(before, after)
+    told = _find_changes(before, after)
     assert any("became 1 x H3P (free)" in w for w in told)
     assert any("2 pieces" in w for w in told)
-    assert _changes(before, before) == []
+    assert _find_changes(before, before) == []
 
 
 @pytest.mark.parametrize(

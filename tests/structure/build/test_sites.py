@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import StructureError
-from clusterml.structure.build.sites import body_directions, bound_metals, metal_donor, site_at, site_on
+from clusterml.structure.build.sites import body_directions, find_bound_metals, metal_donor, site_at, site_on
 
 AG = np.array([47, 47, 47])
 TRIANGLE = np.array([[1.8, 0, 0], [-0.9, 1.559, 0], [-0.9, -1.559, 0]])
@@ -72,6 +72,6 @@ def test_a_site_knows_its_metals():
     donor = np.array([[0.0, 0.0, 1.7]])
     site = site_at(AG, TRIANGLE, donor, 16)
     assert site.metals.tolist() == [0, 1, 2]
-    assert bound_metals(AG, TRIANGLE, donor + 5.0, 16).size == 0
+    assert find_bound_metals(AG, TRIANGLE, donor + 5.0, 16).size == 0
     with pytest.raises(StructureError, match="no metal"):
         site_at(AG, TRIANGLE, donor + 5.0, 16)

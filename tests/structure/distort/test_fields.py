@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from clusterml.structure.distort.apply import distorted_positions
-from clusterml.structure.distort.fields import TD_TO_T_DEG, TD_TO_T_OTHERS, turned
+from clusterml.structure.distort.fields import TD_TO_T_DEG, TD_TO_T_OTHERS, turn
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.read import read
 
@@ -19,7 +19,7 @@ def angle_about(axis: np.ndarray, centre: np.ndarray, before: np.ndarray, after:
 
 
 def test_rodrigues_formula_is_right_handed():
-    moved = turned(np.array([[1.0, 0.0, 2.0]]), np.array([0.0, 0.0, 1.0]), np.array([[np.pi / 2], [-np.pi / 2]]))
+    moved = turn(np.array([[1.0, 0.0, 2.0]]), np.array([0.0, 0.0, 1.0]), np.array([[np.pi / 2], [-np.pi / 2]]))
     assert moved[0, 0] == pytest.approx([-1.0, 1.0, 0.0])
     assert moved[1, 0] == pytest.approx([-1.0, -1.0, 0.0])
 

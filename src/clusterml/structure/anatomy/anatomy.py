@@ -64,11 +64,11 @@ def find_motifs(numbers: IntArray, positions: FloatArray, frame: MetalFrame) -> 
     motifs: list[Motif] = []
     if len(sulfur):
         near = _SulfurTable(numbers, positions, outside, sulfur)
-        motifs += _crowns(near, frame)
+        motifs += _find_crowns(near, frame)
         free = [m for m in outside.tolist() if not any(m in motif.metals for motif in motifs)]
-        motifs += _staples(near, free, frame)
+        motifs += _find_staples(near, free, frame)
     used = {m for motif in motifs for m in motif.metals.tolist()}
-    return (*motifs, *_trigons(positions, used, frame))
+    return (*motifs, *_find_trigons(positions, used, frame))
 
 
 class _SulfurTable:
@@ -95,7 +95,7 @@ class _SulfurTable:
         return max(self.angle(metal, a, b) for a, b in combinations(self.nearest[metal], 2))
 
 
-def _crowns(near: _SulfurTable, frame: MetalFrame) -> list[Motif]:
+def _find_crowns(near: _SulfurTable, frame: MetalFrame) -> list[Motif]:
     three = [m for m, sulfurs in near.nearest.items() if len(sulfurs) == 3]
     linked = {m: [k for k in three if k != m and set(near.nearest[m]) & set(near.nearest[k])] for m in three}
     crowns = []
@@ -107,7 +107,7 @@ def _crowns(near: _SulfurTable, frame: MetalFrame) -> list[Motif]:
                 metals = np.array(ring, dtype=np.int64)
                 axis = _normal(near.positions[metals], frame.centre)
                 crowns.append(_motif("crown", {*ring, *sulfurs}, metals, near.positions, axis))
-    return _apart(crowns)
+    return _without_overlap(crowns)
 
 
 def _is_crown(near: _SulfurTable, ring: tuple[int, int, int]) -> bool:
@@ -123,11 +123,11 @@ def _is_crown(near: _SulfurTable, ring: tuple[int, int, int]) -> bool:
     )
 
 
-def _staples(near: _SulfurTable, metals: list[int], frame: MetalFrame) -> list[Motif]:
+def _find_staples(near: _SulfurTable, metals: list[int], frame: MetalFrame) -> list[Motif]:
     linear = [m for m in metals if near.bonded[m] >= 2 and near.angle(m, *near.nearest[m][:2]) >= _LINEAR]
     links = {m: near.nearest[m][:2] for m in linear}
     staples = []
-    for chain in _chains(links):
+    for chain in _find_chains(links):
         ends = [s for s in {s for m in chain for s in links[m]} if sum(s in links[m] for m in chain) == 1]
         feet = [_foot(near, end, frame.kernel) for end in ends]
         if len(ends) != 2 or None in feet:
@@ -139,7 +139,7 @@ def _staples(near: _SulfurTable, metals: list[int], frame: MetalFrame) -> list[M
     return staples
 
 
-def _chains(links: dict[int, list[int]]) -> list[list[int]]:
+def _find_chains(links: dict[int, list[int]]) -> list[list[int]]:
     """Groups of metals joined by shared S in an unbranched, open chain."""
     rest = list(links)
     chains = []
@@ -165,7 +165,7 @@ def _foot(near: _SulfurTable, sulfur: int, kernel: IntArray) -> int | None:
     return int(kernel[best]) if distance[best] <= limit + _REACH else None
 
 
-def _trigons(positions: FloatArray, used: set[int], frame: MetalFrame) -> list[Motif]:
+def _find_trigons(positions: FloatArray, used: set[int], frame: MetalFrame) -> list[Motif]:
     trigons = []
     metals = np.flatnonzero(frame.metal)
     for shell in frame.shells:
@@ -174,7 +174,7 @@ def _trigons(positions: FloatArray, used: set[int], frame: MetalFrame) -> list[M
         close = (distance < _CONTACT) & (distance > 0.0)
         for row, partners in enumerate(map(np.flatnonzero, close)):
             trio = shell[[row, *partners]]
-            if len(partners) != 2 or row > partners[0] or used & set(trio.tolist()) or not _isolated(close, row):
+            if len(partners) != 2 or row > partners[0] or used & set(trio.tolist()) or not _is_isolated(close, row):
                 continue
             sides = distance[[row, row, partners[0]], [partners[0], partners[1], partners[1]]]
             axis = _normal(positions[trio], frame.centre)
@@ -185,7 +185,7 @@ def _trigons(positions: FloatArray, used: set[int], frame: MetalFrame) -> list[M
     return trigons
 
 
-def _isolated(close: BoolArray, row: int) -> bool:
+def _is_isolated(close: BoolArray, row: int) -> bool:
     """Are the contacts ``close`` of a metal and its partners only among themselves?"""
     members = {row, *np.flatnonzero(close[row]).tolist()}
     return all(set(np.flatnonzero(close[k]).tolist()) == members - {k} for k in members)
@@ -210,7 +210,7 @@ def _motif(
     return Motif(kind, members, np.sort(metals), positions[metals].mean(axis=0), np.asarray(axis, dtype=np.float64))
 
 
-def _apart(motifs: list[Motif]) -> list[Motif]:
+def _without_overlap(motifs: list[Motif]) -> list[Motif]:
     """The motifs that share no metal with another: a metal in two rings is part of a larger network."""
     counts = np.bincount(np.concatenate([m.metals for m in motifs])) if motifs else np.zeros(1)
     return [m for m in motifs if counts[m.metals].max() == 1]

@@ -70,7 +70,7 @@ class ChargeProposal:
 
 
 @dataclass(frozen=True)
-class _Count:
+class _ElectronCount:
     """What the count starts from: electrons ``available`` in the neutral cluster, those that close a shell of ``fused``
     icosahedra (or None), whether the kernel is ``round`` and a centred ``icosahedron``; ``offset`` of the charge by
     free groups of the ligands, and ``odd``: has the cluster without that an odd number of electrons?"""
@@ -117,7 +117,7 @@ def is_even_electron(atoms: Atoms, charge: int) -> bool:
 
 def superatom_electrons(atoms: Atoms, charge: int) -> int:
     """Delocalised electrons n = N(metal valence electrons) - N(negative ligand charges) - charge."""
-    return _available(atoms, _ligands(atoms)) - charge
+    return _available(atoms, _find_ligands(atoms)) - charge
 
 
 def propose_charge(atoms: Atoms) -> ChargeProposal:
@@ -131,17 +131,17 @@ def propose_charge(atoms: Atoms) -> ChargeProposal:
     the library knows them to be.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    ligands = _ligands(atoms)
+    ligands = _find_ligands(atoms)
     table = ligand_table(ligands)
     warnings = _warnings(numbers, ligands)
     if not np.isin(numbers, _GROUP_11).any():
-        return _without_superatom(atoms, ligands, table, warnings)
+        return _propose_without_superatom(atoms, ligands, table, warnings)
     count = _count(atoms, ligands)
-    charges = _ranked(count)
-    reason = _reason(count, charges[0]) + _against_the_file(atoms, count, charges[0])
+    charges = _rank_charges(count)
+    reason = _reason(count, charges[0]) + _compare_with_file(atoms, count, charges[0])
     candidates = [(charge, count.electrons(charge)) for charge in charges]
     return ChargeProposal(
-        charges[0], candidates, table, reason, count.electrons(charges[0]), warnings, _close(count, charges)
+        charges[0], candidates, table, reason, count.electrons(charges[0]), warnings, _find_rivals(count, charges)
     )
 
 
@@ -162,7 +162,7 @@ def _available(atoms: Atoms, ligands: list[Ligand]) -> int:
     return valence - sum(ligand.charge for ligand in ligands)
 
 
-def _ligands(atoms: Atoms) -> list[Ligand]:
+def _find_ligands(atoms: Atoms) -> list[Ligand]:
     """The ligands; where hydrogens are missing, with the charge of the library entry that fits the other atoms."""
     positions = np.asarray(atoms.positions, dtype=np.float64)
     ligands = []
@@ -175,10 +175,10 @@ def _ligands(atoms: Atoms) -> list[Ligand]:
     return ligands
 
 
-def _count(atoms: Atoms, ligands: list[Ligand]) -> _Count:
+def _count(atoms: Atoms, ligands: list[Ligand]) -> _ElectronCount:
     frame = metal_frame(atoms)
     offset = sum(ligand.remote for ligand in ligands)
-    return _Count(
+    return _ElectronCount(
         available=_available(atoms, ligands),
         offset=offset,
         odd=not is_even_electron(atoms, -offset),
@@ -198,7 +198,7 @@ def _anisotropy(atoms: Atoms, frame: MetalFrame) -> float:
     return float(np.abs(moments / moments.mean() - 1.0).max())
 
 
-def _ranked(count: _Count) -> list[int]:
+def _rank_charges(count: _ElectronCount) -> list[int]:
     """Charges, most plausible first: closed shells, the paired ones nearest to neutral, and neutral itself."""
     near = range(count.neutral - LARGEST_CHARGE, count.neutral + LARGEST_CHARGE + 1)
     closed = [charge for charge in near if count.paired(charge) and count.closed(charge)]
@@ -212,7 +212,7 @@ def _ranked(count: _Count) -> list[int]:
     return ranked if count.neutral in ranked else [*ranked, count.neutral]
 
 
-def _close(count: _Count, ranked: list[int]) -> tuple[int, ...]:
+def _find_rivals(count: _ElectronCount, ranked: list[int]) -> tuple[int, ...]:
     """The charges between which a ground state should decide, the first of the ranking included; () if it is sure."""
     first = ranked[0]
     distance = abs(first + count.offset)
@@ -223,16 +223,16 @@ def _close(count: _Count, ranked: list[int]) -> tuple[int, ...]:
         if (superatom and distance < _MOST_CLOSE) or count.electrons(first) in (0, count.fused):
             return ()
         if distance < 2:
-            rivals = [q for q in rivals if _near_shell(count, q)]
+            rivals = [q for q in rivals if _is_near_shell(count, q)]
     return (first, *rivals[:2]) if rivals else ()
 
 
-def _near_shell(count: _Count, charge: int) -> bool:
+def _is_near_shell(count: _ElectronCount, charge: int) -> bool:
     """Is it a closed shell that may rival one at a charge of 0 or 1?"""
     return count.closed(charge) and abs(charge + count.offset) < _MOST_CLOSE
 
 
-def _reason(count: _Count, charge: int) -> str:
+def _reason(count: _ElectronCount, charge: int) -> str:
     """Why the first charge of the ranking comes first."""
     electrons = count.electrons(charge)
     if count.closed(charge) and count.paired(charge):
@@ -263,14 +263,14 @@ def _reason(count: _Count, charge: int) -> str:
     return text + ("; state the charge if known" if abs(charge + count.offset) >= _FAR and not count.odd else "")
 
 
-def _against_the_file(atoms: Atoms, count: _Count, charge: int) -> str:
+def _compare_with_file(atoms: Atoms, count: _ElectronCount, charge: int) -> str:
     stated = atoms.info.get("charge")
     if stated is None or stated == charge:
         return ""
     return f"; the file states {signed_charge(int(stated))} ({count.electrons(int(stated))} superatom electrons)"
 
 
-def _without_superatom(
+def _propose_without_superatom(
     atoms: Atoms, ligands: list[Ligand], table: dict[str, tuple[int, int]], warnings: tuple[str, ...]
 ) -> ChargeProposal:
     """Molecules without group-11 metals: neutral if that pairs all electrons, otherwise the ion the bonds suggest."""

@@ -128,7 +128,7 @@ class MetalFrame:
     @property
     def kernel(self) -> IntArray:
         """Atoms of the kernel ``(k,)``, sorted; empty if there is none."""
-        return _joined(self.layers[: self.n_kernel])
+        return _separations(self.layers[: self.n_kernel])
 
     @property
     def shells(self) -> tuple[IntArray, ...]:
@@ -198,5 +198,5 @@ def _layers(distance: FloatArray, counts: dict[str, FloatArray], inside: BoolArr
     return first + sorted(groups, key=lambda group: float(distance[group].mean()))
 
 
-def _joined(layers: tuple[IntArray, ...]) -> IntArray:
+def _separations(layers: tuple[IntArray, ...]) -> IntArray:
     return np.sort(np.concatenate(layers)) if layers else np.zeros(0, dtype=np.int64)

@@ -157,10 +157,10 @@ def using_library(library: Library | None) -> Iterator[None]:
 def with_library_in_use(function: Callable[[T], R]) -> Callable[[T], R]:
     """``function`` that sees the library in use now wherever it is called, in another process too."""
     library = _IN_USE.get()
-    return function if library is None else partial(_seeing, library, function)
+    return function if library is None else partial(_call_with_library, library, function)
 
 
-def _seeing(library: Library, function: Callable[[T], R], task: T) -> R:
+def _call_with_library(library: Library, function: Callable[[T], R], task: T) -> R:
     with using_library(library):
         return function(task)
 
@@ -205,7 +205,7 @@ _CHARGES = "charge is the number of negative charges, 1 for a thiolate; the SMIL
 
 
 def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
-    from clusterml.structure.anatomy.ligands import labels
+    from clusterml.structure.anatomy.ligands import cip_labels
 
     molecule = read_smiles(model.smiles)
     if molecule is None:
@@ -214,7 +214,7 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     if charge != model.charge:
         problem = f"charge is {model.charge} but the SMILES '{model.smiles}' has {charge} negative charges"
         raise _problem(path, name, problem, _CHARGES)
-    hand = ",".join(labels(molecule)) or None
+    hand = ",".join(cip_labels(molecule)) or None
     if hand != model.hand:
         problem = f"hand is {model.hand or 'not given'} but the SMILES '{model.smiles}' is {hand or 'without a hand'}"
         raise _problem(path, name, problem, "correct the hand or the @ of the SMILES")

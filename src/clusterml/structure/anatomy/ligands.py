@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Graph:
+class BondGraph:
     """Atomic ``numbers`` and ``edges`` (pairs of positions, smaller first, sorted) in canonical order.
 
     Two connected molecules have equal graphs if they have the same atoms and bonds, whatever the order, the bond
@@ -49,7 +49,7 @@ class Graph:
         return sum({self.numbers[i], self.numbers[j]} == {1, 6} for i, j in self.edges)
 
 
-def canonical_graph(part: IntArray, numbers: IntArray, bonded: Sequence[Sequence[int]]) -> tuple[Graph, IntArray]:
+def canonical_graph(part: IntArray, numbers: IntArray, bonded: Sequence[Sequence[int]]) -> tuple[BondGraph, IntArray]:
     """The graph of the atoms ``part`` ``(m,)``, and the same atoms in the graph's order ``(m,)``.
 
     ``numbers`` ``(n,)`` and ``bonded`` (neighbours of each of the n atoms) are those of the whole structure.
@@ -59,7 +59,7 @@ def canonical_graph(part: IntArray, numbers: IntArray, bonded: Sequence[Sequence
     ranks = canonical_ranks([int(z) for z in numbers[part]], edges)
     order = np.argsort(ranks)
     moved = sorted((min(ranks[i], ranks[j]), max(ranks[i], ranks[j])) for i, j in edges)
-    graph = Graph(tuple(int(z) for z in numbers[part[order]]), tuple(moved))
+    graph = BondGraph(tuple(int(z) for z in numbers[part[order]]), tuple(moved))
     return graph, np.asarray(part[order], dtype=np.int64)
 
 
@@ -105,7 +105,7 @@ class Valences:
 
 
 @lru_cache(maxsize=4096)
-def assign_valences(graph: Graph, donors: frozenset[int]) -> Valences:
+def assign_valences(graph: BondGraph, donors: frozenset[int]) -> Valences:
     """Charges and bond orders of the ligand ``graph`` whose atoms at the positions ``donors`` are bonded to a metal."""
     numbers = graph.numbers
     single = (1,) * len(graph.edges)
@@ -166,7 +166,7 @@ def _free_valences(numbers: tuple[int, ...], bonded: list[list[int]]) -> tuple[l
     return free, cationic, doubts
 
 
-def _double_bonds(graph: Graph, free: list[int]) -> list[int]:
+def _double_bonds(graph: BondGraph, free: list[int]) -> list[int]:
     """Extra bonds on each edge in the heaviest assignment of double and triple bonds."""
     extra_bonds = [0] * len(graph.edges)
     weights = {
@@ -210,7 +210,7 @@ def _near_metal(atom: int, bonded: list[list[int]], donors: frozenset[int]) -> b
     return atom in donors or any(k in donors for j in bonded[atom] for k in (j, *bonded[j]))
 
 
-def labels(molecule: Any) -> tuple[str, ...]:
+def cip_labels(molecule: Any) -> tuple[str, ...]:
     """CIP labels (``R``, ``S``) of the tetrahedral stereocentres of an RDKit molecule, in the order of its atoms.
 
     Empty for a cage so entangled that RDKit gives the sequence rules up.
@@ -225,7 +225,7 @@ def labels(molecule: Any) -> tuple[str, ...]:
     return tuple(label for label in codes if label in ("R", "S"))
 
 
-def hand_from_3d(template: Any, positions: FloatArray) -> str | None:
+def assign_hand(template: Any, positions: FloatArray) -> str | None:
     """CIP labels, joined by commas, of ``template`` (RDKit) with its atoms at ``positions`` ``(m, 3)`` (A).
 
     None where there is no stereocentre, or where one is too flat to say.
@@ -241,7 +241,7 @@ def hand_from_3d(template: Any, positions: FloatArray) -> str | None:
         conformer.SetAtomPosition(atom, Point3D(x, y, z))
     molecule.AddConformer(conformer, assignId=True)
     Chem.AssignStereochemistryFrom3D(molecule)
-    return ",".join(labels(molecule)) or None
+    return ",".join(cip_labels(molecule)) or None
 
 
 @lru_cache(maxsize=4096)
@@ -254,7 +254,7 @@ def has_stereocentres(molecule: Any) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def molecule_of(graph: Graph, valences: Valences) -> Any:
+def build_molecule(graph: BondGraph, valences: Valences) -> Any:
     """The RDKit molecule of a ligand that no library names, in the graph's order, or None if RDKit refuses it."""
     from rdkit import Chem, rdBase
 
@@ -288,7 +288,7 @@ class Ligand:
     charge: int
     remote: int
     doubt: str
-    graph: Graph
+    graph: BondGraph
     ordered: IntArray
     valences: Valences
 
@@ -327,5 +327,5 @@ def find_ligands(atoms: Atoms) -> list[Ligand]:
 
 
 @lru_cache(maxsize=4096)
-def _formula(graph: Graph) -> str:
+def _formula(graph: BondGraph) -> str:
     return formula(graph.numbers)

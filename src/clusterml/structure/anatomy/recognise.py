@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.structure.anatomy.library import Library, LigandEntry, load_library, read_smiles
-from clusterml.structure.anatomy.ligands import Graph, Ligand, canonical_ranks, find_ligands, hand_from_3d, molecule_of
+from clusterml.structure.anatomy.ligands import (
+    BondGraph,
+    Ligand,
+    assign_hand,
+    build_molecule,
+    canonical_ranks,
+    find_ligands,
+)
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -68,24 +75,24 @@ def name_ligand(ligand: Ligand, positions: FloatArray, library: Library | None =
     whole, heavy = _templates(library if library is not None else load_library())
     exact = whole.get(ligand.graph, [])
     if exact and ligand.graph.hydrogens:
-        return _named(ligand, exact, positions[ligand.ordered])
-    named = _without_hydrogens(ligand, exact, heavy, positions)
-    return named if named is not None else _unnamed(ligand, positions)
+        return _name_by_hand(ligand, exact, positions[ligand.ordered])
+    named = _name_without_hydrogens(ligand, exact, heavy, positions)
+    return named if named is not None else _describe_unknown(ligand, positions)
 
 
-def _named(ligand: Ligand, templates: list[_Template], ordered: FloatArray) -> NamedLigand:
+def _name_by_hand(ligand: Ligand, templates: list[_Template], ordered: FloatArray) -> NamedLigand:
     """A ligand equal to ``templates`` (several differ in hand) whose atoms, in their order, are at ``ordered``."""
     first = templates[0]
-    hand = hand_from_3d(first.molecule, ordered[list(first.ranks)])
+    hand = assign_hand(first.molecule, ordered[list(first.ranks)])
     for entry in (template.entry for template in templates):
         if entry.hand is None or entry.hand == hand:
             return NamedLigand(entry.name, ligand.formula, ligand.atoms, ligand.donors, entry.charge, hand, entry)
     note = f"{'stereocentre too flat to tell R from S' if hand is None else 'the other hand'}: {first.entry.name}"
-    return _unnamed_as(ligand, hand, note)
+    return _name_by_formula(ligand, hand, note)
 
 
-def _without_hydrogens(
-    ligand: Ligand, exact: list[_Template], heavy: dict[Graph, list[_Template]], positions: FloatArray
+def _name_without_hydrogens(
+    ligand: Ligand, exact: list[_Template], heavy: dict[BondGraph, list[_Template]], positions: FloatArray
 ) -> NamedLigand | None:
     """A ligand that lacks hydrogens or has none, named after its other atoms and its bond lengths; None if unknown.
 
@@ -98,13 +105,13 @@ def _without_hydrogens(
     if not candidates:
         return None
     where = positions[ligand.ordered[list(order)]]
-    lengths = _by_elements(graph, [float(np.linalg.norm(where[i] - where[j])) for i, j in graph.edges])
+    lengths = _lengths_by_elements(graph, [float(np.linalg.norm(where[i] - where[j])) for i, j in graph.edges])
     misfits = [_misfit(lengths, template.lengths) for template in candidates]
     close = [t for t, misfit in zip(candidates, misfits, strict=True) if misfit <= min(misfits) + _UNDECIDED]
     close.sort(key=lambda t: (t.hydrogens > 0, abs(t.entry.charge)))
     chosen = close[0]
     alike = [t for t in close if t.hydrogens == chosen.hydrogens]
-    named = _named(ligand, alike, where)
+    named = _name_by_hand(ligand, alike, where)
     missing = chosen.hydrogens - present
     if not missing or named.entry is None:
         return named
@@ -113,13 +120,13 @@ def _without_hydrogens(
     return replace(named, missing_hydrogens=missing, note=note)
 
 
-def _unnamed(ligand: Ligand, positions: FloatArray) -> NamedLigand:
-    molecule = None if ligand.doubt else molecule_of(ligand.graph, ligand.valences)
-    hand = None if molecule is None else hand_from_3d(molecule, positions[ligand.ordered])
-    return _unnamed_as(ligand, hand, "not in the library")
+def _describe_unknown(ligand: Ligand, positions: FloatArray) -> NamedLigand:
+    molecule = None if ligand.doubt else build_molecule(ligand.graph, ligand.valences)
+    hand = None if molecule is None else assign_hand(molecule, positions[ligand.ordered])
+    return _name_by_formula(ligand, hand, "not in the library")
 
 
-def _unnamed_as(ligand: Ligand, hand: str | None, note: str) -> NamedLigand:
+def _name_by_formula(ligand: Ligand, hand: str | None, note: str) -> NamedLigand:
     from ase.data import chemical_symbols
 
     numbers = dict(zip(ligand.ordered.tolist(), ligand.graph.numbers, strict=True))
@@ -130,12 +137,12 @@ def _unnamed_as(ligand: Ligand, hand: str | None, note: str) -> NamedLigand:
 
 
 @lru_cache(maxsize=8)
-def _templates(library: Library) -> tuple[dict[Graph, list[_Template]], dict[Graph, list[_Template]]]:
+def _templates(library: Library) -> tuple[dict[BondGraph, list[_Template]], dict[BondGraph, list[_Template]]]:
     """The library by graph, with all atoms and without hydrogens."""
     from rdkit import Chem
 
-    whole: dict[Graph, list[_Template]] = defaultdict(list)
-    heavy: dict[Graph, list[_Template]] = defaultdict(list)
+    whole: dict[BondGraph, list[_Template]] = defaultdict(list)
+    heavy: dict[BondGraph, list[_Template]] = defaultdict(list)
     for entry in library:
         molecule = read_smiles(entry.smiles)
         graph, template = _template(entry, Chem.AddHs(molecule))
@@ -146,17 +153,17 @@ def _templates(library: Library) -> tuple[dict[Graph, list[_Template]], dict[Gra
     return dict(whole), dict(heavy)
 
 
-def _template(entry: LigandEntry, molecule: Any) -> tuple[Graph, _Template]:
+def _template(entry: LigandEntry, molecule: Any) -> tuple[BondGraph, _Template]:
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in molecule.GetBonds()]
     ranks = canonical_ranks(numbers, bonds)
     edges = [(min(ranks[i], ranks[j]), max(ranks[i], ranks[j])) for i, j in bonds]
     in_order = sorted(range(len(numbers)), key=ranks.__getitem__)
-    graph = Graph(tuple(numbers[i] for i in in_order), tuple(sorted(edges)))
+    graph = BondGraph(tuple(numbers[i] for i in in_order), tuple(sorted(edges)))
     hydrogens = [atom.GetTotalNumHs(includeNeighbors=True) for atom in molecule.GetAtoms()]
     on_carbon = sum(count for count, number in zip(hydrogens, numbers, strict=True) if number == 6)
     expected = [_length(bond) for bond in molecule.GetBonds()]
-    lengths = _by_elements(Graph(graph.numbers, tuple(edges)), expected)
+    lengths = _lengths_by_elements(BondGraph(graph.numbers, tuple(edges)), expected)
     return graph, _Template(entry, molecule, tuple(ranks), sum(hydrogens), on_carbon, lengths)
 
 
@@ -168,7 +175,7 @@ def _length(bond: Any) -> float:
     return float(sum(covalent_radii[list(ends)])) - _SHORTENING[bond.GetBondTypeAsDouble()]
 
 
-def _by_elements(graph: Graph, lengths: list[float]) -> dict[tuple[int, int], list[float]]:
+def _lengths_by_elements(graph: BondGraph, lengths: list[float]) -> dict[tuple[int, int], list[float]]:
     """Sorted bond lengths for each pair of elements, so that equivalent atoms need not be told apart."""
     table: dict[tuple[int, int], list[float]] = defaultdict(list)
     for (i, j), length in zip(graph.edges, lengths, strict=True):
@@ -184,7 +191,7 @@ def _misfit(measured: dict[tuple[int, int], list[float]], expected: dict[tuple[i
 
 
 @lru_cache(maxsize=4096)
-def _heavy_graph(graph: Graph) -> tuple[Graph, tuple[int, ...]]:
+def _heavy_graph(graph: BondGraph) -> tuple[BondGraph, tuple[int, ...]]:
     """The graph without hydrogens, and the positions of its atoms in ``graph``."""
     keep = [k for k, number in enumerate(graph.numbers) if number != 1]
     local = {k: n for n, k in enumerate(keep)}
@@ -192,5 +199,5 @@ def _heavy_graph(graph: Graph) -> tuple[Graph, tuple[int, ...]]:
     ranks = canonical_ranks([graph.numbers[k] for k in keep], edges)
     in_order = sorted(range(len(keep)), key=ranks.__getitem__)
     moved = sorted((min(ranks[i], ranks[j]), max(ranks[i], ranks[j])) for i, j in edges)
-    bare = Graph(tuple(graph.numbers[keep[n]] for n in in_order), tuple(moved))
+    bare = BondGraph(tuple(graph.numbers[keep[n]] for n in in_order), tuple(moved))
     return bare, tuple(keep[n] for n in in_order)

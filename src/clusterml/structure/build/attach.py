@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from clusterml.errors import StructureError
-from clusterml.structure.build.conformers import Conformers, conformers
+from clusterml.structure.build.conformers import Conformers, find_conformers
 from clusterml.structure.build.contacts import clean_up
 from clusterml.structure.build.packing import Slot, pack, radii, screen
-from clusterml.structure.build.poses import invariant, poses, site_donors
-from clusterml.structure.build.sites import Site, metal_donor, site_at
+from clusterml.structure.build.poses import find_invariant_poses, generate_poses, site_donors
+from clusterml.structure.build.sites import BindingSite, metal_donor, site_at
 from clusterml.structure.build.symmetry import permutations, symmetrise
-from clusterml.structure.steady import least
+from clusterml.structure.steady import index_of_least
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ class Placement:
     that must leave the ligand as it is.
     """
 
-    site: Site
+    site: BindingSite
     entry: LigandEntry
     shapes: Conformers
     images: FloatArray
     stabiliser: FloatArray
 
 
-def attach(atoms: Atoms, sites: Sequence[Site], entry: LigandEntry, *, rng: np.random.Generator) -> Atoms:
+def attach(atoms: Atoms, sites: Sequence[BindingSite], entry: LigandEntry, *, rng: np.random.Generator) -> Atoms:
     """``atoms`` with one ligand on each of the ``sites``, placed without clashes and tidied by a force field.
 
     Atoms that are there do not move; the new ligands follow them, site by site, in the order of the library entry
@@ -64,7 +64,7 @@ def attach(atoms: Atoms, sites: Sequence[Site], entry: LigandEntry, *, rng: np.r
     Raises :class:`~clusterml.errors.StructureError` if the ligands do not fit, :class:`~clusterml.errors.OptionError`
     for a ligand with too few donors.
     """
-    shapes = conformers(entry)
+    shapes = find_conformers(entry)
     placements = [Placement(site, entry, shapes, _IDENTITY, _IDENTITY) for site in sites]
     cluster = place(atoms, placements, rng=rng)
     if "charge" in cluster.info:
@@ -82,19 +82,19 @@ def exchange(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, rng: np.r
     from clusterml.structure.anatomy.ligands import find_ligands
 
     old = next((x for x in find_ligands(atoms) if x.atoms[0] == ligand.atoms[0]), None)
-    shapes = conformers(entry)
+    shapes = find_conformers(entry)
     site = site_of(atoms, ligand, shapes)
     rest = np.setdiff1d(np.arange(len(atoms)), ligand.atoms)
     frame = atoms[rest]
     frame.info = {**atoms.info}
     place_of = {int(old_index): new for new, old_index in enumerate(rest)}
-    site = Site(np.array([place_of[int(m)] for m in site.metals], dtype=np.int64), site.donors, site.outward)
+    site = BindingSite(np.array([place_of[int(m)] for m in site.metals], dtype=np.int64), site.donors, site.outward)
     if "charge" in frame.info and old is not None:
         frame.info["charge"] = int(frame.info["charge"]) + old.charge
     return attach(frame, [site], entry, rng=rng)
 
 
-def site_of(atoms: Atoms, ligand: BoundLigand, shapes: Conformers) -> Site:
+def site_of(atoms: Atoms, ligand: BoundLigand, shapes: Conformers) -> BindingSite:
     """The site that a bound ligand occupies, for a ligand with the given ``shapes``.
 
     Raises :class:`~clusterml.errors.StructureError` if the ligand binds no metal.
@@ -115,7 +115,7 @@ def site_of(atoms: Atoms, ligand: BoundLigand, shapes: Conformers) -> Site:
     out = site_at(numbers[rest], atoms.positions[rest], donors, element, n_bonded=near).outward
     if len(ligand.atoms) > len(bound):
         out = np.concatenate([(body / np.linalg.norm(body))[None], out])
-    return Site(np.asarray(rest[frame.metals], dtype=np.int64), donors, out)
+    return BindingSite(np.asarray(rest[frame.metals], dtype=np.int64), donors, out)
 
 
 def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, old: int, new: int) -> FloatArray:
@@ -128,7 +128,7 @@ def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, ol
         target = metal_donor(int(numbers[near[0]]), new)
         steps = np.linspace(-1.0, 1.5, 251)[:, None] * away + donor
         nearest = np.linalg.norm(steps[:, None] - positions[near][None], axis=-1).min(axis=1)
-        moved[k] = steps[least(np.abs(nearest - target))]
+        moved[k] = steps[index_of_least(np.abs(nearest - target))]
     return moved
 
 
@@ -142,7 +142,7 @@ def place(
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     frame = np.asarray(atoms.positions, dtype=np.float64)
-    slots = _slots(numbers, frame, placements)
+    slots = _make_slots(numbers, frame, placements)
     chosen, _ = pack(slots, rng)
     parts: list[tuple[IntArray, FloatArray]] = []
     fixed = list(range(len(atoms)))
@@ -150,8 +150,8 @@ def place(
         for g in slot.images:
             fixed += [len(atoms) + sum(len(numbers) for numbers, _ in parts) + int(b) for b in slot.bound]
             parts.append((slot.numbers, slot.poses.positions[index] @ g.T))
-    cluster = _joined(atoms, parts)
-    keep = _keeper(cluster, operations) if operations is not None and len(operations) > 1 else None
+    cluster = _join_ligands(atoms, parts)
+    keep = _make_symmetriser(cluster, operations) if operations is not None and len(operations) > 1 else None
     entries = [(w.entry, w.shapes) for w, s in zip(placements, slots, strict=True) for _ in s.images]
     cluster.positions[:] = clean_up(cluster, entries, len(atoms), np.array(fixed), keep)
     if keep is not None:
@@ -159,13 +159,15 @@ def place(
     return cluster
 
 
-def _slots(numbers: IntArray, frame: FloatArray, placements: Sequence[Placement]) -> list[Slot]:
+def _make_slots(numbers: IntArray, frame: FloatArray, placements: Sequence[Placement]) -> list[Slot]:
     """Poses of every placement, screened against the frame and the donors of the other ligands."""
     slots = []
     for k, placement in enumerate(placements):
         bound = site_donors(placement.site, placement.shapes, placement.entry.name)
-        candidates = poses(placement.site, placement.shapes, placement.entry.name)
-        candidates = invariant(candidates, placement.shapes.numbers, placement.site.donors, placement.stabiliser)
+        candidates = generate_poses(placement.site, placement.shapes, placement.entry.name)
+        candidates = find_invariant_poses(
+            candidates, placement.shapes.numbers, placement.site.donors, placement.stabiliser
+        )
         if len(candidates.cost) == 0:
             raise StructureError(
                 f"{placement.entry.name} cannot keep the symmetry of its site",
@@ -187,7 +189,7 @@ def _other_donors(placements: Sequence[Placement], k: int) -> tuple[FloatArray, 
     return np.concatenate(points), np.concatenate(sizes)
 
 
-def _joined(atoms: Atoms, parts: list[tuple[IntArray, FloatArray]]) -> Atoms:
+def _join_ligands(atoms: Atoms, parts: list[tuple[IntArray, FloatArray]]) -> Atoms:
     from ase import Atoms as New
 
     numbers = np.concatenate([atoms.numbers, *(p[0] for p in parts)])
@@ -196,7 +198,7 @@ def _joined(atoms: Atoms, parts: list[tuple[IntArray, FloatArray]]) -> Atoms:
     return cluster
 
 
-def _keeper(atoms: Atoms, operations: FloatArray) -> Callable[[FloatArray], FloatArray]:
+def _make_symmetriser(atoms: Atoms, operations: FloatArray) -> Callable[[FloatArray], FloatArray]:
     """A function that averages positions ``(n, 3)`` over the operations, pairing atoms as they are paired now."""
     table, worst = permutations(atoms.positions, np.asarray(atoms.numbers, dtype=np.int64), operations)
     if not worst < _SYMMETRIC:

@@ -12,10 +12,10 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.attach import Placement, move_donors, place
 from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
-from clusterml.structure.build.conformers import Conformers, conformers, donor_symbols
+from clusterml.structure.build.conformers import Conformers, donor_symbols, find_conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
-from clusterml.structure.build.sites import Site, site_at, site_on
-from clusterml.structure.build.symmetry import group, orbit, same_points
+from clusterml.structure.build.sites import BindingSite, site_at, site_on
+from clusterml.structure.build.symmetry import find_orbit, group, same_points
 from clusterml.structure.elements import atomic_number
 from clusterml.typing import FloatArray, IntArray
 
@@ -66,7 +66,7 @@ def build(
     kinds = {"thiolate": thiolate, "dithiolate": dithiolate, "phosphine": phosphine, "carboxylate": carboxylate,
              "halide": halide, "solvent": solvent}  # fmt: skip
     chosen = _choose(plan, kinds, cap, library)
-    mirrored = _mirrored(plan, hand)
+    mirrored = _is_mirrored(plan, hand)
     shapes = {entry: _shapes(entry, mirrored) for _, entry in chosen}
     frame = _frame(plan)
     cluster, used = _try_groups(plan, frame, chosen, shapes, symmetry, seed)
@@ -134,7 +134,7 @@ def _kind_among(kinds: set[str], entry: LigandEntry) -> str:
     return sorted(kinds)[0]
 
 
-def _mirrored(plan: Blueprint, hand: str | None) -> bool:
+def _is_mirrored(plan: Blueprint, hand: str | None) -> bool:
     if hand is None:
         return bool(plan.hands) and next(iter(plan.hands.values())) == "mirrored"
     if hand not in plan.hands:
@@ -145,7 +145,7 @@ def _mirrored(plan: Blueprint, hand: str | None) -> bool:
 
 def _shapes(entry: LigandEntry, mirrored: bool) -> Conformers:
     """Shapes for building; in a cluster that is mirrored at the end, a chiral ligand goes in as its mirror image."""
-    shapes = conformers(entry)
+    shapes = find_conformers(entry)
     return shapes.mirrored() if mirrored and entry.hand is not None else shapes
 
 
@@ -158,7 +158,7 @@ def _frame(plan: Blueprint) -> Atoms:
     for atom in plan.frame:
         if atomic_number(atom.element) is None:
             raise OptionError(f"blueprint {plan.name}: {atom.label} is of the unknown element {atom.element}")
-        images = orbit(np.array([atom.at]), operations).operations @ np.array(atom.at)
+        images = find_orbit(np.array([atom.at]), operations).operations @ np.array(atom.at)
         symbols += [atom.element] * len(images)
         positions.append(images)
     return Atoms(symbols, positions=np.concatenate(positions))
@@ -167,7 +167,7 @@ def _frame(plan: Blueprint) -> Atoms:
 def _places(plan: Blueprint, site: LigandSite) -> FloatArray:
     """Operations ``(m, 3, 3)`` that make all copies of a site."""
     points = np.array(site.donors or site.metals)
-    return orbit(points, group(plan.groups[site.expand or plan.point_group])).operations
+    return find_orbit(points, group(plan.groups[site.expand or plan.point_group])).operations
 
 
 def _try_groups(
@@ -184,11 +184,13 @@ def _try_groups(
     for name in names:
         operations = group(plan.groups[name])
         chiral = any(entry.hand is not None for _, entry in chosen)
-        if not all(_closed(plan, site, operations) for site, _ in chosen) or (chiral and _improper(operations)):
+        if not all(_is_closed(plan, site, operations) for site, _ in chosen) or (chiral and _has_improper(operations)):
             continue  # a mirror would turn a chiral ligand into its enantiomer
         try:
             placements = [
-                p for site, entry in chosen for p in _placements(plan, frame, site, entry, shapes[entry], operations)
+                p
+                for site, entry in chosen
+                for p in _make_placements(plan, frame, site, entry, shapes[entry], operations)
             ]
             cluster = place(frame, placements, rng=np.random.default_rng(seed), operations=operations)
             check_contacts(cluster, f"{plan.name} as {name}")
@@ -199,18 +201,18 @@ def _try_groups(
     raise problem
 
 
-def _improper(operations: FloatArray) -> bool:
+def _has_improper(operations: FloatArray) -> bool:
     return bool((np.linalg.det(operations) < 0).any())
 
 
-def _closed(plan: Blueprint, site: LigandSite, operations: FloatArray) -> bool:
+def _is_closed(plan: Blueprint, site: LigandSite, operations: FloatArray) -> bool:
     """Do the operations take every copy of the site to a copy?"""
     points = np.array(site.donors or site.metals)
     copies = [points @ g.T for g in _places(plan, site)]
     return all(any(same_points(copy @ g.T, other) for other in copies) for copy in copies for g in operations)
 
 
-def _placements(
+def _make_placements(
     plan: Blueprint, frame: Atoms, site: LigandSite, entry: LigandEntry, shapes: Conformers, operations: FloatArray
 ) -> list[Placement]:
     """One placement for every set of copies that the operations join."""
@@ -219,7 +221,7 @@ def _placements(
     placements = []
     while left:
         g = left[0]
-        joined = orbit(points @ g.T, operations)
+        joined = find_orbit(points @ g.T, operations)
         images = [points @ g.T @ h.T for h in joined.operations]
         left = [x for x in left if not any(same_points(points @ x.T, image) for image in images)]
         copy = _site(frame, site, g, shapes)
@@ -227,7 +229,7 @@ def _placements(
     return placements
 
 
-def _site(frame: Atoms, site: LigandSite, g: FloatArray, shapes: Conformers) -> Site:
+def _site(frame: Atoms, site: LigandSite, g: FloatArray, shapes: Conformers) -> BindingSite:
     """The copy of a blueprint's site made by g, for a ligand with the given shapes."""
     numbers: IntArray = np.asarray(frame.numbers, dtype=np.int64)
     element = int(shapes.numbers[shapes.donors[0]]) if len(shapes.donors) else 0
@@ -278,4 +280,4 @@ def _describe(
 
 
 def _orbit_of(plan: Blueprint, at: list[float]) -> FloatArray:
-    return orbit(np.array([at]), group(plan.groups[plan.point_group])).operations
+    return find_orbit(np.array([at]), group(plan.groups[plan.point_group])).operations

@@ -18,17 +18,17 @@ from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.charge import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.blueprint import cluster_name
-from clusterml.structure.build.conformers import Conformers, conformers
+from clusterml.structure.build.conformers import Conformers, find_conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
 from clusterml.structure.build.sites import (
+    BindingSite,
     OpenSite,
-    Site,
-    bare_sulfurs,
-    bridging_sites,
-    open_directions,
-    single_sites,
+    find_bare_sulfurs,
+    find_bridging_sites,
+    find_open_directions,
+    find_single_sites,
+    find_thiolate_sulfurs,
     site_at,
-    thiolate_sulfurs,
 )
 from clusterml.structure.check import check_geometry
 from clusterml.structure.elements import is_metal
@@ -94,15 +94,15 @@ def complete(
     if wet is None and solvents:
         raise OptionError(f"{solvents} solvent ligands are wanted but no solvent is named", "name one, such as DMF")
     numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
-    open_to = open_directions(numbers, positions)
+    open_to = find_open_directions(numbers, positions)
     solvents = (solvents or 3) if wet is not None else 0
     plan = _plan(core, thiol, acid, len(open_to), carboxylates, solvents, charge)
-    soaked = _soak(numbers, positions, open_to, solvents)
+    soaked = _choose_solvated(numbers, positions, open_to, solvents)
     dry = {metal: out for metal, out in open_to.items() if metal not in soaked}
-    shapes = {entry: conformers(entry) for entry in (thiol, acid, *((wet,) if wet else ()))}
+    shapes = {entry: find_conformers(entry) for entry in (thiol, acid, *((wet,) if wet else ()))}
     chosen = _choose(numbers, positions, dry, shapes[acid], plan.carboxylates, acid.name)
-    singles = {int(s.site.metals[0]): s.site for s in single_sites(numbers, positions, open_to)}
-    frame, placements = _placements(core, plan, [s.site for s in chosen], thiol, acid, shapes)
+    singles = {int(s.site.metals[0]): s.site for s in find_single_sites(numbers, positions, open_to)}
+    frame, placements = _make_placements(core, plan, [s.site for s in chosen], thiol, acid, shapes)
     if wet is not None:
         placements += [_placement(core, plan, singles[m], wet, shapes[wet]) for m in soaked]
     cluster = place(frame, placements, rng=np.random.default_rng(seed))
@@ -129,8 +129,8 @@ def _plan(
 ) -> Plan:
     numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
     metals = is_metal(numbers)
-    sulfurs = thiolate_sulfurs(numbers, positions)
-    sulfides = np.setdiff1d(bare_sulfurs(numbers, positions), sulfurs)
+    sulfurs = find_thiolate_sulfurs(numbers, positions)
+    sulfides = np.setdiff1d(find_bare_sulfurs(numbers, positions), sulfurs)
     others = np.setdiff1d(np.flatnonzero(~metals), np.concatenate([sulfurs, sulfides]))
     if len(others):
         other = int(others[0])
@@ -148,13 +148,13 @@ def _plan(
     if n_carboxylates is not None and not 0 <= n_carboxylates <= n_open:
         raise OptionError(f"{n_carboxylates} carboxylates do not go on {n_open} open metals", "give another number")
     if total_charge is None:
-        total_charge, n_carboxylates, proposal = _proposed(available, acid, n_carboxylates, n_open, solvents)
+        total_charge, n_carboxylates, proposal = _propose_charge(available, acid, n_carboxylates, n_open, solvents)
     count = n_carboxylates or 0
     electrons = available - count * acid.charge - int(total_charge)
     return Plan(sulfurs, sulfides, count, solvents, int(total_charge), electrons, proposal)
 
 
-def _proposed(
+def _propose_charge(
     available: int, acid: LigandEntry, n_carboxylates: int | None, n_open: int, solvents: int
 ) -> tuple[int, int, str]:
     """Charge and number of carboxylates (``n_carboxylates`` if given) of a core of unknown charge; a sentence on both.
@@ -198,7 +198,7 @@ def _count(available: int, ligand_charge: int, charge: int, n_open: int, solvent
     return min(options, key=lambda n: abs(2 * n + solvents - n_open))
 
 
-def _soak(numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], count: int) -> list[int]:
+def _choose_solvated(numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], count: int) -> list[int]:
     """The metals that get solvent: a triangle of open metals for three, furthest out; else the outermost ones."""
     if count > len(open_to):
         raise OptionError(f"{count} solvent ligands do not go on {len(open_to)} open metals", "give fewer")
@@ -220,15 +220,15 @@ def _choose(
 
     if count == 0:
         return []
-    offered = single_sites(numbers, positions, open_to)
+    offered = find_single_sites(numbers, positions, open_to)
     n_single = len(offered)
     if len(shapes.donors) > 1:
         bite = float(np.linalg.norm(np.subtract(*shapes.positions[0][shapes.donors[:2]])))
-        offered += bridging_sites(numbers, positions, open_to, bite)
+        offered += find_bridging_sites(numbers, positions, open_to, bite)
     metals = sorted(open_to)
     load = np.array([[float(m in s.site.metals) for s in offered] for m in metals])
     n, k = len(offered), len(metals)
-    clash = _clashes(offered)
+    clash = _find_clashes(offered)
     cost = np.array([_SINGLE * (i < n_single) - 0.3 * min(s.room, 1.0) for i, s in enumerate(offered)])
     # unknowns: taken (n), second oxygens on a metal (k), metals without oxygen (k)
     rows = [np.concatenate([np.ones(n), np.zeros(2 * k)])]
@@ -256,7 +256,7 @@ def _choose(
     return [offered[i] for i in np.flatnonzero(solution.x[:n] > 0.5)]
 
 
-def _clashes(offered: list[OpenSite]) -> list[tuple[int, int]]:
+def _find_clashes(offered: list[OpenSite]) -> list[tuple[int, int]]:
     """Pairs of sites whose donors would be too near to each other."""
     clashes = []
     for i, j in combinations(range(len(offered)), 2):
@@ -266,10 +266,10 @@ def _clashes(offered: list[OpenSite]) -> list[tuple[int, int]]:
     return clashes
 
 
-def _placements(
+def _make_placements(
     core: Atoms,
     plan: Plan,
-    sites: list[Site],
+    sites: list[BindingSite],
     thiol: LigandEntry,
     acid: LigandEntry,
     shapes: dict[LigandEntry, Conformers],
@@ -287,11 +287,11 @@ def _placements(
     return frame, placements + [_placement(core, plan, site, acid, shapes[acid]) for site in sites]
 
 
-def _placement(core: Atoms, plan: Plan, site: Site, entry: LigandEntry, shapes: Conformers) -> Placement:
+def _placement(core: Atoms, plan: Plan, site: BindingSite, entry: LigandEntry, shapes: Conformers) -> Placement:
     """A placement whose site's metals are numbered as in the core without its thiolate sulfurs."""
     keep = np.setdiff1d(np.arange(len(core)), plan.sulfurs)
     metals = np.searchsorted(keep, site.metals)
-    return Placement(Site(metals, site.donors, site.outward), entry, shapes, _ONE, _ONE)
+    return Placement(BindingSite(metals, site.donors, site.outward), entry, shapes, _ONE, _ONE)
 
 
 def _describe(atoms: Atoms, core: Atoms, plan: Plan, counts: dict[LigandEntry, int], seed: int) -> None:

@@ -55,7 +55,7 @@ class Conformers:
         return np.asarray(rows[rows != atom], dtype=np.int64)
 
 
-def conformers(entry: LigandEntry) -> Conformers:
+def find_conformers(entry: LigandEntry) -> Conformers:
     """Shapes of a library ligand; raises :class:`~clusterml.errors.StructureError` if RDKit finds none."""
     return _conformers(entry.name, entry.smiles, entry.donors)
 
@@ -75,15 +75,15 @@ def _conformers(name: str, smiles: str, donors: tuple[int, ...]) -> Conformers:
 
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
-        first, second = Chem.MolToSmiles(molecule), Chem.MolToSmiles(_inverted(molecule))
-        shaped = _inverted(molecule) if second < first else molecule
-        shapes = _embedded(name, shaped, donors)
+        first, second = Chem.MolToSmiles(molecule), Chem.MolToSmiles(_invert_stereocentres(molecule))
+        shaped = _invert_stereocentres(molecule) if second < first else molecule
+        shapes = _embed(name, shaped, donors)
     if first != second:
         return shapes if second > first else shapes.mirrored()
     return _with_mirror_images(shapes)
 
 
-def _inverted(molecule: Any) -> Any:
+def _invert_stereocentres(molecule: Any) -> Any:
     from rdkit import Chem
 
     other = Chem.Mol(molecule)
@@ -93,32 +93,32 @@ def _inverted(molecule: Any) -> Any:
     return other
 
 
-def _embedded(name: str, molecule: Any, donors: tuple[int, ...]) -> Conformers:
+def _embed(name: str, molecule: Any, donors: tuple[int, ...]) -> Conformers:
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom
 
-    full = Chem.AddHs(_as_bound(molecule, donors))
+    full = Chem.AddHs(_protonate_donors(molecule, donors))
     options: Any = rdDistGeom.ETKDGv3()
     options.randomSeed = _SEED
     options.pruneRmsThresh = 0.1
     ids = list(rdDistGeom.EmbedMultipleConfs(full, _EMBEDDED if full.GetNumAtoms() > 2 else 1, options))
     if not ids:
         raise StructureError(f"RDKit finds no shape for the ligand {name}", "check its SMILES in the library")
-    energies = _optimised(full)
+    energies = _optimise(full)
     keep = [atom.GetIdx() for atom in full.GetAtoms() if not atom.HasProp("_extra")]
     place = {old: new for new, old in enumerate(keep)}
     pairs = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in full.GetBonds()]
     bonds = np.array([(place[i], place[j]) for i, j in pairs if i in place and j in place], dtype=np.int64)
     positions = np.array([full.GetConformer(k).GetPositions()[keep] for k in ids])
     numbers = np.array([full.GetAtomWithIdx(i).GetAtomicNum() for i in keep], dtype=np.int64)
-    order = _distinct(numbers, positions, energies)
+    order = _select_distinct(numbers, positions, energies)
     return Conformers(
         numbers, positions[order], energies[order] - energies[order[0]], np.array(donors, dtype=np.int64),
         bonds.reshape(-1, 2),
     )  # fmt: skip
 
 
-def _as_bound(molecule: Any, donors: tuple[int, ...]) -> Any:
+def _protonate_donors(molecule: Any, donors: tuple[int, ...]) -> Any:
     """Anionic sulfur (and carbon) donors with a hydrogen each, marked ``_extra`` once hydrogens are added."""
     from rdkit import Chem
 
@@ -134,7 +134,7 @@ def _as_bound(molecule: Any, donors: tuple[int, ...]) -> Any:
     return edit.GetMol()
 
 
-def _optimised(full: Any) -> FloatArray:
+def _optimise(full: Any) -> FloatArray:
     """Relax every conformer in place; their energies ``(c,)`` in kcal/mol (0 for single atoms)."""
     from rdkit.Chem import rdForceFieldHelpers
 
@@ -149,7 +149,7 @@ def _optimised(full: Any) -> FloatArray:
     return np.array([energy for _, energy in done])
 
 
-def _distinct(numbers: IntArray, positions: FloatArray, energies: FloatArray) -> IntArray:
+def _select_distinct(numbers: IntArray, positions: FloatArray, energies: FloatArray) -> IntArray:
     """Indices of different conformers, lowest first.
 
     Conformers are the same if their sorted distances between each pair of elements are: the numbering of equal atoms

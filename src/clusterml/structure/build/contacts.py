@@ -15,11 +15,11 @@ import numpy as np
 
 from clusterml.errors import StructureError
 from clusterml.structure.anatomy.ligands import find_ligands
-from clusterml.structure.bonds import Pairs, bonds, close_pairs, neighbours
+from clusterml.structure.bonds import AtomPairs, bonds, close_pairs, neighbours
 from clusterml.structure.build.conformers import Conformers, donor_symbols
 from clusterml.structure.build.packing import radii
 from clusterml.structure.elements import is_metal
-from clusterml.structure.steady import on_grid
+from clusterml.structure.steady import snap_to_grid
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class BondRange:
         return f"{self.shortest:.2f}-{self.longest:.2f}"
 
 
-def bond_ranges(atoms: Atoms) -> dict[str, BondRange]:
+def measure_bond_ranges(atoms: Atoms) -> dict[str, BondRange]:
     """Ranges of all bonds with a metal, by elements (``"Ag-S"``; the metal first), metal-metal first, then by name.
 
     Bonds are those of :mod:`clusterml.structure.bonds`: Ag-Ag up to 3.45, Ag-S up to 2.90, Ag-O up to 2.51 A.
@@ -78,7 +78,7 @@ class Contact:
     ratio: float
 
 
-def closest_contact(atoms: Atoms) -> Contact | None:
+def find_closest_contact(atoms: Atoms) -> Contact | None:
     """The tightest non-bonded contact within 4 A, metal-metal pairs left out; None if there is none."""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     positions = np.asarray(atoms.positions, dtype=np.float64)
@@ -101,7 +101,7 @@ def closest_contact(atoms: Atoms) -> Contact | None:
     return best
 
 
-def _hydrogen_bonds(numbers: IntArray, bonded: list[set[int]], near: Pairs) -> BoolArray:
+def _hydrogen_bonds(numbers: IntArray, bonded: list[set[int]], near: AtomPairs) -> BoolArray:
     """Which close pairs are a hydrogen on N or O and an acceptor."""
     acidic = np.array(
         [z == 1 and any(numbers[j] in (7, 8) for j in row) for z, row in zip(numbers, bonded, strict=True)]
@@ -112,7 +112,7 @@ def _hydrogen_bonds(numbers: IntArray, bonded: list[set[int]], near: Pairs) -> B
 
 def check_contacts(atoms: Atoms, title: str = "structure", closest: float = CLOSEST) -> None:
     """Raise :class:`~clusterml.errors.StructureError`, naming the atoms, if a contact is tighter than ``closest``."""
-    contact = closest_contact(atoms)
+    contact = find_closest_contact(atoms)
     if contact is not None and contact.ratio < closest:
         names = " and ".join(f"{atoms.symbols[i]}{i + 1}" for i in (contact.first, contact.second))
         raise StructureError(
@@ -136,8 +136,8 @@ def check_ligands(
     if present != required:
         missing, extra = required - present, present - required
         raise StructureError(
-            f"{title}: the bonds do not give the ligands that were placed: missing {_shown(missing)}, found instead "
-            f"{_shown(extra)}",
+            f"{title}: the bonds do not give the ligands that were placed: missing {_list_ligands(missing)}, "
+            f"found instead {_list_ligands(extra)}",
             "the ligands do not fit: choose smaller ones, fewer of them, or another seed",
         )
     _check_donors(atoms, {entry.formula: entry for entry in expected}, title)
@@ -156,11 +156,11 @@ def _check_donors(atoms: Atoms, entries: dict[str, LigandEntry], title: str) -> 
             )
 
 
-def _shown(counts: Counter[tuple[str, int]]) -> str:
+def _list_ligands(counts: Counter[tuple[str, int]]) -> str:
     return ", ".join(f"{n} x {name} (charge {-q:+d})" for (name, q), n in sorted(counts.items())) or "none"
 
 
-def donors_of(atoms: Atoms) -> IntArray:
+def find_donors(atoms: Atoms) -> IntArray:
     """Indices of all atoms of ligands that are bonded to a metal, sorted."""
     donors = [ligand.donors for ligand in find_ligands(atoms)]
     return np.sort(np.concatenate(donors)) if donors else np.empty(0, dtype=np.int64)
@@ -217,7 +217,7 @@ def clean_up(
                     _put(molecule, done.positions[taken])
                 if not more:
                     break
-            contact = closest_contact(done)
+            contact = find_closest_contact(done)
             if contact is None or contact.ratio > _ROOMY:
                 break
     return np.array(done.positions)
@@ -249,7 +249,7 @@ def _put(molecule: Any, positions: FloatArray) -> None:
     from rdkit.Geometry import Point3D
 
     shape = molecule.GetConformer()
-    for index, (x, y, z) in enumerate(on_grid(positions).tolist()):
+    for index, (x, y, z) in enumerate(snap_to_grid(positions).tolist()):
         shape.SetAtomPosition(index, Point3D(x, y, z))
 
 

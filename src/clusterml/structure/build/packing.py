@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clusterml.structure.build.poses import Poses
-from clusterml.structure.steady import least, ranked
+from clusterml.structure.steady import index_of_least, rank_stably
 from clusterml.typing import FloatArray, IntArray
 
 SOFT = 0.90
@@ -91,7 +91,7 @@ def screen(slot: Slot, numbers: IntArray, frame: FloatArray, others: FloatArray,
         reach = float(np.linalg.norm(moving - middle, axis=-1).max()) + _REACH
         near = np.linalg.norm(atoms - middle, axis=1) < reach
         cost += overlap(moving, r_free, atoms[near], sizes[near])
-    keep = ranked(cost)[:KEPT]
+    keep = rank_stably(cost)[:KEPT]
     return Slot(slot.numbers, Poses(slot.poses.positions[keep], cost[keep]), slot.images, slot.bound)
 
 
@@ -99,8 +99,8 @@ def pack(slots: list[Slot], rng: np.random.Generator) -> tuple[list[int], float]
     """Index of the chosen pose of every slot, and the total cost of the arrangement."""
     state = _State([-1] * len(slots), slots, [radii(s.numbers) for s in slots])
     state.self_cost = [_self_cost(slot, r) for slot, r in zip(slots, state.radii, strict=True)]
-    for k in ranked(np.array([-cost.min() for cost in state.self_cost])).tolist():
-        state.chosen[k] = least(_energies(state, k))
+    for k in rank_stably(np.array([-cost.min() for cost in state.self_cost])).tolist():
+        state.chosen[k] = index_of_least(_energies(state, k))
     start, best_cost = list(state.chosen), _descend(state)
     best = list(state.chosen)
     if len(slots) == 1:
@@ -131,7 +131,7 @@ def _descend(state: _State) -> float:
     for _ in range(_FINAL_SWEEPS):
         before = list(state.chosen)
         for k in range(len(state.slots)):
-            state.chosen[k] = least(_energies(state, k))
+            state.chosen[k] = index_of_least(_energies(state, k))
         if state.chosen == before:
             break
     return _total(state)

@@ -12,9 +12,9 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.conformers import Conformers
-from clusterml.structure.build.sites import Site
+from clusterml.structure.build.sites import BindingSite
 from clusterml.structure.build.symmetry import rotation
-from clusterml.structure.steady import least, ranked
+from clusterml.structure.steady import index_of_least, rank_stably
 from clusterml.typing import FloatArray, IntArray
 
 LARGEST_MISFIT = 0.6
@@ -39,7 +39,7 @@ class Poses:
         return Poses(self.positions[keep], self.cost[keep])
 
 
-def site_donors(site: Site, shapes: Conformers, name: str) -> IntArray:
+def site_donors(site: BindingSite, shapes: Conformers, name: str) -> IntArray:
     """The ligand's donors that bind at the site; raises :class:`~clusterml.errors.OptionError` if it has too few."""
     n_donors = len(site.donors)
     if len(shapes.donors) < n_donors:
@@ -51,7 +51,7 @@ def site_donors(site: Site, shapes: Conformers, name: str) -> IntArray:
     return shapes.donors[:n_donors]
 
 
-def poses(site: Site, shapes: Conformers, name: str) -> Poses:
+def generate_poses(site: BindingSite, shapes: Conformers, name: str) -> Poses:
     """All poses of a ligand (called ``name`` in messages) on a site.
 
     Raises :class:`~clusterml.errors.OptionError` if the ligand has too few donors and
@@ -59,8 +59,8 @@ def poses(site: Site, shapes: Conformers, name: str) -> Poses:
     """
     donors = site_donors(site, shapes, name)
     if len(donors) == 1:
-        return _standing(site, shapes, int(donors[0]))
-    candidates = _hinged(site, shapes, donors, name)
+        return _stand(site, shapes, int(donors[0]))
+    candidates = _hinge(site, shapes, donors, name)
     candidates.positions[:, donors] = np.where(
         (np.linalg.norm(candidates.positions[:, donors] - site.donors, axis=-1) < LARGEST_MISFIT)[..., None],
         site.donors, site.donors[::-1],
@@ -68,7 +68,7 @@ def poses(site: Site, shapes: Conformers, name: str) -> Poses:
     return candidates
 
 
-def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
+def _stand(site: BindingSite, shapes: Conformers, donor: int) -> Poses:
     if len(shapes.numbers) == 1:
         return Poses(site.donors[None].copy(), np.zeros(1))
     near = shapes.neighbours(donor)
@@ -79,7 +79,7 @@ def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
         arms = local[near] / np.linalg.norm(local[near], axis=1, keepdims=True)
         body = arms.sum(axis=0) if len(near) else local.sum(axis=0)
         for rank, out in enumerate(site.outward):
-            for lean, direction in enumerate(_leaning(out)):
+            for lean, direction in enumerate(_lean(out)):
                 start = local @ _turn_onto(body, direction).T
                 turns = [rotation(direction, np.radians(a)) for a in spins]
                 positions.append(np.einsum("sij,nj->sni", np.array(turns), start) + site.donors[0])
@@ -88,14 +88,14 @@ def _standing(site: Site, shapes: Conformers, donor: int) -> Poses:
     return Poses(np.concatenate(positions), np.concatenate(costs))
 
 
-def _leaning(out: FloatArray) -> list[FloatArray]:
+def _lean(out: FloatArray) -> list[FloatArray]:
     """A direction and six others that lean away from it."""
-    side = np.cross(out, np.eye(3)[least(np.abs(out))])
+    side = np.cross(out, np.eye(3)[index_of_least(np.abs(out))])
     tilted = rotation(side / np.linalg.norm(side), np.radians(_LEAN)) @ out
     return [out, *(rotation(out, k * np.pi / 3) @ tilted for k in range(6))]
 
 
-def _hinged(site: Site, shapes: Conformers, donors: IntArray, name: str) -> Poses:
+def _hinge(site: BindingSite, shapes: Conformers, donors: IntArray, name: str) -> Poses:
     span = site.donors[1] - site.donors[0]
     bite = np.linalg.norm(shapes.positions[:, donors[1]] - shapes.positions[:, donors[0]], axis=1)
     misfit = np.abs(bite - np.linalg.norm(span))
@@ -133,7 +133,7 @@ def _across(vector: FloatArray, axis: FloatArray) -> FloatArray:
     """The part of ``vector`` at right angles to the unit vector ``axis``, of length one."""
     rest = vector - (vector @ axis) * axis
     if np.linalg.norm(rest) < 1e-3:
-        rest = np.cross(axis, np.eye(3)[least(np.abs(axis))])
+        rest = np.cross(axis, np.eye(3)[index_of_least(np.abs(axis))])
     return np.asarray(rest / np.linalg.norm(rest))
 
 
@@ -150,7 +150,7 @@ def _turn_onto(vector: FloatArray, target: FloatArray) -> FloatArray:
     if sine < 1e-8:
         if cosine > 0:
             return np.eye(3)
-        axis = np.cross(a, np.eye(3)[least(np.abs(a))])
+        axis = np.cross(a, np.eye(3)[index_of_least(np.abs(a))])
         return rotation(axis / np.linalg.norm(axis), np.pi)
     return rotation(axis / sine, float(np.arctan2(sine, cosine)))
 
@@ -161,7 +161,7 @@ _START = 0.9  # A, rms misfit from which a rigid turn may still reach a symmetri
 _LARGEST = 0.12  # A, distortion that making a pose exactly symmetric may cost
 
 
-def invariant(poses: Poses, numbers: IntArray, donors: FloatArray, stabiliser: FloatArray) -> Poses:
+def find_invariant_poses(poses: Poses, numbers: IntArray, donors: FloatArray, stabiliser: FloatArray) -> Poses:
     """Those poses, turned slightly where needed, that every operation of ``stabiliser`` ``(s, 3, 3)`` leaves as a
     whole.
 
@@ -171,7 +171,7 @@ def invariant(poses: Poses, numbers: IntArray, donors: FloatArray, stabiliser: F
     if len(stabiliser) == 1:
         return poses
     misfit = np.array([_misfit(pose, numbers, stabiliser) for pose in poses.positions])
-    order = ranked(misfit + 0.05 * poses.cost)
+    order = rank_stably(misfit + 0.05 * poses.cost)
     invariant_poses: list[FloatArray] = []
     costs: list[float] = []
     for index in order[:_TRIED].tolist():
@@ -204,11 +204,11 @@ def _settle(pose: FloatArray, numbers: IntArray, donors: FloatArray, stabiliser:
 
 def _mean(pose: FloatArray, numbers: IntArray, stabiliser: FloatArray) -> FloatArray:
     """Average of the pose's images, each paired with the pose."""
-    images = [_paired(pose @ g.T, pose, numbers) for g in stabiliser]
+    images = [_pair_atoms(pose @ g.T, pose, numbers) for g in stabiliser]
     return np.asarray(np.mean(images, axis=0))
 
 
-def _paired(image: FloatArray, pose: FloatArray, numbers: IntArray) -> FloatArray:
+def _pair_atoms(image: FloatArray, pose: FloatArray, numbers: IntArray) -> FloatArray:
     """Rows of ``image`` in the order of the atoms of ``pose`` they fall on (same element)."""
     from scipy.optimize import linear_sum_assignment
 

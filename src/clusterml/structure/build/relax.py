@@ -21,7 +21,7 @@ from clusterml.blas import lend_blas
 from clusterml.errors import ElectronicStructureError, InputFileError, OptionError, OutputError
 from clusterml.io.files import read_bounded, sha256, write_text
 from clusterml.structure.anatomy.ligands import find_ligands
-from clusterml.structure.build.contacts import donors_of
+from clusterml.structure.build.contacts import find_donors
 from clusterml.structure.build.symmetry import KeepSymmetry, Operations, find_operations
 from clusterml.structure.charge import GapSource, check_charge, decide_charge
 from clusterml.structure.check import check_geometry, check_size, connected_molecules
@@ -135,7 +135,7 @@ class RelaxSettings:
 
 
 @dataclass(frozen=True)
-class Step:
+class RelaxStep:
     """One step: its ``number`` (0 is the start), ``energy_ev`` and the largest force ``fmax`` (eV/A)."""
 
     number: int
@@ -144,12 +144,12 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Relaxed:
+class Relaxation:
     """The end of a relaxation: ``atoms`` (A), the last ``step``, whether forces are below the limit, and ``resumed_at``
     (the step a checkpoint was taken up at, 0 without one)."""
 
     atoms: Atoms
-    step: Step
+    step: RelaxStep
     converged: bool
     resumed_at: int
 
@@ -160,9 +160,9 @@ def relax(
     settings: RelaxSettings | None = None,
     *,
     checkpoint: str | Path | None = None,
-    progress: Callable[[Step], None] | None = None,
+    progress: Callable[[RelaxStep], None] | None = None,
     gaps: GapSource | None = None,
-) -> Relaxed:
+) -> Relaxation:
     """Relax a copy of ``atoms``.
 
     ``charge``: default ``info["charge"]``, else proposed, with a warning.  ``checkpoint``: a file kept up to date after
@@ -187,23 +187,23 @@ def relax(
         work.positions[:] = operations.restore(work.positions)
     work.set_constraint(_constraints(work, chosen, operations))
     work.calc = _calculator(total, chosen)
-    store = None if checkpoint is None else Checkpoint(Path(checkpoint), _task(atoms, total, chosen))
+    store = None if checkpoint is None else Checkpoint(Path(checkpoint), _describe_task(atoms, total, chosen))
     resumed = store.number if store is not None else 0
     step, converged = _run(work, chosen, store, progress)
     work.calc = None
     work.set_constraint()
     if store is not None and converged:
         store.remove()
-    warnings += _changes(atoms, work)
+    warnings += _find_changes(atoms, work)
     if not converged:
         warnings.append(f"relaxation stopped after {step.number} steps with forces up to {step.fmax:.3f} eV/A")
     _describe(work, total, chosen, operations, step, warnings)
-    return Relaxed(work, step, converged, resumed)
+    return Relaxation(work, step, converged, resumed)
 
 
 def _run(
-    work: Atoms, settings: RelaxSettings, store: Checkpoint | None, progress: Callable[[Step], None] | None
-) -> tuple[Step, bool]:
+    work: Atoms, settings: RelaxSettings, store: Checkpoint | None, progress: Callable[[RelaxStep], None] | None
+) -> tuple[RelaxStep, bool]:
     from ase.calculators.calculator import CalculationFailed, InputError
     from ase.optimize import LBFGS
 
@@ -224,10 +224,10 @@ def _run(
         optimiser = Restartable(work, restart=restart, logfile=None, maxstep=_MAX_STEP)
         optimiser.nsteps = store.number if store is not None else 0
         left = max(settings.steps - optimiser.nsteps, 0)
-        converged, step = False, Step(0, 0.0, 0.0)
+        converged, step = False, RelaxStep(0, 0.0, 0.0)
         for done in optimiser.irun(fmax=settings.fmax, steps=left):
             forces = float(np.linalg.norm(work.get_forces(), axis=1).max())
-            step, converged = Step(optimiser.nsteps, float(work.get_potential_energy()), forces), bool(done)
+            step, converged = RelaxStep(optimiser.nsteps, float(work.get_potential_energy()), forces), bool(done)
             if not np.isfinite(step.energy_ev):
                 raise ElectronicStructureError("the energy is not finite", "check the geometry and the charge")
             if progress is not None:
@@ -263,7 +263,7 @@ def _constraints(atoms: Atoms, settings: RelaxSettings, operations: Operations |
     if settings.fix != "none":
         held: IntArray = np.flatnonzero(is_metal(np.asarray(atoms.numbers, dtype=np.int64)))
         if settings.fix == "frame":
-            held = np.union1d(held, donors_of(atoms))
+            held = np.union1d(held, find_donors(atoms))
         if len(held) == len(atoms):
             raise OptionError(f"fix {settings.fix} leaves no atom to move", "fix less")
         constraints.append(FixAtoms(indices=held))
@@ -284,14 +284,14 @@ def _charge(atoms: Atoms, charge: int | None, gaps: GapSource | None) -> tuple[i
     return decision.charge, decision.notes
 
 
-def _task(atoms: Atoms, charge: int, settings: RelaxSettings) -> dict[str, Any]:
+def _describe_task(atoms: Atoms, charge: int, settings: RelaxSettings) -> dict[str, Any]:
     """What a checkpoint must agree with."""
     same = {k: v for k, v in asdict(settings).items() if k not in ("steps", "fmax")}
     start = np.round(atoms.positions, 6).ravel().tolist()
     return {"charge": charge, **same, "numbers": atoms.numbers.tolist(), "start": start}
 
 
-def _changes(before: Atoms, after: Atoms) -> list[str]:
+def _find_changes(before: Atoms, after: Atoms) -> list[str]:
     """Warnings about ligands and pieces that are not what they were."""
     warnings = []
     old = Counter((x.formula, len(x.donors) > 0) for x in find_ligands(before))
@@ -307,7 +307,12 @@ def _changes(before: Atoms, after: Atoms) -> list[str]:
 
 
 def _describe(
-    atoms: Atoms, charge: int, settings: RelaxSettings, operations: Operations | None, step: Step, warnings: list[str]
+    atoms: Atoms,
+    charge: int,
+    settings: RelaxSettings,
+    operations: Operations | None,
+    step: RelaxStep,
+    warnings: list[str],
 ) -> None:
     history = dict(atoms.info.get("provenance", {}))
     before = [w for w in history.get("warnings", []) if not w.startswith("relaxation ")]

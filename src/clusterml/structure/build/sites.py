@@ -16,7 +16,7 @@ from clusterml.structure.bonds import bond_limit, bonds, neighbours
 from clusterml.structure.build.symmetry import rotation
 from clusterml.structure.elements import is_metal
 from clusterml.structure.rotations import axis_rotation, hemisphere
-from clusterml.structure.steady import least
+from clusterml.structure.steady import index_of_least
 from clusterml.typing import FloatArray, IntArray
 
 METAL_DONOR = {16: 2.50, 8: 2.36, 15: 2.42, 7: 2.30, 6: 2.10, 1: 1.75, 9: 2.30, 17: 2.55, 35: 2.65, 53: 2.80, 34: 2.60}
@@ -30,7 +30,7 @@ _TURNS = 12
 
 
 @dataclass(frozen=True)
-class Site:
+class BindingSite:
     """A place for one ligand.
 
     ``metals`` ``(k,)``: atoms it binds; ``donors`` ``(d, 3)``: positions of its donors in A; ``outward`` ``(m, 3)``:
@@ -51,7 +51,7 @@ def metal_donor(metal: int, donor: int) -> float:
     return float(covalent_radii[metal] + covalent_radii[donor])
 
 
-def bound_metals(numbers: IntArray, positions: FloatArray, donors: FloatArray, element: int) -> IntArray:
+def find_bound_metals(numbers: IntArray, positions: FloatArray, donors: FloatArray, element: int) -> IntArray:
     """Indices of the metals that donors ``(d, 3)`` of an ``element`` bind, by the usual bond limits."""
     metal = np.flatnonzero(is_metal(numbers))
     distance = np.linalg.norm(positions[metal][:, None] - donors[None], axis=-1)
@@ -66,22 +66,22 @@ def site_at(
     element: int,
     outward: FloatArray | None = None,
     n_bonded: int = 1,
-) -> Site:
+) -> BindingSite:
     """The site of given ``donors`` ``(d, 3)`` of one ``element`` on the metals of a frame.
 
     ``outward`` ``(m, 3)`` or None: then it follows from the metals the donors bind.  ``n_bonded``: ligand atoms on each
     donor (a phosphine has three, a thiolate one).  Raises :class:`~clusterml.errors.StructureError` without metals.
     """
-    metals = bound_metals(numbers, positions, donors, element)
+    metals = find_bound_metals(numbers, positions, donors, element)
     if outward is not None:
-        return Site(metals, donors, _unit(outward.reshape(-1, 3)))
+        return BindingSite(metals, donors, _unit(outward.reshape(-1, 3)))
     if len(metals) == 0:
         shown = np.round(donors[0], 2).tolist()
         raise StructureError(f"no metal is near the ligand site at {shown}", "place donors within a bond of a metal")
     if len(donors) > 1:
         away = _unit(donors.mean(axis=0) - positions[metals].mean(axis=0))
-        return Site(metals, donors, away[None])
-    return Site(metals, donors, body_directions(positions[metals], donors[0], element, n_bonded))
+        return BindingSite(metals, donors, away[None])
+    return BindingSite(metals, donors, body_directions(positions[metals], donors[0], element, n_bonded))
 
 
 def body_directions(metals: FloatArray, donor: FloatArray, element: int, n_bonded: int = 1) -> FloatArray:
@@ -108,13 +108,13 @@ def body_directions(metals: FloatArray, donor: FloatArray, element: int, n_bonde
         return np.array([np.cos(angle) * away + side * np.sin(angle) * normal for side in (1.0, -1.0)])
     if np.linalg.norm(away) < 0.15:
         normal = np.linalg.svd(towards)[2][-1]
-        normal = normal * np.sign(normal[least(-np.abs(normal))])
+        normal = normal * np.sign(normal[index_of_least(-np.abs(normal))])
         return np.array([normal, -normal])
     return _unit(away)[None]
 
 
 def site_on(numbers: IntArray, positions: FloatArray, metals: IntArray, outward: FloatArray, element: int,
-            bite: float = 0.0, turn: float = 0.0) -> Site:  # fmt: skip
+            bite: float = 0.0, turn: float = 0.0) -> BindingSite:  # fmt: skip
     """The site of a ligand on given ``metals`` ``(k,)``, its body pointing along ``outward`` ``(3,)``.
 
     ``bite``: distance (A) between its two donors, 0 for one donor.  One donor sits over the middle of the metals; two
@@ -129,7 +129,7 @@ def site_on(numbers: IntArray, positions: FloatArray, metals: IntArray, outward:
         spread = where - middle
         height = _height(length, float(np.sqrt(np.mean(np.sum(spread**2, axis=1)))))
         donor = middle + height * out
-        return Site(metals, donor[None], body_directions(where, donor, element))
+        return BindingSite(metals, donor[None], body_directions(where, donor, element))
     if len(metals) > 2:
         raise StructureError(f"two donors cannot share {len(metals)} metals", "give one or two metals for the site")
     along = where[-1] - where[0] if len(metals) == 2 else rotation(out, turn) @ _perpendicular(out)
@@ -137,7 +137,7 @@ def site_on(numbers: IntArray, positions: FloatArray, metals: IntArray, outward:
     out = _unit(out - (out @ along) * along)
     gap = (float(np.linalg.norm(where[-1] - where[0])) - bite) / 2 if len(metals) == 2 else bite / 2
     middle = middle + _height(length, gap) * out
-    return Site(metals, np.array([middle - along * bite / 2, middle + along * bite / 2]), out[None])
+    return BindingSite(metals, np.array([middle - along * bite / 2, middle + along * bite / 2]), out[None])
 
 
 def _height(length: float, offset: float) -> float:
@@ -151,7 +151,7 @@ def _unit(vectors: FloatArray) -> FloatArray:
 
 def _perpendicular(vector: FloatArray) -> FloatArray:
     """A unit vector at right angles to ``vector``."""
-    other = np.eye(3)[least(np.abs(vector))]
+    other = np.eye(3)[index_of_least(np.abs(vector))]
     return _unit(np.cross(vector, other))
 
 
@@ -170,11 +170,11 @@ _LEANS = np.radians([0.0, -10.0, 10.0, -20.0, 20.0, -30.0, 30.0])
 class OpenSite:
     """A place for a ligand on the surface: the ``site``, and its ``room``, the spare distance (A) of its donors."""
 
-    site: Site
+    site: BindingSite
     room: float
 
 
-def bare_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
+def find_bare_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
     """Sulfur atoms bonded to metals and to nothing else, sorted."""
     metal = is_metal(numbers)
     table = neighbours(len(numbers), bonds(numbers, positions))
@@ -182,12 +182,12 @@ def bare_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
     return np.array(bare, dtype=np.int64)
 
 
-def thiolate_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
+def find_thiolate_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
     """Those bare sulfurs that have room for a carbon; the others are sulfides, shut in by metals."""
     metals = positions[is_metal(numbers)]
     sphere = _sphere()
     thiolates = []
-    for sulfur in bare_sulfurs(numbers, positions):
+    for sulfur in find_bare_sulfurs(numbers, positions):
         carbons = positions[sulfur] + _CARBON * sphere
         nearest = np.linalg.norm(carbons[:, None] - metals[None], axis=-1).min(axis=1)
         if (nearest > _CARBON_TO_METAL).any():
@@ -195,7 +195,7 @@ def thiolate_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
     return np.array(thiolates, dtype=np.int64)
 
 
-def open_directions(numbers: IntArray, positions: FloatArray) -> dict[int, FloatArray]:
+def find_open_directions(numbers: IntArray, positions: FloatArray) -> dict[int, FloatArray]:
     """Metals with room for an oxygen -> the mean direction ``(3,)`` of that room (a unit vector)."""
     sphere = _sphere()
     directions = {}
@@ -208,7 +208,7 @@ def open_directions(numbers: IntArray, positions: FloatArray) -> dict[int, Float
     return directions
 
 
-def single_sites(numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray]) -> list[OpenSite]:
+def find_single_sites(numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray]) -> list[OpenSite]:
     """One place for a donor on each open metal."""
     sites = []
     for metal, out in open_to.items():
@@ -217,7 +217,7 @@ def single_sites(numbers: IntArray, positions: FloatArray, open_to: dict[int, Fl
     return sites
 
 
-def bridging_sites(
+def find_bridging_sites(
     numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], bite: float
 ) -> list[OpenSite]:
     """Places for two donors, ``bite`` (A) apart, over two open metals each, where they have room."""
@@ -231,13 +231,13 @@ def bridging_sites(
             out = out - (out @ span) * span / length**2
             if not _BRIDGED[0] < length < _BRIDGED[1] or np.linalg.norm(out) < 1.0:
                 continue
-            best = _best_lean(numbers, positions, np.array([first, second]), out, span / length, bite)
+            best = _lean_for_room(numbers, positions, np.array([first, second]), out, span / length, bite)
             if best.room > 0:
                 sites.append(best)
     return sites
 
 
-def _best_lean(
+def _lean_for_room(
     numbers: IntArray, positions: FloatArray, pair: IntArray, out: FloatArray, axis: FloatArray, bite: float
 ) -> OpenSite:
     """The bridging site that leans so that its donors have most room."""

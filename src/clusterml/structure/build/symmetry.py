@@ -80,7 +80,7 @@ class Orbit:
     stabiliser: FloatArray
 
 
-def orbit(points: FloatArray, operations: FloatArray) -> Orbit:
+def find_orbit(points: FloatArray, operations: FloatArray) -> Orbit:
     """The orbit of a site given by one or more ``points`` ``(k, 3)`` (A), whose order has no meaning."""
     places: list[FloatArray] = []
     movers: list[FloatArray] = []
@@ -189,7 +189,7 @@ def _candidates(numbers: IntArray, local: FloatArray, tolerance: float) -> list[
     """Orthogonal matrices that take the first of a pair of atoms and the second to a like pair."""
     radius = np.linalg.norm(local, axis=1)
     shells = _shells(numbers, radius, tolerance)
-    first, second = _pair(shells, local)
+    first, second = _choose_pair(shells, local)
     if first is None or second is None:
         return []
     start = _frame(local[first], local[second])
@@ -216,7 +216,7 @@ def _shells(numbers: IntArray, radius: FloatArray, tolerance: float) -> list[Int
     return sorted(shells, key=len)
 
 
-def _pair(shells: list[IntArray], local: FloatArray) -> tuple[int | None, int | None]:
+def _choose_pair(shells: list[IntArray], local: FloatArray) -> tuple[int | None, int | None]:
     """Two atoms of small shells whose directions differ."""
     if not shells:
         return None, None

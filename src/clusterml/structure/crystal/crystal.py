@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError
-from clusterml.structure.bonds import Pairs, components
+from clusterml.structure.bonds import AtomPairs, components
 from clusterml.structure.crystal.symmetry import Symmetry, determinants, product_table
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
@@ -282,7 +282,7 @@ class Units:
     fragment: IntArray
     exclusive: BoolArray
 
-    def contested(self, against: Pairs) -> BoolArray:
+    def contested(self, against: AtomPairs) -> BoolArray:
         """Which atoms ``(n,)`` are in a unit that another one excludes; ``against``: exclusive pairs of atoms."""
         rival = np.zeros(self.n_atoms, dtype=np.bool_)
         rival[against.first] = True
@@ -292,7 +292,7 @@ class Units:
             contested[atoms] |= bool(rival[atoms].any())
         return contested
 
-    def choose(self, part: IntArray, against: Pairs) -> IntArray:
+    def choose(self, part: IntArray, against: AtomPairs) -> IntArray:
         """The atoms of ``part`` that stay, given the exclusive pairs ``against`` among them."""
         members = set(part.tolist())
         candidates = [k for k, atoms in enumerate(self.atoms) if int(atoms[0]) in members]
@@ -306,7 +306,7 @@ class Units:
                 excluded |= rivals[k]
         return np.unique(np.concatenate(chosen))
 
-    def _rivals(self, candidates: list[int], against: Pairs) -> dict[int, set[int]]:
+    def _rivals(self, candidates: list[int], against: AtomPairs) -> dict[int, set[int]]:
         holders: dict[int, list[int]] = {}
         for k in candidates:
             for atom in self.atoms[k].tolist():
@@ -326,7 +326,9 @@ class Units:
         return rivals
 
 
-def find_units(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pairs, concerned: BoolArray) -> Units:
+def find_units(
+    crystal: Crystal, expanded: Expanded, bonded: AtomPairs, against: AtomPairs, concerned: BoolArray
+) -> Units:
     """The units among the ``concerned`` atoms ``(n,)``, given bonds and exclusive pairs of the filled cell.
 
     A unit is what one symmetry operation makes of a fragment: listed sites of one disorder group (without groups: of
@@ -350,7 +352,7 @@ def find_units(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pai
     return Units(len(expanded.numbers), atoms, operation, site, occupancy.astype(np.float64), owner, exclusive)
 
 
-def _number_fragments(crystal: Crystal, expanded: Expanded, bonded: Pairs, against: Pairs) -> IntArray:
+def _number_fragments(crystal: Crystal, expanded: Expanded, bonded: AtomPairs, against: AtomPairs) -> IntArray:
     """Number of the fragment ``(s,)`` that each site belongs to."""
     group, occupancy = crystal.group, np.round(crystal.occupancy, 3)
     partial = crystal.occupancy < PARTIAL
@@ -358,7 +360,7 @@ def _number_fragments(crystal: Crystal, expanded: Expanded, bonded: Pairs, again
     alike = partial[first] & partial[second] & (group[first] == group[second])
     alike &= (group[first] != 0) | (occupancy[first] == occupancy[second])
     alike[alike] = share_operation(expanded, bonded.first[alike], bonded.second[alike])
-    links = Pairs(first[alike], second[alike], bonded.shift[alike], bonded.distance[alike])
+    links = AtomPairs(first[alike], second[alike], bonded.shift[alike], bonded.distance[alike])
     fragment = np.empty(len(group), dtype=np.int64)
     for k, part in enumerate(components(len(group), links)):
         fragment[part] = k

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError, counted
-from clusterml.structure.bonds import SLACK, Pairs, bond_limit, close_periodic_pairs, components, keep_bonds
+from clusterml.structure.bonds import SLACK, AtomPairs, bond_limit, close_periodic_pairs, components, keep_bonds
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Expanded, check_crowding, find_units, share_operation
 from clusterml.structure.crystal.symmetry import determinants
@@ -131,7 +131,7 @@ def _find_assemblies(crystal: Crystal, source: str) -> list[IntArray]:
     chain = [np.flatnonzero(labels == name) for name in np.unique(labels) if name != ""]
     links = [(int(part[0]), int(k)) for part in chain for k in part[1:]]
     joined = np.array(links, dtype=np.int64).reshape(-1, 2)
-    graph = Pairs(
+    graph = AtomPairs(
         np.concatenate([first[near], joined[:, 0]]),
         np.concatenate([second[near], joined[:, 1]]),
         np.zeros((0, 3), dtype=np.int64),
@@ -140,7 +140,7 @@ def _find_assemblies(crystal: Crystal, source: str) -> list[IntArray]:
     return [disordered[part] for part in components(len(disordered), graph)]
 
 
-def find_close_sites(crystal: Crystal, chosen: IntArray, radius: float, source: str) -> Pairs:
+def find_close_sites(crystal: Crystal, chosen: IntArray, radius: float, source: str) -> AtomPairs:
     """Pairs of ``chosen`` sites within ``radius`` (A) in the crystal, whichever symmetry image is the close one."""
     moved = np.einsum("mij,nj->mni", crystal.rotations, crystal.fractional[chosen]) + crystal.translations[:, None, :]
     inside = moved.reshape(-1, 3)
@@ -150,10 +150,10 @@ def find_close_sites(crystal: Crystal, chosen: IntArray, radius: float, source: 
     pairs = close_periodic_pairs(inside, crystal.cell, radius)
     first, second = pairs.first % len(chosen), pairs.second % len(chosen)
     keep = first != second  # a site and its own image are decided later
-    return Pairs(first[keep], second[keep], pairs.shift[keep], pairs.distance[keep])
+    return AtomPairs(first[keep], second[keep], pairs.shift[keep], pairs.distance[keep])
 
 
-def sum_radii(numbers: IntArray, pairs: Pairs) -> FloatArray:
+def sum_radii(numbers: IntArray, pairs: AtomPairs) -> FloatArray:
     """Sum of the covalent radii (A) of each pair ``(k,)``."""
     from ase.data import covalent_radii
 
@@ -172,7 +172,7 @@ _DONORS = 2.1  # A
 _TERMINAL = (8, 9, 17, 35)
 
 
-def resolve_overlaps(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> tuple[BoolArray, BoolArray]:
+def resolve_overlaps(crystal: Crystal, expanded: Expanded, pairs: AtomPairs) -> tuple[BoolArray, BoolArray]:
     """Which atoms ``(n,)`` of the filled cell to keep so that no two exclude each other, and which had a rival.
 
     ``pairs``: all pairs of atoms within the longest bond.
@@ -213,7 +213,7 @@ def resolve_overlaps(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> tupl
     return keep & ~_find_orphans(keep, bonded, expanded.occupancy), contested
 
 
-def _find_exclusive(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> BoolArray:
+def _find_exclusive(crystal: Crystal, expanded: Expanded, pairs: AtomPairs) -> BoolArray:
     """Which pairs cannot be present together."""
     first, second = pairs.first, pairs.second
     numbers, occupancy = expanded.numbers, expanded.occupancy
@@ -235,7 +235,7 @@ def _find_exclusive(crystal: Crystal, expanded: Expanded, pairs: Pairs) -> BoolA
     return np.asarray(exclusive | images | _find_shared_places(expanded, pairs), dtype=np.bool_)
 
 
-def _find_shared_places(expanded: Expanded, pairs: Pairs) -> BoolArray:
+def _find_shared_places(expanded: Expanded, pairs: AtomPairs) -> BoolArray:
     """Which pairs are images of one partly occupied site that have one place between them.
 
     Images on the same fully occupied atom whose occupancies add up to no more than one are orientations of one group,
@@ -262,7 +262,7 @@ def _find_shared_places(expanded: Expanded, pairs: Pairs) -> BoolArray:
     return np.array([(a, b) in rivals and (not rivals[a, b] or d < _DONORS) for a, b, d in ends], dtype=np.bool_)
 
 
-def _find_orphans(keep: BoolArray, bonded: Pairs, occupancy: FloatArray) -> BoolArray:
+def _find_orphans(keep: BoolArray, bonded: AtomPairs, occupancy: FloatArray) -> BoolArray:
     """Partly occupied atoms whose every bonded neighbour was left out: hydrogens of a group that is gone."""
     alive = np.zeros(len(keep), dtype=np.bool_)
     had = np.zeros(len(keep), dtype=np.bool_)
@@ -272,8 +272,8 @@ def _find_orphans(keep: BoolArray, bonded: Pairs, occupancy: FloatArray) -> Bool
     return had & ~alive & (occupancy < PARTIAL)
 
 
-def _concatenate(*parts: Pairs) -> Pairs:
-    return Pairs(
+def _concatenate(*parts: AtomPairs) -> AtomPairs:
+    return AtomPairs(
         np.concatenate([p.first for p in parts]),
         np.concatenate([p.second for p in parts]),
         np.concatenate([p.shift for p in parts]),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError, counted
-from clusterml.structure.bonds import Pairs, close_periodic_pairs, components, keep_bonds, longest_bond, outwards
+from clusterml.structure.bonds import AtomPairs, close_periodic_pairs, components, keep_bonds, longest_bond, outwards
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Expanded, expand
 from clusterml.structure.crystal.disorder import (
@@ -110,7 +110,7 @@ def _find_shared_places(crystal: Crystal, source: str) -> list[IntArray]:
     pairs = pairs.select(_may_share(crystal, first, second))
     return [
         partial[part]
-        for part in components(len(partial), Pairs(pairs.first, pairs.second, pairs.shift, pairs.distance))
+        for part in components(len(partial), AtomPairs(pairs.first, pairs.second, pairs.shift, pairs.distance))
         if len(part) > 1 and _is_shared(crystal, partial[part])
     ]
 
@@ -198,7 +198,7 @@ class FilledCell:
     fractional: FloatArray
     occupancy: FloatArray
     contested: BoolArray
-    bonds: Pairs
+    bonds: AtomPairs
     molecules: tuple[Molecule, ...]
     dropped: tuple[OmittedSites, ...]
     warnings: tuple[str, ...]
@@ -241,7 +241,7 @@ def fill_cell(crystal: Crystal, disorder: Disorder = "major", source: str = "cry
         raise OptionError(f"{source}: the crystal lists no disorder", f"--disorder {disorder} would change nothing")
     new = np.cumsum(keep) - 1
     pairs = pairs.select(keep[pairs.first] & keep[pairs.second])
-    pairs = Pairs(new[pairs.first], new[pairs.second], pairs.shift, pairs.distance)
+    pairs = AtomPairs(new[pairs.first], new[pairs.second], pairs.shift, pairs.distance)
     numbers = expanded.numbers[keep]
     bonds = keep_bonds(numbers, pairs)
     return FilledCell(
@@ -274,7 +274,7 @@ def unwrap(filled: FilledCell, number: int, source: str = "crystal") -> FloatArr
         for i, j, step in zip(a.tolist(), b.tolist(), shift, strict=True)
     }
     shifts = np.zeros((len(part), 3), dtype=np.int64)
-    for parent, atom in outwards(len(part), Pairs(first, second, inside.shift, inside.distance)):
+    for parent, atom in outwards(len(part), AtomPairs(first, second, inside.shift, inside.distance)):
         shifts[atom] = shifts[parent] + steps[(parent, atom)]
     if np.any(shifts[first] + inside.shift != shifts[second]):
         raise StructureError(
@@ -306,7 +306,7 @@ def _record_overlaps(crystal: Crystal, expanded: Expanded, keep: BoolArray) -> l
     return entries
 
 
-def _find_molecules(expanded: Expanded, atoms: IntArray, numbers: IntArray, bonds: Pairs) -> tuple[Molecule, ...]:
+def _find_molecules(expanded: Expanded, atoms: IntArray, numbers: IntArray, bonds: AtomPairs) -> tuple[Molecule, ...]:
     """The connected pieces, each with the first one that the symmetry turns into it."""
     parts = components(len(numbers), bonds)
     label = np.full(len(expanded.numbers), -1, dtype=np.int64)

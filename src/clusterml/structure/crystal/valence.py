@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusterml.structure.bonds import Pairs, neighbours
+from clusterml.structure.bonds import AtomPairs, neighbours
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray, IntArray
 
@@ -79,7 +79,7 @@ class Surroundings:
         return float(abs((self.positions[atom] - a) @ normal) / max(np.linalg.norm(normal), 1e-9))
 
 
-def sort_neighbours(numbers: IntArray, positions: FloatArray, pairs: Pairs) -> Surroundings:
+def sort_neighbours(numbers: IntArray, positions: FloatArray, pairs: AtomPairs) -> Surroundings:
     """Sort the neighbours of each atom by kind."""
     metal = is_metal(numbers)
     rows = neighbours(len(numbers), pairs)

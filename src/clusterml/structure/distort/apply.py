@@ -29,7 +29,13 @@ from clusterml.structure.distort.modes import (
 )
 from clusterml.structure.distort.subject import Subject, axis_of
 from clusterml.structure.distort.verify import Problems, compare, settle
-from clusterml.structure.distort.vibrations import along, noise_direction, rms_at, temperature_of, vibration_direction
+from clusterml.structure.distort.vibrations import (
+    displace,
+    noise_direction,
+    rms_at,
+    temperature_of,
+    vibration_direction,
+)
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -46,11 +52,11 @@ def follow(subject: Subject, frame: FloatArray) -> FloatArray:
     if not subject.metal.any():
         return moved
     for ligand in subject.ligands:
-        moved[:, ligand.atoms] = _carried(subject, ligand, frame)
+        moved[:, ligand.atoms] = _carry_ligands(subject, ligand, frame)
     return moved
 
 
-def _carried(subject: Subject, ligand: Ligand, frame: FloatArray) -> FloatArray:
+def _carry_ligands(subject: Subject, ligand: Ligand, frame: FloatArray) -> FloatArray:
     metals = np.flatnonzero(subject.metal)
     before = subject.positions[metals]
     donors = ligand.donors if len(ligand.donors) else ligand.atoms
@@ -130,7 +136,7 @@ def scan(
 ) -> list[Atoms]:
     """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`."""
     results = attempt_scan(atoms, mode, amounts, rng=rng, axis=axis, index=index, factors=factors, problems=problems)
-    return unbroken(results)
+    return require_intact(results)
 
 
 def attempt_scan(
@@ -154,7 +160,7 @@ def attempt_scan(
     ]
 
 
-def unbroken(results: Sequence[Atoms | StructureError]) -> list[Atoms]:
+def require_intact(results: Sequence[Atoms | StructureError]) -> list[Atoms]:
     """The structures of an attempt; raises the first error among them."""
     frames: list[Atoms] = []
     for result in results:
@@ -221,11 +227,11 @@ def prepare(
     if mode == THERMAL_NOISE:
         noise = noise_direction(subject, check_rng(requested, rng), factors)
         scaled = {"factors": dict(factors)} if factors else {}
-        return ModePath(requested, lambda amounts: along(subject, amounts, noise, rigid_bonds=True), scaled)
+        return ModePath(requested, lambda amounts: displace(subject, amounts, noise, rigid_bonds=True), scaled)
     if mode == NORMAL_MODE:
         direction, wavenumber = vibration_direction(subject, index)
         details = {"index": index, "wavenumber_cm": round(wavenumber, 2)}
-        return ModePath(requested, lambda amounts: along(subject, amounts, direction, rigid_bonds=False), details)
+        return ModePath(requested, lambda amounts: displace(subject, amounts, direction, rigid_bonds=False), details)
     return _frame_path(subject, requested, rng, axis)
 
 
@@ -249,10 +255,10 @@ def finish(subject: Subject, positions: FloatArray, path: ModePath, amount: floa
         details |= {"temperature_k": round(temperature_of(subject, amount), 1), "rms_a": _rms(subject, positions)}
     entry = {"mode": path.mode.name, "amount": amount, "unit": path.mode.unit, **details}
     name = f"{subject.atoms.info.get('name') or 'structure'}_{path.mode.name}_{amount:+g}"
-    return child(subject.atoms, positions, name, "distortions", entry, warnings)
+    return make_child(subject.atoms, positions, name, "distortions", entry, warnings)
 
 
-def child(
+def make_child(
     parent: Atoms, positions: FloatArray, name: str, key: str, entry: dict[str, Any], warnings: list[str]
 ) -> Atoms:
     """A copy of ``parent`` at other positions; ``entry`` is appended to the list ``key`` of its provenance."""
@@ -275,12 +281,14 @@ def _frame_path(
     if mode.name == MIXTURE:
         weights = mixture_weights(subject, check_rng(mode, rng))
         details["weights"] = {name: round(weight, 6) for name, weight in weights.items()}
-        return ModePath(mode, lambda amounts: _moved(subject, mixture(subject, amounts, weights, direction)), details)
+        return ModePath(
+            mode, lambda amounts: _describe_motion(subject, mixture(subject, amounts, weights, direction)), details
+        )
     field = FIELDS[mode.name]
-    return ModePath(mode, lambda amounts: _moved(subject, field(subject, amounts, direction)), details)
+    return ModePath(mode, lambda amounts: _describe_motion(subject, field(subject, amounts, direction)), details)
 
 
-def _moved(subject: Subject, frame: FloatArray) -> FloatArray:
+def _describe_motion(subject: Subject, frame: FloatArray) -> FloatArray:
     return subject.positions + follow(subject, frame)
 
 
@@ -312,7 +320,7 @@ def ensemble(
     ``redraws`` in its provenance).  Raises :class:`OptionError` for a mode that draws nothing, and the last
     :class:`StructureError` if 50 draws of a member all fail.
     """
-    return unbroken(
+    return require_intact(
         attempt_ensemble(atoms, mode, amount, count, rng=rng, axis=axis, factors=factors, problems=problems)
     )
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from clusterml.errors import StructureError
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
-from clusterml.structure.bonds import Pairs, close_pairs
+from clusterml.structure.bonds import AtomPairs, close_pairs
 from clusterml.structure.build.attach import BoundLigand, site_of
-from clusterml.structure.build.conformers import conformers
+from clusterml.structure.build.conformers import find_conformers
 from clusterml.structure.build.contacts import clean_up
 from clusterml.structure.build.packing import Slot, screen
-from clusterml.structure.build.poses import poses, site_donors
+from clusterml.structure.build.poses import generate_poses, site_donors
 from clusterml.structure.distort.verify import Problems, contact_limits
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray, IntArray
@@ -50,13 +50,13 @@ def check_exchange(before: Atoms, after: Atoms, removed: IntArray, entry: Ligand
     bad = pairs.select(share < 1.0)
     if len(bad.first) == 0:
         return []
-    text = f"{_named(after, bad)} are too close"
+    text = f"{_name_pair(after, bad)} are too close"
     if problems == "error":
         raise StructureError(f"{entry.name}: {text}", "choose another site or seed, or only warn (--warn-only)")
     return [text]
 
 
-def _contacts(atoms: Atoms, n_kept: int) -> tuple[Pairs, FloatArray]:
+def _contacts(atoms: Atoms, n_kept: int) -> tuple[AtomPairs, FloatArray]:
     """Pairs of a new and an old atom, and their distances divided by the closest sane ones."""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     metal = is_metal(numbers)
@@ -70,7 +70,7 @@ def _table(ligands: list[Ligand]) -> Counter[tuple[str, int]]:
     return Counter((x.formula, x.charge) for x in ligands)
 
 
-def _named(atoms: Atoms, pairs: Pairs) -> str:
+def _name_pair(atoms: Atoms, pairs: AtomPairs) -> str:
     worst = np.argsort(pairs.distance)[:3]
     return ", ".join(
         f"{atoms.symbols[i]}{i + 1}-{atoms.symbols[j]}{j + 1} ({pairs.distance[k]:.2f} A)"
@@ -88,7 +88,7 @@ def exchange_sampled(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, r
     All conformers in all orientations take part, with weights exp(-(cost - lowest) / SPREAD).  Raises
     :class:`~clusterml.errors.StructureError` where the ligand cannot be placed.
     """
-    shapes = conformers(entry)
+    shapes = find_conformers(entry)
     site = site_of(atoms, ligand, shapes)
     rest = np.setdiff1d(np.arange(len(atoms)), ligand.atoms)
     frame = atoms[rest]
@@ -97,19 +97,19 @@ def exchange_sampled(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, r
         old = next(x for x in find_ligands(atoms) if x.atoms[0] == ligand.atoms[0])
         frame.info["charge"] = int(frame.info["charge"]) + old.charge - entry.charge
     bound = site_donors(site, shapes, entry.name)
-    slot = Slot(shapes.numbers, poses(site, shapes, entry.name), np.eye(3)[None], bound)
+    slot = Slot(shapes.numbers, generate_poses(site, shapes, entry.name), np.eye(3)[None], bound)
     numbers = np.asarray(frame.numbers, dtype=np.int64)
     slot = screen(slot, numbers, np.asarray(frame.positions), np.empty((0, 3)), np.empty(0))
     weight = np.exp(-(slot.poses.cost - slot.poses.cost.min()) / SPREAD)
     pose = slot.poses.positions[int(rng.choice(len(weight), p=weight / weight.sum()))]
-    return _tidied(frame, pose, bound, entry)
+    return _tidy(frame, pose, bound, entry)
 
 
-def _tidied(frame: Atoms, pose: FloatArray, bound: IntArray, entry: LigandEntry) -> Atoms:
+def _tidy(frame: Atoms, pose: FloatArray, bound: IntArray, entry: LigandEntry) -> Atoms:
     """The frame with the ligand at the end, tidied with the frame and the ``bound`` donors held fast."""
     from ase import Atoms as New
 
-    shapes = conformers(entry)
+    shapes = find_conformers(entry)
     count = len(frame)
     cluster = New(np.concatenate([frame.numbers, shapes.numbers]), np.concatenate([frame.positions, pose]))
     cluster.info = frame.info

@@ -29,7 +29,7 @@ _TIE = 1e-3  # A; atoms at the same distance to within this are alike
 _CHALCOGENS = (16, 34, 52)
 
 
-def turned(offset: FloatArray, axis: FloatArray, angle: FloatArray) -> FloatArray:
+def turn(offset: FloatArray, axis: FloatArray, angle: FloatArray) -> FloatArray:
     """Displacements ``(a, m, 3)`` of points at ``offset`` ``(m, 3)`` turned about ``axis`` by ``angle`` ``(a, m)``.
 
     Rodrigues' formula; the angle is in radians, right-handed.
@@ -91,7 +91,7 @@ def core_shell_twist(subject: Subject, amounts: FloatArray, axis: FloatArray | N
     outer = max(radius[subject.metal].max(), inner + _TIE)
     t = np.clip((radius - inner) / (outer - inner), 0.0, 1.0)
     share = t * t * (3.0 - 2.0 * t)
-    return _of_frame(subject, turned(offset, axis_of(subject, axis), np.radians(amounts)[:, None] * share))
+    return _of_frame(subject, turn(offset, axis_of(subject, axis), np.radians(amounts)[:, None] * share))
 
 
 def breathing(subject: Subject, amounts: FloatArray, axis: FloatArray | None) -> FloatArray:
@@ -155,7 +155,7 @@ def _motifs_turn(
     for motif, weight in zip(subject.motifs(kinds), weights, strict=True):
         moving = np.flatnonzero(weight)
         offset = subject.positions[moving] - motif.centre
-        total[:, moving] += turned(offset, motif.axis, np.radians(amounts)[:, None] * weight[moving])
+        total[:, moving] += turn(offset, motif.axis, np.radians(amounts)[:, None] * weight[moving])
     return total
 
 

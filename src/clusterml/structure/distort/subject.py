@@ -10,11 +10,11 @@ import numpy as np
 
 from clusterml.errors import OptionError
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
-from clusterml.structure.bonds import Pairs, bonds, neighbours
+from clusterml.structure.bonds import AtomPairs, bonds, neighbours
 from clusterml.structure.check import check_geometry
 from clusterml.structure.distort.modes import MODES, Mode
 from clusterml.structure.elements import is_metal
-from clusterml.structure.steady import least
+from clusterml.structure.steady import index_of_least
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Subject:
         return is_metal(self.numbers)
 
     @cached_property
-    def pairs(self) -> Pairs:
+    def pairs(self) -> AtomPairs:
         """The bonds."""
         return bonds(self.numbers, self.positions)
 
@@ -144,4 +144,4 @@ def axis_of(subject: Subject, axis: FloatArray | None = None) -> FloatArray:
     shares = equal @ equal.T  # column k: what of axis k lies among them
     vector = shares[:, int(np.argmax(np.linalg.norm(shares, axis=0) > 0.5))]
     vector = vector / np.linalg.norm(vector)
-    return vector * np.sign(vector[least(-np.abs(vector))])
+    return vector * np.sign(vector[index_of_least(-np.abs(vector))])

@@ -16,7 +16,7 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.bonds import bonds, neighbours
-from clusterml.structure.distort.apply import child, unbroken
+from clusterml.structure.distort.apply import make_child, require_intact
 from clusterml.structure.distort.exchange import check_exchange
 from clusterml.structure.distort.verify import Problems
 from clusterml.structure.elements import is_metal
@@ -33,7 +33,7 @@ MOST_DRAWS = 20
 
 
 @dataclass(frozen=True)
-class Site:
+class ExchangeSite:
     """One ligand that can be exchanged: its ``number`` among those of its kind (from 1), its ``atoms`` and ``donors``,
     the ``metals`` that hold it, and the position ``(3,)`` (A) of its donors' centre."""
 
@@ -44,7 +44,7 @@ class Site:
     position: FloatArray
 
 
-def find_sites(atoms: Atoms, old: str, library: Path | None = None) -> list[Site]:
+def find_sites(atoms: Atoms, old: str, library: Path | None = None) -> list[ExchangeSite]:
     """The bound ligands called ``old`` (a name, alias or formula), numbered from 1 in order of their first atom.
 
     ``library``: a user's ligand file.  Raises :class:`OptionError`, listing the ligands there are, if there are none.
@@ -111,7 +111,7 @@ def series(
     Raises :class:`OptionError` for ligands, counts or sites that are not there, and :class:`StructureError` where a
     ligand does not fit or the chemistry of the rest would change.
     """
-    return unbroken(
+    return require_intact(
         attempt_series(atoms, old, new, counts, sites=sites, rng=rng, sample=sample, library=library, problems=problems)
     )
 
@@ -133,13 +133,13 @@ def attempt_series(
 
     entry = load_library(library).entry(new)
     candidates = find_sites(atoms, old, library)
-    order = _order(candidates, sites, rng)
+    order = _choose_order(candidates, sites, rng)
     _check_counts(counts, len(order), old)
-    place = partial(_placed, entry=entry, rng=rng, draws=MOST_DRAWS if sample else 0, problems=problems)
-    stages = [_Stage(atoms, np.arange(len(atoms), dtype=np.int64))]
+    place = partial(_place_ligand, entry=entry, rng=rng, draws=MOST_DRAWS if sample else 0, problems=problems)
+    stages = [_PartialExchange(atoms, np.arange(len(atoms), dtype=np.int64))]
     refusal: StructureError | None = None
     try:
-        for stage in _exchanges(stages[0], order, max(counts), place, movable=sites is None):
+        for stage in _exchange_in_turn(stages[0], order, max(counts), place, movable=sites is None):
             stages.append(stage)
     except StructureError as error:
         refusal = error
@@ -148,7 +148,7 @@ def attempt_series(
 
 
 @dataclass(frozen=True)
-class _Stage:
+class _PartialExchange:
     """A structure after some exchanges; ``origin`` ``(n,)``: each atom's index in the parent, -1 for new ones."""
 
     atoms: Atoms
@@ -158,22 +158,24 @@ class _Stage:
 
 
 @dataclass(frozen=True)
-class _Bound:
+class _RenumberedLigand:
     """A ligand as it is numbered after earlier exchanges."""
 
     atoms: IntArray
     donors: IntArray
 
 
-Place = Callable[["Atoms", _Bound], tuple["Atoms", list[str]]]
+Place = Callable[["Atoms", _RenumberedLigand], tuple["Atoms", list[str]]]
 
 
-def _exchanges(stage: _Stage, order: list[Site], most: int, place: Place, *, movable: bool) -> Iterator[_Stage]:
+def _exchange_in_turn(
+    stage: _PartialExchange, order: list[ExchangeSite], most: int, place: Place, *, movable: bool
+) -> Iterator[_PartialExchange]:
     """The structure after 1, 2, .. ``most`` exchanges; sites that fail are used last if ``movable``."""
     waiting, refused = list(order), 0
     while len(stage.done) < most:
         site = waiting.pop(0)
-        ligand = _Bound(_now(stage, site.atoms), _now(stage, site.donors))
+        ligand = _RenumberedLigand(_present_indices(stage, site.atoms), _present_indices(stage, site.donors))
         try:
             new, warnings = place(stage.atoms, ligand)
         except StructureError as error:
@@ -187,17 +189,23 @@ def _exchanges(stage: _Stage, order: list[Site], most: int, place: Place, *, mov
         remaining = np.delete(stage.origin, ligand.atoms)
         origin = np.concatenate([remaining, np.full(len(new) - len(remaining), -1, dtype=np.int64)])
         noted = [f"site {site.number}: {text}" for text in warnings]
-        stage = _Stage(new, origin, (*stage.done, site.number), (*stage.warnings, *noted))
+        stage = _PartialExchange(new, origin, (*stage.done, site.number), (*stage.warnings, *noted))
         yield stage
 
 
-def _now(stage: _Stage, atoms: IntArray) -> IntArray:
+def _present_indices(stage: _PartialExchange, atoms: IntArray) -> IntArray:
     """Present indices of atoms of the parent."""
     return np.flatnonzero(np.isin(stage.origin, atoms)).astype(np.int64)
 
 
-def _placed(
-    atoms: Atoms, ligand: _Bound, *, entry: LigandEntry, rng: np.random.Generator, draws: int, problems: Problems
+def _place_ligand(
+    atoms: Atoms,
+    ligand: _RenumberedLigand,
+    *,
+    entry: LigandEntry,
+    rng: np.random.Generator,
+    draws: int,
+    problems: Problems,
 ) -> tuple[Atoms, list[str]]:
     """The new ligand in a random placement that fits, else in the best; with warnings.
 
@@ -216,20 +224,20 @@ def _placed(
     return best, check_exchange(atoms, best, ligand.atoms, entry, problems)
 
 
-def _finish(parent: Atoms, stage: _Stage, record: dict[str, Any]) -> Atoms:
+def _finish(parent: Atoms, stage: _PartialExchange, record: dict[str, Any]) -> Atoms:
     """A stage with its name, charge and history; ``record`` was exchanged."""
     count, exchanged = len(stage.done), stage.atoms
     name = f"{parent.info.get('name') or 'structure'}_{record['to']}_{count}"
     bare = exchanged.copy()
     bare.info = {**parent.info, **({"charge": exchanged.info["charge"]} if "charge" in exchanged.info else {})}
     entry = {**record, "sites": [*stage.done], "count": count}
-    return child(bare, exchanged.positions, name, "substitutions", entry, [*stage.warnings])
+    return make_child(bare, exchanged.positions, name, "substitutions", entry, [*stage.warnings])
 
 
-def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]], metal: Any) -> Site:
+def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]], metal: Any) -> ExchangeSite:
     metals = sorted({j for i in ligand.donors.tolist() for j in bonded[i] if metal[j]})
     centre = np.asarray(atoms.positions[ligand.donors].mean(axis=0))
-    return Site(number, ligand.atoms, ligand.donors, np.array(metals, dtype=np.int64), centre)
+    return ExchangeSite(number, ligand.atoms, ligand.donors, np.array(metals, dtype=np.int64), centre)
 
 
 def _names(old: str, library: Path | None) -> list[str]:
@@ -242,7 +250,9 @@ def _names(old: str, library: Path | None) -> list[str]:
         return []
 
 
-def _order(candidates: list[Site], sites: Sequence[int] | None, rng: np.random.Generator) -> list[Site]:
+def _choose_order(
+    candidates: list[ExchangeSite], sites: Sequence[int] | None, rng: np.random.Generator
+) -> list[ExchangeSite]:
     if sites is None:
         return [candidates[int(k)] for k in rng.permutation(len(candidates))]
     bad = [number for number in sites if not 1 <= number <= len(candidates)]

@@ -16,7 +16,7 @@ import numpy as np
 from clusterml.errors import StructureError
 from clusterml.structure.anatomy.charge import ligand_table
 from clusterml.structure.anatomy.ligands import find_ligands
-from clusterml.structure.bonds import Pairs, bond_limit, bonds, close_pairs, components
+from clusterml.structure.bonds import AtomPairs, bond_limit, bonds, close_pairs, components
 from clusterml.structure.distort.subject import Subject
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
@@ -47,12 +47,16 @@ def compare(subject: Subject, positions: FloatArray) -> Findings:
     """Compare the chemistry at ``positions`` ``(n, 3)`` (A) with that of the parent."""
     if not np.all(np.isfinite(positions)):
         return Findings(("coordinates are not finite numbers",), ())
-    close = _closest(subject, positions)
+    close = _too_close(subject, positions)
     if close:
         return Findings(close, ())
     pairs = bonds(subject.numbers, positions)
-    wrong = [*_covalent(subject, pairs, positions), *_lost(subject, positions), *_gained(subject, pairs)]
-    wrong += [] if wrong else _apart(subject, pairs, positions)
+    wrong = [
+        *_changed_covalent_bonds(subject, pairs, positions),
+        *_lost_bonds(subject, positions),
+        *_gained_bonds(subject, pairs),
+    ]
+    wrong += [] if wrong else _severed_bonds(subject, pairs, positions)
     if not wrong:
         wrong += _ligands(subject, positions)
     return Findings(tuple(wrong), tuple(_notes(subject, pairs)))
@@ -83,7 +87,7 @@ def name(subject: Subject, first: int, second: int) -> str:
     return f"{symbols[first]}{first + 1}-{symbols[second]}{second + 1}"
 
 
-def _closest(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
+def _too_close(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
     """Pairs closer than sane, unless the parent has them bonded or as close."""
     near = close_pairs(positions, _CUTOFF)
     metal = subject.metal
@@ -95,7 +99,7 @@ def _closest(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
     held = np.array([pair in joined for pair in zip(near.first.tolist(), near.second.tolist(), strict=True)], bool)
     limit = np.where(held, np.minimum(limit, _HELD * before), limit)
     bad = (near.distance < limit) & (near.distance < before - _ALLOWED_CHANGE)
-    return _listed(subject, near.select(bad), before[bad], "are too close")
+    return _list_pairs(subject, near.select(bad), before[bad], "are too close")
 
 
 def _angles(subject: Subject) -> set[tuple[int, int]]:
@@ -105,7 +109,7 @@ def _angles(subject: Subject) -> set[tuple[int, int]]:
     }
 
 
-def _covalent(subject: Subject, bonded: Pairs, positions: FloatArray) -> list[str]:
+def _changed_covalent_bonds(subject: Subject, bonded: AtomPairs, positions: FloatArray) -> list[str]:
     """Bonds between non-metals that were formed or broken."""
     metal = subject.metal
     old, new = (_set(p.select(~metal[p.first] & ~metal[p.second])) for p in (subject.pairs, bonded))
@@ -116,7 +120,7 @@ def _covalent(subject: Subject, bonded: Pairs, positions: FloatArray) -> list[st
     ]
 
 
-def _lost(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
+def _lost_bonds(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
     """Metal-donor bonds of the parent that are far too long now."""
     mixed = _mixed(subject, subject.pairs)
     now = np.linalg.norm(positions[mixed.first] - positions[mixed.second], axis=1)
@@ -125,22 +129,22 @@ def _lost(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
     )
     far = now > limit
     picked = mixed.select(far)
-    return _listed(
-        subject, Pairs(picked.first, picked.second, picked.shift, now[far]), mixed.distance[far], "are torn apart"
+    return _list_pairs(
+        subject, AtomPairs(picked.first, picked.second, picked.shift, now[far]), mixed.distance[far], "are torn apart"
     )
 
 
-def _gained(subject: Subject, pairs: Pairs) -> tuple[str, ...]:
+def _gained_bonds(subject: Subject, pairs: AtomPairs) -> tuple[str, ...]:
     """Clear new bonds between a metal and an atom that was no donor."""
     mixed = _mixed(subject, pairs)
     partner = np.where(subject.metal[mixed.first], mixed.second, mixed.first)
     limit = bond_limit(subject.numbers[mixed.first], subject.numbers[mixed.second]) - _NEW_BOND
     bad = ~np.isin(partner, subject.donors) & (mixed.distance < limit)
     before = np.linalg.norm(subject.positions[mixed.first] - subject.positions[mixed.second], axis=1)
-    return _listed(subject, mixed.select(bad), before[bad], "have become bonded")
+    return _list_pairs(subject, mixed.select(bad), before[bad], "have become bonded")
 
 
-def _apart(subject: Subject, pairs: Pairs, positions: FloatArray) -> list[str]:
+def _severed_bonds(subject: Subject, pairs: AtomPairs, positions: FloatArray) -> list[str]:
     """The bonds of the parent between what are separate molecules now."""
     molecules = components(len(subject.numbers), pairs)
     if len(molecules) <= len(components(len(subject.numbers), subject.pairs)):
@@ -150,7 +154,9 @@ def _apart(subject: Subject, pairs: Pairs, positions: FloatArray) -> list[str]:
         number[part] = k
     cut = subject.pairs.select(number[subject.pairs.first] != number[subject.pairs.second])
     now = np.linalg.norm(positions[cut.first] - positions[cut.second], axis=1)
-    listed = _listed(subject, Pairs(cut.first, cut.second, cut.shift, now), cut.distance, "were what held it together")
+    listed = _list_pairs(
+        subject, AtomPairs(cut.first, cut.second, cut.shift, now), cut.distance, "were what held it together"
+    )
     return [f"the cluster falls into {len(molecules)} molecules: {text}" for text in listed]
 
 
@@ -164,7 +170,7 @@ def _ligands(subject: Subject, positions: FloatArray) -> list[str]:
     return [f"the ligands (formula: count, charge) were {before} and are {after}"]
 
 
-def _notes(subject: Subject, bonded: Pairs) -> list[str]:
+def _notes(subject: Subject, bonded: AtomPairs) -> list[str]:
     """How many metal-donor bonds and metal-metal contacts changed."""
     notes = []
     for contacts, metals in (("metal-donor bonds", 1), ("metal-metal contacts", 2)):
@@ -178,15 +184,15 @@ def _notes(subject: Subject, bonded: Pairs) -> list[str]:
     return notes
 
 
-def _mixed(subject: Subject, pairs: Pairs) -> Pairs:
+def _mixed(subject: Subject, pairs: AtomPairs) -> AtomPairs:
     return pairs.select(subject.metal[pairs.first] != subject.metal[pairs.second])
 
 
-def _set(pairs: Pairs) -> set[tuple[int, int]]:
+def _set(pairs: AtomPairs) -> set[tuple[int, int]]:
     return set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
 
 
-def _listed(subject: Subject, pairs: Pairs, before: FloatArray, verdict: str) -> tuple[str, ...]:
+def _list_pairs(subject: Subject, pairs: AtomPairs, before: FloatArray, verdict: str) -> tuple[str, ...]:
     """The worst pairs by name, with their distances now and before."""
     count = len(pairs.first)
     if count == 0:

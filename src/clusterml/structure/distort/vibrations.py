@@ -40,13 +40,13 @@ def keep_lengths(
     lengths = np.broadcast_to(lengths, (len(moved), len(bonds)))
     step = max(1, _BATCH_NUMBERS // (len(bonds) ** 2 + 9 * len(bonds)))
     parts = [
-        _corrected(parent, moved[k : k + step], bonds, lengths[k : k + step], 1.0 / masses)
+        _restore_lengths(parent, moved[k : k + step], bonds, lengths[k : k + step], 1.0 / masses)
         for k in range(0, len(moved), step)
     ]
     return np.concatenate(parts)
 
 
-def _corrected(
+def _restore_lengths(
     parent: FloatArray, points: FloatArray, bonds: IntArray, lengths: FloatArray, mobility: FloatArray
 ) -> FloatArray:
     """Newton's method for the multipliers of all bonds; see :func:`keep_lengths`."""
@@ -168,7 +168,7 @@ def vibration_direction(subject: Subject, index: int) -> tuple[FloatArray, float
     return modes.displacement[index - 1], float(wavenumbers(subject)[index - 1])
 
 
-def along(subject: Subject, amounts: FloatArray, direction: FloatArray, *, rigid_bonds: bool) -> FloatArray:
+def displace(subject: Subject, amounts: FloatArray, direction: FloatArray, *, rigid_bonds: bool) -> FloatArray:
     """Positions ``(a, n, 3)`` displaced by ``amounts`` ``(a,)`` times ``direction`` ``(n, 3)``, bonds corrected.
 
     ``rigid_bonds``: covalent bonds keep the parent's lengths (to 1e-11 A); otherwise they stretch as the direction says

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
-from clusterml.structure.formats.format import Format, provenance
+from clusterml.structure.formats.format import StructureFormat, provenance
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -167,8 +167,8 @@ def _format(
     ase_name: str,
     recognise: Callable[[str], bool] | None = None,
     charge: Callable[[str], int | None] | None = None,
-) -> Format:
-    return Format(name, title, patterns, partial(read_by_ase, ase_name=ase_name, charge=charge), recognise)
+) -> StructureFormat:
+    return StructureFormat(name, title, patterns, partial(read_by_ase, ase_name=ase_name, charge=charge), recognise)
 
 
 FORMATS = (
@@ -185,7 +185,7 @@ FORMATS = (
         partial(_stated_charge, name="turbomole"),
     ),
     _format("mol", "MDL molfile", ("*.mol",), "mol", _is_molfile, _mdl_charge),
-    Format("sdf", "MDL SD file", ("*.sdf", "*.sd"), _sd_file),
+    StructureFormat("sdf", "MDL SD file", ("*.sdf", "*.sd"), _sd_file),
     _format("dftb", "DFTB+ gen", ("*.gen",), "gen"),
     _format("xsf", "XCrySDen", ("*.xsf",), "xsf"),
     _format("gromacs", "GROMACS gro", ("*.gro",), "gromacs"),

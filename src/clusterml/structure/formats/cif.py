@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from clusterml.structure.crystal.cif import crystals
-from clusterml.structure.formats.format import Format
+from clusterml.structure.formats.format import StructureFormat
 
 _SITES = re.compile(r"^\s*_(cell|atom_site)[._]", re.IGNORECASE | re.MULTILINE)
 
@@ -15,6 +15,13 @@ def _recognise(text: str) -> bool:
 
 
 FORMATS = (
-    Format("cif", "Crystallographic Information File", ("*.cif", "*.mmcif"), crystals, _recognise, measured=True,
-           largest=256 * 1024**2),
-)  # fmt: skip
+    StructureFormat(
+        "cif",
+        "Crystallographic Information File",
+        ("*.cif", "*.mmcif"),
+        crystals,
+        _recognise,
+        measured=True,
+        largest=256 * 1024**2,
+    ),
+)

@@ -20,7 +20,7 @@ cell with ``pbc`` where it states a lattice.
 
 
 @dataclass(frozen=True)
-class Format:
+class StructureFormat:
     """A format of structure files.
 
     name        what ``--format`` calls it

@@ -9,7 +9,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
 from clusterml.structure.elements import atomic_number
-from clusterml.structure.formats.format import Format, provenance
+from clusterml.structure.formats.format import StructureFormat, provenance
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -71,4 +71,4 @@ def _numbers(words: list[str], count: int, where: str) -> list[float]:
     return values
 
 
-FORMATS = (Format("mol2", "Tripos mol2", ("*.mol2",), parse_mol2, lambda text: "@<TRIPOS>" in text),)
+FORMATS = (StructureFormat("mol2", "Tripos mol2", ("*.mol2",), parse_mol2, lambda text: "@<TRIPOS>" in text),)

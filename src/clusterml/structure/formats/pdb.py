@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
-from clusterml.structure.formats.format import Format, Parsed, provenance
+from clusterml.structure.formats.format import Parsed, StructureFormat, provenance
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,4 +82,4 @@ def _recognise(text: str) -> bool:
     return bool(_RECORD.search(text)) and "data_" not in text[:200].lower()
 
 
-FORMATS = (Format("pdb", "Protein Data Bank", ("*.pdb", "*.ent"), parse_pdb, _recognise),)
+FORMATS = (StructureFormat("pdb", "Protein Data Bank", ("*.pdb", "*.ent"), parse_pdb, _recognise),)

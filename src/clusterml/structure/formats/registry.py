@@ -9,12 +9,12 @@ from fnmatch import fnmatchcase
 from clusterml.config.registry import Registry
 from clusterml.config.usercode import Guard
 from clusterml.errors import InputFileError, OptionError
-from clusterml.structure.formats.format import Format, Parsed, provenance
+from clusterml.structure.formats.format import Parsed, StructureFormat, provenance
 
 _HEAD = 20_000  # characters that are looked at to recognise a format
 
 
-def _adopted(kind: Format, origin: str) -> Format:
+def _guard_format(kind: StructureFormat, origin: str) -> StructureFormat:
     """A format of the package ``origin``, whose mistakes become typed errors that name it."""
     title = f"{kind.name} ({origin})"
     recognise = kind.recognise
@@ -44,15 +44,15 @@ def _complete(parsed: Parsed) -> Parsed:
     return parsed
 
 
-REGISTRY: Registry[Format] = Registry(
+REGISTRY: Registry[StructureFormat] = Registry(
     what="structure format",
-    kind=Format,
+    kind=StructureFormat,
     package="clusterml.structure.formats",
     attribute="FORMATS",
     group="clusterml.structure_formats",
     name=lambda kind: kind.name,
     claims=lambda kind: kind.patterns,
-    adopt=_adopted,
+    adopt=_guard_format,
 )
 """Every format, by name."""
 
@@ -62,7 +62,7 @@ def readable() -> str:
     return ", ".join(f"{kind.name} ({', '.join(kind.patterns)})" for kind in REGISTRY.all() if kind.patterns)
 
 
-def format_of_name(name: str) -> Format | None:
+def format_of_name(name: str) -> StructureFormat | None:
     """The format that a file's name says it is in; endings count before beginnings (``poscar_1.xyz`` is xyz)."""
     lower = name.lower()
     ranked = [
@@ -74,7 +74,7 @@ def format_of_name(name: str) -> Format | None:
     return min(ranked)[3] if ranked else None
 
 
-def named_format(name: str) -> Format:
+def named_format(name: str) -> StructureFormat:
     """The format with that name; raises :class:`OptionError` listing those there are."""
     for kind in REGISTRY.all():
         if kind.name == name.lower():
@@ -82,7 +82,7 @@ def named_format(name: str) -> Format:
     raise OptionError(f"format is '{name}'", f"choose {', '.join(kind.name for kind in REGISTRY.all())}")
 
 
-def choose_format(where: str, file_name: str | None, name: str | None) -> Format | None:
+def choose_format(where: str, file_name: str | None, name: str | None) -> StructureFormat | None:
     """The format ``name``, or that of the file's name; None for a stream, whose content must tell.
 
     Raises :class:`InputFileError` for a file of a type that cannot be read, :class:`OptionError` for an unknown format.
@@ -99,7 +99,7 @@ def choose_format(where: str, file_name: str | None, name: str | None) -> Format
     return kind
 
 
-def recognised(text: str, where: str) -> Format:
+def recognise_format(text: str, where: str) -> StructureFormat:
     """The format that ``text`` looks like; raises :class:`InputFileError` where it looks like none, or like several."""
     head = text[:_HEAD]
     likely = [kind for kind in REGISTRY.all() if kind.recognise is not None and kind.recognise(head)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError, UnsupportedElementError
 from clusterml.structure.elements import atomic_number
-from clusterml.structure.formats.format import Format
+from clusterml.structure.formats.format import StructureFormat
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -307,5 +307,7 @@ def _recognise(text: str) -> bool:
 
 
 FORMATS = (
-    Format("shelx", "SHELX results and instructions", ("*.res", "*.ins"), parse_shelx, _recognise, measured=True),
+    StructureFormat(
+        "shelx", "SHELX results and instructions", ("*.res", "*.ins"), parse_shelx, _recognise, measured=True
+    ),
 )

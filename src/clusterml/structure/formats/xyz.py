@@ -15,7 +15,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
 from clusterml.structure.elements import atomic_number
-from clusterml.structure.formats.format import Format
+from clusterml.structure.formats.format import StructureFormat
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -263,4 +263,6 @@ def _recognise(text: str) -> bool:
     return bool(lines) and lines[0].strip().isdigit() and len(lines[0].split()) == 1
 
 
-FORMATS = (Format("xyz", "xyz and extended xyz", ("*.xyz", "*.extxyz"), parse_xyz, _recognise, largest=512 * 1024**2),)
+FORMATS = (
+    StructureFormat("xyz", "xyz and extended xyz", ("*.xyz", "*.extxyz"), parse_xyz, _recognise, largest=512 * 1024**2),
+)
