@@ -21,8 +21,8 @@ from typing import Any, Literal
 from clusterml.errors import ClusterMLError
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.build import build
-from clusterml.structure.build.contacts import bond_ranges, closest_contact
-from clusterml.structure.build.relax import RelaxSettings, Step, relax
+from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
+from clusterml.structure.build.relax import RelaxSettings, RelaxStep, relax
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz
 
@@ -95,7 +95,7 @@ def make(model: Model, relaxing: bool) -> str:
         WORK.mkdir(parents=True, exist_ok=True)
         settings = RelaxSettings(solvent=SOLVENT, symmetry=True, steps=model.steps, fix=model.fix)
 
-        def show(step: Step) -> None:
+        def show(step: RelaxStep) -> None:
             print(f"  {model.stem} step {step.number} {step.energy_ev:.4f} eV, fmax {step.fmax:.3f}", flush=True)
 
         atoms = relax(atoms, settings=settings, checkpoint=WORK / f"{model.stem}.json", progress=show).atoms
@@ -135,8 +135,8 @@ def card() -> None:
 def _row(model: Model, path: Path) -> str:
     atoms = read(path)
     known = atoms.info["provenance"]
-    ranges = bond_ranges(atoms)
-    contact = closest_contact(atoms)
+    ranges = measure_bond_ranges(atoms)
+    contact = find_closest_contact(atoms)
     near = "-" if contact is None else f"{contact.ratio:.2f}"
     level = known["level"]
     if "fmax_ev_a" in known:
