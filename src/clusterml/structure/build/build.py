@@ -110,9 +110,8 @@ def _choose(
             raise OptionError(f"{' and '.join(choices)} compete for the same sites of {plan.name}", "give one of them")
         if not choices and default is None:
             continue
-        entry = (
-            library_in_use.entry(next(iter(choices.values())) or "") if choices else library_in_use.entry(default or "")
-        )
+        name = next(iter(choices.values())) if choices else default
+        entry = library_in_use.entry(name or "")
         kind = next(iter(choices)) if choices else _kind_among({s.kind for s in sites}, entry)
         chosen += [(site, entry) for site in sites if site.kind == kind]
     return chosen
