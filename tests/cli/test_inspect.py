@@ -8,7 +8,14 @@ import json
 def test_a_table_says_what_the_crystal_holds(run, examples):
     done = run("inspect", examples / "ag29_model.cif")
     assert done.code == 0
-    for words in ("P 2 3", "Sohncke", "enantiopure (1 x A)", "Ag29H36P4S24, 93 atoms", "-3, 8 superatom electrons"):
+    for words in (
+        "P 2 3",
+        "Sohncke",
+        "enantiopure (1 x A)",
+        "Ag29H36P4S24, 93 atoms",
+        "-3, 8 superatom electrons",
+        "S (Ag29 family",
+    ):
         assert words in done.out
     assert done.out.count("a closed shell") == 1  # the reason for the charge, and not once more for its witness
     assert done.err == ""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import ClusterMLError
+from clusterml.structure.anatomy.fan import assign_fan_hand
 from clusterml.structure.inspect import inspect, is_bare_core
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz
@@ -46,6 +47,17 @@ def test_an_xyz_file_states_its_charge(examples):
     assert (data["charge"], data["charge_from"]) == (-3, "file")
     assert result.superatom_electrons == 8
     assert result.name == "ag29_model"
+
+
+def test_the_fans_of_the_ag29_family_tell_r_from_s(tmp_path, examples):
+    atoms = read(examples / "ag29_model.xyz")
+    mirrored = atoms.copy()
+    mirrored.positions[:, 0] *= -1.0
+    mirror_image = inspect(write_extxyz(mirrored, tmp_path / "mirrored.xyz"))
+    assert (inspect(examples / "ag29_model.xyz").fan_hand, mirror_image.fan_hand) == ("S", "R")
+    assert mirror_image.to_dict()["fan_hand"] == "R"
+    bare = atoms[atoms.numbers != 15]  # without an apex there is no fan
+    assert assign_fan_hand(bare) is None
 
 
 def test_a_bare_core_is_named_as_such(tmp_path, examples):

@@ -139,6 +139,8 @@ def _cluster_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
         ("motifs", _counted(anatomy["motifs"], {}) or "none"),
         ("ligands", ligands or "none"),
     ]
+    if data["fan_hand"]:
+        rows.append(("hand by its fans", f"{data['fan_hand']} (Ag29 family: the way its Ag4S6 fans turn)"))
     if data["hydrogens_added"]:
         rows.append(("hydrogens added", _counted(data["hydrogens_added"], {})))
     if data["bare_core"]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from clusterml.io.display import card, small_table, wrapped
 from clusterml.structure.anatomy.charge import is_even_electron, signed_charge, superatom_electrons
+from clusterml.structure.anatomy.fan import FanHand, assign_fan_hand
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
@@ -63,6 +64,11 @@ class Inspection:
             return None
         return superatom_electrons(self.atoms, self.charge)
 
+    @property
+    def fan_hand(self) -> FanHand | None:
+        """``R`` or ``S`` by the turn of the four fans of the Ag29 family; None for other clusters."""
+        return assign_fan_hand(self.atoms)
+
     def __repr__(self) -> str:
         """One line."""
         warned = f"; {len(self.warnings)} warnings" if self.warnings else ""
@@ -81,6 +87,7 @@ class Inspection:
             *([("kernel", parts["kernel"])] if parts["kernel"] else []),
             *((f"shell {number}", shell) for number, shell in enumerate(parts["shells"], start=1)),
             *((kind, count) for kind, count in parts["motifs"].items()),
+            *([("hand by its fans", self.fan_hand)] if self.fan_hand else []),
             *((f"ligand {name}", count) for name, count in self.anatomy.ligand_counts().items()),
         ]
         return card(repr(self), [structure_picture(self.atoms), small_table(rows)], self.warnings)
@@ -104,6 +111,7 @@ class Inspection:
             "hydrogens_added": dict(self.atoms.info["provenance"].get("hydrogens_added", {})),
             "bare_core": is_bare_core(self.atoms),
             "anatomy": anatomy_table(self.anatomy, self.atoms),
+            "fan_hand": self.fan_hand,
             "ligands": ligand_rows(self.anatomy),
             **self.decision.to_dict(),
             "superatom_electrons": self.superatom_electrons,

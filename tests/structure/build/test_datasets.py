@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from clusterml.structure.anatomy.anatomy import anatomy
+from clusterml.structure.anatomy.fan import assign_fan_hand
 from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
-from clusterml.structure.build.fan import fan_hand
 from clusterml.structure.build.symmetry import find_operations
 from clusterml.structure.read import read
 
@@ -60,7 +60,7 @@ def test_the_other_hand_is_the_mirror_image(path):
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.stem[-2:] in ("_R", "_S")], ids=lambda path: path.stem)
 def test_hands_follow_the_fans(path):
-    assert fan_hand(read(path)) == path.stem[-1] == read(path).info["provenance"]["hand"]
+    assert assign_fan_hand(read(path)) == path.stem[-1] == read(path).info["provenance"]["hand"]
 
 
 @pytest.mark.parametrize(("stem", "order"), [("ag70_td_cl4", 24), ("ag70_td_hcoo20", 8), ("ag70_t_cl4_P", 12)])
