@@ -1,6 +1,6 @@
 """What the pages for extenders show works: a package of their examples is installed, and each is used as a user would.
 
-An orbital source or a solver joins by its page ``adding-a-..`` and some lines in USE.
+The package has one of each kind: what stands in the pages ``adding-a..`` under a first line with the name of its file.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ built = cm.build("AG5", thiolate="pentanethiolate")
 assert built.info["name"] == "[Ag5(SPent)5]" and built.info["charge"] == 0, built.info
 assert cm.anatomy(built).ligand_counts() == {"SPent": 5}
 assert cm.build(Path("mine.yaml")).info["name"] == "[Ag5(SCH3)5]"
+
+hot = cm.label(atoms, orbitals="hot-gfn1", emax_ev=4.0)
+same = cm.label(atoms, electronic_temperature_k=1000.0, emax_ev=4.0)
+assert np.allclose(hot.spectrum.epsilon, same.spectrum.epsilon) and hot.spectrum.epsilon.max() > 100.0
+damped = cm.label(atoms, solver="tda", emax_ev=4.0).transitions.energy_ev[0]
+assert damped > cm.label(atoms, solver="states", emax_ev=4.0).transitions.energy_ev[0]  # Tamm-Dancoff: from above
 
 chosen = cm.Screen.model_validate({
     "name": "toy",

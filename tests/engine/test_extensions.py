@@ -26,18 +26,18 @@ def install(tmp_path, monkeypatch):
     def distribution(page: str) -> None:
         text = (DOCS / page).read_text()
         code = re.search(r"```python\n(.*?)```", text, flags=re.S)[1]
-        points = re.search(r'```toml\n\[project\.entry-points\."(.*?)"\]\n(.*?) = "my_package\.(\w+)"\n```', text)
-        package = tmp_path / "site" / "my_package"
+        points = re.search(r'```toml\n\[project\.entry-points\."(.*?)"\]\n(.*?) = "my_clusters\.(\w+)"\n```', text)
+        package = tmp_path / "site" / "my_clusters"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("")
         (package / f"{points[3]}.py").write_text(code)
-        info = tmp_path / "site" / "my_package-1.0.dist-info"
+        info = tmp_path / "site" / "my_clusters-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{points[1]}]\n{points[2]} = my_package.{points[3]}\n")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_clusters\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{points[1]}]\n{points[2]} = my_clusters.{points[3]}\n")
 
     yield distribution
-    for name in [name for name in sys.modules if name.split(".")[0] == "my_package"]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "my_clusters"]:
         del sys.modules[name]
 
 
