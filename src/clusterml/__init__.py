@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from clusterml.dataset.store import Dataset
     from clusterml.engine.charge import inspect
     from clusterml.engine.label import Label, label
+    from clusterml.engine.protocol import Compute, Protocol
     from clusterml.errors import ClusterMLError
     from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.calculator import SpectrumCalculator
@@ -47,6 +48,7 @@ __all__ = [
     "ChiralityReport",
     "ClusterMLError",
     "Comparison",
+    "Compute",
     "Contributions",
     "Dataset",
     "Inspection",
@@ -54,6 +56,7 @@ __all__ = [
     "Library",
     "Prediction",
     "Predictor",
+    "Protocol",
     "ReadOptions",
     "RelaxSettings",
     "Screen",
@@ -95,6 +98,7 @@ _HOMES = {
     "ChiralityReport": "clusterml.chirality.report",
     "ClusterMLError": "clusterml.errors",
     "Comparison": "clusterml.spectrum.compare",
+    "Compute": "clusterml.engine.protocol",
     "Contributions": "clusterml.inference.explain",
     "Dataset": "clusterml.dataset.store",
     "Inspection": "clusterml.structure.inspect",
@@ -102,6 +106,7 @@ _HOMES = {
     "Library": "clusterml.structure.anatomy.library",
     "Prediction": "clusterml.inference.answer",
     "Predictor": "clusterml.inference.predictor",
+    "Protocol": "clusterml.engine.protocol",
     "ReadOptions": "clusterml.structure.options",
     "RelaxSettings": "clusterml.structure.build.relax",
     "Screen": "clusterml.screening.config",

@@ -63,6 +63,14 @@ class ClusterMLError(Exception):
 
     ``problem`` names the file, key or value that is wrong; ``remedy`` says what to do. ``str(error)`` is one line,
     without control characters: what files and users give may be quoted in it.
+
+    Example:
+        >>> import clusterml as cm
+        >>> try:
+        ...     cm.build("ag3", thiolate="SMethyl")
+        ... except cm.ClusterMLError as error:
+        ...     print(error.problem)
+        there is no ligand 'SMethyl' in the library...
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:

@@ -56,6 +56,13 @@ def chirality_batch(
     of every geometry, which costs milliseconds each; without it the permutations that were tried are kept.
     ``samples``: geometries that are searched in full besides the parent.  Raises StructureError for shapes that do not
     fit or coordinates that are not finite.
+
+    Example:
+        >>> import clusterml as cm
+        >>> atoms = cm.build("ag3", thiolate="SH")
+        >>> images = cm.scan(atoms, "shear", [0.0, 4.0])
+        >>> cm.chirality_batch(atoms.numbers, [image.positions for image in images]).ccm.round(2)
+        array([0.  , 0.01])
     """
     positions = np.asarray(positions, dtype=np.float64)
     numbers = np.asarray(numbers, dtype=np.int64)

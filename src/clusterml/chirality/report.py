@@ -115,6 +115,12 @@ def chirality_report(
     also kernel, shells, frames and ligand layer.  ``keep_bonds``: exchange only atoms in the same place of the bonding
     graph.  Raises OptionError for an unknown group, StructureError for coordinates that cannot be a structure, and the
     errors of reading a template's file.
+
+    Example:
+        >>> import clusterml as cm
+        >>> report = cm.chirality_report(cm.build("ag3", thiolate="SH"), groups=["C3"])
+        >>> f"{report.whole.ccm:.3f}", report.frame.point_groups[0].name
+        ('0.000', 'D3h')
     """
     started = time.perf_counter()
     check_geometry(atoms)

@@ -170,6 +170,14 @@ class Dataset(Sequence[Record]):
     shard is checked, its SHA-256 included, when it is opened first (0.4 s for 68 MB), and where it has been replaced.
 
     Raises :class:`~clusterml.errors.DatasetError` naming the file for a folder that is no dataset or is damaged.
+
+    Example:
+        >>> import clusterml as cm
+        >>> try:
+        ...     records = cm.Dataset("results")  # the folder of clusterml dataset generate
+        ... except cm.ClusterMLError as error:
+        ...     print(error.problem)
+        results: is not a dataset (no index.json)
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -105,6 +105,14 @@ def label(
 
     Raises StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError, MemoryLimitError,
     ElectronicStructureError (also for a gap below the protocol's smallest).
+
+    Example:
+        >>> import clusterml as cm
+        >>> result = cm.label(cm.build("ag3", thiolate="SH"), emax_ev=4.5)
+        >>> result.orbitals.method, len(result.spectrum)
+        ('GFN1-xTB', 201)
+        >>> bool(result.spectrum.epsilon.max() > 1e4)
+        True
     """
     start = time.perf_counter()
     protocol, compute = chosen(protocol, compute, choices)

@@ -64,7 +64,14 @@ class ThermalEnsemble:
 
 
 class Protocol(Strict):
-    """How spectra are computed; see ``clusterml label --help``."""
+    """How spectra are computed; see ``clusterml label --help``.
+
+    Example:
+        >>> import clusterml as cm
+        >>> protocol = cm.Protocol(orbitals="stda-xtb", emax_ev=4.5)
+        >>> cm.label(cm.build("ag3", thiolate="SH"), protocol=protocol).orbitals.method
+        'sTDA-xTB'
+    """
 
     orbitals: str = Field("gfn1", description="gfn1, gfn2, stda-xtb, or another source of orbitals that is installed")
     emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
@@ -192,6 +199,12 @@ class Compute:
     device      ``cpu`` or ``cuda``: place of the linear algebra
     threads     CPU threads; None: as they are set
     memory_gb   upper bound of a solver's own memory in GB; None: 70 % of what is free
+
+    Example:
+        >>> import clusterml as cm
+        >>> compute = cm.Compute(memory_gb=2.0)
+        >>> cm.label(cm.build("ag3", thiolate="SH"), compute=compute, emax_ev=4.0).charge
+        0
     """
 
     device: str = "cpu"

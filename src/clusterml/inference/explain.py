@@ -223,6 +223,13 @@ def explain(
 
     Raises :class:`OptionError` for a band that is not within the predicted spectrum, and what
     :meth:`Predictor.prepare` raises.
+
+    Example:
+        >>> import clusterml as cm
+        >>> atoms = cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
+        >>> shares = cm.explain(cm.Predictor.load(), atoms, 4.0, 5.0)
+        >>> bool(abs(shares.per_atom.sum() - shares.total.value) < 1e-6)
+        True
     """
     energy = predictor.energy_ev
     if not energy[0] <= low_ev < high_ev <= energy[-1]:

@@ -31,6 +31,11 @@ def locate(path: str | Path, base: Path | None = None) -> Path:
     """``path`` as it is, seen from the folder ``base`` if that is given; or where the data it names were installed.
 
     Raises :class:`InputFileError` for ``shipped:`` data that there are not, with the nearest that there are.
+
+    Example:
+        >>> import clusterml as cm
+        >>> cm.locate("shipped:datasets/structures/ag25_sch3.xyz").name
+        'ag25_sch3.xyz'
     """
     text = str(path)
     if not text.startswith(PREFIX):

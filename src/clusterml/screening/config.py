@@ -150,7 +150,17 @@ class Distortion(Strict):
 
 
 class Screen(Strict):
-    """A screen."""
+    """A screen.
+
+    Example:
+        >>> import clusterml as cm
+        >>> screen = cm.Screen(
+        ...     name="rings", parents={"ag3": {"build": {"name": "ag3", "thiolate": ["SH", "SCH3"]}}},
+        ...     objectives=[{"max_g": "3..5 eV"}],
+        ... )
+        >>> screen.objectives[0].measure
+        ('max_g', '3..5 eV')
+    """
 
     name: Name = Field(description="a name of letters, digits, . _ -")
     title: str = Field("", description="a line for the report")
@@ -192,6 +202,11 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
 
     Raises :class:`~clusterml.errors.InputFileError` or :class:`~clusterml.errors.OptionError` naming file and key, and
     the nearest key where one is unknown.
+
+    Example:
+        >>> import clusterml as cm
+        >>> cm.load_screen(cm.locate("shipped:configs/screen/small.yaml"), ["top=3"]).top
+        3
     """
     file = locate(path)
     values = read_yaml(file)

@@ -87,6 +87,13 @@ def screen(
     :class:`~clusterml.errors.FolderInUseError` for one that another process works in, :class:`OptionError` for names
     and values that cannot be, :class:`~clusterml.errors.OutputError` for a full disk, and what loading the model and
     reading files raise.  What was finished by then is in the folder.
+
+    Example:
+        >>> import clusterml as cm
+        >>> rings = {"ag3": {"build": {"name": "ag3", "thiolate": ["SH", "SCH3"]}}}
+        >>> done = cm.screen(cm.Screen(name="rings", parents=rings, objectives=[{"max_g": "3..5 eV"}]), "rings")
+        >>> done.board.valid
+        2
     """
     chosen = load_screen(what) if isinstance(what, str | Path) else what
     check_own(chosen, candidates is not None, reference is not None)

@@ -213,6 +213,14 @@ def compare(
     the larger one before, those that state any to ``fwhm_ev`` if it is given.  ``random_spectra`` tell the chances;
     with 0 there are none, and no hand.  Raises :class:`SpectrumError` if the ranges do not overlap, no quantity is
     known in both, or a width would have to become smaller.
+
+    Example:
+        >>> import clusterml as cm
+        >>> jasco = "shipped:datasets/examples/ag29_invented_jasco.txt"
+        >>> spectrum = cm.read_spectrum(jasco, concentration=1e-5, path_cm=0.5)
+        >>> comparison = cm.compare(spectrum, spectrum.mirrored(), random_spectra=100)
+        >>> f"{comparison.cd.cosine:.2f}", comparison.hand
+        ('-1.00', 'opposite')
     """
     if not ((a.has_absorption and b.has_absorption) or (a.has_cd and b.has_cd)):
         raise SpectrumError("one spectrum has only absorption, the other only CD", "compare spectra of the same kind")

@@ -82,6 +82,13 @@ class Transitions:
     ``meta``: method, origin, remarks.
 
     Raises :class:`SpectrumError` naming the field if shapes differ, a value is not finite or an energy not positive.
+
+    Example:
+        >>> import clusterml as cm, numpy as np
+        >>> none = np.zeros((1, 3))
+        >>> lines = cm.Transitions([3.0], [0.5], [0.5], [20.0], [20.0], none, none, none)
+        >>> lines.broaden(np.linspace(2.0, 4.0, 101), 0.2)
+        Spectrum(2.00 to 4.00 eV, 101 points, fwhm 0.20 eV, epsilon +6.74e+04 at 413 nm, ...
     """
 
     energy_ev: FloatArray

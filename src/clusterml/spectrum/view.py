@@ -27,6 +27,11 @@ class View:
     """``axis``: eV or nm, linear in that unit.  ``limits``: the part shown, ascending, in the axis' unit; None: all.
 
     On an nm axis "all" leaves out the far end where nothing is seen: it would take most of the picture.
+
+    Example:
+        >>> import clusterml as cm
+        >>> spectrum = cm.Spectrum([2.0, 3.0, 4.0], [1e4, 2e4, 1e4], [5.0, -20.0, 0.0])
+        >>> figure = spectrum.plot("spectrum.png", view=cm.View("nm"))
     """
 
     axis: Axis = "ev"

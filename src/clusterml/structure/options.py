@@ -19,6 +19,12 @@ class ReadOptions:
     allow_several  accept separate molecules in a file without a lattice
     frame          which structure of a file that holds several, from 1; None: the first, with a warning, or all
     format         name of the file's format; None: what the file's name says, or the content of a stream
+
+    Example:
+        >>> import clusterml as cm
+        >>> options = cm.ReadOptions(hydrogens=False)
+        >>> len(cm.read("shipped:datasets/examples/ag29_model.cif", options=options))
+        93
     """
 
     cluster: int = 1

@@ -121,6 +121,12 @@ def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: U
     :class:`~clusterml.errors.StructureError` for one that holds no usable geometry (several molecules:
     :class:`~clusterml.errors.SeveralMoleculesError`), :class:`~clusterml.errors.UnsupportedElementError`,
     and :class:`~clusterml.errors.OptionError` for a cluster, frame or format that is not there.
+
+    Example:
+        >>> import clusterml as cm
+        >>> atoms = cm.read("shipped:datasets/structures/ag25_sch3.xyz")
+        >>> atoms.info["name"], len(atoms), atoms.info["charge"]
+        ('ag25_sch3', 115, -1)
     """
     return read_first(source, replace(options, **choices)).atoms
 
@@ -136,6 +142,12 @@ def read_all(
 
     The structures of a file with several are named ``STEM_1``, ``STEM_2``, ...  Without ``check_molecules`` several
     molecules are accepted, whatever the options say: whoever computes looks for them.
+
+    Example:
+        >>> import clusterml as cm
+        >>> text = b"2\\ncharge=0\\nAg 0 0 0\\nCl 0 0 2.3\\n"
+        >>> [f"{atoms.get_distance(0, 1):.1f}" for atoms in cm.read_all(text + text.replace(b"2.3", b"2.4"))]
+        ['2.3', '2.4']
     """
     chosen = replace(options, **choices)
     return (entry.atoms for entry in _entries(source, chosen, check_molecules))

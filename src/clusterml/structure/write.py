@@ -34,6 +34,12 @@ def write_extxyz(atoms: Atoms, path: str | Path) -> Path:
     Raises :class:`~clusterml.errors.StructureError` for a geometry that cannot be read back (no atoms, coordinates
     that are not finite, coincident atoms) and :class:`~clusterml.errors.OutputError` for a name that does not end in
     ``.xyz`` or ``.extxyz``, provenance that JSON cannot hold, or a file that cannot be written.
+
+    Example:
+        >>> import clusterml as cm
+        >>> path = cm.write_extxyz(cm.build("ag3", thiolate="SH"), "ag3.xyz")
+        >>> cm.read("ag3.xyz").info["charge"]
+        0
     """
     check_geometry(atoms)
     return write_text(check_name(path), extxyz(atoms))

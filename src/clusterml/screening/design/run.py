@@ -117,6 +117,16 @@ def design(
     :class:`~clusterml.errors.FolderInUseError` for one that another process works in, :class:`OptionError` for an
     objective without a gradient or nothing that may change, and what :func:`clusterml.screening.run.screen` raises for
     a screen that cannot be.
+
+    Example:
+        >>> import clusterml as cm
+        >>> what = cm.Screen(
+        ...     name="climb", parents={"ag4": {"build": {"name": "ag4", "thiolate": "SH"}}},
+        ...     distortions=[{"modes": {"shear": "-4..4 %"}, "sampling": "sobol", "points": 4}],
+        ...     objectives=[{"cd_at": "4.5 eV"}], design={"starts": 2, "climbs": 1, "steps": 2},
+        ... )
+        >>> len(cm.design(what, "climbed").paths)
+        1
     """
     chosen = load_screen(what) if isinstance(what, str | Path) else what
     check_own(chosen, False, False)

@@ -92,7 +92,13 @@ class LigandEntry:
 
 @dataclass(frozen=True, repr=False)
 class Library:
-    """Entries with different names; earlier ones are preferred where two describe the same molecule."""
+    """Entries with different names; earlier ones are preferred where two describe the same molecule.
+
+    Example:
+        >>> import clusterml as cm
+        >>> isinstance(cm.load_library(), cm.Library), "SCH3" in cm.load_library().names
+        (True, True)
+    """
 
     entries: tuple[LigandEntry, ...]
 
@@ -135,6 +141,11 @@ def load_library(extra: str | Path | None = None) -> Library:
     Entries of the YAML file ``extra`` come first and replace those of the same name.
 
     Raises :class:`~clusterml.errors.InputFileError`, naming the file and the entry, for a file that cannot be used.
+
+    Example:
+        >>> import clusterml as cm
+        >>> cm.load_library().entry("methanethiolate").name
+        'SCH3'
     """
     own = _IN_USE.get() or Library(REGISTRY.all())
     if extra is None:
@@ -146,7 +157,17 @@ def load_library(extra: str | Path | None = None) -> Library:
 
 @contextmanager
 def using_library(library: Library | None) -> Iterator[None]:
-    """Within the block ligands are named, and found by their names, in ``library`` (None: as outside)."""
+    """Within the block ligands are named, and found by their names, in ``library`` (None: as outside).
+
+    Example:
+        >>> import clusterml as cm
+        >>> from pathlib import Path
+        >>> entry = 'SOct: {smiles: "[S-]CCCCCCCC", donors: S, charge: 1}'
+        >>> size = Path("mine.yaml").write_text("ligands:\\n  " + entry)
+        >>> with cm.using_library(cm.load_library("mine.yaml")):
+        ...     cm.build("ag3", thiolate="SOct").info["name"]
+        '[Ag3(SOct)3]'
+    """
     token = _IN_USE.set(library or _IN_USE.get())
     try:
         yield

@@ -59,6 +59,12 @@ def build(
     Raises :class:`~clusterml.errors.OptionError` for a name, hand, group or ligand that is not there, and
     :class:`~clusterml.errors.StructureError` if the ligands do not fit: composition, bonding graph and contacts of the
     result are checked.
+
+    Example:
+        >>> import clusterml as cm
+        >>> atoms = cm.build("ag3", thiolate="SH")
+        >>> atoms.info["name"], atoms.info["charge"]
+        ('[Ag3(SH)3]', 0)
     """
     from clusterml.structure.anatomy.library import load_library
 

@@ -84,6 +84,13 @@ def complete(
 
     Raises :class:`~clusterml.errors.OptionError` for ligands or numbers that cannot be, and
     :class:`~clusterml.errors.StructureError` where ligands do not fit; the result is checked.
+
+    Example:
+        >>> import clusterml as cm
+        >>> core = cm.build("ag4", thiolate="SH")[[0, 1, 2, 3, 4, 6, 8, 10]]
+        >>> core.info = {"charge": 0}
+        >>> cm.complete(core, thiolate="SCH3", carboxylate="HCOO", carboxylates=0).info["name"]
+        '[Ag4(SCH3)4]'
     """
     from clusterml.structure.anatomy.library import load_library
 

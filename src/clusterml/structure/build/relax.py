@@ -104,6 +104,11 @@ class RelaxSettings:
     ``solvent``: a name tblite knows, or None for the vacuum; ``fix``: see :data:`Fixed`; ``symmetry``: keep the point
     group the structure has; ``steps``: at most so many; ``fmax``: largest force (eV/A) at which it is done;
     ``temperature_k``: electronic temperature.
+
+    Example:
+        >>> import clusterml as cm
+        >>> cm.RelaxSettings(method="gfn2", steps=100).method
+        'gfn2'
     """
 
     method: Method = "gfn1"
@@ -175,6 +180,12 @@ def relax(
 
     Raises OptionError, ChargeError, StructureError, ElectronicStructureError (no convergence), InputFileError (a
     checkpoint of another calculation).
+
+    Example:
+        >>> import clusterml as cm
+        >>> relaxed = cm.relax(cm.build("ag3", thiolate="SH"), settings=cm.RelaxSettings(steps=2))
+        >>> relaxed.step.number, relaxed.converged
+        (2, False)
     """
     chosen = settings or RelaxSettings()
     check_size(atoms)

@@ -119,6 +119,12 @@ def distort(
 
     Raises :class:`OptionError` for a mode the cluster does not have or an amount out of range, and
     :class:`StructureError`, naming the atoms and their distance, for broken chemistry.
+
+    Example:
+        >>> import clusterml as cm
+        >>> sheared = cm.distort(cm.build("ag3", thiolate="SH"), "shear", 4.0)
+        >>> sheared.info["provenance"]["distortions"][0]["mode"]
+        'shear'
     """
     return scan(atoms, mode, [amount], rng=rng, axis=axis, index=index, factors=factors, problems=problems)[0]
 
@@ -134,7 +140,14 @@ def scan(
     factors: Mapping[str, float] | None = None,
     problems: Problems = "error",
 ) -> list[Atoms]:
-    """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`."""
+    """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`.
+
+    Example:
+        >>> import clusterml as cm
+        >>> images = cm.scan(cm.build("ag3", thiolate="SH"), "breathing", [-2.0, 0.0, 2.0])
+        >>> [f"{image.get_distance(0, 1):.2f}" for image in images]
+        ['3.14', '3.20', '3.27']
+    """
     results = attempt_scan(atoms, mode, amounts, rng=rng, axis=axis, index=index, factors=factors, problems=problems)
     return require_intact(results)
 

@@ -79,6 +79,12 @@ def substitute(
     """``atoms`` with ``count`` of its ligands ``old`` exchanged for ``new`` (default: all, or all given ``sites``).
 
     Arguments, result and errors as :func:`series`, of which this is one member.
+
+    Example:
+        >>> import clusterml as cm, numpy as np
+        >>> mixed = cm.substitute(cm.build("ag3", thiolate="SH"), "SH", "SCH3", 1, rng=np.random.default_rng(0))
+        >>> cm.anatomy(mixed).ligand_counts()
+        {'SH': 2, 'SCH3': 1}
     """
     if count is None:
         count = len(sites) if sites is not None else len(find_sites(atoms, old, library))
