@@ -9,41 +9,33 @@ from pathlib import Path
 import pytest
 
 from clusterml.batch.inputs import expand
-from clusterml.batch.structures import read_structures
+from clusterml.batch.structures import Count, read_structures
 from clusterml.cli import progress
-from clusterml.cli.progress import LOG_NAME, State, duration, reporter
-from clusterml.cli.report import _Told
-from clusterml.run.progress import Watch
+from clusterml.cli.progress import LOG_NAME, reporter
+from clusterml.run.progress import Reporter, State
 from clusterml.structure.options import ReadOptions
 
 
 @pytest.mark.parametrize(
-    ("state", "line"),
+    ("state", "seconds", "before", "line"),
     [
-        (State("jobs"), "jobs"),
-        (State("jobs", 0, 4, "nothing yet"), "jobs: 0 of 4; nothing yet"),
-        (State("jobs", 3, None, "3 done", 0.5), "jobs: 3; 3 done"),
-        (State("jobs", 3, 9, "", 0.5), "jobs: 3 of 9; 30/min, 12 s left"),
-        (State("jobs", 1, 301, "", 1.0 / 36.0), "jobs: 1 of 301; 1.67/min, 3 h 00 min left"),
-        (State("jobs", 3, 9, "", 0.5, 240.0), "jobs: 3 of 9; 30/min, 4 min left"),
-        (State("jobs", 9, 9, "all", 2.0), "jobs: 9 of 9; all"),
+        (State("jobs"), 9.0, 0, "jobs"),
+        (State("jobs", 0, 4, "nothing yet"), 9.0, 0, "jobs: 0 of 4; nothing yet"),
+        (State("jobs", 3, None, "3 done"), 6.0, 0, "jobs: 3; 3 done"),
+        (State("jobs", 3, 9), 6.0, 0, "jobs: 3 of 9; 30/min, 12 s left"),
+        (State("jobs", 5, 9), 6.0, 2, "jobs: 5 of 9; 30/min, 8 s left"),
+        (State("jobs", 2, 9), 6.0, 2, "jobs: 2 of 9"),
+        (State("jobs", 1, 301), 36.0, 0, "jobs: 1 of 301; 1.67/min, 3 h 00 min left"),
+        (State("jobs", 3, 9, "", (1.0, 40.0)), 6.0, 0, "jobs: 3 of 9; 30/min, 4 min left"),
+        (State("jobs", 9, 9, "all"), 4.5, 0, "jobs: 9 of 9; all"),
     ],
 )
-def test_a_state_is_one_line(state, line):
-    assert state.line == line
-
-
-def test_durations():
-    assert [duration(s) for s in (4.4, 89.0, 91.0, 3599.0, 7740.0)] == [
-        "4 s",
-        "89 s",
-        "2 min",
-        "1 h 00 min",
-        "2 h 09 min",
-    ]
+def test_a_state_is_one_line(state, seconds, before, line):
+    assert state.line(seconds, before) == line
 
 
 def test_lines_come_at_the_start_and_in_intervals(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(State, "_pace", lambda *_: "")
     folder = tmp_path / "out"
     with reporter(folder / LOG_NAME) as shown:
         shown.show(State("first", 0, 9))
@@ -154,14 +146,14 @@ def test_every_verb_says_what_ctrl_c_leaves(run, xyz, monkeypatch, target, words
     assert line.endswith(message)
 
 
-class Weights(Watch):
-    """Keeps what is said of the work."""
+class Kept(Reporter):
+    """Keeps what it is told."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[float, float]] = []
+        self.states: list[State] = []
 
-    def weighed(self, work: float, ahead: float) -> None:
-        self.heard.append((work, ahead))
+    def show(self, state: State, *, after: float | None = None) -> None:
+        self.states.append(state)
 
 
 def test_the_work_ahead_grows_with_the_square_of_the_size(tmp_path):
@@ -169,30 +161,26 @@ def test_the_work_ahead_grows_with_the_square_of_the_size(tmp_path):
         rows = "".join(f"Ag {2.9 * k:9.4f} 0.0 0.0\n" for k in range(count))
         (tmp_path / f"{name}.xyz").write_text(f"{count}\n\n{rows}")
     (tmp_path / "bb.xyz").write_text("nonsense\n")
-    watch = Weights()
-    assert len(list(read_structures(expand([tmp_path])[0], ReadOptions(), watch))) == 4
-    assert [work for work, _ in watch.heard] == [25.0, 100.0, 0.0, 1600.0]
-    assert watch.heard[0][1] == pytest.approx(1700.0, rel=0.1)  # b and c, by the sizes of their files
-    assert watch.heard[2][1] == pytest.approx(1600.0, rel=0.1)
-    assert watch.heard[3][1] == 0.0
+    inputs, kept = expand([tmp_path])[0], Kept()
+    count = Count("label", inputs, kept)
+    for _ in read_structures(inputs, ReadOptions(), count):
+        count.finish()
+    assert [(state.done, state.total) for state in kept.states] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [state.work[0] for state in kept.states] == [25.0, 125.0, 125.0, 1725.0]
+    assert kept.states[0].work[1] == pytest.approx(1700.0, rel=0.1)  # b and c, by the sizes of their files
+    assert kept.states[2].work[1] == pytest.approx(1600.0, rel=0.1)
+    assert kept.states[3].work[1] == 0.0
 
 
-def test_the_end_is_estimated_by_the_work_and_not_by_the_number_of_files(monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    states: list[State] = []
+def test_the_end_is_estimated_by_the_work_and_not_by_the_number_of_files():
+    assert State("label", 1, 2, work=(25.0, 1600.0)).line(10.0).endswith("; 6/min, 11 min left")
+    assert State("label", 1, 2).line(10.0).endswith("; 6/min, 10 s left")
 
-    class Shown:
-        def show(self, state: State, *, after: float | None = None) -> None:
-            states.append(state)
 
-    told = _Told(Shown(), "label")  # type: ignore[arg-type]
-    told.planned(2)
-    told.weighed(25.0, 1600.0)
-    clock[0] += 10.0
-    told.advance()
-    assert states[-1].left == pytest.approx(640.0)
-    told.weighed(1600.0, 0.0)
-    clock[0] += 640.0
-    told.advance()
-    assert states[-1].left == pytest.approx(0.0)
+def test_words_are_told_with_how_far_the_work_is(tmp_path):
+    kept = Kept()
+    count = Count("label", expand([tmp_path / "a.xyz", tmp_path / "b.xyz"])[0], kept)
+    count.read(3, further=False)
+    count.note("a: 3 atoms")
+    count.finish()
+    assert [state.line() for state in kept.states] == ["label: 0 of 2; a: 3 atoms", "label: 1 of 2"]

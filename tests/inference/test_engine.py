@@ -16,17 +16,17 @@ from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.inference.predict import Engine, EngineOptions, why_engine
 from clusterml.inference.predictor import Predictor
-from clusterml.run.progress import Watch
+from clusterml.run.progress import SILENT, Reporter
 
 
-class Heard(Watch):
-    """Keeps what is told."""
+class Heard(Reporter):
+    """Keeps what is told when something begins."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def starting(self, name: str, what: str = "") -> None:
-        self.lines.append(f"{name}: {what}")
+    def note(self, words: str, *, after: float | None = None) -> None:
+        self.lines += [words] if after is not None else []
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def unsure(sure):
     return dataclasses.replace(sure, spectrum=spectrum)
 
 
-def engine(predictor, watch=None, **options) -> Engine:
-    return Engine(EngineOptions(**options), predictor.energy_ev, 0.2, watch)
+def engine(predictor, reporter=SILENT, **options) -> Engine:
+    return Engine(EngineOptions(**options), predictor.energy_ev, 0.2, reporter)
 
 
 def test_reasons(sure, unsure):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.batch.inputs import Input, expand
-from clusterml.batch.structures import Failure, Outcome, Structure, failure, outcome, read_structures
+from clusterml.batch.structures import Count, Failure, Outcome, Structure, failure, outcome, read_structures
 from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, Protocol
 from clusterml.errors import (
     UNEXPECTED,
@@ -26,7 +26,7 @@ from clusterml.errors import (
 from clusterml.io.files import make_folder, read_text
 from clusterml.io.json import parse_json
 from clusterml.run.launcher import Launcher, Lost, check_workers, launcher
-from clusterml.run.progress import Watch
+from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
 from clusterml.spectrum.view import WHOLE, View
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 from clusterml.typing import IntArray
@@ -128,7 +128,7 @@ def run(
     *,
     jobs: int = 1,
     threads: int = 1,
-    watch: Watch | None = None,
+    reporter: Reporter = SILENT,
 ) -> Iterator[Outcome | Failure]:
     """Label every structure in ``paths`` (files and folders), yielding in their order as they are done.
 
@@ -143,24 +143,25 @@ def run(
     if options.molden is not None and len(inputs) > 1:
         raise OptionError("--molden names one file, but there are several structures", "give one structure")
     yield from (failure(problem, "") for problem in problems)
-    tasks = _tasks(inputs, options, groups, watch or Watch())
+    count = Count("label", inputs, reporter)
+    tasks = _tasks(inputs, options, groups, count)
     any_done = False
-    for result in compute_all(launcher(jobs, threads), tasks, options, watch if jobs == 1 else None):
+    for result in compute_all(launcher(jobs, threads), tasks, options, count if jobs == 1 else SILENT):
         if isinstance(result, Failure) and result.is_option and not any_done:
             # The same option would fail for every structure: say it once.
             raise OptionError(result.problem, result.remedy)
         any_done |= isinstance(result, Outcome)
+        count.finish()
         yield result
 
 
-def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Outcome | Failure:
+def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> Outcome | Failure:
     """Label one structure and write its files."""
     from clusterml.engine.ensemble import label_by_protocol
     from clusterml.engine.output import label_dict, write_label, write_orbitals
 
     start = time.perf_counter()
-    watch = watch or Watch()
-    watch.starting(task.name, counted(len(task.atoms), "atom"))
+    reporter.note(f"{task.name}: {counted(len(task.atoms), 'atom')}", after=SECONDS_BETWEEN_STARTS)
     try:
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
         result = label_by_protocol(
@@ -168,7 +169,7 @@ def compute(task: Task, options: BatchOptions, watch: Watch | None = None) -> Ou
             options.charge,
             options.protocol,
             options.compute,
-            partial(watch.working, task.name),
+            lambda words: reporter.note(f"{task.name}: {words}"),
             groups=groups,
             allow_several=options.reading.allow_several,
         )
@@ -210,10 +211,10 @@ def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, 
 
 
 def _tasks(
-    inputs: list[Input], options: BatchOptions, groups: dict[str, list[int]] | None, watch: Watch
+    inputs: list[Input], options: BatchOptions, groups: dict[str, list[int]] | None, count: Count
 ) -> Iterator[Task | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place."""
-    for structure in read_structures(inputs, options.reading, watch):
+    for structure in read_structures(inputs, options.reading, count):
         yield structure if isinstance(structure, Failure) else _task(structure, options, groups)
 
 
@@ -224,18 +225,18 @@ def _task(structure: Structure, options: BatchOptions, groups: dict[str, list[in
 
 
 def compute_all(
-    place: Launcher, tasks: Iterable[Task | Failure], options: BatchOptions, watch: Watch | None = None
+    place: Launcher, tasks: Iterable[Task | Failure], options: BatchOptions, reporter: Reporter = SILENT
 ) -> Iterator[Outcome | Failure]:
     """What :func:`compute` says of each task, computed at a ``place``, in their order; failures are passed on.
 
-    ``watch`` is told by this process only.
+    ``reporter`` is told by this process only: at other places give :data:`SILENT`.
     """
-    for task, result in place.run(partial(_compute_or_pass, options=options, watch=watch), tasks, ordered=True):
+    for task, result in place.run(partial(_compute_or_pass, options=options, reporter=reporter), tasks, ordered=True):
         if not isinstance(result, Lost):
             yield result
         else:
             yield task if isinstance(task, Failure) else Failure(f"{task.where}: {result.problem}", result.remedy)
 
 
-def _compute_or_pass(task: Task | Failure, options: BatchOptions, watch: Watch | None) -> Outcome | Failure:
-    return task if isinstance(task, Failure) else compute(task, options, watch)
+def _compute_or_pass(task: Task | Failure, options: BatchOptions, reporter: Reporter) -> Outcome | Failure:
+    return task if isinstance(task, Failure) else compute(task, options, reporter)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clusterml.batch.inputs import expand
-from clusterml.batch.structures import Failure, Outcome, Structure, failure, outcome, read_structures
+from clusterml.batch.structures import Count, Failure, Outcome, Structure, failure, outcome, read_structures
 from clusterml.errors import UNEXPECTED, ClusterMLError, OutsideNetworkError
 from clusterml.inference.predict import Engine, EngineOptions
 from clusterml.io.files import make_folder
-from clusterml.run.progress import Watch
+from clusterml.run.progress import SILENT, Reporter
 from clusterml.spectrum.view import WHOLE, View
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
@@ -56,33 +56,40 @@ class _Refused:
 
 
 def predict_files(
-    paths: Iterable[str | Path], load: Callable[[], Predictor], options: FileOptions, watch: Watch | None = None
+    paths: Iterable[str | Path], load: Callable[[], Predictor], options: FileOptions, reporter: Reporter = SILENT
 ) -> Iterator[Outcome | Failure]:
     """The spectrum of every structure in ``paths`` (files and folders), yielding in their order, batch by batch.
 
     ``load`` gives the predictor once a structure was read.  No more structures are in memory than one batch holds.
     Raises OutputError for a folder that cannot be made, and what ``load`` raises.
     """
-    watch = watch or Watch()
     if options.output is not None:
         make_folder(options.output)
     inputs, problems = expand(paths)
     yield from (failure(problem, "") for problem in problems)
-    structures = read_structures(inputs, options.reading, watch)
+    count = Count("predict", inputs, reporter)
+    for result in _results(read_structures(inputs, options.reading, count), load, options, count):
+        count.finish()
+        yield result
+
+
+def _results(
+    structures: Iterator[Structure | Failure], load: Callable[[], Predictor], options: FileOptions, reporter: Reporter
+) -> Iterator[Outcome | Failure]:
     for first in structures:
         if not isinstance(first, Failure):
-            yield from _spectra(chain([first], structures), load(), options, watch)
+            yield from _spectra(chain([first], structures), load(), options, reporter)
             return
         yield first
 
 
 def _spectra(
-    structures: Iterable[Structure | Failure], predictor: Predictor, options: FileOptions, watch: Watch
+    structures: Iterable[Structure | Failure], predictor: Predictor, options: FileOptions, reporter: Reporter
 ) -> Iterator[Outcome | Failure]:
     from clusterml.inference.ensemble import batched
 
     options.view.check(float(predictor.energy_ev[0]), float(predictor.energy_ev[-1]))
-    engine = Engine(options.engine, predictor.energy_ev, predictor.fwhm_ev, watch)
+    engine = Engine(options.engine, predictor.energy_ev, predictor.fwhm_ev, reporter)
     ready = (
         structure if isinstance(structure, Failure) else _prepared(structure, predictor, options)
         for structure in structures

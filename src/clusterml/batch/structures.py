@@ -7,6 +7,7 @@ Every verb that computes spectra of many files goes through here: a structure gi
 from __future__ import annotations
 
 import traceback
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from clusterml.batch.inputs import Input, Names
 from clusterml.errors import UNEXPECTED, ClusterMLError
-from clusterml.run.progress import Watch
+from clusterml.run.progress import Reporter, State
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -89,7 +90,46 @@ class Failure:
         return str(ClusterMLError(self.problem, self.remedy))
 
 
-def read_structures(inputs: Sequence[Input], reading: ReadOptions, watch: Watch) -> Iterator[Structure | Failure]:
+class Count(Reporter):
+    """How far a batch of ``inputs`` is, told to a ``reporter``: structures, and their work in atoms squared.
+
+    Spectra take time as about the square of the number of atoms; that of files not yet opened is guessed from their
+    sizes.
+    """
+
+    def __init__(self, stage: str, inputs: Sequence[Input], reporter: Reporter) -> None:
+        self._stage, self._reporter = stage, reporter
+        self._done, self._total = 0, len(inputs)
+        self._ahead = sum(entry.bytes**2 for entry in inputs)
+        self._opened = 0
+        self._waiting: deque[int] = deque()
+        self._read, self._finished = 0, 0
+
+    def open(self, entry: Input) -> None:
+        """Begin with a file."""
+        self._ahead -= entry.bytes**2
+        self._opened += entry.bytes**2
+
+    def read(self, n_atoms: int, *, further: bool) -> None:
+        """A structure of the file was read (0 atoms: it could not be); ``further``: it is not the file's first."""
+        self._total += further
+        self._read += n_atoms**2
+        self._waiting.append(n_atoms**2)
+
+    def finish(self) -> None:
+        """The next structure is done, or has failed."""
+        self._done += 1
+        self._finished += self._waiting.popleft() if self._waiting else 0
+        self.note("")
+
+    def note(self, words: str, *, after: float | None = None) -> None:
+        """See :class:`Reporter`."""
+        ahead = sum(self._waiting) + self._ahead * self._read / max(self._opened, 1)
+        total = max(self._total, self._done)
+        self._reporter.show(State(self._stage, self._done, total, words, (self._finished, ahead)), after=after)
+
+
+def read_structures(inputs: Sequence[Input], reading: ReadOptions, count: Count) -> Iterator[Structure | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place.
 
     Separate molecules are accepted, whatever ``reading`` says: whoever computes looks for them, so that the frames that
@@ -97,46 +137,18 @@ def read_structures(inputs: Sequence[Input], reading: ReadOptions, watch: Watch)
     """
     from clusterml.structure.read import read_all
 
-    names, total = Names(), len(inputs)
-    load = _Load(inputs)
-    watch.planned(total)
+    names = Names()
     for entry in inputs:
         frames = 0
-        load.open(entry)
+        count.open(entry)
         try:
             for atoms in read_all(entry.path, options=reading, check_molecules=False):
+                count.read(len(atoms), further=frames > 0)
                 frames += 1
-                total += frames > 1
-                watch.planned(total)
-                watch.weighed(*load.read(len(atoms)))
                 yield _structure(atoms, entry, names)
         except (ClusterMLError, *UNEXPECTED) as error:
-            total += frames > 0
-            watch.planned(total)
-            watch.weighed(*load.read(0))
+            count.read(0, further=frames > 0)
             yield failure(error, str(entry.path), after=frames)
-
-
-class _Load:
-    """The work of a batch, in atoms squared: of what was read, and guessed from the sizes of files of what was not.
-
-    Spectra take time as about the square of the number of atoms.
-    """
-
-    def __init__(self, inputs: Sequence[Input]) -> None:
-        self._ahead = sum(entry.bytes**2 for entry in inputs)
-        self._opened = 0
-        self._work = 0
-
-    def open(self, entry: Input) -> None:
-        """Begin with a file."""
-        self._ahead -= entry.bytes**2
-        self._opened += entry.bytes**2
-
-    def read(self, n_atoms: int) -> tuple[float, float]:
-        """Work of a structure of the file, and of all files that are not open yet."""
-        self._work += n_atoms**2
-        return float(n_atoms**2), self._ahead * self._work / max(self._opened, 1)
 
 
 def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:

@@ -11,8 +11,6 @@ from clusterml.cli.verbs import CarefulCommand
 from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
-    from clusterml.cli.progress import State
-    from clusterml.dataset.runner import Progress
     from clusterml.dataset.splits import Split
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Label campaigns, and the datasets they make.")
@@ -69,23 +67,13 @@ def generate(
             device=device,
             memory_gb=memory_gb,
             limit=limit,
-            watch=lambda progress: shown.show(_state(progress)),
+            reporter=shown,
         )
     states = ", ".join(f"{count} {state}" for state, count in sorted(final.counts.items()))
     rate = 3600.0 * final.done_now / final.seconds if final.seconds > 0.0 else 0.0
     typer.echo(f"{output}: {states or 'nothing to do'} of {final.total} jobs; {rate:.0f} jobs per hour")
     if final.counts.get("failed"):
         raise typer.Exit(1)
-
-
-def _state(progress: Progress) -> State:
-    """What is shown of a campaign."""
-    from clusterml.cli.progress import State
-
-    finished = {state: count for state, count in sorted(progress.counts.items()) if state != "planned"}
-    words = ", ".join(f"{count} {state}" for state, count in finished.items())
-    rate = progress.done_now / max(progress.seconds, 1e-9)
-    return State("jobs", sum(finished.values()), progress.total, words, rate)
 
 
 @app.command()

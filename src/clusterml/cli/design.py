@@ -10,7 +10,7 @@ import typer
 from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
-    from clusterml.cli.progress import Reporter
+    from clusterml.run.progress import Reporter
     from clusterml.screening.config import Screen
     from clusterml.screening.design.path import Step
 
@@ -68,7 +68,7 @@ def design(
 
 
 def _show(shown: Reporter, step: Step) -> None:
-    from clusterml.cli.progress import State
+    from clusterml.run.progress import State
 
     words = f"score {step.climbed.judged.score:.5g}"
     shown.show(State(f"climb {step.climb}, {step.stage}", step.count, words=words), after=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,9 +23,10 @@ def each_file(
     ``doing`` is the name of the progress that is shown of several files.
     """
     from clusterml.batch.inputs import expand
-    from clusterml.cli.progress import State, reporter
+    from clusterml.cli.progress import reporter
     from clusterml.errors import ClusterMLError
     from clusterml.io.files import make_folder
+    from clusterml.run.progress import State
 
     inputs, problems = expand(files)
     for problem in problems:
@@ -35,13 +35,10 @@ def each_file(
         make_folder(output)
     found: list[T] = []
     failed = len(problems)
-    start = time.monotonic()
     finished, ahead = 0, sum(item.bytes**2 for item in inputs)  # time grows as about the square of the size
     with reporter(quiet=len(inputs) < 2) as shown:
         for number, item in enumerate(inputs):
-            seconds = max(time.monotonic() - start, 1e-9)
-            left = seconds * ahead / finished if finished else None
-            shown.show(State(doing, number, len(inputs), item.base, number / seconds, left))
+            shown.show(State(doing, number, len(inputs), item.base, (finished, ahead)))
             finished, ahead = finished + item.bytes**2, ahead - item.bytes**2
             if item.note:
                 shown.say(f"warning: {item.path}: {item.note}")

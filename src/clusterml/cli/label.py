@@ -15,7 +15,7 @@ from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.batch.structures import Failure, Outcome
-    from clusterml.run.progress import Watch
+    from clusterml.run.progress import Reporter
 
 
 @reads_structures
@@ -107,8 +107,8 @@ def label(
         keep_json=as_json,
     )
 
-    def results(watch: Watch) -> Iterator[Outcome | Failure]:
-        return run(files, options, jobs=jobs, threads=threads, watch=watch)
+    def results(reporter: Reporter) -> Iterator[Outcome | Failure]:
+        return run(files, options, jobs=jobs, threads=threads, reporter=reporter)
 
     if not report(results, as_json=as_json, output=options.output, doing="label", debug=context.obj.debug):
         raise typer.Exit(1)

@@ -25,7 +25,7 @@ from clusterml.structure.options import DEFAULT_READING, ReadOptions
 if TYPE_CHECKING:
     from clusterml.batch.structures import Failure, Outcome
     from clusterml.inference.predictor import Predictor
-    from clusterml.run.progress import Watch
+    from clusterml.run.progress import Reporter
 
 _NOTE = "the CD is that of GFN1-xTB; other methods may give another (see clusterml predict --help)"
 
@@ -98,8 +98,8 @@ def predict(
         engine=EngineOptions(engine, engine_limit, thermal, reading.allow_several),
     )
 
-    def results(watch: Watch) -> Iterator[Outcome | Failure]:
-        return predict_files(files, lambda: _load(model, device, fwhm), options, watch)
+    def results(reporter: Reporter) -> Iterator[Outcome | Failure]:
+        return predict_files(files, lambda: _load(model, device, fwhm), options, reporter)
 
     debug = context.obj.debug
     if not report(results, as_json=as_json, output=options.output, doing="predict", debug=debug, note=_NOTE):

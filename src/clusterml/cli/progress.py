@@ -1,6 +1,6 @@
 """How far long work is: a bar where stderr is a terminal, lines with the time elsewhere, and always a log file.
 
-Every verb that takes longer than a moment tells a :class:`Reporter`.  Lines come at the start of a stage, then every
+Every verb that takes longer than a moment tells a :class:`Display`.  Lines come at the start of a stage, then every
 half minute with rate and expected end, at the end of the work, and while nothing is told at all (a long step) once a
 minute.
 """
@@ -13,57 +13,27 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterml.cli.console import error_console
 from clusterml.errors import printable
+from clusterml.run.progress import Reporter, State
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SECONDS_BETWEEN_LINES = 30.0
 """Between two lines of one stage."""
-SECONDS_BETWEEN_STARTS = 2.0
-"""Between two lines that say that something begins: quick things do not each get one."""
 SECONDS_OF_SILENCE = 60.0
 """After so long without any line the last one is repeated, with the time since."""
 LOG_NAME = "clusterml.log"
 """The log file in the folder of the results."""
 
 
-@dataclass(frozen=True)
-class State:
-    """``done`` of ``total`` (None: not known) things of a ``stage``, ``words`` about it, and the ``rate`` in 1/s if it
-    is known; without ``total`` nothing is expected of the end.  ``left``: seconds to the end, where the things are so
-    unlike that the rate does not say it."""
-
-    stage: str
-    done: int = 0
-    total: int | None = None
-    words: str = ""
-    rate: float | None = None
-    left: float | None = None
-
-    @property
-    def line(self) -> str:
-        """``jobs: 12 of 40; 3 rejected; 25/h, 1 h 07 min left``."""
-        count = f" {self.done}" if self.done or self.total is not None else ""
-        count += f" of {self.total}" if self.total is not None else ""
-        parts = [f"{self.stage}:{count}" if count else self.stage, self.words, self._pace]
-        return "; ".join(part for part in parts if part)
-
-    @property
-    def _pace(self) -> str:
-        if not self.rate or self.total is None or self.done >= self.total:
-            return ""
-        left = (self.total - self.done) / self.rate if self.left is None else self.left
-        return f"{_per_time(self.rate)}, {duration(left)} left"
-
-
-class Reporter:
-    """Shows states and messages; see :func:`reporter`."""
+class Display(Reporter):
+    """Shows states and messages, on the terminal and in a log; see :func:`reporter`."""
 
     def __init__(self, log: Path | None, lines: bool, bar: Progress | None) -> None:
         self._log = None if log is None else _LogFile(log)
@@ -71,18 +41,28 @@ class Reporter:
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
         self._state: State | None = None
+        self._begun, self._before = time.monotonic(), 0
         self._written: State | None = None
         self._line = ""
         self._last = time.monotonic()
         self._lock = threading.Lock()
 
     def show(self, state: State, *, after: float | None = None) -> None:
-        """The work is at ``state``; a line says so ``after`` so many seconds without any, half a minute by default."""
-        self._draw(state)
-        begun = self._state is None or state.stage != self._state.stage
+        """See :class:`Reporter`; the first state of a stage always has a line."""
+        begins = self._state is None or state.stage != self._state.stage
+        if begins:
+            self._begun, self._before = time.monotonic(), state.done
         self._state = state
-        if begun or time.monotonic() - self._last >= (SECONDS_BETWEEN_LINES if after is None else after):
-            self.log(state.line)
+        self._draw(state)
+        if begins or time.monotonic() - self._last >= (SECONDS_BETWEEN_LINES if after is None else after):
+            self.log(self._words_of(state))
+
+    def note(self, words: str, *, after: float | None = None) -> None:
+        """See :class:`Reporter`."""
+        self.show(State(words) if self._state is None else replace(self._state, words=words), after=after)
+
+    def _words_of(self, state: State) -> str:
+        return state.line(time.monotonic() - self._begun, self._before)
 
     def say(self, message: str) -> None:
         """Print a line on stderr as it is, above a bar, and log it."""
@@ -101,12 +81,12 @@ class Reporter:
     def finish(self) -> None:
         """Write the last state, unless a line came since."""
         if self._state is not None and self._state != self._written:
-            self.log(self._state.line)
+            self.log(self._words_of(self._state))
 
     def remind(self) -> None:
         """Say again what is being done, after a minute without a line."""
         if time.monotonic() - self._last >= SECONDS_OF_SILENCE:
-            line = self._line if self._state is None else self._state.line
+            line = self._line if self._state is None else self._words_of(self._state)
             self._write(f"{line}; still working", on_stderr=self._lines)
 
     def _write(self, line: str, on_stderr: bool) -> None:
@@ -123,7 +103,7 @@ class Reporter:
             return
         if state.stage not in self._tasks:
             self._tasks[state.stage] = self._bar.add_task("", total=state.total)
-        words = state.line.partition("; ")[2] or state.stage
+        words = self._words_of(state).partition("; ")[2] or state.stage
         self._bar.update(self._tasks[state.stage], total=state.total, completed=state.done, description=words)
 
 
@@ -147,15 +127,15 @@ class _LogFile:
 
 
 @contextmanager
-def reporter(log: Path | None = None, *, kept: str = "", quiet: bool = False) -> Iterator[Reporter]:
-    """A reporter that writes the file ``log`` (None: none), once its folder is there.
+def reporter(log: Path | None = None, *, kept: str = "", quiet: bool = False) -> Iterator[Display]:
+    """A display that writes the file ``log`` (None: none), once its folder is there.
 
     ``kept``: said after Ctrl-C, what is kept and how to go on.  ``quiet``: neither bar nor lines, for all but the first
     of several processes.
     """
     terminal = sys.stderr.isatty() and not quiet
     with _bar() if terminal else _nothing() as bar:
-        shown = Reporter(None if quiet else log, lines=not (terminal or quiet), bar=bar)
+        shown = Display(None if quiet else log, lines=not (terminal or quiet), bar=bar)
         stop = threading.Event()
         reminder = threading.Thread(target=_remind, args=(shown, stop), daemon=True)
         reminder.start()
@@ -170,7 +150,7 @@ def reporter(log: Path | None = None, *, kept: str = "", quiet: bool = False) ->
             reminder.join()
 
 
-def _remind(shown: Reporter, stop: threading.Event) -> None:
+def _remind(shown: Display, stop: threading.Event) -> None:
     while not stop.wait(min(1.0, SECONDS_OF_SILENCE)):
         shown.remind()
 
@@ -189,18 +169,3 @@ def _bar() -> Iterator[Progress]:
     columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), words, TimeElapsedColumn())
     with Progress(*columns, console=error_console(), transient=True) as bar:
         yield bar
-
-
-def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3 h 07 min``."""
-    minutes = round(seconds / 60.0)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if seconds >= 90.0 else f"{seconds:.0f} s"
-
-
-def _per_time(rate: float) -> str:
-    for factor, unit in ((1.0, "s"), (60.0, "min")):
-        if rate * factor >= 1.0:
-            return f"{rate * factor:.3g}/{unit}"
-    return f"{3600.0 * rate:.2g}/h"

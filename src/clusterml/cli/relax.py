@@ -41,8 +41,9 @@ def relax(
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 
-    from clusterml.cli.progress import State, reporter
+    from clusterml.cli.progress import reporter
     from clusterml.engine.charge import frontier_gaps
+    from clusterml.run.progress import State
     from clusterml.structure.build.relax import RelaxSettings, RelaxStep
     from clusterml.structure.build.relax import relax as relaxed
     from clusterml.structure.read import read

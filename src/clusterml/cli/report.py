@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,8 @@ import typer
 
 from clusterml.batch.structures import Failure, Outcome
 from clusterml.cli.console import table_console
-from clusterml.cli.progress import LOG_NAME, SECONDS_BETWEEN_STARTS, Reporter, State, reporter
-from clusterml.run.progress import Watch
+from clusterml.cli.progress import LOG_NAME, reporter
+from clusterml.run.progress import Reporter
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +37,7 @@ _MOST_REASONS = 20
 
 
 def report(
-    results: Callable[[Watch], Iterator[Outcome | Failure]],
+    results: Callable[[Reporter], Iterator[Outcome | Failure]],
     *,
     as_json: bool,
     output: Path | None,
@@ -53,14 +52,14 @@ def report(
     tracebacks to failures.  ``note``: a sentence below the summary.
     """
     done: list[Outcome] = []
-    failed = 0
+    count = failed = 0
+    start = time.monotonic()
     stream = _JsonStream()
     kept = f"finished structures are in {output}; give the others again" if output else "nothing was written"
     with reporter(output and output / LOG_NAME, kept=kept) as shown:
-        watch = _Told(shown, doing)
         shown.log(f"{doing} begins")
-        for result in results(watch):
-            watch.advance()
+        for result in results(shown):
+            count += 1
             if isinstance(result, Failure):
                 failed += 1
                 shown.say((result.trace if debug else "") + f"error: {result}")
@@ -71,7 +70,7 @@ def report(
                 stream.add(result.json if isinstance(result, Outcome) else None)
             elif isinstance(result, Outcome):
                 done.append(result)
-        watch.end(failed)
+        shown.log(f"{doing}: {count - failed} done, {failed} failed, {time.monotonic() - start:.0f} s")
     if as_json:
         stream.end()
     else:
@@ -109,48 +108,6 @@ class _JsonStream:
         if text is not None:
             typer.echo((",\n" if self._printed else "") + text, nl=False)
             self._printed += 1
-
-
-class _Told(Watch):
-    """Hands what a batch tells on to a reporter."""
-
-    def __init__(self, shown: Reporter, doing: str) -> None:
-        self._shown = shown
-        self._doing = doing
-        self._done, self._total = 0, 0
-        self._works: deque[float] = deque()
-        self._finished, self._ahead = 0.0, 0.0
-        self._start = time.monotonic()
-
-    def planned(self, total: int) -> None:
-        self._total = total
-
-    def weighed(self, work: float, ahead: float) -> None:
-        self._works.append(work)
-        self._ahead = ahead
-
-    def starting(self, name: str, what: str = "") -> None:
-        self._show(f"{name}: {what}" if what else name, after=SECONDS_BETWEEN_STARTS)
-
-    def working(self, name: str, what: str) -> None:
-        self._show(f"{name}: {what}")
-
-    def advance(self) -> None:
-        """One structure is done or has failed."""
-        self._done += 1
-        self._finished += self._works.popleft() if self._works else 0.0
-        self._show("")
-
-    def end(self, failed: int) -> None:
-        """Nothing more comes; ``failed`` structures have failed."""
-        taken = time.monotonic() - self._start
-        self._shown.log(f"{self._doing}: {self._done - failed} done, {failed} failed, {taken:.0f} s")
-
-    def _show(self, words: str, after: float | None = None) -> None:
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        total = max(self._total, self._done)
-        left = seconds * (sum(self._works) + self._ahead) / self._finished if self._finished else None
-        self._shown.show(State(self._doing, self._done, total, words, self._done / seconds, left), after=after)
 
 
 def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: str) -> None:

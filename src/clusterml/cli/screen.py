@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clusterml.run.threads import choose_threads, use_threads
-
-if TYPE_CHECKING:
-    from clusterml.cli.progress import State
-    from clusterml.screening.run import Progress
 
 
 def screen(
@@ -98,7 +94,7 @@ def screen(
             model=model,
             device=device,
             labels=labels,
-            watch=lambda progress: shown.show(_state(progress)),
+            reporter=shown,
         )
     for line in told(done):
         typer.echo(line)
@@ -113,18 +109,10 @@ def screen(
                 label_uncertain,
                 dataset or folder / "dataset",
                 launcher=place,
-                watch=lambda progress: shown.show(_state(progress)),
+                reporter=shown,
             )
         for line in labelled(added):
             typer.echo(line)
         failed = failed or bool(added.failed)
     if failed:
         raise typer.Exit(1)
-
-
-def _state(progress: Progress) -> State:
-    """What is shown of a screen."""
-    from clusterml.cli.progress import State
-
-    rate = progress.done_now / max(progress.seconds, 1e-9)
-    return State(progress.stage, progress.done, progress.total, progress.words, rate)

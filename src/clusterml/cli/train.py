@@ -13,7 +13,7 @@ import typer
 from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
-    from clusterml.cli.progress import Reporter
+    from clusterml.cli.progress import Display
     from clusterml.training.loop import Progress
 
 
@@ -80,16 +80,15 @@ def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _shown(shown: Reporter, progress: Progress) -> None:
+def _shown(shown: Display, progress: Progress) -> None:
     """Show how far a run is; a message gets a line of its own."""
-    from clusterml.cli.progress import State
+    from clusterml.run.progress import State
 
     if progress.message:
         shown.say(progress.message)
     done = (progress.epoch - 1) * progress.batches + progress.batch
     total = progress.epochs * progress.batches
-    rate = (total - done) / progress.seconds_left if progress.seconds_left > 0.0 else None
-    shown.show(State("batches", done, total, _words(progress), rate))
+    shown.show(State("batches", done, total, _words(progress)))
 
 
 def _words(progress: Progress) -> str:

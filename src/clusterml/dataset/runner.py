@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -36,13 +36,14 @@ from clusterml.io.files import exclusive, write_text
 from clusterml.io.json import read_json
 from clusterml.io.log import Log
 from clusterml.run.launcher import Launcher, Lost
+from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.structure.anatomy.library import load_library, using_library
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-State = Literal["planned", "done", "failed", "rejected", "withdrawn"]
+JobState = Literal["planned", "done", "failed", "rejected", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Event:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     job: Name
-    state: State
+    state: JobState
     reason: str = ""
     seconds: float = 0.0
 
@@ -105,8 +106,8 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a campaign is: ``counts`` of states, ``total`` jobs, jobs done in this run and its ``seconds``."""
+class Tally:
+    """How far a campaign has come: ``counts`` of states, ``total`` jobs, jobs done in this run and its ``seconds``."""
 
     counts: dict[str, int]
     total: int
@@ -123,8 +124,8 @@ def generate(
     device: str = "cpu",
     memory_gb: float = 0.0,
     limit: int | None = None,
-    watch: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
+    reporter: Reporter = SILENT,
+) -> Tally:
     """Label what a campaign asks for into the dataset ``folder``; returns how far it came.
 
     With ``resume`` a folder that was begun is continued: jobs whose records are there are not done again, failed ones
@@ -149,14 +150,15 @@ def generate(
     with exclusive(store.folder), using_library(library):
         _claim(store.folder, campaign.name, mine, resume, ledger, library_text(campaign, file))
         todo = _outstanding(jobs, store, ledger)[:limit]
+        reporter.show(_state(jobs, ledger))
         for job, events in launcher.run(partial(work, setting), iter(todo)):
             ledger.add(*(_lost(job, events) if isinstance(events, Lost) else events))
             done += 1
             if done % _PACK_EVERY == 0:
                 store.pack()
-            watch(_progress(jobs, ledger, done, time.perf_counter() - start))
+            reporter.show(_state(jobs, ledger))
         store.pack({"name": campaign.name, "title": campaign.title, "fingerprint": mine})
-    return _progress(jobs, ledger, done, time.perf_counter() - start)
+    return Tally(_counts(jobs, ledger), len(jobs), done, time.perf_counter() - start)
 
 
 def work(setting: Setting, job: Job) -> list[Event]:
@@ -279,10 +281,17 @@ def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
     return found
 
 
-def _progress(jobs: list[Job], ledger: Ledger, done: int, seconds: float) -> Progress:
+def _counts(jobs: list[Job], ledger: Ledger) -> dict[str, int]:
+    """Jobs in each state."""
     states = ledger.states()
-    counts = Counter(str(states[job.name].state) for job in jobs if job.name in states)
-    return Progress(dict(counts), len(jobs), done, seconds)
+    return dict(Counter(str(states[job.name].state) for job in jobs if job.name in states))
+
+
+def _state(jobs: list[Job], ledger: Ledger) -> State:
+    """What is shown of a campaign."""
+    finished = {name: count for name, count in sorted(_counts(jobs, ledger).items()) if name != "planned"}
+    words = ", ".join(f"{count} {name}" for name, count in finished.items())
+    return State("jobs", sum(finished.values()), len(jobs), words)
 
 
 def outcomes(folder: Path) -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from clusterml.engine.cost import Cost, label_cost
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, OutsideNetworkError, counted
 from clusterml.io.shipped import DEFAULT_MODEL
-from clusterml.run.progress import Watch
+from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.predictor import Predictor
-    from clusterml.run.progress import Watch
+    from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
     from clusterml.typing import FloatArray
 
 
@@ -60,16 +60,16 @@ class EngineOptions:
 
 
 class Engine:
-    """Decides for one structure after the other, and computes; ``watch`` is told of the cost before, and of progress.
+    """Decides for one structure after the other, and computes; a ``reporter`` is told the cost and the progress.
 
     The estimate of times follows those that were measured, so that a slow or busy computer is known after one label.
     """
 
-    def __init__(self, options: EngineOptions, grid: FloatArray, fwhm_ev: float, watch: Watch | None = None) -> None:
+    def __init__(self, options: EngineOptions, grid: FloatArray, fwhm_ev: float, reporter: Reporter = SILENT) -> None:
         self._options = options
         self._grid = grid
         self._fwhm_ev = fwhm_ev
-        self._watch = watch or Watch()
+        self._reporter = reporter
         self._spent_s = 0.0
         self._slowness = 1.0
 
@@ -112,7 +112,8 @@ class Engine:
         from clusterml.engine.protocol import DEFAULT_COMPUTE, Protocol
 
         cost = self._cost(atoms)
-        self._watch.starting(name, f"engine, {counted(len(atoms), 'atom')}, {cost}: {reason}")
+        words = f"{name}: engine, {counted(len(atoms), 'atom')}, {cost}: {reason}"
+        self._reporter.note(words, after=SECONDS_BETWEEN_STARTS)
         protocol = Protocol(emax_ev=float(self._grid[-1]), fwhm_ev=self._fwhm_ev, ensemble=self._options.thermal)
         start = time.perf_counter()
         try:
@@ -121,7 +122,7 @@ class Engine:
                 charge,
                 protocol,
                 DEFAULT_COMPUTE,
-                lambda words: self._watch.working(name, f"engine, {words}"),
+                lambda words: self._reporter.note(f"{name}: engine, {words}"),
                 grid=self._grid,
                 groups={},
                 allow_several=self._options.allow_several,
@@ -167,13 +168,13 @@ def predict(
     device: str = "auto",
     thermal: ThermalEnsemble | None = None,
     reading: ReadOptions = DEFAULT_READING,
-    watch: Watch | None = None,
+    reporter: Reporter = SILENT,
 ) -> Answer:
     """The spectrum of a structure, or of the file of one, as ``clusterml predict`` gives it.
 
     ``charge``, ``thermal``: see :meth:`Predictor.prepare`.  ``engine``: ``auto``: the engine computes the spectrum
     where the structure is out of the network's domain or the network's CD is not significant; ``never``; ``always``.
-    ``engine_minutes``: it is left out, with a warning, where it would take longer.  ``watch`` is told what it costs
+    ``engine_minutes``: it is left out, with a warning, where it would take longer.  ``reporter`` is told what it costs
     before it begins.  The checkpoint last used stays in memory.
 
     Raises what :meth:`Predictor.prepare` and reading raise, and for a structure that the network does not take in what
@@ -190,7 +191,7 @@ def predict(
     options = EngineOptions(engine, engine_minutes, thermal, reading.allow_several)
     atoms = read(what, options=reading) if isinstance(what, str | Path) else what
     predictor = _predictor(str(model), device)
-    runner = Engine(options, predictor.energy_ev, predictor.fwhm_ev, watch)
+    runner = Engine(options, predictor.energy_ev, predictor.fwhm_ev, reporter)
     try:
         prepared = predictor.prepare(atoms, charge, allow_several=reading.allow_several, thermal=thermal)
     except OutsideNetworkError as error:

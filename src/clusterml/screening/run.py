@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from clusterml.errors import OptionError
 from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
+from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
 from clusterml.screening.board import Block, Board
 from clusterml.screening.check import check_names, check_own, check_parents
@@ -36,19 +37,6 @@ _SECONDS_BETWEEN_NOTES = 60.0  # between two run.json while a screen runs
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a screen is: ``stage`` (``candidates`` or ``labels``), ``done`` of ``total`` (None: not known), those
-    done in this run, its ``seconds``, and a few ``words`` about the results."""
-
-    stage: str
-    done: int
-    total: int | None
-    done_now: int
-    seconds: float
-    words: str
-
-
-@dataclass(frozen=True)
 class Finished:
     """The end of a screen: its results ``folder``, the ``board``, the ``run`` as in run.json, and the verification."""
 
@@ -56,9 +44,6 @@ class Finished:
     board: Board
     run: Run
     verification: Verification | None
-
-
-Watch = Callable[[Progress], None]
 
 
 def screen(
@@ -72,7 +57,7 @@ def screen(
     candidates: Iterable[Atoms] | None = None,
     reference: Atoms | None = None,
     labels: str | Path | None = None,
-    watch: Watch = lambda progress: None,
+    reporter: Reporter = SILENT,
 ) -> Finished:
     """Screen what ``what`` (a screen, or the YAML file of one) describes; results into ``folder``.
 
@@ -115,10 +100,9 @@ def screen(
             board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
             run = Run(bench, mine, inputs, source.total, board, known.get("sessions", []))
             write_run(run, target, "running")
-            _evaluate(bench, source, Log(target / RESULTS), place, run, watch)
+            _evaluate(bench, source, Log(target / RESULTS), place, run, reporter)
             _check_valid(run, target)
-            tell = partial(_label_progress, watch)
-            verification = verify(setting, board, source, target, place, chosen, tell, labelled)
+            verification = verify(setting, board, source, target, place, chosen, reporter, labelled)
             if candidates is None:
                 write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
             write_results(run, source, target, verification)
@@ -179,7 +163,7 @@ def check_bench(bench: Bench) -> None:
     check_parents(bench.maker)
 
 
-def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: Run, watch: Watch) -> None:
+def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: Run, reporter: Reporter) -> None:
     """Evaluate what is not in the log yet, and take everything onto the board."""
     board, done = run.board, dict[int, str]()
     for entry in log:
@@ -188,7 +172,8 @@ def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: R
             done[block.number] = block.given
             board.add(block)
     start, before = time.perf_counter(), board.evaluated
-    told = start
+    noted = start
+    reporter.show(_state(board, source))
     for task, result in launcher.run(partial(evaluate, bench.setting), source.tasks(done, _wanted(board))):
         if isinstance(result, Lost):
             run.lost[f"{task.start} to {task.stop - 1}"] = result.reason
@@ -197,10 +182,15 @@ def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: R
         board.add(result)
         source.release(task, partial(_wanted, board))
         run.evaluated_now, run.seconds_now = board.evaluated - before, time.perf_counter() - start
-        if time.perf_counter() - told >= _SECONDS_BETWEEN_NOTES:
-            told = time.perf_counter()
+        if time.perf_counter() - noted >= _SECONDS_BETWEEN_NOTES:
+            noted = time.perf_counter()
             write_run(run, log.path.parent, "running")
-        watch(Progress("candidates", board.evaluated, source.total, run.evaluated_now, run.seconds_now, _words(board)))
+        reporter.show(_state(board, source))
+
+
+def _state(board: Board, source: Source) -> State:
+    """What is shown of a screen."""
+    return State("candidates", board.evaluated, source.total, _words(board))
 
 
 def _wanted(board: Board) -> set[int]:
@@ -218,7 +208,3 @@ def _read(entry: dict[str, object], log: Log) -> Block:
         return Block.from_dict(entry)
     except (KeyError, TypeError, ValueError) as error:
         raise ScreeningError(f"{log.path}: holds no results of this version", "choose another folder") from error
-
-
-def _label_progress(watch: Watch, done: int, total: int, now: int, seconds: float) -> None:
-    watch(Progress("labels", done, total, now, seconds, "verified"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError
 from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
+from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.screening.bench import Bench, Setting, bench_of
 from clusterml.screening.board import Row, different, rows_in
 from clusterml.screening.labels import SMALLEST_GAP_EV
 from clusterml.screening.making import Dropped
 from clusterml.screening.merit import Merit
-from clusterml.screening.run import RESULTS, Finished, Progress, Watch, using_ligands_of
+from clusterml.screening.run import RESULTS, Finished, using_ligands_of
 from clusterml.screening.space import Recipe, Space
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def label_uncertain(
     folder: str | Path,
     *,
     launcher: Launcher | None = None,
-    watch: Watch = lambda progress: None,
+    reporter: Reporter = SILENT,
 ) -> Added:
     """Label the ``count`` least certain candidates of a screen and add them to the dataset ``folder``, made if needed.
 
@@ -73,15 +73,14 @@ def label_uncertain(
         known = store.finished()
         todo = [row for row in rows if _name(bench.screen.name, done.run.fingerprint, row.number) not in known]
         work = partial(record_of_candidate, bench.setting, done.run.fingerprint)
-        start = time.perf_counter()
+        reporter.show(State("labels", 0, len(todo), "least certain candidates"))
         for number, (task, found) in enumerate((launcher or Here()).run(work, iter(todo)), start=1):
             if isinstance(found, Lost | str):
                 failed[task.name] = found.reason if isinstance(found, Lost) else found
             else:
                 store.add(found)
                 names.append(found.id)
-            seconds = time.perf_counter() - start
-            watch(Progress("labels", number, len(todo), number, seconds, "least certain candidates"))
+            reporter.show(State("labels", number, len(todo), "least certain candidates"))
         store.pack({"name": store.folder.resolve().name} if not known else None)
     return Added(store.folder, tuple(names), len(known), failed)
 

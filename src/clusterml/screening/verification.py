@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 from clusterml.io.files import make_folder
 from clusterml.io.log import Log
 from clusterml.run.launcher import Launcher, Lost
+from clusterml.run.progress import Reporter, State
 from clusterml.screening.bench import Setting
 from clusterml.screening.board import Board, Entry, unique
 from clusterml.screening.config import Screen
@@ -163,9 +163,6 @@ LABELS = "verified.jsonl"
 FOLDER = "verified"
 """Spectra of the engine, as JSON."""
 
-Tell = Callable[[int, int, int, float], None]
-"""Is told of labels done, of how many, done in this run, and its seconds."""
-
 
 @dataclass(frozen=True)
 class Verification:
@@ -263,7 +260,7 @@ def verify(
     folder: Path,
     launcher: Launcher,
     screen: Screen,
-    tell: Tell,
+    reporter: Reporter,
     known: Path | None = None,
 ) -> Verification | None:
     """Label the best ``screen.verify`` and all random candidates of the ``board``; None if none are wanted.
@@ -280,7 +277,8 @@ def verify(
     chosen = unique([*best, *random])
     todo = [entry for entry in chosen if entry.row.number not in found]
     place = make_folder(folder / FOLDER, within=folder).resolve()
-    start, before = time.perf_counter(), len(chosen) - len(todo)
+    before = len(chosen) - len(todo)
+    reporter.show(State("labels", before, len(chosen), "verified"))
     work = partial(label_one, setting, place, known=known)
     for done, (task, label) in enumerate(launcher.run(work, _tasks(todo, source)), 1):
         if isinstance(label, Lost):
@@ -288,7 +286,7 @@ def verify(
         else:
             log.add(label.to_dict())
         found[task.number] = label
-        tell(before + done, len(chosen), done, time.perf_counter() - start)
+        reporter.show(State("labels", before + done, len(chosen), "verified"))
     return Verification(screen, board.merit, best, random, found)
 
 
