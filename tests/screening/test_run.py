@@ -446,7 +446,7 @@ def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):
 
         def run(self, function, tasks):
             for task in tasks:
-                yield task, Lost("killed") if task.number == self._number else function(task)
+                yield task, Lost("killed", "") if task.number == self._number else function(task)
 
     done = screen(make_screen(), tmp_path, model=checkpoint, launcher=Losing(1))
     assert done.run.lost == {"4 to 7": "killed"}

@@ -114,7 +114,7 @@ def test_what_is_there_is_not_labelled_again_and_failures_are_told(done, added):
         def run(self, function, tasks):
             for task in tasks:
                 self.asked.append(task.number)
-                yield task, Lost("killed") if len(self.asked) == 1 else function(task)
+                yield task, Lost("killed", "") if len(self.asked) == 1 else function(task)
 
     launcher = Losing()
     more = label_uncertain(done, 5, added.folder, launcher=launcher)
