@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from clusterml.dataset.campaign import Campaign, Job, Parent
 from clusterml.dataset.record import stored_positions
 from clusterml.errors import InputFileError, StructureError
 from clusterml.io.files import LARGEST_INPUT, sha256_of_file
+from clusterml.run.caches import Cache
 from clusterml.structure.anatomy.library import Library, load_library
 from clusterml.structure.distort.apply import distort, snapshots
 from clusterml.structure.distort.modes import MODES, THERMAL_NOISE
@@ -25,12 +24,16 @@ if TYPE_CHECKING:
 
 _MOST_TRIES = 6
 """Draws of a distortion before a job is rejected; each later one is milder."""
+_PARENTS: Cache[Atoms] = Cache(64)
+"""Parents by what they are built from or what is in their file, so that a changed one is read anew."""
 
 
 def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
     """The parent's geometry (A), about its centroid, with ``info["charge"]`` where it is known."""
     content = "" if file is None else _hash(file)
-    return _made(parent.model_dump_json(include={"build", "charge"}), file, content, load_library()).copy()
+    library = load_library()
+    key = parent.model_dump_json(include={"build", "charge"}), file, content, library
+    return _PARENTS.find(key, lambda: _make(parent, file, library)).copy()
 
 
 def _hash(file: Path) -> str:
@@ -41,10 +44,7 @@ def _hash(file: Path) -> str:
         return ""
 
 
-@lru_cache(maxsize=64)
-def _made(text: str, file: Path | None, content: str, library: Library) -> Atoms:
-    """``content``: of ``file``, so that a changed one is read anew."""
-    wanted = json.loads(text)
+def _make(parent: Parent, file: Path | None, library: Library) -> Atoms:
     if file is not None:
         from clusterml.structure.read import read
 
@@ -52,9 +52,10 @@ def _made(text: str, file: Path | None, content: str, library: Library) -> Atoms
     else:
         from clusterml.structure.build.build import build
 
-        atoms = build(**wanted["build"], library=library)
-    if wanted["charge"] is not None:
-        atoms.info["charge"] = wanted["charge"]
+        options: dict[str, Any] = dict(parent.build or {})
+        atoms = build(**options, library=library)
+    if parent.charge is not None:
+        atoms.info["charge"] = parent.charge
     atoms.positions[:] = centred(atoms.positions)
     return atoms
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,7 @@ PREDICTION, MEASURE = "the network cannot take it in", "an objective cannot be c
 
 @dataclass(frozen=True)
 class Setting:
-    """What every worker needs to know: the ``screen`` as JSON, the checkpoint's folder, the device, the reference file.
+    """What every worker needs to know: the ``screen``, the checkpoint's folder, the device, the reference file.
 
     ``model_sha256``: of the checkpoint's specification, ``fingerprint``: of the screen with the contents of its files,
     so that whatever changed under the same name is loaded anew.  ``library``: the text of the user's ligand file, for
@@ -92,7 +92,7 @@ class Setting:
     own, by its name.
     """
 
-    screen: str
+    screen: Screen = field(hash=False)  # mappings have no hash
     model: str
     model_sha256: str
     fingerprint: str
@@ -141,7 +141,7 @@ class Bench:
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self.screen = Screen.model_validate_json(setting.screen)
+        self.screen = setting.screen
         self.space = Space(self.screen)
         self.maker = Maker(self.space)
         self.merit = Merit(self.screen)

@@ -133,9 +133,7 @@ def setting_of(
     file = None if reference is None else str((folder / REFERENCE).resolve())
     mine = fingerprint(screen, sha, text.encode())
     library = None if screen.library is None else read_text(screen.library)
-    return Setting(
-        screen.model_dump_json(), str(place), sha, mine, device, file, library, tuple(own_code(screen).items())
-    ), mine
+    return Setting(screen, str(place), sha, mine, device, file, library, tuple(own_code(screen).items())), mine
 
 
 def using_ligands_of(screen: Screen) -> AbstractContextManager[None]:
