@@ -79,7 +79,7 @@ def test_the_wheel_holds_what_is_needed_and_no_more(built):
     checkpoint = {name for name in data if name.startswith("checkpoints/")}
     assert {Path(name).parts[1] for name in checkpoint} == {"ag-sr-v1"}
     weights = json.loads((ROOT / "checkpoints" / "ag-sr-v1" / "spec.json").read_text())["members"]
-    files = {path.name for path in (ROOT / "checkpoints" / "ag-sr-v1").iterdir()} - {"split.json"}
+    files = {path.name for path in (ROOT / "checkpoints" / "ag-sr-v1").iterdir()}
     assert {Path(name).name for name in checkpoint} == files
     assert {member["file"] for member in weights} <= files
     for folder in ("configs", "datasets/structures", "datasets/examples", "datasets/ag-sr-v1/parents"):

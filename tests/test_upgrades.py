@@ -12,7 +12,7 @@ from ase import Atoms
 
 from clusterml.config.upgrade import Upgrades
 from clusterml.dataset.campaign import load_campaign
-from clusterml.dataset.splits import load_split
+from clusterml.dataset.split import load_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import InputFileError, OptionError
 from clusterml.inference.checkpoint import read_uncertainty

@@ -16,7 +16,7 @@ import pytest
 
 from clusterml.dataset.runner import Event, Ledger
 from clusterml.dataset.shards import Shard, write_shard
-from clusterml.dataset.splits import Split, load_split, save_split
+from clusterml.dataset.split import Split, load_split, save_split
 from clusterml.dataset.store import Dataset, Store, damaged_shards
 from clusterml.errors import ClusterMLError, DatasetError
 

@@ -3,17 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.dataset.splits import (
-    QUESTIONS,
-    Split,
-    draw_splits,
-    extended,
-    leaks,
-    load_split,
-    make_split,
-    save_split,
-    together,
-)
+from clusterml.dataset.split import Split, load_split, save_split
+from clusterml.dataset.splits import QUESTIONS, draw_splits, extended, leaks, make_split, together
 from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
 
@@ -150,12 +141,12 @@ def test_a_leak_is_seen(dataset):
 def test_all_three_questions_are_stored_at_once(dataset, tmp_path):
     made = draw_splits(dataset, {name: tmp_path / "splits" / f"{name}.json" for name in QUESTIONS})
     assert [split.question for _, split in made] == ["random", "shell", "parent"]
-    assert all(load_split(path) == split for path, split in made)
+    assert all(load_split(path, dataset) == split for path, split in made)
 
 
 def test_a_split_survives_storage_and_damage_is_named(dataset, tmp_path):
     split = make_split(dataset, "random")
-    assert load_split(save_split(split, tmp_path / "split.json")) == split
+    assert load_split(save_split(split, tmp_path / "split.json"), dataset) == split
     (tmp_path / "split.json").write_text("[]")
     with pytest.raises(DatasetError, match=r"split\.json"):
         load_split(tmp_path / "split.json")

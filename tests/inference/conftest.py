@@ -10,7 +10,8 @@ import pytest
 from ase import Atoms
 
 from clusterml.dataset.record import GRID_EV, N_LOWEST, Record, stored_positions
-from clusterml.dataset.splits import make_split, save_split
+from clusterml.dataset.split import save_split
+from clusterml.dataset.splits import make_split
 from clusterml.dataset.store import Store
 from clusterml.training.release import write_release
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from clusterml.dataset.splits import load_split
+from clusterml.dataset.split import load_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError
 from clusterml.inference.checkpoint import DOMAIN, UNCERTAINTY, read_uncertainty
@@ -102,7 +102,7 @@ def test_an_unknown_checkpoint_names_those_there_are(tmp_path, monkeypatch, chec
 
 
 def test_too_few_records(copy, dataset):
-    from clusterml.dataset.splits import Split
+    from clusterml.dataset.split import Split
 
     ids = Dataset(dataset).ids
     with pytest.raises(DatasetError):

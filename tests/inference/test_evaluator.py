@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 
 from clusterml.cli.main import main
-from clusterml.errors import OptionError
+from clusterml.dataset.split import load_split
+from clusterml.dataset.store import Dataset
+from clusterml.errors import DatasetError, OptionError
 from clusterml.inference.evaluator import Evaluator
 from clusterml.training.release import open_release, write_release
 
 
 @pytest.fixture
 def model(checkpoint, split_file, tmp_path) -> Path:
-    """A copy of the checkpoint with the split it would have been trained on."""
+    """The checkpoint with the recipe of the split it would have been trained on."""
+    release = open_release(checkpoint)
+    recipe = load_split(split_file).recipe()
     folder = tmp_path / "run" / "release"
-    shutil.copytree(checkpoint, folder)
-    shutil.copy(split_file, folder / "split.json")
-    return folder
+    return write_release(folder, release.networks, release.spec, "", {}, release.about, recipe)
 
 
 def command(*arguments: object) -> int:
@@ -58,9 +60,27 @@ def test_splits_must_be_given_and_differ(model, dataset, split_file):
     assert list(evaluator.splits([])) == ["split"]
     with pytest.raises(OptionError, match="same file name"):
         evaluator.splits([split_file, split_file])
-    (model / "split.json").unlink()
-    with pytest.raises(OptionError, match="--split"):
+    assert evaluator.splits([])["split"] == load_split(split_file, Dataset(dataset))
+    release = open_release(model)
+    without = write_release(model.parent / "none", release.networks, release.spec, "", {})
+    with pytest.raises(OptionError, match=r"does not say what it was trained with .*--split"):
+        Evaluator(without, dataset, device="cpu").splits([])
+
+
+def test_a_split_that_the_dataset_does_not_give_is_refused_and_a_file_still_does(model, dataset, split_file):
+    release = open_release(model)
+    recipe = release.split.model_copy(update={"sha256": "0" * 64})
+    write_release(model, release.networks, release.spec, "", {}, release.about, recipe)
+    evaluator = Evaluator(model, dataset, device="cpu", baselines=False)
+    with pytest.raises(DatasetError, match=r"has no split as .* was trained with .*--split FILE"):
         evaluator.splits([])
+    split = evaluator.splits([split_file])["random"]
+    with pytest.warns(UserWarning, match=r"whether .*release has learnt from .* is not known"):
+        evaluator.evaluate("given", split)
+    shutil.copy(split_file, model / "split.json")  # as version 0.1 kept it
+    spec = json.loads((model / "spec.json").read_text())
+    (model / "spec.json").write_text(json.dumps(spec | {"split": None}))
+    assert Evaluator(model, dataset, device="cpu").splits([])["split"] == split
 
 
 def test_networks_of_another_grid_or_unknown_training_are_refused(model, checkpoint, dataset, tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterml.dataset.splits import load_split, save_split
+from clusterml.dataset.split import load_split, save_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import InputFileError, OptionError
 from clusterml.inference.calibration import BandFactors, Calibration, Reach, Uncertainty, fit_reach

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import GRID, record, tiny_spec
 
-from clusterml.dataset.splits import Split
+from clusterml.dataset.split import Split
 from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError
 from clusterml.training.baselines import Spectra

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from clusterml.dataset.split import Split
 from clusterml.training.catalogue import ReleaseError, find_release
 from clusterml.training.release import join_releases, open_release, read_release, write_release
 
@@ -161,15 +162,17 @@ def test_a_checkpoint_is_found_by_path_and_by_name(tmp_path, monkeypatch):
 
 def test_checkpoints_become_an_ensemble(tmp_path):
     parts = [write(tmp_path / f"net{k}", 2) for k in range(2)]
+    recipe = Split("random", 1, ("a1",), ("a2",), ()).recipe()
     for part in parts:
-        (part / "split.json").write_text("{}")
+        release = open_release(part)
+        write_release(part, release.networks, SPEC, release.card, release.metrics, release.about, recipe)
     join_releases(parts, tmp_path / "all", "# all\n", {"members": 4}, made="here")
     release = open_release(tmp_path / "all")
     assert len(release.networks) == 4
     assert release.about == open_release(parts[0]).about | {"made": "here"}
-    assert (tmp_path / "all" / "split.json").read_text() == "{}"
-    (parts[1] / "split.json").unlink()
-    with pytest.raises(ReleaseError, match=r"another split\.json"):
+    assert release.split == recipe
+    write(parts[1], 2)
+    with pytest.raises(ReleaseError, match="another split"):
         join_releases(parts, tmp_path / "all", "", {})
     write_release(tmp_path / "odd", states(1), SPEC | {"head": "atomic"}, "", {})
     with pytest.raises(ReleaseError, match="another spec"):

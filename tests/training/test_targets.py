@@ -5,7 +5,7 @@ import pytest
 from tiny import GRID, record, tiny_spec
 
 from clusterml.dataset.record import GRID_EV
-from clusterml.dataset.splits import Split
+from clusterml.dataset.split import Split
 from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
 from clusterml.spectrum.transitions import gaussian

@@ -11,7 +11,7 @@ from clusterml.cli.verbs import CarefulCommand
 from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
-    from clusterml.dataset.splits import Split
+    from clusterml.dataset.split import Split
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Label campaigns, and the datasets they make.")
 

@@ -12,21 +12,18 @@ questions, three splits:
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
+from clusterml.dataset.split import SETS, SPLIT_FILE, Question, Split, SplitRecipe, load_split, save_split
 from clusterml.dataset.store import Dataset
-from clusterml.errors import DatasetError, InputFileError, OptionError
-from clusterml.io.files import make_folder, write_text
-from clusterml.io.json import read_json
+from clusterml.errors import DatasetError, OptionError
+from clusterml.io.files import make_folder
 from clusterml.typing import FloatArray
 
 SAME_A = 1e-3
@@ -75,7 +72,6 @@ def _unite(homes: list[int], one: int, other: int) -> None:
     homes[second] = first
 
 
-Question = Literal["random", "shell", "parent"]
 Groups = dict[str, set[int]]
 """Numbers of records by the name of what they have in common."""
 
@@ -141,25 +137,6 @@ def union(known: Groups, names: Iterable[str]) -> set[int]:
 
 
 QUESTIONS: tuple[Question, ...] = get_args(Question)
-SETS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Split:
-    """``question`` and, for each of train, validation and test, the names of its records in dataset order.
-
-    ``unseen``: the ligands, shells or families that the test set consists of (none for a random split).
-    """
-
-    question: str
-    seed: int
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
-    unseen: tuple[str, ...] = ()
-
-
-_SPLIT = TypeAdapter(Split)
 
 
 def make_split(
@@ -204,7 +181,8 @@ def make_split(
         if share > 0 and not ids[name]:
             raise _too_few(question, name, known, wanted)
     unseen = () if question == "random" else tuple(sorted(chosen["test"]))
-    return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen)
+    shares_asked = (float(fractions[0]), float(fractions[1]))
+    return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen, shares_asked, tuple(wanted))
 
 
 def _too_few(question: Question, part: str, known: Groups, wanted: Sequence[str]) -> DatasetError:
@@ -311,29 +289,29 @@ def extend_split(
 ) -> tuple[Path, Split]:
     """Store :func:`extended` of the split at ``old`` as ``new``, if nothing leaks."""
     homes = together(dataset)
-    split = extended(load_split(old), dataset, fractions, homes)
+    split = extended(load_split(old, dataset), dataset, fractions, homes)
     found = leaks(dataset, split, homes)
     if found:
         raise DatasetError(f"{old}: extended it leaks: {'; '.join(found[:3])}", "draw the split anew")
     return save_split(split, new), split
 
 
-def save_split(split: Split, path: Path) -> Path:
-    """Write a split as JSON, atomically."""
-    content = {"question": split.question, "seed": split.seed, "unseen": list(split.unseen)}
-    content |= {part: list(getattr(split, part)) for part in SETS}
-    return write_text(path, json.dumps(content, indent=0) + "\n")
+def find_split(recipe: SplitRecipe, dataset: Dataset, beside: Path) -> Split:
+    """The split of ``recipe``: in a file beside the checkpoint ``beside``, its run or the dataset, or drawn again.
 
-
-def load_split(path: Path) -> Split:
-    """Read a split; raises :class:`DatasetError` naming the file if it cannot be read."""
-    try:
-        return _SPLIT.validate_python(read_json(path))
-    except (InputFileError, ValidationError) as error:
-        reason = error.problem if isinstance(error, InputFileError) else _first(error)
-        raise DatasetError(f"{path}: is not a split ({reason})", "make it again with dataset split") from error
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return f"{'.'.join(str(step) for step in problem['loc'])}: {problem['msg']}"
+    Raises :class:`DatasetError` where none of these divides the records as the recipe's checksum says.
+    """
+    files = [beside / SPLIT_FILE, beside.parent / SPLIT_FILE, *sorted((dataset.folder / "splits").glob("*.json"))]
+    for file in (file for file in files if file.is_file()):
+        if (split := load_split(file, dataset)).sha256 == recipe.sha256:
+            return split
+    if recipe.fractions is not None:
+        how: dict[str, Any] = {"seed": recipe.seed, "fractions": recipe.fractions, "held_out": recipe.held_out}
+        split = make_split(dataset, recipe.question, **how)
+        if split.sha256 == recipe.sha256:
+            return split
+    why = "it was made in several steps" if recipe.fractions is None else "drawn again it is another one"
+    raise DatasetError(
+        f"{dataset.folder}: has no split as {beside} was trained with (a {recipe.question} split; {why})",
+        f"give the dataset it was trained on, or --split FILE: the {SPLIT_FILE} of its training run",
+    )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clusterml.dataset.splits import Split, load_split
+from clusterml.dataset.split import Split, load_split
+from clusterml.dataset.splits import find_split
 from clusterml.dataset.store import Dataset
-from clusterml.errors import OptionError
+from clusterml.errors import DatasetError, OptionError
 from clusterml.inference.checkpoint import spec_of
 from clusterml.inference.judge import Foreign, NetworkJudge, Unseen, measure_uncertainty, measure_unseen
 from clusterml.model.spec import NetworkSpec
 from clusterml.training.baselines import BASELINES
 from clusterml.training.catalogue import find_release
 from clusterml.training.evaluation import MEAN, Evaluation, evaluate
-from clusterml.training.release import SPLIT, Release, open_release
+from clusterml.training.release import Release, open_release
 from clusterml.training.targets import Wanted
 
 
@@ -47,16 +49,18 @@ class Evaluator:
         self._baselines = {name: fit for name, fit in BASELINES.items() if baselines or name == MEAN}
 
     def splits(self, paths: Sequence[Path]) -> dict[str, Split]:
-        """The splits in the files ``paths`` by name of the file; without any that of the checkpoint.
+        """The splits in the files ``paths`` by name of the file; without any that of the checkpoint, made again.
 
-        Raises :class:`OptionError` if it has none, or two files have one name.
+        Raises :class:`OptionError` if it has none, or two files have one name, and
+        :class:`~clusterml.errors.DatasetError` where it cannot be made again from this dataset.
         """
-        own = self.folder / SPLIT
-        if not paths and not own.exists():
-            raise OptionError(f"{self.folder}: has no {SPLIT}", "give one with --split")
         if len({path.stem for path in paths}) < len(paths):
             raise OptionError("two splits have the same file name", "give each a name of its own")
-        return {path.stem: load_split(path) for path in paths or [own]}
+        if paths:
+            return {path.stem: load_split(path, self._dataset) for path in paths}
+        if self._release.split is None:
+            raise OptionError(f"{self.folder}: does not say what it was trained with", "give a split with --split")
+        return {"split": find_split(self._release.split, self._dataset, self.folder)}
 
     def calibrate(
         self, split: Split, unseen: Sequence[str | Path] = (), foreign: str | Path | None = None
@@ -123,8 +127,7 @@ class Evaluator:
         """Raises :class:`OptionError` for a network of another grid, which cannot stand in the same table, and for one
         that has learnt from test records of ``split``."""
         folder = find_release(model)
-        own = folder / SPLIT
-        if own.exists() and (seen := len(set(load_split(own).train) & set(split.test))):
+        if seen := len(set(self._learnt(folder, split)) & set(split.test)):
             raise OptionError(
                 f"{model}: has learnt from {seen} of the {len(split.test)} test records of the {split.question} split",
                 "train a network with this split, and judge that",
@@ -132,6 +135,18 @@ class Evaluator:
         judge = NetworkJudge(folder, self._device, self._wanted)
         self._check_alike(model, judge.ensemble.spec)
         return judge
+
+    def _learnt(self, folder: Path, split: Split) -> tuple[str, ...]:
+        """Records that a checkpoint was trained on; none, with a warning, where its split cannot be made again."""
+        recipe = open_release(folder).split
+        if recipe is None or recipe.sha256 == split.sha256:
+            return () if recipe is None else split.train
+        try:
+            return find_split(recipe, self._dataset, folder).train
+        except DatasetError as error:
+            text = f"whether {folder} has learnt from records that it is tested on is not known: {error.problem}"
+            warnings.warn(text, stacklevel=2)
+            return ()
 
     def _check_alike(self, model: str | Path, spec: NetworkSpec) -> None:
         if (spec.grid, spec.fwhm_ev) != (self._spec.grid, self._spec.fwhm_ev):

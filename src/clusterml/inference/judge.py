@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.dataset.record import Record
-from clusterml.dataset.splits import Split, load_split
+from clusterml.dataset.split import Split
+from clusterml.dataset.splits import find_split
 from clusterml.dataset.store import Dataset
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import OptionError
@@ -22,7 +23,7 @@ from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
 from clusterml.inference.labelled import Labelled, by_parent
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Part, Records, part_of
-from clusterml.training.release import SPLIT
+from clusterml.training.release import open_release
 from clusterml.training.targets import SPECTRA, Wanted
 from clusterml.typing import FloatArray
 
@@ -182,13 +183,14 @@ def measure_unseen(
 
     The errors are taken relative to the size of the predicted spectrum, so that they hold for ensembles of other sizes:
     fitted on the validation records, checked on the test records.  Raises :class:`~clusterml.errors.OptionError` for
-    one that was trained with neither a ``shell`` nor a ``parent`` split, and DatasetError for too few records.
+    one that was trained with neither a ``shell`` nor a ``parent`` split,
+    and DatasetError for too few records or a split that cannot be made again.
     """
-    path = folder / SPLIT
-    split = load_split(path) if path.exists() else None
-    if split is None or split.question not in _NOVEL:
-        question = "has no split" if split is None else f"was trained with a {split.question} split"
-        raise OptionError(f"{folder}: {question}", "give a network of a shell or parent split")
+    recipe = open_release(folder).split
+    if recipe is None or recipe.question not in _NOVEL:
+        said = "has no split" if recipe is None else f"was trained with a {recipe.question} split"
+        raise OptionError(f"{folder}: {said}", "give a network of a shell or parent split")
+    split = find_split(recipe, dataset, folder)
     ensemble = load_ensemble(folder, device)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.validation, split.test)]
     outputs = [output_of(ensemble, Records(dataset, part.ids)) for part in parts]

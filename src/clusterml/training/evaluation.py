@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.dataset.record import KINDS, Record
-from clusterml.dataset.splits import Split
+from clusterml.dataset.split import Split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError
 from clusterml.model.spec import NetworkSpec

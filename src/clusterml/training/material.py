@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from clusterml.dataset.splits import Split
+from clusterml.dataset.split import Split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import ClusterMLError, DatasetError
 from clusterml.training.config import DataConfig

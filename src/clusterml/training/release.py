@@ -4,7 +4,6 @@
     NAME/model.safetensors   weights; of an ensemble model-0.safetensors, model-1.safetensors, ..
     NAME/card.md             what it is, what it was trained on, how good it is
     NAME/metrics.json        numbers
-    NAME/split.json          the split it was trained with, where it is known
 
 ``spec.json`` is written last: a folder without it is no checkpoint yet.
 """
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from clusterml.config.schema import Strict, validated
+from clusterml.dataset.split import SPLIT_FILE, SplitRecipe, load_split
 from clusterml.errors import InputFileError
 from clusterml.io.files import check_regular, decode, make_folder, read_bounded, sha256, write_bytes, write_text
 from clusterml.io.json import json_text, read_json
@@ -99,7 +99,6 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "none"
 
 
-SPLIT = "split.json"
 _LARGEST_SPEC = 16 * 1024**2  # bytes
 _LARGEST_WEIGHTS = 1024**3  # bytes of one network
 _LARGEST_ENSEMBLE = 4 * 1024**3
@@ -122,16 +121,19 @@ class Manifest(Strict):
     version: str
     network: dict[str, Any]
     members: list[Member] = Field(min_length=1, max_length=_MOST_MEMBERS, description=f"1 to {_MOST_MEMBERS} networks")
+    split: SplitRecipe | None = Field(None, description="a mapping: how the split it was trained with is made again")
     about: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Release:
-    """A checkpoint that was read and checked: ``networks``: a state (name -> tensor) for each member."""
+    """A checkpoint that was read and checked: ``networks``: a state (name -> tensor) for each member;
+    ``split``: what it was trained with, where it is known."""
 
     folder: Path
     spec: dict[str, Any]
     networks: list[dict[str, Tensor]]
+    split: SplitRecipe | None
     about: dict[str, Any]
     card: str
     metrics: dict[str, Any]
@@ -144,10 +146,12 @@ def write_release(
     card: str,
     metrics: Mapping[str, Any],
     about: Mapping[str, Any] | None = None,
+    split: SplitRecipe | None = None,
 ) -> Path:
     """Write a checkpoint of ``networks`` (states, one or the members of an ensemble) that share ``spec``.
 
-    ``card``: Markdown; ``metrics``, ``about``: plain JSON.  A checkpoint that is there is replaced.  Raises
+    ``card``: Markdown; ``metrics``, ``about``: plain JSON; ``split``: what they were trained with.  A checkpoint that
+    is there is replaced.  Raises
     :class:`ReleaseError` if there is no network or their tensors differ in name or shape.
     """
     from clusterml.training.state import as_bytes
@@ -171,9 +175,10 @@ def write_release(
         version=version("clusterml"),
         network=spec.to_dict() if isinstance(spec, NetworkSpec) else dict(spec),
         members=members,
+        split=split,
         about=dict(about or {}),
     )
-    write_text(folder / SPEC, json_text(manifest.model_dump(), indent=1))
+    write_text(folder / SPEC, json_text(manifest.model_dump(mode="json"), indent=1))
     return folder
 
 
@@ -201,10 +206,17 @@ def open_release(folder: str | Path) -> Release:
         folder,
         manifest.network,
         networks,
+        manifest.split or _split_of_0_1(folder),
         manifest.about,
         _card(card) if card.exists() else "",
         _json(metrics) if metrics.exists() else {},
     )
+
+
+def _split_of_0_1(folder: Path) -> SplitRecipe | None:
+    """Checkpoints of version 0.1 had their split in a file of their own."""
+    path = folder / SPLIT_FILE
+    return load_split(path).recipe() if path.is_file() else None
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -278,17 +290,12 @@ def join_releases(
     Raises :class:`ReleaseError` if their specs differ or they were trained with different splits.
     """
     parts = [open_release(each) for each in folders]
-    splits = [
-        read_bounded(path, links=False) if path.exists() else b"" for path in (part.folder / SPLIT for part in parts)
-    ]
-    for part, split in zip(parts[1:], splits[1:], strict=True):
+    for part in parts[1:]:
         if part.spec != parts[0].spec:
             raise ReleaseError(f"{part.folder}: has another spec than {parts[0].folder}", "join networks of one spec")
-        if split != splits[0]:
-            raise ReleaseError(f"{part.folder}: has another {SPLIT} than {parts[0].folder}", "train with one split")
+        if part.split != parts[0].split:
+            raise ReleaseError(f"{part.folder}: has another split than {parts[0].folder}", "train with one split")
     networks = [state for part in parts for state in part.networks]
-    first = (parts[0].spec, parts[0].about) if parts else ({}, {})
-    target = write_release(folder, networks, first[0], card, metrics, first[1] | about)
-    if splits and splits[0]:
-        write_bytes(target / SPLIT, splits[0])
-    return target
+    if not parts:
+        return write_release(folder, networks, {}, card, metrics, about)
+    return write_release(folder, networks, parts[0].spec, card, metrics, parts[0].about | about, parts[0].split)

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from clusterml.config.schema import read_yaml
-from clusterml.dataset.splits import Split, load_split, make_split, save_split
+from clusterml.dataset.split import SPLIT_FILE, Split, load_split, save_split
+from clusterml.dataset.splits import make_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import OptionError
-from clusterml.io.files import exclusive, make_folder, read_bounded, write_bytes, write_text
+from clusterml.io.files import exclusive, make_folder, write_text
 from clusterml.io.json import json_text, read_json
 from clusterml.model.spec import NetworkSpec, read_spec
 from clusterml.model.upgrade import upgrade_network
@@ -34,7 +35,14 @@ from clusterml.training.config import Config
 from clusterml.training.loop import Trainer, Watch
 from clusterml.training.material import LabelledSet, attach_scales, chosen, labelled, spreads
 from clusterml.training.parallel import Group, joined
-from clusterml.training.release import SPLIT, Release, card, join_releases, members_card, open_release, write_release
+from clusterml.training.release import (
+    Release,
+    card,
+    join_releases,
+    members_card,
+    open_release,
+    write_release,
+)
 from clusterml.training.state import Checkpoints, State, TrainingError, averaged, load_weights
 from clusterml.training.step import Loss, matrix_precision
 from clusterml.training.targets import Wanted
@@ -180,10 +188,10 @@ def _inputs(
 ) -> tuple[Split, NetworkSpec]:
     """Split and spec: those in ``folder``, which a run that was begun goes on with, or new ones."""
     data = config.data
-    if (folder / SPLIT).exists():
-        split = load_split(folder / SPLIT)
+    if (folder / SPLIT_FILE).exists():
+        split = load_split(folder / SPLIT_FILE, dataset)
     elif data.split is not None:
-        split = load_split(Path(data.split))
+        split = load_split(Path(data.split), dataset)
     else:
         shares = (data.validation, data.test)
         split = make_split(dataset, data.by, seed=data.split_seed, fractions=shares, held_out=data.held_out)
@@ -194,8 +202,8 @@ def _inputs(
 def _keep_inputs(folder: Path, config: Config, split: Split, spec: NetworkSpec) -> None:
     """Write configuration, and split and spec where they are not there yet."""
     claim(folder, config)
-    if not (folder / SPLIT).exists():
-        save_split(split, folder / SPLIT)
+    if not (folder / SPLIT_FILE).exists():
+        save_split(split, folder / SPLIT_FILE)
     if not (folder / _SPEC).exists():
         write_text(folder / _SPEC, json_text(spec.to_dict(), indent=1))
 
@@ -264,8 +272,8 @@ def _finish(
     if group.main:
         make_folder(release, within=folder)
         weights = averaged(Checkpoints(folder).best(state))
-        write_release(release, [weights], spec, card(config, spec, about, row), {"validation": row}, about)
-        write_bytes(release / SPLIT, read_bounded(folder / SPLIT, links=False))
+        recipe = load_split(folder / SPLIT_FILE).recipe()
+        write_release(release, [weights], spec, card(config, spec, about, row), {"validation": row}, about, recipe)
     return Finished(release, row, state.epoch, len(state.skipped))
 
 
@@ -291,7 +299,7 @@ def train_members(
     for member in range(len(open_release(find_release(config.init_from)).networks)):
         changed = {"name": f"{config.name}-{member}", "seed": config.seed + member, "init_member": member}
         if done:
-            changed["data"] = config.data.model_copy(update={"split": str(folder / "member-0" / SPLIT)})
+            changed["data"] = config.data.model_copy(update={"split": str(folder / "member-0" / SPLIT_FILE)})
         own = config.model_copy(update=changed)
         place = folder / f"member-{member}"
         done.append(train(own, place, resume=resume, device=device, architecture=architecture, watch=watch))
