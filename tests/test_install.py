@@ -160,7 +160,7 @@ def test_the_tests_of_the_sdist_run(built, tmp_path):
     with tarfile.open(built["sdist"]) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
-    chosen = ["tests/test_house.py", "tests/test_shipped.py", "tests/test_public.py", "tests/spectrum"]
+    chosen = ["tests/test_house.py", "tests/io/test_shipped.py", "tests/test_public.py", "tests/spectrum"]
     run(
         sys.executable, "-m", "pytest", "-q", "-m", "not slow", *chosen,
         folder=source, PYTHONPATH=str(source / "src"),
