@@ -67,6 +67,21 @@ def test_reprs_are_short(atoms, label, spectrum):
         assert "array" not in repr(shown)
 
 
+def test_choices_show_what_is_not_at_its_default():
+    assert repr(cm.ReadOptions(cluster=2)) == "ReadOptions(cluster=2)"
+    assert repr(cm.RelaxSettings(steps=3)) == "RelaxSettings(steps=3)"
+    assert repr(cm.Protocol(emax_ev=4.0, dtype="float32")) == "Protocol(emax_ev=4.0, dtype='float32')"
+    assert repr(cm.Protocol()) == "Protocol()"
+    assert fits(repr(cm.load_screen(cm.locate("shipped:configs/screen/small.yaml"))))
+
+
+def test_arrays_and_networks_are_summed_up(atoms):
+    batch = cm.chirality_batch(atoms.numbers, np.stack([atoms.positions] * 40), groups=("Cs",))
+    assert repr(batch).startswith("BatchChirality(40 geometries: ccm ")
+    assert fits(repr(batch))
+    assert repr(cm.Predictor.load(device="cpu")) == "Predictor(ag-sr-v1, 3 networks on cpu)"
+
+
 def test_a_long_name_is_cut(atoms):
     renamed = atoms.copy()
     renamed.info["name"] = "very " * 500

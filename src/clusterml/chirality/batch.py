@@ -16,6 +16,7 @@ from clusterml.chirality.part import REACH
 from clusterml.chirality.pointgroups import PointGroup, best_orientation, find_point_group, overlap, point_group
 from clusterml.chirality.symmetry import SymmetryMeasure, SymmetrySearch, improve
 from clusterml.errors import StructureError
+from clusterml.io.display import wrapped
 from clusterml.structure.rotations import kabsch
 from clusterml.structure.superpose import Kinds, refine, superpose
 from clusterml.typing import FloatArray, IntArray
@@ -26,7 +27,7 @@ _POLISHED = 3  # starts whose orientation is optimised for each geometry
 _CHUNK = 5_000_000  # coordinates gathered at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BatchChirality:
     """Measures of b geometries, each ``(b,)``, as in :class:`~clusterml.chirality.part.PartChirality`.
 
@@ -39,6 +40,16 @@ class BatchChirality:
     opd: FloatArray
     opd_local: FloatArray
     symmetry: dict[str, FloatArray]
+
+    def __repr__(self) -> str:
+        """How many there are, and the ranges of the measures."""
+        ranges = [f"{name} {_span(getattr(self, name))}" for name in ("ccm", "misfit", "opd", "opd_local")]
+        ranges += [f"{group} {_span(values)}" for group, values in self.symmetry.items()]
+        return wrapped(f"BatchChirality({len(self.ccm)} geometries: {', '.join(ranges)})")
+
+
+def _span(values: FloatArray) -> str:
+    return f"{values.min():.3g} to {values.max():.3g}"
 
 
 def chirality_batch(

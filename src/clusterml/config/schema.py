@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from clusterml.errors import InputFileError, did_you_mean, nearest
+from clusterml.io.display import wrapped
 from clusterml.io.files import read_bounded
 
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, ten times faster, where PyYAML has it
@@ -24,6 +25,12 @@ class Strict(BaseModel):
     """Base of every schema: unknown keys are errors, numbers are finite (as in JSON), objects do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __repr__(self) -> str:
+        """The keys that are not at their defaults."""
+        defaults = {key: field.get_default(call_default_factory=True) for key, field in type(self).model_fields.items()}
+        keys = [key for key, default in defaults.items() if getattr(self, key) != default]
+        return wrapped(f"{type(self).__name__}({', '.join(f'{key}={getattr(self, key)!r}' for key in keys)})")
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -103,6 +103,10 @@ class Predictor:
         self.energy_ev, self._matrix = finer(ensemble.energy_ev, STEP_EV)
         self.fwhm_ev = ensemble.spec.fwhm_ev
 
+    def __repr__(self) -> str:
+        """Name, networks and device."""
+        return f"Predictor({self.name}, {self.provenance['members']} networks on {self.provenance['device']})"
+
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
         """The predictor of a shipped checkpoint (``ag-sr-v1``) or of a checkpoint's folder.

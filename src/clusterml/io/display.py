@@ -5,8 +5,13 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from clusterml.errors import printable
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _VOID = ("img", "meta")
 _WIDTH, _MOST_LINES = 100, 12
@@ -53,6 +58,12 @@ def small_table(rows: Iterable[Sequence[object]], headings: Sequence[object] = (
     head = [tag("tr", *(tag("th", heading, style=style) for heading in headings))] if headings else []
     body = [tag("tr", *(tag("td", value, style=style) for value in row)) for row in rows]
     return tag("table", *head, *body, style="border-collapse:collapse;margin:0;font:inherit;color:inherit")
+
+
+def choices_repr(choices: DataclassInstance) -> str:
+    """The repr of a data class: the fields that are not at their defaults."""
+    given = [f"{f.name}={getattr(choices, f.name)!r}" for f in fields(choices) if getattr(choices, f.name) != f.default]
+    return wrapped(f"{type(choices).__name__}({', '.join(given)})")
 
 
 def wrapped(text: str) -> str:

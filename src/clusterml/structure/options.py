@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from clusterml.errors import OptionError
+from clusterml.io.display import choices_repr
 from clusterml.structure.crystal import Disorder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReadOptions:
     """The choices of reading.  Raises :class:`OptionError` for a number below 1.
 
@@ -33,6 +34,10 @@ class ReadOptions:
     allow_several: bool = False
     frame: int | None = None
     format: str | None = None
+
+    def __repr__(self) -> str:
+        """What is not at its default."""
+        return choices_repr(self)
 
     def name(self, base: str) -> str:
         """What results are called after a file called ``base``: with the cluster if it is not the first."""

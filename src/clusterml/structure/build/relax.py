@@ -19,6 +19,7 @@ import numpy as np
 
 from clusterml.blas import lend_blas
 from clusterml.errors import ElectronicStructureError, InputFileError, OptionError, OutputError
+from clusterml.io.display import choices_repr, wrapped
 from clusterml.io.files import read_bounded, sha256, write_text
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.contacts import find_donors
@@ -97,7 +98,7 @@ _MAX_STEP = 0.15  # A
 _HEAVIEST = 86
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RelaxSettings:
     """How to relax.
 
@@ -119,6 +120,10 @@ class RelaxSettings:
     steps: int = 500
     fmax: float = 0.05
     temperature_k: float = 300.0
+
+    def __repr__(self) -> str:
+        """What is not at its default."""
+        return choices_repr(self)
 
     def __post_init__(self) -> None:
         """Raises :class:`~clusterml.errors.OptionError` naming the setting."""
@@ -148,7 +153,7 @@ class RelaxStep:
     fmax: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Relaxation:
     """The end of a relaxation: ``atoms`` (A), the last ``step``, whether forces are below the limit, and ``resumed_at``
     (the step a checkpoint was taken up at, 0 without one)."""
@@ -157,6 +162,12 @@ class Relaxation:
     step: RelaxStep
     converged: bool
     resumed_at: int
+
+    def __repr__(self) -> str:
+        """Formula, steps, energy and largest force."""
+        end = "converged" if self.converged else "not converged"
+        last = f"step {self.step.number}, {self.step.energy_ev:.4f} eV, largest force {self.step.fmax:.3f} eV/A"
+        return wrapped(f"Relaxation({self.atoms.symbols}: {last}, {end})")
 
 
 def relax(
