@@ -57,6 +57,7 @@ def test_what_is_wrong_is_said_in_one_line(run, folder, words, code, message):
 
 def test_keys_are_printed_with_their_meaning(run):
     done = run("train", "--keys")
+    assert {"network.channels", "network.head_options.bands"} <= set(done.out.split())
     assert done.code == 0
     for word in ("optimizer.lr", "0.002", "a learning rate after warm-up", "data.dataset", "needed"):
         assert word in done.out

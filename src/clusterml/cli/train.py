@@ -43,9 +43,9 @@ def train(
     if keys:
         from clusterml.cli.console import print_keys
         from clusterml.config.overrides import keys as every_key
-        from clusterml.training.config import Config
+        from clusterml.training.config import Config, network_keys
 
-        print_keys(every_key(Config))
+        print_keys([*every_key(Config), *network_keys()])
         return
     if config is None:
         raise typer.BadParameter("give a CONFIG; clusterml init train writes one")

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
-from clusterml.config.overrides import override
+from clusterml.config.overrides import keys, override
 from clusterml.config.schema import Strict, read_yaml, validated
 from clusterml.dataset.record import Kind
 from clusterml.io.shipped import locate
+from clusterml.model.heads.registry import REGISTRY
 from clusterml.model.spec import NetworkSpec
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -121,6 +123,14 @@ class Config(Strict):
     most_skipped: int = Field(20, ge=0, description="a whole number: at most so many batches may be skipped for NaN")
     save_minutes: Weight = Field(10.0, description="a number of minutes between checkpoints within an epoch")
     tensorboard: bool = Field(False, description="true or false: write TensorBoard events too")
+
+
+def network_keys() -> Iterator[tuple[str, FieldInfo]]:
+    """Every key of the network with its field; options of a head are followed by its name."""
+    yield from keys(NetworkSpec, "network.")
+    for kind in REGISTRY.all():
+        for key, field in keys(kind.options, "network.head_options."):
+            yield f"{key} ({kind.name})", field
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
