@@ -95,7 +95,7 @@ def test_importing_the_package_loads_nothing_heavy():
     names = [
         "clusterml",
         "clusterml.structure.read",
-        "clusterml.structure.anatomy.charge",
+        "clusterml.structure.anatomy.superatom",
         "clusterml.engine.fragments",
     ]
     names += [name for name in ("clusterml.cli.main",) if importlib.util.find_spec(name)]

@@ -75,10 +75,10 @@ def brute_measure(labels: np.ndarray, positions: np.ndarray, name: str) -> float
 
 
 def cycle(table: np.ndarray, element: int) -> list[int]:
-    found = [0]
-    while (following := int(table[found[-1], element])) != 0:
-        found.append(following)
-    return found
+    order = [0]
+    while (following := int(table[order[-1], element])) != 0:
+        order.append(following)
+    return order
 
 
 def best_axis(operations: np.ndarray, positions: np.ndarray, images: list[np.ndarray]) -> float:

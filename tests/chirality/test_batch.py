@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clusterml.chirality.batch import chirality_batch
+from clusterml.chirality.continuous import SymmetrySearch
 from clusterml.chirality.measures import continuous_chirality
-from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.errors import StructureError
 from clusterml.structure.read import read
 from clusterml.structure.superpose import Kinds, superpose
@@ -23,10 +23,10 @@ def test_a_batch_equals_full_searches(rng, ag70):
         misfit = superpose(parent.numbers, points, points, improper=True).rmsd
         full.append([continuous_chirality(search).value, misfit, search.measure("T").value, search.measure("Td").value])
     for assign in (True, False):
-        found = chirality_batch(
+        batch = chirality_batch(
             parent.numbers, positions, parent=parent.positions, groups=("T", "Td"), assign=assign, samples=0
         )
-        together = np.stack([found.ccm, found.misfit, found.symmetry["T"], found.symmetry["Td"]], axis=1)
+        together = np.stack([batch.ccm, batch.misfit, batch.symmetry["T"], batch.symmetry["Td"]], axis=1)
         assert together == pytest.approx(np.array(full), rel=1e-6)
 
 
@@ -34,32 +34,32 @@ def test_distortions_of_a_chiral_parent_are_bounded_by_the_full_search(rng, exam
     atoms = read(examples / "ag29_model.xyz")
     frame = atoms[(atoms.numbers == 47) | (atoms.numbers == 16)]
     positions = frame.positions + 0.05 * rng.normal(size=(3, *frame.positions.shape))
-    found = chirality_batch(frame.numbers, positions, parent=frame.positions, samples=2)
+    batch = chirality_batch(frame.numbers, positions, parent=frame.positions, samples=2)
     for k, points in enumerate(positions):
         full = continuous_chirality(SymmetrySearch(Kinds.of(frame.numbers), points)).value
-        assert found.ccm[k] == pytest.approx(full, rel=1e-3)
+        assert batch.ccm[k] == pytest.approx(full, rel=1e-3)
 
 
 def test_the_twist_scan_is_symmetric_and_signed(ag70):
     angles = np.linspace(-10.0, 10.0, 5)
     parent = ag70(0.0)
-    found = chirality_batch(
+    batch = chirality_batch(
         parent.numbers, np.stack([ag70(a).positions for a in angles]), parent=parent.positions, assign=False, samples=0
     )
-    assert found.ccm == pytest.approx(found.ccm[::-1], abs=1e-9)
-    assert found.ccm[2] == pytest.approx(0.0, abs=1e-9)
-    assert np.all(np.diff(found.ccm[2:]) > 0)
-    assert np.all(np.diff(found.misfit[2:]) > 0)
-    assert found.opd_local == pytest.approx(-found.opd_local[::-1], abs=1e-15)
-    assert np.all(np.diff(found.opd_local) < 0)
+    assert batch.ccm == pytest.approx(batch.ccm[::-1], abs=1e-9)
+    assert batch.ccm[2] == pytest.approx(0.0, abs=1e-9)
+    assert np.all(np.diff(batch.ccm[2:]) > 0)
+    assert np.all(np.diff(batch.misfit[2:]) > 0)
+    assert batch.opd_local == pytest.approx(-batch.opd_local[::-1], abs=1e-15)
+    assert np.all(np.diff(batch.opd_local) < 0)
 
 
 def test_one_geometry_is_a_batch(ag70):
     atoms = ag70(3.0)
-    found = chirality_batch(atoms.numbers, atoms.positions[None])
-    assert found.ccm.shape == found.misfit.shape == found.opd.shape == (1,)
+    batch = chirality_batch(atoms.numbers, atoms.positions[None])
+    assert batch.ccm.shape == batch.misfit.shape == batch.opd.shape == (1,)
     search = SymmetrySearch(Kinds.of(atoms.numbers), atoms.positions)
-    assert found.ccm[0] == pytest.approx(continuous_chirality(search).value, rel=1e-6)
+    assert batch.ccm[0] == pytest.approx(continuous_chirality(search).value, rel=1e-6)
 
 
 def test_wrong_shapes_and_numbers_are_refused(ag70):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from clusterml.chirality.continuous import SymmetrySearch
 from clusterml.chirality.measures import continuous_chirality, hausdorff_chirality
-from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.structure.read import read
 from clusterml.structure.rotations import rotation_vector_matrix
 from clusterml.structure.superpose import Kinds, superpose
@@ -19,9 +19,9 @@ def ccm(labels, positions):
 
 def test_a_disphenoid_has_its_closed_form(turn, disphenoid):
     a, b, c = 1.4, 1.0, 0.75
-    found = ccm([1] * 4, disphenoid(a, b, c) @ turn.T)
-    assert found.value == pytest.approx(50.0 * (b - c) ** 2 / (a * a + b * b + c * c))
-    assert found.nearest.group in ("Cs", "S4")
+    measure = ccm([1] * 4, disphenoid(a, b, c) @ turn.T)
+    assert measure.value == pytest.approx(50.0 * (b - c) ** 2 / (a * a + b * b + c * c))
+    assert measure.nearest.group in ("Cs", "S4")
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_a_geometry_with_s4_only_is_achiral(rng, turn):
     from clusterml.chirality.pointgroups import point_group
 
     points = np.concatenate([point_group("S4").elements @ p for p in rng.normal(size=(3, 3))]) @ turn.T
-    found = ccm([1] * 12, points)
-    assert found.value == pytest.approx(0.0, abs=1e-10)
-    assert found.nearest.group == "S4"
+    measure = ccm([1] * 12, points)
+    assert measure.value == pytest.approx(0.0, abs=1e-10)
+    assert measure.nearest.group == "S4"
 
 
 def test_td_ag70_is_achiral_and_the_twist_makes_it_chiral(ag70):
@@ -89,7 +89,7 @@ def test_the_hausdorff_measure_is_a_minimum(disphenoid):
     rng = np.random.default_rng(5)
     for points in (disphenoid(1.6, 1.0, 0.41), rng.normal(size=(5, 3))):
         kinds = Kinds.of(np.ones(len(points), dtype=int))
-        found = hausdorff_chirality(kinds, points)
+        measure = hausdorff_chirality(kinds, points)
         span = np.linalg.norm(points[:, None] - points[None], axis=-1)
         centred = points - points.mean(axis=0)
 
@@ -100,10 +100,10 @@ def test_the_hausdorff_measure_is_a_minimum(disphenoid):
 
         starts = [np.concatenate([rng.uniform(-np.pi, np.pi, 3), np.zeros(3)]) for _ in range(25)]
         best = min(minimize(distance, x, method="Nelder-Mead", options={"maxiter": 600}).fun for x in starts)
-        assert found.diameter == pytest.approx(span.max())
-        assert found.distance <= best * 1.002
-        assert found.value == pytest.approx(found.distance / found.diameter)
-        assert found.distance > 0.5 * best
+        assert measure.diameter == pytest.approx(span.max())
+        assert measure.distance <= best * 1.002
+        assert measure.value == pytest.approx(measure.distance / measure.diameter)
+        assert measure.distance > 0.5 * best
 
 
 def test_the_hausdorff_measure_grows_with_the_twist_and_not_with_the_size(ag70):

@@ -49,12 +49,12 @@ def test_every_trigon_is_turned_as_it_was_made(rng, turn, ag70, angle):
     atoms = ag70(angle)
     order = rng.permutation(len(atoms))
     moved = Atoms(atoms.numbers[order], (1.03 * atoms.positions @ turn.T + 2.0)[order])
-    found = fit(moved, ag70_td())
-    assert [t.kind for t in found.turns] == ["trigon"] * 4
-    assert [t.angle for t in found.turns] == pytest.approx([angle] * 4, abs=1e-6)
-    assert {t.reference for t in found.turns} == {"ideal"}
-    assert found.scale == pytest.approx(1.03, rel=0.01)
-    shells = {shell.name: shell for shell in found.shells}
+    template_fit = fit(moved, ag70_td())
+    assert [t.kind for t in template_fit.turns] == ["trigon"] * 4
+    assert [t.angle for t in template_fit.turns] == pytest.approx([angle] * 4, abs=1e-6)
+    assert {t.reference for t in template_fit.turns} == {"ideal"}
+    assert template_fit.scale == pytest.approx(1.03, rel=0.01)
+    shells = {shell.name: shell for shell in template_fit.shells}
     assert list(shells)[-1] == "M54"
     assert len(shells["M54"].atoms) == 54
     twisted = shells.pop("Ag12 (trigons)").rmsd
@@ -69,10 +69,10 @@ def test_misfits_do_not_depend_on_bond_lengths_but_on_broken_symmetry(ag70):
     model = ag70_td()
     outer = np.array([name == "Ag24" for name in model.shells])
     stretched.positions[outer] *= 1.04
-    found = fit(stretched, model)
-    assert found.rmsd < 1e-6
-    assert found.measure == pytest.approx(0.0, abs=1e-9)
-    assert found.template_rmsd > 0.05
+    template_fit = fit(stretched, model)
+    assert template_fit.rmsd < 1e-6
+    assert template_fit.measure == pytest.approx(0.0, abs=1e-9)
+    assert template_fit.template_rmsd > 0.05
     one = atoms.copy()
     one.positions[0] += [0.1, 0.0, 0.0]
     assert fit(one, model).rmsd > 0.005
@@ -81,17 +81,17 @@ def test_misfits_do_not_depend_on_bond_lengths_but_on_broken_symmetry(ag70):
 def test_mirror_images_turn_the_other_way(examples):
     atoms = read(examples / "ag29_model.xyz")
     where = anatomy(atoms)
-    found = fit_template(atoms.numbers, atoms.positions, icosahedron(), where.kernel, where.motifs)
-    assert [t.kind for t in found.turns] == ["crown"] * 4
-    assert {t.reference for t in found.turns} == {"face beneath"}
-    angles = [t.angle for t in found.turns]
+    template_fit = fit_template(atoms.numbers, atoms.positions, icosahedron(), where.kernel, where.motifs)
+    assert [t.kind for t in template_fit.turns] == ["crown"] * 4
+    assert {t.reference for t in template_fit.turns} == {"face beneath"}
+    angles = [t.angle for t in template_fit.turns]
     assert min(abs(angle) for angle in angles) > 2.0
     image = Atoms(atoms.numbers, atoms.positions * [1, 1, -1])
     other = anatomy(image)
     opposite = fit_template(image.numbers, image.positions, icosahedron(), other.kernel, other.motifs)
     assert sorted(t.angle for t in opposite.turns) == pytest.approx(sorted(-angle for angle in angles), abs=1e-5)
-    assert opposite.rmsd == pytest.approx(found.rmsd)
-    assert found.rmsd < 0.2
+    assert opposite.rmsd == pytest.approx(template_fit.rmsd)
+    assert template_fit.rmsd < 0.2
 
 
 def test_turn_angles_are_counter_clockwise_from_outside():
@@ -112,10 +112,10 @@ def test_a_users_file_is_a_template(tmp_path, ag70, turn):
     assert len(set(template.shells)) == 6
     twisted = ag70(5.0)
     twisted.positions = twisted.positions @ turn.T
-    found = fit(twisted, template)
-    assert found.group is None
-    assert found.measure is None
-    assert [t.angle for t in found.turns] == pytest.approx([5.0] * 4, abs=0.01)
+    template_fit = fit(twisted, template)
+    assert template_fit.group is None
+    assert template_fit.measure is None
+    assert [t.angle for t in template_fit.turns] == pytest.approx([5.0] * 4, abs=0.01)
     with pytest.raises(InputFileError, match="no such file"):
         load_template(tmp_path / "absent.xyz")
 

@@ -19,10 +19,10 @@ def test_orbits_have_the_symmetry_they_are_made_with(rng, turn, name):
     group = point_group(name)
     positions = np.concatenate([group.elements @ seed for seed in rng.normal(size=(4, 3)) * 4]) @ turn.T + 3.0
     kinds = Kinds.of(np.repeat([1, 2, 3, 4], group.order))
-    found = find_point_group(kinds, positions, 0.01)
-    assert found.name == name
-    assert len(found.operations) == group.order
-    assert found.deviation < 1e-6
+    orbit_group = find_point_group(kinds, positions, 0.01)
+    assert orbit_group.name == name
+    assert len(orbit_group.operations) == group.order
+    assert orbit_group.deviation < 1e-6
 
 
 @pytest.mark.parametrize("name", ["C3v", "D3d", "Td", "Oh"])

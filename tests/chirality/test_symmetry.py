@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from clusterml.chirality.continuous import SymmetrySearch
 from clusterml.chirality.pointgroups import _derivatives, _tables, best_orientation, overlap, point_group
 from clusterml.chirality.representation import best_permutations, is_consistent
-from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.errors import OptionError
 from clusterml.structure.rotations import rotation_vector_matrix
 from clusterml.structure.superpose import Kinds
@@ -97,24 +97,24 @@ def test_symmetric_geometries_measure_zero_and_noise_measures_what_it_is(rng, tu
     ideal = np.concatenate([group.elements @ seed for seed in np.asarray(seeds)]) @ turn.T
     assert measure(ideal, name).value == pytest.approx(0.0, abs=1e-10)
     noise = rng.normal(scale=0.02, size=ideal.shape)
-    found = measure(ideal + noise, name)
-    assert 0.0 < found.value < 100.0 * (noise**2).sum() / (ideal**2).sum()
+    measured = measure(ideal + noise, name)
+    assert 0.0 < measured.value < 100.0 * (noise**2).sum() / (ideal**2).sum()
 
 
 @pytest.mark.parametrize("name", ["Cs", "S4", "C3", "D3", "T", "Td", "Oh"])
 def test_the_nearest_structure_has_the_symmetry_and_is_that_far(rng, ag70, name):
     atoms = ag70(5.0)
     positions = atoms.positions + rng.normal(scale=0.05, size=atoms.positions.shape)
-    found = measure(positions, name, atoms.numbers)
+    measured = measure(positions, name, atoms.numbers)
     centred = positions - positions.mean(axis=0)
-    for matrix, image in zip(found.operations, found.permutations, strict=True):
-        assert np.allclose(found.nearest @ matrix.T, found.nearest[image], atol=1e-8)
+    for matrix, image in zip(measured.operations, measured.permutations, strict=True):
+        assert np.allclose(measured.nearest @ matrix.T, measured.nearest[image], atol=1e-8)
         assert np.array_equal(atoms.numbers[image], atoms.numbers)
-    assert is_consistent(found.permutations, point_group(name).table)
-    distance = ((centred - found.nearest) ** 2).sum(axis=1)
-    assert found.value == pytest.approx(100.0 * distance.sum() / (centred**2).sum())
-    assert found.contributions.sum() == pytest.approx(found.value)
-    assert found.contributions == pytest.approx(100.0 * distance / (centred**2).sum())
+    assert is_consistent(measured.permutations, point_group(name).table)
+    distance = ((centred - measured.nearest) ** 2).sum(axis=1)
+    assert measured.value == pytest.approx(100.0 * distance.sum() / (centred**2).sum())
+    assert measured.contributions.sum() == pytest.approx(measured.value)
+    assert measured.contributions == pytest.approx(100.0 * distance / (centred**2).sum())
 
 
 def test_turning_moving_shuffling_scaling_and_mirroring_change_nothing(rng, turn, ag70):
@@ -142,9 +142,9 @@ def test_a_ceiling_only_ends_hopeless_searches(ag70):
     search = SymmetrySearch(Kinds.of(atoms.numbers), atoms.positions)
     value = search.measure("Cs").value
     assert search.below("Cs", value - 1e-3) is None
-    found = search.below("Cs", value + 1e-3)
-    assert found is not None
-    assert found.value == pytest.approx(value)
+    measure = search.below("Cs", value + 1e-3)
+    assert measure is not None
+    assert measure.value == pytest.approx(value)
     with pytest.raises(OptionError, match="no point group"):
         search.measure("Q7")
 
@@ -167,5 +167,5 @@ def test_orientations_are_optimal(rng, turn):
     images = best_permutations(kinds, points, turn @ group.elements @ turn.T, group.table)
     product = np.swapaxes(points[images], -1, -2) @ points
     start = turn @ rotation_vector_matrix(np.array([0.1, -0.15, 0.05]))
-    found = best_orientation(group.elements, start, product)
-    assert overlap(group.elements, found, product) == pytest.approx(group.order * (points**2).sum())
+    orientation = best_orientation(group.elements, start, product)
+    assert overlap(group.elements, orientation, product) == pytest.approx(group.order * (points**2).sum())

@@ -24,22 +24,22 @@ def test_limits_of_the_pairs_that_matter():
 def test_a_hydrogen_on_carbon_is_no_hydride():
     numbers = np.array([6, 1, 47])
     positions = np.array([[0.0, 0, 0], [1.09, 0, 0], [2.9, 0, 0]])
-    found = bonds(numbers, positions)
-    assert list(zip(found.first, found.second, strict=True)) == [(0, 1)]
+    pairs = bonds(numbers, positions)
+    assert list(zip(pairs.first, pairs.second, strict=True)) == [(0, 1)]
     hydride = bonds(numbers[1:], positions[1:])
     assert len(hydride.first) == 1
 
 
 def brute_force_periodic(fractional, cell, radius):
-    found = set()
+    pairs = set()
     reach = range(-3, 4)
     for i in range(len(fractional)):
         for j in range(len(fractional)):
             for shift in ((a, b, c) for a in reach for b in reach for c in reach):
                 d = np.linalg.norm((fractional[j] + shift - fractional[i]) @ cell)
                 if d <= radius and (i < j or (i == j and shift > (0, 0, 0))):
-                    found.add((i, j, shift))
-    return found
+                    pairs.add((i, j, shift))
+    return pairs
 
 
 @given(seed=st.integers(0, 10_000))
@@ -47,18 +47,18 @@ def test_periodic_pairs_agree_with_brute_force(seed):
     rng = np.random.default_rng(seed)
     cell = np.diag(rng.uniform(2.5, 6.0, 3)) + np.tril(rng.uniform(-1.0, 1.0, (3, 3)), -1)
     fractional = rng.uniform(0, 1, (4, 3))
-    found = close_periodic_pairs(fractional, cell, 3.0)
+    close = close_periodic_pairs(fractional, cell, 3.0)
     pairs = {
-        (int(i), int(j), tuple(map(int, s))) for i, j, s in zip(found.first, found.second, found.shift, strict=True)
+        (int(i), int(j), tuple(map(int, s))) for i, j, s in zip(close.first, close.second, close.shift, strict=True)
     }
-    assert len(pairs) == len(found.first)
+    assert len(pairs) == len(close.first)
     assert pairs == brute_force_periodic(fractional, cell, 3.0)
 
 
 def test_components_are_sorted_and_complete():
     numbers = np.array([8, 47, 1, 1])
-    found = components(4, bonds(numbers, np.array([[0.0, 0, 0], [9, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])))
-    assert [part.tolist() for part in found] == [[0, 2, 3], [1]]
+    groups = components(4, bonds(numbers, np.array([[0.0, 0, 0], [9, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])))
+    assert [part.tolist() for part in groups] == [[0, 2, 3], [1]]
 
 
 def test_symbols_and_formulas():
@@ -77,5 +77,5 @@ def test_symbols_and_formulas():
 def test_a_hydrogen_in_a_cage_of_metals_is_bonded_to_it(distance, bonded):
     """As in [Ag8H(S2PR2)6]+, whose cube of silver breathes."""
     cube = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)]) * distance / 3**0.5
-    found = bonds(np.array([1, *[47] * 8]), np.concatenate([np.zeros((1, 3)), cube]))
-    assert int(np.sum((found.first == 0) | (found.second == 0))) == bonded
+    pairs = bonds(np.array([1, *[47] * 8]), np.concatenate([np.zeros((1, 3)), cube]))
+    assert int(np.sum((pairs.first == 0) | (pairs.second == 0))) == bonded

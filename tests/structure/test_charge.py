@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 from clusterml.errors import ChargeError
-from clusterml.structure.anatomy.charge import propose_charge
+from clusterml.structure.anatomy.superatom import propose_charge
 from clusterml.structure.charge import FrontierGaps, check_charge, decide_charge
 from clusterml.structure.crystal.cell import cut
 from clusterml.structure.crystal.cif import parse_cif
@@ -37,14 +37,14 @@ def test_a_round_kernel_closes_a_shell_and_a_flat_one_stays_neutral():
     flat = propose_charge(m13(6, centre="Pt", flat=0.9))
     assert (flat.charge, flat.superatom_electrons) == (0, 6)
     assert (-2, 8) in flat.candidates
-    assert "no sphere" in flat.reason
+    assert "not spherical" in flat.reason
 
 
 def test_ground_states_decide_where_the_count_does_not():
     flat = m13(6, centre="Pt", flat=0.9)
     assert propose_charge(flat).close == (0, -2)
-    kept = decide_charge(flat, gaps=gaps_of({0: 0.6, -2: 0.7}))
-    assert (kept.charge, kept.origin) == (0, "superatom shells")
+    decision = decide_charge(flat, gaps=gaps_of({0: 0.6, -2: 0.7}))
+    assert (decision.charge, decision.origin) == (0, "superatom shells")
     turned = decide_charge(flat, gaps=gaps_of({0: 0.05, -2: 0.9}))
     assert (turned.charge, turned.origin) == (-2, "ground state")
     assert turned.candidates[0] == (-2, 8, 0.9)

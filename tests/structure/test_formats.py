@@ -166,8 +166,8 @@ NAMES = {
 
 def test_names_of_files():
     for name, kind in NAMES.items():
-        found = format_of_name(name)
-        assert (found and found.name) == kind, name
+        structure_format = format_of_name(name)
+        assert (structure_format and structure_format.name) == kind, name
 
 
 def test_names_and_patterns_are_unique():

@@ -17,9 +17,9 @@ def points() -> FloatArray:
     return np.random.default_rng(3).uniform(-6.0, 6.0, (300, 3))
 
 
-def _sorted(found: tuple[IntArray, IntArray, FloatArray]) -> tuple[IntArray, IntArray, FloatArray]:
-    order = np.lexsort((found[1], found[0]))
-    return found[0][order], found[1][order], found[2][order]
+def _sorted(pairs: tuple[IntArray, IntArray, FloatArray]) -> tuple[IntArray, IntArray, FloatArray]:
+    order = np.lexsort((pairs[1], pairs[0]))
+    return pairs[0][order], pairs[1][order], pairs[2][order]
 
 
 def test_few_and_many_points_have_the_same_pairs(points: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:

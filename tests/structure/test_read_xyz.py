@@ -82,8 +82,8 @@ def test_conflicting_charges_are_named_and_none_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("comment", "says"),
     [
-        ("total_charge=two", "states total_charge=two, which is no whole number"),
-        ("formal_charge=2", "states formal_charge=2, which is no key of the total charge that is known"),
+        ("total_charge=two", "states total_charge=two, which is not a whole number"),
+        ("formal_charge=2", "states formal_charge=2, which is not a known key of the total charge"),
         ("CHARGE 2 charge=1", "states charge=1 and CHARGE=2: none of them was taken"),
     ],
 )

@@ -30,19 +30,19 @@ S1 3 0.340000 0.100000 0.100000 11.00000 0.03
 def parsed(atoms, latt=-1, symm=(), head=HEAD):
     lines = "".join(f"SYMM {text}\n" for text in symm)
     text = head.format(latt=latt).replace("SFAC", lines + "SFAC", 1) + atoms + TAIL
-    (found,) = parse_shelx(text, "x.res")
-    return found
+    (crystal,) = parse_shelx(text, "x.res")
+    return crystal
 
 
 def test_atoms_and_cell():
-    found = parsed(ATOMS)
-    assert found.numbers.tolist() == [47, 16]
-    assert found.labels == ("AG1", "S1")
-    assert found.fractional == pytest.approx(np.array([[0.1, 0.1, 0.1], [0.34, 0.1, 0.1]]))
-    assert found.cell == pytest.approx(np.eye(3) * 10, abs=1e-9)
-    assert found.block == "cluster in P-1"
-    assert dict(found.stated) == {1: 6, 6: 2, 16: 2, 17: 2, 47: 2}
-    assert found.warnings == ()
+    crystal = parsed(ATOMS)
+    assert crystal.numbers.tolist() == [47, 16]
+    assert crystal.labels == ("AG1", "S1")
+    assert crystal.fractional == pytest.approx(np.array([[0.1, 0.1, 0.1], [0.34, 0.1, 0.1]]))
+    assert crystal.cell == pytest.approx(np.eye(3) * 10, abs=1e-9)
+    assert crystal.block == "cluster in P-1"
+    assert dict(crystal.stated) == {1: 6, 6: 2, 16: 2, 17: 2, 47: 2}
+    assert crystal.warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_atoms_and_cell():
     ],
 )
 def test_the_space_group(latt, symm, count, name):
-    found = parsed(ATOMS, latt, symm)
-    assert (len(found.rotations), found.space_group) == (count, name)
+    crystal = parsed(ATOMS, latt, symm)
+    assert (len(crystal.rotations), crystal.space_group) == (count, name)
 
 
 def test_the_hexagonal_axes_of_a_rhombohedral_lattice():
@@ -67,25 +67,25 @@ def test_the_hexagonal_axes_of_a_rhombohedral_lattice():
 
 
 def test_free_variables_are_occupancies_and_their_complements():
-    found = parsed(ATOMS.replace("S1 3 0.340000 0.100000 0.100000 11.0", "S1 3 0.340000 0.100000 0.100000 21.0"))
-    assert found.occupancy.tolist() == [1.0, 0.7]
+    crystal = parsed(ATOMS.replace("S1 3 0.340000 0.100000 0.100000 11.0", "S1 3 0.340000 0.100000 0.100000 21.0"))
+    assert crystal.occupancy.tolist() == [1.0, 0.7]
     parts = "PART 1\nS1 3 0.34 0.1 0.1 31.0 0.03\nPART 2\nCL1 5 0.33 0.17 0.1 -31.0 0.03\nPART 0\n"
-    found = parsed(ATOMS.split("S1")[0] + parts)
-    assert found.occupancy == pytest.approx([1.0, 0.4, 0.6])
-    assert found.group.tolist() == [0, 1, 2]
+    crystal = parsed(ATOMS.split("S1")[0] + parts)
+    assert crystal.occupancy == pytest.approx([1.0, 0.4, 0.6])
+    assert crystal.group.tolist() == [0, 1, 2]
     whole = parsed(ATOMS.split("S1")[0] + parts.replace("PART 2", "PART 2 -21").replace("PART 1", "PART 1 21"))
     assert whole.occupancy == pytest.approx([1.0, 0.7, 0.3])  # the occupancy of a PART counts for its atoms
 
 
 def test_fixed_and_tied_coordinates():
-    found = parsed(ATOMS.replace("S1 3 0.340000 0.100000", "S1 3 10.250000 20.500000"))
-    assert found.fractional[1] == pytest.approx([0.25, 0.35, 0.1])  # fixed; half of the second free variable
+    crystal = parsed(ATOMS.replace("S1 3 0.340000 0.100000", "S1 3 10.250000 20.500000"))
+    assert crystal.fractional[1] == pytest.approx([0.25, 0.35, 0.1])  # fixed; half of the second free variable
 
 
 def test_an_atom_on_a_symmetry_element_is_there_in_full():
     """SHELX gives it the occupancy 0.5 on a centre; a CIF would say 1."""
-    found = parsed("AG1 4 10.0 10.0 10.0 10.5 0.02\nS1 3 0.24 0.0 0.0 11.0 0.03\n", latt=1)
-    assert found.occupancy.tolist() == [1.0, 1.0]
+    crystal = parsed("AG1 4 10.0 10.0 10.0 10.5 0.02\nS1 3 0.24 0.0 0.0 11.0 0.03\n", latt=1)
+    assert crystal.occupancy.tolist() == [1.0, 1.0]
     about = parsed("PART -1\nAG1 4 0.01 0.0 0.0 10.5 0.02\nPART 0\nS1 3 0.24 0.0 0.0 11.0 0.03\n", latt=1)
     assert about.occupancy.tolist() == [0.5, 1.0]
     assert about.group.tolist() == [-1, 0]
@@ -127,10 +127,10 @@ def test_what_is_left_out():
     """Peaks, fragments for idealised groups, instructions with residues; a mask is told."""
     more = "Q12 1 0.9 0.9 0.9 11.0 0.05 0.3\nFRAG 17 1 1 1 90 90 90\nC9 1 1 2 3\nFEND\n"
     more += "SADI_TOL C1 C2\nAFIX 137\nRESI 1 TOL\n"
-    found = parsed(more + ATOMS, head=HEAD.replace("L.S. 10", "ABIN"))
-    assert found.numbers.tolist() == [47, 16]
-    assert found.masked
-    assert found.warnings == ("1 residual peaks (Q) were left out",)
+    crystal = parsed(more + ATOMS, head=HEAD.replace("L.S. 10", "ABIN"))
+    assert crystal.numbers.tolist() == [47, 16]
+    assert crystal.masked
+    assert crystal.warnings == ("1 residual peaks (Q) were left out",)
 
 
 def test_hydrogens_are_added_as_for_a_cif(tmp_path):
@@ -154,10 +154,10 @@ def test_the_same_crystal_as_cif(tmp_path, crystal, ag29):
     head += "".join(f"SYMM {op.triplet()}\n" for op in writer.operations[1:]) + "SFAC Ag S P H\nFVAR 1\n"
     (tmp_path / "a.cif").write_text(writer.text())
     (tmp_path / "b.res").write_text(head + "\n".join(rows) + "\n" + TAIL)
-    expected, found = read(tmp_path / "a.cif"), read(tmp_path / "b.res")
-    assert formula(found.numbers) == "Ag29H36P4S24"
-    assert found.positions == pytest.approx(expected.positions, abs=1e-4)
-    assert not any("partial" in warning for warning in found.info["provenance"]["warnings"])
+    expected, atoms = read(tmp_path / "a.cif"), read(tmp_path / "b.res")
+    assert formula(atoms.numbers) == "Ag29H36P4S24"
+    assert atoms.positions == pytest.approx(expected.positions, abs=1e-4)
+    assert not any("partial" in warning for warning in atoms.info["provenance"]["warnings"])
 
 
 BAD = {

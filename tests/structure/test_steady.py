@@ -40,12 +40,12 @@ def test_equal_values_keep_their_order():
 def test_the_grid_swallows_noise_and_moves_little():
     written = np.round(np.random.default_rng(1).normal(size=(500, 3)) * 10.0, 4)  # as in a file
     halves = np.concatenate([written, written / 2.0, written / 4.0, np.zeros((1, 3))])
-    found = snap_to_grid(halves)
-    assert np.abs(found - halves).max() < 1e-6
-    assert not np.signbit(found[-1]).any()
+    snapped = snap_to_grid(halves)
+    assert np.abs(snapped - halves).max() < 1e-6
+    assert not np.signbit(snapped[-1]).any()
     for seed in range(5):
         noise = ROUNDING * np.random.default_rng(seed).normal(size=halves.shape)
-        assert np.array_equal(snap_to_grid(halves + noise), found)
+        assert np.array_equal(snap_to_grid(halves + noise), snapped)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_a_model_is_the_same_on_another_processor(tmp_path):
         "import sys, numpy as np; from clusterml.structure.build.build import build;"
         "np.save(sys.argv[1], build('ag29', thiolate='SH', phosphine='PH3', hand='S').positions)"
     )
-    found = []
+    models = []
     for kind in ("", "Prescott"):  # numpy's linear algebra as here, and as on a processor without AVX
         path = tmp_path / f"as{kind}.npy"
         environment = os.environ | ({"OPENBLAS_CORETYPE": kind} if kind else {})
         subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=True, timeout=120)
-        found.append(np.load(path))
-    assert np.abs(found[0] - found[1]).max() < 1e-10
+        models.append(np.load(path))
+    assert np.abs(models[0] - models[1]).max() < 1e-10
 
 
 def test_an_exchange_does_not_depend_on_rounding(monkeypatch):

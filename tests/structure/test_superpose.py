@@ -44,8 +44,8 @@ def test_no_permutation_is_better_for_random_clouds(rng, monkeypatch, improper, 
         mobile = rng.normal(size=(n_atoms, 3))
         target = mobile + rng.normal(scale=0.4, size=(n_atoms, 3)) if n_atoms % 2 else rng.normal(size=(n_atoms, 3))
         labels = np.array([1, 2] * n_atoms)[:n_atoms] if n_atoms == 6 else np.ones(n_atoms, dtype=np.int64)
-        found = superpose(labels, mobile, target, improper=improper)
-        assert found.rmsd == pytest.approx(least_rmsd(labels, mobile, target, improper), abs=1e-7)
+        fit = superpose(labels, mobile, target, improper=improper)
+        assert fit.rmsd == pytest.approx(least_rmsd(labels, mobile, target, improper), abs=1e-7)
 
 
 def test_a_turned_shuffled_cluster_is_put_back(rng, examples):
@@ -53,19 +53,19 @@ def test_a_turned_shuffled_cluster_is_put_back(rng, examples):
     order = rng.permutation(len(atoms))
     rotation, shift = random_rotation(rng), np.array([3.0, -2.0, 7.0])
     target = (atoms.positions @ rotation.T + shift)[order]
-    found = superpose(atoms.numbers, atoms.positions, target, target_numbers=atoms.numbers[order])
-    assert found.rmsd < 1e-8
-    assert np.linalg.det(found.rotation) == pytest.approx(1.0)
-    assert np.allclose(found.apply(atoms.positions), target, atol=1e-6)
-    assert np.array_equal(atoms.numbers[found.permutation], atoms.numbers[order])
+    fit = superpose(atoms.numbers, atoms.positions, target, target_numbers=atoms.numbers[order])
+    assert fit.rmsd < 1e-8
+    assert np.linalg.det(fit.rotation) == pytest.approx(1.0)
+    assert np.allclose(fit.apply(atoms.positions), target, atol=1e-6)
+    assert np.array_equal(atoms.numbers[fit.permutation], atoms.numbers[order])
 
 
 def test_noise_is_what_remains(rng):
     model = ag70_td()
     noise = rng.normal(scale=0.15, size=model.positions.shape)
     target = (model.positions + noise) @ random_rotation(rng).T
-    found = superpose(model.numbers, model.positions, target)
-    assert found.rmsd == pytest.approx(np.sqrt((noise**2).sum(axis=1).mean()), rel=0.05)
+    fit = superpose(model.numbers, model.positions, target)
+    assert fit.rmsd == pytest.approx(np.sqrt((noise**2).sum(axis=1).mean()), rel=0.05)
 
 
 def test_the_mirror_image_of_a_chiral_cluster_needs_an_improper_rotation(examples):
@@ -81,9 +81,9 @@ def test_the_mirror_image_of_a_chiral_cluster_needs_an_improper_rotation(example
 def test_without_permutation_the_order_is_kept(rng):
     points = rng.normal(size=(9, 3))
     rotation = random_rotation(rng)
-    found = superpose(np.ones(9, dtype=int), points, points @ rotation.T, permute=False)
-    assert np.allclose(found.rotation, rotation)
-    assert np.array_equal(found.permutation, np.arange(9))
+    fit = superpose(np.ones(9, dtype=int), points, points @ rotation.T, permute=False)
+    assert np.allclose(fit.rotation, rotation)
+    assert np.array_equal(fit.permutation, np.arange(9))
     assert superpose(np.ones(9, dtype=int), points, points[::-1], permute=False).rmsd > 0.1
 
 
@@ -108,11 +108,11 @@ def test_the_assignment_is_the_best_one(rng):
     labels = np.array([1, 1, 1, 2, 2, 2])
     for _ in range(20):
         mobile, target = rng.normal(size=(2, 6, 3))
-        found = Kinds.of(labels).match(mobile, target)
+        permutation = Kinds.of(labels).match(mobile, target)
         costs = [
             ((mobile[list(p)] - target) ** 2).sum() for p in permutations(range(6)) if (labels[list(p)] == labels).all()
         ]
-        assert ((mobile[found] - target) ** 2).sum() == pytest.approx(min(costs))
+        assert ((mobile[permutation] - target) ** 2).sum() == pytest.approx(min(costs))
 
 
 def test_real_clusters_have_the_misfits_measured_before(shared):
@@ -121,8 +121,8 @@ def test_real_clusters_have_the_misfits_measured_before(shared):
     for name, misfit in expected.items():
         atoms = read(shared / "structures" / f"{name}.xyz")
         frame = atoms[(atoms.numbers == 16) | (atoms.numbers > 40)]
-        found = superpose(frame.numbers, frame.positions, frame.positions, improper=True)
-        assert found.rmsd == pytest.approx(misfit, abs=0.006)
+        fit = superpose(frame.numbers, frame.positions, frame.positions, improper=True)
+        assert fit.rmsd == pytest.approx(misfit, abs=0.006)
 
 
 def test_rotations_are_even_and_consistent():

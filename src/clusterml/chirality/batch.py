@@ -1,4 +1,4 @@
-"""The measures for thousands of distortions of one cluster, from permutations found once.
+"""The measures for thousands of distortions of one cluster, from permutations that are determined once.
 
 The parent and a few of the geometries are searched in full.  The permutations found, and their images under the
 parent's own symmetry, are tried on every geometry at once; the best is then improved for each.  So the result is that
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clusterml.chirality.continuous import SymmetryMeasure, SymmetrySearch, improve
 from clusterml.chirality.measures import IMPROPER_GROUPS, continuous_chirality, opd_index
 from clusterml.chirality.part import REACH
 from clusterml.chirality.pointgroups import PointGroup, best_orientation, find_point_group, overlap, point_group
-from clusterml.chirality.symmetry import SymmetryMeasure, SymmetrySearch, improve
 from clusterml.errors import StructureError
 from clusterml.io.display import wrapped
 from clusterml.structure.rotations import kabsch

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.chirality.continuous import SymmetrySearch
 from clusterml.chirality.measures import continuous_chirality, opd_index
 from clusterml.chirality.part import REACH, element_labels
-from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.superpose import Kinds, superpose
 

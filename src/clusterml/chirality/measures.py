@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.chirality.symmetry import SymmetryMeasure, SymmetrySearch
+from clusterml.chirality.continuous import SymmetryMeasure, SymmetrySearch
 from clusterml.structure.rotations import kabsch, rotation_vector_matrix
 from clusterml.structure.superpose import Kinds, one_torch_thread, superpositions
 from clusterml.typing import FloatArray, IntArray

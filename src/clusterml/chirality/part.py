@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.chirality.continuous import SymmetrySearch
 from clusterml.chirality.measures import (
     HausdorffChirality,
     continuous_chirality,
@@ -14,7 +15,6 @@ from clusterml.chirality.measures import (
     opd_contributions,
 )
 from clusterml.chirality.pointgroups import GroupWithin, find_point_groups
-from clusterml.chirality.symmetry import SymmetrySearch
 from clusterml.structure.bonds import AtomPairs, bonds, neighbours
 from clusterml.structure.crystal.molecules import unify_elements
 from clusterml.structure.elements import atomic_number, formula, is_metal

@@ -1,4 +1,4 @@
-"""Point groups as matrices: by name, in their best orientation, and found in the geometry of a cluster.
+"""Point groups as matrices: by name, in their best orientation, and as detected in the geometry of a cluster.
 
 The main axis is z.  Cs mirrors z; D and Cnv groups have their second axis, or mirror plane, along x.  The cubic groups
 have their twofold (T) or fourfold (O) axes along x, y, z; the icosahedral groups twofold axes there.
@@ -205,7 +205,7 @@ def best_orientation(
 
 
 def _tables(elements: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """What the derivatives need to be contracted with ``M_g``: of order 0 ``(g, 9)``, 1 ``(3, 9 g)``, 2 ``(9, 9 g)``.
+    """The tensors with which the derivatives contract ``M_g``: of order 0 ``(g, 9)``, 1 ``(3, 9 g)``, 2 ``(9, 9 g)``.
 
     With F(w) = sum_g trace(exp(w) g^T exp(-w) M_g), w = sum_a w_a L_a: dF/dw_a = sum_g trace((L_a g^T - g^T L_a) M_g),
     and the second derivative is the symmetric part of sum_g trace((L_a L_b g^T + g^T L_b L_a - 2 L_a g^T L_b) M_g).
@@ -244,7 +244,7 @@ _SAME = 0.15  # largest difference between the matrices of one operation found t
 
 @dataclass(frozen=True)
 class GroupWithin:
-    """The point group ``name`` (Schoenflies) found within ``tolerance`` (A).
+    """The point group ``name`` (Schoenflies) within ``tolerance`` (A).
 
     ``operations`` ``(order, 3, 3)``; ``deviation`` (A): the largest distance of an atom's image from the equal atom.
     C*v, D*h and K*h stand for the infinite groups of linear molecules and of single atoms; they list no operations.
@@ -299,7 +299,7 @@ def _operations(kinds: Kinds, points: FloatArray, tolerance: float) -> tuple[Flo
 
 
 def _closed(operations: FloatArray, deviation: FloatArray, tolerance: float) -> IntArray:
-    """Numbers of the operations within ``tolerance`` that form a group, found by leaving out the worst."""
+    """Numbers of the operations within ``tolerance`` that form a group, obtained by leaving out the worst."""
     candidates = list(np.flatnonzero(deviation <= tolerance))
     while True:
         members = operations[candidates]

@@ -1,4 +1,4 @@
-"""The chirality report of a cluster: how chiral, with which sign, in which part, and how it is written."""
+"""The chirality report of a cluster: how chiral it is, with which sign, in which part; and how it is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clusterml.io.files import make_folder
 from clusterml.io.json import plain, write_json
 from clusterml.spectrum.blocks import SCHEMA_VERSION
 from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
-from clusterml.structure.anatomy.frame import CHALCOGENS
+from clusterml.structure.anatomy.kernel import CHALCOGENS
 from clusterml.structure.check import check_geometry
 from clusterml.structure.elements import formula
 from clusterml.typing import IntArray

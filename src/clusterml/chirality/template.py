@@ -116,7 +116,7 @@ def template_of(atoms: Atoms) -> Template:
 
 
 def suggest_template(metals: IntArray, kernel: IntArray) -> str | None:
-    """Which shipped template suits a cluster with these metals and this kernel (indices), if any."""
+    """The shipped template that suits a cluster with these metals and this kernel (indices), if any."""
     if len(metals) == 70:
         return "Ag70-Td"
     return "icosahedron" if len(kernel) == 13 else None

@@ -13,8 +13,8 @@ import numpy as np
 
 from clusterml.errors import ClusterMLError, ElectronicStructureError, counted
 from clusterml.structure import inspect as structural
-from clusterml.structure.anatomy.charge import is_even_electron, propose_charge, signed_charge
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
+from clusterml.structure.anatomy.superatom import is_even_electron, propose_charge, signed_charge
 from clusterml.structure.charge import CLEAR_GAP_EV, ChargeDecision, FrontierGaps, check_charge, decide_charge
 from clusterml.structure.geometry import Geometry
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions

@@ -15,7 +15,7 @@ import numpy as np
 from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.excited import ExcitedStates
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.structure.anatomy.frame import CHALCOGENS, metal_frame
+from clusterml.structure.anatomy.kernel import CHALCOGENS, metal_frame
 from clusterml.structure.bonds import bonds
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray, IntArray
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def element_groups(atoms: Atoms) -> dict[str, IntArray]:
     """Partition of the atoms into named groups; every atom is in exactly one, empty groups are left out.
 
-    * ``metal kernel``: the kernel of :mod:`clusterml.structure.anatomy.frame` (the icosahedron of Ag25 or Ag29,
+    * ``metal kernel``: the kernel of :mod:`clusterml.structure.anatomy.kernel` (the icosahedron of Ag25 or Ag29,
       Ag4@Ag12 of Ag70; left out where there is none);
     * ``metal shell``: all other metals;
     * ``sulfur``: S, Se and Te bonded to a metal (sulfides and thiolates alike);

@@ -22,7 +22,7 @@ from clusterml.errors import ElectronicStructureError
 from clusterml.io.display import wrapped
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
-from clusterml.structure.anatomy.charge import signed_charge
+from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule, check_size
 from clusterml.structure.elements import formula

@@ -24,8 +24,8 @@ from clusterml.errors import DatasetError, InputFileError
 from clusterml.inference.calibration import Novelty
 from clusterml.io.files import check_regular, write_bytes
 from clusterml.model.upgrade import DOMAIN
-from clusterml.structure.anatomy.charge import signed_charge
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
+from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import FloatArray
 

@@ -1,4 +1,4 @@
-"""The bonding graph: which atoms are bonded, judged by covalent radii, in a molecule or across a crystal's cells.
+"""The bonding graph: which atoms are bonded, by covalent radii, in a molecule or across the cells of a crystal.
 
 Two atoms are bonded when they are closer than the sum of their covalent radii (Cordero et al., Dalton Trans. 2008,
 2832) plus a slack that depends on the pair.  Metal-metal contacts get more slack, so that argentophilic contacts
@@ -113,7 +113,7 @@ def keep_bonds(numbers: IntArray, pairs: AtomPairs) -> AtomPairs:
 
 
 def _with_caged(numbers: IntArray, bonded: AtomPairs, near: AtomPairs) -> AtomPairs:
-    """``bonded``, and of the ``near`` pairs those of metals and hydrogens that have no bond yet."""
+    """``bonded``, plus those of the ``near`` pairs of a metal and a hydrogen that have no bond yet."""
     alone = numbers == 1
     alone[bonded.first], alone[bonded.second] = False, False
     if not alone.any():
@@ -131,7 +131,7 @@ def _with_caged(numbers: IntArray, bonded: AtomPairs, near: AtomPairs) -> AtomPa
 
 
 def components(n_atoms: int, pairs: AtomPairs) -> list[IntArray]:
-    """Atoms connected by ``pairs``: sorted index arrays, in order of their first atom."""
+    """Groups of connected atoms: sorted index arrays, in order of their first atom."""
     if n_atoms == 0:
         return []
     label = _first_connected(n_atoms, pairs)
@@ -162,7 +162,7 @@ def neighbours(n_atoms: int, pairs: AtomPairs) -> list[list[int]]:
 
 
 def outwards(n_atoms: int, pairs: AtomPairs) -> Iterator[tuple[int, int]]:
-    """Every atom that hangs together with atom 0, but this one, after the atom it was reached from: nearest first."""
+    """Every atom connected to atom 0 except itself, after the atom it is reached from: nearest first."""
     table, reached, shell = neighbours(n_atoms, pairs), {0}, [0]
     while shell:
         steps = {atom: parent for parent in reversed(shell) for atom in table[parent] if atom not in reached}

@@ -1,6 +1,6 @@
-"""Which charge a cluster is taken to have: what is stated, else what the witnesses say, the alternatives listed.
+"""Which charge a cluster is given: the stated one, else what the witnesses say, with the alternatives listed.
 
-The witnesses are the superatom count (:mod:`clusterml.structure.anatomy.charge`), the counter-ions of a crystal or
+The witnesses are the superatom count (:mod:`clusterml.structure.anatomy.superatom`), the counter-ions of a crystal or
 their absence (:mod:`clusterml.structure.crystal.witness`), and, where the count leaves a choice, the gaps of ground
 states.  Who computes those is handed in, so that ``inspect``, ``predict`` and ``label`` decide alike.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from clusterml.errors import ChargeError
-from clusterml.structure.anatomy.charge import ChargeProposal, is_even_electron, propose_charge, signed_charge
+from clusterml.structure.anatomy.superatom import ChargeProposal, is_even_electron, propose_charge, signed_charge
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -76,11 +76,11 @@ class ChargeDecision:
 
     @property
     def notes(self) -> list[str]:
-        """Assumption and warnings: what a result computed with this charge has to say about it."""
+        """Assumption and warnings that belong to every result computed with this charge."""
         return [self.assumption, *self.warnings] if self.assumption else list(self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys on the charge that the JSON of ``inspect``, ``predict`` and ``label`` share."""
+        """The keys about the charge that ``inspect``, ``predict`` and ``label`` share in their JSON."""
         return {
             "charge": self.charge,
             "charge_from": self.origin,
@@ -136,7 +136,7 @@ def check_charge(atoms: Atoms, decision: ChargeDecision) -> None:
 def _decide_stated(
     atoms: Atoms, stated: int, origin: Origin, reason: str, proposal: ChargeProposal, gaps: GapSource | None
 ) -> ChargeDecision:
-    """A stated charge wins; a witness that disagrees is heard."""
+    """The stated charge, with warnings from witnesses that disagree."""
     witnesses = [_count_witness(proposal)]
     computed = FrontierGaps({})
     warnings: list[str] = []
@@ -156,7 +156,7 @@ def _decide_stated(
 def _decide_proposed(
     atoms: Atoms, proposal: ChargeProposal, crystal: Mapping[str, Any] | None, gaps: GapSource | None
 ) -> ChargeDecision:
-    """What the witnesses say where nothing is stated."""
+    """The charge that the witnesses propose where none is stated."""
     witnesses = [_count_witness(proposal)]
     computed = FrontierGaps({})
     if proposal.close and gaps is not None:

@@ -1,4 +1,4 @@
-"""Is this geometry one that can be computed: atoms present, numbers finite, none on top of another, one molecule?"""
+"""Can this geometry be computed: are there atoms, finite numbers, no overlapping atoms, a single molecule?"""
 
 from __future__ import annotations
 

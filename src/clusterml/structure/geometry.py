@@ -1,4 +1,4 @@
-"""Elements and positions of a structure as a key, for what is computed of them once and remembered."""
+"""Elements and positions of a structure as a key, for results that are computed once and remembered."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Geometry:
 
     @classmethod
     def of(cls, atoms: Atoms) -> Geometry:
-        """That of ``atoms``; charge, name and history are no part of it."""
+        """The geometry of ``atoms``; charge, name and history are not part of it."""
         return cls(
             np.asarray(atoms.numbers, dtype=np.int64).tobytes(), np.asarray(atoms.positions, dtype=np.float64).tobytes()
         )
 
     @property
     def atoms(self) -> Atoms:
-        """The structure again, bare."""
+        """The structure, without charge, name and history."""
         from ase import Atoms
 
         return Atoms(np.frombuffer(self.numbers, dtype=np.int64), np.frombuffer(self.positions).reshape(-1, 3))

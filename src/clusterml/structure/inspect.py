@@ -1,4 +1,4 @@
-"""What a structure file holds: the cluster and its parts, the crystal around it, hands, charge, what was assumed."""
+"""What a structure file holds: the cluster, its parts and hands, the crystal around it, charge and assumptions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from clusterml.io.display import card, small_table, wrapped
-from clusterml.structure.anatomy.charge import is_even_electron, signed_charge, superatom_electrons
 from clusterml.structure.anatomy.fan import FanHand, assign_fan_hand
+from clusterml.structure.anatomy.superatom import is_even_electron, signed_charge, superatom_electrons
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
@@ -29,7 +29,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, repr=False)
 class Inspection:
-    """What :func:`inspect` found.
+    """The result of :func:`inspect`.
 
     ``atoms``: the clean cluster, ready for ``label``; ``anatomy``: its parts; ``crystal``: what surrounds it (None for
     an xyz file); ``decision``: the charge, where it is from and what speaks for and against it; ``warnings``: sentences
@@ -170,7 +170,7 @@ def _chiral_ligands(parts: Anatomy) -> list[str]:
 
 
 def is_bare_core(atoms: Atoms) -> bool:
-    """Are there only metals and chalcogens (or halides), as in a crystal of which only the core was resolved?"""
+    """Is there nothing but metals and chalcogens (or halides), as where only the core was resolved?"""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     metal = is_metal(numbers)
     rest = set(numbers[~metal].tolist())
@@ -196,7 +196,7 @@ def anatomy_table(parts: Anatomy, atoms: Atoms) -> dict[str, Any]:
 
 
 def _doubts(atoms: Atoms, parts: Anatomy, crystal: CrystalReport | None) -> list[str]:
-    """Why the counter-ions were not followed, if they were not."""
+    """Why the counter-ions do not set the charge, if they do not."""
     witness = crystal.witness if crystal else None
     if witness is None or witness.charge is None or witness.charge == parts.charge.charge:
         return []

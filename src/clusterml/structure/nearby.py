@@ -1,4 +1,4 @@
-"""Distances between points, and which of them are near each other.
+"""Distances between points, and which points are near each other.
 
 Few points are compared one with another; many go through scipy's tree, which alone takes a fifth of a second to import.
 """

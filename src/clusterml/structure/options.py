@@ -1,4 +1,4 @@
-"""How a structure is read: the choices that every function and every verb shares that takes a file."""
+"""How a structure is read: the choices that all functions and commands share that take a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReadOptions:
         return choices_repr(self)
 
     def name(self, base: str) -> str:
-        """What results are called after a file called ``base``: with the cluster if it is not the first."""
+        """The name of results for a file called ``base``; it contains the cluster if that is not the first."""
         return base if self.cluster == 1 else f"{base}_cluster{self.cluster}"
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Reading structures from a path, bytes or a stream: one ``ase.Atoms`` a cluster, checked, with where it is from."""
+"""Reading structures from a path, bytes or a stream: one checked ``ase.Atoms`` per cluster, with its origin."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Content:
 
     @property
     def stem(self) -> str:
-        """What the structure is called: the file's name without its ending."""
+        """The name of the structure: the file's name without its suffix."""
         return Path(self.file_name).stem if self.file_name else self.where.replace(" ", "_")
 
     def text(self, most: int) -> str:
@@ -70,7 +70,7 @@ class Content:
 
 
 def open_content(source: Source) -> Content:
-    """The content of ``source``, checked as far as that goes without reading: a file is there and is a regular one.
+    """The content of ``source``, checked as far as possible without reading: the file exists and is a regular one.
 
     Raises :class:`InputFileError`.
     """
@@ -89,7 +89,7 @@ def open_content(source: Source) -> Content:
 
 
 def _drain(stream: IO[Any], most: int, where: str) -> bytes:
-    """What is left in ``stream``, of at most ``most`` bytes; it may come in pieces, as from a network."""
+    """What is left in ``stream``, at most ``most`` bytes; it may arrive in pieces, as from a network."""
     parts: list[bytes] = []
     room = most + 1
     while room > 0:
@@ -217,7 +217,7 @@ LARGEST_STREAM = 64 * 1024**2
 
 
 def _with_last(structures: Iterator[Parsed]) -> Iterator[tuple[Parsed, bool]]:
-    """Each structure, and whether it is the last; a bad one does not cost the one before it."""
+    """Each structure, and whether it is the last; a bad one does not discard the one before it."""
     current = next(structures, None)
     while current is not None:
         try:
@@ -246,7 +246,7 @@ def _cluster(
         if options.cluster != 1:
             raise OptionError(
                 f"{where}: there is no cluster {options.cluster}",
-                "the structure has no lattice: one cluster is all it holds; of several structures, --frame chooses",
+                "the structure has no lattice: it holds one cluster; --frame chooses among several structures",
             )
         parsed.set_cell(None)
         return parsed, None
@@ -263,7 +263,7 @@ def _cluster(
 
 
 def _carry_over(parsed: Atoms, atoms: Atoms, *, alone: bool) -> None:
-    """Give the cluster what the file says besides its geometry; a stated charge is that of all in the cell."""
+    """Carry over what the file says besides the geometry; a stated charge is that of the whole cell."""
     history = {key: value for key, value in parsed.info["provenance"].items() if key != "warnings"}
     atoms.info["provenance"] = {**history, **atoms.info["provenance"]}
     stated = parsed.info.get("charge")

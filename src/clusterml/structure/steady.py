@@ -19,12 +19,12 @@ _GRID = 1e-6 * np.sqrt(2.0)
 
 
 def index_of_least(values: FloatArray) -> int:
-    """Index of the first of the least ``values`` ``(n,)``, n > 0; infinite ones may be among them, NaN not."""
+    """Index of the first of the least ``values`` ``(n,)``, n > 0; they may be infinite but not NaN."""
     return int(np.argmax(values <= values.min() + _SAME))
 
 
 def rank_stably(values: FloatArray) -> IntArray:
-    """Indices ``(n,)`` of ``values`` ``(n,)``, which are finite, ascending; equal ones in the order they have."""
+    """Indices ``(n,)`` that sort the finite ``values`` ``(n,)``; equal values keep their order."""
     order = np.argsort(values, kind="stable")
     group = np.cumsum(np.diff(values[order], prepend=-np.inf) > _NEAR)
     return order[np.lexsort((order, group))].astype(np.int64)

@@ -32,7 +32,7 @@ _ROUNDS = 4
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """One CPU thread for torch in the block: more only wait for each other where tensors are small."""
+    """Use one CPU thread for torch within the block: where tensors are small, more threads only wait."""
     import torch
 
     before = torch.get_num_threads()
@@ -285,7 +285,7 @@ def superpositions(kinds: Kinds, mobile: FloatArray, target: FloatArray, imprope
 
 
 def _search(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool) -> tuple[FloatArray, IntArray]:
-    """The best rotation ``(3, 3)`` and permutation ``(n,)`` found."""
+    """The best rotation ``(3, 3)`` and permutation ``(n,)``."""
     refined = int(np.clip(_REFINED // kinds.count, 16, 400))
     candidates = superpositions(kinds, mobile, target, improper, refined)
     if kinds.count <= _SMALL:
@@ -311,7 +311,7 @@ def _enumerate(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: b
 
 
 def _starts(kinds: Kinds, mobile: FloatArray, target: FloatArray, improper: bool) -> FloatArray:
-    """Candidate orthogonal matrices ``(m, 3, 3)`` of the wanted determinant."""
+    """Candidate orthogonal matrices ``(m, 3, 3)`` of the required determinant."""
     signs = np.array(list(product([1.0, -1.0], repeat=3)))
     axes, own = (np.linalg.eigh(points.T @ points)[1] for points in (target, mobile))
     principal = (axes * signs[:, None, :]) @ own.T

@@ -1,4 +1,4 @@
-"""Writing structures as extended xyz, so that reading the file gives back what was known of them."""
+"""Writing structures as extended xyz, so that reading the file restores what was known of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def check_name(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in (".xyz", ".extxyz"):
-        raise OutputError(f"{path}: structures are written as extended xyz", "let the name end in .xyz or .extxyz")
+        raise OutputError(f"{path}: structures are written as extended xyz", "give a name that ends in .xyz or .extxyz")
     return path
 
 
@@ -90,13 +90,13 @@ def _json(provenance: dict[str, Any]) -> str:
     try:
         text = json.dumps(provenance, ensure_ascii=False, allow_nan=False, default=_plain_value)
     except (TypeError, ValueError) as error:
-        raise OutputError(f"provenance cannot be written as JSON: {error}", "keep plain values in it") from error
+        raise OutputError(f"provenance cannot be written as JSON: {error}", "store plain values only") from error
     text = _SHORT_ESCAPE.sub(lambda escape: f"\\u{ord(_MEANING[escape[1]]):04x}", text)
     return text.replace("'", "\\u0027")
 
 
 def _plain_value(value: object) -> object:
-    """Numbers and arrays of numpy as plain ones."""
+    """Convert numbers and arrays of numpy to plain ones."""
     if isinstance(value, (np.integer, np.floating, np.bool_)):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -111,7 +111,7 @@ def write_frames(frames: Sequence[Atoms], path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in (".xyz", ".extxyz"):
-        raise OutputError(f"{path}: structures are written as extended xyz", "let the name end in .xyz or .extxyz")
+        raise OutputError(f"{path}: structures are written as extended xyz", "give a name that ends in .xyz or .extxyz")
     if not frames:
         raise OutputError(f"{path}: there is no structure to write", "give at least one")
     for atoms in frames:

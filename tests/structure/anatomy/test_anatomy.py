@@ -31,41 +31,41 @@ CLUSTERS = {
 def test_known_clusters(shared, name):
     ligands, charge, electrons = CLUSTERS[name]
     atoms = read(shared / name, allow_several=True)
-    found = anatomy(atoms)
-    assert found.ligand_counts() == ligands
-    assert found.charge.charge == charge
-    assert found.superatom_electrons == electrons
-    assert all(ligand.note == "" for ligand in found.ligands)
-    parts = found.parts()
+    structure_parts = anatomy(atoms)
+    assert structure_parts.ligand_counts() == ligands
+    assert structure_parts.charge.charge == charge
+    assert structure_parts.superatom_electrons == electrons
+    assert all(ligand.note == "" for ligand in structure_parts.ligands)
+    parts = structure_parts.parts()
     metals = [parts["kernel"], *(part for name, part in parts.items() if name.startswith("shell"))]
-    assert sorted(np.concatenate(metals).tolist()) == found.metals.tolist()
+    assert sorted(np.concatenate(metals).tolist()) == structure_parts.metals.tolist()
     everything = np.concatenate([parts["metal + donor frame"], parts["ligand layer"]])
-    free = [atom for ligand in found.leftovers for atom in ligand.atoms.tolist()]
+    free = [atom for ligand in structure_parts.leftovers for atom in ligand.atoms.tolist()]
     assert sorted([*everything.tolist(), *free]) == list(range(len(atoms)))
 
 
 def test_unbound_ions_are_leftovers(shared):
-    found = anatomy(read(shared / "geometry" / "Ag70S4_SH24_HCOO12_Cl8_T_P.xyz", allow_several=True))
-    assert [ligand.name for ligand in found.leftovers] == ["Cl"] * 4
+    parts = anatomy(read(shared / "geometry" / "Ag70S4_SH24_HCOO12_Cl8_T_P.xyz", allow_several=True))
+    assert [ligand.name for ligand in parts.leftovers] == ["Cl"] * 4
 
 
 def test_the_shipped_example(examples):
-    found = anatomy(read(examples / "ag29_model.xyz"))
-    assert found.ligand_counts() == {"SH": 24, "PH3": 4}
-    assert [len(layer) for layer in found.layers] == [1, 12, 12, 4]
-    assert len(found.motifs_of("crown")) == 4
-    assert found.motifs_of("staple") == ()
-    assert {name: len(part) for name, part in found.parts().items()} == {
+    parts = anatomy(read(examples / "ag29_model.xyz"))
+    assert parts.ligand_counts() == {"SH": 24, "PH3": 4}
+    assert [len(layer) for layer in parts.layers] == [1, 12, 12, 4]
+    assert len(parts.motifs_of("crown")) == 4
+    assert parts.motifs_of("staple") == ()
+    assert {name: len(part) for name, part in parts.parts().items()} == {
         "kernel": 13, "shell 1": 12, "shell 2": 4, "metal + donor frame": 57, "ligand layer": 36,
     }  # fmt: skip
-    assert len(found.donors) == 28
+    assert len(parts.donors) == 28
 
 
 def test_a_bare_core_is_said_to_be_bare(ag70_core):
-    found = anatomy(ag70_core)
-    assert len(found.motifs_of("trigon")) == 4
-    assert found.superatom_electrons == 70 - 56 + 2  # at the stated charge, every S a sulfide
-    assert any("28 S atoms without a substituent" in warning for warning in found.charge.warnings)
+    parts = anatomy(ag70_core)
+    assert len(parts.motifs_of("trigon")) == 4
+    assert parts.superatom_electrons == 70 - 56 + 2  # at the stated charge, every S a sulfide
+    assert any("28 S atoms without a substituent" in warning for warning in parts.charge.warnings)
 
 
 def test_solvent_counter_ion_and_a_second_complex(centred):
@@ -73,19 +73,19 @@ def test_solvent_counter_ion_and_a_second_complex(centred):
     water = molecule("H2O")
     water.translate([14.0, 0, 0])
     salt = Atoms("AgCl", [(0, 14.0, 0), (0, 14.0, 2.3)])
-    found = anatomy(cluster + water + Atoms("Na", [(0, 0, 15.0)]) + salt)
-    assert len(found.kernel) == 13
-    assert found.ligand_counts() == {"SH": 12}
-    assert {left.name for left in found.leftovers} == {"H2O", "Na", "AgCl"}
-    assert len(found.metals) == 13
+    parts = anatomy(cluster + water + Atoms("Na", [(0, 0, 15.0)]) + salt)
+    assert len(parts.kernel) == 13
+    assert parts.ligand_counts() == {"SH": 12}
+    assert {left.name for left in parts.leftovers} == {"H2O", "Na", "AgCl"}
+    assert len(parts.metals) == 13
 
 
 def test_without_metal():
-    found = anatomy(molecule("CH3OH"))
-    assert (len(found.kernel), found.shells, found.motifs, found.ligands) == (0, (), (), ())
-    assert [left.name for left in found.leftovers] == ["MeOH"]
-    assert found.superatom_electrons is None
-    assert found.parts() == {}
+    parts = anatomy(molecule("CH3OH"))
+    assert (len(parts.kernel), parts.shells, parts.motifs, parts.ligands) == (0, (), (), ())
+    assert [left.name for left in parts.leftovers] == ["MeOH"]
+    assert parts.superatom_electrons is None
+    assert parts.parts() == {}
 
 
 def test_unusable_coordinates_are_refused():
@@ -121,8 +121,8 @@ def test_any_heap_of_atoms_has_an_anatomy(seed):
     spots = rng.uniform(0, rng.uniform(3, 9), size=(rng.integers(1, 40), 3))
     keep = [i for i in range(len(spots)) if all(np.linalg.norm(spots[i] - spots[j]) > 0.7 for j in range(i))]
     atoms = Atoms(rng.choice(kinds, size=len(keep)), spots[keep])
-    found = anatomy(atoms)
-    listed = [found.metals, *(ligand.atoms for ligand in (*found.ligands, *found.leftovers))]
+    parts = anatomy(atoms)
+    listed = [parts.metals, *(ligand.atoms for ligand in (*parts.ligands, *parts.leftovers))]
     assert sorted(np.concatenate(listed).tolist()) == list(range(len(atoms)))
     groups = element_groups(atoms).values()
     assert sorted(np.concatenate(list(groups)).tolist()) == list(range(len(atoms)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.structure.anatomy.anatomy import find_motifs
-from clusterml.structure.anatomy.frame import metal_frame
+from clusterml.structure.anatomy.kernel import metal_frame
 from clusterml.structure.read import read
 
 
@@ -18,15 +18,15 @@ def motifs(atoms):
 
 def kinds(atoms):
     """(kind, metals, sulfurs) -> how many."""
-    found = motifs(atoms)
-    metals = [m for motif in found for m in motif.metals.tolist()]
+    present = motifs(atoms)
+    metals = [m for motif in present for m in motif.metals.tolist()]
     assert len(metals) == len(set(metals))
-    for motif in found:
+    for motif in present:
         assert set(motif.metals) <= set(motif.atoms)
         assert np.linalg.norm(motif.axis) == pytest.approx(1.0)
         assert np.allclose(motif.centre, atoms.positions[motif.metals].mean(axis=0))
         assert motif.axis @ (motif.centre - metal_frame(atoms).centre) > 0
-    return dict(Counter((m.kind, len(m.metals), len(m.atoms) - len(m.metals)) for m in found))
+    return dict(Counter((m.kind, len(m.metals), len(m.atoms) - len(m.metals)) for m in present))
 
 
 @pytest.mark.parametrize(
@@ -60,21 +60,22 @@ def test_known_clusters(shared, name, expected):
 def test_crowns_of_ag29_are_tetrahedral_and_hold_all_sulfur(examples):
     atoms = read(examples / "ag29_model.xyz")
     assert kinds(atoms) == {("crown", 3, 6): 4}
-    found = motifs(atoms)
+    present = motifs(atoms)
     assert (
-        sorted({s for m in found for s in set(m.atoms) - set(m.metals)}) == np.flatnonzero(atoms.numbers == 16).tolist()
+        sorted({s for m in present for s in set(m.atoms) - set(m.metals)})
+        == np.flatnonzero(atoms.numbers == 16).tolist()
     )
-    axes = np.array([m.axis for m in found])
+    axes = np.array([m.axis for m in present])
     cosines = (axes @ axes.T)[np.triu_indices(4, 1)]
     assert np.allclose(cosines, -1 / 3, atol=1e-3)
 
 
 def test_trigons_of_ag70_lie_on_its_threefold_axes(ag70_core):
     assert kinds(ag70_core) == {("trigon", 3, 0): 4}
-    found = motifs(ag70_core)
-    assert np.allclose(np.abs(np.array([m.axis for m in found])), 3**-0.5, atol=1e-6)
+    present = motifs(ag70_core)
+    assert np.allclose(np.abs(np.array([m.axis for m in present])), 3**-0.5, atol=1e-6)
     outermost = metal_frame(ag70_core).shells[-1]
-    assert sorted(m for motif in found for m in motif.metals) == outermost.tolist()
+    assert sorted(m for motif in present for m in motif.metals) == outermost.tolist()
 
 
 def test_trigons_are_found_when_turned_open(ag70_core):

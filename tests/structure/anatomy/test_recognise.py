@@ -46,36 +46,36 @@ def on_silver(ligand: Atoms, donor: int) -> Atoms:
 @pytest.mark.parametrize("entry", [e for e in load_library() if e.name not in TOO_COARSE], ids=lambda e: e.name)
 def test_every_entry_is_recognised(conformer, entry):
     atoms = shuffled(conformer(entry.smiles), 5)
-    (found,) = name_ligands(atoms)
-    assert (found.name, found.entry, found.hand, found.charge) == (entry.name, entry, entry.hand, entry.charge)
-    assert (found.formula, found.missing_hydrogens, found.note) == (entry.formula, 0, "")
+    (ligand,) = name_ligands(atoms)
+    assert (ligand.name, ligand.entry, ligand.hand, ligand.charge) == (entry.name, entry, entry.hand, entry.charge)
+    assert (ligand.formula, ligand.missing_hydrogens, ligand.note) == (entry.formula, 0, "")
     image = atoms.copy()
     image.positions[:, 0] *= -1
     assert name_ligands(image)[0].name == MIRROR.get(entry.name, entry.name)
     bare = atoms[atoms.numbers != 1] if entry.name != "H" else atoms
-    (found,) = name_ligands(bare)
-    assert found.name == WITHOUT_HYDROGENS.get(entry.name, entry.name)
-    if found.name == entry.name and len(bare) < len(atoms):
-        assert found.missing_hydrogens == len(atoms) - len(bare)
-        assert f"{found.missing_hydrogens} hydrogens missing" in found.note
-        assert found.hand == entry.hand
+    (ligand,) = name_ligands(bare)
+    assert ligand.name == WITHOUT_HYDROGENS.get(entry.name, entry.name)
+    if ligand.name == entry.name and len(bare) < len(atoms):
+        assert ligand.missing_hydrogens == len(atoms) - len(bare)
+        assert f"{ligand.missing_hydrogens} hydrogens missing" in ligand.note
+        assert ligand.hand == entry.hand
 
 
 @pytest.mark.parametrize(("centre", "name"), [("P", "PF6-"), ("Sb", "SbF6-")])
 def test_octahedral_anions(centre, name):
     length = {"P": 1.6, "Sb": 1.87}[centre]
     arms = length * np.concatenate([np.eye(3), -np.eye(3)])
-    (found,) = name_ligands(Atoms([centre, *"FFFFFF"], np.concatenate([np.zeros((1, 3)), arms])))
-    assert (found.name, found.charge) == (name, 1)
+    (ligand,) = name_ligands(Atoms([centre, *"FFFFFF"], np.concatenate([np.zeros((1, 3)), arms])))
+    assert (ligand.name, ligand.charge) == (name, 1)
 
 
 @pytest.mark.parametrize("name", ["SPhMe2", "BDT", "CF3COO", "R-TFL", "PPh3", "CCPh", "DMF", "H", "dppm", "SPy"])
 def test_bound_to_a_metal(conformer, name):
     entry = load_library().entry(name)
     ligand = conformer(entry.smiles)
-    (found,) = name_ligands(on_silver(ligand, entry.donors[0]))
-    assert (found.name, found.hand, found.charge) == (name, entry.hand, entry.charge)
-    assert entry.donors[0] in found.donors
+    (bound,) = name_ligands(on_silver(ligand, entry.donors[0]))
+    assert (bound.name, bound.hand, bound.charge) == (name, entry.hand, entry.charge)
+    assert entry.donors[0] in bound.donors
 
 
 @settings(max_examples=20)
@@ -98,11 +98,11 @@ def test_the_hand_survives_thermal_motion(seed):
 
 def test_a_stranger_is_called_by_formula_and_donors(conformer):
     pentyl = conformer("[S-]C(C)CCC")
-    (found,) = name_ligands(on_silver(pentyl, 0))
-    assert (found.name, found.entry, found.charge) == ("C5H11S (S donor)", None, 1)
-    assert found.hand in ("R", "S")
+    (ligand,) = name_ligands(on_silver(pentyl, 0))
+    assert (ligand.name, ligand.entry, ligand.charge) == ("C5H11S (S donor)", None, 1)
+    assert ligand.hand in ("R", "S")
     pentyl.positions[:, 2] *= -1
-    assert {found.hand, name_ligands(on_silver(pentyl, 0))[0].hand} == {"R", "S"}
+    assert {ligand.hand, name_ligands(on_silver(pentyl, 0))[0].hand} == {"R", "S"}
     both = on_silver(on_silver(conformer("[S-]CCO"), 0), 3)
     assert name_ligands(both)[0].name == "C2H5OS (O, S donors)"
     assert name_ligands(conformer("CCCCCCCCCC"))[0].name == "C10H22"
@@ -113,9 +113,9 @@ def test_only_the_other_hand_is_known(tmp_path, conformer):
     path.write_text('ligands: {R-X: {smiles: "[S-][C@H](C)CC", donors: S, charge: 1, hand: R}}')
     library = load_library(path)
     assert name_ligands(conformer("[S-][C@H](C)CC"), library)[0].name == "R-X"
-    (found,) = name_ligands(on_silver(conformer("[S-][C@@H](C)CC"), 0), library)
-    assert (found.name, found.hand, found.entry) == ("C4H9S (S donor)", "S", None)
-    assert "the other hand: R-X" in found.note
+    (ligand,) = name_ligands(on_silver(conformer("[S-][C@@H](C)CC"), 0), library)
+    assert (ligand.name, ligand.hand, ligand.entry) == ("C4H9S (S donor)", "S", None)
+    assert "the other hand: R-X" in ligand.note
 
 
 def test_own_names_come_first(tmp_path, conformer):
@@ -128,8 +128,8 @@ def test_own_names_come_first(tmp_path, conformer):
 
 def test_a_proton_less_is_another_molecule(conformer):
     """Methoxide lacks no hydrogen of MeOH: it is another species, and unknown."""
-    (found,) = name_ligands(on_silver(conformer("[O-]C"), 0))
-    assert (found.name, found.charge) == ("CH3O (O donor)", 1)
+    (ligand,) = name_ligands(on_silver(conformer("[O-]C"), 0))
+    assert (ligand.name, ligand.charge) == ("CH3O (O donor)", 1)
 
 
 @settings(max_examples=60)

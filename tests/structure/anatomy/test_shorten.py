@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clusterml.engine.charge import shorten_ligands
-from clusterml.structure.anatomy.charge import propose_charge
+from clusterml.structure.anatomy.superatom import propose_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.structure.read import read
 

@@ -25,9 +25,9 @@ def built() -> Callable[..., Atoms]:
     """Name and options of a blueprint -> a copy of the model."""
 
     def make(name: str, **options: str) -> Atoms:
-        made = _built(name, tuple(sorted(options.items())))
-        copy = made.copy()
-        copy.info = {**made.info, "provenance": {**made.info["provenance"]}}
+        atoms = _built(name, tuple(sorted(options.items())))
+        copy = atoms.copy()
+        copy.info = {**atoms.info, "provenance": {**atoms.info["provenance"]}}
         return copy
 
     return make

@@ -28,25 +28,27 @@ def pair() -> Atoms:
 def test_attach_two_carboxylates(pair, ligand, rng):
     metals = np.array([0, 1])
     sites = [site_on(pair.numbers, pair.positions, metals, side * UP, 8, bite=2.24) for side in (1, -1)]
-    done = attach(pair, sites, ligand("CF3COO"), rng=rng)
-    assert done.info["charge"] == 0
+    cluster = attach(pair, sites, ligand("CF3COO"), rng=rng)
+    assert cluster.info["charge"] == 0
     assert pair.info["charge"] == 2
-    np.testing.assert_array_equal(done.positions[:2], pair.positions)
-    found = find_ligands(done)
-    assert [(x.formula, x.charge, len(x.donors)) for x in found] == [("C2F3O2", 1, 2)] * 2
-    for x, site in zip(found, sites, strict=True):
-        np.testing.assert_allclose(np.sort(done.positions[x.donors], axis=0), np.sort(site.donors, axis=0), atol=1e-9)
-    assert find_closest_contact(done).ratio > 0.85
+    np.testing.assert_array_equal(cluster.positions[:2], pair.positions)
+    ligands = find_ligands(cluster)
+    assert [(x.formula, x.charge, len(x.donors)) for x in ligands] == [("C2F3O2", 1, 2)] * 2
+    for x, site in zip(ligands, sites, strict=True):
+        np.testing.assert_allclose(
+            np.sort(cluster.positions[x.donors], axis=0), np.sort(site.donors, axis=0), atol=1e-9
+        )
+    assert find_closest_contact(cluster).ratio > 0.85
 
 
 def test_a_crowd_on_one_atom_is_placed_without_clashes(ligand, rng):
     silver = Atoms("Ag", positions=np.zeros((1, 3)))
     corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
     sites = [site_on(silver.numbers, silver.positions, np.array([0]), c, 15) for c in corners]
-    done = attach(silver, sites, ligand("PMe3"), rng=rng)
-    assert len(find_ligands(done)) == 4
-    assert find_closest_contact(done).ratio > 0.8
-    assert "charge" not in done.info
+    cluster = attach(silver, sites, ligand("PMe3"), rng=rng)
+    assert len(find_ligands(cluster)) == 4
+    assert find_closest_contact(cluster).ratio > 0.8
+    assert "charge" not in cluster.info
 
 
 def test_the_same_seed_gives_the_same(pair, ligand):
@@ -78,8 +80,8 @@ def test_exchange(built, ligand, rng, model, old, new, charge):
     target = next(x for x in anatomy(before).ligands if x.name == old)
     after = exchange(before, target, ligand(new), rng=rng)
     assert after.info["charge"] == charge
-    kept = np.setdiff1d(np.arange(len(before)), target.atoms)
-    np.testing.assert_array_equal(after.positions[: len(kept)], before.positions[kept])
+    others = np.setdiff1d(np.arange(len(before)), target.atoms)
+    np.testing.assert_array_equal(after.positions[: len(others)], before.positions[others])
     names = Counter(x.name for x in anatomy(after).ligands)
     expected = Counter(x.name for x in anatomy(before).ligands)
     expected.subtract({old: 1, new: -1})

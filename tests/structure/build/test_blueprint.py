@@ -8,7 +8,7 @@ import yaml
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.structure.build.blueprint import FOLDER, blueprint, blueprints, read_blueprint
-from clusterml.structure.build.symmetry import find_orbit, group
+from clusterml.structure.build.operations import find_orbit, group
 
 METALS = {"ag1": 1, "ag2": 2, "ag3": 3, "ag4": 4, "ag12": 12, "ag25": 25, "ag29": 29, "ag32": 32, "ag33": 33,
           "ag70": 70, "ag70-t": 70}  # fmt: skip
@@ -54,7 +54,7 @@ def test_a_blueprint_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"frame": None}, "frame"),
         ({"colour": "red"}, "colour"),
@@ -66,11 +66,11 @@ def test_a_blueprint_of_ones_own(tmp_path):
         ({"sites": [{"label": "x", "kind": "solvent", "shell": "carboxylate", "metals": [[0, 0, 0]]}]}, "outward"),
     ],
 )
-def test_damaged_blueprints(tmp_path, change, told):
+def test_damaged_blueprints(tmp_path, change, message):
     plan = yaml.safe_load((FOLDER / "ag2.yaml").read_text()) | change
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(plan))
-    with pytest.raises(InputFileError, match=told):
+    with pytest.raises(InputFileError, match=message):
         read_blueprint(path)
 
 

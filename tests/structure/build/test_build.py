@@ -11,7 +11,7 @@ from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.fan import assign_fan_hand, measure_fan_angles
 from clusterml.structure.build.build import build
 from clusterml.structure.build.contacts import find_closest_contact
-from clusterml.structure.build.symmetry import find_operations
+from clusterml.structure.build.operations import find_operations
 
 SLOW = pytest.mark.slow
 SMALL = [
@@ -77,10 +77,10 @@ def test_full_shells(built, name, options, count, ligands):
 def test_symmetry_is_what_is_said(built, name, options, group, order, improper):
     """The order may be higher than that of the group: two PH3 on one Ag are D3d, S6 is what the sites ask for."""
     atoms = built(name, **options)
-    found = find_operations(atoms, tolerance=0.005)
+    operations = find_operations(atoms, tolerance=0.005)
     assert atoms.info["provenance"]["symmetry"] == group
-    assert len(found) == order
-    assert (np.linalg.det(found.matrices) < 0).sum() == improper
+    assert len(operations) == order
+    assert (np.linalg.det(operations.matrices) < 0).sum() == improper
 
 
 def test_motifs_are_those_of_the_real_clusters(built):
@@ -144,7 +144,7 @@ def test_the_seed_decides():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "message"),
     [
         ("ag99", {}, "no blueprint"),
         ("ag25", {"hand": "R"}, "achiral"),
@@ -157,8 +157,8 @@ def test_the_seed_decides():
         ("ag25", {"symmetry": "T"}, "no group"),
     ],
 )
-def test_wishes_that_cannot_be_met(name, options, told):
-    with pytest.raises(OptionError, match=told):
+def test_wishes_that_cannot_be_met(name, options, message):
+    with pytest.raises(OptionError, match=message):
         build(name, **options)
 
 

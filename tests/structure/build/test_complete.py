@@ -39,18 +39,18 @@ def dressed(built):
 def test_sulfides_are_told_from_thiolates(core):
     numbers, positions = core.numbers, core.positions
     assert len(find_bare_sulfurs(numbers, positions)) == 28
-    found = find_thiolate_sulfurs(numbers, positions)
-    assert len(found) == 24
+    thiolates = find_thiolate_sulfurs(numbers, positions)
+    assert len(thiolates) == 24
     radius = np.linalg.norm(positions - positions[numbers == 47].mean(axis=0), axis=1)
-    assert radius[np.setdiff1d(find_bare_sulfurs(numbers, positions), found)].max() < radius[found].min()
+    assert radius[np.setdiff1d(find_bare_sulfurs(numbers, positions), thiolates)].max() < radius[thiolates].min()
 
 
 def test_open_metals_are_the_surface(core):
     """Ag6, Ag24 and the four trigons: 42; the two inner shells and Ag12 under the thiolates have no room."""
-    found = find_open_directions(core.numbers, core.positions)
-    assert len(found) == 42
+    directions = find_open_directions(core.numbers, core.positions)
+    assert len(directions) == 42
     centre = core.positions[core.numbers == 47].mean(axis=0)
-    for metal, out in found.items():
+    for metal, out in directions.items():
         assert out @ (core.positions[metal] - centre) > 0
 
 
@@ -89,17 +89,17 @@ def test_numbers_and_charge_go_together(core):
 
 @pytest.mark.slow
 def test_the_full_shell(core):
-    done = complete(core, thiolate="SiPr", carboxylate="CF3COO", solvent="DMF")
-    assert len(done) == 514
-    assert anatomy(done).ligand_counts() == {"S": 4, "SiPr": 24, "CF3COO": 20, "DMF": 3}
-    assert find_closest_contact(done).ratio > 0.75
-    oxygen = [x.donors[0] for x in anatomy(done).ligands if x.name == "DMF"]
-    gaps = np.linalg.norm(done.positions[oxygen][:, None] - done.positions[oxygen], axis=-1)
+    cluster = complete(core, thiolate="SiPr", carboxylate="CF3COO", solvent="DMF")
+    assert len(cluster) == 514
+    assert anatomy(cluster).ligand_counts() == {"S": 4, "SiPr": 24, "CF3COO": 20, "DMF": 3}
+    assert find_closest_contact(cluster).ratio > 0.75
+    oxygen = [x.donors[0] for x in anatomy(cluster).ligands if x.name == "DMF"]
+    gaps = np.linalg.norm(cluster.positions[oxygen][:, None] - cluster.positions[oxygen], axis=-1)
     assert gaps.max() < 7.0  # all three on one trigon
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"thiolate": "SH", "carboxylate": "HCOO", "carboxylates": 99}, "99 carboxylates"),
         ({"thiolate": "SH", "carboxylate": "HCOO", "solvents": 3}, "no solvent is named"),
@@ -108,8 +108,8 @@ def test_the_full_shell(core):
         ({"thiolate": "SH", "carboxylate": "HCOO", "solvent": "DMF", "solvents": 60}, "60 solvent"),
     ],
 )
-def test_wishes_that_cannot_be_met(core, options, told):
-    with pytest.raises(OptionError, match=told):
+def test_wishes_that_cannot_be_met(core, options, message):
+    with pytest.raises(OptionError, match=message):
         complete(core, **options)
 
 

@@ -25,21 +25,21 @@ from clusterml.structure.build.conformers import find_conformers
     ],
 )
 def test_bound_shapes(ligand, name, atoms, donors, length):
-    found = find_conformers(ligand(name))
-    assert len(found.numbers) == atoms
-    assert len(found.donors) == donors
-    donor = int(found.donors[0])
-    for near in found.neighbours(donor):
-        distance = np.linalg.norm(found.positions[:, near] - found.positions[:, donor], axis=1)
+    shapes = find_conformers(ligand(name))
+    assert len(shapes.numbers) == atoms
+    assert len(shapes.donors) == donors
+    donor = int(shapes.donors[0])
+    for near in shapes.neighbours(donor):
+        distance = np.linalg.norm(shapes.positions[:, near] - shapes.positions[:, donor], axis=1)
         assert length[0] < distance.min() <= distance.max() < length[1]
 
 
 def test_bites(ligand):
     """O...O of a carboxylate 2.2 to 2.3 A, S...S of a meta-dithiolate 5.4 to 5.6 A."""
     for name, low, high in (("CF3COO", 2.15, 2.35), ("BDT", 5.35, 5.65)):
-        found = find_conformers(ligand(name))
-        first, second = found.donors
-        bite = np.linalg.norm(found.positions[:, first] - found.positions[:, second], axis=1)
+        shapes = find_conformers(ligand(name))
+        first, second = shapes.donors
+        bite = np.linalg.norm(shapes.positions[:, first] - shapes.positions[:, second], axis=1)
         assert low < bite.min() <= bite.max() < high
 
 
@@ -50,14 +50,14 @@ def test_enantiomers_are_exact_mirror_images(ligand):
 
 
 def test_an_achiral_ligand_offers_both_mirror_images(ligand):
-    found = find_conformers(ligand("SnBu"))
-    np.testing.assert_array_equal(found.positions[1::2], found.positions[::2] * [-1, 1, 1])
-    assert len(found.positions) > 4
-    assert found.energy_kcal[0] == 0
-    assert (np.diff(found.energy_kcal) >= 0).all()
+    shapes = find_conformers(ligand("SnBu"))
+    np.testing.assert_array_equal(shapes.positions[1::2], shapes.positions[::2] * [-1, 1, 1])
+    assert len(shapes.positions) > 4
+    assert shapes.energy_kcal[0] == 0
+    assert (np.diff(shapes.energy_kcal) >= 0).all()
 
 
 def test_single_atoms(ligand):
-    found = find_conformers(ligand("Cl"))
-    assert found.numbers.tolist() == [17]
-    assert found.bonds.shape == (0, 2)
+    shapes = find_conformers(ligand("Cl"))
+    assert shapes.numbers.tolist() == [17]
+    assert shapes.bonds.shape == (0, 2)

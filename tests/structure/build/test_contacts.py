@@ -26,10 +26,10 @@ def test_bonded_atoms_and_their_neighbours_do_not_count(built):
 
 def test_the_tightest_is_found():
     atoms = Atoms("Ne3", positions=[[0, 0, 0], [2.9, 0, 0], [2.9, 2.6, 0]])
-    found = find_closest_contact(atoms)
-    assert (found.first, found.second) == (1, 2)
-    assert found.distance == pytest.approx(2.6)
-    assert found.ratio == pytest.approx(2.6 / 3.08)
+    contact = find_closest_contact(atoms)
+    assert (contact.first, contact.second) == (1, 2)
+    assert contact.distance == pytest.approx(2.6)
+    assert contact.ratio == pytest.approx(2.6 / 3.08)
 
 
 def test_a_hydrogen_bond_may_be_shorter():

@@ -10,7 +10,7 @@ import pytest
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.fan import assign_fan_hand
 from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
-from clusterml.structure.build.symmetry import find_operations
+from clusterml.structure.build.operations import find_operations
 from clusterml.structure.read import read
 
 FOLDER = Path(__file__).resolve().parents[3] / "datasets" / "structures"
@@ -65,6 +65,6 @@ def test_hands_follow_the_fans(path):
 
 @pytest.mark.parametrize(("stem", "order"), [("ag70_td_cl4", 24), ("ag70_td_hcoo20", 8), ("ag70_t_cl4_P", 12)])
 def test_symmetry(stem, order):
-    found = find_operations(read(FOLDER / f"{stem}.xyz"), tolerance=0.005)
-    assert len(found) == order
-    assert (np.linalg.det(found.matrices) < 0).any() == ("td" in stem)
+    operations = find_operations(read(FOLDER / f"{stem}.xyz"), tolerance=0.005)
+    assert len(operations) == order
+    assert (np.linalg.det(operations.matrices) < 0).any() == ("td" in stem)

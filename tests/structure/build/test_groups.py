@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import OptionError
-from clusterml.structure.build.symmetry import find_orbit, group, operation, permutations, same_points, symmetrise
+from clusterml.structure.build.operations import find_orbit, group, operation, permutations, same_points, symmetrise
 
 T = ["C2[001]", "C3[111]"]
 
@@ -57,9 +57,9 @@ def test_generators_of_no_group():
     ("point", "places", "stabiliser"), [([1, 1, 1], 4, 6), ([0, 0, 1], 6, 4), ([1, 1, 3], 12, 2), ([1, 2, 3], 24, 1)]
 )
 def test_orbits_in_td(point, places, stabiliser):
-    found = find_orbit(np.array([point], dtype=float), group([*T, "m[1-10]"]))
-    assert (len(found.operations), len(found.stabiliser)) == (places, stabiliser)
-    np.testing.assert_allclose(found.operations[0], np.eye(3))
+    orbit = find_orbit(np.array([point], dtype=float), group([*T, "m[1-10]"]))
+    assert (len(orbit.operations), len(orbit.stabiliser)) == (places, stabiliser)
+    np.testing.assert_allclose(orbit.operations[0], np.eye(3))
 
 
 def test_a_pair_of_donors_may_be_swapped():

@@ -62,7 +62,7 @@ def test_images_count():
 
 def test_screening_keeps_the_poses_with_room():
     slot = dot(np.array([[1.0, 0, 0], [9.0, 0, 0]]))
-    kept = screen(slot, np.array([47]), np.zeros((1, 3)), np.empty((0, 3)), np.empty(0))
-    np.testing.assert_array_equal(kept.poses.positions[0, 0], [9.0, 0, 0])
-    assert kept.poses.cost[0] == 0
-    assert kept.poses.cost[1] > 10
+    screened = screen(slot, np.array([47]), np.zeros((1, 3)), np.empty((0, 3)), np.empty(0))
+    np.testing.assert_array_equal(screened.poses.positions[0, 0], [9.0, 0, 0])
+    assert screened.poses.cost[0] == 0
+    assert screened.poses.cost[1] > 10

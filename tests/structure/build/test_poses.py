@@ -7,9 +7,9 @@ import pytest
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.conformers import find_conformers
+from clusterml.structure.build.operations import group, permutations
 from clusterml.structure.build.poses import find_invariant_poses, generate_poses
 from clusterml.structure.build.sites import BindingSite
-from clusterml.structure.build.symmetry import group, permutations
 
 METAL = np.array([0])
 DIAGONAL = np.ones(3) / np.sqrt(3)
@@ -21,17 +21,17 @@ def one_donor(out: np.ndarray = DIAGONAL) -> BindingSite:
 
 def test_a_standing_ligand(ligand):
     shapes = find_conformers(ligand("SiPr"))
-    found = generate_poses(one_donor(), shapes, "SiPr")
+    candidates = generate_poses(one_donor(), shapes, "SiPr")
     np.testing.assert_allclose(
-        found.positions[:, 0], np.broadcast_to([1.4, 1.4, 1.4], (len(found.cost), 3)), atol=1e-12
+        candidates.positions[:, 0], np.broadcast_to([1.4, 1.4, 1.4], (len(candidates.cost), 3)), atol=1e-12
     )
-    straight = found.positions[found.cost == found.cost.min()]
+    straight = candidates.positions[candidates.cost == candidates.cost.min()]
     carbon = int(shapes.neighbours(0)[0])
     bond = straight[:, carbon] - straight[:, 0]
     np.testing.assert_allclose(
         bond / np.linalg.norm(bond, axis=1)[:, None], np.broadcast_to(DIAGONAL, bond.shape), atol=1e-9
     )
-    inside = np.linalg.norm(found.positions[:, :, None] - found.positions[:, None], axis=-1)
+    inside = np.linalg.norm(candidates.positions[:, :, None] - candidates.positions[:, None], axis=-1)
     np.testing.assert_allclose(
         inside[0], np.linalg.norm(shapes.positions[0][:, None] - shapes.positions[0], axis=-1), atol=1e-9
     )
@@ -39,16 +39,16 @@ def test_a_standing_ligand(ligand):
 
 def test_a_hinged_ligand(ligand):
     donors = np.array([[1.12, 2.0, 0.0], [-1.12, 2.0, 0.0]])
-    found = generate_poses(
+    candidates = generate_poses(
         BindingSite(np.array([0, 1]), donors, np.array([[0.0, 1.0, 0.0]])), find_conformers(ligand("CF3COO")), "CF3COO"
     )
-    ends = found.positions[:, [0, 2]]
+    ends = candidates.positions[:, [0, 2]]
     swapped = np.linalg.norm(ends[:, 0] - donors[0], axis=1) > 1
     assert 0 < swapped.sum() < len(swapped)
     np.testing.assert_array_equal(
         np.where(swapped[:, None, None], ends[:, ::-1], ends), np.broadcast_to(donors, ends.shape)
     )
-    best = found.positions[int(np.argmin(found.cost))]
+    best = candidates.positions[int(np.argmin(candidates.cost))]
     assert best[:, 1].max() > 4.0  # CF3 points away from the metals
 
 
@@ -79,9 +79,9 @@ def test_symmetric_poses(ligand, name, generators, possible):
     shapes = find_conformers(ligand(name))
     operations = group(generators)
     site = one_donor()
-    found = find_invariant_poses(generate_poses(site, shapes, name), shapes.numbers, site.donors, operations)
-    assert (len(found.cost) > 0) == possible
-    for pose in found.positions:
+    invariant = find_invariant_poses(generate_poses(site, shapes, name), shapes.numbers, site.donors, operations)
+    assert (len(invariant.cost) > 0) == possible
+    for pose in invariant.positions:
         assert permutations(pose, shapes.numbers, operations)[1] < 1e-6
         np.testing.assert_allclose(pose[shapes.donors], site.donors, atol=0.05)
         lengths = [np.linalg.norm(pose[i] - pose[j]) for i, j in shapes.bonds]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from clusterml.errors import ChargeError, ElectronicStructureError, InputFileError, OptionError, UnsupportedElementError
+from clusterml.structure.build.operations import find_operations
 from clusterml.structure.build.relax import RelaxSettings, RelaxStep, _find_changes, relax
-from clusterml.structure.build.symmetry import find_operations
 from clusterml.structure.write import write_extxyz
 
 QUICK = RelaxSettings(steps=3, fmax=0.05)
@@ -28,19 +28,19 @@ def steps_of(atoms, settings, **more) -> tuple[list[RelaxStep], object]:
 def test_energy_and_forces_fall(built):
     start = built("ag2")
     before = start.positions.copy()
-    seen, done = steps_of(start, replace(QUICK, steps=30, fmax=0.3, symmetry=True))
-    assert done.converged
-    assert done.step == seen[-1]
+    seen, finished = steps_of(start, replace(QUICK, steps=30, fmax=0.3, symmetry=True))
+    assert finished.converged
+    assert finished.step == seen[-1]
     assert [s.number for s in seen] == list(range(len(seen)))
     assert seen[-1].energy_ev < seen[0].energy_ev - 0.3
     assert seen[-1].fmax < 0.3 < seen[0].fmax
     np.testing.assert_array_equal(start.positions, before)
-    history = done.atoms.info["provenance"]
+    history = finished.atoms.info["provenance"]
     assert history["level"] == "relaxed with GFN1-xTB, vacuum"
     assert history["energy_ev"] == pytest.approx(seen[-1].energy_ev, abs=1e-5)
     assert history["symmetry_operations"] == 8
     assert history["warnings"] == []
-    assert len(find_operations(done.atoms, tolerance=1e-5)) == 8
+    assert len(find_operations(finished.atoms, tolerance=1e-5)) == 8
 
 
 def test_the_energy_is_that_of_tblite(built):
@@ -57,24 +57,24 @@ def test_the_energy_is_that_of_tblite(built):
 
 def test_symmetry_survives_the_solvent(built):
     atoms = built("ag3")
-    _, done = steps_of(atoms, replace(QUICK, solvent="methanol", symmetry=True))
-    assert done.atoms.info["provenance"]["level"] == "relaxed with GFN1-xTB, GBSA(methanol)"
-    assert len(find_operations(done.atoms, tolerance=1e-6)) == len(find_operations(atoms))
+    _, finished = steps_of(atoms, replace(QUICK, solvent="methanol", symmetry=True))
+    assert finished.atoms.info["provenance"]["level"] == "relaxed with GFN1-xTB, GBSA(methanol)"
+    assert len(find_operations(finished.atoms, tolerance=1e-6)) == len(find_operations(atoms))
 
 
 def test_what_is_fixed_stays(built):
     atoms = built("ag3")
     for fix, elements in (("metals", {"Ag"}), ("frame", {"Ag", "S"})):
-        _, done = steps_of(atoms, replace(QUICK, fix=fix))
-        still = np.linalg.norm(done.atoms.positions - atoms.positions, axis=1) < 1e-12
+        _, finished = steps_of(atoms, replace(QUICK, fix=fix))
+        still = np.linalg.norm(finished.atoms.positions - atoms.positions, axis=1) < 1e-12
         assert {str(s) for s in atoms.symbols[still]} == elements
         assert still.sum() == sum(s in elements for s in atoms.symbols)
 
 
 def test_unfinished_is_said(built):
-    _, done = steps_of(built("ag2"), replace(QUICK, steps=1))
-    assert not done.converged
-    assert any("stopped after 1 steps" in w for w in done.atoms.info["provenance"]["warnings"])
+    _, finished = steps_of(built("ag2"), replace(QUICK, steps=1))
+    assert not finished.converged
+    assert any("stopped after 1 steps" in w for w in finished.atoms.info["provenance"]["warnings"])
 
 
 def test_resuming_gives_the_same_as_going_on(built, tmp_path):
@@ -82,19 +82,19 @@ def test_resuming_gives_the_same_as_going_on(built, tmp_path):
     straight, whole = steps_of(atoms, replace(QUICK, steps=6))
     store = tmp_path / "state.json"
     steps_of(atoms, replace(QUICK, steps=3), checkpoint=store)
-    seen, done = steps_of(atoms, replace(QUICK, steps=6), checkpoint=store)
-    assert done.resumed_at == 3
+    seen, finished = steps_of(atoms, replace(QUICK, steps=6), checkpoint=store)
+    assert finished.resumed_at == 3
     assert [s.number for s in seen] == [3, 4, 5, 6]
     for first, second in zip(straight[3:], seen, strict=True):
         assert first.energy_ev == pytest.approx(second.energy_ev, abs=2e-5)
-    np.testing.assert_allclose(done.atoms.positions, whole.atoms.positions, atol=2e-4)
+    np.testing.assert_allclose(finished.atoms.positions, whole.atoms.positions, atol=2e-4)
     assert store.exists()
 
 
 def test_the_checkpoint_goes_when_all_is_done(built, tmp_path):
     store = tmp_path / "state.json"
-    _, done = steps_of(built("ag2"), replace(QUICK, steps=30, fmax=0.5), checkpoint=store)
-    assert done.converged
+    _, finished = steps_of(built("ag2"), replace(QUICK, steps=30, fmax=0.5), checkpoint=store)
+    assert finished.converged
     assert not store.exists()
 
 
@@ -115,10 +115,10 @@ def test_killed_and_resumed(built, tmp_path):
     job.wait()
     from clusterml.structure.read import read
 
-    seen, done = steps_of(read(path), RelaxSettings(steps=400, fmax=0.4), checkpoint=store)
-    assert done.resumed_at >= 1
-    assert seen[0].number == done.resumed_at
-    assert done.converged
+    seen, finished = steps_of(read(path), RelaxSettings(steps=400, fmax=0.4), checkpoint=store)
+    assert finished.resumed_at >= 1
+    assert seen[0].number == finished.resumed_at
+    assert finished.converged
 
 
 def test_a_checkpoint_of_something_else(built, tmp_path):
@@ -136,9 +136,9 @@ def test_a_checkpoint_of_something_else(built, tmp_path):
 def test_a_ligand_that_leaves_is_told(built):
     before, after = built("ag1"), built("ag1")
     after.positions[5:] += [0, 0, -4.0]
-    told = _find_changes(before, after)
-    assert any("became 1 x H3P (free)" in w for w in told)
-    assert any("2 pieces" in w for w in told)
+    changes = _find_changes(before, after)
+    assert any("became 1 x H3P (free)" in w for w in changes)
+    assert any("2 pieces" in w for w in changes)
     assert _find_changes(before, before) == []
 
 
@@ -168,9 +168,9 @@ def test_inputs_that_cannot_be(built):
 def test_a_charge_is_proposed(built):
     atoms = built("ag2")
     del atoms.info["charge"]
-    done = relax(atoms, settings=replace(QUICK, steps=0)).atoms
-    assert done.info["charge"] == 0
-    assert any("charge 0 assumed" in w for w in done.info["provenance"]["warnings"])
+    relaxed = relax(atoms, settings=replace(QUICK, steps=0)).atoms
+    assert relaxed.info["charge"] == 0
+    assert any("charge 0 assumed" in w for w in relaxed.info["provenance"]["warnings"])
 
 
 def test_no_ground_state(built, monkeypatch):

@@ -59,10 +59,10 @@ def test_bent_and_straight_donors_on_one_metal():
 
 def test_a_thiolate_between_two_metals_has_two_sides():
     metals = np.array([[1.5, 0, 0], [-1.5, 0, 0]])
-    found = body_directions(metals, np.array([0, 0, 2.0]), 16)
-    assert len(found) == 2
-    np.testing.assert_allclose(found[0] * [1, -1, 1], found[1], atol=1e-12)
-    assert (found @ UP > 0.5).all()
+    directions = body_directions(metals, np.array([0, 0, 2.0]), 16)
+    assert len(directions) == 2
+    np.testing.assert_allclose(directions[0] * [1, -1, 1], directions[1], atol=1e-12)
+    assert (directions @ UP > 0.5).all()
     straight = body_directions(metals, np.zeros(3), 16)
     assert np.isfinite(straight).all()
     np.testing.assert_allclose(np.linalg.norm(straight, axis=1), 1.0)

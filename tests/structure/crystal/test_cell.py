@@ -57,11 +57,11 @@ def signed_volumes(atoms):
     x = atoms.positions - atoms.positions[atoms.numbers == 47].mean(axis=0)
     distance = np.linalg.norm(x[:, None] - x[None], axis=2)
     silver = np.flatnonzero(atoms.numbers == 47)
-    found = []
+    volumes = []
     for s in np.flatnonzero(atoms.numbers == 16):
         near, far = silver[np.argsort(distance[s][silver])][:2]
-        found.append(np.dot(x[s], np.cross(x[near], x[far])))
-    return np.sort(found)
+        volumes.append(np.dot(x[s], np.cross(x[near], x[far])))
+    return np.sort(volumes)
 
 
 def test_the_example_crystal_gives_the_example_cluster(examples):

@@ -58,9 +58,9 @@ def check(text, choice):
         assert len(atoms) > 0
         assert np.all(np.isfinite(atoms.positions))
         if len(atoms) < 60:
-            found = report_crystal(filled, 1, choice)
-            assert all(np.isfinite(hand.mirror_misfit) for hand in found.hands.hands)
-            assert found.to_dict()["n_atoms_in_cell"] >= len(filled.numbers)
+            report = report_crystal(filled, 1, choice)
+            assert all(np.isfinite(hand.mirror_misfit) for hand in report.hands.hands)
+            assert report.to_dict()["n_atoms_in_cell"] >= len(filled.numbers)
 
 
 junk = st.text(alphabet="0123456789.-+?'_;# \nxyzAgSCl", max_size=8)

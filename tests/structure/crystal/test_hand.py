@@ -13,8 +13,8 @@ from clusterml.structure.crystal.surroundings import compare_hands
 
 def judge(writer):
     filled = fill_cell(parse_cif(writer.text(), "x"))
-    found = compare_hands(filled)
-    return filled, found
+    hands = compare_hands(filled)
+    return filled, hands
 
 
 def mirrored(atoms):
@@ -32,27 +32,27 @@ def tetrahedral(distort=0.0, seed=0):
 
 
 def test_an_inversion_centre_makes_a_racemic_crystal(crystal, ag29):
-    _, found = judge(crystal("P -1", (30, 30, 30)).add(ag29, (0.26, 0.3, 0.3)))
-    assert [h.hand for h in found.hands] == ["A", "B"]
-    assert [h.basis for h in found.hands] == ["first", "symmetry"]
-    assert found.hands[0].mirror_misfit == pytest.approx(1.315, abs=0.02)
-    assert found.kind == {"Ag29H36P4S24": "racemic"}
+    _, hands = judge(crystal("P -1", (30, 30, 30)).add(ag29, (0.26, 0.3, 0.3)))
+    assert [h.hand for h in hands.hands] == ["A", "B"]
+    assert [h.basis for h in hands.hands] == ["first", "symmetry"]
+    assert hands.hands[0].mirror_misfit == pytest.approx(1.315, abs=0.02)
+    assert hands.kind == {"Ag29H36P4S24": "racemic"}
 
 
 def test_a_screw_axis_makes_an_enantiopure_crystal(crystal, ag29):
-    filled, found = judge(crystal("P 1 21 1", (32, 30, 34), (90, 95, 90)).add(ag29, (0.3, 0.1, 0.3)))
+    filled, hands = judge(crystal("P 1 21 1", (32, 30, 34), (90, 95, 90)).add(ag29, (0.3, 0.1, 0.3)))
     assert filled.crystal.sohncke
-    assert found.count("Ag29H36P4S24", filled) == {"A": 2}
-    assert found.kind == {"Ag29H36P4S24": "enantiopure"}
+    assert hands.count("Ag29H36P4S24", filled) == {"A": 2}
+    assert hands.kind == {"Ag29H36P4S24": "enantiopure"}
 
 
 def test_a_glide_plane_and_a_threefold_axis(crystal, ag29):
     cluster = ag29.copy()
     cluster.rotate((-1, -1, -1), (0, 0, 1))
-    filled, found = judge(crystal("P -3 c 1", (32, 32, 60), (90, 90, 120)).add(cluster, (1 / 3, 2 / 3, 0.06)))
-    assert found.count("Ag29H36P4S24", filled) == {"A": 2, "B": 2}
+    filled, hands = judge(crystal("P -3 c 1", (32, 32, 60), (90, 90, 120)).add(cluster, (1 / 3, 2 / 3, 0.06)))
+    assert hands.count("Ag29H36P4S24", filled) == {"A": 2, "B": 2}
     assert {len(filled.molecules[k].stabilizer) for k in filled.clusters} == {3}
-    assert found.kind["Ag29H36P4S24"] == "racemic"
+    assert hands.kind["Ag29H36P4S24"] == "racemic"
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -63,39 +63,39 @@ def test_independent_clusters_are_compared_by_their_frames(crystal, ag29, rng, s
         second, third = second[order], third[order]
         third.rotate(40, (1, 2, 3))
     writer = crystal("P 1", (66, 28, 28)).add(ag29, (0.17, 0.5, 0.5)).add(second, (0.5, 0.5, 0.5))
-    _, found = judge(writer.add(third, (0.84, 0.5, 0.5)))
-    assert [h.hand for h in found.hands] == ["A", "B", "A"]
-    assert found.kind == {"Ag29H36P4S24": "mixed"}
-    _, found = judge(crystal("P 1", (50, 28, 28)).add(ag29, (0.2, 0.5, 0.5)).add(second, (0.7, 0.5, 0.5)))
-    assert found.kind == {"Ag29H36P4S24": "racemic"}
-    assert "kryptoracemic" in found.notes[0]
+    _, hands = judge(writer.add(third, (0.84, 0.5, 0.5)))
+    assert [h.hand for h in hands.hands] == ["A", "B", "A"]
+    assert hands.kind == {"Ag29H36P4S24": "mixed"}
+    _, hands = judge(crystal("P 1", (50, 28, 28)).add(ag29, (0.2, 0.5, 0.5)).add(second, (0.7, 0.5, 0.5)))
+    assert hands.kind == {"Ag29H36P4S24": "racemic"}
+    assert "kryptoracemic" in hands.notes[0]
 
 
 def test_a_site_of_improper_symmetry_is_achiral(crystal):
-    filled, found = judge(crystal("F d -3 m:1", (30, 30, 30)).add(tetrahedral()))
-    assert [h.hand for h in found.hands] == ["achiral"] * 8
-    assert {h.basis for h in found.hands} == {"symmetry"}
+    filled, hands = judge(crystal("F d -3 m:1", (30, 30, 30)).add(tetrahedral()))
+    assert [h.hand for h in hands.hands] == ["achiral"] * 8
+    assert {h.basis for h in hands.hands} == {"symmetry"}
     assert {len(filled.molecules[k].stabilizer) for k in filled.clusters} == {24}
 
 
 def test_a_cluster_can_be_achiral_without_the_crystal_saying_so(crystal):
-    _, found = judge(crystal("P 1 21 1", (20, 20, 20)).add(tetrahedral(0.01), (0.3, 0.1, 0.3)))
-    assert [h.hand for h in found.hands] == ["achiral", "achiral"]
-    assert found.hands[0].basis == "frame"
-    assert 0 < found.hands[0].mirror_misfit < 0.05
-    assert found.kind["Ag4Cl4S4"] == "achiral"
-    _, found = judge(crystal("P 1 21 1", (20, 20, 20)).add(tetrahedral(0.2), (0.3, 0.1, 0.3)))
-    assert found.kind["Ag4Cl4S4"] == "enantiopure"
+    _, hands = judge(crystal("P 1 21 1", (20, 20, 20)).add(tetrahedral(0.01), (0.3, 0.1, 0.3)))
+    assert [h.hand for h in hands.hands] == ["achiral", "achiral"]
+    assert hands.hands[0].basis == "frame"
+    assert 0 < hands.hands[0].mirror_misfit < 0.05
+    assert hands.kind["Ag4Cl4S4"] == "achiral"
+    _, hands = judge(crystal("P 1 21 1", (20, 20, 20)).add(tetrahedral(0.2), (0.3, 0.1, 0.3)))
+    assert hands.kind["Ag4Cl4S4"] == "enantiopure"
 
 
 def test_both_hands_on_one_site(crystal, ag29):
     """A chiral cluster disordered over a mirror image of itself: one is kept, both are in the crystal."""
     writer = crystal("P -1", (26, 26, 26)).add(ag29, (0.5, 0.5, 0.5), occupancy=0.5, part=-1, whole=True)
-    filled, found = judge(writer)
+    filled, hands = judge(writer)
     assert len(filled.clusters) == 1
     assert filled.molecules[filled.clusters[0]].formula == "Ag29H36P4S24"
-    assert found.kind == {"Ag29H36P4S24": "racemic"}
-    assert "disordered over a site" in found.notes[0]
+    assert hands.kind == {"Ag29H36P4S24": "racemic"}
+    assert "disordered over a site" in hands.notes[0]
 
 
 def test_frames_that_differ_are_not_compared(crystal):
@@ -103,7 +103,7 @@ def test_frames_that_differ_are_not_compared(crystal):
     other = one.copy()
     other.positions[3:] += [[0.5, 0.4, 0.1], [0.4, 1.9, 0.3], [0.5, 0.9, 1.7]]
     writer = crystal("P 1", (30, 15, 15)).add(one, (0.2, 0.5, 0.5)).add(other, (0.7, 0.5, 0.5))
-    _, found = judge(writer)
-    assert [h.hand for h in found.hands] == ["A", None]
-    assert found.kind == {"Ag3BrClS": None}
-    assert "could not be compared" in found.notes[0]
+    _, hands = judge(writer)
+    assert [h.hand for h in hands.hands] == ["A", None]
+    assert hands.kind == {"Ag3BrClS": None}
+    assert "could not be compared" in hands.notes[0]

@@ -112,8 +112,8 @@ def test_groups_are_counted_and_lengths_are_standard(molecule):
     ]
     pairs = bonds(np.asarray(grown.numbers), grown.positions)
     with_h = (grown.numbers[pairs.first] == 1) | (grown.numbers[pairs.second] == 1)
-    found = {round(float(d), 3) for d in pairs.distance[with_h]}
-    assert found == {LENGTH[kind] for kind in added.groups}
+    lengths = {round(float(d), 3) for d in pairs.distance[with_h]}
+    assert lengths == {LENGTH[kind] for kind in added.groups}
 
 
 def test_a_hydroxyl_group_only_on_request_and_towards_an_acceptor(molecule):

@@ -50,16 +50,16 @@ def heavy(atoms):
 def test_ions_are_known(molecule, smiles):
     known, charge = IONS[smiles]
     for atoms in (molecule(smiles), heavy(molecule(smiles))):
-        found = identify(atoms)
-        assert (found.formula, found.charge, found.certain) == (known, charge, True)
+        species = identify(atoms)
+        assert (species.formula, species.charge, species.certain) == (known, charge, True)
 
 
 @pytest.mark.parametrize("smiles", SOLVENTS)
 def test_solvents_are_known_with_and_without_hydrogens(molecule, smiles):
     for atoms in (molecule(smiles), heavy(molecule(smiles))):
-        found = identify(atoms)
-        assert found.charge == 0
-        assert found.name == SOLVENTS[smiles] or (smiles == "CO" and found.name == "methanol")
+        species = identify(atoms)
+        assert species.charge == 0
+        assert species.name == SOLVENTS[smiles] or (smiles == "CO" and species.name == "methanol")
 
 
 def test_what_cannot_be_told_is_not_certain(molecule):

@@ -34,12 +34,12 @@ SITES = {
 
 def td_operations() -> list[np.ndarray]:
     """The 24 operations of Td that keep the tetrahedron (1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)."""
-    found = []
+    operations = []
     for order in permutations(range(3)):
         for signs in product((1.0, -1.0), repeat=3):
             if np.prod(signs) > 0:
-                found.append(np.eye(3)[list(order)] * np.array(signs)[:, None])
-    return found
+                operations.append(np.eye(3)[list(order)] * np.array(signs)[:, None])
+    return operations
 
 
 def orbit(site: tuple[float, float, float]) -> np.ndarray:

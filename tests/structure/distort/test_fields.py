@@ -42,8 +42,8 @@ def test_trigons_turn_by_the_amount(td, mode, amount, metals, donors):
         sulfurs = sulfurs_of(td, motif)
         assert len(sulfurs) == 3
         for atoms, expected in ((motif.metals, metals), (sulfurs, donors)):
-            found = angle_about(motif.axis, motif.centre, td.positions[atoms], moved[atoms])
-            assert found == pytest.approx(np.full(3, expected), abs=1e-6)
+            angle = angle_about(motif.axis, motif.centre, td.positions[atoms], moved[atoms])
+            assert angle == pytest.approx(np.full(3, expected), abs=1e-6)
 
 
 def test_trigon_rotation_leaves_the_inner_frame_alone(td):
@@ -62,8 +62,8 @@ def test_td_to_t_turns_the_other_thiolates_back(td):
     assert len(others) == 12
     for motif in trigons:
         near = [s for s in others if motif is max(trigons, key=lambda m, s=s: float(td.positions[s] @ m.axis))]
-        found = angle_about(motif.axis, motif.centre, td.positions[near], moved[near])
-        assert found == pytest.approx(np.full(3, TD_TO_T_OTHERS * TD_TO_T_DEG), abs=1e-6)
+        angle = angle_about(motif.axis, motif.centre, td.positions[near], moved[near])
+        assert angle == pytest.approx(np.full(3, TD_TO_T_OTHERS * TD_TO_T_DEG), abs=1e-6)
 
 
 def test_core_shell_twist_turns_outside_against_the_kernel(td):
@@ -71,8 +71,8 @@ def test_core_shell_twist_turns_outside_against_the_kernel(td):
     moved = distorted_positions(td, "core-shell-twist", [10.0], axis=axis)[0]
     radius = np.linalg.norm(td.positions, axis=1)
     outer = np.flatnonzero(td.metal & (radius > 7.0))
-    found = angle_about(axis, td.centre, td.positions[outer], moved[outer])
-    assert found == pytest.approx(np.full(12, 10.0), abs=1e-6)
+    angle = angle_about(axis, td.centre, td.positions[outer], moved[outer])
+    assert angle == pytest.approx(np.full(12, 10.0), abs=1e-6)
     assert np.array_equal(moved[td.anatomy.kernel], td.positions[td.anatomy.kernel])
     middle = np.flatnonzero(td.metal & (radius > 4.0) & (radius < 7.0))
     between = angle_about(axis, td.centre, td.positions[middle], moved[middle])
@@ -100,8 +100,8 @@ def test_crowns_of_ag29_turn_by_the_amount(ag29):
     crowns = ag29.motifs(("crown",))
     assert len(crowns) == 4
     for motif in crowns:
-        found = angle_about(motif.axis, motif.centre, ag29.positions[motif.metals], moved[motif.metals])
-        assert found == pytest.approx(np.full(len(motif.metals), 5.0), abs=1e-6)
+        angle = angle_about(motif.axis, motif.centre, ag29.positions[motif.metals], moved[motif.metals])
+        assert angle == pytest.approx(np.full(len(motif.metals), 5.0), abs=1e-6)
 
 
 def test_td_to_t_leads_to_the_relaxed_t_model(shared):

@@ -17,10 +17,10 @@ def lengths(points: np.ndarray) -> np.ndarray:
 
 def test_lengths_are_restored_with_the_centre_of_mass_in_place(rng):
     moved = CHAIN + rng.normal(0.0, 0.15, (7, 4, 3))
-    kept = keep_lengths(CHAIN, moved, BONDS, lengths(CHAIN), MASSES)
-    assert lengths(kept) == pytest.approx(np.tile(lengths(CHAIN), (7, 1)), abs=1e-8)
+    corrected = keep_lengths(CHAIN, moved, BONDS, lengths(CHAIN), MASSES)
+    assert lengths(corrected) == pytest.approx(np.tile(lengths(CHAIN), (7, 1)), abs=1e-8)
     assert np.abs(lengths(moved) - lengths(CHAIN)).max() > 0.1
-    assert np.abs(((kept - moved) * MASSES[:, None]).sum(axis=1)).max() < 1e-9
+    assert np.abs(((corrected - moved) * MASSES[:, None]).sum(axis=1)).max() < 1e-9
 
 
 def test_nothing_to_do_changes_nothing():
@@ -34,8 +34,8 @@ def test_rings_are_solvable():
     corners = np.array([[np.cos(t), np.sin(t), 0.0] for t in 2 * np.pi * np.arange(3) / 3])
     bonds = np.array([[0, 1], [1, 2], [0, 2]])
     moved = corners[None] * 1.1
-    kept = keep_lengths(corners, moved, bonds, np.full(3, np.sqrt(3.0)), np.ones(3))
-    assert kept[0] == pytest.approx(corners, abs=1e-8)
+    corrected = keep_lengths(corners, moved, bonds, np.full(3, np.sqrt(3.0)), np.ones(3))
+    assert corrected[0] == pytest.approx(corners, abs=1e-8)
 
 
 def test_a_displacement_that_cannot_be_mended():

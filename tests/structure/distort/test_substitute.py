@@ -80,10 +80,10 @@ def test_the_seed_decides_and_repeats(td, titration):
 
 def test_chosen_sites_are_used_in_their_order(td):
     sites = find_sites(td.atoms, "HCOO")
-    done = substitute(td.atoms, "HCOO", "S-TFL", sites=[5, 2], rng=rng())
-    assert done.info["provenance"]["substitutions"][0]["sites"] == [5, 2]
-    assert counts(done)["S-TFL"] == 2
-    donors = done.positions[done.numbers == 8]
+    exchanged = substitute(td.atoms, "HCOO", "S-TFL", sites=[5, 2], rng=rng())
+    assert exchanged.info["provenance"]["substitutions"][0]["sites"] == [5, 2]
+    assert counts(exchanged)["S-TFL"] == 2
+    donors = exchanged.positions[exchanged.numbers == 8]
     for number in (5, 2):  # carboxylates keep their oxygen atoms where they were
         for donor in td.positions[sites[number - 1].donors]:
             assert np.linalg.norm(donors - donor, axis=1).min() < 1e-6
@@ -92,17 +92,17 @@ def test_chosen_sites_are_used_in_their_order(td):
 def test_sampling_draws_different_conformers(td):
     bodies = []
     for seed in range(4):
-        done = substitute(td.atoms, "HCOO", "R-TFL", 1, sites=[3], sample=True, rng=np.random.default_rng(seed))
-        assert counts(done)["R-TFL"] == 1
-        bodies.append(done.positions[170:])
+        exchanged = substitute(td.atoms, "HCOO", "R-TFL", 1, sites=[3], sample=True, rng=np.random.default_rng(seed))
+        assert counts(exchanged)["R-TFL"] == 1
+        bodies.append(exchanged.positions[170:])
     spread = [np.abs(a - b).max() for k, a in enumerate(bodies) for b in bodies[:k]]
     assert max(spread) > 1.0
 
 
 def test_the_charge_follows_the_ligands(td):
-    done = substitute(td.atoms, "HCOO", "DMF", 2, rng=rng())
-    assert done.info["charge"] == td.atoms.info["charge"] + 2
-    assert counts(done)["DMF"] == 2
+    exchanged = substitute(td.atoms, "HCOO", "DMF", 2, rng=rng())
+    assert exchanged.info["charge"] == td.atoms.info["charge"] + 2
+    assert counts(exchanged)["DMF"] == 2
 
 
 @pytest.mark.parametrize(
@@ -135,18 +135,18 @@ def test_a_ligand_that_does_not_fit_names_the_site(td):
 
 def test_contacts_of_a_new_ligand_are_checked(td):
     sites = find_sites(td.atoms, "HCOO")
-    done = substitute(td.atoms, "HCOO", "CF3COO", sites=[1], rng=rng())
+    exchanged = substitute(td.atoms, "HCOO", "CF3COO", sites=[1], rng=rng())
     entry = load_library().entry("CF3COO")
     removed = sites[0].atoms
-    assert check_exchange(td.atoms, done, removed, entry, "error") == []
+    assert check_exchange(td.atoms, exchanged, removed, entry, "error") == []
 
-    crowded = done.copy()  # another formate, moved so that its hydrogen nearly touches a fluorine from outside
-    fluorine = max(np.flatnonzero(done.numbers == 9), key=lambda i: float(np.linalg.norm(done.positions[i])))
-    other = [int(np.argmin(np.linalg.norm(done.positions - td.positions[i], axis=1))) for i in sites[6].atoms]
-    hydrogen = next(i for i in other if done.numbers[i] == 1)
-    out = done.positions[fluorine] / np.linalg.norm(done.positions[fluorine])
-    inward = min(other, key=lambda i: float(done.positions[i] @ out))
-    crowded.positions[other] += done.positions[fluorine] + 1.45 * out - done.positions[hydrogen]
+    crowded = exchanged.copy()  # another formate, moved so that its hydrogen nearly touches a fluorine from outside
+    fluorine = max(np.flatnonzero(exchanged.numbers == 9), key=lambda i: float(np.linalg.norm(exchanged.positions[i])))
+    other = [int(np.argmin(np.linalg.norm(exchanged.positions - td.positions[i], axis=1))) for i in sites[6].atoms]
+    hydrogen = next(i for i in other if exchanged.numbers[i] == 1)
+    out = exchanged.positions[fluorine] / np.linalg.norm(exchanged.positions[fluorine])
+    inward = min(other, key=lambda i: float(exchanged.positions[i] @ out))
+    crowded.positions[other] += exchanged.positions[fluorine] + 1.45 * out - exchanged.positions[hydrogen]
     if inward != hydrogen:  # turn the formate over so that its hydrogen points at the cluster
         turned = 2.0 * crowded.positions[hydrogen] - crowded.positions[other]
         crowded.positions[other] = turned

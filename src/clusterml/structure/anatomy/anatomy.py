@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from clusterml.errors import counted
-from clusterml.structure.anatomy.charge import ChargeProposal, propose_charge
-from clusterml.structure.anatomy.frame import CHALCOGENS, MetalFrame, metal_frame
+from clusterml.structure.anatomy.kernel import CHALCOGENS, MetalFrame, metal_frame
 from clusterml.structure.anatomy.library import Library
 from clusterml.structure.anatomy.recognise import NamedLigand, name_ligands
+from clusterml.structure.anatomy.superatom import ChargeProposal, propose_charge
 from clusterml.structure.bonds import bond_limit
 from clusterml.structure.check import check_geometry, check_size, connected_molecules
 from clusterml.structure.elements import formula, is_metal
@@ -111,7 +111,7 @@ def _find_crowns(near: _SulfurTable, frame: MetalFrame) -> list[Motif]:
 
 
 def _is_crown(near: _SulfurTable, ring: tuple[int, int, int]) -> bool:
-    """Does each pair share one S, a different one, and is no metal linear?"""
+    """Does each pair share exactly one S, all different, and is no metal linear?"""
     shared = [set(near.nearest[a]) & set(near.nearest[b]) for a, b in combinations(ring, 2)]
     sulfurs = set[int]().union(*(near.nearest[m] for m in ring))
     bridges = set[int]().union(*shared)
@@ -224,7 +224,7 @@ class Anatomy:
     """The parts of one cluster; all indices are those of the structure, sorted.
 
     ``kernel`` ``(k,)``, ``shells``: metals outside it, inside out, and ``layers``: all metals, those of the kernel
-    included, inside out (the rule is that of :mod:`clusterml.structure.anatomy.frame`); ``centre`` ``(3,)`` (A) of the
+    included, inside out (the rule is that of :mod:`clusterml.structure.anatomy.kernel`); ``centre`` ``(3,)`` (A) of the
     kernel, or of the metals without one; ``motifs``: crowns, staples, trigons; ``ligands``: bonded to the cluster;
     ``leftovers``: molecules and ions that are not.  ``superatom_electrons`` belongs to the charge the structure states
     (``atoms.info["charge"]``), else to the proposed one; None without a group-11 metal.
@@ -324,7 +324,7 @@ def _electrons(atoms: Atoms, proposal: ChargeProposal) -> int | None:
 
 
 def _complex(atoms: Atoms, part: IntArray) -> NamedLigand:
-    """Another molecule with metals, beside the cluster."""
+    """A further molecule with metals, beside the cluster."""
     name = formula(atoms.numbers[part])
     charge = -propose_charge(atoms[part]).charge
     none = np.zeros(0, dtype=np.int64)

@@ -34,7 +34,7 @@ Position = Annotated[int, Field(ge=0)]
 
 
 class EntryModel(Strict):
-    """One entry as it is written in the file; what the keys mean stands at the head of ``data/ligands.yaml``."""
+    """An entry as written in the file; the keys are explained at the head of ``data/ligands.yaml``."""
 
     model_config = ConfigDict(strict=True)
 
@@ -57,7 +57,7 @@ def parse_file(path: Path) -> list[tuple[str, str, EntryModel]]:
         if not isinstance(entries, dict):
             raise InputFileError(f"{path}: section '{section}' holds no entries", "give NAME: {smiles: ..., ...}")
         if len(parsed) + len(entries) > MOST_ENTRIES:
-            raise InputFileError(f"{path}: holds more than {MOST_ENTRIES} entries", "give those that are needed")
+            raise InputFileError(f"{path}: holds more than {MOST_ENTRIES} entries", "keep only the entries you need")
         for name, values in entries.items():
             if not isinstance(name, str) or not name.strip():
                 raise InputFileError(f"{path}: the name {name!r} in '{section}' is not text", "put it in quotes")
@@ -136,7 +136,7 @@ _IN_USE: ContextVar[Library | None] = ContextVar("library in use", default=None)
 
 
 def load_library(extra: str | Path | None = None) -> Library:
-    """The library in use: all ligands that are shipped or installed, but in a block of :func:`using_library`.
+    """The library in use: within :func:`using_library` that one, else all shipped and installed ligands.
 
     Entries of the YAML file ``extra`` come first and replace those of the same name.
 
@@ -157,7 +157,7 @@ def load_library(extra: str | Path | None = None) -> Library:
 
 @contextmanager
 def using_library(library: Library | None) -> Iterator[None]:
-    """Within the block ligands are named, and found by their names, in ``library`` (None: as outside).
+    """Within the block, ligands are named and looked up in ``library`` (None: as outside).
 
     Example:
         >>> import clusterml as cm
@@ -176,7 +176,7 @@ def using_library(library: Library | None) -> Iterator[None]:
 
 
 def with_library_in_use(function: Callable[[T], R]) -> Callable[[T], R]:
-    """``function`` that sees the library in use now wherever it is called, in another process too."""
+    """Wrap ``function`` so that it uses the present library wherever it is called, in another process too."""
     library = _IN_USE.get()
     return function if library is None else partial(_call_with_library, library, function)
 
@@ -208,7 +208,7 @@ REGISTRY: Registry[LigandEntry] = Registry(
 
 
 def _check_words(path: Path, entries: list[LigandEntry]) -> None:
-    """No name or alias may be used twice, and no molecule twice with the same hand."""
+    """No name or alias may occur twice, and no molecule twice with the same hand."""
     owner: dict[str, str] = {}
     for entry in entries:
         for word in (entry.name, *entry.aliases):
@@ -256,7 +256,7 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
 
 
 def read_smiles(smiles: str) -> Any:
-    """The RDKit molecule of one connected species, or None; RDKit's own complaints are kept off the terminal."""
+    """The RDKit molecule of one connected species, or None; RDKit's own messages are kept off the terminal."""
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():

@@ -90,7 +90,7 @@ _MONOVALENT_IONS = (3, 11, 19, 37, 55, 87)
 
 @dataclass(frozen=True)
 class Valences:
-    """What the graph of one ligand says; positions are those of the graph.
+    """Charges and bond orders of one ligand; positions are those of the graph.
 
     ``charge``: negative charges (negative for cations); ``remote``: those on groups that no metal is bonded to;
     ``orders``: bond order of each edge; ``charges``: formal charge of each atom, metals taken away;
@@ -255,7 +255,7 @@ def has_stereocentres(molecule: Any) -> bool:
 
 @lru_cache(maxsize=4096)
 def build_molecule(graph: BondGraph, valences: Valences) -> Any:
-    """The RDKit molecule of a ligand that no library names, in the graph's order, or None if RDKit refuses it."""
+    """The RDKit molecule of a ligand outside the library, in the graph's order; None if RDKit refuses it."""
     from rdkit import Chem, rdBase
 
     kinds = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}

@@ -1,4 +1,4 @@
-"""Clusters of points by average linkage, as scipy has them, which takes a quarter of a second to import.
+"""Clusters of points by average linkage, like scipy's, whose import takes a quarter of a second.
 
 The two nearest clusters become one as long as they are near enough; the distance of two clusters is the mean over all
 pairs of their points, which is kept up to date as Lance and Williams, Comput. J. 9, 373 (1967), do.

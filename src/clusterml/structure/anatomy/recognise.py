@@ -176,7 +176,7 @@ def _length(bond: Any) -> float:
 
 
 def _lengths_by_elements(graph: BondGraph, lengths: list[float]) -> dict[tuple[int, int], list[float]]:
-    """Sorted bond lengths for each pair of elements, so that equivalent atoms need not be told apart."""
+    """Sorted bond lengths for each pair of elements, so that equivalent atoms need not be distinguished."""
     table: dict[tuple[int, int], list[float]] = defaultdict(list)
     for (i, j), length in zip(graph.edges, lengths, strict=True):
         first, second = sorted((graph.numbers[i], graph.numbers[j]))

@@ -1,1 +1,1 @@
-"""Clusters made to order: blueprints, ligands on their sites, shells for bare cores, and relaxation."""
+"""Building clusters: blueprints, ligands on their sites, shells for bare cores, and relaxation."""

@@ -11,10 +11,10 @@ import numpy as np
 from clusterml.errors import StructureError
 from clusterml.structure.build.conformers import Conformers, find_conformers
 from clusterml.structure.build.contacts import clean_up
+from clusterml.structure.build.operations import permutations, symmetrise
 from clusterml.structure.build.packing import Slot, pack, radii, screen
 from clusterml.structure.build.poses import find_invariant_poses, generate_poses, site_donors
 from clusterml.structure.build.sites import BindingSite, metal_donor, site_at
-from clusterml.structure.build.symmetry import permutations, symmetrise
 from clusterml.structure.steady import index_of_least
 from clusterml.typing import FloatArray, IntArray
 
@@ -28,7 +28,7 @@ _IDENTITY = np.eye(3)[None]
 
 
 class BoundLigand(Protocol):
-    """What :func:`exchange` needs to know of a ligand that is there: its ``atoms`` and its ``donors`` (indices)."""
+    """What :func:`exchange` needs to know of a ligand in a structure: its ``atoms`` and ``donors`` (indices)."""
 
     @property
     def atoms(self) -> IntArray:
@@ -135,7 +135,7 @@ def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, ol
 def place(
     atoms: Atoms, placements: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None
 ) -> Atoms:
-    """``atoms`` with all ``placements`` ligands (and their images) packed at once and tidied.
+    """``atoms`` with all ligands of ``placements`` (and their images) packed together and tidied.
 
     ``operations`` ``(g, 3, 3)``: a point group that frame and result have in common.  Raises
     :class:`~clusterml.errors.StructureError`.

@@ -74,7 +74,7 @@ class LigandSite(Strict):
         if bool(self.donors) == bool(self.metals):
             raise ValueError(f"site {self.label} needs either donors or metals")
         if self.metals and not self.outward:
-            raise ValueError(f"site {self.label} is on metals and needs outward")
+            raise ValueError(f"site {self.label} is given by its metals and needs outward, the direction of its ligand")
         return self
 
 
@@ -112,7 +112,7 @@ class Blueprint(Strict):
             if site.expand is not None and site.expand not in self.groups:
                 raise ValueError(f"site {site.label} is expanded by the unknown group {site.expand}")
         if self.hands and set(self.hands.values()) != {"as-given", "mirrored"}:
-            raise ValueError("of two hands one is as-given and the other mirrored")
+            raise ValueError("one of the two hands must be as-given and the other mirrored")
         return self
 
 
@@ -135,7 +135,7 @@ REGISTRY: Registry[Blueprint] = Registry(
 
 
 def blueprints() -> dict[str, Blueprint]:
-    """All blueprints that are shipped or installed, by name, sorted."""
+    """All shipped or installed blueprints by name, sorted."""
     return {plan.name: plan for plan in REGISTRY.all()}
 
 

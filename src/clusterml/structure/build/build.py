@@ -1,4 +1,4 @@
-"""Building a cluster from a blueprint with the ligands of one's choice."""
+"""Building a cluster from a blueprint with chosen ligands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from clusterml.structure.build.attach import Placement, move_donors, place
 from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
 from clusterml.structure.build.conformers import Conformers, donor_symbols, find_conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
+from clusterml.structure.build.operations import find_orbit, group, same_points
 from clusterml.structure.build.sites import BindingSite, site_at, site_on
-from clusterml.structure.build.symmetry import find_orbit, group, same_points
 from clusterml.structure.elements import atomic_number
 from clusterml.typing import FloatArray, IntArray
 
@@ -92,7 +92,7 @@ def build(
 def _choose(
     plan: Blueprint, kinds: Mapping[str, str | None], cap: str | None, library: Library | None
 ) -> list[tuple[LigandSite, LigandEntry]]:
-    """The sites that are filled, each with its ligand."""
+    """The occupied sites, each with its ligand."""
     from clusterml.structure.anatomy.library import load_library
 
     library_in_use = library or load_library()
@@ -124,7 +124,7 @@ def _choose(
 
 
 def _kind_among(kinds: set[str], entry: LigandEntry) -> str:
-    """Which of the kinds of site a ligand belongs on, by its donors."""
+    """The kind of site, among ``kinds``, that suits the donors of a ligand."""
     symbols = donor_symbols(entry)
     halogen = set(symbols) <= {"F", "Cl", "Br", "I", "H"}
     for kind in sorted(kinds):
@@ -183,7 +183,7 @@ def _try_groups(
     names = list(plan.groups)
     if symmetry is not None:
         if symmetry not in names:
-            raise OptionError(f"{plan.name} knows no group {symmetry!r}", f"choose one of {', '.join(names)}")
+            raise OptionError(f"{plan.name} has no symmetry group {symmetry!r}", f"choose one of {', '.join(names)}")
         names = names[names.index(symmetry) :]
     problem = StructureError(f"{plan.name}: its sites fit none of the groups {', '.join(names)}")
     for name in names:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError
-from clusterml.structure.anatomy.charge import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
+from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.blueprint import cluster_name
 from clusterml.structure.build.conformers import Conformers, find_conformers
@@ -49,9 +49,9 @@ _ONE = np.eye(3)[None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a core will get: thiolate ``sulfurs`` (indices), ``sulfides`` left as they are, numbers of ``carboxylates``
-    and ``solvents``, and the resulting ``charge`` and superatom ``electrons``; ``proposal``: what the charge rests on
-    where nobody gave it, else empty."""
+    """What a core will be given: thiolate ``sulfurs`` (indices), ``sulfides`` left as they are, numbers of
+    ``carboxylates`` and ``solvents``, and the resulting ``charge`` and superatom ``electrons``; ``proposal``: the
+    reason for the charge where none was given, else empty."""
 
     sulfurs: IntArray
     sulfides: IntArray
@@ -99,7 +99,7 @@ def complete(
     thiol, acid = book.entry(thiolate), book.entry(carboxylate)
     wet = book.entry(solvent) if solvent is not None else None
     if wet is None and solvents:
-        raise OptionError(f"{solvents} solvent ligands are wanted but no solvent is named", "name one, such as DMF")
+        raise OptionError(f"{solvents} solvent ligands are requested, but no solvent is named", "name one, such as DMF")
     numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
     open_to = find_open_directions(numbers, positions)
     solvents = (solvents or 3) if wet is not None else 0
@@ -264,7 +264,7 @@ def _choose(
 
 
 def _find_clashes(offered: list[OpenSite]) -> list[tuple[int, int]]:
-    """Pairs of sites whose donors would be too near to each other."""
+    """Pairs of sites whose donors would be too close to each other."""
     clashes = []
     for i, j in combinations(range(len(offered)), 2):
         gap = np.linalg.norm(offered[i].site.donors[:, None] - offered[j].site.donors[None], axis=-1)

@@ -176,7 +176,7 @@ def _fingerprint(numbers: IntArray, positions: FloatArray) -> FloatArray:
 
 
 def _with_mirror_images(shapes: Conformers) -> Conformers:
-    """Each conformer followed by its mirror image, where that is another: an achiral ligand has both."""
+    """Each conformer followed by its mirror image where the two differ: an achiral ligand has both."""
     other = shapes.mirrored().positions
     if max(_rms(x - x.mean(axis=0), y - y.mean(axis=0)) for x, y in zip(shapes.positions, other, strict=True)) < _FLAT:
         return shapes

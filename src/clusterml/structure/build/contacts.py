@@ -1,4 +1,4 @@
-"""Is a built or changed structure sane (contacts, ligands, bond lengths), and a force field that tidies placed ligands.
+"""Checks of contacts, ligands and bond lengths of a built structure, and a force field that tidies placed ligands.
 
 UFF (Rappe et al., J. Am. Chem. Soc. 1992, 114, 10024) in RDKit.  The frame takes part as unbonded atoms that push;
 every free atom is held near its place by a weak spring, so that a ligand keeps the direction it was given.

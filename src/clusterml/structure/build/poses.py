@@ -12,8 +12,8 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.conformers import Conformers
+from clusterml.structure.build.operations import rotation
 from clusterml.structure.build.sites import BindingSite
-from clusterml.structure.build.symmetry import rotation
 from clusterml.structure.steady import index_of_least, rank_stably
 from clusterml.typing import FloatArray, IntArray
 
@@ -130,7 +130,7 @@ def _body(local: FloatArray, shapes: Conformers, donors: IntArray) -> FloatArray
 
 
 def _across(vector: FloatArray, axis: FloatArray) -> FloatArray:
-    """The part of ``vector`` at right angles to the unit vector ``axis``, of length one."""
+    """The component of ``vector`` perpendicular to the unit vector ``axis``, normalised."""
     rest = vector - (vector @ axis) * axis
     if np.linalg.norm(rest) < 1e-3:
         rest = np.cross(axis, np.eye(3)[index_of_least(np.abs(axis))])
@@ -209,7 +209,7 @@ def _mean(pose: FloatArray, numbers: IntArray, stabiliser: FloatArray) -> FloatA
 
 
 def _pair_atoms(image: FloatArray, pose: FloatArray, numbers: IntArray) -> FloatArray:
-    """Rows of ``image`` in the order of the atoms of ``pose`` they fall on (same element)."""
+    """Rows of ``image`` in the order of the atoms of ``pose`` that they coincide with (same element)."""
     from scipy.optimize import linear_sum_assignment
 
     cost = np.sum((pose[:, None] - image[None]) ** 2, axis=-1)

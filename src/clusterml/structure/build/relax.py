@@ -23,7 +23,7 @@ from clusterml.io.display import choices_repr, wrapped
 from clusterml.io.files import read_bounded, sha256, write_text
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.contacts import find_donors
-from clusterml.structure.build.symmetry import KeepSymmetry, Operations, find_operations
+from clusterml.structure.build.operations import KeepSymmetry, Operations, find_operations
 from clusterml.structure.charge import GapSource, check_charge, decide_charge
 from clusterml.structure.check import check_geometry, check_size, connected_molecules
 from clusterml.structure.elements import is_metal
@@ -287,7 +287,7 @@ def _constraints(atoms: Atoms, settings: RelaxSettings, operations: Operations |
         if settings.fix == "frame":
             held = np.union1d(held, find_donors(atoms))
         if len(held) == len(atoms):
-            raise OptionError(f"fix {settings.fix} leaves no atom to move", "fix less")
+            raise OptionError(f"fix {settings.fix} leaves no atom to move", "fix fewer atoms")
         constraints.append(FixAtoms(indices=held))
     if operations is not None and len(operations) > 1:
         constraints.append(KeepSymmetry(operations))
@@ -300,7 +300,7 @@ def _charge(atoms: Atoms, charge: int | None, gaps: GapSource | None) -> tuple[i
 
     heavy = [s for s, z in zip(atoms.symbols, atoms.numbers, strict=True) if z > _HEAVIEST]
     if heavy:
-        raise UnsupportedElementError(f"GFN-xTB has no parameters for {heavy[0]}", "it ends with radon")
+        raise UnsupportedElementError(f"GFN-xTB has no parameters for {heavy[0]}", "elements up to radon are supported")
     decision = decide_charge(atoms, charge, gaps)
     check_charge(atoms, decision)
     return decision.charge, decision.notes

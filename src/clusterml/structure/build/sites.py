@@ -13,7 +13,7 @@ import numpy as np
 
 from clusterml.errors import StructureError
 from clusterml.structure.bonds import bond_limit, bonds, neighbours
-from clusterml.structure.build.symmetry import rotation
+from clusterml.structure.build.operations import rotation
 from clusterml.structure.elements import is_metal
 from clusterml.structure.rotations import axis_rotation, hemisphere
 from clusterml.structure.steady import index_of_least

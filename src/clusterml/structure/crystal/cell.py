@@ -11,7 +11,7 @@ from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import PARTIAL, AtomSite, Crystal, make_crystal
 from clusterml.structure.crystal.hydrogens import add_hydrogens
 from clusterml.structure.crystal.molecules import FilledCell, count_formulas, fill_cell, unwrap
-from clusterml.structure.crystal.symmetry import identity, triplet
+from clusterml.structure.crystal.spacegroup import identity, triplet
 from clusterml.structure.crystal.witness import identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula_table
 from clusterml.typing import FloatArray
@@ -25,7 +25,7 @@ _VACUUM = 20.0
 
 
 def periodic_crystal(atoms: Atoms, source: str) -> Crystal:
-    """The crystal of ``atoms``, which repeat along the vectors of their cell that ``pbc`` names.
+    """The crystal of ``atoms``, which repeat along the cell vectors that ``pbc`` names.
 
     Along the others they are set apart.  Raises :class:`StructureError` for vectors that enclose nothing, and
     coordinates that are not finite.
@@ -47,7 +47,7 @@ def periodic_crystal(atoms: Atoms, source: str) -> Crystal:
 def _filled(
     lattice: FloatArray, periodic: FloatArray, positions: FloatArray, source: str
 ) -> tuple[FloatArray, FloatArray]:
-    """Three vectors (rows, A), those of directions without repetition at right angles and long; and their origin."""
+    """Lattice vectors (rows, A) and origin; directions without repetition get long vectors at right angles."""
     problem = StructureError(
         f"{source}: the lattice vectors {lattice.round(3).tolist()} enclose no cell",
         "correct the lattice (A), or leave it out if the structure is a molecule",

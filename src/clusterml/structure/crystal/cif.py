@@ -16,7 +16,7 @@ import numpy as np
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
 from clusterml.structure.crystal.cifblock import CifBlock, read_blocks
 from clusterml.structure.crystal.crystal import MOST_SITES, AtomSite, Crystal, make_crystal, unit_cell
-from clusterml.structure.crystal.symmetry import read_symmetry
+from clusterml.structure.crystal.spacegroup import read_symmetry
 from clusterml.structure.elements import atomic_number, formula
 from clusterml.typing import FloatArray
 
@@ -81,7 +81,7 @@ def _letters(label: str) -> str:
 
 
 def _readings(letters: str, known: frozenset[int]) -> tuple[int | None, int | None]:
-    """Atomic numbers of the first letter and of both, as far as they may be meant."""
+    """Atomic numbers of the first letter and of both letters, where each is possible."""
     short = atomic_number(letters[:1]) if letters else None
     long = atomic_number(letters) if len(letters) == 2 else None
     if short and long and long not in known and (known or long not in _USUAL):
@@ -92,7 +92,7 @@ def _readings(letters: str, known: frozenset[int]) -> tuple[int | None, int | No
 
 
 def _read_unambiguous(letters: str, known: frozenset[int]) -> int | None:
-    """The element of letters that can be read in one way, or that are written as a symbol."""
+    """The element of letters that can be read in only one way, or that are written like a symbol."""
     short, long = _readings(letters, known)
     if short and long:
         return long if letters[1:].islower() or letters in _NEVER_SUFFIXED else None
@@ -122,7 +122,7 @@ def parse_cif(text: str, source: str) -> Crystal:
 
 
 def crystals(text: str, source: str) -> Iterator[Crystal]:
-    """The crystal structures in CIF ``text``, of which there is one at least; ``source`` names the file in messages.
+    """The crystal structures in CIF ``text`` (at least one); ``source`` names the file in messages.
 
     Flaws between cell, symmetry and atoms are warnings.  Raises :class:`InputFileError` (not a CIF, no sites, bad
     numbers, cell or symmetry), :class:`StructureError` (too many sites) or :class:`UnsupportedElementError`.
@@ -175,7 +175,7 @@ def _lattice(block: CifBlock, source: str) -> FloatArray:
 
 
 def _sites(block: CifBlock, lattice: FloatArray, stated: list[int], source: str) -> tuple[list[AtomSite], list[str]]:
-    """The sites that have coordinates, and what was left out or assumed."""
+    """The sites that have coordinates, and notes on what was left out or assumed."""
     table, axes = _table(block, source)
     count = len(table[axes[0]])
     if count > MOST_SITES:
@@ -229,7 +229,7 @@ def _site(
 
 
 def _stated(block: CifBlock) -> list[tuple[int, float]]:
-    """Elements of the formula sum and how many there are of each; empty for none, or one that cannot be read."""
+    """Elements in the formula sum and the number of each; empty if there is none or it cannot be read."""
     parts = [_FORMULA_PART.fullmatch(word) for word in (block.value("_chemical_formula_sum") or "").split()]
     counts: dict[int, float] = {}
     for part in parts:

@@ -1,4 +1,4 @@
-"""The data blocks of a CIF, read past flaws that do not concern the structure.
+"""The data blocks of a CIF; flaws that do not concern the structure are ignored.
 
 Names of items are the same whether written with capitals or not, and with dots as newer dictionaries have it
 (``_cell.length_a``) or with underscores.
@@ -43,7 +43,7 @@ class CifBlock:
         return [_unquote(raw) for raw in (*self.pairs.get(name, ()), *(raw for column in columns for raw in column))]
 
     def value(self, item: str) -> str | None:
-        """The first value of ``item`` that is known."""
+        """The first known value of ``item``."""
         return next((value for value in self.values(item) if value not in _UNKNOWN), None)
 
     def tables(self, item: str) -> list[dict[str, list[str]]]:
@@ -62,7 +62,7 @@ def normalise_name(text: str) -> str:
 
 
 def read_blocks(text: str, source: str) -> tuple[list[CifBlock], list[str]]:
-    """The blocks of CIF ``text``, and sentences on flaws that were passed over.
+    """The blocks of CIF ``text``, and notes on the flaws that were ignored.
 
     A flaw between cell, symmetry and atoms is passed over; one within them raises :class:`InputFileError`.
     """
@@ -84,7 +84,7 @@ def read_blocks(text: str, source: str) -> tuple[list[CifBlock], list[str]]:
 
 
 def _find_flaws(document: gemmi.cif.Document) -> list[str]:
-    """A sentence on names that occur twice, or that have no value."""
+    """A note on names that occur twice."""
     names: set[str] = set()
     twice: list[str] = []
     for block in document:
@@ -122,7 +122,7 @@ def _block(block: gemmi.cif.Block) -> CifBlock:
 
 
 def _recover_essentials(text: str) -> gemmi.cif.Document | None:
-    """What is left of a CIF with only the items of cell, symmetry and atoms; None if even that cannot be read."""
+    """A CIF reduced to the items of cell, symmetry and atoms; None if even these cannot be read."""
     import gemmi
 
     lines = _EssentialLines()
@@ -137,7 +137,7 @@ def _recover_essentials(text: str) -> gemmi.cif.Document | None:
 
 
 class _EssentialLines:
-    """Picks the lines of wanted items, one by one, and gives up where rows of a wanted loop may have been cut off."""
+    """Collects the lines of essential items; gives up where rows of an essential loop may have been cut off."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []

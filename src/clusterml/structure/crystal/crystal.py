@@ -9,7 +9,7 @@ import numpy as np
 
 from clusterml.errors import InputFileError, StructureError
 from clusterml.structure.bonds import AtomPairs, components
-from clusterml.structure.crystal.symmetry import Symmetry, determinants, product_table
+from clusterml.structure.crystal.spacegroup import Symmetry, determinants, product_table
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 MOST_SITES = 50_000
@@ -21,7 +21,7 @@ _LARGEST = 1000.0
 
 @dataclass(frozen=True)
 class AtomSite:
-    """One listed atom: ``number`` of its element, fractional coordinates, occupancy, and its place in a disorder."""
+    """One atom site: ``number`` of its element, fractional coordinates, occupancy, disorder group and assembly."""
 
     label: str
     number: int
@@ -155,7 +155,7 @@ DENSEST = 0.6
 
 @dataclass(frozen=True)
 class Expanded:
-    """All atoms of a cell and how the symmetry moves them.
+    """All atoms of a cell, and how the symmetry maps them onto each other.
 
     ``numbers`` ``(n,)``, ``fractional`` ``(n, 3)`` in [0, 1), ``occupancy`` ``(n,)``; atom i is the image of site
     ``site[i]`` under operation ``operation[i]``; ``atom_of`` ``(m, s)`` is the atom that operation h makes of a site;
@@ -171,7 +171,7 @@ class Expanded:
     table: IntArray
 
     def images(self, atoms: IntArray) -> IntArray:
-        """What each operation makes of ``atoms`` ``(k,)``: ``(m, k)`` atom indices."""
+        """The images of ``atoms`` ``(k,)`` under each operation: ``(m, k)`` atom indices."""
         return np.asarray(self.atom_of[self.table[:, self.operation[atoms]], self.site[atoms]], dtype=np.int64)
 
 
@@ -215,7 +215,7 @@ def expand(crystal: Crystal, source: str = "crystal") -> Expanded:
 
 
 def check_crowding(fractional: FloatArray, cell: FloatArray, source: str) -> None:
-    """Raise :class:`StructureError` if so many sites ``(n, 3)`` are on top of each other that no crystal is meant."""
+    """Raise :class:`StructureError` if the sites ``(n, 3)`` lie so close together that this cannot be a crystal."""
     boxes = np.maximum(np.linalg.norm(cell, axis=1) // _NEIGHBOURHOOD, 1).astype(np.int64)
     place = np.minimum(((fractional - np.floor(fractional)) * boxes).astype(np.int64), boxes - 1)
     _, count = np.unique((place[:, 0] * boxes[1] + place[:, 1]) * boxes[2] + place[:, 2], return_counts=True)
@@ -227,7 +227,7 @@ def check_crowding(fractional: FloatArray, cell: FloatArray, source: str) -> Non
 
 
 def share_operation(expanded: Expanded, first: IntArray, second: IntArray) -> BoolArray:
-    """Whether one operation makes both atoms of each pair ``(k,)`` of the listed sites."""
+    """Whether a single operation generates both atoms of each pair ``(k,)`` from the listed sites."""
     shared = np.zeros(len(first), dtype=np.bool_)
     pair_sites = expanded.site[first], expanded.site[second]
     for row in expanded.atom_of:
@@ -260,7 +260,7 @@ def _close(operations: IntArray, table: IntArray) -> IntArray:
 
 
 def _periodic_distances(difference: FloatArray, cell: FloatArray) -> FloatArray:
-    """Length (A) of fractional differences, each component taken to the nearest cell; right for short ones."""
+    """Length (A) of fractional differences by the nearest-image convention, right for short ones."""
     return np.asarray(np.linalg.norm((difference - np.rint(difference)) @ cell, axis=-1))
 
 

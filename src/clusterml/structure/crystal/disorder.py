@@ -19,7 +19,7 @@ from clusterml.errors import OptionError, StructureError, counted
 from clusterml.structure.bonds import SLACK, AtomPairs, bond_limit, close_periodic_pairs, components, keep_bonds
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import PARTIAL, Crystal, Expanded, check_crowding, find_units, share_operation
-from clusterml.structure.crystal.symmetry import determinants
+from clusterml.structure.crystal.spacegroup import determinants
 from clusterml.structure.elements import is_metal
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
@@ -31,7 +31,7 @@ _LISTED = 6  # labels named in a sentence
 
 @dataclass(frozen=True)
 class OmittedSites:
-    """Sites left out of a crystal: their labels and occupancies, the disorder group (0: unlabelled), and why."""
+    """Sites left out of a crystal: labels, occupancies, disorder group (0: unlabelled), and the reason."""
 
     labels: tuple[str, ...]
     occupancy: tuple[float, ...]
@@ -39,7 +39,7 @@ class OmittedSites:
     reason: str
 
     def to_dict(self) -> dict[str, object]:
-        """As plain values for JSON."""
+        """Plain values for JSON."""
         shown = [round(x, 4) for x in self.occupancy]
         return {"labels": list(self.labels), "occupancy": shown, "group": self.group, "reason": self.reason}
 
@@ -84,7 +84,7 @@ def choose_component(
 
 
 def disorder_error(source: str, dropped: list[OmittedSites]) -> StructureError:
-    """The error for a crystal whose disorder nobody decided."""
+    """The error for a crystal whose disorder has not been decided."""
     return StructureError(
         f"{source}: the crystal is disordered: {describe(dropped)} would have to be left out",
         "choose the component: --disorder major, A or B",
@@ -236,7 +236,7 @@ def _find_exclusive(crystal: Crystal, expanded: Expanded, pairs: AtomPairs) -> B
 
 
 def _find_shared_places(expanded: Expanded, pairs: AtomPairs) -> BoolArray:
-    """Which pairs are images of one partly occupied site that have one place between them.
+    """Which pairs are images of one partly occupied site that compete for one place.
 
     Images on the same fully occupied atom whose occupancies add up to no more than one are orientations of one group,
     even where the file gives them no negative group and they do not overlap.
@@ -263,7 +263,7 @@ def _find_shared_places(expanded: Expanded, pairs: AtomPairs) -> BoolArray:
 
 
 def _find_orphans(keep: BoolArray, bonded: AtomPairs, occupancy: FloatArray) -> BoolArray:
-    """Partly occupied atoms whose every bonded neighbour was left out: hydrogens of a group that is gone."""
+    """Partly occupied atoms all of whose bonded neighbours were left out: hydrogens of a group that is gone."""
     alive = np.zeros(len(keep), dtype=np.bool_)
     had = np.zeros(len(keep), dtype=np.bool_)
     for atom, partner in ((bonded.first, bonded.second), (bonded.second, bonded.first)):

@@ -1,4 +1,4 @@
-"""Adding the hydrogens that a crystal structure lacks, where the geometry of the carbon atoms tells.
+"""Adding the hydrogens that a crystal structure lacks, where the geometry of the carbon atoms determines them.
 
 X-H distances are close to the averages of neutron structures (Allen and Bruno, Acta Cryst. B66, 380 (2010)): the
 X-ray distances of riding models are shorter than the bonds are.  S-H, N-H and hydrides are never added; O-H only on
@@ -58,7 +58,7 @@ class AddedHydrogens:
     doubts: tuple[str, ...]
 
     def sentences(self) -> list[str]:
-        """What a user should know."""
+        """Notes for the user."""
         sentences = []
         if self.hydrogens:
             groups = ", ".join(f"{count} {kind}" for kind, count in self.groups.items())
@@ -207,7 +207,7 @@ def _room(around: Surroundings, atom: int, sites: list[FloatArray], new: list[Fl
 
 
 def _any_normal(vector: FloatArray) -> FloatArray:
-    """A vector at right angles to ``vector``."""
+    """A vector perpendicular to ``vector``."""
     helper = np.zeros(3)
     helper[int(np.argmin(np.abs(vector)))] = 1.0
     return np.cross(vector, helper)

@@ -1,4 +1,4 @@
-"""Whole molecules of a crystal, and sites that are shared by metals.
+"""Whole molecules of a crystal, and sites that metals share.
 
 X-rays see the average.  One element is taken at each site, so the cluster in hand is one of many: that is said, and
 what depends on the choice (the hand of the frame) is told with the sharing elements alike.
@@ -50,7 +50,7 @@ class MixedSite:
         return f"{'/'.join(self.labels)} ({', '.join(f'{formula([z])} {share:.2f}' for z, share in shares)})"
 
     def to_dict(self) -> dict[str, object]:
-        """As plain values for JSON."""
+        """Plain values for JSON."""
         shares = {formula([z]): round(share, 4) for z, share in zip(self.numbers, self.shares, strict=True)}
         return {"labels": list(self.labels), "shares": shares, "taken": formula([self.taken]), "equal": self.equal}
 
@@ -58,7 +58,7 @@ class MixedSite:
 def settle_mixed_sites(
     crystal: Crystal, choice: Disorder = "major", source: str = "crystal"
 ) -> tuple[Crystal, tuple[MixedSite, ...]]:
-    """The crystal with one element at each mixed site, as occupied as all of them, and what the sites are.
+    """The crystal with one element at each mixed site, with the summed occupancy, and a list of these sites.
 
     ``major`` takes the element with the largest share (of equal ones the one listed first), ``A`` the one of the first
     group or that is listed first, ``B`` the next; ``error`` raises :class:`StructureError` if there are any.
@@ -88,7 +88,7 @@ def settle_mixed_sites(
 
 
 def unify_elements(numbers: IntArray, shared: Iterable[Sequence[int]]) -> IntArray:
-    """Atomic ``numbers`` ``(n,)`` with elements that share sites of a crystal counted as one (the lightest).
+    """Atomic ``numbers`` ``(n,)`` in which elements that share sites of a crystal count as one (the lightest).
 
     ``shared``: the atomic numbers at each such site.
     """
@@ -116,7 +116,7 @@ def _find_shared_places(crystal: Crystal, source: str) -> list[IntArray]:
 
 
 def _may_share(crystal: Crystal, first: IntArray, second: IntArray) -> BoolArray:
-    """Different elements, both without a disorder group, or metals in different ones.
+    """Are these different elements, both without a disorder group, or metals in different ones?
 
     Other elements in groups belong to molecules that are there in one way or the other.
     """
@@ -128,7 +128,7 @@ def _may_share(crystal: Crystal, first: IntArray, second: IntArray) -> BoolArray
 
 
 def _is_shared(crystal: Crystal, members: IntArray) -> bool:
-    """Each element once, and no more of them than one atom."""
+    """Does each element occur once, with a total occupancy of no more than one atom?"""
     numbers = crystal.numbers[members]
     return len(np.unique(numbers)) == len(numbers) and float(crystal.occupancy[members].sum()) <= _FULL
 
@@ -288,7 +288,7 @@ def unwrap(filled: FilledCell, number: int, source: str = "crystal") -> FloatArr
 
 
 def _record_overlaps(crystal: Crystal, expanded: Expanded, keep: BoolArray) -> list[OmittedSites]:
-    """What the overlaps cost: one entry for sites that are gone, one for sites of which only images are."""
+    """What was lost to overlaps: one entry for sites that vanish, one for sites that lose only some images."""
     lost = np.bincount(expanded.site[~keep], minlength=len(crystal.numbers))
     total = np.bincount(expanded.site, minlength=len(crystal.numbers))
     partly_lost = (lost > 0) & (lost < total)
@@ -307,7 +307,7 @@ def _record_overlaps(crystal: Crystal, expanded: Expanded, keep: BoolArray) -> l
 
 
 def _find_molecules(expanded: Expanded, atoms: IntArray, numbers: IntArray, bonds: AtomPairs) -> tuple[Molecule, ...]:
-    """The connected pieces, each with the first one that the symmetry turns into it."""
+    """The connected pieces; each refers to the first piece that symmetry maps onto it."""
     parts = components(len(numbers), bonds)
     label = np.full(len(expanded.numbers), -1, dtype=np.int64)
     for k, part in enumerate(parts):

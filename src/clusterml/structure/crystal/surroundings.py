@@ -1,4 +1,4 @@
-"""What stands around the cluster in its crystal, and which hands the crystal holds.
+"""What surrounds the cluster in its crystal, and which hands the crystal holds.
 
 Symmetry copies: an operation of determinant -1 turns the hand round, and a cluster that such an operation maps onto
 itself is achiral.  Independent clusters, and clusters that are achiral without the crystal's symmetry saying so, are
@@ -15,7 +15,7 @@ import numpy as np
 from clusterml.structure.bonds import bonds
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.molecules import FilledCell, unify_elements, unwrap
-from clusterml.structure.crystal.symmetry import determinants, triplet
+from clusterml.structure.crystal.spacegroup import determinants, triplet
 from clusterml.structure.crystal.witness import Companions, Witness, identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import FloatArray, IntArray
@@ -44,7 +44,7 @@ class ClusterHand:
 
 @dataclass(frozen=True)
 class Handedness:
-    """Hands of all clusters, in the order of ``--cluster``, and the crystal's ``kind`` for the formula of each.
+    """Hands of all clusters, in the order of ``--cluster``, and the crystal's ``kind`` for each formula.
 
     ``kind``: formula -> "achiral", "enantiopure", "racemic", or "mixed" for unequal numbers of both hands; None where
     a hand could not be told.  ``notes`` are sentences for the user.
@@ -65,7 +65,7 @@ class Handedness:
 
 
 def compare_hands(filled: FilledCell, source: str = "crystal") -> Handedness:
-    """Tell the hands of all clusters of the cell apart.  Raises :class:`StructureError` for an endless network."""
+    """Determine the relative hands of all clusters.  Raises :class:`StructureError` for an endless network."""
     clusters = filled.clusters
     determinant = determinants(filled.crystal.rotations)
     independent = list(dict.fromkeys(filled.molecules[k].like for k in clusters))
@@ -108,7 +108,7 @@ def _turn(hand: Hand | None) -> Hand | None:
 
 
 def _frame(filled: FilledCell, number: int, source: str) -> Frame:
-    """Atomic numbers and positions (A) of a cluster's metals and donors; of all but hydrogen without metal.
+    """Atomic numbers and positions (A) of a cluster's metals and donors; of all non-hydrogen atoms without metal.
 
     Elements that share sites count as one: their order in the crystal is a choice.
     """
@@ -135,7 +135,7 @@ def _misfit(a: Frame, b: Frame, *, mirror: bool) -> float:
 
 
 def _in_order(first: Frame, other: Frame) -> Hand | None:
-    """The hand of ``other`` if it is listed in the order of ``first`` and fits it closely as it is or mirrored."""
+    """The hand of ``other`` if its atoms are in the order of ``first`` and it fits closely, directly or mirrored."""
     from clusterml.structure.superpose import superpose
 
     if len(first[0]) < 2 or not np.array_equal(first[0], other[0]):
@@ -169,10 +169,12 @@ def _summary(filled: FilledCell, clusters: list[int], hands: tuple[ClusterHand, 
         elif not filled.crystal.sohncke:
             kinds[name] = "racemic"
             if a != b:
-                notes.append(f"{name} is chiral, but disordered over a site that turns it round: both hands are there")
+                notes.append(
+                    f"{name} is chiral, but disordered over a site of improper symmetry: both hands are present"
+                )
         elif a == b:
             kinds[name] = "racemic"
-            notes.append(f"{name}: independent clusters of both hands in a space group that allows one (kryptoracemic)")
+            notes.append(f"{name}: independent clusters of both hands in a Sohncke space group (kryptoracemic)")
         else:
             kinds[name] = "enantiopure" if not (a and b) and "achiral" not in own else "mixed"
     return Handedness(hands, kinds, tuple(notes))
@@ -200,7 +202,7 @@ class CrystalReport:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on the hands, and on what the file says of the cell's content."""
+        """Notes on the hands, and on differences between the cell's content and the file's formula."""
         return (*self.hands.notes, *_compare_with_formula(self.filled))
 
     @property
@@ -263,7 +265,7 @@ class CrystalReport:
 
 
 def _compare_with_formula(filled: FilledCell) -> tuple[str, ...]:
-    """A sentence if the cell does not hold the atoms (other than hydrogen) that formula and Z of the file ask for."""
+    """A note if the cell does not hold the non-hydrogen atoms that the file's formula and Z require."""
     stated = {z: n for z, n in filled.crystal.stated if z != 1}
     if not stated:
         return ()
@@ -278,7 +280,7 @@ def _compare_with_formula(filled: FilledCell) -> tuple[str, ...]:
 
 
 def report_crystal(filled: FilledCell, taken: int, disorder: Disorder, source: str = "crystal") -> CrystalReport:
-    """Everything about the crystal around cluster number ``taken`` (from 1, one that is there)."""
+    """Report the crystal around cluster number ``taken`` (from 1; it must exist)."""
     others = identify_companions(filled)
     return CrystalReport(
         filled, taken, disorder, others, compare_hands(filled, source), weigh_counter_ions(filled, others)

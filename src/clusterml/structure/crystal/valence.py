@@ -93,7 +93,7 @@ def sort_neighbours(numbers: IntArray, positions: FloatArray, pairs: AtomPairs) 
 
 
 def find_lacking_carbons(around: Surroundings) -> tuple[list[Lack], list[tuple[int, str]]]:
-    """The carbons that lack hydrogens, and those that cannot be judged, each with the reason."""
+    """The carbons that lack hydrogens, and those that cannot be decided, each with the reason."""
     lacks: list[Lack] = []
     doubts: list[tuple[int, str]] = []
     for atom in np.flatnonzero(around.numbers == 6).tolist():
@@ -118,7 +118,7 @@ def find_lacking_hydroxyls(around: Surroundings) -> list[Lack]:
 
 
 def _judge(around: Surroundings, atom: int) -> Lack | str | None:
-    """What a carbon lacks; None if it is complete; a sentence if that cannot be told."""
+    """What a carbon lacks; None if it is complete; a sentence if this cannot be decided."""
     heavy, n_hydrogens = around.heavy[atom], len(around.hydrogens[atom])
     if len(heavy) + n_hydrogens >= 4 or (len(heavy) > 3 and any(around.numbers[j] == 5 for j in heavy)):
         return None
@@ -147,7 +147,7 @@ def _kind(shape: str, total: int) -> str:
 
 
 def _shape_of_primary(around: Surroundings, atom: int) -> str:
-    """Shape of a carbon with one heavy neighbour."""
+    """Hybridisation of a carbon with one heavy neighbour."""
     other = around.heavy[atom][0]
     element, distance = int(around.numbers[other]), around.distance(atom, other)
     if element == 6:
@@ -164,7 +164,7 @@ def _shape_of_primary(around: Surroundings, atom: int) -> str:
 
 
 def _shape_of_secondary(around: Surroundings, atom: int) -> str:
-    """Shape of a carbon with two heavy neighbours."""
+    """Hybridisation of a carbon with two heavy neighbours."""
     first, second = around.heavy[atom]
     angle = around.angle(first, atom, second)
     if angle > _LINEAR:
@@ -187,7 +187,7 @@ def _shape_of_secondary(around: Surroundings, atom: int) -> str:
 
 
 def _shape_of_tertiary(around: Surroundings, atom: int) -> str:
-    """Shape of a carbon with three heavy neighbours."""
+    """Hybridisation of a carbon with three heavy neighbours."""
     heavy = around.heavy[atom]
     if around.height(atom) > _FLAT:
         return "sp3"
@@ -253,7 +253,7 @@ def _find_rings(around: Surroundings, atom: int) -> list[list[int]]:
 
 
 def find_sigma_metals(around: Surroundings, atom: int) -> list[int]:
-    """Metals so near to a carbon that they hold the place of a substituent."""
+    """Metals so close to a carbon that they take the place of a substituent."""
     from ase.data import covalent_radii
 
     limits = covalent_radii[6] + covalent_radii[around.numbers[around.metals[atom]]] + _SIGMA

@@ -1,4 +1,4 @@
-"""What a crystal says of the charge of its cluster: its counter-ions, named and counted.
+"""What a crystal reveals about the charge of its cluster: its counter-ions, named and counted.
 
 The tables hold what crystals of ligand-protected clusters usually contain.  A molecule that is in neither gets the
 charge that its valences ask for (:mod:`clusterml.structure.anatomy.ligands`), which is certain only for ions whose
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import StructureError
-from clusterml.structure.anatomy.charge import is_even_electron
 from clusterml.structure.anatomy.ligands import find_ligands
+from clusterml.structure.anatomy.superatom import is_even_electron
 from clusterml.structure.crystal.crystal import PARTIAL
 from clusterml.structure.crystal.hydrogens import add_hydrogens
 from clusterml.structure.crystal.molecules import FilledCell, unwrap
@@ -70,7 +70,7 @@ class Species:
 
 
 def identify(molecule: Atoms) -> Species:
-    """What a molecule (whole, without periodicity) is; hydrogens that the crystal lacks are allowed for."""
+    """Identify a molecule (whole, without periodicity); hydrogens that the crystal lacks are allowed for."""
     numbers = np.asarray(molecule.numbers, dtype=np.int64)
     if len(numbers) == 1 and is_counter_ion_metal(numbers)[0]:
         charge = 1 if numbers[0] in _ALKALI else 2
@@ -115,7 +115,7 @@ def _lacking_hydrogens(numbers: IntArray) -> Species | None:
 
 
 def _onium(charge: int, atoms: Atoms) -> bool:
-    """Is it a cation because of an N, P or As with four carbons, whatever hydrogens may be missing?"""
+    """Is it a cation because an N, P or As has four carbons, whatever hydrogens may be missing?"""
     from clusterml.structure.bonds import bonds, neighbours
 
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
@@ -244,7 +244,7 @@ def weigh_counter_ions(filled: FilledCell, others: Companions) -> Witness:
 
 
 def _without_ions(filled: FilledCell, others: Companions) -> Witness:
-    """Whether the absence of ions says anything: not where some may have been overlooked."""
+    """What the absence of ions means: nothing, where some may have been overlooked."""
     listed = ", ".join(f"{count} x {name}" for name, count in others.count(ions=False).items())
     unknown = sorted({s.formula for s in others.species.values() if not _is_neutral(s)})
     if filled.crystal.masked:
@@ -258,13 +258,13 @@ def _without_ions(filled: FilledCell, others: Companions) -> Witness:
 
 
 def _is_neutral(species: Species) -> bool:
-    """Is it surely no ion?  A hydrocarbon is none, even with a hydrogen too many."""
+    """Is it certainly not an ion?  A hydrocarbon is not, even with a hydrogen too many."""
     hydrocarbon = re.fullmatch(r"C\d*(H\d*)?", species.formula) is not None
     return hydrocarbon or (species.charge == 0 and species.certain)
 
 
 def _trim_water(atoms: Atoms, occupancy: FloatArray) -> Atoms:
-    """A water whose hydrogens are spread over three or four places looks like H3O: give it two."""
+    """Give water two hydrogens where they are spread over three or four places and would look like H3O."""
     hydrogen = atoms.numbers == 1
     if np.all(atoms.numbers[~hydrogen] == 8) and np.any(occupancy[hydrogen] < PARTIAL):
         return atoms[[*np.flatnonzero(~hydrogen), *np.flatnonzero(hydrogen)[:2]]]
@@ -272,7 +272,7 @@ def _trim_water(atoms: Atoms, occupancy: FloatArray) -> Atoms:
 
 
 def _share(filled: FilledCell, atoms: IntArray) -> float:
-    """How much of a molecule is there: 1 where its alternatives were dropped, else its mean occupancy."""
+    """Occupancy of a molecule: 1 where its alternatives were dropped, else the mean of its atoms."""
     partial = filled.occupancy[atoms] < PARTIAL
     if not partial.any() or filled.contested[atoms[partial]].mean() > 0.5:
         return 1.0

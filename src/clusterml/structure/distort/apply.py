@@ -163,7 +163,7 @@ def attempt_scan(
     factors: Mapping[str, float] | None = None,
     problems: Problems = "error",
 ) -> list[Atoms | StructureError]:
-    """As :func:`scan`, with the error in the place of each structure whose chemistry would be broken."""
+    """As :func:`scan`, with an error in place of each structure whose chemistry would be broken."""
     subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
     path = prepare(subject, mode, rng=rng, axis=axis, index=index, factors=factors)
     values = np.atleast_1d(np.asarray(amounts, dtype=np.float64))
@@ -232,11 +232,12 @@ def prepare(
     index: int = 1,
     factors: Mapping[str, float] | None = None,
 ) -> ModePath:
-    """A mode of one parent, with everything random drawn.  Raises :class:`OptionError`; see :func:`distort`."""
+    """Prepare a mode for one parent; all random numbers are drawn here.  Raises :class:`OptionError`; see
+    :func:`distort`."""
     requested = find_mode(mode)
     subject.require(requested)
     if factors and mode != THERMAL_NOISE:
-        raise OptionError("factors of elements are given", f"they have a meaning for {THERMAL_NOISE} only")
+        raise OptionError("factors of elements are given", f"they apply to {THERMAL_NOISE} only")
     if mode == THERMAL_NOISE:
         noise = noise_direction(subject, check_rng(requested, rng), factors)
         scaled = {"factors": dict(factors)} if factors else {}
@@ -349,7 +350,7 @@ def attempt_ensemble(
     factors: Mapping[str, float] | None = None,
     problems: Problems = "error",
 ) -> list[Atoms | StructureError]:
-    """As :func:`ensemble`, with the error in the place of each member that no draw gave."""
+    """As :func:`ensemble`, with an error in place of each member for which every draw failed."""
     if not find_mode(mode).seeded:
         raise OptionError(f"{mode} draws no random numbers", "ask for samples of thermal-noise or mixture")
     subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
@@ -383,4 +384,4 @@ def _attempt_draw(
         if redraws:
             member.info["provenance"]["distortions"][-1]["redraws"] = redraws
         return member
-    return refusal or StructureError(f"{mode} {amount:g} never keeps the chemistry", "choose a smaller amount")
+    return refusal or StructureError(f"no draw of {mode} at {amount:g} keeps the chemistry", "choose a smaller amount")

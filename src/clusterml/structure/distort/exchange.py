@@ -1,4 +1,4 @@
-"""One ligand exchanged: conformer and orientation drawn at random, and the check that nothing else was touched."""
+"""The exchange of one ligand: conformer and orientation drawn at random, and a check that the rest is untouched."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_exchange(before: Atoms, after: Atoms, removed: IntArray, entry: Ligand
 
 
 def _contacts(atoms: Atoms, n_kept: int) -> tuple[AtomPairs, FloatArray]:
-    """Pairs of a new and an old atom, and their distances divided by the closest sane ones."""
+    """Pairs of a new and an old atom, and their distances relative to the closest acceptable ones."""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     metal = is_metal(numbers)
     near = close_pairs(np.asarray(atoms.positions, dtype=np.float64), _CUTOFF)
@@ -106,7 +106,7 @@ def exchange_sampled(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, r
 
 
 def _tidy(frame: Atoms, pose: FloatArray, bound: IntArray, entry: LigandEntry) -> Atoms:
-    """The frame with the ligand at the end, tidied with the frame and the ``bound`` donors held fast."""
+    """The frame with the ligand appended, tidied while the frame and the ``bound`` donors are held fixed."""
     from ase import Atoms as New
 
     shapes = find_conformers(entry)

@@ -1,4 +1,4 @@
-"""The distortions there are: name, unit, meaning, sign convention and allowed range of each."""
+"""The available distortions: name, unit, meaning, sign convention and allowed range of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cluster that is distorted: its frame, its ligands and its motifs, each found once and kept."""
+"""The cluster that is distorted: its frame, ligands and motifs, each determined once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOTIF_KINDS = ("staple", "crown", "trigon")
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A parent structure with everything the distortions ask about it; make one per structure and reuse it.
+    """A parent structure and its properties that distortions need; make one per structure and reuse it.
 
     The frame is the metals and the donors (non-metals bonded to a metal); all other atoms belong to ligands (or to
     solvent and ions, which are treated as ligands without donors) and follow it.
@@ -111,7 +111,7 @@ class Subject:
         return [mode for mode in MODES.values() if self.has(mode)]
 
     def require(self, mode: Mode) -> None:
-        """Raise :class:`OptionError` saying what is missing and which modes there are, if it lacks ``mode``."""
+        """Raise :class:`OptionError` if the cluster lacks what ``mode`` needs, naming it and the modes there are."""
         if self.has(mode):
             return
         missing = " or ".join(f"{kind}s" for kind in mode.needs) if mode.needs else "kernel inside a shell of metals"

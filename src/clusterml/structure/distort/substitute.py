@@ -134,7 +134,7 @@ def attempt_series(
     library: Path | None = None,
     problems: Problems = "error",
 ) -> list[Atoms | StructureError]:
-    """As :func:`series`, with the error in the place of the members for which there is no room any more."""
+    """As :func:`series`, with an error in place of each member for which there is no more room."""
     from clusterml.structure.anatomy.library import load_library
 
     entry = load_library(library).entry(new)
@@ -177,7 +177,7 @@ Place = Callable[["Atoms", _RenumberedLigand], tuple["Atoms", list[str]]]
 def _exchange_in_turn(
     stage: _PartialExchange, order: list[ExchangeSite], most: int, place: Place, *, movable: bool
 ) -> Iterator[_PartialExchange]:
-    """The structure after 1, 2, .. ``most`` exchanges; sites that fail are used last if ``movable``."""
+    """The structures after 1, 2, .. ``most`` exchanges; sites that fail are used last if ``movable``."""
     waiting, refused = list(order), 0
     while len(stage.done) < most:
         site = waiting.pop(0)
@@ -231,7 +231,7 @@ def _place_ligand(
 
 
 def _finish(parent: Atoms, stage: _PartialExchange, record: dict[str, Any]) -> Atoms:
-    """A stage with its name, charge and history; ``record`` was exchanged."""
+    """The structure after some exchanges, with its name, charge and history; ``record`` describes the exchange."""
     count, exchanged = len(stage.done), stage.atoms
     name = f"{parent.info.get('name') or 'structure'}_{record['to']}_{count}"
     bare = exchanged.copy()
@@ -247,7 +247,7 @@ def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]
 
 
 def _names(old: str, library: Path | None) -> list[str]:
-    """The library's name for ``old``, if it knows it."""
+    """The library's name for ``old``, if it has one."""
     from clusterml.structure.anatomy.library import load_library
 
     try:

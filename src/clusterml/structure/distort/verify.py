@@ -1,4 +1,4 @@
-"""Is the chemistry still that of the parent?  Bonds, contacts, ligands and charges, compared after every operation.
+"""Is the chemistry still that of the parent?  Bonds, contacts, ligands and charges are compared after every change.
 
 Wrong: a covalent bond formed or broken, a metal-donor bond stretched until it is none, a bond of a metal to an atom
 that is no donor, atoms closer than a sane contact, a cluster that falls apart, ligands that no longer count as they
@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from clusterml.errors import StructureError
-from clusterml.structure.anatomy.charge import ligand_table
 from clusterml.structure.anatomy.ligands import find_ligands
+from clusterml.structure.anatomy.superatom import ligand_table
 from clusterml.structure.bonds import AtomPairs, bond_limit, bonds, close_pairs, components
 from clusterml.structure.distort.subject import Subject
 from clusterml.typing import BoolArray, FloatArray, IntArray
@@ -37,7 +37,7 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Findings:
-    """Sentences about one distorted geometry: what is wrong, and what is worth a warning."""
+    """Sentences about one distorted geometry: ``wrong`` chemistry, and ``notes`` worth a warning."""
 
     wrong: tuple[str, ...]
     notes: tuple[str, ...]
@@ -72,7 +72,7 @@ def settle(findings: Findings, title: str, problems: Problems) -> list[str]:
 
 
 def contact_limits(numbers_1: IntArray, numbers_2: IntArray, metallic: BoolArray) -> FloatArray:
-    """Closest sane distance (A) of atoms that are not bonded; ``metallic``: one of the two is a metal."""
+    """Closest acceptable distance (A) of non-bonded atoms; ``metallic``: one of the two is a metal."""
     from ase.data import covalent_radii, vdw_radii
 
     vdw = np.nan_to_num(vdw_radii, nan=2.0)
@@ -88,7 +88,7 @@ def name(subject: Subject, first: int, second: int) -> str:
 
 
 def _too_close(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
-    """Pairs closer than sane, unless the parent has them bonded or as close."""
+    """Pairs closer than acceptable, unless they are bonded or as close in the parent."""
     near = close_pairs(positions, _CUTOFF)
     metal = subject.metal
     limit = contact_limits(
@@ -135,7 +135,7 @@ def _lost_bonds(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
 
 
 def _gained_bonds(subject: Subject, pairs: AtomPairs) -> tuple[str, ...]:
-    """Clear new bonds between a metal and an atom that was no donor."""
+    """Clear new bonds between a metal and an atom that was not a donor."""
     mixed = _mixed(subject, pairs)
     partner = np.where(subject.metal[mixed.first], mixed.second, mixed.first)
     limit = bond_limit(subject.numbers[mixed.first], subject.numbers[mixed.second]) - _NEW_BOND
@@ -145,7 +145,7 @@ def _gained_bonds(subject: Subject, pairs: AtomPairs) -> tuple[str, ...]:
 
 
 def _severed_bonds(subject: Subject, pairs: AtomPairs, positions: FloatArray) -> list[str]:
-    """The bonds of the parent between what are separate molecules now."""
+    """The bonds of the parent between parts that are now separate molecules."""
     molecules = components(len(subject.numbers), pairs)
     if len(molecules) <= len(components(len(subject.numbers), subject.pairs)):
         return []
@@ -193,7 +193,7 @@ def _set(pairs: AtomPairs) -> set[tuple[int, int]]:
 
 
 def _list_pairs(subject: Subject, pairs: AtomPairs, before: FloatArray, verdict: str) -> tuple[str, ...]:
-    """The worst pairs by name, with their distances now and before."""
+    """The worst pairs by name, with their present and former distances."""
     count = len(pairs.first)
     if count == 0:
         return ()

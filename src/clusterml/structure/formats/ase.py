@@ -27,7 +27,7 @@ _POSCAR_SCALE = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?(\s+[-+]?\d+(\.\d
 def read_by_ase(
     text: str, source: str, ase_name: str, charge: Callable[[str], int | None] | None = None
 ) -> Iterator[Atoms]:
-    """The structures that ASE finds in ``text``, in its format ``ase_name``; ``charge`` reads the one that it states.
+    """The structures that ASE reads from ``text`` in its format ``ase_name``; ``charge`` reads the stated charge.
 
     Raises :class:`InputFileError` where ASE fails, :class:`StructureError` for none, or too many atoms, and
     :class:`UnsupportedElementError`.
@@ -99,7 +99,7 @@ def _gro_count(text: str) -> int | None:
 
 
 def _none(text: str) -> None:
-    """Nothing is said about the number of atoms."""
+    """The format does not state the number of atoms."""
 
 
 _COUNTS: dict[str, Callable[[str], int | None]] = {"mol": _mdl_count, "sdf": _mdl_count, "gromacs": _gro_count}
@@ -121,7 +121,7 @@ _CHARGES = {
 
 
 def _stated_charge(text: str, name: str) -> int | None:
-    """The charge that a file of the format ``name`` states in one place; None for a share of an electron too."""
+    """The charge that a file of format ``name`` states; None for a fraction of an electron."""
     charge_text = re.search(_CHARGES[name] + r"(?:\.0*)?(?![\w.])", text, re.MULTILINE)
     return int(charge_text[1]) if charge_text else None
 

@@ -1,4 +1,4 @@
-"""What a format of structure files is: a name, what its files are called, and a function that reads their text."""
+"""A format of structure files: its name, the names of its files, and the function that reads their text."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ class StructureFormat:
 
 
 def provenance(title: str = "", warnings: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What :attr:`ase.Atoms.info` holds of where a structure is from."""
+    """The contents of :attr:`ase.Atoms.info` that say where a structure comes from."""
     return {"title": " ".join(title.split())[:200], "warnings": list(warnings)}

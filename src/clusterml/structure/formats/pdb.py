@@ -48,7 +48,7 @@ def _crystal(structure: Any, atoms: list[Any], source: str) -> Crystal:
     import gemmi
 
     from clusterml.structure.crystal.crystal import AtomSite, make_crystal, unit_cell
-    from clusterml.structure.crystal.symmetry import identity, make_symmetry
+    from clusterml.structure.crystal.spacegroup import identity, make_symmetry
 
     cell = structure.cell
     lattice = unit_cell((cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma), source)

@@ -1,4 +1,4 @@
-"""The formats that can be read, and which of them a file is in."""
+"""The formats that can be read, and how the format of a file is recognised."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = 20_000  # characters that are looked at to recognise a format
 
 
 def _guard_format(kind: StructureFormat, origin: str) -> StructureFormat:
-    """A format of the package ``origin``, whose mistakes become typed errors that name it."""
+    """A format of the package ``origin``, whose failures become typed errors that name it."""
     title = f"{kind.name} ({origin})"
     recognise = kind.recognise
 
@@ -58,12 +58,12 @@ REGISTRY: Registry[StructureFormat] = Registry(
 
 
 def readable() -> str:
-    """The formats and what their files are called, for messages."""
+    """The formats and the names of their files, for messages."""
     return ", ".join(f"{kind.name} ({', '.join(kind.patterns)})" for kind in REGISTRY.all() if kind.patterns)
 
 
 def format_of_name(name: str) -> StructureFormat | None:
-    """The format that a file's name says it is in; endings count before beginnings (``poscar_1.xyz`` is xyz)."""
+    """The format that a file's name indicates; suffixes count before prefixes (``poscar_1.xyz`` is xyz)."""
     lower = name.lower()
     ranked = [
         (pattern.endswith("*"), -len(pattern), kind.name, kind)
@@ -75,7 +75,7 @@ def format_of_name(name: str) -> StructureFormat | None:
 
 
 def named_format(name: str) -> StructureFormat:
-    """The format with that name; raises :class:`OptionError` listing those there are."""
+    """The format with that name; raises :class:`OptionError` listing the names."""
     for kind in REGISTRY.all():
         if kind.name == name.lower():
             return kind

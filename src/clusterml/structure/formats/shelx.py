@@ -20,7 +20,7 @@ from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from clusterml.structure.crystal.crystal import AtomSite, Crystal
-    from clusterml.structure.crystal.symmetry import Symmetry
+    from clusterml.structure.crystal.spacegroup import Symmetry
 
 _INSTRUCTIONS = frozenset(
     re.findall(
@@ -57,7 +57,7 @@ class _Atom:
 
 @dataclass
 class _File:
-    """What was read so far."""
+    """The content read so far."""
 
     source: str
     title: str = ""
@@ -223,7 +223,7 @@ def _atom(file: _File, words: list[str], where: str) -> None:
         return
     if len(words) < 5 or not words[1].isdigit():
         raise InputFileError(
-            f"{where} is '{' '.join(words)[:60]}', which is no instruction and no atom",
+            f"{where} is '{' '.join(words)[:60]}', which is neither an instruction nor an atom",
             "an atom has a name, the number of its SFAC, and x y z",
         )
     values = _numbers(words[2:6], where)
@@ -265,7 +265,7 @@ def _symmetry(file: _File, lattice: FloatArray) -> Symmetry:
     """All operations: those of SYMM with the centring, and the inversion unless LATT is negative."""
     import gemmi
 
-    from clusterml.structure.crystal.symmetry import make_symmetry
+    from clusterml.structure.crystal.spacegroup import make_symmetry
 
     inversions = [gemmi.Op("x,y,z"), *([gemmi.Op("-x,-y,-z")] if file.lattice > 0 else [])]
     centrings = [gemmi.Op(text) for text in _CENTRINGS[abs(file.lattice)]]
@@ -293,7 +293,7 @@ def _on_symmetry_elements(sites: list[AtomSite], symmetry: Symmetry, lattice: Fl
 
 
 def _stated(file: _File) -> tuple[tuple[int, float], ...]:
-    """What the cell holds by UNIT."""
+    """The content of the cell by UNIT."""
     counts: dict[int, float] = {}
     for element, count in zip(file.elements, file.unit, strict=False):
         number = atomic_number(element) or 0

@@ -124,7 +124,7 @@ def _frame(comment: str, rows: list[str], n_atoms: int, first_line: int, source:
 
 
 def _provenance(text: str, warnings: list[str]) -> dict[str, Any]:
-    """``warnings`` and what :func:`clusterml.structure.write.write_extxyz` kept of a structure's history, if it did."""
+    """``warnings`` and the history that :func:`clusterml.structure.write.write_extxyz` stored, if there is one."""
     try:
         history = json.loads(text.removeprefix("_JSON "))
     except (ValueError, RecursionError):  # another program's word of the same name
@@ -203,7 +203,7 @@ def _lattice(
 
 
 def _charge(comment: str, where: str) -> tuple[int | None, list[str]]:
-    """The charge that the comment line states; none, with a warning, where it states different ones or no number."""
+    """The charge in the comment line; None, with a warning, for contradictory values or no number."""
     stated: list[tuple[str, int]] = []
     unclear: list[str] = []
     words = _CHARGE_WORDS.findall(_KEY_VALUE.sub(" ", comment))
@@ -215,9 +215,9 @@ def _charge(comment: str, where: str) -> tuple[int | None, list[str]]:
             elif key.lower() == "charge":
                 raise InputFileError(f"{where} states {key}={value[:20]}", "the charge must be a whole number")
             elif key.lower() != "q":
-                unclear.append(f"{key}={value[:20]}, which is no whole number")
+                unclear.append(f"{key}={value[:20]}, which is not a whole number")
         elif key.lower().endswith(("charge", "chrg")) and number is not None:
-            unclear.append(f"{key}={value[:20]}, which is no key of the total charge that is known")
+            unclear.append(f"{key}={value[:20]}, which is not a known key of the total charge")
     if len({number for _, number in stated}) > 1:
         listed = " and ".join(f"{key}={number}" for key, number in stated)
         return None, [f"the file states {listed}: none of them was taken as the charge"]
@@ -249,7 +249,7 @@ def _charge_of_numbers(comment: str, numbers: list[int]) -> tuple[int | None, li
 
 
 def _whole(word: str) -> int | None:
-    """A charge in words such as ``-3``, ``2.0``, ``3-``; None if it is no whole number."""
+    """A charge in words such as ``-3``, ``2.0``, ``3-``; None if it is not a whole number."""
     sign = word[-1:] if word[:-1].isdigit() and word[-1:] in ("+", "-") else ""
     try:
         value = float(sign + word.removesuffix(sign) if sign else word)

@@ -96,7 +96,7 @@ def find_orbit(points: FloatArray, operations: FloatArray) -> Orbit:
 
 
 def same_points(first: FloatArray, second: FloatArray, tolerance: float = 0.02) -> bool:
-    """Are two sets of points ``(k, 3)`` the same up to order, within ``tolerance`` (A)?"""
+    """Are two sets of points ``(k, 3)`` equal up to order, within ``tolerance`` (A)?"""
     distance = np.linalg.norm(first[:, None] - second[None], axis=-1)
     return bool((distance.min(axis=0) < tolerance).all() and (distance.min(axis=1) < tolerance).all())
 

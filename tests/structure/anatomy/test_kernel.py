@@ -9,7 +9,7 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.anatomy.frame import find_icosahedra, metal_frame
+from clusterml.structure.anatomy.kernel import find_icosahedra, metal_frame
 from clusterml.structure.elements import is_metal
 from clusterml.structure.read import read
 
@@ -119,10 +119,10 @@ def test_fused_icosahedra(fused_icosahedra, shared_metals, electrons):
     positions = fused_icosahedra(shared_metals)
     assert len(positions) == 26 - shared_metals
     numbers = np.full(len(positions), 79)
-    found = find_icosahedra(numbers, positions, np.ones(len(numbers), dtype=bool))
-    assert len(found.centres) == 2
-    assert len(found.members(0) & found.members(1)) == shared_metals
-    assert found.electrons() == electrons
+    icosahedra = find_icosahedra(numbers, positions, np.ones(len(numbers), dtype=bool))
+    assert len(icosahedra.centres) == 2
+    assert len(icosahedra.members(0) & icosahedra.members(1)) == shared_metals
+    assert icosahedra.electrons() == electrons
 
 
 def test_one_icosahedron_is_no_molecule_of_superatoms(centred):

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
-from clusterml.structure.build.symmetry import KeepSymmetry, find_operations
+from clusterml.structure.build.operations import KeepSymmetry, find_operations
 from clusterml.structure.rotations import axis_rotation
 
 
@@ -16,9 +16,9 @@ from clusterml.structure.rotations import axis_rotation
     [("CH4", 24, 12), ("NH3", 6, 3), ("H2O", 4, 2), ("C6H6", 24, 12), ("C2H4", 8, 4), ("CH3OH", 2, 1), ("H2O2", 2, 0)],
 )
 def test_molecules(name, order, improper):
-    found = find_operations(molecule(name), tolerance=0.02)
-    assert len(found) == order
-    assert (np.linalg.det(found.matrices) < 0).sum() == improper
+    operations = find_operations(molecule(name), tolerance=0.02)
+    assert len(operations) == order
+    assert (np.linalg.det(operations.matrices) < 0).sum() == improper
 
 
 def test_a_turned_and_shifted_icosahedron():
@@ -42,10 +42,10 @@ def test_few_atoms():
 
 def test_projection(rng):
     atoms = molecule("CH4")
-    found = find_operations(atoms)
+    operations = find_operations(atoms)
     forces = rng.normal(0, 1, (5, 3))
-    mean = found.mean(forces)
-    np.testing.assert_allclose(found.mean(mean), mean, atol=1e-12)
+    mean = operations.mean(forces)
+    np.testing.assert_allclose(operations.mean(mean), mean, atol=1e-12)
     np.testing.assert_allclose(mean[0], 0, atol=1e-12)  # no force on the centre
     arms = atoms.positions[1:] - atoms.positions[0]
     along = np.einsum("ij,ij->i", mean[1:], arms)

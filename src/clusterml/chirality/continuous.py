@@ -167,7 +167,7 @@ class SymmetrySearch:
         return self._known[name]
 
     def below(self, name: str, ceiling: float) -> SymmetryMeasure | None:
-        """As :meth:`measure`, but None if it is not below ``ceiling``, which is found out sooner."""
+        """As :meth:`measure`, but None if it is not below ``ceiling``, which is decided sooner."""
         if name not in self._known:
             measure = self._search(point_group(name), ceiling)
             if measure is None:
@@ -208,7 +208,7 @@ class SymmetrySearch:
                     yield orientation, permutations
 
     def _more_candidates(self, group: PointGroup) -> Iterator[tuple[FloatArray, IntArray]]:
-        """Many more starts for small molecules far from the symmetry: their optima are many, shallow, soon followed."""
+        """Many more starts for small molecules far from the symmetry, whose optima are many and shallow."""
         if group.order > _SMALL_ORDER:
             return
         plans = [(False, self._landscape.starts(group, _FINE if group.order == 2 else _FINE // 4, apart=5.0))]
@@ -288,7 +288,7 @@ def improve(
 
 
 def _choose_probes(group: PointGroup) -> IntArray:
-    """The identity and a few operations with their inverses that settle how the group lies."""
+    """The identity and a few operations with their inverses that fix the orientation of the group."""
     inverse = np.argmax(group.table == 0, axis=1)
     others = [g for g in range(1, group.order) if inverse[g] >= g]
     step = max(1, len(others) // _PROBED_OPERATIONS)

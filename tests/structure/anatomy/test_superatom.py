@@ -9,8 +9,8 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.anatomy.charge import is_even_electron, propose_charge, signed_charge, superatom_electrons
 from clusterml.structure.anatomy.ligands import find_ligands
+from clusterml.structure.anatomy.superatom import is_even_electron, propose_charge, signed_charge, superatom_electrons
 from clusterml.structure.read import read
 
 MODELS = {
@@ -169,11 +169,11 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_ligand_charges(name):
     ligand, donor, distance, charge = CASES[name]
-    found = find_ligands(silver_on(ligand, donor, distance))
-    assert [x.charge for x in found] == [charge]
-    assert len(found[0].donors) >= 1
-    assert found[0].doubt == ""
-    assert found[0].remote == (1 if "dithiolate" in name else 0)  # only one S of a dithiolate is bound here
+    ligands = find_ligands(silver_on(ligand, donor, distance))
+    assert [x.charge for x in ligands] == [charge]
+    assert len(ligands[0].donors) >= 1
+    assert ligands[0].doubt == ""
+    assert ligands[0].remote == (1 if "dithiolate" in name else 0)  # only one S of a dithiolate is bound here
 
 
 def formate() -> Atoms:

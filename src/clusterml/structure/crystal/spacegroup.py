@@ -1,4 +1,4 @@
-"""The symmetry operations of a crystal: read from a CIF, checked to form a group that fits the cell, multiplied."""
+"""The symmetry operations of a crystal: read from a CIF, checked against the cell, and multiplied."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _name_of_setting(rotations: IntArray, translations: FloatArray) -> str | Non
 
 
 def _find_contradiction(block: CifBlock, lattice: FloatArray, symmetry: Symmetry) -> list[str]:
-    """A warning if the file's space-group name is that of another group than its operations."""
+    """A warning if the space-group name in the file does not belong to its operations."""
     import gemmi
 
     group = gemmi.find_spacegroup_by_name(symmetry.name) if symmetry.name else None
@@ -159,7 +159,7 @@ def _find_contradiction(block: CifBlock, lattice: FloatArray, symmetry: Symmetry
 
 
 def _find_space_group(text: str, lattice: FloatArray) -> Any:
-    """The ``gemmi`` space group of that name; alpha and gamma tell the settings of one apart."""
+    """The ``gemmi`` space group of that name; alpha and gamma distinguish its settings."""
     import gemmi
 
     unit = lattice / np.linalg.norm(lattice, axis=1, keepdims=True)
@@ -183,7 +183,7 @@ def _listed_operations(block: CifBlock, source: str) -> list[Any]:
 
 
 def _check_names_agree(block: CifBlock, lattice: FloatArray, source: str) -> None:
-    """Names and numbers must be of one space group, where the file lists no operations."""
+    """Check that names and numbers belong to one space group, where the file lists no operations."""
     import gemmi
 
     named = [_find_space_group(text, lattice) for tag in _HM_TAGS for text in block.values(tag)]
@@ -213,7 +213,7 @@ def _named_operations(block: CifBlock, lattice: FloatArray, notes: list[str], so
             try:
                 return list(gemmi.symops_from_hall(text))
             except (ValueError, RuntimeError):
-                notes.append(f"the Hall symbol {text} is not known; looked further")
+                notes.append(f"the Hall symbol {text} is unknown and was ignored")
     for tag in _HM_TAGS:
         text = block.value(tag)
         group = _find_space_group(text, lattice) if text else None

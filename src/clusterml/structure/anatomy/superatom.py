@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.structure.anatomy.frame import MetalFrame, metal_frame
+from clusterml.structure.anatomy.kernel import MetalFrame, metal_frame
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
 from clusterml.structure.anatomy.recognise import name_ligand
 from clusterml.structure.elements import formula, is_metal
@@ -52,7 +52,7 @@ _GROUP_11 = (29, 47, 79)
 
 @dataclass(frozen=True)
 class ChargeProposal:
-    """A proposed ``charge`` with what speaks for it.
+    """A proposed ``charge`` and the reasons for it.
 
     ``candidates``: (charge, superatom electrons), most plausible first; the neutral cluster is always among them.
     ``close``: charges, the proposed one first, between which the count does not decide; empty where it does.
@@ -121,7 +121,7 @@ def superatom_electrons(atoms: Atoms, charge: int) -> int:
 
 
 def propose_charge(atoms: Atoms) -> ChargeProposal:
-    """The charge that the superatom electrons of ``atoms`` ask for, with the others that are plausible.
+    """The charge that the superatom electrons of ``atoms`` suggest, and the other plausible ones.
 
     Plausible are closed shells with all electrons paired, if the kernel is round, and otherwise paired electrons.  A
     small charge is (its square counts, as in Coulomb energy); 18 and 34 electrons rank behind the shells that complete
@@ -146,7 +146,7 @@ def propose_charge(atoms: Atoms) -> ChargeProposal:
 
 
 def ligand_table(ligands: list[Ligand]) -> dict[str, tuple[int, int]]:
-    """Formula -> (count, negative charges); ligands of one formula but another charge get a marked key."""
+    """Formula -> (count, negative charges); ligands of the same formula but another charge get a marked key."""
     table: dict[str, tuple[int, int]] = {}
     for ligand in ligands:
         key = ligand.formula
@@ -213,7 +213,7 @@ def _rank_charges(count: _ElectronCount) -> list[int]:
 
 
 def _find_rivals(count: _ElectronCount, ranked: list[int]) -> tuple[int, ...]:
-    """The charges between which a ground state should decide, the first of the ranking included; () if it is sure."""
+    """The charges between which a ground state should decide, the first-ranked among them; () if that is certain."""
     first = ranked[0]
     distance = abs(first + count.offset)
     limit = _MOST_CLOSE if count.round else _MOST_CLOSE_LONG
@@ -228,25 +228,25 @@ def _find_rivals(count: _ElectronCount, ranked: list[int]) -> tuple[int, ...]:
 
 
 def _is_near_shell(count: _ElectronCount, charge: int) -> bool:
-    """Is it a closed shell that may rival one at a charge of 0 or 1?"""
+    """Is it a closed shell that may compete with one at a charge of 0 or 1?"""
     return count.closed(charge) and abs(charge + count.offset) < _MOST_CLOSE
 
 
 def _reason(count: _ElectronCount, charge: int) -> str:
-    """Why the first charge of the ranking comes first."""
+    """Why the first charge of the ranking comes first, in words."""
     electrons = count.electrons(charge)
     if count.closed(charge) and count.paired(charge):
         kind = "a closed shell of fused icosahedra" if electrons == count.fused else "a closed shell"
         text = f"charge {signed_charge(charge)} gives {electrons} superatom electrons, {kind}, all electrons paired"
     elif not count.paired(charge):
         text = (
-            f"charge {signed_charge(charge)} has {electrons} superatom electrons, too many for shells to tell, and "
+            f"charge {signed_charge(charge)} has {electrons} superatom electrons, too many for the shell model, and "
             "leaves one electron unpaired"
         )
     elif not count.round:
         text = (
-            f"charge {signed_charge(charge)} pairs its {electrons} superatom electrons; the kernel is no sphere, whose "
-            "shells would have to be closed"
+            f"charge {signed_charge(charge)} pairs its {electrons} superatom electrons; the kernel is not "
+            "spherical, so they need not close a shell"
         )
     else:
         text = (

@@ -8,27 +8,27 @@ import pytest
 
 from clusterml.errors import InputFileError
 from clusterml.structure.crystal.cif import parse_cif
-from clusterml.structure.crystal.symmetry import determinants, product_table, triplet
+from clusterml.structure.crystal.spacegroup import determinants, product_table, triplet
 
 
 def operations(name):
-    found = list(gemmi.find_spacegroup_by_name(name).operations())
-    rotations = np.array([op.rot for op in found], dtype=np.int64) // gemmi.Op.DEN
-    return found, rotations, np.array([op.tran for op in found]) / gemmi.Op.DEN
+    listed = list(gemmi.find_spacegroup_by_name(name).operations())
+    rotations = np.array([op.rot for op in listed], dtype=np.int64) // gemmi.Op.DEN
+    return listed, rotations, np.array([op.tran for op in listed]) / gemmi.Op.DEN
 
 
 @pytest.mark.parametrize("name", ["P 1", "P -1", "P 1 21 1", "P -3 c 1", "R -3:H", "F d -3 m:1", "F d -3 m:2"])
 def test_products_are_those_of_gemmi(name):
-    found, rotations, translations = operations(name)
+    symmetry, rotations, translations = operations(name)
     table = product_table(rotations, translations)
-    index = {op.wrap().triplet(): k for k, op in enumerate(found)}
+    index = {op.wrap().triplet(): k for k, op in enumerate(symmetry)}
     rng = np.random.default_rng(0)
-    for h, g in rng.integers(0, len(found), (200, 2)):
-        assert table[h, g] == index[(found[h] * found[g]).wrap().triplet()]
+    for h, g in rng.integers(0, len(symmetry), (200, 2)):
+        assert table[h, g] == index[(symmetry[h] * symmetry[g]).wrap().triplet()]
     assert [triplet(r, t) for r, t in zip(rotations, translations, strict=True)] == [
-        op.wrap().triplet() for op in found
+        op.wrap().triplet() for op in symmetry
     ]
-    assert abs(determinants(rotations)).tolist() == [1] * len(found)
+    assert abs(determinants(rotations)).tolist() == [1] * len(symmetry)
 
 
 def test_what_is_no_group_has_no_table():
