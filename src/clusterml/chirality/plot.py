@@ -82,16 +82,16 @@ def _panel(
     from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
     numbers = np.asarray(report.atoms.numbers[part.atoms], dtype=np.int64)
-    where = np.asarray(report.atoms.positions[part.atoms], dtype=np.float64)
-    where = (where - where.mean(axis=0)) @ view
-    pairs = bonds(numbers, where)
+    positions = np.asarray(report.atoms.positions[part.atoms], dtype=np.float64)
+    positions = (positions - positions.mean(axis=0)) @ view
+    pairs = bonds(numbers, positions)
     if len(pairs.first):
-        lines = np.stack([where[pairs.first], where[pairs.second]], axis=1)
+        lines = np.stack([positions[pairs.first], positions[pairs.second]], axis=1)
         axes.add_collection3d(Line3DCollection(lines, colors="#9a9a9a", linewidths=0.7, zorder=1))
-    extent = 1.02 * float(np.abs(where).max() + 1.0)
+    extent = 1.02 * float(np.abs(positions).max() + 1.0)
     diameter = 2.0 * 0.62 * np.asarray(covalent_radii)[numbers] / extent * _POINTS
     axes.scatter(
-        *where.T, s=diameter**2, c=values, cmap=colours, vmin=span[0], vmax=span[1], depthshade=False,
+        *positions.T, s=diameter**2, c=values, cmap=colours, vmin=span[0], vmax=span[1], depthshade=False,
         edgecolors="#303030", linewidths=0.4, alpha=1.0,
     )  # fmt: skip
     axes.set_proj_type("ortho")
@@ -103,14 +103,14 @@ def _panel(
 
 def _view(report: ChiralityReport, part: PartChirality) -> FloatArray:
     """A matrix ``(3, 3)`` whose columns are the directions to the right, up, and to the viewer."""
-    where = np.asarray(report.atoms.positions[part.atoms], dtype=np.float64)
-    centred = where - where.mean(axis=0)
+    positions = np.asarray(report.atoms.positions[part.atoms], dtype=np.float64)
+    centred = positions - positions.mean(axis=0)
     axes = np.linalg.eigh(centred.T @ centred)[1]
     towards, right = axes[:, 0], axes[:, 2]
     turns = report.template.turns if report.template is not None else ()
     if turns:
         triangle = np.asarray(report.atoms.positions[turns[0].metals], dtype=np.float64)
-        towards = triangle.mean(axis=0) - where.mean(axis=0)
+        towards = triangle.mean(axis=0) - positions.mean(axis=0)
         right = triangle[0] - triangle[1]
     frame = frames(towards, right)[:, [1, 2, 0]]
     return np.asarray(frame @ axis_rotation(np.array([1.0, 0.3, 0.0]), _TILT))

@@ -188,18 +188,18 @@ def best_orientation(
     for _ in range(rounds):
         gradient, hessian = _derivatives(tables, orientation, correlation)
         step = _ascent(gradient / scale[..., None], hessian / scale[..., None, None])
-        done = np.abs(step).max(axis=-1) < tolerance
+        converged = np.abs(step).max(axis=-1) < tolerance
         for _ in range(6):
-            if done.all():
+            if converged.all():
                 break
             trial = orientation @ rotation_vector_matrix(step)
             reached = overlap(elements, trial, correlation)
-            better = (reached > value) & ~done
+            better = (reached > value) & ~converged
             orientation = np.where(better[..., None, None], trial, orientation)
             value = np.where(better, reached, value)
-            done = done | better
+            converged = converged | better
             step = np.where(better[..., None], step, 0.5 * step)
-        if np.abs(step).max() < tolerance or not (done & (np.abs(step).max(axis=-1) >= tolerance)).any():
+        if np.abs(step).max() < tolerance or not (converged & (np.abs(step).max(axis=-1) >= tolerance)).any():
             break
     return orientation
 

@@ -129,8 +129,8 @@ def chirality_report(
         raise OptionError(f"{source}: {len(atoms)} atoms", f"at most {MOST_ATOMS} can be measured")
     for name in groups or ():
         point_group(name)
-    where = anatomy(atoms)
-    chosen = {"whole": np.arange(len(atoms)), **(_parts(atoms, where) if parts else {})}
+    cluster = anatomy(atoms)
+    chosen = {"whole": np.arange(len(atoms)), **(_parts(atoms, cluster) if parts else {})}
     pairs = ligand_bonds(atoms)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     elements = element_labels(atoms)
@@ -145,7 +145,7 @@ def chirality_report(
         measures.append(replace(measured, name=name))
         timings[name] = time.perf_counter() - before
     before = time.perf_counter()
-    fit = _fit(atoms, where, template)
+    fit = _fit(atoms, cluster, template)
     timings |= {"template": time.perf_counter() - before, "total": time.perf_counter() - started}
     source = atoms.info.get("source")
     return ChiralityReport(
@@ -156,38 +156,38 @@ def chirality_report(
         tuple(measures),
         fit,
         keep_bonds,
-        _warnings(atoms, where, chosen, groups),
+        _warnings(atoms, cluster, chosen, groups),
         timings,
     )
 
 
-def _parts(atoms: Atoms, where: Anatomy) -> dict[str, IntArray]:
+def _parts(atoms: Atoms, cluster: Anatomy) -> dict[str, IntArray]:
     """The parts that the anatomy names, and metals with S (Se, Te) only where there are other donors too."""
-    parts = where.parts()
-    sulfur = where.donors[np.isin(atoms.numbers[where.donors], CHALCOGENS)]
-    if 0 < len(sulfur) < len(where.donors) and len(where.metals):
+    parts = cluster.parts()
+    sulfur = cluster.donors[np.isin(atoms.numbers[cluster.donors], CHALCOGENS)]
+    if 0 < len(sulfur) < len(cluster.donors) and len(cluster.metals):
         layer = parts.pop("ligand layer", None)
-        parts |= {S_FRAME: np.union1d(where.metals, sulfur)} | ({} if layer is None else {"ligand layer": layer})
+        parts |= {S_FRAME: np.union1d(cluster.metals, sulfur)} | ({} if layer is None else {"ligand layer": layer})
     return parts
 
 
-def _fit(atoms: Atoms, where: Anatomy, template: str | Path | None) -> TemplateFit | None:
+def _fit(atoms: Atoms, cluster: Anatomy, template: str | Path | None) -> TemplateFit | None:
     """The template on the cluster, if there is one."""
-    which = suggest_template(where.metals, where.kernel) if template == "auto" else template
+    which = suggest_template(cluster.metals, cluster.kernel) if template == "auto" else template
     if which is None:
         return None
     model = load_template(which)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    frame = where.parts().get(DONOR_FRAME, np.arange(len(atoms)))
-    kernel_sized = len(where.kernel) == len(model.numbers)
+    frame = cluster.parts().get(DONOR_FRAME, np.arange(len(atoms)))
+    kernel_sized = len(cluster.kernel) == len(model.numbers)
     in_frame = set(model.numbers.tolist()) <= {0, *numbers[frame].tolist()}
-    candidates = where.kernel if kernel_sized else frame if in_frame else np.arange(len(atoms))
+    candidates = cluster.kernel if kernel_sized else frame if in_frame else np.arange(len(atoms))
     positions = np.asarray(atoms.positions, dtype=np.float64)
-    return fit_template(numbers, positions, model, candidates, where.motifs)
+    return fit_template(numbers, positions, model, candidates, cluster.motifs)
 
 
 def _warnings(
-    atoms: Atoms, where: Anatomy, parts: dict[str, IntArray], groups: Sequence[str] | None
+    atoms: Atoms, cluster: Anatomy, parts: dict[str, IntArray], groups: Sequence[str] | None
 ) -> tuple[str, ...]:
     warnings = list(atoms.info.get("provenance", {}).get("warnings", []))
     elements = element_labels(atoms)
@@ -200,8 +200,8 @@ def _warnings(
             f"symmetry measures are left out for parts of over {_MOST_FOR_GROUPS} atoms ({', '.join(large)}) "
             "unless groups are named"
         )
-    if where.leftovers and len(where.metals):
-        warnings.append(f"the whole includes {len(where.leftovers)} molecules or ions not bonded to the cluster")
+    if cluster.leftovers and len(cluster.metals):
+        warnings.append(f"the whole includes {len(cluster.leftovers)} molecules or ions not bonded to the cluster")
     return tuple(warnings)
 
 

@@ -146,16 +146,16 @@ def best_permutations(kinds: Kinds, positions: FloatArray, operations: FloatArra
     """
     order, count = len(operations), len(positions)
     permutations = np.tile(np.arange(count), (order, 1))
-    done = np.zeros(order, dtype=np.bool_)
-    done[0] = True
+    assigned = np.zeros(order, dtype=np.bool_)
+    assigned[0] = True
     for g, matrix in enumerate(operations):
-        if done[g]:
+        if assigned[g]:
             continue
         permutations[g] = kinds.match(positions, positions @ matrix.T)
         inverse = int(np.flatnonzero(table[g] == 0)[0])
         if inverse != g:
             permutations[inverse, permutations[g]] = np.arange(count)
-        done[[g, inverse]] = True
+        assigned[[g, inverse]] = True
     return permutations
 
 

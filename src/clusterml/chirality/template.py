@@ -86,8 +86,8 @@ def ag70_td() -> Template:
         numbers += [16 if site["element"] == "S" else 0] * len(orbit)
         shells += [site["shell"]] * len(orbit)
         outer += [int(site["outer"])] * len(orbit)
-    where = np.concatenate(positions)
-    return Template(data["name"], np.array(numbers), where, tuple(shells), np.array(outer), "M54", data["group"])
+    sites = np.concatenate(positions)
+    return Template(data["name"], np.array(numbers), sites, tuple(shells), np.array(outer), "M54", data["group"])
 
 
 def icosahedron(radius: float = 2.85) -> Template:
@@ -236,11 +236,11 @@ def _choose(
     used, chosen = [], []
     for kind in np.unique(template.numbers):
         ideal = np.flatnonzero(template.numbers == kind)
-        there = candidates[labels[candidates] == kind]
-        if len(there) >= len(ideal):
-            order = np.argsort(np.linalg.norm(positions[there] - centre, axis=1), kind="stable")
+        available = candidates[labels[candidates] == kind]
+        if len(available) >= len(ideal):
+            order = np.argsort(np.linalg.norm(positions[available] - centre, axis=1), kind="stable")
             used.append(ideal)
-            chosen.append(there[order[: len(ideal)]])
+            chosen.append(available[order[: len(ideal)]])
     if not used:
         raise StructureError(
             f"the template {template.name} has more atoms of every kind than the cluster",
@@ -254,24 +254,24 @@ def _place(
 ) -> tuple[FloatArray, float, IntArray, FloatArray]:
     """The template on the cluster: positions, scale, the cluster's atoms in the template's order, rotation."""
     model = template.positions[used] - template.positions[used].mean(axis=0)
-    where = positions[atoms]
-    centred = where - where.mean(axis=0)
+    positions_used = positions[atoms]
+    centred = positions_used - positions_used.mean(axis=0)
     guess = float(np.sqrt((centred**2).sum() / max((model**2).sum(), 1e-12)))
     labels = kind_labels(numbers, template)[atoms]
-    fit = superpose(template.numbers[used], guess * model, where, target_numbers=labels)
+    fit = superpose(template.numbers[used], guess * model, positions_used, target_numbers=labels)
     order = np.argsort(fit.permutation)
     turned = model @ fit.rotation.T
     scale = float((turned * centred[order]).sum() / max((model**2).sum(), 1e-12))
-    return scale * turned + where.mean(axis=0), scale, atoms[order], fit.rotation
+    return scale * turned + positions_used.mean(axis=0), scale, atoms[order], fit.rotation
 
 
-def _symmetrise(where: FloatArray, template: Template, rotation: FloatArray) -> tuple[FloatArray, float]:
+def _symmetrise(cluster_positions: FloatArray, template: Template, rotation: FloatArray) -> tuple[FloatArray, float]:
     """The nearest structure with the template's symmetry and equivalences ``(m, 3)`` (A), and the measure."""
     group = point_group(str(template.group))
     kinds = Kinds.of(template.numbers)
     permutations = best_permutations(kinds, template.positions, group.elements, group.table)
-    centre = where.mean(axis=0)
-    points = where - centre
+    centre = cluster_positions.mean(axis=0)
+    points = cluster_positions - centre
     correlation = np.swapaxes(points[permutations], -1, -2) @ points
     turned = best_orientation(group.elements, rotation, correlation)
     ideal = project(points, turned @ group.elements @ turned.T, permutations)
@@ -279,7 +279,12 @@ def _symmetrise(where: FloatArray, template: Template, rotation: FloatArray) -> 
 
 
 def _shells(
-    template: Template, used: IntArray, where: FloatArray, ideal: FloatArray, placed: FloatArray, atoms: IntArray
+    template: Template,
+    used: IntArray,
+    points: FloatArray,
+    ideal: FloatArray,
+    placed: FloatArray,
+    atoms: IntArray,
 ) -> tuple[ShellFit, ...]:
     centre = ideal.mean(axis=0)
     names = [template.shells[k] for k in used]
@@ -290,9 +295,9 @@ def _shells(
         ShellFit(
             name,
             np.sort(atoms[members]),
-            _rms(where[members] - ideal[members]),
-            _rms(where[members] - placed[members]),
-            float(np.linalg.norm(where[members] - centre, axis=1).mean()),
+            _rms(points[members] - ideal[members]),
+            _rms(points[members] - placed[members]),
+            float(np.linalg.norm(points[members] - centre, axis=1).mean()),
             float(np.linalg.norm(ideal[members] - centre, axis=1).mean()),
         )
         for name, members in groups.items()

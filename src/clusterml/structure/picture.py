@@ -37,15 +37,15 @@ def structure_picture(atoms: Atoms, colours: Sequence[str] | None = None, size: 
     painted = [palette[int(k)] for k in chosen]
     shown = atoms[chosen]
     numbers = np.asarray(shown.numbers, dtype=np.int64)
-    radii, where = atom_radii(shown), broadside(np.asarray(shown.positions, dtype=np.float64))
+    radii, projected = atom_radii(shown), broadside(np.asarray(shown.positions, dtype=np.float64))
     pairs = bonds(numbers, np.asarray(shown.positions, dtype=np.float64))
-    reach = float((np.abs(where[:, :2]) + radii[:, None]).max()) + 0.2
-    points, scale = size / 2 + size / (2 * reach) * where * np.array([1.0, -1.0, 1.0]), size / (2 * reach)
+    reach = float((np.abs(projected[:, :2]) + radii[:, None]).max()) + 0.2
+    points, scale = size / 2 + size / (2 * reach) * projected * np.array([1.0, -1.0, 1.0]), size / (2 * reach)
     ends = zip(pairs.first, pairs.second, strict=True)
-    items = [(float(where[[i, j], 2].min()) - 1e-6, _bond(points[i], points[j])) for i, j in ends]
+    items = [(float(projected[[i, j], 2].min()) - 1e-6, _bond(points[i], points[j])) for i, j in ends]
     items += [
         (float(depth), _disc(point, radius * scale, colour))
-        for depth, point, radius, colour in zip(where[:, 2], points, radii, painted, strict=True)
+        for depth, point, radius, colour in zip(projected[:, 2], points, radii, painted, strict=True)
     ]
     drawn = [item for _, item in sorted(items, key=lambda item: item[0])]
     group = tag("g", *drawn, stroke="#555", stroke_width=f"{max(0.06 * scale, 0.4):.1f}")

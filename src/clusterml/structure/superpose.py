@@ -61,9 +61,9 @@ class NearestAtoms:
         """
         total, used = np.zeros(len(rotations)), 0
         with one_torch_thread():
-            for there, here in zip(self.kinds.mobile, self.kinds.target, strict=True):
-                chosen = there if probes is None else self._probes(there, probes)
-                total += self._nearest(rotations, chosen, here)[0]
+            for mobile, target in zip(self.kinds.mobile, self.kinds.target, strict=True):
+                chosen = mobile if probes is None else self._probes(mobile, probes)
+                total += self._nearest(rotations, chosen, target)[0]
                 used += len(chosen)
         return total / max(used, 1)
 
@@ -87,9 +87,9 @@ class NearestAtoms:
         import torch
 
         covariance = torch.zeros((len(rotations), 3, 3), dtype=torch.float64)
-        for there, here in zip(self.kinds.mobile, self.kinds.target, strict=True):
-            match = torch.as_tensor(here)[self._nearest(rotations, there, here)[1]]
-            covariance += torch.einsum("mna,nb->mab", self.target[match], self.mobile[there]).double()
+        for mobile, target in zip(self.kinds.mobile, self.kinds.target, strict=True):
+            match = torch.as_tensor(target)[self._nearest(rotations, mobile, target)[1]]
+            covariance += torch.einsum("mna,nb->mab", self.target[match], self.mobile[mobile]).double()
         return nearest_rotation(covariance.numpy(), improper)
 
     def _nearest(self, rotations: FloatArray, atoms: IntArray, others: IntArray) -> tuple[FloatArray, torch.Tensor]:
@@ -164,12 +164,12 @@ class Kinds:
         from scipy.optimize import linear_sum_assignment
 
         permutation = np.empty(self.count, dtype=np.int64)
-        for there, here in zip(self.mobile, self.target, strict=True):
-            cost = (mobile[there] ** 2).sum(axis=1) - 2.0 * (target[here] @ mobile[there].T)
+        for mobile_atoms, target_atoms in zip(self.mobile, self.target, strict=True):
+            cost = (mobile[mobile_atoms] ** 2).sum(axis=1) - 2.0 * (target[target_atoms] @ mobile[mobile_atoms].T)
             nearest = np.argmin(cost, axis=1)
-            if np.bincount(nearest, minlength=len(there)).max() > 1:  # else it is the best assignment already
+            if np.bincount(nearest, minlength=len(mobile_atoms)).max() > 1:  # else it is the best assignment already
                 nearest = linear_sum_assignment(cost)[1]
-            permutation[here] = there[nearest]
+            permutation[target_atoms] = mobile_atoms[nearest]
         return permutation
 
 
@@ -338,8 +338,8 @@ def matching_frames(
         order = np.argsort(np.abs(stretch), kind="stable")
         order = order[(np.abs(stretch) < 2 * alike)[order] & (sine > 0.1)[order]][: MOST_FRAMES // _TARGET_PAIRS]
         if len(order):
-            there = frames(mobile[first[order]], mobile[second[order]])
-            matrices.append(frames(target[i], target[j]) @ mirror @ np.swapaxes(there, -1, -2))
+            mobile_frames = frames(mobile[first[order]], mobile[second[order]])
+            matrices.append(frames(target[i], target[j]) @ mirror @ np.swapaxes(mobile_frames, -1, -2))
     return np.concatenate(matrices)
 
 
@@ -347,8 +347,10 @@ def _similar(kinds: Kinds, mobile: FloatArray, target: FloatArray, alike: float)
     """``(n, n)``: is a mobile atom (column) of a target atom's (row) kind, and about as far from the centre?"""
     similar = np.zeros((len(target), len(mobile)), dtype=np.bool_)
     radius, aim = np.linalg.norm(mobile, axis=1), np.linalg.norm(target, axis=1)
-    for there, here in zip(kinds.mobile, kinds.target, strict=True):
-        similar[np.ix_(here, there)] = np.abs(aim[here, None] - radius[None, there]) < alike
+    for mobile_atoms, target_atoms in zip(kinds.mobile, kinds.target, strict=True):
+        similar[np.ix_(target_atoms, mobile_atoms)] = (
+            np.abs(aim[target_atoms, None] - radius[None, mobile_atoms]) < alike
+        )
     return similar
 
 

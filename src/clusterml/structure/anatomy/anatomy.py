@@ -169,8 +169,8 @@ def _find_trigons(positions: FloatArray, used: set[int], frame: MetalFrame) -> l
     trigons = []
     metals = np.flatnonzero(frame.metal)
     for shell in frame.shells:
-        where = positions[shell]
-        distance = np.linalg.norm(where[:, None, :] - where[None, :, :], axis=2)
+        shell_positions = positions[shell]
+        distance = np.linalg.norm(shell_positions[:, None, :] - shell_positions[None, :, :], axis=2)
         close = (distance < _CONTACT) & (distance > 0.0)
         for row, partners in enumerate(map(np.flatnonzero, close)):
             trio = shell[[row, *partners]]

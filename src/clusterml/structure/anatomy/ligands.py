@@ -117,11 +117,11 @@ def assign_valences(graph: BondGraph, donors: frozenset[int]) -> Valences:
     bonded = [[j if i == k else i for i, j in graph.edges if k in (i, j)] for k in range(len(numbers))]
     free, cationic, doubts = _free_valences(numbers, bonded)
     double = _double_bonds(graph, free)
-    used = [sum(double[e] for e, edge in enumerate(graph.edges) if k in edge) for k in range(len(numbers))]
+    double_bonded = [sum(double[e] for e, edge in enumerate(graph.edges) if k in edge) for k in range(len(numbers))]
     charge, remote = -sum(cationic), 0
     charges = list(cationic)
     for atom, number in enumerate(numbers):
-        left = free[atom] - used[atom]
+        left = free[atom] - double_bonded[atom]
         if left <= 0:
             continue
         if number == 6:

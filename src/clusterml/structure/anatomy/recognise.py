@@ -104,14 +104,14 @@ def _name_without_hydrogens(
     candidates = exact + [t for t in heavy.get(graph, []) if not present or t.carbon_hydrogens > on_carbon]
     if not candidates:
         return None
-    where = positions[ligand.ordered[list(order)]]
-    lengths = _lengths_by_elements(graph, [float(np.linalg.norm(where[i] - where[j])) for i, j in graph.edges])
+    points = positions[ligand.ordered[list(order)]]
+    lengths = _lengths_by_elements(graph, [float(np.linalg.norm(points[i] - points[j])) for i, j in graph.edges])
     misfits = [_misfit(lengths, template.lengths) for template in candidates]
     close = [t for t, misfit in zip(candidates, misfits, strict=True) if misfit <= min(misfits) + _UNDECIDED]
     close.sort(key=lambda t: (t.hydrogens > 0, abs(t.entry.charge)))
     chosen = close[0]
     alike = [t for t in close if t.hydrogens == chosen.hydrogens]
-    named = _name_by_hand(ligand, alike, where)
+    named = _name_by_hand(ligand, alike, points)
     missing = chosen.hydrogens - present
     if not missing or named.entry is None:
         return named

@@ -141,12 +141,12 @@ def _optimise(full: Any) -> FloatArray:
     if full.GetNumAtoms() == 1:
         return np.zeros(full.GetNumConformers())
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(full):
-        done = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(full, maxIters=2000)
+        outcomes = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(full, maxIters=2000)
     elif rdForceFieldHelpers.UFFHasAllMoleculeParams(full):
-        done = rdForceFieldHelpers.UFFOptimizeMoleculeConfs(full, maxIters=2000)
+        outcomes = rdForceFieldHelpers.UFFOptimizeMoleculeConfs(full, maxIters=2000)
     else:
         return np.zeros(full.GetNumConformers())
-    return np.array([energy for _, energy in done])
+    return np.array([energy for _, energy in outcomes])
 
 
 def _select_distinct(numbers: IntArray, positions: FloatArray, energies: FloatArray) -> IntArray:

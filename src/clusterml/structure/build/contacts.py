@@ -196,13 +196,13 @@ def clean_up(
     from scipy.spatial import cKDTree
 
     nearest, _ = cKDTree(atoms.positions[first:]).query(atoms.positions[:first])
-    taken = np.concatenate([np.flatnonzero(nearest < _NONBONDED), np.arange(first, len(atoms))])
-    free = ~np.isin(taken, fixed)
-    done = atoms.copy()
+    indices = np.concatenate([np.flatnonzero(nearest < _NONBONDED), np.arange(first, len(atoms))])
+    free = ~np.isin(indices, fixed)
+    tidied = atoms.copy()
     if not free.any():
         return np.array(atoms.positions)
     with rdBase.BlockLogs():
-        molecule = _molecule(atoms[taken], ligands, int(np.sum(taken < first)))
+        molecule = _molecule(atoms[indices], ligands, int(np.sum(indices < first)))
         if not rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
             return np.array(atoms.positions)
         for reach in _FREE_MOVES:
@@ -210,17 +210,17 @@ def clean_up(
                 more = _minimise(molecule, free, reach, steps)
                 moved = np.array(molecule.GetConformer().GetPositions())
                 if not np.isfinite(moved).all():
-                    return np.array(done.positions)
-                done.positions[taken[free]] = moved[free]
+                    return np.array(tidied.positions)
+                tidied.positions[indices[free]] = moved[free]
                 if keep is not None:
-                    done.positions[:] = keep(done.positions)
-                    _put(molecule, done.positions[taken])
+                    tidied.positions[:] = keep(tidied.positions)
+                    _put(molecule, tidied.positions[indices])
                 if not more:
                     break
-            contact = find_closest_contact(done)
+            contact = find_closest_contact(tidied)
             if contact is None or contact.ratio > _ROOMY:
                 break
-    return np.array(done.positions)
+    return np.array(tidied.positions)
 
 
 def _minimise(molecule: Any, free: BoolArray, reach: float, steps: int) -> bool:

@@ -59,13 +59,13 @@ def group(generators: Sequence[str]) -> FloatArray:
     """
     elements = [np.eye(3)]
     steps = [operation(name) for name in generators]
-    done = 0
-    while done < len(elements):
+    processed = 0
+    while processed < len(elements):
         for step in steps:
-            new = step @ elements[done]
+            new = step @ elements[processed]
             if not any(np.abs(new - old).max() < _SAME for old in elements):
                 elements.append(new)
-        done += 1
+        processed += 1
         if len(elements) > _LARGEST_GROUP:
             raise OptionError(f"{', '.join(generators)} generate no point group", "check the axes")
     return np.array(elements)

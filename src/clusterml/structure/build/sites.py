@@ -122,20 +122,20 @@ def site_on(numbers: IntArray, positions: FloatArray, metals: IntArray, outward:
     Raises :class:`~clusterml.errors.StructureError` for two donors on more than two metals.
     """
     out = _unit(outward)
-    where = positions[metals]
-    middle = where.mean(axis=0)
+    metal_positions = positions[metals]
+    middle = metal_positions.mean(axis=0)
     length = float(np.mean([metal_donor(int(z), element) for z in numbers[metals]]))
     if bite == 0.0:
-        spread = where - middle
+        spread = metal_positions - middle
         height = _height(length, float(np.sqrt(np.mean(np.sum(spread**2, axis=1)))))
         donor = middle + height * out
-        return BindingSite(metals, donor[None], body_directions(where, donor, element))
+        return BindingSite(metals, donor[None], body_directions(metal_positions, donor, element))
     if len(metals) > 2:
         raise StructureError(f"two donors cannot share {len(metals)} metals", "give one or two metals for the site")
-    along = where[-1] - where[0] if len(metals) == 2 else rotation(out, turn) @ _perpendicular(out)
+    along = metal_positions[-1] - metal_positions[0] if len(metals) == 2 else rotation(out, turn) @ _perpendicular(out)
     along = _unit(along)
     out = _unit(out - (out @ along) * along)
-    gap = (float(np.linalg.norm(where[-1] - where[0])) - bite) / 2 if len(metals) == 2 else bite / 2
+    gap = (float(np.linalg.norm(metal_positions[-1] - metal_positions[0])) - bite) / 2 if len(metals) == 2 else bite / 2
     middle = middle + _height(length, gap) * out
     return BindingSite(metals, np.array([middle - along * bite / 2, middle + along * bite / 2]), out[None])
 

@@ -192,24 +192,26 @@ def resolve_overlaps(crystal: Crystal, expanded: Expanded, pairs: AtomPairs) -> 
     units = find_units(crystal, expanded, bonded, against, concerned)
     contested = units.contested(against)
     proper = determinants(crystal.rotations) > 0
-    done = np.zeros(len(parts), dtype=np.bool_)
+    decided = np.zeros(len(parts), dtype=np.bool_)
     for k in dict.fromkeys(entangled[against.first].tolist()):
-        if done[k]:
+        if decided[k]:
             continue
         part = parts[k]
         keep[part] = False
         keep[units.choose(part, against.select(entangled[against.first] == k))] = True
-        done[k] = True
+        decided[k] = True
         images = expanded.images(part)
         target = entangled[images[:, 0]]
         for other in np.unique(target).tolist():
-            if not done[other]:
-                ways = np.flatnonzero(target == other)
-                way = ways[np.argmax(proper[ways])]  # an operation that keeps the hand, if there is one
-                keep[images[way]] = keep[part]
-                done[other] = True
-    left = keep[against.first] & keep[against.second]  # a bond at the limit may be seen in one copy and not in another
-    keep[against.second[left]] = False
+            if not decided[other]:
+                candidates = np.flatnonzero(target == other)
+                # an operation that keeps the hand, if there is one
+                operation = candidates[np.argmax(proper[candidates])]
+                keep[images[operation]] = keep[part]
+                decided[other] = True
+    # a bond at the limit may be seen in one copy and not in another
+    clashing = keep[against.first] & keep[against.second]
+    keep[against.second[clashing]] = False
     return keep & ~_find_orphans(keep, bonded, expanded.occupancy), contested
 
 

@@ -55,8 +55,8 @@ def find_sites(atoms: Atoms, old: str, library: Path | None = None) -> list[Exch
     names = {old, *_names(old, library)}
     chosen = [x for x in present if names & {x.name, x.formula} and len(x.donors)]
     if not chosen:
-        there = ", ".join(dict.fromkeys(x.name for x in present if len(x.donors)))
-        raise OptionError(f"there is no ligand {old} to exchange", f"ligands of this cluster: {there or 'none'}")
+        listed = ", ".join(dict.fromkeys(x.name for x in present if len(x.donors)))
+        raise OptionError(f"there is no ligand {old} to exchange", f"ligands of this cluster: {listed or 'none'}")
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     metal = is_metal(numbers)
     bonded = neighbours(len(atoms), bonds(numbers, np.asarray(atoms.positions, dtype=np.float64)))

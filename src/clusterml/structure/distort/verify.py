@@ -123,14 +123,17 @@ def _changed_covalent_bonds(subject: Subject, bonded: AtomPairs, positions: Floa
 def _lost_bonds(subject: Subject, positions: FloatArray) -> tuple[str, ...]:
     """Metal-donor bonds of the parent that are far too long now."""
     mixed = _mixed(subject, subject.pairs)
-    now = np.linalg.norm(positions[mixed.first] - positions[mixed.second], axis=1)
+    distance = np.linalg.norm(positions[mixed.first] - positions[mixed.second], axis=1)
     limit = np.maximum(
         _STRETCH * mixed.distance, bond_limit(subject.numbers[mixed.first], subject.numbers[mixed.second])
     )
-    far = now > limit
+    far = distance > limit
     picked = mixed.select(far)
     return _list_pairs(
-        subject, AtomPairs(picked.first, picked.second, picked.shift, now[far]), mixed.distance[far], "are torn apart"
+        subject,
+        AtomPairs(picked.first, picked.second, picked.shift, distance[far]),
+        mixed.distance[far],
+        "are torn apart",
     )
 
 
@@ -153,9 +156,9 @@ def _severed_bonds(subject: Subject, pairs: AtomPairs, positions: FloatArray) ->
     for k, part in enumerate(molecules):
         number[part] = k
     cut = subject.pairs.select(number[subject.pairs.first] != number[subject.pairs.second])
-    now = np.linalg.norm(positions[cut.first] - positions[cut.second], axis=1)
+    distance = np.linalg.norm(positions[cut.first] - positions[cut.second], axis=1)
     listed = _list_pairs(
-        subject, AtomPairs(cut.first, cut.second, cut.shift, now), cut.distance, "were what held it together"
+        subject, AtomPairs(cut.first, cut.second, cut.shift, distance), cut.distance, "were what held it together"
     )
     return [f"the cluster falls into {len(molecules)} molecules: {text}" for text in listed]
 
