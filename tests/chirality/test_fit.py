@@ -73,9 +73,9 @@ def test_misfits_do_not_depend_on_bond_lengths_but_on_broken_symmetry(ag70):
     assert template_fit.rmsd < 1e-6
     assert template_fit.measure == pytest.approx(0.0, abs=1e-9)
     assert template_fit.template_rmsd > 0.05
-    one = atoms.copy()
-    one.positions[0] += [0.1, 0.0, 0.0]
-    assert fit(one, model).rmsd > 0.005
+    shifted = atoms.copy()
+    shifted.positions[0] += [0.1, 0.0, 0.0]
+    assert fit(shifted, model).rmsd > 0.005
 
 
 def test_mirror_images_turn_the_other_way(examples):

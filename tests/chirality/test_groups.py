@@ -52,6 +52,6 @@ def test_stabilisers_are_those_of_the_crystallographer():
     assert sizes == [1, 4, 6, 12, 24]
     assert sorted(len(members[0].reps) for members in stabilisers("D3")) == [1, 2, 3, 6]
     for members in stabilisers("Oh"):
-        for one in members:
-            assert len(one.members) * len(one.reps) == 48
-            assert np.array_equal(np.bincount(one.coset), np.full(len(one.reps), len(one.members)))
+        for stabiliser in members:
+            assert len(stabiliser.members) * len(stabiliser.reps) == 48
+            assert np.array_equal(np.bincount(stabiliser.coset), np.full(len(stabiliser.reps), len(stabiliser.members)))

@@ -34,13 +34,13 @@ def reports(ag29):
 def test_mirror_images_have_opposite_signs_and_equal_sizes(reports):
     left, right = reports
     assert [part.name for part in left.parts] == [part.name for part in right.parts]
-    for one, other in zip(left.parts, right.parts, strict=True):
-        assert one.opd == pytest.approx(-other.opd, rel=1e-9, abs=1e-16)
-        assert one.opd_local == pytest.approx(-other.opd_local, rel=1e-9, abs=1e-16)
-        assert one.ccm == pytest.approx(other.ccm, rel=1e-6, abs=1e-9)
-        assert one.misfit == pytest.approx(other.misfit, rel=1e-6, abs=1e-6)
-        assert one.hausdorff.value == pytest.approx(other.hausdorff.value, rel=0.02, abs=1e-6)
-        assert one.symmetry == pytest.approx(other.symmetry, rel=1e-6, abs=1e-9)
+    for part, mirrored in zip(left.parts, right.parts, strict=True):
+        assert part.opd == pytest.approx(-mirrored.opd, rel=1e-9, abs=1e-16)
+        assert part.opd_local == pytest.approx(-mirrored.opd_local, rel=1e-9, abs=1e-16)
+        assert part.ccm == pytest.approx(mirrored.ccm, rel=1e-6, abs=1e-9)
+        assert part.misfit == pytest.approx(mirrored.misfit, rel=1e-6, abs=1e-6)
+        assert part.hausdorff.value == pytest.approx(mirrored.hausdorff.value, rel=0.02, abs=1e-6)
+        assert part.symmetry == pytest.approx(mirrored.symmetry, rel=1e-6, abs=1e-9)
     assert abs(left.whole.opd_local) > 1e-5
     assert left.whole.point_groups[0].name == "T"
     assert left.frame.name == "metal + S frame"

@@ -27,8 +27,8 @@ def test_few_and_many_points_have_the_same_pairs(points: FloatArray, monkeypatch
     monkeypatch.setattr(nearby, "_FEW", 0)
     many = _sorted(nearby.pairs_within(points, points[:100] + 0.1, 2.0))
     assert len(few[0]) > 100
-    for one, other in zip(few, many, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+    for direct, by_tree in zip(few, many, strict=True):
+        np.testing.assert_allclose(direct, by_tree, rtol=1e-12)
 
 
 def test_few_and_many_points_have_the_same_neighbours(points: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:

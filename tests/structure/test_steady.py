@@ -69,7 +69,7 @@ def test_a_model_does_not_depend_on_rounding(name, ligands, monkeypatch):
 @pytest.mark.parametrize("name", ["ag2", "ag12"])
 def test_the_default_axis_does_not_depend_on_rounding(name):
     atoms = build(name)  # two equal moments of inertia, or three
-    first, second = (axis_of(Subject(each), None) for each in (atoms, shaken(atoms)))
+    first, second = (axis_of(Subject(structure), None) for structure in (atoms, shaken(atoms)))
     assert np.linalg.norm(first) == pytest.approx(1.0)
     assert np.abs(first - second).max() < 1e-8
 
@@ -100,7 +100,7 @@ def test_an_exchange_does_not_depend_on_rounding(monkeypatch):
 
 def test_snapshots_do_not_depend_on_the_vectors_of_degenerate_modes():
     atoms = build("ag29", thiolate="SH", phosphine="PH3", hand="S")  # T: three modes in four are degenerate
-    subjects = [Subject(each) for each in (atoms, shaken(atoms))]
+    subjects = [Subject(structure) for structure in (atoms, shaken(atoms))]
     modes = [stiffness_modes(subject).displacement for subject in subjects]
     turned = np.abs(np.einsum("mnx,mnx->m", *modes)).min()
     assert turned < 0.9, "the modes are those of another basis"

@@ -80,12 +80,12 @@ def make_ag44() -> Atoms:
 
 def fused(axis: np.ndarray, shared: int) -> np.ndarray:
     """Two centred icosahedra that share a corner (1) or a face (3): the second is the first, mirrored."""
-    one = np.concatenate([np.zeros((1, 3)), icosahedron(2.8)])
+    icosahedral = np.concatenate([np.zeros((1, 3)), icosahedron(2.8)])
     axis = axis / np.linalg.norm(axis)
-    height = one @ axis
+    height = icosahedral @ axis
     top = np.sort(height)[-shared]
-    image = one + 2 * (top - height)[:, None] * axis
-    return np.concatenate([one, image[np.abs(height - top) > 1e-6]])
+    mirrored = icosahedral + 2 * (top - height)[:, None] * axis
+    return np.concatenate([icosahedral, mirrored[np.abs(height - top) > 1e-6]])
 
 
 @pytest.fixture

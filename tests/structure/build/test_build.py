@@ -99,9 +99,9 @@ def test_motifs_are_those_of_the_real_clusters(built):
     ],
 )
 def test_hands_are_mirror_images(built, name, first, second, right, left):
-    one, other = built(name, hand=first, **right), built(name, hand=second, **left)
-    assert one.get_chemical_symbols() == other.get_chemical_symbols()
-    np.testing.assert_allclose(one.positions[:, [1, 0, 2]], other.positions, atol=1e-9)
+    cluster, enantiomer = built(name, hand=first, **right), built(name, hand=second, **left)
+    assert cluster.get_chemical_symbols() == enantiomer.get_chemical_symbols()
+    np.testing.assert_allclose(cluster.positions[:, [1, 0, 2]], enantiomer.positions, atol=1e-9)
 
 
 def test_a_frame_of_the_other_hand_keeps_the_hand_of_its_ligands(built):

@@ -53,9 +53,9 @@ def test_composition_charge_and_contacts(path):
 @pytest.mark.parametrize("path", [p for p in FILES if p.stem[-2:] in ("_R", "_M")], ids=lambda path: path.stem)
 def test_the_other_hand_is_the_mirror_image(path):
     stem = path.stem[:-1] + OTHER_HAND[path.stem[-1]]
-    one, two = read(path), read(path.with_stem(stem.replace("S-tfl", "R-tfl")))
-    assert one.get_chemical_symbols() == two.get_chemical_symbols()
-    np.testing.assert_allclose(one.positions[:, [1, 0, 2]], two.positions, atol=1e-7)
+    cluster, enantiomer = read(path), read(path.with_stem(stem.replace("S-tfl", "R-tfl")))
+    assert cluster.get_chemical_symbols() == enantiomer.get_chemical_symbols()
+    np.testing.assert_allclose(cluster.positions[:, [1, 0, 2]], enantiomer.positions, atol=1e-7)
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.stem[-2:] in ("_R", "_S")], ids=lambda path: path.stem)

@@ -26,9 +26,9 @@ def contents(filled):
 def split(crystal):
     """Ag with a ligand in two parts: S-Cl (0.7, part 1) and O-Br (0.3, part 2), and a chloride that is ordered."""
     ag = Atoms("AgCl", [[0, 0, 0], [0, 0, -2.4]])
-    one, two = Atoms("SCl", [[2.4, 0, 0], [3.6, 1.6, 0]]), Atoms("OBr", [[2.2, 0.7, 0.3], [3.2, -0.9, 0.6]])
+    major, minor = Atoms("SCl", [[2.4, 0, 0], [3.6, 1.6, 0]]), Atoms("OBr", [[2.2, 0.7, 0.3], [3.2, -0.9, 0.6]])
     writer = crystal("P 1", (12, 12, 12)).add(ag, (0.5, 0.5, 0.5))
-    return writer.add(one, (0.5, 0.5, 0.5), occupancy=0.7, part=1).add(two, (0.5, 0.5, 0.5), occupancy=0.3, part=2)
+    return writer.add(major, (0.5, 0.5, 0.5), occupancy=0.7, part=1).add(minor, (0.5, 0.5, 0.5), occupancy=0.3, part=2)
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,10 @@ def test_both_hands_on_one_site(crystal, ag29):
 
 
 def test_frames_that_differ_are_not_compared(crystal):
-    one = Atoms("Ag3SClBr", [[0, 0, 0], [2.9, 0, 0], [1.4, 2.5, 0], [1.4, 0.8, 2.0], [-2.4, 0, 0.3], [4.0, -2.1, 0.2]])
-    other = one.copy()
-    other.positions[3:] += [[0.5, 0.4, 0.1], [0.4, 1.9, 0.3], [0.5, 0.9, 1.7]]
-    writer = crystal("P 1", (30, 15, 15)).add(one, (0.2, 0.5, 0.5)).add(other, (0.7, 0.5, 0.5))
+    ag3 = Atoms("Ag3SClBr", [[0, 0, 0], [2.9, 0, 0], [1.4, 2.5, 0], [1.4, 0.8, 2.0], [-2.4, 0, 0.3], [4.0, -2.1, 0.2]])
+    distorted = ag3.copy()
+    distorted.positions[3:] += [[0.5, 0.4, 0.1], [0.4, 1.9, 0.3], [0.5, 0.9, 1.7]]
+    writer = crystal("P 1", (30, 15, 15)).add(ag3, (0.2, 0.5, 0.5)).add(distorted, (0.7, 0.5, 0.5))
     _, hands = judge(writer)
     assert [h.hand for h in hands.hands] == ["A", None]
     assert hands.kind == {"Ag3BrClS": None}
