@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
 
 from clusterml.errors import InputFileError, OptionError
-from clusterml.structure.build.blueprint import FOLDER, blueprint, blueprints, read_blueprint
+from clusterml.structure.build import data
+from clusterml.structure.build.blueprint import blueprint, blueprints, read_blueprint
 from clusterml.structure.build.operations import find_orbit, group
 
+FOLDER = Path(str(data.__file__)).parent
 METALS = {"ag1": 1, "ag2": 2, "ag3": 3, "ag4": 4, "ag12": 12, "ag25": 25, "ag29": 29, "ag32": 32, "ag33": 33,
           "ag70": 70, "ag70-t": 70}  # fmt: skip
 
