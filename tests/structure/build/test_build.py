@@ -154,7 +154,7 @@ def test_the_seed_decides():
         ("ag29", {"thiolate": "SH", "dithiolate": "BDT"}, "compete"),
         ("ag29", {"dithiolate": "SH"}, "the site needs 2"),
         ("ag25", {"thiolate": "XYZ"}, "no ligand 'XYZ'"),
-        ("ag25", {"symmetry": "T"}, "no group"),
+        ("ag25", {"symmetry": "T"}, "no symmetry group"),
     ],
 )
 def test_wishes_that_cannot_be_met(name, options, message):

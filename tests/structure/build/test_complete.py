@@ -81,8 +81,9 @@ def test_numbers_and_charge_go_together(core):
     few = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 6, 0, None)
     assert (few.charge, few.electrons) == (-2, 34)
     del core.info["charge"]
-    with pytest.raises(OptionError, match="neither the charge nor the number"):
-        complete(core, thiolate="SH", carboxylate="HCOO")
+    both = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, None, 0, None)
+    assert (both.charge, both.carboxylates, both.electrons) == (-3, 21, 20)  # 42 oxygens for 42 open metals
+    assert "HCOO is a proposal" in both.proposal
     proposed = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 18, 0, None)
     assert (proposed.charge, proposed.electrons) == (0, 20)
 
