@@ -17,13 +17,13 @@ import pytest
 
 from clusterml.errors import InputFileError, OutputError
 from clusterml.io.log import Log
-from clusterml.screening.board import Block, Board, Drops, Entry, Row, different
-from clusterml.screening.labels import Verified
-from clusterml.screening.making import Dropped
+from clusterml.screening.board import Board, BoardEntry, CandidateBlock, Rejections, Row, distinct_rows
+from clusterml.screening.labels import CandidateLabel
+from clusterml.screening.making import Rejection
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit
-from clusterml.screening.report import _wrong_signs
-from clusterml.screening.verification import Pairs, Verification, errors, hits, same_sign, spearman
+from clusterml.screening.messages import _wrong_signs
+from clusterml.screening.verification import LabelPairs, Verification, count_hits, errors, same_sign, spearman
 
 TWO = [{"cd_at": "3 eV"}, {"strain": "elastic"}]
 LIMIT = [{"opd": "predicted", "at_least": 0.0}]
@@ -34,14 +34,14 @@ def row(number: int, *values: float) -> Row:
     return Row(number, f"c-{number}", pairs, 0, 1.0, number % 3 > 0, 0.5, ((1, 2), (3,)))
 
 
-def block(number: int, rows: list[Row], size: int) -> Block:
-    drops = Drops()
+def block(number: int, rows: list[Row], size: int) -> CandidateBlock:
+    drops = Rejections()
     for _ in range(size - len(rows)):
-        drops.add(Dropped("broken", "one"))
-    return Block(number, number * size, (number + 1) * size, tuple(rows), drops, {"network": 1.0})
+        drops.add(Rejection("broken", "one"))
+    return CandidateBlock(number, number * size, (number + 1) * size, tuple(rows), drops, {"network": 1.0})
 
 
-def blocks(count: int, size: int = 10) -> list[Block]:
+def blocks(count: int, size: int = 10) -> list[CandidateBlock]:
     rng = np.random.default_rng(1)
     return [block(n, [row(n * size + k, *rng.normal(size=3)) for k in range(size - 1)], size) for n in range(count)]
 
@@ -69,7 +69,7 @@ def test_the_board_is_what_sorting_everything_gives(make_screen):
     assert {entry.row.number for entry in found.front} == front
     assert (found.evaluated, found.valid, found.feasible) == (300, 270, len(feasible))
     assert found.out_of_domain == sum(row.in_domain is False for row in rows)
-    assert found.drops.to_dict() == {"broken": {"count": 30, "example": "one"}}
+    assert found.rejections.to_dict() == {"broken": {"count": 30, "example": "one"}}
     assert found.seconds == {"network": 30.0}
 
 
@@ -80,8 +80,8 @@ def test_the_best_to_verify_are_different_geometries(make_screen):
     other = row(2, 1.0, 0.2, 0.0)
     found.add(block(0, [mirrored, first, other], 3))
     assert [entry.row.number for entry in found.ranked] == [0, 2, 1]
-    assert [entry.row.number for entry in found.different(3)] == [0, 2]
-    assert [entry.row.number for entry in found.different(1)] == [0]
+    assert [entry.row.number for entry in found.distinct_entries(3)] == [0, 2]
+    assert [entry.row.number for entry in found.distinct_entries(1)] == [0]
 
 
 @pytest.mark.parametrize("factor", [1.00004, 0.99996, -1.00004])
@@ -91,7 +91,7 @@ def test_numbers_of_one_geometry_may_differ_a_little(factor):
     other = row(2, 1.001 * 4.33345e-4, 36.15)
     charged = replace(row(3, 4.33345e-4, 36.15), charge=1)
     unknown = replace(row(4, 4.33345e-4, 36.15), domain_score=None)
-    assert different([first, again, other, charged, unknown], 9) == [first, other, charged, unknown]
+    assert distinct_rows([first, again, other, charged, unknown], 9) == [first, other, charged, unknown]
 
 
 def test_the_order_of_blocks_does_not_matter(make_screen):
@@ -142,7 +142,7 @@ def test_blocks_survive_the_log(tmp_path):
     made = blocks(3)
     for each in made:
         log.add(each.to_dict())
-    assert [Block.from_dict(entry) for entry in Log(log.path)] == made
+    assert [CandidateBlock.from_dict(entry) for entry in Log(log.path)] == made
 
 
 @pytest.mark.parametrize("cut", [1, 50, 400])
@@ -199,12 +199,12 @@ def test_a_log_that_is_a_pipe_does_not_hang(tmp_path):
 
 def test_a_right_order_of_the_wrong_hand_is_told_by_the_sign():
     label = np.array([-8.0, -4.0, 2.0, 1.0, 0.5, 1e-3])
-    assert same_sign(Pairs(np.array([8.0, 4.0, 2.0, 1.0, 0.5, -1.0]), label)) == pytest.approx(0.6)
-    assert same_sign(Pairs(-label, label)) == 0.0
-    assert same_sign(Pairs(label, label)) == 1.0
-    assert same_sign(Pairs(np.abs(label), np.abs(label))) is None
-    assert same_sign(Pairs(label[:4], label[:4])) is None
-    assert same_sign(Pairs(label[:0], label[:0])) is None
+    assert same_sign(LabelPairs(np.array([8.0, 4.0, 2.0, 1.0, 0.5, -1.0]), label)) == pytest.approx(0.6)
+    assert same_sign(LabelPairs(-label, label)) == 0.0
+    assert same_sign(LabelPairs(label, label)) == 1.0
+    assert same_sign(LabelPairs(np.abs(label), np.abs(label))) is None
+    assert same_sign(LabelPairs(label[:4], label[:4])) is None
+    assert same_sign(LabelPairs(label[:0], label[:0])) is None
 
 
 def test_a_screen_says_when_its_signs_are_wrong():
@@ -216,23 +216,23 @@ def test_a_screen_says_when_its_signs_are_wrong():
 def test_agreement_of_known_numbers():
     rng = np.random.default_rng(3)
     truth = np.arange(40.0)
-    good, bad = Pairs(truth + 0.25, truth), Pairs(rng.permutation(truth), truth)
+    good, bad = LabelPairs(truth + 0.25, truth), LabelPairs(rng.permutation(truth), truth)
     assert errors(good) == {
         "count": 40, "spearman": 1.0, "mean_absolute_error": 0.25, "mean_error": 0.25, "same_sign": None
     }  # fmt: skip
-    assert spearman(Pairs(-truth, truth)) == -1.0
+    assert spearman(LabelPairs(-truth, truth)) == -1.0
     assert abs(spearman(bad)) < 0.4
-    assert spearman(Pairs(np.ones(9), np.arange(9.0))) is None
-    assert spearman(Pairs(truth[:4], truth[:4])) is None
-    ties = Pairs(np.array([1.0, 1.0, 2.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0, 2.0, 3.0]))
+    assert spearman(LabelPairs(np.ones(9), np.arange(9.0))) is None
+    assert spearman(LabelPairs(truth[:4], truth[:4])) is None
+    ties = LabelPairs(np.array([1.0, 1.0, 2.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0, 2.0, 3.0]))
     assert spearman(ties) == pytest.approx(1.0)
-    top = Pairs(np.array([9.0, 8.0, 7.0, 6.0]), np.array([50.0, 39.0, 38.0, 2.0]))
-    found = hits(top, good, 0.1)
+    top = LabelPairs(np.array([9.0, 8.0, 7.0, 6.0]), np.array([50.0, 39.0, 38.0, 2.0]))
+    found = count_hits(top, good, 0.1)
     assert found["threshold"] == pytest.approx(35.1)
     assert (found["rate"], found["random_rate"], found["enrichment"]) == (0.75, 0.1, pytest.approx(7.5))
     assert (found["overlap"], found["overlap_of"]) == (1.0, 10)
-    assert hits(top, Pairs(-truth, truth), 0.1)["overlap"] == 0.0
-    few = hits(top, Pairs(truth[:3], truth[:3]), 0.1)
+    assert count_hits(top, LabelPairs(-truth, truth), 0.1)["overlap"] == 0.0
+    few = count_hits(top, LabelPairs(truth[:3], truth[:3]), 0.1)
     assert few["enrichment"] is None
     assert json.dumps(few)
 
@@ -241,8 +241,8 @@ def test_errors_of_scores_are_without_optimism_and_ranks_are_with_it(make_screen
     settings = make_screen(value="optimistic")
     merit = Merit(settings)
     rows = [Row(n, f"c-{n}", (Value(float(n), 20.0 - 2.0 * n),), 0, 1.0, True, 0.5) for n in range(6)]
-    labels = {row.number: Verified(row.number, (Value(row.values[0].value),), 1.0, 0.1) for row in rows}
-    entries = tuple(Entry(row, merit.standing(row.values)) for row in rows)
+    labels = {row.number: CandidateLabel(row.number, (Value(row.values[0].value),), 1.0, 0.1) for row in rows}
+    entries = tuple(BoardEntry(row, merit.standing(row.values)) for row in rows)
     found = Verification(settings, merit, (), entries, labels).to_dict()
     assert found["statistics"]["score"]["random"] == {
         "count": 6, "spearman": -1.0, "mean_absolute_error": 0.0, "mean_error": 0.0, "same_sign": None

@@ -95,7 +95,7 @@ def test_the_remedy_names_the_keys_of_the_place(tmp_path):
         (("absorption_within: 5 % in 2..3 eV", "strain: gfn1"), "at_most or at_least"),
         (("-4..4 by 1 %", "-4..4 %"), "shear: a grid needs steps"),
         (("-4..4 by 1 %}", "-4..4 by 1 %}, sampling: sobol, points: 3"), "draws between two amounts"),
-        (("-4..4 by 1 %}", "-4..4 %}, sampling: sobol"), "points are given for sampling random and sobol"),
+        (("-4..4 by 1 %}", "-4..4 %}, sampling: sobol"), "points belong to sampling random and sobol"),
         (("build: {name: ag3}", "bild: {name: ag3}"), "did you mean 'build'"),
         (("build: {name: ag3}", "build: {thiolate: SH}"), "needs the name of a blueprint"),
         (("name: tiny", "name: tiny\nvalue: hopeful"), "value is 'hopeful', not expected, optimistic or pessimistic"),

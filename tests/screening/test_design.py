@@ -17,10 +17,10 @@ from clusterml.io.files import exclusive
 from clusterml.screening.bench import Bench
 from clusterml.screening.design.climb import Aim, climb
 from clusterml.screening.design.run import design
-from clusterml.screening.making import Dropped, Maker
+from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.merit import merit, merit_slope
+from clusterml.screening.messages import describe_design
 from clusterml.screening.names import ScreeningError
-from clusterml.screening.report import designed
 from clusterml.screening.run import setting_of
 from clusterml.screening.space import Space
 from clusterml.screening.strain import elastic_slope, elastic_strain
@@ -41,7 +41,7 @@ def target(tmp_path_factory, checkpoint, make_screen):
     screen = make_screen(**SHAKEN, distortions=[{"modes": {"breathing": [1.7]}}])
     maker = Maker(Space(screen))
     atoms = maker.make(maker.space.recipe(0))
-    assert not isinstance(atoms, Dropped)
+    assert not isinstance(atoms, Rejection)
     path = tmp_path_factory.mktemp("target") / "target.csv"
     Predictor.load(checkpoint)(atoms).spectrum.to_csv(path)
     return path
@@ -66,7 +66,7 @@ def test_the_slope_is_that_of_the_score(at, target, checkpoint, make_screen, tmp
     bench = Bench(setting_of(screen, tmp_path, checkpoint, "cpu", None)[0])
     recipe = bench.space.recipe(0)
     atoms = bench.maker.make(recipe)
-    assert not isinstance(atoms, Dropped)
+    assert not isinstance(atoms, Rejection)
     aim = Aim(bench, recipe)
     penalty = 0.7 if at == 0 else 0.0
     slope = aim.slope(atoms, penalty)
@@ -75,7 +75,7 @@ def test_the_slope_is_that_of_the_score(at, target, checkpoint, make_screen, tmp
     for sign in (-1.0, 1.0):
         moved = atoms.copy()
         moved.positions += sign * step * along
-        scores.append(aim.at(moved, penalty).score)
+        scores.append(aim.evaluate(moved, penalty).score)
     assert (scores[1] - scores[0]) / (2.0 * step) == pytest.approx(np.sum(slope * along), rel=5e-2)
 
 
@@ -160,11 +160,11 @@ def test_an_amount_is_found_again_from_its_spectrum(target, checkpoint, make_scr
         design={"starts": 4, "climbs": 1, "steps": 40},
     )
     done = design(screen, tmp_path / "o", model=checkpoint)
-    amount = dict(done.best.climbed.recipe.amounts)["breathing"]
+    amount = dict(done.best.point.recipe.amounts)["breathing"]
     assert amount == pytest.approx(1.7, abs=0.15)
-    (value,) = done.best.climbed.judged.values
+    (value,) = done.best.point.evaluation.values
     assert value.value > 0.9999
-    assert value.value > done.paths[0][0].climbed.judged.values[0].value
+    assert value.value > done.paths[0][0].point.evaluation.values[0].value
 
 
 @pytest.fixture(scope="module")
@@ -193,43 +193,45 @@ def test_every_stage_rises_and_stays_where_it_may(done):
         assert path[0].stage == "start"
         assert {step.stage for step in path[1:]} == {"amounts", "free"}
         for stage in ("amounts", "free"):
-            scores = [step.climbed.judged.score for step in path if step.stage == stage]
+            scores = [step.point.evaluation.score for step in path if step.stage == stage]
             assert scores == sorted(scores)
-        amounts = [step.climbed.judged for step in path if step.stage != "free"]
+        amounts = [step.point.evaluation for step in path if step.stage != "free"]
         assert amounts[-1].score > amounts[0].score
         for step in path:
-            found = dict(step.climbed.recipe.amounts)
+            found = dict(step.point.recipe.amounts)
             assert abs(found["shear"]) <= 6.0
             assert abs(found["breathing"]) <= 2.0
-            assert len(step.climbed.judged.violated) <= len(path[0].climbed.judged.violated)
-            assert compare(Subject(rest), step.climbed.judged.atoms.positions).wrong == ()
+            assert len(step.point.evaluation.violated) <= len(path[0].point.evaluation.violated)
+            assert compare(Subject(rest), step.point.evaluation.atoms.positions).wrong == ()
         free = [step for step in path if step.stage == "free"]
-        before = path[path.index(free[0]) - 1].climbed.judged
+        before = path[path.index(free[0]) - 1].point.evaluation
         assert [step.count for step in free] == list(range(len(free)))
-        assert free[0].climbed.judged.standing.score == pytest.approx(before.standing.score, rel=1e-3)
-        assert free[0].climbed.judged.cost == pytest.approx(0.05 * elastic_strain(before.atoms, rest))
-        assert path[-1].climbed.judged.cost == pytest.approx(0.05 * elastic_strain(path[-1].climbed.judged.atoms, rest))
-    assert done.best.climbed.judged.score == max(path[-1].climbed.judged.score for path in done.paths)
+        assert free[0].point.evaluation.standing.score == pytest.approx(before.standing.score, rel=1e-3)
+        assert free[0].point.evaluation.cost == pytest.approx(0.05 * elastic_strain(before.atoms, rest))
+        assert path[-1].point.evaluation.cost == pytest.approx(
+            0.05 * elastic_strain(path[-1].point.evaluation.atoms, rest)
+        )
+    assert done.best.point.evaluation.score == max(path[-1].point.evaluation.score for path in done.paths)
 
 
 def test_a_design_that_ends_below_its_screen_keeps_the_screens_best(done):
     """The free stage may pay strain with score: of the paths of a design, turned round so that they go down."""
-    down = replace(done, paths=[path[::-1] for path in done.paths], screened=Path("somewhere"))
-    ends = [path[-1].climbed.judged.standing.order for path in down.paths]
-    assert max(ends) < down.paths[0][0].climbed.judged.standing.order
+    down = replace(done, paths=[path[::-1] for path in done.paths], screen_folder=Path("somewhere"))
+    ends = [path[-1].point.evaluation.standing.order for path in down.paths]
+    assert max(ends) < down.paths[0][0].point.evaluation.standing.order
     assert (down.is_worse, down.best) == (True, down.paths[0][0])
-    told = [*designed(down)]
+    told = [*describe_design(down)]
     assert told[1].startswith("warning: the design ends below it, at ")
     assert not any(line.startswith("best end") for line in told)
-    up = replace(done, screened=Path("somewhere"))
+    up = replace(done, screen_folder=Path("somewhere"))
     assert (up.is_worse, up.best) == (False, done.best)
 
 
 def test_a_step_on_amounts_is_a_candidate_that_a_screen_can_make(done):
     step = [step for step in done.paths[0] if step.stage == "amounts"][-1]
-    again = Maker(done.bench.space).make(step.climbed.recipe)
-    assert not isinstance(again, Dropped)
-    np.testing.assert_array_equal(again.positions, step.climbed.judged.atoms.positions)
+    again = Maker(done.bench.space).make(step.point.recipe)
+    assert not isinstance(again, Rejection)
+    np.testing.assert_array_equal(again.positions, step.point.evaluation.atoms.positions)
 
 
 def test_the_folder_of_a_design(done, folder, checkpoint):
@@ -238,7 +240,7 @@ def test_the_folder_of_a_design(done, folder, checkpoint):
     steps = [step for path in done.paths for step in path]
     assert [frame.info["provenance"]["design"] for frame in frames] == [s for path in content["climbs"] for s in path]
     for frame, step in zip(frames, steps, strict=True):
-        np.testing.assert_allclose(frame.positions, step.climbed.judged.atoms.positions, atol=1e-7)
+        np.testing.assert_allclose(frame.positions, step.point.evaluation.atoms.positions, atol=1e-7)
     best = content["best"]
     (end,) = read_all(folder / "best.extxyz")
     again = Predictor.load(checkpoint)(end).spectrum
@@ -286,7 +288,7 @@ def test_a_strained_start_relaxes_where_strain_is_all_that_counts(checkpoint, ma
         **SHAKEN, distortions=[], objectives=[{"strain": "elastic"}], design={"free": {"steps": 40, "penalty": 1.0}}
     )
     done = design(screen, tmp_path / "o", model=checkpoint)
-    first, last = (done.paths[0][k].climbed.judged.values[0].value for k in (0, -1))
+    first, last = (done.paths[0][k].point.evaluation.values[0].value for k in (0, -1))
     assert last < 0.05 * first
     with pytest.raises(ScreeningError, match="holds a design already"):
         design(screen, tmp_path / "o", model=checkpoint)

@@ -125,7 +125,7 @@ def test_energies_and_targets_outside_are_refused(tmp_path):
         measures()["cd_at"].gauge("120 nm", ENERGY)
     far = np.linspace(6.0, 8.0, 50)
     Spectrum(far, np.ones(50), np.ones(50)).to_csv(tmp_path / "far.csv")
-    with pytest.raises(SpectrumError, match=r"far\.csv: is 6\.00 to 8\.00 eV"):
+    with pytest.raises(SpectrumError, match=r"far\.csv: covers 6\.00 to 8\.00 eV"):
         measures()["similar_to"].gauge(str(tmp_path / "far.csv"), ENERGY)
     Spectrum(ENERGY, np.ones(241), np.full(241, np.nan)).to_csv(tmp_path / "dark.csv")
     with pytest.raises(SpectrumError, match="has no CD"):

@@ -39,7 +39,7 @@ def config(tmp_path) -> Path:
 
 def test_workers_know_the_ligands_and_the_manifest_holds_them(config, checkpoint, tmp_path):
     done = screen(config, tmp_path / "out", model=checkpoint, launcher=Processes(1))
-    assert (done.board.valid, dict(done.board.drops.counts)) == (3, {})
+    assert (done.board.valid, dict(done.board.rejections.counts)) == (3, {})
     run = json.loads((done.folder / "run.json").read_text())
     assert run["library"] == LIGANDS
     assert "library ligands.yaml" in run["inputs"]

@@ -82,8 +82,8 @@ def test_a_screen_ranks_by_it_in_workers_too(code, make_screen, checkpoint, tmp_
 
 def test_a_candidate_on_which_it_fails_is_dropped_and_named(code, make_screen, checkpoint, tmp_path):
     done = screen(make_screen(objectives=[line(code, "odd")]), tmp_path / "out", model=checkpoint)
-    assert (done.board.valid, dict(done.board.drops.counts)) == (5, {MEASURE: 4})
-    told = done.board.drops.examples[MEASURE]
+    assert (done.board.valid, dict(done.board.rejections.counts)) == (5, {MEASURE: 4})
+    told = done.board.rejections.examples[MEASURE]
     assert told.startswith(f"ag3-0000001: {code} odd: line 16: KeyError: 'no such thing'")
 
 
@@ -112,7 +112,7 @@ def test_code_that_cannot_be_used_is_refused_before_anything_is_written(
         ("{file: mine.py, function: f}", "function f needs its unit"),
         ("{max_g: 2..3 eV, unit: eV}", "unit belongs to a function of your own"),
         ("{file: mine.py, function: f, unit: eV, max_g: 2..3 eV}", "exactly one of ccm, opd"),
-        ("{file: mine.py, function: score, unit: eV}", "the name is taken"),
+        ("{file: mine.py, function: score, unit: eV}", "this name is taken"),
         ("{file: mine.py, function: f, unit: eV, step: 0}", "not a number above 0"),
         ("{function: not-there, unit: eV}", "function is 'not-there'"),
     ],
@@ -163,7 +163,7 @@ def test_design_climbs_it_as_it_climbs_the_same_measure_of_ours(code, make_scree
             design={"starts": 3, "climbs": 1, "steps": 3},
         )
         (path,) = design(chosen, tmp_path / str(at), model=checkpoint).paths
-        ways.append([step.climbed.judged.score for step in path])
+        ways.append([step.point.evaluation.score for step in path])
     ours, own = ways
     assert len(ours) > 1
     assert ours == sorted(ours)

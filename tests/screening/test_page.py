@@ -18,8 +18,8 @@ from clusterml.errors import InputFileError
 from clusterml.io.display import Markup, tag
 from clusterml.screening.page.figures import parity_pictures
 from clusterml.screening.page.markup import data_block, page, table, viewer
-from clusterml.screening.page.report import REPORT, write_report
 from clusterml.screening.page.results import Results
+from clusterml.screening.page.screen_page import REPORT, write_report
 from clusterml.screening.run import screen
 from clusterml.structure.build.build import build
 from clusterml.structure.picture import broadside, element_colours, signed_colours
@@ -116,7 +116,7 @@ def test_the_table_holds_the_ranked_candidates_in_their_order(folder, seen):
 
 def test_pictures_are_complete_and_show_parent_and_engine(folder, seen):
     results = Results(folder)
-    shown = results.shown(100)
+    shown = results.top_candidates(100)
     pictures = {str(each["alt"]): str(each["src"]) for each in seen.all("img")}
     for name, source in pictures.items():
         kind, _, code = source.partition(",")
@@ -153,7 +153,7 @@ def test_the_verification_says_what_verified_json_says(folder, seen):
 
 
 def test_structures_keep_their_shape_and_hand_in_the_view(folder, seen):
-    atoms = Results(folder).shown(1)[0].atoms
+    atoms = Results(folder).top_candidates(1)[0].atoms
     number = Results(folder).ranked[0].number
     text = (folder / REPORT).read_text()
     block = re.search(rf'id="molecule-{number}">(.*?)</script>', text, re.DOTALL)
@@ -233,7 +233,7 @@ def test_candidates_of_a_user_have_the_reference_beside_them(checkpoint, make_sc
         atoms.info["name"] = EVIL
     settings = make_screen(parents={}, distortions=[], objectives=[{"cd_at": "3 eV", "goal": "magnitude"}])
     done = screen(settings, tmp_path / "o", model=checkpoint, candidates=mine, reference=build("ag3"))
-    shown = Results(done.folder).shown(5)
+    shown = Results(done.folder).top_candidates(5)
     assert len(shown) == 2
     assert all(each.parent is not None and each.verified is None for each in shown)
     seen = Seen((done.folder / REPORT).read_text())

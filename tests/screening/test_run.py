@@ -35,9 +35,9 @@ from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.caches import Cache
 from clusterml.run.launcher import Lost, Processes
-from clusterml.screening.bench import MEASURE, PREDICTION, Task, bench_of
+from clusterml.screening.bench import MEASURE, PREDICTION, BlockTask, bench_of
 from clusterml.screening.config import load_screen
-from clusterml.screening.labels import LabelTask, Verified, label_one
+from clusterml.screening.labels import CandidateLabel, LabelTask, label_candidate
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen, setting_of
@@ -278,9 +278,9 @@ def test_a_prediction_that_is_no_spectrum_costs_one_candidate(make_screen, check
         return predict(self, prepared)
 
     monkeypatch.setattr(Predictor, "predict", broken)
-    block = bench_of(setting_of(make_screen(), tmp_path, checkpoint, "cpu", None)[0]).evaluate(Task(0, 0, 9))
+    block = bench_of(setting_of(make_screen(), tmp_path, checkpoint, "cpu", None)[0]).evaluate(BlockTask(0, 0, 9))
     assert [row.number for row in block.rows] == [0, 1, 3, 4, 5, 6, 7, 8]
-    assert block.drops.examples == {PREDICTION: "ag3-0000002: delta_epsilon holds values that are not finite"}
+    assert block.rejections.examples == {PREDICTION: "ag3-0000002: delta_epsilon holds values that are not finite"}
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_prediction_that_is_no_spectrum_costs_one_candidate(make_screen, check
 def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_path, monkeypatch, part, found, problem):
     monkeypatch.setattr(f"clusterml.engine.label.{part}", lambda *_, **__: found)
     setting, _ = setting_of(make_screen(), tmp_path, checkpoint, "cpu", None)
-    assert problem in label_one(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0)).problem
+    assert problem in label_candidate(setting, tmp_path, LabelTask(1, build("ag3", thiolate="SH"), 0)).problem
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tm
             shutil.copytree(tmp_path / "labels", folder)  # another process knows what lies in the folder, no more
         folder.mkdir(exist_ok=True)
         atoms = bench_of(setting).maker.make(bench_of(setting).space.recipe(number))
-        found.append(label_one(setting, folder, LabelTask(number, atoms, 0)))
+        found.append(label_candidate(setting, folder, LabelTask(number, atoms, 0)))
     assert [each.problem for each in found] == ["", ""]
     assert found[0].values[1].value > found[1].values[1].value > 0.0
     assert count_of(parent, asked) == 1
@@ -344,7 +344,7 @@ def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_scr
     asked.clear()
     again = screen(make_screen(**settings), tmp_path / "again", model=checkpoint, labels=tmp_path / "first")
     assert asked == []
-    assert again.verification.found == first.verification.found
+    assert again.verification.label_of == first.verification.label_of
     names = {path.name for path in (tmp_path / "first" / "verified").iterdir()}
     assert {path.name for path in (tmp_path / "again" / "verified").iterdir()} == names
     # Another protocol, or another geometry of the same name, has labels of its own.
@@ -374,7 +374,7 @@ def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_pat
 
     monkeypatch.setattr(engine, "label", refused)
     tasks = [LabelTask(number, bench.maker.make(bench.space.recipe(number)), 0) for number in (1, 2)]
-    assert ["no gap" in label_one(setting, tmp_path, task).problem for task in tasks] == [True, True]
+    assert ["no gap" in label_candidate(setting, tmp_path, task).problem for task in tasks] == [True, True]
     assert count_of(parent, asked) == 1
     assert len(asked) == 3
     # What the engine said of the candidates themselves is not lost with their parent's.
@@ -449,11 +449,11 @@ def test_a_lost_worker_costs_its_block_only(make_screen, checkpoint, tmp_path):
                 yield task, Lost("killed", "") if task.number == self._number else function(task)
 
     done = screen(make_screen(), tmp_path, model=checkpoint, launcher=Losing(1))
-    assert done.run.lost == {"4 to 7": "killed"}
+    assert done.run.lost_blocks == {"4 to 7": "killed"}
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "incomplete"
     assert done.board.valid == 5
     again = screen(make_screen(), tmp_path, model=checkpoint, launcher=Losing(None), resume=True)
-    assert (again.board.valid, again.run.evaluated_now, again.run.lost) == (9, 4, {})
+    assert (again.board.valid, again.run.evaluated_now, again.run.lost_blocks) == (9, 4, {})
 
 
 def test_a_failed_label_is_tried_again(make_screen, checkpoint, tmp_path, monkeypatch):
@@ -462,7 +462,7 @@ def test_a_failed_label_is_tried_again(make_screen, checkpoint, tmp_path, monkey
     def label(problem: str):
         def one(setting, folder, task, known):
             asked.append(task.number)
-            return Verified(task.number, () if problem else (Value(1e-3),), 1.0, 0.1, problem=problem)
+            return CandidateLabel(task.number, () if problem else (Value(1e-3),), 1.0, 0.1, problem=problem)
 
         return one
 
@@ -572,7 +572,7 @@ def parent(**values) -> dict:
         (modes(trigon_rotatoin=[1.0]), OptionError, r"mode 'trigon-rotatoin' \(did you mean 'trigon-rotation'\?\)"),
         (modes(trigon_rotation=[1.0]), OptionError, "trigon-rotation needs trigons"),
         (modes(shear=[99.0]), OptionError, "amount of shear is 99 %"),
-        (modes(shear="-1..1 by 1 deg"), OptionError, "the unit of shear is %"),
+        (modes(shear="-1..1 by 1 deg"), OptionError, "give shear in %"),
         (exchange("SH", "R-TLF"), OptionError, r"ligand 'R-TLF' \(did you mean 'R-TFL'\?\)"),
         (exchange("SCH3", "SEt"), OptionError, r"no ligand to exchange 'SCH3'.*choose one of SH"),
         (parent(build={"name": "ag70-x"}), OptionError, r"'ag70-x' \(did you mean 'ag70-t'\?\)"),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from clusterml.errors import OptionError
-from clusterml.screening.config import Distortion, load_screen
-from clusterml.screening.making import DISTORTION, MODE, SHELL, Dropped, Maker
+from clusterml.screening.config import ScreenDistortion, load_screen
+from clusterml.screening.making import DISTORTION, MODE, SHELL, Maker, Rejection
 from clusterml.screening.space import Space, number_of_points
 
 EXCHANGES = [
@@ -20,7 +20,7 @@ EXCHANGES = [
 
 def made(maker: Maker, number: int):
     found = maker.make(maker.space.recipe(number))
-    assert not isinstance(found, Dropped), found
+    assert not isinstance(found, Rejection), found
     return found
 
 
@@ -140,13 +140,13 @@ def test_what_cannot_be_made_is_counted_by_reason(make_screen):
     screen = make_screen(distortions=[{"modes": {"normal-mode 4": [0.0, 2.0]}}, {"modes": {"crown-rotation": [3.0]}}])
     maker = Maker(Space(screen))
     found = [maker.make(maker.space.recipe(number)) for number in range(3)]
-    assert not isinstance(found[0], Dropped)
+    assert not isinstance(found[0], Rejection)
     assert [each.reason for each in found[1:]] == [DISTORTION, MODE]
     assert "normal-mode +2 A" in found[1].example
     many = make_screen(exchanges=[{"old": "SH", "new": "SCH3", "counts": [1, 9]}], distortions=[])
     maker = Maker(Space(many))
-    assert not isinstance(maker.make(maker.space.recipe(0)), Dropped)
-    assert maker.make(maker.space.recipe(1)) == Dropped(SHELL, "ag3: there are 3 sites with SH")
+    assert not isinstance(maker.make(maker.space.recipe(0)), Rejection)
+    assert maker.make(maker.space.recipe(1)) == Rejection(SHELL, "ag3: there are 3 sites with SH")
 
 
 def test_normal_modes_by_their_number(make_screen):
@@ -165,7 +165,7 @@ def test_snapshots_differ_and_the_one_at_rest_is_the_parent(make_screen):
 
 
 def test_a_grid_has_the_product_of_its_modes():
-    block = Distortion.model_validate({"modes": {"shear": "-1..1 by 0.5 %", "breathing": [1, 2, 3]}})
+    block = ScreenDistortion.model_validate({"modes": {"shear": "-1..1 by 0.5 %", "breathing": [1, 2, 3]}})
     assert number_of_points(block) == 15
 
 

@@ -11,11 +11,11 @@ import pytest
 from clusterml.errors import InputFileError
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.page.figures import trend_figure
-from clusterml.screening.page.report import REPORT, write_report
 from clusterml.screening.page.results import Results
+from clusterml.screening.page.screen_page import REPORT, write_report
 from clusterml.screening.run import screen
 from clusterml.screening.space import Space
-from clusterml.screening.trends import BINS, COLUMNS, EXCHANGED, TRENDS, Trends, linear, read_trends
+from clusterml.screening.trends import BINS, COLUMNS, EXCHANGED, TRENDS, Trends, fit_line, read_trends
 
 
 def found(screen_, values, labels=()):
@@ -104,12 +104,12 @@ def test_the_line_is_that_through_every_single_candidate(rng):
     x, y = rng.integers(0, 4, 60).astype(float), rng.normal(size=60)
     groups = [y[x == at] for at in range(4)]
     count, mean, spread = (np.array([f(g) for g in groups]) for f in (len, np.mean, np.std))
-    line = linear(np.arange(4.0), mean, count, spread)
+    line = fit_line(np.arange(4.0), mean, count, spread)
     assert line.slope == pytest.approx(np.polyfit(x, y, 1)[0], rel=1e-9)
     assert line.share == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2, rel=1e-9)
-    assert linear(np.arange(4.0), np.arange(4.0), np.ones(4), np.zeros(4)) is None  # too few
-    assert linear(np.arange(2.0), np.arange(2.0), np.full(2, 9.0), np.zeros(2)) is None  # every line fits two places
-    assert linear(np.arange(9.0), np.ones(9), np.ones(9), np.zeros(9)) is None
+    assert fit_line(np.arange(4.0), np.arange(4.0), np.ones(4), np.zeros(4)) is None  # too few
+    assert fit_line(np.arange(2.0), np.arange(2.0), np.full(2, 9.0), np.zeros(2)) is None  # every line fits two places
+    assert fit_line(np.arange(9.0), np.ones(9), np.ones(9), np.zeros(9)) is None
 
 
 def test_a_screen_shows_its_trends(make_screen, checkpoint, tmp_path):

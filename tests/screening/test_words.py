@@ -8,7 +8,7 @@ import pytest
 from clusterml.screening.board import Row
 from clusterml.screening.run import screen
 from clusterml.screening.space import Space, recipe_words
-from clusterml.screening.verification import Pairs, hits, hits_words, wilson
+from clusterml.screening.verification import LabelPairs, count_hits, hits_words, wilson
 
 
 def test_a_recipe_is_told_with_amounts_and_units(make_screen):
@@ -29,12 +29,12 @@ def test_a_recipe_is_told_with_amounts_and_units(make_screen):
 
 def test_few_labels_say_how_many_it_takes():
     truth = np.arange(100.0)
-    few = hits(Pairs(truth[:3], truth[:3]), Pairs(truth[:6], truth[:6]), 0.1)
+    few = count_hits(LabelPairs(truth[:3], truth[:3]), LabelPairs(truth[:6], truth[:6]), 0.1)
     assert (few["enough"], few["needed"]) == (False, {"best": 10, "random": 50})
     assert hits_words(few) == (
         "3 best and 6 random labels are too few for a rate of hits: it takes 10 and 50 (verify=10 verify_random=50)"
     )
-    many = hits(Pairs(truth[-12:], truth[-12:]), Pairs(truth, truth), 0.1)
+    many = count_hits(LabelPairs(truth[-12:], truth[-12:]), LabelPairs(truth, truth), 0.1)
     assert many["enough"]
     assert hits_words(many).startswith("83 % of the best are hits (95 % interval 55 to 95 %; as good as the best 10 %")
 

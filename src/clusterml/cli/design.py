@@ -12,7 +12,7 @@ from clusterml.run.threads import choose_threads, use_threads
 if TYPE_CHECKING:
     from clusterml.run.progress import Reporter
     from clusterml.screening.config import Screen
-    from clusterml.screening.design.path import Step
+    from clusterml.screening.design.path import DesignStep
 
 
 def design(
@@ -50,7 +50,7 @@ def design(
     from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.screening.config import load_screen
     from clusterml.screening.design.run import design as run
-    from clusterml.screening.report import designed
+    from clusterml.screening.messages import describe_design
 
     settings = load_screen(config, overrides or [])
     if library is not None:
@@ -60,17 +60,17 @@ def design(
     kept = "nothing: a design writes its results when all climbs are done; begin again in another folder"
     with reporter(folder / LOG_NAME, kept=kept) as shown:
         done = run(settings, folder, model=model, device=device, watch=lambda step: _show(shown, step))
-    for line in designed(done):
+    for line in describe_design(done):
         typer.echo(line)
     typer.echo(f"results in {folder}, shown by design.html")
     if done.label is not None and done.label.problem:
         raise typer.Exit(1)
 
 
-def _show(shown: Reporter, step: Step) -> None:
+def _show(shown: Reporter, step: DesignStep) -> None:
     from clusterml.run.progress import State
 
-    words = f"score {step.climbed.judged.score:.5g}"
+    words = f"score {step.point.evaluation.score:.5g}"
     shown.show(State(f"climb {step.climb}, {step.stage}", step.count, words=words), after=0.0)
 
 

@@ -65,7 +65,7 @@ def screen(
         print_keys(described(Screen))
         return
     if report is not None:
-        from clusterml.screening.page.report import write_report
+        from clusterml.screening.page.screen_page import write_report
 
         typer.echo(write_report(report))
         return
@@ -76,7 +76,7 @@ def screen(
     from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.run.launcher import launcher
     from clusterml.screening.config import load_screen
-    from clusterml.screening.report import told
+    from clusterml.screening.messages import describe_screen
     from clusterml.screening.run import screen as run
 
     settings = load_screen(config, overrides or [])
@@ -96,11 +96,11 @@ def screen(
             labels=labels,
             reporter=shown,
         )
-    for line in told(done):
+    for line in describe_screen(done):
         typer.echo(line)
-    failed = bool(done.run.lost) or (done.verification is not None and bool(done.verification.failed))
+    failed = bool(done.run.lost_blocks) or (done.verification is not None and bool(done.verification.failed))
     if label_uncertain is not None:
-        from clusterml.screening.report import labelled
+        from clusterml.screening.messages import describe_addition
         from clusterml.screening.uncertain import label_uncertain as label
 
         with reporter(folder / LOG_NAME, kept=kept) as shown:
@@ -111,7 +111,7 @@ def screen(
                 launcher=place,
                 reporter=shown,
             )
-        for line in labelled(added):
+        for line in describe_addition(added):
             typer.echo(line)
         failed = failed or bool(added.failed)
     if failed:

@@ -15,12 +15,12 @@ from clusterml.engine.protocol import Compute
 from clusterml.errors import ClusterMLError, OptionError, SpectrumError, StructureError
 from clusterml.io.files import sha256
 from clusterml.run.caches import Cache
-from clusterml.screening.board import Block, Drops, Row
+from clusterml.screening.board import CandidateBlock, Rejections, Row
 from clusterml.screening.claim import own_code
 from clusterml.screening.config import Screen
-from clusterml.screening.making import Dropped, Maker, candidate_name
+from clusterml.screening.making import Maker, Rejection, candidate_name
 from clusterml.screening.measures.measure import Gauge, Origin, Sample, Value
-from clusterml.screening.measures.registry import measured
+from clusterml.screening.measures.registry import measure_sample
 from clusterml.screening.merit import Merit
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.space import Recipe, Space
@@ -38,8 +38,8 @@ SpectrumOf = Callable[["Atoms"], Spectrum]
 
 
 @dataclass(frozen=True)
-class OfRecipe:
-    """The origin of a candidate of a space; ``spectrum_of`` a parent's geometry gives its spectrum."""
+class RecipeOrigin:
+    """Where a candidate of a space comes from; ``spectrum_of`` maps a parent's geometry to its spectrum."""
 
     maker: Maker
     recipe: Recipe
@@ -47,16 +47,16 @@ class OfRecipe:
 
     def spectrum(self) -> Spectrum:
         """The spectrum of the parent as it is, with its own ligands."""
-        return self.spectrum_of(_made(self.maker.parent(self.recipe.variant)))
+        return self.spectrum_of(_require_atoms(self.maker.parent(self.recipe.variant)))
 
     def rest(self) -> Atoms:
         """The parent with the candidate's ligands, without snapshot and distortions."""
-        return _made(self.maker.shell(self.recipe.variant, self.recipe.steps))
+        return _require_atoms(self.maker.shell(self.recipe.variant, self.recipe.steps))
 
 
 @dataclass(frozen=True)
-class OfReference:
-    """The origin of a candidate that the user made: the reference given with them, or none."""
+class ReferenceOrigin:
+    """Where a candidate that the user made comes from: the reference given with it, if any."""
 
     reference: Atoms | None
     spectrum_of: SpectrumOf
@@ -72,51 +72,51 @@ class OfReference:
         return self.reference
 
 
-def _made(found: Atoms | Dropped) -> Atoms:
-    if isinstance(found, Dropped):
-        raise StructureError(f"{found.reason}: {found.example}")
-    return found
+def _require_atoms(atoms: Atoms | Rejection) -> Atoms:
+    if isinstance(atoms, Rejection):
+        raise StructureError(f"{atoms.reason}: {atoms.example}")
+    return atoms
 
 
 PREDICTION, MEASURE = "the network cannot take it in", "an objective cannot be computed"
-"""Further reasons to drop a candidate, see :mod:`clusterml.screening.making`."""
+"""Further reasons to reject a candidate, see :mod:`clusterml.screening.making`."""
 
 
 @dataclass(frozen=True)
-class Setting:
+class ScreenSetting:
     """What every worker needs to know: the ``screen``, the checkpoint's folder, the device, the reference file.
 
-    ``model_sha256``: of the checkpoint's specification, ``fingerprint``: of the screen with the contents of its files,
-    so that whatever changed under the same name is loaded anew.  ``library``: the text of the user's ligand file, for
-    the manifest; ligands are looked up in the library in use.  ``own``: what identifies each function of the user's
-    own, by its name.
+    ``model_sha256`` is the hash of the checkpoint's specification, ``fingerprint`` that of the screen with the contents
+    of its files: whatever changes under the same name is loaded anew.  ``library`` is the text of the user's ligand
+    file, for the manifest; ligands are looked up in the library in use.  ``own_functions`` identifies each function of
+    the user's own by its name.
     """
 
-    screen: Screen = field(hash=False)  # mappings have no hash
+    screen: Screen = field(hash=False)  # the fingerprint stands for it in the hash
     model: str
     model_sha256: str
     fingerprint: str
     device: str
     reference: str | None = None
     library: str | None = None
-    own: tuple[tuple[str, str], ...] = ()
+    own_functions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
-class Task:
-    """The candidates ``start`` to ``stop`` - 1 to evaluate; ``given``: their geometries where the user made them."""
+class BlockTask:
+    """The candidates ``start`` to ``stop`` - 1 to evaluate; ``structures`` are theirs where the user gave them."""
 
     number: int
     start: int
     stop: int
-    given: tuple[Atoms, ...] | None = None
+    structures: tuple[Atoms, ...] | None = None
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the structures that were given: names, charges, elements, positions to 0.001 A; empty without."""
-        if self.given is None:
+        """A hash of the user's structures: names, charges, elements, positions to 0.001 A; empty if there are none."""
+        if self.structures is None:
             return ""
-        return sha256(b"".join(part for atoms in self.given for part in _parts_to_hash(atoms)))
+        return sha256(b"".join(part for atoms in self.structures for part in _parts_to_hash(atoms)))
 
 
 def _parts_to_hash(atoms: Atoms) -> Iterator[bytes]:
@@ -125,21 +125,21 @@ def _parts_to_hash(atoms: Atoms) -> Iterator[bytes]:
     yield (np.round(atoms.positions, 3) + 0.0).tobytes()  # no negative zeros
 
 
-def evaluate(setting: Setting, task: Task) -> Block:
-    """Do one task; runs in a worker."""
+def evaluate_block(setting: ScreenSetting, task: BlockTask) -> CandidateBlock:
+    """Evaluate one block; runs in a worker."""
     return bench_of(setting).evaluate(task)
 
 
 @lru_cache(maxsize=1)
-def bench_of(setting: Setting) -> Bench:
-    """The process's own network and maker of geometries."""
+def bench_of(setting: ScreenSetting) -> Bench:
+    """This process's bench, with its network and its maker of geometries."""
     return Bench(setting)
 
 
 class Bench:
     """Everything that turns numbers of candidates into rows."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: ScreenSetting) -> None:
         self.setting = setting
         self.screen = setting.screen
         self.space = Space(self.screen)
@@ -157,15 +157,15 @@ class Bench:
 
     @cached_property
     def gauges(self) -> list[Gauge]:
-        """One for each line of the screen; raises :class:`ScreeningError` where own code has changed since it began."""
+        """One for each line of the screen; raises :class:`ScreeningError` if the user's code has changed."""
         for name, identity in own_code(self.screen).items():
-            if dict(self.setting.own).get(name) != identity:
+            if dict(self.setting.own_functions).get(name) != identity:
                 raise ScreeningError(f"{name}: has changed since the screen began", "begin another screen")
         return self.merit.gauges(self.predictor.energy_ev)
 
     @cached_property
     def fwhm_ev(self) -> float:
-        """Width of the network's spectra."""
+        """Width (full width at half maximum, eV) of the network's spectra."""
         return self.predictor.ensemble.spec.fwhm_ev
 
     @cached_property
@@ -175,35 +175,37 @@ class Bench:
 
         return None if self.setting.reference is None else read(self.setting.reference)
 
-    def evaluate(self, task: Task) -> Block:
-        """The rows of a block; candidates that do not exist are counted with their reason."""
+    def evaluate(self, task: BlockTask) -> CandidateBlock:
+        """The rows of a block; rejected candidates are counted by reason."""
         from clusterml.inference.ensemble import batched
 
         begin = time.perf_counter()
-        drops = Drops()
+        rejections = Rejections()
         rows: list[Row] = []
         spent = {"network": 0.0, "measures": 0.0}
-        for batch in batched(self._prepared(task, drops), _edges, lambda: self.predictor.ensemble.most_edges):
+        for batch in batched(
+            self._prepare_candidates(task, rejections), _edges, lambda: self.predictor.ensemble.most_edges
+        ):
             before = time.perf_counter()
-            found = self._predictions(batch, drops)
+            predictions = self._predict(batch, rejections)
             between = time.perf_counter()
-            rows += self._rows(found, drops)
+            rows += self._make_rows(predictions, rejections)
             spent["network"] += between - before
             spent["measures"] += time.perf_counter() - between
         geometry = time.perf_counter() - begin - sum(spent.values())
         seconds = {key: round(value, 6) for key, value in {"geometry": geometry, **spent}.items()}
-        return Block(task.number, task.start, task.stop, tuple(rows), drops, seconds, task.fingerprint)
+        return CandidateBlock(task.number, task.start, task.stop, tuple(rows), rejections, seconds, task.fingerprint)
 
     def predict(self, structures: Sequence[Atoms]) -> list[Prediction]:
-        """Predictions of structures that were valid before."""
+        """Predictions for structures that were valid before."""
         return list(self.predictor.stream(structures))
 
     def origin(self, number: int, spectrum_of: SpectrumOf | None = None) -> Origin:
-        """The origin of a candidate; ``spectrum_of`` its parent gives that one's spectrum, default: as predicted."""
-        found = spectrum_of or self._predicted
+        """The origin of a candidate; ``spectrum_of`` gives the spectrum of its parent, by default the predicted one."""
+        spectrum_of_parent = spectrum_of or self._predict_spectrum
         if self.screen.parents:
-            return OfRecipe(self.maker, self.space.recipe(number), found)
-        return OfReference(self.reference, found)
+            return RecipeOrigin(self.maker, self.space.recipe(number), spectrum_of_parent)
+        return ReferenceOrigin(self.reference, spectrum_of_parent)
 
     @property
     def compute(self) -> Compute:
@@ -211,80 +213,94 @@ class Bench:
         return Compute("cuda" if self.predictor.ensemble.device.type == "cuda" else "cpu")
 
     def prepare(self, recipe: Recipe, atoms: Atoms) -> Prepared:
-        """A geometry of a recipe (with whatever distortions) for the network; raises what the predictor raises."""
+        """Prepare a geometry of a recipe, however distorted, for the network; raises what the predictor raises."""
         shell = self.maker.shell(recipe.variant, recipe.steps)
-        if isinstance(shell, Dropped):
+        if isinstance(shell, Rejection):
             raise StructureError(f"{shell.reason}: {shell.example}")
         like = self._like.find((recipe.variant.number, recipe.steps), lambda: self.predictor.prepare(shell))
         return self.predictor.prepare(atoms, like=like)
 
-    def values(self, number: int, found: Prediction) -> tuple[Value, ...]:
+    def values(self, number: int, prediction: Prediction) -> tuple[Value, ...]:
         """What the screen measures of a prediction for candidate ``number``.
 
-        Raises :class:`SpectrumError` for a prediction that is not finite, and what :func:`measured` raises.
+        Raises :class:`SpectrumError` for a prediction that is not finite, and what :func:`measure_sample` raises.
         """
-        if not math.isfinite(found.gap_ev + (found.domain_score or 0.0)):
+        if not math.isfinite(prediction.gap_ev + (prediction.domain_score or 0.0)):
             raise SpectrumError("the predicted gap or domain score is not a finite number", "use another model")
         sample = Sample(
-            found.atoms, found.charge, found.spectrum, self.fwhm_ev, self.origin(number), chirality=found.chirality
+            prediction.atoms,
+            prediction.charge,
+            prediction.spectrum,
+            self.fwhm_ev,
+            self.origin(number),
+            chirality=prediction.chirality,
         )
-        return measured(self.gauges, sample)
+        return measure_sample(self.gauges, sample)
 
-    def _prepared(self, task: Task, drops: Drops) -> Iterator[tuple[int, Prepared]]:
+    def _prepare_candidates(self, task: BlockTask, rejections: Rejections) -> Iterator[tuple[int, Prepared]]:
         for number in range(task.start, task.stop):
             try:
-                found = (
-                    self._own(number) if task.given is None else self._users(number, task.given[number - task.start])
+                candidate = (
+                    self._prepare_recipe(number)
+                    if task.structures is None
+                    else self._prepare_structure(number, task.structures[number - task.start])
                 )
             except ClusterMLError as error:
-                found = Dropped(PREDICTION, str(error))
-            if isinstance(found, Dropped):
-                drops.add(found)
+                candidate = Rejection(PREDICTION, str(error))
+            if isinstance(candidate, Rejection):
+                rejections.add(candidate)
             else:
-                yield number, found
+                yield number, candidate
 
-    def _own(self, number: int) -> Prepared | Dropped:
+    def _prepare_recipe(self, number: int) -> Prepared | Rejection:
         recipe = self.space.recipe(number)
         atoms = self.maker.make(recipe)
-        return atoms if isinstance(atoms, Dropped) else self.prepare(recipe, atoms)
+        return atoms if isinstance(atoms, Rejection) else self.prepare(recipe, atoms)
 
-    def _users(self, number: int, atoms: Atoms) -> Prepared:
-        named = atoms.copy()
-        named.info["name"] = candidate_name(str(atoms.info.get("name") or "candidate"), number)
-        return self.predictor.prepare(named)
+    def _prepare_structure(self, number: int, atoms: Atoms) -> Prepared:
+        copy = atoms.copy()
+        copy.info["name"] = candidate_name(str(atoms.info.get("name") or "candidate"), number)
+        return self.predictor.prepare(copy)
 
-    def _predictions(self, batch: Sequence[tuple[int, Prepared]], drops: Drops) -> list[tuple[int, Prediction]]:
-        """Numbers and predictions of a batch, without those for which the network gives no spectrum."""
+    def _predict(self, batch: Sequence[tuple[int, Prepared]], rejections: Rejections) -> list[tuple[int, Prediction]]:
+        """Numbers and predictions of a batch; candidates for which the network gives no spectrum are rejected."""
         try:
-            found = self.predictor.predict([one for _, one in batch])
+            found = self.predictor.predict([item for _, item in batch])
         except SpectrumError as error:
             if len(batch) > 1:
-                return [pair for one in batch for pair in self._predictions([one], drops)]
-            drops.add(Dropped(PREDICTION, f"{batch[0][1].atoms.info['name']}: {error}"))
+                return [pair for item in batch for pair in self._predict([item], rejections)]
+            rejections.add(Rejection(PREDICTION, f"{batch[0][1].atoms.info['name']}: {error}"))
             return []
-        return [(number, one) for (number, _), one in zip(batch, found, strict=True)]
+        return [(number, item) for (number, _), item in zip(batch, found, strict=True)]
 
-    def _rows(self, found: Sequence[tuple[int, Prediction]], drops: Drops) -> Iterator[Row]:
-        for number, one in found:
+    def _make_rows(self, predictions: Sequence[tuple[int, Prediction]], rejections: Rejections) -> Iterator[Row]:
+        for number, prediction in predictions:
             try:
-                values = self.values(number, one)
+                values = self.values(number, prediction)
             except ClusterMLError as error:
-                drops.add(Dropped(MEASURE, f"{one.name}: {error}"))
+                rejections.add(Rejection(MEASURE, f"{prediction.name}: {error}"))
                 continue
-            rest = (one.charge, one.gap_ev, one.in_domain, one.domain_score, _sites(one.atoms), one.significance.words)
-            yield Row(number, one.name, values, *rest)
+            rest = (
+                prediction.charge,
+                prediction.gap_ev,
+                prediction.in_domain,
+                prediction.domain_score,
+                _sites(prediction.atoms),
+                prediction.significance.words,
+            )
+            yield Row(number, prediction.name, values, *rest)
 
-    def _predicted(self, atoms: Atoms) -> Spectrum:
+    def _predict_spectrum(self, atoms: Atoms) -> Spectrum:
         key = Geometry.of(atoms), atoms.info.get("charge")
         return self._spectra.find(key, lambda: self.predictor(atoms).spectrum)
 
 
 def _sites(atoms: Atoms) -> tuple[tuple[int, ...], ...]:
-    """The sites of each exchange of a candidate's recipe; a parent's own history may hold earlier exchanges."""
+    """The sites of each exchange in a candidate's recipe; the parent's history may hold earlier exchanges."""
     provenance = atoms.info.get("provenance", {})
     count = len(provenance.get("recipe", {}).get("exchanges", []))
     history = provenance.get("substitutions", [])
-    return tuple(tuple(each["sites"]) for each in history[len(history) - count :])
+    return tuple(tuple(exchange["sites"]) for exchange in history[len(history) - count :])
 
 
 def _edges(item: tuple[int, Prepared]) -> int:

@@ -1,4 +1,4 @@
-"""What a screen keeps: one row a candidate, and in memory the best ones and the Pareto front."""
+"""What a screen keeps: a row for each candidate on disk, and in memory the best ones and the Pareto front."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from hashlib import blake2b
 from math import isclose
 from typing import Any, TypeVar
 
-from clusterml.screening.making import Dropped
+from clusterml.screening.making import Rejection
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit, Standing
 
 _ALIKE = 1e-4
-"""Numbers of one geometry, built twice, agree to this share and better."""
+"""Numbers of one geometry that was built twice agree to this relative tolerance."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A valid candidate: its ``number``, ``name``, ``values`` by line of the screen, and what the network says of it.
+    """A valid candidate: its ``number``, ``name``, ``values`` by line of the screen, and what the network predicts.
 
-    ``sites``: of each exchange, the sites that were used.  ``in_domain`` is None where the network does not know.
-    ``sign``: how sure the sign of the strongest CD is, in the words of :mod:`clusterml.spectrum.significance`.
+    ``sites``: the sites of each exchange.  ``in_domain`` is None where the network does not know its domain.
+    ``sign``: how certain the sign of the strongest CD is, in the words of :mod:`clusterml.spectrum.significance`.
     """
 
     number: int
@@ -37,13 +37,19 @@ class Row:
     sign: str = ""
 
     def alike(self, other: Row) -> bool:
-        """Are these one geometry, turned or mirrored? What the network says of it is the same but for signs."""
+        """Are these one geometry, turned or mirrored?  Its predictions then agree but for signs."""
         return self.charge == other.charge and all(map(_alike, self._numbers(), other._numbers()))
 
     def to_list(self) -> list[Any]:
         """Plain values for the log."""
         pairs = [[value.value, value.std] for value in self.values]
-        rest = (self.charge, self.gap_ev, self.in_domain, self.domain_score, [list(each) for each in self.sites])
+        rest = (
+            self.charge,
+            self.gap_ev,
+            self.in_domain,
+            self.domain_score,
+            [list(exchange) for exchange in self.sites],
+        )
         return [self.number, self.name, pairs, *rest, self.sign]
 
     def _numbers(self) -> Iterator[float | None]:
@@ -54,11 +60,11 @@ class Row:
             yield value.std
 
     @classmethod
-    def from_list(cls, given: Sequence[Any]) -> Row:
+    def from_list(cls, cells: Sequence[Any]) -> Row:
         """What :meth:`to_list` gave; raises TypeError or ValueError for anything else."""
-        number, name, pairs, charge, gap, inside, score, sites, *sign = given  # the sign is not in older logs
+        number, name, pairs, charge, gap, inside, score, sites, *sign = cells  # the sign is not in older logs
         values = tuple(Value(float(value), None if std is None else float(std)) for value, std in pairs)
-        places = tuple(tuple(int(site) for site in each) for each in sites)
+        places = tuple(tuple(int(site) for site in exchange) for exchange in sites)
         return cls(int(number), str(name), values, int(charge), float(gap), inside, score, places, *map(str, sign[:1]))
 
 
@@ -69,19 +75,19 @@ def _alike(a: float | None, b: float | None) -> bool:
 
 
 @dataclass
-class Drops:
-    """Candidates that do not exist, by reason, each with an example."""
+class Rejections:
+    """Numbers of rejected candidates by reason, each with an example."""
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
-    def add(self, dropped: Dropped) -> None:
-        """Count one."""
-        self.counts[dropped.reason] += 1
-        self.examples.setdefault(dropped.reason, dropped.example)
+    def add(self, rejection: Rejection) -> None:
+        """Count a rejection."""
+        self.counts[rejection.reason] += 1
+        self.examples.setdefault(rejection.reason, rejection.example)
 
-    def merge(self, other: Drops) -> None:
-        """Count those of another block."""
+    def merge(self, other: Rejections) -> None:
+        """Add the counts of another block."""
         self.counts.update(other.counts)
         self.examples = {**other.examples, **self.examples}
 
@@ -93,17 +99,17 @@ class Drops:
 
 
 @dataclass(frozen=True)
-class Block:
-    """What became of the candidates ``start`` to ``stop`` - 1; ``seconds`` by what they went into.
+class CandidateBlock:
+    """The outcome of the candidates ``start`` to ``stop`` - 1, and the ``seconds`` spent on each kind of work.
 
-    ``given``: fingerprint of the structures where a user's iterable gave them, else empty.
+    ``given``: the fingerprint of the structures where the user gave them, else empty.
     """
 
     number: int
     start: int
     stop: int
     rows: tuple[Row, ...]
-    drops: Drops
+    rejections: Rejections
     seconds: dict[str, float]
     given: str = ""
 
@@ -114,49 +120,52 @@ class Block:
             "start": self.start,
             "stop": self.stop,
             "rows": [row.to_list() for row in self.rows],
-            "dropped": self.drops.to_dict(),
+            "dropped": self.rejections.to_dict(),
             "seconds": self.seconds,
             "given": self.given,
         }
 
     @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> Block:
+    def from_dict(cls, entry: dict[str, Any]) -> CandidateBlock:
         """What :meth:`to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
-        drops = Drops()
-        for reason, found in given["dropped"].items():
-            drops.counts[reason] = int(found["count"])
-            drops.examples[reason] = str(found["example"])
-        rows = tuple(Row.from_list(row) for row in given["rows"])
-        number, start, stop = (int(given[key]) for key in ("block", "start", "stop"))
-        return cls(number, start, stop, rows, drops, dict(given["seconds"]), str(given["given"]))
+        rejections = Rejections()
+        for reason, rejection in entry["dropped"].items():
+            rejections.counts[reason] = int(rejection["count"])
+            rejections.examples[reason] = str(rejection["example"])
+        rows = tuple(Row.from_list(row) for row in entry["rows"])
+        number, start, stop = (int(entry[key]) for key in ("block", "start", "stop"))
+        return cls(number, start, stop, rows, rejections, dict(entry["seconds"]), str(entry["given"]))
 
 
 def rows_in(log: Iterable[dict[str, Any]]) -> Iterator[Row]:
     """Every valid candidate in a screen's log, once, a block at a time."""
-    done = set[int]()
+    seen = set[int]()
     for entry in log:
-        if entry["block"] not in done:
-            done.add(entry["block"])
+        if entry["block"] not in seen:
+            seen.add(entry["block"])
             yield from map(Row.from_list, entry["rows"])
 
 
-def different(rows: Iterable[Row], most: int) -> list[Row]:
-    """The first ``most`` rows without those that are an earlier one's geometry, turned or mirrored: both hands of a
-    parent, a ligand on another of equivalent sites."""
-    found: list[Row] = []
+def distinct_rows(rows: Iterable[Row], most: int) -> list[Row]:
+    """The first ``most`` rows of distinct geometries.
+
+    A row with the geometry of an earlier one, turned or mirrored, is left out: the other hand of a parent, or a ligand
+    on an equivalent site.
+    """
+    distinct: list[Row] = []
     for row in rows:
-        if len(found) == most:
+        if len(distinct) == most:
             break
-        if not any(map(row.alike, found)):
-            found.append(row)
-    return found
+        if not any(map(row.alike, distinct)):
+            distinct.append(row)
+    return distinct
 
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True)
-class Entry:
+class BoardEntry:
     """A candidate with its standing."""
 
     row: Row
@@ -186,49 +195,49 @@ class Board:
     feasible: int = 0
     out_of_domain: int = 0
     front_cut: bool = False
-    drops: Drops = field(default_factory=Drops)
+    rejections: Rejections = field(default_factory=Rejections)
     seconds: dict[str, float] = field(default_factory=dict)
-    _best: list[tuple[tuple[bool, float, int], Entry]] = field(default_factory=list)
-    _drawn: list[tuple[int, int, Entry]] = field(default_factory=list)
-    _front: list[Entry] = field(default_factory=list)
+    _best: list[tuple[tuple[bool, float, int], BoardEntry]] = field(default_factory=list)
+    _drawn: list[tuple[int, int, BoardEntry]] = field(default_factory=list)
+    _front: list[BoardEntry] = field(default_factory=list)
 
-    def add(self, block: Block) -> None:
-        """Take in a block."""
+    def add(self, block: CandidateBlock) -> None:
+        """Add the rows and rejections of a block."""
         self.evaluated += block.stop - block.start
-        self.drops.merge(block.drops)
+        self.rejections.merge(block.rejections)
         for key, value in block.seconds.items():
             self.seconds[key] = self.seconds.get(key, 0.0) + value
         for row in block.rows:
             self._take(row)
 
     @property
-    def ranked(self) -> list[Entry]:
-        """The best ones, the best first."""
+    def ranked(self) -> list[BoardEntry]:
+        """The best candidates, best first."""
         return [entry for _, entry in sorted(self._best, key=lambda pair: pair[0], reverse=True)]
 
-    def different(self, most: int) -> list[Entry]:
-        """The best ``most`` of different geometries, see :func:`~clusterml.screening.board.different`."""
+    def distinct_entries(self, most: int) -> list[BoardEntry]:
+        """The best ``most`` of distinct geometries, see :func:`~clusterml.screening.board.distinct_rows`."""
         ranked = self.ranked
-        chosen = {row.number for row in different((entry.row for entry in ranked), most)}
-        return [entry for entry in ranked if entry.row.number in chosen]
+        numbers = {row.number for row in distinct_rows((entry.row for entry in ranked), most)}
+        return [entry for entry in ranked if entry.row.number in numbers]
 
     @property
-    def front(self) -> list[Entry]:
-        """The Pareto front of the objectives' merits, the best score first."""
+    def front(self) -> list[BoardEntry]:
+        """The Pareto front of the objectives' merits, best score first."""
         return sorted(self._front, key=lambda entry: entry.key, reverse=True)
 
     @property
-    def random(self) -> list[Entry]:
+    def random(self) -> list[BoardEntry]:
         """Candidates drawn at random from all valid ones, by their numbers."""
         return sorted((entry for _, _, entry in self._drawn), key=lambda entry: entry.row.number)
 
     @property
-    def members(self) -> list[Entry]:
-        """The best ones, then those of the front that are not among them."""
-        return unique([*self.ranked, *self.front])
+    def members(self) -> list[BoardEntry]:
+        """The best candidates, then the other members of the front."""
+        return unique_entries([*self.ranked, *self.front])
 
     def _take(self, row: Row) -> None:
-        entry = Entry(row, self.merit.standing(row.values))
+        entry = BoardEntry(row, self.merit.standing(row.values))
         self.valid += 1
         self.out_of_domain += row.in_domain is False
         _push(self._best, (entry.key, entry), self.keep)
@@ -238,23 +247,23 @@ class Board:
             self.feasible += 1
             self._onto_front(entry)
 
-    def _onto_front(self, entry: Entry) -> None:
+    def _onto_front(self, entry: BoardEntry) -> None:
         merits = entry.standing.merits
-        if any(_beats(other.standing.merits, merits) for other in self._front):
+        if any(_beats(member.standing.merits, merits) for member in self._front):
             return
-        self._front = [other for other in self._front if not _beats(merits, other.standing.merits)]
+        self._front = [member for member in self._front if not _beats(merits, member.standing.merits)]
         self._front.append(entry)
         if len(self._front) > self.most_front:
             self.front_cut = True
-            self._front.remove(min(self._front, key=lambda other: other.key))
+            self._front.remove(min(self._front, key=lambda member: member.key))
 
 
-def unique(entries: Iterable[Entry]) -> list[Entry]:
+def unique_entries(entries: Iterable[BoardEntry]) -> list[BoardEntry]:
     """Each candidate once, in the order of its first appearance."""
-    found: dict[int, Entry] = {}
+    by_number: dict[int, BoardEntry] = {}
     for entry in entries:
-        found.setdefault(entry.row.number, entry)
-    return list(found.values())
+        by_number.setdefault(entry.row.number, entry)
+    return list(by_number.values())
 
 
 def _push(heap: list[T], item: T, most: int) -> None:
@@ -264,11 +273,11 @@ def _push(heap: list[T], item: T, most: int) -> None:
         heapq.heappushpop(heap, item)
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Is ``one`` nowhere worse, and somewhere better?"""
-    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+def _beats(merits: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    """Are the ``merits`` nowhere worse than the ``others``, and somewhere better?"""
+    return merits != others and all(a >= b for a, b in zip(merits, others, strict=True))
 
 
 def _lot(seed: int, number: int) -> int:
-    """A random whole number of a candidate, the same in every run."""
+    """A random whole number for a candidate, the same in every run."""
     return int.from_bytes(blake2b(f"{seed}/{number}".encode(), digest_size=8).digest())

@@ -1,4 +1,4 @@
-"""Is a screen one that can be run?  Names, files and ranges are checked before anything is computed."""
+"""Can a screen be run?  Names, files and ranges are checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import InputFileError, OptionError
-from clusterml.screening.config import Distortion, Exchange, Screen, ScreenParent
-from clusterml.screening.making import Dropped, Maker
+from clusterml.screening.config import Screen, ScreenDistortion, ScreenExchange, ScreenParent
+from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.measures.own import load_function
 from clusterml.screening.names import unknown
 from clusterml.screening.quantities import parse_range
@@ -27,11 +27,11 @@ _NOT_OF_BUILD = ("seed", "library")
 
 
 def check_names(screen: Screen) -> None:
-    """Raise :class:`OptionError`, naming the nearest one, for a blueprint, ligand or mode that does not exist.
+    """Check the names, amounts and files of a screen.
 
-    Also for amounts outside a mode's range and functions of the user's own that are not there,
-    :class:`~clusterml.errors.UserCodeError` for those that cannot be imported, and :class:`InputFileError` for a file
-    that is not there.
+    Raises :class:`OptionError` for a blueprint, ligand or mode that does not exist (naming the nearest), for amounts
+    outside the range of a mode and for a function that its file lacks, :class:`~clusterml.errors.UserCodeError` for
+    code that cannot be imported, and :class:`InputFileError` for a missing file.
     """
     for name, parent in screen.parents.items():
         _check_parent(name, parent)
@@ -40,8 +40,8 @@ def check_names(screen: Screen) -> None:
             for ligand in exchange.ligands:
                 _check_ligand(ligand)
     for block in screen.distortions:
-        for written, amounts in block.modes.items():
-            _check_mode(block, written, amounts)
+        for key, amounts in block.modes.items():
+            _check_mode(block, key, amounts)
     for line in (*screen.objectives, *screen.constraints):
         if line.function is not None:
             load_function(line.file, line.function)
@@ -50,17 +50,17 @@ def check_names(screen: Screen) -> None:
 def check_parents(maker: Maker) -> None:
     """Raise :class:`OptionError` if no parent has a ligand that is to be exchanged, or a mode.
 
-    Parents are made one by one until each is found; those that cannot be made are left to the run, which counts them.
+    Parents are made one by one until one of them has it; the run counts those that cannot be made.
     """
     screen = maker.screen
     for shell in screen.exchanges:
-        coming = set(shell.ligands)
+        new_ligands = set(shell.ligands)
         _check_old(maker, shell)
         for exchange in shell.then:
-            if exchange.old not in coming:
+            if exchange.old not in new_ligands:
                 _check_old(maker, exchange)
-            coming |= set(exchange.ligands)
-    for name in dict.fromkeys(split_mode(written)[0] for block in screen.distortions for written in block.modes):
+            new_ligands |= set(exchange.ligands)
+    for name in dict.fromkeys(split_mode(key)[0] for block in screen.distortions for key in block.modes):
         _check_has(maker, MODES[name])
 
 
@@ -68,7 +68,7 @@ def _parents(maker: Maker) -> Iterator[Atoms]:
     """The parents that can be made, one by one."""
     for variant in maker.space.variants:
         atoms = maker.parent(variant)
-        if not isinstance(atoms, Dropped):
+        if not isinstance(atoms, Rejection):
             yield atoms
 
 
@@ -83,59 +83,62 @@ def _check_has(maker: Maker, mode: Mode) -> None:
         raise problem
 
 
-def _check_old(maker: Maker, exchange: Exchange) -> None:
+def _check_old(maker: Maker, exchange: ScreenExchange) -> None:
     from clusterml.structure.anatomy.anatomy import anatomy
     from clusterml.structure.distort.substitute import find_sites
 
-    there: dict[str, None] = {}
+    ligands: dict[str, None] = {}
     for atoms in _parents(maker):
         try:
             find_sites(atoms, exchange.old)
         except OptionError:
-            there |= dict.fromkeys(ligand.name for ligand in anatomy(atoms).ligands if len(ligand.donors))
+            ligands |= dict.fromkeys(ligand.name for ligand in anatomy(atoms).ligands if len(ligand.donors))
             continue
         return
-    if there:
-        raise unknown("ligand to exchange", exchange.old, there)
+    if ligands:
+        raise unknown("ligand to exchange", exchange.old, ligands)
 
 
-def check_own(screen: Screen, given: bool, compares: bool) -> None:
-    """Raise :class:`OptionError` unless candidates come from the screen or, ``given``, from the user, but not both.
+def check_own(screen: Screen, candidates: bool, reference: bool) -> None:
+    """Raise :class:`OptionError` unless candidates come either from the screen or from the user.
 
-    ``compares``: is there a reference?  Only the user's candidates are compared with it, and some measures need it.
+    ``candidates``: does the user give them?  ``reference``: is there a reference?  Only the user's candidates are
+    compared with it, and some measures need it.
     """
-    if not given and not screen.parents:
+    if not candidates and not screen.parents:
         raise OptionError("parents is empty", "name at least one cluster")
-    if not given and compares:
+    if not candidates and reference:
         raise OptionError(
-            "a reference is given, but candidates of a screen are compared with their parents", "leave it out"
+            "a reference is given, but the candidates of a screen are compared with their parents", "leave it out"
         )
-    if not given:
+    if not candidates:
         return
     ignored = [key for key in ("parents", "exchanges", "conformers", "distortions", "most") if getattr(screen, key)]
     if ignored:
-        raise OptionError(f"candidates are given, and {', '.join(ignored)} too", "leave one of them out")
+        raise OptionError(f"candidates are given, and so are {', '.join(ignored)}", "give one or the other")
     needs = [line.kind.key for line in (*screen.objectives, *screen.constraints) if line.kind.needs_reference]
-    if needs and not compares:
+    if needs and not reference:
         raise OptionError(f"{' and '.join(dict.fromkeys(needs))} compare with a reference", "give reference=ATOMS")
 
 
 def _check_parent(name: str, parent: ScreenParent) -> None:
     if parent.file is not None and not Path(parent.file).is_file():
-        raise InputFileError(f"parent {name}: there is no file {parent.file}", "paths are seen from the YAML file")
+        raise InputFileError(
+            f"parent {name}: there is no file {parent.file}", "give its path relative to the YAML file"
+        )
     if parent.build is None:
         return
     from clusterml.structure.build.blueprint import blueprint, blueprints
     from clusterml.structure.build.build import build
 
-    known = [key for key in inspect.signature(build).parameters if key not in _NOT_OF_BUILD]
+    options = [key for key in inspect.signature(build).parameters if key not in _NOT_OF_BUILD]
     for key, value in parent.build.items():
         if key == "library":
             raise OptionError(
-                f"parent {name}: library is a key of the screen, not of build", "move it to the first column"
+                f"parent {name}: library is a key of the screen, not of build", "move it to the top level"
             )
-        if key not in known:
-            raise unknown("option of build", key, known)
+        if key not in options:
+            raise unknown("option of build", key, options)
         for word in [value] if isinstance(value, str) else value:
             if key in _LIGAND_OPTIONS:
                 _check_ligand(word)
@@ -156,15 +159,15 @@ def _check_ligand(name: str) -> None:
         raise unknown("ligand", name, library.names) from error
 
 
-def _check_mode(block: Distortion, written: str, amounts: float | str | list[float]) -> None:
-    name, _ = split_mode(written)
+def _check_mode(block: ScreenDistortion, key: str, amounts: float | str | list[float]) -> None:
+    name, _ = split_mode(key)
     if name not in MODES:
         if name.split(" ")[0] == NORMAL_MODE:
-            raise OptionError(f"mode is '{written}'", "the third normal mode is 'normal-mode 3'")
+            raise OptionError(f"mode is '{key}'", "write the third normal mode as 'normal-mode 3'")
         raise unknown("mode", name, MODES)
     mode = MODES[name]
     if isinstance(amounts, str):
         unit = parse_range(amounts).unit
         if unit not in ("", mode.unit):
-            raise OptionError(f"{written} is {amounts}", f"the unit of {name} is {mode.unit}")
+            raise OptionError(f"{key} is {amounts}", f"give {name} in {mode.unit}")
     check_amounts(mode, np.array(extremes(block, amounts)))

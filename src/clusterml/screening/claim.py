@@ -1,4 +1,4 @@
-"""Whose is a folder: a screen that goes on must be the one that was begun there."""
+"""Which screen a folder belongs to: only the screen that was begun there can go on in it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from clusterml.screening.measures.own import identity_of
 from clusterml.screening.names import ScreeningError
 
 MAY_CHANGE = ("title", "model", "top", "keep", "front", "verify", "verify_random", "hit_share", "design")
-"""Keys that a screen may have different when it goes on; for ``model`` its checksum counts."""
+"""Keys that may change between sessions of a screen; a ``model`` may be renamed, but its checksum must agree."""
 GEOMETRY = 2
-"""Version of how candidates are made: higher when one recipe gives another geometry than before."""
+"""Version of how candidates are made; it rises when a recipe gives another geometry than before."""
 
 
 def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
@@ -43,11 +43,11 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
 
 
 def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
-    """Hash of everything that the screen reads, by what it is called in messages."""
+    """Hash of every input of the screen, by its name in messages."""
     files = {f"parent {name}": parent.file for name, parent in screen.parents.items() if parent.file is not None}
     packages: dict[str, str] = {}
     for line in (*screen.objectives, *screen.constraints):
-        files |= {f"{key} {Path(value).name}": value for key, value in line.given().items() if key in FILES}
+        files |= {f"{key} {Path(value).name}": value for key, value in line.given_measures().items() if key in FILES}
         packages |= {f"measure {line.kind.key}": line.kind.package} if line.kind.package else {}
         if line.file is not None:
             files[f"code {Path(line.file).name}"] = line.file
@@ -58,7 +58,7 @@ def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
 
 
 def own_code(screen: Screen) -> dict[str, str]:
-    """What identifies each function of the user's own, by file and name."""
+    """The identity of each function of the user's own, by file and name."""
     return {
         f"{line.file or 'installed'} {line.function}": identity_of(line.file, line.function)
         for line in (*screen.objectives, *screen.constraints)
@@ -66,12 +66,12 @@ def own_code(screen: Screen) -> dict[str, str]:
     }
 
 
-def check_claim(folder: Path, screen: Screen, mine: str, inputs: Mapping[str, str], resume: bool) -> dict[str, Any]:
-    """What ``run.json`` in ``folder`` says, empty for a new folder.
+def check_claim(folder: Path, screen: Screen, current: str, inputs: Mapping[str, str], resume: bool) -> dict[str, Any]:
+    """The content of ``run.json`` in ``folder``; empty for a new folder.
 
-    ``mine``: the fingerprint of ``screen``; ``inputs``: see :func:`inputs_of`.
+    ``current``: the fingerprint of ``screen``; ``inputs``: see :func:`inputs_of`.
 
-    Raises :class:`ScreeningError` for a folder that holds a screen (without ``resume``), or another one.
+    Raises :class:`ScreeningError` for a folder that holds another screen, or this one and ``resume`` is not set.
     """
     path = folder / "run.json"
     if not path.exists():
@@ -79,39 +79,39 @@ def check_claim(folder: Path, screen: Screen, mine: str, inputs: Mapping[str, st
             raise ScreeningError(f"{folder}: holds results of a screen whose run.json is gone", "choose another folder")
         return {}
     try:
-        known = parse_json(read_text(path), str(path))
+        record = parse_json(read_text(path), str(path))
     except InputFileError as error:
         raise ScreeningError(f"{path}: cannot be read: {error.problem}", "choose another folder") from error
     if not resume:
         raise ScreeningError(f"{folder}: holds a screen already", "add --resume to go on, or choose another folder")
-    if known.get("fingerprint") != mine:
+    if record.get("fingerprint") != current:
+        difference = _difference(record.get("inputs", {}), inputs) or _changed_keys(record.get("config"), screen)
         raise ScreeningError(
-            f"{folder}: was begun with another screen or model, or a file of it has changed"
-            f"{_difference(known.get('inputs', {}), inputs) or _changed_keys(known.get('config'), screen) or ' since'}",
+            f"{folder}: was begun with another screen or model, or a file of it has changed{difference or ' since'}",
             f"choose another folder; only {', '.join(MAY_CHANGE)} may change",
         )
-    return known
+    return record
 
 
-def _difference(theirs: Mapping[str, str], mine: Mapping[str, str]) -> str:
-    """Which files are not as they were when a screen was begun; empty if they are, or if that is not known."""
-    names = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
-    if not theirs or not names:
+def _difference(earlier: Mapping[str, str], current: Mapping[str, str]) -> str:
+    """Names the files that have changed since the screen began; empty if none has, or if it is not known."""
+    names = [name for name in {**earlier, **current} if earlier.get(name) != current.get(name)]
+    if not earlier or not names:
         return ""
     return ": " + "; ".join(
-        f"{name}, which is not the same now"
-        if name in theirs and name in mine
-        else f"{name}, which is not given now"
-        if name in theirs
-        else f"no {name}"
+        f"{name} has changed"
+        if name in earlier and name in current
+        else f"{name} is no longer given"
+        if name in earlier
+        else f"{name} is new"
         for name in names
     )
 
 
-def _changed_keys(theirs: Any, screen: Screen) -> str:
-    """Which keys of the configuration are others than those a screen was begun with; empty for none."""
-    mine = screen.model_dump(mode="json", exclude_none=True)
-    if not isinstance(theirs, dict):
+def _changed_keys(earlier: Any, screen: Screen) -> str:
+    """Names the keys of the configuration that have changed since the screen began; empty for none."""
+    current = screen.model_dump(mode="json", exclude_none=True)
+    if not isinstance(earlier, dict):
         return ""
-    keys = sorted(key for key in {*theirs, *mine} - set(MAY_CHANGE) if theirs.get(key) != mine.get(key))
+    keys = sorted(key for key in {*earlier, *current} - set(MAY_CHANGE) if earlier.get(key) != current.get(key))
     return f": {', '.join(keys)}" if keys else ""

@@ -1,4 +1,4 @@
-"""What a screen and a design are told: every key, its default and what it means, in one place.
+"""The configuration of a screen and of a design: every key, its default and its meaning, in one place.
 
 ``clusterml screen --keys`` prints them.  :func:`load_screen` reads the YAML file.  The lines of ``objectives`` and
 ``constraints`` are in :mod:`clusterml.screening.lines`.
@@ -21,26 +21,28 @@ from clusterml.screening.lines import FILES, Constraint, Objective
 from clusterml.screening.quantities import parse_counts, parse_range
 
 
-class Free(Strict):
-    """A second stage, in which every atom may move, at a price."""
+class FreeDesign(Strict):
+    """A second stage of a design, in which every atom may move; strain lowers the score."""
 
-    steps: int = Field(30, ge=1, description="a whole number: most steps with free coordinates")
-    penalty: float = Field(1.0, gt=0.0, description="a number above 0: score that 1 eV of elastic strain costs")
+    steps: int = Field(30, ge=1, description="a whole number: steps with free coordinates, at most")
+    penalty: float = Field(1.0, gt=0.0, description="a number above 0: score lost per eV of elastic strain")
 
 
 class Design(Strict):
     """How candidates are improved by gradients, see ``clusterml design``."""
 
     start_from: str | None = Field(
-        None, description="results folder of a screen, whose best candidates are looked at first; null: drawn ones"
+        None, description="results folder of a screen whose best candidates are the starts; null: random candidates"
     )
     starts: int = Field(
-        16, ge=1, description="a whole number: candidates that are looked at first, drawn evenly or a screen's best"
+        16, ge=1, description="a whole number: candidates to start from, drawn evenly or the best of a screen"
     )
-    climbs: int = Field(2, ge=1, description="a whole number: so many of the best of them are improved")
-    steps: int = Field(40, ge=0, description="a whole number: most steps on the amounts of the distortions")
-    free: Free | None = Field(None, description="steps and penalty of a stage with free coordinates; null: none")
-    label: bool = Field(False, description="true or false: the engine labels the best end point")
+    climbs: int = Field(2, ge=1, description="a whole number: how many of the best starts are improved")
+    steps: int = Field(40, ge=0, description="a whole number: steps on the amounts of the distortions, at most")
+    free: FreeDesign | None = Field(
+        None, description="a stage with free coordinates (keys steps and penalty); null: none"
+    )
+    label: bool = Field(False, description="true or false: does the engine label the best end point?")
 
 
 Sampling = Literal["grid", "random", "sobol"]
@@ -49,13 +51,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 class ScreenParent(Strict):
-    """A cluster that candidates are made of: a ``file``, or the arguments of ``build``, or lists of them."""
+    """A cluster that candidates are made from: a ``file``, or options of ``build``, single values or lists."""
 
-    file: str | None = Field(None, description="an xyz, extxyz or cif file, seen from the YAML file")
+    file: str | None = Field(None, description="an xyz, extxyz or cif file, relative to the YAML file")
     build: dict[str, str | list[str]] | None = Field(
-        None, description="options of clusterml build; a list of names stands for one parent each"
+        None, description="options of clusterml build; a list of names gives one parent for each"
     )
-    charge: int | None = Field(None, description="a whole number: total charge; default: what file or blueprint says")
+    charge: int | None = Field(None, description="a whole number: total charge; default: that of the file or blueprint")
 
     @model_validator(mode="after")
     def _one_source(self) -> ScreenParent:
@@ -68,30 +70,34 @@ class ScreenParent(Strict):
         return self
 
 
-class Exchange(Strict):
-    """Ligands ``old`` become ``new``: one candidate for each new ligand, draw of sites and count."""
+class ScreenExchange(Strict):
+    """Ligands ``old`` are exchanged for ``new``: one candidate for each new ligand, draw of sites and count."""
 
-    old: str = Field(description="name or formula of the ligand that goes")
-    new: str | list[str] = Field(description="name of the ligand that comes, or a list of them (R-TFL, S-TFL, ..)")
+    old: str = Field(description="name or formula of the ligand that leaves")
+    new: str | list[str] = Field(
+        description="name of the ligand that takes its place, or a list of names (R-TFL, S-TFL, ..)"
+    )
     counts: int | str | list[int] = Field(description="how many are exchanged: 3, [0, 4, 8] or 0..20 by 2")
-    sites: Literal["random", "first"] = Field("random", description="random or first: which sites, in which order")
-    draws: int = Field(1, ge=1, description="a whole number: draws of sites (and placements) for each count")
+    sites: Literal["random", "first"] = Field(
+        "random", description="random or first: which sites are exchanged, and in which order"
+    )
+    draws: int = Field(1, ge=1, description="a whole number: random draws of sites (and placements) for each count")
     placement: Literal["best", "sampled"] = Field(
-        "best", description="best or sampled: conformer and orientation of each new ligand"
+        "best", description="best or sampled: how conformer and orientation of each new ligand are chosen"
     )
 
     @field_validator("counts")
     @classmethod
-    def _counts(cls, given: int | str | list[int]) -> int | str | list[int]:
-        parse_counts(given)
-        return given
+    def _counts(cls, value: int | str | list[int]) -> int | str | list[int]:
+        parse_counts(value)
+        return value
 
     @field_validator("new")
     @classmethod
-    def _new(cls, given: str | list[str]) -> str | list[str]:
-        if not given:
+    def _new(cls, value: str | list[str]) -> str | list[str]:
+        if not value:
             raise ValueError("name at least one ligand")
-        return given
+        return value
 
     @property
     def ligands(self) -> tuple[str, ...]:
@@ -104,34 +110,34 @@ class Exchange(Strict):
         return parse_counts(self.counts)
 
 
-class Shell(Exchange):
-    """One way to another ligand shell: an exchange, and others after it, in all combinations."""
+class ScreenShell(ScreenExchange):
+    """A way to other ligand shells: an exchange, and others after it, in all combinations."""
 
-    then: list[Exchange] = Field([], description="a list of exchanges that follow, with the keys above")
+    then: list[ScreenExchange] = Field([], description="a list of exchanges that follow, with the same keys")
 
 
-class Conformers(Strict):
-    """Thermal snapshots of every ligand shell, from its elastic network; distortions start from each of them."""
+class ScreenConformers(Strict):
+    """Thermal snapshots of every ligand shell, from its elastic network; distortions start from each snapshot."""
 
     temperature_k: float = Field(300.0, gt=0.0, description="a temperature in K, above 0")
     snapshots: int = Field(ge=1, description="a whole number: snapshots of each ligand shell")
-    at_rest: bool = Field(False, description="true or false: the shell without thermal motion too")
+    at_rest: bool = Field(False, description="true or false: include the shell without thermal motion?")
 
 
-class Distortion(Strict):
-    """A set of distortions applied one after the other: a grid of amounts, or points drawn in their ranges."""
+class ScreenDistortion(Strict):
+    """A set of distortions applied one after another: a grid of amounts, or points drawn from their ranges."""
 
     modes: dict[str, float | str | list[float]] = Field(
         min_length=1,
-        description="mode: amounts; -20..20 by 1 deg or a list for a grid, else LOW..HIGH; or 'normal-mode 3': ..",
+        description="MODE: AMOUNTS, such as 'normal-mode 3': -2..2; a grid needs -20..20 by 1 deg or a list",
     )
     sampling: Sampling = Field("grid", description="grid (all combinations), random or sobol")
-    points: int | None = Field(None, ge=1, description="a whole number: points of random and sobol")
+    points: int | None = Field(None, ge=1, description="a whole number: number of points for random and sobol")
 
     @model_validator(mode="after")
-    def _fits(self) -> Distortion:
+    def _fits(self) -> ScreenDistortion:
         if (self.sampling == "grid") != (self.points is None):
-            raise ValueError("points are given for sampling random and sobol, and only for these")
+            raise ValueError("points belong to sampling random and sobol, which need them; a grid has none")
         for mode, amounts in self.modes.items():
             try:
                 self._check(amounts)
@@ -150,7 +156,7 @@ class Distortion(Strict):
 
 
 class Screen(Strict):
-    """A screen.
+    """A screen: its candidates, what is wanted of them, and how they are ranked and verified.
 
     Example:
         >>> import clusterml as cm
@@ -162,43 +168,56 @@ class Screen(Strict):
         ('max_g', '3..5 eV')
     """
 
-    name: Name = Field(description="a name of letters, digits, . _ -")
-    title: str = Field("", description="a line for the report")
-    seed: int = Field(0, ge=0, description="a whole number from 0: of everything random")
-    model: str = Field(DEFAULT_MODEL, description="a checkpoint's name or folder")
+    name: Name = Field(description="a name of letters, digits and . _ -")
+    title: str = Field("", description="heading of the report")
+    seed: int = Field(0, ge=0, description="a whole number from 0: seed of everything random")
+    model: str = Field(DEFAULT_MODEL, description="name or folder of a checkpoint")
     library: str | None = Field(
-        None, description="a YAML file of more ligands, whose names parents and exchanges may use; null: none"
+        None, description="a YAML file of further ligands for parents and exchanges; null: none"
     )
     parents: dict[Name, ScreenParent] = Field(
-        {}, description="clusters by name; may be left out where Python gives the candidates"
+        {}, description="the clusters, by name; leave them out where Python gives the candidates"
     )
-    exchanges: list[Shell] = Field([], description="a list of ligand shells, alternatives; empty: the parent's own")
-    conformers: Conformers | None = Field(None, description="thermal snapshots; null: the geometry as it is")
-    distortions: list[Distortion] = Field([], description="a list of sets of distortions, alternatives; empty: none")
+    exchanges: list[ScreenShell] = Field([], description="a list of alternative ligand shells; empty: the parent's own")
+    conformers: ScreenConformers | None = Field(None, description="thermal snapshots; null: the geometry as given")
+    distortions: list[ScreenDistortion] = Field(
+        [], description="a list of alternative sets of distortions; empty: none"
+    )
     most: int | None = Field(
-        None, ge=1, description="a whole number: so many candidates, drawn evenly over all; null: all"
+        None, ge=1, description="a whole number: number of candidates, drawn evenly from all; null: all"
     )
     objectives: list[Objective] = Field(min_length=1, description="a list of lines {MEASURE: VALUE, goal: ..}")
     constraints: list[Constraint] = Field([], description="a list of lines {MEASURE: VALUE, at_most: ..}")
-    value: Attitude = Field("expected", description="expected, optimistic or pessimistic: what candidates rank by")
-    sigmas: float = Field(1.0, ge=0.0, description="a number: standard deviations of optimism or pessimism")
-    top: int = Field(20, ge=1, le=1000, description="a whole number up to 1000: best ones with geometry and spectrum")
-    keep: int = Field(1000, ge=1, le=100_000, description="a whole number up to 100000: best ones in ranked.csv")
-    front: int = Field(200, ge=1, le=5000, description="a whole number up to 5000: most members of the Pareto front")
-    block: int = Field(128, ge=1, le=8192, description="a whole number: candidates between two checkpoints of a worker")
-    verify: int = Field(0, ge=0, description="a whole number: best different geometries that the engine labels")
-    verify_random: int = Field(0, ge=0, description="a whole number: randomly drawn ones that the engine labels")
-    hit_share: float = Field(
-        0.1, gt=0.0, lt=1.0, description="a share: as good as this share of random candidates is a hit"
+    value: Attitude = Field(
+        "expected", description="expected, optimistic or pessimistic: the value that candidates are ranked by"
     )
-    engine: StoredProtocol = Field(Protocol(), description="how the engine labels, see a campaign's protocol")
-    design: Design = Field(Design(), description="how clusterml design improves candidates")
+    sigmas: float = Field(
+        1.0, ge=0.0, description="a number: how many standard deviations optimistic and pessimistic add or subtract"
+    )
+    top: int = Field(
+        20, ge=1, le=1000, description="a whole number up to 1000: best candidates written with geometry and spectrum"
+    )
+    keep: int = Field(1000, ge=1, le=100_000, description="a whole number up to 100000: best candidates in ranked.csv")
+    front: int = Field(200, ge=1, le=5000, description="a whole number up to 5000: largest size of the Pareto front")
+    block: int = Field(
+        128, ge=1, le=8192, description="a whole number: candidates that a worker evaluates between two saves"
+    )
+    verify: int = Field(0, ge=0, description="a whole number: best distinct geometries that the engine labels")
+    verify_random: int = Field(0, ge=0, description="a whole number: random candidates that the engine labels")
+    hit_share: float = Field(
+        0.1,
+        gt=0.0,
+        lt=1.0,
+        description="a share from 0 to 1: a hit is as good as the best of this share of random candidates",
+    )
+    engine: StoredProtocol = Field(Protocol(), description="how the engine labels: see the protocol of a campaign")
+    design: Design = Field(Design(), description="how clusterml design improves candidates; see the keys below")
 
 
 def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
-    """The screen in a YAML file; files it names are seen from there.
+    """Read a screen from a YAML file; the paths in it are relative to that file.
 
-    ``overrides`` such as ``verify=20`` go before it (values are YAML; files are seen from the current folder).
+    ``overrides`` such as ``verify=20`` take precedence (values are YAML; paths are relative to the current folder).
 
     Raises :class:`~clusterml.errors.InputFileError` or :class:`~clusterml.errors.OptionError` naming file and key, and
     the nearest key where one is unknown.
@@ -216,7 +235,7 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
     design = values.get("design")
     if isinstance(design, dict) and isinstance(design.get("start_from"), str):
         design["start_from"] = str((file.parent / design["start_from"]).resolve())
-    lines = [line for key in ("objectives", "constraints") for line in _listed(values.get(key))]
+    lines = [line for key in ("objectives", "constraints") for line in _as_list(values.get(key))]
     for entry, key in [
         *((parent, "file") for parent in (parents.values() if isinstance(parents, dict) else [])),
         *((line, key) for line in lines for key in FILES),
@@ -226,5 +245,5 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
     return validated(Screen, override(values, overrides, Screen, "screen"), str(file))
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []

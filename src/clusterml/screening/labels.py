@@ -1,4 +1,4 @@
-"""The engine's word on a candidate: its spectrum on the network's energies, and the same measures of it."""
+"""Labels of candidates: the engine's spectrum on the network's energies, and the screen's measures of it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from clusterml.dataset.campaign import Campaign
 from clusterml.errors import ClusterMLError, ElectronicStructureError
 from clusterml.io.files import read_text, sha256
 from clusterml.run.caches import Cache
-from clusterml.screening.bench import Bench, Setting, bench_of
+from clusterml.screening.bench import Bench, ScreenSetting, bench_of
 from clusterml.screening.measures.measure import Sample, Value
-from clusterml.screening.measures.registry import measured
+from clusterml.screening.measures.registry import measure_sample
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class LabelTask:
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What the engine says of candidate ``number``: ``values`` by line, gap, and seconds of its label alone; or the
-    ``problem`` it had."""
+class CandidateLabel:
+    """The label of candidate ``number``: ``values`` by line of the screen, gap, and the seconds that the label alone
+    took; or the ``problem`` of the engine."""
 
     number: int
     values: tuple[Value, ...]
@@ -58,54 +58,61 @@ class Verified:
         return {**vars(self), "values": [value.value for value in self.values], "warnings": list(self.warnings)}
 
     @classmethod
-    def from_dict(cls, given: dict[str, Any]) -> Verified:
+    def from_dict(cls, entry: dict[str, Any]) -> CandidateLabel:
         """What :meth:`to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
-        values = tuple(Value(float(value)) for value in given["values"])
-        return cls(**{**given, "values": values, "warnings": tuple(given["warnings"])})
+        values = tuple(Value(float(value)) for value in entry["values"])
+        return cls(**{**entry, "values": values, "warnings": tuple(entry["warnings"])})
 
 
-def label_one(setting: Setting, folder: Path, task: LabelTask, known: Path | None = None) -> Verified:
-    """Label a candidate and write its JSON into ``folder``; runs in a worker.  What the engine refuses is a problem.
+def label_candidate(
+    setting: ScreenSetting, folder: Path, task: LabelTask, other_folder: Path | None = None
+) -> CandidateLabel:
+    """Label a candidate and write its JSON into ``folder``; runs in a worker.  A refusal of the engine is a problem.
 
-    ``known``: another such folder; what it says of the same geometry, by the same protocol, is taken over.
+    ``other_folder``: the labels of another screen; those of the same geometry and protocol are reused.
     """
     from clusterml.spectrum.blocks import spectrum_of
 
     bench, begin = bench_of(setting), time.perf_counter()
-    folders = [folder] if known is None else [folder, known]
+    folders = [folder] if other_folder is None else [folder, other_folder]
     try:
         gauges = bench.gauges  # the first label of a process loads the network, whose energies it is made for
         begin = time.perf_counter()
         name = f"{task.atoms.info['name']}.json"
-        found = _found(bench, folders, name, task.atoms, task.charge)
+        label = _find_or_make_label(bench, folders, name, task.atoms, task.charge)
         origin = bench.origin(task.number, partial(_parent_spectrum, bench, folders))
-        spectrum = spectrum_of(found, name)
-        values = measured(gauges, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
+        spectrum = spectrum_of(label, name)
+        values = measure_sample(gauges, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
     except ClusterMLError as error:
-        return Verified(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
-    gap, seconds = found["provenance"]["raw_gap_ev"], found["timings_s"]["total"]
-    return Verified(task.number, values, float(gap), round(seconds, 3), tuple(found["warnings"]))
+        return CandidateLabel(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
+    gap, seconds = label["provenance"]["raw_gap_ev"], label["timings_s"]["total"]
+    return CandidateLabel(task.number, values, float(gap), round(seconds, 3), tuple(label["warnings"]))
 
 
-def _found(bench: Bench, folders: Sequence[Path], name: str, atoms: Atoms, charge: int | None) -> dict[str, Any]:
-    """A label as JSON object: the first of this geometry and protocol in ``folders``, else made; kept in the first."""
+def _find_or_make_label(
+    bench: Bench, folders: Sequence[Path], name: str, atoms: Atoms, charge: int | None
+) -> dict[str, Any]:
+    """The label of this geometry and protocol as a JSON object.
+
+    It is read from the first of ``folders`` that has it, or made, and written into the first folder.
+    """
     from clusterml.engine.output import label_dict
     from clusterml.io.json import parse_json, write_json
 
     digest = _digest(bench, atoms, charge)
     for folder in folders:
         if (folder / name).is_file():
-            found = parse_json(read_text(folder / name), str(folder / name))
-            if found.get("digest") == digest:
+            content = parse_json(read_text(folder / name), str(folder / name))
+            if content.get("digest") == digest:
                 break
     else:
-        found = {**label_dict(_label(bench, atoms, charge), False), "digest": digest}
-    write_json(found, folders[0] / name, indent=1)
-    return found
+        content = {**label_dict(_label(bench, atoms, charge), False), "digest": digest}
+    write_json(content, folders[0] / name, indent=1)
+    return content
 
 
 def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
-    """A hash of all that decides a label, positions to 1e-5 A."""
+    """A hash of everything that determines a label; positions are rounded to 1e-5 A."""
     protocol = [bench.screen.engine.model_dump(mode="json"), bench.fwhm_ev, bench.predictor.energy_ev.tolist(), charge]
     places = np.rint(1e5 * atoms.positions).astype(np.int64)
     content = (
@@ -115,25 +122,27 @@ def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
 
 
 def _parent_spectrum(bench: Bench, folders: Sequence[Path], atoms: Atoms) -> Spectrum:
-    """The engine's spectrum of a parent: kept in the first folder, so that no other process has to label it again."""
+    """The engine's spectrum of a parent, kept in the first folder: no other process labels it again."""
     from clusterml.spectrum.blocks import spectrum_of
 
     charge = atoms.info.get("charge")
     name = f"parent_{_digest(bench, atoms, charge)[:12]}.json"
 
     def make() -> Spectrum:
-        return spectrum_of(_found(bench, folders, name, atoms, charge), name)
+        return spectrum_of(_find_or_make_label(bench, folders, name, atoms, charge), name)
 
     return _PARENTS.find((bench.setting, folders[0] / name), make)
 
 
 def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
-    """The label of a geometry; raises what the engine raises, and :class:`ElectronicStructureError` for one that no
-    campaign would keep."""
+    """Label a geometry.
+
+    Raises what the engine raises, and :class:`ElectronicStructureError` for a label that no campaign would keep.
+    """
     from clusterml.engine.label import label
 
     protocol = bench.screen.engine.but(fwhm_ev=bench.fwhm_ev, smallest_gap_ev=SMALLEST_GAP_EV)
-    made = label(atoms, charge, protocol, bench.compute, grid=bench.predictor.energy_ev, groups={})
-    if not made.states.converged:
+    result = label(atoms, charge, protocol, bench.compute, grid=bench.predictor.energy_ev, groups={})
+    if not result.states.converged:
         raise ElectronicStructureError("the spectrum did not converge", "raise engine.tolerance")
-    return made
+    return result

@@ -1,4 +1,4 @@
-"""The lines of ``objectives`` and ``constraints``: one measure each, with what is wanted of it."""
+"""The lines of ``objectives`` and ``constraints``: one measure each, with its goal or limits."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ _COLUMNS = ("rank", "number", "name", "label", "score", "feasible", "violated", 
 _TAKEN = (*_COLUMNS, "domain_score", "gap_ev", "charge", "sites", "recipe", "sign", *MEASURES)
 
 
-class Line(Strict):
+class MeasureLine(Strict):
     """One measure, by its key, or a ``function`` of the user's own."""
 
     function: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="name of a function of your own, of spectrum and atoms; in file, else of an installed package",
+        description="name of your own function of spectrum and atoms, in file or in an installed package",
     )
-    file: str | None = Field(None, description="the Python file that function is in, seen from the YAML file")
-    unit: str | None = Field(None, min_length=1, description="the unit of function, a text; 1 for none")
-    step: float | None = Field(None, gt=0.0, description="a number above 0: what of function counts 1 in the score; 1")
+    file: str | None = Field(None, description="the Python file with function, relative to the YAML file")
+    unit: str | None = Field(None, min_length=1, description="unit of function, a text; 1 for none")
+    step: float | None = Field(
+        None, gt=0.0, description="a number above 0: the change of function that counts 1 in the score; default 1"
+    )
 
     @field_validator("*", mode="after")
     @classmethod
@@ -44,27 +46,27 @@ class Line(Strict):
         if measure is not None and value is not None:
             measure.parse(value)
         if info.field_name == "function" and value in _TAKEN:
-            raise ValueError("the name is taken, call it something else")
+            raise ValueError("this name is taken: call the function something else")
         return value
 
-    def given(self) -> dict[str, str]:
+    def given_measures(self) -> dict[str, str]:
         """The measures that have a value; a function of the user's own by its name, with its file."""
-        known = {key: value for key in MEASURES if (value := getattr(self, key)) is not None}
-        return known if self.function is None else {**known, self.function: self.file or "installed"}
+        measures_given = {key: value for key in MEASURES if (value := getattr(self, key)) is not None}
+        return measures_given if self.function is None else {**measures_given, self.function: self.file or "installed"}
 
     def check_own(self) -> None:
         """Raise ValueError where keys of a measure of the user's own are missing, or given without one."""
         if self.function is None:
             extra = [key for key in OWN if getattr(self, key) is not None]
             if extra:
-                raise ValueError(f"{extra[0]} belongs to a function of your own: give function: NAME")
+                raise ValueError(f"{extra[0]} belongs to a function of your own: add function: NAME")
         elif self.unit is None:
             raise ValueError(f"function {self.function} needs its unit (a text, 1 for none)")
 
     @property
     def measure(self) -> tuple[str, str]:
         """Name and value of the measure."""
-        ((key, value),) = self.given().items()
+        ((key, value),) = self.given_measures().items()
         return key, value
 
     @property
@@ -76,11 +78,11 @@ class Line(Strict):
 
 
 if TYPE_CHECKING:
-    Measured = Line
+    MeasureKeys = MeasureLine
 else:
-    Measured = create_model(
+    MeasureKeys = create_model(
         "Measured",
-        __base__=Line,
+        __base__=MeasureLine,
         __doc__="Exactly one of these keys, with its value.",
         **{
             key: ((Literal[measure.choices] if measure.choices else str) | None, Field(None, description=measure.means))
@@ -89,44 +91,46 @@ else:
     )
 
 
-class Objective(Measured):
-    """A measure and what is wanted of it."""
+class Objective(MeasureKeys):
+    """A measure and its goal."""
 
     goal: Goal | float | None = Field(
         None,
-        description="maximise, minimise, magnitude (either sign), or a number to come close to; default: minimise "
-        "absorption_change and strain, maximise others",
+        description="maximise, minimise, magnitude (of either sign), or a number to approach; default: minimise "
+        "absorption_change and strain, maximise the others",
     )
-    weight: float = Field(1.0, gt=0.0, description="a number above 0: weight in the score of several objectives")
+    weight: float = Field(
+        1.0, gt=0.0, description="a number above 0: weight in the score where there are several objectives"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Objective:
-        if len(self.given()) != 1:
+        if len(self.given_measures()) != 1:
             raise ValueError(f"an objective has exactly one of {', '.join(MEASURES)}, function")
         self.check_own()
         return self
 
     @property
     def aim(self) -> Goal | float:
-        """The goal, with the default put in."""
+        """The goal; where none is given, the default of the measure."""
         if self.goal is not None:
             return self.goal
         return self.kind.goal
 
 
-class Constraint(Measured):
+class Constraint(MeasureKeys):
     """A measure and its limits; ``absorption_within: 5 %`` is short for an absorption_change of at most 5."""
 
     absorption_within: str | None = Field(
-        None, description="5 %, or 5 % in 2..4 eV: most change of the absorption from the parent's"
+        None, description="5 %, or 5 % in 2..4 eV: largest change of the absorption relative to the parent"
     )
-    at_most: float | None = Field(None, description="a number in the measure's unit")
-    at_least: float | None = Field(None, description="a number in the measure's unit")
+    at_most: float | None = Field(None, description="a number in the unit of the measure: upper limit")
+    at_least: float | None = Field(None, description="a number in the unit of the measure: lower limit")
 
     @model_validator(mode="after")
     def _one(self) -> Constraint:
         short = self.absorption_within is not None
-        if len(self.given()) + short != 1:
+        if len(self.given_measures()) + short != 1:
             raise ValueError(f"a constraint has exactly one of absorption_within, {', '.join(MEASURES)}, function")
         if short != (self.at_most is None and self.at_least is None):
             raise ValueError("a constraint has at_most or at_least; absorption_within has its limit already")
@@ -140,7 +144,7 @@ class Constraint(Measured):
         share, _, band = (self.absorption_within or "").partition(" in ")
         value, unit = parse_single(share)
         if unit != "%" or value < 0.0:
-            raise ValueError("absorption_within is a share: 5 %, or 5 % in 2..4 eV")
+            raise ValueError("write absorption_within as 5 %, or 5 % in 2..4 eV")
         if band:
             parse_band(band)
         return value, band

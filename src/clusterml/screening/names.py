@@ -8,11 +8,11 @@ from clusterml.errors import ClusterMLError, OptionError, did_you_mean, nearest
 
 
 class ScreeningError(ClusterMLError):
-    """A screen cannot begin, go on or end: its folder is another's, its log is damaged, or nothing valid was found."""
+    """A screen cannot begin, go on or end: the folder is another's, the log is damaged, or no candidate is valid."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
-    """The error for a ``name`` that is none of the ``known`` ones: it says which is nearest, and which there are."""
+    """The error for a ``name`` that is not among the ``known`` ones; it gives the nearest and the list."""
     names = list(known)
     hint = did_you_mean(nearest(name, names))
     return OptionError(f"there is no {kind} '{name}'{hint}", f"choose one of {', '.join(names)}")

@@ -1,6 +1,6 @@
-"""Ranges and quantities as a screen's YAML file says them in one line: ``2..3 eV``, ``450 nm``, ``-20..20 by 1 deg``.
+"""Ranges and quantities as written in a screen's YAML file: ``2..3 eV``, ``450 nm``, ``-20..20 by 1 deg``.
 
-Every function raises ValueError with a sentence for the user, which the schema puts behind file and key.
+Every function raises ValueError with a sentence for the user; the schema adds the file and the key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SINGLE = re.compile(rf"\s*({_NUMBER})\s*([^\d\s]\S*)?\s*")
 
 @dataclass(frozen=True)
 class Range:
-    """``low`` to ``high``, in steps of ``step`` (None: no steps are given), in ``unit`` (empty: none is given)."""
+    """``low`` to ``high`` in steps of ``step`` (None: not given) and in ``unit`` (empty: not given)."""
 
     low: float
     high: float
@@ -28,37 +28,37 @@ class Range:
     unit: str = ""
 
     def values(self) -> tuple[float, ...]:
-        """The grid, both ends included where the steps meet them."""
+        """The grid, with both ends where the steps reach them."""
         if self.step is None:
             raise ValueError("a grid needs steps: LOW..HIGH by STEP, or a list")
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        found = (self.low + k * self.step for k in range(count))
+        grid = (self.low + k * self.step for k in range(count))
         scale = abs(self.low) + abs(self.high)
-        return tuple(0.0 if abs(x) < 1e-12 * scale else round(x, 12) for x in found)
+        return tuple(0.0 if abs(x) < 1e-12 * scale else round(x, 12) for x in grid)
 
 
 def parse_range(text: str) -> Range:
     """``LOW..HIGH [by STEP] [UNIT]``."""
-    found = _RANGE.fullmatch(text)
-    if found is None:
+    match = _RANGE.fullmatch(text)
+    if match is None:
         raise ValueError("write LOW..HIGH UNIT, for example 2..3 eV or -20..20 by 1 deg")
-    low, high = float(found[1]), float(found[2])
-    step = None if found[3] is None else float(found[3])
+    low, high = float(match[1]), float(match[2])
+    step = None if match[3] is None else float(match[3])
     if not low < high:
         raise ValueError("the first number must be below the second")
     if step is not None and not (step > 0.0 and (high - low) / step < MOST_STEPS):
         raise ValueError(f"the step must be positive and give at most {MOST_STEPS} values")
-    return Range(low, high, step, found[4] or "")
+    return Range(low, high, step, match[4] or "")
 
 
 def parse_band(text: str) -> tuple[float, float]:
     """``2..3 eV`` or ``400..600 nm`` as energies (low, high) in eV."""
-    found = parse_range(text)
-    if found.step is not None:
+    band = parse_range(text)
+    if band.step is not None:
         raise ValueError("a band has no steps: LOW..HIGH eV")
-    if found.low <= 0.0:
-        raise ValueError("a band is of positive energies")
-    low, high = sorted((_in_ev(found.low, found.unit), _in_ev(found.high, found.unit)))
+    if band.low <= 0.0:
+        raise ValueError("the energies of a band must be positive")
+    low, high = sorted((_in_ev(band.low, band.unit), _in_ev(band.high, band.unit)))
     return low, high
 
 
@@ -66,29 +66,29 @@ def parse_energy(text: str) -> float:
     """``450 nm`` or ``2.7 eV`` as an energy in eV."""
     value, unit = parse_single(text)
     if value <= 0.0:
-        raise ValueError("an energy is positive")
+        raise ValueError("an energy must be positive")
     return _in_ev(value, unit)
 
 
 def parse_single(text: str) -> tuple[float, str]:
     """``5 %`` as a number and its unit (empty: none)."""
-    found = _SINGLE.fullmatch(text)
-    if found is None:
+    match = _SINGLE.fullmatch(text)
+    if match is None:
         raise ValueError("write a number with its unit, for example 450 nm or 5 %")
-    return float(found[1]), found[2] or ""
+    return float(match[1]), match[2] or ""
 
 
-def parse_counts(given: int | str | list[int]) -> tuple[int, ...]:
-    """``3``, ``[0, 4, 8]`` or ``0..20 [by 2]`` as whole numbers from 0, ascending, each once."""
-    if isinstance(given, str):
-        found = parse_range(given)
-        step = 1.0 if found.step is None else found.step
-        if not (found.high - found.low) / step < MOST_STEPS:
+def parse_counts(value: int | str | list[int]) -> tuple[int, ...]:
+    """``3``, ``[0, 4, 8]`` or ``0..20 [by 2]`` as distinct whole numbers from 0 in ascending order."""
+    if isinstance(value, str):
+        limits = parse_range(value)
+        step = 1.0 if limits.step is None else limits.step
+        if not (limits.high - limits.low) / step < MOST_STEPS:
             raise ValueError(f"counts are at most {MOST_STEPS}")
-        if found.unit or any(x != int(x) for x in (found.low, found.high, step)):
+        if limits.unit or any(x != int(x) for x in (limits.low, limits.high, step)):
             raise ValueError("counts are whole numbers: 0..20 or 0..20 by 2")
-        given = list(range(int(found.low), int(found.high) + 1, int(step)))
-    counts = tuple(sorted({given} if isinstance(given, int) else set(given)))
+        value = list(range(int(limits.low), int(limits.high) + 1, int(step)))
+    counts = tuple(sorted({value} if isinstance(value, int) else set(value)))
     if not counts or counts[0] < 0:
         raise ValueError("counts are whole numbers from 0, at least one")
     return counts

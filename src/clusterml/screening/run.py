@@ -1,4 +1,4 @@
-"""Running a screen: candidates evaluated in blocks, each on disk at once, the best kept, verified and written down."""
+"""Running a screen: candidates are evaluated in blocks, each saved at once; the best are kept and verified."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.run.progress import SILENT, Reporter, State
-from clusterml.screening.bench import Bench, Setting, bench_of, evaluate
-from clusterml.screening.board import Block, Board
+from clusterml.screening.bench import Bench, ScreenSetting, bench_of, evaluate_block
+from clusterml.screening.board import Board, CandidateBlock
 from clusterml.screening.check import check_names, check_own, check_parents
 from clusterml.screening.claim import check_claim, fingerprint, inputs_of, own_code
 from clusterml.screening.config import Screen, load_screen
+from clusterml.screening.folder import Run, write_results, write_run
 from clusterml.screening.names import ScreeningError
-from clusterml.screening.output import Run, write_results, write_run
-from clusterml.screening.page.report import write_report
+from clusterml.screening.page.screen_page import write_report
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import Verification, labels_of, verify
@@ -37,8 +37,8 @@ _SECONDS_BETWEEN_NOTES = 60.0  # between two run.json while a screen runs
 
 
 @dataclass(frozen=True)
-class Finished:
-    """The end of a screen: its results ``folder``, the ``board``, the ``run`` as in run.json, and the verification."""
+class ScreenResult:
+    """The result of a screen: its ``folder``, the ``board``, the ``run`` as in run.json, and the verification."""
 
     folder: Path
     board: Board
@@ -58,19 +58,19 @@ def screen(
     reference: Atoms | None = None,
     labels: str | Path | None = None,
     reporter: Reporter = SILENT,
-) -> Finished:
-    """Screen what ``what`` (a screen, or the YAML file of one) describes; results into ``folder``.
+) -> ScreenResult:
+    """Run the screen ``what`` (a :class:`Screen`, or its YAML file) and write the results into ``folder``.
 
     ``launcher``: where blocks are evaluated, see :func:`clusterml.run.launcher.launcher`; default this process.  With
-    ``resume`` a folder that was begun is continued, and no finished block or label is computed again.  ``model``: a
-    checkpoint other than the screen's.  ``candidates``: structures (A; ``info["name"]``, ``info["charge"]``) in place
-    of the screen's parents and their changes, ``reference``: what their strain and absorption are compared with; on
-    ``resume`` the same ones in the same order.  ``labels``: results of another screen, whose labels of the same
-    geometries by the same engine are taken over (another network ranks the same candidates).
+    ``resume`` an interrupted screen goes on, and no finished block or label is computed again.  ``model``: a checkpoint
+    in place of the screen's.  ``candidates``: structures (A; ``info["name"]``, ``info["charge"]``) in place of the
+    screen's parents and their variants; on ``resume`` the same ones in the same order.  ``reference``: the structure
+    that their strain and absorption are compared with.  ``labels``: the results folder of another screen, whose labels
+    of the same geometries by the same engine are reused (another network ranks the same candidates).
 
-    Raises :class:`ScreeningError` for a folder that is another's and for a screen without a valid candidate,
-    :class:`~clusterml.errors.FolderInUseError` for one that another process works in, :class:`OptionError` for names
-    and values that cannot be, :class:`~clusterml.errors.OutputError` for a full disk, and what loading the model and
+    Raises :class:`ScreeningError` for a folder that belongs to another screen and for a screen without a valid
+    candidate, :class:`~clusterml.errors.FolderInUseError` for a folder in use by another process, :class:`OptionError`
+    for wrong names and values, :class:`~clusterml.errors.OutputError` for a full disk, and what loading the model and
     reading files raise.  What was finished by then is in the folder.
 
     Example:
@@ -80,64 +80,67 @@ def screen(
         >>> done.board.valid
         2
     """
-    chosen = load_screen(what) if isinstance(what, str | Path) else what
-    check_own(chosen, candidates is not None, reference is not None)
+    settings = load_screen(what) if isinstance(what, str | Path) else what
+    check_own(settings, candidates is not None, reference is not None)
     target, place = Path(folder), launcher or Here()
-    with using_ligands_of(chosen):
-        check_names(chosen)
-        setting, mine = setting_of(chosen, target, model, device, reference)
-        inputs = inputs_of(chosen, setting.model_sha256)
-        check_claim(target, chosen, mine, inputs, resume)  # before the network is loaded; again once the folder is held
-        labelled = None if labels is None else labels_of(Path(labels))
+    with using_ligands_of(settings):
+        check_names(settings)
+        setting, current = setting_of(settings, target, model, device, reference)
+        inputs = inputs_of(settings, setting.model_sha256)
+        # before the network is loaded, and again once the folder is locked
+        check_claim(target, settings, current, inputs, resume)
+        other_labels = None if labels is None else labels_of(Path(labels))
         bench = bench_of(setting)
         check_bench(bench)
-        source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, chosen.block)
+        source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, settings.block)
         make_folder(target)
         with exclusive(target):
-            known = check_claim(target, chosen, mine, inputs, resume)
+            record = check_claim(target, settings, current, inputs, resume)
             if reference is not None:
                 write_text(target / REFERENCE, _text(reference))
-            board = Board(bench.merit, chosen.seed, chosen.keep, chosen.front, chosen.verify_random)
-            run = Run(bench, mine, inputs, source.total, board, known.get("sessions", []))
+            board = Board(bench.merit, settings.seed, settings.keep, settings.front, settings.verify_random)
+            run = Run(bench, current, inputs, source.total, board, record.get("sessions", []))
             write_run(run, target, "running")
             _evaluate(bench, source, Log(target / RESULTS), place, run, reporter)
             _check_valid(run, target)
-            verification = verify(setting, board, source, target, place, chosen, reporter, labelled)
+            verification = verify(setting, board, source, target, place, settings, reporter, other_labels)
             if candidates is None:
                 write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
             write_results(run, source, target, verification)
             write_report(target)
-        return Finished(target, board, run, verification)
+        return ScreenResult(target, board, run, verification)
 
 
 def _check_valid(run: Run, folder: Path) -> None:
-    """Raise why no candidate is valid, if none is; run.json then says so."""
+    """Raise :class:`ScreeningError` if no candidate is valid, with the reasons; run.json then says so."""
     board = run.board
     if board.valid:
         return
     write_run(run, folder, "no valid candidate")
-    reasons = "; ".join(f"{count} x {reason}" for reason, count in board.drops.counts.most_common())
-    example = next(iter(board.drops.examples.values()), "there was none to try")
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in board.rejections.counts.most_common())
+    example = next(iter(board.rejections.examples.values()), "there was none to try")
     raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
 
 
 def setting_of(
     screen: Screen, folder: Path, model: str | Path | None, device: str, reference: Atoms | None
-) -> tuple[Setting, str]:
-    """What workers need, and the screen's fingerprint."""
+) -> tuple[ScreenSetting, str]:
+    """The setting for the workers, and the screen's fingerprint."""
     from clusterml.training.catalogue import SPEC, find_release
 
     place = find_release(model or screen.model).resolve()
     sha = sha256_of_file(place / SPEC, links=False)
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
-    mine = fingerprint(screen, sha, text.encode())
+    current = fingerprint(screen, sha, text.encode())
     library = None if screen.library is None else read_text(screen.library)
-    return Setting(screen, str(place), sha, mine, device, file, library, tuple(own_code(screen).items())), mine
+    return ScreenSetting(
+        screen, str(place), sha, current, device, file, library, tuple(own_code(screen).items())
+    ), current
 
 
 def using_ligands_of(screen: Screen) -> AbstractContextManager[None]:
-    """A block in which ligands are looked up in the screen's own library, too; raises what reading it raises."""
+    """A context in which the screen's own ligand library is in use, too; raises what reading it raises."""
     from clusterml.structure.anatomy.library import load_library, using_library
 
     return using_library(None if screen.library is None else load_library(screen.library))
@@ -150,7 +153,7 @@ def _text(atoms: Atoms) -> str:
 
 
 def check_bench(bench: Bench) -> None:
-    """Raise what is wrong with the model, the measures, or the parents, before anything is written."""
+    """Check model, measures and parents before anything is written; raises what is wrong with them."""
     predictor = bench.predictor
     if bench.screen.value != "expected" and predictor.uncertainty is None and len(predictor.ensemble) == 1:
         raise OptionError(
@@ -162,26 +165,28 @@ def check_bench(bench: Bench) -> None:
 
 
 def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: Run, reporter: Reporter) -> None:
-    """Evaluate what is not in the log yet, and take everything onto the board."""
-    board, done = run.board, dict[int, str]()
+    """Evaluate the blocks that are not in the log yet, and add all blocks to the board."""
+    board, finished = run.board, dict[int, str]()
     for entry in log:
         block = _read(entry, log)
-        if block.number not in done:
-            done[block.number] = block.given
+        if block.number not in finished:
+            finished[block.number] = block.given
             board.add(block)
     start, before = time.perf_counter(), board.evaluated
-    noted = start
+    last_note = start
     reporter.show(_state(board, source))
-    for task, result in launcher.run(partial(evaluate, bench.setting), source.tasks(done, _wanted(board))):
+    for task, result in launcher.run(
+        partial(evaluate_block, bench.setting), source.tasks(finished, _numbers_to_keep(board))
+    ):
         if isinstance(result, Lost):
-            run.lost[f"{task.start} to {task.stop - 1}"] = result.reason
+            run.lost_blocks[f"{task.start} to {task.stop - 1}"] = result.reason
             continue
         log.add(result.to_dict())
         board.add(result)
-        source.release(task, partial(_wanted, board))
+        source.release(task, partial(_numbers_to_keep, board))
         run.evaluated_now, run.seconds_now = board.evaluated - before, time.perf_counter() - start
-        if time.perf_counter() - noted >= _SECONDS_BETWEEN_NOTES:
-            noted = time.perf_counter()
+        if time.perf_counter() - last_note >= _SECONDS_BETWEEN_NOTES:
+            last_note = time.perf_counter()
             write_run(run, log.path.parent, "running")
         reporter.show(_state(board, source))
 
@@ -191,18 +196,18 @@ def _state(board: Board, source: Source) -> State:
     return State("candidates", board.evaluated, source.total, _words(board))
 
 
-def _wanted(board: Board) -> set[int]:
+def _numbers_to_keep(board: Board) -> set[int]:
     return {entry.row.number for entry in (*board.members, *board.random)}
 
 
 def _words(board: Board) -> str:
     best = board.ranked[:1]
-    words = f"{board.valid} valid, {board.drops.counts.total()} dropped"
+    words = f"{board.valid} valid, {board.rejections.counts.total()} dropped"
     return f"{words}, best score {best[0].standing.score:.4g}" if best else words
 
 
-def _read(entry: dict[str, object], log: Log) -> Block:
+def _read(entry: dict[str, object], log: Log) -> CandidateBlock:
     try:
-        return Block.from_dict(entry)
+        return CandidateBlock.from_dict(entry)
     except (KeyError, TypeError, ValueError) as error:
         raise ScreeningError(f"{log.path}: holds no results of this version", "choose another folder") from error

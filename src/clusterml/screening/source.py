@@ -1,4 +1,4 @@
-"""Where the candidates of a run come from: a screen's own space, or the structures that a user's generator yields."""
+"""Where the candidates of a run come from: the space of the screen, or an iterable of the user."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clusterml.errors import StructureError
-from clusterml.screening.bench import Task
-from clusterml.screening.making import Dropped, Maker
+from clusterml.screening.bench import BlockTask
+from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.names import ScreeningError
 
 if TYPE_CHECKING:
@@ -20,21 +20,23 @@ class Source(Protocol):
 
     total: int | None
 
-    def tasks(self, done: Mapping[int, str], wanted: Container[int]) -> Iterator[Task]:
-        """The blocks that are not ``done`` (number -> fingerprint of what was given); of those that are, candidates
-        ``wanted`` will be asked for."""
+    def tasks(self, finished: Mapping[int, str], numbers: Container[int]) -> Iterator[BlockTask]:
+        """The blocks that are not yet ``finished`` (number -> fingerprint of the user's structures).
+
+        Of the finished blocks, the candidates ``numbers`` will be asked for.
+        """
         ...
 
-    def release(self, task: Task, wanted: Callable[[], Container[int]]) -> None:
-        """A block is finished: only candidates that are ``wanted`` will be asked for."""
+    def release(self, task: BlockTask, numbers: Callable[[], Container[int]]) -> None:
+        """A block is finished: of its candidates only ``numbers`` will be asked for."""
         ...
 
     def geometry(self, number: int) -> Atoms:
-        """The geometry of a candidate that is valid and wanted."""
+        """The geometry of a valid candidate among these numbers."""
         ...
 
     def recipe(self, number: int) -> dict[str, Any]:
-        """How it was made, as plain values."""
+        """How a candidate was made, as plain values."""
         ...
 
 
@@ -45,22 +47,22 @@ class OwnSource:
         self._maker, self._space = maker, maker.space
         self.total: int | None = len(self._space)
 
-    def tasks(self, done: Mapping[int, str], wanted: Container[int]) -> Iterator[Task]:
+    def tasks(self, finished: Mapping[int, str], numbers: Container[int]) -> Iterator[BlockTask]:
         """See :class:`Source`."""
         size, total = self._space.screen.block, len(self._space)
-        for number in range(-(-total // size)):
-            if number not in done:
-                yield Task(number, number * size, min((number + 1) * size, total))
+        for block in range(-(-total // size)):
+            if block not in finished:
+                yield BlockTask(block, block * size, min((block + 1) * size, total))
 
-    def release(self, task: Task, wanted: Callable[[], Container[int]]) -> None:
-        """See :class:`Source`; there is nothing to let go."""
+    def release(self, task: BlockTask, numbers: Callable[[], Container[int]]) -> None:
+        """See :class:`Source`; nothing is held."""
 
     def geometry(self, number: int) -> Atoms:
         """See :class:`Source`."""
-        made = self._maker.make(self._space.recipe(number))
-        if isinstance(made, Dropped):
-            raise StructureError(f"candidate {number}: {made.reason}: {made.example}", "run with the same version")
-        return made
+        atoms = self._maker.make(self._space.recipe(number))
+        if isinstance(atoms, Rejection):
+            raise StructureError(f"candidate {number}: {atoms.reason}: {atoms.example}", "run with the same version")
+        return atoms
 
     def recipe(self, number: int) -> dict[str, Any]:
         """See :class:`Source`."""
@@ -75,35 +77,35 @@ class UsersSource:
         self._held: dict[int, Atoms] = {}
         self.total: int | None = None
 
-    def tasks(self, done: Mapping[int, str], wanted: Container[int]) -> Iterator[Task]:
-        """See :class:`Source`; raises :class:`ScreeningError` where a block that is done does not come again."""
+    def tasks(self, finished: Mapping[int, str], numbers: Container[int]) -> Iterator[BlockTask]:
+        """See :class:`Source`; raises :class:`ScreeningError` where a finished block does not come again."""
         iterator, number, start = iter(self._candidates), 0, 0
-        while given := tuple(islice(iterator, self._block)):
-            task = Task(number, start, start + len(given), given)
-            self._held |= dict(enumerate(given, start=start))
-            if number not in done:
+        while structures := tuple(islice(iterator, self._block)):
+            task = BlockTask(number, start, start + len(structures), structures)
+            self._held |= dict(enumerate(structures, start=start))
+            if number not in finished:
                 yield task
-            elif task.fingerprint != done[number]:
-                raise _other(f"candidates {task.start} to {task.stop - 1} are not those that were screened before")
+            elif task.fingerprint != finished[number]:
+                raise _mismatch(f"candidates {task.start} to {task.stop - 1} are not those that were screened before")
             else:
-                self._keep(task, wanted)
+                self._keep(task, numbers)
             number, start = number + 1, task.stop
-        if any(each >= number for each in done):
-            raise _other(f"there are {start} candidates, fewer than were screened before")
+        if any(block >= number for block in finished):
+            raise _mismatch(f"there are {start} candidates, fewer than were screened before")
 
-    def release(self, task: Task, wanted: Callable[[], Container[int]]) -> None:
+    def release(self, task: BlockTask, numbers: Callable[[], Container[int]]) -> None:
         """See :class:`Source`."""
-        self._keep(task, wanted())
+        self._keep(task, numbers())
 
-    def _keep(self, task: Task, wanted: Container[int]) -> None:
+    def _keep(self, task: BlockTask, numbers: Container[int]) -> None:
         for number in range(task.start, task.stop):
-            if number not in wanted:
+            if number not in numbers:
                 self._held.pop(number, None)
 
     def geometry(self, number: int) -> Atoms:
         """See :class:`Source`."""
         if number not in self._held:
-            raise _other(f"candidate {number} did not come again")
+            raise _mismatch(f"candidate {number} did not come again")
         return self._held[number].copy()
 
     def recipe(self, number: int) -> dict[str, Any]:
@@ -112,5 +114,5 @@ class UsersSource:
         return {"name": str(atoms.info.get("name") or ""), "provenance": atoms.info.get("provenance", {})}
 
 
-def _other(problem: str) -> ScreeningError:
+def _mismatch(problem: str) -> ScreeningError:
     return ScreeningError(problem, "give the same candidates in the same order on --resume")

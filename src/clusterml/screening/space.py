@@ -1,8 +1,8 @@
 """The space of candidates: how many there are, which recipe each number stands for, and the recipe in words.
 
-Numbers count through the parents, their ligand shells, thermal snapshots and distortions, the last ones fastest, so
-that neighbours share as much work as possible.  Any number can be looked up by itself: that makes a screen of any size
-flat in memory, resumable, and divisible among workers.
+Numbers count through the parents, their ligand shells, thermal snapshots and distortions, the last of these fastest,
+so that neighbours share as much work as possible.  Any number can be looked up by itself: a screen of any size needs
+little memory, can be resumed, and can be divided among workers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import OptionError
-from clusterml.screening.config import Distortion, Exchange, Screen
+from clusterml.screening.config import Screen, ScreenDistortion, ScreenExchange
 from clusterml.screening.quantities import parse_range
 from clusterml.structure.distort.modes import NORMAL_MODE
 from clusterml.typing import FloatArray
@@ -36,8 +36,8 @@ class Place:
     point: int
 
 
-def number_of_points(block: Distortion) -> int:
-    """How many points a set of distortions has."""
+def number_of_points(block: ScreenDistortion) -> int:
+    """Number of points of a set of distortions."""
     if block.points is not None:
         return block.points
     return math.prod(len(grid(amounts)) for amounts in block.modes.values())
@@ -55,19 +55,19 @@ def _grid(amounts: float | str | tuple[float, ...]) -> tuple[float, ...]:
     return amounts if isinstance(amounts, tuple) else (float(amounts),)
 
 
-def extremes(block: Distortion, amounts: float | str | list[float]) -> tuple[float, ...]:
-    """Amounts of a mode among which are the lowest and the highest one."""
+def extremes(block: ScreenDistortion, amounts: float | str | list[float]) -> tuple[float, ...]:
+    """Amounts of a mode that include the lowest and the highest."""
     if block.sampling == "grid":
         return grid(amounts)
-    found = parse_range(str(amounts))
-    return found.low, found.high
+    limits = parse_range(str(amounts))
+    return limits.low, limits.high
 
 
 def amounts_at(screen: Screen, place: Place, before: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
-    """Mode -> amount at a point.  ``before``: the candidate's parent, shell and snapshot, for independent draws."""
+    """Pairs of mode and amount at a point; ``before``: parent, shell and snapshot, so that draws are independent."""
     block = screen.distortions[place.block]
     if block.sampling == "grid":
-        return _on_grid(block, place.point)
+        return _grid_point(block, place.point)
     if block.sampling == "random":
         rng = np.random.default_rng([screen.seed, _RANDOM, place.block, *before, place.point])
         shares = rng.random(len(block.modes))
@@ -75,28 +75,28 @@ def amounts_at(screen: Screen, place: Place, before: tuple[int, ...]) -> tuple[t
         start, row = divmod(place.point, _SOBOL_BLOCK)
         shares = _sobol(screen.seed, place.block, len(block.modes), start)[row]
     return tuple(
-        (mode, _between(amounts, float(u))) for (mode, amounts), u in zip(block.modes.items(), shares, strict=True)
+        (mode, _interpolate(amounts, float(u))) for (mode, amounts), u in zip(block.modes.items(), shares, strict=True)
     )
 
 
 def split_mode(mode: str) -> tuple[str, int]:
-    """Name and index of a mode as a screen writes it: ``normal-mode 3``; the index is 1 for all others."""
+    """Name and index of a mode as written in a screen: ``normal-mode 3``; the index of all others is 1."""
     name, _, index = mode.partition(" ")
     return (name, int(index)) if name == NORMAL_MODE and index.strip().isdigit() else (mode, 1)
 
 
-def _on_grid(block: Distortion, point: int) -> tuple[tuple[str, float], ...]:
-    chosen = []
+def _grid_point(block: ScreenDistortion, point: int) -> tuple[tuple[str, float], ...]:
+    pairs = []
     for mode, amounts in reversed(block.modes.items()):
         values = grid(amounts)
         point, which = divmod(point, len(values))
-        chosen.append((mode, values[which]))
-    return tuple(reversed(chosen))
+        pairs.append((mode, values[which]))
+    return tuple(reversed(pairs))
 
 
-def _between(amounts: float | str | list[float], share: float) -> float:
-    found = parse_range(str(amounts))
-    return round(found.low + share * (found.high - found.low), 6)
+def _interpolate(amounts: float | str | list[float], share: float) -> float:
+    limits = parse_range(str(amounts))
+    return round(limits.low + share * (limits.high - limits.low), 6)
 
 
 @lru_cache(maxsize=8)
@@ -116,7 +116,7 @@ _STRATA = 1
 
 @dataclass(frozen=True)
 class Variant:
-    """A parent: its ``name``, the ``parent`` of the screen that it belongs to, ``options`` of its blueprint or none."""
+    """A parent: its ``name``, the key ``parent`` in the screen, and the ``options`` of its blueprint, if any."""
 
     number: int
     name: str
@@ -125,8 +125,8 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Step:
-    """An exchange of ``count`` ligands: which ``exchange`` of which ``shell``, for ``new``, with draw ``draw``."""
+class ExchangeStep:
+    """An exchange of ``count`` ligands for ``new``: exchange number ``exchange`` of a ``shell``, draw ``draw``."""
 
     shell: int
     exchange: int
@@ -141,38 +141,38 @@ class Recipe:
 
     number: int
     variant: Variant
-    steps: tuple[Step, ...]
+    steps: tuple[ExchangeStep, ...]
     snapshot: int | None
     place: Place | None
     amounts: tuple[tuple[str, float], ...]
 
     def to_dict(self, screen: Screen) -> dict[str, Any]:
         """The recipe as plain values."""
-        made: dict[str, Any] = {"parent": self.variant.parent}
+        content: dict[str, Any] = {"parent": self.variant.parent}
         if self.variant.options:
-            made["build"] = dict(self.variant.options)
+            content["build"] = dict(self.variant.options)
         if self.steps:
-            made["exchanges"] = [
+            content["exchanges"] = [
                 {"old": exchange_of(screen, s).old, "new": s.new, "count": s.count, "draw": s.draw, "shell": s.shell}
                 for s in self.steps
             ]
         if self.snapshot is not None and screen.conformers is not None:
-            made["snapshot"] = {"temperature_k": screen.conformers.temperature_k, "draw": self.snapshot}
+            content["snapshot"] = {"temperature_k": screen.conformers.temperature_k, "draw": self.snapshot}
         if self.amounts:
-            made["distortions"] = dict(self.amounts)
-        return made
+            content["distortions"] = dict(self.amounts)
+        return content
 
 
-def exchange_of(screen: Screen, step: Step) -> Exchange:
+def exchange_of(screen: Screen, step: ExchangeStep) -> ScreenExchange:
     """The exchange that a step belongs to."""
     shell = screen.exchanges[step.shell]
     return shell if step.exchange == 0 else shell.then[step.exchange - 1]
 
 
 class Space:
-    """All candidates of a screen: ``len(space)`` of them, ``space.recipe(number)`` each.
+    """All ``len(space)`` candidates of a screen; ``space.recipe(number)`` gives each.
 
-    Raises :class:`OptionError` when they are counted and there are more than a computer can count.
+    Their count raises :class:`OptionError` if it is larger than any sequence can be.
     """
 
     def __init__(self, screen: Screen) -> None:
@@ -182,7 +182,9 @@ class Space:
         """Number of candidates."""
         count = self.size if self.screen.most is None else min(self.screen.most, self.size)
         if count > sys.maxsize:
-            raise OptionError(f"there are more than {sys.maxsize:.1e} candidates", "give most: so many, drawn evenly")
+            raise OptionError(
+                f"there are more than {sys.maxsize:.1e} candidates", "set most to draw a smaller number evenly"
+            )
         return count
 
     @cached_property
@@ -192,14 +194,14 @@ class Space:
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
-        """All parents, those from lists of build options one by one."""
+        """All parents; lists of build options give one for each combination."""
         return tuple(_variants(self.screen))
 
     def recipe(self, number: int) -> Recipe:
         """The recipe of candidate ``number`` (from 0); raises IndexError beyond the last one."""
         if not 0 <= number < len(self):
             raise IndexError(f"there is no candidate {number}")
-        rest, point = divmod(self._drawn(number), self._points)
+        rest, point = divmod(self._combination_number(number), self._points)
         rest, snapshot = divmod(rest, self._snapshots)
         variant, shell = divmod(rest, self._shells)
         steps = _steps(self.screen, shell)
@@ -215,8 +217,8 @@ class Space:
             amounts = amounts_at(self.screen, place, (variant, shell, snapshot))
         return Recipe(number, self.variants[variant], steps, shaken, place, amounts)
 
-    def _drawn(self, number: int) -> int:
-        """Which of all combinations: with ``most`` one at random from each of as many equal shares."""
+    def _combination_number(self, number: int) -> int:
+        """The number among all combinations: with ``most``, a random one from each of as many equal shares."""
         if self.screen.most is None or self.screen.most >= self.size:
             return number
         count = self.screen.most
@@ -256,8 +258,8 @@ def _variants(screen: Screen) -> Iterator[Variant]:
             number += 1
 
 
-def _options(exchange: Exchange) -> int:
-    """Ways to carry out an exchange; nothing exchanged is one way, whatever the ligand and the draw."""
+def _options(exchange: ScreenExchange) -> int:
+    """Number of ways to carry out an exchange; to exchange nothing is one way, whatever the ligand and the draw."""
     numbers = exchange.numbers
     return (numbers[0] == 0) + len(exchange.ligands) * exchange.draws * sum(n > 0 for n in numbers)
 
@@ -266,17 +268,17 @@ def _shell_sizes(screen: Screen) -> list[int]:
     return [int(np.prod([_options(e) for e in (shell, *shell.then)], dtype=object)) for shell in screen.exchanges]
 
 
-def _steps(screen: Screen, number: int) -> tuple[Step, ...]:
+def _steps(screen: Screen, number: int) -> tuple[ExchangeStep, ...]:
     """The exchanges of ligand shell ``number``, the last exchange counting fastest."""
     for at, size in enumerate(_shell_sizes(screen)):
         if number < size:
             shell = screen.exchanges[at]
-            return _decoded(at, (shell, *shell.then), number)
+            return _decode_steps(at, (shell, *shell.then), number)
         number -= size
     return ()
 
 
-def _decoded(shell: int, exchanges: Sequence[Exchange], number: int) -> tuple[Step, ...]:
+def _decode_steps(shell: int, exchanges: Sequence[ScreenExchange], number: int) -> tuple[ExchangeStep, ...]:
     steps = []
     for at in reversed(range(len(exchanges))):
         exchange = exchanges[at]
@@ -287,7 +289,7 @@ def _decoded(shell: int, exchanges: Sequence[Exchange], number: int) -> tuple[St
             continue
         rest, count = divmod(which, len(positive))
         new, draw = divmod(rest, exchange.draws)
-        steps.append(Step(shell, at, exchange.ligands[new], draw, positive[count]))
+        steps.append(ExchangeStep(shell, at, exchange.ligands[new], draw, positive[count]))
     return tuple(reversed(steps))
 
 
@@ -301,11 +303,13 @@ def _place(screen: Screen, point: int) -> Place | None:
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> str:
-    """Parent with its options, ligands exchanged, snapshot, and distortions with their amounts and units."""
+    """A recipe in words: parent with its options, exchanges, snapshot, and distortions with amounts and units."""
     build = recipe.get("build", {})
     options = ", ".join(f"{key} {value}" for key, value in build.items() if key != "name")
     words = [str(recipe.get("parent") or recipe.get("name", "")) + (f" ({options})" if options else "")]
-    words += [f"{each['count']} x {each['old']} to {each['new']}" for each in recipe.get("exchanges", [])]
+    words += [
+        f"{exchange['count']} x {exchange['old']} to {exchange['new']}" for exchange in recipe.get("exchanges", [])
+    ]
     if "snapshot" in recipe:
         words.append(f"snapshot {recipe['snapshot']['draw']} at {recipe['snapshot']['temperature_k']:g} K")
     words += [_amount(mode, amount) for mode, amount in recipe.get("distortions", {}).items()]
@@ -315,6 +319,6 @@ def recipe_words(recipe: Mapping[str, Any]) -> str:
 def _amount(mode: str, amount: float) -> str:
     from clusterml.structure.distort.modes import MODES
 
-    known = MODES.get(split_mode(mode)[0])
-    unit = "" if known is None or known.unit in ("", "1", "fraction") else f" {known.unit}"
+    known_mode = MODES.get(split_mode(mode)[0])
+    unit = "" if known_mode is None or known_mode.unit in ("", "1", "fraction") else f" {known_mode.unit}"
     return f"{mode} {amount:+.3g}{unit}" if amount else f"{mode} 0{unit}"

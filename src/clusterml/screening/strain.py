@@ -1,4 +1,4 @@
-"""Strain: the energy of a candidate above the same cluster with the same ligands before it was distorted."""
+"""Strain: the energy of a candidate above that of the same cluster and ligands before distortion."""
 
 from __future__ import annotations
 
@@ -24,34 +24,36 @@ SMALLEST_STRAIN_EV = 1e-12
 def elastic_strain(atoms: Atoms, rest: Atoms) -> float:
     """Energy (eV) of the displacement from ``rest`` in its elastic network, after superposition: 1/2 x H x.
 
-    Harmonic, with all that :mod:`clusterml.structure.distort.network` says of itself: a rough order of candidates, too
-    large for large turns of whole groups.  Raises :class:`StructureError` unless the atoms are the same.
+    Harmonic, with the limits of :mod:`clusterml.structure.distort.network`: good for a rough order of candidates, too
+    large for large rotations of whole groups.  Raises :class:`StructureError` unless the atoms are the same.
     """
     _check(atoms, rest)
-    moved = superposed(atoms.positions, rest.positions)[1].ravel()
-    energy = 0.5 * float(moved @ elastic_hessian(rest) @ moved)
+    displacements = superpose(atoms.positions, rest.positions)[1].ravel()
+    energy = 0.5 * float(displacements @ elastic_hessian(rest) @ displacements)
     return energy if energy > SMALLEST_STRAIN_EV else 0.0
 
 
 def elastic_slope(atoms: Atoms, rest: Atoms) -> FloatArray:
     """Derivative (n, 3) in eV/A of :func:`elastic_strain` by the positions of ``atoms``, at a fixed superposition."""
     _check(atoms, rest)
-    rotation, moved = superposed(atoms.positions, rest.positions)
-    slope = (elastic_hessian(rest) @ moved.ravel()).reshape(-1, 3) @ rotation
+    rotation, displacements = superpose(atoms.positions, rest.positions)
+    slope = (elastic_hessian(rest) @ displacements.ravel()).reshape(-1, 3) @ rotation
     return np.asarray(slope - slope.mean(axis=0))
 
 
 def elastic_hessian(rest: Atoms) -> FloatArray:
-    """Second derivatives (3n, 3n) in eV/A^2 of the elastic network that is at rest in ``rest``; kept."""
+    """Second derivatives (3n, 3n) in eV/A^2 of the elastic network at rest in ``rest``; cached."""
     return _hessian(Geometry.of(rest))
 
 
-def superposed(positions: FloatArray, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The rotation (3, 3) that puts ``positions`` (n, 3) onto ``rest`` (n, 3), atom by atom and both about their
-    centroids, and the displacements (n, 3) that are left, in A."""
-    here, there = (each - each.mean(axis=0) for each in (positions, rest))
-    rotation = kabsch(here, there)
-    return rotation, here @ rotation.T - there
+def superpose(positions: FloatArray, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Superpose ``positions`` (n, 3) onto ``rest`` (n, 3), atom by atom, both about their centroids.
+
+    Returns the rotation (3, 3) and the remaining displacements (n, 3) in A.
+    """
+    centred, centred_rest = (points - points.mean(axis=0) for points in (positions, rest))
+    rotation = kabsch(centred, centred_rest)
+    return rotation, centred @ rotation.T - centred_rest
 
 
 def gfn1_strain(atoms: Atoms, rest: Atoms, charge: int) -> float:
@@ -67,7 +69,7 @@ def gfn1_strain(atoms: Atoms, rest: Atoms, charge: int) -> float:
 def _check(atoms: Atoms, rest: Atoms) -> None:
     if not np.array_equal(atoms.numbers, rest.numbers):
         raise StructureError(
-            "strain is counted from a structure of the same atoms", "give the reference in the candidate's order"
+            "strain needs a reference with the same atoms", "give a reference with its atoms in the candidate's order"
         )
 
 

@@ -1,7 +1,7 @@
-"""How the measures go with what a screen varies, written and read back.
+"""Trends of the measures with what a screen varies, written and read back.
 
-A trend is the mean of a measure over all valid candidates with one amount or number, whatever else is different about
-them, for each parent and each kind of exchange.  Drawn amounts are gathered in bins.  Memory grows with the number of
+A trend is the mean of a measure over all valid candidates with the same amount or number, whatever else differs, for
+each parent and each kind of exchange.  Random amounts are gathered in bins.  Memory grows with the number of
 different ligand shells, not with that of candidates.
 """
 
@@ -35,11 +35,11 @@ COLUMNS = ("coordinate", "unit", "parent", "series", "at", "line", *_NUMBERS)
 EXCHANGED = "ligands exchanged"
 """The coordinate of exchanges; that of a distortion is the name of its mode."""
 BINS = 25
-"""Drawn amounts are gathered in so many bins between the lowest and the highest."""
+"""Number of bins for random amounts, between the lowest and the highest."""
 
 
 class Series(NamedTuple):
-    """Candidates of one ``parent`` that differ in one ``coordinate``; ``words``: which exchanges, or none."""
+    """Candidates of one ``parent`` that differ in one ``coordinate``; ``words`` describe the exchanges, if any."""
 
     coordinate: str
     unit: str
@@ -47,17 +47,17 @@ class Series(NamedTuple):
     words: str
 
 
-class Key(NamedTuple):
-    """A series as it is gathered: which exchange of which ``shell`` of the screen varies (-1: none), and all
-    ``others`` in words."""
+class SeriesKey(NamedTuple):
+    """A series while it is gathered: the ``shell`` of the screen in which an exchange varies (-1: none), and all
+    ``other_exchanges`` in words."""
 
     series: Series
     shell: int
-    others: str
+    other_exchanges: str
 
 
 @dataclass
-class Moments:
+class RunningMoments:
     """Count, mean, and sum of squares about the mean (Welford's recurrence: no cancellation)."""
 
     count: int = 0
@@ -65,7 +65,7 @@ class Moments:
     squares: float = 0.0
 
     def add(self, value: float) -> None:
-        """Take in a number."""
+        """Add a number."""
         self.count += 1
         step = value - self.mean
         self.mean += step / self.count
@@ -80,23 +80,23 @@ class Moments:
 
 
 @dataclass
-class Sums:
+class TrendSums:
     """Predictions and their standard deviations; labels of random candidates, and of the best."""
 
-    predicted: Moments = field(default_factory=Moments)
-    stds: Moments = field(default_factory=Moments)
-    random: Moments = field(default_factory=Moments)
-    best: Moments = field(default_factory=Moments)
+    predicted: RunningMoments = field(default_factory=RunningMoments)
+    stds: RunningMoments = field(default_factory=RunningMoments)
+    random: RunningMoments = field(default_factory=RunningMoments)
+    best: RunningMoments = field(default_factory=RunningMoments)
 
     def add(self, value: Value) -> None:
-        """Take in a prediction."""
+        """Add a prediction."""
         self.predicted.add(value.value)
         if value.std is not None:
             self.stds.add(value.std)
 
     @property
     def cells(self) -> list[str]:
-        """The columns from ``count`` on."""
+        """The columns of trends.csv from ``count`` on."""
         return [*self.predicted.cells, self.stds.cells[1], *self.random.cells, *self.best.cells[:2]]
 
 
@@ -106,38 +106,38 @@ class Trends:
 
     space: Space
     names: Sequence[str]
-    _found: dict[Key, dict[float, list[Sums]]] = field(default_factory=lambda: defaultdict(dict))
-    _first: dict[Key, int] = field(default_factory=dict)
-    _shells: dict[tuple[str, str], list[Sums]] = field(default_factory=dict)
+    _by_series: dict[SeriesKey, dict[float, list[TrendSums]]] = field(default_factory=lambda: defaultdict(dict))
+    _first: dict[SeriesKey, int] = field(default_factory=dict)
+    _shells: dict[tuple[str, str], list[TrendSums]] = field(default_factory=dict)
 
     def add(self, number: int, values: Sequence[Value]) -> None:
-        """Take in the predicted values of candidate ``number``."""
+        """Add the predicted values of candidate ``number``."""
         for sums in self._places(number):
-            for each, value in zip(sums, values, strict=True):
-                each.add(value)
+            for entry, value in zip(sums, values, strict=True):
+                entry.add(value)
 
     def add_label(self, number: int, values: Sequence[Value], *, best: bool) -> None:
-        """Take in what the engine says of a candidate that was chosen as one of the ``best``, or at random."""
+        """Add the label of a candidate that was chosen as one of the ``best``, or at random."""
         for sums in self._places(number):
-            for each, value in zip(sums, values, strict=True):
-                (each.best if best else each.random).add(value.value)
+            for entry, value in zip(sums, values, strict=True):
+                (entry.best if best else entry.random).add(value.value)
 
     def rows(self) -> Iterator[list[str]]:
         """The lines of the file, with its columns; their order does not depend on that of the candidates."""
-        seen = Counter(key.series for key in self._found)
-        for key in sorted(self._found, key=lambda key: self._first[key]):
-            series, places = key.series, self._found[key]
-            start = self._shells.get((series.parent, key.others))
+        repeats = Counter(key.series for key in self._by_series)
+        for key in sorted(self._by_series, key=lambda key: self._first[key]):
+            series, places = key.series, self._by_series[key]
+            start = self._shells.get((series.parent, key.other_exchanges))
             if key.shell >= 0 and start is not None:
                 places = {0.0: start, **places}
-            if seen[series] > 1:
+            if repeats[series] > 1:
                 series = series._replace(words=f"{series.words} (shell {key.shell + 1})")
             if len(places) > 1:
                 for at in sorted(places):
                     for name, sums in zip(self.names, places[at], strict=True):
                         yield [*series, f"{at:.8g}", name, *sums.cells]
 
-    def _places(self, number: int) -> Iterator[list[Sums]]:
+    def _places(self, number: int) -> Iterator[list[TrendSums]]:
         """The sums that a candidate belongs to."""
         recipe = self.space.recipe(number)
         parent, steps = recipe.variant.name, self._words(recipe)
@@ -145,23 +145,23 @@ class Trends:
         for which, step in enumerate(recipe.steps):
             before, after = steps[:which], steps[which + 1 :]
             words = ", ".join([*before, steps[which].partition(" ")[2], *after])
-            key = Key(Series(EXCHANGED, "", parent, words), step.shell, ", ".join([*before, *after]))
+            key = SeriesKey(Series(EXCHANGED, "", parent, words), step.shell, ", ".join([*before, *after]))
             yield self._at(key, float(step.count), number)
         for mode, at in self._amounts(recipe):
             series = Series(mode, MODES[split_mode(mode)[0]].unit, parent, ", ".join(steps))
-            yield self._at(Key(series, -1, ""), at, number)
+            yield self._at(SeriesKey(series, -1, ""), at, number)
 
-    def _at(self, key: Key, at: float, number: int) -> list[Sums]:
+    def _at(self, key: SeriesKey, at: float, number: int) -> list[TrendSums]:
         self._first[key] = min(number, self._first.get(key, number))
-        return self._sums(self._found[key], at)
+        return self._sums(self._by_series[key], at)
 
-    def _sums(self, where: dict[K, list[Sums]], key: K) -> list[Sums]:
-        if key not in where:
-            where[key] = [Sums() for _ in self.names]
-        return where[key]
+    def _sums(self, table: dict[K, list[TrendSums]], key: K) -> list[TrendSums]:
+        if key not in table:
+            table[key] = [TrendSums() for _ in self.names]
+        return table[key]
 
     def _words(self, recipe: Recipe) -> list[str]:
-        """Each exchange in words that begin with its count: ``3 SH to SCH3``."""
+        """Each exchange in words, beginning with its count: ``3 SH to SCH3``."""
         screen = self.space.screen
         return [f"{step.count} {exchange_of(screen, step).old} to {step.new}" for step in recipe.steps]
 
@@ -178,14 +178,14 @@ class Trends:
             yield mode, amount
 
 
-def write_trends(space: Space, names: Sequence[str], log: Log, found: Verification | None, folder: Path) -> Path:
+def write_trends(space: Space, names: Sequence[str], log: Log, verification: Verification | None, folder: Path) -> Path:
     """Write the trends over all candidates in a screen's ``log``; raises :class:`~clusterml.errors.OutputError`."""
     trends = Trends(space, names)
     for row in rows_in(log):
         trends.add(row.number, row.values)
-    if found is not None:
-        for part, best in ((found.random, False), (found.best, True)):
-            for entry, label in found.labels(part):
+    if verification is not None:
+        for part, best in ((verification.random, False), (verification.best, True)):
+            for entry, label in verification.labels(part):
                 trends.add_label(entry.row.number, label.values, best=best)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -195,11 +195,11 @@ def write_trends(space: Space, names: Sequence[str], log: Log, found: Verificati
 
 
 LEAST, LEAST_PLACES = 5, 3
-"""Numbers, and places that they stand at, below which nothing is said of a line through them."""
+"""Fewest numbers, and fewest different places, for a line through them."""
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearTrend:
     """A line through weighted points: its ``slope``, and the ``share`` of the variance that it explains."""
 
     slope: float
@@ -224,15 +224,15 @@ class Trend:
     best_label: FloatArray
 
     @property
-    def predicted(self) -> Linear | None:
+    def predicted(self) -> LinearTrend | None:
         """The line through all candidates."""
-        return linear(self.at, self.mean, self.count, self.spread)
+        return fit_line(self.at, self.mean, self.count, self.spread)
 
     @property
-    def verified(self) -> Linear | None:
+    def verified(self) -> LinearTrend | None:
         """The line through the labels of random candidates."""
-        known = self.labels > 0
-        return linear(self.at[known], self.label[known], self.labels[known], self.label_spread[known])
+        has_label = self.labels > 0
+        return fit_line(self.at[has_label], self.label[has_label], self.labels[has_label], self.label_spread[has_label])
 
     @property
     def band(self) -> FloatArray:
@@ -240,7 +240,7 @@ class Trend:
         return self.spread if np.any(self.count > 1) else np.nan_to_num(self.std)
 
 
-def linear(x: FloatArray, mean: FloatArray, weight: FloatArray, spread: FloatArray) -> Linear | None:
+def fit_line(x: FloatArray, mean: FloatArray, weight: FloatArray, spread: FloatArray) -> LinearTrend | None:
     """The least-squares line through ``weight`` numbers at each ``x``, given by ``mean`` and ``spread``.
 
     None for fewer than five numbers or three places, and where all numbers are equal.
@@ -253,15 +253,15 @@ def linear(x: FloatArray, mean: FloatArray, weight: FloatArray, spread: FloatArr
     if variance <= 0.0:
         return None
     slope = (weight @ (dx * dy)) / along
-    return Linear(float(slope), float(slope**2 * along / variance))
+    return LinearTrend(float(slope), float(slope**2 * along / variance))
 
 
 def read_trends(text: str) -> list[Trend]:
-    """The trends in the text of trends.csv; raises KeyError, TypeError or ValueError for another one."""
-    found: dict[tuple[Series, str], list[list[float]]] = {}
+    """The trends in the text of trends.csv; raises KeyError, TypeError or ValueError for any other text."""
+    tables: dict[tuple[Series, str], list[list[float]]] = {}
     numbers = ("at", *COLUMNS[COLUMNS.index("count") :])
     for row in csv.DictReader(io.StringIO(text)):
         series = Series(row["coordinate"], row["unit"], row["parent"], row["series"])
         cells = [float(row[name] or "nan") for name in numbers]
-        found.setdefault((series, row["line"]), []).append(cells)
-    return [Trend(series, line, *np.array(rows).T) for (series, line), rows in found.items()]
+        tables.setdefault((series, row["line"]), []).append(cells)
+    return [Trend(series, line, *np.array(rows).T) for (series, line), rows in tables.items()]

@@ -18,12 +18,12 @@ from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.run.progress import SILENT, Reporter, State
-from clusterml.screening.bench import Bench, Setting, bench_of
-from clusterml.screening.board import Row, different, rows_in
+from clusterml.screening.bench import Bench, ScreenSetting, bench_of
+from clusterml.screening.board import Row, distinct_rows, rows_in
 from clusterml.screening.labels import SMALLEST_GAP_EV
-from clusterml.screening.making import Dropped
+from clusterml.screening.making import Rejection
 from clusterml.screening.merit import Merit
-from clusterml.screening.run import RESULTS, Finished, using_ligands_of
+from clusterml.screening.run import RESULTS, ScreenResult, using_ligands_of
 from clusterml.screening.space import Recipe, Space
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from clusterml.dataset.record import Record
 
 HANDS = ("R", "S", "P", "M")
-"""Hands that a blueprint may have given; records of all others have hand 0."""
+"""Hands that a blueprint may give; the records of all others have hand 0."""
 
 
 @dataclass(frozen=True)
-class Added:
-    """What became of the least certain candidates: ``names`` of the new records in the dataset ``folder``, how many
-    were there ``before``, and ``failed``: name to reason of those without a label."""
+class DatasetAddition:
+    """The outcome of labelling: ``names`` of the new records in the dataset ``folder``, the number of records there
+    ``before``, and ``failed``: the reason for each candidate without a label, by name."""
 
     folder: Path
     names: tuple[str, ...]
@@ -47,55 +47,55 @@ class Added:
 
 
 def label_uncertain(
-    done: Finished,
+    result: ScreenResult,
     count: int,
     folder: str | Path,
     *,
     launcher: Launcher | None = None,
     reporter: Reporter = SILENT,
-) -> Added:
-    """Label the ``count`` least certain candidates of a screen and add them to the dataset ``folder``, made if needed.
+) -> DatasetAddition:
+    """Label the ``count`` least certain candidates of a screen and add them to the dataset ``folder`` (made if needed).
 
-    Least certain: the largest sum over the objectives of weight x standard deviation / step (where the network knows no
-    uncertainty, the largest domain score), evenly from all shells, see :func:`least_certain`.  Labels are those of a
-    campaign with the screen's ``engine``.  Candidates that the dataset has already are not labelled again; each label
-    is on disk before the next begins.
+    The least certain have the largest sum of weight x standard deviation / step over the objectives (or, where the
+    network has no uncertainty, the largest domain score); all shells contribute evenly, see :func:`least_certain`.
+    Labels are those of a campaign with the screen's ``engine``.  Candidates that the dataset has already are not
+    labelled again; each label is on disk before the next begins.
 
-    Raises :class:`OptionError` if the network knows neither or a user's iterable gave the candidates, and what
-    :class:`Store` raises.
+    Raises :class:`OptionError` if the network has neither, or if the user gave the candidates, and what :class:`Store`
+    raises.
     """
-    bench = done.run.bench
+    bench = result.run.bench
     if not bench.screen.parents:
-        raise OptionError("the candidates of a user's iterable are not kept", "label them with clusterml label")
-    rows = least_certain(rows_in(Log(done.folder / RESULTS)), bench.space, bench.merit, count)
+        raise OptionError("candidates from Python are not kept", "label them with clusterml label")
+    rows = least_certain(rows_in(Log(result.folder / RESULTS)), bench.space, bench.merit, count)
     store, names, failed = Store(folder), list[str](), dict[str, str]()
     with exclusive(store.folder), using_ligands_of(bench.screen):
-        known = store.finished()
-        todo = [row for row in rows if _name(bench.screen.name, done.run.fingerprint, row.number) not in known]
-        work = partial(record_of_candidate, bench.setting, done.run.fingerprint)
-        reporter.show(State("labels", 0, len(todo), "least certain candidates"))
-        for number, (task, found) in enumerate((launcher or Here()).run(work, iter(todo)), start=1):
-            if isinstance(found, Lost | str):
-                failed[task.name] = found.reason if isinstance(found, Lost) else found
+        earlier = store.finished()
+        missing = [row for row in rows if _name(bench.screen.name, result.run.fingerprint, row.number) not in earlier]
+        work = partial(record_of_candidate, bench.setting, result.run.fingerprint)
+        reporter.show(State("labels", 0, len(missing), "least certain candidates"))
+        for number, (task, outcome) in enumerate((launcher or Here()).run(work, iter(missing)), start=1):
+            if isinstance(outcome, Lost | str):
+                failed[task.name] = outcome.reason if isinstance(outcome, Lost) else outcome
             else:
-                store.add(found)
-                names.append(found.id)
-            reporter.show(State("labels", number, len(todo), "least certain candidates"))
-        store.pack({"name": store.folder.resolve().name} if not known else None)
-    return Added(store.folder, tuple(names), len(known), failed)
+                store.add(outcome)
+                names.append(outcome.id)
+            reporter.show(State("labels", number, len(missing), "least certain candidates"))
+        store.pack({"name": store.folder.resolve().name} if not earlier else None)
+    return DatasetAddition(store.folder, tuple(names), len(earlier), failed)
 
 
 def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -> list[Row]:
     """The ``count`` rows whose uncertainty is largest, evenly from all ligand shells of all parents.
 
-    First the least certain row of each shell, then the second ones, and so on, each time the largest first: without
-    this the shells with the largest CD, where deviations are largest too, take most places and teach the same thing
-    many times.  One of several rows that are the same geometry, turned or mirrored (a ligand on another of equivalent
-    sites), is enough.  At most ``count`` rows of each shell are in memory.  Raises :class:`OptionError` for a count
+    The least certain row of each shell comes first, then the second of each, and so on, each time the largest first.
+    Otherwise the shells with the largest CD, which have the largest deviations, would take most places and teach the
+    same thing many times.  Of several rows with the same geometry, turned or mirrored (a ligand on an equivalent site),
+    one is kept.  At most ``count`` rows of each shell are in memory.  Raises :class:`OptionError` for a count
     below 1 and where no row has an uncertainty.
     """
     if count < 1:
-        raise OptionError(f"{count} candidates are to be labelled", "give a number of at least 1")
+        raise OptionError(f"{count} candidates were asked for", "label at least 1")
     shells: dict[tuple[object, ...], list[tuple[float, int, Row]]] = {}
     for row in rows:
         size = uncertainty(row, merit)
@@ -103,7 +103,7 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
             continue
         best = shells.setdefault(_shell(space.recipe(row.number)), [])
         entry = (size, -row.number, row)  # numbers differ: rows are never compared
-        if any(row.alike(other) for _, _, other in best):
+        if any(row.alike(rival) for _, _, rival in best):
             continue
         if len(best) < count:
             heapq.heappush(best, entry)
@@ -111,49 +111,49 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
             heapq.heappushpop(best, entry)
     if not shells:
         raise OptionError(
-            "the network knows neither its uncertainty nor its domain", "use one with several members or a calibration"
+            "the network has neither an uncertainty nor a domain", "use a network with several members or a calibration"
         )
     ranked = [pair for best in shells.values() for pair in enumerate(sorted(best, reverse=True))]
     ranked.sort(key=lambda pair: (pair[0], -pair[1][0], -pair[1][1]))
-    return different((row for _, (_, _, row) in ranked), count)
+    return distinct_rows((row for _, (_, _, row) in ranked), count)
 
 
 def _shell(recipe: Recipe) -> tuple[object, ...]:
-    """The parent and which ligands are exchanged, whatever their number."""
+    """The parent and the kinds of exchange, whatever the number of ligands."""
     return recipe.variant.name, *((step.shell, step.exchange, step.new) for step in recipe.steps)
 
 
 def uncertainty(row: Row, merit: Merit) -> float | None:
-    """How uncertain the score of a row is, or how far it is from the training data; None where neither is known."""
+    """The uncertainty of a row's score, else its distance from the training data; None if neither is known."""
     pairs = zip(merit.objectives, row.values, strict=False)  # values of constraints follow
     parts = [line.weight * value.std / line.kind.step for line, value in pairs if value.std is not None]
     return sum(parts) if parts else row.domain_score
 
 
-def record_of_candidate(setting: Setting, fingerprint: str, row: Row) -> Record | str:
-    """The record of a candidate, or why it has no label; runs in a worker."""
+def record_of_candidate(setting: ScreenSetting, fingerprint: str, row: Row) -> Record | str:
+    """The record of a candidate, or the reason why it has no label; runs in a worker."""
     from clusterml.dataset.labelling import RejectedError
 
     bench = bench_of(setting)
     recipe = bench.space.recipe(row.number)
-    made = bench.maker.make(recipe)
-    if isinstance(made, Dropped):
-        return f"{made.reason}: {made.example}"
+    atoms = bench.maker.make(recipe)
+    if isinstance(atoms, Rejection):
+        return f"{atoms.reason}: {atoms.example}"
     try:
-        return _record(bench, _name(bench.screen.name, fingerprint, row.number), recipe, made, row)
+        return _record(bench, _name(bench.screen.name, fingerprint, row.number), recipe, atoms, row)
     except (RejectedError, ClusterMLError) as error:
         return str(error)
     except UNEXPECTED as error:
         return f"{type(error).__name__}: {error}"  # of a numerical library: one candidate must not end the others
 
 
-def _record(bench: Bench, name: str, recipe: Recipe, made: Atoms, row: Row) -> Record:
+def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row) -> Record:
     """The record ``name`` of a geometry, as a campaign would make it; raises what :func:`record_of` raises."""
     from clusterml.dataset.labelling import Identity, record_of
     from clusterml.structure.anatomy.anatomy import anatomy
 
-    screen, history = bench.screen, made.info["provenance"]
-    atoms = made.copy()
+    screen, history = bench.screen, candidate.info["provenance"]
+    atoms = candidate.copy()
     atoms.positions[:] = centred(atoms.positions)
     atoms.info["charge"] = row.charge
     hand = history.get("hand") if history.get("hand") in HANDS else "0"
@@ -171,7 +171,7 @@ def _record(bench: Bench, name: str, recipe: Recipe, made: Atoms, row: Row) -> R
 
 
 def _name(screen: str, fingerprint: str, number: int) -> str:
-    """A record's name: no other screen has it."""
+    """A name for a record that no other screen uses."""
     return f"{screen}-{fingerprint[:8]}-{number:07d}"
 
 

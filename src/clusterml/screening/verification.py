@@ -15,10 +15,10 @@ from clusterml.io.files import make_folder
 from clusterml.io.log import Log
 from clusterml.run.launcher import Launcher, Lost
 from clusterml.run.progress import Reporter, State
-from clusterml.screening.bench import Setting
-from clusterml.screening.board import Board, Entry, unique
+from clusterml.screening.bench import ScreenSetting
+from clusterml.screening.board import Board, BoardEntry, unique_entries
 from clusterml.screening.config import Screen
-from clusterml.screening.labels import LabelTask, Verified, label_one
+from clusterml.screening.labels import CandidateLabel, LabelTask, label_candidate
 from clusterml.screening.merit import Merit, Standing
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.source import Source
@@ -27,26 +27,26 @@ from clusterml.typing import FloatArray
 LEAST = 5
 """Pairs below which no correlation and no hit rate is given."""
 LEAST_BEST = 10
-"""Best ones below which a hit rate says nothing; of random ones it takes so many that :data:`LEAST` are hits."""
+"""Labels of the best below which a hit rate says nothing; of random labels it takes so many that :data:`LEAST` hit."""
 _TOLD = 0.01
-"""Numbers below this share of the largest have no sign worth a comparison: an achiral shape's CD is rounding error."""
+"""Numbers below this share of the largest have no meaningful sign: the CD of an achiral shape is rounding error."""
 TOP = 10
-"""The overlap of the best ones is given for so many, or half of the sample if that is fewer."""
+"""The overlap is that of this many best candidates, or of half the sample if that is fewer."""
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Predicted and verified numbers (n,) of the same candidates, larger being better."""
+class LabelPairs:
+    """Predicted and verified numbers (n,) of the same candidates; larger is better."""
 
     predicted: FloatArray
     verified: FloatArray
 
     def __len__(self) -> int:
-        """How many candidates."""
+        """Number of candidates."""
         return len(self.predicted)
 
 
-def errors(pairs: Pairs) -> dict[str, Any]:
+def errors(pairs: LabelPairs) -> dict[str, Any]:
     """Number of pairs, Spearman's rank correlation, mean absolute error, mean of predicted minus verified, and
     ``same_sign``: see :func:`same_sign`."""
     difference = pairs.predicted - pairs.verified
@@ -59,22 +59,23 @@ def errors(pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def same_sign(pairs: Pairs) -> float | None:
-    """Share of pairs with one sign, of those verified to be more than a hundredth of the largest; None for few of them,
-    and where no number is negative.
+def same_sign(pairs: LabelPairs) -> float | None:
+    """Share of pairs with the same sign, among those with a label above a hundredth of the largest.
 
-    Ranked by magnitude, a screen may be right about the order and wrong about the hand: only this says so.
+    None for too few of them, and where no number is negative.
+
+    A screen that ranks by magnitude may be right about the order and wrong about the hand: only this number shows it.
     """
     sizes = np.abs(pairs.verified)
-    told = sizes > _TOLD * sizes.max(initial=0.0)
-    predicted, verified = pairs.predicted[told], pairs.verified[told]
+    clear = sizes > _TOLD * sizes.max(initial=0.0)
+    predicted, verified = pairs.predicted[clear], pairs.verified[clear]
     if len(verified) < LEAST or not ((predicted < 0.0).any() or (verified < 0.0).any()):
         return None
     return float(np.mean(np.sign(predicted) == np.sign(verified)))
 
 
-def spearman(pairs: Pairs) -> float | None:
-    """Rank correlation with ties sharing their mean rank; None for few pairs, or where all numbers are equal."""
+def spearman(pairs: LabelPairs) -> float | None:
+    """Rank correlation, ties having their mean rank; None for too few pairs, or where all numbers are equal."""
     from scipy.stats import rankdata
 
     if len(pairs) < LEAST:
@@ -84,7 +85,7 @@ def spearman(pairs: Pairs) -> float | None:
     return float(ranks[0] @ ranks[1]) / size if size > 0.0 else None
 
 
-def hits(best: Pairs, random: Pairs, share: float) -> dict[str, Any]:
+def count_hits(best: LabelPairs, random: LabelPairs, share: float) -> dict[str, Any]:
     """How many of the ``best`` are verified to be as good as the best ``share`` of the ``random`` ones.
 
     ``threshold``: the verified number that makes a hit; ``enrichment``: rate among the best divided by that among the
@@ -94,25 +95,25 @@ def hits(best: Pairs, random: Pairs, share: float) -> dict[str, Any]:
     something?
     """
     keys = ("threshold", "rate", "rate_interval", "random_rate", "enrichment", "overlap", "overlap_of")
-    found: dict[str, Any] = dict.fromkeys(keys)
+    result: dict[str, Any] = dict.fromkeys(keys)
     needed = {"best": LEAST_BEST, "random": math.ceil(LEAST / share)}
-    found |= {"share": share, "count": {"best": len(best), "random": len(random)}, "needed": needed}
-    found["enough"] = len(best) >= needed["best"] and len(random) >= needed["random"]
+    result |= {"share": share, "count": {"best": len(best), "random": len(random)}, "needed": needed}
+    result["enough"] = len(best) >= needed["best"] and len(random) >= needed["random"]
     if len(random) < LEAST:
-        return found
+        return result
     threshold = float(np.quantile(random.verified, 1.0 - share))
     base = float(np.mean(random.verified >= threshold))
-    found |= {"threshold": threshold, "random_rate": base}
+    result |= {"threshold": threshold, "random_rate": base}
     if len(best):
         rate = float(np.mean(best.verified >= threshold))
-        found |= {"rate": rate, "rate_interval": list(wilson(rate, len(best))), "enrichment": rate / base}
+        result |= {"rate": rate, "rate_interval": list(wilson(rate, len(best))), "enrichment": rate / base}
     count = min(TOP, len(random) // 2)
     tops = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (random.predicted, random.verified)]
-    return found | {"overlap": len(tops[0] & tops[1]) / count, "overlap_of": count}
+    return result | {"overlap": len(tops[0] & tops[1]) / count, "overlap_of": count}
 
 
 def wilson(rate: float, count: int) -> tuple[float, float]:
-    """The interval of a share seen as ``rate`` of ``count``, with 95 % probability (Wilson, 1927)."""
+    """The 95 % interval of a share observed as ``rate`` of ``count`` (Wilson, 1927)."""
     z = 1.959964
     middle, scale = rate + z**2 / (2 * count), 1.0 + z**2 / count
     half = z * math.sqrt(rate * (1.0 - rate) / count + z**2 / (4 * count**2))
@@ -120,32 +121,32 @@ def wilson(rate: float, count: int) -> tuple[float, float]:
 
 
 def hits_words(hits: Mapping[str, Any]) -> str:
-    """Rate and enrichment with their interval, or how many labels it would take to say something."""
+    """Hit rate and enrichment with their interval, or how many labels they would need."""
     count, needed = hits["count"], hits["needed"]
     if not hits["enough"]:
         best, random = needed["best"], needed["random"]
         return (
-            f"{count['best']} best and {count['random']} random labels are too few for a rate of hits: "
+            f"{count['best']} best and {count['random']} random labels are too few for a hit rate: "
             f"it takes {best} and {random} (verify={best} verify_random={random})"
         )
     low, high = (100.0 * bound for bound in hits["rate_interval"])
     return (
         f"{100 * hits['rate']:.0f} % of the best are hits (95 % interval {low:.0f} to {high:.0f} %; as good as the "
-        f"best {100 * hits['share']:.0f} % of the random ones), {hits['enrichment']:.1f} times as many as among these"
+        f"best {100 * hits['share']:.0f} % of the random ones), {hits['enrichment']:.1f} times the rate among those"
     )
 
 
 def statistics(
-    numbers: Mapping[str, tuple[Pairs, Pairs]],
-    scores: tuple[Pairs, Pairs],
-    ranked: tuple[Pairs, Pairs],
+    numbers: Mapping[str, tuple[LabelPairs, LabelPairs]],
+    scores: tuple[LabelPairs, LabelPairs],
+    ranked: tuple[LabelPairs, LabelPairs],
     share: float,
 ) -> dict[str, Any]:
-    """All of it.
+    """All statistics of a verification.
 
     ``numbers``: by line of the screen, pairs of the best and of the random candidates; ``scores``: those of the score
     of expected values, for its errors; ``ranked``: with the score that candidates were ranked by, which optimism or
-    pessimism may have shifted, for its rank correlation and hits; ``share``: see :func:`hits`.
+    pessimism may have shifted, for its rank correlation and hits; ``share``: see :func:`count_hits`.
     """
     parts: Sequence[str] = ("best", "random")
     by_line = {
@@ -155,7 +156,7 @@ def statistics(
         part: errors(pairs) | {"spearman": spearman(order)}
         for part, pairs, order in zip(parts, scores, ranked, strict=True)
     }
-    return {"score": score, "lines": by_line, "hits": hits(*ranked, share)}
+    return {"score": score, "lines": by_line, "hits": count_hits(*ranked, share)}
 
 
 LABELS = "verified.jsonl"
@@ -166,69 +167,69 @@ FOLDER = "verified"
 
 @dataclass(frozen=True)
 class Verification:
-    """The ``best`` and the ``random`` candidates that were chosen, and what the engine says by number."""
+    """The ``best`` and the ``random`` candidates to verify, and the label of each by its number."""
 
     screen: Screen
     merit: Merit
-    best: tuple[Entry, ...]
-    random: tuple[Entry, ...]
-    found: dict[int, Verified]
+    best: tuple[BoardEntry, ...]
+    random: tuple[BoardEntry, ...]
+    label_of: dict[int, CandidateLabel]
 
     @property
     def failed(self) -> dict[int, str]:
-        """Number -> why the engine has no label."""
-        return {number: each.problem for number, each in self.found.items() if each.problem}
+        """Number -> the reason why there is no label."""
+        return {number: label.problem for number, label in self.label_of.items() if label.problem}
 
     @property
     def seconds_per_label(self) -> float | None:
-        """Mean seconds of a label; None without any."""
-        seconds = [each.seconds for each in self.found.values() if not each.problem]
+        """Mean seconds of a label; None if there is none."""
+        seconds = [label.seconds for label in self.label_of.values() if not label.problem]
         return float(np.mean(seconds)) if seconds else None
 
     def statistics(self) -> dict[str, Any]:
         """See :func:`clusterml.screening.verification.statistics`."""
         parts = [[entry for entry, _ in self.labels(part)] for part in (self.best, self.random)]
-        lines = {name: _two(self._values(part, at) for part in parts) for at, name in enumerate(self.merit.names)}
-        expected = _two(self._scores(part, self._expected) for part in parts)
-        ranked = _two(self._scores(part, _ranked_by) for part in parts)
+        lines = {name: _pair_of(self._values(part, at) for part in parts) for at, name in enumerate(self.merit.names)}
+        expected = _pair_of(self._scores(part, self._expected) for part in parts)
+        ranked = _pair_of(self._scores(part, _ranked_by) for part in parts)
         return statistics(lines, expected, ranked, self.screen.hit_share)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of verified.json: every label beside its prediction, and the statistics."""
         return {
             "engine": self.screen.engine.model_dump(),
-            "best": [self._described(entry) for entry in self.best],
-            "random": [self._described(entry) for entry in self.random],
+            "best": [self._entry_dict(entry) for entry in self.best],
+            "random": [self._entry_dict(entry) for entry in self.random],
             "failed": len(self.failed),
             "seconds_per_label": self.seconds_per_label,
             "statistics": self.statistics(),
         }
 
-    def labels(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Verified]]:
-        """Those ``entries`` that have a label, with it."""
+    def labels(self, entries: Sequence[BoardEntry]) -> Iterator[tuple[BoardEntry, CandidateLabel]]:
+        """The ``entries`` that have a label, each with its label."""
         for entry in entries:
-            label = self.found.get(entry.row.number)
+            label = self.label_of.get(entry.row.number)
             if label is not None and not label.problem:
                 yield entry, label
 
-    def _values(self, entries: Sequence[Entry], at: int) -> Pairs:
+    def _values(self, entries: Sequence[BoardEntry], at: int) -> LabelPairs:
         predicted = np.array([entry.row.values[at].value for entry in entries])
-        return Pairs(predicted, np.array([self.found[entry.row.number].values[at].value for entry in entries]))
+        return LabelPairs(predicted, np.array([self.label_of[entry.row.number].values[at].value for entry in entries]))
 
-    def _scores(self, entries: Sequence[Entry], predicted: Callable[[Entry], float]) -> Pairs:
+    def _scores(self, entries: Sequence[BoardEntry], predicted: Callable[[BoardEntry], float]) -> LabelPairs:
         verified = [self._label_standing(entry).score for entry in entries]
-        return Pairs(np.array([predicted(entry) for entry in entries]), np.array(verified))
+        return LabelPairs(np.array([predicted(entry) for entry in entries]), np.array(verified))
 
-    def _expected(self, entry: Entry) -> float:
+    def _expected(self, entry: BoardEntry) -> float:
         """The score of the predicted values as they are, without optimism or pessimism."""
         return self.merit.standing(entry.row.values, certain=True).score
 
-    def _label_standing(self, entry: Entry) -> Standing:
-        return self.merit.standing(self.found[entry.row.number].values, certain=True)
+    def _label_standing(self, entry: BoardEntry) -> Standing:
+        return self.merit.standing(self.label_of[entry.row.number].values, certain=True)
 
-    def _described(self, entry: Entry) -> dict[str, Any]:
-        row, label = entry.row, self.found.get(entry.row.number)
-        described: dict[str, Any] = {
+    def _entry_dict(self, entry: BoardEntry) -> dict[str, Any]:
+        row, label = entry.row, self.label_of.get(entry.row.number)
+        content: dict[str, Any] = {
             "number": row.number,
             "name": row.name,
             "in_domain": row.in_domain,
@@ -240,13 +241,13 @@ class Verification:
         }
         if label is not None and not label.problem:
             standing = self._label_standing(entry)
-            described["verified"] = _by_name(self.merit.names, label.values) | {"score": standing.score}
-            described |= {"violated": standing.violated, "seconds": label.seconds, "warnings": label.warnings}
-        return described
+            content["verified"] = _by_name(self.merit.names, label.values) | {"score": standing.score}
+            content |= {"violated": standing.violated, "seconds": label.seconds, "warnings": label.warnings}
+        return content
 
 
 def labels_of(folder: Path) -> Path:
-    """Where the labels of the screen in ``folder`` are. Raises :class:`ScreeningError` if it has none."""
+    """The folder with the labels of the screen in ``folder``; raises :class:`ScreeningError` if it has none."""
     place = folder / FOLDER
     if not place.is_dir():
         raise ScreeningError(f"{folder}: holds no labels", f"give the results of a screen, with a folder '{FOLDER}'")
@@ -254,57 +255,57 @@ def labels_of(folder: Path) -> Path:
 
 
 def verify(
-    setting: Setting,
+    setting: ScreenSetting,
     board: Board,
     source: Source,
     folder: Path,
     launcher: Launcher,
     screen: Screen,
     reporter: Reporter,
-    known: Path | None = None,
+    other_folder: Path | None = None,
 ) -> Verification | None:
-    """Label the best ``screen.verify`` and all random candidates of the ``board``; None if none are wanted.
+    """Label the best ``screen.verify`` and all random candidates of the ``board``; None if there are none.
 
-    The best ones are different geometries; random ones are as drawn.
-
-    Labels that are in the ``folder`` already are not made again, nor those of the same geometries in ``known``.
+    The best are distinct geometries; the random ones stay as drawn.  Labels that are in the ``folder`` already are not
+    made again, nor those of the same geometries in ``other_folder``.
     """
-    best, random = tuple(board.different(screen.verify)), tuple(board.random[: screen.verify_random])
+    best, random = tuple(board.distinct_entries(screen.verify)), tuple(board.random[: screen.verify_random])
     if not best and not random:
         return None
     log = Log(folder / LABELS)
-    found = {label.number: label for label in map(partial(_read, log), log) if not label.problem}  # failed: once more
-    chosen = unique([*best, *random])
-    todo = [entry for entry in chosen if entry.row.number not in found]
+    labels = map(partial(_read, log), log)
+    label_of = {label.number: label for label in labels if not label.problem}  # failures are tried again
+    entries = unique_entries([*best, *random])
+    missing = [entry for entry in entries if entry.row.number not in label_of]
     place = make_folder(folder / FOLDER, within=folder).resolve()
-    before = len(chosen) - len(todo)
-    reporter.show(State("labels", before, len(chosen), "verified"))
-    work = partial(label_one, setting, place, known=known)
-    for done, (task, label) in enumerate(launcher.run(work, _tasks(todo, source)), 1):
+    before = len(entries) - len(missing)
+    reporter.show(State("labels", before, len(entries), "verified"))
+    work = partial(label_candidate, setting, place, other_folder=other_folder)
+    for count, (task, label) in enumerate(launcher.run(work, _tasks(missing, source)), 1):
         if isinstance(label, Lost):
-            label = Verified(task.number, (), 0.0, 0.0, problem=label.reason)  # tried again on --resume
+            label = CandidateLabel(task.number, (), 0.0, 0.0, problem=label.reason)  # tried again on --resume
         else:
             log.add(label.to_dict())
-        found[task.number] = label
-        reporter.show(State("labels", before + done, len(chosen), "verified"))
-    return Verification(screen, board.merit, best, random, found)
+        label_of[task.number] = label
+        reporter.show(State("labels", before + count, len(entries), "verified"))
+    return Verification(screen, board.merit, best, random, label_of)
 
 
-def _tasks(entries: Sequence[Entry], source: Source) -> Iterator[LabelTask]:
+def _tasks(entries: Sequence[BoardEntry], source: Source) -> Iterator[LabelTask]:
     for entry in entries:
         atoms = source.geometry(entry.row.number)
         atoms.info["name"] = entry.row.name
         yield LabelTask(entry.row.number, atoms, entry.row.charge)
 
 
-def _read(log: Log, entry: dict[str, Any]) -> Verified:
+def _read(log: Log, entry: dict[str, Any]) -> CandidateLabel:
     try:
-        return Verified.from_dict(entry)
+        return CandidateLabel.from_dict(entry)
     except (KeyError, TypeError, ValueError) as error:
         raise ScreeningError(f"{log.path}: holds no labels of this version", "choose another folder") from error
 
 
-def _ranked_by(entry: Entry) -> float:
+def _ranked_by(entry: BoardEntry) -> float:
     return entry.standing.score
 
 
@@ -312,6 +313,6 @@ def _by_name(names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
     return {name: value.value for name, value in zip(names, values, strict=True)}
 
 
-def _two(pairs: Iterator[Pairs]) -> tuple[Pairs, Pairs]:
+def _pair_of(pairs: Iterator[LabelPairs]) -> tuple[LabelPairs, LabelPairs]:
     best, random = pairs
     return best, random

@@ -1,4 +1,4 @@
-"""The climb: the score and its slope, steepest ascent that never goes down, and what may change on the way."""
+"""The climb: the score and its gradient, a steepest ascent that never goes down, and the coordinates it moves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from clusterml.errors import ClusterMLError, OptionError
 from clusterml.inference.explain import slopes
 from clusterml.screening.bench import Bench
 from clusterml.screening.config import Screen
-from clusterml.screening.making import Dropped, Maker
+from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.measures.measure import Sample, Value
 from clusterml.screening.merit import Standing, merit_slope
 from clusterml.screening.space import Recipe, extremes
-from clusterml.screening.strain import elastic_hessian, elastic_slope, elastic_strain, superposed
+from clusterml.screening.strain import elastic_hessian, elastic_slope, elastic_strain, superpose
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.verify import compare
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class PointEvaluation:
     """A geometry with its ``prediction``, ``values`` by line of the screen, ``standing``, and what its strain costs."""
 
     prediction: Prediction
@@ -41,7 +41,7 @@ class Judged:
 
     @property
     def score(self) -> float:
-        """What is climbed: the screen's score, of expected values, less the cost of strain."""
+        """The score of the climb: that of the expected values, less the cost of strain."""
         return self.standing.score - self.cost
 
     @property
@@ -51,7 +51,7 @@ class Judged:
 
     @property
     def order(self) -> tuple[bool, float]:
-        """What to sort by: what violates nothing goes first."""
+        """Sort key: points that violate no constraint rank above all others."""
         return not self.violated, self.score
 
     @property
@@ -61,7 +61,7 @@ class Judged:
 
 
 def check_smooth(bench: Bench) -> None:
-    """Raise :class:`OptionError` for an objective without a gradient; constraints need none."""
+    """Raise :class:`OptionError` for an objective without a gradient; constraints do not need one."""
     for line, gauge in zip(bench.screen.objectives, bench.gauges, strict=False):  # gauges of constraints follow
         if gauge.slope is None:
             raise OptionError(
@@ -79,22 +79,22 @@ class Aim:
 
     @cached_property
     def rest(self) -> Atoms:
-        """The geometry that strain is counted from."""
+        """The geometry without strain."""
         return self._origin.rest()
 
-    def at(self, atoms: Atoms, penalty: float = 0.0) -> Judged:
-        """Predict and judge a geometry; 1 eV of elastic strain costs ``penalty``.
+    def evaluate(self, atoms: Atoms, penalty: float = 0.0) -> PointEvaluation:
+        """Predict and score a geometry; 1 eV of elastic strain costs ``penalty``.
 
         Raises what the predictor and the measures raise.
         """
-        (found,) = self._bench.predictor.predict([self._bench.prepare(self._recipe, atoms)])
-        values = self._bench.values(self._recipe.number, found)
+        (prediction,) = self._bench.predictor.predict([self._bench.prepare(self._recipe, atoms)])
+        values = self._bench.values(self._recipe.number, prediction)
         standing = self._bench.merit.standing(values, certain=True)
         cost = penalty * elastic_strain(atoms, self.rest) if penalty else 0.0
-        return Judged(found, values, standing, cost)
+        return PointEvaluation(prediction, values, standing, cost)
 
     def slope(self, atoms: Atoms, penalty: float = 0.0) -> FloatArray:
-        """Derivative (n, 3) per A of the score by the positions."""
+        """Derivative (n, 3) of the score with respect to the positions, per A."""
         charge = self._bench.prepare(self._recipe, atoms).charge
         predictor = self._bench.predictor
         way = slopes(predictor.ensemble, atoms, charge)
@@ -115,41 +115,50 @@ class Aim:
 
 
 TRIES = 10
-"""A step is tried so often, each time half as long, before the climb is over."""
+"""How often a step is halved before the climb ends."""
 LEAST_GAIN = 1e-4
-"""The climb is over when a step gains less than this share of the largest gain."""
+"""The climb ends when a step gains less than this share of the largest gain."""
 
-Try = Callable[[FloatArray], Judged | None]
-"""Coordinates (k,) -> what is there, or None where nothing can be."""
-Direction = Callable[[FloatArray, Judged], FloatArray]
-"""Coordinates (k,) and what is there -> where to go from there (k,)."""
+Try = Callable[[FloatArray], PointEvaluation | None]
+"""Coordinates (k,) -> the evaluation there, or None where there is no valid geometry."""
+Direction = Callable[[FloatArray, PointEvaluation], FloatArray]
+"""Coordinates (k,) and the evaluation there -> the direction (k,) of the next step."""
 
 
 def climb(
-    start: tuple[FloatArray, Judged], direction: Direction, look: Try, steps: int, reach: float, bound: float = np.inf
-) -> Iterator[tuple[FloatArray, Judged]]:
-    """At most ``steps`` points, each higher than the one before, no coordinate changing by more than ``reach``.
+    start: tuple[FloatArray, PointEvaluation],
+    direction: Direction,
+    look: Try,
+    steps: int,
+    reach: float,
+    bound: float = np.inf,
+) -> Iterator[tuple[FloatArray, PointEvaluation]]:
+    """At most ``steps`` points, each higher than the last; no coordinate changes by more than ``reach`` in a step.
 
-    Coordinates stay between ``-bound`` and ``bound``.  No point violates more constraints than the one before.
+    Coordinates stay between ``-bound`` and ``bound``.  No point violates more constraints than the last.
     """
-    (where, here), length, largest = start, reach, 0.0
+    (coordinates, evaluation), length, largest = start, reach, 0.0
     for _ in range(steps):
-        way = direction(where, here)
-        size = float(np.abs(way).max(initial=0.0))
+        uphill = direction(coordinates, evaluation)
+        size = float(np.abs(uphill).max(initial=0.0))
         if not (np.isfinite(size) and size > 0.0):
             return
-        found: Judged | None = None
+        candidate: PointEvaluation | None = None
         for _ in range(TRIES):
-            there = np.clip(where + (length / size) * way, -bound, bound)
-            found = look(there)
-            if found is not None and found.score > here.score and len(found.violated) <= len(here.violated):
+            trial = np.clip(coordinates + (length / size) * uphill, -bound, bound)
+            candidate = look(trial)
+            if (
+                candidate is not None
+                and candidate.score > evaluation.score
+                and len(candidate.violated) <= len(evaluation.violated)
+            ):
                 break
-            found, length = None, 0.5 * length
-        if found is None:
+            candidate, length = None, 0.5 * length
+        if candidate is None:
             return
-        gain = found.score - here.score
-        yield there, found
-        where, here, length, largest = there, found, min(2.0 * length, reach), max(largest, gain)
+        gain = candidate.score - evaluation.score
+        yield trial, candidate
+        coordinates, evaluation, length, largest = trial, candidate, min(2.0 * length, reach), max(largest, gain)
         if gain < LEAST_GAIN * largest:
             return
 
@@ -163,91 +172,93 @@ _SOFTEST = 1.0  # eV/A^2, added to the elastic network so that soft motions are 
 
 
 @dataclass(frozen=True)
-class Climbed:
-    """A point on the way: the ``recipe`` it is made by (before atoms moved freely), and what is there."""
+class ClimbPoint:
+    """A point of a climb: its ``recipe`` (before atoms moved freely), and its ``evaluation``."""
 
     recipe: Recipe
-    judged: Judged
+    evaluation: PointEvaluation
 
 
-def by_amounts(aim: Aim, maker: Maker, screen: Screen, start: Climbed, steps: int) -> Iterator[Climbed]:
-    """Climb on the amounts of the candidate's distortions, within the ranges that the screen gives them."""
+def climb_amounts(aim: Aim, maker: Maker, screen: Screen, start: ClimbPoint, steps: int) -> Iterator[ClimbPoint]:
+    """Climb in the amounts of the candidate's distortions, within their ranges in the screen."""
     recipe = start.recipe
     low, high = _ranges(screen, recipe)
     middle, half = 0.5 * (high + low), 0.5 * (high - low)
 
-    def at(where: FloatArray) -> Recipe:
-        amounts = middle + half * where
+    def recipe_at(coordinates: FloatArray) -> Recipe:
+        amounts = middle + half * coordinates
         return replace(recipe, amounts=tuple((k, float(a)) for (k, _), a in zip(recipe.amounts, amounts, strict=True)))
 
-    def look(where: FloatArray) -> Judged | None:
-        return _judged(aim, maker, at(where))
+    def look(coordinates: FloatArray) -> PointEvaluation | None:
+        return _score_recipe(aim, maker, recipe_at(coordinates))
 
-    def direction(where: FloatArray, here: Judged) -> FloatArray:
-        slope = aim.slope(here.atoms)
-        found = np.zeros(len(where))
+    def direction(coordinates: FloatArray, evaluation: PointEvaluation) -> FloatArray:
+        slope = aim.slope(evaluation.atoms)
+        gradient = np.zeros(len(coordinates))
         for k in np.flatnonzero(half):
             ends = []
             for sign in (-1.0, 1.0):
-                there = where.copy()
-                there[k] = np.clip(where[k] + sign * _DIFFERENCE, -1.0, 1.0)
-                moved = _positions(maker, at(there))
-                ends.append((where[k], here.atoms.positions) if moved is None else (there[k], moved))
+                shifted = coordinates.copy()
+                shifted[k] = np.clip(coordinates[k] + sign * _DIFFERENCE, -1.0, 1.0)
+                positions = _positions(maker, recipe_at(shifted))
+                ends.append(
+                    (coordinates[k], evaluation.atoms.positions) if positions is None else (shifted[k], positions)
+                )
             (before, x), (after, y) = ends
             if after > before:
-                found[k] = np.sum(slope * (y - x)) / (after - before)
-        found[((where >= 1.0) & (found > 0.0)) | ((where <= -1.0) & (found < 0.0))] = 0.0
-        return found
+                gradient[k] = np.sum(slope * (y - x)) / (after - before)
+        gradient[((coordinates >= 1.0) & (gradient > 0.0)) | ((coordinates <= -1.0) & (gradient < 0.0))] = 0.0
+        return gradient
 
-    given = np.array([amount for _, amount in recipe.amounts])
-    where = np.divide(given - middle, half, out=np.zeros_like(given), where=half > 0.0)
-    for there, judged in climb((where, start.judged), direction, look, steps, REACH, 1.0):
-        yield Climbed(at(there), judged)
+    amounts_at_start = np.array([amount for _, amount in recipe.amounts])
+    coordinates = np.divide(amounts_at_start - middle, half, out=np.zeros_like(amounts_at_start), where=half > 0.0)
+    for shifted, evaluation in climb((coordinates, start.evaluation), direction, look, steps, REACH, 1.0):
+        yield ClimbPoint(recipe_at(shifted), evaluation)
 
 
-def freely(aim: Aim, start: Climbed, steps: int, penalty: float) -> Iterator[Climbed]:
-    """The ``start`` with what its strain costs, then a climb with every coordinate as long as the chemistry stays.
+def climb_freely(aim: Aim, start: ClimbPoint, steps: int, penalty: float) -> Iterator[ClimbPoint]:
+    """Yield the ``start`` with its cost of strain, then climb in all coordinates as long as the chemistry stays intact.
 
     1 eV of elastic strain costs ``penalty``.  Steps follow the elastic network: where it is stiff, atoms move less.
     """
     subject = Subject(aim.rest)
     factor = cho_factor(penalty * (elastic_hessian(aim.rest) + _SOFTEST * np.eye(3 * len(aim.rest))))
-    rest, begun = aim.rest.positions, start.judged.atoms.copy()
-    begun.positions = rest + superposed(begun.positions, rest)[1]  # the elastic network is not turned
+    rest, start_atoms = aim.rest.positions, start.evaluation.atoms.copy()
+    start_atoms.positions = rest + superpose(start_atoms.positions, rest)[1]  # the elastic network is not turned
 
-    def look(where: FloatArray) -> Judged | None:
-        atoms = start.judged.atoms.copy()
-        atoms.positions = where.reshape(-1, 3)
+    def look(coordinates: FloatArray) -> PointEvaluation | None:
+        atoms = start.evaluation.atoms.copy()
+        atoms.positions = coordinates.reshape(-1, 3)
         try:
-            return None if compare(subject, atoms.positions).wrong else aim.at(atoms, penalty)
+            return None if compare(subject, atoms.positions).wrong else aim.evaluate(atoms, penalty)
         except ClusterMLError:
             return None
 
-    def direction(where: FloatArray, here: Judged) -> FloatArray:
-        return np.asarray(cho_solve(factor, aim.slope(here.atoms, penalty).ravel()))
+    def direction(coordinates: FloatArray, evaluation: PointEvaluation) -> FloatArray:
+        return np.asarray(cho_solve(factor, aim.slope(evaluation.atoms, penalty).ravel()))
 
-    first = aim.at(begun, penalty)
-    yield Climbed(start.recipe, first)
-    for _, judged in climb((begun.positions.ravel(), first), direction, look, steps, FREE_REACH_A):
-        yield Climbed(start.recipe, judged)
+    first = aim.evaluate(start_atoms, penalty)
+    yield ClimbPoint(start.recipe, first)
+    for _, evaluation in climb((start_atoms.positions.ravel(), first), direction, look, steps, FREE_REACH_A):
+        yield ClimbPoint(start.recipe, evaluation)
 
 
 def _ranges(screen: Screen, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest amount (k,) of each distortion of a recipe."""
     block = None if recipe.place is None else screen.distortions[recipe.place.block]
     ranges = [] if block is None else [extremes(block, amounts) for amounts in block.modes.values()]
-    return np.array([min(each) for each in ranges]), np.array([max(each) for each in ranges])
+    return np.array([min(amounts) for amounts in ranges]), np.array([max(amounts) for amounts in ranges])
 
 
-def _judged(aim: Aim, maker: Maker, recipe: Recipe) -> Judged | None:
+def _score_recipe(aim: Aim, maker: Maker, recipe: Recipe) -> PointEvaluation | None:
     atoms = maker.make(recipe)
     try:
-        return None if isinstance(atoms, Dropped) else aim.at(atoms)
+        return None if isinstance(atoms, Rejection) else aim.evaluate(atoms)
     except ClusterMLError:
         return None
 
 
 def _positions(maker: Maker, recipe: Recipe) -> FloatArray | None:
-    """Positions (n, 3) of a recipe, None where there are none."""
+    """Positions (n, 3) of a recipe; None where it has no geometry."""
     atoms = maker.make(recipe)
-    return None if isinstance(atoms, Dropped) else np.asarray(atoms.positions)
+    return None if isinstance(atoms, Rejection) else np.asarray(atoms.positions)

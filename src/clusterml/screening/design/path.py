@@ -1,4 +1,4 @@
-"""The steps of a design, and which of them is the best."""
+"""The steps of a design, and the best of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from clusterml.screening.bench import Bench
 from clusterml.screening.config import Screen
-from clusterml.screening.design.climb import Climbed
-from clusterml.screening.labels import Verified
+from clusterml.screening.design.climb import ClimbPoint
+from clusterml.screening.labels import CandidateLabel
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -18,77 +18,80 @@ Stage = Literal["start", "amounts", "free"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """Step ``count`` of a ``stage`` of climb number ``climb`` (from 1), and what was found there.
+class DesignStep:
+    """Step ``count`` of a ``stage`` of climb number ``climb`` (from 1), and the ``point`` that it reached.
 
-    Step 0 of a stage is where it begins: of ``free`` the last point before, with what its strain costs.
+    Step 0 is where a stage begins: for ``free`` the last point of the stage before, with its cost of strain.
     """
 
     climb: int
     stage: Stage
     count: int
-    climbed: Climbed
+    point: ClimbPoint
 
     @property
     def name(self) -> str:
-        """A name that no other step of the design has, and that a file can have."""
+        """A name that is unique in the design and valid as a file name."""
         return f"climb-{self.climb}-{self.stage}-{self.count:03d}"
 
 
 @dataclass(frozen=True)
-class Designed:
-    """The user's ``screen``, the ``bench`` (of expected values, for the candidates that were drawn), the ``paths`` of
-    all climbs, each from its start to its end, the folder of the screen that it started from or None, and the engine's
-    word on the best end, or None."""
+class DesignResult:
+    """The result of a design.
+
+    ``screen``: the user's; ``bench``: that of the starting candidates, with expected values; ``paths``: the steps of
+    every climb from start to end; ``screen_folder``: results of the screen that it started from, if any; ``label``: the
+    engine's label of the best end, if asked for.
+    """
 
     screen: Screen
     bench: Bench
-    paths: list[list[Step]]
-    screened: Path | None = None
-    label: Verified | None = None
+    paths: list[list[DesignStep]]
+    screen_folder: Path | None = None
+    label: CandidateLabel | None = None
 
     @property
-    def end(self) -> Step:
+    def end(self) -> DesignStep:
         """The highest end."""
-        return max((path[-1] for path in self.paths), key=lambda step: step.climbed.judged.order)
+        return max((path[-1] for path in self.paths), key=lambda step: step.point.evaluation.order)
 
     @property
-    def screens_best(self) -> Step | None:
+    def best_of_screen(self) -> DesignStep | None:
         """The best candidate of the screen that was started from."""
-        return None if self.screened is None else self.paths[0][0]
+        return None if self.screen_folder is None else self.paths[0][0]
 
     @property
     def is_worse(self) -> bool:
-        """Does the highest end have a lower score in the screen than the best candidate of that?"""
-        best = self.screens_best
-        return best is not None and self.end.climbed.judged.standing.order < best.climbed.judged.standing.order
+        """Does the highest end score lower than the best candidate of the screen?"""
+        best = self.best_of_screen
+        return best is not None and self.end.point.evaluation.standing.order < best.point.evaluation.standing.order
 
     @property
-    def best(self) -> Step:
-        """The highest end, or the screen's best candidate where that is better."""
-        best = self.screens_best
+    def best(self) -> DesignStep:
+        """The highest end, or the screen's best candidate if that is better."""
+        best = self.best_of_screen
         return best if best is not None and self.is_worse else self.end
 
-    def named(self, step: Step) -> Atoms:
-        """The geometry of a step with its name, and what is known of it in its provenance."""
-        judged = step.climbed.judged
-        atoms = judged.atoms.copy()
-        atoms.info |= {"name": step.name, "charge": judged.prediction.charge}
-        atoms.info["provenance"] = {**atoms.info.get("provenance", {}), "design": self.described(step)}
+    def frame_of(self, step: DesignStep) -> Atoms:
+        """The geometry of a step, with its name and, in the provenance, its numbers."""
+        evaluation = step.point.evaluation
+        atoms = evaluation.atoms.copy()
+        atoms.info |= {"name": step.name, "charge": evaluation.prediction.charge}
+        atoms.info["provenance"] = {**atoms.info.get("provenance", {}), "design": self.step_to_dict(step)}
         return atoms
 
-    def described(self, step: Step) -> dict[str, Any]:
+    def step_to_dict(self, step: DesignStep) -> dict[str, Any]:
         """A step as plain values; ``values``: column to [value, standard deviation]."""
-        judged = step.climbed.judged
-        values = zip(self.bench.merit.names, judged.values, strict=True)
+        evaluation = step.point.evaluation
+        values = zip(self.bench.merit.names, evaluation.values, strict=True)
         return {
             "climb": step.climb,
             "stage": step.stage,
             "step": step.count,
-            "score": judged.standing.score,
-            "cost_of_strain": judged.cost,
+            "score": evaluation.standing.score,
+            "cost_of_strain": evaluation.cost,
             "values": {name: [value.value, value.std] for name, value in values},
-            "violated": list(judged.violated),
-            "in_domain": judged.prediction.in_domain,
-            "recipe": step.climbed.recipe.to_dict(self.bench.screen),
+            "violated": list(evaluation.violated),
+            "in_domain": evaluation.prediction.in_domain,
+            "recipe": step.point.recipe.to_dict(self.bench.screen),
         }

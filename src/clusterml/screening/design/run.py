@@ -1,4 +1,4 @@
-"""Inverse design from beginning to end: where it starts, the best improved step by step, verified by the engine."""
+"""Inverse design from start to end: choose the starts, improve the best step by step, verify with the engine."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from clusterml.config.schema import validated
 from clusterml.errors import ClusterMLError, OptionError
 from clusterml.io.files import exclusive, make_folder, read_text
 from clusterml.io.json import parse_json
-from clusterml.screening.bench import Bench, Task, bench_of
-from clusterml.screening.board import Row, different
+from clusterml.screening.bench import Bench, BlockTask, bench_of
+from clusterml.screening.board import Row, distinct_rows
 from clusterml.screening.check import check_names, check_own
 from clusterml.screening.claim import inputs_of
 from clusterml.screening.config import Screen, load_screen
-from clusterml.screening.design.climb import Aim, Climbed, by_amounts, check_smooth, freely
-from clusterml.screening.design.output import DESIGN, write_design
-from clusterml.screening.design.path import Designed, Step
-from clusterml.screening.labels import LabelTask, label_one
-from clusterml.screening.making import Dropped
+from clusterml.screening.design.climb import Aim, ClimbPoint, check_smooth, climb_amounts, climb_freely
+from clusterml.screening.design.folder import DESIGN, write_design
+from clusterml.screening.design.path import DesignResult, DesignStep
+from clusterml.screening.folder import RANKED, RUN
+from clusterml.screening.labels import LabelTask, label_candidate
+from clusterml.screening.making import Rejection
 from clusterml.screening.names import ScreeningError
-from clusterml.screening.output import RANKED, RUN
 from clusterml.screening.page.results import Results
 from clusterml.screening.run import check_bench, setting_of, using_ligands_of
 from clusterml.screening.space import Recipe, extremes
 from clusterml.screening.verification import FOLDER
 
 SPACE = ("seed", "parents", "exchanges", "conformers", "distortions", "most")
-"""Keys that decide which candidate a number stands for."""
+"""Keys that determine which candidate a number stands for."""
 MOST_FOLDERS = 50
-"""Folders that are looked into for a screen that nobody named."""
+"""Number of folders that are searched for a screen if none is named."""
 
 
 def ranked_numbers(folder: Path, screen: Screen) -> list[int]:
@@ -41,20 +41,22 @@ def ranked_numbers(folder: Path, screen: Screen) -> list[int]:
     :class:`~clusterml.errors.InputFileError` for a folder without results.
     """
     results = Results(folder)
-    other = validated(Screen, results.run["config"], str(folder / RUN))
-    if not other.parents:
+    screen_of_folder = validated(Screen, results.run["config"], str(folder / RUN))
+    if not screen_of_folder.parents:
         raise ScreeningError(f"{folder}: its candidates were given in Python", "design one that has parents")
-    changed = [key for key in SPACE if getattr(screen, key) != getattr(other, key)] + _changed(results.run, screen)
+    changed = [key for key in SPACE if getattr(screen, key) != getattr(screen_of_folder, key)] + _changed_files(
+        results.run, screen
+    )
     if changed:
         raise ScreeningError(
-            f"{folder}: its candidates are others than those of this configuration ({', '.join(changed)})",
+            f"{folder}: its candidates are not those of this configuration ({', '.join(changed)})",
             "give the configuration that was screened, or leave --from out",
         )
     return [ranked.number for ranked in results.ranked]
 
 
 def folders_of(name: str, folder: Path) -> list[Path]:
-    """Where results of the screen ``name`` may be: results/NAME, then those beside ``folder``, the newest first."""
+    """Folders with results of the screen ``name``: results/NAME, then those beside ``folder``, newest first."""
     first = Path("results") / name
     beside = [path.parent for path in folder.parent.glob(f"*/{RUN}") if path.parent not in (first, folder)]
     beside.sort(key=lambda path: (path / RUN).stat().st_mtime, reverse=True)
@@ -73,30 +75,32 @@ def _is_of(folder: Path, name: str) -> bool:
 
 
 def best_rows(bench: Bench, numbers: list[int]) -> list[Row]:
-    """Those of the candidates ``numbers`` that are valid, by expected values, the best first; each geometry once.
+    """Rows of the valid candidates among ``numbers``, by expected values, best first; each geometry once.
 
     Raises :class:`ScreeningError` if none of them is valid.
     """
-    blocks = [bench.evaluate(Task(0, number, number + 1)) for number in numbers]
+    blocks = [bench.evaluate(BlockTask(0, number, number + 1)) for number in numbers]
     rows = [row for block in blocks for row in block.rows]
     if not rows:
-        reasons = [f"{drop['count']} x {reason}" for block in blocks for reason, drop in block.drops.to_dict().items()]
-        examples = [example for block in blocks for example in block.drops.examples.values()]
+        reasons = [
+            f"{drop['count']} x {reason}" for block in blocks for reason, drop in block.rejections.to_dict().items()
+        ]
+        examples = [example for block in blocks for example in block.rejections.examples.values()]
         raise ScreeningError(
             f"none of {len(numbers)} candidates is valid: {'; '.join(dict.fromkeys(reasons))}", "".join(examples[:1])
         )
     rows.sort(key=lambda row: bench.merit.standing(row.values, certain=True).order, reverse=True)
-    return different(rows, len(rows))
+    return distinct_rows(rows, len(rows))
 
 
-def _changed(run: dict[str, Any], screen: Screen) -> list[str]:
-    """Files of parents and ligands that are not as they were."""
-    theirs, mine = run.get("inputs", {}), inputs_of(screen, "")
-    names = [name for name in {**theirs, **mine} if name.startswith(("parent ", "library "))]
-    return [name for name in names if theirs.get(name) != mine.get(name)]
+def _changed_files(run: dict[str, Any], screen: Screen) -> list[str]:
+    """Names of the parent and ligand files that have changed."""
+    earlier, current = run.get("inputs", {}), inputs_of(screen, "")
+    names = [name for name in {**earlier, **current} if name.startswith(("parent ", "library "))]
+    return [name for name in names if earlier.get(name) != current.get(name)]
 
 
-Watch = Callable[[Step], None]
+Watch = Callable[[DesignStep], None]
 
 
 def design(
@@ -106,17 +110,18 @@ def design(
     model: str | Path | None = None,
     device: str = "auto",
     watch: Watch = lambda step: None,
-) -> Designed:
-    """Improve the best candidates of a screen (or of its YAML file) by gradients; results into ``folder``.
+) -> DesignResult:
+    """Improve the best candidates of a screen (or of its YAML file) by gradients; write the results into ``folder``.
 
-    What is climbed is the screen's score of the expected values.  ``design`` of the screen says from how many
-    candidates (drawn ones, or the best of a screen that was run), how far, and whether atoms may move freely at the
-    end.  Where a design ends below the best of its screen, that one is kept.  ``watch`` is told of every step.
+    The climb maximises the screen's score of the expected values.  The key ``design`` of the screen says how many
+    candidates to start from (random ones, or the best of a finished screen), how far to climb, and whether atoms may
+    move freely at the end.  Where a design ends below the best candidate of its screen, that candidate is kept.
+    ``watch`` is called with every step.
 
     Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid,
-    :class:`~clusterml.errors.FolderInUseError` for one that another process works in, :class:`OptionError` for an
-    objective without a gradient or nothing that may change, and what :func:`clusterml.screening.run.screen` raises for
-    a screen that cannot be.
+    :class:`~clusterml.errors.FolderInUseError` for a folder in use by another process, :class:`OptionError` for an
+    objective without a gradient or if nothing may change, and what :func:`clusterml.screening.run.screen` raises for
+    an invalid screen.
 
     Example:
         >>> import clusterml as cm
@@ -128,19 +133,19 @@ def design(
         >>> len(cm.design(what, "climbed").paths)
         1
     """
-    chosen = load_screen(what) if isinstance(what, str | Path) else what
-    check_own(chosen, False, False)
-    with using_ligands_of(chosen):
-        check_names(chosen)
-        options, target = chosen.design, Path(folder).resolve()
-        if options.free is None and not (options.steps and _vary(chosen)):
+    screen = load_screen(what) if isinstance(what, str | Path) else what
+    check_own(screen, False, False)
+    with using_ligands_of(screen):
+        check_names(screen)
+        options, target = screen.design, Path(folder).resolve()
+        if options.free is None and not (options.steps and _vary(screen)):
             raise OptionError("there is nothing that may change", "give distortions with a range, or design.free")
         _check_new(target)
-        screened = None if options.start_from is None else Path(options.start_from)
-        numbers = None if screened is None else ranked_numbers(screened, chosen)[: options.starts]
-        most = min(options.starts, chosen.most or options.starts) if numbers is None else chosen.most
-        drawn = chosen.model_copy(update={"most": most, "value": "expected"})
-        setting, _ = setting_of(drawn, target, model, device, None)
+        screen_folder = None if options.start_from is None else Path(options.start_from)
+        numbers = None if screen_folder is None else ranked_numbers(screen_folder, screen)[: options.starts]
+        most = min(options.starts, screen.most or options.starts) if numbers is None else screen.most
+        sampled = screen.model_copy(update={"most": most, "value": "expected"})
+        setting, _ = setting_of(sampled, target, model, device, None)
         bench = bench_of(setting)
         check_bench(bench)
         check_smooth(bench)
@@ -148,20 +153,22 @@ def design(
         make_folder(target)
         with exclusive(target):
             _check_new(target)
-            paths: list[list[Step]] = []
+            paths: list[list[DesignStep]] = []
             for number, row in enumerate(rows[: options.climbs], start=1):
                 paths.append([])
                 for step in _path(bench, bench.space.recipe(row.number), number):
                     watch(step)
                     paths[-1].append(step)
-            found = Designed(chosen, bench, paths, screened)
+            result = DesignResult(screen, bench, paths, screen_folder)
             if options.label:
                 place = make_folder(target / FOLDER, within=target)
-                best = found.best
-                task = LabelTask(best.climbed.recipe.number, found.named(best), best.climbed.judged.prediction.charge)
-                found = replace(found, label=label_one(setting, place, task))
-            write_design(found, target)
-        return found
+                best = result.best
+                task = LabelTask(
+                    best.point.recipe.number, result.frame_of(best), best.point.evaluation.prediction.charge
+                )
+                result = replace(result, label=label_candidate(setting, place, task))
+            write_design(result, target)
+        return result
 
 
 def _check_new(folder: Path) -> None:
@@ -170,26 +177,26 @@ def _check_new(folder: Path) -> None:
 
 
 def _vary(screen: Screen) -> bool:
-    """Has any distortion more than one amount?"""
+    """Does any distortion have more than one amount?"""
     return any(
         len(set(extremes(block, amounts))) > 1 for block in screen.distortions for amounts in block.modes.values()
     )
 
 
-def _path(bench: Bench, recipe: Recipe, number: int) -> Iterator[Step]:
-    """The way up from one candidate, its own geometry first."""
+def _path(bench: Bench, recipe: Recipe, number: int) -> Iterator[DesignStep]:
+    """The climb from a candidate, its own geometry first."""
     options, aim = bench.screen.design, Aim(bench, recipe)
     atoms = bench.maker.make(recipe)
-    if isinstance(atoms, Dropped):
+    if isinstance(atoms, Rejection):
         raise ScreeningError(f"candidate {recipe.number} cannot be made again: {atoms.example}", "report this")
-    steps = [Step(number, "start", 0, Climbed(recipe, aim.at(atoms)))]
+    steps = [DesignStep(number, "start", 0, ClimbPoint(recipe, aim.evaluate(atoms)))]
     yield steps[0]
     if recipe.amounts:
-        way = by_amounts(aim, bench.maker, bench.screen, steps[-1].climbed, options.steps)
-        for count, climbed in enumerate(way, start=1):
-            steps.append(Step(number, "amounts", count, climbed))
+        way = climb_amounts(aim, bench.maker, bench.screen, steps[-1].point, options.steps)
+        for count, point in enumerate(way, start=1):
+            steps.append(DesignStep(number, "amounts", count, point))
             yield steps[-1]
     if options.free is not None:
-        way = freely(aim, steps[-1].climbed, options.free.steps, options.free.penalty)
-        for count, climbed in enumerate(way):  # the first one is where it begins, with its cost
-            yield Step(number, "free", count, climbed)
+        way = climb_freely(aim, steps[-1].point, options.free.steps, options.free.penalty)
+        for count, point in enumerate(way):  # the first one is where it begins, with its cost
+            yield DesignStep(number, "free", count, point)

@@ -11,7 +11,7 @@ from clusterml.typing import FloatArray
 
 
 def _chirality(key: str) -> Callable[[str, FloatArray], Gauge]:
-    """The network's number, or that of the geometry; a labelled sample always has that of the geometry."""
+    """The predicted number, or that of the geometry; a labelled sample always has that of the geometry."""
 
     def value(predicted: bool, sample: Sample) -> Value:
         if predicted and sample.chirality is not None:
@@ -52,7 +52,7 @@ MEASURES = (
         "strain",
         "eV",
         1.0,
-        "elastic or gfn1: energy above the undistorted ligand shell, eV",
+        "elastic or gfn1: energy above that of the undistorted shell, eV",
         _strain,
         choices=("elastic", "gfn1"),
         needs_reference=True,

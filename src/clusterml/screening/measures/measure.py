@@ -1,4 +1,4 @@
-"""What a measure is: its name, unit and step, what its value in a screen's file may be, and how it is computed."""
+"""The definition of a measure: its name, unit and step, its possible values in a screen, and how it is computed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Origin(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """A candidate with its spectrum; ``chirality``: the network's, None where the engine made the spectrum."""
+    """A candidate with its spectrum; ``chirality`` as predicted, None where the engine made the spectrum."""
 
     atoms: Atoms
     charge: int
@@ -49,7 +49,7 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Slope:
-    """Derivatives of a number by ``epsilon`` and ``delta_epsilon`` (m,) and by the positions (n, 3); None: zero."""
+    """Derivatives of a number by ``epsilon`` and ``delta_epsilon`` (m,) and by the positions (n, 3); None is zero."""
 
     by_epsilon: FloatArray | None = None
     by_delta_epsilon: FloatArray | None = None
@@ -58,14 +58,14 @@ class Slope:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A measure made ready for one line of a screen: its ``value`` and, where it has one, its ``slope``."""
+    """A measure prepared for a line of a screen: its ``value`` and, where it has one, its ``slope``."""
 
     value: Callable[[Sample], Value]
     slope: Callable[[Sample], Slope] | None = None
 
 
 def accept(text: str) -> object:
-    """Any text can be the value of a measure; what is wrong with it comes out when it is used."""
+    """Accept any text as the value of a measure; errors appear when it is used."""
     return text
 
 
@@ -73,11 +73,11 @@ def accept(text: str) -> object:
 class Measure:
     """A kind of number.
 
-    ``key``: its name in a screen's file; ``unit``; ``step``: what of it counts 1 in the score; ``means``: what its
-    value in the file is, for people; ``parse`` raises ValueError for a value that cannot be; ``gauge`` makes it ready
-    for a value and spectra on energies (m,) in eV, and raises typed errors.  ``choices``: the only values; ``is_file``:
-    the value is a path; ``needs_reference``: it compares with a candidate's origin; ``goal``: what is wanted of it
-    unless something else is said; ``package``: name and version of the package it is from, empty for our own.
+    ``key``: its name in a screen's file; ``unit``; ``step``: the change that counts 1 in the score; ``means``: the
+    meaning of its value in the file, for people; ``parse`` raises ValueError for a wrong value; ``gauge`` prepares it
+    for a value and for spectra on energies (m,) in eV, and raises typed errors.  ``choices``: the only possible values;
+    ``is_file``: the value is a path; ``needs_reference``: it compares with a candidate's origin; ``goal``: the default
+    goal; ``package``: name and version of the package that provides it, empty for our own.
     """
 
     key: str

@@ -1,9 +1,9 @@
-"""Measures of the user's own: a function in a Python file, or one that an installed package offers.
+"""Measures of the user's own: a function in a Python file or in an installed package.
 
-The function gets a :class:`~clusterml.spectrum.spectrum.Spectrum` and an ``ase.Atoms`` (positions in A, name and charge
-in ``info``), both copies, and returns a number.  Whatever it raises becomes a :class:`UserCodeError` that names file,
-line and function.  Its derivatives are central differences: by every value of the two curves and every coordinate, as
-far as the number depends on them at all.
+The function receives copies of a :class:`~clusterml.spectrum.spectrum.Spectrum` and of an ``ase.Atoms`` (positions in
+A, name and charge in ``info``), and returns a number.  Whatever it raises becomes a :class:`UserCodeError`
+that names file, line and function.  Its derivatives are central differences by every value of the two curves and every
+coordinate, as far as the number depends on them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 GROUP = "clusterml.measure_functions"
-"""Entry points of installed packages that are such functions."""
+"""Group of entry points for such functions in installed packages."""
 CURVE_STEP, POSITION_STEP_A = 1e-4, 1e-3
 """Steps of central differences: as a share of a curve's maximum, and in A."""
 
@@ -43,15 +43,17 @@ def own_measure(file: str | None, function: str, unit: str, step: float) -> Meas
 
 
 def load_function(file: str | None, function: str) -> Function:
-    """The function; raises :class:`InputFileError`, :class:`OptionError` or :class:`UserCodeError` saying why not."""
+    """Load the function; raises :class:`InputFileError`, :class:`OptionError` or :class:`UserCodeError`."""
     loaded = load(_entry(function)) if file is None else function_of_file(Path(file), function)
     if not callable(loaded):
-        raise OptionError(f"{_called(file, function)} is no function", "name a function of spectrum and atoms")
+        raise OptionError(
+            f"{_function_name(file, function)} is not a function", "name a function of spectrum and atoms"
+        )
     return loaded
 
 
 def identity_of(file: str | None, function: str) -> str:
-    """What must be the same for a screen to go on: hash of the file's content, or package and version.
+    """What must not change while a screen goes on: the hash of the file's content, or package and version.
 
     Raises :class:`InputFileError` and :class:`OptionError`.
     """
@@ -65,14 +67,14 @@ def _gauge(file: str | None, function: str, text: str, energy_ev: FloatArray) ->
     return Gauge(lambda sample: Value(number(sample.spectrum, sample.atoms)), partial(_slope, number))
 
 
-def _number(called: Function, file: str | None, function: str, spectrum: Spectrum, atoms: Atoms) -> float:
-    what = _called(file, function)
+def _number(measure: Function, file: str | None, function: str, spectrum: Spectrum, atoms: Atoms) -> float:
+    name = _function_name(file, function)
     epsilon, delta_epsilon = spectrum.epsilon.copy(), spectrum.delta_epsilon.copy()
-    with Guard(what, file):
-        answer: Any = called(replace(spectrum, epsilon=epsilon, delta_epsilon=delta_epsilon), atoms.copy())
+    with Guard(name, file):
+        answer: Any = measure(replace(spectrum, epsilon=epsilon, delta_epsilon=delta_epsilon), atoms.copy())
         number = float(answer)
     if not math.isfinite(number):
-        raise UserCodeError(f"{what}: gives {number}, which is no finite number", "return a finite number")
+        raise UserCodeError(f"{name}: gives {number}, which is not a finite number", "return a finite number")
     return number
 
 
@@ -87,9 +89,9 @@ def _slope(number: Callable[[Spectrum, Atoms], float], sample: Sample) -> Slope:
         return number(replace(spectrum, delta_epsilon=curve), atoms)
 
     def of_positions(positions: FloatArray) -> float:
-        moved = atoms.copy()
-        moved.positions = positions
-        return number(spectrum, moved)
+        shifted = atoms.copy()
+        shifted.positions = positions
+        return number(spectrum, shifted)
 
     return Slope(
         _differences(of_epsilon, spectrum.epsilon, CURVE_STEP * _largest(spectrum.epsilon)),
@@ -99,7 +101,7 @@ def _slope(number: Callable[[Spectrum, Atoms], float], sample: Sample) -> Slope:
 
 
 def _differences(number: Callable[[FloatArray], float], at: FloatArray, step: float) -> FloatArray | None:
-    """Derivatives of ``number`` by each entry of ``at``; None where it does not depend on any."""
+    """Derivatives of ``number`` by each entry of ``at``; None where it depends on none of them."""
     nudges = step * np.random.default_rng(0).standard_normal((2, *at.shape))
     if number(at + nudges[0]) == number(at + nudges[1]) == number(at):
         return None
@@ -114,16 +116,16 @@ def _largest(curve: FloatArray) -> float:
     return float(np.abs(curve).max()) or 1.0
 
 
-def _called(file: str | None, function: str) -> str:
+def _function_name(file: str | None, function: str) -> str:
     return f"{'installed measure' if file is None else file} {function}"
 
 
 def _entry(function: str) -> EntryPoint:
     from clusterml.screening.names import unknown
 
-    known = entries(GROUP)
-    if function in known:
-        return known[function]
-    if known:
-        raise unknown("installed measure", function, known)
+    installed = entries(GROUP)
+    if function in installed:
+        return installed[function]
+    if installed:
+        raise unknown("installed measure", function, installed)
     raise OptionError(f"no installed package offers the measure '{function}'", "give the file that it is in")

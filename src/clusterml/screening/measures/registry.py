@@ -1,4 +1,4 @@
-"""Every measure by its name: those of the modules beside this one, and those of installed packages."""
+"""The registry of measures: those of the modules beside this one, and those of installed packages."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from clusterml.typing import FloatArray
 R = TypeVar("R", Value, Slope)
 
 
-def _adopted(measure: Measure, origin: str) -> Measure:
-    """A measure of the package ``origin``, whose mistakes become typed errors that name it."""
-    what = f"measure {measure.key} ({origin})"
+def _adopt(measure: Measure, origin: str) -> Measure:
+    """Adopt a measure of the package ``origin``; its mistakes become typed errors that name it."""
+    name = f"measure {measure.key} ({origin})"
 
     def gauge(text: str, energy_ev: FloatArray) -> Gauge:
-        with Guard(what, typed=True):
+        with Guard(name, typed=True):
             ready = measure.gauge(text, energy_ev)
             value, slope = ready.value, ready.slope
-        return Gauge(_guarded(what, value, Value), None if slope is None else _guarded(what, slope, Slope))
+        return Gauge(_guard(name, value, Value), None if slope is None else _guard(name, slope, Slope))
 
     return replace(measure, gauge=gauge, package=origin)
 
 
-def _guarded(what: str, function: Callable[[Sample], Any], kind: type[R]) -> Callable[[Sample], R]:
+def _guard(name: str, function: Callable[[Sample], Any], kind: type[R]) -> Callable[[Sample], R]:
     """``function``, which must return a ``kind``."""
 
     def call(sample: Sample) -> R:
-        with Guard(what, typed=True):
+        with Guard(name, typed=True):
             result = function(sample)
             if not isinstance(result, kind):
                 raise TypeError(f"gives {type(result).__name__} instead of {kind.__name__}")
@@ -50,7 +50,7 @@ REGISTRY: Registry[Measure] = Registry(
     group="clusterml.measures",
     name=lambda measure: measure.key,
     order=None,
-    adopt=_adopted,
+    adopt=_adopt,
 )
 """The measures that are keys of a line of a screen."""
 
@@ -60,8 +60,8 @@ def measures() -> dict[str, Measure]:
     return {measure.key: measure for measure in REGISTRY.all()}
 
 
-def measured(gauges: Sequence[Gauge], sample: Sample) -> tuple[Value, ...]:
-    """What each of the ``gauges`` says of a sample.
+def measure_sample(gauges: Sequence[Gauge], sample: Sample) -> tuple[Value, ...]:
+    """Measure a sample with each of the ``gauges``.
 
     Raises :class:`SpectrumError` for a number that is not finite, and what the gauges raise.
     """

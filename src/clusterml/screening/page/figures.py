@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from clusterml.io.display import Markup, tag
-from clusterml.screening.page.results import Ranked, Results, Shown
+from clusterml.screening.page.results import RankedRow, Results, TopCandidate
 from clusterml.screening.trends import Trend
 from clusterml.spectrum.plot import COLOURS, draw
 
@@ -26,18 +26,18 @@ MOST_COORDINATES, MOST_LINES, MOST_PANELS, MOST_CURVES = 6, 3, 4, len(COLOURS)
 """What is drawn of the trends."""
 _HEAD = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", re.DOTALL)
 _MORE_DIGITS, _BETWEEN_TAGS = re.compile(r"([1-9]\d*\.\d\d)\d+"), re.compile(r">\s+<")
-"""What no eye misses in a picture: head, hundredths of a point (but not of scales below one), indentation."""
+"""What a picture can do without: head, hundredths of a point (but not of scales below one), indentation."""
 _PLAIN = " '/:=;,()!?*+@"
 """Characters that stay as they are in the address of a picture (base64 would hide that pictures are alike)."""
 
 
-def spectra_picture(shown: Shown) -> Markup | None:
-    """Absorption, CD and g of a candidate, of its parent and, where there is one, of the engine; None without any."""
-    curves = {"predicted": shown.spectrum, "parent, predicted": shown.parent, "engine": shown.verified}
-    known = {label: spectrum for label, spectrum in curves.items() if spectrum is not None}
-    if not known:
+def spectra_picture(candidate: TopCandidate) -> Markup | None:
+    """Absorption, CD and g of a candidate, of its parent and of its label, if any; None if there is no spectrum."""
+    spectra = {"predicted": candidate.spectrum, "parent, predicted": candidate.parent, "engine": candidate.verified}
+    curves = {label: spectrum for label, spectrum in spectra.items() if spectrum is not None}
+    if not curves:
         return None
-    return picture(draw(list(known.values()), labels=list(known)), f"spectra of {shown.ranked.name}")
+    return picture(draw(list(curves.values()), labels=list(curves)), f"spectra of {candidate.ranked.name}")
 
 
 def pareto_pictures(results: Results) -> list[Markup]:
@@ -47,28 +47,30 @@ def pareto_pictures(results: Results) -> list[Markup]:
     """
     objectives = results.objectives
     pairs = [(a, b) for k, a in enumerate(objectives) for b in objectives[k + 1 :]][:_MOST_PAIRS]
-    joined = len(objectives) == 2 and all(each["goal"] in ("maximise", "minimise") for each in objectives)
+    joined = len(objectives) == 2 and all(objective["goal"] in ("maximise", "minimise") for objective in objectives)
     return [_pareto(results.ranked, a, b, "o-" if joined else "o") for a, b in pairs]
 
 
 def parity_pictures(results: Results) -> list[Markup]:
     """Predicted against verified score and first lines of the screen, of the best and of the random candidates."""
-    found = results.verification
-    if found is None:
+    verification = results.verification
+    if verification is None:
         return []
     lines = [{"name": "score", "unit": ""}, *results.lines] if len(results.lines) > 1 else results.lines
-    return [_parity(found, line) for line in lines[:_MOST_PARITIES]]
+    return [_parity(verification, line) for line in lines[:_MOST_PARITIES]]
 
 
 def trend_pictures(results: Results) -> list[Markup]:
     """The first lines of the screen against the first coordinates: a panel for each parent, a curve for each series."""
-    found = []
+    pictures = []
     for coordinate in list(dict.fromkeys(trend.series.coordinate for trend in results.trends))[:MOST_COORDINATES]:
         for line in results.lines[:MOST_LINES]:
-            here = [t for t in results.trends if (t.series.coordinate, t.line) == (coordinate, line["name"])]
-            if here:
-                found.append(picture(trend_figure(here, _named(line)), f"{line['name']} against {coordinate}"))
-    return found
+            trends = [t for t in results.trends if (t.series.coordinate, t.line) == (coordinate, line["name"])]
+            if trends:
+                pictures.append(
+                    picture(trend_figure(trends, _axis_label(line)), f"{line['name']} against {coordinate}")
+                )
+    return pictures
 
 
 def trend_figure(trends: Sequence[Trend], label: str) -> Figure:
@@ -82,15 +84,15 @@ def trend_figure(trends: Sequence[Trend], label: str) -> Figure:
     figure = Figure(figsize=(1.2 + 3.4 * max(len(parents), 1.3), 3.6), layout="constrained")
     panels = figure.subplots(1, len(parents), sharey=True, squeeze=False)[0]
     for axes, parent in zip(panels, parents, strict=True):
-        here = [trend for trend in trends if trend.series.parent == parent][:MOST_CURVES]
-        for trend, colour in zip(here, COLOURS, strict=False):
+        of_parent = [trend for trend in trends if trend.series.parent == parent][:MOST_CURVES]
+        for trend, colour in zip(of_parent, COLOURS, strict=False):
             _curve(axes, trend, colour)
         _ticks(axes)
         low, high = axes.get_ylim()
         if low < 0.0 < high:
             axes.axhline(0.0, color="black", lw=0.5, zorder=1)
-        unit = f" / {here[0].series.unit}" if here[0].series.unit else ""
-        axes.set_xlabel(f"{here[0].series.coordinate}{unit}")
+        unit = f" / {of_parent[0].series.unit}" if of_parent[0].series.unit else ""
+        axes.set_xlabel(f"{of_parent[0].series.coordinate}{unit}")
         axes.set_title(parent, fontsize="medium")
     if any(trend.series.words for trend in trends):
         legend_below(figure, panels)
@@ -108,7 +110,7 @@ def _curve(axes: Axes, trend: Trend, colour: str) -> None:
 
 
 def picture(figure: Figure, text: str) -> Markup:
-    """A figure as an SVG within the page; ``text`` says what it is to those who cannot see it."""
+    """A figure as an SVG within the page; ``text`` describes it to those who cannot see it."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -119,8 +121,8 @@ def picture(figure: Figure, text: str) -> Markup:
     return tag("img", src=f"data:image/svg+xml,{quote(short, safe=_PLAIN)}", alt=text)
 
 
-def framed(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of this size (inches) with one pair of axes."""
+def make_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Make a figure of this size (inches) with one pair of axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -131,11 +133,11 @@ def framed(width: float, height: float) -> tuple[Figure, Axes]:
 
 def legend_below(figure: Figure, panels: Iterable[Axes]) -> None:
     """One legend of all panels below them, where it covers no curve; each name once."""
-    known = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    longest = max(map(len, known), default=0)
-    columns = max(1, min(len(known), int(13.0 * figure.get_figwidth()) // (longest + 8)))
+    handles = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    longest = max(map(len, handles), default=0)
+    columns = max(1, min(len(handles), int(13.0 * figure.get_figwidth()) // (longest + 8)))
     figure.legend(
-        known.values(), known.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
+        handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False, fontsize="small"
     )
 
 
@@ -148,36 +150,36 @@ def _ticks(axes: Axes) -> None:
     axes.ticklabel_format(scilimits=(-2, 4), useMathText=True)
 
 
-def _pareto(ranked: Sequence[Ranked], first: dict[str, Any], second: dict[str, Any], style: str) -> Markup:
-    figure, axes = framed(5.6, 4.4)
+def _pareto(ranked: Sequence[RankedRow], first: dict[str, Any], second: dict[str, Any], style: str) -> Markup:
+    figure, axes = make_axes(5.6, 4.4)
     names = first["name"], second["name"]
-    for label, colour, size, chosen in (
+    for label, colour, size, rows in (
         ("ranked", _GREY, 14, [r for r in ranked if not r.flags]),
         ("out of domain or beyond a constraint", _RED, 20, [r for r in ranked if r.flags]),
     ):
-        if chosen:
-            x, y = ([each.values[name][0] for each in chosen] for name in names)
+        if rows:
+            x, y = ([row.values[name][0] for row in rows] for name in names)
             marker = "o" if colour == _GREY else "x"
             axes.scatter(x, y, s=size, c=colour, marker=marker, lw=0 if marker == "o" else 1.0, label=label, zorder=2)
     front = sorted((r for r in ranked if r.cells["on_front"] == "yes"), key=lambda r: r.values[names[0]][0])
-    x, y = ([each.values[name][0] for each in front] for name in names)
+    x, y = ([row.values[name][0] for row in front] for name in names)
     axes.plot(x, y, style, color=_BLUE, ms=5, lw=1.0, label="Pareto front", zorder=3)
-    axes.set_xlabel(_named(first))
-    axes.set_ylabel(_named(second))
+    axes.set_xlabel(_axis_label(first))
+    axes.set_ylabel(_axis_label(second))
     legend_below(figure, [axes])
     return picture(figure, f"{names[1]} against {names[0]}")
 
 
-def _parity(found: dict[str, Any], line: dict[str, Any]) -> Markup:
-    figure, axes = framed(4.3, 4.0)
+def _parity(verification: dict[str, Any], line: dict[str, Any]) -> Markup:
+    figure, axes = make_axes(4.3, 4.0)
     name, everything = line["name"], []
     for part, colour, marker in (("random", _BLUE, "o"), ("best", _RED, "s")):
-        chosen = [each for each in found[part] if each["verified"] is not None]
-        if not chosen:
+        entries = [entry for entry in verification[part] if entry["verified"] is not None]
+        if not entries:
             continue
-        x = np.array([each["verified"][name] for each in chosen])
-        y = np.array([each["predicted"][name] for each in chosen])
-        std = [each["predicted_std"].get(name) for each in chosen]
+        x = np.array([entry["verified"][name] for entry in entries])
+        y = np.array([entry["predicted"][name] for entry in entries])
+        std = [entry["predicted_std"].get(name) for entry in entries]
         bars = None if None in std else np.array(std, dtype=np.float64)
         style: dict[str, Any] = {"fmt": marker, "ms": 4.5, "color": colour, "elinewidth": 0.8, "label": part}
         axes.errorbar(x, y, yerr=bars, zorder=3 if part == "best" else 2, alpha=0.85, **style)
@@ -187,12 +189,12 @@ def _parity(found: dict[str, Any], line: dict[str, Any]) -> Markup:
         pad = 0.06 * (high - low) or 1.0
         axes.plot([low - pad, high + pad], [low - pad, high + pad], color="black", lw=0.7, zorder=1)
         legend_below(figure, [axes])
-    axes.set_xlabel(f"engine: {_named(line)}")
+    axes.set_xlabel(f"engine: {_axis_label(line)}")
     axes.set_ylabel("predicted")
     return picture(figure, f"predicted against verified {name}")
 
 
-def _named(line: dict[str, Any]) -> str:
+def _axis_label(line: dict[str, Any]) -> str:
     of = (
         f" {line['of']}".replace("$", r"\$").replace("..", " to ")
         if "of" in line and not line["measure"].startswith("similar")

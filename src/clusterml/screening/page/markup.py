@@ -1,4 +1,4 @@
-"""Pages of reports: tables, data for scripts, and structures as the page's viewer wants them."""
+"""Pages of reports: tables, data for scripts, and structures in the form that the page's viewer needs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def table(headings: Sequence[object], rows: Iterable[Sequence[object]], class_: 
     names = [
         _MARK.sub("", heading) if isinstance(heading, Markup) else html.escape(str(heading)) for heading in headings
     ]
-    body = (tag("tr", *(_headed(cell, name) for cell, name in zip(row, names, strict=True))) for row in rows)
+    body = (tag("tr", *(_cell_with_heading(cell, name) for cell, name in zip(row, names, strict=True))) for row in rows)
     return tag("div", tag("table", head, tag("tbody", *body), class_=class_), class_="wide")
 
 
@@ -60,7 +60,7 @@ def page(title: str, body: Iterable[object], scripts: Sequence[str]) -> str:
     return f'<!DOCTYPE html>\n<html lang="en">{head}{tag("body", tag("main", *body), *code)}</html>\n'
 
 
-def _headed(cell: object, heading: str) -> Markup:
+def _cell_with_heading(cell: object, heading: str) -> Markup:
     """A cell that knows its ``heading`` (escaped)."""
     return Markup(_cell("td", cell).replace("<td", f'<td data-h="{heading}"', 1))
 
@@ -96,7 +96,7 @@ def viewer(
     }
     choice: list[Markup] = []
     if len(colours) > 1:
-        options = (tag("option", each, value=each) for each in colours)
+        options = (tag("option", scheme, value=scheme) for scheme in colours)
         choice = [tag("select", *options, class_="choice", aria_label="colours")]
     canvas = tag("canvas", role="img", aria_label=f"three-dimensional view of {atoms.info.get('name', 'a structure')}")
     tip = tag("div", "drag to turn, wheel to zoom", class_="tip")

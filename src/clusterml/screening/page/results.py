@@ -17,7 +17,7 @@ from clusterml.errors import InputFileError
 from clusterml.io.files import read_text
 from clusterml.io.json import parse_json
 from clusterml.screening.config import Screen
-from clusterml.screening.output import RANKED, RUN, SPECTRA, TOP, VERIFIED
+from clusterml.screening.folder import RANKED, RUN, SPECTRA, TOP, VERIFIED
 from clusterml.screening.space import Space
 from clusterml.screening.trends import TRENDS, Trend, read_trends
 from clusterml.screening.verification import FOLDER
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedRow:
     """A line of ranked.csv: the cells by column, the ``recipe``, and ``values`` (value, standard deviation or None) by
     line of the screen."""
 
@@ -49,27 +49,27 @@ class Ranked:
 
     @property
     def sign(self) -> str:
-        """How sure the sign of its strongest CD is, in words; empty in results that do not say."""
+        """How certain the sign of its strongest CD is, in words; empty in results that do not say."""
         words = self.cells.get("sign", "")
         return f"CD {words}" if words in ("not significant", "unknown") else words
 
     @property
     def is_sure(self) -> bool:
-        """Is the sign sure, or is there no CD?"""
+        """Is the sign certain, or is there no CD?"""
         return self.sign.startswith("sign sure") or self.sign == "no CD"
 
     @property
     def flags(self) -> list[str]:
-        """What is to be said of it: out of domain, constraints that it violates."""
-        found = {"no": ["out of domain"]}.get(self.cells["in_domain"], [])
-        return found + [f"violates {name}" for name in self.cells["violated"].split("+") if name]
+        """Warnings: out of domain, constraints that it violates."""
+        flags = {"no": ["out of domain"]}.get(self.cells["in_domain"], [])
+        return flags + [f"violates {name}" for name in self.cells["violated"].split("+") if name]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One of the top candidates: its line, geometry, and spectra; those that the folder does not have are None."""
+class TopCandidate:
+    """A top candidate: its row, geometry and spectra; a spectrum that the folder lacks is None."""
 
-    ranked: Ranked
+    ranked: RankedRow
     atoms: Atoms
     spectrum: Spectrum | None
     parent: Spectrum | None
@@ -118,22 +118,22 @@ class Results:
         except (KeyError, TypeError, ValueError) as error:
             raise InputFileError(f"{path} is damaged ({error!r})", "run the screen again with --resume") from error
 
-    def shown(self, most: int) -> list[Shown]:
+    def top_candidates(self, most: int) -> list[TopCandidate]:
         """The first ``most`` candidates of top.extxyz, in its order."""
         from clusterml.structure.read import read_all
 
         path = self.folder / TOP
-        found = []
+        candidates = []
         for atoms in islice(read_all(path), most) if path.is_file() else []:
             rank = atoms.info.get("provenance", {}).get("screening", {}).get("rank")
             if not isinstance(rank, int) or not 0 < rank <= len(self.ranked):
                 raise InputFileError(f"{path}: a structure has no rank of {RANKED}", "run the screen again")
-            one = self.ranked[rank - 1]
-            atoms.info["name"] = one.name
-            parent = self._parent(one.number)
-            spectra = (f"{SPECTRA}/{one.name}", f"{SPECTRA}/parent_{parent}", f"{FOLDER}/{one.name}")
-            found.append(Shown(one, atoms, *(self._spectrum(name) for name in spectra)))
-        return found
+            row = self.ranked[rank - 1]
+            atoms.info["name"] = row.name
+            parent = self._parent(row.number)
+            spectra = (f"{SPECTRA}/{row.name}", f"{SPECTRA}/parent_{parent}", f"{FOLDER}/{row.name}")
+            candidates.append(TopCandidate(row, atoms, *(self._spectrum(name) for name in spectra)))
+        return candidates
 
     def _parent(self, number: int) -> str:
         """Name of a candidate's parent in the folder ``spectra``."""
@@ -151,9 +151,11 @@ class Results:
         return read_spectrum(path) if path.is_file() else None
 
 
-def _table(text: str, lines: Sequence[str]) -> list[Ranked]:
+def _table(text: str, lines: Sequence[str]) -> list[RankedRow]:
     return [
-        Ranked(row, json.loads(row["recipe"]), {name: (float(row[name]), _std(row[f"{name}_std"])) for name in lines})
+        RankedRow(
+            row, json.loads(row["recipe"]), {name: (float(row[name]), _std(row[f"{name}_std"])) for name in lines}
+        )
         for row in csv.DictReader(io.StringIO(text))
     ]
 

@@ -9,18 +9,18 @@ from typing import Any
 from clusterml.io.display import Markup, joined, tag
 from clusterml.screening.page.figures import spectra_picture
 from clusterml.screening.page.markup import table, viewer
-from clusterml.screening.page.results import Ranked, Results, Shown
+from clusterml.screening.page.results import RankedRow, Results, TopCandidate
 from clusterml.screening.space import recipe_words
 from clusterml.screening.verification import hits_words
 from clusterml.structure.picture import element_colours
 
 
-def card(shown: Shown, results: Results) -> Markup:
-    """A frame with everything about one candidate."""
-    ranked = shown.ranked
+def card(candidate: TopCandidate, results: Results) -> Markup:
+    """A card with everything about a candidate."""
+    ranked = candidate.ranked
     numbers = (f"{line['name']} {number(*ranked.values[line['name']])}" for line in results.lines)
-    picture = spectra_picture(shown) or tag("p", "no spectrum is in the folder", class_="soft")
-    view = viewer(shown.atoms, f"molecule-{ranked.number}", {"element": element_colours(shown.atoms)})
+    picture = spectra_picture(candidate) or tag("p", "no spectrum is in the folder", class_="soft")
+    view = viewer(candidate.atoms, f"molecule-{ranked.number}", {"element": element_colours(candidate.atoms)})
     return tag(
         "section",
         tag("h3", f"{ranked.cells['rank']}. {recipe_words(ranked.recipe)}"),
@@ -31,15 +31,15 @@ def card(shown: Shown, results: Results) -> Markup:
     )
 
 
-def flags(ranked: Ranked) -> Markup:
+def flags(ranked: RankedRow) -> Markup:
     """Warnings about a candidate, how sure the sign of its CD is, and whether it is on the front."""
-    found = [tag("span", "in domain", class_="flag")] if ranked.cells["in_domain"] == "yes" else []
-    found += [tag("span", flag, class_="flag warn") for flag in ranked.flags]
+    spans = [tag("span", "in domain", class_="flag")] if ranked.cells["in_domain"] == "yes" else []
+    spans += [tag("span", flag, class_="flag warn") for flag in ranked.flags]
     if ranked.sign:
-        found.append(tag("span", ranked.sign, class_="flag" if ranked.is_sure else "flag warn"))
+        spans.append(tag("span", ranked.sign, class_="flag" if ranked.is_sure else "flag warn"))
     if ranked.cells["on_front"] == "yes":
-        found.append(tag("span", "Pareto front", class_="flag"))
-    return joined(found)
+        spans.append(tag("span", "Pareto front", class_="flag"))
+    return joined(spans)
 
 
 def number(value: float, std: float | None) -> str:
@@ -52,90 +52,90 @@ _PROVENANCE = ("model", "model_sha256", "checkpoint", "members", "device", "cali
 
 def facts(run: dict[str, Any]) -> Markup:
     """The counts of a run in boxes."""
-    counts, found = run["counts"], {}
-    found["candidates"] = f"{counts['evaluated']:,}"
-    found["valid"] = f"{counts['valid']:,}"
-    found["within all constraints"] = f"{counts['feasible']:,}"
-    found["out of domain"] = f"{counts['out_of_domain']:,}" if run["provenance"]["knows_domain"] else "not known"
-    found["dropped"] = f"{sum(each['count'] for each in counts['dropped'].values()):,}"
+    counts, numbers = run["counts"], {}
+    numbers["candidates"] = f"{counts['evaluated']:,}"
+    numbers["valid"] = f"{counts['valid']:,}"
+    numbers["within all constraints"] = f"{counts['feasible']:,}"
+    numbers["out of domain"] = f"{counts['out_of_domain']:,}" if run["provenance"]["knows_domain"] else "not known"
+    numbers["dropped"] = f"{sum(drop['count'] for drop in counts['dropped'].values()):,}"
     if run["rate_per_s"] is not None:
-        found["per second"] = f"{run['rate_per_s']:.3g}"
+        numbers["per second"] = f"{run['rate_per_s']:.3g}"
     if run["verification"] is not None:
-        found["labelled by the engine"] = str(run["verification"]["labels"] - run["verification"]["failed"])
-    boxes = (tag("div", tag("b", value), tag("span", name), class_="fact") for name, value in found.items())
+        numbers["labelled by the engine"] = str(run["verification"]["labels"] - run["verification"]["failed"])
+    boxes = (tag("div", tag("b", value), tag("span", name), class_="fact") for name, value in numbers.items())
     return tag("div", *boxes, class_="facts")
 
 
 def lines_table(results: Results) -> Markup:
     """Objectives and constraints, and what value candidates are ranked by."""
-    rows = [(line["name"], line["of"], _unit(line["unit"]), _wanted(line)) for line in results.lines]
+    rows = [(line["name"], line["of"], _unit(line["unit"]), _goal_words(line)) for line in results.lines]
     by = results.run["ranked_by"]
     deviations = f", by {abs(by['standard_deviations']):g} standard deviations" if by["standard_deviations"] else ""
     parents = results.run["space"]["parents"]
-    listed = ", ".join(parents[:8]) + (f" and {len(parents) - 8} more" if len(parents) > 8 else "")
-    words = f"Ranked by the {by['value']} value{deviations}." + (f" Parents: {listed}." if parents else "")
+    names = ", ".join(parents[:8]) + (f" and {len(parents) - 8} more" if len(parents) > 8 else "")
+    words = f"Ranked by the {by['value']} value{deviations}." + (f" Parents: {names}." if parents else "")
     return joined([table(("measure", "of", "unit", "wanted"), rows), tag("p", words)])
 
 
 def drops_table(counts: dict[str, Any]) -> Markup:
     """Why candidates were dropped or lost."""
-    rows = [(each["count"], reason, each["example"]) for reason, each in counts["dropped"].items()]
-    rows += [(where, "lost with their worker", reason) for where, reason in counts["lost"].items()]
+    rows = [(drop["count"], reason, drop["example"]) for reason, drop in counts["dropped"].items()]
+    rows += [(candidates, "lost with their worker", reason) for candidates, reason in counts["lost"].items()]
     cells = ((tag("td", first, class_="n"), *rest) for first, *rest in rows)
     return table((_right("candidates"), "reason", "for example"), cells)
 
 
-def ranked_table(results: Results, rows: Sequence[Ranked]) -> Markup:
+def ranked_table(results: Results, rows: Sequence[RankedRow]) -> Markup:
     """Candidates with their values, flags and recipes."""
     several = len(results.objectives) > 1
-    known = any(each.cells["domain_score"] for each in rows)
+    has_domain = any(row.cells["domain_score"] for row in rows)
     numbers = [*(["score"] if several else []), *(_head(line) for line in results.lines), "gap / eV", "charge"]
-    numbers += ["domain score"] if known else []
+    numbers += ["domain score"] if has_domain else []
     heads = [_right("rank"), "candidate", "domain, sign, flags", *map(_right, numbers), "name"]
-    return table(heads, (_row(results, each, several, known) for each in rows), class_="sortable")
+    return table(heads, (_row(results, row, several, has_domain) for row in rows), class_="sortable")
 
 
-def _row(results: Results, ranked: Ranked, several: bool, known: bool) -> list[Markup]:
+def _row(results: Results, ranked: RankedRow, several: bool, has_domain: bool) -> list[Markup]:
     cells = ranked.cells
-    found = [_numeric(cells["rank"], cells["rank"]), tag("td", recipe_words(ranked.recipe), class_="recipe")]
-    found.append(tag("td", flags(ranked), data_v="+".join(ranked.flags)))
+    row = [_numeric(cells["rank"], cells["rank"]), tag("td", recipe_words(ranked.recipe), class_="recipe")]
+    row.append(tag("td", flags(ranked), data_v="+".join(ranked.flags)))
     if several:
-        found.append(_numeric(cells["score"], f"{float(cells['score']):.4g}"))
+        row.append(_numeric(cells["score"], f"{float(cells['score']):.4g}"))
     for line in results.lines:
         value, std = ranked.values[line["name"]]
-        found.append(_numeric(repr(value), number(value, std)))
-    found += [_numeric(cells["gap_ev"], f"{float(cells['gap_ev']):.3f}"), _numeric(cells["charge"], cells["charge"])]
-    if known:
+        row.append(_numeric(repr(value), number(value, std)))
+    row += [_numeric(cells["gap_ev"], f"{float(cells['gap_ev']):.3f}"), _numeric(cells["charge"], cells["charge"])]
+    if has_domain:
         score = cells["domain_score"]
-        found.append(_numeric(score, f"{float(score):.3g}" if score else ""))
-    return [*found, tag("td", ranked.name, class_="name")]
+        row.append(_numeric(score, f"{float(score):.3g}" if score else ""))
+    return [*row, tag("td", ranked.name, class_="name")]
 
 
 def _right(heading: str) -> Markup:
     return tag("th", heading, class_="n")
 
 
-def _numeric(value: str, shown: str) -> Markup:
-    return tag("td", shown, class_="n", data_v=value)
+def _numeric(value: str, text: str) -> Markup:
+    return tag("td", text, class_="n", data_v=value)
 
 
-def hits_sentence(found: dict[str, Any], run: dict[str, Any]) -> str:
-    """How well the screen did, in words."""
-    statistics = found["statistics"]
+def hits_sentence(verification: dict[str, Any], run: dict[str, Any]) -> str:
+    """How well the screen performed, in words."""
+    statistics = verification["statistics"]
     score, hits = statistics["score"]["random"], statistics["hits"]
-    words = [f"{len(found['best'])} best and {len(found['random'])} random candidates"]
+    words = [f"{len(verification['best'])} best and {len(verification['random'])} random candidates"]
     if score["spearman"] is not None:
-        words.append(f"rank correlation of the score (Spearman) {score['spearman']:.2f} on the random ones")
+        words.append(f"rank correlation of the score (Spearman) {score['spearman']:.2f} on the random candidates")
     if hits["enrichment"] is not None:
         words.append(hits_words(hits))
         if hits["enough"]:
-            words.append(f"{100 * hits['overlap']:.0f} % of the top {hits['overlap_of']} random ones agree")
-    if found["seconds_per_label"] is not None:
-        words.append(f"{found['seconds_per_label']:.3g} s a label")
-    took = run["verification"] or {}
-    if took.get("label_everything_s") and took.get("screen_s"):
-        times = took["label_everything_s"] / took["screen_s"]
-        words.append(f"labels of all would take the same workers {times:.3g} times as long as the screen")
+            words.append(f"{100 * hits['overlap']:.0f} % of the top {hits['overlap_of']} random candidates agree")
+    if verification["seconds_per_label"] is not None:
+        words.append(f"{verification['seconds_per_label']:.3g} s per label")
+    costs = run["verification"] or {}
+    if costs.get("label_everything_s") and costs.get("screen_s"):
+        times = costs["label_everything_s"] / costs["screen_s"]
+        words.append(f"labelling all candidates would take the same workers {times:.3g} times as long as the screen")
     return "; ".join(words) + "."
 
 
@@ -154,7 +154,7 @@ def agreement_table(statistics: dict[str, Any], lines: Sequence[dict[str, Any]])
 
 
 def trends_table(results: Results, most: int) -> Markup:
-    """What of each trend is linear, by prediction and by label; the first ``most`` trends."""
+    """How linear each trend is, by prediction and by label; the first ``most`` trends."""
     rows = []
     units = {line["name"]: _unit(line["unit"]) for line in results.lines}
     for trend in results.trends[:most]:
@@ -170,17 +170,17 @@ def trends_table(results: Results, most: int) -> Markup:
 
 def provenance(run: dict[str, Any]) -> Markup:
     """Where the numbers come from: model, versions, machine, sessions, and the whole configuration."""
-    known = run["provenance"]
-    rows: dict[str, Any] = {key: known[key] for key in _PROVENANCE if key in known}
-    rows |= {f"version of {name}": value for name, value in known["versions"].items()}
-    rows["machine"] = ", ".join(f"{key} {value}" for key, value in known["machine"].items())
+    origin = run["provenance"]
+    rows: dict[str, Any] = {key: origin[key] for key in _PROVENANCE if key in origin}
+    rows |= {f"version of {name}": value for name, value in origin["versions"].items()}
+    rows["machine"] = ", ".join(f"{key} {value}" for key, value in origin["machine"].items())
     rows["sessions"] = "; ".join(f"{s['begun']}: {s['candidates']} in {s['seconds']:.3g} s" for s in run["sessions"])
     rows["seconds"] = ", ".join(f"{name} {value:.3g}" for name, value in run["timings_s"].items())
     rows["peak memory"] = f"{run['peak_memory_mb']} MB"
     rows["fingerprint"] = run["fingerprint"]
-    listed = tag("dl", *(part for key, value in rows.items() for part in (tag("dt", key), tag("dd", value))))
+    listing = tag("dl", *(part for key, value in rows.items() for part in (tag("dt", key), tag("dd", value))))
     config = tag("pre", json.dumps(run["config"], indent=1, ensure_ascii=False))
-    return joined([listed, tag("details", tag("summary", "the screen's configuration"), config)])
+    return joined([listing, tag("details", tag("summary", "the screen's configuration"), config)])
 
 
 def _head(line: dict[str, Any]) -> str:
@@ -192,7 +192,7 @@ def _unit(unit: str) -> str:
     return "" if unit == "1" else unit
 
 
-def _wanted(line: dict[str, Any]) -> str:
+def _goal_words(line: dict[str, Any]) -> str:
     if "goal" in line:
         goal = line["goal"] if isinstance(line["goal"], str) else f"close to {line['goal']:g}"
         return f"{goal} (weight {line['weight']:g}, step {line['step']:g})"

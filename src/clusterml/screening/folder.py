@@ -1,4 +1,4 @@
-"""The results folder of a screen, the contract for whatever shows it; every file is written atomically.
+"""The results folder of a screen, the contract with everything that reads it; every file is written atomically.
 
 docs/guide/screening.md describes the files.
 """
@@ -20,8 +20,8 @@ from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import write_json
 from clusterml.run.threads import available_cores
 from clusterml.screening.bench import Bench
-from clusterml.screening.board import Board, Entry, unique
-from clusterml.screening.making import Dropped
+from clusterml.screening.board import Board, BoardEntry, unique_entries
+from clusterml.screening.making import Rejection
 from clusterml.screening.source import OwnSource, Source
 from clusterml.screening.space import recipe_words
 from clusterml.screening.verification import Verification
@@ -38,9 +38,12 @@ _PACKAGES = ("clusterml", "torch", "numpy", "scipy", "ase", "tblite", "rdkit")
 
 @dataclass
 class Run:
-    """What run.json tells of a run, besides the ``board``: hashes of its ``inputs``, ``total`` candidates (None: not
-    known before), ``lost`` blocks and why, ``refused_parents`` whose spectrum the network does not give and why,
-    candidates evaluated by this process and the seconds that took; ``sessions`` before this one."""
+    """What run.json says of a run, besides the ``board``.
+
+    ``inputs``: their hashes; ``total``: number of candidates (None: not known in advance); ``sessions``: those before
+    this one; ``lost_blocks`` and ``refused_parents`` (for which the network gives no spectrum), each with its reason;
+    ``evaluated_now`` and ``seconds_now``: candidates evaluated in this session, and the time that took.
+    """
 
     bench: Bench
     fingerprint: str
@@ -48,24 +51,28 @@ class Run:
     total: int | None
     board: Board
     sessions: list[dict[str, Any]]
-    lost: dict[str, str] = field(default_factory=dict)
+    lost_blocks: dict[str, str] = field(default_factory=dict)
     refused_parents: dict[str, str] = field(default_factory=dict)
     evaluated_now: int = 0
     seconds_now: float = 0.0
-    begun: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    start_time: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     @property
     def rate(self) -> float | None:
-        """Candidates per second over all sessions; None before any."""
-        done = [(each["candidates"], each["seconds"]) for each in self.all_sessions]
-        seconds = sum(each[1] for each in done)
-        return sum(each[0] for each in done) / seconds if seconds > 0.0 else None
+        """Candidates per second over all sessions; None before the first."""
+        sessions = [(session["candidates"], session["seconds"]) for session in self.all_sessions]
+        seconds = sum(session[1] for session in sessions)
+        return sum(session[0] for session in sessions) / seconds if seconds > 0.0 else None
 
     @property
     def all_sessions(self) -> list[dict[str, Any]]:
-        """Beginning, candidates and seconds of each time that the screen was started."""
-        mine = {"begun": self.begun, "candidates": self.evaluated_now, "seconds": round(self.seconds_now, 3)}
-        return [*self.sessions, mine]
+        """Start time, candidates and seconds of every session."""
+        this_session = {
+            "begun": self.start_time,
+            "candidates": self.evaluated_now,
+            "seconds": round(self.seconds_now, 3),
+        }
+        return [*self.sessions, this_session]
 
 
 def write_run(run: Run, folder: Path, status: str, verification: Verification | None = None) -> Path:
@@ -77,8 +84,8 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
         "valid": board.valid,
         "feasible": board.feasible,
         "out_of_domain": board.out_of_domain,
-        "dropped": board.drops.to_dict(),
-        "lost": run.lost,
+        "dropped": board.rejections.to_dict(),
+        "lost": run.lost_blocks,
         "refused_parents": run.refused_parents,
     }
     content = {
@@ -91,7 +98,7 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
         "inputs": run.inputs,
         "library": bench.setting.library,
         "config": bench.screen.model_dump(mode="json", exclude_none=True),
-        "lines": bench.merit.described(),
+        "lines": bench.merit.describe(),
         "ranked_by": {"value": bench.screen.value, "standard_deviations": bench.merit.shift},
         "space": {"all": bench.space.size, "parents": [variant.name for variant in bench.space.variants]},
         "counts": counts,
@@ -107,21 +114,21 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
 
 
 def write_results(run: Run, source: Source, folder: Path, verification: Verification | None) -> None:
-    """Write everything; run.json comes last and says ``finished``, or ``incomplete`` where blocks were lost."""
+    """Write all results; run.json comes last and says ``finished``, or ``incomplete`` if blocks were lost."""
     board = run.board
     on_front = {entry.row.number for entry in board.front}
     write_text(folder / RANKED, _table(run, source, on_front))
-    shown = unique([*board.ranked[: run.bench.screen.top], *board.front])
-    _write_top(run, source, folder, shown, on_front)
+    top_entries = unique_entries([*board.ranked[: run.bench.screen.top], *board.front])
+    _write_top(run, source, folder, top_entries, on_front)
     if verification is None:
         _remove(folder / VERIFIED)
     else:
         write_json(verification.to_dict(), folder / VERIFIED, indent=1)
-    write_run(run, folder, "incomplete" if run.lost else "finished", verification)
+    write_run(run, folder, "incomplete" if run.lost_blocks else "finished", verification)
 
 
 def _remove(path: Path) -> None:
-    """Delete what an earlier session wrote."""
+    """Delete a file of an earlier session."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -140,21 +147,21 @@ def _table(run: Run, source: Source, on_front: set[int]) -> str:
     for rank, entry in enumerate(run.board.members, start=1):
         row = entry.row
         values = [cell for value in row.values for cell in (_number(value.value), _number(value.std))]
-        found = [_flag(not entry.standing.violated), "+".join(entry.standing.violated)]
-        found += [_flag(row.number in on_front), _flag(row.in_domain), _number(row.domain_score), row.sign]
-        made = source.recipe(row.number)
-        named: list[Any] = [rank, row.number, row.name, recipe_words(made), _number(entry.standing.score)]
-        recipe = json.dumps(made, separators=(",", ":"), default=str)
+        flag_cells = [_flag(not entry.standing.violated), "+".join(entry.standing.violated)]
+        flag_cells += [_flag(row.number in on_front), _flag(row.in_domain), _number(row.domain_score), row.sign]
+        recipe = source.recipe(row.number)
+        first_cells: list[Any] = [rank, row.number, row.name, recipe_words(recipe), _number(entry.standing.score)]
+        recipe_json = json.dumps(recipe, separators=(",", ":"), default=str)
         sites = json.dumps(row.sites, separators=(",", ":")) if row.sites else ""
-        writer.writerow([*named, *found, _number(row.gap_ev), row.charge, *values, sites, recipe])
+        writer.writerow([*first_cells, *flag_cells, _number(row.gap_ev), row.charge, *values, sites, recipe_json])
     return text.getvalue()
 
 
-def _write_top(run: Run, source: Source, folder: Path, shown: list[Entry], on_front: set[int]) -> None:
-    """Geometries in one file, and the predicted spectrum of each and of their parents."""
+def _write_top(run: Run, source: Source, folder: Path, top_entries: list[BoardEntry], on_front: set[int]) -> None:
+    """Write the geometries into one file, and the predicted spectra of them and of their parents."""
     structures = []
     ranks = {entry.row.number: rank for rank, entry in enumerate(run.board.members, start=1)}
-    for entry in shown:
+    for entry in top_entries:
         row = entry.row
         atoms = source.geometry(row.number)
         atoms.info |= {"name": row.name, "charge": row.charge}
@@ -175,26 +182,26 @@ def _write_top(run: Run, source: Source, folder: Path, shown: list[Entry], on_fr
         structures.append(atoms)
     write_frames(structures, folder / TOP)
     place = make_folder(folder / SPECTRA, within=folder)
-    for found in run.bench.predict(structures):
-        write_json(found.to_dict(), place / f"{found.name}.json", indent=1)
-    for parent in _parents(run, source, shown):
+    for prediction in run.bench.predict(structures):
+        write_json(prediction.to_dict(), place / f"{prediction.name}.json", indent=1)
+    for parent in _parents(run, source, top_entries):
         try:
-            found = run.bench.predictor(parent)
+            prediction = run.bench.predictor(parent)
         except ClusterMLError as error:  # the candidates are valid: it costs the parent's curve in the report only
             run.refused_parents[parent.info["name"]] = str(error)
             _remove(place / f"{parent.info['name']}.json")
             continue
-        write_json(found.to_dict(), place / f"{found.name}.json", indent=1)
+        write_json(prediction.to_dict(), place / f"{prediction.name}.json", indent=1)
 
 
-def _parents(run: Run, source: Source, shown: list[Entry]) -> list[Atoms]:
-    """The parents of the candidates shown, as they are, named parent_NAME; or the user's reference."""
+def _parents(run: Run, source: Source, top_entries: list[BoardEntry]) -> list[Atoms]:
+    """The unchanged parents of the top candidates, named parent_NAME; or the user's reference."""
     bench = run.bench
     structures: list[tuple[str, Atoms]] = []
     if isinstance(source, OwnSource):
-        for variant in dict.fromkeys(bench.space.recipe(entry.row.number).variant for entry in shown):
+        for variant in dict.fromkeys(bench.space.recipe(entry.row.number).variant for entry in top_entries):
             atoms = bench.maker.parent(variant)
-            if not isinstance(atoms, Dropped):
+            if not isinstance(atoms, Rejection):
                 structures.append((variant.name, atoms.copy()))
     elif bench.reference is not None:
         structures.append(("reference", bench.reference))
@@ -204,13 +211,13 @@ def _parents(run: Run, source: Source, shown: list[Entry]) -> list[Atoms]:
 
 
 def _summary(verification: Verification, run: Run) -> dict[str, Any]:
-    """What labelling everything would have taken beside what the screen took, both in seconds of one worker."""
-    each = verification.seconds_per_label
+    """The cost of labelling every candidate beside that of the screen, both in seconds of one worker."""
+    seconds_per_label = verification.seconds_per_label
     return {
-        "labels": len(verification.found),
+        "labels": len(verification.label_of),
         "failed": len(verification.failed),
-        "seconds_per_label": each,
-        "label_everything_s": None if each is None else each * run.board.valid,
+        "seconds_per_label": seconds_per_label,
+        "label_everything_s": None if seconds_per_label is None else seconds_per_label * run.board.valid,
         "screen_s": sum(run.board.seconds.values()),
     }
 

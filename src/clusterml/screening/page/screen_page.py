@@ -8,7 +8,7 @@ from pathlib import Path
 from clusterml.errors import InputFileError
 from clusterml.io.display import Markup, tag
 from clusterml.io.files import write_text
-from clusterml.screening.output import RUN
+from clusterml.screening.folder import RUN
 from clusterml.screening.page.figures import (
     MOST_COORDINATES,
     MOST_CURVES,
@@ -35,7 +35,7 @@ from clusterml.screening.page.tables import (
 REPORT = "report.html"
 """The report's name in the results folder."""
 MOST_SHOWN = 12
-"""Candidates that are shown with spectra and geometry; the others of top.extxyz only stand in the table."""
+"""Candidates that are shown with spectra and geometry; the others of top.extxyz are only in the table."""
 MOST_ROWS = 500
 """Rows of the table of candidates; ranked.csv has all."""
 MOST_TRENDS = 60
@@ -82,7 +82,7 @@ def _candidates(results: Results) -> Iterator[Markup]:
     rows = results.ranked[:MOST_ROWS]
     yield tag("h2", "Ranked candidates")
     more = f" The first {len(rows)} of {len(results.ranked)} in ranked.csv." if len(rows) < len(results.ranked) else ""
-    yield tag("p", f"Sorted by a click on a heading; values with one standard deviation.{more}", class_="soft")
+    yield tag("p", f"Click a heading to sort; values with one standard deviation.{more}", class_="soft")
     yield tag("div", ranked_table(results, rows), class_="tall")
 
 
@@ -101,38 +101,36 @@ def _trends(results: Results) -> Iterator[Markup]:
     if not results.trends:
         return
     yield tag("h2", "Trends")
-    words = "Means over all valid candidates with one amount or number, whatever else differs. Bands: their spread, or "
-    words += "the uncertainty where each place has one candidate. Circles: labels of those of the random candidates "
-    words += (
-        "that are there, squares: of the best. Linear share: what a straight line explains of the variance between all "
-    )
-    words += f"candidates, or between the labels of random ones. Drawn are at most {MOST_COORDINATES} coordinates, "
-    words += f"{MOST_LINES} measures, {MOST_PANELS} parents and {MOST_CURVES} curves"
-    words += f", in the table are the first {MOST_TRENDS} trends; trends.csv has the numbers of all."
+    words = "Means over all valid candidates with the same amount or number, whatever else differs. Bands: their "
+    words += "spread, or the uncertainty where each place has one candidate. Circles: labels of random candidates, "
+    words += "squares: of the best. Linear share: how much of the variance between all candidates, or between the "
+    words += f"labels of random ones, a straight line explains. At most {MOST_COORDINATES} coordinates, {MOST_LINES} "
+    words += f"measures, {MOST_PANELS} parents and {MOST_CURVES} curves are drawn; the table has the first "
+    words += f"{MOST_TRENDS} trends, and trends.csv has all."
     yield tag("p", words, class_="soft")
     yield tag("div", *trend_pictures(results), class_="plots")
     yield tag("div", trends_table(results, MOST_TRENDS), class_="tall")
 
 
 def _best(results: Results) -> Iterator[Markup]:
-    shown = results.shown(MOST_SHOWN)
-    if shown:
+    candidates = results.top_candidates(MOST_SHOWN)
+    if candidates:
         yield tag("h2", "The best candidates")
-        more = "" if len(shown) < MOST_SHOWN else " Further ones are in top.extxyz and spectra."
+        more = "" if len(candidates) < MOST_SHOWN else " More are in top.extxyz and spectra."
         yield tag("p", f"Bands: one standard deviation of the prediction.{more}", class_="soft")
-        yield from (card(each, results) for each in shown)
+        yield from (card(candidate, results) for candidate in candidates)
 
 
 def _verification(results: Results) -> Iterator[Markup]:
-    found = results.verification
-    if found is None:
+    verification = results.verification
+    if verification is None:
         return
     yield tag("h2", "Verification by the engine")
-    yield tag("p", hits_sentence(found, results.run))
-    yield agreement_table(found["statistics"], results.lines)
+    yield tag("p", hits_sentence(verification, results.run))
+    yield agreement_table(verification["statistics"], results.lines)
     yield tag("div", *parity_pictures(results), class_="plots")
-    labelled = (each for part in ("best", "random") for each in found[part])
-    problems = [(each["name"], each["problem"]) for each in labelled if each["problem"]]
+    labelled = (entry for part in ("best", "random") for entry in verification[part])
+    problems = [(entry["name"], entry["problem"]) for entry in labelled if entry["problem"]]
     if problems:
         yield tag("h3", "Without a label")
         yield table(("candidate", "why"), sorted(set(problems)))
