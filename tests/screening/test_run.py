@@ -197,7 +197,7 @@ def test_a_folder_belongs_to_one_screen(make_screen, checkpoint, single, tmp_pat
     before = (tmp_path / "results.jsonl").read_bytes()
     with pytest.raises(ScreeningError, match=r"a file of it has changed: seed \(choose"):
         screen(make_screen(seed=4), tmp_path, model=checkpoint, resume=True)
-    with pytest.raises(ScreeningError, match="another screen or model, or a file of it has changed: model, which"):
+    with pytest.raises(ScreeningError, match="another screen or model, or a file of it has changed: model has changed"):
         screen(first, tmp_path, model=single, resume=True)
     grown = screen(make_screen(top=5, title="more"), tmp_path, model=checkpoint, resume=True)
     assert len(read_all(grown.folder / "top.extxyz")) == 5
@@ -467,7 +467,7 @@ def test_a_failed_label_is_tried_again(make_screen, checkpoint, tmp_path, monkey
         return one
 
     for problem in ("no ground state", "", "not asked"):
-        monkeypatch.setattr("clusterml.screening.verification.label_one", label(problem))
+        monkeypatch.setattr("clusterml.screening.verification.label_candidate", label(problem))
         done = screen(make_screen(verify=1), tmp_path, model=checkpoint, resume=True)
         assert list(done.verification.failed.values()) == (["no ground state"] if problem == "no ground state" else [])
     assert len(asked) == 2
@@ -584,7 +584,7 @@ def parent(**values) -> dict:
             OptionError,
             "more than .* candidates",
         ),
-        ({"objectives": [{"max_g": "7..8 eV"}]}, OptionError, r"spectra are 0\.50 to 5\.30 eV"),
+        ({"objectives": [{"max_g": "7..8 eV"}]}, OptionError, r"spectra cover 0\.50 to 5\.30 eV"),
         ({"objectives": [{"similar_to": "/nowhere/t.csv"}]}, InputFileError, r"/nowhere/t\.csv"),
     ],
 )
@@ -597,13 +597,13 @@ def test_what_cannot_be_is_said_before_anything_is_written(make_screen, checkpoi
 def test_a_target_outside_the_grid_and_candidates_without_reference(make_screen, checkpoint, tmp_path):
     far = np.linspace(5.5, 8.0, 60)
     Spectrum(far, np.ones(60), np.sin(far)).to_csv(tmp_path / "far.csv")
-    with pytest.raises(SpectrumError, match=r"is 5\.50 to 8\.00 eV; spectra are 0\.50 to 5\.30"):
+    with pytest.raises(SpectrumError, match=r"covers 5\.50 to 8\.00 eV; spectra cover 0\.50 to 5\.30"):
         screen(make_screen(objectives=[{"similar_to": str(tmp_path / "far.csv")}]), tmp_path / "o", model=checkpoint)
     with pytest.raises(OptionError, match="reference=ATOMS"):
         screen(make_screen(**OWN), tmp_path / "o", model=checkpoint, candidates=[Atoms("Ag")])
     with pytest.raises(OptionError, match=r"a reference is given, but .* compared with their parents"):
         screen(make_screen(), tmp_path / "o", model=checkpoint, reference=Atoms("Ag"))
-    with pytest.raises(OptionError, match="candidates are given, and parents, distortions too"):
+    with pytest.raises(OptionError, match="candidates are given, and so are parents, distortions"):
         screen(make_screen(), tmp_path / "o", model=checkpoint, candidates=[Atoms("Ag")])
     assert not (tmp_path / "o").exists()
 

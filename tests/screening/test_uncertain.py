@@ -130,7 +130,7 @@ def test_a_network_without_uncertainty_has_its_domain_or_nothing(make_screen, si
     from clusterml.screening.measures.measure import Value
 
     done = screen(make_screen(), tmp_path / "o", model=single)
-    with pytest.raises(OptionError, match="neither its uncertainty nor its domain"):
+    with pytest.raises(OptionError, match="neither an uncertainty nor a domain"):
         label_uncertain(done, 2, tmp_path / "data")
     with pytest.raises(OptionError, match="0 candidates"):
         label_uncertain(done, 0, tmp_path / "data")
@@ -165,7 +165,7 @@ def test_a_users_candidates_are_not_kept(make_screen, checkpoint, tmp_path):
 
     settings = make_screen(parents={}, distortions=[])
     done = screen(settings, tmp_path / "o", model=checkpoint, candidates=[build("ag3")], reference=build("ag3"))
-    with pytest.raises(OptionError, match="iterable are not kept"):
+    with pytest.raises(OptionError, match="from Python are not kept"):
         label_uncertain(done, 1, tmp_path / "data")
 
 
