@@ -93,7 +93,7 @@ def test_picture_options(run: Run, tmp_path: Path) -> None:
     result = run("a.json", "b.csv", "-o", "out", "--axis", "nm", "--range", "250:900", "--fwhm", "0.3")
     assert result.exit_code == 0, result.output
     assert "note: A was broadened from 0.2 to 0.3 eV" in result.stdout
-    assert "note: B states no width and is as it was" in result.stdout
+    assert "note: B states no width and is unchanged" in result.stdout
     for args, says in (
         (("--range", "250:900", "-o", "out"), "holds no part of a spectrum"),
         (("--range", "x", "-o", "out"), "--range is 'x'"),

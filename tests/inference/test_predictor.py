@@ -25,7 +25,7 @@ from clusterml.inference.calibration import ABSORBS
 from clusterml.inference.ensemble import choose_device, finer
 from clusterml.inference.judge import output_of
 from clusterml.inference.predictor import Predictor
-from clusterml.spectrum.compare import broadened_to
+from clusterml.spectrum.compare import broaden_to
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_structure_gives_a_spectrum_with_spread(predictor, make_molecule):
 def test_a_larger_width_is_made_by_broadening_and_a_smaller_one_refused(predictor, make_molecule):
     own, wider = predictor(make_molecule("agsch3")), predictor.at_width(0.5)(make_molecule("agsch3"))
     assert (own.spectrum.meta["fwhm_ev"], wider.spectrum.meta["fwhm_ev"]) == (0.2, 0.5)
-    expected = broadened_to(own.spectrum, 0.5)
+    expected = broaden_to(own.spectrum, 0.5)
     for key in ("epsilon", "delta_epsilon", "epsilon_std", "delta_epsilon_std"):
         np.testing.assert_allclose(getattr(wider.spectrum, key), getattr(expected, key), rtol=1e-5, atol=1e-8)
     assert wider.spectrum.epsilon.max() < own.spectrum.epsilon.max()

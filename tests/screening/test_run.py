@@ -460,11 +460,11 @@ def test_a_failed_label_is_tried_again(make_screen, checkpoint, tmp_path, monkey
     asked: list[int] = []
 
     def label(problem: str):
-        def one(setting, folder, task, known):
+        def verdict(setting, folder, task, other_folder):
             asked.append(task.number)
             return CandidateLabel(task.number, () if problem else (Value(1e-3),), 1.0, 0.1, problem=problem)
 
-        return one
+        return verdict
 
     for problem in ("no ground state", "", "not asked"):
         monkeypatch.setattr("clusterml.screening.verification.label_candidate", label(problem))

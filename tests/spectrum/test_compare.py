@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from clusterml.errors import OptionError, SpectrumError
 from clusterml.io.json import json_text
 from clusterml.spectrum.compare import compare
-from clusterml.spectrum.fit import Alignment, broadened, moved
+from clusterml.spectrum.fit import Alignment, align, broaden_curve
 from clusterml.spectrum.peaks import find_bands, match
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
@@ -190,7 +190,7 @@ def test_matching_is_one_to_one_and_near() -> None:
 
 def test_broadening_keeps_the_area_of_a_band(transitions: Transitions) -> None:
     s = transitions.broaden(np.linspace(0.5, 7.0, 651))
-    wide = broadened(s.energy_ev, s.epsilon, 0.3)
+    wide = broaden_curve(s.energy_ev, s.epsilon, 0.3)
     assert wide.sum() == pytest.approx(s.epsilon.sum(), rel=1e-6)
     direct = transitions.broaden(s.energy_ev, fwhm_ev=math.hypot(0.2, 0.3))
     np.testing.assert_allclose(wide, direct.epsilon, atol=1e-4 * s.epsilon.max())
@@ -200,10 +200,10 @@ def test_deviations_survive_a_shift_and_grow_no_smaller_than_allowed(spectrum: S
     unknown = spectrum.energy_ev < 1.9
     std = np.where(unknown, np.nan, 2.0)
     given = replace(spectrum, epsilon_std=std, delta_epsilon_std=std)
-    shifted = moved(given, Alignment(0.2))
+    shifted = align(given, Alignment(0.2))
     assert shifted.epsilon_std is not None
     np.testing.assert_array_equal(np.isnan(shifted.epsilon_std), shifted.energy_ev < 1.9 + 0.2 - 1e-9)
-    wide = moved(given, Alignment(0.0, 0.3))
+    wide = align(given, Alignment(0.0, 0.3))
     assert wide.delta_epsilon_std is not None
     known = ~np.isnan(wide.delta_epsilon_std)
     assert wide.energy_ev[known].min() > 1.9 + 0.1

@@ -303,7 +303,7 @@ def test_a_blank_is_not_taken_unknowingly() -> None:
     for choice in ("2", "Sample 1", "sample"):
         assert at(read(text, block=choice, **MOLAR), 600, "epsilon") == pytest.approx(1e4)
     alone = read(block.format("solvent blank", 0.0), **MOLAR)
-    assert alone.meta["warnings"] == ["its title 'solvent blank' says that this is a blank and no sample"]
+    assert alone.meta["warnings"] == ["its title 'solvent blank' says that this is a blank, not a sample"]
     assert "warnings" not in read(block.format("solvent blank", 0.0), block="1", **MOLAR).meta
     assert "warnings" not in read(block.format("unblanked", 0.0), **MOLAR).meta
 

@@ -63,7 +63,7 @@ def compare(
     table without a heading --columns-a/-b and --unit-a/-b.  "-" is standard input.
     """
     from clusterml.io.files import make_folder
-    from clusterml.spectrum.compare import broadened_to
+    from clusterml.spectrum.compare import broaden_to
 
     if not fit_shift:
         refuse_vain("--no-fit-shift", {"--max-shift": max_shift})
@@ -78,7 +78,7 @@ def compare(
 
         of_b = {"--concentration-b": concentration_b, "--path-b": path_b, "--columns-b": columns_b, "--unit-b": unit_b}
         refuse_vain(b, {**of_b, "--block-b": block_b, "--fit-width": fit_width or None, "--max-shift": max_shift})
-        first = first if fwhm is None else broadened_to(first, fwhm)
+        first = first if fwhm is None else broaden_to(first, fwhm)
         listed = compare_bands(first, b[len(BANDS) :], common_shift=fit_shift)
         if output is not None:
             listed.draw(first, output / "compare.png", view)

@@ -245,7 +245,7 @@ def _label_of(path: Path, content: dict[str, Any]) -> _Label:
 def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:
     """The file's spectrum: complete, over the stored energies, fine enough, and at least 0.10 eV wide."""
     from clusterml.spectrum.blocks import spectrum_of
-    from clusterml.spectrum.compare import broadened_to, stated_width
+    from clusterml.spectrum.compare import broaden_to, stated_width
 
     spectrum = spectrum_of(content, str(path))
     width = stated_width(spectrum)
@@ -265,7 +265,7 @@ def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:
         raise InputFileError(
             f"{path}: energies are up to {step:.3g} eV apart", "give points closer than half its fwhm_ev"
         )
-    return broadened_to(spectrum, FWHM_EV) if width < FWHM_EV else spectrum
+    return broaden_to(spectrum, FWHM_EV) if width < FWHM_EV else spectrum
 
 
 def _broadened(path: Path, energy: Any, f: Any, r: Any) -> Spectrum:

@@ -27,7 +27,7 @@ from clusterml.inference.checkpoint import checksum, load_ensemble, read_uncerta
 from clusterml.inference.domain import Composition, Domain, DomainReport, composition
 from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
 from clusterml.io.shipped import DEFAULT_MODEL
-from clusterml.spectrum.compare import broadened_to
+from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.charge import ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
@@ -121,7 +121,7 @@ class Predictor:
     def at_width(self, fwhm_ev: float | None) -> Predictor:
         """This predictor with spectra of a larger width (eV), made by broadening; itself for None.
 
-        Standard deviations are then upper bounds, see :func:`clusterml.spectrum.compare.broadened_to`.  Raises
+        Standard deviations are then upper bounds, see :func:`clusterml.spectrum.compare.broaden_to`.  Raises
         :class:`~clusterml.errors.OptionError` for a width below that of the network.
         """
         if fwhm_ev is None:
@@ -303,7 +303,7 @@ class Predictor:
             )
             for row in range(output.gap_ev.shape[1])
         ]
-        return [broadened_to(spectrum, self.fwhm_ev) for spectrum in spectra]
+        return [broaden_to(spectrum, self.fwhm_ev) for spectrum in spectra]
 
     def _spread(
         self, quantity: str, members: FloatArray, novelties: Sequence[Novelty | None], scores: FloatArray | None

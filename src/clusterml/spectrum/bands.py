@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_SHIFT_EV = 0.5
 """Largest common shift that is tried, eV."""
 RANDOM_LISTS = 99
-"""How many random band lists tell what an agreement is worth."""
+"""Number of random band lists that an agreement is compared with."""
 FEW = 3
 """With fewer matched bands than this a fitted shift says little."""
 _FIELD = {"absorption": "epsilon", "cd": "delta_epsilon"}
@@ -67,9 +67,9 @@ class BandMatch:
 class BandComparison:
     """Result of :func:`compare_bands`: ``shift_ev`` was added to all computed energies.
 
-    ``mean_deviation_ev``: mean absolute deviation of the matched bands, None without any.  ``chance``: share of random
-    band lists of the same length that this spectrum matches at least as well; only a small one (say below 0.05) makes
-    the agreement evidence, because a spectrum with many bands matches any list.
+    ``mean_deviation_ev``: mean absolute deviation of the matched bands, None if there are none.  ``chance``: share of
+    random band lists of the same length that this spectrum matches at least as well.  Only a small chance (below 0.05,
+    say) makes the agreement evidence, because a spectrum with many bands matches any list.
     """
 
     system: str
@@ -90,7 +90,7 @@ class BandComparison:
         return result | {"n_matched": self.n_matched, "n_measured": len(self.matches)}
 
     def draw(self, spectrum: Spectrum, path: str | Path, view: View | None = None) -> None:
-        """Draw ``spectrum`` with dotted lines where measured bands stand on its energy axis (common shift undone)."""
+        """Draw ``spectrum`` with dotted lines at the measured bands on its energy axis (common shift undone)."""
         from clusterml.spectrum.plot import draw
 
         marks = {
@@ -109,7 +109,7 @@ def _table() -> dict[str, Any]:
 
 
 def measured_systems() -> dict[str, str]:
-    """Names of the systems with measured bands, and what each is."""
+    """Names and compositions of the systems with measured bands."""
     return {name: entry["composition"] for name, entry in _table().items()}
 
 
@@ -138,10 +138,12 @@ def compare_bands(spectrum: Spectrum, system: str, common_shift: bool = True) ->
     computed = {quantity: find_bands(spectrum, field) for quantity, field in _FIELD.items()}
     bands_used = [band for band in bands if getattr(spectrum, f"has_{band.quantity}")]
     if not any(computed[band.quantity] for band in bands_used):
-        wanted = " or ".join(sorted({band.quantity for band in bands}))
-        raise SpectrumError(f"the spectrum has no {wanted} bands to compare with {system}", "give one that has")
+        quantities = " or ".join(sorted({band.quantity for band in bands}))
+        raise SpectrumError(
+            f"the spectrum has no {quantities} bands to compare with {system}", "give a spectrum that has"
+        )
     shift = _best_shift(bands_used, computed) if common_shift else 0.0
-    pairs = dict(_assigned(bands_used, computed, shift))
+    pairs = dict(_assign(bands_used, computed, shift))
     low, high = float(spectrum.energy_ev[0]) + shift, float(spectrum.energy_ev[-1]) + shift
     matches = tuple(
         BandMatch(
@@ -165,19 +167,19 @@ def compare_bands(spectrum: Spectrum, system: str, common_shift: bool = True) ->
     )
 
 
-def _assigned(
+def _assign(
     bands: list[MeasuredBand], computed: dict[str, list[Peak]], shift: float
 ) -> Iterator[tuple[MeasuredBand, Peak]]:
     """Measured bands with their computed counterparts, each used once within a quantity."""
     for quantity, peaks in computed.items():
-        own = [band for band in bands if band.quantity == quantity]
-        pairs = match([band.energy_ev for band in own], [peak.energy_ev + shift for peak in peaks], FARTHEST_EV)
-        yield from ((own[i], peaks[j]) for i, j in pairs)
+        of_quantity = [band for band in bands if band.quantity == quantity]
+        pairs = match([band.energy_ev for band in of_quantity], [peak.energy_ev + shift for peak in peaks], FARTHEST_EV)
+        yield from ((of_quantity[i], peaks[j]) for i, j in pairs)
 
 
 def _cost(bands: list[MeasuredBand], computed: dict[str, list[Peak]], shift: float) -> float:
     """Sum of the squared deviations in eV2, a band without counterpart counting 0.3 eV."""
-    pairs = list(_assigned(bands, computed, shift))
+    pairs = list(_assign(bands, computed, shift))
     squares = math.fsum((peak.energy_ev + shift - band.energy_ev) ** 2 for band, peak in pairs)
     return squares + (len(bands) - len(pairs)) * FARTHEST_EV**2
 
@@ -187,7 +189,7 @@ def _best_shift(bands: list[MeasuredBand], computed: dict[str, list[Peak]]) -> f
     grid = [float(shift) for shift in np.linspace(-MAX_SHIFT_EV, MAX_SHIFT_EV, 51)]
     best = min(grid, key=lambda shift: (round(_cost(bands, computed, shift), 9), abs(shift)))
     for _ in range(2):
-        pairs = list(_assigned(bands, computed, best))
+        pairs = list(_assign(bands, computed, best))
         if pairs:
             centred = math.fsum(band.energy_ev - peak.energy_ev for band, peak in pairs) / len(pairs)
             if abs(centred) <= MAX_SHIFT_EV and _cost(bands, computed, centred) <= _cost(bands, computed, best):
@@ -200,26 +202,26 @@ def _chance(bands: list[MeasuredBand], computed: dict[str, list[Peak]], cost: fl
     rng = np.random.default_rng(0)
     as_good = 0
     for _ in range(RANDOM_LISTS):
-        drawn = [band for quantity in _FIELD for band in _random_list(bands, quantity, rng)]
-        shift = _best_shift(drawn, computed) if fitted else 0.0
-        as_good += _cost(drawn, computed, shift) <= cost
+        random_bands = [band for quantity in _FIELD for band in _random_list(bands, quantity, rng)]
+        shift = _best_shift(random_bands, computed) if fitted else 0.0
+        as_good += _cost(random_bands, computed, shift) <= cost
     return (as_good + 1) / (RANDOM_LISTS + 1)
 
 
 def _random_list(bands: list[MeasuredBand], quantity: str, rng: np.random.Generator) -> list[MeasuredBand]:
     """As many bands of ``quantity`` at :func:`~clusterml.spectrum.significance.random_positions`."""
-    own = sorted((band for band in bands if band.quantity == quantity), key=lambda band: band.energy_ev)
-    if not own:
+    of_quantity = sorted((band for band in bands if band.quantity == quantity), key=lambda band: band.energy_ev)
+    if not of_quantity:
         return []
-    drawn = random_positions(np.array([band.energy_ev for band in own]), rng)
-    return [replace(band, nm=ev_to_nm(float(energy))) for band, energy in zip(own, drawn, strict=True)]
+    energies = random_positions(np.array([band.energy_ev for band in of_quantity]), rng)
+    return [replace(band, nm=ev_to_nm(float(energy))) for band, energy in zip(of_quantity, energies, strict=True)]
 
 
 def _warnings(matches: tuple[BandMatch, ...], common_shift: bool) -> tuple[str, ...]:
-    notes = []
+    warnings = []
     outside = [f"{ev_to_nm(m.measured.energy_ev):.0f}" for m in matches if not m.covered]
     if outside:
-        notes.append(f"not covered by the spectrum: {', '.join(outside)} nm")
+        warnings.append(f"not covered by the spectrum: {', '.join(outside)} nm")
     if common_shift and sum(m.computed is not None for m in matches) < FEW:
-        notes.append("fewer than three bands matched: the fitted shift says little")
-    return tuple(notes)
+        warnings.append("fewer than three bands matched: the fitted shift says little")
+    return tuple(warnings)

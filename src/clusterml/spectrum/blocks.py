@@ -38,8 +38,8 @@ def spectrum_block(spectrum: Spectrum) -> dict[str, Any]:
     for name in ("epsilon_std", "delta_epsilon_std"):
         if getattr(spectrum, name) is not None:
             block[name] = getattr(spectrum, name)
-    other = {key: value for key, value in spectrum.meta.items() if key not in _PROMOTED}
-    block |= {"meta": other} if other else {}
+    remainder = {key: value for key, value in spectrum.meta.items() if key not in _PROMOTED}
+    block |= {"meta": remainder} if remainder else {}
     return {key: plain(value) for key, value in block.items()}
 
 

@@ -1,4 +1,4 @@
-"""How alike two spectra are: similarity numbers, bands side by side, signs of the CD; both brought to one width."""
+"""How similar two spectra are: similarity measures, bands side by side, signs of the CD; both at the same width."""
 
 from __future__ import annotations
 
@@ -15,17 +15,24 @@ from clusterml.io.json import plain
 from clusterml.spectrum.fit import (
     FIELDS,
     Alignment,
-    broadened,
-    broadened_std,
+    align,
+    broaden_curve,
+    broaden_std,
     cosine,
     fit_alignment,
-    moved,
+    is_silent,
     overlap_range,
-    silent,
 )
 from clusterml.spectrum.peaks import Peak, find_bands, match, resample, uniform_grid
 from clusterml.spectrum.picture import spectra_picture
-from clusterml.spectrum.significance import FARTHEST_EV, RANDOM_SPECTRA, SIGNIFICANT, Chance, Match, chance_of
+from clusterml.spectrum.significance import (
+    FARTHEST_EV,
+    RANDOM_SPECTRA,
+    SIGNIFICANT,
+    MatchChance,
+    MatchQuality,
+    chance_of,
+)
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
 
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 8  # of bands of a quantity in a notebook
 SAME_EV = 1e-6
-"""Widths that differ by less are the same."""
+"""Widths that differ by less than this are the same."""
 
 
 def stated_width(spectrum: Spectrum) -> float | None:
@@ -45,48 +52,48 @@ def stated_width(spectrum: Spectrum) -> float | None:
     return float(fwhm) if valid and fwhm is not None else None
 
 
-def broadened_to(spectrum: Spectrum, fwhm_ev: float) -> Spectrum:
+def broaden_to(spectrum: Spectrum, fwhm_ev: float) -> Spectrum:
     """``spectrum`` with Gaussian bands of ``fwhm_ev`` (eV), on its own energies.
 
-    Bands of width w become bands of width W by a Gaussian of width sqrt(W^2 - w^2), so the width that it has must be
-    known (``meta["fwhm_ev"]``), Gaussian, and not larger.  Within about W of its ends the result depends on what is
-    beyond them, which is taken to go on as at the end.  Standard deviations become upper bounds, see
-    :func:`clusterml.spectrum.fit.broadened_std`.  Raises :class:`SpectrumError`.
+    A Gaussian of width sqrt(W^2 - w^2) turns bands of width w into bands of width W, so its present width must be known
+    (``meta["fwhm_ev"]``), the bands must be Gaussian, and w must not exceed W.  Within about W of the ends the result
+    depends on what lies beyond them, where the end value is taken to go on.  Standard deviations become upper bounds,
+    see :func:`clusterml.spectrum.fit.broaden_std`.  Raises :class:`SpectrumError`.
     """
-    own = stated_width(spectrum)
-    if own is None:
+    width = stated_width(spectrum)
+    if width is None:
         raise SpectrumError("the spectrum does not state the width of its bands", "state fwhm_ev (eV) with it")
     shape = spectrum.meta.get("shape", "gaussian")
-    if not (math.isfinite(fwhm_ev) and fwhm_ev >= own - SAME_EV):
+    if not (math.isfinite(fwhm_ev) and fwhm_ev >= width - SAME_EV):
         raise SpectrumError(
-            f"the bands of the spectrum are {own:g} eV wide and cannot become {fwhm_ev:g} eV wide",
-            f"ask for {own:g} eV or more",
+            f"the bands of the spectrum are {width:g} eV wide and cannot become {fwhm_ev:g} eV wide",
+            f"ask for {width:g} eV or more",
         )
-    if fwhm_ev <= own + SAME_EV:
+    if fwhm_ev <= width + SAME_EV:
         return spectrum
     if shape != "gaussian":
-        raise SpectrumError(f"the bands of the spectrum are {shape}, which only keep their width", "use Gaussian ones")
-    extra = math.sqrt(fwhm_ev**2 - own**2)
+        raise SpectrumError(f"the bands of the spectrum are {shape} and cannot be broadened", "use Gaussian bands")
+    extra = math.sqrt(fwhm_ev**2 - width**2)
     energy = spectrum.energy_ev
     grid = uniform_grid(float(energy[0]), float(energy[-1]))
     changed: dict[str, FloatArray] = {}
     for key in FIELDS:
         values, std = getattr(spectrum, key), getattr(spectrum, f"{key}_std")
         if not np.isnan(values[0]):
-            changed[key] = resample(grid, broadened(grid, resample(energy, values, grid), extra), energy)
+            changed[key] = resample(grid, broaden_curve(grid, resample(energy, values, grid), extra), energy)
         if std is not None:
-            wide = broadened_std(grid, np.interp(grid, energy, std), extra)
+            wide = broaden_std(grid, np.interp(grid, energy, std), extra)
             changed[f"{key}_std"] = np.where(np.isnan(std), np.nan, np.interp(energy, grid, wide))
     return replace(spectrum, **changed, meta={**spectrum.meta, "fwhm_ev": float(fwhm_ev)})
 
 
 CLEAR_COSINE = 0.5
-"""A CD cosine beyond this (either sign) decides about the hand, if it is significant."""
+"""A significant CD cosine beyond this, of either sign, decides the hand."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Likeness of one quantity f (of A, aligned) and g (of B) over the shared range.
+    """Similarity of a quantity f (of A, aligned) and g (of B) over the shared range.
 
     ``cosine`` f.g / |f||g|; ``overlap`` f.g / (f.f + g.g - |f.g|), which also judges the magnitude (the SimVCD measure
     of Shen, Zhu, Reiling, Vaz, Spectrochim. Acta A 76 (2010) 418); both are 1 for equal spectra and, for CD, -1 for
@@ -136,7 +143,7 @@ class Comparison:
     cd_bands: tuple[BandPair, ...]
     sign_agreement: float | None
     hand: str | None
-    chance: Chance
+    chance: MatchChance
     warnings: tuple[str, ...]
     spectra: tuple[Spectrum, Spectrum] = field(compare=False)
 
@@ -152,25 +159,25 @@ class Comparison:
         bands = (("absorption", self.absorption_bands), ("CD", self.cd_bands))
         pairs = [(name, pair) for name, of_quantity in bands for pair in of_quantity[:_MOST_ROWS]]
         rows = [(name, _position(pair.a), _position(pair.b), _sign(pair)) for name, pair in pairs]
-        picture = spectra_picture([moved(a, Alignment(self.shift_ev, self.extra_fwhm_ev)), b], ("A, moved", "B"))
+        picture = spectra_picture([align(a, Alignment(self.shift_ev, self.extra_fwhm_ev)), b], ("A, moved", "B"))
         return card(repr(self), [picture, small_table(rows, ("", "A / eV", "B / eV", "sign"))], self.warnings)
 
     def draw(
         self, a: Spectrum, b: Spectrum, labels: tuple[str, str], path: str | Path, view: View | None = None
     ) -> None:
-        """Draw the two spectra over each other, A as it was moved and broadened; ``labels`` name them."""
+        """Draw the two spectra over each other, A aligned; ``labels`` name them."""
         from clusterml.spectrum.plot import draw
 
         moves = [f"{self.shift_ev:+.3f} eV"] if self.shift_ev else []
         moves += [f"broadened by {self.extra_fwhm_ev:.2f} eV"] if self.extra_fwhm_ev else []
         name = f"{labels[0]} ({', '.join(moves)})" if moves else labels[0]
         first, second = (_at_width(s, fwhm) for s, fwhm in zip((a, b), self.fwhm_ev, strict=True))
-        aligned = moved(first, Alignment(self.shift_ev, self.extra_fwhm_ev))
+        aligned = align(first, Alignment(self.shift_ev, self.extra_fwhm_ev))
         draw([aligned, second], path=path, labels=(name, labels[1]), title=self.summary, view=view)
 
     @property
     def summary(self) -> str:
-        """The similarity and the chance of it in a line, the hand in another."""
+        """One line with the similarities and their chances, and one with the hand."""
         parts = [
             f"{name} cosine {part.cosine:.3f} (chance {percent(chance)})"
             for name, part, chance in (
@@ -209,9 +216,11 @@ def compare(
     """Compare ``a`` (computed) with ``b`` (the reference, for example measured) over the energies both cover.
 
     ``fit_shift`` moves all energies of ``a`` by one number of eV (at most ``max_shift_ev``), ``fit_width`` broadens
-    ``a`` further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Spectra that state different widths are brought to
-    the larger one before, those that state any to ``fwhm_ev`` if it is given.  ``random_spectra`` tell the chances;
-    with 0 there are none, and no hand.  Raises :class:`SpectrumError` if the ranges do not overlap, no quantity is
+    ``a`` further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Spectra that state different widths are first
+    broadened to the larger, and those that state any to ``fwhm_ev`` if it is given.  ``random_spectra``: number of
+    random spectra that give the chances; with 0 there are no chances, and no hand.
+
+    Raises :class:`SpectrumError` if the ranges do not overlap, no quantity is
     known in both, or a width would have to become smaller.
 
     Example:
@@ -226,12 +235,12 @@ def compare(
         raise SpectrumError("one spectrum has only absorption, the other only CD", "compare spectra of the same kind")
     a, b, notes = _at_one_width(a, b, fwhm_ev)
     alignment = fit_alignment(a, b, fit_shift, fit_width, max_shift_ev)
-    aligned = moved(a, alignment)
+    aligned = align(a, alignment)
     low, high = overlap_range(aligned, b)
     absorption, cd = (_similarity(aligned, b, key, low, high) for key in ("epsilon", "delta_epsilon"))
     pairs = {key: _pairs(aligned, b, key, (low, high), alignment.shift_ev) for key in ("epsilon", "delta_epsilon")}
     signs = [pair.same_sign for pair in pairs["delta_epsilon"] if pair.same_sign is not None]
-    reached = Match(absorption.cosine if absorption else None, cd.cosine if cd else None, signs)
+    reached = MatchQuality(absorption.cosine if absorption else None, cd.cosine if cd else None, signs)
     chance = chance_of(reached, a, b, fit_shift, fit_width, max_shift_ev, random_spectra)
     return Comparison(
         range_ev=(low, high),
@@ -252,35 +261,35 @@ def compare(
 
 
 def percent(share: float) -> str:
-    """A chance for people: two digits, never zero."""
+    """A chance in per cent for people: two digits, never zero."""
     return f"{100.0 * share:.2g} %"
 
 
 def _at_one_width(a: Spectrum, b: Spectrum, fwhm_ev: float | None) -> tuple[Spectrum, Spectrum, list[str]]:
-    """``a`` and ``b`` at the width asked for, or at the larger of theirs, and notes of what was broadened."""
-    own = {"A": stated_width(a), "B": stated_width(b)}
-    widths = [width for width in own.values() if width is not None]
+    """``a`` and ``b`` at the requested width, or at the larger of their own, and notes on what was broadened."""
+    stated = {"A": stated_width(a), "B": stated_width(b)}
+    widths = [width for width in stated.values() if width is not None]
     if fwhm_ev is not None and not widths:
         raise SpectrumError("neither spectrum states the width of its bands", "give A as a JSON result, or no width")
     if len(widths) < 2 and fwhm_ev is None:
         return a, b, []
     goal = max(widths) if fwhm_ev is None else fwhm_ev
-    wide = {name: _at_width(s, goal if own[name] is not None else None) for name, s in (("A", a), ("B", b))}
+    wide = {name: _at_width(s, goal if stated[name] is not None else None) for name, s in (("A", a), ("B", b))}
     notes = [
         f"{name} was broadened from {width:.3g} to {goal:.3g} eV"
-        for name, width in own.items()
+        for name, width in stated.items()
         if width is not None and goal > width + SAME_EV
     ]
-    notes += [f"{name} states no width and is as it was" for name, width in own.items() if width is None]
+    notes += [f"{name} states no width and is unchanged" for name, width in stated.items() if width is None]
     return wide["A"], wide["B"], notes
 
 
 def _at_width(spectrum: Spectrum, fwhm_ev: float | None) -> Spectrum:
-    return spectrum if fwhm_ev is None else broadened_to(spectrum, fwhm_ev)
+    return spectrum if fwhm_ev is None else broaden_to(spectrum, fwhm_ev)
 
 
 def _similarity(a: Spectrum, b: Spectrum, key: str, low: float, high: float) -> Similarity | None:
-    if silent(a, key) or silent(b, key):
+    if is_silent(a, key) or is_silent(b, key):
         return None
     grid = uniform_grid(low, high)
     f, g = (resample(s.energy_ev, getattr(s, key), grid) for s in (a, b))
@@ -298,7 +307,7 @@ def _measures(f: FloatArray, g: FloatArray) -> Similarity | None:
 
 def _pairs(a: Spectrum, b: Spectrum, key: str, range_ev: tuple[float, float], shift: float) -> tuple[BandPair, ...]:
     """Bands of both within the shared range, matched, ascending in energy; nothing unless both show the quantity."""
-    if silent(a, key) or silent(b, key):
+    if is_silent(a, key) or is_silent(b, key):
         return ()
     of_a, of_b = ([band for band in find_bands(s, key) if range_ev[0] <= band.energy_ev <= range_ev[1]] for s in (a, b))
     matched = match([band.energy_ev for band in of_a], [band.energy_ev for band in of_b], FARTHEST_EV)
@@ -318,7 +327,7 @@ def _pair(a: Peak | None, b: Peak | None, shift: float) -> BandPair:
     return BandPair(back, b, a.energy_ev - b.energy_ev, a.sign == b.sign)
 
 
-def _hand(cd: Similarity | None, chance: Chance) -> str | None:
+def _hand(cd: Similarity | None, chance: MatchChance) -> str | None:
     if cd is None or chance.cd is None:
         return None
     if chance.cd >= SIGNIFICANT:
@@ -335,6 +344,6 @@ def _warnings(a: Spectrum, b: Spectrum, alignment: Alignment) -> tuple[str, ...]
         for label, spectrum in (("A", a), ("B", b)):
             if np.isnan(getattr(spectrum, key)[0]):
                 notes.append(f"{label} has no {name}")
-            elif silent(spectrum, key):
+            elif is_silent(spectrum, key):
                 notes.append(f"the {name} of {label} is zero")
     return tuple(notes)

@@ -1,6 +1,6 @@
-"""Curves as arrays: checked input, interpolation, features, and integrals over a band; in numpy alone.
+"""Curves as arrays: checks, interpolation, features, and integrals over a band, in numpy alone.
 
-scipy has all of it (the tests compare), in packages that take a second to load: as long as a prediction.
+scipy has all of it (the tests compare), but takes a second to load: as long as a prediction.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from clusterml.errors import SpectrumError
 from clusterml.typing import FloatArray, IntArray
 
 LARGEST_VALUE = 1e30
-"""No spectral quantity in the units used here comes near; products of two such numbers still do not overflow."""
+"""Far above any spectral quantity in the units used here; products of two such numbers do not overflow."""
 ENERGY_RANGE_EV = (1e-4, 1e5)
 """From microwaves to hard X-rays."""
 
 
-def checked(name: str, values: Any, shape: tuple[int, ...], finite: bool = True) -> FloatArray:
+def check_array(name: str, values: Any, shape: tuple[int, ...], finite: bool = True) -> FloatArray:
     """A float64 copy of ``values``, which must have ``shape``; :class:`SpectrumError` naming ``name`` otherwise."""
     array = as_floats(name, values)
     if array.shape != shape:
@@ -39,7 +39,7 @@ def as_floats(name: str, values: Any) -> FloatArray:
         raise SpectrumError(f"{name} is not an array of real numbers: {error}", "give a list of numbers") from error
 
 
-def checked_axis(name: str, values: Any) -> FloatArray:
+def check_axis(name: str, values: Any) -> FloatArray:
     """An energy axis (m,) in eV: at least 2 points, 1e-4 to 1e5, ascending; or :class:`SpectrumError`."""
     axis = as_floats(name, values)
     if axis.ndim != 1 or len(axis) < 2:
@@ -61,9 +61,11 @@ def pchip(x: FloatArray, y: FloatArray, at: FloatArray) -> FloatArray:
         return _hermite(x, y, np.repeat(slopes, 2), at)
     inner = np.zeros(len(slopes) - 1)
     same = slopes[:-1] * np.sign(slopes[1:]) > 0.0
-    one, two = 2.0 * steps[1:] + steps[:-1], steps[1:] + 2.0 * steps[:-1]
+    weights_before, weights_after = 2.0 * steps[1:] + steps[:-1], steps[1:] + 2.0 * steps[:-1]
     before, after = slopes[:-1][same], slopes[1:][same]
-    inner[same] = 1.0 / ((one[same] / before + two[same] / after) / (one[same] + two[same]))
+    inner[same] = 1.0 / (
+        (weights_before[same] / before + weights_after[same] / after) / (weights_before[same] + weights_after[same])
+    )
     first = _end_slope(steps[0], steps[1], slopes[0], slopes[1])
     last = _end_slope(steps[-1], steps[-2], slopes[-1], slopes[-2])
     return _hermite(x, y, np.array([first, *inner, last]), at)
@@ -107,27 +109,27 @@ def _hermite(x: FloatArray, y: FloatArray, derivative: FloatArray, at: FloatArra
     steps = np.diff(x).reshape(shape)
     slopes = np.diff(y, axis=0) / steps
     bend = (derivative[:-1] + derivative[1:] - 2.0 * slopes) / steps
-    where = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
-    s = (at - x[where]).reshape(shape)
-    cubic, square = (bend / steps)[where], ((slopes - derivative[:-1]) / steps - bend)[where]
-    return np.asarray(y[where] + derivative[where] * s + square * (s * s) + cubic * (s * s * s))
+    interval = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
+    s = (at - x[interval]).reshape(shape)
+    cubic, square = (bend / steps)[interval], ((slopes - derivative[:-1]) / steps - bend)[interval]
+    return np.asarray(y[interval] + derivative[interval] * s + square * (s * s) + cubic * (s * s * s))
 
 
 def maxima(y: FloatArray, prominence: float, height: float = -np.inf) -> IntArray:
-    """Indices, ascending, of the maxima of ``y`` (m,) that are as high as ``height`` and stand out by ``prominence``.
+    """Indices, ascending, of the maxima of ``y`` (m,) at least ``height`` high and ``prominence`` prominent.
 
-    Of a flat top it is the middle.  How far one stands out: down to the higher of the two lowest points between it and
-    a higher one, or the end, on either side.
+    A flat top counts at its middle.  The prominence is the height above the higher of the two lowest points between the
+    maximum and the next higher point, or the end, on either side.
     """
     change = np.flatnonzero(np.diff(y))
     starts, ends = np.r_[0, change + 1], np.r_[change, len(y) - 1]
     level = y[starts]
     top = np.flatnonzero((level[1:-1] > level[:-2]) & (level[1:-1] > level[2:])) + 1
     candidates = (starts[top] + ends[top]) // 2
-    return np.array([i for i in candidates if y[i] >= height and _stands_out(y, int(i)) >= prominence], dtype=np.int64)
+    return np.array([i for i in candidates if y[i] >= height and _prominence(y, int(i)) >= prominence], dtype=np.int64)
 
 
-def _stands_out(y: FloatArray, i: int) -> float:
+def _prominence(y: FloatArray, i: int) -> float:
     higher = np.flatnonzero(y > y[i])
     before, after = higher[higher < i], higher[higher > i]
     left = y[(before[-1] + 1 if len(before) else 0) : i + 1].min()

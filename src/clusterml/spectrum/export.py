@@ -118,7 +118,7 @@ def jcamp_text(spectrum: Spectrum, title: str | None = None) -> str:
     Equally spaced points are written as (X++(Y..Y)), others as (XY..XY).  A quantity that is not known has no block.
     """
     name = _one_line(title or str(spectrum.meta.get("name") or "spectrum"))
-    fields = [key for key in BLOCKS if _known(spectrum, key)]
+    fields = [key for key in BLOCKS if _has_values(spectrum, key)]
     head = [
         f"##TITLE={name}",
         "##JCAMP-DX=4.24",
@@ -137,16 +137,16 @@ def write_jcamp(spectrum: Spectrum, path: str | Path, title: str | None = None) 
     return write_text(path, jcamp_text(spectrum, title))
 
 
-def _known(spectrum: Spectrum, key: str) -> bool:
+def _has_values(spectrum: Spectrum, key: str) -> bool:
     values = getattr(spectrum, key)
     return values is not None and not bool(np.isnan(values).all())
 
 
 def _block(spectrum: Spectrum, key: str, name: str, number: int) -> list[str]:
-    data_type, unit, what = BLOCKS[key]
+    data_type, unit, title = BLOCKS[key]
     x, y = spectrum.energy_ev, getattr(spectrum, key)
     return [
-        f"##TITLE={name}: {what}",
+        f"##TITLE={name}: {title}",
         "##JCAMP-DX=4.24",
         f"##DATA TYPE={data_type}",
         f"##BLOCK_ID={number}",

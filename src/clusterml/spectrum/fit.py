@@ -15,15 +15,15 @@ from clusterml.typing import FloatArray
 from clusterml.units import FWHM_PER_SIGMA
 
 SMALLEST_OVERLAP_EV = 0.1
-"""Spectra that share less than this cannot be compared."""
+"""Spectra that overlap by less than this cannot be compared."""
 KEPT_OVERLAP = 0.6
-"""A shift may not push more than 40 % of the shared range out of sight: the rest would always fit better."""
+"""A shift may not remove more than 40 % of the shared range: a short rest would always fit better."""
 SILENT_G = 1e-7
 """CD below this share of the absorption maximum is numerical noise."""
 MAX_EXTRA_FWHM_EV = 0.8
 """Largest further broadening that a fit may choose, eV."""
 UNKNOWN_SHARE = 0.05
-"""A broadened standard deviation is unknown where more of its weight than this falls on energies where it was."""
+"""A broadened standard deviation is unknown where more than this share of its weight falls on unknown values."""
 FIELDS = ("epsilon", "delta_epsilon")
 """The quantities that are compared."""
 
@@ -46,7 +46,7 @@ def cosine(f: FloatArray, g: FloatArray) -> float:
     return float(f @ g) / norm if norm > 0.0 else math.nan
 
 
-def silent(spectrum: Spectrum, quantity: str) -> bool:
+def is_silent(spectrum: Spectrum, quantity: str) -> bool:
     """Is ``quantity`` absent, zero, or (for the CD) nothing but numerical noise?"""
     values = getattr(spectrum, quantity)
     if np.isnan(values[0]):
@@ -57,9 +57,9 @@ def silent(spectrum: Spectrum, quantity: str) -> bool:
     return float(np.abs(values).max()) <= floor
 
 
-def usable(a: Spectrum, b: Spectrum) -> list[str]:
+def common_quantities(a: Spectrum, b: Spectrum) -> list[str]:
     """The quantities that both spectra show."""
-    return [key for key in FIELDS if not (silent(a, key) or silent(b, key))]
+    return [key for key in FIELDS if not (is_silent(a, key) or is_silent(b, key))]
 
 
 def overlap_range(a: Spectrum, b: Spectrum, shift_ev: float = 0.0) -> tuple[float, float]:
@@ -75,7 +75,7 @@ def overlap_range(a: Spectrum, b: Spectrum, shift_ev: float = 0.0) -> tuple[floa
     return low, high
 
 
-def broadened(grid_ev: FloatArray, values: FloatArray, extra_fwhm_ev: float) -> FloatArray:
+def broaden_curve(grid_ev: FloatArray, values: FloatArray, extra_fwhm_ev: float) -> FloatArray:
     """``values`` (m,) on the equally spaced ``grid_ev``, convolved with a Gaussian of that width.
 
     Beyond the ends the last value is taken to continue.
@@ -86,54 +86,56 @@ def broadened(grid_ev: FloatArray, values: FloatArray, extra_fwhm_ev: float) -> 
     return np.asarray(gaussian_filter1d(values, sigma, mode="nearest", truncate=5.0)) if sigma > 0.0 else values
 
 
-def broadened_std(grid_ev: FloatArray, std: FloatArray, extra_fwhm_ev: float) -> FloatArray:
-    """Standard deviation (m,) of a curve after :func:`broadened`, from ``std`` (m,) before it, NaN where not known.
+def broaden_std(grid_ev: FloatArray, std: FloatArray, extra_fwhm_ev: float) -> FloatArray:
+    """Standard deviation (m,) of a curve after :func:`broaden_curve`, from ``std`` (m,) before it, NaN where not known.
 
     The deviation of a weighted mean is at most the weighted mean of the deviations, which is returned: exact if the
-    errors at neighbouring energies go together, too large otherwise.  It is unknown where more than 5 % of the weight
-    falls on energies at which ``std`` is.
+    errors at neighbouring energies are fully correlated, too large otherwise.  It is unknown where more than 5 % of the
+    weight falls on energies at which ``std`` is unknown.
     """
     unknown = np.isnan(std)
-    share = broadened(grid_ev, unknown.astype(np.float64), extra_fwhm_ev)
-    mean = broadened(grid_ev, np.where(unknown, 0.0, std), extra_fwhm_ev)
-    known = ~unknown & (share <= UNKNOWN_SHARE)
-    return np.where(known, mean / np.where(known, 1.0 - share, 1.0), np.nan)
+    share = broaden_curve(grid_ev, unknown.astype(np.float64), extra_fwhm_ev)
+    mean = broaden_curve(grid_ev, np.where(unknown, 0.0, std), extra_fwhm_ev)
+    valid = ~unknown & (share <= UNKNOWN_SHARE)
+    return np.where(valid, mean / np.where(valid, 1.0 - share, 1.0), np.nan)
 
 
-def moved(spectrum: Spectrum, alignment: Alignment) -> Spectrum:
+def align(spectrum: Spectrum, alignment: Alignment) -> Spectrum:
     """``spectrum`` shifted and broadened on the energy axis; unchanged for the zero alignment."""
     if alignment.shift_ev == 0.0 and alignment.extra_fwhm_ev == 0.0:
         return spectrum
     grid = uniform_grid(float(spectrum.energy_ev[0]), float(spectrum.energy_ev[-1]))
     fields = {
-        key: broadened(grid, resample(spectrum.energy_ev, values, grid), alignment.extra_fwhm_ev)
+        key: broaden_curve(grid, resample(spectrum.energy_ev, values, grid), alignment.extra_fwhm_ev)
         for key in FIELDS
         if not np.isnan((values := getattr(spectrum, key))[0])
     }
     stds = {
-        name: broadened_std(grid, np.interp(grid, spectrum.energy_ev, std), alignment.extra_fwhm_ev)
+        name: broaden_std(grid, np.interp(grid, spectrum.energy_ev, std), alignment.extra_fwhm_ev)
         for name in (f"{key}_std" for key in FIELDS)
         if (std := getattr(spectrum, name)) is not None
     }
     shifted = grid + alignment.shift_ev
-    kept = shifted > 0.01
+    positive = shifted > 0.01
     absent = np.full(len(grid), np.nan)
-    columns = {key: fields.get(key, absent)[kept] for key in FIELDS} | {key: std[kept] for key, std in stds.items()}
-    return Spectrum(shifted[kept], **columns, meta=spectrum.meta)
+    columns = {key: fields.get(key, absent)[positive] for key in FIELDS} | {
+        key: std[positive] for key, std in stds.items()
+    }
+    return Spectrum(shifted[positive], **columns, meta=spectrum.meta)
 
 
 def fit_alignment(a: Spectrum, b: Spectrum, shift: bool, width: bool, max_shift_ev: float = 0.5) -> Alignment:
     """The shift and further width of ``a`` that make it most similar to ``b``.
 
-    Maximised is the mean of the cosine of absorption and the absolute value of the cosine of CD, so that the hand is a
-    result and not fitted away: over a grid first, then by Nelder-Mead within the bounds |shift| <= ``max_shift_ev``
+    The fit maximises the mean of the cosine of absorption and the absolute cosine of CD, so that the hand is a result
+    and not fitted away: first on a grid, then by Nelder-Mead within the bounds |shift| <= ``max_shift_ev``
     and 0 <= width <= 0.8 eV.  Without a usable quantity, or nothing to fit, the alignment is zero.  Raises
     :class:`OptionError` for a bad bound, :class:`SpectrumError` if the spectra do not overlap.
     """
     if not (math.isfinite(max_shift_ev) and 0.0 < max_shift_ev <= 3.0):
-        raise OptionError(f"max_shift_ev = {max_shift_ev} is no bound", "give a number of eV up to 3")
+        raise OptionError(f"max_shift_ev = {max_shift_ev} is not a bound", "give a number of eV up to 3")
     overlap_range(a, b)
-    if not (shift or width) or not usable(a, b):
+    if not (shift or width) or not common_quantities(a, b):
         return Alignment()
     from scipy.optimize import minimize
 
@@ -152,9 +154,9 @@ def fit_alignment(a: Spectrum, b: Spectrum, shift: bool, width: bool, max_shift_
         bounds=[bounds[i] for i in free],
         options={"initial_simplex": simplex, "xatol": 1e-5},
     )
-    found = _full(result.x, free)
-    names = (("shift", abs(found[0]) >= max_shift_ev - 1e-3), ("width", found[1] >= MAX_EXTRA_FWHM_EV - 1e-3))
-    return Alignment(float(found[0]), float(found[1]), tuple(name for name, hit in names if hit))
+    optimum = _full(result.x, free)
+    names = (("shift", abs(optimum[0]) >= max_shift_ev - 1e-3), ("width", optimum[1] >= MAX_EXTRA_FWHM_EV - 1e-3))
+    return Alignment(float(optimum[0]), float(optimum[1]), tuple(name for name, hit in names if hit))
 
 
 def _full(x: FloatArray, free: list[int]) -> FloatArray:
@@ -164,7 +166,7 @@ def _full(x: FloatArray, free: list[int]) -> FloatArray:
 
 
 def _inside(simplex: FloatArray, bounds: list[tuple[float, float]], free: list[int]) -> FloatArray:
-    """A start simplex turned inwards where it would leave the bounds."""
+    """A start simplex, reflected inwards where it would leave the bounds."""
     low, high = np.array([bounds[i] for i in free]).T
     return np.where(simplex > high, 2.0 * simplex[0] - simplex, np.maximum(simplex, low))
 
@@ -173,7 +175,7 @@ def _loss(a: Spectrum, b: Spectrum) -> Callable[[FloatArray], float]:
     """Dissimilarity as a function of (shift, width)."""
     from scipy.interpolate import CubicSpline
 
-    keys = usable(a, b)
+    keys = common_quantities(a, b)
     grid_a, grid_b = (uniform_grid(float(s.energy_ev[0]), float(s.energy_ev[-1])) for s in (a, b))
     of_a = np.stack([resample(a.energy_ev, getattr(a, key), grid_a) for key in keys])
     of_b = np.stack([resample(b.energy_ev, getattr(b, key), grid_b) for key in keys])
@@ -183,14 +185,14 @@ def _loss(a: Spectrum, b: Spectrum) -> Callable[[FloatArray], float]:
 
     def loss(point: FloatArray) -> float:
         shift, width = float(point[0]), float(point[1])
-        seen = (grid_b >= grid_a[0] + shift) & (grid_b <= grid_a[-1] + shift)
-        if seen.sum() < 5 or grid_b[seen][-1] - grid_b[seen][0] < least:
+        shared = (grid_b >= grid_a[0] + shift) & (grid_b <= grid_a[-1] + shift)
+        if shared.sum() < 5 or grid_b[shared][-1] - grid_b[shared][0] < least:
             return 2.0
         if width not in splines:
-            splines[width] = CubicSpline(grid_a, np.stack([broadened(grid_a, y, width) for y in of_a]), axis=1)
-        values = splines[width](grid_b[seen] - shift)
-        alike = [cosine(f, g) for f, g in zip(values, of_b[:, seen], strict=True)]
-        scores = [abs(c) if key == "delta_epsilon" else c for key, c in zip(keys, alike, strict=True)]
+            splines[width] = CubicSpline(grid_a, np.stack([broaden_curve(grid_a, y, width) for y in of_a]), axis=1)
+        values = splines[width](grid_b[shared] - shift)
+        cosines = [cosine(f, g) for f, g in zip(values, of_b[:, shared], strict=True)]
+        scores = [abs(c) if key == "delta_epsilon" else c for key, c in zip(keys, cosines, strict=True)]
         return 2.0 if any(math.isnan(score) for score in scores) else 1.0 - sum(scores) / len(scores)
 
     return loss

@@ -1,4 +1,4 @@
-"""Reading a spectrum from any source: a measured table, an instrument's export, JCAMP-DX, or a JSON result of ours."""
+"""Reading a spectrum from any source: a measured table, the export of an instrument, JCAMP-DX, or a JSON result."""
 
 from __future__ import annotations
 

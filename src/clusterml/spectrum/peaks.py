@@ -15,13 +15,13 @@ from clusterml.typing import FloatArray
 from clusterml.units import ev_to_nm
 
 STEP_EV = 0.01
-"""Grid on which bands are sought and spectra compared, eV."""
+"""Step of the grid for finding bands and comparing spectra, eV."""
 PROMINENCE = 0.02
 """A band must stand out by this share of the largest value."""
 CURVATURE = 0.03
 """A shoulder's curvature must stand out by this share of the largest curvature."""
 NEAR_EV = 0.06
-"""A shoulder this close to a maximum is that maximum."""
+"""A shoulder this close to a maximum belongs to it."""
 SMOOTHING_EV = 0.11
 """Window of the cubic fit that gives the second derivative, eV."""
 
@@ -59,7 +59,7 @@ def find_bands(spectrum: Spectrum, quantity: str = "epsilon", shoulders: bool = 
 
     A band is a maximum of |quantity| that stands out by 2 % of the largest value; for delta_epsilon both signs count.
     With ``shoulders`` minima of the second derivative count too, where it is negative and no maximum is
-    nearby.  Values at the ends of the range are no bands.  Raises :class:`OptionError` for another quantity.
+    nearby.  Values at the ends of the range are not bands.  Raises :class:`OptionError` for another quantity.
     """
     if quantity not in ("epsilon", "delta_epsilon"):
         raise OptionError(f"quantity '{quantity}' has no bands", "choose epsilon or delta_epsilon")
@@ -113,7 +113,7 @@ def _curvature(grid: FloatArray, y: FloatArray) -> FloatArray:
 def match(first: Sequence[float], second: Sequence[float], farthest: float) -> list[tuple[int, int]]:
     """Pairs (i, j) of positions: each used once, none farther apart than ``farthest``, the sum of squares smallest.
 
-    A pair given up costs ``farthest`` squared, so that one good pair is not spoilt to make two poor ones.
+    A position without a partner costs ``farthest`` squared, so that a good pair is not given up for two poor ones.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -41,11 +41,11 @@ _NM_TICKS = (100, 125, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 1000, 1
 _EV_TICKS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.4, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0)
 _AXIS_LABELS: dict[Axis, str] = {"ev": "photon energy / eV", "nm": "wavelength / nm"}
 MARGIN = 1.08
-"""Room above the highest point."""
+"""Room above the highest point, as a factor."""
 MOST_BAND = 1.5
-"""A band of standard deviations may stretch the axis to so many times the curve's reach; beyond, it is cut."""
+"""A band of standard deviations may stretch the axis to this many times the curve's height; beyond, it is cut."""
 SMALLEST_G = 1e-5
-"""CD below this share of the absorption is less than a spectrometer sees; CD and g axes reach at least so far."""
+"""CD below this share of the absorption is not measurable; CD and g axes reach at least this far."""
 
 
 def draw(
@@ -60,8 +60,8 @@ def draw(
 ) -> Figure:
     """A figure of ``spectra``, saved as PNG (200 dpi) if ``path`` is given.
 
-    Standard deviations are drawn as bands where they are known.  The curves that are seen set the scale, not their
-    bands; CD and g below what a spectrometer can see are flat lines.  ``transitions`` adds sticks: f (length) and R
+    Standard deviations are drawn as bands where they are known.  The visible curves set the scale, not their bands;
+    CD and g that no spectrometer could measure are flat lines.  ``transitions`` adds sticks: f (length) and R
     (velocity, or the gauges that the first spectrum's ``meta`` names) on axes of their own.  ``labels`` name the curves
     in a legend below.  ``marks``: quantity -> energies in eV where its panel gets a dotted line (measured bands).
     ``view``: axis in eV or nm, and its range.  ``faint``: the network's spectrum as a thin line that is cut where it
@@ -161,7 +161,7 @@ def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View) -> Non
         floor = SMALLEST_G * (1.0 if key == "g_abs" else brightest)
         reach = max(MARGIN * high, -MARGIN * low, floor) or 1.0
         axes.set_ylim(-reach, reach)
-    axes.set_ylabel(_scaled(axes, *PANELS[key][:2]))
+    axes.set_ylabel(_axis_label(axes, *PANELS[key][:2]))
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
@@ -172,7 +172,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
 
 
-def _scaled(axes: Axes, symbol: str, unit: str) -> str:
+def _axis_label(axes: Axes, symbol: str, unit: str) -> str:
     """Label of the y axis; a power of ten common to large or small ticks goes into it, clear of the axis above."""
     reach = max(abs(limit) for limit in axes.get_ylim())
     power = math.floor(math.log10(reach)) if reach > 0 else 0
@@ -207,7 +207,7 @@ def _sticks(axes: Axes, key: str, transitions: Transitions, spectrum: Spectrum, 
     top = 1.08 * float(np.abs(heights[strongest]).max())
     low, high = axes.get_ylim()
     twin.set_ylim(top * low / high if high > 0 else -top, top)
-    twin.set_ylabel(_scaled(twin, *label), color="#5A5A5A", fontsize="small")
+    twin.set_ylabel(_axis_label(twin, *label), color="#5A5A5A", fontsize="small")
     twin.tick_params(direction="in", colors="#5A5A5A", labelsize="small")
     axes.tick_params(right=False)
     # The curve belongs in front of the sticks, and its axes must not hide them.
@@ -218,19 +218,19 @@ def _sticks(axes: Axes, key: str, transitions: Transitions, spectrum: Spectrum, 
 def _second_axis(axes: Axes, view: View, limits: tuple[float, float]) -> None:
     """The other unit along the top, at round numbers far enough apart to be read."""
     low, high = limits
-    other: Axis = "nm" if view.axis == "ev" else "ev"
-    ticks = _NM_TICKS if other == "nm" else _EV_TICKS
+    other_unit: Axis = "nm" if view.axis == "ev" else "ev"
+    ticks = _NM_TICKS if other_unit == "nm" else _EV_TICKS
     top: Any = axes.twiny()
     top.set_xlim(low, high)
-    shown: list[float] = []
+    kept_ticks: list[float] = []
     for tick in sorted((tick for tick in ticks if low <= EV_NM / tick <= high), key=_roundness):
-        if all(abs(EV_NM / tick - EV_NM / near) > 0.08 * (high - low) for near in shown):
-            shown.append(tick)
-    if not shown:
-        shown = [round(EV_NM / (0.5 * (low + high)), 1 if other == "nm" else 3)]
-    top.set_xticks([EV_NM / tick for tick in shown], [f"{tick:g}" for tick in shown])
+        if all(abs(EV_NM / tick - EV_NM / near) > 0.08 * (high - low) for near in kept_ticks):
+            kept_ticks.append(tick)
+    if not kept_ticks:
+        kept_ticks = [round(EV_NM / (0.5 * (low + high)), 1 if other_unit == "nm" else 3)]
+    top.set_xticks([EV_NM / tick for tick in kept_ticks], [f"{tick:g}" for tick in kept_ticks])
     top.tick_params(direction="in")
-    top.set_xlabel(_AXIS_LABELS[other])
+    top.set_xlabel(_AXIS_LABELS[other_unit])
 
 
 def _roundness(tick: float) -> tuple[int, float]:

@@ -1,8 +1,8 @@
-"""How sure a CD is: the probability of its sign, and how often a random spectrum matches as well as the one compared.
+"""How certain a CD is: the probability of its sign, and how often a random spectrum matches as well.
 
-A random spectrum has as many bands as the compared one, with their heights in their order, of the width that its curve
-has, over about the same energies, but at random distances; bands of CD have random signs.  It is shifted and broadened
-to match as the compared one was, with the same freedom.
+A random spectrum has as many bands as the compared one, with the same heights in the same order, the same width and
+about the same range of energies, but at random distances; bands of CD have random signs.  It is aligned with the same
+freedom as the compared spectrum.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clusterml.spectrum.fit import KEPT_OVERLAP, MAX_EXTRA_FWHM_EV, SMALLEST_OVERLAP_EV, overlap_range, usable
+from clusterml.spectrum.fit import (
+    KEPT_OVERLAP,
+    MAX_EXTRA_FWHM_EV,
+    SMALLEST_OVERLAP_EV,
+    common_quantities,
+    overlap_range,
+)
 from clusterml.spectrum.peaks import STEP_EV, Peak, find_bands, match, resample, uniform_grid
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
 from clusterml.units import FWHM_PER_SIGMA, ev_to_nm
 
 Verdict = Literal["significant", "not significant", "unknown", "no CD", "computed"]
-"""``unknown``: nothing says how sure it is; ``no CD``: zero but for rounding, as symmetry has it; ``computed``: by the
+"""``unknown``: its uncertainty is not known; ``no CD``: zero by symmetry, but for rounding; ``computed``: by the
 engine, whose error is that of its protocol."""
 
 SURE = 0.95
 """A CD is significant if the sign of its strongest band is right with at least this probability."""
 NO_CD_G = 1e-6
-"""CD below this share of the largest absorption is none: an achiral structure's, but for rounded coordinates."""
+"""CD below this share of the largest absorption counts as zero: an achiral structure with rounded coordinates."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class Significance:
         """With the band: ``strongest CD -305 at 242 nm, not significant``."""
         if self.energy_ev is None or self.height is None:
             return self.words
-        known = {"unknown": "significance unknown"}.get(self.verdict, self.words)
-        return f"strongest CD {self.height:+.3g} at {ev_to_nm(self.energy_ev):.0f} nm, {known}"
+        words = {"unknown": "significance unknown"}.get(self.verdict, self.words)
+        return f"strongest CD {self.height:+.3g} at {ev_to_nm(self.energy_ev):.0f} nm, {words}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
@@ -67,7 +73,7 @@ class Significance:
 
 
 def judge_sign(value: float, std: float | None) -> tuple[Verdict, float | None]:
-    """Is the sign of ``value`` sure, and how probably right is it, if its error is normal with ``std``?
+    """Is the sign of ``value`` certain, and how probable is it, if the error is normal with ``std``?
 
     ``unknown`` and None where the standard deviation is not known (None or NaN).
     """
@@ -106,29 +112,29 @@ def significance(spectrum: Spectrum, trusted: bool = True, sign_error: float = 1
     at = int(np.argmax(np.abs(spectrum.delta_epsilon)))
     energy = float(spectrum.energy_ev[at]) if band is None else band.energy_ev
     height = float(spectrum.delta_epsilon[at]) if band is None else band.height
-    known = spectrum.delta_epsilon_std
-    std = math.nan if known is None else float(np.interp(energy, spectrum.energy_ev, known))
+    deviations = spectrum.delta_epsilon_std
+    std = math.nan if deviations is None else float(np.interp(energy, spectrum.energy_ev, deviations))
     verdict, probability = judge_sign(height, sign_error * std if trusted else None)
     return Significance(verdict, energy, height, std if trusted and math.isfinite(std) else None, probability)
 
 
 RANDOM_SPECTRA = 999
-"""How many random spectra tell what a match is worth: chances are known to 0.1 %."""
+"""Number of random spectra that a match is compared with: chances are known to 0.1 %."""
 SIGNIFICANT = 0.05
 """A match that at least this share of random spectra reach is not significant."""
 FARTHEST_EV = 0.3
 """Bands farther apart than this, after alignment, are not the same band."""
 SMALLEST_SIGMA_EV = 0.02
-"""Random bands are at least so wide (standard deviation): noise on a measured curve is no band."""
+"""Random bands are at least this wide (standard deviation): noise on a measured curve is not a band."""
 SAME_COSINE = 0.01
-"""A random spectrum is as good if its cosine is not smaller by more than this: no measurement tells them apart."""
+"""A random spectrum matches as well if its cosine is smaller by no more than this, which no measurement resolves."""
 FLAT = 0.1
 """An absorption that varies by less than this share of its maximum has no bands: a blank, whose cosine says nothing."""
 _WIDTHS = 9
 
 
 @dataclass(frozen=True)
-class Chance:
+class MatchChance:
     """Shares of ``random_spectra`` that match as well or better, 0.001 to 1; None for what was not compared.
 
     ``absorption``: by its cosine.  ``cd``: by its cosine of either sign, which is also the chance of a hand.
@@ -142,8 +148,8 @@ class Chance:
 
 
 @dataclass(frozen=True)
-class Match:
-    """What was reached: cosines of absorption and CD, and signs of the matched CD bands (True: equal)."""
+class MatchQuality:
+    """The quality of a match: cosines of absorption and CD, and signs of the matched CD bands (True: equal)."""
 
     absorption: float | None
     cd: float | None
@@ -151,33 +157,35 @@ class Match:
 
 
 def chance_of(
-    matched: Match,
+    quality: MatchQuality,
     a: Spectrum,
     b: Spectrum,
     fit_shift: bool,
     fit_width: bool,
     max_shift_ev: float,
     random_spectra: int = RANDOM_SPECTRA,
-) -> Chance:
+) -> MatchChance:
     """The chances of ``matched``, which ``a`` reached with ``b`` when it was fitted as the flags say.
 
-    Nothing is known with no ``random_spectra``, where the two show nothing in common, or of a flat absorption.
+    Chances are None without ``random_spectra``, where the two have nothing in common, and for a flat absorption.
     """
     rng = np.random.default_rng(0)
-    keys = usable(a, b)
+    keys = common_quantities(a, b)
     if not keys or random_spectra < 1:
-        return Chance(None, None, None, 0)
-    drawn = {key: _random_bands(a, key, random_spectra, rng) for key in keys}
+        return MatchChance(None, None, None, 0)
+    random_bands = {key: _random_bands(a, key, random_spectra, rng) for key in keys}
     shifts = round(max_shift_ev / STEP_EV) if fit_shift else 0
     extra = np.linspace(0.0, MAX_EXTRA_FWHM_EV, _WIDTHS) / FWHM_PER_SIGMA if fit_width else np.zeros(1)
-    cosines, shift_ev = _best_matches(drawn, a, b, shifts, extra)
-    flat = any(np.ptp(each.epsilon) < FLAT * np.abs(each.epsilon).max() for each in (a, b) if "epsilon" in keys)
-    absorption = None if flat else _share(cosines.get("epsilon"), matched.absorption)
+    cosines, shift_ev = _best_matches(random_bands, a, b, shifts, extra)
+    flat = any(
+        np.ptp(spectrum.epsilon) < FLAT * np.abs(spectrum.epsilon).max() for spectrum in (a, b) if "epsilon" in keys
+    )
+    absorption = None if flat else _share(cosines.get("epsilon"), quality.absorption)
     cd = cosines.get("delta_epsilon")
-    return Chance(
+    return MatchChance(
         absorption,
-        _share(None if cd is None else np.abs(cd), None if matched.cd is None else abs(matched.cd)),
-        _sign_chance(matched.signs, drawn["delta_epsilon"], b, shift_ev) if matched.signs else None,
+        _share(None if cd is None else np.abs(cd), None if quality.cd is None else abs(quality.cd)),
+        _sign_chance(quality.signs, random_bands["delta_epsilon"], b, shift_ev) if quality.signs else None,
         random_spectra,
     )
 
@@ -185,7 +193,7 @@ def chance_of(
 def random_positions(energy_ev: FloatArray, rng: np.random.Generator) -> FloatArray:
     """As many energies as ``energy_ev`` (n,), ascending, over about the same range, at random distances.
 
-    None are closer than the closest given ones: bands are seen only when they stand apart.
+    None are closer than the closest of ``energy_ev``: bands are only seen when they stand apart.
     """
     gaps = np.diff(energy_ev)
     if len(gaps):
@@ -197,7 +205,7 @@ def random_positions(energy_ev: FloatArray, rng: np.random.Generator) -> FloatAr
 
 
 @dataclass(frozen=True, eq=False)
-class _Bands:
+class _RandomBands:
     """Bands of k random spectra: ``energy_ev`` and ``height`` (k, n), all of ``sigma_ev``."""
 
     energy_ev: FloatArray
@@ -213,7 +221,7 @@ class _Bands:
         return total * self.sigma_ev / sigma
 
 
-def _random_bands(spectrum: Spectrum, key: str, count: int, rng: np.random.Generator) -> _Bands:
+def _random_bands(spectrum: Spectrum, key: str, count: int, rng: np.random.Generator) -> _RandomBands:
     bands = find_bands(spectrum, key)
     values = getattr(spectrum, key)
     if not bands:  # nothing but a slope: one band at its higher end
@@ -223,7 +231,7 @@ def _random_bands(spectrum: Spectrum, key: str, count: int, rng: np.random.Gener
         energy, height = np.array([band.energy_ev for band in bands]), np.array([band.height for band in bands])
     positions = np.array([random_positions(energy, rng) for _ in range(count)])
     signs = rng.choice([-1.0, 1.0], size=positions.shape) if key == "delta_epsilon" else np.ones(positions.shape)
-    return _Bands(positions, signs * np.abs(height), _sigma(spectrum, values))
+    return _RandomBands(positions, signs * np.abs(height), _sigma(spectrum, values))
 
 
 def _sigma(spectrum: Spectrum, values: FloatArray) -> float:
@@ -240,7 +248,7 @@ def _sigma(spectrum: Spectrum, values: FloatArray) -> float:
 
 
 def _best_matches(
-    drawn: dict[str, _Bands], a: Spectrum, b: Spectrum, shifts: int, extra_sigma: FloatArray
+    random_bands: dict[str, _RandomBands], a: Spectrum, b: Spectrum, shifts: int, extra_sigma: FloatArray
 ) -> tuple[dict[str, FloatArray], FloatArray]:
     """Cosines (k,) of every random spectrum with ``b`` at its best alignment, and the shifts (k,) of these in eV.
 
@@ -250,20 +258,20 @@ def _best_matches(
     low, high = overlap_range(a, b)
     least = max(KEPT_OVERLAP * (high - low), SMALLEST_OVERLAP_EV / 2)
     points = np.arange(math.ceil(float(b.energy_ev[0]) / STEP_EV), math.floor(float(b.energy_ev[-1]) / STEP_EV) + 1)
-    own_ev: FloatArray = np.asarray(STEP_EV * points)
+    energies_b: FloatArray = np.asarray(STEP_EV * points)
     wide = STEP_EV * np.arange(points[0] - shifts, points[-1] + shifts + 1)
-    target = {key: resample(b.energy_ev, getattr(b, key), own_ev) for key in drawn}
-    count = len(next(iter(drawn.values())).height)
+    target = {key: resample(b.energy_ev, getattr(b, key), energies_b) for key in random_bands}
+    count = len(next(iter(random_bands.values())).height)
     best, shift_ev = np.full(count, -np.inf), np.zeros(count)
-    cosines = {key: np.zeros(count) for key in drawn}
+    cosines = {key: np.zeros(count) for key in random_bands}
     for sigma in extra_sigma:
-        curves = {key: bands.curves(wide, float(sigma)) for key, bands in drawn.items()}
+        curves = {key: bands.curves(wide, float(sigma)) for key, bands in random_bands.items()}
         for move in range(-shifts, shifts + 1):
-            seen = _seen(own_ev - STEP_EV * move, a, least)
-            if seen is None:
+            part_of_b = _points_in_range(energies_b - STEP_EV * move, a, least)
+            if part_of_b is None:
                 continue
-            part = slice(seen.start - move + shifts, seen.stop - move + shifts)
-            now = {key: _cosines(curves[key][:, part], target[key][seen]) for key in drawn}
+            part_of_curves = slice(part_of_b.start - move + shifts, part_of_b.stop - move + shifts)
+            now = {key: _cosines(curves[key][:, part_of_curves], target[key][part_of_b]) for key in random_bands}
             score = np.mean([np.abs(c) if key == "delta_epsilon" else c for key, c in now.items()], axis=0)
             better = score > best
             best[better], shift_ev[better] = score[better], STEP_EV * move
@@ -272,7 +280,7 @@ def _best_matches(
     return cosines, shift_ev
 
 
-def _seen(own_ev: FloatArray, a: Spectrum, least: float) -> slice | None:
+def _points_in_range(own_ev: FloatArray, a: Spectrum, least: float) -> slice | None:
     """Which points of B lie in the range of A, whose own energies there are ``own_ev``; None if too few."""
     start, stop = np.searchsorted(own_ev, [a.energy_ev[0] - 1e-9, a.energy_ev[-1] + 1e-9])
     return slice(int(start), int(stop)) if stop - start >= 5 and own_ev[stop - 1] - own_ev[start] >= least else None
@@ -290,13 +298,13 @@ def _share(random: FloatArray | None, reached: float | None) -> float | None:
     return float((np.count_nonzero(random >= reached - SAME_COSINE) + 1) / (len(random) + 1))
 
 
-def _sign_chance(signs: Sequence[bool], drawn: _Bands, b: Spectrum, shift_ev: FloatArray) -> float:
+def _sign_chance(signs: Sequence[bool], random_bands: _RandomBands, b: Spectrum, shift_ev: FloatArray) -> float:
     """Share of random spectra whose equal and opposite signs differ in number at least as much."""
     bands = [(band.energy_ev, band.sign) for band in find_bands(b, "delta_epsilon")]
     places = [energy for energy, _ in bands]
     excess = np.zeros(len(shift_ev))
     for k in range(len(shift_ev)):
-        energies, heights = drawn.energy_ev[k] + shift_ev[k], drawn.height[k]
+        energies, heights = random_bands.energy_ev[k] + shift_ev[k], random_bands.height[k]
         inside = (energies >= b.energy_ev[0]) & (energies <= b.energy_ev[-1])
         pairs = match(energies[inside].tolist(), places, FARTHEST_EV)
         excess[k] = abs(sum(bands[j][1] * math.copysign(1, heights[inside][i]) for i, j in pairs))

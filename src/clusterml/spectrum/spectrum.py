@@ -11,7 +11,7 @@ import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
 from clusterml.io.display import card, wrapped
-from clusterml.spectrum.curves import as_floats, checked, checked_axis
+from clusterml.spectrum.curves import as_floats, check_array, check_axis
 from clusterml.typing import FloatArray
 from clusterml.units import ev_to_nm
 
@@ -62,18 +62,18 @@ class Spectrum:
 
     def __post_init__(self) -> None:
         """Check and copy every field."""
-        object.__setattr__(self, "energy_ev", checked_axis("energy_ev", self.energy_ev))
+        object.__setattr__(self, "energy_ev", check_axis("energy_ev", self.energy_ev))
         shape = self.energy_ev.shape
         for name in ("epsilon", "delta_epsilon"):
             values = as_floats(name, getattr(self, name))
             missing = values.shape == shape and bool(np.isnan(values).all())
-            object.__setattr__(self, name, checked(name, values, shape, finite=not missing))
+            object.__setattr__(self, name, check_array(name, values, shape, finite=not missing))
         if not (self.has_absorption or self.has_cd):
             raise SpectrumError("the spectrum has neither absorption nor CD", "give at least one of the two")
         for name in ("epsilon_std", "delta_epsilon_std"):
             values = getattr(self, name)
             if values is not None:
-                object.__setattr__(self, name, _checked_std(name, values, shape))
+                object.__setattr__(self, name, _check_std(name, values, shape))
         object.__setattr__(self, "meta", dict(self.meta))
 
     def __len__(self) -> int:
@@ -206,10 +206,10 @@ class Spectrum:
         return draw([self, *others], path=path, title=title, transitions=transitions, labels=labels, view=view)
 
 
-def _checked_std(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
+def _check_std(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
     """Standard deviations of ``shape``, NaN where not known; :class:`SpectrumError` naming ``name`` otherwise."""
-    given = as_floats(name, values)
-    std = checked(name, np.where(np.isnan(given), 0.0, given), shape)
+    array = as_floats(name, values)
+    std = check_array(name, np.where(np.isnan(array), 0.0, array), shape)
     if (std < 0).any():
         raise SpectrumError(f"{name} holds negative values", "a standard deviation is zero or positive")
-    return np.where(np.isnan(given), np.nan, std)
+    return np.where(np.isnan(array), np.nan, std)

@@ -11,7 +11,7 @@ import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
 from clusterml.io.display import wrapped
-from clusterml.spectrum.curves import as_floats, checked, checked_axis
+from clusterml.spectrum.curves import as_floats, check_array, check_axis
 from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.typing import FloatArray
 from clusterml.units import (
@@ -109,18 +109,18 @@ class Transitions:
         if energy.ndim != 1:
             raise SpectrumError(f"energy_ev has shape {energy.shape}", "give a list of excitation energies in eV")
         n = len(energy)
-        object.__setattr__(self, "energy_ev", checked("energy_ev", energy, (n,)))
+        object.__setattr__(self, "energy_ev", check_array("energy_ev", energy, (n,)))
         if not (self.energy_ev > 0).all():
             raise SpectrumError("energy_ev holds excitation energies that are not positive", "remove them")
         for name in ("f_length", "f_velocity", "r_length_cgs", "r_velocity_cgs"):
-            object.__setattr__(self, name, checked(name, getattr(self, name), (n,)))
+            object.__setattr__(self, name, check_array(name, getattr(self, name), (n,)))
         for name in ("electric_au", "velocity_au", "magnetic_au"):
-            object.__setattr__(self, name, checked(name, getattr(self, name), (n, 3)))
+            object.__setattr__(self, name, check_array(name, getattr(self, name), (n, 3)))
         if self.rotatory_tensor_cgs is not None:
-            tensor = checked("rotatory_tensor_cgs", self.rotatory_tensor_cgs, (n, 3, 3))
+            tensor = check_array("rotatory_tensor_cgs", self.rotatory_tensor_cgs, (n, 3, 3))
             object.__setattr__(self, "rotatory_tensor_cgs", tensor)
         if self.fractions is not None:
-            object.__setattr__(self, "fractions", _checked_fractions(self.fractions, n))
+            object.__setattr__(self, "fractions", _check_fractions(self.fractions, n))
         object.__setattr__(self, "meta", dict(self.meta))
 
     def __len__(self) -> int:
@@ -140,11 +140,11 @@ class Transitions:
 
     def f(self, gauge: str) -> FloatArray:
         """Oscillator strengths (n,) in ``gauge``; :class:`OptionError` for an unknown one."""
-        return self.f_length if _known(gauge) == "length" else self.f_velocity
+        return self.f_length if _check_gauge(gauge) == "length" else self.f_velocity
 
     def r_cgs(self, gauge: str) -> FloatArray:
         """Rotatory strengths (n,) in ``gauge``, 1e-40 cgs; :class:`OptionError` for an unknown one."""
-        return self.r_length_cgs if _known(gauge) == "length" else self.r_velocity_cgs
+        return self.r_length_cgs if _check_gauge(gauge) == "length" else self.r_velocity_cgs
 
     @property
     def dipole_strength_length_cgs(self) -> FloatArray:
@@ -232,10 +232,10 @@ class Transitions:
 
 
 def _axis(grid: FloatArray | None) -> FloatArray:
-    return default_grid() if grid is None else checked_axis("grid", grid)
+    return default_grid() if grid is None else check_axis("grid", grid)
 
 
-def _known(gauge: str) -> str:
+def _check_gauge(gauge: str) -> str:
     if gauge not in GAUGES:
         raise OptionError(f"gauge '{gauge}' is unknown", f"choose one of {', '.join(GAUGES)}")
     return gauge
@@ -245,10 +245,10 @@ def _g(r_cgs: FloatArray, d_cgs: FloatArray) -> FloatArray:
     return np.divide(4.0 * r_cgs, d_cgs, out=np.full_like(r_cgs, np.nan), where=d_cgs > 0.0)
 
 
-def _checked_fractions(fractions: Mapping[str, Mapping[str, Any]], n: int) -> Fractions:
+def _check_fractions(fractions: Mapping[str, Mapping[str, Any]], n: int) -> Fractions:
     if set(fractions) != {"hole", "electron"}:
         raise SpectrumError(f"fractions has the keys {sorted(fractions)}", "they should be 'hole' and 'electron'")
     return {
-        side: {group: checked(f"fractions[{side}][{group}]", share, (n,)) for group, share in groups.items()}
+        side: {group: check_array(f"fractions[{side}][{group}]", share, (n,)) for group, share in groups.items()}
         for side, groups in fractions.items()
     }

@@ -1,4 +1,4 @@
-"""What part of a spectrum a picture shows, and on which axis: photon energy or wavelength."""
+"""The part of a spectrum that a picture shows, and its axis: photon energy or wavelength."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Axis: TypeAlias = Literal["ev", "nm"]
 FAINT = 0.01
 """An nm axis without a range ends where every curve stays below this share of its largest value."""
 ROUND_NM = 50.0
-"""Such an end is moved outwards to a multiple of this."""
+"""That end is then rounded outwards to a multiple of this."""
 
 
 @dataclass(frozen=True)
 class View:
-    """``axis``: eV or nm, linear in that unit.  ``limits``: the part shown, ascending, in the axis' unit; None: all.
+    """``axis``: eV or nm, linear in that unit.  ``limits``: the range, ascending, in the unit of the axis; None: all.
 
-    On an nm axis "all" leaves out the far end where nothing is seen: it would take most of the picture.
+    On an nm axis "all" leaves out the far end where the curves vanish: it would take most of the picture.
 
     Example:
         >>> import clusterml as cm
@@ -91,15 +91,15 @@ def parse_view(axis: Axis, text: str | None) -> View:
     except ValueError as error:
         raise OptionError(f"--range is '{text[:40]}'", example) from error
     if not (math.isfinite(high) and 0.0 < low < high):
-        raise OptionError(f"--range is '{text[:40]}'", f"two different positive numbers are wanted: {example}")
+        raise OptionError(f"--range is '{text[:40]}'", f"two different positive numbers are needed: {example}")
     return View(axis, (low, high))
 
 
 def _end_nm(spectrum: Spectrum) -> float:
-    """Where the last of what is seen ends, in nm."""
-    seen = np.zeros(len(spectrum), dtype=bool)
+    """The wavelength (nm) beyond which the curves vanish, rounded."""
+    visible = np.zeros(len(spectrum), dtype=bool)
     for values in (spectrum.epsilon, spectrum.delta_epsilon):
         size = np.abs(np.nan_to_num(values))
-        seen |= size > FAINT * size.max()
-    first = int(seen.argmax()) if seen.any() else 0
+        visible |= size > FAINT * size.max()
+    first = int(visible.argmax()) if visible.any() else 0
     return ROUND_NM * math.ceil(ev_to_nm(float(spectrum.energy_ev[first])) / ROUND_NM)

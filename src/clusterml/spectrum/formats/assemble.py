@@ -1,4 +1,4 @@
-"""From the spectra that a file holds, as it holds them, to the one :class:`Spectrum` that is wanted."""
+"""From the spectra of a file, as they are written, to one :class:`Spectrum`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _MOLAR = {"epsilon": 1.0, "delta_epsilon": 1.0, "molar_ellipticity": 1.0 / MOLAR
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class SpectrumBlock:
     """One spectrum of a file: ``columns`` (m,) by quantity over the axis ``x`` (m,), in the units of the names.
 
-    ``axis``: one of :data:`~clusterml.spectrum.formats.headers.AXES`.  NaN: nothing is given there.
-    ``lines`` (m,): where each point stood in the file.  ``title``: what the file calls it.
+    ``axis``: one of :data:`~clusterml.spectrum.formats.headers.AXES`.  NaN where nothing is given.
+    ``lines`` (m,): the line of each point in the file.  ``title``: its name in the file.
     """
 
     title: str
@@ -52,7 +52,7 @@ class _Curve:
 
 @dataclass
 class _Assembly:
-    """What is known while a spectrum is put together."""
+    """The state while a spectrum is assembled."""
 
     source: str
     settings: ReadSettings
@@ -60,30 +60,30 @@ class _Assembly:
     molar_was_needed: bool = False
 
 
-def assemble(blocks: list[Block], source: str, settings: ReadSettings, meta: dict[str, Any] | None = None) -> Spectrum:
+def assemble(
+    blocks: list[SpectrumBlock], source: str, settings: ReadSettings, meta: dict[str, Any] | None = None
+) -> Spectrum:
     """The spectrum that ``blocks`` hold: absorption and CD, each from the one block that gives it.
 
-    Both are brought to the energies of the absorption, over the range that both cover.  What was done to the data is
-    told in ``meta["warnings"]``.  Raises :class:`InputFileError` naming ``source`` and the line for what cannot be a
-    spectrum, :class:`OptionError` naming the option that is missing, or was given in vain.
+    Both are brought to the energies of the absorption, over the range that both cover.  ``meta["warnings"]`` says
+    what was done to the data.  Raises :class:`InputFileError` naming ``source`` and the line for what cannot be a
+    spectrum, :class:`OptionError` naming the option that is missing, or has no effect.
     """
-    at = _Assembly(source, settings)
-    _refuse_vain_units(blocks, at)
-    resolved = [_resolved(block, at) for block in blocks]
-    chosen = _chosen(resolved, at)
+    assembly = _Assembly(source, settings)
+    _refuse_vain_units(blocks, assembly)
+    resolved = [_resolve_units(block, assembly) for block in blocks]
+    indices = _choose_blocks(resolved, assembly)
     curves: dict[str, _Curve] = {}
     for name, kinds in (("epsilon", ABSORPTION), ("delta_epsilon", CD)):
-        origin = _origin(name, kinds, resolved, chosen, at)
+        origin = _origin(name, kinds, resolved, indices, assembly)
         if origin is not None:
-            curves[name] = _curve(*origin, at)
+            curves[name] = _curve(*origin, assembly)
     if not curves:
         raise InputFileError(f"{source} holds no absorption and no CD", "give a file with one of them")
-    if not at.molar_was_needed and (vain := settings.given("concentration", "path")):
-        raise OptionError(
-            f"{source} is in molar units: {' and '.join(vain)} would change nothing", "leave out what is named"
-        )
-    notes = {"warnings": at.warnings} if at.warnings else {}
-    return _spectrum(curves, at, {**(meta or {}), "source": source, **notes})
+    if not assembly.molar_was_needed and (options := settings.given("concentration", "path")):
+        raise OptionError(f"{source} is in molar units: {' and '.join(options)} would change nothing", "leave them out")
+    notes = {"warnings": assembly.warnings} if assembly.warnings else {}
+    return _spectrum(curves, assembly, {**(meta or {}), "source": source, **notes})
 
 
 def energies(axis: str, values: FloatArray, source: str, lines: list[int] | None = None) -> FloatArray:
@@ -97,12 +97,12 @@ def energies(axis: str, values: FloatArray, source: str, lines: list[int] | None
     bad = ~((energy >= ENERGY_RANGE_EV[0]) & (energy <= ENERGY_RANGE_EV[1]))
     if bad.any():
         first = int(np.argmax(bad))
-        where = f"line {lines[first]}" if lines else f"point {first + 1}"
-        raise InputFileError(f"{source}: {where}: {axis} is {values[first]:g}", "give a positive number in that unit")
+        place = f"line {lines[first]}" if lines else f"point {first + 1}"
+        raise InputFileError(f"{source}: {place}: {axis} is {values[first]:g}", "give a positive number in that unit")
     return energy
 
 
-def _refuse_vain_units(blocks: list[Block], at: _Assembly) -> None:
+def _refuse_vain_units(blocks: list[SpectrumBlock], at: _Assembly) -> None:
     """Refuse a unit of CD or of absorption where no block holds any."""
     held = {name.removesuffix(STD) for block in blocks for name in block.columns}
     for kind, unit in at.settings.units().items():
@@ -112,13 +112,13 @@ def _refuse_vain_units(blocks: list[Block], at: _Assembly) -> None:
             )
 
 
-def _resolved(block: Block, at: _Assembly) -> Block:
+def _resolve_units(block: SpectrumBlock, at: _Assembly) -> SpectrumBlock:
     """``block`` with the units that the user gave, which outrank those of the file."""
     units = at.settings.units()
     columns = {}
     for quantity, values in block.columns.items():
         base = quantity.removesuffix(STD)
-        kind = next((kind for kind, known in UNSTATED.items() if base == kind or base in known), None)
+        kind = next((kind for kind, units_of_kind in UNSTATED.items() if base == kind or base in units_of_kind), None)
         stated = units.get(kind, base) if kind else base
         if stated in UNSTATED:
             raise OptionError(
@@ -128,11 +128,11 @@ def _resolved(block: Block, at: _Assembly) -> Block:
         if stated != base and base not in UNSTATED:
             at.warnings.append(f"{at.settings.option('unit')} is {stated}: the file says {base}")
         columns[stated + quantity[len(base) :]] = values
-    return Block(block.title, block.axis, block.x, columns, block.lines)
+    return SpectrumBlock(block.title, block.axis, block.x, columns, block.lines)
 
 
-def _chosen(blocks: list[Block], at: _Assembly) -> list[int]:
-    """Indices of the blocks that the user wants: all, unless ``--block`` says which."""
+def _choose_blocks(blocks: list[SpectrumBlock], at: _Assembly) -> list[int]:
+    """Indices of the blocks to use: all, unless ``--block`` names some."""
     text = at.settings.block
     if text is None:
         return list(range(len(blocks)))
@@ -141,46 +141,46 @@ def _chosen(blocks: list[Block], at: _Assembly) -> list[int]:
     if are_numbers and all(1 <= int(word) <= len(blocks) for word in words):
         return [int(word) - 1 for word in words]
     titles = [block.title.casefold() for block in blocks]
-    wanted = text.strip().casefold()
-    same = [i for i, title in enumerate(titles) if title == wanted]
-    if not same and wanted:  # a number is a word of a title, any other text a part
-        part = rf"\b{re.escape(wanted)}\b" if are_numbers else re.escape(wanted)
-        same = [i for i, title in enumerate(titles) if re.search(part, title)]
-    if len({titles[i] for i in same}) != 1:
+    name = text.strip().casefold()
+    matches = [i for i, title in enumerate(titles) if title == name]
+    if not matches and name:  # a number is a word of a title, any other text a part
+        part = rf"\b{re.escape(name)}\b" if are_numbers else re.escape(name)
+        matches = [i for i, title in enumerate(titles) if re.search(part, title)]
+    if len({titles[i] for i in matches}) != 1:
         raise OptionError(
-            f"{at.source}: {at.settings.option('block')} is '{text[:40]}', and the file holds {_listed(blocks)}",
+            f"{at.source}: {at.settings.option('block')} is '{text[:40]}', and the file holds {_list_blocks(blocks)}",
             "give a number or a title",
         )
-    return same
+    return matches
 
 
 def _origin(
-    name: str, kinds: tuple[str, ...], blocks: list[Block], chosen: list[int], at: _Assembly
-) -> tuple[Block, str] | None:
-    """The block and its column that give ``name``, None without any; several of one kind are an error."""
+    name: str, kinds: tuple[str, ...], blocks: list[SpectrumBlock], indices: list[int], at: _Assembly
+) -> tuple[SpectrumBlock, str] | None:
+    """The block and its column that give ``name``, None if there is none; several of one kind are an error."""
     for kind in kinds:
-        holders = [i for i in chosen if kind in blocks[i].columns]
+        holders = [i for i in indices if kind in blocks[i].columns]
         if len(holders) > 1:
-            what = "absorption" if name == "epsilon" else "CD"
+            quantity = "absorption" if name == "epsilon" else "CD"
             raise OptionError(
-                f"{at.source} holds {len(holders)} {what} spectra: {_listed(blocks, holders)}",
+                f"{at.source} holds {len(holders)} {quantity} spectra: {_list_blocks(blocks, holders)}",
                 f"choose with {at.settings.option('block')} NUMBER or TITLE",
             )
         if holders:
             block = blocks[holders[0]]
             if _BLANK.search(block.title) and at.settings.block is None:
-                at.warnings.append(f"its title '{block.title[:40]}' says that this is a blank and no sample")
+                at.warnings.append(f"its title '{block.title[:40]}' says that this is a blank, not a sample")
             return block, kind
     return None
 
 
-def _listed(blocks: list[Block], only: list[int] | None = None) -> str:
-    shown = list(range(len(blocks))) if only is None else only
-    names = [f"{i + 1} '{blocks[i].title[:40]}' ({', '.join(blocks[i].columns)})" for i in shown[:12]]
-    return "; ".join(names) + ("; .." if len(shown) > 12 else "")
+def _list_blocks(blocks: list[SpectrumBlock], among: list[int] | None = None) -> str:
+    indices = list(range(len(blocks))) if among is None else among
+    names = [f"{i + 1} '{blocks[i].title[:40]}' ({', '.join(blocks[i].columns)})" for i in indices[:12]]
+    return "; ".join(names) + ("; .." if len(indices) > 12 else "")
 
 
-def _curve(block: Block, kind: str, at: _Assembly) -> _Curve:
+def _curve(block: SpectrumBlock, kind: str, at: _Assembly) -> _Curve:
     """A column in molar units over ascending energies, each once; empty cells at the ends are left out."""
     values, std = block.columns[kind], block.columns.get(kind + STD)
     present = np.flatnonzero(~np.isnan(values))
@@ -200,7 +200,7 @@ def _curve(block: Block, kind: str, at: _Assembly) -> _Curve:
         columns[0] = np.asarray(10.0 ** np.clip(values, -30.0, 30.0))
         columns[1:] = [math.log(10.0) * columns[0] * c for c in columns[1:]]
     order = np.argsort(energy, kind="stable")
-    energy, *columns = _once(energy[order], [c[order] for c in columns], [lines[i] for i in order], at)
+    energy, *columns = _merge_repeats(energy[order], [c[order] for c in columns], [lines[i] for i in order], at)
     if len(energy) < 2:
         raise InputFileError(f"{at.source}: {kind} is given at {len(energy)} energy", "a spectrum needs at least 2")
     return _Curve(energy, columns[0], columns[1] if std is not None else None)
@@ -213,7 +213,7 @@ def _factor(kind: str, at: _Assembly) -> float:
     return _MOLAR.get(kind, 1.0)
 
 
-def _once(energy: FloatArray, columns: list[FloatArray], lines: list[int], at: _Assembly) -> list[FloatArray]:
+def _merge_repeats(energy: FloatArray, columns: list[FloatArray], lines: list[int], at: _Assembly) -> list[FloatArray]:
     """Every energy once: equal repeats merged, others averaged with a warning, contradictions refused."""
     first = np.flatnonzero(np.diff(energy, prepend=-1.0) != 0.0)
     if len(first) == len(energy):
@@ -224,12 +224,13 @@ def _once(energy: FloatArray, columns: list[FloatArray], lines: list[int], at: _
     worst = int(np.argmax(spread))
     if spread[worst] > 0.0:
         of = sorted(lines[first[worst] : first[worst] + counts[worst]])
-        where = f"lines {', '.join(map(str, of[:6]))} give different values at {EV_NM / energy[first[worst]]:.6g} nm"
+        place = f"lines {', '.join(map(str, of[:6]))} give different values at {EV_NM / energy[first[worst]]:.6g} nm"
         if spread[worst] > LARGEST_DISAGREEMENT * float(np.abs(values).max()):
             raise InputFileError(
-                f"{at.source}: {where}, which contradict each other", "remove the wrong ones; are these two spectra?"
+                f"{at.source}: {place}, which contradict each other",
+                "remove the wrong ones, or split the file if it holds two spectra",
             )
-        at.warnings.append(f"{where}: means were taken at {np.count_nonzero(spread)} repeated energies")
+        at.warnings.append(f"{place}: means were taken at {np.count_nonzero(spread)} repeated energies")
     return [energy[first], *(np.add.reduceat(column, first) / counts for column in columns)]
 
 

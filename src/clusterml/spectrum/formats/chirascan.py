@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.formats.assemble import Block, assemble
-from clusterml.spectrum.formats.format import Format
-from clusterml.spectrum.formats.rows import Line, cells_of, lines_of, table_of
+from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
+from clusterml.spectrum.formats.format import SpectrumFormat
+from clusterml.spectrum.formats.rows import TextLine, cells_of, lines_of, table_of
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
@@ -29,7 +29,7 @@ class _Section:
 
     words: list[str]
     conditions: list[str] = field(default_factory=list)
-    rows: list[Line] = field(default_factory=list)
+    rows: list[TextLine] = field(default_factory=list)
 
     @property
     def quantity(self) -> str | None:
@@ -71,7 +71,7 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
     return assemble(blocks, source, settings)
 
 
-def _sections(lines: list[Line], source: str) -> Iterator[_Section]:
+def _sections(lines: list[TextLine], source: str) -> Iterator[_Section]:
     """Runs of rows; a property stays the same for the cells below it, and the cell for what follows it."""
     section = _Section([])
     separator = next((";" for line in lines if re.match(r"[-+]?[\d.,]+;", line.text)), ",")
@@ -88,8 +88,8 @@ def _sections(lines: list[Line], source: str) -> Iterator[_Section]:
             continue
         if section.rows:
             yield section
-            kept = [] if _squeeze(filled[0]) != "cell" else section.words[:1]
-            section = _Section(kept)
+            words = [] if _squeeze(filled[0]) != "cell" else section.words[:1]
+            section = _Section(words)
         if re.match(r"history\s*:", line.text.lower()):
             return
         section.words += filled if _squeeze(filled[0]) != "cell" else [" ".join(filled)]
@@ -97,7 +97,7 @@ def _sections(lines: list[Line], source: str) -> Iterator[_Section]:
         yield section
 
 
-def _blocks(section: _Section, title: str, source: str) -> Iterator[Block]:
+def _blocks(section: _Section, title: str, source: str) -> Iterator[SpectrumBlock]:
     """The spectra of a section, one for each of its columns; none of a property that is of no use."""
     quantity = section.quantity
     if quantity is None or not section.is_spectrum:
@@ -114,12 +114,12 @@ def _blocks(section: _Section, title: str, source: str) -> Iterator[Block]:
     cell = next((word for word in section.words if word.lower().startswith("cell ")), "")
     for i in range(1, count + 1):
         condition = section.conditions[i - 1] if i <= len(section.conditions) else (f"repeat {i}" if count > 1 else "")
-        named = " ".join(part for part in (title, cell if cell != "Cell 1" else "", condition) if part)
-        yield Block(named, "wavelength_nm", x, {quantity: arrays[i]}, numbers)
+        block_title = " ".join(part for part in (title, cell if cell != "Cell 1" else "", condition) if part)
+        yield SpectrumBlock(block_title, "wavelength_nm", x, {quantity: arrays[i]}, numbers)
 
 
 def _squeeze(text: str) -> str:
     return re.sub(r"[^a-z]", "", text.lower())
 
 
-FORMATS = (Format("Chirascan", recognises, read, tabular=True),)
+FORMATS = (SpectrumFormat("Chirascan", recognises, read, tabular=True),)

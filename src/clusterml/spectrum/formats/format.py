@@ -1,4 +1,4 @@
-"""What a format of spectrum files is: a name, and functions that recognise and read its text."""
+"""The definition of a spectrum format: a name, and functions that recognise and read its text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from clusterml.spectrum.spectrum import Spectrum
 
 
 @dataclass(frozen=True)
-class Format:
+class SpectrumFormat:
     """A format of spectrum files.
 
-    name        what it is called in messages
+    name        its name in messages
     recognise   is this text of the format?
     parse       text, the name of its source for messages, what the user says about the file -> its spectrum; raises
                 ClusterMLError
-    order       formats of a lower one are tried first
-    tabular     a user who names the columns has it read as a table
+    order       formats with a lower order are tried first
+    tabular     it is read as a table if the user names the columns
     """
 
     name: str

@@ -85,11 +85,11 @@ Meaning(quantity='epsilon', factor=1000.0), None)
     power = _POWER.match(unit)
     factor = 10.0 ** int(power[1]) if power else 1.0
     unit = _squeeze(unit[power.end() :] if power else unit)
-    own = _rule(name, unit)
-    if own is None and (deviation := re.fullmatch(rf"(?:{_DEVIATION}(?:of)?)?(.+?){_DEVIATION}?", name)):
+    result = _rule(name, unit)
+    if result is None and (deviation := re.fullmatch(rf"(?:{_DEVIATION}(?:of)?)?(.+?){_DEVIATION}?", name)):
         of = _rule(deviation[1], unit) if deviation[1] != name else None
-        own = Meaning(of.quantity + STD, of.factor) if of and of.quantity not in AXES else None
-    return own and Meaning(own.quantity, own.factor * factor)
+        result = Meaning(of.quantity + STD, of.factor) if of and of.quantity not in AXES else None
+    return result and Meaning(result.quantity, result.factor * factor)
 
 
 def is_deviation(heading: str) -> bool:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.formats.assemble import Block, assemble
-from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
+from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.headers import AXES, QUANTITIES, UNSTATED, Meaning, meaning
-from clusterml.spectrum.formats.rows import Line, cells_of, data_rows, lines_of, table_of
+from clusterml.spectrum.formats.rows import TextLine, cells_of, data_rows, lines_of, table_of
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
@@ -49,15 +49,15 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
     return spectrum
 
 
-def _labels(lines: list[Line]) -> dict[str, str]:
+def _labels(lines: list[TextLine]) -> dict[str, str]:
     """Names in upper case -> values."""
     pairs = (re.split(r"[\t,;]", line.text, maxsplit=1) for line in lines)
     return {pair[0].strip().upper(): pair[1].strip(" ,;\t") for pair in pairs if len(pair) == 2}
 
 
 def _blocks(
-    rows: list[Line], labels: dict[str, str], start: int, source: str, settings: ReadSettings
-) -> Iterator[Block]:
+    rows: list[TextLine], labels: dict[str, str], start: int, source: str, settings: ReadSettings
+) -> Iterator[SpectrumBlock]:
     """The spectra after XYDATA."""
     axis = meaning(labels.get("XUNITS", ""))
     if axis is None or axis.quantity not in AXES:
@@ -76,36 +76,40 @@ def _blocks(
         rows = rows[1:]
     else:
         channels, titles = _channels(labels, source, settings), {}
-    names = {0: axis.quantity} | {i: known.quantity for i, known in channels.items()}
+    names = {0: axis.quantity} | {i: channel.quantity for i, channel in channels.items()}
     arrays, numbers = table_of(data_rows(rows, source), names, separator, source)
     x = arrays[0] * axis.factor
     if np.isnan(x).any():
         line = numbers[int(np.argmax(np.isnan(x)))]
         raise InputFileError(f"{source}: line {line} has no {axis.quantity}", "fill the cell or remove the line")
     if titles:
-        for i, known in channels.items():
-            yield Block(titles[i], axis.quantity, x, {known.quantity: known.factor * arrays[i]}, numbers)
+        for i, channel in channels.items():
+            yield SpectrumBlock(titles[i], axis.quantity, x, {channel.quantity: channel.factor * arrays[i]}, numbers)
     else:
-        columns = {known.quantity: known.factor * arrays[i] for i, known in channels.items()}
-        yield Block(title, axis.quantity, x, columns, numbers)
+        columns = {channel.quantity: channel.factor * arrays[i] for i, channel in channels.items()}
+        yield SpectrumBlock(title, axis.quantity, x, columns, numbers)
 
 
 def _channels(labels: dict[str, str], source: str, settings: ReadSettings) -> dict[int, Meaning]:
     """Column -> what it is, for the channels that are CD or absorption."""
     units = {int(match[1] or 1): unit for name, unit in labels.items() if (match := _CHANNEL.fullmatch(name))}
-    known = {i: own for i, unit in units.items() if (own := meaning(unit)) and own.quantity in {*QUANTITIES, *UNSTATED}}
-    if not known or len({own.quantity for own in known.values()}) < len(known):
-        shown = ", ".join(f"'{unit[:20]}'" for unit in units.values()) or "none"
+    channels = {
+        i: channel
+        for i, unit in units.items()
+        if (channel := meaning(unit)) and channel.quantity in {*QUANTITIES, *UNSTATED}
+    }
+    if not channels or len({channel.quantity for channel in channels.values()}) < len(channels):
+        unit_names = ", ".join(f"'{unit[:20]}'" for unit in units.values()) or "none"
         columns = f"{settings.option('columns')} wavelength,cd {settings.option('unit')} mdeg"
         raise InputFileError(
-            f"{source}: no channel, or several, of CD or absorption among YUNITS, Y2UNITS, .. ({shown})",
+            f"{source}: no channel, or several, of CD or absorption among YUNITS, Y2UNITS, .. ({unit_names})",
             f"say what the columns are: {columns}",
         )
-    return known
+    return channels
 
 
 def _channel(unit: str, source: str, settings: ReadSettings) -> Meaning:
     return _channels({"YUNITS": unit}, source, settings)[1]
 
 
-FORMATS = (Format("JASCO", recognises, read, tabular=True),)
+FORMATS = (SpectrumFormat("JASCO", recognises, read, tabular=True),)

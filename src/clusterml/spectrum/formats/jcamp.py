@@ -17,8 +17,8 @@ import numpy as np
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.spectrum.curves import LARGEST_VALUE
-from clusterml.spectrum.formats.assemble import Block, assemble
-from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
+from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, meaning
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
@@ -40,7 +40,7 @@ _DUP = {letter: str(i) for i, letter in enumerate("STUVWXYZs", start=1)}
 
 
 @dataclass
-class _Run:
+class _OrdinateDecoder:
     """The ordinates so far; ``step`` is the last difference, None after a value."""
 
     values: list[float] = field(default_factory=list)
@@ -79,14 +79,14 @@ def unfold(rows: Iterable[tuple[int, str]], source: str) -> tuple[list[float], l
     Besides: line number, index of its first ordinate, and abscissa of every row.  Raises :class:`InputFileError` naming
     ``source`` and the line: what is no number, a check value that does not fit.
     """
-    run, starts = _Run(), []
+    run, starts = _OrdinateDecoder(), []
     for number, row in rows:
         where = f"{source}: line {number}"
         tokens = _tokens(row, where)
         check = run.step is not None
         starts.append((number, len(run.values) - check, _digits_value(tokens[0], where)))
         if check and len(tokens) > 1:
-            repeated = _Run()
+            repeated = _OrdinateDecoder()
             repeated.add(tokens.pop(1), where)
             if not math.isclose(repeated.values[0], run.values[-1], rel_tol=CHECK_TOLERANCE, abs_tol=CHECK_TOLERANCE):
                 raise InputFileError(
@@ -122,7 +122,7 @@ _FORMATS = {"(X++(Y..Y))": False, "(XY..XY)": True}
 
 
 @dataclass(eq=False)
-class _Part:
+class _JcampBlock:
     """A block of the file: its labels (upper case, without blanks, hyphens and underscores) and its rows of data.
 
     ``first_line``: where the data begin.
@@ -136,14 +136,14 @@ class _Part:
     @property
     def axis(self) -> Meaning | None:
         """What x is, None if that is unknown."""
-        known = meaning(self.labels.get("XUNITS", ""))
-        return known if known and known.quantity in AXES else None
+        axis = meaning(self.labels.get("XUNITS", ""))
+        return axis if axis and axis.quantity in AXES else None
 
     @property
     def ordinate(self) -> Meaning | None:
         """What y is, None if that is unknown."""
-        known = meaning(self.labels.get("$CLUSTERMLQUANTITY") or self.labels.get("YUNITS", ""))
-        return known if known and known.quantity.removesuffix(STD) in {*QUANTITIES, *UNSTATED} else None
+        ordinate = meaning(self.labels.get("$CLUSTERMLQUANTITY") or self.labels.get("YUNITS", ""))
+        return ordinate if ordinate and ordinate.quantity.removesuffix(STD) in {*QUANTITIES, *UNSTATED} else None
 
 
 def recognises(text: str) -> bool:
@@ -163,29 +163,29 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
     return assemble(parse(text, source), source, settings, _meta(text))
 
 
-def parse(text: str, source: str) -> list[Block]:
+def parse(text: str, source: str) -> list[SpectrumBlock]:
     """The spectra of JCAMP-DX text, in order; errors as :func:`read`."""
     parts = _parts(text, source)
-    known = [(part, axis, ordinate) for part in parts if (axis := part.axis) and (ordinate := part.ordinate)]
-    if not known:
+    readable = [(part, axis, ordinate) for part in parts if (axis := part.axis) and (ordinate := part.ordinate)]
+    if not readable:
         units = [f"{p.labels.get('XUNITS', '?')[:20]} / {p.labels.get('YUNITS', '?')[:20]}" for p in parts]
         raise InputFileError(
             f"{source} holds no absorption or CD block in known units (found {'; '.join(units[:4])})",
             "known are NANOMETERS, EV, 1/CM and MOLAR ABSORPTIVITY, ABSORBANCE, DELTA EPSILON, MDEG",
         )
-    return _with_deviations([_block(part, axis, ordinate, source) for part, axis, ordinate in known])
+    return _with_deviations([_block(part, axis, ordinate, source) for part, axis, ordinate in readable])
 
 
-def _parts(text: str, source: str) -> list[_Part]:
-    stack = [_Part()]
-    ended: list[_Part] = []
+def _parts(text: str, source: str) -> list[_JcampBlock]:
+    stack = [_JcampBlock()]
+    ended: list[_JcampBlock] = []
     current = ""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         line = line.split("$$")[0].strip()
         if line.startswith("##"):
             current, value = _label(line, f"{source}: line {number}")
             if current == "TITLE" and stack[-1].labels:
-                stack.append(_Part())
+                stack.append(_JcampBlock())
             _take(stack[-1], current, value, number)
             if current == "END" and len(stack) > 1:
                 ended.append(stack.pop())
@@ -197,18 +197,22 @@ def _parts(text: str, source: str) -> list[_Part]:
     return parts
 
 
-def _with_deviations(blocks: list[Block]) -> list[Block]:
+def _with_deviations(blocks: list[SpectrumBlock]) -> list[SpectrumBlock]:
     """Blocks of standard deviations joined to the block before them that holds their quantity."""
-    joined: list[Block] = []
+    joined: list[SpectrumBlock] = []
     for block in blocks:
         kind = next(iter(block.columns))
         if not kind.endswith(STD):
             joined.append(block)
             continue
-        own = next((b for b in reversed(joined) if kind.removesuffix(STD) in b.columns and kind not in b.columns), None)
-        if own is not None and own.axis == block.axis:
+        partner = next(
+            (b for b in reversed(joined) if kind.removesuffix(STD) in b.columns and kind not in b.columns), None
+        )
+        if partner is not None and partner.axis == block.axis:
             order = np.argsort(block.x)
-            own.columns[kind] = np.interp(own.x, block.x[order], block.columns[kind][order], left=np.nan, right=np.nan)
+            partner.columns[kind] = np.interp(
+                partner.x, block.x[order], block.columns[kind][order], left=np.nan, right=np.nan
+            )
     return joined
 
 
@@ -219,36 +223,36 @@ def _label(line: str, where: str) -> tuple[str, str]:
     return re.sub(r"[\s\-_/]", "", name).upper(), value.strip()
 
 
-def _take(block: _Part, name: str, value: str, number: int) -> None:
+def _take(block: _JcampBlock, name: str, value: str, number: int) -> None:
     if name in ("XYDATA", "XYPOINTS") and not block.layout:
         block.layout, block.first_line = re.sub(r"\s", "", value).upper() or "?", number
     block.labels.setdefault(name, value)
 
 
-def _block(part: _Part, axis: Meaning, ordinate: Meaning, source: str) -> Block:
+def _block(part: _JcampBlock, axis: Meaning, ordinate: Meaning, source: str) -> SpectrumBlock:
     """The points of ``part`` without those that are marked as missing."""
-    where = f"{source}: line {part.first_line}"
+    place = f"{source}: line {part.first_line}"
     if part.layout not in _FORMATS:
-        raise InputFileError(f"{where}: the data are {part.layout[:30]}", "export as (X++(Y..Y)) or (XY..XY)")
+        raise InputFileError(f"{place}: the data are {part.layout[:30]}", "export as (X++(Y..Y)) or (XY..XY)")
     x, y, lines = (_pairs if _FORMATS[part.layout] else _equidistant)(part, source)
     stated = _value(part, "NPOINTS", float(len(y)), source)
     if stated != len(y):
-        raise InputFileError(f"{where}: NPOINTS is {stated:g}, but there are {len(y)} points", "is it truncated?")
+        raise InputFileError(f"{place}: NPOINTS is {stated:g}, but there are {len(y)} points", "is it truncated?")
     if len(y) < 2:
-        raise InputFileError(f"{where}: the block holds {len(y)} points", "a spectrum needs at least 2")
-    kept = ~np.isnan(y) | ordinate.quantity.endswith(STD)  # an error may be unknown, a value may not
-    if np.count_nonzero(kept) < 2:
-        raise InputFileError(f"{where}: all points are marked as missing", "give a block with data")
-    values = ordinate.factor * y[kept]
+        raise InputFileError(f"{place}: the block holds {len(y)} points", "a spectrum needs at least 2")
+    valid = ~np.isnan(y) | ordinate.quantity.endswith(STD)  # an error may be unknown, a value may not
+    if np.count_nonzero(valid) < 2:
+        raise InputFileError(f"{place}: all points are marked as missing", "give a block with data")
+    values = ordinate.factor * y[valid]
     if not (np.abs(values[~np.isnan(values)]) < LARGEST_VALUE).all():
-        raise InputFileError(f"{where}: ordinates are absurdly large", "is ##YFACTOR= right?")
-    numbers = [line for line, keep in zip(lines, kept, strict=True) if keep]
-    return Block(
-        part.labels.get("TITLE", ""), axis.quantity, axis.factor * x[kept], {ordinate.quantity: values}, numbers
+        raise InputFileError(f"{place}: ordinates are absurdly large", "is ##YFACTOR= right?")
+    numbers = [line for line, keep in zip(lines, valid, strict=True) if keep]
+    return SpectrumBlock(
+        part.labels.get("TITLE", ""), axis.quantity, axis.factor * x[valid], {ordinate.quantity: values}, numbers
     )
 
 
-def _equidistant(part: _Part, source: str) -> tuple[FloatArray, FloatArray, list[int]]:
+def _equidistant(part: _JcampBlock, source: str) -> tuple[FloatArray, FloatArray, list[int]]:
     """x, y and line numbers of (X++(Y..Y)), whose abscissas follow from the ends."""
     plain = all(_is_plain(row) for _, row in part.rows)
     if plain:
@@ -258,9 +262,9 @@ def _equidistant(part: _Part, source: str) -> tuple[FloatArray, FloatArray, list
             values = _numbers(row, f"{source}: line {number}")
             if not values:  # separators alone
                 continue
-            first, *others = values
+            first, *row_ordinates = values
             starts.append((number, len(ordinates), first))
-            ordinates += others
+            ordinates += row_ordinates
     else:
         ordinates, starts = unfold(part.rows, source)
     ends = _value(part, "FIRSTX", None, source), _value(part, "LASTX", None, source)
@@ -282,7 +286,7 @@ def _check_abscissas(x: FloatArray, starts: list[tuple[int, int, float]], factor
             )
 
 
-def _pairs(part: _Part, source: str) -> tuple[FloatArray, FloatArray, list[int]]:
+def _pairs(part: _JcampBlock, source: str) -> tuple[FloatArray, FloatArray, list[int]]:
     """x, y and line numbers of (XY..XY)."""
     pairs: list[float] = []
     lines: list[int] = []
@@ -293,9 +297,9 @@ def _pairs(part: _Part, source: str) -> tuple[FloatArray, FloatArray, list[int]]
         pairs.extend(values)
         lines += [number] * (len(values) // 2)
     points: FloatArray = np.array(pairs).reshape(-1, 2)
-    kept = ~np.isnan(points[:, 0])
-    x, y = points[kept].T
-    numbers = [line for line, keep in zip(lines, kept, strict=True) if keep]
+    valid = ~np.isnan(points[:, 0])
+    x, y = points[valid].T
+    numbers = [line for line, keep in zip(lines, valid, strict=True) if keep]
     return _value(part, "XFACTOR", 1.0, source) * x, _value(part, "YFACTOR", 1.0, source) * y, numbers
 
 
@@ -314,7 +318,7 @@ def _numbers(row: str, where: str) -> list[float]:
     return values
 
 
-def _value(block: _Part, name: str, default: float | None, source: str) -> float:
+def _value(block: _JcampBlock, name: str, default: float | None, source: str) -> float:
     if name not in block.labels and default is not None:
         return default
     text = block.labels.get(name, "")
@@ -342,4 +346,4 @@ def _meta(text: str) -> dict[str, object]:
     return meta
 
 
-FORMATS = (Format("JCAMP-DX", recognises, read),)
+FORMATS = (SpectrumFormat("JCAMP-DX", recognises, read),)

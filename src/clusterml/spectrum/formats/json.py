@@ -5,7 +5,7 @@ from __future__ import annotations
 from clusterml.errors import OptionError
 from clusterml.io.json import parse_json
 from clusterml.spectrum.blocks import spectrum_of
-from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
@@ -29,4 +29,4 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
     return spectrum
 
 
-FORMATS = (Format("JSON", recognises, read),)
+FORMATS = (SpectrumFormat("JSON", recognises, read),)

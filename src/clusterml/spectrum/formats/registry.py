@@ -7,38 +7,38 @@ from dataclasses import replace
 from clusterml.config.registry import Registry
 from clusterml.config.usercode import Guard
 from clusterml.errors import InputFileError, UserCodeError
-from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
 
-def _adopted(kind: Format, origin: str) -> Format:
+def _adopt(kind: SpectrumFormat, origin: str) -> SpectrumFormat:
     """A format of the package ``origin``, whose mistakes become typed errors that name it."""
-    what = f"{kind.name} ({origin})"
+    name = f"{kind.name} ({origin})"
 
     def recognise(text: str) -> bool:
-        with Guard(what, typed=True):
+        with Guard(name, typed=True):
             return bool(kind.recognise(text))
 
     def parse(text: str, source: str, settings: ReadSettings) -> Spectrum:
-        with Guard(f"{source}: {what}", typed=True):
+        with Guard(f"{source}: {name}", typed=True):
             spectrum = kind.parse(text, source, settings)
         if not isinstance(spectrum, Spectrum):
-            raise UserCodeError(f"{source}: {what} gives no Spectrum", "correct it there")
+            raise UserCodeError(f"{source}: {name} gives no Spectrum", "correct it there")
         return spectrum
 
     return replace(kind, recognise=recognise, parse=parse)
 
 
-REGISTRY: Registry[Format] = Registry(
+REGISTRY: Registry[SpectrumFormat] = Registry(
     what="spectrum format",
-    kind=Format,
+    kind=SpectrumFormat,
     package="clusterml.spectrum.formats",
     attribute="FORMATS",
     group="clusterml.spectrum_formats",
     name=lambda kind: kind.name,
     order=lambda kind: kind.order,
-    adopt=_adopted,
+    adopt=_adopt,
 )
 """Every format, in the order in which they are tried; the table takes what is left."""
 

@@ -24,7 +24,7 @@ _ABSENT = ("", "nan", "null", "na", "n/a", "---", "-")
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """A line that is not empty: its ``number`` from 1, and its ``text``."""
 
     number: int
@@ -36,10 +36,10 @@ class Line:
         return self.text.lstrip().startswith(COMMENTS)
 
 
-def lines_of(text: str) -> list[Line]:
+def lines_of(text: str) -> list[TextLine]:
     """The lines of ``text`` that are not empty."""
     every = re.split(r"\r\n|\r|\n", text)
-    return [Line(i, line.strip(" \r\x1a")) for i, line in enumerate(every, start=1) if line.strip()]
+    return [TextLine(i, line.strip(" \r\x1a")) for i, line in enumerate(every, start=1) if line.strip()]
 
 
 def separator_of(row: str) -> str | None:
@@ -73,36 +73,36 @@ def heading_cells(line: str, separator: str | None, where: str = "") -> list[str
     return cells_of(line, separator, where)
 
 
-def is_row(line: Line) -> bool:
+def is_row(line: TextLine) -> bool:
     """Does the line hold numbers: its first cell is one, and so is another?"""
     words = _words(line)
     return len(words) > 1 and all(_NUMBER.fullmatch(word) for word in words[:2])
 
 
-def has_number(line: Line) -> bool:
+def has_number(line: TextLine) -> bool:
     """Is any cell of the line a number?"""
     return any(_NUMBER.fullmatch(word) for word in _words(line))
 
 
-def _words(line: Line) -> list[str]:
+def _words(line: TextLine) -> list[str]:
     """The cells that are not empty, whatever separates them."""
     cells = line.text.split("\t") if "\t" in line.text else re.split(r"[;,]|\s+", line.text)
     return [cell for cell in (c.strip().strip('"') for c in cells) if cell]
 
 
-def begins_with_number(line: Line) -> bool:
+def begins_with_number(line: TextLine) -> bool:
     """Is the first word of the line a number?"""
     return _NUMBER.fullmatch(re.split(r"[;,\t]|\s+", line.text.strip())[0].strip('"')) is not None
 
 
-def first_rows(lines: list[Line]) -> int:
+def first_rows(lines: list[TextLine]) -> int:
     """Index of the first of at least two rows of numbers that follow each other, or of the first row; -1 for none."""
     rows = [i for i, line in enumerate(lines) if not line.is_comment and is_row(line)]
     together = (i for i, later in pairwise(rows) if all(x.is_comment for x in lines[i + 1 : later]))
     return next(together, rows[0] if rows else -1)
 
 
-def data_rows(lines: list[Line], source: str) -> Iterator[Line]:
+def data_rows(lines: list[TextLine], source: str) -> Iterator[TextLine]:
     """The rows of numbers that ``lines`` begin with, without comments and without the text after the last of them.
 
     Raises :class:`InputFileError` naming a line of text between rows.
@@ -131,7 +131,7 @@ def number(cell: str, where: str, decimal_comma: bool) -> float:
 
 
 def table_of(
-    rows: Iterator[Line], columns: dict[int, str], separator: str | None, source: str, most_cells: int | None = None
+    rows: Iterator[TextLine], columns: dict[int, str], separator: str | None, source: str, most_cells: int | None = None
 ) -> tuple[dict[int, FloatArray], list[int]]:
     """The ``columns`` (index -> name for messages) of ``rows``, each (m,) with NaN for empty cells, and their lines.
 

@@ -1,4 +1,4 @@
-"""What a user says about a spectrum file beyond what it says itself."""
+"""What the user says about a spectrum file in addition to the file itself."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class ReadSettings:
 
     def units(self) -> dict[str, str]:
         """``cd`` and ``absorption`` -> the quantity that ``unit`` names for it."""
-        chosen: dict[str, str] = {}
+        units: dict[str, str] = {}
         for word in (self.unit or "").split(",") if self.unit is not None else ():
             quantity = UNITS.get(word.strip().lower().replace("Δ", "delta_"))
-            kind = next((kind for kind, known in UNSTATED.items() if quantity in known), None)
-            if quantity is None or kind is None or kind in chosen:
+            kind = next((kind for kind, quantities in UNSTATED.items() if quantity in quantities), None)
+            if quantity is None or kind is None or kind in units:
                 raise OptionError(
                     f"{self.option('unit')} is '{self.unit}'",
                     f"give one of {', '.join(UNITS)}, or one for CD and one for absorption with a comma",
                 )
-            chosen[kind] = quantity
-        return chosen
+            units[kind] = quantity
+        return units
 
     def named_columns(self) -> list[str | None]:
         """The quantity of each column that ``columns`` names (None: skipped), ``cd`` and ``absorption`` resolved."""
@@ -100,8 +100,8 @@ class ReadSettings:
     def _column(self, word: str) -> str | None:
         if word.lower() in SKIPPED:
             return None
-        known = meaning(word) or meaning(UNITS.get(word.lower(), ""))
-        quantity = known.quantity if known and known.factor == 1.0 else None
+        column = meaning(word) or meaning(UNITS.get(word.lower(), ""))
+        quantity = column.quantity if column and column.factor == 1.0 else None
         if quantity in UNSTATED:
             unit = self.units().get(quantity)
             if unit is None:

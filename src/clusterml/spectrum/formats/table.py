@@ -1,4 +1,4 @@
-"""Text tables in all their habits: CSV, TSV, columns of numbers with blanks between them, exports of UV-vis programs.
+"""Text tables of every kind: CSV, TSV, columns of numbers with blanks between them, exports of UV-vis programs.
 
 The heading is the nearest line above the numbers that names an axis and an ordinate; titles, comments and settings
 around them are passed over.  A table may hold several spectra, as pairs of columns or as columns of one axis.
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.errors import InputFileError
-from clusterml.spectrum.formats.assemble import Block, assemble
-from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
+from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, is_deviation, meaning
 from clusterml.spectrum.formats.rows import (
-    Line,
+    TextLine,
     begins_with_number,
     data_rows,
     first_rows,
@@ -63,55 +63,55 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
     return assemble(parse(text, source, settings), source, settings)
 
 
-def parse(text: str, source: str, settings: ReadSettings) -> list[Block]:
+def parse(text: str, source: str, settings: ReadSettings) -> list[SpectrumBlock]:
     """The spectra of a text table; errors as :func:`read`."""
     lines = lines_of(text)
     start = first_rows(lines)
     if not lines:
         raise InputFileError(f"{source} holds no table", "give a table with a heading line and rows of numbers")
     if settings.columns is not None:
-        return [_named(lines, start, source, settings)]
+        return [_block_of_columns(lines, start, source, settings)]
     if start < 0:
         start = len(lines)
     separator = separator_of(lines[start].text) if start < len(lines) else separator_of(lines[0].text)
     heading = _heading(lines, start, separator, source, settings)
-    kept = {i: heading.cells[i] for i in heading.meanings}
+    columns = {i: heading.cells[i] for i in heading.meanings}
     count = len(heading.cells)
     below = lines[heading.after :]
     while below and not has_number(below[0]):
         below = below[1:]  # units, labels, rules
-    arrays, numbers = table_of(data_rows(below, source), kept, separator, source, count)
-    scaled = {i: arrays[i] * heading.meanings[i].factor for i in kept}
+    arrays, numbers = table_of(data_rows(below, source), columns, separator, source, count)
+    scaled = {i: arrays[i] * heading.meanings[i].factor for i in columns}
     return list(_blocks(heading, scaled, numbers, source))
 
 
-def _named(lines: list[Line], start: int, source: str, settings: ReadSettings) -> Block:
+def _block_of_columns(lines: list[TextLine], start: int, source: str, settings: ReadSettings) -> SpectrumBlock:
     """The columns that the user named, of the first rows of numbers; headings do not count."""
     if start < 0:
         raise InputFileError(f"{source} holds no rows of numbers", "give a file with columns of numbers")
     names = dict(enumerate(settings.named_columns()))
-    kept = {i: name for i, name in names.items() if name is not None}
+    used = {i: name for i, name in names.items() if name is not None}
     separator = separator_of(lines[start].text)
-    arrays, numbers = table_of(data_rows(lines[start:], source), kept, separator, source)
-    axis = next(i for i, name in kept.items() if name in AXES)
-    columns = {name: arrays[i] for i, name in kept.items() if i != axis}
-    return Block("", kept[axis], arrays[axis], columns, numbers)
+    arrays, numbers = table_of(data_rows(lines[start:], source), used, separator, source)
+    axis = next(i for i, name in used.items() if name in AXES)
+    columns = {name: arrays[i] for i, name in used.items() if i != axis}
+    return SpectrumBlock("", used[axis], arrays[axis], columns, numbers)
 
 
-def _heading(lines: list[Line], start: int, separator: str | None, source: str, settings: ReadSettings) -> Heading:
+def _heading(lines: list[TextLine], start: int, separator: str | None, source: str, settings: ReadSettings) -> Heading:
     """The nearest line above ``start`` that names an axis and an ordinate, units on a line of their own included."""
     above = lines[:start] if start < len(lines) else lines[:1]
     for comments in (False, True):
         for i in range(len(above) - 1, -1, -1):
             if above[i].is_comment == comments and not begins_with_number(above[i]):
                 for cells in _readings(above, i, separator, source):
-                    heading = _meant(cells, above, i, separator)
+                    heading = _heading_of(cells, above, i, separator)
                     if heading is not None:
                         return heading
     raise _no_heading(lines, above, separator, source, settings)
 
 
-def _readings(above: list[Line], i: int, separator: str | None, source: str) -> Iterator[list[str]]:
+def _readings(above: list[TextLine], i: int, separator: str | None, source: str) -> Iterator[list[str]]:
     """Line i as cells; with the units that the next line gives; with separators of its own."""
     text = above[i].text.lstrip('#%!/" ') if above[i].is_comment else above[i].text
     where = f"{source}: line {above[i].number}"
@@ -121,18 +121,18 @@ def _readings(above: list[Line], i: int, separator: str | None, source: str) -> 
         if len(units) == len(cells):  # names on one line, units on the next
             yield [f"{name} ({unit})" if unit else name for name, unit in zip(cells, units, strict=True)]
     yield cells
-    if (own := separator_of(text)) != separator:
-        yield heading_cells(text, own, where)
+    if (own_separator := separator_of(text)) != separator:
+        yield heading_cells(text, own_separator, where)
 
 
-def _meant(cells: list[str], above: list[Line], i: int, separator: str | None) -> Heading | None:
+def _heading_of(cells: list[str], above: list[TextLine], i: int, separator: str | None) -> Heading | None:
     """The heading that ``cells`` are, None unless they name an axis and an ordinate."""
-    meanings = {k: known for k, cell in enumerate(cells) if (known := meaning(cell))}
+    meanings = {k: column for k, cell in enumerate(cells) if (column := meaning(cell))}
     for k, cell in enumerate(cells):  # "CD (mdeg), error": errors of the column before
         before = meanings.get(k - 1)
         if k not in meanings and before and before.quantity in QUANTITIES and is_deviation(cell):
             meanings[k] = Meaning(before.quantity + STD, before.factor)
-    quantities = {known.quantity for known in meanings.values()}
+    quantities = {column.quantity for column in meanings.values()}
     if not quantities & set(AXES) or not quantities & {*QUANTITIES, *UNSTATED}:
         return None
     titles = heading_cells(above[i - 1].text, separator) if i > 0 else []
@@ -140,25 +140,27 @@ def _meant(cells: list[str], above: list[Line], i: int, separator: str | None) -
 
 
 def _no_heading(
-    lines: list[Line], above: list[Line], separator: str | None, source: str, settings: ReadSettings
+    lines: list[TextLine], above: list[TextLine], separator: str | None, source: str, settings: ReadSettings
 ) -> InputFileError:
     """The error for a table without a heading, or with one that names too little."""
     at = above[-1] if above else lines[0]
     where = f"{source}: line {at.number}"
     cells = heading_cells(at.text, separator, where)
-    shown = ", ".join(f"'{cell[:30]}'" for cell in cells[:12])
-    has_axis = any(known and known.quantity in AXES for known in map(meaning, cells))
-    what = "an absorption or CD" if has_axis else "an energy or a wavelength"
+    cell_names = ", ".join(f"'{cell[:30]}'" for cell in cells[:12])
+    has_axis = any(column and column.quantity in AXES for column in map(meaning, cells))
+    missing = "an absorption or CD" if has_axis else "an energy or a wavelength"
     names = f"{settings.option('columns')} wavelength,cd {settings.option('unit')} mdeg"
     return InputFileError(
-        f"{where}: no heading names {what} (found {shown})", f"{_NAMES}; or say what they are: {names}"
+        f"{where}: no heading names {missing} (found {cell_names})", f"{_NAMES}; or say what they are: {names}"
     )
 
 
-def _blocks(heading: Heading, arrays: dict[int, FloatArray], numbers: list[int], source: str) -> Iterator[Block]:
-    """One block a spectrum: a repeated axis begins another one, and so does a repeated quantity."""
-    meanings = {i: known for i, known in heading.meanings.items() if not np.isnan(arrays[i]).all()}
-    if not any(known.quantity in AXES for known in meanings.values()):
+def _blocks(
+    heading: Heading, arrays: dict[int, FloatArray], numbers: list[int], source: str
+) -> Iterator[SpectrumBlock]:
+    """One block for each spectrum: a repeated axis or quantity begins another."""
+    meanings = {i: column for i, column in heading.meanings.items() if not np.isnan(arrays[i]).all()}
+    if not any(column.quantity in AXES for column in meanings.values()):
         raise InputFileError(f"{source}: the energy column is empty", "give a table with energies or wavelengths")
     for columns in _groups(meanings):
         kinds = {meanings[i].quantity: i for i in columns}
@@ -169,17 +171,17 @@ def _blocks(heading: Heading, arrays: dict[int, FloatArray], numbers: list[int],
             line = numbers[int(np.argmax(lone))]
             raise InputFileError(f"{source}: line {line} has no {axis}", "fill the cell or remove the line")
         values = {kind: arrays[i][filled] for kind, i in kinds.items() if kind not in AXES}
-        lines = [number for number, kept in zip(numbers, filled, strict=True) if kept]
-        yield Block(_title(heading, columns), axis, arrays[kinds[axis]][filled], values, lines)
+        lines = [number for number, is_filled in zip(numbers, filled, strict=True) if is_filled]
+        yield SpectrumBlock(_title(heading, columns), axis, arrays[kinds[axis]][filled], values, lines)
 
 
 def _groups(meanings: dict[int, Meaning]) -> Iterator[list[int]]:
     """Columns that belong together: an axis, and every ordinate once."""
-    kinds = [known.quantity for known in meanings.values()]
+    kinds = [column.quantity for column in meanings.values()]
     sections: list[list[int]] = [[]]
-    for i, known in meanings.items():
-        repeated = known.quantity in AXES and kinds.count(known.quantity) > 1
-        if repeated and any(meanings[k].quantity == known.quantity for k in sections[-1]):
+    for i, column in meanings.items():
+        repeated = column.quantity in AXES and kinds.count(column.quantity) > 1
+        if repeated and any(meanings[k].quantity == column.quantity for k in sections[-1]):
             sections.append([])
         sections[-1].append(i)
     for section in sections:
@@ -187,14 +189,14 @@ def _groups(meanings: dict[int, Meaning]) -> Iterator[list[int]]:
         shared: list[int] = []
         copies: list[list[int]] = []
         for i in section:
-            own = [k for k in section if meanings[k].quantity == meanings[i].quantity]
+            same_quantity = [k for k in section if meanings[k].quantity == meanings[i].quantity]
             if i in axes:
                 continue
-            if len(own) == 1:
+            if len(same_quantity) == 1:
                 shared.append(i)
             else:
-                copies += [[] for _ in range(len(own) - len(copies))]
-                copies[own.index(i)].append(i)
+                copies += [[] for _ in range(len(same_quantity) - len(copies))]
+                copies[same_quantity.index(i)].append(i)
         for part in (shared, *copies):
             if part:
                 yield [*axes, *part]
@@ -206,5 +208,5 @@ def _title(heading: Heading, columns: list[int]) -> str:
     return above[0] if above else heading.cells[columns[-1]]
 
 
-FORMATS = (Format("table", recognises, read, order=100),)
-"""The last: any text may be one."""
+FORMATS = (SpectrumFormat("table", recognises, read, order=100),)
+"""Tried last: any text may be a table."""
