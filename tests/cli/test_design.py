@@ -67,7 +67,7 @@ def test_a_design_starts_from_the_screen_that_was_run(run, model):
     Path("up.yaml").write_text(CONFIG)
     other = run("design", "up.yaml", "--model", model, "-o", "results/other")
     assert other.code == 0
-    assert "note: not started from a screen: results/screen: its candidates are others" in other.err
+    assert "note: not started from a screen: results/screen: its candidates are not those" in other.err
     refused = run("design", "up.yaml", "--model", model, "-o", "third", "--from", "results/screen")
     assert (refused.code, "(distortions)" in refused.err) == (1, True)
     assert not Path("third").exists()

@@ -54,7 +54,7 @@ def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
     options = (SMALL, "verify=0", "verify_random=0", "-o", "out", "--model", model)
     refused = run("screen", *options, "--label-uncertain", "2")
     assert refused.code == 1
-    assert "neither its uncertainty nor its domain" in refused.err
+    assert "neither an uncertainty nor a domain" in refused.err
     before = Path("out/report.html").read_text()
     Path("out/report.html").unlink()
     done = run("screen", "--report", "out")
