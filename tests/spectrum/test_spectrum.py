@@ -225,7 +225,7 @@ def test_reprs_fit_on_a_screen(spectrum: Spectrum, transitions: Transitions) -> 
     )
     assert repr(transitions).startswith("Transitions(6 from 2.20 to 4.50 eV, f ")
     for value in (spectrum, replace(spectrum, epsilon=np.full(276, np.nan), meta={}), transitions):
-        assert all(len(line) <= 80 for line in repr(value).splitlines())
+        assert all(len(line) <= 100 for line in repr(value).splitlines())
     assert "epsilon +" not in repr(replace(spectrum, epsilon=np.full(276, np.nan))).split("delta_epsilon")[0]
     nothing = Transitions(*[np.zeros(0)] * 5, *[np.zeros((0, 3))] * 3)
     assert repr(nothing) == "Transitions(none)"
