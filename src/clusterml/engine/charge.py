@@ -131,8 +131,8 @@ def gap_advice(atoms: Atoms, charge: int) -> str:
     proposal = propose_charge(atoms)
     near = [q for q in (proposal.charge, *proposal.close, charge + 2, charge - 2) if is_even_electron(atoms, q)]
     tried = [q for q in dict.fromkeys(near) if q != charge][:_MOST_TRIED]
-    found = frontier_gaps(atoms, tried).gaps_ev
-    wide = sorted(((gap, q) for q, gap in found.items() if gap is not None and gap >= CLEAR_GAP_EV), reverse=True)
+    gaps = frontier_gaps(atoms, tried).gaps_ev
+    wide = sorted(((gap, q) for q, gap in gaps.items() if gap is not None and gap >= CLEAR_GAP_EV), reverse=True)
     if not wide:
         return ""
     listed = ", ".join(f"{signed_charge(q)} ({gap:.2f} eV)" for gap, q in wide)

@@ -112,10 +112,10 @@ def band_assignments(states: ExcitedStates, spectrum: Spectrum, groups: Mapping[
     strengths = {"absorption": t.f(str(spectrum.meta["absorption_gauge"])), "cd": t.energy_ev * t.r_cgs(gauge)}
     curves = {"absorption": spectrum.epsilon, "cd": spectrum.delta_epsilon}
     sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
-    found = [(kind, int(at)) for kind, curve in curves.items() for at in extrema(curve)]
+    places = [(kind, int(at)) for kind, curve in curves.items() for at in extrema(curve)]
     shares: dict[int, tuple[FloatArray, FloatArray]] = {}
     bands = []
-    for kind, at in found:
+    for kind, at in places:
         energy = float(spectrum.energy_ev[at])
         weight = np.abs(strengths[kind]) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
         strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]

@@ -118,17 +118,17 @@ def _own_gfn1(
     parts = _hamiltonian(atoms)
     n_occupied = _closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
     first = None if start_from is None else _first_charges(Geometry.of(start_from), charge, kelvin, device)
-    found = _cycles(parts, charge, kelvin, accuracy, max_iterations, device, first)
+    state = _cycles(parts, charge, kelvin, accuracy, max_iterations, device, first)
     return Orbitals(
         symbols=tuple(atoms.get_chemical_symbols()),
         basis=parts.basis,
-        energies_ev=found.energies * HARTREE_EV,
-        coefficients=found.coefficients,
+        energies_ev=state.energies * HARTREE_EV,
+        coefficients=state.coefficients,
         n_occupied=n_occupied,
         method=_TBLITE_METHOD["gfn1"],
         kernels=local_kernels(tuple(atoms.get_chemical_symbols()), parts.basis.coords_bohr),
-        charges=np.bincount(parts.atom_of_shell, weights=found.shell_charges).astype(np.float64),
-        warnings=_occupation_warnings(found.occupations, n_occupied, kelvin),
+        charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
+        warnings=_occupation_warnings(state.occupations, n_occupied, kelvin),
         timings_s={"scf": time.perf_counter() - start},
     )
 

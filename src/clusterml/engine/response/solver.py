@@ -50,10 +50,10 @@ def excite(orbitals: Orbitals, protocol: Protocol, compute: Compute, progress: P
 
     Raises OptionError where no solver suits, and what the solver raises.
     """
-    for each in SOLVERS.all():
-        if each.solver == protocol.solver and each.suits(orbitals, protocol):
-            return each.solve(orbitals, protocol, compute, progress)
-    known = sorted({each.solver for each in SOLVERS.all() if each.suits(orbitals, protocol)})
+    for solver in SOLVERS.all():
+        if solver.solver == protocol.solver and solver.suits(orbitals, protocol):
+            return solver.solve(orbitals, protocol, compute, progress)
+    known = sorted({solver.solver for solver in SOLVERS.all() if solver.suits(orbitals, protocol)})
     if not known:
         problem = f"mode {protocol.mode} has no meaning for {orbitals.method} orbitals"
         raise OptionError(problem, "use --orbitals stda-xtb")
