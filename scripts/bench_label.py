@@ -64,7 +64,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     return {
         "atoms": len(atoms),
         "aos": best.orbitals.basis.n_ao,
-        "csfs": best.states.counts["n_csf"],
+        "csfs": best.response.counts["n_csf"],
         "timings": best.timings_s,
         "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "gpu_memory_gb": on_gpu,

@@ -80,7 +80,7 @@ def compare(data: dict[str, Any], atoms: Atoms, **settings: Any) -> Agreement:
     options: dict[str, Any] = {"orbitals": "stda-xtb", "mode": "reference", "solver": "states", "allow_several": True}
     ours = label(atoms, emax_ev=emax, **options, **settings)
     theirs = _transitions(data, ours.transitions)
-    counts = ours.states.counts
+    counts = ours.response.counts
     same = len(ours.transitions) == data["n_states"]
     f = [_strengths(theirs, ours.transitions, name, "f") for name in ("f_length", "f_velocity")] if same else None
     r = [_strengths(theirs, ours.transitions, name, "R") for name in ("r_length_cgs", "r_velocity_cgs")] if same else []

@@ -121,7 +121,7 @@ def test_a_label_is_made_again_as_its_record_says(made, monkeypatch):
     monkeypatch.setattr("clusterml.engine.label.label", spy)
     (check,) = verify(made, share=0.01)[1]
     assert "enough" in check.problem
-    assert seen == [Protocol(orbitals="stda-xtb", fwhm_ev=FWHM_EV, tolerance=seen[0].tolerance)]
+    assert seen == [Protocol(orbitals="stda-xtb", solver="krylov", fwhm_ev=FWHM_EV, tolerance=seen[0].tolerance)]
     assert seen[0].tolerance <= 1e-3
 
 

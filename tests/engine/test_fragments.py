@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from clusterml.engine import label as engine
-from clusterml.engine.fragments import atom_shares, extrema
+from clusterml.engine.fragments import extrema
+from clusterml.engine.response.excited import atom_shares
 
 label = partial(engine.label, orbitals="stda-xtb")
 
@@ -20,7 +21,7 @@ def found(molecule):
 
 
 def test_shares_of_one_configuration_are_the_orbitals_populations(found):
-    space = found.states.space
+    space = found.response.space
     x = torch.zeros(1, *space.shape, dtype=torch.float64)
     x[0, 2, 5] = 0.7
     hole, electron = atom_shares(space, x)
@@ -30,8 +31,8 @@ def test_shares_of_one_configuration_are_the_orbitals_populations(found):
 
 def test_shares_of_a_state(found):
     """Populations of X X^T and X^T X, written out."""
-    space = found.states.space
-    x = found.states.amplitudes(np.array([4]))
+    space = found.response.space
+    x = found.response.amplitudes(np.array([4]))
     hole, electron = atom_shares(space, x)
     low_o, low_v, x0 = space.l_o.numpy(), space.l_v.numpy(), x[0].numpy()
     rows = space.atom_of_row.numpy()

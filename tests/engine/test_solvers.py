@@ -26,7 +26,7 @@ def spectrum_of(atoms, emax, **options):
 @pytest.mark.parametrize("name", CASES)
 def test_pseudo_states_give_the_spectrum_of_all_states(molecule, deviation, name, mode):
     exact, quick = (spectrum_of(molecule(name), CASES[name], mode=mode, solver=s) for s in ("states", "spectrum"))
-    assert quick.states.converged
+    assert quick.response.converged
     assert max(deviation(quick.spectrum, exact.spectrum)) < 0.005
 
 
@@ -35,7 +35,7 @@ def test_pseudo_states_are_fewer_than_states(molecule, deviation, mode, emax):
     """A dense spectrum (twisted Ag20, hundreds of states), represented by a part of the Krylov space."""
     atoms = molecule("ag20_c3_geometry")
     exact, quick = (spectrum_of(atoms, emax, mode=mode, solver=s, window_ev=8.0) for s in ("states", "spectrum"))
-    assert quick.states.counts["n_krylov"] < exact.states.counts["n_csf"]
+    assert quick.response.counts["n_krylov"] < exact.response.counts["n_csf"]
     assert max(deviation(quick.spectrum, exact.spectrum)) < 0.005
 
 
@@ -50,7 +50,7 @@ def test_single_precision(molecule, deviation, name, mode, solver):
 
 def test_a_tighter_tolerance_takes_more_vectors(molecule):
     loose, tight = (label(molecule("helicene4"), tolerance=tolerance) for tolerance in (1e-2, 1e-10))
-    assert tight.states.counts["n_krylov"] > loose.states.counts["n_krylov"]
+    assert tight.response.counts["n_krylov"] > loose.response.counts["n_krylov"]
 
 
 def test_a_tighter_tolerance_is_met(molecule, deviation):
@@ -74,7 +74,7 @@ def test_smooth_mode_does_not_depend_on_emax(molecule, deviation):
 def test_amplitudes_give_the_moments(molecule, mode):
     """X is normalised, and sum X_ia <i|nabla|a> (times the window's weight) is the reported transition moment."""
     found = label(molecule("ag3_sch3_3"), mode=mode, solver="states")
-    states, space, which = found.states, found.states.space, np.array([0, 3, 5])
+    states, space, which = found.response, found.response.space, np.array([0, 3, 5])
     x = states.amplitudes(which)
     assert tuple(x.shape) == (3, *space.shape)
     np.testing.assert_allclose((x**2).sum((1, 2)), 1.0, atol=1e-10)
@@ -103,7 +103,7 @@ def test_memory_limits_are_respected(molecule, memory_gb, options, words):
 def test_progress_counts_the_blocks(molecule):
     seen = []
     found = label(molecule("helicene4"), progress=seen.append)
-    assert seen == list(range(1, found.states.counts["n_blocks"] + 1))
+    assert seen == list(range(1, found.response.counts["n_blocks"] + 1))
 
 
 @pytest.mark.gpu

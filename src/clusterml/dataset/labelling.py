@@ -70,7 +70,7 @@ def record_of(
     Raises :class:`RejectedError` for a geometry without a ground state or gap, and the engine's errors otherwise.
     """
     start = time.perf_counter()
-    protocol = protocol.but(fwhm_ev=FWHM_EV)
+    protocol = protocol.but(fwhm_ev=FWHM_EV, solver="krylov")  # records hold lowest excitations too
     central = _label(members[0], protocol, compute, start_from)
     # one label at a time: each holds the vectors of its states
     snapshots = (_label(atoms, protocol, compute, start_from) for atoms in members[1:])
@@ -111,7 +111,7 @@ def _label(atoms: Atoms, protocol: Protocol, compute: Compute, start_from: Atoms
         result = label(atoms, None, protocol, compute, groups={}, start_from=start_from)
     except ElectronicStructureError as error:
         raise RejectedError(error.problem) from error
-    if not result.states.converged:
+    if not result.response.converged:
         raise RejectedError("the spectrum did not converge")
     return result
 

@@ -78,8 +78,9 @@ def _again(record: Record) -> Check:
     from clusterml.engine.label import label
 
     engine = record.details["provenance"]["engine"]
-    known = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solver", "solvent") if name in engine}
-    protocol = Protocol(orbitals=record.method.split("-in-")[0], fwhm_ev=FWHM_EV, tolerance=TOLERANCE, **known)
+    known = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solvent") if name in engine}
+    known |= {"orbitals": record.method.split("-in-")[0], "solver": "krylov"}
+    protocol = Protocol(fwhm_ev=FWHM_EV, tolerance=TOLERANCE, **known)
     atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge, "name": record.id})
     try:
         result = label(atoms, None, protocol, groups={})

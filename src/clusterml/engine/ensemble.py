@@ -70,7 +70,7 @@ def label_ensemble(
     return replace(
         central,
         spectrum=mean,
-        bands=band_assignments(central.states, mean, parts),
+        bands=band_assignments(central.response, mean, parts),
         warnings=tuple(warnings),
         provenance={**central.provenance, "ensemble": provenance},
     )
@@ -102,7 +102,7 @@ def label_by_protocol(
             groups=groups,
             allow_several=allow_several,
             advise=True,
-            progress=lambda blocks: working(f"{blocks} Krylov blocks"),
+            progress=lambda blocks: working(f"{blocks} blocks"),
         )
     return label_ensemble(
         atoms,

@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.engine.response.active import ActiveSpace
-from clusterml.engine.response.excited import ExcitedStates
+from clusterml.engine.response.excited import BandKind, Response
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.anatomy.kernel import CHALCOGENS, metal_frame
 from clusterml.structure.bonds import bonds
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray, IntArray
-from clusterml.units import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
-    import torch
     from ase import Atoms
 
 
@@ -59,12 +56,6 @@ def element_groups(atoms: Atoms) -> dict[str, IntArray]:
     return {name: np.flatnonzero(mask).astype(np.int64) for name, mask in masks.items() if mask.any()}
 
 
-_SIGNIFICANT = 0.01
-"""States that give less than this share of a band's largest contribution are left out of its assignment."""
-
-_MAX_STATES_PER_BAND = 24
-
-
 @dataclass(frozen=True)
 class Band:
     """One extremum of a spectrum and what it is made of.
@@ -79,17 +70,6 @@ class Band:
     electron: dict[str, float]
 
 
-def atom_shares(space: ActiveSpace, amplitudes: torch.Tensor) -> tuple[FloatArray, FloatArray]:
-    """Löwdin shares of every atom in hole and electron, each (k, n_atoms), for amplitudes (k, n_o, n_v)."""
-    import torch
-
-    shares: list[FloatArray] = []
-    for left in (lambda x: space.l_o @ x, lambda x: space.l_v @ x.T):
-        rows = torch.stack([space.atom_sum((left(x) ** 2).sum(1)) for x in amplitudes])
-        shares.append((rows / rows.sum(1, keepdim=True)).double().cpu().numpy())
-    return shares[0], shares[1]
-
-
 def extrema(values: FloatArray, threshold: float = 0.02) -> IntArray:
     """Indices of local maxima of |values| (m,) higher than ``threshold`` of the largest, shape (k,)."""
     height = np.abs(values)
@@ -99,42 +79,23 @@ def extrema(values: FloatArray, threshold: float = 0.02) -> IntArray:
     return np.flatnonzero(inner).astype(np.int64) + 1
 
 
-def band_assignments(states: ExcitedStates, spectrum: Spectrum, groups: Mapping[str, IntArray]) -> list[Band]:
+def band_assignments(response: Response, spectrum: Spectrum, groups: Mapping[str, IntArray]) -> list[Band]:
     """Hole and electron shares of ``groups`` (name -> atom indices) for every absorption and CD band of ``spectrum``.
 
-    Each band averages the states under it, weighted with their contribution to it (absolute value for CD). Empty when
-    the states' amplitudes were not kept or there are no groups.
+    Empty when the response does not know them or there are no groups.
     """
-    if states.amplitudes is None or not groups:
+    if not groups:
         return []
-    t = states.transitions
-    gauge = str(spectrum.meta["gauge"])
-    strengths = {"absorption": t.f(str(spectrum.meta["absorption_gauge"])), "cd": t.energy_ev * t.r_cgs(gauge)}
-    curves = {"absorption": spectrum.epsilon, "cd": spectrum.delta_epsilon}
-    sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
-    places = [(kind, int(at)) for kind, curve in curves.items() for at in extrema(curve)]
-    shares: dict[int, tuple[FloatArray, FloatArray]] = {}
     bands = []
-    for kind, at in places:
-        energy = float(spectrum.energy_ev[at])
-        weight = np.abs(strengths[kind]) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
-        strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
-        which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
-        new = np.array([k for k in which if k not in shares], dtype=np.int64)
-        if len(new):
-            shares |= dict(
-                zip(new.tolist(), zip(*atom_shares(states.space, states.amplitudes(new)), strict=True), strict=True)
-            )
-        hole, electron = (
-            np.average([shares[int(k)][side] for k in which], axis=0, weights=weight[which]) for side in (0, 1)
-        )
-        bands.append(
-            Band(
-                kind,
-                energy,
-                float(curves[kind][at]),
-                {name: float(hole[atoms].sum()) for name, atoms in groups.items()},
-                {name: float(electron[atoms].sum()) for name, atoms in groups.items()},
-            )
-        )
+    curves: dict[BandKind, FloatArray] = {"absorption": spectrum.epsilon, "cd": spectrum.delta_epsilon}
+    for kind, curve in curves.items():
+        places = extrema(curve)
+        shares = response.shares(kind, spectrum.energy_ev[places].tolist(), spectrum) if len(places) else None
+        if shares is None:
+            continue
+        for at, hole, electron in zip(places, *shares, strict=True):
+            of_groups = [
+                {name: float(side[atoms].sum()) for name, atoms in groups.items()} for side in (hole, electron)
+            ]
+            bands.append(Band(kind, float(spectrum.energy_ev[at]), float(curve[at]), *of_groups))
     return bands

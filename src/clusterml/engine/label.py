@@ -16,9 +16,9 @@ from clusterml.engine.orbitals.orbitals import Orbitals, gap_warnings
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.parameters import parameters_hash
 from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, LabelKeywords, Protocol, chosen
-from clusterml.engine.response.excited import ExcitedStates
-from clusterml.engine.response.solver import excite
-from clusterml.errors import ElectronicStructureError
+from clusterml.engine.response.excited import ExcitedStates, Response
+from clusterml.engine.response.solver import find_solver
+from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.io.display import wrapped
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
@@ -36,16 +36,15 @@ if TYPE_CHECKING:
 class Label:
     """Everything the engine says about one geometry.
 
-    ``spectrum``: broadened absorption and CD; ``transitions``: the states (or, from the spectrum solver, pseudo-states
-    valid for widths of at least ``protocol.fwhm_ev``); ``bands``: what each band is made of; ``decision``: the charge,
-    and what spoke for it.
+    ``spectrum``: broadened absorption and CD; ``response``: what it was made of, which gives it at larger widths too;
+    ``bands``: what each band is made of; ``decision``: the charge, and what spoke for it.
     """
 
     atoms: Atoms
     decision: ChargeDecision
     protocol: Protocol
     spectrum: Spectrum
-    states: ExcitedStates
+    response: Response
     orbitals: Orbitals
     bands: list[Band]
     warnings: tuple[str, ...]
@@ -72,8 +71,13 @@ class Label:
 
     @property
     def transitions(self) -> Transitions:
-        """The excitations, in eV and 1e-40 cgs."""
-        return self.states.transitions
+        """The excitations, in eV and 1e-40 cgs (of solver ``krylov``: pseudo-states with the same spectrum).
+
+        Raises OptionError where the solver gives spectra without any.
+        """
+        if not isinstance(self.response, ExcitedStates):
+            raise OptionError("the contour gives spectra without excitations", "use --states (solver='states')")
+        return self.response.transitions
 
 
 def label(
@@ -101,7 +105,7 @@ def label(
     default :func:`~clusterml.engine.fragments.element_groups`.
     ``start_from``: a geometry of the same atoms whose GFN density is the first guess, for many geometries near it.
     ``advise``: where the gap is below 0.2 eV, or the ground state fails, look for a charge that opens it (seconds).
-    ``progress``: called with the number of Krylov blocks.
+    ``progress``: called with the number of Krylov blocks, or of blocks of configurations.
 
     Raises StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError, MemoryLimitError,
     ElectronicStructureError (also for a gap below the protocol's smallest).
@@ -138,15 +142,16 @@ def label(
     warnings += [*ground.warnings, *gap_warnings(ground)]
     if advise and ground.raw_gap_ev < SMALL_GAP_EV:
         warnings += filter(None, [gap_advice(atoms, decision.charge)])
-    states = excite(ground, protocol, compute, progress)
-    warnings += _state_warnings(states, protocol)
+    solver = find_solver(ground, protocol)
+    response = solver.solve(ground, protocol, compute, progress)
+    warnings += _response_warnings(response, protocol)
     axis = np.arange(25, round(50.0 * protocol.emax_ev) + 1) / 50.0 if grid is None else grid
-    spectrum = states.transitions.broaden(axis, protocol.fwhm_ev, gauge=protocol.gauge, absorption_gauge="length")
+    spectrum = response.broaden(axis, protocol.fwhm_ev, gauge=protocol.gauge, absorption_gauge="length")
     excited_done = time.perf_counter()
-    bands = band_assignments(states, spectrum, groups if groups is not None else element_groups(atoms))
+    bands = band_assignments(response, spectrum, groups if groups is not None else element_groups(atoms))
     timings = {
         "ground_state": ground_done - start,
-        **states.timings_s,
+        **response.timings_s,
         "bands": time.perf_counter() - excited_done,
         "total": time.perf_counter() - start,
     }
@@ -154,26 +159,26 @@ def label(
         "orbitals": ground.method,
         "solvent": protocol.solvent,
         "mode": protocol.mode,
-        "solver": protocol.solver,
+        "solver": solver.solver[-1],
         "emax_ev": protocol.emax_ev,
         "dtype": protocol.dtype,
         "device": compute.device,
         "parameters": parameters_hash(),
         "raw_gap_ev": ground.raw_gap_ev,
-        "counts": states.counts,
+        "counts": response.counts,
     }
-    return Label(atoms, decision, protocol, spectrum, states, ground, bands, tuple(warnings), timings, provenance)
+    return Label(atoms, decision, protocol, spectrum, response, ground, bands, tuple(warnings), timings, provenance)
 
 
-def _state_warnings(states: ExcitedStates, protocol: Protocol) -> list[str]:
+def _response_warnings(response: Response, protocol: Protocol) -> list[str]:
     warnings = []
-    if len(states.transitions) == 0:
+    if response.dark:
         warnings.append(f"no excitation below {protocol.emax_ev:g} eV: the spectrum is empty; raise --emax")
-    elif states.amplitudes is None:
+    elif isinstance(response, ExcitedStates) and response.amplitudes is None:
         warnings.append("no memory to keep the states: bands are not assigned to groups of atoms; raise --memory-gb")
-    if not states.converged:
+    if not response.converged:
         warnings.append(
-            f"the spectrum is not converged to {protocol.tolerance:g} with {states.counts['n_krylov']} Krylov vectors: "
-            "raise --memory-gb or --fwhm"
+            f"the spectrum is not converged to {protocol.tolerance:g} with {response.counts['n_krylov']} Krylov "
+            "vectors: raise --memory-gb or --fwhm"
         )
     return warnings

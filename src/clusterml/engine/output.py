@@ -13,6 +13,7 @@ from clusterml.engine.basis import Basis
 from clusterml.engine.fragments import Band
 from clusterml.engine.label import Label
 from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.response.excited import ExcitedStates
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import plain, write_json
 from clusterml.spectrum.blocks import SCHEMA_VERSION, spectrum_block, states_block
@@ -163,7 +164,8 @@ def write_label(
     name = name or label_name(label)
     content = label_dict(label, states)
     how: dict[str, Any] = {"jcamp": jcamp, "view": view}
-    *files, last = write_results(label.spectrum, content, folder / name, title, label.transitions, **how)
+    sticks = label.transitions if isinstance(label.response, ExcitedStates) else None
+    *files, last = write_results(label.spectrum, content, folder / name, title, sticks, **how)
     return [*files, *orbitals, last]
 
 

@@ -143,6 +143,6 @@ def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
 
     protocol = bench.screen.engine.but(fwhm_ev=bench.fwhm_ev, smallest_gap_ev=SMALLEST_GAP_EV)
     result = label(atoms, charge, protocol, bench.compute, grid=bench.predictor.energy_ev, groups={})
-    if not result.states.converged:
+    if not result.response.converged:
         raise ElectronicStructureError("the spectrum did not converge", "raise engine.tolerance")
     return result

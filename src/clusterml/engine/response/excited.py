@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+from typing import Protocol as Contract
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, Couplings
 from clusterml.engine.response.lanczos import CHECK_GROWTH, FIRST_CHECK, BlockLanczos, RitzPairs, converged_ritz_pairs
 from clusterml.errors import ElectronicStructureError, MemoryLimitError
+from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray, IntArray
-from clusterml.units import REFERENCE_OUTPUT_HARTREE_EV, REFERENCE_THRESHOLD_HARTREE_EV
+from clusterml.units import FWHM_PER_SIGMA, REFERENCE_OUTPUT_HARTREE_EV, REFERENCE_THRESHOLD_HARTREE_EV
 
 if TYPE_CHECKING:
     import torch
@@ -132,9 +134,53 @@ def split_moments(starts: torch.Tensor, targets: torch.Tensor) -> Moments:
     return Moments(*(x.double().cpu().numpy() for x in parts))
 
 
+class Response(Contract):
+    """What a solver gives: spectra at the protocol's width or a larger one, and where in the cluster bands are."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Sizes worth reporting."""
+
+    @property
+    def converged(self) -> bool:
+        """Did the spectrum meet the tolerance?"""
+
+    @property
+    def timings_s(self) -> dict[str, float]:
+        """Seconds of its parts."""
+
+    @property
+    def dark(self) -> bool:
+        """Is there no excitation in the range that was asked for?"""
+
+    def broaden(
+        self,
+        grid: FloatArray | None = None,
+        fwhm_ev: float = 0.2,
+        *,
+        gauge: str = "velocity",
+        absorption_gauge: str = "length",
+    ) -> Spectrum:
+        """The spectrum, see :meth:`clusterml.spectrum.transitions.Transitions.broaden`."""
+
+    def broaden_tensors(self, grid: FloatArray | None = None, fwhm_ev: float = 0.2) -> tuple[FloatArray, FloatArray]:
+        """Oriented absorption and CD, see :meth:`clusterml.spectrum.transitions.Transitions.broaden_tensors`."""
+
+    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares | None:
+        """Shares of atoms in hole and electron of what absorbs, or gives the CD, at each of ``energies_ev`` (b,) of
+        ``spectrum``: two arrays (b, n_atoms); None where they are not known."""
+
+
+BandKind = Literal["absorption", "cd"]
+AtomShares = tuple[FloatArray, FloatArray]
+_SIGNIFICANT = 0.01
+"""States that give less than this share of a band's largest contribution are left out of its assignment."""
+_MAX_STATES_PER_BAND = 24
+
+
 @dataclass(frozen=True)
 class ExcitedStates:
-    """States (or pseudo-states) with their intensities and, on demand, their amplitudes.
+    """States (or pseudo-states) with their intensities and, on demand, their amplitudes: a :class:`Response`.
 
     ``amplitudes(which)`` gives X as a tensor (k, n_o, n_v) over ``space`` for state indices ``which`` (k,), normalised
     only by the dense solver; None when there was no memory to keep them.
@@ -147,6 +193,62 @@ class ExcitedStates:
     counts: dict[str, int]
     converged: bool = True
     timings_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def dark(self) -> bool:
+        """Is there no state?"""
+        return len(self.transitions) == 0
+
+    def broaden(
+        self,
+        grid: FloatArray | None = None,
+        fwhm_ev: float = 0.2,
+        *,
+        gauge: str = "velocity",
+        absorption_gauge: str = "length",
+    ) -> Spectrum:
+        """The spectrum of the transitions."""
+        return self.transitions.broaden(grid, fwhm_ev, gauge=gauge, absorption_gauge=absorption_gauge)
+
+    def broaden_tensors(self, grid: FloatArray | None = None, fwhm_ev: float = 0.2) -> tuple[FloatArray, FloatArray]:
+        """Oriented spectra of the transitions."""
+        return self.transitions.broaden_tensors(grid, fwhm_ev)
+
+    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares | None:
+        """Averages over the states under each band, weighted with their contribution to it (absolute value for CD);
+        None where the amplitudes were not kept."""
+        if self.amplitudes is None:
+            return None
+        t = self.transitions
+        strengths = t.f(str(spectrum.meta["absorption_gauge"]))
+        if kind == "cd":
+            strengths = t.energy_ev * t.r_cgs(str(spectrum.meta["gauge"]))
+        sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
+        known: dict[int, tuple[FloatArray, FloatArray]] = {}
+        holes: list[FloatArray] = []
+        electrons: list[FloatArray] = []
+        for energy in energies_ev:
+            weight = np.abs(strengths) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
+            strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
+            which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
+            new = np.array([k for k in which if k not in known], dtype=np.int64)
+            if len(new):
+                pairs = zip(*atom_shares(self.space, self.amplitudes(new)), strict=True)
+                known |= dict(zip(new.tolist(), pairs, strict=True))
+            for side, average in enumerate((holes, electrons)):
+                average.append(np.average([known[int(k)][side] for k in which], axis=0, weights=weight[which]))
+        return np.array(holes), np.array(electrons)
+
+
+def atom_shares(space: ActiveSpace, amplitudes: torch.Tensor) -> AtomShares:
+    """Löwdin shares of every atom in hole and electron, each (k, n_atoms), for amplitudes (k, n_o, n_v)."""
+    import torch
+
+    shares: list[FloatArray] = []
+    for left in (lambda x: space.l_o @ x, lambda x: space.l_v @ x.T):
+        rows = torch.stack([space.atom_sum((left(x) ** 2).sum(1)) for x in amplitudes])
+        shares.append((rows / rows.sum(1, keepdim=True)).double().cpu().numpy())
+    return shares[0], shares[1]
 
 
 def scatter(space: ActiveSpace, rows: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:

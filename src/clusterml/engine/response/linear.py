@@ -332,11 +332,12 @@ def _krylov(
     )
 
 
-def _without_exchange(orbitals: Orbitals, protocol: Protocol) -> bool:
+def without_exchange(orbitals: Orbitals, protocol: Protocol) -> bool:
+    """Are these orbitals that interact by charges only, so that the Casida matrix is a diagonal plus a low rank?"""
     return orbitals.kernels.ax == 0.0 and protocol.mode == "smooth"
 
 
 RESPONSE_SOLVERS = (
-    ResponseSolver("linear response, spectrum", "spectrum", _without_exchange, response_states),
-    ResponseSolver("linear response, states", "states", _without_exchange, response_states),
+    ResponseSolver("linear response, Krylov", ("krylov",), without_exchange, response_states),
+    ResponseSolver("linear response, states", ("states",), without_exchange, response_states),
 )

@@ -293,8 +293,8 @@ def _with_exchange(mode: Mode) -> Callable[[Orbitals, Protocol], bool]:
 
 
 RESPONSE_SOLVERS = (
-    ResponseSolver("smooth singles, spectrum", "spectrum", _with_exchange("smooth"), smooth_states),
-    ResponseSolver("smooth singles, states", "states", _with_exchange("smooth"), smooth_states),
-    ResponseSolver("reference singles, spectrum", "spectrum", _with_exchange("reference"), reference_states),
-    ResponseSolver("reference singles, states", "states", _with_exchange("reference"), reference_states),
+    ResponseSolver("smooth singles, Krylov", ("spectrum", "krylov"), _with_exchange("smooth"), smooth_states),
+    ResponseSolver("smooth singles, states", ("states",), _with_exchange("smooth"), smooth_states),
+    ResponseSolver("reference singles, Krylov", ("spectrum", "krylov"), _with_exchange("reference"), reference_states),
+    ResponseSolver("reference singles, states", ("states",), _with_exchange("reference"), reference_states),
 )

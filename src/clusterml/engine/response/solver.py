@@ -12,7 +12,7 @@ from clusterml.errors import OptionError
 if TYPE_CHECKING:
     from clusterml.engine.orbitals.orbitals import Orbitals
     from clusterml.engine.protocol import Compute, Protocol
-    from clusterml.engine.response.excited import ExcitedStates
+    from clusterml.engine.response.excited import Response
 
 Progress = Callable[[int], None] | None
 
@@ -21,17 +21,17 @@ Progress = Callable[[int], None] | None
 class ResponseSolver:
     """A way to the excited states of some orbitals.
 
-    name    of this solver, for messages
-    solver  as protocols call it: ``spectrum``, ``states``, or a name of its own
+    name    of this solver among all
+    solver  as protocols may call it: ``spectrum`` or ``states`` where it is a way to these, and last its own name
     suits   can it take these orbitals under this protocol
-    solve   (orbitals, protocol, compute, progress) -> states or pseudo-states up to the protocol's ``emax_ev``; raises
+    solve   (orbitals, protocol, compute, progress) -> the response up to the protocol's ``emax_ev``; raises
             OptionError, ElectronicStructureError, MemoryLimitError.  ``progress`` is None or told the blocks done
     """
 
     name: str
-    solver: str
+    solver: tuple[str, ...]
     suits: Callable[[Orbitals, Protocol], bool]
-    solve: Callable[[Orbitals, Protocol, Compute, Progress], ExcitedStates]
+    solve: Callable[[Orbitals, Protocol, Compute, Progress], Response]
 
 
 SOLVERS: Registry[ResponseSolver] = Registry(
@@ -45,17 +45,15 @@ SOLVERS: Registry[ResponseSolver] = Registry(
 """Every solver, by name."""
 
 
-def excite(orbitals: Orbitals, protocol: Protocol, compute: Compute, progress: Progress = None) -> ExcitedStates:
-    """Excited states of ``orbitals``: what they are and the protocol decide which solver takes them.
-
-    Raises OptionError where no solver suits, and what the solver raises.
-    """
-    for solver in SOLVERS.all():
-        if solver.solver == protocol.solver and solver.suits(orbitals, protocol):
-            return solver.solve(orbitals, protocol, compute, progress)
-    known = sorted({solver.solver for solver in SOLVERS.all() if solver.suits(orbitals, protocol)})
-    if not known:
+def find_solver(orbitals: Orbitals, protocol: Protocol) -> ResponseSolver:
+    """The solver for ``orbitals`` under ``protocol``; raises OptionError where none suits."""
+    suitable = [solver for solver in SOLVERS.all() if solver.suits(orbitals, protocol)]
+    for solver in suitable:
+        if protocol.solver in solver.solver:
+            return solver
+    if not suitable:
         problem = f"mode {protocol.mode} has no meaning for {orbitals.method} orbitals"
         raise OptionError(problem, "use --orbitals stda-xtb")
-    remedy = f"choose one of {', '.join(known)} for {orbitals.method} orbitals"
+    names = sorted({name for solver in suitable for name in solver.solver})
+    remedy = f"choose one of {', '.join(names)} for {orbitals.method} orbitals"
     raise OptionError(f"solver is {protocol.solver!r}", remedy)

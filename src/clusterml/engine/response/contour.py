@@ -1,0 +1,378 @@
+"""Linear response on a contour: broadened spectra without eigenpairs, a Krylov space or an approximation.
+
+The Casida matrix of orbitals without Fock exchange is a diagonal plus a low rank, Omega = D^2 + F^T gamma F with
+F = 2 sqrt(D) q (n_atoms, n) (see :mod:`clusterml.engine.response.linear`).  Three steps give its spectra:
+
+1.  By Woodbury, with g = 1 / (D^2 - z^2), chi = F g F^T and the start vectors S (9, n) in the metric of Z,
+    X(z) = S (Omega - z^2)^-1 S^T = S g S^T - (S g F^T) (1 + gamma chi)^-1 gamma (F g S^T).
+2.  A Gaussian is an entire function, so that bands of standard deviation sigma are an integral along Im z = a,
+    sum_n (s.Z_n)(s'.Z_n) G(E - w_n) = (1/pi) Im sum_j h G(E - z_j) 2 z_j X(z_j),  z_j = w_j + i a.
+    The trapezoid rule errs by exp(-(pi sigma / h)^2) at a = pi sigma^2 / (2 h); a wider band errs less.
+3.  All z are far from the real axis, so g is smooth in D: configurations are binned into intervals of D, narrow beside
+    their distance to the contour, and interpolated on Chebyshev nodes.  One matrix per node serves all z.
+
+All configurations are explicit, and all is matrix products, on any device.  The derivative by orbital energies,
+transition charges and moments is torch's own: z keeps away from every pole, degenerate or not.
+Sources: M. A. Woodbury, Memorandum Report 42, Princeton (1950); L. N. Trefethen, J. A. C. Weideman, SIAM Rev. 56, 385
+(2014) (the trapezoid rule); L. N. Trefethen, Approximation Theory and Approximation Practice (2013), chapter 8.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clusterml.engine.parameters import tables
+from clusterml.engine.protocol import Compute, Protocol
+from clusterml.engine.response.active import ActiveSpace
+from clusterml.engine.response.excited import SPIN_FACTOR, AtomShares, BandKind
+from clusterml.engine.response.linear import response_space, without_exchange
+from clusterml.engine.response.solver import ResponseSolver
+from clusterml.errors import MemoryLimitError, OptionError
+from clusterml.spectrum.curves import checked_axis
+from clusterml.spectrum.spectrum import Spectrum, default_grid
+from clusterml.typing import FloatArray
+from clusterml.units import (
+    DELTA_EPSILON_AREA_PER_ER,
+    EPSILON_AREA_PER_F,
+    FWHM_PER_SIGMA,
+    REFERENCE_OUTPUT_HARTREE_EV,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from clusterml.engine.orbitals.orbitals import Orbitals
+
+_TRAPEZOID_ERROR = 5e-7
+"""Error of the contour integral, relative to a band."""
+_REACH = 6.0
+"""The contour goes on for so many standard deviations beyond the energies that are asked for."""
+_TAIL_EV = 1.0
+"""At least so far beyond, so that bands of twice the width are right at the edges too."""
+_LOWEST_EV = 0.5
+"""Lowest energy of a spectrum."""
+_NODES = 5
+"""Chebyshev nodes of an interval."""
+_SHARE = 0.25
+"""Width of an interval in units of its distance to the contour: five nodes interpolate to 1e-6."""
+_BLOCK = 250_000_000
+"""Numbers of a block of configurations (charges and moments) held at a time."""
+
+
+@dataclass(frozen=True)
+class Contour:
+    """Points z (j,) in hartree on the line Im z = a, with spacing ``step``, for bands of at least ``sigma``."""
+
+    points: np.ndarray[Any, np.dtype[np.complex128]]
+    step: float
+    sigma: float
+
+    @classmethod
+    def spanning(cls, low: float, high: float, sigma: float) -> Contour:
+        """For spectra from ``low`` to ``high`` with bands of standard deviation ``sigma``, all in hartree."""
+        step = np.pi * sigma / np.sqrt(-np.log(_TRAPEZOID_ERROR))
+        reach = max(_REACH * sigma, _TAIL_EV / REFERENCE_OUTPUT_HARTREE_EV)
+        real = np.arange(low - reach, high + reach + step, step)
+        return cls(real + 1j * np.pi * sigma**2 / (2.0 * step), float(step), sigma)
+
+    def weights(self, energy: FloatArray, sigma: float) -> np.ndarray[Any, np.dtype[np.complex128]]:
+        """(e, j): what the points give to bands of ``sigma`` at ``energy`` (e,), the factor 2 z of step 2 included."""
+        distance = energy[:, None] - self.points[None, :]
+        gaussian = np.exp(-0.5 * (distance / sigma) ** 2) / (sigma * np.sqrt(2.0 * np.pi))
+        return np.asarray(self.step / np.pi * gaussian * 2.0 * self.points)
+
+    def distance(self, gap: float) -> float:
+        """From ``gap`` on the real axis to the nearest point of the line."""
+        real = self.points.real
+        return float(np.hypot(max(real[0] - gap, gap - real[-1], 0.0), self.points.imag[0]))
+
+    def intervals(self, low: float, high: float) -> FloatArray:
+        """Edges (k + 1,) of intervals from ``low`` to ``high``, narrow beside their distance to the contour."""
+        edges = [low]
+        while edges[-1] <= high:
+            edges.append(edges[-1] + _SHARE * self.distance(edges[-1]))
+        return np.array(edges)
+
+
+class NodeSums:
+    """The matrices of all nodes: sums of T L_k(D) T^T over configurations, from which T g(z) T^T follows for any z.
+
+    T (r, n) are rows of transition charges and moments; L_k the polynomials of the nodes of an interval.
+    """
+
+    def __init__(self, edges: FloatArray, like: torch.Tensor, size: int) -> None:
+        import torch
+
+        self._edges = torch.as_tensor(edges, dtype=torch.float64, device=like.device)
+        places = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
+        middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+        self._places = torch.as_tensor(places, dtype=torch.float64, device=like.device)
+        self.nodes = torch.as_tensor(middle[:, None] + half[:, None] * places, device=like.device)
+        self.sums: list[torch.Tensor | None] = [None] * len(middle)
+        self._size = size
+
+    def add(self, gaps: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add configurations with energies ``gaps`` (n,) in hartree and ``rows`` (r, n)."""
+        import torch
+
+        order = torch.argsort(gaps.detach())
+        gaps, rows = gaps[order], rows[:, order]
+        bounds = torch.searchsorted(gaps.detach().double().contiguous(), self._edges).tolist()
+        for number, (start, stop) in enumerate(pairwise(bounds)):
+            if start == stop:
+                continue
+            part = rows[:, start:stop]
+            weighted = self._polynomials(gaps[start:stop], number).to(part.dtype)[:, None, :] * part
+            update = (weighted.flatten(0, 1) @ part.T).reshape(_NODES, len(part), len(part))
+            known = self.sums[number]
+            self.sums[number] = update if known is None else known + update
+
+    def _polynomials(self, gaps: torch.Tensor, number: int) -> torch.Tensor:
+        """L_k(D), (k, n), of the interval ``number``."""
+        import torch
+
+        low, high = self._edges[number], self._edges[number + 1]
+        x = (2.0 * gaps.double() - low - high) / (high - low)
+        rows = []
+        for k in range(_NODES):
+            others = torch.cat([self._places[:k], self._places[k + 1 :]])
+            factors = (x[None, :] - others[:, None]) / (self._places[k] - others)[:, None]
+            rows.append(factors.prod(dim=0))
+        return torch.stack(rows)
+
+    def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
+        """T g(z) T^T, complex (r, r), for each of ``points`` (j,)."""
+        import torch
+
+        held = [(number, matrix) for number, matrix in enumerate(self.sums) if matrix is not None]
+        upper = torch.triu_indices(self._size, self._size, device=self.nodes.device)
+        matrices = torch.cat([matrix[:, upper[0], upper[1]].double() for _, matrix in held])
+        nodes = self.nodes[[number for number, _ in held]].flatten()
+        for part in points.split(max(1, _BLOCK // (16 * len(upper[0])))):
+            g = 1.0 / (nodes[None, :] ** 2 - part[:, None] ** 2)
+            for packed in torch.complex(g.real @ matrices, g.imag @ matrices):
+                whole = packed.new_zeros((self._size, self._size))
+                whole[upper[0], upper[1]] = packed
+                yield whole + whole.triu(1).T
+
+
+def resolvent(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+    """X(z), complex (9, 9), of step 1.
+
+    ``products``: T g(z) T^T (n_atoms + 9, n_atoms + 9) with T the charges F above the start vectors S; ``gamma``
+    (n_atoms, n_atoms) in hartree.
+    """
+    n = len(gamma)
+    return products[n:, n:] - products[:n, n:].T @ _screened(products, gamma)
+
+
+def _screened(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+    """(1 + gamma chi)^-1 gamma F g S^T, complex (n_atoms, 9)."""
+    import torch
+
+    n = len(gamma)
+    chi, mixed, kernel = products[:n, :n], products[:n, n:], gamma.to(products.dtype)
+    unit = torch.eye(n, dtype=chi.dtype, device=chi.device)
+    return torch.linalg.solve(unit + kernel @ chi, kernel @ mixed)
+
+
+def configurations(space: ActiveSpace, block: int = _BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """All configurations by occupied orbitals, a block of at most about ``block`` numbers at a time.
+
+    Yields their energies (n,) and rows (n_atoms + 9, n): F, and r sqrt(D), nabla / sqrt(D), (r x nabla) / sqrt(D).
+    """
+    import torch
+
+    n_o, n_v = space.shape
+    size = max(1, block // ((space.n_atoms + 9) * n_v))
+    counts = torch.bincount(space.atom_of_row, minlength=space.n_atoms).tolist()
+    for start in range(0, n_o, size):
+        chosen = slice(start, min(n_o, start + size))
+        gaps = space.gaps[chosen].flatten()
+        root = gaps.sqrt()
+        pairs = zip(space.l_o[:, chosen].split(counts), space.l_v.split(counts), strict=True)
+        charges = torch.stack([(o.T @ v).flatten() for o, v in pairs])
+        moments = [m[:, chosen].flatten(1) for m in (space.position, space.velocity, space.angular)]
+        yield gaps, torch.cat([2.0 * root * charges, moments[0] * root, moments[1] / root, moments[2] / root])
+
+
+@dataclass(frozen=True, eq=False)
+class ContourSpectra:
+    """The response on a contour, from which spectra of any width from ``fwhm_ev`` up follow.
+
+    ``response`` (j, 9, 9): X at the contour's points, over the components of r, nabla and r x nabla.
+    """
+
+    contour: Contour
+    response: np.ndarray[Any, np.dtype[np.complex128]]
+    space: ActiveSpace
+    sums: NodeSums
+    emax_ev: float
+    fwhm_ev: float
+    counts: dict[str, int]
+    converged: bool = True
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def dark(self) -> bool:
+        """Is every orbital energy difference, below which no excitation lies, well above the range?"""
+        return float(self.space.gaps.min()) * REFERENCE_OUTPUT_HARTREE_EV > self.emax_ev + _TAIL_EV
+
+    def broaden(
+        self,
+        grid: FloatArray | None = None,
+        fwhm_ev: float = 0.2,
+        *,
+        gauge: str = "velocity",
+        absorption_gauge: str = "length",
+    ) -> Spectrum:
+        """The spectrum, as :meth:`clusterml.spectrum.transitions.Transitions.broaden` of all transitions.
+
+        Raises OptionError for a width below that it was computed for or an unknown gauge, SpectrumError for a bad grid.
+        """
+        axis, width = self._checked(grid, fwhm_ev)
+        for name in (gauge, absorption_gauge):
+            if name not in ("length", "velocity"):
+                raise OptionError(f"gauge '{name}' is unknown", "choose one of length, velocity")
+        strengths = self._strengths(axis, width)
+        first = slice(0, 3) if absorption_gauge == "length" else slice(3, 6)
+        second = slice(0, 3) if gauge == "length" else slice(3, 6)
+        epsilon = self._absorption * np.trace(strengths[0][:, first, first], axis1=1, axis2=2)
+        cd = self._rotation * np.trace(strengths[1][:, second, 6:], axis1=1, axis2=2)
+        meta = {"gauge": gauge, "absorption_gauge": absorption_gauge, "fwhm_ev": float(width), "shape": "gaussian"}
+        return Spectrum(axis, epsilon, cd, meta=meta)
+
+    def broaden_tensors(self, grid: FloatArray | None = None, fwhm_ev: float = 0.2) -> tuple[FloatArray, FloatArray]:
+        """Oriented absorption and CD (m, 3, 3), as those of :class:`~clusterml.spectrum.transitions.Transitions`."""
+        axis, width = self._checked(grid, fwhm_ev)
+        plain, weighted = self._strengths(axis, width)
+        return self._absorption * plain[:, 3:6, 3:6], self._rotation * weighted[:, 3:6, 6:]
+
+    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares:
+        """Shares of atoms in hole and electron, from the response vectors at each band.
+
+        They are the imaginary parts of g (S^T - F^T (1 + gamma chi)^-1 gamma F g S^T) at E + i sigma: what light of
+        that energy stirs, through r for absorption, and through nabla and r x nabla for CD.
+        """
+        import torch
+
+        components = slice(0, 3) if kind == "absorption" else slice(3, 9)
+        real = np.array(energies_ev) / REFERENCE_OUTPUT_HARTREE_EV
+        points = torch.as_tensor(real + 1j * self.contour.sigma, device=self.space.gaps.device)
+        gamma = self.space.gamma_k.double()
+        n = self.space.n_atoms
+        screened = [_screened(products, gamma)[:, components] for products in self.sums.at(points)]
+        vectors: list[list[torch.Tensor]] = [[] for _ in real]
+        for gaps, rows in configurations(self.space):
+            charges, starts = rows[:n].double(), rows[n:][components].double()
+            energies = gaps.double()
+            for number, (energy, factor) in enumerate(zip(real, screened, strict=True)):
+                bare = torch.complex(starts - factor.real.T @ charges, -factor.imag.T @ charges)
+                ratio = (energies / energy).sqrt()
+                x = (bare / (energies**2 - points[number] ** 2)).imag * (ratio + 1.0 / ratio)
+                vectors[number].append(x.reshape(len(x), -1, self.space.shape[1]))
+        holes: list[FloatArray] = []
+        electrons: list[FloatArray] = []
+        for parts in vectors:
+            x = torch.cat(parts, dim=1)
+            hole = torch.einsum("kia,kja->ij", x, x)
+            electron = torch.einsum("kia,kib->ab", x, x)
+            for density, left, side in ((hole, self.space.l_o, holes), (electron, self.space.l_v, electrons)):
+                rows = ((left.double() @ density) * left.double()).sum(dim=1)
+                atoms = self.space.atom_sum(rows)
+                side.append((atoms / atoms.sum()).cpu().numpy())
+        return np.array(holes), np.array(electrons)
+
+    def _checked(self, grid: FloatArray | None, fwhm_ev: float) -> tuple[FloatArray, float]:
+        axis = default_grid() if grid is None else checked_axis("grid", grid)
+        if not fwhm_ev >= self.fwhm_ev * (1.0 - 1e-9):
+            raise OptionError(
+                f"fwhm_ev is {fwhm_ev:g}, less than the {self.fwhm_ev:g} that the response was computed for",
+                "compute it for the smaller width",
+            )
+        return axis, fwhm_ev
+
+    def _strengths(self, axis: FloatArray, fwhm_ev: float) -> tuple[FloatArray, FloatArray]:
+        """Sums over states of products of moments times bands, per eV, (m, 9, 9); the second times the energy in eV."""
+        if self.dark:
+            return np.zeros((len(axis), 9, 9)), np.zeros((len(axis), 9, 9))
+        scale = REFERENCE_OUTPUT_HARTREE_EV
+        weights = self.contour.weights(axis / scale, fwhm_ev / FWHM_PER_SIGMA / scale) / scale
+        flat = self.response.reshape(len(self.response), -1)
+        plain = (weights @ flat).imag
+        weighted = ((weights * self.contour.points * scale) @ flat).imag
+        shape = (len(axis), 9, 9)
+        return plain.reshape(shape), weighted.reshape(shape)
+
+    @cached_property
+    def _absorption(self) -> float:
+        return EPSILON_AREA_PER_F * 2.0 / 3.0 * SPIN_FACTOR
+
+    @cached_property
+    def _rotation(self) -> float:
+        return float(DELTA_EPSILON_AREA_PER_ER * SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"])
+
+
+def contour_spectra(
+    orbitals: Orbitals,
+    protocol: Protocol,
+    compute: Compute,
+    progress: Callable[[int], None] | None = None,
+) -> ContourSpectra:
+    """Spectra of orbitals without Fock exchange up to ``emax_ev`` at ``fwhm_ev``, all configurations explicit.
+
+    ``progress``: told how many blocks of configurations are done.  Raises ElectronicStructureError without a gap,
+    MemoryLimitError before anything large is allocated.
+    """
+    import torch
+
+    start = time.perf_counter()
+    scale = REFERENCE_OUTPUT_HARTREE_EV
+    sigma = protocol.fwhm_ev / FWHM_PER_SIGMA / scale
+    contour = Contour.spanning(_LOWEST_EV / scale, protocol.emax_ev / scale, sigma)
+    space = response_space(orbitals, protocol, compute)
+    gaps = space.gaps.detach()
+    edges = contour.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max()))
+    size = space.n_atoms + 9
+    _check_memory(size, len(edges) - 1, space, compute)
+    sums = NodeSums(edges, space.gaps, size)
+    prepared = time.perf_counter()
+    for number, (energies, rows) in enumerate(configurations(space), start=1):
+        sums.add(energies, rows)
+        if progress is not None:
+            progress(number)
+    summed = time.perf_counter()
+    points = torch.as_tensor(contour.points, device=space.gaps.device)
+    gamma = space.gamma_k.double()
+    response = torch.stack([resolvent(products, gamma) for products in sums.at(points)])
+    counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": _NODES * (len(edges) - 1)}
+    timings = {
+        "preparation": prepared - start,
+        "sums": summed - prepared,
+        "solver": time.perf_counter() - prepared,
+    }
+    return ContourSpectra(
+        contour, response.cpu().numpy(), space, sums, protocol.emax_ev, protocol.fwhm_ev, counts, timings_s=timings
+    )
+
+
+def _check_memory(size: int, intervals: int, space: ActiveSpace, compute: Compute) -> None:
+    """The matrices of the nodes, twice while they are joined, and a block of configurations with weighted copies."""
+    itemsize = space.l_o.element_size()
+    block = min(_BLOCK, size * space.n_csf)
+    needed = (_NODES * intervals * size**2 * (itemsize + 8) + 2 * block * itemsize) / 1e9
+    if needed > compute.memory:
+        raise MemoryLimitError(
+            f"the response of {space.n_csf} configurations needs {needed:.2g} GB; {compute.memory:.2g} GB allowed",
+            "raise --memory-gb, or use --dtype float32",
+        )
+
+
+RESPONSE_SOLVERS = (ResponseSolver("contour", ("spectrum", "contour"), without_exchange, contour_spectra),)
