@@ -10,7 +10,7 @@ import torch
 
 from clusterml.engine import label as engine
 from clusterml.engine.fragments import extrema
-from clusterml.engine.response.excited import atom_shares
+from clusterml.engine.response.response import atom_shares
 
 label = partial(engine.label, orbitals="stda-xtb")
 

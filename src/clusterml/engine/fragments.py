@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.engine.response.excited import BandKind, Response
+from clusterml.engine.response.response import BandKind, Response
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.anatomy.kernel import CHALCOGENS, metal_frame
 from clusterml.structure.bonds import bonds

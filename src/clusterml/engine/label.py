@@ -16,7 +16,8 @@ from clusterml.engine.orbitals.orbitals import Orbitals, gap_warnings
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.parameters import parameters_hash
 from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, LabelKeywords, Protocol, chosen
-from clusterml.engine.response.excited import ExcitedStates, Response
+from clusterml.engine.response.excited import ExcitedStates
+from clusterml.engine.response.response import Response
 from clusterml.engine.response.solver import find_solver
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.io.display import wrapped

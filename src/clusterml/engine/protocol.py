@@ -84,7 +84,8 @@ class Protocol(Strict):
     )
     mode: Mode = Field("smooth", description="of stda-xtb: smooth (continuous) or reference (as the program std2)")
     solver: str = Field(
-        "spectrum", description="spectrum (pseudo-states), states (all eigenpairs), or another that is installed"
+        "spectrum",
+        description="spectrum (the best way to it), contour, krylov, states (all eigenpairs), or an installed one",
     )
     gauge: Gauge = Field("velocity", description="of the CD: velocity, or length, which depends on the origin")
     smallest_gap_ev: float = Field(0.0, ge=0.0, description="a smaller HOMO-LUMO gap in eV is refused; 0: none is")

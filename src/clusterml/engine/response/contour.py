@@ -31,8 +31,9 @@ import numpy as np
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
-from clusterml.engine.response.excited import SPIN_FACTOR, AtomShares, BandKind
+from clusterml.engine.response.excited import SPIN_FACTOR
 from clusterml.engine.response.linear import response_space, without_exchange
+from clusterml.engine.response.response import AtomShares, BandKind
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError, OptionError
 from clusterml.spectrum.curves import checked_axis
@@ -62,8 +63,10 @@ _NODES = 5
 """Chebyshev nodes of an interval."""
 _SHARE = 0.25
 """Width of an interval in units of its distance to the contour: five nodes interpolate to 1e-6."""
-_BLOCK = 250_000_000
+_BLOCK = 40_000_000
 """Numbers of a block of configurations (charges and moments) held at a time."""
+_COLUMNS = 8192
+"""Configurations of an interval whose weighted copies are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class NodeSums:
         self.nodes = torch.as_tensor(middle[:, None] + half[:, None] * places, device=like.device)
         self.sums: list[torch.Tensor | None] = [None] * len(middle)
         self._size = size
+        self._upper = torch.triu_indices(size, size, device=like.device)
 
     def add(self, gaps: torch.Tensor, rows: torch.Tensor) -> None:
         """Add configurations with energies ``gaps`` (n,) in hartree and ``rows`` (r, n)."""
@@ -128,11 +132,14 @@ class NodeSums:
         for number, (start, stop) in enumerate(pairwise(bounds)):
             if start == stop:
                 continue
-            part = rows[:, start:stop]
-            weighted = self._polynomials(gaps[start:stop], number).to(part.dtype)[:, None, :] * part
-            update = (weighted.flatten(0, 1) @ part.T).reshape(_NODES, len(part), len(part))
-            known = self.sums[number]
-            self.sums[number] = update if known is None else known + update
+            for columns in torch.arange(start, stop, device=rows.device).split(_COLUMNS):
+                part = rows[:, columns[0] : columns[-1] + 1]
+                polynomials = self._polynomials(gaps[columns[0] : columns[-1] + 1], number).to(part.dtype)
+                weighted = (polynomials[:, None, :] * part).flatten(0, 1)
+                update = (weighted @ part.T).reshape(_NODES, self._size, self._size)
+                update = update[:, self._upper[0], self._upper[1]].double()
+                known = self.sums[number]
+                self.sums[number] = update if known is None else known + update
 
     def _polynomials(self, gaps: torch.Tensor, number: int) -> torch.Tensor:
         """L_k(D), (k, n), of the interval ``number``."""
@@ -152,8 +159,8 @@ class NodeSums:
         import torch
 
         held = [(number, matrix) for number, matrix in enumerate(self.sums) if matrix is not None]
-        upper = torch.triu_indices(self._size, self._size, device=self.nodes.device)
-        matrices = torch.cat([matrix[:, upper[0], upper[1]].double() for _, matrix in held])
+        upper = self._upper
+        matrices = torch.cat([matrix for _, matrix in held])
         nodes = self.nodes[[number for number, _ in held]].flatten()
         for part in points.split(max(1, _BLOCK // (16 * len(upper[0])))):
             g = 1.0 / (nodes[None, :] ** 2 - part[:, None] ** 2)
@@ -264,30 +271,30 @@ class ContourSpectra:
         import torch
 
         components = slice(0, 3) if kind == "absorption" else slice(3, 9)
-        real = np.array(energies_ev) / REFERENCE_OUTPUT_HARTREE_EV
-        points = torch.as_tensor(real + 1j * self.contour.sigma, device=self.space.gaps.device)
+        real = torch.as_tensor(energies_ev, dtype=torch.float64, device=self.space.gaps.device)
+        real = real / REFERENCE_OUTPUT_HARTREE_EV
+        points = torch.complex(real, torch.full_like(real, self.contour.sigma))
         gamma = self.space.gamma_k.double()
-        n = self.space.n_atoms
-        screened = [_screened(products, gamma)[:, components] for products in self.sums.at(points)]
-        vectors: list[list[torch.Tensor]] = [[] for _ in real]
+        n, n_v, bands = self.space.n_atoms, self.space.shape[1], len(real)
+        screened = torch.stack([_screened(products, gamma)[:, components] for products in self.sums.at(points)])
+        factors = screened.transpose(1, 2).flatten(0, 1).to(torch.complex64)  # (bands * components, n_atoms)
+        parts = []
         for gaps, rows in configurations(self.space):
-            charges, starts = rows[:n].double(), rows[n:][components].double()
-            energies = gaps.double()
-            for number, (energy, factor) in enumerate(zip(real, screened, strict=True)):
-                bare = torch.complex(starts - factor.real.T @ charges, -factor.imag.T @ charges)
-                ratio = (energies / energy).sqrt()
-                x = (bare / (energies**2 - points[number] ** 2)).imag * (ratio + 1.0 / ratio)
-                vectors[number].append(x.reshape(len(x), -1, self.space.shape[1]))
+            charges, starts = rows[:n].float(), rows[n:][components].float()
+            pulled = torch.complex(factors.real @ charges, factors.imag @ charges).reshape(bands, -1, len(gaps))
+            ratio = (gaps.double() / real[:, None]).sqrt()
+            amplitude = (ratio + 1.0 / ratio) / (gaps.double() ** 2 - points[:, None] ** 2)
+            x = ((starts - pulled) * amplitude[:, None, :].to(torch.complex64)).imag
+            parts.append(x.reshape(bands, x.shape[1], -1, n_v))
         holes: list[FloatArray] = []
         electrons: list[FloatArray] = []
-        for parts in vectors:
-            x = torch.cat(parts, dim=1)
-            hole = torch.einsum("kia,kja->ij", x, x)
-            electron = torch.einsum("kia,kib->ab", x, x)
-            for density, left, side in ((hole, self.space.l_o, holes), (electron, self.space.l_v, electrons)):
-                rows = ((left.double() @ density) * left.double()).sum(dim=1)
-                atoms = self.space.atom_sum(rows)
-                side.append((atoms / atoms.sum()).cpu().numpy())
+        l_o, l_v = self.space.l_o.float(), self.space.l_v.float()
+        for x in torch.cat(parts, dim=2):
+            hole = x.transpose(0, 1).flatten(1) @ x.transpose(0, 1).flatten(1).T
+            electron = x.flatten(0, 1).T @ x.flatten(0, 1)
+            for density, left, side in ((hole, l_o, holes), (electron, l_v, electrons)):
+                populations = self.space.atom_sum(((left @ density) * left).sum(dim=1).double())
+                side.append((populations / populations.sum()).cpu().numpy())
         return np.array(holes), np.array(electrons)
 
     def _checked(self, grid: FloatArray | None, fwhm_ev: float) -> tuple[FloatArray, float]:
@@ -366,8 +373,9 @@ def contour_spectra(
 def _check_memory(size: int, intervals: int, space: ActiveSpace, compute: Compute) -> None:
     """The matrices of the nodes, twice while they are joined, and a block of configurations with weighted copies."""
     itemsize = space.l_o.element_size()
-    block = min(_BLOCK, size * space.n_csf)
-    needed = (_NODES * intervals * size**2 * (itemsize + 8) + 2 * block * itemsize) / 1e9
+    nodes = 2 * 8 * _NODES * intervals * size * (size + 1) // 2
+    blocks = itemsize * (3 * min(_BLOCK, size * space.n_csf) + _NODES * size * _COLUMNS)
+    needed = (nodes + blocks) / 1e9
     if needed > compute.memory:
         raise MemoryLimitError(
             f"the response of {space.n_csf} configurations needs {needed:.2g} GB; {compute.memory:.2g} GB allowed",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-from typing import Protocol as Contract
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, Couplings
 from clusterml.engine.response.lanczos import CHECK_GROWTH, FIRST_CHECK, BlockLanczos, RitzPairs, converged_ritz_pairs
+from clusterml.engine.response.response import AtomShares, BandKind, atom_shares
 from clusterml.errors import ElectronicStructureError, MemoryLimitError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
@@ -134,45 +134,6 @@ def split_moments(starts: torch.Tensor, targets: torch.Tensor) -> Moments:
     return Moments(*(x.double().cpu().numpy() for x in parts))
 
 
-class Response(Contract):
-    """What a solver gives: spectra at the protocol's width or a larger one, and where in the cluster bands are."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Sizes worth reporting."""
-
-    @property
-    def converged(self) -> bool:
-        """Did the spectrum meet the tolerance?"""
-
-    @property
-    def timings_s(self) -> dict[str, float]:
-        """Seconds of its parts."""
-
-    @property
-    def dark(self) -> bool:
-        """Is there no excitation in the range that was asked for?"""
-
-    def broaden(
-        self,
-        grid: FloatArray | None = None,
-        fwhm_ev: float = 0.2,
-        *,
-        gauge: str = "velocity",
-        absorption_gauge: str = "length",
-    ) -> Spectrum:
-        """The spectrum, see :meth:`clusterml.spectrum.transitions.Transitions.broaden`."""
-
-    def broaden_tensors(self, grid: FloatArray | None = None, fwhm_ev: float = 0.2) -> tuple[FloatArray, FloatArray]:
-        """Oriented absorption and CD, see :meth:`clusterml.spectrum.transitions.Transitions.broaden_tensors`."""
-
-    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares | None:
-        """Shares of atoms in hole and electron of what absorbs, or gives the CD, at each of ``energies_ev`` (b,) of
-        ``spectrum``: two arrays (b, n_atoms); None where they are not known."""
-
-
-BandKind = Literal["absorption", "cd"]
-AtomShares = tuple[FloatArray, FloatArray]
 _SIGNIFICANT = 0.01
 """States that give less than this share of a band's largest contribution are left out of its assignment."""
 _MAX_STATES_PER_BAND = 24
@@ -238,17 +199,6 @@ class ExcitedStates:
             for side, average in enumerate((holes, electrons)):
                 average.append(np.average([known[int(k)][side] for k in which], axis=0, weights=weight[which]))
         return np.array(holes), np.array(electrons)
-
-
-def atom_shares(space: ActiveSpace, amplitudes: torch.Tensor) -> AtomShares:
-    """Löwdin shares of every atom in hole and electron, each (k, n_atoms), for amplitudes (k, n_o, n_v)."""
-    import torch
-
-    shares: list[FloatArray] = []
-    for left in (lambda x: space.l_o @ x, lambda x: space.l_v @ x.T):
-        rows = torch.stack([space.atom_sum((left(x) ** 2).sum(1)) for x in amplitudes])
-        shares.append((rows / rows.sum(1, keepdim=True)).double().cpu().numpy())
-    return shares[0], shares[1]
 
 
 def scatter(space: ActiveSpace, rows: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:

@@ -12,7 +12,7 @@ from clusterml.errors import OptionError
 if TYPE_CHECKING:
     from clusterml.engine.orbitals.orbitals import Orbitals
     from clusterml.engine.protocol import Compute, Protocol
-    from clusterml.engine.response.excited import Response
+    from clusterml.engine.response.response import Response
 
 Progress = Callable[[int], None] | None
 

@@ -1,0 +1,65 @@
+"""What every response solver gives, whether it has states or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+from typing import Protocol as Contract
+
+from clusterml.engine.response.active import ActiveSpace
+from clusterml.spectrum.spectrum import Spectrum
+from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    import torch
+
+BandKind = Literal["absorption", "cd"]
+AtomShares = tuple[FloatArray, FloatArray]
+
+
+class Response(Contract):
+    """What a solver gives: spectra at the protocol's width or a larger one, and where in the cluster bands are."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Sizes worth reporting."""
+
+    @property
+    def converged(self) -> bool:
+        """Did the spectrum meet the tolerance?"""
+
+    @property
+    def timings_s(self) -> dict[str, float]:
+        """Seconds of its parts."""
+
+    @property
+    def dark(self) -> bool:
+        """Is there no excitation in the range that was asked for?"""
+
+    def broaden(
+        self,
+        grid: FloatArray | None = None,
+        fwhm_ev: float = 0.2,
+        *,
+        gauge: str = "velocity",
+        absorption_gauge: str = "length",
+    ) -> Spectrum:
+        """The spectrum, see :meth:`clusterml.spectrum.transitions.Transitions.broaden`."""
+
+    def broaden_tensors(self, grid: FloatArray | None = None, fwhm_ev: float = 0.2) -> tuple[FloatArray, FloatArray]:
+        """Oriented absorption and CD, see :meth:`clusterml.spectrum.transitions.Transitions.broaden_tensors`."""
+
+    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares | None:
+        """Shares of atoms in hole and electron of what absorbs, or gives the CD, at each of ``energies_ev`` (b,) of
+        ``spectrum``: two arrays (b, n_atoms); None where they are not known."""
+
+
+def atom_shares(space: ActiveSpace, amplitudes: torch.Tensor) -> AtomShares:
+    """Löwdin shares of every atom in hole and electron, each (k, n_atoms), for amplitudes (k, n_o, n_v)."""
+    import torch
+
+    shares: list[FloatArray] = []
+    for left in (lambda x: space.l_o @ x, lambda x: space.l_v @ x.T):
+        rows = torch.stack([space.atom_sum((left(x) ** 2).sum(1)) for x in amplitudes])
+        shares.append((rows / rows.sum(1, keepdim=True)).double().cpu().numpy())
+    return shares[0], shares[1]
