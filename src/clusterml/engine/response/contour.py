@@ -36,7 +36,7 @@ from clusterml.engine.response.linear import response_space, without_exchange
 from clusterml.engine.response.response import AtomShares, BandKind
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError, OptionError
-from clusterml.spectrum.curves import checked_axis
+from clusterml.spectrum.curves import check_axis
 from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.typing import FloatArray
 from clusterml.units import (
@@ -298,7 +298,7 @@ class ContourSpectra:
         return np.array(holes), np.array(electrons)
 
     def _checked(self, grid: FloatArray | None, fwhm_ev: float) -> tuple[FloatArray, float]:
-        axis = default_grid() if grid is None else checked_axis("grid", grid)
+        axis = default_grid() if grid is None else check_axis("grid", grid)
         if not fwhm_ev >= self.fwhm_ev * (1.0 - 1e-9):
             raise OptionError(
                 f"fwhm_ev is {fwhm_ev:g}, less than the {self.fwhm_ev:g} that the response was computed for",
