@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN = ("?", ".", "")
 _HEADER = re.compile(r"data_\S*\s*$", re.IGNORECASE)
-_WANTED = re.compile(
+_ESSENTIAL = re.compile(
     r"_(cell[._](length|angle)_|cell[._]formula_units_z|chemical_formula[._]sum|symmetry[._]|space_group[._]"
     r"|space_group_symop[._]|symmetry_equiv[._]|atom_site[._](?!aniso))",
     re.IGNORECASE,
@@ -110,7 +110,7 @@ def _block(block: gemmi.cif.Block) -> CifBlock:
         tags = _tags(item)
         if item.pair:
             pairs.setdefault(normalise_name(tags[0]), []).append(item.pair[1])
-        elif tags and _WANTED.match(tags[0]):
+        elif tags and _ESSENTIAL.match(tags[0]):
             values = list(item.loop.values)
             columns: dict[str, list[str]] = {}
             for column, tag in enumerate(tags):
@@ -128,10 +128,10 @@ def _recover_essentials(text: str) -> gemmi.cif.Document | None:
     lines = _EssentialLines()
     if not all(lines.take(line) for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")):
         return None
-    if not any(_COORDINATE.match(line) for line in lines.kept):
+    if not any(_COORDINATE.match(line) for line in lines.essential):
         return None
     try:
-        return gemmi.cif.read_string("\n".join(["data_first", *lines.kept]) + "\n", 0)
+        return gemmi.cif.read_string("\n".join(["data_first", *lines.essential]) + "\n", 0)
     except (ValueError, RuntimeError):
         return None
 
@@ -140,10 +140,10 @@ class _EssentialLines:
     """Collects the lines of essential items; gives up where rows of an essential loop may have been cut off."""
 
     def __init__(self) -> None:
-        self.kept: list[str] = []
+        self.essential: list[str] = []
         self._loop: list[str] = []  # `loop_` and names, until the first row
-        self._rows = False  # of a wanted loop
-        self._after = False  # a single item has ended a wanted loop: no row may follow
+        self._rows = False  # of an essential loop
+        self._after = False  # a single item has ended an essential loop: no row may follow
         self._named = False  # the line before is a name without value
 
     def take(self, line: str) -> bool:
@@ -152,14 +152,14 @@ class _EssentialLines:
         if line.startswith("_"):
             return self._name(line)
         if line.lower() == "loop_" or _HEADER.match(line):
-            self.kept += [line] if _HEADER.match(line) else []
+            self.essential += [line] if _HEADER.match(line) else []
             self._loop, self._rows, self._after = [line] if line.lower() == "loop_" else [], False, False
             return True
         if line.startswith(";"):
             self._loop, self._after = [], False
             return not self._rows
-        if self._rows or self._wanted():
-            self.kept += [line] if self._rows else [*self._loop, line]
+        if self._rows or self._is_essential():
+            self.essential += [line] if self._rows else [*self._loop, line]
             self._loop, self._rows = [], True
             return True
         self._loop = []
@@ -171,12 +171,12 @@ class _EssentialLines:
             return True
         self._after = (self._after or self._rows) and not _LONG.search(line)
         self._rows, self._named = False, " " not in line and "\t" not in line
-        if _WANTED.match(line) and _SIMPLE.match(line):
-            self.kept.append(line)
+        if _ESSENTIAL.match(line) and _SIMPLE.match(line):
+            self.essential.append(line)
         return True
 
-    def _wanted(self) -> bool:
-        return len(self._loop) > 1 and all(_WANTED.match(name) for name in self._loop[1:])
+    def _is_essential(self) -> bool:
+        return len(self._loop) > 1 and all(_ESSENTIAL.match(name) for name in self._loop[1:])
 
 
 def _unquote(raw: str) -> str:

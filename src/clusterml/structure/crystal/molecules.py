@@ -1,7 +1,7 @@
 """Whole molecules of a crystal, and sites that metals share.
 
-X-rays see the average.  One element is taken at each site, so the cluster in hand is one of many: that is said, and
-what depends on the choice (the hand of the frame) is told with the sharing elements alike.
+X-rays see the average.  One element is taken at each site, so the cluster is one of many: a warning says so.  What
+depends on the choice (the hand of the frame) is determined as if the sharing elements were one.
 """
 
 from __future__ import annotations

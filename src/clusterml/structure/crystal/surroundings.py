@@ -47,7 +47,7 @@ class Handedness:
     """Hands of all clusters, in the order of ``--cluster``, and the crystal's ``kind`` for each formula.
 
     ``kind``: formula -> "achiral", "enantiopure", "racemic", or "mixed" for unequal numbers of both hands; None where
-    a hand could not be told.  ``notes`` are sentences for the user.
+    a hand could not be determined.  ``notes`` are sentences for the user.
     """
 
     hands: tuple[ClusterHand, ...]

@@ -56,7 +56,7 @@ _ALKALI = (3, 11, 19, 37, 55, 87)
 @dataclass(frozen=True)
 class Species:
     """A kind of molecule beside the cluster: ``formula`` (with the hydrogens it should have, where that is known),
-    ``name`` ("" if unknown), ``charge`` (None if it cannot be told) and whether that is ``certain``."""
+    ``name`` ("" if unknown), ``charge`` (None if unknown) and whether that is ``certain``."""
 
     formula: str
     name: str
