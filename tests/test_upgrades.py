@@ -62,7 +62,7 @@ def test_written_anew_it_predicts_the_same(cluster, head, tmp_path):
 def test_uncertainty_and_domain_are_read_as_they_were_meant(cluster):
     folder = OLD / "checkpoints" / "resolvent"
     uncertainty, domain = read_uncertainty(folder)
-    assert (uncertainty.reach.epsilon, uncertainty.sign_error, uncertainty.known.pool_ev) == (0.0, 1.0, 0.0)
+    assert (uncertainty.reach.epsilon, uncertainty.sign_error, uncertainty.calibration.pool_ev) == (0.0, 1.0, 0.0)
     assert domain.size_power == 0.0
     prediction = Predictor.load(folder, device="cpu")(cluster)
     assert prediction.domain_score == pytest.approx(EXPECTED["resolvent"]["domain_score"], rel=1e-4)

@@ -13,7 +13,7 @@ from ase.build import molecule
 from ase.io import read
 
 from clusterml.cli.explain import _show
-from clusterml.inference.explain import Part
+from clusterml.inference.explain import ContributionPart
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.write import write_extxyz
@@ -59,7 +59,7 @@ def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
 
 def test_the_total_has_the_error_that_it_is_judged_by(capsys):
     sure = SimpleNamespace(height=20.18, std=25.31)
-    total = Part(np.arange(2), 20.18, 6.0)
+    total = ContributionPart(np.arange(2), 20.18, 6.0)
     prediction = SimpleNamespace(name="a", warnings=(), atoms=molecule("H2"))
     shown = SimpleNamespace(prediction=prediction, low_ev=2.0, high_ev=3.0, parts={}, total=total, significance=sure,
                             verdict="not significant")  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clusterml.dataset.split import Split, load_split, save_split
-from clusterml.dataset.splits import QUESTIONS, draw_splits, extended, leaks, make_split, together
+from clusterml.dataset.splits import QUESTIONS, draw_splits, extend, find_homes, leaks, make_split
 from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
 
@@ -86,8 +86,8 @@ def test_one_geometry_stays_together_whatever_its_records_are_called(tmp_path, m
     store.add(make_record("tddft", 3, method="TDDFT", **again))
     store.pack()
     dataset = Dataset(tmp_path / "d")
-    assert dict(zip(dataset.ids, together(dataset), strict=True))["tddft"] == "a3"
-    assert len(set(together(dataset))) == 20
+    assert dict(zip(dataset.ids, find_homes(dataset), strict=True))["tddft"] == "a3"
+    assert len(set(find_homes(dataset))) == 20
     for seed in range(10):
         split = make_split(dataset, "random", seed=seed)
         assert any({"a3", "tddft"} <= set(part) for part in (split.train, split.validation, split.test))
@@ -108,7 +108,7 @@ def test_a_split_grows_with_its_dataset(dataset, tmp_path, make_record):
         store.add(make_record(f"new-{seed}", seed))
     store.pack()
     grown = Dataset(tmp_path / "d")
-    new = extended(old, grown, (0.2, 0.2))
+    new = extend(old, grown, (0.2, 0.2))
     assert leaks(grown, new) == []
     assert sorted(new.train + new.validation + new.test) == sorted(grown.ids)
     for part in ("train", "validation", "test"):
@@ -117,9 +117,9 @@ def test_a_split_grows_with_its_dataset(dataset, tmp_path, make_record):
     assert 10 <= len(set(new.test) - set(old.test)) <= 31
     assert 10 <= len(set(new.validation) - set(old.validation)) <= 30
     with pytest.raises(DatasetError, match="the first: again"):
-        extended(Split("random", 0, old.train, old.validation, (*old.test, "again")), dataset)
+        extend(Split("random", 0, old.train, old.validation, (*old.test, "again")), dataset)
     with pytest.raises(OptionError, match="draw it anew"):
-        extended(make_split(dataset, "parent"), grown)
+        extend(make_split(dataset, "parent"), grown)
 
 
 def test_a_leak_is_seen(dataset):

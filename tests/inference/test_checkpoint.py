@@ -107,4 +107,4 @@ def test_too_few_records(copy, dataset):
     ids = Dataset(dataset).ids
     with pytest.raises(DatasetError):
         measure_uncertainty(copy, Dataset(dataset), Split("random", 0, ids, (), ()), method=None, wanted=Wanted())
-    assert any(read_uncertainty(copy)[0].known.epsilon.factors)  # what was there before is still there
+    assert any(read_uncertainty(copy)[0].calibration.epsilon.factors)  # what was there before is still there

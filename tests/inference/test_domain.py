@@ -87,7 +87,7 @@ def test_files_come_back(domain, features, tmp_path):
     counts = [3] * len(features[1])
     scores = domain.scores(features[1], counts)
     np.testing.assert_allclose(again.scores(features[1], counts), scores, rtol=1e-4, atol=1e-5)
-    assert again.known == domain.known
+    assert again.compositions == domain.compositions
 
 
 def test_damage_is_named(domain, tmp_path):
@@ -120,6 +120,6 @@ def test_a_file_of_version_0_1_is_read_as_it_was_meant(domain, features, tmp_pat
 
     path = write_domain(domain, tmp_path / "d.safetensors")
     arrays = load_file(path)
-    save_file(arrays, path, metadata={"known": json.dumps(domain.known.to_dict())})
+    save_file(arrays, path, metadata={"known": json.dumps(domain.compositions.to_dict())})
     old = read_domain(path)
     np.testing.assert_allclose(old.scores(features[1], [9] * 200), old.scores(features[1], [1] * 200))

@@ -22,7 +22,7 @@ from clusterml.errors import (
 )
 from clusterml.inference.calculator import SpectrumCalculator
 from clusterml.inference.calibration import ABSORBS
-from clusterml.inference.ensemble import choose_device, finer
+from clusterml.inference.ensemble import choose_device, refine_grid
 from clusterml.inference.judge import output_of
 from clusterml.inference.predictor import Predictor
 from clusterml.spectrum.compare import broaden_to
@@ -231,7 +231,7 @@ def test_devices_that_are_not_there(name):
 
 def test_finer_grid_passes_through_the_points():
     energy = np.linspace(0.5, 5.3, 121)
-    grid, matrix = finer(energy, 0.02)
+    grid, matrix = refine_grid(energy, 0.02)
     values = np.exp(-(((energy - 3.0) / 0.12) ** 2))
     fine = matrix @ values
     np.testing.assert_allclose(fine[::2], values, atol=1e-12)

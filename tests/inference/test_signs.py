@@ -70,4 +70,4 @@ def test_the_strongest_band_is_compared_with_the_label_there():
     assert signs.right.tolist() == [True, False, False, False]
     assert signs.sure(1.0).tolist() == [True, True, False, False]
     assert not signs.sure(1.3).any()
-    assert signs.chosen(np.array([False, True, True, False])).parents == ("a", "b")
+    assert signs.select(np.array([False, True, True, False])).parents == ("a", "b")

@@ -60,7 +60,7 @@ def test_novel_rows_get_the_larger_spread(rng):
     members = rng.normal(size=(3, 4, 121)) * 0.01 + np.sin(ENERGY)
     both = Uncertainty(constant(0.1), {"ligand": constant(1.0), "cluster": constant(0.01)})
     found = both.spread("epsilon", ENERGY, members, [None, "ligand", "cluster", None])
-    alone = both.known.spread("epsilon", ENERGY, members)
+    alone = both.calibration.spread("epsilon", ENERGY, members)
     np.testing.assert_allclose(found[[0, 2, 3]], alone[[0, 2, 3]], rtol=1e-12)
     expected = both.novel["ligand"].spread("epsilon", ENERGY, members.mean(axis=0, keepdims=True))[1]
     np.testing.assert_allclose(found[1], expected, rtol=1e-12)
@@ -130,13 +130,13 @@ def test_networks_of_other_splits_are_refused(checkpoint, dataset, split_file, h
 def test_the_spread_grows_towards_the_edge_of_the_domain(rng):
     members = rng.normal(size=(3, 3, 121)) * 0.01 + np.sin(ENERGY)
     far = Uncertainty(constant(0.1), reach=Reach(epsilon=0.5, delta_epsilon=2.0))
-    plain = far.known.spread("epsilon", ENERGY, members)
+    plain = far.calibration.spread("epsilon", ENERGY, members)
     none = [None] * 3
     grown = far.spread("epsilon", ENERGY, members, none, np.array([0.0, 0.5, 7.0]))
     np.testing.assert_allclose(grown, plain * np.array([1.0, 1.25, 1.5])[:, None])
     np.testing.assert_array_equal(far.spread("epsilon", ENERGY, members, none), plain)
     cd = far.spread("delta_epsilon", ENERGY, members, none, np.ones(3))
-    np.testing.assert_allclose(cd, 3.0 * far.known.spread("delta_epsilon", ENERGY, members))
+    np.testing.assert_allclose(cd, 3.0 * far.calibration.spread("delta_epsilon", ENERGY, members))
 
 
 def test_the_reach_makes_intervals_hold_what_they_promise(rng):

@@ -22,7 +22,7 @@ from clusterml.structure.options import DEFAULT_READING, ReadOptions
 if TYPE_CHECKING:
     from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.answer import Answer, Prediction
-    from clusterml.inference.predictor import Predictor, Prepared
+    from clusterml.inference.predictor import Predictor, PreparedStructure
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FileOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
 
 
-_Ready: TypeAlias = "tuple[Structure, Prepared]"
+_Ready: TypeAlias = "tuple[Structure, PreparedStructure]"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _results(
 def _spectra(
     structures: Iterable[Structure | Failure], predictor: Predictor, options: FileOptions, reporter: Reporter
 ) -> Iterator[Outcome | Failure]:
-    from clusterml.inference.ensemble import batched
+    from clusterml.inference.ensemble import in_batches
 
     options.view.check(float(predictor.energy_ev[0]), float(predictor.energy_ev[-1]))
     engine = Engine(options.engine, predictor.energy_ev, predictor.fwhm_ev, reporter)
@@ -94,7 +94,7 @@ def _spectra(
         structure if isinstance(structure, Failure) else _prepared(structure, predictor, options)
         for structure in structures
     )
-    for batch in batched(ready, _edges, lambda: predictor.ensemble.most_edges):
+    for batch in in_batches(ready, _edges, lambda: predictor.ensemble.most_edges):
         predictions = iter(_predicted([item for item in batch if isinstance(item, tuple)], predictor))
         for item in batch:
             if isinstance(item, Failure):

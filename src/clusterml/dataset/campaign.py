@@ -3,7 +3,7 @@
 ``clusterml dataset generate --keys`` prints every key with its default and meaning.
 
 Every job follows from the file alone: its random numbers come from the seed, the parent's name, the kind and the job's
-number, so that the same file gives the same geometries whatever the number of workers and the order they work in.
+number.  The same file gives the same geometries, whatever the number of workers and their order.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Positive = Annotated[float, Field(gt=0.0)]
 Percent = Annotated[float, Field(ge=-10.0, le=10.0)]
 
 
-def _storable(protocol: Protocol) -> Protocol:
+def _check_storable(protocol: Protocol) -> Protocol:
     """Raises ValueError for a protocol whose spectra a record cannot hold."""
     if protocol.emax_ev < LEAST_EMAX_EV:
         raise ValueError(
-            f"emax_ev is {protocol.emax_ev:g}; records need excitations up to {LEAST_EMAX_EV:g} eV at least"
+            f"emax_ev is {protocol.emax_ev:g}; records need excitations up to at least {LEAST_EMAX_EV:g} eV"
         )
     default = Protocol()
     for key in ("fwhm_ev", "gauge", "solver", "ensemble", "smallest_gap_ev"):
@@ -44,8 +44,8 @@ def _storable(protocol: Protocol) -> Protocol:
 
 
 LEAST_EMAX_EV = 5.5
-"""Records hold spectra up to so many eV."""
-StoredProtocol = Annotated[Protocol, AfterValidator(_storable)]
+"""Records hold spectra up to this energy, eV."""
+StoredProtocol = Annotated[Protocol, AfterValidator(_check_storable)]
 """A protocol whose labels are stored as records, which have a width and gauges of their own."""
 
 
@@ -55,55 +55,63 @@ class Amounts(Strict):
     temperatures_k: list[Positive] = Field(
         [100.0, 200.0, 300.0, 400.0],
         min_length=1,
-        description="a list of temperatures of snapshots and ensembles, one drawn for each job",
+        description="a list of temperatures in K; each job of snapshots or ensembles draws one",
     )
     noise_a: float = Field(
-        0.02, ge=0.0, le=0.2, description="thermal noise in A rms on top of the distortions, up to 0.2"
+        0.02, ge=0.0, le=0.2, description="thermal noise on top of the distortions, rms in A, up to 0.2"
     )
-    most_modes: int = Field(3, ge=1, le=8, description="a whole number, 1 to 8: most distortions at a time")
-    scale: Positive = Field(1.0, description="a width of the amounts, normal, in units of each mode's typical amount")
-    strong: Share = Field(0.2, description="a share of the jobs with one strong distortion")
-    strong_scale: Positive = Field(5.0, description="a largest strong distortion, in typical amounts, uniform up to it")
-    snapshots: int = Field(16, ge=2, le=256, description="a whole number, 2 to 256: geometries of one ensemble")
+    most_modes: int = Field(3, ge=1, le=8, description="a whole number, 1 to 8: distortions at a time, at most")
+    scale: Positive = Field(
+        1.0, description="a number above 0: standard deviation of the amounts, in typical amounts of each mode"
+    )
+    strong: Share = Field(0.2, description="a share of the jobs: these get one strong distortion")
+    strong_scale: Positive = Field(
+        5.0, description="a number above 0: largest strong distortion, in typical amounts; drawn uniformly"
+    )
+    snapshots: int = Field(16, ge=2, le=256, description="a whole number, 2 to 256: geometries in an ensemble")
     frame_percent: tuple[Percent, Percent] = Field(
         (-4.0, 4.0),
-        description="a list of two numbers, per cent: kind conformer lets the frame grow by one between them",
+        description="a list of two numbers, in %: jobs of kind conformer scale the frame by an amount between them",
     )
 
 
-class Exchange(Strict):
+class CampaignExchange(Strict):
     """Ligands exchanged in a share of a parent's jobs: a random number of the ligands ``old`` becomes ``new``."""
 
-    old: str = Field(description="name or formula of the ligand that goes")
-    new: str = Field(description="name of the ligand that comes")
-    share: Share = Field(0.5, description="a share of the parent's jobs")
-    most: int = Field(1000, ge=1, description="a largest number exchanged")
+    old: str = Field(description="name or formula of the ligand that leaves")
+    new: str = Field(description="name of the ligand that takes its place")
+    share: Share = Field(0.5, description="a share of the parent's jobs: these exchange ligands")
+    most: int = Field(1000, ge=1, description="a whole number: ligands exchanged, at most")
 
 
 class Parent(Strict):
-    """One cluster: a ``file``, or the arguments of ``build``; and how many geometries of each kind are made of it."""
+    """A cluster: a ``file``, or options of ``build``, and the number of geometries of each kind to make from it."""
 
-    file: str | None = Field(None, description="an xyz, extxyz or cif file, seen from the YAML file")
+    file: str | None = Field(None, description="an xyz, extxyz or cif file, relative to the YAML file")
     build: dict[str, str] | None = Field(None, description="options of clusterml build")
-    family: str = Field(description="a word for the cluster whatever its ligands, for splits by parent")
-    hand: str = Field("0", description="a word for its hand, such as R or P; 0: none")
-    charge: int | None = Field(None, description="a whole number: total charge; default: what file or blueprint says")
+    family: str = Field(description="a word for the cluster, whatever its ligands; splits by parent hold out families")
+    hand: str = Field("0", description="its hand: R, S, P or M; 0 for none")
+    charge: int | None = Field(None, description="a whole number: total charge; default: that of the file or blueprint")
     counts: dict[SampledKind, Annotated[int, Field(ge=0)]] = Field(
-        description="a mapping: how many jobs of reference, mode, thermal and ensemble"
+        description="KIND: NUMBER of jobs, for the kinds reference, mode, thermal, ensemble and conformer"
     )
-    protocol: StoredProtocol | None = Field(None, description="how it is labelled, where not as the campaign says")
+    protocol: StoredProtocol | None = Field(
+        None, description="how this parent is labelled; default: as the campaign says"
+    )
     modes: list[str] | None = Field(
-        None, description="a list of collective distortions to draw from; default: all that the cluster has"
+        None, description="a list of distortions to draw from; default: all that the cluster has"
     )
-    exchanges: list[Exchange] = Field(default_factory=list, description="a list of ligand exchanges, alternatives")
+    exchanges: list[CampaignExchange] = Field(
+        default_factory=list, description="a list of ligand exchanges, applied one after another"
+    )
     distorted_ensembles: bool = Field(
-        False, description="true or false: ensembles are averages about distorted geometries, not about the parent's"
+        False, description="true or false: are ensembles averages about distorted geometries, not about the parent's?"
     )
     undistorted: Share = Field(
-        0.0, description="a share of the jobs of kind mode in which ligands are exchanged and nothing is distorted"
+        0.0, description="a share of the jobs of kind mode with exchanged ligands: these are not distorted"
     )
     mirrors: Share = Field(
-        0.0, description="a share of the records whose mirror image is stored too, exact by symmetry"
+        0.0, description="a share of the jobs: the mirror images of their records are stored too, exact by symmetry"
     )
 
     @model_validator(mode="after")
@@ -116,22 +124,27 @@ class Parent(Strict):
 class Campaign(Strict):
     """A labelling campaign."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="letters, digits, . _ -")
-    title: str = Field(description="a line for the dataset's card")
-    seed: int = Field(ge=0, description="a whole number from 0: of everything random")
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="a name of letters, digits and . _ -")
+    title: str = Field(description="heading of the dataset's card")
+    seed: int = Field(ge=0, description="a whole number from 0: seed of everything random")
     protocol: StoredProtocol = Field(Protocol(), description="how spectra are computed")
     second_protocol: StoredProtocol | None = Field(
-        None, description="another protocol for some of the jobs; null: none"
+        None, description="a further protocol for some of the jobs; null: none"
     )
     second_every: int = Field(
-        10, ge=1, description="a whole number: every so many jobs of a parent get the second protocol too"
+        10, ge=1, description="a whole number N: every Nth job of a parent gets the second protocol too"
     )
     smallest_gap_ev: float = Field(
-        0.05, ge=0.0, le=5.0, description="a HOMO-LUMO gap in eV, up to 5, below which geometries are rejected"
+        0.05,
+        ge=0.0,
+        le=5.0,
+        description="a number from 0 to 5: geometries with a smaller HOMO-LUMO gap (eV) are rejected",
     )
     amounts: Amounts = Field(Amounts(), description="how far geometries are distorted")
-    library: str | None = Field(None, description="a YAML file of more ligands, beside the campaign's file")
-    parents: dict[str, Parent] = Field(min_length=1, description="clusters by name")
+    library: str | None = Field(
+        None, description="a YAML file of further ligands, relative to the campaign's file; null: none"
+    )
+    parents: dict[str, Parent] = Field(min_length=1, description="the clusters, by name")
 
     @model_validator(mode="after")
     def _names(self) -> Campaign:
@@ -156,7 +169,7 @@ class Job:
         return f"{self.parent}-{self.kind}-{self.number:05d}"
 
     def rng(self, seed: int) -> np.random.Generator:
-        """The job's own random numbers."""
+        """The random number generator of the job."""
         return np.random.default_rng([seed, zlib.crc32(self.name.encode())])
 
 
@@ -176,7 +189,7 @@ def source_of(campaign_file: Path, parent: Parent) -> Path | None:
 
 
 def plan(campaign: Campaign) -> Iterator[Job]:
-    """Every job of a campaign: references first, then parents in turn, so that one stopped early holds some of each."""
+    """Every job of a campaign: references first, then parents in turn, so that one stopped early has some of each."""
     queues = [list(_jobs_of(campaign, name)) for name in campaign.parents]
     # each parent's jobs are spread evenly over the whole campaign
     spread = sorted(
@@ -194,7 +207,7 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
     second = campaign.second_protocol
     for position, (_, kind, number) in enumerate(sorted(order)):
         extra = (second,) if second and position % campaign.second_every == 0 and kind != "ensemble" else ()
-        yield Job(name, kind, number, (first, *(each for each in extra if each.name != first.name)))
+        yield Job(name, kind, number, (first, *(protocol for protocol in extra if protocol.name != first.name)))
 
 
 LIBRARY = "the library"
@@ -206,19 +219,19 @@ _LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0]}
 
 
 def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
-    """Hashes of what decides what records hold: of each parent by its name, files included, of the ligand file (by
+    """Hashes of all that determines the records: of each parent by its name, files included, of the ligand file (by
     :data:`LIBRARY`), and of the rest (``""``).
 
-    A campaign may get more jobs and more parents later, but not change otherwise.  Raises InputFileError for a missing
-    file.
+    A campaign may get more jobs and more parents later, but may not change otherwise.  Raises InputFileError for a
+    missing file.
     """
     content = campaign.model_dump(mode="json", exclude={"title"})
     content["amounts"] = _without(content["amounts"], _LATER_AMOUNTS)
     parts = {"": {key: value for key, value in content.items() if key not in ("parents", "library")}}
     for name, parent in campaign.parents.items():
         source = source_of(campaign_file, parent)
-        kept = {key: value for key, value in content["parents"][name].items() if key != "counts"}
-        parts[name] = _without(kept, _LATER)
+        options = {key: value for key, value in content["parents"][name].items() if key != "counts"}
+        parts[name] = _without(options, _LATER)
         if source is not None:
             parts[name]["file"] = sha256_of_file(source, LARGEST_INPUT)
     text = library_text(campaign, campaign_file)

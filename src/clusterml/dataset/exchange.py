@@ -90,7 +90,7 @@ def _write_ase_db(records: Iterable[Record], path: Path) -> int:
             curves = {PREFIX + key: getattr(record, key) for key in _CURVES}
             atoms = to_atoms(record)
             atoms.info = {}
-            database.write(atoms, key_value_pairs=_quoted(pairs), data={**curves, f"{PREFIX}energy_ev": GRID_EV})
+            database.write(atoms, key_value_pairs=_quote(pairs), data={**curves, f"{PREFIX}energy_ev": GRID_EV})
             count += 1
     return count
 
@@ -106,7 +106,7 @@ def export(records: Iterable[Record], path: Path) -> int:
     return writers[path.suffix](records, path)
 
 
-def _quoted(pairs: dict[str, Any]) -> dict[str, Any]:
+def _quote(pairs: dict[str, Any]) -> dict[str, Any]:
     """ASE refuses strings that look like numbers: such names get a leading underscore."""
     return {k: f"_{v}" if isinstance(v, str) and re.fullmatch(r"[-+.0-9eE]+|", v) else v for k, v in pairs.items()}
 
@@ -127,21 +127,21 @@ def import_labels(folder: str | Path, files: Sequence[Path], method: str, family
     for key, word in (("method", method), ("family", family)):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", word):
             raise OptionError(f"{key} is {word!r}", "give one word of letters, digits and . _ + -")
-    records = list(_imported(files, method, family))
+    records = list(_read_labels(files, method, family))
     store = Store(folder)
     with exclusive(store.folder):
-        taken = store.finished()
+        names = store.finished()
         for record in records:
-            if record.id in taken:
+            if record.id in names:
                 raise DatasetError(f"{folder}: has a record {record.id} already", "rename the file")
-            taken.add(record.id)
+            names.add(record.id)
         for record in records:
             store.add(record)
         store.pack()
     return [record.id for record in records], [word for record in records for word in record.details["warnings"]]
 
 
-def _imported(files: Sequence[Path], method: str, family: str) -> Iterator[Record]:
+def _read_labels(files: Sequence[Path], method: str, family: str) -> Iterator[Record]:
     from clusterml.structure.anatomy.anatomy import anatomy
     from clusterml.structure.read import read
 
@@ -197,7 +197,7 @@ def _gap(path: Path, gap: Any) -> float:
 
 
 @dataclass(frozen=True)
-class _Label:
+class _ImportedLabel:
     """What a file says: ``curves`` and ``lowest`` by column of a record, their width, what is ``missing``.
 
     ``reaches_ev``: where its excitations end, None if that is above the stored energies.
@@ -216,7 +216,7 @@ class _Label:
         return width | ({} if self.reaches_ev is None else {"reaches_ev": self.reaches_ev})
 
 
-def _label_of(path: Path, content: dict[str, Any]) -> _Label:
+def _label_of(path: Path, content: dict[str, Any]) -> _ImportedLabel:
     m = len(GRID_EV)
     curves = {name: np.zeros(m) for name in ("epsilon_velocity", "delta_epsilon_length")}
     curves |= {name: np.zeros((m, 3, 3)) for name in ("absorption_tensor", "rotatory_tensor")}
@@ -224,7 +224,7 @@ def _label_of(path: Path, content: dict[str, Any]) -> _Label:
     missing, warnings, reaches = list(curves), list[str](), None
     if "transitions" in content:
         energy, f, r = (_numbers(path, content["transitions"], key) for key in _LISTS)
-        spectrum = _broadened(path, energy, f, r)
+        spectrum = _broaden(path, energy, f, r)
         order = np.argsort(energy)[:N_LOWEST]
         for name, values in zip(lowest, (energy, f, r), strict=True):
             lowest[name][: len(order)] = values[order]
@@ -232,17 +232,17 @@ def _label_of(path: Path, content: dict[str, Any]) -> _Label:
             reaches = float(energy.max())
             warnings = [f"{path.name}: excitations end at {reaches:.2f} eV: nothing is taught about energies above"]
     elif "spectrum" in content:
-        spectrum = _of_stored_width(path, content)
+        spectrum = _spectrum_to_store(path, content)
         missing += lowest
     else:
         raise InputFileError(f"{path}: has neither 'transitions' nor 'spectrum'", "give one of them")
     curves |= {
         name: np.interp(GRID_EV, spectrum.energy_ev, getattr(spectrum, name)) for name in ("epsilon", "delta_epsilon")
     }
-    return _Label(curves, lowest, float(spectrum.meta["fwhm_ev"]), missing, warnings, reaches)
+    return _ImportedLabel(curves, lowest, float(spectrum.meta["fwhm_ev"]), missing, warnings, reaches)
 
 
-def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:
+def _spectrum_to_store(path: Path, content: dict[str, Any]) -> Spectrum:
     """The file's spectrum: complete, over the stored energies, fine enough, and at least 0.10 eV wide."""
     from clusterml.spectrum.blocks import spectrum_of
     from clusterml.spectrum.compare import broaden_to, stated_width
@@ -250,8 +250,8 @@ def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:
     spectrum = spectrum_of(content, str(path))
     width = stated_width(spectrum)
     if width is None or width > LARGEST_FWHM_EV:
-        given = spectrum.meta.get("fwhm_ev")
-        raise InputFileError(f"{path}: spectrum.fwhm_ev is {given!r:.40}", "give the width of its bands in eV")
+        stated = spectrum.meta.get("fwhm_ev")
+        raise InputFileError(f"{path}: spectrum.fwhm_ev is {stated!r:.40}", "give the width of its bands in eV")
     if spectrum.meta.get("shape", "gaussian") != "gaussian":
         raise InputFileError(f"{path}: its bands are {spectrum.meta['shape']!r:.40}", "give Gaussian ones")
     if not (spectrum.has_absorption and spectrum.has_cd):
@@ -268,7 +268,7 @@ def _of_stored_width(path: Path, content: dict[str, Any]) -> Spectrum:
     return broaden_to(spectrum, FWHM_EV) if width < FWHM_EV else spectrum
 
 
-def _broadened(path: Path, energy: Any, f: Any, r: Any) -> Spectrum:
+def _broaden(path: Path, energy: Any, f: Any, r: Any) -> Spectrum:
     from clusterml.spectrum.transitions import Transitions
 
     if not len(energy) == len(f) == len(r):

@@ -71,14 +71,14 @@ def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) 
     Raises :class:`~clusterml.errors.StructureError` if no draw keeps the chemistry of the parent.
     """
     rng = job.rng(campaign.seed)
-    base, exchanged = _dressed(parent_atoms(parent, file), parent, job, rng)
+    base, exchanged = _exchange_ligands(parent_atoms(parent, file), parent, job, rng)
     subject = Subject(base)
     details: dict[str, Any] = {"exchanges": exchanged, "distortions": []}
     if job.kind == "conformer":
-        base, changes = _foreign(base, campaign, rng)
+        base, changes = _redraw_conformers(base, campaign, rng)
         details |= changes
     if _is_distorted(parent, job, rng, bool(exchanged)):
-        base, details["distortions"] = _tried(subject, campaign, parent, job, rng)
+        base, details["distortions"] = _distort_job(subject, campaign, parent, job, rng)
     members = [base]
     if job.kind == "ensemble":
         kelvin = float(rng.choice(campaign.amounts.temperatures_k))
@@ -91,9 +91,9 @@ def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) 
     return members, details
 
 
-def _is_distorted(parent: Parent, job: Job, rng: np.random.Generator, dressed: bool) -> bool:
-    """Whether the job's geometry differs from that of its parent by more than the ``dressed`` ligands."""
-    if job.kind == "mode" and dressed and parent.undistorted > 0.0:
+def _is_distorted(parent: Parent, job: Job, rng: np.random.Generator, exchanged: bool) -> bool:
+    """Whether the job's geometry differs from that of its parent by more than ``exchanged`` ligands."""
+    if job.kind == "mode" and exchanged and parent.undistorted > 0.0:
         return bool(rng.random() >= parent.undistorted)
     return job.kind in ("mode", "thermal") or (job.kind == "ensemble" and parent.distorted_ensembles)
 
@@ -104,28 +104,30 @@ def _ligands(atoms: Atoms) -> Any:
     return anatomy(atoms).ligands
 
 
-def _dressed(atoms: Atoms, parent: Parent, job: Job, rng: np.random.Generator) -> tuple[Atoms, list[dict[str, Any]]]:
+def _exchange_ligands(
+    atoms: Atoms, parent: Parent, job: Job, rng: np.random.Generator
+) -> tuple[Atoms, list[dict[str, Any]]]:
     """The parent with some of its ligands exchanged, as far as they are there after the exchanges before."""
     from clusterml.structure.distort.substitute import find_sites, substitute
 
-    done: list[dict[str, Any]] = []
+    exchanges: list[dict[str, Any]] = []
     absent = {exchange.new for exchange in parent.exchanges} - {ligand.name for ligand in _ligands(atoms)}
     for exchange in parent.exchanges:
         if job.kind == "reference" or rng.random() >= exchange.share:
             continue
         if exchange.old in absent:
             continue
-        there = len(find_sites(atoms, exchange.old))
-        count = int(rng.integers(1, min(there, exchange.most) + 1))
+        n_sites = len(find_sites(atoms, exchange.old))
+        count = int(rng.integers(1, min(n_sites, exchange.most) + 1))
         atoms = substitute(atoms, exchange.old, exchange.new, count, rng=rng)
-        done.append({"old": exchange.old, "new": exchange.new, "count": count})
+        exchanges.append({"old": exchange.old, "new": exchange.new, "count": count})
         absent.discard(exchange.new)
-        if count == there:
+        if count == n_sites:
             absent.add(exchange.old)
-    return atoms, done
+    return atoms, exchanges
 
 
-def _foreign(atoms: Atoms, campaign: Campaign, rng: np.random.Generator) -> tuple[Atoms, dict[str, Any]]:
+def _redraw_conformers(atoms: Atoms, campaign: Campaign, rng: np.random.Generator) -> tuple[Atoms, dict[str, Any]]:
     """The geometry as if it came from elsewhere: a random share of the ligands in random conformers and orientations,
     the frame scaled, a little noise; and what was done."""
     from clusterml.structure.distort.substitute import find_sites, substitute
@@ -145,7 +147,7 @@ def _foreign(atoms: Atoms, campaign: Campaign, rng: np.random.Generator) -> tupl
     return atoms, {"redrawn": redrawn, "frame_percent": percent}
 
 
-def _tried(
+def _distort_job(
     subject: Subject, campaign: Campaign, parent: Parent, job: Job, rng: np.random.Generator
 ) -> tuple[Atoms, list[dict[str, Any]]]:
     """A distorted copy; a draw that breaks the chemistry is drawn again, milder each time."""
@@ -168,11 +170,11 @@ def _mode_mixture(
 ) -> Atoms:
     """One to three collective distortions one after the other, then a little noise."""
     amounts = campaign.amounts
-    known = parent.modes or [mode.name for mode in subject.available() if mode.typical > 0.0]
+    modes = parent.modes or [mode.name for mode in subject.available() if mode.typical > 0.0]
     strong = rng.random() < amounts.strong
-    count = 1 if strong else int(rng.integers(1, min(amounts.most_modes, len(known)) + 1))
+    count = 1 if strong else int(rng.integers(1, min(amounts.most_modes, len(modes)) + 1))
     atoms = subject.atoms
-    for name in rng.choice(known, size=count, replace=False):
+    for name in rng.choice(modes, size=count, replace=False):
         mode = MODES[str(name)]
         size = rng.uniform(-1.0, 1.0) * amounts.strong_scale if strong else rng.standard_normal() * amounts.scale
         amount = float(np.clip(size * mildness * mode.typical, mode.low, mode.high))

@@ -74,8 +74,8 @@ def record_of(
     central = _label(members[0], protocol, compute, start_from)
     # one label at a time: each holds the vectors of its states
     snapshots = (_label(atoms, protocol, compute, start_from) for atoms in members[1:])
-    spectra = [stored_spectra(each) for each in snapshots] or [stored_spectra(central)]
-    averages = {name: mean_and_spread(np.stack([each[name] for each in spectra])) for name in _SPECTRA}
+    spectra = [stored_spectra(label) for label in snapshots] or [stored_spectra(central)]
+    averages = {name: mean_and_spread(np.stack([spectrum[name] for spectrum in spectra])) for name in _SPECTRA}
     spread = {f"{name}_std": averages[name][1] for name in ("epsilon", "delta_epsilon")}
     return Record(
         id=identity.id,
@@ -164,7 +164,7 @@ def _lowest(label: Label) -> dict[str, FloatArray]:
     return padded
 
 
-def opposite(hand: str) -> str:
+def opposite_hand(hand: str) -> str:
     """Name of the other hand; raises :class:`~clusterml.errors.OptionError` for an unknown one."""
     pairs: dict[str, Literal["R", "S", "P", "M", "0"]] = {"R": "S", "S": "R", "P": "M", "M": "P", "0": "0"}
     if hand not in pairs:

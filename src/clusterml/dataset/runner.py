@@ -1,4 +1,4 @@
-"""Running a campaign: jobs handed to workers, finished records kept at once, everything resumable by its ledger."""
+"""Running a campaign: workers do the jobs, finished records are kept at once, and the ledger makes it resumable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from clusterml.dataset.campaign import (
     source_of,
 )
 from clusterml.dataset.geometry import geometries, parent_atoms
-from clusterml.dataset.labelling import Identity, RejectedError, opposite, record_of
+from clusterml.dataset.labelling import Identity, RejectedError, opposite_hand, record_of
 from clusterml.dataset.record import Name, Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
@@ -75,8 +75,9 @@ class Ledger:
             try:
                 event = _EVENT.validate_python(entry)
             except ValidationError as error:
-                what = error.errors()[0]
-                problem = f"{path}: line {number} is not an event ({'.'.join(map(str, what['loc']))}: {what['msg']})"
+                first_error = error.errors()[0]
+                key = ".".join(map(str, first_error["loc"]))
+                problem = f"{path}: line {number} is not an event ({key}: {first_error['msg']})"
                 raise DatasetError(problem, "restore the file, or start a new folder") from error
             self._last[event.job] = event
 
@@ -95,7 +96,7 @@ _PACK_EVERY = 256
 
 
 @dataclass(frozen=True)
-class Setting:
+class CampaignSetting:
     """What every worker needs to know besides the job."""
 
     campaign: Campaign
@@ -137,31 +138,31 @@ def generate(
     """
     file = Path(campaign_file)
     campaign = load_campaign(file)
-    mine = fingerprint(campaign, file)
+    fingerprints = fingerprint(campaign, file)
     for parent in campaign.parents.values():
-        opposite(parent.hand)
+        opposite_hand(parent.hand)
     store = Store(folder)
     ledger = Ledger(store.folder / "ledger.jsonl")
     jobs = list(plan(campaign))
-    setting = Setting(campaign, file, store.staging, device, memory_gb)
-    start, done = time.perf_counter(), 0
-    own = library_file(campaign, file)
-    library = None if own is None else load_library(own)
+    setting = CampaignSetting(campaign, file, store.staging, device, memory_gb)
+    start, count = time.perf_counter(), 0
+    ligand_file = library_file(campaign, file)
+    library = None if ligand_file is None else load_library(ligand_file)
     with exclusive(store.folder), using_library(library):
-        _claim(store.folder, campaign.name, mine, resume, ledger, library_text(campaign, file))
-        todo = _outstanding(jobs, store, ledger)[:limit]
+        _claim(store.folder, campaign.name, fingerprints, resume, ledger, library_text(campaign, file))
+        jobs_to_do = _outstanding(jobs, store, ledger)[:limit]
         reporter.show(_state(jobs, ledger))
-        for job, events in launcher.run(partial(work, setting), iter(todo)):
-            ledger.add(*(_lost(job, events) if isinstance(events, Lost) else events))
-            done += 1
-            if done % _PACK_EVERY == 0:
+        for job, events in launcher.run(partial(work, setting), iter(jobs_to_do)):
+            ledger.add(*(_failure_events(job, events) if isinstance(events, Lost) else events))
+            count += 1
+            if count % _PACK_EVERY == 0:
                 store.pack()
             reporter.show(_state(jobs, ledger))
-        store.pack({"name": campaign.name, "title": campaign.title, "fingerprint": mine})
-    return Tally(_counts(jobs, ledger), len(jobs), done, time.perf_counter() - start)
+        store.pack({"name": campaign.name, "title": campaign.title, "fingerprint": fingerprints})
+    return Tally(_counts(jobs, ledger), len(jobs), count, time.perf_counter() - start)
 
 
-def work(setting: Setting, job: Job) -> list[Event]:
+def work(setting: CampaignSetting, job: Job) -> list[Event]:
     """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker."""
     start = time.perf_counter()
     campaign, parent = setting.campaign, setting.campaign.parents[job.parent]
@@ -171,9 +172,9 @@ def work(setting: Setting, job: Job) -> list[Event]:
         near = members[0] if details["exchanges"] and len(members) > 1 else None
         if not details["exchanges"]:
             near = parent_atoms(parent, file)
-        records, without = _labelled(setting, job, parent, members, details, near)
-        if _mirror_wanted(campaign, job):
-            records += [record.mirrored(f"{record.id}-mirror", opposite(parent.hand)) for record in records]
+        records, without = _label_job(setting, job, parent, members, details, near)
+        if _draws_mirror(campaign, job):
+            records += [record.mirrored(f"{record.id}-mirror", opposite_hand(parent.hand)) for record in records]
         for record in sorted(records, key=lambda record: record.id == job.name):  # it says that all are there
             write_shard(setting.staging / f"{record.id}.h5", [record])
     except (RejectedError, StructureError) as error:
@@ -183,8 +184,13 @@ def work(setting: Setting, job: Job) -> list[Event]:
     return [Event(job.name, "done", without, seconds=_since(start))]
 
 
-def _labelled(
-    setting: Setting, job: Job, parent: Parent, members: list[Atoms], details: dict[str, Any], near: Atoms | None
+def _label_job(
+    setting: CampaignSetting,
+    job: Job,
+    parent: Parent,
+    members: list[Atoms],
+    details: dict[str, Any],
+    near: Atoms | None,
 ) -> tuple[list[Record], str]:
     """The job's records, one for each protocol, and why further protocols gave none: only the first one must.
 
@@ -206,7 +212,7 @@ def _labelled(
     return records, "; ".join(without)
 
 
-def _mirror_wanted(campaign: Campaign, job: Job) -> bool:
+def _draws_mirror(campaign: Campaign, job: Job) -> bool:
     """A draw of its own, so that the share of mirror images does not change the geometries."""
     return bool(job.rng(campaign.seed + 1).random() < campaign.parents[job.parent].mirrors)
 
@@ -215,51 +221,51 @@ def _since(start: float) -> float:
     return round(time.perf_counter() - start, 2)
 
 
-def _lost(job: Job, lost: Lost) -> list[Event]:
+def _failure_events(job: Job, lost: Lost) -> list[Event]:
     return [Event(job.name, "failed", lost.reason)]
 
 
-def _claim(folder: Path, name: str, mine: dict[str, str], resume: bool, ledger: Ledger, library: str | None) -> None:
-    """Is the folder new, or a beginning of this very campaign?"""
+def _claim(folder: Path, name: str, current: dict[str, str], resume: bool, ledger: Ledger, library: str | None) -> None:
+    """Check that the folder is new or belongs to this campaign; raises :class:`DatasetError` otherwise."""
     path = folder / "campaign.json"
     if not path.exists():
-        _write_claim(path, name, mine, library)
+        _write_claim(path, name, current, library)
         return
     try:
-        theirs = read_json(path)["fingerprint"]
-        if not isinstance(theirs, dict):
+        earlier = read_json(path)["fingerprint"]
+        if not isinstance(earlier, dict):
             raise ValueError("the fingerprint is not one of each parent: it was begun with an earlier version")
     except (InputFileError, ValueError, KeyError) as error:
         raise DatasetError(f"{path}: cannot be used ({error})", "choose another folder") from error
-    changed = [part for part in dict.fromkeys((*theirs, LIBRARY)) if mine.get(part) != theirs.get(part)]
+    changed = [part for part in dict.fromkeys((*earlier, LIBRARY)) if current.get(part) != earlier.get(part)]
     if changed:
-        what = ", ".join(_called(part) for part in changed)
+        parts = ", ".join(_part_words(part) for part in changed)
         raise DatasetError(
-            f"{folder}: was begun with another campaign, or this one has changed since ({what})",
+            f"{folder}: was begun with another campaign, or this one has changed since ({parts})",
             "choose another folder; only jobs and parents may be added",
         )
     if not resume and ledger.states():
         raise DatasetError(f"{folder}: holds labels already", "add --resume to go on, or choose another folder")
-    if mine != theirs:
-        _write_claim(path, name, mine, library)
+    if current != earlier:
+        _write_claim(path, name, current, library)
 
 
-def _called(part: str) -> str:
+def _part_words(part: str) -> str:
     """A part of a fingerprint in words."""
     if part == LIBRARY:
         return "the ligand file 'library'"
     return f"parent {part}" if part else "what all parents share"
 
 
-def _write_claim(path: Path, name: str, mine: dict[str, str], library: str | None) -> None:
-    content = {"name": name, "fingerprint": mine} | ({} if library is None else {"library": library})
+def _write_claim(path: Path, name: str, fingerprints: dict[str, str], library: str | None) -> None:
+    content = {"name": name, "fingerprint": fingerprints} | ({} if library is None else {"library": library})
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
-    """Jobs that are neither finished nor rejected; the ledger gets what a crash or a changed campaign kept from it."""
+    """Jobs that are neither finished nor rejected; adds to the ledger what a crash or a new campaign left out."""
     states, finished = ledger.states(), store.finished()
-    found: list[Job] = []
+    outstanding: list[Job] = []
     events: list[Event] = []
     for job in jobs:
         last = states.get(job.name)
@@ -267,7 +273,7 @@ def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
             if last is None or last.state != "done":
                 events.append(Event(job.name, "done"))
         elif last is None or last.state != "rejected":
-            found.append(job)
+            outstanding.append(job)
             if last is None or last.state == "withdrawn":
                 events.append(Event(job.name, "planned"))
     asked = {job.name for job in jobs}
@@ -278,7 +284,7 @@ def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
     ]
     if events:
         ledger.add(*events)
-    return found
+    return outstanding
 
 
 def _counts(jobs: list[Job], ledger: Ledger) -> dict[str, int]:

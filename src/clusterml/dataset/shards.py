@@ -65,7 +65,7 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 @contextmanager
-def damage_named(where: str) -> Iterator[None]:
+def name_damage(where: str) -> Iterator[None]:
     """What HDF5 raises about a damaged file, and about one that lies about itself, as :class:`DatasetError`."""
     try:
         yield
@@ -75,7 +75,7 @@ def damage_named(where: str) -> Iterator[None]:
 
 def integer_attribute(file: h5py.File, name: str) -> int | None:
     """A whole number among the attributes of ``file``; None if there is none of that name, or it is something else."""
-    with damage_named(f"{file.filename}:"):
+    with name_damage(f"{file.filename}:"):
         if name not in file.attrs:
             return None
         attribute = file.attrs.get_id(name)
@@ -84,7 +84,7 @@ def integer_attribute(file: h5py.File, name: str) -> int | None:
 
 def check_names(file: h5py.File, names: Set[str]) -> None:
     """Raise :class:`DatasetError` naming the file unless it holds ``names`` and nothing else."""
-    with damage_named(f"{file.filename}:"):
+    with name_damage(f"{file.filename}:"):
         held = set(file) if len(file) <= 2 * len(names) else None
         if held is None or not held <= names:
             unknown = f"{len(file)} datasets" if held is None else f"'{min(held - names)}'"
@@ -93,16 +93,16 @@ def check_names(file: h5py.File, names: Set[str]) -> None:
         raise DatasetError(f"{file.filename}: has no column '{min(names - held)}'", "restore it, or label again")
 
 
-def checked_dataset(file: h5py.File, name: str, layout: Layout) -> h5py.Dataset:
+def open_dataset(file: h5py.File, name: str, layout: Layout) -> h5py.Dataset:
     """The dataset ``name``, which lies in ``file`` itself and is what ``layout`` says.
 
     Raises :class:`DatasetError` naming file and dataset for a link, for one that is stored elsewhere, of another type
     or shape, or larger than it may be when it is read.
     """
     where = f"{file.filename}: '{name}'"
-    with damage_named(where):
+    with name_damage(where):
         dataset = _dataset(file, name, where)
-        if not _is_of(dataset.dtype, layout.dtype):
+        if not _has_type(dataset.dtype, layout.dtype):
             raise DatasetError(f"{where} has type {dataset.dtype}, not {layout.dtype}", _REMEDY)
         shape = dataset.shape
         fits = shape is not None and len(shape) == len(layout.shape)
@@ -127,14 +127,14 @@ def _dataset(file: h5py.File, name: str, where: str) -> h5py.Dataset:
     return dataset
 
 
-def _is_of(dtype: Any, wanted: str) -> bool:
+def _has_type(dtype: Any, expected: str) -> bool:
     import h5py
     import numpy as np
 
-    if wanted == "str":
+    if expected == "str":
         kind = h5py.check_string_dtype(dtype)
         return kind is not None and kind.length is None
-    return dtype.metadata is None and dtype == np.dtype(wanted)
+    return dtype.metadata is None and dtype == np.dtype(expected)
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
@@ -232,7 +232,7 @@ class Shard:
         self._datasets: dict[str, h5py.Dataset] = {}
         try:
             if checked:
-                with damage_named(f"{path}:"):
+                with name_damage(f"{path}:"):
                     self._datasets |= {name: self._file[name] for name in _layouts()}
             else:
                 self._check()
@@ -247,9 +247,9 @@ class Shard:
             problem = f"{self.path}: has schema version {version}, not {SCHEMA_VERSION}"
             raise DatasetError(problem, "use the clusterml it was written with")
         check_names(self._file, _layouts().keys())
-        self._datasets["offsets"] = checked_dataset(self._file, "offsets", _layouts()["offsets"])
+        self._datasets["offsets"] = open_dataset(self._file, "offsets", _layouts()["offsets"])
         for name, layout in _layouts(*self._sizes()).items():
-            self._datasets[name] = checked_dataset(self._file, name, layout)
+            self._datasets[name] = open_dataset(self._file, name, layout)
         if np.abs(self._read("energy_ev") - GRID_EV).max() > 1e-9:
             raise DatasetError(f"{self.path}: has other energies than {GRID_EV[0]} to {GRID_EV[-1]} eV", "label again")
 
@@ -264,7 +264,7 @@ class Shard:
             raise DatasetError(f"there is no column '{name}'", f"columns: {', '.join(c.name for c in COLUMNS)}")
         if column.dtype in ("str", "json"):
             texts = [str(text) for text in self._read(name)]
-            return [self._parsed(text) for text in texts] if column.dtype == "json" else texts
+            return [self._parse(text) for text in texts] if column.dtype == "json" else texts
         return self._numbers(column, slice(None))
 
     def n_atoms(self) -> Any:
@@ -281,7 +281,7 @@ class Shard:
         for column in COLUMNS:
             if column.dtype in ("str", "json"):
                 text = str(self._read(column.name, index))
-                values[column.name] = self._parsed(text) if column.dtype == "json" else text
+                values[column.name] = self._parse(text) if column.dtype == "json" else text
             elif column.shape:
                 values[column.name] = self._numbers(column, slice(index, index + 1))[0]
             else:
@@ -314,10 +314,10 @@ class Shard:
     def _read(self, name: str, rows: slice | int = slice(None)) -> Any:
         """Values of a dataset; text comes as ``str``."""
         dataset = self._datasets[name]
-        with damage_named(f"{self.path}: '{name}'"):
+        with name_damage(f"{self.path}: '{name}'"):
             return dataset.asstr()[rows] if dataset.dtype.kind == "O" else dataset[rows]
 
-    def _parsed(self, text: str) -> dict[str, Any]:
+    def _parse(self, text: str) -> dict[str, Any]:
         try:
             value = json.loads(text) if len(text) <= _LONGEST_TEXT else None
         except (ValueError, RecursionError):

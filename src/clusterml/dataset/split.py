@@ -98,11 +98,11 @@ def load_split(path: Path, dataset: Dataset | None = None) -> Split:
         version = content.pop("schema_version", 1)
         if version not in (1, SCHEMA_VERSION):
             raise DatasetError(f"{path}: has schema version {version!r:.20}, newer than 2", "update clusterml")
-        said = content.pop("sha256", None)
+        stated = content.pop("sha256", None)
         split = _SPLIT.validate_python(content if version == 1 else _with_names(content))
     except (InputFileError, ValidationError, ValueError) as error:
         raise DatasetError(f"{path}: is not a split ({_reason(error)})", "make it again with dataset split") from error
-    if said not in (None, split.sha256):
+    if stated not in (None, split.sha256):
         raise DatasetError(f"{path}: has changed since it was written (checksum)", "make it again with dataset split")
     return split if dataset is None else _in_order(split, dataset.ids)
 

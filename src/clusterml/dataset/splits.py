@@ -1,6 +1,4 @@
-"""Who is learnt from and who is tested on: splits that are drawn once, stored, and leak nothing.
-
-Mirror images, labels of one geometry with several protocols, and thermal averages about one mean geometry are such.
+"""Splits into training, validation and test sets: drawn once, stored, and without leaks.
 
 Records of one geometry (mirror images, several protocols, thermal averages about it) always stay together.  Three
 questions, three splits:
@@ -30,7 +28,7 @@ SAME_A = 1e-3
 """Geometries whose atoms stand at the same distances from their centroid, to this many A, are the same or mirrored."""
 
 
-def together(dataset: Dataset) -> list[str]:
+def find_homes(dataset: Dataset) -> list[str]:
     """For each record the name of the first record that it must stay with (its own where there is none before it).
 
     These are the records of the same ``pair``, and those of the same geometry up to rotation and reflection.
@@ -47,12 +45,12 @@ def together(dataset: Dataset) -> list[str]:
     for members in of_kind.values():
         ordered = sorted(members, key=lambda index: float(distances[index].sum()))
         for position, index in enumerate(ordered):
-            for other in ordered[position + 1 :]:
-                apart = distances[other] - distances[index]
+            for neighbour in ordered[position + 1 :]:
+                apart = distances[neighbour] - distances[index]
                 if apart.sum() > SAME_A * len(apart):
                     break  # and so are all that follow
                 if np.abs(apart).max() <= SAME_A:
-                    _unite(homes, index, other)
+                    _unite(homes, index, neighbour)
     return [dataset.ids[_home(homes, index)] for index in range(len(dataset))]
 
 
@@ -66,9 +64,9 @@ def _home(homes: list[int], index: int) -> int:
     return index
 
 
-def _unite(homes: list[int], one: int, other: int) -> None:
-    """Give both the earlier of their homes."""
-    first, second = sorted((_home(homes, one), _home(homes, other)))
+def _unite(homes: list[int], first_index: int, second_index: int) -> None:
+    """Give both records the earlier of their homes."""
+    first, second = sorted((_home(homes, first_index), _home(homes, second_index)))
     homes[second] = first
 
 
@@ -81,13 +79,13 @@ def groups_of(dataset: Dataset, question: Question, homes: Sequence[str], seed: 
 
     ``shell`` has a group for each ligand and one for each ``family/shell``.
     """
-    known: Groups = defaultdict(set)
+    groups: Groups = defaultdict(set)
     if question == "random":
         for index, home in enumerate(homes):
-            known[home].add(index)
-        names = list(known)
+            groups[home].add(index)
+        names = list(groups)
         np.random.default_rng(seed).shuffle(names)
-        return known, names
+        return groups, names
     families: Groups = defaultdict(set)
     for index, family in enumerate(dataset.column("family")):
         families[family].add(index)
@@ -96,11 +94,11 @@ def groups_of(dataset: Dataset, question: Question, homes: Sequence[str], seed: 
         return families, sorted(families, key=lambda name: (-np.mean(atoms[sorted(families[name])]), name))
     ligands: Groups = defaultdict(set)
     for index, (family, shell) in enumerate(zip(dataset.column("family"), dataset.column("shell"), strict=True)):
-        known[f"{family}/{shell}"].add(index)
+        groups[f"{family}/{shell}"].add(index)
         for name in ligands_of(shell):
             ligands[name].add(index)
-    free = [name for name, own in ligands.items() if not any(members <= own for members in families.values())]
-    return known | ligands, sorted(free, key=lambda name: (len(ligands[name]), name))
+    free = [name for name, numbers in ligands.items() if not any(members <= numbers for members in families.values())]
+    return groups | ligands, sorted(free, key=lambda name: (len(ligands[name]), name))
 
 
 def ligands_of(shell: str) -> set[str]:
@@ -108,32 +106,36 @@ def ligands_of(shell: str) -> set[str]:
     return {re.sub(r"^\d+", "", part) for part in shell.split("+")} - {""}
 
 
-def in_turn(order: Sequence[str], known: Groups, shares: dict[str, float], test: Sequence[str]) -> dict[str, list[str]]:
-    """Names for test (after those given) and validation, which take turns while that brings them nearer to a share."""
-    chosen: dict[str, list[str]] = {"test": list(test), "validation": []}
-    left, took = list(order), True
-    everything = union(known, known)
+def take_in_turn(
+    order: Sequence[str], groups: Groups, shares: dict[str, float], test: Sequence[str]
+) -> dict[str, list[str]]:
+    """Groups for test (after those in ``test``) and validation, in turn while that brings a set nearer its share."""
+    selected: dict[str, list[str]] = {"test": list(test), "validation": []}
+    remaining, took = list(order), True
+    everything = union(groups, groups)
     while took:
         took = False
         for part, share in shares.items():
-            others = union(known, [name for other in chosen if other != part for name in chosen[other]])
-            own = union(known, chosen[part])
-            size = len(own - others) if part == "validation" else len(own)
-            for name in left:
-                grown = own | known[name]
-                count = len(grown - others) if part == "validation" else len(grown)
-                first = not chosen[part] and share > 0.0 and count > 0
-                if (first or abs(count - share) < abs(size - share)) and grown | others != everything:
-                    chosen[part].append(name)
-                    left.remove(name)
+            of_others = union(
+                groups, [name for name_of_part in selected if name_of_part != part for name in selected[name_of_part]]
+            )
+            of_part = union(groups, selected[part])
+            size = len(of_part - of_others) if part == "validation" else len(of_part)
+            for name in remaining:
+                grown = of_part | groups[name]
+                count = len(grown - of_others) if part == "validation" else len(grown)
+                first = not selected[part] and share > 0.0 and count > 0
+                if (first or abs(count - share) < abs(size - share)) and grown | of_others != everything:
+                    selected[part].append(name)
+                    remaining.remove(name)
                     took = True
                     break
-    return chosen
+    return selected
 
 
-def union(known: Groups, names: Iterable[str]) -> set[int]:
+def union(groups: Groups, names: Iterable[str]) -> set[int]:
     """All records of the groups ``names``."""
-    return {index for name in names for index in known[name]}
+    return {index for name in names for index in groups[name]}
 
 
 QUESTIONS: tuple[Question, ...] = get_args(Question)
@@ -153,7 +155,7 @@ def make_split(
     ``fractions``: shares of validation and test.  ``held_out``: what to test on, for ``parent`` families, for ``shell``
     ligands or ``family/shell``.  By default test and validation take in turn, while that brings them nearer to their
     shares, the largest clusters (``parent``), or the rarest ligands that no family carries in all its records
-    (``shell``).  ``homes``: what :func:`together` says of the dataset, if it is known.
+    (``shell``).  ``homes``: what :func:`find_homes` says of the dataset, if it is known.
 
     Raises :class:`OptionError` for fractions or groups that cannot be, and :class:`DatasetError` where there are too
     few groups to divide.
@@ -162,40 +164,40 @@ def make_split(
         raise OptionError(f"fractions are {fractions}", "give two shares that leave something to train on")
     if question not in QUESTIONS:
         raise OptionError(f"split is {question!r}", f"choose {', '.join(QUESTIONS)}")
-    homes = together(dataset) if homes is None else homes
-    known, order = groups_of(dataset, question, homes, seed)
-    wanted = sorted(set(held_out))
-    if wanted and (question == "random" or not set(wanted) <= set(known)):
-        names = ", ".join(sorted(known)[:30]) if question != "random" else "none for a random split"
-        raise OptionError(f"held out: {', '.join(wanted)}", f"known groups: {names}")
-    shares = {"test": 0.0 if wanted else fractions[1] * len(dataset), "validation": fractions[0] * len(dataset)}
-    chosen = in_turn([name for name in order if name not in wanted], known, shares, wanted)
+    homes = find_homes(dataset) if homes is None else homes
+    groups, order = groups_of(dataset, question, homes, seed)
+    requested = sorted(set(held_out))
+    if requested and (question == "random" or not set(requested) <= set(groups)):
+        names = ", ".join(sorted(groups)[:30]) if question != "random" else "none for a random split"
+        raise OptionError(f"held out: {', '.join(requested)}", f"known groups: {names}")
+    shares = {"test": 0.0 if requested else fractions[1] * len(dataset), "validation": fractions[0] * len(dataset)}
+    selected = take_in_turn([name for name in order if name not in requested], groups, shares, requested)
     part = ["train"] * len(dataset)
     for name in ("validation", "test"):  # the test set has the first claim on a record of both
-        for index in union(known, chosen[name]):
+        for index in union(groups, selected[name]):
             part[index] = name
-    part = _kept_together(part, homes)
-    ids = {name: tuple(i for i, own in zip(dataset.ids, part, strict=True) if own == name) for name in SETS}
-    asked = {"train": 1.0, "validation": shares["validation"], "test": shares["test"] + len(wanted)}
+    part = _keep_together(part, homes)
+    ids = {name: tuple(i for i, of_record in zip(dataset.ids, part, strict=True) if of_record == name) for name in SETS}
+    asked = {"train": 1.0, "validation": shares["validation"], "test": shares["test"] + len(requested)}
     for name, share in asked.items():
         if share > 0 and not ids[name]:
-            raise _too_few(question, name, known, wanted)
-    unseen = () if question == "random" else tuple(sorted(chosen["test"]))
+            raise _too_few(question, name, groups, requested)
+    unseen = () if question == "random" else tuple(sorted(selected["test"]))
     shares_asked = (float(fractions[0]), float(fractions[1]))
-    return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen, shares_asked, tuple(wanted))
+    return Split(question, seed, ids["train"], ids["validation"], ids["test"], unseen, shares_asked, tuple(requested))
 
 
-def _too_few(question: Question, part: str, known: Groups, wanted: Sequence[str]) -> DatasetError:
+def _too_few(question: Question, part: str, groups: Groups, requested: Sequence[str]) -> DatasetError:
     """Why ``part`` of a split is empty, and what helps."""
-    what = {"random": "geometries", "shell": "ligands and shells", "parent": "families"}[question]
-    held = f", {len(wanted)} of them held out" if wanted else ""
-    remedy = "hold out fewer, " if wanted else ""
+    kind = {"random": "geometries", "shell": "ligands and shells", "parent": "families"}[question]
+    held = f", {len(requested)} of them held out" if requested else ""
+    remedy = "hold out fewer, " if requested else ""
     remedy += "" if part == "train" else f"ask for none of it (--{part} 0), "
-    problem = f"a '{question}' split of {len(known)} {what}{held} leaves no {part} records"
+    problem = f"a '{question}' split of {len(groups)} {kind}{held} leaves no {part} records"
     return DatasetError(problem, f"{remedy}or label more kinds of clusters")
 
 
-def extended(
+def extend(
     split: Split, dataset: Dataset, fractions: tuple[float, float] = (0.1, 0.1), homes: Sequence[str] | None = None
 ) -> Split:
     """A random split of a dataset that has grown: its records stay where they are, new geometries are divided anew.
@@ -209,26 +211,26 @@ def extended(
     """
     if split.question != "random":
         raise OptionError(f"a split by {split.question} cannot be extended", "draw it anew")
-    homes = together(dataset) if homes is None else homes
+    homes = find_homes(dataset) if homes is None else homes
     home_of = dict(zip(dataset.ids, homes, strict=True))
     missing = [name for part in SETS for name in getattr(split, part) if name not in home_of]
     if missing:
         problem = f"the split has {len(missing)} records that {dataset.folder} has not, the first: {missing[0]}"
         raise DatasetError(problem, "extend a split of this dataset")
     fresh = make_split(dataset, "random", seed=split.seed, fractions=fractions, homes=homes)
-    place = {home_of[name]: part for drawn in (fresh, split) for part in SETS for name in getattr(drawn, part)}
-    moved = [name for part in SETS for name in getattr(split, part) if place[home_of[name]] != part]
-    if moved:
-        raise DatasetError(f"a new record is the same geometry as {moved[0]} and one of another set", "remove it")
+    place = {home_of[name]: part for source in (fresh, split) for part in SETS for name in getattr(source, part)}
+    conflicts = [name for part in SETS for name in getattr(split, part) if place[home_of[name]] != part]
+    if conflicts:
+        raise DatasetError(f"a new record is the same geometry as {conflicts[0]} and one of another set", "remove it")
     ids = {part: tuple(name for name in dataset.ids if place[home_of[name]] == part) for part in SETS}
     return Split("random", split.seed, ids["train"], ids["validation"], ids["test"])
 
 
-def _kept_together(part: Sequence[str], homes: Sequence[str]) -> list[str]:
-    """Records of one geometry all go where the most tested of them goes."""
+def _keep_together(part: Sequence[str], homes: Sequence[str]) -> list[str]:
+    """Put all records of a geometry into the last of their sets: test before validation before train."""
     highest: dict[str, str] = {}
-    for home, own in zip(homes, part, strict=True):
-        highest[home] = max(own, highest.get(home, own), key=SETS.index)
+    for home, of_record in zip(homes, part, strict=True):
+        highest[home] = max(of_record, highest.get(home, of_record), key=SETS.index)
     return [highest[home] for home in homes]
 
 
@@ -239,22 +241,22 @@ def leaks(dataset: Dataset, split: Split, homes: Sequence[str] | None = None) ->
     or a shell of a family (``shell``) of the test set in another one.  ``homes``: as for :func:`make_split`.
     """
     place = {name: index for index, name in enumerate(dataset.ids)}
-    columns = {"pair": dataset.column("pair"), "geometry": together(dataset) if homes is None else homes}
+    columns = {"pair": dataset.column("pair"), "geometry": find_homes(dataset) if homes is None else homes}
     if split.question == "parent":
         columns["family"] = dataset.column("family")
     if split.question == "shell":
         shells = zip(dataset.column("family"), dataset.column("shell"), strict=True)
         columns["shell"] = [f"{family}/{shell}" for family, shell in shells]
     owner: dict[tuple[str, str], str] = {}
-    found = []
+    problems = []
     for part in reversed(SETS):
         for name in getattr(split, part):
             keys = [("record", name), *((key, values[place[name]]) for key, values in columns.items())]
             for key in keys:
                 first = owner.setdefault(key, part)
                 if first != part and (key[0] not in ("family", "shell") or first == "test"):
-                    found.append(f"{key[0]} {key[1]} is in {first} and in {part}")
-    return list(dict.fromkeys(found))
+                    problems.append(f"{key[0]} {key[1]} is in {first} and in {part}")
+    return list(dict.fromkeys(problems))
 
 
 def draw_splits(
@@ -269,30 +271,30 @@ def draw_splits(
 
     Raises :class:`DatasetError` naming the leaks of a split that is not sound; nothing is written then.
     """
-    made = []
-    homes = together(dataset)
+    splits = []
+    homes = find_homes(dataset)
     for question, path in paths.items():
         split = make_split(dataset, question, seed=seed, fractions=fractions, held_out=held_out, homes=homes)
-        found = leaks(dataset, split, homes)
-        if found:
-            problem = f"the split by {question} leaks: {'; '.join(found[:3])}"
+        problems = leaks(dataset, split, homes)
+        if problems:
+            problem = f"the split by {question} leaks: {'; '.join(problems[:3])}"
             raise DatasetError(problem, "give a geometry the same family wherever it occurs")
-        made.append((path, split))
-    for path, split in made:
+        splits.append((path, split))
+    for path, split in splits:
         make_folder(path.parent, within=dataset.folder if path.is_relative_to(dataset.folder) else None)
         save_split(split, path)
-    return made
+    return splits
 
 
 def extend_split(
     dataset: Dataset, old: Path, new: Path, fractions: tuple[float, float] = (0.1, 0.1)
 ) -> tuple[Path, Split]:
-    """Store :func:`extended` of the split at ``old`` as ``new``, if nothing leaks."""
-    homes = together(dataset)
-    split = extended(load_split(old, dataset), dataset, fractions, homes)
-    found = leaks(dataset, split, homes)
-    if found:
-        raise DatasetError(f"{old}: extended it leaks: {'; '.join(found[:3])}", "draw the split anew")
+    """Store :func:`extend` of the split at ``old`` as ``new``, if nothing leaks."""
+    homes = find_homes(dataset)
+    split = extend(load_split(old, dataset), dataset, fractions, homes)
+    problems = leaks(dataset, split, homes)
+    if problems:
+        raise DatasetError(f"{old}: extended it leaks: {'; '.join(problems[:3])}", "draw the split anew")
     return save_split(split, new), split
 
 

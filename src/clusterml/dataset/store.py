@@ -33,7 +33,7 @@ RECORDS_PER_SHARD = 512
 _LARGEST_INDEX = 256 * 1024**2  # bytes: three million records
 
 
-class Entry(Strict):
+class ShardEntry(Strict):
     """One shard of the index: file ``name``, ``sha256``, and the ``ids`` of its records in order."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*\.h5$", max_length=200, description="a file name, NAME.h5")
@@ -46,7 +46,7 @@ class Index(Strict):
 
     schema_version: int
     about: dict[str, Any]
-    shards: tuple[Entry, ...]
+    shards: tuple[ShardEntry, ...]
 
 
 class Store:
@@ -74,18 +74,18 @@ class Store:
 
     def pack(self, about: dict[str, Any] | None = None) -> int:
         """Move the staged records into shards, set what the dataset says of itself; returns the number of records."""
-        entries, known = read_index(self.folder)
+        entries, earlier = read_index(self.folder)
         packed = {i for entry in entries for i in entry.ids}
         staged = sorted(path for path in self.staging.glob("*.h5") if path.stem not in packed)
         if staged:
             # the last shard may be short: fill it up rather than leave a trail of small ones
             last = entries.pop() if entries and len(entries[-1].ids) < RECORDS_PER_SHARD else None
             entries += self._new_shards(staged, last, len(entries))
-        self._write_index(entries, {**known, **(about or {})})
+        self._write_index(entries, {**earlier, **(about or {})})
         self._sweep(entries)
         return sum(len(entry.ids) for entry in entries)
 
-    def _new_shards(self, staged: Sequence[Path], last: Entry | None, first: int) -> list[Entry]:
+    def _new_shards(self, staged: Sequence[Path], last: ShardEntry | None, first: int) -> list[ShardEntry]:
         old = Shard(self.shards / last.name, last.sha256) if last else None
         records = [(i, old, k) for k, i in enumerate(last.ids)] if last else []
         records += [(path.stem, None, 0) for path in staged]
@@ -96,7 +96,7 @@ class Store:
             # a new name for changed content: the index never points to a file that is not what it says
             name = f"{number:05d}-{len(part):04d}.h5"
             sha256 = write_shard(self.shards / name, loaded)
-            entries.append(Entry(name=name, sha256=sha256, ids=tuple(record.id for record in loaded)))
+            entries.append(ShardEntry(name=name, sha256=sha256, ids=tuple(record.id for record in loaded)))
         if old:
             old.close()
         return entries
@@ -108,11 +108,11 @@ class Store:
         finally:
             shard.close()
 
-    def _write_index(self, entries: Sequence[Entry], about: dict[str, Any]) -> None:
+    def _write_index(self, entries: Sequence[ShardEntry], about: dict[str, Any]) -> None:
         index = Index(schema_version=SCHEMA_VERSION, about=about, shards=tuple(entries))
         write_text(self.folder / "index.json", json.dumps(index.model_dump(mode="json"), indent=1) + "\n")
 
-    def _sweep(self, entries: Sequence[Entry]) -> None:
+    def _sweep(self, entries: Sequence[ShardEntry]) -> None:
         keep = {entry.name for entry in entries}
         packed = {i for entry in entries for i in entry.ids}
         for path in (*self.shards.glob("*.h5"), *self.staging.glob("*.h5")):
@@ -120,7 +120,7 @@ class Store:
                 path.unlink()
 
 
-def read_index(folder: Path) -> tuple[list[Entry], dict[str, Any]]:
+def read_index(folder: Path) -> tuple[list[ShardEntry], dict[str, Any]]:
     """The shards of a dataset folder and what it says of itself.
 
     Raises :class:`DatasetError` naming the file if there is no index, it cannot be read, has another version, or names
@@ -240,7 +240,7 @@ class Dataset(Sequence[Record]):
             self._open = OrderedDict()
             self._process = os.getpid()
         if number not in self._open:
-            entry: Entry = self._entries[number]
+            entry: ShardEntry = self._entries[number]
             path = self.folder / "shards" / entry.name
             shard = Shard(path, entry.sha256, checked=self._intact.get(number) == _state(path))
             self._intact[number] = _state(path)

@@ -57,9 +57,9 @@ def composition(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 def chirality(dataset: Dataset) -> dict[str, FloatArray]:
     """The chirality measures of the records, (n,) each; NaN where a record does not have one."""
-    kept = [details.get("chirality", {}) for details in dataset.column("details")] if len(dataset) else []
-    names = dict.fromkeys(name for measures in kept for name in measures)
-    return {name: np.array([float(measures.get(name, np.nan)) for measures in kept]) for name in names}
+    stored = [details.get("chirality", {}) for details in dataset.column("details")] if len(dataset) else []
+    names = dict.fromkeys(name for measures in stored for name in measures)
+    return {name: np.array([float(measures.get(name, np.nan)) for measures in stored]) for name in names}
 
 
 def spectral_numbers(dataset: Dataset) -> dict[str, FloatArray]:
@@ -83,32 +83,32 @@ def _range(values: FloatArray) -> list[float]:
     return [float(x) for x in np.quantile(values, [0.05, 0.5, 0.95])]
 
 
-def tables(found: dict[str, Any]) -> list[Table]:
+def tables(numbers: dict[str, Any]) -> list[Table]:
     """The summary as tables for a terminal."""
     from rich.table import Table
 
-    made = []
-    overview = Table("group", "value", "records", title=f"{found['name']}: {found['records']} records")
-    for group, counts in found["counts"].items():
+    sections = []
+    overview = Table("group", "value", "records", title=f"{numbers['name']}: {numbers['records']} records")
+    for group, counts in numbers["counts"].items():
         for number, (value, count) in enumerate(list(counts.items())[:12]):
             overview.add_row(group if number == 0 else "", str(value), str(count))
         if len(counts) > 12:
             overview.add_row("", f"and {len(counts) - 12} more", str(sum(list(counts.values())[12:])))
-    made += [overview, _family_table(found["families"])]
+    sections += [overview, _family_table(numbers["families"])]
     ranges = Table("quantity", "5 %", "median", "95 %")
-    for name, values in found["ranges"].items():
+    for name, values in numbers["ranges"].items():
         ranges.add_row(name, *(f"{value:.4g}" for value in values))
-    for name, values in found["chirality"].items():
+    for name, values in numbers["chirality"].items():
         ranges.add_row(f"chirality {name}", *(f"{value:.3g}" for value in values))
-    made.append(ranges)
-    if found["jobs"]:
+    sections.append(ranges)
+    if numbers["jobs"]:
         jobs = Table("jobs", "count", "reason")
-        for state, count in found["jobs"].items():
+        for state, count in numbers["jobs"].items():
             jobs.add_row(state, str(count), "")
-            for reason, times in found.get(state, {}).items():
+            for reason, times in numbers.get(state, {}).items():
                 jobs.add_row("", str(times), reason)
-        made.append(jobs)
-    return made
+        sections.append(jobs)
+    return sections
 
 
 def _family_table(families: dict[str, dict[str, int]]) -> Table:

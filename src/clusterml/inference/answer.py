@@ -204,8 +204,8 @@ class Answer:
     @cached_property
     def spectrum(self) -> Spectrum:
         """Absorption and CD; ``meta`` says ``computed_by``, ``network`` or ``engine``."""
-        own = self._result.spectrum
-        return replace(own, meta={**own.meta, "computed_by": self.source})
+        spectrum = self._result.spectrum
+        return replace(spectrum, meta={**spectrum.meta, "computed_by": self.source})
 
     @property
     def name(self) -> str:
@@ -235,8 +235,8 @@ class Answer:
         """Network and engine beside each other."""
         if self.label is None or self.network is None:
             return Agreement()
-        own, other = self.label.spectrum, self.network.spectrum
-        return Agreement(_alike(own, other, "epsilon"), _alike(own, other, "delta_epsilon"))
+        engine, network = self.label.spectrum, self.network.spectrum
+        return Agreement(_similarity(engine, network, "epsilon"), _similarity(engine, network, "delta_epsilon"))
 
     @property
     def summary(self) -> str:
@@ -250,14 +250,14 @@ class Answer:
 
     def _repr_html_(self) -> str:
         """Spectrum (engine and network, where both computed) and structure, for notebooks."""
-        beside = [] if self.label is None or self.network is None else [self.network.spectrum]
-        names = (self.source, *(["network"] if beside else []))
-        return result_card(repr(self), self.atoms, [self.spectrum, *beside], names, self.warnings)
+        network = [] if self.label is None or self.network is None else [self.network.spectrum]
+        names = (self.source, *(["network"] if network else []))
+        return result_card(repr(self), self.atoms, [self.spectrum, *network], names, self.warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of the prediction or the label, with ``computed_by``, reason, significance and agreement; beside
         the engine's spectrum, what the network says is in the block ``network``."""
-        beside = {
+        answer = {
             "computed_by": self.source,
             "reason": self.reason or None,
             "significance": self.significance.to_dict(),
@@ -265,9 +265,9 @@ class Answer:
             "warnings": list(self.warnings),
         }
         if self.label is None and self.network is not None:
-            return self.network.to_dict() | plain(beside)
+            return self.network.to_dict() | plain(answer)
         network = {} if self.network is None else _brief(self.network)
-        return label_dict(self._label) | plain({**beside, "network": network or None})
+        return label_dict(self._label) | plain({**answer, "network": network or None})
 
     def write(
         self, folder: str | Path, name: str | None = None, *, jcamp: bool = False, view: View | None = None
@@ -303,7 +303,7 @@ def _brief(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _alike(a: Spectrum, b: Spectrum, quantity: str) -> float | None:
+def _similarity(a: Spectrum, b: Spectrum, quantity: str) -> float | None:
     """The cosine on the same energies; None where one of the two is silent."""
     if quantity == "delta_epsilon" and (has_no_cd(a) or has_no_cd(b)):
         return None

@@ -47,9 +47,12 @@ class SpectrumCalculator(Calculator):  # type: ignore[misc]  # ase has no types
     ) -> None:
         """Fill ``results`` for ``atoms``; raises what :class:`~clusterml.inference.predictor.Predictor` raises."""
         super().calculate(atoms, properties or ["prediction"], system_changes)
-        found = self.predictor(self.atoms, self.charge)
+        prediction = self.predictor(self.atoms, self.charge)
         self._stated = self.atoms.info.get("charge")
-        self.results = {"prediction": found, **{key: getattr(found, key) for key in self.implemented_properties[1:]}}
+        self.results = {
+            "prediction": prediction,
+            **{key: getattr(prediction, key) for key in self.implemented_properties[1:]},
+        }
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation; a charge stated in ``atoms.info`` counts too."""

@@ -83,9 +83,9 @@ class Calibration:
         Times :func:`normal_quantile` it is the half width that holds the share ``level``.  ``quantity``: ``epsilon`` or
         ``delta_epsilon``.
         """
-        chosen: BandFactors = getattr(self, quantity)
-        factors = _between(energy_ev, self.low_ev, self.band_ev, _array(chosen.factors))
-        return raw_spread(energy_ev, members, chosen.floor, self.pool_ev) * factors / normal_quantile(self.level)
+        bands: BandFactors = getattr(self, quantity)
+        factors = _interpolate_factors(energy_ev, self.low_ev, self.band_ev, _array(bands.factors))
+        return raw_spread(energy_ev, members, bands.floor, self.pool_ev) * factors / normal_quantile(self.level)
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers as plain JSON values."""
@@ -98,12 +98,12 @@ class Calibration:
             bands = {key: _factors(values[key]) for key in ("epsilon", "delta_epsilon")}
             low, band, level = (float(values[key]) for key in ("low_ev", "band_ev", "level"))
             pool = float(values["pool_ev"])
-            made = cls(low, band, level, bands["epsilon"], bands["delta_epsilon"], pool)
+            calibration = cls(low, band, level, bands["epsilon"], bands["delta_epsilon"], pool)
         except (KeyError, TypeError, ValueError) as error:
             raise InputFileError(f"{source}: is not a calibration ({error!r})", "get the checkpoint again") from error
-        if not (made.band_ev > 0.0 and 0.0 < made.level < 1.0 and 0.0 <= made.pool_ev <= 10.0):
+        if not (calibration.band_ev > 0.0 and 0.0 < calibration.level < 1.0 and 0.0 <= calibration.pool_ev <= 10.0):
             raise InputFileError(f"{source}: band_ev, level or pool_ev is impossible", "get the checkpoint again")
-        return made
+        return calibration
 
 
 def normal_quantile(level: float) -> float:
@@ -119,10 +119,10 @@ def raw_spread(energy_ev: FloatArray, members: FloatArray, floor: float, pool_ev
     variance = members.var(axis=0, ddof=1) if len(members) > 1 else np.zeros_like(mean)
     if pool_ev == 0.0:
         return np.sqrt(variance + floor**2 * np.mean(mean**2, axis=-1, keepdims=True))
-    return np.sqrt(_pooled(energy_ev, variance + (floor * mean) ** 2, pool_ev))
+    return np.sqrt(_pool(energy_ev, variance + (floor * mean) ** 2, pool_ev))
 
 
-def _pooled(energy_ev: FloatArray, values: FloatArray, pool_ev: float) -> FloatArray:
+def _pool(energy_ev: FloatArray, values: FloatArray, pool_ev: float) -> FloatArray:
     """Mean of ``values`` (g, m) about each energy with Gaussian weights; beyond the ends there is nothing."""
     weights = np.exp(-0.5 * ((energy_ev[:, None] - energy_ev[None, :]) / pool_ev) ** 2)
     return np.asarray(values @ (weights / weights.sum(axis=1, keepdims=True)).T)
@@ -157,18 +157,18 @@ def absorbs(predicted: FloatArray, truth: FloatArray) -> BoolArray:
     return np.asarray(np.maximum(predicted, truth) > ABSORBS * highest)
 
 
-def _between(energy_ev: FloatArray, low_ev: float, band_ev: float, factors: FloatArray) -> FloatArray:
+def _interpolate_factors(energy_ev: FloatArray, low_ev: float, band_ev: float, factors: FloatArray) -> FloatArray:
     """Factors (m,) at ``energy_ev`` (m,): those of the bands at their centres, straight lines of the logarithm between.
 
     NaN in a band whose own factor is NaN; other bands do not see it.
     """
     centres = low_ev + band_ev * (0.5 + np.arange(len(factors)))
-    known = np.isfinite(factors)
-    if not known.any():
+    measured = np.isfinite(factors)
+    if not measured.any():
         return np.full(len(energy_ev), np.nan)
-    logarithms = np.log(np.maximum(factors[known], SMALLEST_FACTOR))
-    inside = known[_band(energy_ev, low_ev, band_ev, len(factors))]
-    return np.where(inside, np.exp(np.interp(energy_ev, centres[known], logarithms)), np.nan)
+    logarithms = np.log(np.maximum(factors[measured], SMALLEST_FACTOR))
+    inside = measured[_band(energy_ev, low_ev, band_ev, len(factors))]
+    return np.where(inside, np.exp(np.interp(energy_ev, centres[measured], logarithms)), np.nan)
 
 
 def _band(energy_ev: FloatArray, low_ev: float, band_ev: float, count: int) -> IntArray:
@@ -203,16 +203,16 @@ def _fit(
         spread = raw_spread(energy_ev, members, floor)
         factors = np.where(measured, 1.0, np.nan)
         for _ in range(_ROUNDS):
-            half = spread * _between(energy_ev, low, BAND_EV, factors)
+            half = spread * _interpolate_factors(energy_ev, low, BAND_EV, factors)
             for k in np.flatnonzero(measured):
                 at = band == k
                 factors[k] *= _factor(error[:, at], half[:, at], weights, counts[:, at], level)
             factors = np.minimum(factors, LARGEST_FACTOR)
-        width = np.maximum(spread * _between(energy_ev, low, BAND_EV, factors), 1e-30)
+        width = np.maximum(spread * _interpolate_factors(energy_ev, low, BAND_EV, factors), 1e-30)
         capped = int(np.sum(factors == LARGEST_FACTOR))
-        kept = tuple(float(factor) if np.isfinite(factor) else None for factor in factors)
+        listed = tuple(float(factor) if np.isfinite(factor) else None for factor in factors)
         narrow = float(np.mean(np.log(width[points]))) if points.any() else 0.0
-        fits.append((capped, narrow, BandFactors(floor, kept)))
+        fits.append((capped, narrow, BandFactors(floor, listed)))
     return min(fits, key=lambda fit: fit[:2])[2]
 
 
@@ -267,10 +267,10 @@ class Reach:
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """``known``: for compositions that training held; ``novel``: for others, where it was measured; ``reach``: for
-    geometries away from those of training; ``sign_error``: the error of the strongest CD, in standard deviations."""
+    """``calibration``: for compositions that training held; ``novel``: for others, where it was measured; ``reach``:
+    for geometries away from those of training; ``sign_error``: error of the strongest CD, in standard deviations."""
 
-    known: Calibration
+    calibration: Calibration
     novel: Mapping[Novelty, Calibration] = field(default_factory=dict)
     reach: Reach = Reach()
     sign_error: float = 1.0
@@ -286,10 +286,10 @@ class Uncertainty:
         """The calibrated standard deviation (g, m) of the mean of ``members`` (k, g, m), see
         :meth:`Calibration.spread`; ``novelties`` (g,): for a novel structure the larger of both; ``scores`` (g,):
         distances from the training geometries, see :class:`~clusterml.inference.domain.Domain`."""
-        std = self.known.spread(quantity, energy_ev, members) * self.reach.factors(quantity, scores)
+        std = self.calibration.spread(quantity, energy_ev, members) * self.reach.factors(quantity, scores)
         mean = members.mean(axis=0, keepdims=True)
         for novelty, calibration in self.novel.items():
-            rows = [row for row, own in enumerate(novelties) if own == novelty]
+            rows = [row for row, of_row in enumerate(novelties) if of_row == novelty]
             # fmax: what one of them has not measured does not hide the other
             std[rows] = np.fmax(std[rows], calibration.spread(quantity, energy_ev, mean[:, rows]))
         return std
@@ -305,15 +305,20 @@ class Uncertainty:
     ) -> FloatArray:
         """Share (g,) of each record's energies, of those with an interval, at which it holds the truth (g, m); aim:
         the level, 0.9."""
-        half = self.spread(quantity, energy_ev, members, novelties, scores) * normal_quantile(self.known.level)
+        half = self.spread(quantity, energy_ev, members, novelties, scores) * normal_quantile(self.calibration.level)
         inside = np.abs(truth - members.mean(axis=0)) <= half
         return np.sum(inside, axis=1) / np.maximum(np.sum(np.isfinite(half), axis=1), 1)
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers as plain JSON values."""
-        novel = {key: own.to_dict() for key, own in self.novel.items()}
+        novel = {key: calibration.to_dict() for key, calibration in self.novel.items()}
         reach = asdict(self.reach)
-        return {"calibration": self.known.to_dict(), "reach": reach, "sign_error": self.sign_error, "novel": novel}
+        return {
+            "calibration": self.calibration.to_dict(),
+            "reach": reach,
+            "sign_error": self.sign_error,
+            "novel": novel,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Uncertainty:
@@ -323,13 +328,13 @@ class Uncertainty:
         if not isinstance(novel, dict) or not set(novel) <= set(NOVELTIES):
             problem = f"{source}: novel is not a mapping of {', '.join(NOVELTIES)} to calibrations"
             raise InputFileError(problem, "get the checkpoint again")
-        measured = {key: Calibration.from_dict(novel[key], source) for key in NOVELTIES if key in novel}
-        known = Calibration.from_dict(values.get("calibration"), source)
-        return cls(known, measured, _reach(values, source), _sign_error(values, source))
+        of_novelty = {key: Calibration.from_dict(novel[key], source) for key in NOVELTIES if key in novel}
+        calibration = Calibration.from_dict(values.get("calibration"), source)
+        return cls(calibration, of_novelty, _reach(values, source), _sign_error(values, source))
 
 
 def fit_reach(
-    known: Calibration,
+    calibration: Calibration,
     energy_ev: FloatArray,
     members: Mapping[str, FloatArray],
     truth: Mapping[str, FloatArray],
@@ -337,7 +342,7 @@ def fit_reach(
     scores: FloatArray,
 ) -> Reach:
     """The smallest growth with which the intervals hold the truth of labelled geometries from elsewhere as often as
-    ``known`` promises, parents counting equally.
+    ``calibration`` promises, parents counting equally.
 
     Arguments as :func:`~clusterml.inference.calibration.calibrate`, with the domain ``scores`` (g,).
     """
@@ -346,13 +351,13 @@ def fit_reach(
 
     def needed(quantity: str) -> float:
         error = np.abs(truth[quantity] - members[quantity].mean(axis=0))
-        half = known.spread(quantity, energy_ev, members[quantity]) * normal_quantile(known.level)
-        used = counts & np.isfinite(half) & (half > 0.0)
-        way = np.broadcast_to(np.clip(scores, 1e-3, 1.0)[:, None], used.shape)
-        growth = (error[used] / half[used] - 1.0) / way[used]
+        half = calibration.spread(quantity, energy_ev, members[quantity]) * normal_quantile(calibration.level)
+        valid = counts & np.isfinite(half) & (half > 0.0)
+        way = np.broadcast_to(np.clip(scores, 1e-3, 1.0)[:, None], valid.shape)
+        growth = (error[valid] / half[valid] - 1.0) / way[valid]
         order = np.argsort(growth)
-        share = np.cumsum(weights[used][order])
-        at = min(int(np.searchsorted(share, known.level * share[-1])), len(order) - 1)
+        share = np.cumsum(weights[valid][order])
+        at = min(int(np.searchsorted(share, calibration.level * share[-1])), len(order) - 1)
         return float(np.clip(growth[order[at]], 0.0, LARGEST_REACH))
 
     return Reach(*(needed(quantity) for quantity in ("epsilon", "delta_epsilon")))

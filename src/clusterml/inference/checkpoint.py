@@ -35,9 +35,9 @@ def load_ensemble(folder: Path, device: str) -> Ensemble:
     from clusterml.model.network import Network
 
     keep_freed_memory()
-    where = choose_device(device)
+    target = choose_device(device)
     release = open_release(folder)
-    return Ensemble(Network(spec_of(release)), release.networks, where)
+    return Ensemble(Network(spec_of(release)), release.networks, target)
 
 
 def spec_of(release: Release) -> NetworkSpec:

@@ -94,9 +94,9 @@ class KnownCompositions:
     species: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, found: Iterable[Composition]) -> KnownCompositions:
-        """The range of those ``found``, of which there is at least one."""
-        rows = list(found)
+    def of(cls, compositions: Iterable[Composition]) -> KnownCompositions:
+        """The range of ``compositions``, of which there is at least one."""
+        rows = list(compositions)
         counts, charges = [row.n_metals for row in rows], [row.charge for row in rows]
         return cls(
             _names(row.elements for row in rows),
@@ -113,8 +113,8 @@ class KnownCompositions:
         """What :meth:`to_dict` gave; raises :class:`InputFileError` naming ``source`` if it is anything else."""
         try:
             elements, metals, ligands, cores, species = (
-                tuple(str(x) for x in each)
-                for each in (
+                tuple(str(x) for x in names)
+                for names in (
                     *(values[key] for key in ("elements", "metals", "ligands")),
                     *(values.get(key, ()) for key in ("cores", "species")),
                 )
@@ -129,30 +129,30 @@ class KnownCompositions:
         """The ranges as plain JSON values."""
         return asdict(self)
 
-    def objections(self, found: Composition) -> list[str]:
-        """What of ``found`` training did not hold, one sentence each; empty if nothing."""
+    def objections(self, structure: Composition) -> list[str]:
+        """A sentence for everything in ``structure`` that training did not hold; empty if there is nothing."""
         reasons = []
-        if not found.metals:
+        if not structure.metals:
             reasons.append(f"there is no metal atom (training data: {', '.join(self.metals)} clusters)")
         for kind, words in (("elements", "elements"), ("ligands", "ligands of the class")):
-            unknown = sorted(getattr(found, kind) - set(getattr(self, kind)))
+            unknown = sorted(getattr(structure, kind) - set(getattr(self, kind)))
             if unknown:
                 reasons.append(f"training data have no {words} {', '.join(unknown)}")
         low, high = self.n_metals
-        if found.metals and not low <= found.n_metals <= _LARGER * high:
-            reasons.append(f"{found.n_metals} metal atoms, training data have {low} to {high}")
+        if structure.metals and not low <= structure.n_metals <= _LARGER * high:
+            reasons.append(f"{structure.n_metals} metal atoms, training data have {low} to {high}")
         least, most = self.charge
-        if not least <= found.charge <= most:
+        if not least <= structure.charge <= most:
             span = f"{signed_charge(least)} to {signed_charge(most)}"
-            reasons.append(f"charge {signed_charge(found.charge)}, training data have {span}")
+            reasons.append(f"charge {signed_charge(structure.charge)}, training data have {span}")
         return reasons
 
-    def novelty(self, found: Composition) -> tuple[Novelty | None, str]:
-        """What of ``found`` is new to networks of this training: a ``cluster``'s core before a ``ligand``; a sentence
-        that says so."""
-        if self.cores and found.core not in self.cores:
-            return "cluster", f"training data have no cluster with the core {found.core or 'of no metal'}"
-        unknown = sorted(found.species - set(self.species)) if self.species else []
+    def novelty(self, structure: Composition) -> tuple[Novelty | None, str]:
+        """What is new in ``structure`` to networks of this training, a ``cluster``'s core before a ``ligand``, and a
+        sentence that says so."""
+        if self.cores and structure.core not in self.cores:
+            return "cluster", f"training data have no cluster with the core {structure.core or 'of no metal'}"
+        unknown = sorted(structure.species - set(self.species)) if self.species else []
         if unknown:
             return "ligand", f"training data have no ligand {', '.join(unknown)}"
         return None, ""
@@ -192,15 +192,15 @@ class Domain:
     """What a network was trained on.
 
     ``mean`` (f,) and ``axes`` (f, k) whiten features (f,); ``references`` (r, k): training structures, whitened;
-    ``limit``: distance that counts as score 1; ``known``: compositions; ``size_power``: the power of the number of
-    metals that distances are multiplied by (0 in files of version 0.1).
+    ``limit``: distance that counts as score 1; ``compositions``: their range; ``size_power``: the power of the
+    number of metals that distances are multiplied by (0 in files of version 0.1).
     """
 
     mean: FloatArray
     axes: FloatArray
     references: FloatArray
     limit: float
-    known: KnownCompositions
+    compositions: KnownCompositions
     size_power: float = _SIZE_POWER
 
     def scores(self, features: FloatArray, n_metals: Sequence[int]) -> FloatArray:
@@ -208,9 +208,9 @@ class Domain:
         nearest = _nearest((features - self.mean) @ self.axes, self.references)
         return nearest * _sizes(n_metals) ** self.size_power / self.limit
 
-    def report(self, score: float, found: Composition) -> DomainReport:
+    def report(self, score: float, structure: Composition) -> DomainReport:
         """Score and composition together."""
-        reasons = self.known.objections(found)
+        reasons = self.compositions.objections(structure)
         if not score <= 1.0:
             reasons.append(
                 f"its geometry is {score:.1f} times as far from the training data as known clusters are at most"
@@ -237,12 +237,12 @@ def fit_domain(
             "use more records",
         )
     mean = training.mean(axis=0)
-    weights = _sizes([each.n_metals for each in compositions])[:, None] ** _SIZE_POWER
+    weights = _sizes([entry.n_metals for entry in compositions])[:, None] ** _SIZE_POWER
     axes = _whitening(_scatter(training - mean, compositions) * weights)
     projected = (training - mean) @ axes
     references = projected[_spread_evenly(projected * weights, MOST_REFERENCES, seed)]
     domain = Domain(mean, axes, references, 1.0, KnownCompositions.of(compositions))
-    distances = domain.scores(held_out, [each.n_metals for each in held_out_compositions])
+    distances = domain.scores(held_out, [entry.n_metals for entry in held_out_compositions])
     return replace(domain, limit=max(float(np.quantile(distances, SHARE_INSIDE)), 1e-6))
 
 
@@ -263,8 +263,8 @@ def read_domain(path: Path) -> Domain:
     try:
         with safe_open(path, framework="numpy") as file:
             arrays: dict[str, Any] = {name: file.get_tensor(name).astype(np.float64) for name in _ARRAYS}
-            metadata = _upgraded(file.metadata() or {}, path)
-            known, power = json.loads(metadata["known"]), float(metadata["size_power"])
+            metadata = _upgrade_metadata(file.metadata() or {}, path)
+            rules, power = json.loads(metadata["known"]), float(metadata["size_power"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputFileError(f"{path}: holds no domain of a network ({error})", "get the checkpoint again") from error
     mean, axes, references = (arrays[name] for name in _ARRAYS[:3])
@@ -273,16 +273,16 @@ def read_domain(path: Path) -> Domain:
     sound = all(np.isfinite(values).all() for values in arrays.values()) and 0.0 <= power <= 1.0
     if not fits or not sound or arrays["limit"].min() <= 0.0:
         raise InputFileError(f"{path}: the arrays of the domain do not fit together", "get the checkpoint again")
-    rules = KnownCompositions.from_dict(known, str(path))
-    return Domain(mean, axes, references, float(arrays["limit"].item()), rules, power)
+    compositions = KnownCompositions.from_dict(rules, str(path))
+    return Domain(mean, axes, references, float(arrays["limit"].item()), compositions, power)
 
 
 def _metadata(domain: Domain) -> dict[str, str]:
-    known = json.dumps(domain.known.to_dict())
-    return {"schema_version": str(DOMAIN.newest), "known": known, "size_power": str(domain.size_power)}
+    compositions = json.dumps(domain.compositions.to_dict())
+    return {"schema_version": str(DOMAIN.newest), "known": compositions, "size_power": str(domain.size_power)}
 
 
-def _upgraded(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+def _upgrade_metadata(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     """Metadata of any version as the newest has them; files of 0.1 do not say theirs, and then a growth or none."""
     version = int(metadata.get("schema_version", DOMAIN.newest if "size_power" in metadata else 1))
     return DOMAIN.apply({**metadata, "schema_version": version}, str(path))
@@ -297,7 +297,7 @@ def _scatter(features: FloatArray, compositions: Sequence[Composition]) -> Float
 
     Where no family is large enough all structures count as one.
     """
-    families = np.array([f"{each.core} {' '.join(sorted(each.species))}" for each in compositions])
+    families = np.array([f"{entry.core} {' '.join(sorted(entry.species))}" for entry in compositions])
     names, members, counts = np.unique(families, return_inverse=True, return_counts=True)
     if counts.max() < LEAST_OF_A_FAMILY:
         return features - features.mean(axis=0)
@@ -311,19 +311,19 @@ def _whitening(scatter: FloatArray) -> FloatArray:
     """Axes (f, k) along the principal components of ``scatter`` (n, f), scaled to unit variance."""
     scale = np.maximum(scatter.std(axis=0), 1e-12)
     _, singular, rows = np.linalg.svd(scatter / scale / np.sqrt(len(scatter)), full_matrices=False)
-    kept = singular > 1e-6 * singular[0]
-    deviation = np.hypot(singular[kept], SMALLEST_SCATTER * singular[0])
-    return np.asarray(rows[kept].T / deviation / scale[:, None])
+    significant = singular > 1e-6 * singular[0]
+    deviation = np.hypot(singular[significant], SMALLEST_SCATTER * singular[0])
+    return np.asarray(rows[significant].T / deviation / scale[:, None])
 
 
 def _spread_evenly(points: FloatArray, most: int, seed: int) -> list[int]:
     """Indices of at most ``most`` points, each the one farthest from those before it."""
-    chosen = [int(np.random.default_rng(seed).integers(len(points)))]
-    distance = np.linalg.norm(points - points[chosen[0]], axis=1)
-    while len(chosen) < min(most, len(points)):
-        chosen.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
-    return chosen
+    indices = [int(np.random.default_rng(seed).integers(len(points)))]
+    distance = np.linalg.norm(points - points[indices[0]], axis=1)
+    while len(indices) < min(most, len(points)):
+        indices.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.linalg.norm(points - points[indices[-1]], axis=1))
+    return indices
 
 
 def _nearest(points: FloatArray, references: FloatArray) -> FloatArray:

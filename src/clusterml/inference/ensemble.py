@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clusterml.errors import MemoryLimitError, OptionError
-from clusterml.model.graph import batched as joined
+from clusterml.model.graph import batched as collate
 from clusterml.spectrum.curves import spline_matrix
 from clusterml.training.state import load_weights
 from clusterml.training.targets import energies
@@ -54,7 +54,7 @@ class Output:
     ccm: FloatArray
     features: FloatArray
 
-    def averaged(self, sizes: Sequence[int]) -> Output:
+    def average(self, sizes: Sequence[int]) -> Output:
         """The means over ``sizes[0]`` first structures, ``sizes[1]`` next ones, and so on; they add up to g."""
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         count = np.asarray(sizes, dtype=np.float64)
@@ -77,15 +77,15 @@ class Ensemble:
     def __init__(self, network: nn.Module, states: Sequence[Mapping[str, Tensor]], device: torch.device) -> None:
         if not states:
             raise OptionError("there is no network", "give the weights of at least one")
-        kept = []
+        copies = []
         for state in states:
             load_weights(network, state)  # which also brings older names up to date
-            kept.append({name: value.detach().clone() for name, value in network.state_dict().items()})
+            copies.append({name: value.detach().clone() for name, value in network.state_dict().items()})
         self.spec: NetworkSpec = cast("Any", network).spec
         self.device = device
         self.energy_ev: FloatArray = energies(self.spec.grid)
         self._network = network.eval().requires_grad_(False).to(device)
-        self._states = [{name: value.to(device) for name, value in state.items()} for state in kept]
+        self._states = [{name: value.to(device) for name, value in state.items()} for state in copies]
         self._most_edges = EDGES_ON_CPU if device.type == "cpu" else FIRST_EDGES_ON_GPU
 
     def __len__(self) -> int:
@@ -99,11 +99,11 @@ class Ensemble:
 
     def __call__(self, graphs: Sequence[Graph]) -> Output:
         """The networks' output for ``graphs``, of which there is at least one, in their order."""
-        parts = [self._fitting(batch) for batch in batched(graphs, edges_of, lambda: self._most_edges)]
+        parts = [self._outputs_in_halves(batch) for batch in in_batches(graphs, edges_of, lambda: self._most_edges)]
         joined = {name: torch.cat([part[name] for part in parts], dim=1).numpy() for name in _NAMES}
         return Output(**(joined | {"features": joined["features"][0]}))
 
-    def _fitting(self, graphs: list[Graph]) -> dict[str, Tensor]:
+    def _outputs_in_halves(self, graphs: list[Graph]) -> dict[str, Tensor]:
         """:meth:`_outputs`, in halves where a GPU's memory is too small.
 
         Raises :class:`~clusterml.errors.MemoryLimitError` for a single graph that is too large.
@@ -117,7 +117,7 @@ class Ensemble:
         torch.cuda.empty_cache()
         half = len(graphs) // 2
         self._most_edges = max(1, self._most_edges // 2)
-        first, second = self._fitting(graphs[:half]), self._fitting(graphs[half:])
+        first, second = self._outputs_in_halves(graphs[:half]), self._outputs_in_halves(graphs[half:])
         return {name: torch.cat([first[name], second[name]], dim=1) for name in _NAMES}
 
     @torch.inference_mode()
@@ -127,18 +127,18 @@ class Ensemble:
         before = torch.cuda.memory_allocated(self.device) if on_gpu else 0
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
-        batch = joined(graphs).to(self.device)
-        found = [functional_call(self._network, state, (batch,)) for state in self._states]
+        batch = collate(graphs).to(self.device)
+        outputs = [functional_call(self._network, state, (batch,)) for state in self._states]
         if on_gpu:
             used = torch.cuda.max_memory_allocated(self.device) - before
             self._most_edges = self._affordable(used / sum(edges_of(graph) for graph in graphs))
-        return {name: torch.stack([one[name] for one in found]).double().cpu() for name in _NAMES}
+        return {name: torch.stack([output[name] for output in outputs]).double().cpu() for name in _NAMES}
 
     def _affordable(self, bytes_per_edge: float) -> int:
         """Edges whose batch fills the allowed share of the memory that is free or kept for reuse."""
         free, _ = torch.cuda.mem_get_info(self.device)
-        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        return max(1, int(SHARE_OF_MEMORY * (free + kept) / max(bytes_per_edge, 1.0)))
+        reusable = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return max(1, int(SHARE_OF_MEMORY * (free + reusable) / max(bytes_per_edge, 1.0)))
 
 
 def edges_of(graph: Graph) -> int:
@@ -146,7 +146,7 @@ def edges_of(graph: Graph) -> int:
     return max(1, int(graph.num_edges))
 
 
-def batched(items: Iterable[T], edges: Callable[[T], int], most: Callable[[], int]) -> Iterator[list[T]]:
+def in_batches(items: Iterable[T], edges: Callable[[T], int], most: Callable[[], int]) -> Iterator[list[T]]:
     """``items`` in their order in lists of at most ``most()`` edges (a larger item alone), read as they are needed."""
     batch: list[T] = []
     load = 0
@@ -176,7 +176,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def finer(energy_ev: FloatArray, step_ev: float) -> tuple[FloatArray, FloatArray]:
+def refine_grid(energy_ev: FloatArray, step_ev: float) -> tuple[FloatArray, FloatArray]:
     """Energies (n,) from the first to the last of ``energy_ev`` (m,) in steps of ``step_ev``, and the matrix (n, m) of
     cubic spline interpolation to them."""
     count = round((energy_ev[-1] - energy_ev[0]) / step_ev) + 1

@@ -12,7 +12,7 @@ from clusterml.dataset.splits import find_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError, OptionError
 from clusterml.inference.checkpoint import spec_of
-from clusterml.inference.judge import Foreign, NetworkJudge, Unseen, measure_uncertainty, measure_unseen
+from clusterml.inference.judge import ForeignCheck, NetworkJudge, UnseenErrors, measure_uncertainty, measure_unseen
 from clusterml.model.spec import NetworkSpec
 from clusterml.training.baselines import BASELINES
 from clusterml.training.catalogue import find_release
@@ -44,7 +44,7 @@ class Evaluator:
         self._release = open_release(self.folder)
         self._method = method or self._release.about.get("data", {}).get("method")
         self._spec = spec_of(self._release)
-        self._wanted = _wanted(self._release)
+        self._wanted = _gauges_of(self._release)
         self._device = device
         self._baselines = {name: fit for name, fit in BASELINES.items() if baselines or name == MEAN}
 
@@ -64,7 +64,7 @@ class Evaluator:
 
     def calibrate(
         self, split: Split, unseen: Sequence[str | Path] = (), foreign: str | Path | None = None
-    ) -> tuple[list[Unseen], Foreign | None]:
+    ) -> tuple[list[UnseenErrors], ForeignCheck | None]:
         """Measure uncertainty and domain with ``split`` and keep them in the checkpoint.
 
         ``unseen``: networks trained without some ligands or clusters, whose errors there are this checkpoint's
@@ -76,7 +76,7 @@ class Evaluator:
         for model in unseen:
             self._check_alike(model, spec_of(open_release(find_release(model))))
         novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
-        if len({one.novelty for one in novel}) < len(novel):
+        if len({errors.novelty for errors in novel}) < len(novel):
             raise OptionError("two networks leave out the same kind of thing", "give one of each split")
         elsewhere = None if foreign is None else Dataset(foreign)
         return novel, measure_uncertainty(self.folder, self._dataset, split, novel=novel, foreign=elsewhere, **options)
@@ -87,31 +87,33 @@ class Evaluator:
         Raises :class:`OptionError` for a network that has learnt from some of them.
         """
         judges = {_title(model): self._judge(model, split) for model in (*beside, self.folder)}
-        return self._evaluated(title, split, judges)
+        return self._evaluate_judges(title, split, judges)
 
     def learning_curve(
-        self, found: Sequence[Evaluation], splits: Mapping[str, Split], models: Sequence[str | Path]
+        self, evaluations: Sequence[Evaluation], splits: Mapping[str, Split], models: Sequence[str | Path]
     ) -> list[dict[str, Any]]:
-        """Table rows of the checkpoint, from ``found``, and of ``models``, each with ``n_train``: its training records.
+        """Table rows of the checkpoint, from ``evaluations``, and of ``models``, each with ``n_train``: its training records.
 
         Raises :class:`OptionError` for one that does not say it.
         """
-        tables: list[tuple[str | Path, list[dict[str, Any]]]] = [(self.folder, one.table()) for one in found]
+        tables: list[tuple[str | Path, list[dict[str, Any]]]] = [
+            (self.folder, evaluation.table()) for evaluation in evaluations
+        ]
         for model in models:
             for title, split in splits.items():
                 judge = {_title(model): self._judge(model, split)}
-                tables.append((model, self._evaluated(title, split, judge, only_mean=True).table()))
+                tables.append((model, self._evaluate_judges(title, split, judge, only_mean=True).table()))
         return [
-            {**row, "n_train": _learnt_from(model)}
+            {**row, "n_train": _number_of_training_records(model)}
             for model, rows in tables
             for row in rows
             if row["model"] == _title(model)
         ]
 
-    def _evaluated(
+    def _evaluate_judges(
         self, title: str, split: Split, judges: Mapping[str, NetworkJudge], *, only_mean: bool = False
     ) -> Evaluation:
-        chosen = {MEAN: BASELINES[MEAN]} if only_mean else self._baselines
+        baselines = {MEAN: BASELINES[MEAN]} if only_mean else self._baselines
         return evaluate(
             self._dataset,
             split,
@@ -120,23 +122,24 @@ class Evaluator:
             judges,
             method=self._method,
             wanted=self._wanted,
-            baselines=chosen,
+            baselines=baselines,
         )
 
     def _judge(self, model: str | Path, split: Split) -> NetworkJudge:
         """Raises :class:`OptionError` for a network of another grid, which cannot stand in the same table, and for one
         that has learnt from test records of ``split``."""
         folder = find_release(model)
-        if seen := len(set(self._learnt(folder, split)) & set(split.test)):
+        if n_shared := len(set(self._training_records(folder, split)) & set(split.test)):
             raise OptionError(
-                f"{model}: has learnt from {seen} of the {len(split.test)} test records of the {split.question} split",
+                f"{model}: has learnt from {n_shared} of the {len(split.test)} test records of the "
+                f"{split.question} split",
                 "train a network with this split, and judge that",
             )
         judge = NetworkJudge(folder, self._device, self._wanted)
         self._check_alike(model, judge.ensemble.spec)
         return judge
 
-    def _learnt(self, folder: Path, split: Split) -> tuple[str, ...]:
+    def _training_records(self, folder: Path, split: Split) -> tuple[str, ...]:
         """Records that a checkpoint was trained on; none, with a warning, where its split cannot be made again."""
         recipe = open_release(folder).split
         if recipe is None or recipe.sha256 == split.sha256:
@@ -159,13 +162,13 @@ def _title(model: str | Path) -> str:
     return folder.parent.name if folder.name == "release" else folder.name
 
 
-def _wanted(release: Release) -> Wanted:
+def _gauges_of(release: Release) -> Wanted:
     """The gauges that the checkpoint learnt."""
     data = release.about.get("config", {}).get("data", {})
     return Wanted(data.get("absorption", "length"), data.get("cd", "velocity"))
 
 
-def _learnt_from(model: str | Path) -> int:
+def _number_of_training_records(model: str | Path) -> int:
     count = open_release(find_release(model)).about.get("data", {}).get("train")
     if not isinstance(count, int):
         raise OptionError(f"{model}: does not say how many records it learnt from", "leave it out of --curve")

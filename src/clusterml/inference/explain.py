@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clusterml.errors import OptionError
-from clusterml.inference.ensemble import finer
+from clusterml.inference.ensemble import refine_grid
 from clusterml.inference.predictor import STEP_EV
 from clusterml.io.display import card, small_table, wrapped
 from clusterml.model.graph import batched, cluster_graph
@@ -61,8 +61,8 @@ def contributions(ensemble: Ensemble, graph: Graph, weights: FloatArray) -> Floa
     """
     batch = batched([graph]).to(ensemble.device)
     on_grid = torch.as_tensor(_matrix(ensemble).T @ weights, dtype=graph.pos.dtype, device=ensemble.device)
-    found = [_detached(call(batch, on_grid)) for call in _calls(ensemble, "contributions")]
-    return np.stack(found)
+    shares = [_to_numpy(call(batch, on_grid)) for call in _calls(ensemble, "contributions")]
+    return np.stack(shares)
 
 
 def slopes(ensemble: Ensemble, atoms: Atoms, charge: int) -> Slopes:
@@ -75,16 +75,16 @@ def slopes(ensemble: Ensemble, atoms: Atoms, charge: int) -> Slopes:
     graph = cluster_graph(atoms.numbers, positions, charge, ensemble.spec.graph)
     batch = batched([graph]).to(ensemble.device)
     outputs = [call(batch) for call in _calls(ensemble, "forward")]
-    raw = {name: torch.stack([one[name][0] for one in outputs]) for name in ("epsilon", "delta_epsilon")}
+    raw = {name: torch.stack([output[name][0] for output in outputs]) for name in ("epsilon", "delta_epsilon")}
     matrix = _matrix(ensemble)
-    epsilon, delta_epsilon = (_detached(curves) @ matrix.T for curves in raw.values())
-    seen = epsilon > 0.0  # a member's splines are cut off below zero
+    epsilon, delta_epsilon = (_to_numpy(curves) @ matrix.T for curves in raw.values())
+    positive = epsilon > 0.0  # a member's splines are cut off below zero
 
     def back(by_epsilon: FloatArray, by_delta_epsilon: FloatArray) -> FloatArray:
-        by = (np.where(seen, by_epsilon, 0.0) @ matrix, np.tile(by_delta_epsilon @ matrix, (len(seen), 1)))
-        incoming = [torch.as_tensor(each / len(seen)).to(raw["epsilon"]) for each in by]
-        (found,) = torch.autograd.grad(list(raw.values()), positions, incoming, retain_graph=True)
-        return _detached(found)
+        by = (np.where(positive, by_epsilon, 0.0) @ matrix, np.tile(by_delta_epsilon @ matrix, (len(positive), 1)))
+        incoming = [torch.as_tensor(curves / len(positive)).to(raw["epsilon"]) for curves in by]
+        (gradient,) = torch.autograd.grad(list(raw.values()), positions, incoming, retain_graph=True)
+        return _to_numpy(gradient)
 
     return Slopes(np.maximum(epsilon, 0.0).mean(axis=0), delta_epsilon.mean(axis=0), back)
 
@@ -111,10 +111,10 @@ def _calls(ensemble: Ensemble, name: str) -> Iterator[Callable[..., Any]]:
 
 def _matrix(ensemble: Ensemble) -> FloatArray:
     """From the networks' grid to the predictor's energies (n, m)."""
-    return finer(ensemble.energy_ev, STEP_EV)[1]
+    return refine_grid(ensemble.energy_ev, STEP_EV)[1]
 
 
-def _detached(tensor: Tensor) -> FloatArray:
+def _to_numpy(tensor: Tensor) -> FloatArray:
     return tensor.detach().double().cpu().numpy()
 
 
@@ -123,7 +123,7 @@ UNIT = "L mol-1 cm-1 eV"
 
 
 @dataclass(frozen=True)
-class Part:
+class ContributionPart:
     """A part of a cluster: indices of its ``atoms`` and its contribution with the members' standard deviation (None
     with a single network)."""
 
@@ -146,25 +146,25 @@ class Contributions:
     high_ev: float
     per_atom: FloatArray
     per_atom_std: FloatArray | None
-    parts: dict[str, Part]
-    total: Part
+    parts: dict[str, ContributionPart]
+    total: ContributionPart
 
     @cached_property
     def significance(self) -> Significance:
         """Whether the sign of the total is sure; ``unknown`` out of the domain.
 
-        Its standard deviation is the calibrated one, with errors at all energies of the band taken as one: no less than
-        the true one; that of the members where nothing is calibrated.  Its sign is as sure as that of the strongest CD
-        would be with it.
+        Its standard deviation is the calibrated one, with the errors at all energies of the band fully correlated: an
+        upper bound; without calibration it is that of the members.  The sign is as certain as that of the strongest CD
+        would be with this standard deviation.
         """
         if has_no_cd(self.prediction.spectrum):
             return Significance("no CD")
-        known, std = self.prediction.spectrum.delta_epsilon_std, self.total.std
-        if known is not None:
+        deviations, std = self.prediction.spectrum.delta_epsilon_std, self.total.std
+        if deviations is not None:
             weights = np.abs(band_weights(self.prediction.spectrum.energy_ev, self.low_ev, self.high_ev))
             # where nothing absorbs no deviation is known, and nothing is missing
-            there = (weights > 0.0) & np.isfinite(known)
-            std = float(weights[there] @ known[there]) if there.any() else None
+            measured = (weights > 0.0) & np.isfinite(deviations)
+            std = float(weights[measured] @ deviations[measured]) if measured.any() else None
         trusted = None if std is None or self.prediction.in_domain is False else self.prediction.sign_error * std
         verdict, probability = judge_sign(self.total.value, trusted)
         known_std = None if probability is None else std
@@ -239,7 +239,7 @@ def explain(
     prepared = predictor.prepare(atoms, charge, allow_several=allow_several)
     (prediction,) = predictor.predict([prepared])
     members = contributions(predictor.ensemble, prepared.graphs[0], band_weights(energy, low_ev, high_ev))
-    parts = {name: _part(members, chosen) for name, chosen in exclusive_parts(atoms).items()}
+    parts = {name: _part(members, indices) for name, indices in exclusive_parts(atoms).items()}
     spread = members.std(axis=0, ddof=1) if len(members) > 1 else None
     total = _part(members, np.arange(len(atoms)))
     return Contributions(prediction, low_ev, high_ev, members.mean(axis=0), spread, parts, total)
@@ -248,16 +248,16 @@ def explain(
 def exclusive_parts(atoms: Atoms) -> dict[str, IntArray]:
     """Parts of a cluster that share no atom and leave none out: ``kernel``, ``shell 1`` .. inside out, the ligands by
     name, and ``not bonded`` for solvent and counter-ions."""
-    found = anatomy(atoms)
-    parts: dict[str, list[IntArray]] = {"kernel": [found.kernel]}
-    parts |= {f"shell {number}": [shell] for number, shell in enumerate(found.shells, start=1)}
-    for ligand in found.ligands:
+    structure = anatomy(atoms)
+    parts: dict[str, list[IntArray]] = {"kernel": [structure.kernel]}
+    parts |= {f"shell {number}": [shell] for number, shell in enumerate(structure.shells, start=1)}
+    for ligand in structure.ligands:
         parts.setdefault(ligand.name, []).append(ligand.atoms)
-    chosen = {name: np.sort(np.concatenate(indices)) for name, indices in parts.items()}
-    rest = np.setdiff1d(np.arange(len(atoms)), np.concatenate(list(chosen.values())))
-    return {name: indices for name, indices in (chosen | {"not bonded": rest}).items() if len(indices)}
+    joined = {name: np.sort(np.concatenate(indices)) for name, indices in parts.items()}
+    rest = np.setdiff1d(np.arange(len(atoms)), np.concatenate(list(joined.values())))
+    return {name: indices for name, indices in (joined | {"not bonded": rest}).items() if len(indices)}
 
 
-def _part(members: FloatArray, atoms: IntArray) -> Part:
+def _part(members: FloatArray, atoms: IntArray) -> ContributionPart:
     sums = members[:, atoms].sum(axis=1)
-    return Part(atoms, float(sums.mean()), float(sums.std(ddof=1)) if len(sums) > 1 else None)
+    return ContributionPart(atoms, float(sums.mean()), float(sums.std(ddof=1)) if len(sums) > 1 else None)

@@ -19,8 +19,8 @@ from clusterml.errors import OptionError
 from clusterml.inference.calibration import Calibration, Novelty, Uncertainty, calibrate
 from clusterml.inference.checkpoint import load_ensemble, read_uncertainty, write_uncertainty
 from clusterml.inference.domain import Composition, Domain, composition, fit_domain
-from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of
-from clusterml.inference.labelled import Labelled, by_parent
+from clusterml.inference.ensemble import Ensemble, Output, edges_of, in_batches
+from clusterml.inference.labelled import LabelledOutputs, by_parent
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Part, Records, part_of
 from clusterml.training.release import open_release
@@ -54,10 +54,12 @@ class NetworkJudge:
         gap = np.array([record.gap_ev for record in records])
         extra = {"gap_error_ev": np.where(gap > 0.0, np.abs(output.gap_ev.mean(axis=0) - gap), np.nan)}
         if self._uncertainty is not None and self._domain is not None:
-            found = _compositions(records)
-            scores = scores_of(self._domain, output, found)
-            extra |= self._coverages(self._uncertainty, output, records, novelties_of(self._domain, found), scores)
-            extra["in_domain"] = _inside(self._domain, scores, found)
+            compositions = _compositions(records)
+            scores = scores_of(self._domain, output, compositions)
+            extra |= self._coverages(
+                self._uncertainty, output, records, novelties_of(self._domain, compositions), scores
+            )
+            extra["in_domain"] = _inside(self._domain, scores, compositions)
         return Judged(Spectra(output.epsilon.mean(axis=0), output.delta_epsilon.mean(axis=0)), seconds, extra)
 
     def _coverages(
@@ -77,7 +79,7 @@ class NetworkJudge:
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignCheck:
     """What holds on the geometries from elsewhere, ``records`` of ``parents``, each parent with the calibration that
     the others ask for: coverage of absorption and CD, and of the signs stated as significant, ``sure``, how many are
     ``right``."""
@@ -99,71 +101,75 @@ def measure_uncertainty(
     method: str | None,
     wanted: Wanted,
     device: str = "auto",
-    novel: Sequence[Unseen] = (),
+    novel: Sequence[UnseenErrors] = (),
     foreign: Dataset | None = None,
-) -> Foreign | None:
+) -> ForeignCheck | None:
     """Measure the uncertainty of the checkpoint in ``folder`` and keep it there.
 
     Factors, the error of the strongest CD and the limit of the domain come from the validation records of ``split``,
     the domain from its training records: give the split that the networks were trained with.  ``novel``: what
-    :func:`measure_unseen` found of other networks.  ``foreign``: known clusters in geometries from elsewhere, of which
+    :func:`measure_unseen` gives for other networks.  ``foreign``: known clusters in geometries from elsewhere, of which
     no network has learnt; what is found there is returned.  The error of the strongest CD is the larger of both, as a
     structure in the domain may be of either kind.  Raises :class:`~clusterml.errors.DatasetError` for too few records.
     """
     ensemble = load_ensemble(folder, device)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.train, split.validation)]
     records = [Records(dataset, part.ids) for part in parts]
-    outputs = [output_of(ensemble, each) for each in records]
+    outputs = [output_of(ensemble, part_records) for part_records in records]
     members, truth = _by_quantity(outputs[1]), _by_quantity(parts[1].truth)
-    known = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
-    found = [_compositions(each) for each in records]
-    domain = fit_domain(outputs[0].features, outputs[1].features, *found)
-    uncertainty = Uncertainty(known, {one.novelty: one.calibration for one in novel})
-    validation = _labelled(ensemble, parts[1], outputs[1], found[1], domain)
+    calibration = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
+    compositions = [_compositions(part_records) for part_records in records]
+    domain = fit_domain(outputs[0].features, outputs[1].features, *compositions)
+    uncertainty = Uncertainty(calibration, {errors.novelty: errors.calibration for errors in novel})
+    validation = _label_outputs(ensemble, parts[1], outputs[1], compositions[1], domain)
     if foreign is None:
-        write_uncertainty(folder, validation.signed(uncertainty), domain)
+        write_uncertainty(folder, validation.with_sign_error(uncertainty), domain)
         return None
     part = part_of(foreign, foreign.ids, ensemble.spec, wanted, method)
-    more = Records(foreign, part.ids)
-    elsewhere = _labelled(ensemble, part, output_of(ensemble, more), _compositions(more), domain)
+    foreign_records = Records(foreign, part.ids)
+    elsewhere = _label_outputs(
+        ensemble, part, output_of(ensemble, foreign_records), _compositions(foreign_records), domain
+    )
 
-    def fitted(labelled: Labelled) -> Uncertainty:
-        return labelled.signed(validation.signed(labelled.reached(uncertainty)))
+    def fit(labelled: LabelledOutputs) -> Uncertainty:
+        return labelled.with_sign_error(validation.with_sign_error(labelled.with_reach(uncertainty)))
 
-    write_uncertainty(folder, fitted(elsewhere), domain)
-    return _checked(elsewhere, fitted)
+    write_uncertainty(folder, fit(elsewhere), domain)
+    return _cross_check(elsewhere, fit)
 
 
-def _labelled(ensemble: Ensemble, part: Part, output: Output, found: Sequence[Composition], domain: Domain) -> Labelled:
-    scores = scores_of(domain, output, found)
-    inside = _inside(domain, scores, found) > 0.5
-    novelties, parents = tuple(novelties_of(domain, found)), tuple(part.samples.parent)
+def _label_outputs(
+    ensemble: Ensemble, part: Part, output: Output, compositions: Sequence[Composition], domain: Domain
+) -> LabelledOutputs:
+    scores = scores_of(domain, output, compositions)
+    inside = _inside(domain, scores, compositions) > 0.5
+    novelties, parents = tuple(novelties_of(domain, compositions)), tuple(part.samples.parent)
     members, truth = _by_quantity(output), _by_quantity(part.truth)
-    return Labelled(ensemble.energy_ev, members, truth, parents, novelties, scores, inside)
+    return LabelledOutputs(ensemble.energy_ev, members, truth, parents, novelties, scores, inside)
 
 
 def _by_quantity(values: Output | Spectra) -> dict[str, FloatArray]:
     return {key: getattr(values, key) for key in SPECTRA}
 
 
-def _checked(records: Labelled, fitted: Callable[[Labelled], Uncertainty]) -> Foreign:
-    """How well the uncertainty holds on the records of each parent when it is ``fitted`` to those of the others."""
+def _cross_check(records: LabelledOutputs, fit: Callable[[LabelledOutputs], Uncertainty]) -> ForeignCheck:
+    """How well the uncertainty holds on the records of each parent when it is fitted to those of the others."""
     pairs = by_parent(records)
     covered: dict[str, list[float]] = {key: [] for key in SPECTRA}
     sure = right = 0
-    for own, others in pairs:
-        uncertainty = fitted(others)
+    for of_parent, of_others in pairs:
+        uncertainty = fit(of_others)
         for key, shares in covered.items():
-            shares.append(float(own.coverage(uncertainty, key).mean()))
-        signs = own.signs(uncertainty)
+            shares.append(float(of_parent.coverage(uncertainty, key).mean()))
+        signs = of_parent.signs(uncertainty)
         stated = signs.sure(uncertainty.sign_error)
         sure, right = sure + int(stated.sum()), right + int(signs.right[stated].sum())
     coverage = {name: float(np.mean(covered[key])) for key, name in _COVERAGES.items()}
-    return Foreign(len(pairs), len(records.parents), int(records.inside.sum()), **coverage, sure=sure, right=right)
+    return ForeignCheck(len(pairs), len(records.parents), int(records.inside.sum()), **coverage, sure=sure, right=right)
 
 
 @dataclass(frozen=True)
-class Unseen:
+class UnseenErrors:
     """Errors on what networks had not seen: the ``calibration`` for this ``novelty``, from ``records`` of ``parents``,
     and its coverage of absorption and CD on ``tested`` others."""
 
@@ -178,7 +184,7 @@ class Unseen:
 
 def measure_unseen(
     folder: Path, dataset: Dataset, *, method: str | None, wanted: Wanted, device: str = "auto"
-) -> Unseen:
+) -> UnseenErrors:
     """How wrong the checkpoint in ``folder`` is on the ligands or clusters that its own split held out.
 
     The errors are taken relative to the size of the predicted spectrum, so that they hold for ensembles of other sizes:
@@ -188,8 +194,8 @@ def measure_unseen(
     """
     recipe = open_release(folder).split
     if recipe is None or recipe.question not in _NOVEL:
-        said = "has no split" if recipe is None else f"was trained with a {recipe.question} split"
-        raise OptionError(f"{folder}: {said}", "give a network of a shell or parent split")
+        history = "has no split" if recipe is None else f"was trained with a {recipe.question} split"
+        raise OptionError(f"{folder}: {history}", "give a network of a shell or parent split")
     split = find_split(recipe, dataset, folder)
     ensemble = load_ensemble(folder, device)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.validation, split.test)]
@@ -204,8 +210,10 @@ def measure_unseen(
         )
         for key, name in _COVERAGES.items()
     }
-    found = {name: float(values.mean()) for name, values in covered.items()}
-    return Unseen(_NOVEL[split.question], calibration, len(set(parents)), len(parents), len(parts[1].ids), **found)
+    coverages = {name: float(values.mean()) for name, values in covered.items()}
+    return UnseenErrors(
+        _NOVEL[split.question], calibration, len(set(parents)), len(parents), len(parts[1].ids), **coverages
+    )
 
 
 def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
@@ -219,7 +227,7 @@ def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
         name: np.concatenate([getattr(part, name) for part in parts], axis=1)
         for name in ("epsilon", "delta_epsilon", "gap_ev", "opd", "ccm")
     }
-    return Output(**arrays, features=np.concatenate([part.features for part in parts])).averaged(sizes)
+    return Output(**arrays, features=np.concatenate([part.features for part in parts])).average(sizes)
 
 
 def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) -> Iterator[list[Graph]]:
@@ -232,9 +240,9 @@ def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) ->
         for record in records:
             geometries = _geometries(record)
             sizes.append(len(geometries))
-            yield from (cluster_graph(record.numbers, each, record.charge, rules) for each in geometries)
+            yield from (cluster_graph(record.numbers, geometry, record.charge, rules) for geometry in geometries)
 
-    return batched(graphs(), edges_of, lambda: ensemble.most_edges)
+    return in_batches(graphs(), edges_of, lambda: ensemble.most_edges)
 
 
 def _geometries(record: Record) -> list[FloatArray]:
@@ -257,19 +265,19 @@ def _truth(ensemble: Ensemble, records: Sequence[Record], wanted: Wanted) -> Spe
     return Spectra(*(np.stack([matrix @ getattr(record, columns[key]) for matrix, record in pairs]) for key in SPECTRA))
 
 
-def novelties_of(domain: Domain, found: Sequence[Composition]) -> list[Novelty | None]:
+def novelties_of(domain: Domain, compositions: Sequence[Composition]) -> list[Novelty | None]:
     """What of each composition the training data of ``domain`` did not hold."""
-    return [domain.known.novelty(each)[0] for each in found]
+    return [domain.compositions.novelty(entry)[0] for entry in compositions]
 
 
-def scores_of(domain: Domain, output: Output, found: Sequence[Composition]) -> FloatArray:
+def scores_of(domain: Domain, output: Output, compositions: Sequence[Composition]) -> FloatArray:
     """The distances (g,) from the training geometries of structures of these compositions."""
-    return domain.scores(output.features, [each.n_metals for each in found])
+    return domain.scores(output.features, [entry.n_metals for entry in compositions])
 
 
-def _inside(domain: Domain, scores: FloatArray, found: Sequence[Composition]) -> FloatArray:
-    rows = zip(scores, found, strict=True)
-    return np.array([float(domain.report(float(score), what).in_domain) for score, what in rows])
+def _inside(domain: Domain, scores: FloatArray, compositions: Sequence[Composition]) -> FloatArray:
+    rows = zip(scores, compositions, strict=True)
+    return np.array([float(domain.report(float(score), entry).in_domain) for score, entry in rows])
 
 
 def _compositions(records: Sequence[Record]) -> list[Composition]:

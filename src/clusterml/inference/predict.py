@@ -128,20 +128,20 @@ class Engine:
                 allow_several=self._options.allow_several,
             )
         finally:
-            taken = time.perf_counter() - start
-            self._spent_s += taken
-            self._slowness = max(taken / (cost.seconds / self._slowness), 0.2)
+            seconds = time.perf_counter() - start
+            self._spent_s += seconds
+            self._slowness = max(seconds / (cost.seconds / self._slowness), 0.2)
 
     def _cost(self, atoms: Atoms) -> Cost:
         import torch
 
         members = 1 if self._options.thermal is None else self._options.thermal.members + 1
-        one = label_cost(atoms, torch.get_num_threads())
-        cost = Cost(one.seconds * members * self._slowness, one.memory_gb, one.ground_state_gb)
-        left = 60.0 * self._options.minutes - self._spent_s
-        if cost.seconds > left:
+        single = label_cost(atoms, torch.get_num_threads())
+        cost = Cost(single.seconds * members * self._slowness, single.memory_gb, single.ground_state_gb)
+        remaining = 60.0 * self._options.minutes - self._spent_s
+        if cost.seconds > remaining:
             raise OptionError(
-                f"it would take {cost}, more than the {max(left, 0.0) / 60.0:.0f} min that are left of the limit",
+                f"it would take {cost}, more than the {max(remaining, 0.0) / 60.0:.0f} min that are left of the limit",
                 "raise --engine-limit (minutes)",
             )
         return cost

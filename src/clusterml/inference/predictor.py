@@ -25,7 +25,7 @@ from clusterml.inference.answer import PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
 from clusterml.inference.checkpoint import checksum, load_ensemble, read_uncertainty
 from clusterml.inference.domain import Composition, Domain, DomainReport, composition
-from clusterml.inference.ensemble import Ensemble, Output, batched, edges_of, finer
+from clusterml.inference.ensemble import Ensemble, Output, edges_of, in_batches, refine_grid
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.spectrum import Spectrum
@@ -49,7 +49,7 @@ STEP_EV = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedStructure:
     """A checked structure, ready for the network: ``decision`` on its charge, composition, ``warnings``, seconds.
 
     ``graphs``: its own, or those of the ``thermal`` snapshots over which is averaged.
@@ -58,7 +58,7 @@ class Prepared:
     atoms: Atoms
     decision: ChargeDecision
     graphs: tuple[Graph, ...]
-    found: Composition
+    composition: Composition
     warnings: tuple[str, ...]
     seconds: float
     thermal: ThermalEnsemble | None = None
@@ -100,7 +100,7 @@ class Predictor:
         self.uncertainty = uncertainty
         self.domain = domain
         self.provenance = {"members": len(ensemble), "device": str(ensemble.device), **(provenance or {})}
-        self.energy_ev, self._matrix = finer(ensemble.energy_ev, STEP_EV)
+        self.energy_ev, self._matrix = refine_grid(ensemble.energy_ev, STEP_EV)
         self.fwhm_ev = ensemble.spec.fwhm_ev
 
     def __repr__(self) -> str:
@@ -179,9 +179,10 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Predictions of any number of structures in their order, batch by batch: memory stays flat."""
         prepared = (
-            self._named(each, charge, number, thermal, reading) for number, each in enumerate(structures, start=1)
+            self._prepare_and_name(structure, charge, number, thermal, reading)
+            for number, structure in enumerate(structures, start=1)
         )
-        for batch in batched(prepared, lambda one: one.edges, lambda: self.ensemble.most_edges):
+        for batch in in_batches(prepared, lambda item: item.edges, lambda: self.ensemble.most_edges):
             yield from self.predict(batch)
 
     def prepare(
@@ -190,10 +191,10 @@ class Predictor:
         charge: int | None = None,
         *,
         allow_several: bool = False,
-        like: Prepared | None = None,
+        like: PreparedStructure | None = None,
         thermal: ThermalEnsemble | None = None,
         check_charge: bool = False,
-    ) -> Prepared:
+    ) -> PreparedStructure:
         """Check a structure and make its graph.
 
         ``check_charge``: ask ground states about a stated charge that the superatom count leaves open (seconds).
@@ -212,54 +213,56 @@ class Predictor:
         if like is not None:
             graphs = self._graphs(atoms, like.charge, thermal)
             seconds = time.perf_counter() - start
-            return Prepared(atoms, like.decision, graphs, like.found, like.warnings, seconds, thermal)
+            return PreparedStructure(atoms, like.decision, graphs, like.composition, like.warnings, seconds, thermal)
         if not allow_several:
             check_one_molecule(atoms)
         decision = resolve_charge(atoms, charge, check=check_charge)
         warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes]
         graphs = self._graphs(atoms, decision.charge, thermal)
-        found = composition(atoms, decision.charge)
-        return Prepared(atoms, decision, graphs, found, tuple(warnings), time.perf_counter() - start, thermal)
+        constituents = composition(atoms, decision.charge)
+        return PreparedStructure(
+            atoms, decision, graphs, constituents, tuple(warnings), time.perf_counter() - start, thermal
+        )
 
-    def predict(self, prepared: Sequence[Prepared]) -> list[Prediction]:
+    def predict(self, prepared: Sequence[PreparedStructure]) -> list[Prediction]:
         """Predictions for structures that :meth:`prepare` checked, of which there is at least one."""
         start = time.perf_counter()
-        every = self.ensemble([graph for one in prepared for graph in one.graphs])
-        output = every.averaged([len(one.graphs) for one in prepared])
-        novelties = [self._novelty(one.found) for one in prepared]
-        counts = [one.found.n_metals for one in prepared]
+        every = self.ensemble([graph for structure in prepared for graph in structure.graphs])
+        output = every.average([len(structure.graphs) for structure in prepared])
+        novelties = [self._novelty(structure.composition) for structure in prepared]
+        counts = [structure.composition.n_metals for structure in prepared]
         scores = None if self.domain is None else self.domain.scores(output.features, counts)
         spectra = self._spectra(output, [novelty for novelty, _ in novelties], scores)
         seconds = (time.perf_counter() - start) / len(prepared)
         return [
             self._prediction(
-                one, output, spectra[row], None if scores is None else float(scores[row]), novelty, row, seconds
+                structure, output, spectra[row], None if scores is None else float(scores[row]), novelty, row, seconds
             )
-            for row, (one, novelty) in enumerate(zip(prepared, novelties, strict=True))
+            for row, (structure, novelty) in enumerate(zip(prepared, novelties, strict=True))
         ]
 
-    def _novelty(self, found: Composition) -> tuple[Novelty | None, str]:
-        return (None, "") if self.domain is None else self.domain.known.novelty(found)
+    def _novelty(self, constituents: Composition) -> tuple[Novelty | None, str]:
+        return (None, "") if self.domain is None else self.domain.compositions.novelty(constituents)
 
-    def _named(
+    def _prepare_and_name(
         self,
         structure: Atoms | str | Path,
         charge: int | None,
         number: int,
         thermal: ThermalEnsemble | None,
         reading: ReadOptions,
-    ) -> Prepared:
+    ) -> PreparedStructure:
         """:meth:`prepare` of a structure or file, whose errors name it."""
         from clusterml.structure.read import read
 
         if isinstance(structure, str | Path):
             structure = read(structure, options=reading)
-        where = str(structure.info.get("source") or structure.info.get("name") or f"structure {number}")
+        name = str(structure.info.get("source") or structure.info.get("name") or f"structure {number}")
         try:
             return self.prepare(structure, charge, allow_several=reading.allow_several, thermal=thermal)
         except ClusterMLError as error:
-            problem = error.problem.removeprefix(f"{where}: ").removeprefix("structure: ")
-            raise type(error)(f"{where}: {problem}", error.remedy) from error
+            problem = error.problem.removeprefix(f"{name}: ").removeprefix("structure: ")
+            raise type(error)(f"{name}: {problem}", error.remedy) from error
 
     def _graphs(self, atoms: Atoms, charge: int, thermal: ThermalEnsemble | None) -> tuple[Graph, ...]:
         geometries = [atoms] if thermal is None else thermal.snapshots(atoms)
@@ -314,7 +317,7 @@ class Predictor:
 
     def _prediction(
         self,
-        one: Prepared,
+        structure: PreparedStructure,
         output: Output,
         spectrum: Spectrum,
         score: float | None,
@@ -324,8 +327,8 @@ class Predictor:
     ) -> Prediction:
         report: DomainReport | None = None
         if self.domain is not None and score is not None:
-            report = self.domain.report(score, one.found)
-        warnings = [*one.warnings, *(f"out of domain: {reason}" for reason in (report.reasons if report else ()))]
+            report = self.domain.report(score, structure.composition)
+        warnings = [*structure.warnings, *(f"out of domain: {reason}" for reason in (report.reasons if report else ()))]
         novelty, sentence = novel
         if self.uncertainty is None:
             warnings.append(
@@ -337,13 +340,15 @@ class Predictor:
                 f"{sentence}: the uncertainty is "
                 + (f"that of {novelty}s that networks had not seen" if measured else "too small")
             )
-        if one.thermal is not None:
+        if structure.thermal is not None:
             warnings.append("the uncertainty is that of the network for a static geometry")
-        provenance = self.provenance | ({"ensemble": one.thermal.to_dict()} if one.thermal is not None else {})
+        provenance = self.provenance | (
+            {"ensemble": structure.thermal.to_dict()} if structure.thermal is not None else {}
+        )
         chirality = PredictedChirality(1e-3 * float(output.opd[:, row].mean()), float(output.ccm[:, row].mean()))
         return Prediction(
-            one.atoms,
-            one.decision,
+            structure.atoms,
+            structure.decision,
             self.name,
             spectrum,
             chirality,
@@ -352,7 +357,7 @@ class Predictor:
             None if report is None else report.score,
             novelty,
             tuple(warnings),
-            {"preparation": one.seconds, "network": seconds, "total": one.seconds + seconds},
+            {"preparation": structure.seconds, "network": seconds, "total": structure.seconds + seconds},
             provenance,
             1.0 if self.uncertainty is None else self.uncertainty.sign_error,
         )

@@ -30,7 +30,7 @@ class Signs:
     right: BoolArray
     parents: tuple[str, ...]
 
-    def chosen(self, rows: BoolArray) -> Signs:
+    def select(self, rows: BoolArray) -> Signs:
         """Those of ``rows`` (g,)."""
         parents = tuple(np.array(self.parents)[rows].tolist())
         return Signs(self.ratio[rows], self.right[rows], parents)
@@ -38,8 +38,8 @@ class Signs:
     def sure(self, sign_error: float) -> BoolArray:
         """Where (g,) the sign is stated to be right with :data:`~clusterml.spectrum.significance.SURE` or more."""
         stated = [judge_sign(ratio, sign_error)[1] for ratio in self.ratio.tolist()]
-        known = np.isfinite(self.ratio)
-        return known & np.array([value is not None and value >= SURE for value in stated], dtype=np.bool_)
+        measured = np.isfinite(self.ratio)
+        return measured & np.array([value is not None and value >= SURE for value in stated], dtype=np.bool_)
 
 
 def strongest_signs(
@@ -71,12 +71,12 @@ def fit_sign_error(signs: Signs) -> float:
     from scipy.optimize import minimize_scalar
     from scipy.special import log_ndtr
 
-    known = np.isfinite(signs.ratio)
-    if not known.any():
+    measured = np.isfinite(signs.ratio)
+    if not measured.any():
         return 1.0
-    own = signs.chosen(known)
-    weights = parent_weights(own.parents)
-    signed = np.where(own.right, own.ratio, -own.ratio)
+    usable = signs.select(measured)
+    weights = parent_weights(usable.parents)
+    signed = np.where(usable.right, usable.ratio, -usable.ratio)
 
     def unlikely(logarithm: float) -> float:
         return -float(weights @ log_ndtr(signed / np.exp(logarithm)))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.answer import Prediction
-    from clusterml.inference.predictor import Predictor, Prepared
+    from clusterml.inference.predictor import Predictor, PreparedStructure
 
 
 SpectrumOf = Callable[["Atoms"], Spectrum]
@@ -145,7 +145,7 @@ class Bench:
         self.space = Space(self.screen)
         self.maker = Maker(self.space)
         self.merit = Merit(self.screen)
-        self._like: Cache[Prepared] = Cache(8)
+        self._like: Cache[PreparedStructure] = Cache(8)
         self._spectra: Cache[Spectrum] = Cache(8)
 
     @cached_property
@@ -177,13 +177,13 @@ class Bench:
 
     def evaluate(self, task: BlockTask) -> CandidateBlock:
         """The rows of a block; rejected candidates are counted by reason."""
-        from clusterml.inference.ensemble import batched
+        from clusterml.inference.ensemble import in_batches
 
         begin = time.perf_counter()
         rejections = Rejections()
         rows: list[Row] = []
         spent = {"network": 0.0, "measures": 0.0}
-        for batch in batched(
+        for batch in in_batches(
             self._prepare_candidates(task, rejections), _edges, lambda: self.predictor.ensemble.most_edges
         ):
             before = time.perf_counter()
@@ -212,7 +212,7 @@ class Bench:
         """What the engine computes with: the network's device."""
         return Compute("cuda" if self.predictor.ensemble.device.type == "cuda" else "cpu")
 
-    def prepare(self, recipe: Recipe, atoms: Atoms) -> Prepared:
+    def prepare(self, recipe: Recipe, atoms: Atoms) -> PreparedStructure:
         """Prepare a geometry of a recipe, however distorted, for the network; raises what the predictor raises."""
         shell = self.maker.shell(recipe.variant, recipe.steps)
         if isinstance(shell, Rejection):
@@ -237,7 +237,7 @@ class Bench:
         )
         return measure_sample(self.gauges, sample)
 
-    def _prepare_candidates(self, task: BlockTask, rejections: Rejections) -> Iterator[tuple[int, Prepared]]:
+    def _prepare_candidates(self, task: BlockTask, rejections: Rejections) -> Iterator[tuple[int, PreparedStructure]]:
         for number in range(task.start, task.stop):
             try:
                 candidate = (
@@ -252,26 +252,28 @@ class Bench:
             else:
                 yield number, candidate
 
-    def _prepare_recipe(self, number: int) -> Prepared | Rejection:
+    def _prepare_recipe(self, number: int) -> PreparedStructure | Rejection:
         recipe = self.space.recipe(number)
         atoms = self.maker.make(recipe)
         return atoms if isinstance(atoms, Rejection) else self.prepare(recipe, atoms)
 
-    def _prepare_structure(self, number: int, atoms: Atoms) -> Prepared:
+    def _prepare_structure(self, number: int, atoms: Atoms) -> PreparedStructure:
         copy = atoms.copy()
         copy.info["name"] = candidate_name(str(atoms.info.get("name") or "candidate"), number)
         return self.predictor.prepare(copy)
 
-    def _predict(self, batch: Sequence[tuple[int, Prepared]], rejections: Rejections) -> list[tuple[int, Prediction]]:
+    def _predict(
+        self, batch: Sequence[tuple[int, PreparedStructure]], rejections: Rejections
+    ) -> list[tuple[int, Prediction]]:
         """Numbers and predictions of a batch; candidates for which the network gives no spectrum are rejected."""
         try:
-            found = self.predictor.predict([item for _, item in batch])
+            predictions = self.predictor.predict([structure for _, structure in batch])
         except SpectrumError as error:
             if len(batch) > 1:
                 return [pair for item in batch for pair in self._predict([item], rejections)]
             rejections.add(Rejection(PREDICTION, f"{batch[0][1].atoms.info['name']}: {error}"))
             return []
-        return [(number, item) for (number, _), item in zip(batch, found, strict=True)]
+        return [(number, prediction) for (number, _), prediction in zip(batch, predictions, strict=True)]
 
     def _make_rows(self, predictions: Sequence[tuple[int, Prediction]], rejections: Rejections) -> Iterator[Row]:
         for number, prediction in predictions:
@@ -303,5 +305,5 @@ def _sites(atoms: Atoms) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(exchange["sites"]) for exchange in history[len(history) - count :])
 
 
-def _edges(item: tuple[int, Prepared]) -> int:
+def _edges(item: tuple[int, PreparedStructure]) -> int:
     return item[1].edges

@@ -165,7 +165,7 @@ def chance_of(
     max_shift_ev: float,
     random_spectra: int = RANDOM_SPECTRA,
 ) -> MatchChance:
-    """The chances of ``matched``, which ``a`` reached with ``b`` when it was fitted as the flags say.
+    """The chances of ``quality``, which ``a`` reached with ``b`` when it was fitted as the flags say.
 
     Chances are None without ``random_spectra``, where the two have nothing in common, and for a flat absorption.
     """
