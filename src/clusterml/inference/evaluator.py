@@ -92,7 +92,7 @@ class Evaluator:
     def learning_curve(
         self, evaluations: Sequence[Evaluation], splits: Mapping[str, Split], models: Sequence[str | Path]
     ) -> list[dict[str, Any]]:
-        """Table rows of the checkpoint, from ``evaluations``, and of ``models``, each with ``n_train``: its training records.
+        """Table rows of the checkpoint, from ``evaluations``, and of ``models``; ``n_train`` counts training records.
 
         Raises :class:`OptionError` for one that does not say it.
         """
