@@ -40,9 +40,9 @@ def test_coverage_of_new_records_is_what_was_promised(rng):
     calibration = calibrate(ENERGY, *ensemble(rng, 200), ["a"] * 200)
     members, truth = ensemble(rng, 200)
     for key in KEYS:
-        found = coverage(calibration, key, members, truth)
-        assert found.shape == (200,)
-        assert found.mean() == pytest.approx(0.9, abs=0.02)
+        measured = coverage(calibration, key, members, truth)
+        assert measured.shape == (200,)
+        assert measured.mean() == pytest.approx(0.9, abs=0.02)
 
 
 def test_every_band_gets_its_own_factor(rng):
@@ -71,8 +71,8 @@ def test_one_network_gets_its_spread_from_the_size_of_the_spectrum(rng):
     members, truth = ensemble(rng, 50, members=1)
     calibration = calibrate(ENERGY, members, truth, ["a"] * 50)
     assert calibration.epsilon.floor > 0.0
-    found = coverage(calibration, "epsilon", members, truth)
-    assert found.mean() > 0.88
+    measured = coverage(calibration, "epsilon", members, truth)
+    assert measured.mean() > 0.88
 
 
 def test_achiral_predictions_stay_exact(rng):

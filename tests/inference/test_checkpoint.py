@@ -42,9 +42,9 @@ def test_predictions_know_their_domain_and_uncertainty(measured, make_molecule):
     organic = predictor(make_molecule("propylene_oxide"))
     gold = make_molecule("agsch3")
     gold.numbers[gold.numbers == 47] = 79
-    for found in (organic, predictor(gold)):
-        assert found.in_domain is False
-        assert any(warning.startswith("out of domain: ") for warning in found.warnings)
+    for prediction in (organic, predictor(gold)):
+        assert prediction.in_domain is False
+        assert any(warning.startswith("out of domain: ") for warning in prediction.warnings)
 
 
 def test_coverage_on_the_records_it_was_measured_with(measured, dataset, split_file):

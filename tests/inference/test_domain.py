@@ -74,9 +74,9 @@ def test_an_organic_molecule_and_gold_are_outside(domain, make_molecule):
 
 def test_ligands_size_and_charge_are_compared(domain, make_molecule):
     amine = Atoms("AgNHHH", [[0, 0, 0], [2.2, 0, 0], [2.6, 0.9, 0], [2.6, -0.5, 0.8], [2.6, -0.5, -0.8]])
-    found = domain.report(0.1, composition(amine, 1))
-    assert any("class N neutral" in reason for reason in found.reasons)
-    assert any("charge +1" in reason for reason in found.reasons)
+    report = domain.report(0.1, composition(amine, 1))
+    assert any("class N neutral" in reason for reason in report.reasons)
+    assert any("charge +1" in reason for reason in report.reasons)
     large = replace(composition(make_molecule("agsch3"), 0), n_metals=55)
     assert any("55 metal atoms" in reason for reason in domain.report(0.1, large).reasons)
 

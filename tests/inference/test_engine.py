@@ -39,9 +39,11 @@ def sure(predictor, make_molecule):
     """A prediction in the domain with a significant CD, of a molecule without symmetry."""
     atoms = make_molecule("agsch3")
     atoms.positions += 0.05 * np.random.default_rng(3).normal(size=(6, 3))
-    found = predictor(atoms)
-    spectrum = dataclasses.replace(found.spectrum, delta_epsilon_std=1e-3 * np.abs(found.spectrum.delta_epsilon))
-    return dataclasses.replace(found, spectrum=spectrum, in_domain=True)
+    prediction = predictor(atoms)
+    spectrum = dataclasses.replace(
+        prediction.spectrum, delta_epsilon_std=1e-3 * np.abs(prediction.spectrum.delta_epsilon)
+    )
+    return dataclasses.replace(prediction, spectrum=spectrum, in_domain=True)
 
 
 @pytest.fixture

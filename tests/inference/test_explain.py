@@ -46,7 +46,7 @@ def cluster() -> Atoms:
 
 
 @pytest.fixture(scope="module")
-def found(predictor, cluster) -> Contributions:
+def shares(predictor, cluster) -> Contributions:
     return explain(predictor, cluster, *BAND)
 
 
@@ -55,47 +55,47 @@ def integral(contributions: Contributions) -> float:
     return float(band_weights(spectrum.energy_ev, *BAND) @ spectrum.delta_epsilon)
 
 
-def test_atoms_and_parts_add_up_to_the_integral(found, cluster):
-    total = integral(found)
-    size = np.abs(found.per_atom).sum()
+def test_atoms_and_parts_add_up_to_the_integral(shares, cluster):
+    total = integral(shares)
+    size = np.abs(shares.per_atom).sum()
     assert size > 10.0 * np.finfo(np.float32).eps
-    assert found.per_atom.shape == (len(cluster),)
-    assert found.per_atom.sum() == pytest.approx(total, abs=1e-4 * size)
-    assert found.total.value == pytest.approx(total, abs=1e-4 * size)
-    assert sum(part.value for part in found.parts.values()) == pytest.approx(found.total.value, abs=1e-6 * size)
-    assert np.ptp(found.per_atom) > 0.0
-    for part in found.parts.values():
-        assert part.value == pytest.approx(found.per_atom[part.atoms].sum(), abs=1e-6 * size)
+    assert shares.per_atom.shape == (len(cluster),)
+    assert shares.per_atom.sum() == pytest.approx(total, abs=1e-4 * size)
+    assert shares.total.value == pytest.approx(total, abs=1e-4 * size)
+    assert sum(part.value for part in shares.parts.values()) == pytest.approx(shares.total.value, abs=1e-6 * size)
+    assert np.ptp(shares.per_atom) > 0.0
+    for part in shares.parts.values():
+        assert part.value == pytest.approx(shares.per_atom[part.atoms].sum(), abs=1e-6 * size)
 
 
-def test_only_metals_and_donor_elements_contribute(found, cluster):
+def test_only_metals_and_donor_elements_contribute(shares, cluster):
     bare = ~np.isin(cluster.numbers, [47, 16, 15, 8, 7, 17])
     assert bare.any()
-    assert not found.per_atom[bare].any()
+    assert not shares.per_atom[bare].any()
 
 
-def test_the_mirror_image_has_the_opposite_contributions(found, predictor, cluster):
+def test_the_mirror_image_has_the_opposite_contributions(shares, predictor, cluster):
     other = cluster.copy()
     other.positions[:, 2] *= -1.0
     mirrored = explain(predictor, other, *BAND)
-    np.testing.assert_allclose(mirrored.per_atom, -found.per_atom, atol=2e-3 * np.abs(found.per_atom).max())
-    assert mirrored.parts.keys() == found.parts.keys()
+    np.testing.assert_allclose(mirrored.per_atom, -shares.per_atom, atol=2e-3 * np.abs(shares.per_atom).max())
+    assert mirrored.parts.keys() == shares.parts.keys()
 
 
-def test_a_rotation_and_another_order_change_nothing(found, predictor, cluster, rng):
+def test_a_rotation_and_another_order_change_nothing(shares, predictor, cluster, rng):
     order = rng.permutation(len(cluster))
     turned = cluster[order]
     turned.rotate(70.0, (1.0, 2.0, -1.0))
     turned.positions += 3.0
     again = explain(predictor, turned, *BAND)
-    np.testing.assert_allclose(again.per_atom, found.per_atom[order], atol=2e-3 * np.abs(found.per_atom).max())
-    for name, part in found.parts.items():
+    np.testing.assert_allclose(again.per_atom, shares.per_atom[order], atol=2e-3 * np.abs(shares.per_atom).max())
+    for name, part in shares.parts.items():
         assert sorted(order[again.parts[name].atoms].tolist()) == part.atoms.tolist()
 
 
-def test_bands_add_up(found, predictor, cluster):
+def test_bands_add_up(shares, predictor, cluster):
     low, high = (explain(predictor, cluster, *band).per_atom for band in ((BAND[0], 3.0), (3.0, BAND[1])))
-    np.testing.assert_allclose(low + high, found.per_atom, atol=1e-3 * np.abs(found.per_atom).max())
+    np.testing.assert_allclose(low + high, shares.per_atom, atol=1e-3 * np.abs(shares.per_atom).max())
 
 
 def test_the_spread_is_that_of_the_members(cluster):
@@ -122,11 +122,11 @@ def test_parts_share_no_atom_and_leave_none_out(cluster):
 
 
 def test_plain_values_keep_the_prediction_beside_the_contributions(cluster):
-    found = explain(make("moments", 2), cluster, *BAND)
-    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    result = explain(make("moments", 2), cluster, *BAND)
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert plain["contributions"]["band_ev"] == list(BAND)
     assert sum(plain["contributions"]["per_atom"]) == pytest.approx(plain["contributions"]["total"]["value"], abs=1e-6)
-    assert plain["spectrum"]["delta_epsilon"] == found.prediction.spectrum.delta_epsilon.tolist()
+    assert plain["spectrum"]["delta_epsilon"] == result.prediction.spectrum.delta_epsilon.tolist()
 
 
 @pytest.mark.parametrize("band", [(3.0, 2.0), (2.0, 2.0), (0.1, 2.0), (2.0, 9.0)])
@@ -157,22 +157,22 @@ def test_slopes_are_those_of_the_predicted_spectra(predictor, rng):
     np.testing.assert_allclose(gradient.sum(axis=0), 0.0, atol=1e-3 * np.abs(gradient).sum())
 
 
-def test_the_total_is_significant_or_not(found):
-    spectrum = found.prediction.spectrum
+def test_the_total_is_significant_or_not(shares):
+    spectrum = shares.prediction.spectrum
     width = np.abs(band_weights(spectrum.energy_ev, *BAND)).sum()
 
     def with_std(std: float, in_domain: bool | None = True) -> Contributions:
         curve = replace(spectrum, delta_epsilon_std=np.full(len(spectrum), std))
-        return replace(found, prediction=replace(found.prediction, spectrum=curve, in_domain=in_domain))
+        return replace(shares, prediction=replace(shares.prediction, spectrum=curve, in_domain=in_domain))
 
-    sure = with_std(0.5 * abs(found.total.value) / width)
+    sure = with_std(0.5 * abs(shares.total.value) / width)
     assert sure.significance.sign_probability == pytest.approx(0.97725, abs=1e-5)  # two standard deviations
-    assert sure.significance.std == pytest.approx(0.5 * abs(found.total.value))
+    assert sure.significance.std == pytest.approx(0.5 * abs(shares.total.value))
     assert sure.verdict == "sign sure to 97 %"
     wary = replace(sure, prediction=replace(sure.prediction, sign_error=2.0))
     assert wary.significance.sign_probability == pytest.approx(0.84134, abs=1e-5)  # one error
     assert wary.significance.std == sure.significance.std
-    assert with_std(2.0 * abs(found.total.value) / width).verdict == "not significant"
-    outside = with_std(0.5 * abs(found.total.value) / width, in_domain=False)
+    assert with_std(2.0 * abs(shares.total.value) / width).verdict == "not significant"
+    outside = with_std(0.5 * abs(shares.total.value) / width, in_domain=False)
     assert outside.verdict == "not significant: the structure is out of the network's domain"
     assert outside.to_dict()["contributions"]["significance"]["sign_probability"] is None

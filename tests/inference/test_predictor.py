@@ -34,18 +34,18 @@ def predictor(checkpoint) -> Predictor:
 
 
 def test_a_structure_gives_a_spectrum_with_spread(predictor, make_molecule):
-    found = predictor(make_molecule("agsch3"))
-    assert isinstance(found, clusterml.Prediction)
-    assert (found.model, found.charge, found.name) == ("tiny", 0, "agsch3")
-    energy = found.spectrum.energy_ev
+    prediction = predictor(make_molecule("agsch3"))
+    assert isinstance(prediction, clusterml.Prediction)
+    assert (prediction.model, prediction.charge, prediction.name) == ("tiny", 0, "agsch3")
+    energy = prediction.spectrum.energy_ev
     assert (energy[0], energy[-1], len(energy)) == (0.5, pytest.approx(5.3), 241)
-    assert found.spectrum.epsilon_std.max() > 0.0
-    assert found.spectrum.meta["fwhm_ev"] == 0.2
-    assert found.spectrum.epsilon.min() >= 0.0
-    assert found.gap_ev > 0.0
-    assert (found.in_domain, found.domain_score) == (None, None)
-    assert found.warnings == ("the uncertainty is not calibrated",)
-    assert found.atoms.info["name"] == "agsch3"
+    assert prediction.spectrum.epsilon_std.max() > 0.0
+    assert prediction.spectrum.meta["fwhm_ev"] == 0.2
+    assert prediction.spectrum.epsilon.min() >= 0.0
+    assert prediction.gap_ev > 0.0
+    assert (prediction.in_domain, prediction.domain_score) == (None, None)
+    assert prediction.warnings == ("the uncertainty is not calibrated",)
+    assert prediction.atoms.info["name"] == "agsch3"
 
 
 def test_a_larger_width_is_made_by_broadening_and_a_smaller_one_refused(predictor, make_molecule):
@@ -97,16 +97,16 @@ def test_many_in_small_batches_are_the_same_as_one_by_one(predictor, make_molecu
 
 def test_a_thermal_spectrum_is_the_mean_over_snapshots(predictor, make_molecule):
     atoms, thermal = make_molecule("agsch3"), ThermalEnsemble(members=3, temperature_k=300.0, seed=4)
-    found = predictor(atoms, thermal=thermal)
-    each = predictor(thermal.snapshots(atoms), charge=found.charge)
+    mean_prediction = predictor(atoms, thermal=thermal)
+    each = predictor(thermal.snapshots(atoms), charge=mean_prediction.charge)
     mean = np.mean([one.spectrum.delta_epsilon for one in each], axis=0)
     scale = np.abs(mean).max()
     assert np.abs(mean - predictor(atoms).spectrum.delta_epsilon).max() > 1e-2 * scale
-    np.testing.assert_allclose(found.spectrum.delta_epsilon, mean, atol=1e-4 * scale)
-    assert found.provenance["ensemble"] == {
+    np.testing.assert_allclose(mean_prediction.spectrum.delta_epsilon, mean, atol=1e-4 * scale)
+    assert mean_prediction.provenance["ensemble"] == {
         "members": 3, "temperature_k": 300.0, "seed": 4, "motion": "elastic network",
     }  # fmt: skip
-    np.testing.assert_array_equal(found.atoms.positions, atoms.positions)
+    np.testing.assert_array_equal(mean_prediction.atoms.positions, atoms.positions)
     with pytest.raises(OptionError, match="ensemble is 1"):
         ThermalEnsemble(members=1)
 
@@ -240,14 +240,14 @@ def test_finer_grid_passes_through_the_points():
 
 
 def test_significance_domain_and_repr(predictor, make_molecule):
-    found = dataclasses.replace(predictor(make_molecule("h2o2")), in_domain=True)
-    assert found.significance.height is not None
-    assert found.significance.verdict in ("significant", "not significant")
-    assert found.to_dict()["significance"]["verdict"] == found.significance.verdict
-    assert found.summary.startswith("in domain; strongest CD ")
-    outside = dataclasses.replace(found, in_domain=False)
+    prediction = dataclasses.replace(predictor(make_molecule("h2o2")), in_domain=True)
+    assert prediction.significance.height is not None
+    assert prediction.significance.verdict in ("significant", "not significant")
+    assert prediction.to_dict()["significance"]["verdict"] == prediction.significance.verdict
+    assert prediction.summary.startswith("in domain; strongest CD ")
+    outside = dataclasses.replace(prediction, in_domain=False)
     assert outside.significance.verdict == "unknown"
     assert outside.to_dict()["significance"]["sign_probability"] is None
     assert "out of domain; strongest CD " in repr(outside)
     assert len(repr(outside)) < 160
-    assert (found.domain, outside.domain) == ("in", "out")
+    assert (prediction.domain, outside.domain) == ("in", "out")

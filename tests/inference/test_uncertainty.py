@@ -51,20 +51,20 @@ def measured(checkpoint, dataset, split_file, held_out, tmp_path):
     data = Dataset(dataset)
     split = load_split(folder / "split.json")
     known = replace(split, question="random", train=split.train[:6], validation=split.train[6:])
-    found, _ = Evaluator(folder, dataset, device="cpu").calibrate(known, [held_out("shell"), tmp_path / "parent"])
+    errors, _ = Evaluator(folder, dataset, device="cpu").calibrate(known, [held_out("shell"), tmp_path / "parent"])
     assert len(data) == 24
-    return folder, found
+    return folder, errors
 
 
 def test_novel_rows_get_the_larger_spread(rng):
     members = rng.normal(size=(3, 4, 121)) * 0.01 + np.sin(ENERGY)
     both = Uncertainty(constant(0.1), {"ligand": constant(1.0), "cluster": constant(0.01)})
-    found = both.spread("epsilon", ENERGY, members, [None, "ligand", "cluster", None])
+    spread = both.spread("epsilon", ENERGY, members, [None, "ligand", "cluster", None])
     alone = both.calibration.spread("epsilon", ENERGY, members)
-    np.testing.assert_allclose(found[[0, 2, 3]], alone[[0, 2, 3]], rtol=1e-12)
+    np.testing.assert_allclose(spread[[0, 2, 3]], alone[[0, 2, 3]], rtol=1e-12)
     expected = both.novel["ligand"].spread("epsilon", ENERGY, members.mean(axis=0, keepdims=True))[1]
-    np.testing.assert_allclose(found[1], expected, rtol=1e-12)
-    assert (found[1] > 5.0 * alone[1]).all()
+    np.testing.assert_allclose(spread[1], expected, rtol=1e-12)
+    assert (spread[1] > 5.0 * alone[1]).all()
 
 
 def test_an_achiral_cluster_stays_exact_however_new():
@@ -84,12 +84,12 @@ def test_novelty_of_compositions(make_molecule):
 
 
 def test_measured_on_held_out_records_and_used_for_new_clusters_only(measured, make_molecule):
-    folder, found = measured
-    assert [(one.novelty, one.records, one.tested, one.parents) for one in found] == [
+    folder, errors = measured
+    assert [(entry.novelty, entry.records, entry.tested, entry.parents) for entry in errors] == [
         ("ligand", 6, 6, 1),
         ("cluster", 6, 6, 1),
     ]
-    assert all(0.5 < one.cd_coverage <= 1.0 for one in found)
+    assert all(0.5 < entry.cd_coverage <= 1.0 for entry in errors)
     predictor = Predictor.load(folder, device="cpu")
     known, new = predictor(make_molecule("agsch3")), predictor(make_molecule("ag2_tfa2"))
     assert (known.novelty, new.novelty) == (None, "cluster")

@@ -50,38 +50,38 @@ def board(make_screen, keep: int = 7, front: int = 1000, sample: int = 6) -> Boa
     return Board(Merit(make_screen(objectives=TWO, constraints=LIMIT)), 5, keep, front, sample)
 
 
-def state(found: Board) -> tuple:
-    parts = (found.ranked, found.front, found.random)
-    return (*([entry.row.number for entry in part] for part in parts), found.valid, found.feasible, found.out_of_domain)
+def state(board: Board) -> tuple:
+    parts = (board.ranked, board.front, board.random)
+    return (*([entry.row.number for entry in part] for part in parts), board.valid, board.feasible, board.out_of_domain)
 
 
 def test_the_board_is_what_sorting_everything_gives(make_screen):
-    made = blocks(30)
-    found = board(make_screen)
-    for each in made:
-        found.add(each)
-    rows = [row for each in made for row in each.rows]
+    all_blocks = blocks(30)
+    filled = board(make_screen)
+    for block in all_blocks:
+        filled.add(block)
+    rows = [row for block in all_blocks for row in block.rows]
     feasible = [row for row in rows if row.values[2].value >= 0.0]
     score = {row.number: row.values[0].value / 10.0 - row.values[1].value for row in feasible}
-    assert [entry.row.number for entry in found.ranked] == sorted(score, key=lambda n: -score[n])[:7]
+    assert [entry.row.number for entry in filled.ranked] == sorted(score, key=lambda n: -score[n])[:7]
     merits = {row.number: (row.values[0].value, -row.values[1].value) for row in feasible}
     front = {n for n, a in merits.items() if not any(b != a and b[0] >= a[0] and b[1] >= a[1] for b in merits.values())}
-    assert {entry.row.number for entry in found.front} == front
-    assert (found.evaluated, found.valid, found.feasible) == (300, 270, len(feasible))
-    assert found.out_of_domain == sum(row.in_domain is False for row in rows)
-    assert found.rejections.to_dict() == {"broken": {"count": 30, "example": "one"}}
-    assert found.seconds == {"network": 30.0}
+    assert {entry.row.number for entry in filled.front} == front
+    assert (filled.evaluated, filled.valid, filled.feasible) == (300, 270, len(feasible))
+    assert filled.out_of_domain == sum(row.in_domain is False for row in rows)
+    assert filled.rejections.to_dict() == {"broken": {"count": 30, "example": "one"}}
+    assert filled.seconds == {"network": 30.0}
 
 
 def test_the_best_to_verify_are_different_geometries(make_screen):
-    found = board(make_screen)
+    filled = board(make_screen)
     first = row(0, 3.0, 0.2, 0.0)
     mirrored = replace(row(1, -3.0, 0.2, 0.0), in_domain=first.in_domain)
     other = row(2, 1.0, 0.2, 0.0)
-    found.add(block(0, [mirrored, first, other], 3))
-    assert [entry.row.number for entry in found.ranked] == [0, 2, 1]
-    assert [entry.row.number for entry in found.distinct_entries(3)] == [0, 2]
-    assert [entry.row.number for entry in found.distinct_entries(1)] == [0]
+    filled.add(block(0, [mirrored, first, other], 3))
+    assert [entry.row.number for entry in filled.ranked] == [0, 2, 1]
+    assert [entry.row.number for entry in filled.distinct_entries(3)] == [0, 2]
+    assert [entry.row.number for entry in filled.distinct_entries(1)] == [0]
 
 
 @pytest.mark.parametrize("factor", [1.00004, 0.99996, -1.00004])
@@ -95,40 +95,40 @@ def test_numbers_of_one_geometry_may_differ_a_little(factor):
 
 
 def test_the_order_of_blocks_does_not_matter(make_screen):
-    made, expected = blocks(20), None
+    all_blocks, expected = blocks(20), None
     for seed in range(3):
-        found = board(make_screen)
-        for each in random.Random(seed).sample(made, len(made)):
-            found.add(each)
-        expected = expected or state(found)
-        assert state(found) == expected
+        filled = board(make_screen)
+        for block in random.Random(seed).sample(all_blocks, len(all_blocks)):
+            filled.add(block)
+        expected = expected or state(filled)
+        assert state(filled) == expected
 
 
 def test_the_sample_is_drawn_from_all_alike(make_screen):
     counts: Counter[bool] = Counter()
     for seed in range(40):
-        found = Board(Merit(make_screen(objectives=TWO, constraints=LIMIT)), seed, 5, 10, 10)
-        for each in blocks(10):
-            found.add(each)
-        counts.update(entry.row.number < 50 for entry in found.random)
+        filled = Board(Merit(make_screen(objectives=TWO, constraints=LIMIT)), seed, 5, 10, 10)
+        for block in blocks(10):
+            filled.add(block)
+        counts.update(entry.row.number < 50 for entry in filled.random)
     assert abs(counts[True] - counts[False]) < 3.5 * np.sqrt(400)
 
 
 def test_a_front_that_is_cut_keeps_the_best_and_says_so(make_screen):
-    found = board(make_screen, front=3)
-    found.add(block(0, [row(n, float(n), float(n) / 10.0, 1.0) for n in range(9)], 9))
-    assert found.front_cut
-    assert len(found.front) == 3
+    filled = board(make_screen, front=3)
+    filled.add(block(0, [row(n, float(n), float(n) / 10.0, 1.0) for n in range(9)], 9))
+    assert filled.front_cut
+    assert len(filled.front) == 3
     assert not board(make_screen).front_cut
 
 
 def test_memory_does_not_grow_with_the_candidates(make_screen):
     def used(count: int) -> int:
-        found = board(make_screen, keep=50)
+        filled = board(make_screen, keep=50)
         rng = np.random.default_rng(2)
         tracemalloc.start()
         for n in range(count):
-            found.add(block(n, [row(n * 50 + k, *rng.normal(size=3)) for k in range(50)], 50))
+            filled.add(block(n, [row(n * 50 + k, *rng.normal(size=3)) for k in range(50)], 50))
         size = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         return size
@@ -139,17 +139,17 @@ def test_memory_does_not_grow_with_the_candidates(make_screen):
 
 def test_blocks_survive_the_log(tmp_path):
     log = Log(tmp_path / "a.jsonl")
-    made = blocks(3)
-    for each in made:
-        log.add(each.to_dict())
-    assert [CandidateBlock.from_dict(entry) for entry in Log(log.path)] == made
+    all_blocks = blocks(3)
+    for block in all_blocks:
+        log.add(block.to_dict())
+    assert [CandidateBlock.from_dict(entry) for entry in Log(log.path)] == all_blocks
 
 
 @pytest.mark.parametrize("cut", [1, 50, 400])
 def test_a_line_that_was_cut_short_is_dropped(tmp_path, cut):
     log = Log(tmp_path / "a.jsonl")
-    for each in blocks(3):
-        log.add(each.to_dict())
+    for block in blocks(3):
+        log.add(block.to_dict())
     whole = log.path.read_bytes()
     log.path.write_bytes(whole[:-cut])
     again = Log(log.path)
@@ -209,8 +209,8 @@ def test_a_right_order_of_the_wrong_hand_is_told_by_the_sign():
 
 def test_a_screen_says_when_its_signs_are_wrong():
     lines = {"integrated_cd": 0.55, "max_g": None, "cd_at": 0.95}
-    found = {"lines": {name: {"random": {"same_sign": share}} for name, share in lines.items()}}
-    assert list(_wrong_signs(SimpleNamespace(statistics=lambda: found))) == [("integrated_cd", 0.55)]
+    statistics = {"lines": {name: {"random": {"same_sign": share}} for name, share in lines.items()}}
+    assert list(_wrong_signs(SimpleNamespace(statistics=lambda: statistics))) == [("integrated_cd", 0.55)]
 
 
 def test_agreement_of_known_numbers():
@@ -227,10 +227,10 @@ def test_agreement_of_known_numbers():
     ties = LabelPairs(np.array([1.0, 1.0, 2.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0, 2.0, 3.0]))
     assert spearman(ties) == pytest.approx(1.0)
     top = LabelPairs(np.array([9.0, 8.0, 7.0, 6.0]), np.array([50.0, 39.0, 38.0, 2.0]))
-    found = count_hits(top, good, 0.1)
-    assert found["threshold"] == pytest.approx(35.1)
-    assert (found["rate"], found["random_rate"], found["enrichment"]) == (0.75, 0.1, pytest.approx(7.5))
-    assert (found["overlap"], found["overlap_of"]) == (1.0, 10)
+    counts = count_hits(top, good, 0.1)
+    assert counts["threshold"] == pytest.approx(35.1)
+    assert (counts["rate"], counts["random_rate"], counts["enrichment"]) == (0.75, 0.1, pytest.approx(7.5))
+    assert (counts["overlap"], counts["overlap_of"]) == (1.0, 10)
     assert count_hits(top, LabelPairs(-truth, truth), 0.1)["overlap"] == 0.0
     few = count_hits(top, LabelPairs(truth[:3], truth[:3]), 0.1)
     assert few["enrichment"] is None
@@ -243,19 +243,19 @@ def test_errors_of_scores_are_without_optimism_and_ranks_are_with_it(make_screen
     rows = [Row(n, f"c-{n}", (Value(float(n), 20.0 - 2.0 * n),), 0, 1.0, True, 0.5) for n in range(6)]
     labels = {row.number: CandidateLabel(row.number, (Value(row.values[0].value),), 1.0, 0.1) for row in rows}
     entries = tuple(BoardEntry(row, merit.standing(row.values)) for row in rows)
-    found = Verification(settings, merit, (), entries, labels).to_dict()
-    assert found["statistics"]["score"]["random"] == {
+    content = Verification(settings, merit, (), entries, labels).to_dict()
+    assert content["statistics"]["score"]["random"] == {
         "count": 6, "spearman": -1.0, "mean_absolute_error": 0.0, "mean_error": 0.0, "same_sign": None
     }  # fmt: skip
-    assert found["statistics"]["hits"]["overlap"] == 0.0
-    one = found["random"][1]
-    assert one["predicted"] == one["verified"] == {"max_g": 1.0, "score": 1000.0}
-    assert one["ranked_by"] == 19_000.0
+    assert content["statistics"]["hits"]["overlap"] == 0.0
+    second = content["random"][1]
+    assert second["predicted"] == second["verified"] == {"max_g": 1.0, "score": 1000.0}
+    assert second["ranked_by"] == 19_000.0
 
 
 def test_pairs_of_the_front_never_beat_each_other(make_screen):
-    found = board(make_screen)
-    for each in blocks(15):
-        found.add(each)
-    for a, b in itertools.permutations([entry.standing.merits for entry in found.front], 2):
+    filled = board(make_screen)
+    for block in blocks(15):
+        filled.add(block)
+    for a, b in itertools.permutations([entry.standing.merits for entry in filled.front], 2):
         assert not all(x >= y for x, y in zip(a, b, strict=True))

@@ -38,9 +38,9 @@ def test_a_file_is_seen_from_the_yaml_file(tmp_path):
     path = tmp_path / "a" / "screen.yaml"
     path.parent.mkdir()
     path.write_text(TEXT.replace("build: {name: ag3}", "file: ../x.xyz").replace("max_g: 2..3 eV", "similar_to: t.csv"))
-    found = load_screen(path)
-    assert found.parents["ag3"].file == str(tmp_path / "x.xyz")
-    assert found.objectives[0].similar_to == str(tmp_path / "a" / "t.csv")
+    loaded = load_screen(path)
+    assert loaded.parents["ag3"].file == str(tmp_path / "x.xyz")
+    assert loaded.objectives[0].similar_to == str(tmp_path / "a" / "t.csv")
 
 
 def test_words_of_the_command_line_go_before_the_file(tmp_path):
@@ -48,10 +48,10 @@ def test_words_of_the_command_line_go_before_the_file(tmp_path):
     path.write_text(TEXT)
     words = ["verify=7", "engine.dtype=float64", "parents.ag3.build.thiolate=SCH3", "objectives=[{similar_to: t.csv}]"]
     words += ["conformers.snapshots=3"]
-    found = load_screen(path, words)
-    assert (found.verify, found.engine.dtype) == (7, "float64")
-    assert found.parents["ag3"].build == {"name": "ag3", "thiolate": "SCH3"}
-    assert (found.objectives[0].similar_to, found.conformers.snapshots) == ("t.csv", 3)
+    loaded = load_screen(path, words)
+    assert (loaded.verify, loaded.engine.dtype) == (7, "float64")
+    assert loaded.parents["ag3"].build == {"name": "ag3", "thiolate": "SCH3"}
+    assert (loaded.objectives[0].similar_to, loaded.conformers.snapshots) == ("t.csv", 3)
     with pytest.raises(OptionError, match=r"no key 'verfy' \(did you mean 'verify'\?\).*clusterml screen --keys"):
         load_screen(path, ["verfy=7"])
     with pytest.raises(OptionError, match=r"inside the list 'exchanges'.*exchanges=\[\.\.\]"):
@@ -63,10 +63,10 @@ def test_words_of_the_command_line_go_before_the_file(tmp_path):
 def test_lines_are_short_for_more(tmp_path):
     path = tmp_path / "screen.yaml"
     path.write_text(TEXT)
-    found = load_screen(path)
-    assert found.objectives[0].aim == "maximise"
-    assert found.constraints[0].measure == ("absorption_change", "2..3 eV")
-    assert found.constraints[0].limits == (None, 5.0)
+    loaded = load_screen(path)
+    assert loaded.objectives[0].aim == "maximise"
+    assert loaded.constraints[0].measure == ("absorption_change", "2..3 eV")
+    assert loaded.constraints[0].limits == (None, 5.0)
 
 
 def test_the_remedy_names_the_keys_of_the_place(tmp_path):

@@ -119,7 +119,7 @@ def uphill(where: np.ndarray, here: SimpleNamespace) -> np.ndarray:
 
 def test_a_climb_reaches_the_top_and_never_goes_down():
     path = [*climb((np.zeros(2), hill(np.zeros(2))), uphill, hill, 200, 0.4)]
-    scores = [hill(np.zeros(2)).score, *(found.score for _, found in path)]
+    scores = [hill(np.zeros(2)).score, *(evaluation.score for _, evaluation in path)]
     assert all(b > a for a, b in itertools.pairwise(scores))
     places = np.array([np.zeros(2), *(where for where, _ in path)])
     assert np.abs(np.diff(places, axis=0)).max() <= 0.4 + 1e-12
@@ -198,9 +198,9 @@ def test_every_stage_rises_and_stays_where_it_may(done):
         amounts = [step.point.evaluation for step in path if step.stage != "free"]
         assert amounts[-1].score > amounts[0].score
         for step in path:
-            found = dict(step.point.recipe.amounts)
-            assert abs(found["shear"]) <= 6.0
-            assert abs(found["breathing"]) <= 2.0
+            amounts_of_mode = dict(step.point.recipe.amounts)
+            assert abs(amounts_of_mode["shear"]) <= 6.0
+            assert abs(amounts_of_mode["breathing"]) <= 2.0
             assert len(step.point.evaluation.violated) <= len(path[0].point.evaluation.violated)
             assert compare(Subject(rest), step.point.evaluation.atoms.positions).wrong == ()
         free = [step for step in path if step.stage == "free"]

@@ -86,12 +86,12 @@ def test_the_deviation_is_that_of_noise_as_broad_as_the_spectrum(key, text, tmp_
     shifted[ENERGY > 3.2] *= 0.4  # unlike the target, so that the cosine has a slope
     base = Spectrum(ENERGY, clean.epsilon, shifted, clean.epsilon_std, clean.delta_epsilon_std)
     measure = measures()[key].gauge(text, ENERGY).value
-    found = [
+    values_of_draws = [
         measure(Sample(Atoms("Ag"), 0, Spectrum(ENERGY, base.epsilon, shifted + n), FWHM, Before())).value
         for n in broad[:1500]
     ]
-    told = measure(Sample(Atoms("Ag"), 0, base, FWHM, Before())).std
-    assert told == pytest.approx(np.std(found), rel=0.08)
+    stated = measure(Sample(Atoms("Ag"), 0, base, FWHM, Before())).std
+    assert stated == pytest.approx(np.std(values_of_draws), rel=0.08)
 
 
 def test_deviation_of_one_point_and_none():
@@ -112,10 +112,10 @@ def test_energies_without_a_deviation_add_nothing_and_may_make_it_unknown():
 
 def test_max_g_knows_both_errors():
     spectrum = bands(cd_std=0.1)
-    found = value("max_g", "2.49..2.51 eV", spectrum)
+    largest = value("max_g", "2.49..2.51 eV", spectrum)
     at = int(np.argmin(np.abs(ENERGY - 2.5)))
-    both = np.hypot(0.1 / spectrum.epsilon[at], found.value * 10.0 / spectrum.epsilon[at])
-    assert found.std == pytest.approx(both, rel=0.05)
+    both = np.hypot(0.1 / spectrum.epsilon[at], largest.value * 10.0 / spectrum.epsilon[at])
+    assert largest.std == pytest.approx(both, rel=0.05)
 
 
 def test_energies_and_targets_outside_are_refused(tmp_path):
@@ -188,13 +188,13 @@ def test_every_aim_with_every_attitude(aim, expected, optimistic, pessimistic):
 def test_scores_weights_and_constraints(make_screen):
     lines = [{"max_g": "2..3 eV", "weight": 2.0}, {"strain": "elastic"}]
     limits = [{"absorption_within": "5 %"}, {"opd": "predicted", "at_least": 0.1}]
-    found = Merit(make_screen(objectives=lines, constraints=limits, value="pessimistic", sigmas=2.0))
-    assert found.names == ("max_g", "strain", "absorption_change", "opd")
-    standing = found.standing(values((0.004, 0.0005), (0.5,), (6.0,), (0.2,)))
+    scoring = Merit(make_screen(objectives=lines, constraints=limits, value="pessimistic", sigmas=2.0))
+    assert scoring.names == ("max_g", "strain", "absorption_change", "opd")
+    standing = scoring.standing(values((0.004, 0.0005), (0.5,), (6.0,), (0.2,)))
     assert standing.score == pytest.approx(2.0 * (0.004 - 2 * 0.0005) / 1e-3 - 0.5)
     assert standing.violated == ("absorption_change",)
-    assert found.standing(values((0.004, 0.0005), (0.5,), (4.0, 0.6), (0.2,))).violated == ("absorption_change",)
-    kept = found.standing(values((0.004, 0.0005), (0.5,), (4.0, 0.4), (0.2,)))
+    assert scoring.standing(values((0.004, 0.0005), (0.5,), (4.0, 0.6), (0.2,))).violated == ("absorption_change",)
+    kept = scoring.standing(values((0.004, 0.0005), (0.5,), (4.0, 0.4), (0.2,)))
     assert kept.violated == ()
     assert kept.order > standing.order
-    assert found.standing(values((0.004, 0.0005), (0.5,), (4.0, 0.6), (0.2,)), certain=True).violated == ()
+    assert scoring.standing(values((0.004, 0.0005), (0.5,), (4.0, 0.6), (0.2,)), certain=True).violated == ()

@@ -107,8 +107,8 @@ def test_the_table_holds_the_ranked_candidates_in_their_order(folder, seen):
     assert all(each.sign and each.sign in row[2] for each, row in zip(ranked, rows, strict=True))
     dropped = json.loads((folder / "run.json").read_text())["counts"]["dropped"]
     assert dropped
-    for reason, found in dropped.items():
-        assert [str(found["count"]), reason, found["example"]] in seen.cells
+    for reason, drop in dropped.items():
+        assert [str(drop["count"]), reason, drop["example"]] in seen.cells
     beyond = [each for each in ranked if each.cells["feasible"] == "no"]
     assert beyond
     assert all("violates absorption_change" in row[2] for row in rows[len(ranked) - len(beyond) :])
@@ -144,12 +144,12 @@ def test_of_many_lines_the_first_are_held_against_labels(folder):
 
 
 def test_the_verification_says_what_verified_json_says(folder, seen):
-    found = json.loads((folder / "verified.json").read_text())["statistics"]
-    random = found["lines"]["max_g"]["random"]
+    statistics = json.loads((folder / "verified.json").read_text())["statistics"]
+    random = statistics["lines"]["max_g"]["random"]
     row = next(row for row in seen.cells if row[:3] == ["max_g", "", "random"])
     assert row[3] == str(random["count"]) == "5"
     assert float(row[5]) == pytest.approx(random["mean_absolute_error"], rel=1e-2)
-    assert f"(Spearman) {found['score']['random']['spearman']:.2f}" in " ".join(seen.texts)
+    assert f"(Spearman) {statistics['score']['random']['spearman']:.2f}" in " ".join(seen.texts)
 
 
 def test_structures_keep_their_shape_and_hand_in_the_view(folder, seen):

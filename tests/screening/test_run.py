@@ -273,7 +273,7 @@ def test_a_prediction_that_is_no_spectrum_costs_one_candidate(make_screen, check
     predict = Predictor.predict
 
     def broken(self, prepared):
-        if any(one.atoms.info["name"] == "ag3-0000002" for one in prepared):
+        if any(structure.atoms.info["name"] == "ag3-0000002" for structure in prepared):
             raise SpectrumError("delta_epsilon holds values that are not finite")
         return predict(self, prepared)
 
@@ -324,15 +324,15 @@ def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tm
     mine = make_screen(constraints=[{"absorption_change": "2..5 eV", "at_most": 100}], engine={"dtype": "float32"})
     setting, _ = setting_of(mine, tmp_path, checkpoint, "cpu", None)
     parent = bench_of(setting).maker.parent(bench_of(setting).space.variants[0])
-    found = []
+    calls = []
     for number, folder in ((1, tmp_path / "labels"), (2, tmp_path / "copy")):
-        if found:
+        if calls:
             shutil.copytree(tmp_path / "labels", folder)  # another process knows what lies in the folder, no more
         folder.mkdir(exist_ok=True)
         atoms = bench_of(setting).maker.make(bench_of(setting).space.recipe(number))
-        found.append(label_candidate(setting, folder, LabelTask(number, atoms, 0)))
-    assert [each.problem for each in found] == ["", ""]
-    assert found[0].values[1].value > found[1].values[1].value > 0.0
+        calls.append(label_candidate(setting, folder, LabelTask(number, atoms, 0)))
+    assert [call.problem for call in calls] == ["", ""]
+    assert calls[0].values[1].value > calls[1].values[1].value > 0.0
     assert count_of(parent, asked) == 1
     assert len(asked) == 3
 
@@ -367,10 +367,10 @@ def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_pat
     label = engine.label
 
     def refused(atoms, *arguments, **options):
-        found = label(atoms, *arguments, **options)
+        result = label(atoms, *arguments, **options)
         if np.allclose(atoms.positions, parent.positions):
             raise ElectronicStructureError("no gap")
-        return found
+        return result
 
     monkeypatch.setattr(engine, "label", refused)
     tasks = [LabelTask(number, bench.maker.make(bench.space.recipe(number)), 0) for number in (1, 2)]
@@ -619,11 +619,13 @@ def test_a_wanted_spectrum_is_found_again(make_screen, checkpoint, tmp_path):
         objectives=[{"similar_to": str(tmp_path / "target.csv")}],
     )
     screen(search, tmp_path / "o", model=checkpoint)
-    found = {json.loads(r["recipe"])["distortions"]["shear"]: float(r["similar_to"]) for r in table(tmp_path / "o")}
+    similarities = {
+        json.loads(r["recipe"])["distortions"]["shear"]: float(r["similar_to"]) for r in table(tmp_path / "o")
+    }
     noise = 2e-2  # an untrained network gives this planar complex a CD not far above single precision
-    assert found[3.0] == pytest.approx(1.0, abs=noise)
-    assert found[3.0] >= max(found.values()) - noise
-    assert min(found.values()) < 0.9
+    assert similarities[3.0] == pytest.approx(1.0, abs=noise)
+    assert similarities[3.0] >= max(similarities.values()) - noise
+    assert min(similarities.values()) < 0.9
 
 
 def test_two_screens_do_not_share_a_folder(make_screen, checkpoint, tmp_path):

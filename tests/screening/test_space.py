@@ -19,9 +19,9 @@ EXCHANGES = [
 
 
 def made(maker: Maker, number: int):
-    found = maker.make(maker.space.recipe(number))
-    assert not isinstance(found, Rejection), found
-    return found
+    atoms = maker.make(maker.space.recipe(number))
+    assert not isinstance(atoms, Rejection), atoms
+    return atoms
 
 
 def test_every_combination_has_a_number(make_screen):
@@ -139,10 +139,10 @@ def test_series_of_one_draw_are_nested_and_draws_differ(make_screen):
 def test_what_cannot_be_made_is_counted_by_reason(make_screen):
     screen = make_screen(distortions=[{"modes": {"normal-mode 4": [0.0, 2.0]}}, {"modes": {"crown-rotation": [3.0]}}])
     maker = Maker(Space(screen))
-    found = [maker.make(maker.space.recipe(number)) for number in range(3)]
-    assert not isinstance(found[0], Rejection)
-    assert [each.reason for each in found[1:]] == [DISTORTION, MODE]
-    assert "normal-mode +2 A" in found[1].example
+    results = [maker.make(maker.space.recipe(number)) for number in range(3)]
+    assert not isinstance(results[0], Rejection)
+    assert [result.reason for result in results[1:]] == [DISTORTION, MODE]
+    assert "normal-mode +2 A" in results[1].example
     many = make_screen(exchanges=[{"old": "SH", "new": "SCH3", "counts": [1, 9]}], distortions=[])
     maker = Maker(Space(many))
     assert not isinstance(maker.make(maker.space.recipe(0)), Rejection)

@@ -70,9 +70,9 @@ def test_one_geometry_turned_or_mirrored_is_labelled_once(done):
     first = rows[0]
     mirrored = tuple(replace(value, value=-value.value) for value in first.values)
     twins = [replace(first, number=row.number, name=row.name, values=mirrored) for row in rows[1:4]]
-    found = least_certain([first, *twins, rows[4]], done.run.bench.space, done.run.bench.merit, 5)
-    assert len(found) == 2
-    assert rows[4] in found
+    distinct = least_certain([first, *twins, rows[4]], done.run.bench.space, done.run.bench.merit, 5)
+    assert len(distinct) == 2
+    assert rows[4] in distinct
 
 
 def test_a_block_that_is_twice_in_the_log_counts_once(done):

@@ -20,11 +20,11 @@ def test_a_recipe_is_told_with_amounts_and_units(make_screen):
             distortions=[{"modes": {"shear": [-3.25], "normal-mode 3": [0.1], "breathing": [0.0]}}],
         )
     )
-    told = [recipe_words(space.recipe(number).to_dict(space.screen)) for number in range(len(space))]
+    words = [recipe_words(space.recipe(number).to_dict(space.screen)) for number in range(len(space))]
     amounts = "snapshot 0 at 200 K; shear -3.25 %; normal-mode 3 +0.1 A; breathing 0 %"
-    assert told[0] == f"ag3 (thiolate SH); {amounts}"
-    assert told[1] == f"ag3 (thiolate SH); 2 x SH to SCH3; {amounts}"
-    assert len(set(told)) == len(told)
+    assert words[0] == f"ag3 (thiolate SH); {amounts}"
+    assert words[1] == f"ag3 (thiolate SH); 2 x SH to SCH3; {amounts}"
+    assert len(set(words)) == len(words)
 
 
 def test_few_labels_say_how_many_it_takes():

@@ -22,8 +22,8 @@ def unrelated(rng: np.random.Generator, n: int = 60) -> Spectrum:
 
 
 def part(spectrum: Spectrum, low: float, high: float) -> Spectrum:
-    kept = (spectrum.energy_ev >= low) & (spectrum.energy_ev <= high)
-    return Spectrum(spectrum.energy_ev[kept], spectrum.epsilon[kept], spectrum.delta_epsilon[kept])
+    inside = (spectrum.energy_ev >= low) & (spectrum.energy_ev <= high)
+    return Spectrum(spectrum.energy_ev[inside], spectrum.epsilon[inside], spectrum.delta_epsilon[inside])
 
 
 def chances(result: Comparison) -> tuple[float, float]:

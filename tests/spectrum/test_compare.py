@@ -110,8 +110,8 @@ def test_magnitude_enters_overlap_and_scale_but_not_cosine(spectrum: Spectrum) -
 
 
 def test_only_the_shared_range_counts(spectrum: Spectrum) -> None:
-    kept = (spectrum.energy_ev > 2.0) & (spectrum.energy_ev < 3.5)
-    nm = np.sort(1239.841984 / spectrum.energy_ev[kept])
+    inside = (spectrum.energy_ev > 2.0) & (spectrum.energy_ev < 3.5)
+    nm = np.sort(1239.841984 / spectrum.energy_ev[inside])
     energy = 1239.841984 / np.linspace(nm[0], nm[-1], 333)[::-1]
     measured = Spectrum(
         energy,

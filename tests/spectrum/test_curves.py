@@ -20,10 +20,10 @@ def test_pchip(values, seed):
     rng = np.random.default_rng(seed)
     x = np.cumsum(rng.uniform(0.1, 2.0, len(y)))
     at = np.concatenate([x, rng.uniform(x[0], x[-1], 50)])
-    found = pchip(x, y, at)
-    np.testing.assert_allclose(found, PchipInterpolator(x, y)(at), rtol=1e-13, atol=1e-13)
-    assert found.min() >= y.min() - 1e-12
-    assert found.max() <= y.max() + 1e-12
+    interpolated = pchip(x, y, at)
+    np.testing.assert_allclose(interpolated, PchipInterpolator(x, y)(at), rtol=1e-13, atol=1e-13)
+    assert interpolated.min() >= y.min() - 1e-12
+    assert interpolated.max() <= y.max() + 1e-12
 
 
 def test_pchip_of_two_points_is_a_line():
@@ -35,10 +35,10 @@ def test_pchip_of_two_points_is_a_line():
 def test_splines(m, even, rng):
     x = np.linspace(0.5, 5.3, m) if even else np.cumsum(rng.uniform(0.1, 1.0, m))
     at = np.linspace(x[0], x[-1], 2 * m + 1)
-    found = spline_matrix(x, at)
-    np.testing.assert_allclose(found, CubicSpline(x, np.eye(m))(at), rtol=0.0, atol=1e-12)
+    matrix = spline_matrix(x, at)
+    np.testing.assert_allclose(matrix, CubicSpline(x, np.eye(m))(at), rtol=0.0, atol=1e-12)
     cubic = np.poly1d([0.3, -1.0, 0.2, 4.0])
-    np.testing.assert_allclose(found @ cubic(x), cubic(at), rtol=1e-9)
+    np.testing.assert_allclose(matrix @ cubic(x), cubic(at), rtol=1e-9)
 
 
 @given(heights, st.integers(0, 6), st.integers(-5, 5))
@@ -55,7 +55,7 @@ def test_a_flat_line_has_no_maximum():
 @pytest.mark.parametrize(("points", "window"), [(11, 11), (11, 5), (481, 11), (100, 7)])
 def test_second_derivatives(points, window, rng):
     y, step = rng.normal(size=points), 0.01
-    found = second_derivative(y, step, window)
-    np.testing.assert_allclose(found, savgol_filter(y, window, 3, deriv=2, delta=step), rtol=1e-9, atol=1e-6)
+    curvature = second_derivative(y, step, window)
+    np.testing.assert_allclose(curvature, savgol_filter(y, window, 3, deriv=2, delta=step), rtol=1e-9, atol=1e-6)
     x = step * np.arange(points)
     np.testing.assert_allclose(second_derivative(x**3, step, window), 6.0 * x, rtol=0.0, atol=1e-8)

@@ -31,25 +31,25 @@ def two_bands(std: float | None) -> Spectrum:
     ],
 )
 def test_the_strongest_band_decides(std, verdict, probability, words):
-    found = significance(two_bands(std))
-    assert (found.verdict, found.words) == (verdict, words)
-    assert found.energy_ev == pytest.approx(4.0, abs=1e-3)
-    assert found.height == pytest.approx(-20.0, rel=1e-3)
-    assert found.sign_probability == (None if probability is None else pytest.approx(probability, abs=1e-4))
-    assert found.std == (None if std is None else pytest.approx(std))
+    result = significance(two_bands(std))
+    assert (result.verdict, result.words) == (verdict, words)
+    assert result.energy_ev == pytest.approx(4.0, abs=1e-3)
+    assert result.height == pytest.approx(-20.0, rel=1e-3)
+    assert result.sign_probability == (None if probability is None else pytest.approx(probability, abs=1e-4))
+    assert result.std == (None if std is None else pytest.approx(std))
 
 
 def test_the_strongest_band_has_an_error_of_its_own():
-    found = significance(two_bands(10.0), sign_error=2.0)
-    assert (found.verdict, found.std) == ("not significant", pytest.approx(10.0))
-    assert found.sign_probability == pytest.approx(0.84134, abs=1e-4)  # one error of 20
+    result = significance(two_bands(10.0), sign_error=2.0)
+    assert (result.verdict, result.std) == ("not significant", pytest.approx(10.0))
+    assert result.sign_probability == pytest.approx(0.84134, abs=1e-4)  # one error of 20
     assert significance(two_bands(5.0), sign_error=2.0).words == "sign sure to 97 %"
 
 
 def test_no_standard_deviation_holds_out_of_domain():
-    found = significance(two_bands(2.0), trusted=False)
-    assert (found.verdict, found.std, found.sign_probability) == ("unknown", None, None)
-    assert found.sentence == "strongest CD -20 at 310 nm, significance unknown"
+    result = significance(two_bands(2.0), trusted=False)
+    assert (result.verdict, result.std, result.sign_probability) == ("unknown", None, None)
+    assert result.sentence == "strongest CD -20 at 310 nm, significance unknown"
 
 
 def test_a_standard_deviation_that_is_nan_at_the_band_is_unknown():
@@ -69,8 +69,8 @@ def test_rounding_is_no_cd():
 
 def test_a_cd_without_a_band_counts_where_it_is_largest():
     rising = replace(two_bands(1.0), delta_epsilon=ENERGY)
-    found = significance(rising)
-    assert (found.energy_ev, found.height, found.verdict) == (5.0, 5.0, "significant")
+    result = significance(rising)
+    assert (result.energy_ev, result.height, result.verdict) == (5.0, 5.0, "significant")
 
 
 def test_single_values():
