@@ -31,14 +31,14 @@ FORMATS = (StructureFormat("turtle", "Turtle files", ("*.turtle",), parse, lambd
 """
 NEWT = """
 import numpy as np
-from clusterml.spectrum.formats.format import Format
+from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.spectrum import Spectrum
 
 def parse(text, source, settings):
     energy, cd = np.array([line.split() for line in text.splitlines()[1:]], dtype=float).T
     return Spectrum(energy, np.full(len(cd), np.nan), cd)
 
-NEWT = Format("newt", lambda text: text.startswith("newt"), parse)
+NEWT = SpectrumFormat("newt", lambda text: text.startswith("newt"), parse)
 """
 
 

@@ -291,7 +291,7 @@ def test_a_prediction_that_is_no_spectrum_costs_one_candidate(make_screen, check
             OrbitalSource("gfn1", lambda *_: SimpleNamespace(raw_gap_ev=0.01)),
             "HOMO-LUMO gap of 0.010 eV",
         ),
-        ("label", SimpleNamespace(states=SimpleNamespace(converged=False)), "the spectrum did not converge"),
+        ("label", SimpleNamespace(response=SimpleNamespace(converged=False)), "the spectrum did not converge"),
     ],
 )
 def test_labels_that_no_campaign_keeps_are_failed(make_screen, checkpoint, tmp_path, monkeypatch, part, found, problem):
