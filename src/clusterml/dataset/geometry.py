@@ -56,11 +56,11 @@ def _make(parent: Parent, file: Path | None, library: Library) -> Atoms:
         atoms = build(**options, library=library)
     if parent.charge is not None:
         atoms.info["charge"] = parent.charge
-    atoms.positions[:] = centred(atoms.positions)
+    atoms.positions[:] = centre(atoms.positions)
     return atoms
 
 
-def centred(positions: FloatArray) -> FloatArray:
+def centre(positions: FloatArray) -> FloatArray:
     """``positions`` (n, 3) about their centroid, in single precision as records keep them."""
     return stored_positions(positions - positions.mean(axis=0))
 
@@ -86,7 +86,7 @@ def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) 
         members += snapshots(about, kelvin, campaign.amounts.snapshots, rng=rng)
         details["ensemble"] = {"temperature_k": kelvin, "snapshots": campaign.amounts.snapshots}
     for atoms in members:
-        atoms.positions[:] = centred(atoms.positions)
+        atoms.positions[:] = centre(atoms.positions)
     details["ligands"] = dict(Counter(ligand.name for ligand in _ligands(base)))
     return members, details
 

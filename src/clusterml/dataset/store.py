@@ -92,7 +92,7 @@ class Store:
         entries = []
         for number, start in enumerate(range(0, len(records), RECORDS_PER_SHARD), start=first):
             part = sorted(records[start : start + RECORDS_PER_SHARD])
-            loaded = [shard.record(k) if shard else self._staged(name) for name, shard, k in part]
+            loaded = [shard.record(k) if shard else self._read_staged(name) for name, shard, k in part]
             # a new name for changed content: the index never points to a file that is not what it says
             name = f"{number:05d}-{len(part):04d}.h5"
             sha256 = write_shard(self.shards / name, loaded)
@@ -101,7 +101,7 @@ class Store:
             old.close()
         return entries
 
-    def _staged(self, name: str) -> Record:
+    def _read_staged(self, name: str) -> Record:
         shard = Shard(self.staging / f"{name}.h5")
         try:
             return shard.record(0)

@@ -349,7 +349,7 @@ def fit_reach(
     counts = absorbs(members["epsilon"].mean(axis=0), truth["epsilon"])
     weights = parent_weights(parents)[:, None] * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
-    def needed(quantity: str) -> float:
+    def growth_of(quantity: str) -> float:
         error = np.abs(truth[quantity] - members[quantity].mean(axis=0))
         half = calibration.spread(quantity, energy_ev, members[quantity]) * normal_quantile(calibration.level)
         valid = counts & np.isfinite(half) & (half > 0.0)
@@ -360,7 +360,7 @@ def fit_reach(
         at = min(int(np.searchsorted(share, calibration.level * share[-1])), len(order) - 1)
         return float(np.clip(growth[order[at]], 0.0, LARGEST_REACH))
 
-    return Reach(*(needed(quantity) for quantity in ("epsilon", "delta_epsilon")))
+    return Reach(*(growth_of(quantity) for quantity in ("epsilon", "delta_epsilon")))
 
 
 def _reach(values: Mapping[str, Any], source: str) -> Reach:

@@ -41,7 +41,7 @@ class MeasureLine(Strict):
 
     @field_validator("*", mode="after")
     @classmethod
-    def _parsed(cls, value: Any, info: ValidationInfo) -> Any:
+    def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
         measure = MEASURES.get(info.field_name or "")
         if measure is not None and value is not None:
             measure.parse(value)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterml.dataset.campaign import SampledKind
-from clusterml.dataset.geometry import centred
+from clusterml.dataset.geometry import centre
 from clusterml.dataset.store import Store
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError
 from clusterml.io.files import exclusive
@@ -154,7 +154,7 @@ def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row)
 
     screen, history = bench.screen, candidate.info["provenance"]
     atoms = candidate.copy()
-    atoms.positions[:] = centred(atoms.positions)
+    atoms.positions[:] = centre(atoms.positions)
     atoms.info["charge"] = row.charge
     hand = history.get("hand") if history.get("hand") in HANDS else "0"
     details = {

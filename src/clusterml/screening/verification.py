@@ -190,7 +190,7 @@ class Verification:
         """See :func:`clusterml.screening.verification.statistics`."""
         parts = [[entry for entry, _ in self.labels(part)] for part in (self.best, self.random)]
         lines = {name: _pair_of(self._values(part, at) for part in parts) for at, name in enumerate(self.merit.names)}
-        expected = _pair_of(self._scores(part, self._expected) for part in parts)
+        expected = _pair_of(self._scores(part, self._expected_score) for part in parts)
         ranked = _pair_of(self._scores(part, _ranked_by) for part in parts)
         return statistics(lines, expected, ranked, self.screen.hit_share)
 
@@ -220,7 +220,7 @@ class Verification:
         verified = [self._label_standing(entry).score for entry in entries]
         return LabelPairs(np.array([predicted(entry) for entry in entries]), np.array(verified))
 
-    def _expected(self, entry: BoardEntry) -> float:
+    def _expected_score(self, entry: BoardEntry) -> float:
         """The score of the predicted values as they are, without optimism or pessimism."""
         return self.merit.standing(entry.row.values, certain=True).score
 
@@ -233,7 +233,7 @@ class Verification:
             "number": row.number,
             "name": row.name,
             "in_domain": row.in_domain,
-            "predicted": _by_name(self.merit.names, row.values) | {"score": self._expected(entry)},
+            "predicted": _by_name(self.merit.names, row.values) | {"score": self._expected_score(entry)},
             "ranked_by": _ranked_by(entry),
             "predicted_std": {name: v.std for name, v in zip(self.merit.names, row.values, strict=True)},
             "verified": None,
