@@ -64,7 +64,7 @@ class ClusterMLError(Exception):
     ``problem`` names the file, key or value that is wrong; ``remedy`` says what to do. ``str(error)`` is one line,
     without control characters: what files and users give may be quoted in it.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> try:
         ...     cm.build("ag3", thiolate="SMethyl")

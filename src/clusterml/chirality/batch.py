@@ -68,7 +68,7 @@ def chirality_batch(
     ``samples``: geometries that are searched in full besides the parent.  Raises StructureError for shapes that do not
     fit or coordinates that are not finite.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> atoms = cm.build("ag3", thiolate="SH")
         >>> images = cm.scan(atoms, "shear", [0.0, 4.0])

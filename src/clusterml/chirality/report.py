@@ -116,7 +116,7 @@ def chirality_report(
     graph.  Raises OptionError for an unknown group, StructureError for coordinates that cannot be a structure, and the
     errors of reading a template's file.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> report = cm.chirality_report(cm.build("ag3", thiolate="SH"), groups=["C3"])
         >>> f"{report.whole.ccm:.3f}", report.frame.point_groups[0].name

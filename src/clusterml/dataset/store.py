@@ -171,7 +171,7 @@ class Dataset(Sequence[Record]):
 
     Raises :class:`~clusterml.errors.DatasetError` naming the file for a folder that is no dataset or is damaged.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> try:
         ...     records = cm.Dataset("results")  # the folder of clusterml dataset generate

@@ -185,7 +185,7 @@ def inspect(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices
     The charge is the one that ``label`` and ``predict`` take.  Where the superatom count leaves a choice, ground states
     decide, which takes seconds (:func:`clusterml.engine.charge.frontier_gaps`).
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> cm.inspect("shipped:datasets/structures/ag25_sch3.xyz")
         Inspection(ag25_sch3: Ag25C18H54S18, charge -1 from file; Anatomy(metals 13@12, 6 staples, ...

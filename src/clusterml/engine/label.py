@@ -111,7 +111,7 @@ def label(
     Raises StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError, MemoryLimitError,
     ElectronicStructureError (also for a gap below the protocol's smallest).
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> result = cm.label(cm.build("ag3", thiolate="SH"), emax_ev=4.5)
         >>> result.orbitals.method, len(result.spectrum)

@@ -66,7 +66,7 @@ class ThermalEnsemble:
 class Protocol(Strict):
     """How spectra are computed; see ``clusterml label --help``.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> protocol = cm.Protocol(orbitals="stda-xtb", emax_ev=4.5)
         >>> cm.label(cm.build("ag3", thiolate="SH"), protocol=protocol).orbitals.method
@@ -201,7 +201,7 @@ class Compute:
     threads     CPU threads; None: as they are set
     memory_gb   upper bound of a solver's own memory in GB; None: 70 % of what is free
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> compute = cm.Compute(memory_gb=2.0)
         >>> cm.label(cm.build("ag3", thiolate="SH"), compute=compute, emax_ev=4.0).charge

@@ -23,7 +23,7 @@ class SpectrumCalculator(Calculator):  # type: ignore[misc]  # ase has no types
     ``results``: ``prediction`` (all of it), ``spectrum``, ``chirality``, ``gap_ev``, ``in_domain``.  ``charge``: total
     charge, default ``atoms.info["charge"]``, else proposed.  It has no energy and no forces.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> atoms = cm.build("ag3", thiolate="SH")
         >>> atoms.calc = cm.SpectrumCalculator(cm.Predictor.load())

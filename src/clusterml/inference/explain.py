@@ -224,7 +224,7 @@ def explain(
     Raises :class:`OptionError` for a band that is not within the predicted spectrum, and what
     :meth:`Predictor.prepare` raises.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> atoms = cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
         >>> shares = cm.explain(cm.Predictor.load(), atoms, 4.0, 5.0)

@@ -180,7 +180,7 @@ def predict(
     Raises what :meth:`Predictor.prepare` and reading raise, and for a structure that the network does not take in what
     :func:`clusterml.engine.label.label` raises.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> answer = cm.predict(cm.build("ag3", thiolate="SH"), engine="never")
         >>> answer.summary

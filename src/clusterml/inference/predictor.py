@@ -80,7 +80,7 @@ class Predictor:
     ``name`` of the checkpoint; its ``uncertainty`` and the ``domain`` of the training data, or None; ``provenance``:
     plain values that every prediction carries.  ``fwhm_ev``: width of the predicted bands, see :meth:`at_width`.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> predictor = cm.Predictor.load()
         >>> predictor(cm.build("ag3", thiolate="SH")).domain

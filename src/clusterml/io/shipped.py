@@ -32,7 +32,7 @@ def locate(path: str | Path, base: Path | None = None) -> Path:
 
     Raises :class:`InputFileError` for ``shipped:`` data that there are not, with the nearest that there are.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> cm.locate("shipped:datasets/structures/ag25_sch3.xyz").name
         'ag25_sch3.xyz'

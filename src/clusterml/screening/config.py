@@ -158,7 +158,7 @@ class ScreenDistortion(Strict):
 class Screen(Strict):
     """A screen: its candidates, what is wanted of them, and how they are ranked and verified.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> screen = cm.Screen(
         ...     name="rings", parents={"ag3": {"build": {"name": "ag3", "thiolate": ["SH", "SCH3"]}}},
@@ -222,7 +222,7 @@ def load_screen(path: str | Path, overrides: Sequence[str] = ()) -> Screen:
     Raises :class:`~clusterml.errors.InputFileError` or :class:`~clusterml.errors.OptionError` naming file and key, and
     the nearest key where one is unknown.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> cm.load_screen(cm.locate("shipped:configs/screen/small.yaml"), ["top=3"]).top
         3

@@ -73,7 +73,7 @@ def screen(
     for wrong names and values, :class:`~clusterml.errors.OutputError` for a full disk, and what loading the model and
     reading files raise.  What was finished by then is in the folder.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> rings = {"ag3": {"build": {"name": "ag3", "thiolate": ["SH", "SCH3"]}}}
         >>> done = cm.screen(cm.Screen(name="rings", parents=rings, objectives=[{"max_g": "3..5 eV"}]), "rings")

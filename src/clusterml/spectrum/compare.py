@@ -223,7 +223,7 @@ def compare(
     Raises :class:`SpectrumError` if the ranges do not overlap, no quantity is
     known in both, or a width would have to become smaller.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> jasco = "shipped:datasets/examples/ag29_invented_jasco.txt"
         >>> spectrum = cm.read_spectrum(jasco, concentration=1e-5, path_cm=0.5)

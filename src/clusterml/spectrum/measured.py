@@ -35,7 +35,7 @@ def read_spectrum(
     Raises :class:`InputFileError` naming file and line for damaged files, :class:`clusterml.errors.OptionError` naming
     the option if one is missing, cannot be used, or would change nothing.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> cm.read_spectrum("shipped:datasets/examples/ag29_invented_jasco.txt", concentration=1e-5, path_cm=0.5)
         Spectrum(1.55 to 5.17 eV, 561 points, epsilon +2.11e+05 at 282 nm, delta_epsilon +192 at 319 nm)

@@ -44,7 +44,7 @@ class Spectrum:
     Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single
     values are not finite, a standard deviation is negative, or neither quantity is present.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> spectrum = cm.Spectrum([2.0, 3.0, 4.0], [1e4, 2e4, 1e4], [5.0, -20.0, 0.0])
         >>> spectrum.g_abs

@@ -83,7 +83,7 @@ class Transitions:
 
     Raises :class:`SpectrumError` naming the field if shapes differ, a value is not finite or an energy not positive.
 
-    Example:
+    Examples:
         >>> import clusterml as cm, numpy as np
         >>> none = np.zeros((1, 3))
         >>> lines = cm.Transitions([3.0], [0.5], [0.5], [20.0], [20.0], none, none, none)

@@ -28,7 +28,7 @@ class View:
 
     On an nm axis "all" leaves out the far end where the curves vanish: it would take most of the picture.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> spectrum = cm.Spectrum([2.0, 3.0, 4.0], [1e4, 2e4, 1e4], [5.0, -20.0, 0.0])
         >>> figure = spectrum.plot("spectrum.png", view=cm.View("nm"))

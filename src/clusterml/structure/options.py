@@ -21,7 +21,7 @@ class ReadOptions:
     frame          which structure of a file that holds several, from 1; None: the first, with a warning, or all
     format         name of the file's format; None: what the file's name says, or the content of a stream
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> options = cm.ReadOptions(hydrogens=False)
         >>> len(cm.read("shipped:datasets/examples/ag29_model.cif", options=options))

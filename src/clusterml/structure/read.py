@@ -122,7 +122,7 @@ def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: U
     :class:`~clusterml.errors.SeveralMoleculesError`), :class:`~clusterml.errors.UnsupportedElementError`,
     and :class:`~clusterml.errors.OptionError` for a cluster, frame or format that is not there.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> atoms = cm.read("shipped:datasets/structures/ag25_sch3.xyz")
         >>> atoms.info["name"], len(atoms), atoms.info["charge"]
@@ -143,7 +143,7 @@ def read_all(
     The structures of a file with several are named ``STEM_1``, ``STEM_2``, ...  Without ``check_molecules`` several
     molecules are accepted, whatever the options say: whoever computes looks for them.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> text = b"2\\ncharge=0\\nAg 0 0 0\\nCl 0 0 2.3\\n"
         >>> [f"{atoms.get_distance(0, 1):.1f}" for atoms in cm.read_all(text + text.replace(b"2.3", b"2.4"))]

@@ -35,7 +35,7 @@ def write_extxyz(atoms: Atoms, path: str | Path) -> Path:
     that are not finite, coincident atoms) and :class:`~clusterml.errors.OutputError` for a name that does not end in
     ``.xyz`` or ``.extxyz``, provenance that JSON cannot hold, or a file that cannot be written.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> path = cm.write_extxyz(cm.build("ag3", thiolate="SH"), "ag3.xyz")
         >>> cm.read("ag3.xyz").info["charge"]

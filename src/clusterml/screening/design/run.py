@@ -123,7 +123,7 @@ def design(
     objective without a gradient or if nothing may change, and what :func:`clusterml.screening.run.screen` raises for
     an invalid screen.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> what = cm.Screen(
         ...     name="climb", parents={"ag4": {"build": {"name": "ag4", "thiolate": "SH"}}},

@@ -284,7 +284,7 @@ def anatomy(atoms: Atoms, library: Library | None = None) -> Anatomy:
     The cluster is the molecule with the most metals; others are leftovers.  Raises
     :class:`~clusterml.errors.StructureError` for coordinates that cannot be a structure.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> cm.anatomy(cm.read("shipped:datasets/structures/ag25_sch3.xyz"))
         Anatomy(metals 13@12, 6 staples, 18 SCH3, 8 superatom electrons)

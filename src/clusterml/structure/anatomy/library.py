@@ -94,7 +94,7 @@ class LigandEntry:
 class Library:
     """Entries with different names; earlier ones are preferred where two describe the same molecule.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> isinstance(cm.load_library(), cm.Library), "SCH3" in cm.load_library().names
         (True, True)
@@ -142,7 +142,7 @@ def load_library(extra: str | Path | None = None) -> Library:
 
     Raises :class:`~clusterml.errors.InputFileError`, naming the file and the entry, for a file that cannot be used.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> cm.load_library().entry("methanethiolate").name
         'SCH3'
@@ -159,7 +159,7 @@ def load_library(extra: str | Path | None = None) -> Library:
 def using_library(library: Library | None) -> Iterator[None]:
     """Within the block, ligands are named and looked up in ``library`` (None: as outside).
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> from pathlib import Path
         >>> entry = 'SOct: {smiles: "[S-]CCCCCCCC", donors: S, charge: 1}'

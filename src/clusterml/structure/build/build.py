@@ -60,7 +60,7 @@ def build(
     :class:`~clusterml.errors.StructureError` if the ligands do not fit: composition, bonding graph and contacts of the
     result are checked.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> atoms = cm.build("ag3", thiolate="SH")
         >>> atoms.info["name"], atoms.info["charge"]

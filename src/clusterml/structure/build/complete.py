@@ -85,7 +85,7 @@ def complete(
     Raises :class:`~clusterml.errors.OptionError` for ligands or numbers that cannot be, and
     :class:`~clusterml.errors.StructureError` where ligands do not fit; the result is checked.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> core = cm.build("ag4", thiolate="SH")[[0, 1, 2, 3, 4, 6, 8, 10]]
         >>> core.info = {"charge": 0}

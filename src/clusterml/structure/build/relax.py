@@ -106,7 +106,7 @@ class RelaxSettings:
     group the structure has; ``steps``: at most so many; ``fmax``: largest force (eV/A) at which it is done;
     ``temperature_k``: electronic temperature.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> cm.RelaxSettings(method="gfn2", steps=100).method
         'gfn2'
@@ -192,7 +192,7 @@ def relax(
     Raises OptionError, ChargeError, StructureError, ElectronicStructureError (no convergence), InputFileError (a
     checkpoint of another calculation).
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> relaxed = cm.relax(cm.build("ag3", thiolate="SH"), settings=cm.RelaxSettings(steps=2))
         >>> relaxed.step.number, relaxed.converged

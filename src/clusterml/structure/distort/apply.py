@@ -120,7 +120,7 @@ def distort(
     Raises :class:`OptionError` for a mode the cluster does not have or an amount out of range, and
     :class:`StructureError`, naming the atoms and their distance, for broken chemistry.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> sheared = cm.distort(cm.build("ag3", thiolate="SH"), "shear", 4.0)
         >>> sheared.info["provenance"]["distortions"][0]["mode"]
@@ -142,7 +142,7 @@ def scan(
 ) -> list[Atoms]:
     """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`.
 
-    Example:
+    Examples:
         >>> import clusterml as cm
         >>> images = cm.scan(cm.build("ag3", thiolate="SH"), "breathing", [-2.0, 0.0, 2.0])
         >>> [f"{image.get_distance(0, 1):.2f}" for image in images]

@@ -80,7 +80,7 @@ def substitute(
 
     Arguments, result and errors as :func:`series`, of which this is one member.
 
-    Example:
+    Examples:
         >>> import clusterml as cm, numpy as np
         >>> mixed = cm.substitute(cm.build("ag3", thiolate="SH"), "SH", "SCH3", 1, rng=np.random.default_rng(0))
         >>> cm.anatomy(mixed).ligand_counts()
