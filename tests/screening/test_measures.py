@@ -9,6 +9,7 @@ from ase import Atoms
 from clusterml.chirality.frame import FrameChirality
 from clusterml.dataset.labelling import chirality_measures
 from clusterml.errors import OptionError, SpectrumError, StructureError
+from clusterml.inference.answer import PredictedChirality
 from clusterml.screening.measures.measure import Sample
 from clusterml.screening.measures.registry import measures
 from clusterml.screening.measures.spectral import deviation
@@ -162,6 +163,20 @@ def test_chirality_of_the_geometry_is_that_of_the_training_labels():
     frame = FrameChirality(atoms)
     assert frame.opd_local == pytest.approx(wanted["opd_local_frame"], rel=1e-9, abs=1e-12)
     assert frame.ccm == pytest.approx(wanted["ccm_frame"], rel=1e-6, abs=1e-9)
+
+
+def test_chirality_is_the_networks_where_it_is_asked_for_and_there_is_one():
+    atoms = distort(build("ag3", thiolate="SH"), "shear", 5.0)
+    spectrum = Spectrum(ENERGY, np.ones(len(ENERGY)), np.zeros(len(ENERGY)))
+    known = measures()
+    predicted = Sample(atoms, 0, spectrum, FWHM, Before(), PredictedChirality(-0.25, 7.5))
+    labelled = Sample(atoms, 0, spectrum, FWHM, Before())
+    frame = FrameChirality(atoms)
+    for key, said, measured in (("opd", -0.25, frame.opd_local), ("ccm", 7.5, frame.ccm)):
+        by_network, by_geometry = (known[key].gauge(word, ENERGY) for word in ("predicted", "measured"))
+        assert by_network.value(predicted).value == said
+        assert by_network.value(labelled).value == pytest.approx(measured)
+        assert by_geometry.value(predicted).value == pytest.approx(measured)
 
 
 def values(*pairs):
