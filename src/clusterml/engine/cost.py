@@ -12,14 +12,14 @@ from clusterml.errors import MemoryLimitError, counted, duration
 if TYPE_CHECKING:
     from ase import Atoms
 
-_SECONDS_PER_1000 = 19.0
-"""CPU time of a cluster with 1,000 atomic functions, from 66 to 470 atoms (306 to 1758 functions) measured."""
-_GROWTH = 2.8
+_SECONDS_PER_1000 = 13.3
+"""CPU time of a cluster with 1,000 atomic functions, from 66 to 309 atoms (306 to 1305 functions) measured."""
+_GROWTH = 3.3
 """Power of the number of functions with which time grows."""
 _PARALLEL = 0.7
 """Power of the number of threads with which time shrinks."""
-_CONFIGURATIONS = 0.053
-"""Configurations of the response up to 10 eV, in units of the square of the number of functions."""
+_GB_PER_1000 = 2.0
+"""Memory in GB of each 1,000 atomic functions, from 66 to 309 atoms measured."""
 _GROUND_STATE_MATRICES = 12
 """Square matrices over atomic functions that the ground state holds at a time."""
 _BASE_GB = 0.4
@@ -42,11 +42,10 @@ class Cost:
 
 def label_cost(atoms: Atoms, threads: int = 1) -> Cost:
     """The cost of labelling ``atoms`` with GFN1 orbitals; raises UnsupportedElementError for what they lack."""
-    functions, n_atoms = number_of_functions(atoms), len(atoms)
+    functions = number_of_functions(atoms)
     seconds = 1.0 + _SECONDS_PER_1000 * (functions / 1000.0) ** _GROWTH / max(threads, 1) ** _PARALLEL
-    response = _CONFIGURATIONS * (4.0 * n_atoms + 60.0) + 60.0  # numbers per square of the functions
     ground_state = 8e-9 * _GROUND_STATE_MATRICES * functions**2
-    return Cost(seconds, _BASE_GB + 8e-9 * functions**2 * response, ground_state)
+    return Cost(seconds, max(_BASE_GB, _GB_PER_1000 * functions / 1000.0), ground_state)
 
 
 def number_of_functions(atoms: Atoms) -> int:
