@@ -60,21 +60,21 @@ def chirality(
             write_report(report, output, reading.name(item.base))
         return report
 
-    found, asked, failed = each_file(files, one, doing="measuring", output=output, debug=context.obj.debug)
-    _show(found, asked, as_json)
+    reports, asked, failed = each_file(files, one, doing="measuring", output=output, debug=context.obj.debug)
+    _show(reports, asked, as_json)
     if failed:
         raise typer.Exit(1)
 
 
-def _show(found: list[ChiralityReport], asked: int, as_json: bool) -> None:
+def _show(reports: list[ChiralityReport], asked: int, as_json: bool) -> None:
     """The JSON (an object for one file, else a list), or tables for each structure with its warnings."""
     if as_json:
-        echo_json([report.to_dict() for report in found], asked)
+        echo_json([report.to_dict() for report in reports], asked)
         return
     from clusterml.cli.console import table_console
 
     console = table_console()
-    for report in found:
+    for report in reports:
         for title, table in (_parts(report), *_symmetry(report), *_template(report)):
             console.print(title, markup=False)
             console.print(table)

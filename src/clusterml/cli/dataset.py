@@ -87,12 +87,12 @@ def info(
     from clusterml.dataset.summary import draw, summary, tables
     from clusterml.io.json import json_text
 
-    found = summary(folder)
+    content = summary(folder)
     if as_json:
-        typer.echo(json_text(found, indent=1), nl=False)
+        typer.echo(json_text(content, indent=1), nl=False)
     else:
         console = table_console()
-        for table in tables(found):
+        for table in tables(content):
             console.print(table)
     if plot is not None:
         draw(folder, plot)

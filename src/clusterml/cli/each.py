@@ -33,7 +33,7 @@ def each_file(
         typer.echo(f"error: {problem}", err=True)
     if output is not None:
         make_folder(output)
-    found: list[T] = []
+    results: list[T] = []
     failed = len(problems)
     finished, ahead = 0, sum(item.bytes**2 for item in inputs)  # time grows as about the square of the size
     with reporter(quiet=len(inputs) < 2) as shown:
@@ -43,13 +43,13 @@ def each_file(
             if item.note:
                 shown.say(f"warning: {item.path}: {item.note}")
             try:
-                found.append(work(item))
+                results.append(work(item))
             except ClusterMLError as error:
                 if debug:
                     raise
                 shown.say(f"error: {error}")
                 failed += 1
-    return found, len(inputs), failed
+    return results, len(inputs), failed
 
 
 def echo_json(objects: Sequence[dict[str, Any]], asked: int) -> None:

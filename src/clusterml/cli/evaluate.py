@@ -77,13 +77,13 @@ def evaluate(
     novel, elsewhere = (
         evaluator.calibrate(next(iter(splits.values())), unseen or [], foreign) if calibrate else ([], None)
     )
-    found = [evaluator.evaluate(title, each, beside or []) for title, each in splits.items()]
-    points = evaluator.learning_curve(found, splits, curve) if curve else []
-    written = write_evaluations(found, evaluator.name, output, points)
+    evaluations = [evaluator.evaluate(title, each, beside or []) for title, each in splits.items()]
+    points = evaluator.learning_curve(evaluations, splits, curve) if curve else []
+    written = write_evaluations(evaluations, evaluator.name, output, points)
     if as_json:
-        typer.echo(json_text([row for one in found for row in one.table()], indent=1), nl=False)
+        typer.echo(json_text([row for one in evaluations for row in one.table()], indent=1), nl=False)
         return
-    _print(found)
+    _print(evaluations)
     for one in novel:
         typer.echo(
             f"new {one.novelty}s: measured on {one.records} records of {one.parents} parents; on {one.tested} others "
@@ -99,7 +99,7 @@ def evaluate(
     typer.echo(f"{len(written)} files in {output}")
 
 
-def _print(found: list[Evaluation]) -> None:
+def _print(evaluations: list[Evaluation]) -> None:
     from rich import box
     from rich.table import Table
 
@@ -107,11 +107,11 @@ def _print(found: list[Evaluation]) -> None:
     from clusterml.training.tables import cells
 
     console = table_console()
-    for one in found:
-        for kind in one.kinds():
-            columns = cells([row for row in one.table() if row["kind"] == kind], "model")
+    for evaluation in evaluations:
+        for kind in evaluation.kinds():
+            columns = cells([row for row in evaluation.table() if row["kind"] == kind], "model")
             head, *rows = zip(*columns, strict=True)  # models side by side
-            table = Table(box=box.SIMPLE_HEAD, title=f"{one.title}, {kind}", title_justify="left")
+            table = Table(box=box.SIMPLE_HEAD, title=f"{evaluation.title}, {kind}", title_justify="left")
             for number, heading in enumerate(head):
                 table.add_column(heading, justify="right" if number else "left")
             for row in rows:

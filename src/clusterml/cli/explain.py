@@ -77,23 +77,25 @@ def explain(
         raise typer.Exit(1)
 
 
-def _show(found: Contributions) -> None:
+def _show(contributions: Contributions) -> None:
     """A table of the parts with the spread of the networks, and the total with its calibrated standard deviation."""
     from rich.table import Table
 
     from clusterml.cli.console import table_console
     from clusterml.inference.explain import UNIT
 
-    table = Table(title=f"{found.prediction.name}: CD from {found.low_ev:g} to {found.high_ev:g} eV")
+    table = Table(
+        title=f"{contributions.prediction.name}: CD from {contributions.low_ev:g} to {contributions.high_ev:g} eV"
+    )
     for heading in ("part", "atoms", f"contribution / {UNIT}", "spread"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
-    for name, part in {**found.parts, "total": found.total}.items():
+    for name, part in {**contributions.parts, "total": contributions.total}.items():
         std = "" if part.std is None else f"{part.std:.2g}"
         table.add_row(name, str(len(part.atoms)), f"{part.value:.4g}", std)
     table_console().print(table)
-    sure = found.significance
+    sure = contributions.significance
     total = "" if sure.height is None or sure.std is None else f" {sure.height:.4g} +- {sure.std:.2g}"
-    typer.echo(f"{found.prediction.name}: CD of the band{total}: {found.verdict}")
-    where = found.prediction.atoms.info.get("source") or found.prediction.name
-    for warning in found.prediction.warnings:
+    typer.echo(f"{contributions.prediction.name}: CD of the band{total}: {contributions.verdict}")
+    where = contributions.prediction.atoms.info.get("source") or contributions.prediction.name
+    for warning in contributions.prediction.warnings:
         typer.echo(f"warning: {where}: {' '.join(warning.split())}", err=True)

@@ -48,9 +48,9 @@ def inspect(
             _write(result, output, reading.name(item.base))
         return result
 
-    found, asked, failed = each_file(files, one, doing="reading", output=output, debug=context.obj.debug)
-    _show(found, asked, as_json)
-    if output is not None and found and not as_json:
+    inspections, asked, failed = each_file(files, one, doing="reading", output=output, debug=context.obj.debug)
+    _show(inspections, asked, as_json)
+    if output is not None and inspections and not as_json:
         typer.echo(f"results in {output}")
     if failed:
         raise typer.Exit(1)
@@ -66,15 +66,15 @@ def _write(result: Inspection, folder: Path, name: str) -> None:
     write_extxyz(atoms, folder / f"{name}.xyz")
 
 
-def _show(found: list[Inspection], asked: int, as_json: bool) -> None:
+def _show(inspections: list[Inspection], asked: int, as_json: bool) -> None:
     """The JSON (an object for one file, else a list), or a table for each structure with its warnings."""
     if as_json:
-        echo_json([result.to_dict() for result in found], asked)
+        echo_json([result.to_dict() for result in inspections], asked)
         return
     from clusterml.cli.console import table_console
 
     console = table_console()
-    for result in found:
+    for result in inspections:
         console.print(_table(result))
         for warning in result.warnings:
             typer.echo(f"warning: {result.atoms.info['source']}: {' '.join(warning.split())}", err=True)

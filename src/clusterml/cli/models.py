@@ -27,22 +27,22 @@ def models(
     from clusterml.training.release import open_release
 
     known = known_releases() if name is None else {Path(name).name: find_release(name)}
-    found: dict[str, Release] = {}
+    releases: dict[str, Release] = {}
     for title, folder in known.items():
         try:
-            found[title] = open_release(folder)
+            releases[title] = open_release(folder)
         except ClusterMLError as error:
             if context.obj.debug:
                 raise
             typer.echo(f"error: {error}", err=True)
     if as_json:
-        rows = [_row(title, release) for title, release in found.items()]
+        rows = [_row(title, release) for title, release in releases.items()]
         typer.echo(json_text(rows if name is None else rows[0], indent=1) if rows or name is None else "", nl=False)
     elif name is not None:
-        typer.echo("".join(release.card for release in found.values()))
+        typer.echo("".join(release.card for release in releases.values()))
     else:
-        _print(found)
-    if len(found) < len(known):
+        _print(releases)
+    if len(releases) < len(known):
         raise typer.Exit(1)
 
 
@@ -60,17 +60,17 @@ def _row(title: str, release: Release) -> dict[str, Any]:
     }
 
 
-def _print(found: dict[str, Release]) -> None:
+def _print(releases: dict[str, Release]) -> None:
     from rich import box
     from rich.table import Table
 
     from clusterml.cli.console import table_console
 
-    if not found:
+    if not releases:
         typer.echo("there are no checkpoints; clusterml train makes one")
         return
     table = Table("name", "networks", "parameters", "head", "eV", "trained on", "records", box=box.SIMPLE_HEAD)
-    for title, release in found.items():
+    for title, release in releases.items():
         row = _row(title, release)
         table.add_row(
             title,

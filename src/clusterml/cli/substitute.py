@@ -98,7 +98,7 @@ def _report(frames: list[Atoms], target: Path, parent: Atoms) -> None:
     typer.echo(f"{counted(len(frames), 'structure')} in {target}")
 
 
-def _list_sites(atoms: Atoms, found: list[ExchangeSite]) -> None:
+def _list_sites(atoms: Atoms, sites: list[ExchangeSite]) -> None:
     from rich import box
     from rich.table import Table
 
@@ -107,7 +107,7 @@ def _list_sites(atoms: Atoms, found: list[ExchangeSite]) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("site", "donors", "metals", "x / A", "y / A", "z / A"):
         table.add_column(heading, justify="left" if heading in ("donors", "metals") else "right")
-    for site in found:
+    for site in sites:
         donors, metals = (" ".join(f"{atoms.symbols[i]}{i + 1}" for i in group) for group in (site.donors, site.metals))
         table.add_row(str(site.number), donors, metals, *(f"{x:.2f}" for x in site.position.tolist()))
     table_console().print(table)

@@ -202,7 +202,7 @@ def _place(model: type[BaseModel], values: Any, steps: tuple[Any, ...]) -> tuple
 
 def _keys(model: type[BaseModel]) -> list[str]:
     """Names of all keys of a model and of the models inside it."""
-    found: list[str] = []
+    keys: list[str] = []
     todo, seen = [model], set()
     while todo:
         current = todo.pop()
@@ -210,9 +210,9 @@ def _keys(model: type[BaseModel]) -> list[str]:
             continue
         seen.add(current)
         for name, field in current.model_fields.items():
-            found.append(name)
+            keys.append(name)
             todo += _models(field.annotation)
-    return found
+    return keys
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

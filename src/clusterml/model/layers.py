@@ -137,8 +137,8 @@ class Readout(_Layer):
         self.n_in, starts = irreps_in[0].mul, starts_of(irreps_in)
         self.blocks = [(mul, irrep.dim, starts.get(irrep)) for mul, irrep in out]
         order = [irrep for _, irrep in irreps_in]
-        found = [(order.index(irrep), k) for k, (mul, irrep) in enumerate(out) if irrep in order and mul]
-        self.order = [k for _, k in sorted(found)]  # e3nn's weights follow the irreps of the input
+        matches = [(order.index(irrep), k) for k, (mul, irrep) in enumerate(out) if irrep in order and mul]
+        self.order = [k for _, k in sorted(matches)]  # e3nn's weights follow the irreps of the input
         self.weight = nn.Parameter(torch.randn(self.n_in * sum(out[k].mul for k in self.order)))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -188,8 +188,12 @@ class ChannelProduct(_Layer):
             shape = (len(p), len(q), 2 * one + 1, 2 * two + 1)
             self.pairs.append((first, second, shape))
             for u, v, l in product(p, q, reached):
-                found = [k for k, (a, b, c) in enumerate(paths) if (_ls((a, b, c)), a.p, b.p) == ((one, two, l), u, v)]
-                rows += [(found[0], starts[paths[found[0]][2]] + m) if found else (-1, 0) for m in range(2 * l + 1)]
+                matches = [
+                    k for k, (a, b, c) in enumerate(paths) if (_ls((a, b, c)), a.p, b.p) == ((one, two, l), u, v)
+                ]
+                rows += [
+                    (matches[0], starts[paths[matches[0]][2]] + m) if matches else (-1, 0) for m in range(2 * l + 1)
+                ]
         self._constant("path", [max(k, 0) for k, _ in rows])
         size = [0.0 if k < 0 else (paths[k][2].dim / fan_in[paths[k][2]]) ** 0.5 for k, _ in rows]
         self._constant("scale", torch.tensor(size)[:, None])
@@ -244,8 +248,10 @@ class NeighbourProduct(_Layer):
             columns.append(column.flatten(0, 1))
         self._constant("table", torch.cat(columns, dim=1))
         for kind, triple in product(self.kinds, triples):
-            found = [k for k, path in enumerate(paths) if path[0] in kind and _ls(path) == triple]
-            rows += [(found[0], ends[paths[found[0]][2]] + m) if found else (-1, 0) for m in range(2 * triple[2] + 1)]
+            matches = [k for k, path in enumerate(paths) if path[0] in kind and _ls(path) == triple]
+            rows += [
+                (matches[0], ends[paths[matches[0]][2]] + m) if matches else (-1, 0) for m in range(2 * triple[2] + 1)
+            ]
         self._constant("path", [max(k, 0) for k, _ in rows])
         size = [0.0 if k < 0 else (self.channels * fan_in[paths[k][2]]) ** -0.5 for k, _ in rows]
         self._constant("scale", torch.tensor(size)[:, None, None])
@@ -301,11 +307,11 @@ def times_harmonics(weights: Tensor, sphere: Tensor) -> Tensor:
 def _levels(irreps: Irreps) -> list[tuple[int, tuple[int, ...], slice]]:
     """For each l its parities and where their components are."""
     starts = starts_of(irreps)
-    found = []
+    matches = []
     for l, group in groupby((irrep for _, irrep in irreps), key=lambda irrep: irrep.l):
         own = list(group)
-        found.append((l, tuple(irrep.p for irrep in own), slice(starts[own[0]], starts[own[-1]] + own[-1].dim)))
-    return found
+        matches.append((l, tuple(irrep.p for irrep in own), slice(starts[own[0]], starts[own[-1]] + own[-1].dim)))
+    return matches
 
 
 def _ls(path: tuple[Any, Any, Any]) -> tuple[int, int, int]:

@@ -64,8 +64,8 @@ def spectral_density(h: Tensor, w: Tensor, grid: Tensor, sigma: float) -> Tensor
 
     ``sigma``: standard deviation of the Gaussian in eV.
     """
-    found: Tensor = _SpectralDensity.apply(h, w, grid, sigma)
-    return found
+    density: Tensor = _SpectralDensity.apply(h, w, grid, sigma)
+    return density
 
 
 def densities_of(parts: Sequence[tuple[Tensor, Tensor]], grid: Tensor, sigma: float, padded: bool) -> Tensor:
@@ -169,8 +169,8 @@ def _turned(w: Tensor, u_o: Tensor, u_v: Tensor) -> Tensor:
 def _applied(weights: Tensor, moments: Tensor, order: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """Half the derivative (n, m, d) of sum_k weights_k w[left_k] w[right_k]; ``weights`` (q, k), in ``order``."""
     each = moments.flatten(0, 1)[order]
-    found = 0.5 * ((weights * (each @ right)) @ left.T + (weights * (each @ left)) @ right.T)
-    return torch.zeros_like(moments).flatten(0, 1).index_copy(0, order, found).reshape(moments.shape)
+    derivative = 0.5 * ((weights * (each @ right)) @ left.T + (weights * (each @ left)) @ right.T)
+    return torch.zeros_like(moments).flatten(0, 1).index_copy(0, order, derivative).reshape(moments.shape)
 
 
 def _within_reach(omega: Tensor, grid: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
@@ -206,5 +206,5 @@ def transition_density(
     levels within about ``softness`` (eV), so that degenerate levels count as one.  First derivatives only.
     """
     left, right = torch.nn.functional.one_hot(products, w.shape[-1]).to(w).transpose(1, 2)
-    found: tuple[Tensor, Tensor] = _TransitionDensity.apply(h_o, h_v, w, left, right, grid, sigma, softness)
-    return found
+    density: tuple[Tensor, Tensor] = _TransitionDensity.apply(h_o, h_v, w, left, right, grid, sigma, softness)
+    return density

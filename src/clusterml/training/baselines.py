@@ -82,25 +82,25 @@ def _moments(kinds: IntArray, distance: FloatArray, units: FloatArray) -> tuple[
 
 def _histograms(kinds: IntArray, distance: FloatArray) -> list[FloatArray]:
     """Smoothed counts of distances for each pair of kinds, and the number of atoms of each kind."""
-    found = [np.array([float((kinds == kind).sum()) for kind in range(4)])]
+    numbers = [np.array([float((kinds == kind).sum()) for kind in range(4)])]
     upper = np.triu(np.ones(distance.shape, dtype=bool), 1) & (distance < _DISTANCES[-1] + 3.0 * _WIDTH)
     first, second = np.nonzero(upper)
     values = distance[first, second]
     low, high = np.minimum(kinds[first], kinds[second]), np.maximum(kinds[first], kinds[second])
     for pair in combinations_with_replacement(range(4), 2):
         of_pair = values[(low == pair[0]) & (high == pair[1])]
-        found.append(np.exp(-0.5 * ((_DISTANCES[:, None] - of_pair[None, :]) / _WIDTH) ** 2).sum(axis=1))
-    return found
+        numbers.append(np.exp(-0.5 * ((_DISTANCES[:, None] - of_pair[None, :]) / _WIDTH) ** 2).sum(axis=1))
+    return numbers
 
 
 def _angular(kinds: IntArray, vectors: FloatArray, tensors: FloatArray) -> list[FloatArray]:
     flat = tensors.reshape(*tensors.shape[:2], 9)
     upper = np.triu_indices(vectors.shape[1])
-    found = []
+    numbers = []
     for kind in _CENTRE_KINDS:
         at = kinds == kind
-        found += [np.einsum("nax,nbx->ab", moments[at], moments[at])[upper] for moments in (vectors, flat)]
-    return found
+        numbers += [np.einsum("nax,nbx->ab", moments[at], moments[at])[upper] for moments in (vectors, flat)]
+    return numbers
 
 
 def _at_atoms(kinds: IntArray, vectors: FloatArray) -> list[FloatArray]:
@@ -112,14 +112,14 @@ def _at_atoms(kinds: IntArray, vectors: FloatArray) -> list[FloatArray]:
 def _along_contacts(kinds: IntArray, vectors: FloatArray, contacts: FloatArray) -> list[FloatArray]:
     """r^_ij.(V_a(i) x V_b(j)) for contacts between each two kinds of centres; ``contacts`` (n, n, 3) weighted."""
     upper = np.triu_indices(vectors.shape[1])
-    found = []
+    numbers = []
     for one, other in combinations_with_replacement(_CENTRE_KINDS, 2):
         left, right = kinds == one, kinds == other
         between = contacts[np.ix_(left, right)]
         turned = np.cross(between[:, :, None, :], vectors[left][:, None, :, :])  # (i, j, a, 3)
         sums = np.einsum("ijax,jbx->ab", turned, vectors[right])
-        found.append((sums + sums.T)[upper])
-    return found
+        numbers.append((sums + sums.T)[upper])
+    return numbers
 
 
 def _about_centre(kinds: IntArray, vectors: FloatArray, where: FloatArray) -> list[FloatArray]:
@@ -263,8 +263,8 @@ _Kernel: TypeAlias = Callable[[_Described, _Described, float], FloatArray]
 
 
 def _numbers(record: Record) -> tuple[FloatArray, FloatArray]:
-    found = descriptor(record.numbers, record.positions)
-    return found.invariant, found.pseudoscalar
+    numbers = descriptor(record.numbers, record.positions)
+    return numbers.invariant, numbers.pseudoscalar
 
 
 class _Scale:

@@ -82,8 +82,8 @@ class Evaluation:
         """Which test records (s,) are of each parent, in order of their names, then :data:`CHIRAL` and :data:`ACHIRAL`
         if there are both."""
         parents, handed = np.array(self.part.samples.parent), self.part.samples.hand != 0
-        found: dict[str, BoolArray] = {str(name): parents == name for name in np.unique(parents)}
-        return found | ({CHIRAL: handed, ACHIRAL: ~handed} if 0 < handed.sum() < len(handed) else {})
+        rows: dict[str, BoolArray] = {str(name): parents == name for name in np.unique(parents)}
+        return rows | ({CHIRAL: handed, ACHIRAL: ~handed} if 0 < handed.sum() < len(handed) else {})
 
     def table_by_group(self, model: str) -> list[dict[str, Any]]:
         """One row for each kind but :data:`ALL` and each of :meth:`groups` with such records: as :meth:`table`, and
@@ -157,7 +157,7 @@ def part_of(dataset: Dataset, names: Sequence[str], spec: NetworkSpec, wanted: W
     kept = _of_method(dataset, names, method)
     broadening = Broadening.of(spec)
     asked = Wanted(wanted.absorption, wanted.cd)
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     kinds: list[str] = []
 
     def each() -> Iterator[Record]:
@@ -167,12 +167,12 @@ def part_of(dataset: Dataset, names: Sequence[str], spec: NetworkSpec, wanted: W
                     f"record {record.id}: its excitations end at {record.reaches_ev:.2f} eV, within the network's grid",
                     "choose the records of another method with --method, or a split without it",
                 )
-            found.append(targets(record, asked, broadening))
+            rows.append(targets(record, asked, broadening))
             kinds.append(record.kind)
             yield record
 
     samples = Samples.of(each())
-    spectra = (np.concatenate([one[name].double().numpy() for one in found]) for name in SPECTRA)
+    spectra = (np.concatenate([one[name].double().numpy() for one in rows]) for name in SPECTRA)
     return Part(tuple(kept), tuple(kinds), Spectra(*spectra), samples)
 
 

@@ -89,18 +89,18 @@ class Validator:
         """
         table = self._table()
         good = torch.isfinite(table).all(dim=1)
-        found = {"validation_failed": float((~good).sum())}
+        metrics = {"validation_failed": float((~good).sum())}
         means = table[good].mean(dim=0).tolist() if good.any() else [math.nan] * table.shape[1]
-        found |= {f"validation_{name}": value for name, value in zip(self._names, means, strict=False)}
+        metrics |= {f"validation_{name}": value for name, value in zip(self._names, means, strict=False)}
         spectra = table[good, len(self._names) :].numpy()
         rows = good.numpy()
         for number, (name, quantity) in enumerate(QUANTITIES.items()):
             points = self._target[name].shape[1]
             predicted = self._known[rows] * spectra[:, number * points : (number + 1) * points]
             target = self._target[name][rows]
-            found[f"{quantity}_cosine"] = median(cosine(predicted, target))
-            found[f"{quantity}_r2"] = r2(predicted, target, self._mean[name][rows])
-        return found
+            metrics[f"{quantity}_cosine"] = median(cosine(predicted, target))
+            metrics[f"{quantity}_r2"] = r2(predicted, target, self._mean[name][rows])
+        return metrics
 
     def _table(self) -> Tensor:
         """One row for each structure: its terms, then its predicted spectra; NaN where the network failed."""
@@ -261,26 +261,26 @@ class Trainer:
     def _close_epoch(self) -> None:
         state = self.state
         with self._average.applied():
-            found = self._validate()
-        if not math.isfinite(found["validation_loss"]):
+            metrics = self._validate()
+        if not math.isfinite(metrics["validation_loss"]):
             raise TrainingError(
                 f"epoch {state.epoch + 1}: no validation structure has a finite loss", "lower optimizer.lr"
             )
-        state.history.append(self._row(found))
+        state.history.append(self._row(metrics))
         state.epoch, state.batch, state.sums, state.counted = state.epoch + 1, 0, {}, 0
-        better = state.best_loss is None or found["validation_loss"] < state.best_loss
+        better = state.best_loss is None or metrics["validation_loss"] < state.best_loss
         if better:
-            state.best_epoch, state.best_loss = state.epoch, found["validation_loss"]
+            state.best_epoch, state.best_loss = state.epoch, metrics["validation_loss"]
         self._save(best=better)
         self._note(state.history[-1])
 
-    def _row(self, found: dict[str, float]) -> dict[str, Any]:
+    def _row(self, metrics: dict[str, float]) -> dict[str, Any]:
         state = self.state
         means = {f"train_{name}": value / state.counted for name, value in state.sums.items()}
         skipped = sum(each["epoch"] == state.epoch for each in state.skipped)
         rate = self._optimizer.param_groups[0]["lr"]
         seconds = state.seconds + time.monotonic() - self._since
-        row = {"epoch": state.epoch + 1, "step": state.step, "lr": rate, **means, **found}
+        row = {"epoch": state.epoch + 1, "step": state.step, "lr": rate, **means, **metrics}
         return dict(plain({**row, "skipped": skipped, "seconds": round(seconds, 2)}))
 
     def _save_in_time(self) -> None:

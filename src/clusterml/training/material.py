@@ -155,5 +155,5 @@ def spreads(part: LabelledSet) -> dict[str, float]:
     """Standard deviation over the set of each number that is learnt; 1 where it vanishes."""
     known = [name for name in MEASURES if name in part.samples[0]]
     values = {name: torch.cat([sample[name] for sample in part.samples]).double() for name in known}
-    found = {name: float(value.std(correction=0)) for name, value in values.items()}
-    return {name: spread if spread > 1e-6 else 1.0 for name, spread in found.items()}
+    spreads = {name: float(value.std(correction=0)) for name, value in values.items()}
+    return {name: spread if spread > 1e-6 else 1.0 for name, spread in spreads.items()}

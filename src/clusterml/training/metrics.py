@@ -90,9 +90,9 @@ def peak_error_ev(predicted: FloatArray, target: FloatArray, energy_ev: FloatArr
 def _peak_error(predicted: FloatArray, target: FloatArray, energy_ev: FloatArray) -> float:
     errors: list[float] = []
     for sign in (1.0, -1.0):
-        found, wanted = (main_bands(sign * values, energy_ev) for values in (predicted, target))
-        pairs = match(wanted, found, FARTHEST_EV)
-        errors += [abs(wanted[i] - found[j]) for i, j in pairs] + [FARTHEST_EV] * (len(wanted) - len(pairs))
+        bands, wanted = (main_bands(sign * values, energy_ev) for values in (predicted, target))
+        pairs = match(wanted, bands, FARTHEST_EV)
+        errors += [abs(wanted[i] - bands[j]) for i, j in pairs] + [FARTHEST_EV] * (len(wanted) - len(pairs))
     return float(np.mean(errors)) if errors else float("nan")
 
 
@@ -145,13 +145,13 @@ def summary(
     ``epsilon``, ``delta_epsilon``: (predicted, target), each (s, m); ``means``: the training means of absorption and
     CD, (m,) or (s, m).  Medians over the structures, except R2 and the rank correlation of max |g|.
     """
-    found: dict[str, float] = {"structures": float(len(epsilon[1]))}
+    numbers: dict[str, float] = {"structures": float(len(epsilon[1]))}
     for name, (predicted, target), mean in (("absorption", epsilon, means[0]), ("cd", delta_epsilon, means[1])):
-        found[f"{name}_cosine"] = median(cosine(predicted, target))
-        found[f"{name}_r2"] = r2(predicted, target, mean)
-        found[f"{name}_mae"] = median(mean_absolute_error(predicted, target))
-        found[f"{name}_peak_error_ev"] = median(peak_error_ev(predicted, target, energy_ev))
-    found["sign_accuracy"] = median(sign_accuracy(*delta_epsilon))
+        numbers[f"{name}_cosine"] = median(cosine(predicted, target))
+        numbers[f"{name}_r2"] = r2(predicted, target, mean)
+        numbers[f"{name}_mae"] = median(mean_absolute_error(predicted, target))
+        numbers[f"{name}_peak_error_ev"] = median(peak_error_ev(predicted, target, energy_ev))
+    numbers["sign_accuracy"] = median(sign_accuracy(*delta_epsilon))
     g = [largest_g(e, d) for e, d in zip(epsilon, delta_epsilon, strict=True)]
-    found["largest_g_rank"] = rank_correlation(g[0], g[1])
-    return found
+    numbers["largest_g_rank"] = rank_correlation(g[0], g[1])
+    return numbers

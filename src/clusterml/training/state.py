@@ -37,11 +37,11 @@ _NETWORK, _AVERAGE, _OPTIMIZER = "network/", "average/", "optimizer/"
 
 def gathered(network: nn.Module, average: Average, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """``network/NAME``, ``average/NAME`` and ``optimizer/NUMBER/NAME``."""
-    found = {f"{_NETWORK}{name}": value for name, value in network.state_dict().items()}
-    found |= {f"{_AVERAGE}{name}": value for name, value in average.weights.items()}
+    tensors = {f"{_NETWORK}{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"{_AVERAGE}{name}": value for name, value in average.weights.items()}
     for number, moments in optimizer.state_dict()["state"].items():
-        found |= {f"{_OPTIMIZER}{number}/{name}": value for name, value in moments.items()}
-    return found
+        tensors |= {f"{_OPTIMIZER}{number}/{name}": value for name, value in moments.items()}
+    return tensors
 
 
 def restore(

@@ -214,8 +214,8 @@ class Stepper:
         flags = torch.zeros(2, self._rows, device=self._group.device)
         flags[0, [int(sample.row) for sample in mine]] = 1.0
         flags[1, [int(sample.row) for sample in part]] = 1.0
-        found, present = self._group.add(flags)
-        return tuple(torch.nonzero(found if found.any() else present).flatten().tolist())
+        bad, present = self._group.add(flags)
+        return tuple(torch.nonzero(bad if bad.any() else present).flatten().tolist())
 
     def _fine(self, sample: Graph) -> bool:
         self._optimizer.zero_grad()

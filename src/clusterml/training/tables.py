@@ -55,7 +55,7 @@ _AXIS = {"epsilon": "ε / 10³ L mol⁻¹ cm⁻¹", "delta_epsilon": "Δε / L m
 
 
 def write_evaluations(
-    found: Sequence[Evaluation], model: str, folder: Path, curve: Sequence[Mapping[str, Any]] = ()
+    evaluations: Sequence[Evaluation], model: str, folder: Path, curve: Sequence[Mapping[str, Any]] = ()
 ) -> list[Path]:
     """Write ``evaluation.md``, ``evaluation.json`` and figures of ``model`` into ``folder``; returns the paths.
 
@@ -63,36 +63,39 @@ def write_evaluations(
     """
     make_folder(folder)
     written = []
-    for one in found:
-        written.append(_save(draw_similarity(one), folder / f"similarity-{one.title}.png"))
-        written.append(_save(draw_examples(one, model), folder / f"examples-{one.title}.png"))
+    for evaluation in evaluations:
+        written.append(_save(draw_similarity(evaluation), folder / f"similarity-{evaluation.title}.png"))
+        written.append(_save(draw_examples(evaluation, model), folder / f"examples-{evaluation.title}.png"))
     if curve:
         written.append(_save(draw_curve(curve), folder / "learning-curve.png"))
-    written.append(write_text(folder / "evaluation.md", markdown(found, model, curve)))
-    rows = [row for one in found for row in one.table()]
-    groups = [row for one in found for row in one.table_by_group(model)]
+    written.append(write_text(folder / "evaluation.md", markdown(evaluations, model, curve)))
+    rows = [row for evaluation in evaluations for row in evaluation.table()]
+    groups = [row for evaluation in evaluations for row in evaluation.table_by_group(model)]
     content = {"schema_version": SCHEMA_VERSION, "program": "clusterml", "version": version("clusterml")}
     content |= {
         "model": model,
         "rows": rows,
         "groups": groups,
         "learning_curve": list(curve),
-        "splits": [_sizes(one) for one in found],
+        "splits": [_sizes(evaluation) for evaluation in evaluations],
     }
     written.append(write_json(content, folder / "evaluation.json", indent=1))
     return written
 
 
-def markdown(found: Sequence[Evaluation], model: str, curve: Sequence[Mapping[str, Any]] = ()) -> str:
+def markdown(evaluations: Sequence[Evaluation], model: str, curve: Sequence[Mapping[str, Any]] = ()) -> str:
     """For each split one table for each kind, and by parent that of ``model``; one table of the learning curve."""
     lines = [f"# {model}", "", NOTE]
-    for one in found:
-        sizes = _sizes(one)
-        lines += ["", f"## {one.title} ({one.question}): {sizes['train']} training, {sizes['test']} test records"]
-        rows = one.table()
-        for kind in one.kinds():
+    for evaluation in evaluations:
+        sizes = _sizes(evaluation)
+        lines += [
+            "",
+            f"## {evaluation.title} ({evaluation.question}): {sizes['train']} training, {sizes['test']} test records",
+        ]
+        rows = evaluation.table()
+        for kind in evaluation.kinds():
             lines += ["", f"### {kind}", "", *_table([row for row in rows if row["kind"] == kind], "model")]
-        rows = one.table_by_group(model)
+        rows = evaluation.table_by_group(model)
         for kind in dict.fromkeys(row["kind"] for row in rows):
             own = [row for row in rows if row["kind"] == kind]
             lines += ["", f"### {kind}, by parent: {model}", "", *_table(own, "group", "parent")]
@@ -103,53 +106,53 @@ def markdown(found: Sequence[Evaluation], model: str, curve: Sequence[Mapping[st
     return "\n".join(lines) + "\n"
 
 
-def draw_similarity(found: Evaluation) -> Figure:
+def draw_similarity(evaluation: Evaluation) -> Figure:
     """Cosines of absorption and CD as cumulative shares of the structures, and predicted against true max |g|."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     axes = figure.subplots(1, 3)
     for axis, key, words in zip(axes, _SHOWN, ("absorption", "CD"), strict=False):
-        truth = getattr(found.part.truth, key)
-        for number, (name, judged) in enumerate(found.judged.items()):
+        truth = getattr(evaluation.part.truth, key)
+        for number, (name, judged) in enumerate(evaluation.judged.items()):
             values = cosine(getattr(judged.spectra, key), truth)
             _cumulative(axis, values[~np.isnan(values)], name, _COLOURS[number % len(_COLOURS)])
         axis.set_xlabel(f"{words} cosine")
         axis.set_ylabel("share of structures below")
         axis.set_ylim(0.0, 1.0)
     axes[0].legend(frameon=False, fontsize="small")
-    name, judged = list(found.judged.items())[-1]
-    true_g = largest_g(found.part.truth.epsilon, found.part.truth.delta_epsilon)
+    name, judged = list(evaluation.judged.items())[-1]
+    true_g = largest_g(evaluation.part.truth.epsilon, evaluation.part.truth.delta_epsilon)
     said_g = largest_g(judged.spectra.epsilon, judged.spectra.delta_epsilon)
     axes[2].scatter(np.maximum(true_g, 1e-7), np.maximum(said_g, 1e-7), s=6, color=_COLOURS[0], label=name)
     reach = [1e-7, max(float(true_g.max()), float(said_g.max()), 1e-6)]
     axes[2].plot(reach, reach, color="black", lw=0.7)
     axes[2].set(xscale="log", yscale="log", xlabel="max |g| of the labels", ylabel=f"max |g| of {name}")
-    figure.suptitle(f"{found.title}: {len(found.part.ids)} test structures", fontsize="medium")
+    figure.suptitle(f"{evaluation.title}: {len(evaluation.part.ids)} test structures", fontsize="medium")
     return figure
 
 
-def draw_examples(found: Evaluation, model: str) -> Figure:
+def draw_examples(evaluation: Evaluation, model: str) -> Figure:
     """Spectra of three test structures of each kind: with the best, the median and the worst CD cosine."""
     from matplotlib.figure import Figure
 
-    kinds = [kind for kind in found.kinds() if kind in found.part.kinds]
-    said, truth = found.judged[model].spectra, found.part.truth
+    kinds = [kind for kind in evaluation.kinds() if kind in evaluation.part.kinds]
+    said, truth = evaluation.judged[model].spectra, evaluation.part.truth
     quality = np.nan_to_num(cosine(said.delta_epsilon, truth.delta_epsilon), nan=-2.0)
     figure = Figure(figsize=(12, 3.6 * len(kinds) + 0.4), layout="constrained")
     grid = figure.subplots(2 * len(kinds), 3, squeeze=False)
     for number, kind in enumerate(kinds):
-        members = np.flatnonzero(found.rows_of(kind))
+        members = np.flatnonzero(evaluation.rows_of(kind))
         ordered = members[np.argsort(-quality[members])]
         picked = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
         for column, (row, words) in enumerate(zip(picked, ("best", "median", "worst"), strict=True)):
             for line, key in enumerate(_SHOWN):
                 axis = grid[2 * number + line, column]
                 size = 1e3 if key == "epsilon" else 1.0
-                axis.plot(found.energy_ev, getattr(truth, key)[row] / size, color="black", lw=1.2, label="label")
-                axis.plot(found.energy_ev, getattr(said, key)[row] / size, color=_COLOURS[1], lw=1.2, label=model)
+                axis.plot(evaluation.energy_ev, getattr(truth, key)[row] / size, color="black", lw=1.2, label="label")
+                axis.plot(evaluation.energy_ev, getattr(said, key)[row] / size, color=_COLOURS[1], lw=1.2, label=model)
                 axis.set_ylabel(_AXIS[key], fontsize="small")
-            grid[2 * number, column].set_title(f"{kind}, {words}: {found.part.ids[row]}", fontsize="small")
+            grid[2 * number, column].set_title(f"{kind}, {words}: {evaluation.part.ids[row]}", fontsize="small")
     grid[0, 0].legend(frameon=False, fontsize="small")
     for axis in grid[-1]:
         axis.set_xlabel("energy / eV")
@@ -198,8 +201,13 @@ def _cell(pattern: str, value: Any) -> str:
     return pattern.format(value) if isinstance(value, int | float) and np.isfinite(value) else "-"
 
 
-def _sizes(found: Evaluation) -> dict[str, Any]:
-    return {"split": found.title, "question": found.question, "train": found.n_train, "test": len(found.part.ids)}
+def _sizes(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "split": evaluation.title,
+        "question": evaluation.question,
+        "train": evaluation.n_train,
+        "test": len(evaluation.part.ids),
+    }
 
 
 def _cumulative(axis: Axes, values: FloatArray, label: str, colour: str) -> None:

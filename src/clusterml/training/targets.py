@@ -158,14 +158,14 @@ def targets(record: Record, wanted: Wanted, broadening: Broadening) -> dict[str,
     """
     matrix = broadening.matrix(record)
     missing = set(record.details.get("missing", ()))
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, column in wanted.columns().items():
         if column in missing:
             raise _no_label(record, name, column)
-        found[name] = torch.from_numpy(np.tensordot(matrix, getattr(record, column), axes=1)).float()[None]
+        tensors[name] = torch.from_numpy(np.tensordot(matrix, getattr(record, column), axes=1)).float()[None]
     for name in (name for name in wanted.others if name in MEASURES):
-        found[name] = torch.tensor([_measure(record, name)], dtype=torch.float32)
-    return found
+        tensors[name] = torch.tensor([_measure(record, name)], dtype=torch.float32)
+    return tensors
 
 
 def _measure(record: Record, name: str) -> float:

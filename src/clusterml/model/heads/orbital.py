@@ -127,7 +127,7 @@ class OrbitalHead(Head):
         role = (graph.role[graph.core_index] != METAL).long()
         of_atoms = (onsite_o, onsite_v, own, self.occupied.carried[role], self.virtual.carried[role])
         of_pairs = (pairs_o, pairs_v, between)
-        found = []
+        blocks = []
         with torch.autocast(self.grid.device.type, enabled=False):
             for (*own_h, own_w, rows, columns), (*pair_h, pair_w), i, j in systems(graph, of_atoms, of_pairs):
                 kept = [torch.nonzero(carries.flatten()).flatten() for carries in (rows, columns)]
@@ -136,8 +136,8 @@ class OrbitalHead(Head):
                     for block, couplings, where in zip(own_h, pair_h, kept, strict=True)
                 )
                 w = dense(own_w, pair_w, i, j)[kept[0]][:, kept[1]]
-                found.append(transition_density(h_o, h_v, w, self.products, self.grid, self.sigma_ev))
-        density, gap = (torch.stack(each) for each in zip(*found, strict=True))
+                blocks.append(transition_density(h_o, h_v, w, self.products, self.grid, self.sigma_ev))
+        density, gap = (torch.stack(each) for each in zip(*blocks, strict=True))
         gap = torch.nn.functional.softplus(gap + self.gap_shift, beta=_GAP_STEEPNESS)
         return {**self._named(density), "gap_ev": gap}
 
