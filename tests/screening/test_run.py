@@ -356,6 +356,17 @@ def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_scr
     assert not (tmp_path / "third").exists()
 
 
+def test_labels_of_another_engine_are_not_taken_over(make_screen, checkpoint, tmp_path, asked, monkeypatch):
+    setting, _ = setting_of(make_screen(engine={"dtype": "float32"}), tmp_path, checkpoint, "cpu", None)
+    task = LabelTask(1, build("ag3", thiolate="SH"), 0)
+    for expected in (1, 1):
+        label_candidate(setting, tmp_path, task)
+        assert len(asked) == expected
+    monkeypatch.setattr("clusterml.screening.labels.RESULTS", 99)
+    label_candidate(setting, tmp_path, task)
+    assert len(asked) == 2
+
+
 def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, asked, monkeypatch):
     from clusterml.engine import label as engine
 

@@ -92,26 +92,11 @@ def label_by_protocol(
     ``working``: told in words how far it is.  For the others, and errors, see :func:`~clusterml.engine.label.label`.
     """
     ensemble = protocol.ensemble
+    shared: Any = {"grid": grid, "groups": groups, "allow_several": allow_several, "advise": True}
     if ensemble is None:
-        return label(
-            atoms,
-            charge,
-            protocol,
-            compute,
-            grid=grid,
-            groups=groups,
-            allow_several=allow_several,
-            advise=True,
-            progress=lambda blocks: working(f"{blocks} blocks"),
-        )
-    return label_ensemble(
-        atoms,
-        charge,
-        protocol,
-        compute,
-        grid=grid,
-        groups=groups,
-        allow_several=allow_several,
-        advise=True,
-        drawing=lambda number: working(f"snapshot {number} of {ensemble.members}"),
-    )
+        return label(atoms, charge, protocol, compute, progress=lambda blocks: working(f"{blocks} blocks"), **shared)
+
+    def tell(number: int) -> None:
+        working(f"snapshot {number} of {ensemble.members}")
+
+    return label_ensemble(atoms, charge, protocol, compute, drawing=tell, **shared)

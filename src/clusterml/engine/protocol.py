@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SMOOTH_WINDOW_EV = 16.8
 """Default window of the smooth mode: that of the reference method for states up to 6 eV (2.8 emax)."""
 
+RESULTS = 2
+"""Counted up when spectra of the same protocol change by more than rounding: 2, GFN orbitals on the contour."""
 MOST_MEMBERS = 10_000
 """Most snapshots of one ensemble."""
 _SHARE_OF_FREE_MEMORY = 0.7

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.dataset.campaign import Campaign
+from clusterml.engine.protocol import RESULTS
 from clusterml.errors import ClusterMLError, ElectronicStructureError
 from clusterml.io.files import read_text, sha256
 from clusterml.run.caches import Cache
@@ -113,7 +114,8 @@ def _find_or_make_label(
 
 def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
     """A hash of everything that determines a label; positions are rounded to 1e-5 A."""
-    protocol = [bench.screen.engine.model_dump(mode="json"), bench.fwhm_ev, bench.predictor.energy_ev.tolist(), charge]
+    engine = {**bench.screen.engine.model_dump(mode="json"), "results": RESULTS}
+    protocol = [engine, bench.fwhm_ev, bench.predictor.energy_ev.tolist(), charge]
     places = np.rint(1e5 * atoms.positions).astype(np.int64)
     content = (
         atoms.numbers.astype(np.int64).tobytes() + places.tobytes() + json.dumps(protocol, sort_keys=True).encode()
