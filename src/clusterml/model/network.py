@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterml.model.backbone import Backbone
-from clusterml.model.heads.common import per_graph
+from clusterml.model.heads.head import per_graph
 from clusterml.model.heads.registry import head_kind
 from clusterml.model.layers import Mlp, Readout, double_precision
 from clusterml.units import FWHM_PER_SIGMA

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clusterml.config.schema import Number, Strict
-from clusterml.model.heads.common import Head, Strength, per_graph
+from clusterml.model.heads.head import Head, Strength, per_graph
 from clusterml.model.heads.registry import HeadKind
 from clusterml.model.layers import Readout
 

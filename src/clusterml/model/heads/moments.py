@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clusterml.config.schema import Strict, Whole
-from clusterml.model.heads.common import Head, LocalMagnetic, Strength, centred, per_graph, spectra_of_density
+from clusterml.model.heads.head import Head, LocalMagnetic, Strength, centred, per_graph, spectra_of_density
 from clusterml.model.heads.registry import HeadKind
 from clusterml.model.layers import Readout, matrix_of_parts
 

@@ -18,23 +18,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from clusterml.config.schema import Number, Strict, Whole
+from clusterml.model.blocks import Couplings, PairFactors, carried, dense, energy_blocks, energy_irreps, ranks, systems
 from clusterml.model.graph import METAL
-from clusterml.model.heads.common import (
-    CD_OF_MOMENT,
-    Couplings,
-    Energy,
-    Head,
-    LocalMagnetic,
-    PairFactors,
-    Strength,
-    carried,
-    centred,
-    dense,
-    energy_blocks,
-    energy_irreps,
-    ranks,
-    systems,
-)
+from clusterml.model.heads.head import CD_OF_MOMENT, Energy, Head, LocalMagnetic, Strength, centred
 from clusterml.model.heads.registry import HeadKind
 from clusterml.model.layers import Readout, matrix_of_parts
 from clusterml.model.spectral import transition_density

@@ -14,7 +14,7 @@ from clusterml.errors import OptionError, nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clusterml.model.heads.common import Head
+    from clusterml.model.heads.head import Head
     from clusterml.model.irreps import Irreps
     from clusterml.model.spec import NetworkSpec
 

@@ -18,21 +18,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clusterml.config.schema import Number, Strict, Whole
+from clusterml.model.blocks import Couplings, carried, dense, energy_blocks, energy_irreps, systems
 from clusterml.model.graph import METAL
-from clusterml.model.heads.common import (
-    Couplings,
-    Energy,
-    Head,
-    LocalMagnetic,
-    Strength,
-    carried,
-    centred,
-    dense,
-    energy_blocks,
-    energy_irreps,
-    spectra_of_density,
-    systems,
-)
+from clusterml.model.heads.head import Energy, Head, LocalMagnetic, Strength, centred, spectra_of_density
 from clusterml.model.heads.registry import HeadKind
 from clusterml.model.layers import Readout, matrix_of_parts
 from clusterml.model.spectral import densities_of
