@@ -8,18 +8,34 @@ from scipy.integrate import quad
 
 from clusterml.engine import integrals
 from clusterml.engine.atomic import coordination_numbers
-from clusterml.engine.basis import Basis, Shell, orthogonalised, primitive_overlap, stage_basis
+from clusterml.engine.basis import (
+    Basis,
+    Shell,
+    contracted_shells,
+    orthogonalised,
+    primitive_overlap,
+    stage_basis,
+)
 from clusterml.engine.parameters import tables
-from clusterml.errors import UnsupportedElementError
+from clusterml.errors import ElectronicStructureError, UnsupportedElementError
 from clusterml.units import REFERENCE_BOHR_ANGSTROM
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module", params=[1, 2, "spdfgh"])
 def basis(request, molecule):
-    """AgSCH3: s, p, d; valence, polarisation (stage 1) and Rydberg (stage 2) functions."""
+    """AgSCH3: s, p, d; valence, polarisation (stage 1) and Rydberg (stage 2) functions; and a pair with s to h."""
+    if request.param == "spdfgh":
+        return pair_up_to(5)
     atoms = molecule("agsch3")
     symbols, coords = atoms.get_chemical_symbols(), atoms.positions / REFERENCE_BOHR_ANGSTROM
     return stage_basis(symbols, coords, coordination_numbers(symbols, coords), request.param)
+
+
+def pair_up_to(l_max: int) -> Basis:
+    """Two atoms, each with a general contraction of two shells for every l up to ``l_max``."""
+    exponents, columns = np.array([1.7, 0.6, 0.2]), np.array([[0.3, 0.0], [0.8, -0.4], [0.1, 0.9]])
+    shells = [s for atom in (0, 1) for l in range(l_max + 1) for s in contracted_shells(atom, l, exponents, columns)]
+    return Basis(np.array([[0.2, -0.4, 0.1], [1.5, 2.1, -2.9]]), tuple(shells))
 
 
 def test_functions_are_normalised(basis):
@@ -98,10 +114,49 @@ def test_gradient_is_the_derivative_of_the_overlap():
 
 def test_cartesian_functions_span_the_spherical_ones(basis):
     s_cart, to_cart = integrals.cartesian_overlap(basis)
-    n_d = sum(shell.l == 2 for shell in basis.shells)
-    assert len(s_cart) == basis.n_ao + n_d == len(integrals.cartesian_atoms(basis))
+    more = sum(shell.l * (shell.l - 1) // 2 for shell in basis.shells)
+    assert len(s_cart) == basis.n_ao + more == len(integrals.cartesian_atoms(basis))
     np.testing.assert_allclose(np.diag(s_cart), 1.0, atol=1e-12)
     np.testing.assert_allclose(to_cart.T @ s_cart @ to_cart, integrals.overlap(basis), atol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "highest"), [("def2-tzvp", 3), ("cc-pvqz", 4), ("lanl2dz", 1)])
+def test_general_contractions_are_those_of_pyscf(name, highest):
+    """Same functions in the same order: every integral over them is pyscf's own, f and g shells too."""
+    from pyscf import gto
+
+    mol = gto.M(atom="S 0.1 0.2 -0.3; C 1.1 -0.7 0.9; H 1.0 -1.7 0.5", basis=name, ecp={"S": "lanl2dz"}, spin=None)
+    basis = integrals.basis_of(mol)
+    assert max(shell.l for shell in basis.shells) == highest
+    assert len(basis.shells) == sum(mol.bas_nctr(k) for k in range(mol.nbas))
+    np.testing.assert_allclose(integrals.overlap(basis), mol.intor("int1e_ovlp"), atol=1e-12)
+    np.testing.assert_allclose(integrals.dipole(basis), mol.intor("int1e_r"), atol=1e-11)
+    np.testing.assert_allclose(integrals.gradient(basis), -mol.intor("int1e_ipovlp"), atol=1e-11)
+    np.testing.assert_allclose(integrals.angular(basis), mol.intor("int1e_cg_irxp"), atol=1e-10)
+    assert basis.atom_of_ao.tolist() == [int(label[0]) for label in mol.ao_labels(fmt=None)]
+
+
+def turned(basis: Basis, rotation: np.ndarray) -> Basis:
+    return Basis(basis.coords_bohr @ rotation.T, basis.shells)
+
+
+@pytest.mark.parametrize("l", [3, 4])
+def test_f_and_g_functions_turn_with_the_molecule(l):
+    """Sums over the functions of a shell of |<s|v|l m>|^2 do not depend on the orientation; single ones do."""
+    from scipy.spatial.transform import Rotation
+
+    shells = tuple(Shell(k, degree, np.array([0.7]), np.array([1.0])) for k, degree in ((0, 1), (1, l)))
+    basis = Basis(np.array([[0.0, 0.1, 0.0], [0.9, -0.4, 1.1]]), shells)
+    other = turned(basis, Rotation.from_rotvec([0.3, -1.1, 0.7]).as_matrix())
+    for operator in (integrals.gradient, integrals.angular, integrals.dipole):
+        here, there = (operator(b)[:, :3, 3:] for b in (basis, other))
+        assert (here**2).sum() == pytest.approx((there**2).sum(), rel=1e-10)
+        assert np.abs(here - there).max() > 1e-3
+
+
+def test_a_shell_without_norm_is_refused():
+    with pytest.raises(ElectronicStructureError, match=r"the f shell of atom 3 has no norm: 0 primitives"):
+        contracted_shells(2, 3, np.array([1.0, 0.5]), np.zeros((2, 1)))
 
 
 def test_every_supported_element_has_both_bases():

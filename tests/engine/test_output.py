@@ -122,6 +122,40 @@ def test_other_orbitals_are_named(silver):
     assert label_dict(nameless)["source"] is None
 
 
+def test_molden_holds_f_and_g_functions_as_another_program_reads_them(silver, tmp_path):
+    """Orbitals that mix all functions of a water molecule with f and g: orthonormal for that program, too."""
+    from pyscf import gto
+    from pyscf.tools import molden
+
+    from clusterml.engine.integrals import basis_of, overlap
+    from clusterml.engine.output import write_molden
+
+    mol = gto.M(atom="O 0 0 0.1; H 0.1 0.76 -0.5; H 0.2 -0.75 -0.45", basis="cc-pvqz")
+    basis = basis_of(mol)
+    values, vectors = np.linalg.eigh(overlap(basis))
+    orbitals = replace(
+        silver.orbitals,
+        symbols=("O", "H", "H"),
+        basis=basis,
+        energies_ev=np.arange(basis.n_ao, dtype=float),
+        coefficients=vectors / np.sqrt(values),
+        n_occupied=5,
+    )
+    loaded, _, coefficients, *_ = molden.load(str(write_molden(orbitals, tmp_path / "g.molden")))
+    identity = coefficients.T @ loaded.intor("int1e_ovlp") @ coefficients
+    np.testing.assert_allclose(identity, np.eye(basis.n_ao), atol=1e-6)
+    assert {shell.l for shell in basis.shells} == {0, 1, 2, 3, 4}
+
+
+def test_molden_has_no_place_for_h_functions(silver, tmp_path):
+    from clusterml.engine.basis import Basis, Shell
+    from clusterml.engine.output import write_molden
+
+    basis = Basis(np.zeros((1, 3)), (Shell(0, 5, np.array([1.0]), np.array([1.0])),))
+    with pytest.raises(OutputError, match="cannot hold the h functions"):
+        write_molden(replace(silver.orbitals, basis=basis), tmp_path / "h.molden")
+
+
 @pytest.mark.parametrize(("name", "source"), [("agsch3", "stda-xtb"), ("propylene_oxide", "gfn1")])
 def test_molden_as_another_program_reads_it(molecule, tmp_path, name, source):
     from pyscf.tools import molden

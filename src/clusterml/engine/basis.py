@@ -1,4 +1,4 @@
-"""Contracted Gaussian shells: the Slater basis sets of sTDA-xTB, GFN1-xTB and GFN2-xTB expanded in Gaussians.
+"""Contracted Gaussian shells, and the Slater basis sets of sTDA-xTB, GFN1-xTB and GFN2-xTB expanded in them.
 
 Sources: S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017); C. Bannwarth, S. Ehlert,
 S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019); R. F. Stewart, J. Chem. Phys. 52, 431 (1970).
@@ -16,10 +16,13 @@ from typing import Any, Literal
 import numpy as np
 
 from clusterml.engine.parameters import element, stage_globals, sto_expansion
-from clusterml.errors import UnsupportedElementError
+from clusterml.errors import ElectronicStructureError, UnsupportedElementError
 from clusterml.typing import FloatArray, IntArray
 
 Kind = Literal["valence", "polarisation", "rydberg"]
+
+SHELL_LETTERS = "spdfghi"
+"""The letter of each angular momentum."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Shell:
 
 @dataclass(frozen=True)
 class Basis:
-    """Shells on atoms. Atomic orbitals: real spherical functions in libcint's order (p: x y z; d: xy yz z2 xz x2-y2).
+    """Shells on atoms. Atomic orbitals: real spherical functions in libcint's order.
+
+    That is x y z for p, and m = -l ... l from d on (d: xy yz z2 xz x2-y2), for any l up to that of i functions.
 
     ``coords_bohr`` (n_atoms, 3); ``shells`` in atomic-orbital order.
     """
@@ -77,6 +82,24 @@ def primitive_overlap(l: int, a: FloatArray, b: FloatArray) -> FloatArray:
     """Overlap of concentric normalised primitives of equal l, shape (len(a), len(b))."""
     s = 2.0 * np.sqrt(np.outer(a, b)) / np.add.outer(a, b)
     return np.asarray(s ** (l + 1.5))
+
+
+def contracted_shells(atom: int, l: int, exponents: FloatArray, coefficients: FloatArray) -> list[Shell]:
+    """The shells of a general contraction: one for each column of ``coefficients`` (n, n_shells).
+
+    ``exponents`` (n,) in bohr^-2; coefficients are those of normalised primitives.  Each shell is scaled to norm 1, and
+    has the primitives alone that it uses.  Raises ElectronicStructureError for a column that has no norm.
+    """
+    shells = []
+    for column in np.asarray(coefficients, dtype=np.float64).T:
+        used = np.flatnonzero(column)
+        a, c = np.asarray(exponents, dtype=np.float64)[used], column[used]
+        norm = float(c @ primitive_overlap(l, a, a) @ c)
+        if not (np.isfinite(norm) and norm > 0.0):
+            problem = f"the {SHELL_LETTERS[l]} shell of atom {atom + 1} has no norm: {len(used)} primitives"
+            raise ElectronicStructureError(problem, "check its exponents and contraction coefficients")
+        shells.append(Shell(atom, l, a, c / np.sqrt(norm)))
+    return shells
 
 
 def orthogonalised(l: int, rydberg: tuple[FloatArray, FloatArray], valence: Shell) -> tuple[FloatArray, FloatArray]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clusterml.engine.basis import Basis
+from clusterml.engine.basis import Basis, contracted_shells
 from clusterml.typing import FloatArray, IntArray
 
 _ENV_START = 20  # libcint reserves the first slots of env for global settings
@@ -40,6 +40,19 @@ def libcint_arrays(basis: Basis) -> tuple[Any, Any, FloatArray]:
         env += [s.exponents, s.coefficients * mole.gto_norm(s.l, s.exponents)]
         offset += 2 * n
     return atm, bas, np.concatenate(env)
+
+
+def basis_of(mol: Any) -> Basis:
+    """The basis of a built ``pyscf.gto.Mole`` of spherical functions: same functions, same order.
+
+    Effective core potentials are no part of it.
+    """
+    shells = [
+        shell
+        for k in range(mol.nbas)
+        for shell in contracted_shells(mol.bas_atom(k), mol.bas_angular(k), mol.bas_exp(k), mol.bas_ctr_coeff(k))
+    ]
+    return Basis(np.asarray(mol.atom_coords(), dtype=np.float64), tuple(shells))
 
 
 _SYMMETRIC, _ANTISYMMETRIC = 1, 2  # libcint then computes one triangle only
@@ -79,7 +92,8 @@ def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:
     """Overlap of the *normalised* Cartesian functions, and the transformation from spherical to them.
 
     Returns ``(s_cart (n_cart, n_cart), to_cart (n_cart, n_ao))``: ``to_cart @ c`` expresses spherical orbital
-    coefficients in normalised Cartesian functions (six per d shell), the representation of the reference program.
+    coefficients in normalised Cartesian functions (six per d shell, ten per f
+    shell), the representation of the reference program.
     """
     from scipy.linalg import block_diag
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.engine.basis import Basis
+from clusterml.engine.basis import SHELL_LETTERS, Basis
 from clusterml.engine.fragments import Band
 from clusterml.engine.label import Label
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.response.excited import ExcitedStates
+from clusterml.errors import OutputError
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import plain, write_json
 from clusterml.spectrum.blocks import SCHEMA_VERSION, spectrum_block, states_block
@@ -30,14 +31,24 @@ if TYPE_CHECKING:
     from clusterml.structure.charge import ChargeDecision
 
 
-_MOLDEN_ORDER = {0: (0,), 1: (0, 1, 2), 2: (2, 3, 1, 4, 0)}
-"""Molden's order of spherical functions in terms of libcint's: d 0, +1, -1, +2, -2 against -2, -1, 0, +1, +2."""
+_MOLDEN_LETTERS = SHELL_LETTERS[:5]
+"""Shells that a Molden file can hold."""
+
+
+def molden_order(l: int) -> IntArray:
+    """Molden's order of the spherical functions of a shell in terms of libcint's, shape (2 l + 1,).
+
+    From d on m = 0, +1, -1, .. +l, -l against -l ... l; s and p are the same.
+    """
+    if l < 2:
+        return np.arange(2 * l + 1)
+    return np.array([l, *(l + sign * m for m in range(1, l + 1) for sign in (1, -1))])
 
 
 def _ao_order(basis: Basis) -> IntArray:
     """Positions in our order of the functions in Molden's order (shells stay grouped by atom), shape (n_ao,)."""
     starts = np.concatenate([[0], np.cumsum(basis.shell_sizes)[:-1]])
-    return np.concatenate([start + np.array(_MOLDEN_ORDER[s.l]) for start, s in zip(starts, basis.shells, strict=True)])
+    return np.concatenate([start + molden_order(s.l) for start, s in zip(starts, basis.shells, strict=True)])
 
 
 def _basis_section(basis: Basis) -> list[str]:
@@ -45,7 +56,7 @@ def _basis_section(basis: Basis) -> list[str]:
     for atom in range(basis.n_atoms):
         lines.append(f"{atom + 1} 0")
         for shell in (s for s in basis.shells if s.atom == atom):
-            lines.append(f" {'spd'[shell.l]} {len(shell.exponents)} 1.00")
+            lines.append(f" {_MOLDEN_LETTERS[shell.l]} {len(shell.exponents)} 1.00")
             pairs = zip(shell.exponents, shell.coefficients, strict=True)
             lines += [f"  {exponent:.12e} {coefficient:.12e}" for exponent, coefficient in pairs]
         lines.append("")
@@ -55,11 +66,15 @@ def _basis_section(basis: Basis) -> list[str]:
 def molden_text(orbitals: Orbitals) -> str:
     """The Molden text: geometry, contracted basis, and every kept orbital with energy (hartree) and occupation.
 
-    Virtual energies contain the method's level shift, stated in the title.
+    Virtual energies contain the method's level shift, stated in the title.  Raises OutputError for functions beyond g,
+    which the format does not know.
     """
     from ase.data import atomic_numbers
 
     basis = orbitals.basis
+    if (highest := max(s.l for s in basis.shells)) >= len(_MOLDEN_LETTERS):
+        problem = f"a Molden file cannot hold the {SHELL_LETTERS[highest]} functions of the basis"
+        raise OutputError(problem, "leave out --molden, or use a smaller basis")
     lines = [
         "[Molden Format]",
         "[Title]",
