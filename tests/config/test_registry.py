@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import clusterml.spectrum.formats.registry as of_spectra
 import clusterml.structure.formats.registry as of_structures
 from clusterml.cli.main import main
 from clusterml.config.registry import Registry
-from clusterml.errors import PluginError, PluginWarning, UserCodeError
+from clusterml.errors import OptionError, PluginError, PluginWarning, UserCodeError
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.structure.read import read
 
@@ -162,7 +163,7 @@ def test_a_new_module_is_a_new_format(tmp_path, monkeypatch):
         (package / f"{name}.py").write_text(f"from {__name__} import Thing\nTHINGS = tuple(map(Thing, {words}))\n")
     (package / "helper.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    shelf = Registry("thing", Thing, "shelf", "THINGS", "clusterml.things", name=lambda thing: thing.word)
+    shelf = Registry("things", Thing, "shelf", name=lambda thing: thing.word)
     assert [thing.word for thing in shelf.all()] == ["a", "b", "c"]
     (package / "three.py").write_text((package / "two.py").read_text())
     with pytest.raises(PluginError, match=r"the thing 'c' is that of both shelf\.three and shelf\.two"):
@@ -174,3 +175,28 @@ class Thing:
     """A toy."""
 
     word: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A toy with a function."""
+
+    name: str
+    use: Callable[[int], float]
+
+
+def test_functions_of_another_package_fail_with_its_name(install, tmp_path):
+    code = f"from {__name__} import Tool\nTOOLS = (Tool('saw', lambda n: 1 / n), Tool('axe', float))\n"
+    (tmp_path / "site" / "shed").mkdir(parents=True)
+    (tmp_path / "site" / "shed" / "__init__.py").touch()
+    install("toolbox", code, "clusterml.tools", "toolbox", version="2.1")
+    tools = Registry("tools", Tool, "shed")
+    assert tools.names == ("axe", "saw")
+    assert tools.packages == {"saw": "toolbox 2.1", "axe": "toolbox 2.1"}
+    assert tools.named("saw").use(4) == 0.25
+    with pytest.raises(UserCodeError, match=r"tool saw \(toolbox 2\.1\): ZeroDivisionError"):
+        tools.named("saw").use(0)
+    with pytest.raises(OptionError, match=r"tool is 'sav' \(did you mean 'saw'\?\)"):
+        tools.named("sav")
+    with pytest.raises(OptionError, match=r"best tool is 'drill' \(choose one of axe, saw\)"):
+        tools.named("drill", "best tool")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,6 +38,20 @@ class Guard:
             return
         where = "" if self._file is None else _place(error, self._file)
         raise UserCodeError(f"{self._what}: {where}{type(error).__name__}: {error}", "correct it there") from error
+
+
+def guarded(function: Callable[..., Any], what: str, gives: type = object) -> Callable[..., Any]:
+    """``function`` of another's code, called ``what``: its errors, and a result of another class than ``gives``, raise
+    :class:`UserCodeError`."""
+
+    def call(*args: Any, **keywords: Any) -> Any:
+        with Guard(what, typed=True):
+            result = function(*args, **keywords)
+            if not isinstance(result, gives):
+                raise TypeError(f"gives {type(result).__name__} instead of {gives.__name__}")
+        return result
+
+    return call
 
 
 def hash_of_file(file: str | Path) -> str:

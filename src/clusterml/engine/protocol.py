@@ -115,7 +115,7 @@ class Protocol(Strict):
         if name != cls.model_fields["orbitals"].default:
             from clusterml.engine.orbitals.source import SOURCES
 
-            names = [source.name for source in SOURCES.all()]
+            names = SOURCES.names
             if name not in names:
                 raise ValueError(f"orbitals is {name!r}, not {', '.join(names[:-1])} or {names[-1]}")
         return name

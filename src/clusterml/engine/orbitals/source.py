@@ -36,23 +36,13 @@ class OrbitalSource:
     check_memory: bool = False
 
 
-SOURCES: Registry[OrbitalSource] = Registry(
-    what="orbital source",
-    kind=OrbitalSource,
-    package="clusterml.engine.orbitals",
-    attribute="ORBITAL_SOURCES",
-    group="clusterml.orbital_sources",
-    name=lambda source: source.name,
-)
+SOURCES: Registry[OrbitalSource] = Registry("orbital sources", OrbitalSource, "clusterml.engine.orbitals")
 """Every source of orbitals, by name."""
 
 
 def find_source(protocol: Protocol) -> OrbitalSource:
     """The source that ``protocol`` names; raises OptionError if there is none, or for what it does not know."""
-    names = {source.name: source for source in SOURCES.all()}
-    source = names.get(protocol.orbitals)
-    if source is None:
-        raise OptionError(f"orbitals is {protocol.orbitals!r}", f"choose one of {', '.join(names)}")
+    source = SOURCES.named(protocol.orbitals, "orbitals")
     if protocol.solvent is not None and not source.solvents:
         problem = f"solvent {protocol.solvent!r} has no effect on {source.name} orbitals"
         raise OptionError(problem, "use --orbitals gfn1")

@@ -34,14 +34,7 @@ class ResponseSolver:
     solve: Callable[[Orbitals, Protocol, Compute, Progress], Response]
 
 
-SOLVERS: Registry[ResponseSolver] = Registry(
-    what="response solver",
-    kind=ResponseSolver,
-    package="clusterml.engine.response",
-    attribute="RESPONSE_SOLVERS",
-    group="clusterml.response_solvers",
-    name=lambda solver: solver.name,
-)
+SOLVERS: Registry[ResponseSolver] = Registry("response solvers", ResponseSolver, "clusterml.engine.response")
 """Every solver, by name."""
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clusterml.config.registry import Registry
 from clusterml.config.schema import Strict
-from clusterml.config.usercode import Guard
-from clusterml.errors import OptionError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,33 +34,10 @@ class HeadKind:
     build: Callable[[Any, NetworkSpec, Irreps, Tensor, float], Head]
 
 
-def _adopted(kind: HeadKind, origin: str) -> HeadKind:
-    """A head of the package ``origin``, which is named where it cannot be built."""
-
-    def build(options: Any, spec: NetworkSpec, irreps: Irreps, grid: Tensor, sigma_ev: float) -> Head:
-        with Guard(f"head {kind.name} ({origin})", typed=True):
-            return kind.build(options, spec, irreps, grid, sigma_ev)
-
-    return replace(kind, build=build)
-
-
-REGISTRY: Registry[HeadKind] = Registry(
-    what="head",
-    kind=HeadKind,
-    package="clusterml.model.heads",
-    attribute="HEADS",
-    group="clusterml.heads",
-    name=lambda kind: kind.name,
-    adopt=_adopted,
-)
+REGISTRY: Registry[HeadKind] = Registry("heads", HeadKind, "clusterml.model.heads")
 """Every head, by name."""
 
 
 def head_kind(name: str) -> HeadKind:
     """The head of that name; raises :class:`OptionError` naming the nearest, or all there are."""
-    kinds = {kind.name: kind for kind in REGISTRY.all()}
-    if name in kinds:
-        return kinds[name]
-    meant = nearest(name, list(kinds))
-    hint = f"did you mean '{meant}'?" if meant else f"choose {', '.join(kinds)}"
-    raise OptionError(f"network head is '{name[:80]}'", hint)
+    return REGISTRY.named(name, "network head")

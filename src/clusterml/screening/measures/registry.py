@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from operator import attrgetter
 
 from clusterml.config.registry import Registry
-from clusterml.config.usercode import Guard
+from clusterml.config.usercode import guarded
 from clusterml.errors import SpectrumError
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.typing import FloatArray
-
-R = TypeVar("R", Value, Slope)
 
 
 def _adopt(measure: Measure, origin: str) -> Measure:
@@ -21,34 +19,17 @@ def _adopt(measure: Measure, origin: str) -> Measure:
     name = f"measure {measure.key} ({origin})"
 
     def gauge(text: str, energy_ev: FloatArray) -> Gauge:
-        with Guard(name, typed=True):
-            ready = measure.gauge(text, energy_ev)
-            value, slope = ready.value, ready.slope
-        return Gauge(_guard(name, value, Value), None if slope is None else _guard(name, slope, Slope))
+        ready: Gauge = guarded(measure.gauge, name, Gauge)(text, energy_ev)
+        return Gauge(guarded(ready.value, name, Value), ready.slope and guarded(ready.slope, name, Slope))
 
     return replace(measure, gauge=gauge, package=origin)
 
 
-def _guard(name: str, function: Callable[[Sample], Any], kind: type[R]) -> Callable[[Sample], R]:
-    """``function``, which must return a ``kind``."""
-
-    def call(sample: Sample) -> R:
-        with Guard(name, typed=True):
-            result = function(sample)
-            if not isinstance(result, kind):
-                raise TypeError(f"gives {type(result).__name__} instead of {kind.__name__}")
-        return result
-
-    return call
-
-
 REGISTRY: Registry[Measure] = Registry(
-    what="measure",
-    kind=Measure,
-    package="clusterml.screening.measures",
-    attribute="MEASURES",
-    group="clusterml.measures",
-    name=lambda measure: measure.key,
+    "measures",
+    Measure,
+    "clusterml.screening.measures",
+    name=attrgetter("key"),
     order=None,
     adopt=_adopt,
 )

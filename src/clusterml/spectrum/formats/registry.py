@@ -5,38 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clusterml.config.registry import Registry
-from clusterml.config.usercode import Guard
-from clusterml.errors import InputFileError, UserCodeError
+from clusterml.config.usercode import guarded
+from clusterml.errors import InputFileError
 from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
 
 def _adopt(kind: SpectrumFormat, origin: str) -> SpectrumFormat:
-    """A format of the package ``origin``, whose mistakes become typed errors that name it."""
+    """A format of the package ``origin``, whose mistakes become typed errors that name it and the file."""
     name = f"{kind.name} ({origin})"
 
-    def recognise(text: str) -> bool:
-        with Guard(name, typed=True):
-            return bool(kind.recognise(text))
-
     def parse(text: str, source: str, settings: ReadSettings) -> Spectrum:
-        with Guard(f"{source}: {name}", typed=True):
-            spectrum = kind.parse(text, source, settings)
-        if not isinstance(spectrum, Spectrum):
-            raise UserCodeError(f"{source}: {name} gives no Spectrum", "correct it there")
+        spectrum: Spectrum = guarded(kind.parse, f"{source}: {name}", Spectrum)(text, source, settings)
         return spectrum
 
-    return replace(kind, recognise=recognise, parse=parse)
+    return replace(kind, recognise=guarded(kind.recognise, name), parse=parse)
 
 
 REGISTRY: Registry[SpectrumFormat] = Registry(
-    what="spectrum format",
-    kind=SpectrumFormat,
-    package="clusterml.spectrum.formats",
+    "spectrum formats",
+    SpectrumFormat,
+    "clusterml.spectrum.formats",
     attribute="FORMATS",
-    group="clusterml.spectrum_formats",
-    name=lambda kind: kind.name,
     order=lambda kind: kind.order,
     adopt=_adopt,
 )

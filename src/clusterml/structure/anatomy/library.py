@@ -194,12 +194,9 @@ def read_entries(path: Path) -> list[LigandEntry]:
 
 
 REGISTRY: Registry[LigandEntry] = Registry(
-    what="ligand",
-    kind=LigandEntry,
-    package="clusterml.structure.anatomy.data",
-    attribute="LIGANDS",
-    group="clusterml.ligand_libraries",
-    name=lambda entry: entry.name,
+    "ligands",
+    LigandEntry,
+    "clusterml.structure.anatomy.data",
     claims=lambda entry: entry.aliases,
     order=None,
     read=read_entries,

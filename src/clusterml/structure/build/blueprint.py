@@ -122,11 +122,9 @@ def read_blueprint(path: Path) -> Blueprint:
 
 
 REGISTRY: Registry[Blueprint] = Registry(
-    what="blueprint",
-    kind=Blueprint,
-    package="clusterml.structure.build.data",
-    attribute="BLUEPRINTS",
-    group="clusterml.blueprints",
+    "blueprints",
+    Blueprint,
+    "clusterml.structure.build.data",
     name=lambda plan: plan.name.casefold(),
     claims=lambda plan: [alias.casefold() for alias in plan.aliases],
     read=lambda path: (read_blueprint(path),),

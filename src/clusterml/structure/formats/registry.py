@@ -7,28 +7,23 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from clusterml.config.registry import Registry
-from clusterml.config.usercode import Guard
-from clusterml.errors import InputFileError, OptionError
+from clusterml.config.usercode import Guard, guarded
+from clusterml.errors import InputFileError
 from clusterml.structure.formats.format import Parsed, StructureFormat, provenance
 
 _HEAD = 20_000  # characters that are looked at to recognise a format
 
 
 def _guard_format(kind: StructureFormat, origin: str) -> StructureFormat:
-    """A format of the package ``origin``, whose failures become typed errors that name it."""
+    """A format of the package ``origin``, whose failures become typed errors that name it and the file."""
     title = f"{kind.name} ({origin})"
-    recognise = kind.recognise
 
     def parse(text: str, source: str) -> Iterator[Parsed]:
         with Guard(f"{source}: {title}", typed=True):
             for parsed in kind.parse(text, source):
                 yield _complete(parsed)
 
-    def guarded(text: str) -> bool:
-        with Guard(title, typed=True):
-            return recognise is not None and bool(recognise(text))
-
-    return replace(kind, parse=parse, recognise=None if recognise is None else guarded)
+    return replace(kind, parse=parse, recognise=kind.recognise and guarded(kind.recognise, title))
 
 
 def _complete(parsed: Parsed) -> Parsed:
@@ -45,12 +40,10 @@ def _complete(parsed: Parsed) -> Parsed:
 
 
 REGISTRY: Registry[StructureFormat] = Registry(
-    what="structure format",
-    kind=StructureFormat,
-    package="clusterml.structure.formats",
+    "structure formats",
+    StructureFormat,
+    "clusterml.structure.formats",
     attribute="FORMATS",
-    group="clusterml.structure_formats",
-    name=lambda kind: kind.name,
     claims=lambda kind: kind.patterns,
     adopt=_guard_format,
 )
@@ -74,21 +67,13 @@ def format_of_name(name: str) -> StructureFormat | None:
     return min(ranked)[3] if ranked else None
 
 
-def named_format(name: str) -> StructureFormat:
-    """The format with that name; raises :class:`OptionError` listing the names."""
-    for kind in REGISTRY.all():
-        if kind.name == name.lower():
-            return kind
-    raise OptionError(f"format is '{name}'", f"choose {', '.join(kind.name for kind in REGISTRY.all())}")
-
-
 def choose_format(where: str, file_name: str | None, name: str | None) -> StructureFormat | None:
     """The format ``name``, or that of the file's name; None for a stream, whose content must tell.
 
     Raises :class:`InputFileError` for a file of a type that cannot be read, :class:`OptionError` for an unknown format.
     """
     if name is not None:
-        return named_format(name)
+        return REGISTRY.named(name.lower(), "format")
     if file_name is None:
         return None
     kind = format_of_name(file_name)
