@@ -134,7 +134,7 @@ def test_an_unexpected_error_is_one_failure(save, monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("clusterml.engine.ensemble.label", fail)
+    monkeypatch.setattr("clusterml.engine.label.label", fail)
     bad, again = run([save("agh", to="a.xyz"), save("agh", to="b.xyz")], BatchOptions())
     assert bad.problem.startswith("a.xyz: ")
     assert bad.remedy

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 
-from clusterml.engine.ensemble import label_ensemble
 from clusterml.engine.label import label
+from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.structure.distort.apply import snapshots
 
 OPTIONS = {"orbitals": "stda-xtb", "tolerance": 1e-6}
-ensemble = partial(label_ensemble, **OPTIONS)
+
+
+def ensemble(atoms, charge, ensemble, **options):
+    """The label of an ensemble."""
+    return label(atoms, charge, ensemble=ensemble, **OPTIONS, **options)
 
 
 def test_it_is_the_mean_and_spread_of_the_labels_of_its_snapshots(molecule):
@@ -41,19 +43,20 @@ def test_colder_is_nearer_to_the_geometry_itself(molecule):
 
 
 def test_a_lost_snapshot_is_left_out_and_half_of_them_are_an_error(molecule, monkeypatch):
-    from clusterml.engine import ensemble as module
+    from clusterml.engine import label as module
 
-    calls = []
+    calls, said = [], []
 
-    def failing(atoms, *arguments, **options):
-        calls.append(atoms)
+    def failing(protocol):
+        calls.append(protocol)
         if len(calls) in failures:
             raise ElectronicStructureError("no convergence")
-        return label(atoms, *arguments, **options)
+        return find_source(protocol)
 
-    monkeypatch.setattr(module, "label", failing)
+    monkeypatch.setattr(module, "find_source", failing)
     failures = {2}
-    found = ensemble(molecule("agsch3"), 0, ensemble=ThermalEnsemble(3))
+    found = ensemble(molecule("agsch3"), 0, ensemble=ThermalEnsemble(3), progress=said.append)
+    assert said == ["snapshot 1 of 3", "snapshot 2 of 3", "snapshot 3 of 3"]
     assert "1 of 3 snapshots are left out: no convergence" in found.warnings[-1]
     assert found.provenance["ensemble"]["members"] == 2
     calls.clear()

@@ -157,21 +157,22 @@ def run(
 
 def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> Outcome | Failure:
     """Label one structure and write its files."""
-    from clusterml.engine.ensemble import label_by_protocol
+    from clusterml.engine.label import label
     from clusterml.engine.output import label_dict, write_label, write_orbitals
 
     start = time.perf_counter()
     reporter.note(f"{task.name}: {counted(len(task.atoms), 'atom')}", after=SECONDS_BETWEEN_STARTS)
     try:
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
-        result = label_by_protocol(
+        result = label(
             task.atoms,
             options.charge,
             options.protocol,
             options.compute,
-            lambda words: reporter.note(f"{task.name}: {words}"),
             groups=groups,
             allow_several=options.reading.allow_several,
+            advise=True,
+            progress=lambda words: reporter.note(f"{task.name}: {words}"),
         )
         files: list[Path] = []
         if options.output is not None:

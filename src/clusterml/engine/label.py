@@ -1,10 +1,16 @@
-"""``label``: from a geometry to its absorption and CD spectrum with the physics engine."""
+"""``label``: from a geometry to its absorption and CD spectrum with the physics engine.
+
+Under a protocol with an ensemble it is the average over thermal snapshots of the geometry.  Each snapshot is drawn from
+the thermal motion of an elastic network about the geometry (:mod:`clusterml.structure.distort.vibrations`) and
+labelled; the mean of the spectra is what a sample at that temperature shows in the classical Condon picture.
+R. Crespo-Otero, M. Barbatti, Theor. Chem. Acc. 131, 1237 (2012).
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -15,12 +21,21 @@ from clusterml.engine.fragments import Band, band_assignments, element_groups
 from clusterml.engine.orbitals.orbitals import Orbitals, gap_warnings
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.parameters import parameters_hash
-from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, LabelKeywords, Protocol, chosen
+from clusterml.engine.protocol import (
+    DEFAULT_COMPUTE,
+    DEFAULT_PROTOCOL,
+    Compute,
+    LabelKeywords,
+    Protocol,
+    ThermalEnsemble,
+    chosen,
+)
 from clusterml.engine.response.excited import ExcitedStates
 from clusterml.engine.response.response import Response
-from clusterml.engine.response.solver import find_solver
-from clusterml.errors import ElectronicStructureError, OptionError
+from clusterml.engine.response.solver import ResponseSolver, find_solver
+from clusterml.errors import ElectronicStructureError, OptionError, counted
 from clusterml.io.display import wrapped
+from clusterml.spectrum.averaging import mean_spectrum
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.anatomy.superatom import signed_charge
@@ -92,21 +107,23 @@ def label(
     allow_several: bool = False,
     start_from: Atoms | None = None,
     advise: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[str], None] | None = None,
     **choices: Unpack[LabelKeywords],
 ) -> Label:
     """Absorption and CD spectrum of a closed-shell cluster in one geometry.
 
     ``charge``: default ``atoms.info['charge']``, else proposed, with a warning (:mod:`clusterml.structure.charge`).
     ``protocol``: how; ``compute``: with what; single fields of both may be given as keywords, such as
-    ``orbitals="gfn2"`` (why gfn1 is the default, see docs/science/orbital-sources.md) or ``device="cuda"``.  The
-    protocol's ensemble has no part in it: see :func:`clusterml.engine.ensemble.label_ensemble`.
+    ``orbitals="gfn2"`` (why gfn1 is the default, see docs/science/orbital-sources.md) or ``device="cuda"``.  With the
+    protocol's ``ensemble`` the spectrum is the mean over its snapshots, with their standard deviation; the bands are
+    taken at the maxima of the mean, and orbitals and response are those of the given geometry.  A snapshot whose ground
+    state cannot be computed is left out, with a warning; the error is raised where that is half of them or more.
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
     default :func:`~clusterml.engine.fragments.element_groups`.
     ``start_from``: a geometry of the same atoms whose GFN density is the first guess, for many geometries near it.
     ``advise``: where the gap is below 0.2 eV, or the ground state fails, look for a charge that opens it (seconds).
-    ``progress``: called with the number of Krylov blocks, or of blocks of configurations.
+    ``progress``: told in words how far it is: ``4 blocks``, or of an ensemble ``snapshot 3 of 32``.
 
     Raises StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError, MemoryLimitError,
     ElectronicStructureError (also for a gap below the protocol's smallest).
@@ -119,56 +136,128 @@ def label(
         >>> bool(result.spectrum.epsilon.max() > 1e4)
         True
     """
-    start = time.perf_counter()
     protocol, compute = chosen(protocol, compute, choices)
-    check_size(atoms)
-    check_geometry(atoms)
-    if not allow_several:
-        check_one_molecule(atoms)
-    decision = resolve_charge(atoms, charge)
-    warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes]
-    source = find_source(protocol)
-    if source.check_memory:
-        check_ground_state(atoms, compute.memory)
-    try:
-        ground = source.compute(atoms, decision.charge, protocol, compute, start_from)
-    except ElectronicStructureError as error:
-        advice = gap_advice(atoms, decision.charge) if advise else ""
-        raise ElectronicStructureError(error.problem, "; ".join(filter(None, (advice, error.remedy)))) from error
-    if protocol.smallest_gap_ev > 0.0 and not ground.raw_gap_ev >= protocol.smallest_gap_ev:
-        problem = f"HOMO-LUMO gap of {ground.raw_gap_ev:.3f} eV"
-        remedy = f"less than {protocol.smallest_gap_ev:g} eV; check the charge and the geometry"
-        raise ElectronicStructureError(problem, remedy)
-    ground_done = time.perf_counter()
-    warnings += [*ground.warnings, *gap_warnings(ground)]
-    if advise and ground.raw_gap_ev < SMALL_GAP_EV:
-        warnings += filter(None, [gap_advice(atoms, decision.charge)])
-    solver = find_solver(ground, protocol)
-    response = solver.solve(ground, protocol, compute, progress)
-    warnings += _response_warnings(response, protocol)
-    axis = np.arange(25, round(50.0 * protocol.emax_ev) + 1) / 50.0 if grid is None else grid
-    spectrum = response.broaden(axis, protocol.fwhm_ev, gauge=protocol.gauge, absorption_gauge="length")
-    excited_done = time.perf_counter()
-    bands = band_assignments(response, spectrum, groups if groups is not None else element_groups(atoms))
-    timings = {
-        "ground_state": ground_done - start,
-        **response.timings_s,
-        "bands": time.perf_counter() - excited_done,
-        "total": time.perf_counter() - start,
-    }
-    provenance = {
+    parts = groups if groups is not None else element_groups(atoms)
+    work = _Work(protocol, compute, grid, allow_several, advise)
+    if protocol.ensemble is not None:
+        return _label_ensemble(atoms, charge, work, protocol.ensemble, parts, start_from, progress)
+    return work.label(atoms, charge, parts, start_from, progress)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is the same for every geometry; see :func:`label`."""
+
+    protocol: Protocol
+    compute: Compute
+    grid: FloatArray | None
+    allow_several: bool
+    advise: bool
+
+    def label(
+        self,
+        atoms: Atoms,
+        charge: int | None,
+        groups: Mapping[str, IntArray],
+        start_from: Atoms | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Label:
+        """The label of one geometry; raises what :func:`label` raises."""
+        start, protocol = time.perf_counter(), self.protocol
+        check_size(atoms)
+        check_geometry(atoms)
+        if not self.allow_several:
+            check_one_molecule(atoms)
+        decision = resolve_charge(atoms, charge)
+        ground = self._ground_state(atoms, decision.charge, start_from)
+        ground_done = time.perf_counter()
+        solver = find_solver(ground, protocol)
+        tell = None if progress is None else lambda blocks: progress(counted(blocks, "block"))
+        response = solver.solve(ground, protocol, self.compute, tell)
+        axis = np.arange(25, round(50.0 * protocol.emax_ev) + 1) / 50.0 if self.grid is None else self.grid
+        spectrum = response.broaden(axis, protocol.fwhm_ev, gauge=protocol.gauge, absorption_gauge="length")
+        excited_done = time.perf_counter()
+        bands = band_assignments(response, spectrum, groups)
+        warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes, *ground.warnings]
+        warnings += [*gap_warnings(ground)]
+        if self.advise and ground.raw_gap_ev < SMALL_GAP_EV:
+            warnings += filter(None, [gap_advice(atoms, decision.charge)])
+        warnings += _response_warnings(response, protocol)
+        timings = {
+            "ground_state": ground_done - start,
+            **response.timings_s,
+            "bands": time.perf_counter() - excited_done,
+            "total": time.perf_counter() - start,
+        }
+        provenance = _provenance(self, ground, solver, response)
+        return Label(atoms, decision, protocol, spectrum, response, ground, bands, tuple(warnings), timings, provenance)
+
+    def _ground_state(self, atoms: Atoms, charge: int, start_from: Atoms | None) -> Orbitals:
+        """Raises ElectronicStructureError, also for a gap below the protocol's smallest."""
+        source = find_source(self.protocol)
+        if source.check_memory:
+            check_ground_state(atoms, self.compute.memory)
+        try:
+            ground = source.compute(atoms, charge, self.protocol, self.compute, start_from)
+        except ElectronicStructureError as error:
+            advice = gap_advice(atoms, charge) if self.advise else ""
+            raise ElectronicStructureError(error.problem, "; ".join(filter(None, (advice, error.remedy)))) from error
+        smallest = self.protocol.smallest_gap_ev
+        if smallest > 0.0 and not ground.raw_gap_ev >= smallest:
+            problem = f"HOMO-LUMO gap of {ground.raw_gap_ev:.3f} eV"
+            raise ElectronicStructureError(problem, f"less than {smallest:g} eV; check the charge and the geometry")
+        return ground
+
+
+def _provenance(work: _Work, ground: Orbitals, solver: ResponseSolver, response: Response) -> dict[str, Any]:
+    protocol = work.protocol
+    return {
         "orbitals": ground.method,
         "solvent": protocol.solvent,
         "mode": protocol.mode,
         "solver": solver.solver[-1],
         "emax_ev": protocol.emax_ev,
         "dtype": protocol.dtype,
-        "device": compute.device,
+        "device": work.compute.device,
         "parameters": parameters_hash(),
         "raw_gap_ev": ground.raw_gap_ev,
         "counts": response.counts,
     }
-    return Label(atoms, decision, protocol, spectrum, response, ground, bands, tuple(warnings), timings, provenance)
+
+
+def _label_ensemble(
+    atoms: Atoms,
+    charge: int | None,
+    work: _Work,
+    ensemble: ThermalEnsemble,
+    groups: Mapping[str, IntArray],
+    start_from: Atoms | None,
+    progress: Callable[[str], None] | None,
+) -> Label:
+    """The label of ``atoms`` with the mean spectrum of its snapshots."""
+    central = work.label(atoms, charge, {}, start_from)
+    snapshots, quiet = ensemble.snapshots(atoms), replace(work, advise=False)
+    spectra: list[Spectrum] = []
+    lost: list[ElectronicStructureError] = []
+    for number, snapshot in enumerate(snapshots, start=1):
+        if progress is not None:
+            progress(f"snapshot {number} of {ensemble.members}")
+        try:
+            spectra.append(quiet.label(snapshot, central.charge, {}).spectrum)
+        except ElectronicStructureError as error:
+            lost.append(error)
+    if len(lost) * 2 >= ensemble.members:
+        raise lost[-1]
+    mean = mean_spectrum(spectra, {"ensemble": len(spectra), "temperature_k": ensemble.temperature_k})
+    left_out = [f"{len(lost)} of {ensemble.members} snapshots are left out: {lost[-1].problem}"] if lost else []
+    provenance = {**central.provenance, "ensemble": {**ensemble.to_dict(), "members": len(spectra)}}
+    return replace(
+        central,
+        spectrum=mean,
+        bands=band_assignments(central.response, mean, groups),
+        warnings=(*central.warnings, *left_out),
+        provenance=provenance,
+    )
 
 
 def _response_warnings(response: Response, protocol: Protocol) -> list[str]:

@@ -1,6 +1,6 @@
 """Several networks of one specification on many structures, in batches that fit into memory; thermal means of them.
 
-Snapshots as :mod:`clusterml.engine.ensemble` labels them: the thermal motion of an elastic network about the geometry.
+Snapshots as :mod:`clusterml.engine.label` labels them: the thermal motion of an elastic network about the geometry.
 """
 
 from __future__ import annotations

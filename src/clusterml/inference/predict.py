@@ -108,8 +108,8 @@ class Engine:
 
     def _label(self, atoms: Atoms, charge: int | None, reason: str, name: str) -> Label:
         """Compute, after saying what it costs; raises OptionError where that exceeds the bound."""
-        from clusterml.engine.ensemble import label_by_protocol
-        from clusterml.engine.protocol import DEFAULT_COMPUTE, Protocol
+        from clusterml.engine.label import label
+        from clusterml.engine.protocol import Protocol
 
         cost = self._cost(atoms)
         words = f"{name}: engine, {counted(len(atoms), 'atom')}, {cost}: {reason}"
@@ -117,15 +117,15 @@ class Engine:
         protocol = Protocol(emax_ev=float(self._grid[-1]), fwhm_ev=self._fwhm_ev, ensemble=self._options.thermal)
         start = time.perf_counter()
         try:
-            return label_by_protocol(
+            return label(
                 atoms,
                 charge,
                 protocol,
-                DEFAULT_COMPUTE,
-                lambda words: self._reporter.note(f"{name}: engine, {words}"),
                 grid=self._grid,
                 groups={},
                 allow_several=self._options.allow_several,
+                advise=True,
+                progress=lambda words: self._reporter.note(f"{name}: engine, {words}"),
             )
         finally:
             seconds = time.perf_counter() - start
