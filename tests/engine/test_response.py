@@ -11,7 +11,7 @@ from ase import Atoms
 from scipy.linalg import sqrtm
 
 from clusterml.engine import integrals
-from clusterml.engine.kernels import local_kernels
+from clusterml.engine.kernels import hybrid_kernels, local_kernels
 from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
@@ -89,6 +89,20 @@ def test_the_kernel_is_the_hardness_on_one_atom_and_coulomb_far_away():
 
 def test_the_kernel_knows_elements_that_stda_xtb_does_not():
     assert local_kernels(("Xe", "Ce"), np.array([[0.0, 0, 0], [0.0, 0, 4]])).k.shape == (2, 2)
+
+
+def test_kernels_of_hybrids_are_those_of_the_paper():
+    """PBE0, two hydrogen atoms 2 bohr apart: beta of gamma^J is 0.6575, alpha of gamma^K 1.54."""
+    symbols, coords = ("H", "H"), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
+    eta = float(local_kernels(("H",), coords[:1]).k[0, 0])
+    kernels = hybrid_kernels(symbols, coords, 0.25)
+    np.testing.assert_allclose(np.diag(kernels.j), 0.25 * eta)
+    np.testing.assert_allclose(np.diag(kernels.k), eta)
+    assert kernels.j[0, 1] == pytest.approx(1.0 / (2.0**0.6575 + (0.25 * eta) ** -0.6575) ** (1.0 / 0.6575))
+    assert kernels.k[0, 1] == pytest.approx(1.0 / (2.0**1.54 + eta**-1.54) ** (1.0 / 1.54))
+    other = hybrid_kernels(symbols, coords, 0.38, alpha=0.9, beta=1.86)
+    assert other.ax == 0.38
+    assert other.k[0, 1] == pytest.approx(1.0 / (2.0**0.9 + eta**-0.9) ** (1.0 / 0.9))
 
 
 @pytest.mark.usefixtures("everything_explicit")

@@ -84,6 +84,16 @@ def primitive_overlap(l: int, a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(s ** (l + 1.5))
 
 
+def molden_order(l: int) -> IntArray:
+    """Molden's order of the spherical functions of a shell in terms of libcint's, shape (2 l + 1,).
+
+    From d on m = 0, +1, -1, .. +l, -l against -l ... l; s and p are the same.
+    """
+    if l < 2:
+        return np.arange(2 * l + 1)
+    return np.array([l, *(l + sign * m for m in range(1, l + 1) for sign in (1, -1))])
+
+
 def contracted_shells(atom: int, l: int, exponents: FloatArray, coefficients: FloatArray) -> list[Shell]:
     """The shells of a general contraction: one for each column of ``coefficients`` (n, n_shells).
 

@@ -16,6 +16,9 @@ from clusterml.typing import FloatArray
 
 ALPHA_K = 1.42
 """Exponent of gamma^K for density functionals, 1.42 + 0.48 a_x at a_x = 0 (Grimme 2013)."""
+ALPHA_K_SLOPE = 0.48
+BETA_J, BETA_J_SLOPE = 0.20, 1.83
+"""Exponent of gamma^J for density functionals, 0.20 + 1.83 a_x (Grimme 2013)."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,35 @@ class Kernels:
 def stda_kernels(symbols: tuple[str, ...], coords_bohr: FloatArray) -> Kernels:
     """gamma^J and gamma^K of sTDA-xTB (stda-xtb.md, 11.3). Raises UnsupportedElementError."""
     p = tables()["stda"]
-    hardness = per_atom(symbols, "eta_stda_hartree")
-    eta = 0.5 * np.add.outer(hardness, hardness)
-    r = distances(coords_bohr)
-    alpha, beta, ax = p["alphaK"], p["betaJ"], p["ax"]
-    j = (r**beta + (ax * eta) ** -beta) ** (-1.0 / beta)
-    k = (r**alpha + eta**-alpha) ** (-1.0 / alpha)
-    return Kernels(j, k, ax)
+    return _kernels(per_atom(symbols, "eta_stda_hartree"), coords_bohr, p["ax"], p["alphaK"], p["betaJ"])
+
+
+def hybrid_kernels(
+    symbols: tuple[str, ...],
+    coords_bohr: FloatArray,
+    ax: float,
+    alpha: float | None = None,
+    beta: float | None = None,
+) -> Kernels:
+    """gamma^J and gamma^K of a functional with the share ``ax`` of Fock exchange; 0: those of a pure functional.
+
+    ``alpha``, ``beta``: the exponents of gamma^K and gamma^J; None: those of global hybrids, 1.42 + 0.48 a_x and
+    0.20 + 1.83 a_x (Grimme 2013), from which range-separated hybrids differ.
+    """
+    alpha = ALPHA_K + ALPHA_K_SLOPE * ax if alpha is None else alpha
+    beta = BETA_J + BETA_J_SLOPE * ax if beta is None else beta
+    hardness = np.array([tables()["elements"][s]["eta_stda_hartree"] for s in symbols])
+    return _kernels(hardness, coords_bohr, ax, alpha, beta)
 
 
 def local_kernels(symbols: tuple[str, ...], coords_bohr: FloatArray) -> Kernels:
     """gamma^K of orbitals without Fock exchange (stda-xtb.md, section 18); gamma^J is zero."""
-    eta = np.array([tables()["elements"][s]["eta_stda_hartree"] for s in symbols])
-    mean = 0.5 * np.add.outer(eta, eta)
-    k = np.asarray((distances(coords_bohr) ** ALPHA_K + mean**-ALPHA_K) ** (-1.0 / ALPHA_K))
-    return Kernels(np.zeros_like(k), k, 0.0)
+    return hybrid_kernels(symbols, coords_bohr, 0.0)
+
+
+def _kernels(hardness: FloatArray, coords_bohr: FloatArray, ax: float, alpha: float, beta: float) -> Kernels:
+    eta = 0.5 * np.add.outer(hardness, hardness)
+    r = distances(coords_bohr)
+    k = np.asarray((r**alpha + eta**-alpha) ** (-1.0 / alpha))
+    j = np.zeros_like(k) if ax == 0.0 else np.asarray((r**beta + (ax * eta) ** -beta) ** (-1.0 / beta))
+    return Kernels(j, k, ax)

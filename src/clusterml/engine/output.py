@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.engine.basis import SHELL_LETTERS, Basis
+from clusterml.engine.basis import SHELL_LETTERS, Basis, molden_order
 from clusterml.engine.fragments import Band
 from clusterml.engine.label import Label
 from clusterml.engine.orbitals.orbitals import Orbitals
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
 
 _MOLDEN_LETTERS = SHELL_LETTERS[:5]
 """Shells that a Molden file can hold."""
-
-
-def molden_order(l: int) -> IntArray:
-    """Molden's order of the spherical functions of a shell in terms of libcint's, shape (2 l + 1,).
-
-    From d on m = 0, +1, -1, .. +l, -l against -l ... l; s and p are the same.
-    """
-    if l < 2:
-        return np.arange(2 * l + 1)
-    return np.array([l, *(l + sign * m for m in range(1, l + 1) for sign in (1, -1))])
 
 
 def _ao_order(basis: Basis) -> IntArray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from clusterml.errors import UnsupportedElementError
 from clusterml.io.files import sha256
-from clusterml.typing import FloatArray
+from clusterml.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,12 @@ def per_atom(symbols: Sequence[str], key: str) -> FloatArray:
     """One element parameter for every atom, shape (n_atoms,)."""
     values = {s: float(element(s)[key]) for s in set(symbols)}
     return np.array([values[s] for s in symbols])
+
+
+def core_electrons(symbols: Sequence[str]) -> IntArray:
+    """Electrons of every atom that the tight-binding methods (GFN-xTB too) have no orbitals for, shape (n_atoms,)."""
+    entries = {s: tables()["elements"][s] for s in set(symbols)}
+    return np.array([entries[s]["Z"] - entries[s]["n_valence_electrons"] for s in symbols], dtype=np.int64)
 
 
 def stage_per_atom(symbols: Sequence[str], stage: int, key: str) -> FloatArray:

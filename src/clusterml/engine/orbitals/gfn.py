@@ -21,6 +21,7 @@ from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.orbitals.source import OrbitalSource
+from clusterml.engine.parameters import core_electrons
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.structure.geometry import Geometry
 from clusterml.typing import FloatArray
@@ -100,6 +101,7 @@ def gfn_orbitals(
         method=_TBLITE_METHOD[method],
         kernels=local_kernels(symbols, basis.coords_bohr),
         charges=np.asarray(result.get("charges")),
+        core_electrons=core_electrons(symbols),
         warnings=_occupation_warnings(occupations, n_occupied, electronic_temperature_k),
         timings_s={"scf": time.perf_counter() - start},
     )
@@ -115,19 +117,21 @@ def _own_gfn1(
     device: str,
 ) -> Orbitals:
     start = time.perf_counter()
+    symbols = tuple(atoms.get_chemical_symbols())
     parts = _hamiltonian(atoms)
     n_occupied = _closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
     first = None if start_from is None else _first_charges(Geometry.of(start_from), charge, kelvin, device)
     state = _cycles(parts, charge, kelvin, accuracy, max_iterations, device, first)
     return Orbitals(
-        symbols=tuple(atoms.get_chemical_symbols()),
+        symbols=symbols,
         basis=parts.basis,
         energies_ev=state.energies * HARTREE_EV,
         coefficients=state.coefficients,
         n_occupied=n_occupied,
         method=_TBLITE_METHOD["gfn1"],
-        kernels=local_kernels(tuple(atoms.get_chemical_symbols()), parts.basis.coords_bohr),
+        kernels=local_kernels(symbols, parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
+        core_electrons=core_electrons(symbols),
         warnings=_occupation_warnings(state.occupations, n_occupied, kelvin),
         timings_s={"scf": time.perf_counter() - start},
     )

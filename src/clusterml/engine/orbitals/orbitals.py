@@ -21,7 +21,8 @@ class Orbitals:
     ``energies_ev`` (n_mo,) ascending within occupied and within virtual orbitals, ``coefficients`` (n_ao, n_mo),
     ``n_occupied`` doubly occupied orbitals first.  ``raw_gap_ev`` is the HOMO-LUMO gap before any level shift;
     ``virtual_shift_ev`` is the shift contained in the virtual energies. ``charges`` (n_atoms,) are the atomic charges
-    the Hamiltonian was built with.  ``kernels``: how excitations of these orbitals interact.
+    the Hamiltonian was built with.  ``kernels``: how excitations of these orbitals interact.  ``core_electrons``
+    (n_atoms,): those that are in no orbital, None where that is not known.
     """
 
     symbols: tuple[str, ...]
@@ -33,6 +34,7 @@ class Orbitals:
     kernels: Kernels
     virtual_shift_ev: float = 0.0
     charges: FloatArray | None = None
+    core_electrons: IntArray | None = None
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from clusterml.engine.kernels import stda_kernels
 from clusterml.engine.linalg import inverse_cholesky, symmetric_eigh
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.orbitals.source import OrbitalSource
-from clusterml.engine.parameters import per_atom, stage_globals, stage_per_atom, tables
+from clusterml.engine.parameters import core_electrons, per_atom, stage_globals, stage_per_atom, tables
 from clusterml.errors import ChargeError, ElectronicStructureError
 from clusterml.typing import FloatArray
 from clusterml.units import BOLTZMANN_HARTREE, REFERENCE_BOHR_ANGSTROM, REFERENCE_HARTREE_EV
@@ -200,6 +200,7 @@ def stda_xtb_orbitals(
         kernels=stda_kernels(tuple(symbols), stage.basis.coords_bohr),
         virtual_shift_ev=shift,
         charges=q,
+        core_electrons=core_electrons(symbols),
         timings_s=timings,
     )
 
