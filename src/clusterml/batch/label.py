@@ -92,6 +92,7 @@ class BatchOptions:
     """What is the same for every structure of a batch; see :func:`clusterml.engine.label.label` for the physics.
 
     ``protocol``: how, also over how many snapshots is averaged; ``compute``: with what, all processes together.
+    ``own_orbitals``: structures from Molden files are labelled with the orbitals in these.
     ``groups``: JSON file of atom groups.
     ``reading``: how the files are read.  ``output``: folder of the results, None to write none.  ``molden``: file for
     the orbitals.  ``states``, ``jcamp``: see :func:`clusterml.engine.output.write_label`.
@@ -101,6 +102,7 @@ class BatchOptions:
     charge: int | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
     compute: Compute = DEFAULT_COMPUTE
+    own_orbitals: bool = False
     groups: Path | None = None
     reading: ReadOptions = DEFAULT_READING
     output: Path | None = None
@@ -167,7 +169,7 @@ def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> O
         result = label(
             task.atoms,
             options.charge,
-            options.protocol,
+            _protocol_of(task.atoms, options),
             options.compute,
             groups=groups,
             allow_several=options.reading.allow_several,
@@ -194,6 +196,12 @@ def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> O
     return outcome(
         result.spectrum, result.atoms.numbers, result.charge, task, seconds, result.warnings, tuple(files), text
     )
+
+
+def _protocol_of(atoms: Atoms, options: BatchOptions) -> Protocol:
+    """The protocol, with the orbitals of the structure's own file where that holds some and they are to be taken."""
+    holds_orbitals = atoms.info.get("provenance", {}).get("format") == "molden"
+    return options.protocol.but(orbitals="molden") if options.own_orbitals and holds_orbitals else options.protocol
 
 
 def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, list[int]] | None]:

@@ -32,8 +32,13 @@ def label(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Source of the orbitals: gfn1, gfn2, stda-xtb, .. [default: gfn1; stda-xtb with --mode reference].",
+            help="Source of the orbitals: gfn1, gfn2, stda-xtb, molden, .. [default: gfn1; of a Molden file its own; "
+            "stda-xtb with --mode reference].",
         ),
+    ] = None,
+    ax: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Fock exchange in the functional of a Molden file's orbitals [default: 0]."),
     ] = None,
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
     electronic_temperature: Annotated[
@@ -71,7 +76,8 @@ def label(
 ) -> None:
     """Absorption and CD spectra by the physics engine.
 
-    Each structure gives JSON, CSV and PNG in the folder --output, and a line of the summary. A file that fails is
+    Structures, or Molden files with the orbitals of a finished calculation (ORCA, CP2K, Turbomole, ..).
+    Each gives JSON, CSV and PNG in the folder --output, and a line of the summary. A file that fails is
     reported on stderr and does not stop the others; the exit code is then 1.
     """
     use_threads(threads := choose_threads(threads))  # before anything imports numpy
@@ -91,12 +97,14 @@ def label(
         gauge=gauge,
         solvent=solvent,
         electronic_temperature_k=electronic_temperature,
+        ax=ax,
         ensemble=None if ensemble is None else ThermalEnsemble(ensemble, temperature, seed),
     )
     options = BatchOptions(
         charge=charge,
         protocol=protocol,
         compute=Compute(device, threads, memory_gb),
+        own_orbitals=orbitals is None and mode == "smooth",
         groups=groups,
         reading=reading,
         output=folder,

@@ -68,11 +68,14 @@ def molden_text(orbitals: Orbitals) -> str:
     lines = [
         "[Molden Format]",
         "[Title]",
-        f"{orbitals.method} orbitals, virtual levels +{orbitals.virtual_shift_ev:g} eV",
+        f"{orbitals.method} orbitals, virtual levels +{orbitals.virtual_shift_ev:g} eV, "
+        f"Fock exchange {orbitals.kernels.ax:g}",
     ]
     lines.append("[Atoms] AU")
     for n, (symbol, xyz) in enumerate(zip(orbitals.symbols, basis.coords_bohr, strict=True), start=1):
         lines.append(f"{symbol} {n} {atomic_numbers[symbol]} " + " ".join(f"{x:.10f}" for x in xyz))
+    if orbitals.core_electrons is not None:
+        lines += ["[Core]", *(f"{n} : {core}" for n, core in enumerate(orbitals.core_electrons, start=1) if core)]
     lines += _basis_section(basis)
     lines += ["[5D]", "[7F]", "[9G]", "[MO]"]
     order = _ao_order(basis)

@@ -75,7 +75,10 @@ class Protocol(Strict):
         'sTDA-xTB'
     """
 
-    orbitals: str = Field("gfn1", description="gfn1, gfn2, stda-xtb, or another source of orbitals that is installed")
+    orbitals: str = Field(
+        "gfn1",
+        description="gfn1, gfn2, stda-xtb, molden (of the file itself), or another source that is installed",
+    )
     emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
     tolerance: float = Field(1e-3, ge=1e-10, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
@@ -83,6 +86,9 @@ class Protocol(Strict):
     solvent: str | None = Field(None, description="implicit solvent of gfn1 and gfn2, such as methanol; null: none")
     electronic_temperature_k: float | None = Field(
         None, description="of gfn1 and gfn2 in K: a higher one helps where a gap is small; null: 300"
+    )
+    ax: float | None = Field(
+        None, ge=0.0, le=1.0, description="of molden: share of Fock exchange in the functional; null: none"
     )
     mode: Mode = Field("smooth", description="of stda-xtb: smooth (continuous) or reference (as the program std2)")
     solver: str = Field(
@@ -247,6 +253,7 @@ class LabelKeywords(TypedDict, total=False):
     fwhm_ev: float
     solvent: str | None
     electronic_temperature_k: float | None
+    ax: float | None
     mode: Mode
     solver: str
     gauge: Gauge

@@ -26,6 +26,7 @@ class OrbitalSource:
                              ``start_from``: None, or a geometry of the same atoms for the first guess
     solvents                 does it know implicit solvents
     electronic_temperature   does it smear the occupation
+    exact_exchange           does it take the share of Fock exchange from the protocol
     check_memory             does it hold matrices as GFN1-xTB does, so that their memory is checked beforehand
     """
 
@@ -33,6 +34,7 @@ class OrbitalSource:
     compute: Callable[[Atoms, int, Protocol, Compute, Atoms | None], Orbitals]
     solvents: bool = False
     electronic_temperature: bool = False
+    exact_exchange: bool = False
     check_memory: bool = False
 
 
@@ -48,4 +50,8 @@ def find_source(protocol: Protocol) -> OrbitalSource:
         raise OptionError(problem, "use --orbitals gfn1")
     if protocol.electronic_temperature_k is not None and not source.electronic_temperature:
         raise OptionError(f"{source.name} orbitals have no electronic temperature", "use --orbitals gfn1")
+    if protocol.ax is not None and not source.exact_exchange:
+        raise OptionError(
+            f"ax has no effect on {source.name} orbitals", "leave it out: it is for those of Molden files"
+        )
     return source
