@@ -312,5 +312,40 @@ def test_an_ensemble_gives_the_spread_of_the_spectrum(run, xyz, tmp_path):
 def test_orbitals_that_do_not_exist_are_named_before_anything_is_read(run):
     done = run("label", "missing.xyz", "--orbitals", "b3lyp")
     assert done.code != 0
-    assert "orbitals is 'b3lyp', not gfn1, gfn2 or stda-xtb" in done.err
+    assert "orbitals is 'b3lyp', not gfn1, gfn2, molden or stda-xtb" in done.err
     assert "missing.xyz" not in done.err
+
+
+MOLDEN = Path(__file__).resolve().parents[1] / "data" / "molden" / "agsh_cp2k.molden"
+
+
+def test_molden_files_are_labelled_with_their_own_orbitals(run, xyz, tmp_path):
+    done = run("label", MOLDEN, xyz("agh"), "--emax", 4, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    of_file = json.loads((tmp_path / "out" / "agsh_cp2k.json").read_text())
+    assert of_file["method"] == "Molden linear response"
+    assert of_file["charge_from"] == "file"
+    assert "without Fock exchange" in done.err
+    assert json.loads((tmp_path / "out" / "agh.json").read_text())["method"] == "GFN1-xTB linear response"
+
+
+def test_the_geometry_of_a_molden_file_takes_other_orbitals_too(run, tmp_path):
+    done = run("label", MOLDEN, "--orbitals", "gfn1", "--emax", 3, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "out" / "agsh_cp2k.json").read_text())["method"] == "GFN1-xTB linear response"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ax", "0.2", "--orbitals", "gfn1"], "ax has no effect on gfn1 orbitals"),
+        (["--ax", "1.2"], "ax is 1.2 (give a number between 0 and 1)"),
+        (["--solvent", "water"], "solvent 'water' has no effect on molden orbitals"),
+        (["--charge", "1"], "odd number"),
+        (["--charge", "4"], "does not fit 18 electrons"),
+    ],
+)
+def test_what_does_not_go_with_a_molden_file_is_refused(run, tmp_path, options, message):
+    done = run("label", MOLDEN, *options, "--emax", 3, "-o", tmp_path / "out")
+    assert done.code == 1
+    assert message in done.err

@@ -326,10 +326,10 @@ def _coefficients(lines: list[str], first: int, where: str) -> tuple[IntArray, F
         table = np.array(words, dtype=np.float64).reshape(-1, 2)
     except ValueError:
         table = np.full((1, 2), np.nan)
-    index = table[:, 0].round()
-    if np.isfinite(table).all() and (index == table[:, 0]).all() and (index > 0).all():
-        index = index.astype(np.int64)
-        if len(np.unique(index)) == len(index) and index.max(initial=0) < 10**6:
+    places = table[:, 0]
+    if np.isfinite(table).all() and ((places == places.round()) & (places > 0) & (places < 10**6)).all():
+        index = places.astype(np.int64)
+        if len(np.unique(index)) == len(index):
             return index, table[:, 1]
     raise _damaged(lines, first, where)
 
