@@ -18,7 +18,7 @@ from ase import Atoms
 
 from clusterml.blas import lend_blas
 from clusterml.engine.charge import resolve_charge
-from clusterml.engine.orbitals import gfn1 as scc
+from clusterml.engine.orbitals import newton as scc
 from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.structure.read import read
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV

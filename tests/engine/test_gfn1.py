@@ -10,9 +10,10 @@ from ase.data import chemical_symbols
 from tblite.interface import Calculator
 
 from clusterml.engine.basis import tblite_positions
-from clusterml.engine.orbitals import gfn1 as scc
+from clusterml.engine.orbitals import newton as scc
 from clusterml.engine.orbitals.gfn import gfn_orbitals
-from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian, self_consistent, smeared
+from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
+from clusterml.engine.orbitals.newton import self_consistent, smeared
 from clusterml.errors import ElectronicStructureError
 from clusterml.structure.build.build import build
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
@@ -161,11 +162,50 @@ class TestCycles:
         difference = gfn_orbitals(moved, 0).energies_ev - gfn_orbitals(moved, 0, start_from=atoms).energies_ev
         assert np.abs(difference).max() < 1e-4
 
-    def test_damping_is_what_saves_cycles_in_a_cluster(self, monkeypatch):
+    def test_few_cycles_reach_far_below_any_tolerance(self):
         parts = _hamiltonian(build("ag25", thiolate="SH"))
-        damped = self_consistent(parts, -1, _KT, 1e-6, 300).n_cycles
-        monkeypatch.setattr(scc, "_SOFTNESS", 0.0)
-        assert self_consistent(parts, -1, _KT, 1e-6, 300).n_cycles > 1.3 * damped
+        state = self_consistent(parts, -1, _KT, 1e-8, 7)
+        assert state.n_cycles <= 6
+        again = self_consistent(parts, -1, _KT, 1e-6, 1, state.shell_charges)
+        assert np.abs(again.shell_charges - state.shell_charges).max() < 2e-8
+
+    def test_early_cycles_in_single_precision_leave_no_trace(self, monkeypatch):
+        parts = _hamiltonian(build("ag25", thiolate="SH"))
+        mixed = self_consistent(parts, -1, _KT, 1e-8, 20)
+        monkeypatch.setattr(scc, "_SINGLE_FROM", 10_000)
+        double = self_consistent(parts, -1, _KT, 1e-8, 20)
+        assert mixed.energies.dtype == np.float64
+        assert np.abs(mixed.energies - double.energies).max() < 2e-9
+        assert np.abs(mixed.shell_charges - double.shell_charges).max() < 1e-8
+
+    @pytest.mark.parametrize("kt", [_KT, 0.03])
+    def test_the_response_is_the_derivative_of_the_charges(self, dication, kt):
+        """Also where occupations are fractional, and degenerate orbitals share them."""
+        ring = Atoms("Ag3H3", [[1.6, 0, 0], [-0.8, 1.385640646, 0], [-0.8, -1.385640646, 0],
+                               [3.2, 0, 0], [-1.6, 2.771281292, 0], [-1.6, -2.771281292, 0]])  # fmt: skip
+        for atoms, charge in ((dication, 2), (ring, 0)):
+            molecule = scc._Molecule(_hamiltonian(atoms), charge, kt, "cpu")
+            rng = np.random.default_rng(1)
+            n = len(molecule._reference)
+            charges, change = (torch.as_tensor(rng.normal(scale=s, size=n)) for s in (0.05, 1.0))
+            response = molecule.response(molecule.orbitals(charges, torch.float64), charges)(change)
+
+            def made(step, molecule=molecule, charges=charges, change=change):
+                return molecule.charges(molecule.orbitals(charges + step * change, torch.float64))
+
+            numerical = (made(1e-5) - made(-1e-5)) / 2e-5
+            assert float((response - numerical).norm() / numerical.norm()) < 1e-4
+            assert abs(float(response.sum())) < 1e-4 * float(response.abs().sum())
+
+    def test_a_step_that_fails_is_shortened(self, monkeypatch):
+        retreats = []
+        retreat = scc._Steps.retreat
+        monkeypatch.setattr(scc._Steps, "retreat", lambda self: (retreats.append(1), retreat(self))[1])
+        oxide = Atoms("FeOFeOCl", [[0, 0, 0], [1.9, 0, 0], [3, 1.5, 0], [-1, 1.5, 0], [0, 0, -2.2]])
+        state = self_consistent(_hamiltonian(oxide), 1, _KT, 1e-8, 15)
+        assert retreats
+        again = self_consistent(_hamiltonian(oxide), 1, _KT, 1e-8, 4, state.shell_charges)
+        assert np.abs(again.energies - state.energies).max() < 1e-7
 
     def test_too_few_cycles_are_said(self, dication):
         with pytest.raises(

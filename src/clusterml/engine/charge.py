@@ -159,7 +159,7 @@ def _gaps_of(geometry: Geometry, charges: tuple[int, ...]) -> FrontierGaps:
 
 def _gaps(parts: Gfn1Hamiltonian, charges: tuple[int, ...]) -> dict[int, float | None]:
     """Each charge begins with the shell charges of the one before."""
-    from clusterml.engine.orbitals.gfn1 import self_consistent
+    from clusterml.engine.orbitals.newton import self_consistent
     from clusterml.units import HARTREE_EV
 
     gaps: dict[int, float | None] = {}

@@ -30,7 +30,7 @@ from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.engine.orbitals.gfn1 import SelfConsistent
+    from clusterml.engine.orbitals.newton import SelfConsistent
     from clusterml.engine.protocol import Compute, Protocol
 
 Solvation = Literal["gbsa", "alpb"]
@@ -127,6 +127,7 @@ def _own_gfn1(
         basis=parts.basis,
         energies_ev=state.energies * HARTREE_EV,
         coefficients=state.coefficients,
+        loewdin=state.loewdin,
         n_occupied=n_occupied,
         method=_TBLITE_METHOD["gfn1"],
         kernels=local_kernels(symbols, parts.basis.coords_bohr),
@@ -150,7 +151,7 @@ def _cycles(
     device: str,
     first: FloatArray | None = None,
 ) -> SelfConsistent:
-    from clusterml.engine.orbitals.gfn1 import self_consistent
+    from clusterml.engine.orbitals.newton import self_consistent
 
     kt = kelvin * BOLTZMANN_HARTREE
     try:

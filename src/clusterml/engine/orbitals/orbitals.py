@@ -22,7 +22,8 @@ class Orbitals:
     ``n_occupied`` doubly occupied orbitals first.  ``raw_gap_ev`` is the HOMO-LUMO gap before any level shift;
     ``virtual_shift_ev`` is the shift contained in the virtual energies. ``charges`` (n_atoms,) are the atomic charges
     the Hamiltonian was built with.  ``kernels``: how excitations of these orbitals interact.  ``core_electrons``
-    (n_atoms,): those that are in no orbital, None where that is not known.
+    (n_atoms,): those that are in no orbital, None where that is not known.  ``loewdin`` (n_ao, n_mo): the coefficients
+    S^(1/2) C over Löwdin's functions, of a source that has them anyway.
     """
 
     symbols: tuple[str, ...]
@@ -35,6 +36,7 @@ class Orbitals:
     virtual_shift_ev: float = 0.0
     charges: FloatArray | None = None
     core_electrons: IntArray | None = None
+    loewdin: FloatArray | None = None
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
 

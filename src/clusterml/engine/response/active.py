@@ -107,8 +107,10 @@ def _loewdin(orbitals: Orbitals, kind: Loewdin, device: torch.device) -> tuple[t
     import torch
 
     basis = orbitals.basis
-    c = torch.as_tensor(orbitals.coefficients, device=device)
     atoms: IntArray = basis.atom_of_ao
+    if kind == "spherical" and orbitals.loewdin is not None:
+        return torch.as_tensor(orbitals.loewdin, device=device), atoms
+    c = torch.as_tensor(orbitals.coefficients, device=device)
     if kind == "spherical":
         s = integrals.overlap(basis)
     else:
