@@ -159,12 +159,14 @@ def run(
 
 def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> Outcome | Failure:
     """Label one structure and write its files."""
-    from clusterml.engine.label import label
+    from clusterml.engine.label import ground_state_cost, label
     from clusterml.engine.output import label_dict, write_label, write_orbitals
 
     start = time.perf_counter()
-    reporter.note(f"{task.name}: {counted(len(task.atoms), 'atom')}", after=SECONDS_BETWEEN_STARTS)
     try:
+        cost = ground_state_cost(task.atoms, options.protocol, options.compute)
+        expected = "" if cost is None else f", {cost.functions} atomic functions: {cost}"
+        reporter.note(f"{task.name}: {counted(len(task.atoms), 'atom')}{expected}", after=SECONDS_BETWEEN_STARTS)
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
         result = label(
             task.atoms,

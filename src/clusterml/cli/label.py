@@ -42,7 +42,27 @@ def label(
     ] = None,
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
     electronic_temperature: Annotated[
-        float | None, typer.Option(metavar="K", help="Of gfn1 and gfn2; higher converges more easily [default: 300].")
+        float | None,
+        typer.Option(metavar="K", help="Of gfn1, gfn2 and dft; higher converges more easily [default: 300]."),
+    ] = None,
+    xc: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For dft: a density functional, e.g. pbe0 [default: pbe].")
+    ] = None,
+    basis: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For dft: a basis set, e.g. def2-svp,Ag=lanl2dz [default: def2-svp]."),
+    ] = None,
+    density_fit: Annotated[
+        bool | None,
+        typer.Option(
+            "--density-fit/--no-density-fit", help="For dft: Coulomb part in an auxiliary basis [default: yes]."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="For dft: folder of the last cycles, to go on from [default: checkpoints in --output]."
+        ),
     ] = None,
     ensemble: Annotated[
         int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots, with its spread.")
@@ -98,12 +118,17 @@ def label(
         solvent=solvent,
         electronic_temperature_k=electronic_temperature,
         ax=ax,
+        xc=xc,
+        basis=basis,
+        density_fit=density_fit,
         ensemble=None if ensemble is None else ThermalEnsemble(ensemble, temperature, seed),
     )
+    if protocol.orbitals == "dft" and checkpoint is None and folder is not None:
+        checkpoint = folder / "checkpoints"
     options = BatchOptions(
         charge=charge,
         protocol=protocol,
-        compute=Compute(device, threads, memory_gb),
+        compute=Compute(device, threads, memory_gb, None if checkpoint is None else str(checkpoint)),
         own_orbitals=orbitals is None and mode == "smooth",
         groups=groups,
         reading=reading,

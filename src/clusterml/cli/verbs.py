@@ -49,6 +49,12 @@ NEEDS: dict[str, tuple[Needs, ...]] = {
             "on GFN orbitals",
             "add --orbitals stda-xtb",
         ),
+        Needs(
+            ("xc", "basis", "density_fit", "checkpoint"),
+            lambda values: values["orbitals"] not in (None, "gfn1", "gfn2", "stda-xtb"),
+            "without --orbitals dft",
+            "add --orbitals dft",
+        ),
     ),
     "predict": (
         _SNAPSHOTS,

@@ -28,12 +28,13 @@ _BASE_GB = 0.4
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated ``seconds`` and memory in GB of a label with the default protocol; ``ground_state_gb``: of the GFN1
-    ground state alone, which no setting lowers."""
+    """Estimated ``seconds`` and memory in GB of a label; ``ground_state_gb``: of the ground state alone, which no
+    setting lowers; ``functions``: of the basis."""
 
     seconds: float
     memory_gb: float
     ground_state_gb: float
+    functions: int
 
     def __str__(self) -> str:
         """``about 40 s and 1.2 GB``."""
@@ -45,7 +46,7 @@ def label_cost(atoms: Atoms, threads: int = 1) -> Cost:
     functions = number_of_functions(atoms)
     seconds = 1.0 + _SECONDS_PER_1000 * (functions / 1000.0) ** _GROWTH / max(threads, 1) ** _PARALLEL
     ground_state = 8e-9 * _GROUND_STATE_MATRICES * functions**2
-    return Cost(seconds, max(_BASE_GB, _GB_PER_1000 * functions / 1000.0), ground_state)
+    return Cost(seconds, max(_BASE_GB, _GB_PER_1000 * functions / 1000.0), ground_state, functions)
 
 
 def number_of_functions(atoms: Atoms) -> int:
@@ -53,13 +54,12 @@ def number_of_functions(atoms: Atoms) -> int:
     return sum(count * _functions(symbol) for symbol, count in Counter(atoms.get_chemical_symbols()).items())
 
 
-def check_ground_state(atoms: Atoms, memory_gb: float) -> None:
+def check_ground_state(atoms: Atoms, cost: Cost, memory_gb: float) -> None:
     """Raise MemoryLimitError for a ground state that ``memory_gb`` cannot hold, before any of it is computed."""
-    needed = label_cost(atoms).ground_state_gb
-    if needed > memory_gb:
+    if cost.ground_state_gb > memory_gb:
         raise MemoryLimitError(
-            f"the ground state of {counted(len(atoms), 'atom')} ({number_of_functions(atoms)} atomic functions) needs "
-            f"about {needed:.3g} GB; {memory_gb:.2g} GB are allowed",
+            f"the ground state of {counted(len(atoms), 'atom')} ({cost.functions} atomic functions) needs about "
+            f"{cost.ground_state_gb:.3g} GB; {memory_gb:.2g} GB are allowed",
             "raise --memory-gb on a larger computer, or cut the structure down to one cluster",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,19 +14,16 @@ from clusterml.typing import FloatArray, IntArray
 _ENV_START = 20  # libcint reserves the first slots of env for global settings
 
 
-@lru_cache(maxsize=1)
-def _pyscf() -> Any:
-    """pyscf's gto package; it warns about environment settings on import, which is not the user's business."""
+def import_pyscf(module: str) -> Any:
+    """A module of pyscf, which warns about environment settings on import: that is not the user's business."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pyscf import gto
-        from pyscf.gto import mole, moleintor
-    return gto, mole, moleintor
+        return import_module(f"pyscf.{module}")
 
 
 def libcint_arrays(basis: Basis) -> tuple[Any, Any, FloatArray]:
     """The (atm, bas, env) arrays of libcint for a basis; exponents and coefficients are used as they are."""
-    _, mole, _ = _pyscf()
+    mole = import_pyscf("gto.mole")
     n_at = basis.n_atoms
     atm = np.zeros((n_at, 6), dtype=np.int32)
     atm[:, 0] = 1
@@ -59,7 +56,7 @@ _SYMMETRIC, _ANTISYMMETRIC = 1, 2  # libcint then computes one triangle only
 
 
 def _compute(basis: Basis, name: str, symmetry: int) -> FloatArray:
-    _, _, moleintor = _pyscf()
+    moleintor = import_pyscf("gto.moleintor")
     return np.asarray(moleintor.getints(name, *libcint_arrays(basis), hermi=symmetry))
 
 
@@ -97,7 +94,7 @@ def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:
     """
     from scipy.linalg import block_diag
 
-    _, mole, _ = _pyscf()
+    mole = import_pyscf("gto.mole")
     s = _compute(basis, "int1e_ovlp_cart", _SYMMETRIC)
     norm = np.sqrt(np.diag(s))
     blocks = {l: mole.cart2sph(l, normalized="sp") for l in {sh.l for sh in basis.shells}}

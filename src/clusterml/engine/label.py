@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from clusterml.engine.charge import gap_advice, resolve_charge
-from clusterml.engine.cost import check_ground_state
+from clusterml.engine.cost import Cost, check_ground_state, label_cost
 from clusterml.engine.fragments import Band, band_assignments, element_groups
 from clusterml.engine.orbitals.orbitals import Orbitals, gap_warnings
 from clusterml.engine.orbitals.source import find_source
@@ -169,7 +169,7 @@ class _Work:
         if not self.allow_several:
             check_one_molecule(atoms)
         decision = resolve_charge(atoms, charge)
-        ground = self._ground_state(atoms, decision.charge, start_from)
+        ground = self._ground_state(atoms, decision.charge, start_from, progress)
         ground_done = time.perf_counter()
         solver = find_solver(ground, protocol)
         tell = None if progress is None else lambda blocks: progress(counted(blocks, "block"))
@@ -192,13 +192,16 @@ class _Work:
         provenance = _provenance(self, ground, solver, response)
         return Label(atoms, decision, protocol, spectrum, response, ground, bands, tuple(warnings), timings, provenance)
 
-    def _ground_state(self, atoms: Atoms, charge: int, start_from: Atoms | None) -> Orbitals:
+    def _ground_state(
+        self, atoms: Atoms, charge: int, start_from: Atoms | None, progress: Callable[[str], None] | None
+    ) -> Orbitals:
         """Raises ElectronicStructureError, also for a gap below the protocol's smallest."""
-        source = find_source(self.protocol)
-        if source.check_memory:
-            check_ground_state(atoms, self.compute.memory)
+        source, compute = find_source(self.protocol), replace(self.compute, working=progress)
+        cost = label_cost(atoms) if source.check_memory else ground_state_cost(atoms, self.protocol, compute)
+        if cost is not None:
+            check_ground_state(atoms, cost, compute.memory)
         try:
-            ground = source.compute(atoms, charge, self.protocol, self.compute, start_from)
+            ground = source.compute(atoms, charge, self.protocol, compute, start_from)
         except ElectronicStructureError as error:
             advice = gap_advice(atoms, charge) if self.advise else ""
             raise ElectronicStructureError(error.problem, "; ".join(filter(None, (advice, error.remedy)))) from error
@@ -258,6 +261,15 @@ def _label_ensemble(
         warnings=(*central.warnings, *left_out),
         provenance=provenance,
     )
+
+
+def ground_state_cost(atoms: Atoms, protocol: Protocol, compute: Compute) -> Cost | None:
+    """Time and memory of a ground state that takes long, None where it is a matter of seconds.
+
+    Raises OptionError for a protocol that cannot be, UnsupportedElementError for an element without a basis.
+    """
+    cost = find_source(protocol).cost
+    return None if cost is None else cost(atoms, protocol, compute)
 
 
 def _response_warnings(response: Response, protocol: Protocol) -> list[str]:

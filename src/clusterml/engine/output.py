@@ -111,8 +111,10 @@ def label_name(label: Label) -> str:
 
 def label_method(label: Label) -> str:
     """``sTDA-xTB``, or the orbitals' method with the kind of response: ``GFN1-xTB linear response``."""
-    method = label.orbitals.method
-    return method if method == "sTDA-xTB" else f"{method} linear response"
+    orbitals = label.orbitals
+    if orbitals.kernels.k_shift:
+        return orbitals.method
+    return f"{orbitals.method} {'sTDA' if orbitals.kernels.ax else 'linear response'}"
 
 
 def label_dict(label: Label, states: bool = False) -> dict[str, Any]:

@@ -6,8 +6,9 @@ beyond rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import numpy as np
@@ -35,6 +36,9 @@ RESULTS = 2
 MOST_MEMBERS = 10_000
 """Most snapshots of one ensemble."""
 _SHARE_OF_FREE_MEMORY = 0.7
+_LETTERS = re.compile(r"[^A-Za-z0-9.-]")
+_IN_NAMES = {"*": "s", "+": "p", ")": ""}
+"""What stands for signs of functionals and basis sets in the name of a protocol; a hyphen for others."""
 _ALWAYS = ("orbitals", "emax_ev", "dtype", "tolerance")
 """Keys that a protocol is written with whatever their values: those that it had from the first."""
 
@@ -77,7 +81,7 @@ class Protocol(Strict):
 
     orbitals: str = Field(
         "gfn1",
-        description="gfn1, gfn2, stda-xtb, molden (of the file itself), or another source that is installed",
+        description="gfn1, gfn2, stda-xtb, dft, molden (of the file itself), or another source that is installed",
     )
     emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
@@ -85,10 +89,17 @@ class Protocol(Strict):
     fwhm_ev: float = Field(0.2, ge=0.01, le=5.0, description="width of the bands in eV, 0.01 to 5")
     solvent: str | None = Field(None, description="implicit solvent of gfn1 and gfn2, such as methanol; null: none")
     electronic_temperature_k: float | None = Field(
-        None, description="of gfn1 and gfn2 in K: a higher one helps where a gap is small; null: 300"
+        None, description="of gfn1, gfn2 and dft in K: a higher one helps where a gap is small; null: 300, of dft 0"
     )
     ax: float | None = Field(
         None, ge=0.0, le=1.0, description="of molden: share of Fock exchange in the functional; null: none"
+    )
+    xc: str | None = Field(None, description="of dft: a density functional of libxc such as pbe or pbe0; null: pbe")
+    basis: str | None = Field(
+        None, description="of dft: a basis set, and others by element, such as def2-svp,Ag=lanl2dz; null: def2-svp"
+    )
+    density_fit: bool | None = Field(
+        None, description="of dft: true or false, is the Coulomb part expanded in an auxiliary basis; null: true"
     )
     mode: Mode = Field("smooth", description="of stda-xtb: smooth (continuous) or reference (as the program std2)")
     solver: str = Field(
@@ -115,6 +126,17 @@ class Protocol(Strict):
             return {**values, "orbitals": "stda-xtb"}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _say_what_dft_is(cls, values: Any) -> Any:
+        """Kohn-Sham orbitals always name their functional and basis: the default is written as one that is given."""
+        if isinstance(values, Mapping) and values.get("orbitals") == "dft":
+            from clusterml.engine.orbitals.functional import DEFAULT_BASIS, DEFAULT_XC
+
+            chosen = {"xc": values.get("xc") or DEFAULT_XC, "basis": values.get("basis") or DEFAULT_BASIS}
+            return {**values, **chosen, "density_fit": values.get("density_fit") is not False}
+        return values
+
     @field_validator("orbitals")
     @classmethod
     def _source_exists(cls, name: str) -> str:
@@ -133,10 +155,26 @@ class Protocol(Strict):
         fields = type(self).model_fields
         return {k: v for k, v in values.items() if k in _ALWAYS or getattr(self, k) != fields[k].get_default()}
 
+    @field_validator("xc")
+    @classmethod
+    def _functional_exists(cls, name: str | None) -> str | None:
+        from clusterml.engine.orbitals.functional import read_functional
+
+        return None if name is None else read_functional(name).name
+
+    @field_validator("basis")
+    @classmethod
+    def _basis_exists(cls, name: str | None) -> str | None:
+        from clusterml.engine.orbitals.functional import read_basis
+
+        return None if name is None else read_basis(name).name
+
     @property
     def name(self) -> str:
-        """The protocol in one word, as records carry it."""
-        return self.orbitals if self.solvent is None else f"{self.orbitals}-in-{self.solvent}"
+        """The protocol in one word, as records carry it: ``gfn1``, ``gfn1-in-methanol``, ``dft-pbe-def2-svp``."""
+        parts = [self.orbitals, self.xc, self.basis, "unfitted" if self.density_fit is False else None]
+        word = "-".join(_LETTERS.sub(lambda sign: _IN_NAMES.get(sign[0], "-"), part) for part in parts if part)
+        return word if self.solvent is None else f"{word}-in-{self.solvent}"
 
     @property
     def window(self) -> float:
@@ -161,7 +199,7 @@ def _as_option_error(error: ValidationError) -> OptionError:
     key = str(problem["loc"][0])
     field = Protocol.model_fields.get(key)
     if field is None:
-        known = ", ".join((*Protocol.model_fields, *Compute.__dataclass_fields__))
+        known = ", ".join(LabelKeywords.__annotations__)
         return OptionError(f"label was given an option it does not have: {key}", f"known options: {known}")
     limits = {kind: limit for item in field.metadata for kind, limit in _limits(item)}
     words = f"give {field.description}"
@@ -208,6 +246,8 @@ class Compute:
     device      ``cpu`` or ``cuda``: place of the linear algebra
     threads     CPU threads; None: as they are set
     memory_gb   upper bound of a solver's own memory in GB; None: 70 % of what is free
+    checkpoint  folder where the ground states of ``dft`` keep their last cycle, to go on from there; None: nowhere
+    working     what ``label`` is given as ``progress``: told in words how far a long ground state is
 
     Examples:
         >>> import clusterml as cm
@@ -219,6 +259,8 @@ class Compute:
     device: str = "cpu"
     threads: int | None = None
     memory_gb: float | None = None
+    checkpoint: str | None = None
+    working: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.memory_gb is not None and not 1e-3 <= self.memory_gb <= 1e6:
@@ -235,7 +277,7 @@ class Compute:
         if jobs == 1:
             return self
         threads = None if self.threads is None else max(1, self.threads // jobs)
-        return Compute(self.device, threads, self.memory / jobs)
+        return replace(self, threads=threads, memory_gb=self.memory / jobs)
 
 
 DEFAULT_PROTOCOL = Protocol()
@@ -254,6 +296,9 @@ class LabelKeywords(TypedDict, total=False):
     solvent: str | None
     electronic_temperature_k: float | None
     ax: float | None
+    xc: str | None
+    basis: str | None
+    density_fit: bool | None
     mode: Mode
     solver: str
     gauge: Gauge
@@ -264,6 +309,7 @@ class LabelKeywords(TypedDict, total=False):
     device: str
     threads: int | None
     memory_gb: float | None
+    checkpoint: str | None
 
 
 def chosen(protocol: Protocol, compute: Compute, choices: Mapping[str, Any]) -> tuple[Protocol, Compute]:

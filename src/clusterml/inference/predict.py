@@ -137,7 +137,9 @@ class Engine:
 
         members = 1 if self._options.thermal is None else self._options.thermal.members + 1
         single = label_cost(atoms, torch.get_num_threads())
-        cost = Cost(single.seconds * members * self._slowness, single.memory_gb, single.ground_state_gb)
+        cost = Cost(
+            single.seconds * members * self._slowness, single.memory_gb, single.ground_state_gb, single.functions
+        )
         remaining = 60.0 * self._options.minutes - self._spent_s
         if cost.seconds > remaining:
             raise OptionError(

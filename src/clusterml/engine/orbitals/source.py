@@ -12,6 +12,7 @@ from clusterml.errors import OptionError
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.engine.cost import Cost
     from clusterml.engine.orbitals.orbitals import Orbitals
     from clusterml.engine.protocol import Compute, Protocol
 
@@ -27,6 +28,9 @@ class OrbitalSource:
     solvents                 does it know implicit solvents
     electronic_temperature   does it smear the occupation
     exact_exchange           does it take the share of Fock exchange from the protocol
+    kohn_sham                does it take a functional, a basis set and a checkpoint
+    cost                     (atoms, protocol, compute) -> seconds and memory of the ground state, told and checked
+                             before it begins; None: a matter of seconds
     check_memory             does it hold matrices as GFN1-xTB does, so that their memory is checked beforehand
     """
 
@@ -36,6 +40,8 @@ class OrbitalSource:
     electronic_temperature: bool = False
     exact_exchange: bool = False
     check_memory: bool = False
+    kohn_sham: bool = False
+    cost: Callable[[Atoms, Protocol, Compute], Cost] | None = None
 
 
 SOURCES: Registry[OrbitalSource] = Registry("orbital sources", OrbitalSource, "clusterml.engine.orbitals")
@@ -54,4 +60,10 @@ def find_source(protocol: Protocol) -> OrbitalSource:
         raise OptionError(
             f"ax has no effect on {source.name} orbitals", "leave it out: it is for those of Molden files"
         )
+    if protocol.mode == "reference" and source.kohn_sham:
+        raise OptionError(f"mode reference has no meaning for {source.name} orbitals", "use --orbitals stda-xtb")
+    given = {key: getattr(protocol, key) for key in ("xc", "basis", "density_fit")}
+    vain = next((f"{key} {value!r}" for key, value in given.items() if value is not None), None)
+    if vain is not None and not source.kohn_sham:
+        raise OptionError(f"{vain} has no effect on {source.name} orbitals", "use --orbitals dft, or leave it out")
     return source

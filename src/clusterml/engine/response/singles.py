@@ -197,7 +197,9 @@ def smooth_states(
     space = active_space(orbitals, occupied, virtual, "spherical", protocol.dtype, compute.device, origin)
     weight = window_weight(space.gaps, protocol.window)
     width = protocol.k_shift_width_ev / REFERENCE_HARTREE_EV
-    diagonal = space.gaps + k_shift(averaged(exchange_integrals(space), space.e_o, space.e_v, width))
+    diagonal = space.gaps
+    if orbitals.kernels.k_shift:
+        diagonal = diagonal + k_shift(averaged(exchange_integrals(space), space.e_o, space.e_v, width))
     couplings = Couplings(space, diagonal, weight)
     optical = OpticalVectors.collect(space, couplings, weight)
 
@@ -289,7 +291,10 @@ def _check_matrix(n_csf: int, space: ActiveSpace, protocol: Protocol, compute: C
 
 
 def _with_exchange(mode: Mode) -> Callable[[Orbitals, Protocol], bool]:
-    return lambda orbitals, protocol: orbitals.kernels.ax > 0.0 and protocol.mode == mode
+    """The reference mode is made of sTDA-xTB with its K-shift, the smooth one takes any share of exchange."""
+    return lambda orbitals, protocol: (
+        orbitals.kernels.ax > 0.0 and protocol.mode == mode and (mode == "smooth" or orbitals.kernels.k_shift)
+    )
 
 
 RESPONSE_SOLVERS = (
