@@ -12,6 +12,7 @@ from clusterml.cli.options import LibraryFile, PictureAxis, PictureRange, Struct
 from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.run.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.solvents import SolventModel
 
 if TYPE_CHECKING:
     from clusterml.batch.structures import Failure, Outcome
@@ -41,6 +42,7 @@ def label(
         typer.Option(metavar="SHARE", help="Fock exchange in the functional of a Molden file's orbitals [default: 0]."),
     ] = None,
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
+    solvation: Annotated[SolventModel, typer.Option(help="Model of --solvent.")] = "gbsa",
     electronic_temperature: Annotated[
         float | None,
         typer.Option(metavar="K", help="Of gfn1, gfn2 and dft; higher converges more easily [default: 300]."),
@@ -115,6 +117,7 @@ def label(
         solver="states" if states else "spectrum",
         dtype=dtype,
         gauge=gauge,
+        solvation=solvation,
         solvent=solvent,
         electronic_temperature_k=electronic_temperature,
         ax=ax,

@@ -10,15 +10,16 @@ import typer
 from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
 from clusterml.run.threads import choose_threads, use_threads
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.solvents import GfnMethod, SolventModel
 
 
 @reads_structures
 def relax(
     file: StructureFile,
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
-    method: Annotated[Literal["gfn1", "gfn2"], typer.Option(help="GFN1-xTB or GFN2-xTB.")] = "gfn1",
+    method: Annotated[GfnMethod, typer.Option(help="GFN1-xTB or GFN2-xTB.")] = "gfn1",
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent, e.g. methanol [default: vacuum].")] = None,
-    solvation: Annotated[Literal["gbsa", "alpb"], typer.Option(help="Solvent model.")] = "gbsa",
+    solvation: Annotated[SolventModel, typer.Option(help="Solvent model.")] = "gbsa",
     fix: Annotated[
         Literal["none", "metals", "frame"], typer.Option(help="What stays: nothing, metals, metals and donors.")
     ] = "none",

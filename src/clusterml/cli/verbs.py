@@ -33,6 +33,7 @@ def _mode(*names: str) -> Callable[[Mapping[str, Any]], bool]:
 
 _READING = ("cluster", "disorder", "hydrogens", "allow_several", "frame", "format")
 _SNAPSHOTS = Needs(("temperature", "seed"), _given("ensemble"), "without --ensemble", "add --ensemble N")
+_SOLVATION = Needs(("solvation",), _given("solvent"), "without --solvent", "add --solvent NAME")
 _FILES = Needs(
     ("jcamp",),
     lambda values: values["output"] is not None or not values["as_json"],
@@ -42,6 +43,7 @@ _FILES = Needs(
 NEEDS: dict[str, tuple[Needs, ...]] = {
     "label": (
         _SNAPSHOTS,
+        _SOLVATION,
         _FILES,
         Needs(
             ("mode",),
@@ -64,7 +66,7 @@ NEEDS: dict[str, tuple[Needs, ...]] = {
     "complete": (
         Needs(("allow_several",), lambda values: False, "on a bare core", "cores in several pieces are taken anyway"),
     ),
-    "relax": (Needs(("solvation",), _given("solvent"), "without --solvent", "add --solvent NAME"),),
+    "relax": (_SOLVATION,),
     "distort": (
         Needs(
             ("axis",),

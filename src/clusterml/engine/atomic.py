@@ -47,9 +47,13 @@ def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatA
 
 def cm5_correction(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArray:
     """Charge-model-5 correction of Mulliken charges, shape (n_atoms,), summing to zero (stda-xtb.md, 4.3)."""
+    radius, a0 = per_atom(symbols, "cm5_radius_angstrom"), per_atom(symbols, "cm5_a0")
+    return cm5_charges(symbols, distances(coords_bohr) * REFERENCE_BOHR_ANGSTROM, radius, a0)
+
+
+def cm5_charges(symbols: Sequence[str], r: FloatArray, radius: FloatArray, a0: FloatArray) -> FloatArray:
+    """The same from distances ``r`` (n_atoms, n_atoms) in angstrom, and the elements' radii and D_Z (n_atoms,)."""
     settings = tables()["cm5"]
-    radius = per_atom(symbols, "cm5_radius_angstrom")
-    a0 = per_atom(symbols, "cm5_a0")
     d = np.subtract.outer(a0, a0)
     labels = np.array(symbols)
     for pair, value in settings["pair_D"].items():
@@ -58,5 +62,4 @@ def cm5_correction(symbols: Sequence[str], coords_bohr: FloatArray) -> FloatArra
         d[mask] = value
         d[mask.T] = -value
     d[labels[:, None] == labels[None, :]] = 0.0
-    r = distances(coords_bohr) * REFERENCE_BOHR_ANGSTROM
     return np.asarray((d * np.exp(-settings["alpha_per_angstrom"] * (r - np.add.outer(radius, radius)))).sum(axis=1))

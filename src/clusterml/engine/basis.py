@@ -17,6 +17,7 @@ import numpy as np
 
 from clusterml.engine.parameters import element, stage_globals, sto_expansion
 from clusterml.errors import ElectronicStructureError, UnsupportedElementError
+from clusterml.structure.solvents import GfnMethod
 from clusterml.typing import FloatArray, IntArray
 
 Kind = Literal["valence", "polarisation", "rydberg"]
@@ -160,8 +161,6 @@ def stage_basis(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatArray,
     shells = [s for a, symbol in enumerate(symbols) for s in atom_shells(a, symbol, float(cn[a]), stage)]
     return Basis(np.asarray(coords_bohr, dtype=np.float64), tuple(shells))
 
-
-GfnMethod = Literal["gfn1", "gfn2"]
 
 _TBLITE_ORDER = {0: (0,), 1: (1, 2, 0), 2: (0, 1, 2, 3, 4)}
 """For every function of a tblite shell (magnetic number -l ... l) its position in our shell (p: x y z)."""

@@ -217,6 +217,7 @@ def _provenance(work: _Work, ground: Orbitals, solver: ResponseSolver, response:
     return {
         "orbitals": ground.method,
         "solvent": protocol.solvent,
+        "solvation": None if protocol.solvent is None else protocol.solvation,
         "mode": protocol.mode,
         "solver": solver.solver[-1],
         "emax_ev": protocol.emax_ev,

@@ -47,7 +47,8 @@ def tables() -> dict[str, Any]:
 def parameters_hash() -> str:
     """First 12 hex digits of the SHA-256 of the engine's parameter files, for provenance."""
     data = files("clusterml.engine").joinpath("data")
-    content = b"".join(data.joinpath(name).read_bytes() for name in ("stda_xtb.json", "gfn_basis.json"))
+    names = ("stda_xtb.json", "gfn_basis.json", "gfn1_hamiltonian.json", "gfn1_solvents.json")
+    content = b"".join(data.joinpath(name).read_bytes() for name in names)
     return sha256(content)[:12]
 
 

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -24,6 +25,7 @@ from pydantic import (
 from clusterml.config.schema import Strict
 from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.errors import OptionError
+from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -87,7 +89,10 @@ class Protocol(Strict):
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
     tolerance: float = Field(1e-3, ge=1e-10, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
     fwhm_ev: float = Field(0.2, ge=0.01, le=5.0, description="width of the bands in eV, 0.01 to 5")
-    solvent: str | None = Field(None, description="implicit solvent of gfn1 and gfn2, such as methanol; null: none")
+    solvation: SolventModel = Field("gbsa", description="model of the solvent, gbsa or alpb")
+    solvent: str | None = Field(
+        None, validate_default=True, description="implicit solvent of gfn1 and gfn2, such as methanol; null: none"
+    )
     electronic_temperature_k: float | None = Field(
         None, description="of gfn1, gfn2 and dft in K: a higher one helps where a gap is small; null: 300, of dft 0"
     )
@@ -148,6 +153,20 @@ class Protocol(Strict):
                 raise ValueError(f"orbitals is {name!r}, not {', '.join(names[:-1])} or {names[-1]}")
         return name
 
+    @field_validator("solvent")
+    @classmethod
+    def _solvent_exists(cls, name: str | None, info: ValidationInfo) -> str | None:
+        """Two names of one solvent give one protocol; the solvents of sources from elsewhere are theirs to judge."""
+        method, model = info.data.get("orbitals", ""), info.data.get("solvation", "")
+        if name is None and model == "alpb":
+            raise ValueError("solvation is 'alpb' without a solvent")
+        if name is None or not model or method not in get_args(GfnMethod):
+            return name
+        try:
+            return find_solvent(name, model, method)
+        except OptionError as error:
+            raise ValueError(str(error)) from error
+
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Its keys without those that came later and have their default: what is the same is written the same."""
@@ -174,7 +193,8 @@ class Protocol(Strict):
         """The protocol in one word, as records carry it: ``gfn1``, ``gfn1-in-methanol``, ``dft-pbe-def2-svp``."""
         parts = [self.orbitals, self.xc, self.basis, "unfitted" if self.density_fit is False else None]
         word = "-".join(_LETTERS.sub(lambda sign: _IN_NAMES.get(sign[0], "-"), part) for part in parts if part)
-        return word if self.solvent is None else f"{word}-in-{self.solvent}"
+        model = "" if self.solvation == "gbsa" else f"-{self.solvation}"
+        return word if self.solvent is None else f"{word}-in-{self.solvent}{model}"
 
     @property
     def window(self) -> float:
@@ -206,7 +226,8 @@ def _as_option_error(error: ValidationError) -> OptionError:
     if problem["type"] == "literal_error":
         words = f"choose one of {', '.join(get_args(field.annotation))}"
     elif problem["type"] == "value_error":
-        return OptionError(str(problem["ctx"]["error"]), f"give {field.description}")
+        cause = problem["ctx"]["error"].__cause__
+        return cause if isinstance(cause, OptionError) else OptionError(str(problem["ctx"]["error"]), words)
     elif {"ge", "le"} <= limits.keys():
         words = f"give a number between {limits['ge']:g} and {limits['le']:g}"
     value = problem["input"]
@@ -293,6 +314,7 @@ class LabelKeywords(TypedDict, total=False):
     dtype: Dtype
     tolerance: float
     fwhm_ev: float
+    solvation: SolventModel
     solvent: str | None
     electronic_temperature_k: float | None
     ax: float | None

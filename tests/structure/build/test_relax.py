@@ -153,8 +153,10 @@ def test_settings_that_cannot_be(setting, value):
 
 def test_inputs_that_cannot_be(built):
     atoms = built("ag2")
-    with pytest.raises(OptionError, match="give a solvent"):
-        relax(atoms, settings=replace(QUICK, solvent="honey"))
+    with pytest.raises(OptionError, match=r"'honey', which is not known.*methanol"):
+        replace(QUICK, solvent="honey")
+    with pytest.raises(OptionError, match=r"'ethanol', which GBSA has no parameters of.*use ALPB"):
+        replace(QUICK, solvent="ethanol")
     with pytest.raises(ChargeError, match="pairs"):
         relax(atoms, 1, QUICK)
     with pytest.raises(OptionError, match="no atom to move"):

@@ -1,29 +1,31 @@
 """Self-consistent GFN1-xTB and GFN2-xTB orbitals, with optional implicit solvation.
 
-GFN1-xTB in vacuum, the source of all labels, is our own (:mod:`clusterml.engine.orbitals.gfn1`): an order of magnitude
-faster on silver clusters, and it runs on a GPU.  GFN2-xTB and solvents come from tblite, which takes its threads from
-OMP_NUM_THREADS.  Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`);
-S. Ehlert, M. Stahn, S. Spicher, S. Grimme, J. Chem. Theory Comput. 17, 4250 (2021) (GBSA and ALPB solvation).
+GFN1-xTB, the source of all labels, is our own (:mod:`clusterml.engine.orbitals.gfn1`), in vacuum and in solvents
+(:mod:`clusterml.engine.orbitals.solvation`): an order of magnitude faster than tblite on silver clusters, and it runs
+on a GPU.  GFN2-xTB comes from tblite, which takes its threads from OMP_NUM_THREADS.
+Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`).
 """
 
 from __future__ import annotations
 
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from clusterml.blas import lend_blas
-from clusterml.engine.basis import Basis, GfnMethod, gfn_basis, tblite_positions
+from clusterml.engine.basis import Basis, gfn_basis, tblite_positions
 from clusterml.engine.integrals import overlap
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.orbitals.solvation import in_solvent
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import core_electrons
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.structure.geometry import Geometry
+from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 from clusterml.typing import FloatArray
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from clusterml.engine.orbitals.newton import SelfConsistent
     from clusterml.engine.protocol import Compute, Protocol
 
-Solvation = Literal["gbsa", "alpb"]
+Medium = tuple[str, SolventModel]
+"""A solvent and its model."""
 
 _TBLITE_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
 _ORTHONORMALITY = 1e-6
@@ -51,7 +54,7 @@ def gfn_orbitals(
     charge: int,
     method: GfnMethod = "gfn1",
     solvent: str | None = None,
-    solvation: Solvation = "gbsa",
+    solvation: SolventModel = "gbsa",
     electronic_temperature_k: float = 300.0,
     accuracy: float = 1.0,
     max_iterations: int = 500,
@@ -60,23 +63,27 @@ def gfn_orbitals(
 ) -> Orbitals:
     """Closed-shell orbitals of a self-consistent GFN-xTB ground state.
 
-    ``solvent``: a name that tblite knows, such as ``"methanol"``, or None for the vacuum; ``solvation`` its model.
+    ``solvent``: a name of :mod:`clusterml.structure.solvents`, such as ``"methanol"``, or None for the vacuum;
+    ``solvation`` its model.
     ``electronic_temperature_k`` smears the occupation during the self-consistent cycle; the excited states use the
     lowest n/2 orbitals, and a warning tells when the smeared occupations were fractional.  ``accuracy`` scales the
     thresholds of convergence (smaller is tighter; at 1, shell charges hold to 1e-6).  ``start_from``: a geometry of the
     same atoms, in the same order, whose converged charges (tblite: density) are the first guess; it is computed once
     for many geometries near it, saves up to half of their cycles, and changes the result within the thresholds.  No
-    virtual shift is contained.  ``device``: ``"cpu"`` or ``"cuda"``; tblite has no use for it.  tblite's solvent cavity
-    uses a grid of fixed orientation: turning a molecule moves its levels by up to about 5e-4 eV in a solvent, 1e-11 eV
-    without.
+    virtual shift is contained.  ``device``: ``"cpu"`` or ``"cuda"``; tblite has no use for it.  The surface that a
+    solvent can reach is measured on points in fixed directions: turning a molecule moves its levels by up to about
+    5e-4 eV in a solvent that makes hydrogen bonds, 1e-9 eV in another one and in vacuum.
 
     Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent, ChargeError for an
     odd number of electrons, ElectronicStructureError without convergence.
     """
     start = time.perf_counter()
     _check_options(method, solvation, electronic_temperature_k, accuracy)
-    if method == "gfn1" and solvent is None:
-        return _own_gfn1(atoms, charge, electronic_temperature_k, accuracy, max_iterations, start_from, device)
+    if solvent is not None:
+        solvent = find_solvent(solvent, solvation, method)
+    if method == "gfn1":
+        medium = None if solvent is None else (solvent, solvation)
+        return _own_gfn1(atoms, charge, medium, electronic_temperature_k, accuracy, max_iterations, start_from, device)
     symbols = tuple(atoms.get_chemical_symbols())
     basis = gfn_basis(symbols, atoms.positions / BOHR_ANGSTROM, method)
     calculator = _calculator(atoms, charge, method, solvent, solvation)
@@ -110,6 +117,7 @@ def gfn_orbitals(
 def _own_gfn1(
     atoms: Atoms,
     charge: int,
+    medium: Medium | None,
     kelvin: float,
     accuracy: float,
     max_iterations: int,
@@ -118,9 +126,9 @@ def _own_gfn1(
 ) -> Orbitals:
     start = time.perf_counter()
     symbols = tuple(atoms.get_chemical_symbols())
-    parts = _hamiltonian(atoms)
+    parts = _hamiltonian(atoms, medium)
     n_occupied = _closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
-    first = None if start_from is None else _first_charges(Geometry.of(start_from), charge, kelvin, device)
+    first = None if start_from is None else _first_charges(Geometry.of(start_from), charge, medium, kelvin, device)
     state = _cycles(parts, charge, kelvin, accuracy, max_iterations, device, first)
     return Orbitals(
         symbols=symbols,
@@ -138,8 +146,10 @@ def _own_gfn1(
     )
 
 
-def _hamiltonian(atoms: Atoms) -> Gfn1Hamiltonian:
-    return gfn1_hamiltonian(tuple(atoms.get_chemical_symbols()), atoms.positions / BOHR_ANGSTROM)
+def _hamiltonian(atoms: Atoms, medium: Medium | None) -> Gfn1Hamiltonian:
+    symbols, coords = tuple(atoms.get_chemical_symbols()), atoms.positions / BOHR_ANGSTROM
+    parts = gfn1_hamiltonian(symbols, coords)
+    return parts if medium is None else in_solvent(parts, symbols, coords, *medium)
 
 
 def _cycles(
@@ -161,16 +171,16 @@ def _cycles(
 
 
 @lru_cache(maxsize=8)
-def _first_charges(geometry: Geometry, charge: int, kelvin: float, device: str) -> FloatArray:
+def _first_charges(geometry: Geometry, charge: int, medium: Medium | None, kelvin: float, device: str) -> FloatArray:
     """Shell charges of a geometry."""
-    return _cycles(_hamiltonian(geometry.atoms), charge, kelvin, 1.0, 500, device).shell_charges
+    return _cycles(_hamiltonian(geometry.atoms, medium), charge, kelvin, 1.0, 500, device).shell_charges
 
 
 def _check_options(method: str, solvation: str, temperature_k: float, accuracy: float) -> None:
     if method not in _TBLITE_METHOD:
         raise OptionError(f"method is {method!r}", f"choose one of {', '.join(_TBLITE_METHOD)}")
-    if solvation not in get_args(Solvation):
-        raise OptionError(f"solvation is {solvation!r}", f"choose one of {', '.join(get_args(Solvation))}")
+    if solvation not in get_args(SolventModel):
+        raise OptionError(f"solvation is {solvation!r}", f"choose one of {', '.join(get_args(SolventModel))}")
     if not 0.0 < temperature_k <= 20000.0:
         raise OptionError(f"electronic_temperature_k is {temperature_k:g}", "give a number above 0 and up to 20000 K")
     if not 1e-4 <= accuracy <= 1e3:
@@ -183,7 +193,7 @@ def _silent(message: str) -> None:
 
 @lru_cache(maxsize=8)
 def _guess(
-    geometry: Geometry, charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation, kelvin: float
+    geometry: Geometry, charge: int, method: GfnMethod, solvent: str | None, solvation: SolventModel, kelvin: float
 ) -> Any:
     """tblite's converged result of a geometry, at its default thresholds."""
     calculator = _calculator(geometry.atoms, charge, method, solvent, solvation)
@@ -192,7 +202,7 @@ def _guess(
     return _converged(calculator, method, kelvin, 500)
 
 
-def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | None, solvation: Solvation) -> Any:
+def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | None, solvation: SolventModel) -> Any:
     lend_blas()
     from tblite.exceptions import TBLiteRuntimeError, TBLiteValueError
     from tblite.interface import Calculator
@@ -202,17 +212,11 @@ def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | Non
         calculator = Calculator(
             _TBLITE_METHOD[method], atoms.numbers, positions, charge=float(charge), color=False, logger=_silent
         )
+        if solvent is not None:
+            calculator.add(f"{solvation}-solvation", solvent)
     except (TBLiteRuntimeError, TBLiteValueError) as exc:
         raise ElectronicStructureError(f"tblite refuses the molecule: {exc}", "check geometry and charge") from exc
     calculator.set("verbosity", 0)
-    if solvent is not None:
-        try:
-            calculator.add(f"{solvation}-solvation", solvent)
-        except (TBLiteRuntimeError, TBLiteValueError) as exc:
-            raise OptionError(
-                f"solvent {solvent!r} cannot be used with {_TBLITE_METHOD[method]} and {solvation.upper()}: {exc}",
-                "give a solvent that tblite knows, such as water, methanol, ethanol, dmf or thf",
-            ) from exc
     return calculator
 
 
@@ -281,6 +285,7 @@ def _source(method: GfnMethod) -> OrbitalSource:
             charge,
             method=method,
             solvent=protocol.solvent,
+            solvation=protocol.solvation,
             electronic_temperature_k=300.0 if kelvin is None else kelvin,
             start_from=start,
             device=compute.device,

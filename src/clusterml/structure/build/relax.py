@@ -27,6 +27,7 @@ from clusterml.structure.build.operations import KeepSymmetry, Operations, find_
 from clusterml.structure.charge import GapSource, check_charge, decide_charge
 from clusterml.structure.check import check_geometry, check_size, connected_molecules
 from clusterml.structure.elements import is_metal
+from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -88,8 +89,6 @@ class Checkpoint:
         self.number, self.positions, self.state = number, positions, state
 
 
-Method = Literal["gfn1", "gfn2"]
-Solvation = Literal["gbsa", "alpb"]
 Fixed = Literal["none", "metals", "frame"]
 """What stays put: nothing, the metals, or the metals with all donor atoms."""
 
@@ -102,9 +101,9 @@ _HEAVIEST = 86
 class RelaxSettings:
     """How to relax.
 
-    ``solvent``: a name tblite knows, or None for the vacuum; ``fix``: see :data:`Fixed`; ``symmetry``: keep the point
-    group the structure has; ``steps``: at most so many; ``fmax``: largest force (eV/A) at which it is done;
-    ``temperature_k``: electronic temperature.
+    ``solvent``: a name of :mod:`clusterml.structure.solvents`, or None for the vacuum; ``fix``: see :data:`Fixed`;
+    ``symmetry``: keep the point group the structure has; ``steps``: at most so many; ``fmax``: largest force (eV/A) at
+    which it is done; ``temperature_k``: electronic temperature.
 
     Examples:
         >>> import clusterml as cm
@@ -112,9 +111,9 @@ class RelaxSettings:
         'gfn2'
     """
 
-    method: Method = "gfn1"
+    method: GfnMethod = "gfn1"
     solvent: str | None = None
-    solvation: Solvation = "gbsa"
+    solvation: SolventModel = "gbsa"
     fix: Fixed = "none"
     symmetry: bool = False
     steps: int = 500
@@ -127,9 +126,11 @@ class RelaxSettings:
 
     def __post_init__(self) -> None:
         """Raises :class:`~clusterml.errors.OptionError` naming the setting."""
-        for name, choices in (("method", Method), ("solvation", Solvation), ("fix", Fixed)):
+        for name, choices in (("method", GfnMethod), ("solvation", SolventModel), ("fix", Fixed)):
             if getattr(self, name) not in get_args(choices):
                 raise OptionError(f"{name} is {getattr(self, name)!r}", f"choose one of {', '.join(get_args(choices))}")
+        if self.solvent is not None:
+            find_solvent(self.solvent, self.solvation, self.method)
         if not 0 <= self.steps <= 1_000_000:
             raise OptionError(f"steps is {self.steps}", "give a number from 0")
         if not 1e-5 <= self.fmax <= 100.0:
@@ -262,7 +263,7 @@ def _run(
     except InputError as error:
         raise OptionError(
             f"tblite refuses the calculation ({settings.level}): {error}",
-            "check the charge, and give a solvent that tblite knows, such as water, methanol, ethanol, dmf or thf",
+            "check the charge and the geometry",
         ) from error
     return step, converged
 
