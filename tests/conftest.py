@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import random
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,3 +71,12 @@ def shared() -> Path:
     if not (folder / "structures").is_dir():
         pytest.skip("no shared folder of real structures (set CLUSTERML_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def outputs() -> ModuleType:
+    """The module of miniature outputs of quantum-chemistry programs."""
+    spec = importlib.util.spec_from_file_location("outputs_in_miniature", ROOT / "tests" / "outputs_in_miniature.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clusterml.screening.config import Screen, load_screen
     from clusterml.screening.design.run import design
     from clusterml.screening.run import screen
+    from clusterml.spectrum.calculation import read_transitions
     from clusterml.spectrum.compare import Comparison, compare
     from clusterml.spectrum.measured import read_spectrum
     from clusterml.spectrum.spectrum import Spectrum
@@ -83,6 +84,7 @@ __all__ = [
     "read",
     "read_all",
     "read_spectrum",
+    "read_transitions",
     "relax",
     "scan",
     "screen",
@@ -132,6 +134,7 @@ _HOMES = {
     "read": "clusterml.structure.read",
     "read_all": "clusterml.structure.read",
     "read_spectrum": "clusterml.spectrum.measured",
+    "read_transitions": "clusterml.spectrum.calculation",
     "relax": "clusterml.structure.build.relax",
     "scan": "clusterml.structure.distort.apply",
     "screen": "clusterml.screening.run",

@@ -164,3 +164,17 @@ def test_errors_come_through_typed(run: Run) -> None:
 def test_file_names_are_not_read_as_markup(run: Run, spectrum: Spectrum) -> None:
     spectrum.to_json("[red]$x$.json")
     assert run("[red]$x$.json", "b.csv", "-o", "out").exit_code == 0
+
+
+def test_the_output_of_a_finished_calculation_is_compared(run: Run, outputs) -> None:
+    Path("calc.out").write_text(outputs.orca(((2.2, 0.9, 10.0, 9.0), (2.8, 1.1, -30.0, -28.0), (3.4, 1.0, 20.0, 19.0))))
+    done = run("calc.out", "a.json", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert result["absorption"]["cosine"] > 0.98
+    assert result["cd"]["cosine"] > 0.99
+    assert any("3 excitations up to 3.40 eV" in note for note in result["warnings"])
+    Path("dark.out").write_text(outputs.orca(cd=False))
+    without = json.loads(run("dark.out", "a.json", "--json", "--max-shift", "2.5").stdout)
+    assert without["cd"] is None
+    assert any("absorption alone" in note for note in without["warnings"])

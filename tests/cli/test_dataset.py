@@ -270,3 +270,35 @@ def test_a_folder_that_is_no_dataset_is_named(run, tmp_path):
         assert result.code == 1
         assert "is not a dataset" in result.err
         assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("program", ["orca", "gaussian", "turbomole"])
+def test_outputs_of_tddft_come_in(run, outputs, tmp_path, program):
+    (tmp_path / "calc.out").write_text(getattr(outputs, program)(outputs.EXCITATIONS))
+    command = ["dataset", "import", tmp_path / "d", tmp_path / "calc.out", "--method", "TDDFT", "--family", "h2o2"]
+    if program == "turbomole":
+        refused = run(*command)
+        assert refused.code == 1
+        assert "charge is None" in refused.err
+        command += ["--charge=-2"]
+    done = run(*command)
+    assert done.code == 0, done.err
+    (record,) = Dataset(tmp_path / "d")
+    assert (record.id, record.charge, record.numbers.tolist()) == ("TDDFT-calc", -2, [8, 8, 1, 1])
+    assert np.linalg.norm(record.positions[0] - record.positions[1]) == pytest.approx(1.46, abs=1e-5)
+    np.testing.assert_allclose(record.lowest_ev[:4], [4.5, 5.0, 6.2, 0.0], atol=2e-5)
+    np.testing.assert_allclose(record.lowest_r_cgs[:3], [3.0, 11.5, -42.25])
+    height = 4.5 * 3.0 / 22.97 * 2.0 * np.sqrt(np.log(2.0) / np.pi) / 0.10
+    assert record.delta_epsilon[200] == pytest.approx(height, rel=1e-3)  # at 4.50 eV
+    if program != "turbomole":
+        again = run(*command[:2], tmp_path / "e", *command[3:], "--charge", "0")
+        assert again.code == 1
+        assert "states the charge -2" in again.err
+
+
+def test_outputs_without_cd_or_geometry_are_refused(run, outputs, tmp_path):
+    (tmp_path / "calc.out").write_text(outputs.orca(cd=False))
+    command = ("dataset", "import", tmp_path / "d", tmp_path / "calc.out", "--method", "TDDFT", "--family", "h2o2")
+    assert "printed no rotatory strengths, which records need" in run(*command).err
+    (tmp_path / "calc.out").write_text(outputs.orca().replace("CARTESIAN COORDINATES", "COORDINATES"))
+    assert "has no geometry that can be read" in run(*command).err

@@ -25,7 +25,9 @@ BANDS = "bands:"
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="Spectrum to judge: JSON of label or predict, CSV, JCAMP-DX.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="Spectrum to judge: JSON of label or predict, CSV, output of TDDFT.")
+    ],
     b: Annotated[str, typer.Argument(metavar="B", help="Reference: the same, or bands:SYSTEM, e.g. bands:Ag29-BDT.")],
     fit_shift: Annotated[bool, typer.Option(help="Shift all energies of A by one number of eV to match B.")] = True,
     fit_width: Annotated[bool, typer.Option("--fit-width", help="Broaden A further to match B.")] = False,
@@ -56,7 +58,7 @@ def compare(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write compare.json and compare.png here.")
     ] = None,
 ) -> None:
-    """Similarity of two spectra: computed, predicted or measured (JSON, tables, JCAMP-DX, JASCO, Chirascan).
+    """Similarity of two spectra: computed, predicted or measured (JSON, tables, JCAMP-DX, JASCO, Chirascan, ORCA ..).
 
     A is shifted (and with --fit-width broadened) on the energy axis to match B; the CD is compared with its sign, so
     mirror images get a CD cosine of -1.  Measured absorbance and mdeg need --concentration-a/-b and --path-a/-b; a

@@ -188,18 +188,20 @@ def export(
 @app.command(name="import")
 def import_(
     folder: Folder,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="JSON files of labels.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="JSON files of labels, or outputs of TDDFT.")],
     method: Annotated[str, typer.Option(help="What computed or measured them, e.g. TDDFT-CAM-B3LYP.")],
     family: Annotated[str, typer.Option(help="The cluster they belong to, for splits by parent.")],
+    charge: Annotated[int | None, typer.Option(help="Total charge, of outputs that do not state it.")] = None,
 ) -> None:
     """Add labels of one's own (e.g. TDDFT) to a dataset.
 
-    FILE: {"structure": "x.xyz", "charge": -1, "transitions": {"energy_ev": [..], "f_length": [..],
+    FILE: the output of a finished calculation (ORCA; Gaussian, Turbomole and others with cclib), or JSON:
+    {"structure": "x.xyz", "charge": -1, "transitions": {"energy_ev": [..], "f_length": [..],
     "r_velocity_cgs": [..]}}.
     """
     from clusterml.dataset.exchange import import_labels
 
-    names, warnings = import_labels(folder, files, method, family)
+    names, warnings = import_labels(folder, files, method, family, charge)
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{folder}: {len(names)} records added")

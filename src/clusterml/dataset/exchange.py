@@ -7,7 +7,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ from clusterml.dataset.store import Store
 from clusterml.errors import DatasetError, InputFileError, OptionError, OutputError, SpectrumError
 from clusterml.io.files import exclusive, read_text, write_text
 from clusterml.io.json import parse_json
+from clusterml.spectrum.calculation import program_of, read_calculation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ase import Atoms
 
+    from clusterml.spectrum.excitations import Excitations
     from clusterml.spectrum.spectrum import Spectrum
 
 PREFIX = "clusterml_"
@@ -111,23 +113,27 @@ def _quote(pairs: dict[str, Any]) -> dict[str, Any]:
     return {k: f"_{v}" if isinstance(v, str) and re.fullmatch(r"[-+.0-9eE]+|", v) else v for k, v in pairs.items()}
 
 
-def import_labels(folder: str | Path, files: Sequence[Path], method: str, family: str) -> tuple[list[str], list[str]]:
+def import_labels(
+    folder: str | Path, files: Sequence[Path], method: str, family: str, charge: int | None = None
+) -> tuple[list[str], list[str]]:
     """Add a user's own labels to the dataset ``folder``; returns the names of the new records, and what to know.
 
-    Each of ``files`` is JSON: ``{"structure": FILE, "charge": Q, "transitions": {"energy_ev": [..], "f_length": [..],
-    "r_velocity_cgs": [..]}}``, as a TDDFT program prints them (eV; 1e-40 cgs), or with ``"spectrum"`` in place of
-    ``"transitions"``, as our own JSON results have it, with the width ``fwhm_ev`` of its bands.  FILE lies beside the
-    JSON file.  A spectrum narrower than 0.10 eV is broadened by the difference, a wider one keeps its width, which the
-    record names.  What a label does not have (tensors, other gauges) is stored as zeros and listed in
-    ``details["missing"]``.
+    Each of ``files`` is the output of a finished calculation (:mod:`clusterml.spectrum.calculation`), or JSON:
+    ``{"structure": FILE, "charge": Q, "transitions": {"energy_ev": [..], "f_length": [..], "r_velocity_cgs": [..]}}``,
+    as a TDDFT program prints them (eV; 1e-40 cgs), or with ``"spectrum"`` in place of ``"transitions"``, as our own
+    JSON results have it, with the width ``fwhm_ev`` of its bands.  FILE lies beside the JSON file.  A spectrum narrower
+    than 0.10 eV is broadened by the difference, a wider one keeps its width, which the record names.  What a label does
+    not have (tensors, other gauges) is stored as zeros and listed in ``details["missing"]``.  ``charge``: that of
+    outputs which do not state one.
 
     Raises :class:`InputFileError` naming file and key, :class:`DatasetError` for a name that is taken,
-    :class:`OptionError` for a method or family that is no word.  Nothing is added then.
+    :class:`OptionError` for a method or family that is no word, for a ``charge`` that no file lacks, and where cclib is
+    not installed.  Nothing is added then.
     """
     for key, word in (("method", method), ("family", family)):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", word):
             raise OptionError(f"{key} is {word!r}", "give one word of letters, digits and . _ + -")
-    records = list(_read_labels(files, method, family))
+    records = list(_read_labels(files, method, family, charge))
     store = Store(folder)
     with exclusive(store.folder):
         names = store.finished()
@@ -141,15 +147,18 @@ def import_labels(folder: str | Path, files: Sequence[Path], method: str, family
     return [record.id for record in records], [word for record in records for word in record.details["warnings"]]
 
 
-def _read_labels(files: Sequence[Path], method: str, family: str) -> Iterator[Record]:
+def _read_labels(files: Sequence[Path], method: str, family: str, charge: int | None) -> Iterator[Record]:
     from clusterml.structure.anatomy.anatomy import anatomy
-    from clusterml.structure.read import read
 
     for path in files:
-        content = parse_json(read_text(path), str(path))
-        atoms = read(_structure_file(path, content.get("structure")))
+        text = read_text(path)
+        if path.suffix.lower() == ".json" or program_of(text) is None:
+            atoms, label = _from_json(path, parse_json(text, str(path)))
+        else:
+            atoms, label = _from_calculation(read_calculation(text, str(path)), path)
+        if charge is not None and atoms.info.get("charge") is not None:
+            raise OptionError(f"{path}: states the charge {atoms.info['charge']}", "leave --charge out")
         atoms.positions[:] = stored_positions(atoms.positions - atoms.positions.mean(axis=0))
-        label = _label_of(path, content)
         counts = anatomy(atoms).ligand_counts()
         details = {"missing": label.missing, "warnings": label.warnings, "provenance": {"file": path.name}}
         try:
@@ -162,16 +171,48 @@ def _read_labels(files: Sequence[Path], method: str, family: str) -> Iterator[Re
                 hand="0",
                 pair=f"{method}-{path.stem}",
                 method=method,
-                charge=_charge(path, content.get("charge", atoms.info.get("charge"))),
+                charge=_charge(path, atoms.info.get("charge") if charge is None else charge),
                 numbers=np.asarray(atoms.numbers, dtype=np.int64),
                 positions=np.asarray(atoms.positions),
-                gap_ev=_gap(path, content.get("gap_ev", 0.0)),
+                gap_ev=label.gap_ev,
                 details=details | label.further(),
                 **label.curves,
                 **label.lowest,
             )
         except DatasetError as error:
             raise InputFileError(f"{path}: {error.problem}", error.remedy) from error
+
+
+def _from_json(path: Path, content: dict[str, Any]) -> tuple[Atoms, _ImportedLabel]:
+    from clusterml.structure.read import read
+
+    atoms = read(_structure_file(path, content.get("structure")))
+    if "charge" in content:
+        atoms.info["charge"] = content["charge"]
+    return atoms, _label_of(path, content)
+
+
+def _from_calculation(excitations: Excitations, path: Path) -> tuple[Atoms, _ImportedLabel]:
+    """The structure and the label of an output; raises :class:`InputFileError` for one without CD or geometry."""
+    from ase import Atoms
+
+    from clusterml.structure.check import check_geometry
+    from clusterml.structure.elements import atomic_number
+
+    if not excitations.has_cd:
+        problem = f"{path}: {excitations.program} printed no rotatory strengths, which records need"
+        raise InputFileError(problem, "compute them (Turbomole: escf; ORCA and Gaussian print them unasked)")
+    numbers = [atomic_number(symbol) for symbol in excitations.symbols]
+    if not numbers or None in numbers:
+        advice = "write structure and excitations into a JSON file, see clusterml dataset import --help"
+        raise InputFileError(f"{path}: the output of {excitations.program} has no geometry that can be read", advice)
+    atoms = Atoms(numbers, np.array(excitations.positions, dtype=np.float64))
+    check_geometry(atoms)
+    atoms.info["charge"] = excitations.charge
+    lines = excitations.transitions()
+    label = _label_of_transitions(path, lines.energy_ev, lines.f_length, lines.r_velocity_cgs)
+    label.warnings.extend(excitations.notes)
+    return atoms, label
 
 
 def _structure_file(path: Path, name: Any) -> Path:
@@ -209,6 +250,7 @@ class _ImportedLabel:
     missing: list[str]
     warnings: list[str]
     reaches_ev: float | None
+    gap_ev: float = 0.0
 
     def further(self) -> dict[str, float]:
         """The details of a record that are not those of our own labels."""
@@ -217,29 +259,43 @@ class _ImportedLabel:
 
 
 def _label_of(path: Path, content: dict[str, Any]) -> _ImportedLabel:
+    gap = _gap(path, content.get("gap_ev", 0.0))
+    if "transitions" in content:
+        label = _label_of_transitions(path, *(_numbers(path, content["transitions"], key) for key in _LISTS))
+        return replace(label, gap_ev=gap)
+    if "spectrum" not in content:
+        raise InputFileError(f"{path}: has neither 'transitions' nor 'spectrum'", "give one of them")
+    spectrum = _spectrum_to_store(path, content)
+    blank, lowest = _blank_columns()
+    width = float(spectrum.meta["fwhm_ev"])
+    return _ImportedLabel(blank | _curves(spectrum), lowest, width, [*blank, *lowest], [], None, gap)
+
+
+def _label_of_transitions(path: Path, energy: Any, f: Any, r: Any) -> _ImportedLabel:
+    """Of energies (n,) in eV, oscillator strengths and rotatory strengths in 1e-40 cgs."""
+    spectrum = _broaden(path, energy, f, r)
+    blank, lowest = _blank_columns()
+    order = np.argsort(energy)[:N_LOWEST]
+    for name, values in zip(lowest, (energy, f, r), strict=True):
+        lowest[name][: len(order)] = values[order]
+    reaches, warnings = None, list[str]()
+    if energy.max() < GRID_EV[-1]:
+        reaches = float(energy.max())
+        warnings = [f"{path.name}: excitations end at {reaches:.2f} eV: nothing is taught about energies above"]
+    return _ImportedLabel(blank | _curves(spectrum), lowest, FWHM_EV, list(blank), warnings, reaches)
+
+
+def _blank_columns() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Curves that no imported label has, and the lowest excitations, of zeros."""
     m = len(GRID_EV)
     curves = {name: np.zeros(m) for name in ("epsilon_velocity", "delta_epsilon_length")}
-    curves |= {name: np.zeros((m, 3, 3)) for name in ("absorption_tensor", "rotatory_tensor")}
-    lowest = {name: np.zeros(N_LOWEST) for name in ("lowest_ev", "lowest_f", "lowest_r_cgs")}
-    missing, warnings, reaches = list(curves), list[str](), None
-    if "transitions" in content:
-        energy, f, r = (_numbers(path, content["transitions"], key) for key in _LISTS)
-        spectrum = _broaden(path, energy, f, r)
-        order = np.argsort(energy)[:N_LOWEST]
-        for name, values in zip(lowest, (energy, f, r), strict=True):
-            lowest[name][: len(order)] = values[order]
-        if energy.max() < GRID_EV[-1]:
-            reaches = float(energy.max())
-            warnings = [f"{path.name}: excitations end at {reaches:.2f} eV: nothing is taught about energies above"]
-    elif "spectrum" in content:
-        spectrum = _spectrum_to_store(path, content)
-        missing += lowest
-    else:
-        raise InputFileError(f"{path}: has neither 'transitions' nor 'spectrum'", "give one of them")
-    curves |= {
-        name: np.interp(GRID_EV, spectrum.energy_ev, getattr(spectrum, name)) for name in ("epsilon", "delta_epsilon")
-    }
-    return _ImportedLabel(curves, lowest, float(spectrum.meta["fwhm_ev"]), missing, warnings, reaches)
+    tensors = {name: np.zeros((m, 3, 3)) for name in ("absorption_tensor", "rotatory_tensor")}
+    return curves | tensors, {name: np.zeros(N_LOWEST) for name in ("lowest_ev", "lowest_f", "lowest_r_cgs")}
+
+
+def _curves(spectrum: Spectrum) -> dict[str, Any]:
+    names = ("epsilon", "delta_epsilon")
+    return {name: np.interp(GRID_EV, spectrum.energy_ev, getattr(spectrum, name)) for name in names}
 
 
 def _spectrum_to_store(path: Path, content: dict[str, Any]) -> Spectrum:

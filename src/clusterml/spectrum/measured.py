@@ -41,12 +41,12 @@ def read_spectrum(
         Spectrum(1.55 to 5.17 eV, 561 points, epsilon +2.11e+05 at 282 nm, delta_epsilon +192 at 319 nm)
     """
     settings = ReadSettings(concentration, path_cm, columns, unit, block, option_suffix)
-    text, name = _text(source)
+    text, name = source_text(source)
     return read_spectrum_text(text, name, settings)
 
 
-def _text(source: Source) -> tuple[str, str]:
-    """The text of ``source`` and its name for messages."""
+def source_text(source: Source) -> tuple[str, str]:
+    """The text of ``source`` and its name for messages.  Raises :class:`InputFileError`."""
     if isinstance(source, str | Path):
         return read_text(locate(source)), str(source)
     name = "the given bytes" if isinstance(source, bytes) else str(getattr(source, "name", "the given stream"))
