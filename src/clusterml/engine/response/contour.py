@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -59,10 +59,20 @@ _TAIL_EV = 1.0
 """At least so far beyond, so that bands of twice the width are right at the edges too."""
 _LOWEST_EV = 0.5
 """Lowest energy of a spectrum."""
-_NODES = 5
-"""Chebyshev nodes of an interval."""
-_SHARE = 0.25
-"""Width of an interval in units of its distance to the contour: five nodes interpolate to 1e-6."""
+_NEAR = (5, 0.25)
+_FAR = (3, 0.06)
+"""Chebyshev nodes of an interval, and its width in units of its distance to the contour.
+
+They interpolate to 2e-6 and 7e-6.  Beyond the contour nothing is resonant, and fewer nodes for each of the many
+configurations there are worth more intervals.
+"""
+_FAR_EV = 1.0
+"""Distance from the contour's end at which ``_FAR`` begins."""
+_BAND_MARGIN_EV = 3.0
+"""Configurations so far above a band have no part in where it lives."""
+_MOMENTS = ("position", "velocity", "angular")
+_TRIANGLE = 96
+"""Rows of a block when one triangle of a symmetric product is computed."""
 _BLOCK = 40_000_000
 """Numbers of a block of configurations (charges and moments) held at a time."""
 _COLUMNS = 8192
@@ -96,78 +106,106 @@ class Contour:
         real = self.points.real
         return float(np.hypot(max(real[0] - gap, gap - real[-1], 0.0), self.points.imag[0]))
 
-    def intervals(self, low: float, high: float) -> FloatArray:
-        """Edges (k + 1,) of intervals from ``low`` to ``high``, narrow beside their distance to the contour."""
-        edges = [low]
-        while edges[-1] <= high:
-            edges.append(edges[-1] + _SHARE * self.distance(edges[-1]))
-        return np.array(edges)
+    def intervals(self, low: float, high: float) -> list[Interval]:
+        """Intervals from ``low`` to ``high``, narrow beside their distance to the contour."""
+        far = float(self.points.real[-1]) + _FAR_EV / REFERENCE_OUTPUT_HARTREE_EV
+        intervals, edge = [], low
+        while edge <= high:
+            nodes, share = _FAR if edge >= far else _NEAR
+            start, edge = edge, edge + share * self.distance(edge)
+            intervals.append(Interval(start, edge, nodes))
+        return intervals
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Energies from ``low`` to ``high`` in hartree, interpolated on ``n_nodes`` Chebyshev nodes."""
+
+    low: float
+    high: float
+    n_nodes: int
+
+    @cached_property
+    def places(self) -> FloatArray:
+        """The nodes on -1 .. 1, (n_nodes,)."""
+        return np.asarray(np.cos(np.pi * (np.arange(self.n_nodes) + 0.5) / self.n_nodes))
+
+    @property
+    def nodes(self) -> FloatArray:
+        """The nodes in hartree, (n_nodes,)."""
+        return np.asarray(0.5 * (self.low + self.high) + 0.5 * (self.high - self.low) * self.places)
+
+    def polynomials(self, energies: torch.Tensor) -> torch.Tensor:
+        """Lagrange's polynomials of the nodes at ``energies`` (n,), shape (n_nodes, n)."""
+        import torch
+
+        x = (2.0 * energies.double() - self.low - self.high) / (self.high - self.low)
+        rows = []
+        for k, place in enumerate(self.places):
+            others = np.delete(self.places, k)
+            distances = x[None, :] - torch.as_tensor(others, device=x.device)[:, None]
+            rows.append(distances.prod(dim=0) / float(np.prod(place - others)))
+        return torch.stack(rows)
 
 
 class NodeSums:
     """The matrices of all nodes: sums of T L_k(D) T^T over configurations, from which T g(z) T^T follows for any z.
 
-    T (r, n) are rows of transition charges and moments; L_k the polynomials of the nodes of an interval.
+    T (r, n) are rows of transition charges, the first ``n_charges``, and of moments; L_k the polynomials of the nodes
+    of an interval.  The products of charges among themselves, nearly all of the work, are summed in ``precision``.
     """
 
-    def __init__(self, edges: FloatArray, like: torch.Tensor, size: int) -> None:
-        import torch
-
-        self._edges = torch.as_tensor(edges, dtype=torch.float64, device=like.device)
-        places = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
-        middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
-        self._places = torch.as_tensor(places, dtype=torch.float64, device=like.device)
-        self.nodes = torch.as_tensor(middle[:, None] + half[:, None] * places, device=like.device)
-        self.sums: list[torch.Tensor | None] = [None] * len(middle)
-        self._size = size
-        self._upper = torch.triu_indices(size, size, device=like.device)
+    def __init__(self, intervals: Sequence[Interval], size: int, n_charges: int, precision: torch.dtype) -> None:
+        self._intervals = list(intervals)
+        self._size, self._n_charges, self._precision = size, n_charges, precision
+        self._sums: list[torch.Tensor | None] = [None] * len(intervals)
 
     def add(self, gaps: torch.Tensor, rows: torch.Tensor) -> None:
         """Add configurations with energies ``gaps`` (n,) in hartree and ``rows`` (r, n)."""
         import torch
 
+        edges = torch.as_tensor([part.low for part in self._intervals], dtype=torch.float64, device=gaps.device)
         order = torch.argsort(gaps.detach())
-        gaps, rows = gaps[order], rows[:, order]
-        bounds = torch.searchsorted(gaps.detach().double().contiguous(), self._edges).tolist()
+        gaps = gaps[order]
+        bounds = [*torch.searchsorted(gaps.detach().double(), edges).tolist(), len(gaps)]
         for number, (start, stop) in enumerate(pairwise(bounds)):
-            if start == stop:
-                continue
-            for columns in torch.arange(start, stop, device=rows.device).split(_COLUMNS):
-                part = rows[:, columns[0] : columns[-1] + 1]
-                polynomials = self._polynomials(gaps[columns[0] : columns[-1] + 1], number).to(part.dtype)
-                weighted = (polynomials[:, None, :] * part).flatten(0, 1)
-                update = (weighted @ part.T).reshape(_NODES, self._size, self._size)
-                update = update[:, self._upper[0], self._upper[1]].double()
-                known = self.sums[number]
-                self.sums[number] = update if known is None else known + update
+            for first in range(start, stop, _COLUMNS):
+                part = slice(first, min(stop, first + _COLUMNS))
+                update = self._products(rows[:, order[part]], self._intervals[number].polynomials(gaps[part]))
+                known = self._sums[number]
+                self._sums[number] = update if known is None else known + update
 
-    def _polynomials(self, gaps: torch.Tensor, number: int) -> torch.Tensor:
-        """L_k(D), (k, n), of the interval ``number``."""
+    def _products(self, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The lower triangles of T w T^T, packed, for each of ``weights`` (k, n): (k, r (r + 1) / 2), float64."""
         import torch
 
-        low, high = self._edges[number], self._edges[number + 1]
-        x = (2.0 * gaps.double() - low - high) / (high - low)
-        rows = []
-        for k in range(_NODES):
-            others = torch.cat([self._places[:k], self._places[k + 1 :]])
-            factors = (x[None, :] - others[:, None]) / (self._places[k] - others)[:, None]
-            rows.append(factors.prod(dim=0))
-        return torch.stack(rows)
+        n, size, k = self._n_charges, self._size, len(weights)
+        products = rows.new_zeros((k, size, size), dtype=torch.float64)
+        charges = rows[:n].to(self._precision)
+        light = (weights.to(self._precision)[:, None, :] * charges).flatten(0, 1)
+        for start in range(0, n, _TRIANGLE):
+            stop = min(n, start + _TRIANGLE)
+            below = light.reshape(k, n, -1)[:, start:].flatten(0, 1)
+            products[:, start:n, start:stop] = (below @ charges[start:stop].T).reshape(k, n - start, -1).double()
+        heavy = (weights.to(rows.dtype)[:, None, :] * rows[n:]).flatten(0, 1)
+        products[:, n:] = (heavy @ rows.T).reshape(k, size - n, size).double()
+        lower = torch.tril_indices(size, size, device=rows.device)
+        return products[:, lower[0], lower[1]]
 
     def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
         """T g(z) T^T, complex (r, r), for each of ``points`` (j,)."""
         import torch
 
-        held = [(number, matrix) for number, matrix in enumerate(self.sums) if matrix is not None]
-        upper = self._upper
-        matrices = torch.cat([matrix for _, matrix in held])
-        nodes = self.nodes[[number for number, _ in held]].flatten()
-        for part in points.split(max(1, _BLOCK // (16 * len(upper[0])))):
+        held = [(part, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums is not None]
+        matrices = torch.cat([sums for _, sums in held])
+        nodes = torch.as_tensor(np.concatenate([part.nodes for part, _ in held]), device=points.device)
+        lower = torch.tril_indices(self._size, self._size, device=points.device)
+        for part in points.split(max(1, _BLOCK // (16 * len(lower[0])))):
             g = 1.0 / (nodes[None, :] ** 2 - part[:, None] ** 2)
             for packed in torch.complex(g.real @ matrices, g.imag @ matrices):
                 whole = packed.new_zeros((self._size, self._size))
-                whole[upper[0], upper[1]] = packed
-                yield whole + whole.triu(1).T
+                whole[lower[0], lower[1]] = packed
+                yield whole + whole.tril(-1).T
 
 
 def resolvent(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
@@ -271,29 +309,20 @@ class ContourSpectra:
         import torch
 
         components = slice(0, 3) if kind == "absorption" else slice(3, 9)
-        real = torch.as_tensor(energies_ev, dtype=torch.float64, device=self.space.gaps.device)
-        real = real / REFERENCE_OUTPUT_HARTREE_EV
-        points = torch.complex(real, torch.full_like(real, self.contour.sigma))
+        energies = torch.as_tensor(energies_ev, dtype=torch.float64, device=self.space.gaps.device)
+        energies = energies / REFERENCE_OUTPUT_HARTREE_EV
+        points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
         gamma = self.space.gamma_k.double()
-        n, n_v, bands = self.space.n_atoms, self.space.shape[1], len(real)
         screened = torch.stack([_screened(products, gamma)[:, components] for products in self.sums.at(points)])
-        factors = screened.transpose(1, 2).flatten(0, 1).to(torch.complex64)  # (bands * components, n_atoms)
-        parts = []
-        for gaps, rows in configurations(self.space):
-            charges, starts = rows[:n].float(), rows[n:][components].float()
-            pulled = torch.complex(factors.real @ charges, factors.imag @ charges).reshape(bands, -1, len(gaps))
-            ratio = (gaps.double() / real[:, None]).sqrt()
-            amplitude = (ratio + 1.0 / ratio) / (gaps.double() ** 2 - points[:, None] ** 2)
-            x = ((starts - pulled) * amplitude[:, None, :].to(torch.complex64)).imag
-            parts.append(x.reshape(bands, x.shape[1], -1, n_v))
+        near = _near_in_energy(self.space, float(energies.max()))
+        vectors = torch.cat(list(_response_vectors(near, points, screened.transpose(1, 2), components)), dim=2)
         holes: list[FloatArray] = []
         electrons: list[FloatArray] = []
-        l_o, l_v = self.space.l_o.float(), self.space.l_v.float()
-        for x in torch.cat(parts, dim=2):
+        for x in vectors:  # (components, n_o, n_v)
             hole = x.transpose(0, 1).flatten(1) @ x.transpose(0, 1).flatten(1).T
             electron = x.flatten(0, 1).T @ x.flatten(0, 1)
-            for density, left, side in ((hole, l_o, holes), (electron, l_v, electrons)):
-                populations = self.space.atom_sum(((left @ density) * left).sum(dim=1).double())
+            for density, left, side in ((hole, near.l_o, holes), (electron, near.l_v, electrons)):
+                populations = near.atom_sum(((left @ density) * left).sum(dim=1).double())
                 side.append((populations / populations.sum()).cpu().numpy())
         return np.array(holes), np.array(electrons)
 
@@ -327,6 +356,40 @@ class ContourSpectra:
         return float(DELTA_EPSILON_AREA_PER_ER * SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"])
 
 
+def _near_in_energy(space: ActiveSpace, energy: float) -> ActiveSpace:
+    """``space`` in single precision, without orbitals whose configurations all lie far above ``energy`` (hartree)."""
+    gaps = space.gaps
+    limit = max(energy, float(gaps.min())) + _BAND_MARGIN_EV / REFERENCE_OUTPUT_HARTREE_EV
+    occupied, virtual = (gaps < limit).any(dim=1), (gaps < limit).any(dim=0)
+    return replace(
+        space,
+        e_o=space.e_o[occupied].float(),
+        e_v=space.e_v[virtual].float(),
+        l_o=space.l_o[:, occupied].float().contiguous(),
+        l_v=space.l_v[:, virtual].float().contiguous(),
+        **{name: getattr(space, name)[:, occupied][:, :, virtual].float() for name in _MOMENTS},
+    )
+
+
+def _response_vectors(
+    space: ActiveSpace, points: torch.Tensor, screened: torch.Tensor, components: slice
+) -> Iterator[torch.Tensor]:
+    """X + Y of the response at each of ``points`` (b,), imaginary parts (b, c, n_o', n_v), by blocks of occupied
+    orbitals; ``screened`` (b, c, n_atoms) complex, ``components`` the c start vectors."""
+    import torch
+
+    n, shape = space.n_atoms, (*screened.shape[:2], -1)
+    factors = screened.flatten(0, 1).to(torch.complex64)
+    for gaps, rows in configurations(space):
+        starts = rows[n:][components]
+        ratio = (gaps.double() / points.real[:, None]).sqrt()
+        amplitude = (ratio + 1.0 / ratio) / (gaps.double() ** 2 - points[:, None] ** 2)
+        amplitude = amplitude.to(torch.complex64)[:, None, :]
+        x = (starts - (factors.real @ rows[:n]).reshape(shape)).mul_(amplitude.imag)
+        x -= (factors.imag @ rows[:n]).reshape(shape).mul_(amplitude.real)
+        yield x.reshape(*shape, space.shape[1])
+
+
 def contour_spectra(
     orbitals: Orbitals,
     protocol: Protocol,
@@ -346,10 +409,11 @@ def contour_spectra(
     contour = Contour.spanning(_LOWEST_EV / scale, protocol.emax_ev / scale, sigma)
     space = response_space(orbitals, protocol, compute)
     gaps = space.gaps.detach()
-    edges = contour.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max()))
+    intervals = contour.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max()))
+    n_nodes = sum(interval.n_nodes for interval in intervals)
     size = space.n_atoms + 9
-    _check_memory(size, len(edges) - 1, space, compute)
-    sums = NodeSums(edges, space.gaps, size)
+    _check_memory(size, n_nodes, space, compute)
+    sums = NodeSums(intervals, size, space.n_atoms, torch.float32)
     prepared = time.perf_counter()
     for number, (energies, rows) in enumerate(configurations(space), start=1):
         sums.add(energies, rows)
@@ -359,7 +423,7 @@ def contour_spectra(
     points = torch.as_tensor(contour.points, device=space.gaps.device)
     gamma = space.gamma_k.double()
     response = torch.stack([resolvent(products, gamma) for products in sums.at(points)])
-    counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": _NODES * (len(edges) - 1)}
+    counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": n_nodes}
     timings = {
         "preparation": prepared - start,
         "sums": summed - prepared,
@@ -370,11 +434,11 @@ def contour_spectra(
     )
 
 
-def _check_memory(size: int, intervals: int, space: ActiveSpace, compute: Compute) -> None:
+def _check_memory(size: int, n_nodes: int, space: ActiveSpace, compute: Compute) -> None:
     """The matrices of the nodes, twice while they are joined, and a block of configurations with weighted copies."""
     itemsize = space.l_o.element_size()
-    nodes = 2 * 8 * _NODES * intervals * size * (size + 1) // 2
-    blocks = itemsize * (3 * min(_BLOCK, size * space.n_csf) + _NODES * size * _COLUMNS)
+    nodes = 2 * 8 * n_nodes * size * (size + 1) // 2
+    blocks = itemsize * (3 * min(_BLOCK, size * space.n_csf) + _NEAR[0] * size * _COLUMNS)
     needed = (nodes + blocks) / 1e9
     if needed > compute.memory:
         raise MemoryLimitError(
