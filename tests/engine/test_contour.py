@@ -10,8 +10,9 @@ from clusterml.engine.label import label
 from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response import linear
-from clusterml.engine.response.contour import Contour, NodeSums, contour_spectra, resolvent
+from clusterml.engine.response.contour import contour_spectra, resolvent
 from clusterml.engine.response.linear import response_states
+from clusterml.engine.response.quadrature import Contour, NodeSums
 from clusterml.errors import MemoryLimitError, OptionError
 
 GRID = np.linspace(0.5, 6.0, 276)
@@ -98,7 +99,7 @@ def test_an_achiral_molecule_has_no_cd(molecule):
 def test_blocks_of_configurations_add_up(orbitals, monkeypatch):
     whole = contour_spectra(orbitals("agsch3"), Protocol(), Compute())
     seen = []
-    monkeypatch.setattr("clusterml.engine.response.contour._BLOCK", 2000)
+    monkeypatch.setattr("clusterml.engine.response.contour.BLOCK", 2000)
     monkeypatch.setattr("clusterml.engine.response.contour.configurations.__defaults__", (2000,))
     parts = contour_spectra(orbitals("agsch3"), Protocol(), Compute(), seen.append)
     assert len(seen) > 1

@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.excited import SPIN_FACTOR
 from clusterml.engine.response.linear import response_space, without_exchange
+from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TAIL_EV, Contour, NodeSums
 from clusterml.engine.response.response import AtomShares, BandKind
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError, OptionError
@@ -51,161 +51,11 @@ if TYPE_CHECKING:
 
     from clusterml.engine.orbitals.orbitals import Orbitals
 
-_TRAPEZOID_ERROR = 5e-7
-"""Error of the contour integral, relative to a band."""
-_REACH = 6.0
-"""The contour goes on for so many standard deviations beyond the energies that are asked for."""
-_TAIL_EV = 1.0
-"""At least so far beyond, so that bands of twice the width are right at the edges too."""
 _LOWEST_EV = 0.5
 """Lowest energy of a spectrum."""
-_NEAR = (5, 0.25)
-_FAR = (3, 0.06)
-"""Chebyshev nodes of an interval, and its width in units of its distance to the contour.
-
-They interpolate to 2e-6 and 7e-6.  Beyond the contour nothing is resonant, and fewer nodes for each of the many
-configurations there are worth more intervals.
-"""
-_FAR_EV = 1.0
-"""Distance from the contour's end at which ``_FAR`` begins."""
 _BAND_MARGIN_EV = 3.0
 """Configurations so far above a band have no part in where it lives."""
 _MOMENTS = ("position", "velocity", "angular")
-_TRIANGLE = 96
-"""Rows of a block when one triangle of a symmetric product is computed."""
-_BLOCK = 40_000_000
-"""Numbers of a block of configurations (charges and moments) held at a time."""
-_COLUMNS = 8192
-"""Configurations of an interval whose weighted copies are held at a time."""
-
-
-@dataclass(frozen=True)
-class Contour:
-    """Points z (j,) in hartree on the line Im z = a, with spacing ``step``, for bands of at least ``sigma``."""
-
-    points: np.ndarray[Any, np.dtype[np.complex128]]
-    step: float
-    sigma: float
-
-    @classmethod
-    def spanning(cls, low: float, high: float, sigma: float) -> Contour:
-        """For spectra from ``low`` to ``high`` with bands of standard deviation ``sigma``, all in hartree."""
-        step = np.pi * sigma / np.sqrt(-np.log(_TRAPEZOID_ERROR))
-        reach = max(_REACH * sigma, _TAIL_EV / REFERENCE_OUTPUT_HARTREE_EV)
-        real = np.arange(low - reach, high + reach + step, step)
-        return cls(real + 1j * np.pi * sigma**2 / (2.0 * step), float(step), sigma)
-
-    def weights(self, energy: FloatArray, sigma: float) -> np.ndarray[Any, np.dtype[np.complex128]]:
-        """(e, j): what the points give to bands of ``sigma`` at ``energy`` (e,), the factor 2 z of step 2 included."""
-        distance = energy[:, None] - self.points[None, :]
-        gaussian = np.exp(-0.5 * (distance / sigma) ** 2) / (sigma * np.sqrt(2.0 * np.pi))
-        return np.asarray(self.step / np.pi * gaussian * 2.0 * self.points)
-
-    def distance(self, gap: float) -> float:
-        """From ``gap`` on the real axis to the nearest point of the line."""
-        real = self.points.real
-        return float(np.hypot(max(real[0] - gap, gap - real[-1], 0.0), self.points.imag[0]))
-
-    def intervals(self, low: float, high: float) -> list[Interval]:
-        """Intervals from ``low`` to ``high``, narrow beside their distance to the contour."""
-        far = float(self.points.real[-1]) + _FAR_EV / REFERENCE_OUTPUT_HARTREE_EV
-        intervals, edge = [], low
-        while edge <= high:
-            nodes, share = _FAR if edge >= far else _NEAR
-            start, edge = edge, edge + share * self.distance(edge)
-            intervals.append(Interval(start, edge, nodes))
-        return intervals
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Energies from ``low`` to ``high`` in hartree, interpolated on ``n_nodes`` Chebyshev nodes."""
-
-    low: float
-    high: float
-    n_nodes: int
-
-    @cached_property
-    def places(self) -> FloatArray:
-        """The nodes on -1 .. 1, (n_nodes,)."""
-        return np.asarray(np.cos(np.pi * (np.arange(self.n_nodes) + 0.5) / self.n_nodes))
-
-    @property
-    def nodes(self) -> FloatArray:
-        """The nodes in hartree, (n_nodes,)."""
-        return np.asarray(0.5 * (self.low + self.high) + 0.5 * (self.high - self.low) * self.places)
-
-    def polynomials(self, energies: torch.Tensor) -> torch.Tensor:
-        """Lagrange's polynomials of the nodes at ``energies`` (n,), shape (n_nodes, n)."""
-        import torch
-
-        x = (2.0 * energies.double() - self.low - self.high) / (self.high - self.low)
-        rows = []
-        for k, place in enumerate(self.places):
-            others = np.delete(self.places, k)
-            distances = x[None, :] - torch.as_tensor(others, device=x.device)[:, None]
-            rows.append(distances.prod(dim=0) / float(np.prod(place - others)))
-        return torch.stack(rows)
-
-
-class NodeSums:
-    """The matrices of all nodes: sums of T L_k(D) T^T over configurations, from which T g(z) T^T follows for any z.
-
-    T (r, n) are rows of transition charges, the first ``n_charges``, and of moments; L_k the polynomials of the nodes
-    of an interval.  The products of charges among themselves, nearly all of the work, are summed in ``precision``.
-    """
-
-    def __init__(self, intervals: Sequence[Interval], size: int, n_charges: int, precision: torch.dtype) -> None:
-        self._intervals = list(intervals)
-        self._size, self._n_charges, self._precision = size, n_charges, precision
-        self._sums: list[torch.Tensor | None] = [None] * len(intervals)
-
-    def add(self, gaps: torch.Tensor, rows: torch.Tensor) -> None:
-        """Add configurations with energies ``gaps`` (n,) in hartree and ``rows`` (r, n)."""
-        import torch
-
-        edges = torch.as_tensor([part.low for part in self._intervals], dtype=torch.float64, device=gaps.device)
-        order = torch.argsort(gaps.detach())
-        gaps = gaps[order]
-        bounds = [*torch.searchsorted(gaps.detach().double(), edges).tolist(), len(gaps)]
-        for number, (start, stop) in enumerate(pairwise(bounds)):
-            for first in range(start, stop, _COLUMNS):
-                part = slice(first, min(stop, first + _COLUMNS))
-                update = self._products(rows[:, order[part]], self._intervals[number].polynomials(gaps[part]))
-                known = self._sums[number]
-                self._sums[number] = update if known is None else known + update
-
-    def _products(self, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """The lower triangles of T w T^T, packed, for each of ``weights`` (k, n): (k, r (r + 1) / 2), float64."""
-        import torch
-
-        n, size, k = self._n_charges, self._size, len(weights)
-        products = rows.new_zeros((k, size, size), dtype=torch.float64)
-        charges = rows[:n].to(self._precision)
-        light = (weights.to(self._precision)[:, None, :] * charges).flatten(0, 1)
-        for start in range(0, n, _TRIANGLE):
-            stop = min(n, start + _TRIANGLE)
-            below = light.reshape(k, n, -1)[:, start:].flatten(0, 1)
-            products[:, start:n, start:stop] = (below @ charges[start:stop].T).reshape(k, n - start, -1).double()
-        heavy = (weights.to(rows.dtype)[:, None, :] * rows[n:]).flatten(0, 1)
-        products[:, n:] = (heavy @ rows.T).reshape(k, size - n, size).double()
-        lower = torch.tril_indices(size, size, device=rows.device)
-        return products[:, lower[0], lower[1]]
-
-    def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
-        """T g(z) T^T, complex (r, r), for each of ``points`` (j,)."""
-        import torch
-
-        held = [(part, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums is not None]
-        matrices = torch.cat([sums for _, sums in held])
-        nodes = torch.as_tensor(np.concatenate([part.nodes for part, _ in held]), device=points.device)
-        lower = torch.tril_indices(self._size, self._size, device=points.device)
-        for part in points.split(max(1, _BLOCK // (16 * len(lower[0])))):
-            g = 1.0 / (nodes[None, :] ** 2 - part[:, None] ** 2)
-            for packed in torch.complex(g.real @ matrices, g.imag @ matrices):
-                whole = packed.new_zeros((self._size, self._size))
-                whole[lower[0], lower[1]] = packed
-                yield whole + whole.tril(-1).T
 
 
 def resolvent(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
@@ -228,7 +78,7 @@ def _screened(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(unit + kernel @ chi, kernel @ mixed)
 
 
-def configurations(space: ActiveSpace, block: int = _BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """All configurations by occupied orbitals, a block of at most about ``block`` numbers at a time.
 
     Yields their energies (n,) and rows (n_atoms + 9, n): F, and r sqrt(D), nabla / sqrt(D), (r x nabla) / sqrt(D).
@@ -268,7 +118,7 @@ class ContourSpectra:
     @property
     def dark(self) -> bool:
         """Is every orbital energy difference, below which no excitation lies, well above the range?"""
-        return float(self.space.gaps.min()) * REFERENCE_OUTPUT_HARTREE_EV > self.emax_ev + _TAIL_EV
+        return float(self.space.gaps.min()) * REFERENCE_OUTPUT_HARTREE_EV > self.emax_ev + TAIL_EV
 
     def broaden(
         self,
@@ -438,7 +288,7 @@ def _check_memory(size: int, n_nodes: int, space: ActiveSpace, compute: Compute)
     """The matrices of the nodes, twice while they are joined, and a block of configurations with weighted copies."""
     itemsize = space.l_o.element_size()
     nodes = 2 * 8 * n_nodes * size * (size + 1) // 2
-    blocks = itemsize * (3 * min(_BLOCK, size * space.n_csf) + _NEAR[0] * size * _COLUMNS)
+    blocks = itemsize * (3 * min(BLOCK, size * space.n_csf) + MOST_NODES * size * COLUMNS)
     needed = (nodes + blocks) / 1e9
     if needed > compute.memory:
         raise MemoryLimitError(
