@@ -52,7 +52,7 @@ def test_a_checkpoint_predicts_what_it_did(cluster, head):
 @pytest.mark.parametrize("head", HEADS)
 def test_written_anew_it_predicts_the_same(cluster, head, tmp_path):
     release = open_release(OLD / "checkpoints" / head)
-    write_release(tmp_path / head, release.networks, read_spec(release.spec), release.card, release.metrics)
+    write_release(tmp_path / head, release.networks, release.spec, release.card, release.metrics)
     content = json.loads((tmp_path / head / "spec.json").read_text())
     assert content["schema_version"] == 3
     assert {"oscillators", "orbitals", "bins"} & set(content["network"]) == set()

@@ -45,9 +45,9 @@ def test_a_ligand_of_ones_own(run, tmp_path):
     ("arguments", "code", "told"),
     [
         ((), 2, "--list"),
-        (("au25",), 1, "no blueprint 'au25'"),
-        (("ag25", "--thiolate", "SQ"), 1, "no ligand 'SQ'"),
-        (("ag25", "--hand", "R"), 1, "achiral"),
+        (("au25",), 2, "no blueprint 'au25'"),
+        (("ag25", "--thiolate", "SQ"), 2, "no ligand 'SQ'"),
+        (("ag25", "--hand", "R"), 2, "achiral"),
         (("ag2", "-o", "ag2.cif"), 1, "extended xyz"),
         (("ag2", "-o", "none/ag2.xyz"), 1, "cannot be written"),
         (("ag2", "--seed", "-1"), 2, "seed"),

@@ -66,7 +66,7 @@ def test_a_structure_is_no_spectrum(run: Run) -> None:
 def test_what_was_fitted_and_written_is_said(run: Run) -> None:
     shown = run("a.json", "b.csv", "--fit-width", "-o", "out").stdout
     assert "eV and broadened by 0.000 eV" in shown
-    assert shown.endswith("results in out\n")
+    assert shown.endswith("results in out: compare.png, compare.json\n")
 
 
 def test_json_only_and_files(run: Run, tmp_path: Path) -> None:

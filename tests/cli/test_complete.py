@@ -51,9 +51,9 @@ def test_a_core_of_unknown_charge_is_completed_with_a_proposal(run, core, tmp_pa
     ("arguments", "code", "told"),
     [
         (("--thiolate", "SH"), 2, "carboxylate"),
-        (("--thiolate", "SH", "--carboxylate", "ACID"), 1, "no ligand 'ACID'"),
-        (("--thiolate", "SH", "--carboxylate", "HCOO", "--carboxylates", 80), 1, "80 carboxylates"),
-        (("--thiolate", "SH", "--carboxylate", "HCOO", "--solvents", 2), 1, "no solvent is named"),
+        (("--thiolate", "SH", "--carboxylate", "ACID"), 2, "no ligand 'ACID'"),
+        (("--thiolate", "SH", "--carboxylate", "HCOO", "--carboxylates", 80), 2, "80 carboxylates"),
+        (("--thiolate", "SH", "--carboxylate", "HCOO", "--solvents", 2), 2, "no solvent is named"),
         (("--thiolate", "SH", "--carboxylate", "HCOO", "-o", "a.pdb"), 1, "extended xyz"),
     ],
 )

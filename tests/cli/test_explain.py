@@ -60,13 +60,18 @@ def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
 def test_the_total_has_the_error_that_it_is_judged_by(capsys):
     sure = SimpleNamespace(height=20.18, std=25.31)
     total = ContributionPart(np.arange(2), 20.18, 6.0)
-    prediction = SimpleNamespace(name="a", warnings=(), atoms=molecule("H2"))
+    spectrum = SimpleNamespace(delta_epsilon_std=np.ones(3))
+    prediction = SimpleNamespace(name="a", warnings=(), atoms=molecule("H2"), spectrum=spectrum)
     shown = SimpleNamespace(prediction=prediction, low_ev=2.0, high_ev=3.0, parts={}, total=total, significance=sure,
                             verdict="not significant")  # fmt: skip
     _show(shown)
     lines = capsys.readouterr().out.splitlines()
-    assert "spread" in "".join(lines)
-    assert lines[-1] == "a: CD of the band 20.18 +- 25: not significant"
+    assert "± of the networks" in "".join(lines[:3])
+    assert lines[-2] == "± of the networks: how far they agree, not how far they are right"
+    assert lines[-1] == "a: CD of the band 20.18 ± 25 (calibrated): not significant"
+    prediction.spectrum.delta_epsilon_std = None
+    _show(shown)
+    assert "20.18 ± 25 (of the networks)" in capsys.readouterr().out
 
 
 def test_names_are_no_markup(run, model, twisted):

@@ -48,7 +48,7 @@ VAIN = {
 @pytest.mark.parametrize("command", VAIN)
 def test_an_option_without_effect_is_refused(run, command):
     done = run(*command.split())
-    assert done.code == 1
+    assert done.code == 2
     assert done.err.startswith(f"error: {VAIN[command]}")
 
 
@@ -88,3 +88,50 @@ def test_a_failed_ground_state_names_what_the_label_has(run, xyz):
     other = run("label", "far.xyz", "--orbitals", "stda-xtb", "--electronic-temperature", "1000")
     assert "stda-xtb orbitals have no electronic temperature (use --orbitals gfn1)" in other.err
     assert "--electronic-temperature 1000" in str(_failed("gfn2", 300.0, 500, "SCF not converged"))
+
+
+@pytest.mark.parametrize(
+    ("command", "suggested"),
+    [
+        ("predict x.xyz --solvent water", []),
+        ("predict x.xyz --theads 2", ["--threads"]),
+        ("label x.xyz --Solvant water", ["--solvent"]),
+        ("label x.xyz --no-hydrogen", ["--hydrogens", "--no-hydrogens"]),
+        ("screen x.yaml --worker 2", ["--workers"]),
+        ("chirality x.xyz -q", []),
+    ],
+)
+def test_only_options_that_are_near_are_suggested(run, command, suggested):
+    done = run(*command.split())
+    assert done.code == 2
+    line = done.err.splitlines()[-1]
+    assert re.findall(r"--[\w-]+", line.partition("(")[2]) == suggested
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "label x.xyz --orbitals pbe",
+        "label x.xyz --emax 99",
+        "label x.xyz --mode smoth",
+        "label x.xyz --ensemble 1",
+        "label x.xyz --range 3",
+        "predict x.xyz --fwhm 0.001",
+        "predict x.xyz --charge one",
+        "predict x.xyz --engine-limit -1",
+        "chirality x.xyz --groups Q9",
+        "chirality x.xyz --nothing",
+        "explain x.xyz --band blue",
+        "inspect x.xyz --cluster 0",
+        "build nothing",
+        "build ag3 --thiolate Nothing",
+        "relax x.xyz --solvation alpb",
+        "screen",
+        "nothing",
+    ],
+)
+def test_a_wrong_option_is_exit_code_2_whatever_the_verb(run, xyz, command):
+    xyz("agh", to="x.xyz")
+    done = run(*command.split())
+    assert done.code == 2, done.err
+    assert done.out == ""

@@ -84,7 +84,7 @@ def test_nothing_is_overwritten(run, kind, tmp_path):
 
 def test_what_cannot_be_is_said(run):
     done = run("init", "screen", "x.yaml", "--example", "large")
-    assert done.code == 1
+    assert done.code == 2
     assert "no example 'large' of a screen" in done.err
     assert "ag70-twist" in done.err
     assert run("init", "screen", "nowhere/x.yaml").err.startswith("error: nowhere/x.yaml: cannot be written")

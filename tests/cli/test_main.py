@@ -15,7 +15,7 @@ import pytest
 from clusterml import __version__
 from clusterml.cli import main as main_module
 from clusterml.cli.verbs import VERBS
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, SpectrumError
 from clusterml.io.shipped import DEFAULT_MODEL, shipped
 
 SCRIPT = [sys.executable, "-c", "from clusterml.cli.main import main; main()"]
@@ -144,7 +144,9 @@ def test_debug_shows_the_traceback(tmp_path):
     assert "InputFileError" in done.stderr
 
 
-@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (OptionError("a", "b"), 1)])
+@pytest.mark.parametrize(
+    ("raised", "code"), [(KeyboardInterrupt(), 130), (OptionError("a", "b"), 2), (SpectrumError("a", "b"), 1)]
+)
 def test_what_a_verb_raises_decides_the_exit_code(run, monkeypatch, raised, code):
     def stop(*_, **__):
         raise raised

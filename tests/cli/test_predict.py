@@ -66,7 +66,7 @@ def test_width_and_picture(run, xyz, model):
         (("--axis", "nm", "--json"), "with no --output --axis would change nothing"),
     ):
         done = run("predict", name, *common, *options)
-        assert done.code == 2 or done.code == 1
+        assert done.code == 2
         assert says in done.err
 
 
@@ -111,7 +111,7 @@ def test_frames_and_charges(run, xyz, model):
 def test_bad_options_give_one_line(run, xyz, model, arguments, expected):
     given = arguments if "--model" in arguments else [*arguments, "--model", str(model)]
     done = run("predict", xyz("agh"), *given)
-    assert done.code == 1
+    assert done.code == (1 if arguments[0] in ("--model", "-o") else 2)
     assert expected in done.err
     assert done.err.startswith("error: ")
     assert done.err.count("\n") == 1
@@ -158,7 +158,8 @@ def test_a_damaged_checkpoint_is_reported(run, tmp_path, monkeypatch):
     json.loads(done.out)
 
 
-def test_the_engine_computes_what_is_asked_for(run, xyz, model):
+def test_the_engine_computes_what_is_asked_for(run, xyz, model, monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
     done = run("predict", xyz("h2o2"), "--model", model, "--engine", "always", "-o", "out")
     assert done.code == 0, done.err
     result = json.loads(Path("out/h2o2.json").read_text())

@@ -33,9 +33,9 @@ def test_relax_and_go_on(run, tmp_path):
     ("arguments", "code", "told"),
     [
         (("none.xyz",), 1, "no such file"),
-        (("{agsch3}", "--solvent", "honey"), 1, "honey"),
+        (("{agsch3}", "--solvent", "honey"), 2, "honey"),
         (("{agsch3}", "--charge", 1), 1, "electrons"),
-        (("{agsch3}", "--fmax", 0), 1, "fmax"),
+        (("{agsch3}", "--fmax", 0), 2, "fmax"),
         (("{agsch3}", "--method", "dft"), 2, "method"),
         (("{agsch3}", "-o", "x.cif", "--steps", 0), 1, "extended xyz"),
     ],

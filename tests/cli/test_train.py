@@ -39,13 +39,13 @@ def test_a_network_is_trained_and_the_run_goes_on(run, folder, figures):
     [
         ((), 2, "give a CONFIG"),
         (("nothing.yaml",), 1, "nothing.yaml: there is no such file"),
-        (("run.yaml", "optimizer.lrate=1"), 1, "did you mean 'optimizer.lr'?"),
-        (("run.yaml", "preset=xxl"), 1, "there is no key 'preset' (did you mean 'network.preset'?)"),
-        (("run.yaml", "channels=32"), 1, "did you mean 'network.channels'?"),
+        (("run.yaml", "optimizer.lrate=1"), 2, "did you mean 'optimizer.lr'?"),
+        (("run.yaml", "preset=xxl"), 2, "there is no key 'preset' (did you mean 'network.preset'?)"),
+        (("run.yaml", "channels=32"), 2, "did you mean 'network.channels'?"),
         (("run.yaml", "schedule.epochs=0"), 1, "schedule.epochs is 0, not a whole number"),
         (("run.yaml", "data.dataset=nowhere"), 1, "nowhere: is not a dataset"),
         (("run.yaml", "init_from=nobody"), 1, "there is no checkpoint 'nobody'"),
-        (("run.yaml", "--device", "tpu"), 1, "choose auto, cpu or cuda"),
+        (("run.yaml", "--device", "tpu"), 2, "choose auto, cpu or cuda"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(run, folder, words, code, message):

@@ -396,3 +396,16 @@ def test_conformers_are_foreign_and_of_the_same_chemistry(tmp_path):
     assert fingerprint(load_campaign(path), path) == before
     path.write_text(TEXT.replace("snapshots: 2", "snapshots: 2, frame_percent: [-4, 3]"))
     assert fingerprint(load_campaign(path), path) != before
+
+
+def test_a_campaign_knows_the_packages_that_its_ligands_are_from(tmp_path, monkeypatch):
+    from clusterml.structure.anatomy.library import REGISTRY
+
+    (path := tmp_path / "campaign.yaml").write_text(TEXT)
+    campaign = load_campaign(path)
+    before = fingerprint(campaign, path)
+    items, packages = REGISTRY.all(), REGISTRY.packages
+    for name, package, changed in (("SPh", "thiols 1.0", []), ("SH", "thiols 1.0", ["ag3"])):
+        monkeypatch.setitem(REGISTRY.__dict__, "_all", (items, {**packages, name: package}))
+        now = fingerprint(campaign, path)
+        assert [part for part in now if now[part] != before[part]] == changed

@@ -53,6 +53,12 @@ def unsure(sure):
     return dataclasses.replace(sure, spectrum=spectrum)
 
 
+@pytest.fixture(autouse=True)
+def idle(monkeypatch):
+    """A computer that does nothing else."""
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+
+
 def engine(predictor, reporter=SILENT, **options) -> Engine:
     return Engine(EngineOptions(**options), predictor.energy_ev, 0.2, reporter)
 
@@ -146,6 +152,18 @@ def test_the_cost_is_about_what_was_measured(name, seconds, memory_gb):
     cost = label_cost(read(f"shipped:datasets/structures/{name}.xyz"))
     assert cost.seconds == pytest.approx(seconds, rel=0.3, abs=1.0)
     assert cost.memory_gb == pytest.approx(memory_gb, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "factor"), [(0.0, 2, 1.0), (2.0, 2, 2.0), (0.0, 8, 1.0), (0.5, 1, 1.0), (6.0, 2, 4.0)]
+)
+def test_a_busy_computer_takes_longer(predictor, make_molecule, monkeypatch, load, threads, factor):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    atoms = make_molecule("agsch3")
+    cost = engine(predictor)._cost(atoms)
+    assert cost.seconds == pytest.approx(factor * label_cost(atoms, threads).seconds)
 
 
 def test_the_cost_grows_with_the_cluster(make_molecule):

@@ -36,7 +36,7 @@ def test_one_command_makes_tables_and_figures(model, checkpoint, dataset, tmp_pa
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out = tmp_path / "out"
     common = ("--device", "cpu", "-o", out)
-    options = ("--calibrate", "--beside", checkpoint, "--curve", checkpoint)
+    options = ("--calibrate", "--beside", checkpoint, "--curve", checkpoint, "--allow-unknown-training")
     assert command("evaluate", model, dataset, *options, *common) == 0
     shown = capsys.readouterr().out
     assert "split, mode" in shown
@@ -75,8 +75,10 @@ def test_a_split_that_the_dataset_does_not_give_is_refused_and_a_file_still_does
     with pytest.raises(DatasetError, match=r"has no split as .* was trained with .*--split FILE"):
         evaluator.splits([])
     split = evaluator.splits([split_file])["random"]
-    with pytest.warns(UserWarning, match=r"whether .*release has learnt from .* is not known"):
+    with pytest.raises(OptionError, match=r"whether .*release has learnt from .* is not known.*--allow-unknown-train"):
         evaluator.evaluate("given", split)
+    allowed = Evaluator(model, dataset, device="cpu", baselines=False, allow_unknown_training=True)
+    assert allowed.evaluate("given", split).table()
     shutil.copy(split_file, model / "split.json")  # as version 0.1 kept it
     spec = json.loads((model / "spec.json").read_text())
     (model / "spec.json").write_text(json.dumps(spec | {"split": None}))
@@ -87,10 +89,13 @@ def test_networks_of_another_grid_or_unknown_training_are_refused(model, checkpo
     evaluator = Evaluator(model, dataset, device="cpu")
     splits = evaluator.splits([])
     release = open_release(checkpoint)
-    other = write_release(tmp_path / "other", release.networks, release.spec | {"fwhm_ev": 0.3}, "", {})
+    other = write_release(tmp_path / "other", release.networks, release.network | {"fwhm_ev": 0.3}, "", {})
     with pytest.raises(OptionError, match="another grid or width"):
         evaluator.evaluate("split", splits["split"], [other])
     nameless = write_release(tmp_path / "nameless", release.networks, release.spec, "", {})
+    with pytest.raises(OptionError, match=r"nameless has learnt .* is not known: .*does not say what it was trained"):
+        evaluator.evaluate("split", splits["split"], [nameless])
+    evaluator = Evaluator(model, dataset, device="cpu", allow_unknown_training=True)
     with pytest.raises(OptionError, match="how many records"):
         evaluator.learning_curve([], splits, [nameless])
 

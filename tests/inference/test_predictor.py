@@ -207,14 +207,13 @@ def test_one_structure_too_large_for_the_memory_is_told_what_helps(predictor, ma
 def test_members_are_the_networks_of_the_checkpoint(predictor, checkpoint, make_molecule):
     from clusterml.model.graph import batched
     from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
     from clusterml.training.release import open_release
 
     release = open_release(checkpoint)
     graph = predictor.prepare(make_molecule("ag2_tfa2")).graphs[0]
     output = predictor.ensemble([graph, graph])
     for number, state in enumerate(release.networks):
-        network = Network(read_spec(release.spec))
+        network = Network(release.spec)
         network.load_state_dict(state)
         with torch.no_grad():
             alone = network(batched([graph]))

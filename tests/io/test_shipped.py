@@ -8,7 +8,7 @@ import pytest
 
 from clusterml.dataset.campaign import load_campaign, source_of
 from clusterml.errors import InputFileError
-from clusterml.io.shipped import FOLDERS, PREFIX, locate, shipped, shipped_names
+from clusterml.io.shipped import FOLDERS, PREFIX, locate, shipped, shipped_names, with_shipped_names
 from clusterml.screening.config import load_screen
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.structure.read import read
@@ -37,6 +37,14 @@ def test_other_paths_stay_as_they_are():
     assert locate("a/b.xyz", Path("/x")) == Path("/x/a/b.xyz")
     assert locate("/a/b.xyz", Path("/x")) == Path("/a/b.xyz")
     assert locate("./shipped:a") == Path("shipped:a")
+
+
+def test_messages_name_shipped_files_as_users_do():
+    atoms = locate("shipped:datasets/structures/ag25_sch3.xyz")
+    assert read(atoms).info["source"] == "shipped:datasets/structures/ag25_sch3.xyz"
+    text = f"{atoms} and {locate('shipped:configs/screen/small.yaml')} and /else/configs/screen/small.yaml"
+    names = "shipped:datasets/structures/ag25_sch3.xyz and shipped:configs/screen/small.yaml"
+    assert with_shipped_names(text) == f"{names} and /else/configs/screen/small.yaml"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from clusterml.run.launcher import Processes
 from clusterml.screening.config import load_screen
 from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen
+from clusterml.structure.anatomy import library
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.library import load_library, using_library
+from clusterml.structure.build import blueprint
 from clusterml.structure.read import read_all
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "screen" / "own" / "ligands-screen.yaml"
@@ -90,3 +92,31 @@ def test_the_example_names_its_ligands():
     example = load_screen(EXAMPLE)
     names = load_library(example.library).names
     assert {example.exchanges[0].old, *example.exchanges[0].ligands} <= set(names)
+
+
+def from_package(monkeypatch, registry, name, package):
+    """Let an object of ours be one of an installed package."""
+    registry.all()
+    items, packages = registry.__dict__["_all"]
+    monkeypatch.setitem(registry.__dict__, "_all", (items, {**packages, name: package}))
+
+
+def test_a_package_of_ligands_or_blueprints_that_has_changed_is_named(config, checkpoint, tmp_path, monkeypatch):
+    ligands, blueprints = library.REGISTRY, blueprint.REGISTRY
+    used = load_screen(config, ["parents.ag3.build.thiolate=SH", "exchanges=[{old: SH, new: SCH3, counts: 1}]"])
+    from_package(monkeypatch, ligands, "SPh", "thiols 1.0")  # which the screen does not use
+    from_package(monkeypatch, ligands, "SCH3", "thiols 1.0")
+    from_package(monkeypatch, blueprints, "ag3", "cores 1.0")
+    screen(used, tmp_path / "out", model=checkpoint)
+    inputs = json.loads((tmp_path / "out" / "run.json").read_text())["inputs"]
+    assert (inputs["ligand SCH3"], inputs["blueprint ag3"]) == ("thiols 1.0", "cores 1.0")
+    assert "ligand SPh" not in inputs
+    from_package(monkeypatch, ligands, "SPh", "thiols 1.1")
+    assert screen(used, tmp_path / "out", model=checkpoint, resume=True).run.evaluated_now == 0
+    from_package(monkeypatch, ligands, "SCH3", "thiols 1.1")
+    with pytest.raises(ScreeningError, match=r"ligand SCH3 has changed \(choose"):
+        screen(used, tmp_path / "out", model=checkpoint, resume=True)
+    from_package(monkeypatch, ligands, "SCH3", "thiols 1.0")
+    from_package(monkeypatch, blueprints, "ag3", "cores 2.0")
+    with pytest.raises(ScreeningError, match=r"blueprint ag3 has changed \(choose"):
+        screen(used, tmp_path / "out", model=checkpoint, resume=True)

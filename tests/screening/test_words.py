@@ -32,8 +32,10 @@ def test_few_labels_say_how_many_it_takes():
     few = count_hits(LabelPairs(truth[:3], truth[:3]), LabelPairs(truth[:6], truth[:6]), 0.1)
     assert (few["enough"], few["needed"]) == (False, {"best": 10, "random": 50})
     assert hits_words(few) == (
-        "3 best and 6 random labels are too few for a hit rate: it takes 10 and 50 (verify=10 verify_random=50)"
+        "3 best and 6 random labels are too few for a hit rate: it takes 10 and 50 "
+        "(verify=10 verify_random=50; fewer with a larger hit_share)"
     )
+    assert count_hits(LabelPairs(truth[:3], truth[:3]), LabelPairs(truth, truth), 0.3)["needed"]["random"] == 17
     many = count_hits(LabelPairs(truth[-12:], truth[-12:]), LabelPairs(truth, truth), 0.1)
     assert many["enough"]
     assert hits_words(many).startswith("83 % of the best are hits (95 % interval 55 to 95 %; as good as the best 10 %")

@@ -64,6 +64,18 @@ def test_width_and_shift_are_fitted_separately(transitions: Transitions) -> None
     assert compare(transitions.broaden(), a_little, max_shift_ev=0.01).shift_ev == pytest.approx(0.004, abs=1e-3)
 
 
+def test_rows_ascend_on_the_shifted_axis() -> None:
+    """Bands without a partner stand where the shift puts them: A's at 3.3 eV at 3.75 eV, behind B's at 3.4 eV."""
+    a = bands([2.0, 3.3, 4.2], [1.0, 0.1, 1.0], [1.0, -0.3, 1.0], fwhm=0.1)
+    b = bands([2.45, 3.4, 4.65], [1.0, 0.1, 1.0], [1.0, -0.3, 1.0], fwhm=0.1)
+    result = compare(a, b)
+    assert result.shift_ev == pytest.approx(0.45, abs=0.01)
+    for pairs in (result.absorption_bands, result.cd_bands):
+        assert [(pair.a is not None, pair.b is not None) for pair in pairs] == [
+            (True, True), (False, True), (True, False), (True, True)
+        ]  # fmt: skip
+
+
 def test_without_a_fit_nothing_is_moved(transitions: Transitions) -> None:
     a = transitions.broaden()
     b = replace(transitions, energy_ev=transitions.energy_ev + 0.2).broaden()

@@ -43,14 +43,17 @@ def test_wavelengths_stand_where_they_belong(spectrum: Spectrum) -> None:
     ]
     assert len(shown) >= 5
     assert all(tick * nm == pytest.approx(1239.841984) for tick, nm in shown)
-    assert top.get_xlim() == figure.axes[0].get_xlim() == (0.5, 6.0)
+    assert top.get_xlim() == figure.axes[0].get_xlim()
+    assert top.get_xlim()[1] == 6.0
 
 
 def test_std_bands_labels_and_marks(spectrum: Spectrum) -> None:
     std = replace(spectrum, epsilon_std=0.1 * spectrum.epsilon, delta_epsilon_std=0 * spectrum.epsilon)
     figure = draw([std], marks={"epsilon": [2.0, 3.0]})
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["mean", "± standard deviation"]
+    assert texts == ["spectrum", "± standard deviation"]
+    mean = draw([replace(std, meta={"ensemble": 4})])
+    assert mean.legends[0].get_texts()[0].get_text() == "mean"
     assert len(figure.axes[0].lines) == 3
     both = spectrum.plot(others=[spectrum.mirrored()], labels=["R", "S"])
     assert [text.get_text() for text in both.legends[0].get_texts()] == ["R", "S"]
@@ -76,6 +79,43 @@ def test_noise_of_an_achiral_cluster_is_a_flat_line(spectrum: Spectrum) -> None:
     assert g.get_ylim()[1] == pytest.approx(1e-5)
     weak = replace(spectrum, delta_epsilon=1e-4 * spectrum.epsilon)
     assert draw([weak]).axes[2].get_ylim()[1] == pytest.approx(1.08e-4)
+
+
+def test_the_axis_starts_where_something_is_known(spectrum: Spectrum) -> None:
+    low, high = spectrum.plot().axes[0].get_xlim()
+    first = spectrum.energy_ev[spectrum.epsilon > 0.01 * spectrum.epsilon.max()][0]
+    first = min(
+        first, spectrum.energy_ev[np.abs(spectrum.delta_epsilon) > 0.01 * np.abs(spectrum.delta_epsilon).max()][0]
+    )
+    assert first - 0.1 < low <= first
+    assert high == 6.0
+    later = Spectrum(spectrum.energy_ev + 1.0, spectrum.epsilon, spectrum.delta_epsilon)
+    assert spectrum.plot(others=[later]).axes[0].get_xlim() == (low, 7.0)
+    noise = 1e-7 * spectrum.epsilon.max() * np.cos(spectrum.energy_ev)  # which no spectrometer sees
+    assert low <= replace(spectrum, delta_epsilon=noise).plot().axes[0].get_xlim()[0] <= low + 0.3
+    dark = replace(spectrum, epsilon=0 * spectrum.epsilon, delta_epsilon=0 * spectrum.delta_epsilon)
+    assert dark.plot().axes[0].get_xlim() == (0.5, 6.0)
+    assert spectrum.plot(view=parse_view("ev", "0.6:5")).axes[0].get_xlim() == (0.6, 5.0)
+
+
+def test_the_networks_curve_is_shown_whole(spectrum: Spectrum) -> None:
+    for factor, stretch in ((0.5, 1.0), (1.6, 1.6), (50.0, 2.0)):
+        network = replace(spectrum, epsilon=factor * spectrum.epsilon, delta_epsilon=factor * spectrum.delta_epsilon)
+        axes, alone = draw([spectrum], labels=["engine"], faint=network).axes, draw([spectrum]).axes
+        for panel in (0, 1):
+            assert axes[panel].get_ylim()[1] == pytest.approx(stretch * alone[panel].get_ylim()[1])
+
+
+def test_titles_and_names_come_from_what_is_known(spectrum: Spectrum) -> None:
+    known = replace(spectrum, meta={"fwhm_ev": 0.2, "title": "ag29: Ag29, 3-, GFN1-xTB linear response"})
+    assert known.plot().get_suptitle() == "ag29: Ag29, 3-, GFN1-xTB linear response, fwhm 0.2 eV"
+    assert known.plot(title="mine").get_suptitle() == "mine"
+    both = known.plot(others=[replace(spectrum, meta={"source": "a.csv"})])
+    assert [text.get_text() for text in both.legends[0].get_texts()] == [known.title, "a.csv"]
+    bare = replace(spectrum, meta={})
+    assert bare.plot().get_suptitle() == ""
+    names = [text.get_text() for text in bare.plot(others=[bare]).legends[0].get_texts()]
+    assert names == ["spectrum 1", "spectrum 2"]
 
 
 def test_wavelength_axis_with_a_range(spectrum: Spectrum, transitions: Transitions) -> None:

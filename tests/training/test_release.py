@@ -9,7 +9,7 @@ import torch
 
 from clusterml.dataset.split import Split
 from clusterml.training.catalogue import ReleaseError, find_release
-from clusterml.training.release import join_releases, open_release, read_release, write_release
+from clusterml.training.release import join_releases, open_release, write_release
 
 OLD = Path(__file__).parent / "data" / "release-v1"
 SPEC = {"head": "resolvent", "graph": {"cutoff": 6.0}}
@@ -26,12 +26,12 @@ def write(folder: Path, count: int = 1) -> Path:
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_checkpoint_gives_back_what_was_written(tmp_path, count):
     folder = write(tmp_path / "net", count)
-    spec, networks = read_release(folder)
-    assert spec == SPEC
+    release = open_release(folder)
+    assert release.network == SPEC
+    networks = release.networks
     assert len(networks) == count
     for got, expected in zip(networks, states(count), strict=True):
         torch.testing.assert_close(got, expected)
-    release = open_release(folder)
     assert (release.card, release.metrics, release.about) == ("# card\n", {"cd_cosine": 0.9}, {"data": "tiny"})
     content = json.loads((folder / "spec.json").read_text())
     assert content["members"][0]["bytes"] == (folder / content["members"][0]["file"]).stat().st_size
@@ -41,7 +41,7 @@ def test_writing_again_replaces_all_members(tmp_path):
     write(tmp_path, 3)
     write(tmp_path, 1)
     assert [path.name for path in sorted(tmp_path.glob("model*"))] == ["model.safetensors"]
-    assert len(read_release(tmp_path)[1]) == 1
+    assert len(open_release(tmp_path).networks) == 1
 
 
 def test_an_interrupted_writing_leaves_no_checkpoint(tmp_path, monkeypatch):
@@ -54,7 +54,7 @@ def test_an_interrupted_writing_leaves_no_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         write(tmp_path, 1)
     with pytest.raises(ReleaseError, match="is not a checkpoint"):
-        read_release(tmp_path)
+        open_release(tmp_path)
 
 
 def edited(**changes):
@@ -138,14 +138,15 @@ def test_networks_that_differ_are_no_ensemble(tmp_path):
 
 
 def test_the_first_schema_still_loads(tmp_path):
-    spec, networks = read_release(OLD)
-    assert spec["head"] == "resolvent"
+    release = open_release(OLD)
+    assert release.head == "resolvent"
+    networks = release.networks
     torch.testing.assert_close(networks[0]["weight"], torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     shutil.copytree(OLD, tmp_path / "old")
     path = tmp_path / "old" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(ReleaseError, match="has changed"):
-        read_release(tmp_path / "old")
+        open_release(tmp_path / "old")
 
 
 def test_a_checkpoint_is_found_by_path_and_by_name(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from clusterml.errors import DatasetError, FolderInUseError, OptionError, Output
 from clusterml.io.files import exclusive
 from clusterml.training.catalogue import ReleaseError
 from clusterml.training.config import load_config
-from clusterml.training.release import join_releases, open_release, read_release
+from clusterml.training.release import join_releases, open_release
 from clusterml.training.run import shipped, train, train_members
 from clusterml.training.state import TrainingError
 
@@ -53,7 +53,7 @@ def test_a_run_learns_and_leaves_everything_that_one_needs(config_file, tmp_path
     assert told[-1].seconds_left == 0.0
     assert told[-1].batch == told[-1].batches
     release = open_release(done.release)
-    assert release.spec["width"] == 6
+    assert release.network["width"] == 6
     assert release.metrics["validation"]["epoch"] == done.row["epoch"]
     assert release.about["data"] == {
         "name": "tiny-records",
@@ -64,7 +64,7 @@ def test_a_run_learns_and_leaves_everything_that_one_needs(config_file, tmp_path
     }
     assert "tiny-records" in release.card
     assert str(tmp_path) not in (done.release / "spec.json").read_text() + release.card
-    TinyNetwork(tiny_spec(release.spec)).load_state_dict(release.networks[0])
+    TinyNetwork(tiny_spec(release.network)).load_state_dict(release.networks[0])
     split = load_split(tmp_path / "run" / "split.json")
     assert release.split == split.recipe()
     assert not (done.release / "split.json").exists()
@@ -101,9 +101,9 @@ def test_the_validation_numbers_are_those_of_the_shipped_weights(config_file, tm
     from clusterml.training.targets import Wanted
 
     done = run(config_file, tmp_path / "run")
-    values, networks = read_release(done.release)
-    network = TinyNetwork(spec := tiny_spec(values))
-    network.load_state_dict(networks[0])
+    release = open_release(done.release)
+    network = TinyNetwork(spec := tiny_spec(release.network))
+    network.load_state_dict(release.networks[0])
     names = load_split(tmp_path / "run" / "split.json").validation
     made = tiny_architecture()
     part = labelled(Dataset(tmp_path / "data"), names, lambda each: made.graph_of(each, spec), Wanted(), spec)
@@ -177,7 +177,7 @@ def test_two_processes_follow_the_loss_of_one_with_twice_the_batch(config_file, 
     assert two[-1]["step"] == one[-1]["step"] > 4
     for a, b in zip(two, one, strict=True):
         assert a == pytest.approx(b, rel=1e-9, abs=1e-9)
-    weights = [read_release(tmp_path / name / "release")[1][0] for name in ("two", "one")]
+    weights = [open_release(tmp_path / name / "release").networks[0] for name in ("two", "one")]
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name], rtol=1e-9, atol=1e-9)
 
@@ -214,7 +214,7 @@ def test_a_batch_that_is_not_finite_is_named_skipped_and_counted(config_file, tm
     assert [each["records"] for each in skipped] == [["poison"]] * 4
     assert [row["skipped"] for row in rows(tmp_path / "run")] == [1] * 4
     assert sum("poison" in each.message for each in told) == 4
-    assert torch.isfinite(read_release(done.release)[1][0]["hidden.weight"]).all()
+    assert torch.isfinite(open_release(done.release).networks[0]["hidden.weight"]).all()
     with pytest.raises(TrainingError, match=r"2 batches had .* because of poison"):
         run(config_file, tmp_path / "other", *words, "most_skipped=1", architecture=made)
 
@@ -255,7 +255,7 @@ def test_fine_tuning_starts_from_the_shipped_weights(config_file, tmp_path):
         "ema=0",
     )
     done = run(config_file, tmp_path / "tuned", *words)
-    before, after = (read_release(each.release)[1][0] for each in (base, done))
+    before, after = (open_release(each.release).networks[0] for each in (base, done))
     torch.testing.assert_close(after, before, atol=1e-6, rtol=1e-5)
     assert "started from: tiny\n" in open_release(done.release).card
     with pytest.raises(OptionError, match="not that of the checkpoint"):

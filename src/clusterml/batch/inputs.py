@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clusterml.errors import InputFileError
+from clusterml.io.shipped import with_shipped_names
 from clusterml.structure.formats.registry import format_of_name, readable
 from clusterml.structure.read import STDIN
 
@@ -29,6 +30,11 @@ class Input:
     def stem(self) -> str:
         """What a structure in it is called."""
         return _stem(self.path)
+
+    @property
+    def where(self) -> str:
+        """What the file is called in messages."""
+        return with_shipped_names(str(self.path))
 
     @property
     def bytes(self) -> int:

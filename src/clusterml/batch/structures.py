@@ -148,7 +148,7 @@ def read_structures(inputs: Sequence[Input], reading: ReadOptions, count: Count)
                 yield _structure(atoms, entry, names)
         except (ClusterMLError, *UNEXPECTED) as error:
             count.read(0, further=frames > 0)
-            yield failure(error, str(entry.path), after=frames)
+            yield failure(error, entry.where, after=frames)
 
 
 def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:
@@ -157,7 +157,7 @@ def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:
     atoms.info["name"] = name
     atoms.info["provenance"]["warnings"] += [entry.note] if entry.note else []
     frame = atoms.info["provenance"].get("frame")
-    where = f"{entry.path} (frame {frame + 1})" if addition and frame is not None else str(entry.path)
+    where = f"{entry.where} (frame {frame + 1})" if addition and frame is not None else entry.where
     return Structure(atoms, where, name, addition)
 
 

@@ -15,7 +15,7 @@ from clusterml.chirality.part import REACH, PartChirality, element_labels, graph
 from clusterml.chirality.pointgroups import point_group
 from clusterml.chirality.template import TemplateFit, fit_template, load_template, suggest_template
 from clusterml.errors import OptionError
-from clusterml.io.display import card, small_table, wrapped
+from clusterml.io.display import WithWarnings, card, small_table, wrapped
 from clusterml.io.files import make_folder
 from clusterml.io.json import plain, write_json
 from clusterml.spectrum.blocks import SCHEMA_VERSION
@@ -39,7 +39,7 @@ _MOST_FOR_GROUPS = 150  # atoms of a part up to which the default groups are mea
 
 
 @dataclass(frozen=True, repr=False)
-class ChiralityReport:
+class ChiralityReport(WithWarnings):
     """Measures of chirality and symmetry of one structure.
 
     name, source, formula   of the structure;  ``atoms``: its geometry

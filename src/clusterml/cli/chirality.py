@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.each import each_file, echo_json
-from clusterml.cli.options import StructureFiles, reads_structures
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.cli.each import each_file, echo_files, echo_json
+from clusterml.cli.options import StructureFiles, with_groups
+from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clusterml.chirality.report import ChiralityReport
 
 
-@reads_structures
+@with_groups
 def chirality(
     context: typer.Context,
     files: StructureFiles,
@@ -32,7 +32,8 @@ def chirality(
         bool, typer.Option("--keep-bonds", help="Exchange only atoms in the same place of the bonding graph.")
     ] = False,
     parts: Annotated[bool, typer.Option(help="Measure kernel, shells, frame and ligand layer too.")] = True,
-    reading: ReadOptions = DEFAULT_READING,
+    *,
+    reading: ReadOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write NAME_chirality.json and .png.")
@@ -53,15 +54,19 @@ def chirality(
         point_group(name)
     wanted = {"none": None}.get(template.lower(), template)
 
-    def one(item: Input) -> ChiralityReport:
+    written: list[Path] = []
+
+    def measure(item: Input) -> ChiralityReport:
         atoms = read(item.path, options=reading)
         report = chirality_report(atoms, groups=names, template=wanted, parts=parts, keep_bonds=keep_bonds)
         if output is not None:
-            write_report(report, output, reading.name(item.base))
+            written.extend(write_report(report, output, reading.name(item.base)))
         return report
 
-    reports, asked, failed = each_file(files, one, doing="measuring", output=output, debug=context.obj.debug)
+    reports, asked, failed = each_file(files, measure, doing="measuring", output=output, debug=context.obj.debug)
     _show(reports, asked, as_json)
+    if not as_json:
+        echo_files(written)
     if failed:
         raise typer.Exit(1)
 

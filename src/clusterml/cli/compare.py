@@ -135,7 +135,7 @@ def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, out
     from clusterml.cli.console import table_console
 
     console = table_console()
-    for item in [*shown, *([f"results in {output}"] if output is not None else [])]:
+    for item in [*shown, *([f"results in {output}: compare.png, compare.json"] if output is not None else [])]:
         console.print(item, markup=False, highlight=False)
 
 

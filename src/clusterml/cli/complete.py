@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from clusterml.cli.options import LibraryFile, reads_structures
+from clusterml.cli.options import LibraryFile, with_groups
 from clusterml.errors import counted
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 
 
-@reads_structures
+@with_groups
 def complete(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A core of metals and sulfurs: xyz, extxyz or cif.")],
     thiolate: Annotated[str, typer.Option(metavar="LIGAND", help="What the sulfurs with room for it become.")],
@@ -25,7 +25,8 @@ def complete(
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else a proposal.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
     library: LibraryFile = None,
-    reading: ReadOptions = DEFAULT_READING,
+    *,
+    reading: ReadOptions,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_complete.xyz].")
     ] = None,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from clusterml.cli.options import Workers, with_groups
 from clusterml.cli.verbs import CarefulCommand
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.errors import counted
 
 if TYPE_CHECKING:
     from clusterml.dataset.split import Split
@@ -19,20 +20,18 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A dataset folder
 
 
 @app.command(cls=CarefulCommand)
+@with_groups
 def generate(
     campaign: Annotated[
         Path | None, typer.Argument(metavar="CAMPAIGN", help="YAML file, see clusterml init campaign.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The dataset folder.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes (of a local cluster too); each labels one geometry.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of all workers together.")] = None,
+    *,
+    workers: Workers,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
     memory_gb: Annotated[float, typer.Option(metavar="GB", help="Memory of each worker; default a share.")] = 0.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was begun.")] = False,
     limit: Annotated[int | None, typer.Option(help="Most jobs in this run.")] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run as Ray tasks: ray://HOST:PORT, auto or local.")
-    ] = None,
     keys: Annotated[
         bool, typer.Option("--keys", help="Print every key of CAMPAIGN with its default, and exit.")
     ] = False,
@@ -51,18 +50,17 @@ def generate(
         return
     if campaign is None or output is None:
         raise typer.BadParameter("give a CAMPAIGN (clusterml init campaign writes one) and --output DIR")
-    use_threads(max(1, choose_threads(threads) // max(workers, 1)))
+    workers.limit_threads()
 
     from clusterml.cli.progress import LOG_NAME, reporter
     from clusterml.dataset.runner import generate as run
-    from clusterml.run.launcher import launcher
 
     kept = f"finished records are in {output}; go on with the same command and --resume"
     with reporter(output / LOG_NAME, kept=kept) as shown:
         final = run(
             campaign.resolve(),  # workers may start in another folder
             output.resolve(),
-            launcher(workers, choose_threads(threads), cluster, gpus=int(device != "cpu")),
+            workers.launcher(gpus=int(device != "cpu")),
             resume=resume,
             device=device,
             memory_gb=memory_gb,
@@ -96,6 +94,7 @@ def info(
             console.print(table)
     if plot is not None:
         draw(folder, plot)
+        typer.echo(f"picture in {plot}", err=as_json)
 
 
 @app.command()
@@ -104,19 +103,20 @@ def verify(
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the records to label again.")] = 0.01,
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
 ) -> None:
-    """Recompute the checksums, and label a random share of the records again."""
-    from clusterml.dataset.verify import SAME
+    """Recompute the checksums, and label a random share of the records again, with the solver krylov."""
+    from clusterml.dataset.verify import SAME, SOLVER
     from clusterml.dataset.verify import verify as check
 
     damaged, checks = check(folder, share=share, seed=seed)
     for name, problem in damaged:
         typer.echo(f"error: {folder}/shards/{name} {problem}", err=True)
-    for found in checks:
-        words = found.problem or f"absorption differs by {found.absorption:.1e}, CD by {found.cd:.1e} of the maximum"
-        typer.echo(f"{'ok   ' if found.good else 'WRONG'} {found.record}: {words}")
-    if damaged or not all(found.good for found in checks):
+    for result in checks:
+        differences = f"absorption differs by {result.absorption:.1e}, CD by {result.cd:.1e} of the maximum"
+        typer.echo(f"{'ok   ' if result.good else 'WRONG'} {result.record}: {result.problem or differences}")
+    if damaged or not all(result.good for result in checks):
         raise typer.Exit(1)
-    typer.echo(f"{folder}: all checksums are right; {len(checks)} records labelled again agree (within {SAME:g})")
+    again = f"{counted(len(checks), 'record')} labelled again with the solver {SOLVER}"
+    typer.echo(f"{folder}: all checksums are right; {again}: the same within {SAME:g} of the maximum")
 
 
 @app.command()

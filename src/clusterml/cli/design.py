@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.cli.options import NetworkDevice, OtherLibrary, OtherModel, Threads
 from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
@@ -29,14 +30,10 @@ def design(
             "--from", metavar="DIR", help="Start from the best of a screen [default: results/NAME or beside -o]."
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models.")
-    ] = None,
-    library: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours; as library= in CONFIG.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
+    model: OtherModel = None,
+    library: OtherLibrary = None,
+    device: NetworkDevice = "auto",
+    threads: Threads = None,
 ) -> None:
     """Climb from the best candidates of a screen to a better CD: distortion amounts, then (design.free) all atoms.
 

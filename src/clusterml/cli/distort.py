@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.options import reads_structures
+from clusterml.cli.options import with_groups
 from clusterml.errors import counted
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class _Request:
     warn_only: bool
 
 
-@reads_structures
+@with_groups
 def distort(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A structure file: xyz, cif, ..")] = None,
     mode: Annotated[str | None, typer.Option(help="Name of the distortion; see --list.")] = None,
@@ -56,7 +56,8 @@ def distort(
         list[str] | None, typer.Option(metavar="ELEMENT=F", help="Scale the thermal noise of an element; repeatable.")
     ] = None,
     warn_only: Annotated[bool, typer.Option("--warn-only", help="Only warn where chemistry is broken.")] = False,
-    reading: ReadOptions = DEFAULT_READING,
+    *,
+    reading: ReadOptions,
     show: Annotated[bool, typer.Option("--list", help="List the modes (of FILE, if given) and exit.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_MODE.xyz].")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOST_NAMES = 4
+"""Names of files that a line says."""
+
 
 def each_file(
     files: Sequence[Path], work: Callable[[Input], T], *, doing: str, output: Path | None, debug: bool
@@ -41,7 +44,7 @@ def each_file(
             shown.show(State(doing, number, len(inputs), item.base, (finished, ahead)))
             finished, ahead = finished + item.bytes**2, ahead - item.bytes**2
             if item.note:
-                shown.say(f"warning: {item.path}: {item.note}")
+                shown.say(f"warning: {item.where}: {item.note}")
             try:
                 results.append(work(item))
             except ClusterMLError as error:
@@ -50,6 +53,13 @@ def each_file(
                 shown.say(f"error: {error}")
                 failed += 1
     return results, len(inputs), failed
+
+
+def echo_files(files: Sequence[Path]) -> None:
+    """Say which files were written, or how many, and in which folder."""
+    if files:
+        names = ", ".join(file.name for file in files) if len(files) <= _MOST_NAMES else f"{len(files)} files"
+        typer.echo(f"results in {files[0].parent}: {names}")
 
 
 def echo_json(objects: Sequence[dict[str, Any]], asked: int) -> None:

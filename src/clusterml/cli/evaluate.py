@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.errors import OptionError
+from clusterml.cli.options import NetworkDevice, Threads, with_groups
 from clusterml.run.threads import choose_threads, use_threads
 
 if TYPE_CHECKING:
+    from clusterml.dataset.split import Split
+    from clusterml.inference.evaluator import Evaluator
     from clusterml.training.evaluation import Evaluation
 
 
-def evaluate(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Its name or folder.")],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")],
-    split: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="JSON", help="Split to judge on [default: that of the checkpoint]; can be repeated."),
-    ] = None,
-    beside: Annotated[
-        list[str] | None, typer.Option(metavar="CHECKPOINT", help="Another network for the tables; can be repeated.")
-    ] = None,
-    curve: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CHECKPOINT", help="A network of fewer records, for the learning curve; can be repeated."),
-    ] = None,
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """Options of what is measured of the uncertainty."""
+
     calibrate: Annotated[
-        bool,
-        typer.Option("--calibrate", help="First measure the uncertainty on the first split, and keep it."),
-    ] = False,
+        bool, typer.Option("--calibrate", help="First measure the uncertainty on the first split, and keep it.")
+    ] = False
     unseen: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,7 +31,7 @@ def evaluate(
             help="With --calibrate: a network of a shell or parent split, whose errors are the uncertainty for new "
             "ligands or clusters; can be repeated.",
         ),
-    ] = None,
+    ] = None
     foreign: Annotated[
         Path | None,
         typer.Option(
@@ -47,13 +39,39 @@ def evaluate(
             help="With --calibrate: known clusters in geometries from elsewhere, e.g. datasets/ag-foreign-v1; how the "
             "uncertainty grows away from the training geometries.",
         ),
+    ] = None
+
+
+@with_groups
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Its name or folder.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")],
+    *,
+    split: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="JSON", help="Split to judge on [default: that of the checkpoint]; can be repeated."),
     ] = None,
+    allow_unknown_training: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unknown-training",
+            help="Judge networks too of which it is not known whether they have learnt from the test records.",
+        ),
+    ] = False,
+    beside: Annotated[
+        list[str] | None, typer.Option(metavar="CHECKPOINT", help="Another network for the tables; can be repeated.")
+    ] = None,
+    curve: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECKPOINT", help="A network of fewer records, for the learning curve; can be repeated."),
+    ] = None,
+    calibration: CalibrationOptions,
     method: Annotated[
         str | None, typer.Option(help="Protocol of the labels [default: that the checkpoint learnt].")
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Judge the baselines too.")] = True,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
+    device: NetworkDevice = "auto",
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON and nothing else.")] = False,
     output: Annotated[
         Path,
@@ -62,41 +80,57 @@ def evaluate(
         ),
     ] = Path("results/evaluation"),
 ) -> None:
-    """Judge a network on the test records of splits, by kind of geometry and by parent, beside the baselines."""
+    """Judge a network on the test records of splits, by kind of geometry and by parent, beside the baselines.
+
+    A network that has learnt from test records is refused, and one of which that is not known.
+    """
     use_threads(choose_threads(threads))
 
     from clusterml.inference.evaluator import Evaluator
     from clusterml.io.json import json_text
     from clusterml.training.tables import write_evaluations
 
-    evaluator = Evaluator(checkpoint, dataset, method=method, device=device, baselines=baselines)
-    splits = evaluator.splits(split or [])
-    for option, given in (("--unseen", unseen), ("--foreign", foreign)):
-        if given and not calibrate:
-            raise OptionError(f"{option} is given without --calibrate", "add --calibrate, or leave it out")
-    novel, elsewhere = (
-        evaluator.calibrate(next(iter(splits.values())), unseen or [], foreign) if calibrate else ([], None)
+    evaluator = Evaluator(
+        checkpoint,
+        dataset,
+        method=method,
+        device=device,
+        baselines=baselines,
+        allow_unknown_training=allow_unknown_training,
     )
-    evaluations = [evaluator.evaluate(title, each, beside or []) for title, each in splits.items()]
+    splits = evaluator.splits(split or [])
+    sentences = _calibrate(evaluator, next(iter(splits.values())), calibration)
+    evaluations = [evaluator.evaluate(title, content, beside or []) for title, content in splits.items()]
     points = evaluator.learning_curve(evaluations, splits, curve) if curve else []
     written = write_evaluations(evaluations, evaluator.name, output, points)
     if as_json:
-        typer.echo(json_text([row for one in evaluations for row in one.table()], indent=1), nl=False)
+        rows = [row for evaluation in evaluations for row in evaluation.table()]
+        typer.echo(json_text(rows, indent=1), nl=False)
         return
     _print(evaluations)
-    for one in novel:
-        typer.echo(
-            f"new {one.novelty}s: measured on {one.records} records of {one.parents} parents; on {one.tested} others "
-            f"the 90 % interval holds {one.absorption_coverage:.0%} of the absorption, {one.cd_coverage:.0%} of the CD"
-        )
+    for sentence in (*sentences, f"{len(written)} files in {output}"):
+        typer.echo(sentence)
+
+
+def _calibrate(evaluator: Evaluator, split: Split, options: CalibrationOptions) -> list[str]:
+    """Measure the uncertainty if that is asked for; what was measured, in sentences."""
+    if not options.calibrate:
+        return []
+    novel, elsewhere = evaluator.calibrate(split, options.unseen or [], options.foreign)
+    sentences = [
+        f"new {errors.novelty}s: measured on {errors.records} records of {errors.parents} parents; on {errors.tested} "
+        f"others the 90 % interval holds {errors.absorption_coverage:.0%} of the absorption, "
+        f"{errors.cd_coverage:.0%} of the CD"
+        for errors in novel
+    ]
     if elsewhere is not None:
-        typer.echo(
+        sentences.append(
             f"geometries from elsewhere: {elsewhere.records} of {elsewhere.parents} parents, {elsewhere.in_domain} in "
             f"the domain; calibrated on the other parents, the 90 % interval holds "
             f"{elsewhere.absorption_coverage:.0%} of the absorption, {elsewhere.cd_coverage:.0%} of the CD; of "
             f"{elsewhere.sure} significant signs {elsewhere.right} are right"
         )
-    typer.echo(f"{len(written)} files in {output}")
+    return sentences
 
 
 def _print(evaluations: list[Evaluation]) -> None:

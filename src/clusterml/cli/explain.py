@@ -8,36 +8,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.each import each_file, echo_json
-from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
+from clusterml.cli.each import each_file, echo_files, echo_json
+from clusterml.cli.options import (
+    Charge,
+    LibraryFile,
+    ModelName,
+    NetworkDevice,
+    ResultOptions,
+    StructureFiles,
+    Threads,
+    with_groups,
+)
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.threads import choose_threads, use_threads
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.batch.inputs import Input
     from clusterml.inference.explain import Contributions
 
 
-@reads_structures
+@with_groups
 def explain(
     context: typer.Context,
     files: StructureFiles,
     band: Annotated[str, typer.Option(metavar="LOW..HIGH", help="In eV, or with a unit: '400..600 nm'.")],
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
-    ] = DEFAULT_MODEL,
-    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
-    reading: ReadOptions = DEFAULT_READING,
+    model: ModelName = DEFAULT_MODEL,
+    charge: Charge = None,
+    device: NetworkDevice = "auto",
+    threads: Threads = None,
+    *,
+    reading: ReadOptions,
     library: LibraryFile = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [default: results].")
-    ] = None,
+    results: ResultOptions,
 ) -> None:
     """Contributions of atoms, kernel, shells and ligands to the predicted CD in a band.
 
@@ -58,27 +61,32 @@ def explain(
     except ValueError as error:
         raise typer.BadParameter(f"--band {band}: {error}") from error
     predictor = cache(lambda: Predictor.load(model, device))  # a file that cannot be read needs none
-    folder = output if output is not None or as_json else Path("results")
+    folder = results.folder
 
-    def one(item: Input) -> Contributions:
+    written: list[Path] = []
+
+    def explain_file(item: Input) -> Contributions:
         atoms = read(item.path, options=reading)
-        found = explained(predictor(), atoms, low, high, charge, reading.allow_several)
+        contributions = explained(predictor(), atoms, low, high, charge, reading.allow_several)
         if folder is not None:
-            write_explained(found, folder, reading.name(item.base))
-        return found
+            written.extend(write_explained(contributions, folder, reading.name(item.base)))
+        return contributions
 
-    found, asked, failed = each_file(files, one, doing="explaining", output=folder, debug=context.obj.debug)
-    if as_json:
-        echo_json([each.to_dict() for each in found], asked)
+    explanations, asked, failed = each_file(
+        files, explain_file, doing="explaining", output=folder, debug=context.obj.debug
+    )
+    if results.as_json:
+        echo_json([contributions.to_dict() for contributions in explanations], asked)
     else:
-        for each in found:
-            _show(each)
+        for contributions in explanations:
+            _show(contributions)
+        echo_files(written)
     if failed:
         raise typer.Exit(1)
 
 
 def _show(contributions: Contributions) -> None:
-    """A table of the parts with the spread of the networks, and the total with its calibrated standard deviation."""
+    """A table of the parts with the networks' standard deviation, and the total with its calibrated one."""
     from rich.table import Table
 
     from clusterml.cli.console import table_console
@@ -87,14 +95,16 @@ def _show(contributions: Contributions) -> None:
     table = Table(
         title=f"{contributions.prediction.name}: CD from {contributions.low_ev:g} to {contributions.high_ev:g} eV"
     )
-    for heading in ("part", "atoms", f"contribution / {UNIT}", "spread"):
+    for heading in ("part", "atoms", f"contribution / {UNIT}", "± of the networks"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     for name, part in {**contributions.parts, "total": contributions.total}.items():
         std = "" if part.std is None else f"{part.std:.2g}"
         table.add_row(name, str(len(part.atoms)), f"{part.value:.4g}", std)
     table_console().print(table)
     sure = contributions.significance
-    total = "" if sure.height is None or sure.std is None else f" {sure.height:.4g} +- {sure.std:.2g}"
+    typer.echo("± of the networks: how far they agree, not how far they are right")
+    kind = "calibrated" if contributions.prediction.spectrum.delta_epsilon_std is not None else "of the networks"
+    total = "" if sure.height is None or sure.std is None else f" {sure.height:.4g} ± {sure.std:.2g} ({kind})"
     typer.echo(f"{contributions.prediction.name}: CD of the band{total}: {contributions.verdict}")
     where = contributions.prediction.atoms.info.get("source") or contributions.prediction.name
     for warning in contributions.prediction.warnings:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clusterml.cli.each import each_file, echo_json
-from clusterml.cli.options import LibraryFile, StructureFiles, reads_structures
+from clusterml.cli.each import each_file, echo_files, echo_json
+from clusterml.cli.options import LibraryFile, StructureFiles, with_groups
 from clusterml.errors import counted
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,11 +23,12 @@ _MOST_CLUSTERS = 12
 """Clusters of a cell that the table names one by one."""
 
 
-@reads_structures
+@with_groups
 def inspect(
     context: typer.Context,
     files: StructureFiles,
-    reading: ReadOptions = DEFAULT_READING,
+    *,
+    reading: ReadOptions,
     library: LibraryFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     output: Annotated[
@@ -42,28 +43,30 @@ def inspect(
     """
     from clusterml.engine.charge import inspect as look
 
-    def one(item: Input) -> Inspection:
+    written: list[Path] = []
+
+    def inspect_file(item: Input) -> Inspection:
         result = look(item.path, options=reading)
         if output is not None:
-            _write(result, output, reading.name(item.base))
+            written.extend(_write(result, output, reading.name(item.base)))
         return result
 
-    inspections, asked, failed = each_file(files, one, doing="reading", output=output, debug=context.obj.debug)
+    inspections, asked, failed = each_file(files, inspect_file, doing="reading", output=output, debug=context.obj.debug)
     _show(inspections, asked, as_json)
-    if output is not None and inspections and not as_json:
-        typer.echo(f"results in {output}")
+    if not as_json:
+        echo_files(written)
     if failed:
         raise typer.Exit(1)
 
 
-def _write(result: Inspection, folder: Path, name: str) -> None:
+def _write(result: Inspection, folder: Path, name: str) -> list[Path]:
     from clusterml.io.json import write_json
     from clusterml.structure.write import write_extxyz
 
-    write_json(result.to_dict(), folder / f"{name}_inspect.json", indent=1)
+    table = write_json(result.to_dict(), folder / f"{name}_inspect.json", indent=1)
     atoms = result.atoms.copy()
     atoms.info["charge"] = result.charge
-    write_extxyz(atoms, folder / f"{name}.xyz")
+    return [table, write_extxyz(atoms, folder / f"{name}.xyz")]
 
 
 def _show(inspections: list[Inspection], asked: int, as_json: bool) -> None:

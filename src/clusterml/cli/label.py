@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.options import LibraryFile, PictureAxis, PictureRange, StructureFiles, picture_view, reads_structures
+from clusterml.cli.options import (
+    Charge,
+    LibraryFile,
+    PictureOptions,
+    ResultOptions,
+    Snapshots,
+    StructureFiles,
+    with_groups,
+)
 from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.run.threads import choose_threads, use_threads
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 from clusterml.structure.solvents import SolventModel
 
 if TYPE_CHECKING:
     from clusterml.batch.structures import Failure, Outcome
+    from clusterml.engine.protocol import Compute, Protocol
     from clusterml.run.progress import Reporter
 
 
-@reads_structures
-def label(
-    context: typer.Context,
-    files: StructureFiles,
-    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
-    emax: Annotated[float, typer.Option(metavar="EV", help="Highest excitation energy.")] = 6.0,
-    fwhm: Annotated[float, typer.Option(metavar="EV", help="Full width of the bands at half maximum.")] = 0.2,
-    mode: Annotated[Mode, typer.Option(help="For stda-xtb: smooth (continuous) or reference (as std2).")] = "smooth",
-    states: Annotated[bool, typer.Option("--states", help="Compute and store every excitation up to --emax.")] = False,
-    gauge: Annotated[Gauge, typer.Option(help="Gauge of the CD; length depends on the origin.")] = "velocity",
+@dataclass(frozen=True)
+class MethodOptions:
+    """Options of how spectra are computed."""
+
+    emax: Annotated[float, typer.Option(metavar="EV", help="Highest excitation energy.")] = 6.0
+    fwhm: Annotated[float, typer.Option(metavar="EV", help="Full width of the bands at half maximum.")] = 0.2
+    mode: Annotated[Mode, typer.Option(help="For stda-xtb: smooth (continuous) or reference (as std2).")] = "smooth"
+    states: Annotated[bool, typer.Option("--states", help="Compute and store every excitation up to --emax.")] = False
+    gauge: Annotated[Gauge, typer.Option(help="Gauge of the CD; length depends on the origin.")] = "velocity"
     orbitals: Annotated[
         str | None,
         typer.Option(
@@ -36,65 +45,101 @@ def label(
             help="Source of the orbitals: gfn1, gfn2, stda-xtb, molden, .. [default: gfn1; of a Molden file its own; "
             "stda-xtb with --mode reference].",
         ),
-    ] = None,
+    ] = None
     ax: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Fock exchange in the functional of a Molden file's orbitals [default: 0]."),
-    ] = None,
-    solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None,
-    solvation: Annotated[SolventModel, typer.Option(help="Model of --solvent.")] = "gbsa",
+    ] = None
+    solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None
+    solvation: Annotated[SolventModel, typer.Option(help="Model of --solvent.")] = "gbsa"
     electronic_temperature: Annotated[
         float | None,
         typer.Option(metavar="K", help="Of gfn1, gfn2 and dft; higher converges more easily [default: 300]."),
-    ] = None,
+    ] = None
     xc: Annotated[
         str | None, typer.Option(metavar="NAME", help="For dft: a density functional, e.g. pbe0 [default: pbe].")
-    ] = None,
+    ] = None
     basis: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="For dft: a basis set, e.g. def2-svp,Ag=lanl2dz [default: def2-svp]."),
-    ] = None,
+    ] = None
     density_fit: Annotated[
         bool | None,
         typer.Option(
             "--density-fit/--no-density-fit", help="For dft: Coulomb part in an auxiliary basis [default: yes]."
         ),
-    ] = None,
+    ] = None
+    dtype: Annotated[Dtype, typer.Option(help="Precision of the excited states.")] = "float64"
+
+    def protocol(self, snapshots: Snapshots) -> Protocol:
+        """What they say together; raises OptionError."""
+        from clusterml.engine.protocol import make_protocol
+
+        return make_protocol(
+            orbitals=self.orbitals,
+            emax_ev=self.emax,
+            fwhm_ev=self.fwhm,
+            mode=self.mode,
+            solver="states" if self.states else "spectrum",
+            dtype=self.dtype,
+            gauge=self.gauge,
+            solvent=self.solvent,
+            solvation=self.solvation,
+            electronic_temperature_k=self.electronic_temperature,
+            ax=self.ax,
+            xc=self.xc,
+            basis=self.basis,
+            density_fit=self.density_fit,
+            ensemble=snapshots.thermal(),
+        )
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """Options of what is computed with."""
+
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu"
+    memory_gb: Annotated[
+        float | None, typer.Option(metavar="GB", help="Memory of all solvers together; default 70 % of what is free.")
+    ] = None
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of all jobs together; default OMP_NUM_THREADS or all cores.")
+    ] = None
+    jobs: Annotated[int, typer.Option(help="Structures computed at a time, each in a process of its own.")] = 1
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", help="For dft: folder of the last cycles, to go on from [default: checkpoints in --output]."
         ),
-    ] = None,
-    ensemble: Annotated[
-        int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots, with its spread.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(metavar="K", help="Temperature of --ensemble.")] = 300.0,
-    seed: Annotated[int, typer.Option(help="Of the snapshots of --ensemble.")] = 0,
-    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
-    dtype: Annotated[Dtype, typer.Option(help="Precision of the excited states.")] = "float64",
-    memory_gb: Annotated[
-        float | None, typer.Option(metavar="GB", help="Memory of all solvers together; default 70 % of what is free.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads of all jobs together; default OMP_NUM_THREADS or all cores.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Structures computed at a time, each in a process of its own.")] = 1,
+    ] = None
+
+    def compute(self, threads: int, protocol: Protocol, folder: Path | None) -> Compute:
+        """What they say together; ``folder``: of the results.  Raises OptionError."""
+        from clusterml.engine.protocol import Compute
+
+        place = self.checkpoint
+        if place is None and protocol.orbitals == "dft" and folder is not None:
+            place = folder / "checkpoints"
+        return Compute(self.device, threads, self.memory_gb, None if place is None else str(place))
+
+
+@with_groups
+def label(
+    context: typer.Context,
+    files: StructureFiles,
+    *,
+    charge: Charge = None,
+    method: MethodOptions,
+    snapshots: Snapshots,
+    machine: MachineOptions,
     groups: Annotated[
         Path | None, typer.Option(metavar="JSON", help='Atom groups for the bands: {"NAME": [atom numbers from 1]}.')
     ] = None,
     molden: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the orbitals as a Molden file.")] = None,
-    reading: ReadOptions = DEFAULT_READING,
+    reading: ReadOptions,
     library: LibraryFile = None,
-    axis: PictureAxis = "ev",
-    shown: PictureRange = None,
-    jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [default: results].")
-    ] = None,
+    picture: PictureOptions,
+    results: ResultOptions,
 ) -> None:
     """Absorption and CD spectra by the physics engine.
 
@@ -102,49 +147,30 @@ def label(
     Each gives JSON, CSV and PNG in the folder --output, and a line of the summary. A file that fails is
     reported on stderr and does not stop the others; the exit code is then 1.
     """
-    use_threads(threads := choose_threads(threads))  # before anything imports numpy
+    use_threads(threads := choose_threads(machine.threads))  # before anything imports numpy
 
     from clusterml.batch.label import BatchOptions, run
     from clusterml.cli.report import report
-    from clusterml.engine.protocol import Compute, ThermalEnsemble, make_protocol
 
-    folder = output if output is not None or as_json else Path("results")
-    protocol = make_protocol(
-        orbitals=orbitals,
-        emax_ev=emax,
-        fwhm_ev=fwhm,
-        mode=mode,
-        solver="states" if states else "spectrum",
-        dtype=dtype,
-        gauge=gauge,
-        solvation=solvation,
-        solvent=solvent,
-        electronic_temperature_k=electronic_temperature,
-        ax=ax,
-        xc=xc,
-        basis=basis,
-        density_fit=density_fit,
-        ensemble=None if ensemble is None else ThermalEnsemble(ensemble, temperature, seed),
-    )
-    if protocol.orbitals == "dft" and checkpoint is None and folder is not None:
-        checkpoint = folder / "checkpoints"
+    protocol = method.protocol(snapshots)
     options = BatchOptions(
         charge=charge,
         protocol=protocol,
-        compute=Compute(device, threads, memory_gb, None if checkpoint is None else str(checkpoint)),
-        own_orbitals=orbitals is None and mode == "smooth",
+        compute=machine.compute(threads, protocol, results.folder),
+        own_orbitals=method.orbitals is None and method.mode == "smooth",
         groups=groups,
         reading=reading,
-        output=folder,
-        view=picture_view(axis, shown, folder),
+        output=results.folder,
+        view=picture.view(results.folder),
         molden=molden,
-        states=states,
-        jcamp=jcamp,
-        keep_json=as_json,
+        states=method.states,
+        jcamp=picture.jcamp,
+        keep_json=results.as_json,
     )
 
-    def results(reporter: Reporter) -> Iterator[Outcome | Failure]:
-        return run(files, options, jobs=jobs, threads=threads, reporter=reporter)
+    def label_all(reporter: Reporter) -> Iterator[Outcome | Failure]:
+        return run(files, options, jobs=machine.jobs, threads=threads, reporter=reporter)
 
-    if not report(results, as_json=as_json, output=options.output, doing="label", debug=context.obj.debug):
+    debug = context.obj.debug
+    if not report(label_all, as_json=results.as_json, output=results.folder, doing="label", debug=debug):
         raise typer.Exit(1)

@@ -17,7 +17,7 @@ import typer
 
 from clusterml.cli.console import plain_warnings, printable_output
 from clusterml.cli.verbs import LazyGroup
-from clusterml.errors import ClusterMLError
+from clusterml.errors import ClusterMLError, OptionError
 from clusterml.io.files import sha256
 
 
@@ -73,7 +73,7 @@ def _clusterml(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``clusterml`` with ``arguments`` (default: those of the process) and exit.
 
-    Exit codes: 0 all done, 1 something failed, 2 usage, 130 interrupted (Ctrl-C or SIGTERM).
+    Exit codes: 0 all done, 1 something failed, 2 a wrong option or command, 130 interrupted (Ctrl-C or SIGTERM).
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -90,8 +90,10 @@ def _run(arguments: Sequence[str] | None) -> None:
     except ClusterMLError as error:
         if state.debug:
             raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        from clusterml.io.shipped import with_shipped_names
+
+        typer.echo(f"error: {with_shipped_names(str(error))}", err=True)
+        sys.exit(2 if isinstance(error, OptionError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
 

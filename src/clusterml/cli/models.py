@@ -47,14 +47,14 @@ def models(
 
 
 def _row(title: str, release: Release) -> dict[str, Any]:
-    grid = release.spec["grid"]
+    grid = release.grid
     return {
         "name": title,
         "folder": str(release.folder),
-        "members": len(release.networks),
-        "parameters": sum(tensor.numel() for tensor in release.networks[0].values()),
-        "head": release.spec["head"],
-        "energy_ev": [grid["low_ev"], grid["high_ev"]],
+        "members": len(release.weights),
+        "parameters": release.n_parameters,
+        "head": release.head,
+        "energy_ev": [grid.low_ev, grid.high_ev],
         "data": release.about.get("data", {}).get("name"),
         "records": release.about.get("data", {}).get("train"),
     }

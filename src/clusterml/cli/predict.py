@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusterml.cli.options import (
     BandWidth,
+    Charge,
     LibraryFile,
-    PictureAxis,
-    PictureRange,
+    ModelName,
+    NetworkDevice,
+    PictureOptions,
+    ResultOptions,
+    Snapshots,
     StructureFiles,
-    picture_view,
-    reads_structures,
+    Threads,
+    with_groups,
 )
 from clusterml.inference.predict import DEFAULT_MINUTES, EngineUse
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.threads import choose_threads, use_threads
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
     from clusterml.batch.structures import Failure, Outcome
@@ -30,19 +33,14 @@ if TYPE_CHECKING:
 _NOTE = "the CD is that of GFN1-xTB; other methods may give another (see clusterml predict --help)"
 
 
-@reads_structures
+@with_groups
 def predict(
     context: typer.Context,
     files: StructureFiles,
-    model: Annotated[
-        str, typer.Option(metavar="NAME", help="A checkpoint, see clusterml models, or the folder of one.")
-    ] = DEFAULT_MODEL,
-    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
-    ensemble: Annotated[
-        int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots of the geometry.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(metavar="K", help="Temperature of --ensemble.")] = 300.0,
-    seed: Annotated[int, typer.Option(help="Of the snapshots of --ensemble.")] = 0,
+    *,
+    model: ModelName = DEFAULT_MODEL,
+    charge: Charge = None,
+    snapshots: Snapshots,
     engine: Annotated[
         EngineUse,
         typer.Option(
@@ -53,20 +51,13 @@ def predict(
     engine_limit: Annotated[
         float, typer.Option(metavar="MINUTES", help="Time that the engine may take for all structures together.")
     ] = DEFAULT_MINUTES,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
-    reading: ReadOptions = DEFAULT_READING,
+    device: NetworkDevice = "auto",
+    threads: Threads = None,
+    reading: ReadOptions,
     library: LibraryFile = None,
     fwhm: BandWidth = None,
-    axis: PictureAxis = "ev",
-    shown: PictureRange = None,
-    jcamp: Annotated[bool, typer.Option("--jcamp", help="Write JCAMP-DX too.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON and nothing else; files are written only with --output.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the results [default: results].")
-    ] = None,
+    picture: PictureOptions,
+    results: ResultOptions,
 ) -> None:
     """Absorption and CD by the network, with its uncertainty, or by the engine where the network is not sure.
 
@@ -82,27 +73,25 @@ def predict(
 
     from clusterml.batch.predict import FileOptions, predict_files
     from clusterml.cli.report import report
-    from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.predict import EngineOptions
 
-    thermal = None if ensemble is None else ThermalEnsemble(ensemble, temperature, seed)
-    folder = output if output is not None or as_json else Path("results")
+    thermal = snapshots.thermal()
     options = FileOptions(
         charge=charge,
         thermal=thermal,
         reading=reading,
-        output=folder,
-        view=picture_view(axis, shown, folder),
-        jcamp=jcamp,
-        keep_json=as_json,
+        output=results.folder,
+        view=picture.view(results.folder),
+        jcamp=picture.jcamp,
+        keep_json=results.as_json,
         engine=EngineOptions(engine, engine_limit, thermal, reading.allow_several),
     )
 
-    def results(reporter: Reporter) -> Iterator[Outcome | Failure]:
+    def predict_all(reporter: Reporter) -> Iterator[Outcome | Failure]:
         return predict_files(files, lambda: _load(model, device, fwhm), options, reporter)
 
-    debug = context.obj.debug
-    if not report(results, as_json=as_json, output=options.output, doing="predict", debug=debug, note=_NOTE):
+    debug, as_json = context.obj.debug, results.as_json
+    if not report(predict_all, as_json=as_json, output=results.folder, doing="predict", debug=debug, note=_NOTE):
         raise typer.Exit(1)
 
 

@@ -7,16 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
+from clusterml.cli.options import Charge, LibraryFile, StructureFile, Threads, with_groups
 from clusterml.run.threads import choose_threads, use_threads
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 from clusterml.structure.solvents import GfnMethod, SolventModel
 
 
-@reads_structures
+@with_groups
 def relax(
     file: StructureFile,
-    charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else proposed.")] = None,
+    charge: Charge = None,
     method: Annotated[GfnMethod, typer.Option(help="GFN1-xTB or GFN2-xTB.")] = "gfn1",
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent, e.g. methanol [default: vacuum].")] = None,
     solvation: Annotated[SolventModel, typer.Option(help="Solvent model.")] = "gbsa",
@@ -27,8 +27,9 @@ def relax(
     steps: Annotated[int, typer.Option(min=0, help="At most so many steps, those of earlier runs included.")] = 500,
     fmax: Annotated[float, typer.Option(metavar="EV_A", help="Done when the largest force is below this.")] = 0.05,
     temperature: Annotated[float, typer.Option(metavar="K", help="Electronic temperature.")] = 300.0,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default OMP_NUM_THREADS or all cores.")] = None,
-    reading: ReadOptions = DEFAULT_READING,
+    threads: Threads = None,
+    *,
+    reading: ReadOptions,
     library: LibraryFile = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_relaxed.xyz].")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.cli.options import NetworkDevice, OtherLibrary, OtherModel, Workers, with_groups
+
+if TYPE_CHECKING:
+    from clusterml.cli.progress import Display
+    from clusterml.run.launcher import Launcher
+    from clusterml.screening.run import ScreenResult
 
 
+@with_groups
 def screen(
     config: Annotated[
         Path | None, typer.Argument(metavar="CONFIG", help="YAML file, see clusterml init screen.")
@@ -21,18 +28,11 @@ def screen(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Results; default results/NAME of CONFIG.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was begun.")] = False,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models.")
-    ] = None,
-    library: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="More ligands, in a file of yours; as library= in CONFIG.")
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes (of a local cluster too), each with a network.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of all workers together.")] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run as Ray tasks: ray://HOST:PORT, auto or local.")
-    ] = None,
+    model: OtherModel = None,
+    library: OtherLibrary = None,
+    device: NetworkDevice = "auto",
+    *,
+    workers: Workers,
     gpus: Annotated[int, typer.Option(help="GPUs that each Ray task asks for.")] = 0,
     label_uncertain: Annotated[
         int | None,
@@ -58,61 +58,67 @@ def screen(
     fit) are counted by reason; those outside the network's domain are ranked and flagged.
     """
     if keys:
-        from clusterml.cli.console import print_keys
-        from clusterml.config.schema import described
-        from clusterml.screening.config import Screen
-
-        print_keys(described(Screen))
+        _print_keys()
         return
     if report is not None:
         from clusterml.screening.page.screen_page import write_report
 
-        typer.echo(write_report(report))
+        typer.echo(f"report in {write_report(report)}")
         return
     if config is None:
         raise typer.BadParameter("give a CONFIG; clusterml init screen writes one")
-    use_threads(max(1, choose_threads(threads) // max(workers, 1)))
+    workers.limit_threads()
 
-    from clusterml.cli.progress import LOG_NAME, reporter
-    from clusterml.run.launcher import launcher
     from clusterml.screening.config import load_screen
-    from clusterml.screening.messages import describe_screen
     from clusterml.screening.run import screen as run
 
     settings = load_screen(config, overrides or [])
     if library is not None:
         settings = settings.model_copy(update={"library": str(library.resolve())})
-    place = launcher(workers, choose_threads(threads), cluster, gpus)
     folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder
-    kept = f"finished blocks and labels are in {folder}; go on with the same command and --resume"
-    with reporter(folder / LOG_NAME, kept=kept) as shown:
-        done = run(
-            settings,
-            folder,
-            launcher=place,
-            resume=resume,
-            model=model,
-            device=device,
-            labels=labels,
-            reporter=shown,
+    place = workers.launcher(gpus)
+    with _progress(folder) as shown:
+        result = run(
+            settings, folder, launcher=place, resume=resume, model=model, device=device, labels=labels, reporter=shown
         )
-    for line in describe_screen(done):
-        typer.echo(line)
-    failed = bool(done.run.lost_blocks) or (done.verification is not None and bool(done.verification.failed))
+    complete = _describe(result)
     if label_uncertain is not None:
-        from clusterml.screening.messages import describe_addition
-        from clusterml.screening.uncertain import label_uncertain as label
-
-        with reporter(folder / LOG_NAME, kept=kept) as shown:
-            added = label(
-                done,
-                label_uncertain,
-                dataset or folder / "dataset",
-                launcher=place,
-                reporter=shown,
-            )
-        for line in describe_addition(added):
-            typer.echo(line)
-        failed = failed or bool(added.failed)
-    if failed:
+        complete &= _label_uncertain(result, label_uncertain, dataset or folder / "dataset", place)
+    if not complete:
         raise typer.Exit(1)
+
+
+def _progress(folder: Path) -> AbstractContextManager[Display]:
+    from clusterml.cli.progress import LOG_NAME, reporter
+
+    kept = f"finished blocks and labels are in {folder}; go on with the same command and --resume"
+    return reporter(folder / LOG_NAME, kept=kept)
+
+
+def _describe(result: ScreenResult) -> bool:
+    """Print what came out; was everything done?"""
+    from clusterml.screening.messages import describe_screen
+
+    for line in describe_screen(result):
+        typer.echo(line)
+    return not result.run.lost_blocks and not (result.verification is not None and result.verification.failed)
+
+
+def _label_uncertain(result: ScreenResult, count: int, dataset: Path, place: Launcher) -> bool:
+    """Label the least certain candidates and print what was added; was everything labelled?"""
+    from clusterml.screening.messages import describe_addition
+    from clusterml.screening.uncertain import label_uncertain
+
+    with _progress(result.folder) as shown:
+        addition = label_uncertain(result, count, dataset, launcher=place, reporter=shown)
+    for line in describe_addition(addition):
+        typer.echo(line)
+    return not addition.failed
+
+
+def _print_keys() -> None:
+    from clusterml.cli.console import print_keys
+    from clusterml.config.schema import described
+    from clusterml.screening.config import Screen
+
+    print_keys(described(Screen))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.options import LibraryFile, StructureFile, reads_structures
+from clusterml.cli.options import LibraryFile, StructureFile, with_groups
 from clusterml.errors import counted
-from clusterml.structure.options import DEFAULT_READING, ReadOptions
+from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clusterml.structure.distort.substitute import ExchangeSite
 
 
-@reads_structures
+@with_groups
 def substitute(
     file: StructureFile,
     old: Annotated[str, typer.Option("--from", metavar="LIGAND", help="Ligand to replace: a name or a formula.")],
@@ -35,7 +35,8 @@ def substitute(
     ] = False,
     library: LibraryFile = None,
     warn_only: Annotated[bool, typer.Option("--warn-only", help="Only warn about contacts too close.")] = False,
-    reading: ReadOptions = DEFAULT_READING,
+    *,
+    reading: ReadOptions,
     show: Annotated[bool, typer.Option("--list", help="List the sites of --from and exit.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Result [default: NAME_LIGAND_n.xyz].")

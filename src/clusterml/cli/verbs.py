@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -82,6 +82,9 @@ NEEDS: dict[str, tuple[Needs, ...]] = {
             "add --temperature, or take thermal-noise or mixture",
         ),
     ),
+    "evaluate": (
+        Needs(("unseen", "foreign"), lambda values: values["calibrate"], "without --calibrate", "add --calibrate"),
+    ),
     "screen": (
         Needs(("dataset",), _given("label_uncertain"), "without --label-uncertain", "add --label-uncertain N"),
         Needs(("gpus",), _given("cluster"), "without --cluster", "add --cluster ADDRESS"),
@@ -100,15 +103,29 @@ ENDS: dict[str, dict[str, tuple[str, ...]]] = {
 """Verb -> options that print something and end it -> the options that still have an effect then."""
 
 
+_USAGE: Any = typer.BadParameter.__bases__[0]
+"""What is raised for words that cannot be understood; typer has no name for it."""
+_ALIKE = 0.7
+"""Share of letters that a suggested option has in common with the word that was typed."""
+
+
 class CarefulCommand(TyperCommand):
     """A verb that refuses options it would ignore."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the verb; what is wrong with one is said without the name of Python's exception."""
+        """Parse the words after the verb; what is wrong with one is said without the name of Python's exception.
+
+        Options like an unknown one are suggested only where they are near.
+        """
         try:
             return list(super().parse_args(ctx, args))
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
+            raise
+        except _USAGE as error:
+            if unknown := getattr(error, "option_name", ""):
+                names = [name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)]
+                error.__dict__["possibilities"] = near_options(unknown, names)
             raise
 
     def invoke(self, ctx: Any) -> Any:
@@ -125,6 +142,19 @@ class CarefulCommand(TyperCommand):
                     remedy = f"{needs.remedy}, or leave {given[name]} out"
                     raise OptionError(f"{given[name]} has no effect {needs.otherwise}", remedy)
         return super().invoke(ctx)
+
+
+def near_options(name: str, options: Iterable[str]) -> list[str]:
+    """Those of ``options`` that ``name`` may have been meant to be: the dashes, which all have, do not count."""
+    from difflib import SequenceMatcher
+
+    word = name.strip("-").casefold()
+    alike = {
+        option: SequenceMatcher(None, word, option.strip("-").casefold()).ratio()
+        for option in options
+        if option.startswith("--")
+    }
+    return sorted((option for option in alike if alike[option] >= _ALIKE), key=lambda option: -alike[option])
 
 
 def _typed(context: Any, name: str | None) -> bool:

@@ -23,6 +23,8 @@ from clusterml.engine.protocol import Protocol
 from clusterml.errors import InputFileError
 from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
+from clusterml.structure.anatomy.library import load_library
+from clusterml.structure.build.blueprint import packages_used
 
 SampledKind = Literal["reference", "mode", "thermal", "ensemble", "conformer"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -219,19 +221,23 @@ _LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0]}
 
 
 def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
-    """Hashes of all that determines the records: of each parent by its name, files included, of the ligand file (by
-    :data:`LIBRARY`), and of the rest (``""``).
+    """Hashes of all that determines the records: of each parent by its name, with its files and the packages that its
+    blueprint and ligands are from, of the ligand file (by :data:`LIBRARY`), and of the rest (``""``).
 
     A campaign may get more jobs and more parents later, but may not change otherwise.  Raises InputFileError for a
     missing file.
     """
     content = campaign.model_dump(mode="json", exclude={"title"})
     content["amounts"] = _without(content["amounts"], _LATER_AMOUNTS)
+    library = load_library(library_file(campaign, campaign_file))
     parts = {"": {key: value for key, value in content.items() if key not in ("parents", "library")}}
     for name, parent in campaign.parents.items():
         source = source_of(campaign_file, parent)
         options = {key: value for key, value in content["parents"][name].items() if key != "counts"}
         parts[name] = _without(options, _LATER)
+        exchanged = [ligand for exchange in parent.exchanges for ligand in (exchange.old, exchange.new)]
+        if packages := packages_used(parent.build, exchanged, library):
+            parts[name]["packages"] = packages
         if source is not None:
             parts[name]["file"] = sha256_of_file(source, LARGEST_INPUT)
     text = library_text(campaign, campaign_file)

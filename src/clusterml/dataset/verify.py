@@ -27,6 +27,10 @@ _CD_FLOOR = 1e-4
 """CD below this share of the absorption is compared on that scale: an achiral cluster's is rounding."""
 
 
+SOLVER = "krylov"
+"""The response solver that datasets are labelled with, and labelled again with: another differs by more than that."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One record labelled again: largest differences of absorption and CD in units of their maxima, or what failed."""
@@ -79,7 +83,7 @@ def _again(record: Record) -> Check:
 
     engine = record.details["provenance"]["engine"]
     known = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solvent") if name in engine}
-    known |= {"orbitals": record.method.split("-in-")[0], "solver": "krylov"}
+    known |= {"orbitals": record.method.split("-in-")[0], "solver": SOLVER}
     protocol = Protocol(fwhm_ev=FWHM_EV, tolerance=TOLERANCE, **known)
     atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge, "name": record.id})
     try:

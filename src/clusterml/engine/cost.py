@@ -49,6 +49,15 @@ def label_cost(atoms: Atoms, threads: int = 1) -> Cost:
     return Cost(seconds, max(_BASE_GB, _GB_PER_1000 * functions / 1000.0), ground_state, functions)
 
 
+def busyness(threads: int) -> float:
+    """How many times longer ``threads`` threads take than on an idle computer, from the load of the last minute."""
+    import os
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1.0, (load + min(threads, cores)) / cores)
+
+
 def number_of_functions(atoms: Atoms) -> int:
     """Atomic functions of the GFN1 basis; raises UnsupportedElementError."""
     return sum(count * _functions(symbol) for symbol, count in Counter(atoms.get_chemical_symbols()).items())

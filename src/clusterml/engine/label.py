@@ -34,14 +34,14 @@ from clusterml.engine.response.excited import ExcitedStates
 from clusterml.engine.response.response import Response
 from clusterml.engine.response.solver import ResponseSolver, find_solver
 from clusterml.errors import ElectronicStructureError, OptionError, counted
-from clusterml.io.display import wrapped
+from clusterml.io.display import WithWarnings, wrapped
 from clusterml.spectrum.averaging import mean_spectrum
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule, check_size
-from clusterml.structure.elements import formula
+from clusterml.structure.elements import figure_title, formula
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Label:
+class Label(WithWarnings):
     """Everything the engine says about one geometry.
 
     ``spectrum``: broadened absorption and CD; ``response``: what it was made of, which gives it at larger widths too;
@@ -176,6 +176,8 @@ class _Work:
         response = solver.solve(ground, protocol, self.compute, tell)
         axis = np.arange(25, round(50.0 * protocol.emax_ev) + 1) / 50.0 if self.grid is None else self.grid
         spectrum = response.broaden(axis, protocol.fwhm_ev, gauge=protocol.gauge, absorption_gauge="length")
+        title = figure_title(atoms, decision.charge, response_method(ground))
+        spectrum = replace(spectrum, meta={**spectrum.meta, "title": title})
         excited_done = time.perf_counter()
         bands = band_assignments(response, spectrum, groups)
         warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes, *ground.warnings]
@@ -271,6 +273,13 @@ def ground_state_cost(atoms: Atoms, protocol: Protocol, compute: Compute) -> Cos
     """
     cost = find_source(protocol).cost
     return None if cost is None else cost(atoms, protocol, compute)
+
+
+def response_method(orbitals: Orbitals) -> str:
+    """``sTDA-xTB``, or the orbitals' method with the kind of response: ``GFN1-xTB linear response``."""
+    if orbitals.kernels.k_shift:
+        return orbitals.method
+    return f"{orbitals.method} {'sTDA' if orbitals.kernels.ax else 'linear response'}"
 
 
 def _response_warnings(response: Response, protocol: Protocol) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from clusterml.engine.basis import SHELL_LETTERS, Basis, molden_order
 from clusterml.engine.fragments import Band
-from clusterml.engine.label import Label
+from clusterml.engine.label import Label, response_method
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.response.excited import ExcitedStates
 from clusterml.errors import OutputError
@@ -20,7 +20,7 @@ from clusterml.io.json import plain, write_json
 from clusterml.spectrum.blocks import SCHEMA_VERSION, spectrum_block, states_block
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
-from clusterml.structure.elements import formula
+from clusterml.structure.elements import figure_title, formula, structure_name
 from clusterml.typing import IntArray
 from clusterml.units import REFERENCE_HARTREE_EV, ev_to_nm
 
@@ -99,11 +99,6 @@ _ENGINES = ("numpy", "torch", "pyscf", "tblite")
 """Packages whose version can change the numbers."""
 
 
-def structure_name(atoms: Atoms) -> str:
-    """The structure's name, as its reader or its maker gave it; ``structure`` if it has none."""
-    return str(atoms.info.get("name") or "structure")
-
-
 def label_name(label: Label) -> str:
     """The name of the structure that was labelled, see :func:`structure_name`."""
     return structure_name(label.atoms)
@@ -111,10 +106,7 @@ def label_name(label: Label) -> str:
 
 def label_method(label: Label) -> str:
     """``sTDA-xTB``, or the orbitals' method with the kind of response: ``GFN1-xTB linear response``."""
-    orbitals = label.orbitals
-    if orbitals.kernels.k_shift:
-        return orbitals.method
-    return f"{orbitals.method} {'sTDA' if orbitals.kernels.ax else 'linear response'}"
+    return response_method(label.orbitals)
 
 
 def label_dict(label: Label, states: bool = False) -> dict[str, Any]:
@@ -217,14 +209,6 @@ def write_orbitals(label: Label, path: str | Path) -> Path:
 def _band(band: Band) -> dict[str, Any]:
     values = asdict(band)
     return {"kind": values.pop("kind"), "energy_ev": band.energy_ev, "wavelength_nm": ev_to_nm(band.energy_ev)} | values
-
-
-def figure_title(atoms: Atoms, charge: int, method: str) -> str:
-    """Name, formula, charge and method, for a figure."""
-    words = f"{abs(charge)}{'+' if charge > 0 else '-'}" if charge else "neutral"
-    # A file name need not be text; matplotlib accepts nothing else.
-    name = structure_name(atoms).encode("utf-8", "replace").decode()
-    return f"{name}: {formula(atoms.numbers)}, {words}, {method}"
 
 
 def _provenance(label: Label) -> dict[str, Any]:

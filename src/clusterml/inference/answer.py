@@ -9,14 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from clusterml.engine.output import figure_title, label_dict, label_method, result_head, structure_name, write_results
-from clusterml.io.display import wrapped
+from clusterml.engine.output import label_dict, label_method, result_head, write_results
+from clusterml.io.display import WithWarnings, wrapped
 from clusterml.io.files import make_folder
 from clusterml.io.json import plain
 from clusterml.spectrum.blocks import spectrum_block
 from clusterml.spectrum.fit import cosine
 from clusterml.spectrum.significance import Significance, has_no_cd, significance
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.structure.elements import figure_title, structure_name
 from clusterml.structure.picture import result_card
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class PredictedChirality:
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(WithWarnings):
     """The network's answer for ``atoms`` with the charge of ``decision``.
 
     ``model``: name of the checkpoint.  ``spectrum``: with ``epsilon_std`` and ``delta_epsilon_std``, the calibrated
@@ -165,7 +166,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, repr=False)
-class Answer:
+class Answer(WithWarnings):
     """One structure's spectrum.
 
     ``reason``: why it is the engine's, or why only the network's.  ``network``: the network's prediction, None for a
@@ -205,7 +206,8 @@ class Answer:
     def spectrum(self) -> Spectrum:
         """Absorption and CD; ``meta`` says ``computed_by``, ``network`` or ``engine``."""
         spectrum = self._result.spectrum
-        return replace(spectrum, meta={**spectrum.meta, "computed_by": self.source})
+        meta = {"computed_by": self.source, "title": figure_title(self.atoms, self.charge, self.method)}
+        return replace(spectrum, meta={**spectrum.meta, **meta})
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import InputFileError, OptionError
+from clusterml.errors import InputFileError
 from clusterml.inference.calibration import Uncertainty
 from clusterml.inference.domain import Domain, read_domain, write_domain
 from clusterml.io.files import sha256_of_file
@@ -19,11 +19,10 @@ from clusterml.io.json import read_json, write_json
 from clusterml.model import upgrade
 from clusterml.run.memory import keep_freed_memory
 from clusterml.training.catalogue import SPEC, ReleaseError
-from clusterml.training.release import Release, open_release
+from clusterml.training.release import open_release
 
 if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
-    from clusterml.model.spec import NetworkSpec
 
 
 UNCERTAINTY, DOMAIN = "uncertainty.json", "domain.safetensors"
@@ -37,18 +36,7 @@ def load_ensemble(folder: Path, device: str) -> Ensemble:
     keep_freed_memory()
     target = choose_device(device)
     release = open_release(folder)
-    return Ensemble(Network(spec_of(release)), release.networks, target)
-
-
-def spec_of(release: Release) -> NetworkSpec:
-    """The specification of a checkpoint's networks; raises ReleaseError for one that this program cannot build."""
-    from clusterml.model.spec import read_spec
-
-    try:
-        return read_spec(release.spec)
-    except OptionError as error:
-        remedy = "get the checkpoint again, or install the package that has its head"
-        raise ReleaseError(f"{release.folder / SPEC}: {error.problem}", remedy) from error
+    return Ensemble(Network(release.spec), release.networks, target)
 
 
 def write_uncertainty(folder: Path, uncertainty: Uncertainty, domain: Domain) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from clusterml.dataset.split import Split, load_split
 from clusterml.dataset.splits import find_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError, OptionError
-from clusterml.inference.checkpoint import spec_of
 from clusterml.inference.judge import ForeignCheck, NetworkJudge, UnseenErrors, measure_uncertainty, measure_unseen
 from clusterml.model.spec import NetworkSpec
 from clusterml.training.baselines import BASELINES
@@ -25,7 +23,8 @@ class Evaluator:
     """Judges the checkpoint ``model`` (name or folder) on ``dataset``.
 
     ``method``: protocol of the labels; default: that the checkpoint learnt.  ``baselines``: all of them, or only the
-    training mean.  Raises :class:`~clusterml.training.catalogue.ReleaseError` or
+    training mean.  ``allow_unknown_training``: judge networks, too, of which it is not known whether they have learnt
+    from the test records.  Raises :class:`~clusterml.training.catalogue.ReleaseError` or
     :class:`~clusterml.errors.DatasetError` for what is missing or damaged.
     """
 
@@ -37,15 +36,17 @@ class Evaluator:
         method: str | None = None,
         device: str = "auto",
         baselines: bool = True,
+        allow_unknown_training: bool = False,
     ) -> None:
         self.folder = find_release(model)
         self.name = _title(self.folder)
         self._dataset = Dataset(dataset)
         self._release = open_release(self.folder)
         self._method = method or self._release.about.get("data", {}).get("method")
-        self._spec = spec_of(self._release)
+        self._spec = self._release.spec
         self._wanted = _gauges_of(self._release)
         self._device = device
+        self._allow_unknown = allow_unknown_training
         self._baselines = {name: fit for name, fit in BASELINES.items() if baselines or name == MEAN}
 
     def splits(self, paths: Sequence[Path]) -> dict[str, Split]:
@@ -74,7 +75,7 @@ class Evaluator:
         """
         options: dict[str, Any] = {"method": self._method, "wanted": self._wanted, "device": self._device}
         for model in unseen:
-            self._check_alike(model, spec_of(open_release(find_release(model))))
+            self._check_alike(model, open_release(find_release(model)).spec)
         novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
         if len({errors.novelty for errors in novel}) < len(novel):
             raise OptionError("two networks leave out the same kind of thing", "give one of each split")
@@ -84,7 +85,7 @@ class Evaluator:
     def evaluate(self, title: str, split: Split, beside: Sequence[str | Path] = ()) -> Evaluation:
         """The checkpoint, those ``beside`` it and the baselines on the test records of ``split``.
 
-        Raises :class:`OptionError` for a network that has learnt from some of them.
+        Raises :class:`OptionError` for a network that has learnt from some of them, or of which that is not known.
         """
         judges = {_title(model): self._judge(model, split) for model in (*beside, self.folder)}
         return self._evaluate_judges(title, split, judges)
@@ -129,27 +130,33 @@ class Evaluator:
         """Raises :class:`OptionError` for a network of another grid, which cannot stand in the same table, and for one
         that has learnt from test records of ``split``."""
         folder = find_release(model)
+        self._check_alike(model, open_release(folder).spec)
         if n_shared := len(set(self._training_records(folder, split)) & set(split.test)):
             raise OptionError(
                 f"{model}: has learnt from {n_shared} of the {len(split.test)} test records of the "
                 f"{split.question} split",
                 "train a network with this split, and judge that",
             )
-        judge = NetworkJudge(folder, self._device, self._wanted)
-        self._check_alike(model, judge.ensemble.spec)
-        return judge
+        return NetworkJudge(folder, self._device, self._wanted)
 
     def _training_records(self, folder: Path, split: Split) -> tuple[str, ...]:
-        """Records that a checkpoint was trained on; none, with a warning, where its split cannot be made again."""
+        """Records that a checkpoint was trained on.
+
+        Raises :class:`OptionError` where that is not known, unless it is allowed: none are given then.
+        """
         recipe = open_release(folder).split
-        if recipe is None or recipe.sha256 == split.sha256:
-            return () if recipe is None else split.train
+        if recipe is not None and recipe.sha256 == split.sha256:
+            return split.train
         try:
+            if recipe is None:
+                raise DatasetError(f"{folder}: does not say what it was trained with")
             return find_split(recipe, self._dataset, folder).train
         except DatasetError as error:
-            text = f"whether {folder} has learnt from records that it is tested on is not known: {error.problem}"
-            warnings.warn(text, stacklevel=2)
-            return ()
+            if self._allow_unknown:
+                return ()
+            problem = f"whether {folder} has learnt from records that it is tested on is not known: {error.problem}"
+            remedy = "judge it on the dataset and split it was trained with, or add --allow-unknown-training"
+            raise OptionError(problem, remedy) from error
 
     def _check_alike(self, model: str | Path, spec: NetworkSpec) -> None:
         if (spec.grid, spec.fwhm_ev) != (self._spec.grid, self._spec.fwhm_ev):

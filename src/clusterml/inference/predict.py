@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from clusterml.engine.cost import Cost, label_cost
+from clusterml.engine.cost import Cost, busyness, label_cost
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, OutsideNetworkError, counted
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
@@ -62,7 +62,7 @@ class EngineOptions:
 class Engine:
     """Decides for one structure after the other, and computes; a ``reporter`` is told the cost and the progress.
 
-    The estimate of times follows those that were measured, so that a slow or busy computer is known after one label.
+    The first estimate of time counts what else the computer does; others follow the times that were measured.
     """
 
     def __init__(self, options: EngineOptions, grid: FloatArray, fwhm_ev: float, reporter: Reporter = SILENT) -> None:
@@ -71,7 +71,7 @@ class Engine:
         self._fwhm_ev = fwhm_ev
         self._reporter = reporter
         self._spent_s = 0.0
-        self._slowness = 1.0
+        self._slowness = 0.0  # not known yet
 
     def answer(self, prediction: Prediction, charge: int | None = None, name: str = "") -> Answer:
         """The network's answer, or where that is not to be trusted the engine's.
@@ -136,10 +136,10 @@ class Engine:
         import torch
 
         members = 1 if self._options.thermal is None else self._options.thermal.members + 1
-        single = label_cost(atoms, torch.get_num_threads())
-        cost = Cost(
-            single.seconds * members * self._slowness, single.memory_gb, single.ground_state_gb, single.functions
-        )
+        threads = torch.get_num_threads()
+        single = label_cost(atoms, threads)
+        self._slowness = self._slowness or busyness(threads)
+        cost = replace(single, seconds=single.seconds * members * self._slowness)
         remaining = 60.0 * self._options.minutes - self._spent_s
         if cost.seconds > remaining:
             raise OptionError(

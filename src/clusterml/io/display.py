@@ -66,6 +66,30 @@ def choices_repr(choices: DataclassInstance) -> str:
     return wrapped(f"{type(choices).__name__}({', '.join(given)})")
 
 
+class Sentences(tuple[str, ...]):
+    """Warnings: a tuple that reads well where it is printed."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """One in a line; ``no warnings`` for none."""
+        return "\n".join(self) or "no warnings"
+
+
+class WithWarnings:
+    """A result with ``warnings``, sentences for people.
+
+    Examples:
+        >>> import clusterml as cm
+        >>> print(cm.predict(cm.build("ag3", thiolate="SH"), engine="never").warnings)
+        no warnings
+    """
+
+    def __post_init__(self) -> None:
+        """Let the warnings read well."""
+        object.__setattr__(self, "warnings", Sentences(vars(self)["warnings"]))
+
+
 def wrapped(text: str) -> str:
     """A repr that fits on a screen: at most 100 columns and 12 lines."""
     plain = printable(" ".join(text.split()))

@@ -7,6 +7,7 @@ them wherever a file or folder is asked for, on the command line and in configur
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def locate(path: str | Path, base: Path | None = None) -> Path:
     if target is None:
         raise InputFileError(f"{text}: no such data travel with the program", _remedy(name))
     return target
+
+
+def with_shipped_names(text: str) -> str:
+    """``text`` with ``shipped:NAME`` in the place of the paths to which such names lead."""
+    for folder in FOLDERS:
+        text = text.replace(f"{shipped(folder)}{os.sep}", f"{PREFIX}{folder}/")
+    return text
 
 
 def is_shipped(name: Path) -> bool:

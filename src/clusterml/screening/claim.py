@@ -14,6 +14,8 @@ from clusterml.screening.config import Screen
 from clusterml.screening.lines import FILES, OWN
 from clusterml.screening.measures.own import identity_of
 from clusterml.screening.names import ScreeningError
+from clusterml.structure.anatomy.library import load_library
+from clusterml.structure.build.blueprint import packages_used
 
 MAY_CHANGE = ("title", "model", "top", "keep", "front", "verify", "verify_random", "hit_share", "design")
 """Keys that may change between sessions of a screen; a ``model`` may be renamed, but its checksum must agree."""
@@ -38,6 +40,8 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
     library = content.pop("library")
     if library is not None:
         content["library"] = sha256_of_file(library, LARGEST_INPUT)
+    if packages := packages_of(screen):
+        content["packages"] = packages
     content |= {"geometry": GEOMETRY, "model": model_sha256, "reference": sha256(reference)}
     return sha256(json.dumps(content, sort_keys=True))
 
@@ -45,7 +49,7 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
 def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
     """Hash of every input of the screen, by its name in messages."""
     files = {f"parent {name}": parent.file for name, parent in screen.parents.items() if parent.file is not None}
-    packages: dict[str, str] = {}
+    packages = packages_of(screen)
     for line in (*screen.objectives, *screen.constraints):
         files |= {f"{key} {Path(value).name}": value for key, value in line.given_measures().items() if key in FILES}
         packages |= {f"measure {line.kind.key}": line.kind.package} if line.kind.package else {}
@@ -55,6 +59,16 @@ def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
         files[f"library {Path(screen.library).name}"] = screen.library
     hashes = {name: sha256_of_file(file, LARGEST_INPUT) for name, file in files.items()}
     return {"model": model_sha256} | packages | hashes
+
+
+def packages_of(screen: Screen) -> dict[str, str]:
+    """Each blueprint and ligand that comes from an installed package, with the package's name and version."""
+    library = load_library(screen.library)
+    exchanges = [exchange for shell in screen.exchanges for exchange in (shell, *shell.then)]
+    used = packages_used(None, [name for each in exchanges for name in (each.old, *each.ligands)], library)
+    for parent in screen.parents.values():
+        used |= packages_used(parent.build, (), library)
+    return used
 
 
 def own_code(screen: Screen) -> dict[str, str]:

@@ -61,7 +61,7 @@ def _describe_verification(verification: Verification) -> str:
     words = [f"{len(verification.label_of) - len(verification.failed)} labelled"]
     if random["spearman"] is not None:
         words.append(f"rank correlation {random['spearman']:.2f} on {random['count']} random candidates")
-    words += [hits_words(hits)] if hits["enrichment"] is not None else []
+    words.append(hits_words(hits))
     return "verified: " + "; ".join(words)
 
 

@@ -127,7 +127,7 @@ def hits_words(hits: Mapping[str, Any]) -> str:
         best, random = needed["best"], needed["random"]
         return (
             f"{count['best']} best and {count['random']} random labels are too few for a hit rate: "
-            f"it takes {best} and {random} (verify={best} verify_random={random})"
+            f"it takes {best} and {random} (verify={best} verify_random={random}; fewer with a larger hit_share)"
         )
     low, high = (100.0 * bound for bound in hits["rate_interval"])
     return (

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, SpectrumError
+from clusterml.io.display import WithWarnings
 from clusterml.io.json import plain
 from clusterml.spectrum.peaks import Peak, find_bands, match
 from clusterml.spectrum.significance import FARTHEST_EV, random_positions
@@ -64,7 +65,7 @@ class BandMatch:
 
 
 @dataclass(frozen=True)
-class BandComparison:
+class BandComparison(WithWarnings):
     """Result of :func:`compare_bands`: ``shift_ev`` was added to all computed energies.
 
     ``mean_deviation_ev``: mean absolute deviation of the matched bands, None if there are none.  ``chance``: share of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def spectrum_block(spectrum: Spectrum) -> dict[str, Any]:
     for name in ("epsilon_std", "delta_epsilon_std"):
         if getattr(spectrum, name) is not None:
             block[name] = getattr(spectrum, name)
-    remainder = {key: value for key, value in spectrum.meta.items() if key not in _PROMOTED}
+    remainder = {key: value for key, value in spectrum.meta.items() if key not in (*_PROMOTED, "title")}
     block |= {"meta": remainder} if remainder else {}
     return {key: plain(value) for key, value in block.items()}
 
@@ -106,7 +107,9 @@ def spectrum_of(result: dict[str, Any], source: str) -> Spectrum:
         raise InputFileError(f"{source}: schema_version is {str(layout)[:20]}", "update the program that reads it")
     if "spectrum" not in result and "energy_ev" not in result:
         raise InputFileError(f"{source} holds no 'spectrum'", "give a file written by label or predict")
-    return parse_spectrum_block(result.get("spectrum", result), source)
+    spectrum = parse_spectrum_block(result.get("spectrum", result), source)
+    words = [word for key in ("name", "method") if isinstance(word := result.get(key), str)]
+    return replace(spectrum, meta={**spectrum.meta, "title": ", ".join(words)}) if words else spectrum
 
 
 def _array(block: dict[str, Any], key: str, source: str) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import SpectrumError
-from clusterml.io.display import card, small_table, wrapped
+from clusterml.io.display import WithWarnings, card, small_table, wrapped
 from clusterml.io.json import plain
 from clusterml.spectrum.fit import (
     FIELDS,
@@ -122,7 +122,7 @@ class BandPair:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(WithWarnings):
     """Result of :func:`compare`: A was moved by ``shift_ev`` and broadened by ``extra_fwhm_ev``, then compared with B.
 
     ``range_ev``: shared energies.  ``fwhm_ev``: the widths (eV) that A and B state, brought to one where both do.
@@ -306,7 +306,10 @@ def _measures(f: FloatArray, g: FloatArray) -> Similarity | None:
 
 
 def _pairs(a: Spectrum, b: Spectrum, key: str, range_ev: tuple[float, float], shift: float) -> tuple[BandPair, ...]:
-    """Bands of both within the shared range, matched, ascending in energy; nothing unless both show the quantity."""
+    """Bands of both within the shared range, matched, ascending in energy after the shift of A.
+
+    Nothing unless both show the quantity.
+    """
     if is_silent(a, key) or is_silent(b, key):
         return ()
     of_a, of_b = ([band for band in find_bands(s, key) if range_ev[0] <= band.energy_ev <= range_ev[1]] for s in (a, b))
@@ -314,7 +317,11 @@ def _pairs(a: Spectrum, b: Spectrum, key: str, range_ev: tuple[float, float], sh
     pairs = [_pair(of_a[i], of_b[j], shift) for i, j in matched]
     pairs += [_pair(band, None, shift) for i, band in enumerate(of_a) if i not in {m[0] for m in matched}]
     pairs += [_pair(None, band, shift) for j, band in enumerate(of_b) if j not in {m[1] for m in matched}]
-    return tuple(sorted(pairs, key=lambda pair: pair.b.energy_ev if pair.b else (pair.a.energy_ev if pair.a else 0.0)))
+
+    def place(pair: BandPair) -> float:
+        return pair.b.energy_ev if pair.b else (pair.a.energy_ev + shift if pair.a else 0.0)
+
+    return tuple(sorted(pairs, key=place))
 
 
 def _pair(a: Peak | None, b: Peak | None, shift: float) -> BandPair:

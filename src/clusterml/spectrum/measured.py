@@ -7,7 +7,7 @@ from typing import BinaryIO, TypeAlias
 
 from clusterml.errors import InputFileError
 from clusterml.io.files import LARGEST_FILE, decode, read_stream, read_text
-from clusterml.io.shipped import locate
+from clusterml.io.shipped import locate, with_shipped_names
 from clusterml.spectrum.formats.registry import read_spectrum_text
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
@@ -48,7 +48,7 @@ def read_spectrum(
 def source_text(source: Source) -> tuple[str, str]:
     """The text of ``source`` and its name for messages.  Raises :class:`InputFileError`."""
     if isinstance(source, str | Path):
-        return read_text(locate(source)), str(source)
+        return read_text(locate(source)), with_shipped_names(str(source))
     name = "the given bytes" if isinstance(source, bytes) else str(getattr(source, "name", "the given stream"))
     content = source if isinstance(source, bytes) else read_stream(source, LARGEST_FILE, name)
     if len(content) > LARGEST_FILE:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from clusterml.io.display import Markup, tag
-from clusterml.spectrum.plot import COLOURS, SMALLEST_G
+from clusterml.spectrum.plot import COLOURS
 from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.view import SMALLEST_G, WHOLE
 from clusterml.typing import FloatArray
 from clusterml.units import EV_NM
 
@@ -30,8 +31,7 @@ def spectra_picture(spectra: Sequence[Spectrum], labels: Sequence[str] = ()) -> 
     flat line.
     """
     spectra = spectra[:_MOST_CURVES]
-    low = min(float(spectrum.energy_ev[0]) for spectrum in spectra)
-    high = max(float(spectrum.energy_ev[-1]) for spectrum in spectra)
+    low, high = WHOLE.shown(spectra)
     across = _Scale(low, high, _LEFT, _WIDTH - _RIGHT)
     panels = [panel for panel in _PANELS if any(np.isfinite(getattr(s, panel[0])).any() for s in spectra)]
     tops = [_TOP + (_HEIGHT + _GAP) * k for k in range(len(panels))]
@@ -90,12 +90,13 @@ def _panel(panel: tuple[str, str, str], top: float, spectra: Sequence[Spectrum],
 
 
 def _curve(spectrum: Spectrum, key: str, colour: str, across: _Scale, up: _Scale) -> list[Markup]:
-    every = math.ceil(len(spectrum) / _MOST_POINTS)
-    values, std = getattr(spectrum, key)[::every], getattr(spectrum, f"{key}_std")
-    x = across.at(spectrum.energy_ev[::every])
+    shown = np.flatnonzero((spectrum.energy_ev >= across.low) & (spectrum.energy_ev <= across.high))
+    shown = shown[:: math.ceil(len(shown) / _MOST_POINTS)]
+    values, std = getattr(spectrum, key)[shown], getattr(spectrum, f"{key}_std")
+    x = across.at(spectrum.energy_ev[shown])
     parts = []
     if std is not None:
-        width = np.nan_to_num(std[::every])
+        width = np.nan_to_num(std[shown])
         ends = (min(up.low, up.high), max(up.low, up.high))
         upper, lower = (up.at(np.clip(values + sign * width, *ends)) for sign in (1.0, -1.0))
         outline = f"{_points(x, upper)} {_points(x[::-1], lower[::-1])}"

@@ -14,7 +14,7 @@ import numpy as np
 from clusterml.errors import OptionError
 from clusterml.io.files import write_bytes
 from clusterml.spectrum.spectrum import Spectrum
-from clusterml.spectrum.view import Axis, View
+from clusterml.spectrum.view import SMALLEST_G, Axis, View
 from clusterml.typing import FloatArray
 from clusterml.units import EV_NM
 
@@ -44,8 +44,8 @@ MARGIN = 1.08
 """Room above the highest point, as a factor."""
 MOST_BAND = 1.5
 """A band of standard deviations may stretch the axis to this many times the curve's height; beyond, it is cut."""
-SMALLEST_G = 1e-5
-"""CD below this share of the absorption is not measurable; CD and g axes reach at least this far."""
+MOST_FAINT = 2.0
+"""A faint curve may stretch the axis to this many times the height of the others; beyond, it is cut."""
 
 
 def draw(
@@ -64,8 +64,8 @@ def draw(
     CD and g that no spectrometer could measure are flat lines.  ``transitions`` adds sticks: f (length) and R
     (velocity, or the gauges that the first spectrum's ``meta`` names) on axes of their own.  ``labels`` name the curves
     in a legend below.  ``marks``: quantity -> energies in eV where its panel gets a dotted line (measured bands).
-    ``view``: axis in eV or nm, and its range.  ``faint``: the network's spectrum as a thin line that is cut where it
-    leaves the panels.  Raises :class:`OptionError` for no or more than 12 spectra or a range
+    ``view``: axis in eV or nm, and its range.  ``faint``: the network's spectrum as a thin line, whole unless it is
+    more than twice as high as the others.  Raises :class:`OptionError` for no or more than 12 spectra or a range
     without any, :class:`clusterml.errors.OutputError` if saving fails.
     """
     if not 1 <= len(spectra) <= MOST_CURVES:
@@ -81,13 +81,12 @@ def draw(
     grid[-1, 0].set_xlim(*limits)
     for axes, key in zip(grid[:, 0], panels, strict=True):
         _curves(axes, key, spectra, labels, view)
-        _scale(axes, key, spectra, view)
+        _scale(axes, key, spectra, view, faint)
         if faint is not None:
-            axes.plot(
-                view.x(faint.energy_ev), getattr(faint, key), color=STICK_COLOUR, lw=0.7, label="network", zorder=2
-            )
-        for x in view.x(np.array((marks or {}).get(key, ()), dtype=np.float64)):
-            axes.axvline(x, color="black", ls=":", lw=1.0, zorder=1)
+            x, y = view.x(faint.energy_ev), getattr(faint, key)
+            axes.plot(x, y, color=STICK_COLOUR, lw=0.7, label="network", zorder=2)
+        for mark in view.x(np.array((marks or {}).get(key, ()), dtype=np.float64)):
+            axes.axvline(mark, color="black", ls=":", lw=1.0, zorder=1)
         if transitions is not None and len(transitions) and key != "g_abs":
             _sticks(axes, key, transitions, spectra[0], view)
     figure.align_ylabels(grid[:, 0])
@@ -123,7 +122,7 @@ def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[
             continue
         x, colour = view.x(spectrum.energy_ev), COLOURS[i % len(COLOURS)]
         dash = ("-", (0, (5, 1.5)))[i % 2]  # where two curves coincide both stay visible
-        label = _literal(labels[i]) if i < len(labels) else ("mean" if len(spectra) == 1 else f"{i + 1}")
+        label = _literal(labels[i]) if i < len(labels) else _plain_label(spectrum, i, len(spectra))
         axes.plot(x, y, ls=dash, color=colour, lw=1.5, label=label, zorder=3)
         std = getattr(spectrum, f"{key}_std", None)
         if std is not None and np.isfinite(std).any():
@@ -131,7 +130,13 @@ def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[
             axes.fill_between(x, y - std, y + std, color=colour, alpha=0.22, lw=0, label=band, zorder=2)
 
 
-def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View) -> None:
+def _plain_label(spectrum: Spectrum, i: int, count: int) -> str:
+    """What the legend says of curve ``i`` of ``count`` without a name."""
+    alone = "mean" if spectrum.meta.get("ensemble") else "spectrum"
+    return alone if count == 1 else f"{i + 1}"
+
+
+def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View, faint: Spectrum | None = None) -> None:
     """Limits and label of the y axis.
 
     Zero is in the middle of CD and g, so that a curve and its sticks, or two hands, can be compared by eye.
@@ -151,6 +156,9 @@ def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View) -> Non
             top = min(float(np.nanmax([top, *(y + std[inside])])), max(top, reach))
             bottom = max(float(np.nanmin([bottom, *(y - std[inside])])), min(bottom, -reach))
         low, high = min(low, bottom), max(high, top)
+    if faint is not None and np.isfinite(y := getattr(faint, key)[view.inside(faint, limits)]).any():
+        reach = MOST_FAINT * max(high, -low)
+        low, high = min(low, max(float(np.nanmin(y)), -reach)), max(high, min(float(np.nanmax(y)), reach))
     if key == "epsilon":
         axes.set_ylim(
             MARGIN * min(low, 0.0) if min(_lowest(s.epsilon) for s in spectra) < 0 else 0.0, MARGIN * high or 1.0

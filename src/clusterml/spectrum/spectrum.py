@@ -101,6 +101,13 @@ class Spectrum:
         return card(repr(self), [spectra_picture([self])], self.meta.get("warnings", ()))
 
     @property
+    def title(self) -> str:
+        """What and by which method it is, as far as ``meta`` says; empty where it does not."""
+        words = [str(self.meta[key]) for key in ("title", "source") if self.meta.get(key)][:1]
+        width = self.meta.get("fwhm_ev")
+        return ", ".join([*words, *([f"fwhm {width:g} eV"] if isinstance(width, int | float) else [])])
+
+    @property
     def has_absorption(self) -> bool:
         """Is epsilon known?"""
         return not bool(np.isnan(self.epsilon[0]))
@@ -200,9 +207,17 @@ class Spectrum:
         labels: Sequence[str] = (),
         view: View | None = None,
     ) -> Figure:
-        """Draw absorption, CD and g, and save a PNG if ``path`` is given; see :func:`clusterml.spectrum.plot.draw`."""
+        """Draw absorption, CD and g, and save a PNG if ``path`` is given; see :func:`clusterml.spectrum.plot.draw`.
+
+        ``title``: default what ``meta`` says of the spectrum.  Several spectra have a legend, with their own titles
+        where no ``labels`` are given.
+        """
         from clusterml.spectrum.plot import draw
 
+        if title is None and not others:
+            title = self.title
+        if others and not labels:
+            labels = [one.title or f"spectrum {k}" for k, one in enumerate((self, *others), start=1)]
         return draw([self, *others], path=path, title=title, transitions=transitions, labels=labels, view=view)
 
 

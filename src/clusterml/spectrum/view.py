@@ -17,8 +17,10 @@ from clusterml.units import ev_to_nm
 Axis: TypeAlias = Literal["ev", "nm"]
 """Unit of the axis of a picture."""
 FAINT = 0.01
-"""An nm axis without a range ends where every curve stays below this share of its largest value."""
-ROUND_NM = 50.0
+"""An axis without a range ends at low energies where every curve stays below this share of its largest value."""
+SMALLEST_G = 1e-5
+"""CD below this share of the absorption is not measurable; CD and g axes reach at least this far."""
+ROUND_NM, ROUND_EV = 50.0, 0.1
 """That end is then rounded outwards to a multiple of this."""
 
 
@@ -26,7 +28,7 @@ ROUND_NM = 50.0
 class View:
     """``axis``: eV or nm, linear in that unit.  ``limits``: the range, ascending, in the unit of the axis; None: all.
 
-    On an nm axis "all" leaves out the far end where the curves vanish: it would take most of the picture.
+    "All" leaves out the end at low energies where the curves vanish: of an nm axis it would take most.
 
     Examples:
         >>> import clusterml as cm
@@ -49,6 +51,8 @@ class View:
         low, high = self.limits or self._ends(spectra)
         if self.limits is None and self.axis == "nm":
             return low, min(high, max(_end_nm(spectrum) for spectrum in spectra))
+        if self.limits is None:
+            return max(low, min(_start_ev(spectrum) for spectrum in spectra)), high
         if max(np.count_nonzero(self.inside(spectrum, (low, high))) for spectrum in spectra) < 2:
             raise self._outside(*self._ends(spectra))
         return low, high
@@ -97,9 +101,20 @@ def parse_view(axis: Axis, text: str | None) -> View:
 
 def _end_nm(spectrum: Spectrum) -> float:
     """The wavelength (nm) beyond which the curves vanish, rounded."""
+    return ROUND_NM * math.ceil(ev_to_nm(_first_ev(spectrum)) / ROUND_NM)
+
+
+def _start_ev(spectrum: Spectrum) -> float:
+    """The energy (eV) below which the curves vanish, rounded."""
+    return ROUND_EV * math.floor(_first_ev(spectrum) / ROUND_EV)
+
+
+def _first_ev(spectrum: Spectrum) -> float:
+    """The lowest energy (eV) at which a curve is seen."""
     visible = np.zeros(len(spectrum), dtype=bool)
-    for values in (spectrum.epsilon, spectrum.delta_epsilon):
+    least = SMALLEST_G * float(np.nan_to_num(spectrum.epsilon).max())
+    for values, floor in ((spectrum.epsilon, 0.0), (spectrum.delta_epsilon, least)):
         size = np.abs(np.nan_to_num(values))
-        visible |= size > FAINT * size.max()
+        visible |= size > max(FAINT * float(size.max()), floor)
     first = int(visible.argmax()) if visible.any() else 0
-    return ROUND_NM * math.ceil(ev_to_nm(float(spectrum.energy_ev[first])) / ROUND_NM)
+    return float(spectrum.energy_ev[first])

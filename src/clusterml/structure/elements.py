@@ -1,13 +1,17 @@
-"""Which elements are metals, how symbols are read, and how a formula is written."""
+"""Which elements are metals, how symbols are read, and how a formula or the title of a structure is written."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clusterml.typing import BoolArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _NON_METALS = frozenset(
     [1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 51, 52, 53, 54, 85, 86]
@@ -58,3 +62,16 @@ def formula(numbers: Iterable[int]) -> str:
 def formula_table(formulas: Iterable[str]) -> str:
     """``2 x Ag29..., 1 x C24H20P``: how often each formula occurs, in order of first appearance."""
     return ", ".join(f"{count} x {name}" for name, count in Counter(formulas).items())
+
+
+def structure_name(atoms: Atoms) -> str:
+    """The structure's name, as its reader or its maker gave it; ``structure`` if it has none."""
+    return str(atoms.info.get("name") or "structure")
+
+
+def figure_title(atoms: Atoms, charge: int, method: str) -> str:
+    """Name, formula, charge and method, for a figure."""
+    words = f"{abs(charge)}{'+' if charge > 0 else '-'}" if charge else "neutral"
+    # A file name need not be text; matplotlib accepts nothing else.
+    name = structure_name(atoms).encode("utf-8", "replace").decode()
+    return f"{name}: {formula(atoms.numbers)}, {words}, {method}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from clusterml.io.display import card, small_table, wrapped
+from clusterml.io.display import WithWarnings, card, small_table, wrapped
 from clusterml.structure.anatomy.fan import FanHand, assign_fan_hand
 from clusterml.structure.anatomy.superatom import is_even_electron, signed_charge, superatom_electrons
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
@@ -28,7 +28,7 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, repr=False)
-class Inspection:
+class Inspection(WithWarnings):
     """The result of :func:`inspect`.
 
     ``atoms``: the clean cluster, ready for ``label``; ``anatomy``: its parts; ``crystal``: what surrounds it (None for

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError
 from clusterml.io.files import check_regular, read_bounded
-from clusterml.io.shipped import locate
+from clusterml.io.shipped import locate, with_shipped_names
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.structure.formats.registry import choose_format, recognise_format
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
@@ -81,7 +81,7 @@ def open_content(source: Source) -> Content:
             return Content(source, "stdin", None)
         path = locate(source)
         check_regular(path)
-        return Content(path, str(source), path.name)
+        return Content(path, with_shipped_names(str(source)), path.name)
     name = getattr(source, "name", None)
     if isinstance(name, str) and not name.startswith("<"):
         return Content(source, name, Path(name).name)

@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +22,10 @@ from pydantic import Field
 
 from clusterml.config.schema import Strict, validated
 from clusterml.dataset.split import SPLIT_FILE, SplitRecipe, load_split
-from clusterml.errors import InputFileError
+from clusterml.errors import InputFileError, OptionError
 from clusterml.io.files import check_regular, decode, make_folder, read_bounded, sha256, write_bytes, write_text
 from clusterml.io.json import json_text, read_json
-from clusterml.model.spec import NetworkSpec
+from clusterml.model.spec import Grid, NetworkSpec, read_spec
 from clusterml.model.upgrade import MANIFEST
 from clusterml.training.catalogue import SPEC, ReleaseError
 from clusterml.training.config import Config
@@ -125,18 +127,55 @@ class Manifest(Strict):
     about: dict[str, Any] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Release:
-    """A checkpoint that was read and checked: ``networks``: a state (name -> tensor) for each member;
-    ``split``: what it was trained with, where it is known."""
+    """A checkpoint that was read and checked.
+
+    ``network``: what its networks are, as written; ``weights``: the safetensors of each member; ``split``: what it was
+    trained with, where that is known; ``about``, ``metrics``: plain JSON; ``card``: Markdown.
+    """
 
     folder: Path
-    spec: dict[str, Any]
-    networks: list[dict[str, Tensor]]
+    network: dict[str, Any]
+    weights: tuple[bytes, ...]
     split: SplitRecipe | None
     about: dict[str, Any]
     card: str
     metrics: dict[str, Any]
+
+    @cached_property
+    def spec(self) -> NetworkSpec:
+        """What its networks are; raises :class:`ReleaseError` for what this program cannot build."""
+        try:
+            return read_spec(self.network)
+        except OptionError as error:
+            remedy = "get the checkpoint again, or install the package that has its head"
+            raise ReleaseError(f"{self.folder / SPEC}: {error.problem}", remedy) from error
+
+    @cached_property
+    def networks(self) -> list[dict[str, Tensor]]:
+        """A state (name -> tensor) for each member."""
+        from safetensors.torch import load
+
+        return [load(content) for content in self.weights]
+
+    @property
+    def head(self) -> str:
+        """The name of its head, which need not be installed."""
+        return str(self.network.get("head", NetworkSpec.model_fields["head"].default))
+
+    @property
+    def grid(self) -> Grid:
+        """The energies at which it gives spectra; raises :class:`ReleaseError`."""
+        try:
+            return validated(Grid, self.network.get("grid", {}), f"{self.folder / SPEC}: network.grid")
+        except InputFileError as error:
+            raise ReleaseError(error.problem, "get the checkpoint again") from error
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters of one of its networks, constants included."""
+        return sum(math.prod(shape) for shape in _shapes(self.weights[0]).values())
 
 
 def write_release(
@@ -157,14 +196,14 @@ def write_release(
     from clusterml.training.state import as_bytes
 
     folder = make_folder(folder)
-    _check_alike(networks, str(folder))
+    contents = [as_bytes(state) for state in networks]
+    _check_alike(contents, str(folder))
     (folder / SPEC).unlink(missing_ok=True)
     for old in folder.glob("model*.safetensors"):
         old.unlink()
     members = []
-    for number, state in enumerate(networks):
-        name = "model.safetensors" if len(networks) == 1 else f"model-{number}.safetensors"
-        content = as_bytes(state)
+    for number, content in enumerate(contents):
+        name = "model.safetensors" if len(contents) == 1 else f"model-{number}.safetensors"
         write_bytes(folder / name, content)
         members.append(Member(file=name, sha256=sha256(content), bytes=len(content)))
     write_text(folder / "card.md", card)
@@ -182,12 +221,6 @@ def write_release(
     return folder
 
 
-def read_release(folder: str | Path) -> tuple[dict[str, Any], list[dict[str, Tensor]]]:
-    """Spec and states of the checkpoint in ``folder``; see :func:`open_release`."""
-    release = open_release(folder)
-    return release.spec, release.networks
-
-
 def open_release(folder: str | Path) -> Release:
     """The checkpoint in ``folder``, with every file of weights checked before it is used.
 
@@ -199,13 +232,13 @@ def open_release(folder: str | Path) -> Release:
     total = sum(member.bytes for member in manifest.members)
     if total > _LARGEST_ENSEMBLE:
         raise ReleaseError(f"{folder / SPEC}: its weights would take {total:,} bytes", "get the checkpoint again")
-    networks = [_state(folder, member) for member in manifest.members]
-    _check_alike(networks, str(folder))
+    weights = tuple(_weights(folder, member) for member in manifest.members)
+    _check_alike(weights, str(folder))
     card, metrics = folder / "card.md", folder / "metrics.json"
     return Release(
         folder,
         manifest.network,
-        networks,
+        weights,
         manifest.split or _split_of_0_1(folder),
         manifest.about,
         _card(card) if card.exists() else "",
@@ -236,9 +269,9 @@ def _manifest(folder: Path) -> Manifest:
         raise ReleaseError(error.problem, "get the checkpoint again") from error
 
 
-def _state(folder: Path, member: Member) -> dict[str, Tensor]:
+def _weights(folder: Path, member: Member) -> bytes:
+    """The file of a member, checked; nothing of it is computed with."""
     from safetensors import SafetensorError
-    from safetensors.torch import load
 
     path = folder / member.file
     try:
@@ -252,13 +285,21 @@ def _state(folder: Path, member: Member) -> dict[str, Tensor]:
     if sha256(content) != member.sha256:
         raise ReleaseError(f"{path}: has changed since it was written (checksum)", "get the checkpoint again")
     try:
-        return load(content)
+        _shapes(content)
     except SafetensorError as error:
         raise ReleaseError(f"{path}: holds no tensors ({error})", "get the checkpoint again") from error
+    return content
 
 
-def _check_alike(networks: Sequence[Mapping[str, Tensor]], where: str) -> None:
-    shapes = [{name: tuple(value.shape) for name, value in state.items()} for state in networks]
+def _shapes(content: bytes) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the tensors in a safetensors file; raises SafetensorError."""
+    from safetensors import deserialize
+
+    return {name: tuple(tensor["shape"]) for name, tensor in deserialize(content)}
+
+
+def _check_alike(weights: Sequence[bytes], where: str) -> None:
+    shapes = [_shapes(content) for content in weights]
     if not shapes or any(each != shapes[0] for each in shapes):
         raise ReleaseError(f"{where}: {len(shapes)} networks, not of one shape", "give states of the same spec")
 
@@ -291,11 +332,11 @@ def join_releases(
     """
     parts = [open_release(each) for each in folders]
     for part in parts[1:]:
-        if part.spec != parts[0].spec:
+        if part.network != parts[0].network:
             raise ReleaseError(f"{part.folder}: has another spec than {parts[0].folder}", "join networks of one spec")
         if part.split != parts[0].split:
             raise ReleaseError(f"{part.folder}: has another split than {parts[0].folder}", "train with one split")
     networks = [state for part in parts for state in part.networks]
     if not parts:
         return write_release(folder, networks, {}, card, metrics, about)
-    return write_release(folder, networks, parts[0].spec, card, metrics, parts[0].about | about, parts[0].split)
+    return write_release(folder, networks, parts[0].network, card, metrics, parts[0].about | about, parts[0].split)

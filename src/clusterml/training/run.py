@@ -212,14 +212,14 @@ def _spec(config: Config, makers: Architecture, base: Release | None) -> Network
     """The spec of the network, which is that of ``base`` where a run starts from one."""
     if base is None:
         return makers.spec(config.network)
-    spec = makers.spec(base.spec)
+    spec = makers.spec(base.network)
     if config.network and makers.spec(config.network) != spec:
         raise OptionError(
             f"network is not that of the checkpoint {config.init_from}", "leave network out, or give network={}"
         )
-    if config.init_member >= len(base.networks):
+    if config.init_member >= len(base.weights):
         raise OptionError(
-            f"init_member is {config.init_member}, but {config.init_from} has {len(base.networks)} members",
+            f"init_member is {config.init_member}, but {config.init_from} has {len(base.weights)} members",
             "count from 0",
         )
     return spec
@@ -296,7 +296,7 @@ def train_members(
         raise OptionError("init_from is not given", "name the checkpoint whose members are to be fine-tuned")
     folder = Path(folder)
     done: list[Finished] = []
-    for member in range(len(open_release(find_release(config.init_from)).networks)):
+    for member in range(len(open_release(find_release(config.init_from)).weights)):
         changed = {"name": f"{config.name}-{member}", "seed": config.seed + member, "init_member": member}
         if done:
             changed["data"] = config.data.model_copy(update={"split": str(folder / "member-0" / SPLIT_FILE)})

@@ -55,7 +55,8 @@ def _body(contributions: Contributions, title: str) -> Iterator[Markup]:
     )
     yield from (tag("p", tag("span", warning, class_="flag warn")) for warning in prediction.warnings)
     total = f"{number(contributions.total.value, contributions.significance.std)} {UNIT} ({contributions.verdict})"
-    yield tag("p", f"Integral of the CD: {total}. The parts add up to it; their ± is the spread of the networks.")
+    agree = "their ± is that of the networks, which says how far they agree; that of the integral is calibrated"
+    yield tag("p", f"Integral of the CD: {total}. The parts add up to it; {agree}.")
     yield table(("part", "atoms", f"contribution / {UNIT}", "per atom"), _rows(contributions), class_="sortable")
     yield tag("h2", "Contributions of atoms")
     yield _scale(contributions)

@@ -126,10 +126,9 @@ def hits_sentence(verification: dict[str, Any], run: dict[str, Any]) -> str:
     words = [f"{len(verification['best'])} best and {len(verification['random'])} random candidates"]
     if score["spearman"] is not None:
         words.append(f"rank correlation of the score (Spearman) {score['spearman']:.2f} on the random candidates")
-    if hits["enrichment"] is not None:
-        words.append(hits_words(hits))
-        if hits["enough"]:
-            words.append(f"{100 * hits['overlap']:.0f} % of the top {hits['overlap_of']} random candidates agree")
+    words.append(hits_words(hits))
+    if hits["enough"]:
+        words.append(f"{100 * hits['overlap']:.0f} % of the top {hits['overlap_of']} random candidates agree")
     if verification["seconds_per_label"] is not None:
         words.append(f"{verification['seconds_per_label']:.3g} s per label")
     costs = run["verification"] or {}

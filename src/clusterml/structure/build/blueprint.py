@@ -5,7 +5,8 @@ Positions are in A about the centre of the cluster; the first group listed makes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,10 +14,11 @@ from pydantic import Field, model_validator
 
 from clusterml.config.registry import Registry
 from clusterml.config.schema import Strict, load
-from clusterml.errors import OptionError
+from clusterml.errors import ClusterMLError, OptionError
+from clusterml.structure.anatomy.library import REGISTRY as LIGANDS
 
 if TYPE_CHECKING:
-    from clusterml.structure.anatomy.library import LigandEntry
+    from clusterml.structure.anatomy.library import Library, LigandEntry
 
 
 def cluster_name(metals: str, sulfides: int, ligands: Mapping[LigandEntry, int], charge: int) -> str:
@@ -149,3 +151,32 @@ def blueprint(name: str | Path) -> Blueprint:
         if word in (title.casefold() for title in (plan.name, *plan.aliases)):
             return plan
     raise OptionError(f"there is no blueprint {name!r}", f"choose one of {', '.join(blueprints())}, or a YAML file")
+
+
+def packages_used(
+    build: Mapping[str, str | list[str]] | None, ligands: Iterable[str], library: Library
+) -> dict[str, str]:
+    """``blueprint NAME`` and ``ligand NAME`` -> name and version of the package it is from; our own are left out.
+
+    ``build``: options of :func:`clusterml.structure.build.build.build`; ``ligands``: others that are used, by name or
+    formula; ``library``: where they are looked up.  What is not known is left out too.
+    """
+    names = {key: [value] if isinstance(value, str) else value for key, value in (build or {}).items()}
+    used: dict[str, str] = {}
+    words = [*ligands, *(word for key in names if key not in _NO_LIGANDS for word in names[key])]
+    for name in names.get("name", []):
+        with suppress(ClusterMLError):
+            plan = blueprint(name)
+            words += [ligand for ligand in plan.shells.values() if ligand]
+            if plan in REGISTRY.all() and (package := REGISTRY.packages.get(REGISTRY.name(plan))):
+                used[f"blueprint {plan.name}"] = package
+    for word in words:
+        with suppress(ClusterMLError):
+            entry = library.entry(word)
+            if entry in LIGANDS.all() and (package := LIGANDS.packages.get(entry.name)):
+                used[f"ligand {entry.name}"] = package
+    return used
+
+
+_NO_LIGANDS = ("name", "hand", "symmetry", "seed")
+"""Options of a build that name no ligand."""
