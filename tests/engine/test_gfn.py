@@ -32,7 +32,7 @@ class TestOrbitals:
     def test_mulliken_charges_and_dipole_are_tblites(self, molecule, name, method):
         """Wrong order, sign or scale of any function would show here."""
         atoms = molecule(name)
-        orbitals = gfn_orbitals(atoms, 0, method, accuracy=0.01)
+        orbitals = gfn_orbitals(atoms, 0, method, charge_tolerance=2e-7)
         calculator = Calculator(
             gfn._TBLITE_METHOD[method], atoms.numbers, atoms.positions / BOHR_ANGSTROM, logger=lambda _: None
         )
@@ -94,7 +94,7 @@ def test_smeared_occupations_are_reported(molecule):
         ({"solvent": "beer"}, OptionError, "solvent is .beer.*methanol"),
         ({"electronic_temperature_k": -1.0}, OptionError, "electronic_temperature_k is -1"),
         ({"electronic_temperature_k": float("nan")}, OptionError, "electronic_temperature_k is nan"),
-        ({"accuracy": 0.0}, OptionError, "accuracy is 0"),
+        ({"charge_tolerance": 0.0}, OptionError, "charge_tolerance is 0.*between 1e-10 and 0.01"),
         ({"max_iterations": 2}, ElectronicStructureError, "failed at 300 K.*raise the electronic temperature"),
         ({"charge": 1}, ChargeError, "13 valence electrons are an odd number"),
         ({"charge": 14}, ElectronicStructureError, "check"),

@@ -66,14 +66,14 @@ class TestBesideTblite:
     def test_levels_charges_and_occupations_are_the_same(self, name, charge, request):
         atoms = request.getfixturevalue(name)
         result = _tblite(atoms, charge)
-        orbitals = gfn_orbitals(atoms, charge, accuracy=1e-3)
+        orbitals = gfn_orbitals(atoms, charge, charge_tolerance=1e-9)
         assert np.abs(orbitals.energies_ev - result.get("orbital-energies") * HARTREE_EV).max() < 2e-6
         assert np.abs(orbitals.charges - result.get("charges")).max() < 1e-7
         assert orbitals.charges.sum() == pytest.approx(charge, abs=1e-8)
 
     def test_orbitals_span_the_same_density(self, ag3):
         result = _tblite(ag3)
-        orbitals = gfn_orbitals(ag3, 0, accuracy=1e-3)
+        orbitals = gfn_orbitals(ag3, 0, charge_tolerance=1e-9)
         at = tblite_positions(orbitals.basis)
         occupied = orbitals.coefficients[:, : orbitals.n_occupied]
         density = 2.0 * (occupied @ occupied.T)[np.ix_(at, at)]
@@ -161,6 +161,19 @@ class TestCycles:
         moved.rattle(0.001, seed=1)
         difference = gfn_orbitals(moved, 0).energies_ev - gfn_orbitals(moved, 0, start_from=atoms).energies_ev
         assert np.abs(difference).max() < 1e-4
+
+    def test_they_begin_near_the_end(self):
+        """Shell charges by element and neighbours: the same for equivalent atoms, nothing for unknown elements."""
+        atoms = build("ag25", thiolate="SH")
+        parts = _hamiltonian(atoms)
+        state = self_consistent(parts, -1, _KT, 2e-5, 20)
+        assert np.abs(parts.expected - state.shell_charges).max() < 0.4 < np.abs(state.shell_charges).max()
+        equal = self_consistent(parts, -1, _KT, 2e-5, 20, np.zeros(len(parts.expected)))
+        assert state.n_cycles <= 4 < equal.n_cycles
+        turned = atoms.copy()
+        turned.rotate(77.0, (1.0, -2.0, 0.4))
+        assert np.abs(_hamiltonian(turned).expected - parts.expected).max() < 1e-10
+        assert not _hamiltonian(Atoms("XeKr", [[0, 0, 0], [0, 0, 4.0]])).expected.any()
 
     def test_few_cycles_reach_far_below_any_tolerance(self):
         parts = _hamiltonian(build("ag25", thiolate="SH"))

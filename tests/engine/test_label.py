@@ -220,3 +220,21 @@ def test_fermi_occupations():
     assert np.log(f[1] / f[2] * (2 - f[2]) / (2 - f[1])) == pytest.approx(0.01 / kt, rel=1e-3)
     np.testing.assert_array_equal(fermi_occupations(e, 8, 300.0), 2.0)
     np.testing.assert_array_equal(fermi_occupations(e, 0, 300.0), 0.0)
+
+
+def test_how_exact_the_charges_are_is_a_choice(molecule, deviation):
+    """By default they are exact enough: spectra change by less than 1e-3 of their maximum."""
+    atoms = molecule("ag2_tfa2")
+    atoms.rattle(0.05, seed=3)
+    tight, usual, loose = (
+        label_by_default(atoms, charge_tolerance=tolerance).spectrum for tolerance in (1e-9, None, 1e-2)
+    )
+    assert max(deviation(usual, tight)) < 1e-3
+    assert 1e-6 < max(deviation(loose, tight)) < 0.1
+
+
+def test_a_charge_tolerance_is_never_in_vain():
+    with pytest.raises(OptionError, match=r"charge_tolerance has no effect on stda-xtb orbitals"):
+        label(WATER, 0, charge_tolerance=1e-4)
+    with pytest.raises(OptionError, match=r"charge_tolerance is 0.5 .give a number between 1e-10 and 0.01"):
+        label_by_default(WATER, 0, charge_tolerance=0.5)

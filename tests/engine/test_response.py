@@ -169,7 +169,7 @@ class TestBothForms:
         grid = np.arange(0.5, 6.0, 0.02)
         how = Protocol(emax_ev=6.0), Compute()
         one, other = (
-            response_states(gfn_orbitals(a, 0, accuracy=1e-3), *how, form=form).transitions.broaden(grid)
+            response_states(gfn_orbitals(a, 0, charge_tolerance=1e-9), *how, form=form).transitions.broaden(grid)
             for a in (atoms, image)
         )
         assert np.abs(one.epsilon - other.epsilon).max() < 1e-6 * one.epsilon.max()
@@ -215,7 +215,9 @@ def test_amplitudes_are_normalised(orbitals):
 
 
 def test_an_achiral_molecule_has_no_cd(molecule):
-    found = response_states(gfn_orbitals(molecule("ag2_tfa2"), 0, accuracy=1e-3), Protocol(), Compute()).transitions
+    found = response_states(
+        gfn_orbitals(molecule("ag2_tfa2"), 0, charge_tolerance=1e-9), Protocol(), Compute()
+    ).transitions
     spectrum = found.broaden()
     assert np.abs(spectrum.delta_epsilon).max() < 1e-6 * spectrum.epsilon.max()
 

@@ -56,6 +56,10 @@ class MethodOptions:
         float | None,
         typer.Option(metavar="K", help="Of gfn1, gfn2 and dft; higher converges more easily [default: 300]."),
     ] = None
+    charge_tolerance: Annotated[
+        float | None,
+        typer.Option(metavar="E", help="Of gfn1 and gfn2: residual of shell charges to end at [default: 2e-5]."),
+    ] = None
     xc: Annotated[
         str | None, typer.Option(metavar="NAME", help="For dft: a density functional, e.g. pbe0 [default: pbe].")
     ] = None
@@ -86,6 +90,7 @@ class MethodOptions:
             solvent=self.solvent,
             solvation=self.solvation,
             electronic_temperature_k=self.electronic_temperature,
+            charge_tolerance=self.charge_tolerance,
             ax=self.ax,
             xc=self.xc,
             basis=self.basis,

@@ -24,11 +24,14 @@ def coordination_numbers(symbols: Sequence[str], coords_bohr: FloatArray) -> Flo
 
 def neighbour_counts(coords_bohr: FloatArray, radii_bohr: FloatArray, cutoff_bohr: float) -> FloatArray:
     """D3 coordination numbers (n_atoms,) from covalent radii (n_atoms,); atoms beyond the cutoff do not count."""
-    r = distances(coords_bohr)
-    np.fill_diagonal(r, np.inf)
-    counts = 1.0 / (1.0 + np.exp(-tables()["cn"]["k"] * (np.add.outer(radii_bohr, radii_bohr) / r - 1.0)))
-    counts[r > cutoff_bohr] = 0.0
-    return np.asarray(counts.sum(axis=1))
+    return np.asarray(neighbour_shares(distances(coords_bohr), radii_bohr, cutoff_bohr).sum(axis=1))
+
+
+def neighbour_shares(distances_bohr: FloatArray, radii_bohr: FloatArray, cutoff_bohr: float) -> FloatArray:
+    """How much every atom counts as a neighbour of every other, 0 to 1, (n_atoms, n_atoms), from their distances."""
+    r = distances_bohr + np.diag(np.full(len(distances_bohr), np.inf))
+    shares = 1.0 / (1.0 + np.exp(-tables()["cn"]["k"] * (np.add.outer(radii_bohr, radii_bohr) / r - 1.0)))
+    return np.where(r > cutoff_bohr, 0.0, shares)
 
 
 def starting_charges(symbols: Sequence[str], coords_bohr: FloatArray, cn: FloatArray, charge: int) -> FloatArray:

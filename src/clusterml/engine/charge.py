@@ -166,8 +166,6 @@ def _gaps(parts: Gfn1Hamiltonian, charges: tuple[int, ...]) -> dict[int, float |
     start: FloatArray | None = None
     for charge in charges:
         n_occupied = round(float(parts.reference.sum()) - charge) // 2
-        if start is not None:
-            start = start + (charge - start.sum()) / len(start)
         try:
             state = self_consistent(parts, charge, _KT_HARTREE, _TOLERANCE, _MOST_CYCLES, start)
         except ElectronicStructureError:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 SMOOTH_WINDOW_EV = 16.8
 """Default window of the smooth mode: that of the reference method for states up to 6 eV (2.8 emax)."""
 
-RESULTS = 2
-"""Counted up when spectra of the same protocol change by more than rounding: 2, GFN orbitals on the contour."""
+RESULTS = 3
+"""Counted up when spectra of the same protocol change by more than rounding: 2, GFN orbitals on the contour;
+3, ground states taken at shell charges within 2e-5."""
 MOST_MEMBERS = 10_000
 """Most snapshots of one ensemble."""
 _SHARE_OF_FREE_MEMORY = 0.7
@@ -95,6 +96,9 @@ class Protocol(Strict):
     )
     electronic_temperature_k: float | None = Field(
         None, description="of gfn1, gfn2 and dft in K: a higher one helps where a gap is small; null: 300, of dft 0"
+    )
+    charge_tolerance: float | None = Field(
+        None, ge=1e-10, le=1e-2, description="of gfn1 and gfn2: residual of shell charges in e to end at; null: 2e-5"
     )
     ax: float | None = Field(
         None, ge=0.0, le=1.0, description="of molden: share of Fock exchange in the functional; null: none"
@@ -317,6 +321,7 @@ class LabelKeywords(TypedDict, total=False):
     solvation: SolventModel
     solvent: str | None
     electronic_temperature_k: float | None
+    charge_tolerance: float | None
     ax: float | None
     xc: str | None
     basis: str | None

@@ -9,6 +9,7 @@ Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`).
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -42,8 +43,13 @@ _TBLITE_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
 _ORTHONORMALITY = 1e-6
 """Largest deviation of C^T S C from one, with S from our expansion of the basis and C from tblite."""
 
-_CHARGE_TOLERANCE = 1e-6
-"""Largest change of a shell charge at which our own cycles end, at accuracy 1."""
+CHARGE_TOLERANCE = 2e-5
+"""Residual of shell charges, in elementary charges, at which a ground state is taken: largest change of ours, root mean
+square of tblite's (its accuracy 1).  Spectra then change by less than 1e-3 of their maximum, see
+docs/science/orbital-sources.md."""
+
+_TOLERANCES = 1e-10, 1e-2
+"""The smallest and the largest."""
 
 _FRACTIONAL = 0.02
 """Occupations that differ from 0 or 2 by more than this are reported."""
@@ -56,7 +62,7 @@ def gfn_orbitals(
     solvent: str | None = None,
     solvation: SolventModel = "gbsa",
     electronic_temperature_k: float = 300.0,
-    accuracy: float = 1.0,
+    charge_tolerance: float = CHARGE_TOLERANCE,
     max_iterations: int = 500,
     start_from: Atoms | None = None,
     device: str = "cpu",
@@ -66,10 +72,11 @@ def gfn_orbitals(
     ``solvent``: a name of :mod:`clusterml.structure.solvents`, such as ``"methanol"``, or None for the vacuum;
     ``solvation`` its model.
     ``electronic_temperature_k`` smears the occupation during the self-consistent cycle; the excited states use the
-    lowest n/2 orbitals, and a warning tells when the smeared occupations were fractional.  ``accuracy`` scales the
-    thresholds of convergence (smaller is tighter; at 1, shell charges hold to 1e-6).  ``start_from``: a geometry of the
-    same atoms, in the same order, whose converged charges (tblite: density) are the first guess; it is computed once
-    for many geometries near it, saves up to half of their cycles, and changes the result within the thresholds.  No
+    lowest n/2 orbitals, and a warning tells when the smeared occupations were fractional.
+    ``charge_tolerance``: largest residual of a shell charge in e (tblite: of their root mean square) at which the
+    ground state is taken.
+    ``start_from``: a geometry of the same atoms, in the same order, whose converged charges (tblite: density) are the
+    first guess; it is computed once for many geometries near it, and changes the result within the tolerance.  No
     virtual shift is contained.  ``device``: ``"cpu"`` or ``"cuda"``; tblite has no use for it.  The surface that a
     solvent can reach is measured on points in fixed directions: turning a molecule moves its levels by up to about
     5e-4 eV in a solvent that makes hydrogen bonds, 1e-9 eV in another one and in vacuum.
@@ -78,17 +85,18 @@ def gfn_orbitals(
     odd number of electrons, ElectronicStructureError without convergence.
     """
     start = time.perf_counter()
-    _check_options(method, solvation, electronic_temperature_k, accuracy)
+    _check_options(method, solvation, electronic_temperature_k, charge_tolerance)
     if solvent is not None:
         solvent = find_solvent(solvent, solvation, method)
     if method == "gfn1":
         medium = None if solvent is None else (solvent, solvation)
-        return _own_gfn1(atoms, charge, medium, electronic_temperature_k, accuracy, max_iterations, start_from, device)
+        cycles = _Cycles(electronic_temperature_k, charge_tolerance, max_iterations, device)
+        return _own_gfn1(atoms, charge, medium, cycles, start_from)
     symbols = tuple(atoms.get_chemical_symbols())
     basis = gfn_basis(symbols, atoms.positions / BOHR_ANGSTROM, method)
     calculator = _calculator(atoms, charge, method, solvent, solvation)
     calculator.set("temperature", electronic_temperature_k * BOLTZMANN_HARTREE)
-    calculator.set("accuracy", accuracy)
+    calculator.set("accuracy", max(charge_tolerance / CHARGE_TOLERANCE, 1e-4))
     calculator.set("max-iter", max_iterations)
     guess = None
     if start_from is not None:
@@ -114,22 +122,35 @@ def gfn_orbitals(
     )
 
 
-def _own_gfn1(
-    atoms: Atoms,
-    charge: int,
-    medium: Medium | None,
-    kelvin: float,
-    accuracy: float,
-    max_iterations: int,
-    start_from: Atoms | None,
-    device: str,
-) -> Orbitals:
+@dataclass(frozen=True)
+class _Cycles:
+    """Electronic temperature in K, charge tolerance in e, most cycles and device of our own ground states."""
+
+    kelvin: float
+    tolerance: float = CHARGE_TOLERANCE
+    most: int = 500
+    device: str = "cpu"
+
+    def run(self, parts: Gfn1Hamiltonian, charge: int, start: FloatArray | None = None) -> SelfConsistent:
+        """The self-consistent state; raises ElectronicStructureError without convergence."""
+        from clusterml.engine.orbitals.newton import self_consistent
+
+        kt = self.kelvin * BOLTZMANN_HARTREE
+        try:
+            return self_consistent(parts, charge, kt, self.tolerance, self.most, start, self.device)
+        except ElectronicStructureError as exc:
+            raise _failed("gfn1", self.kelvin, self.most, exc.problem) from exc
+
+
+def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles, start_from: Atoms | None) -> Orbitals:
     start = time.perf_counter()
     symbols = tuple(atoms.get_chemical_symbols())
     parts = _hamiltonian(atoms, medium)
     n_occupied = _closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
-    first = None if start_from is None else _first_charges(Geometry.of(start_from), charge, medium, kelvin, device)
-    state = _cycles(parts, charge, kelvin, accuracy, max_iterations, device, first)
+    first = None
+    if start_from is not None:
+        first = _first_charges(Geometry.of(start_from), charge, medium, cycles.kelvin, cycles.device)
+    state = cycles.run(parts, charge, first)
     return Orbitals(
         symbols=symbols,
         basis=parts.basis,
@@ -141,7 +162,7 @@ def _own_gfn1(
         kernels=local_kernels(symbols, parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
         core_electrons=core_electrons(symbols),
-        warnings=_occupation_warnings(state.occupations, n_occupied, kelvin),
+        warnings=_occupation_warnings(state.occupations, n_occupied, cycles.kelvin),
         timings_s={"scf": time.perf_counter() - start},
     )
 
@@ -152,39 +173,22 @@ def _hamiltonian(atoms: Atoms, medium: Medium | None) -> Gfn1Hamiltonian:
     return parts if medium is None else in_solvent(parts, symbols, coords, *medium)
 
 
-def _cycles(
-    parts: Gfn1Hamiltonian,
-    charge: int,
-    kelvin: float,
-    accuracy: float,
-    max_iterations: int,
-    device: str,
-    first: FloatArray | None = None,
-) -> SelfConsistent:
-    from clusterml.engine.orbitals.newton import self_consistent
-
-    kt = kelvin * BOLTZMANN_HARTREE
-    try:
-        return self_consistent(parts, charge, kt, _CHARGE_TOLERANCE * accuracy, max_iterations, first, device)
-    except ElectronicStructureError as exc:
-        raise _failed("gfn1", kelvin, max_iterations, exc.problem) from exc
-
-
 @lru_cache(maxsize=8)
 def _first_charges(geometry: Geometry, charge: int, medium: Medium | None, kelvin: float, device: str) -> FloatArray:
     """Shell charges of a geometry."""
-    return _cycles(_hamiltonian(geometry.atoms, medium), charge, kelvin, 1.0, 500, device).shell_charges
+    return _Cycles(kelvin, device=device).run(_hamiltonian(geometry.atoms, medium), charge).shell_charges
 
 
-def _check_options(method: str, solvation: str, temperature_k: float, accuracy: float) -> None:
+def _check_options(method: str, solvation: str, temperature_k: float, tolerance: float) -> None:
     if method not in _TBLITE_METHOD:
         raise OptionError(f"method is {method!r}", f"choose one of {', '.join(_TBLITE_METHOD)}")
     if solvation not in get_args(SolventModel):
         raise OptionError(f"solvation is {solvation!r}", f"choose one of {', '.join(get_args(SolventModel))}")
     if not 0.0 < temperature_k <= 20000.0:
         raise OptionError(f"electronic_temperature_k is {temperature_k:g}", "give a number above 0 and up to 20000 K")
-    if not 1e-4 <= accuracy <= 1e3:
-        raise OptionError(f"accuracy is {accuracy:g}", "give a number between 1e-4 (tight) and 1e3 (loose)")
+    least, most = _TOLERANCES
+    if not least <= tolerance <= most:
+        raise OptionError(f"charge_tolerance is {tolerance:g}", f"give a number between {least:g} and {most:g}")
 
 
 def _silent(message: str) -> None:
@@ -279,7 +283,7 @@ def _occupation_warnings(occupations: FloatArray, n_occupied: int, temperature_k
 
 def _source(method: GfnMethod) -> OrbitalSource:
     def compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, start: Atoms | None) -> Orbitals:
-        kelvin = protocol.electronic_temperature_k
+        kelvin, tolerance = protocol.electronic_temperature_k, protocol.charge_tolerance
         return gfn_orbitals(
             atoms,
             charge,
@@ -287,11 +291,14 @@ def _source(method: GfnMethod) -> OrbitalSource:
             solvent=protocol.solvent,
             solvation=protocol.solvation,
             electronic_temperature_k=300.0 if kelvin is None else kelvin,
+            charge_tolerance=CHARGE_TOLERANCE if tolerance is None else tolerance,
             start_from=start,
             device=compute.device,
         )
 
-    return OrbitalSource(method, compute, solvents=True, electronic_temperature=True, check_memory=True)
+    return OrbitalSource(
+        method, compute, solvents=True, electronic_temperature=True, charge_tolerance=True, check_memory=True
+    )
 
 
 ORBITAL_SOURCES = (_source("gfn1"), _source("gfn2"))

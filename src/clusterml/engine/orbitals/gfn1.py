@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from clusterml.engine import integrals
-from clusterml.engine.atomic import distances, neighbour_counts
+from clusterml.engine.atomic import distances, neighbour_shares
 from clusterml.engine.basis import Basis, gfn_basis
 from clusterml.typing import FloatArray, IntArray
 
 _HARTREE_EV = 27.21138505
 """The hartree that the levels were converted with; an older value than :data:`clusterml.units.HARTREE_EV`."""
 
-_CN_CUTOFF_BOHR = 25.0
+CN_CUTOFF_BOHR = 25.0
 """Atoms farther away do not count as neighbours."""
 
 
@@ -40,7 +40,8 @@ class Gfn1Hamiltonian:
 
     ``overlap``, ``h0`` (n_ao, n_ao); ``kernel`` (n_shells, n_shells): gamma between shell charges;
     ``hardness_derivative`` (n_atoms,): Gamma of the third-order term Gamma_A q_A^3 / 3; ``reference`` (n_shells,): the
-    electrons of the neutral shells; ``atom_of_shell`` (n_shells,), ``shell_of_ao`` (n_ao,).
+    electrons of the neutral shells; ``expected`` (n_shells,): charges near those of the molecule; ``atom_of_shell``
+    (n_shells,), ``shell_of_ao`` (n_ao,).
     """
 
     basis: Basis
@@ -49,6 +50,7 @@ class Gfn1Hamiltonian:
     kernel: FloatArray
     hardness_derivative: FloatArray
     reference: FloatArray
+    expected: FloatArray
     atom_of_shell: IntArray
     shell_of_ao: IntArray
 
@@ -69,8 +71,8 @@ def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Ham
         return np.array([entries[a][key][k] for a, k in zip(atom, place, strict=True)])
 
     r = distances(np.asarray(coords_bohr, dtype=np.float64))
-    cn = neighbour_counts(coords_bohr, per_atom("covalent_radius_bohr"), _CN_CUTOFF_BOHR)
-    levels = (per_shell("levels_ev") - per_shell("level_cn_ev") * cn[atom]) / _HARTREE_EV
+    neighbours = neighbour_shares(r, covalent_radii(symbols), CN_CUTOFF_BOHR)
+    levels = (per_shell("levels_ev") - per_shell("level_cn_ev") * neighbours.sum(axis=1)[atom]) / _HARTREE_EV
     radius = per_atom("radius_bohr")
     reduced = np.sqrt(r / np.add.outer(radius, radius))[np.ix_(atom, atom)]
     stretch = 1.0 + per_shell("shell_polynomial")[:, None] * reduced
@@ -85,9 +87,43 @@ def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Ham
         kernel=1.0 / np.hypot(r[np.ix_(atom, atom)], 0.5 * np.add.outer(softness, softness)),
         hardness_derivative=per_atom("hardness_derivative_hartree"),
         reference=per_shell("reference_occupation"),
+        expected=expected_charges(symbols, neighbours, atom),
         atom_of_shell=atom,
         shell_of_ao=shell,
     )
+
+
+@lru_cache(maxsize=1)
+def _expectations() -> dict[str, Any]:
+    text = files("clusterml.engine").joinpath("data/gfn1_charges.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def covalent_radii(symbols: Sequence[str]) -> FloatArray:
+    """Radii in bohr that tell neighbours, (n_atoms,)."""
+    return np.array([_tables()["elements"][symbol]["covalent_radius_bohr"] for symbol in symbols])
+
+
+def expected_charges(symbols: Sequence[str], neighbours: FloatArray, atom: IntArray) -> FloatArray:
+    """Shell charges (n_shells,) of atoms by their element and how many neighbours of each kind they have.
+
+    ``neighbours`` (n_atoms, n_atoms): shares of :func:`~clusterml.engine.atomic.neighbour_shares`; ``atom`` (n_shells,)
+    of each shell.  Linear fits to clusters (scripts/make_start_charges.py); zero for an element that none contained.
+    """
+    fits = _expectations()["shells"]
+    features, labels = neighbour_features(symbols, neighbours), np.array(symbols)
+    charges = np.zeros(len(atom))
+    for symbol in fits.keys() & set(symbols):
+        charges[(labels == symbol)[atom]] = (features[labels == symbol] @ np.array(fits[symbol]).T).ravel()
+    return charges
+
+
+def neighbour_features(symbols: Sequence[str], neighbours: FloatArray) -> FloatArray:
+    """One, and how many neighbours of each kind every atom has, (n_atoms, 1 + n_kinds)."""
+    kinds = _expectations()["kinds"]
+    of_kind = np.array([[symbol in kind for kind in kinds] for symbol in symbols], dtype=np.float64)
+    return np.hstack([np.ones((len(symbols), 1)), neighbours @ of_kind])
 
 
 def _shell_scale(basis: Basis, symbols: Sequence[str], atom: IntArray, place: IntArray) -> FloatArray:

@@ -21,8 +21,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from clusterml.engine.linalg import overlap_powers, symmetric_eigh
 from clusterml.errors import ElectronicStructureError
 from clusterml.typing import FloatArray, IntArray
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
     from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian
 
-_RADIUS = 2.0
+_RADIUS = 1.0
 """Largest change of a shell charge in a step; doubled after a step that did well."""
 
 _SHORTER = 0.3
@@ -45,7 +43,7 @@ _WORTH, _FINEST, _COARSEST = 0.1, 1e-3, 0.1
 """A step is solved to this times the largest residual, within limits: it falls by its square either way."""
 
 _SINGLE_FROM = 200
-"""Functions from which on early cycles are computed in single precision ..."""
+"""Functions from which on responses and early cycles are computed in single precision: cycles ..."""
 
 _SINGLE_ABOVE = 0.3
 """... while the largest residual of the cycle before is above this; later ones remove its rounding."""
@@ -150,14 +148,15 @@ class _Molecule:
         import torch
 
         weights, slopes, filled, empty = self._weights(orbitals)
-        c, dual = orbitals.coefficients.float(), orbitals.dual.float()
+        dtype = torch.float32 if self.large else torch.float64
+        weights, slopes, c, dual = (x.to(dtype) for x in (weights, slopes, orbitals.coefficients, orbitals.dual))
         left = torch.cat([dual[:, :filled], c[:, :filled]])
         right = torch.cat([c[:, empty:], dual[:, empty:]])
         atomic, shared = 2.0 * self._derivative * self._of_atoms(charges), filled - empty
 
         def apply(change: torch.Tensor) -> torch.Tensor:
             potential = self._kernel @ change + (atomic * self._of_atoms(change))[self._atom]
-            field = potential[self._shell].to(left.dtype).repeat(2)[:, None]
+            field = potential[self._shell].to(dtype).repeat(2)[:, None]
             coupling = 0.5 * (left.T @ (field * right))
             if shared > 0:
                 levels = coupling[empty:, :shared].diagonal()
@@ -180,7 +179,7 @@ class _Molecule:
         ratio = (f[:filled, None] - f[None, empty:]) / torch.where(apart, distance, 1.0)
         weights = torch.where(apart, ratio, 0.5 * (slope[:filled, None] + slope[None, empty:]))
         weights[empty:, : filled - empty] *= 0.5
-        return weights.float(), slope[empty:filled].float(), filled, empty
+        return weights, slope[empty:filled], filled, empty
 
 
 def _solved(response: Callable[[torch.Tensor], torch.Tensor], residual: torch.Tensor, tolerance: float) -> torch.Tensor:
@@ -244,14 +243,16 @@ def self_consistent(
 ) -> SelfConsistent:
     """Cycle until the orbitals' shell charges are those of their field within ``tolerance`` (elementary charges).
 
-    ``kt`` in hartree smears the occupation; ``start`` (n_shells,): first charges, default all the same.
+    ``kt`` in hartree smears the occupation; ``start`` (n_shells,): first charges, default those expected.  What they
+    lack of ``charge`` is spread over all shells.
     Raises ElectronicStructureError when ``max_cycles`` are not enough or the numbers are not finite.
     """
     import torch
 
     molecule = _Molecule(parts, charge, kt, device)
     n = len(parts.reference)
-    charges = torch.as_tensor(np.full(n, charge / n) if start is None else start, device=device)
+    first = parts.expected if start is None else start
+    charges = torch.as_tensor(first + (charge - first.sum()) / n, device=device)
     steps = _Steps(charges)
     change = float("inf") if start is None else 0.0
     for count in range(1, max_cycles + 1):

@@ -27,6 +27,7 @@ class OrbitalSource:
                              ``start_from``: None, or a geometry of the same atoms for the first guess
     solvents                 does it know implicit solvents
     electronic_temperature   does it smear the occupation
+    charge_tolerance         does it cycle until its shell charges are those of their field
     exact_exchange           does it take the share of Fock exchange from the protocol
     kohn_sham                does it take a functional, a basis set and a checkpoint
     cost                     (atoms, protocol, compute) -> seconds and memory of the ground state, told and checked
@@ -38,6 +39,7 @@ class OrbitalSource:
     compute: Callable[[Atoms, int, Protocol, Compute, Atoms | None], Orbitals]
     solvents: bool = False
     electronic_temperature: bool = False
+    charge_tolerance: bool = False
     exact_exchange: bool = False
     check_memory: bool = False
     kohn_sham: bool = False
@@ -56,6 +58,8 @@ def find_source(protocol: Protocol) -> OrbitalSource:
         raise OptionError(problem, "use --orbitals gfn1")
     if protocol.electronic_temperature_k is not None and not source.electronic_temperature:
         raise OptionError(f"{source.name} orbitals have no electronic temperature", "use --orbitals gfn1")
+    if protocol.charge_tolerance is not None and not source.charge_tolerance:
+        raise OptionError(f"charge_tolerance has no effect on {source.name} orbitals", "leave it out: it is for gfn1")
     if protocol.ax is not None and not source.exact_exchange:
         raise OptionError(
             f"ax has no effect on {source.name} orbitals", "leave it out: it is for those of Molden files"
