@@ -292,7 +292,7 @@ def test_outputs_of_tddft_come_in(run, outputs, tmp_path, program):
     assert record.delta_epsilon[200] == pytest.approx(height, rel=1e-3)  # at 4.50 eV
     if program != "turbomole":
         again = run(*command[:2], tmp_path / "e", *command[3:], "--charge", "0")
-        assert again.code == 1
+        assert again.code == 2
         assert "states the charge -2" in again.err
 
 

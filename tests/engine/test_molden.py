@@ -15,7 +15,7 @@ import clusterml as cm
 from clusterml.engine.integrals import dipole
 from clusterml.engine.orbitals.molden import molden_orbitals
 from clusterml.engine.output import write_molden
-from clusterml.errors import ChargeError, ElectronicStructureError, InputFileError, OptionError
+from clusterml.errors import ChargeError, InputFileError, OptionError
 from clusterml.structure.formats.molden import read_molden
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "molden"
@@ -77,9 +77,20 @@ class Peroxide:
         self.mol = mol = gto.M(atom=geometry, basis=basis, verbose=0)
         core = mol.intor("int1e_kin") + 0.7 * mol.intor("int1e_nuc")
         self.energies, self.coefficients = eig(core, mol.intor("int1e_ovlp"))
+        self.starts = mol.ao_loc_nr()
         self.dipoles = np.einsum("xij,ip,jq->xpq", mol.intor("int1e_r"), self.coefficients, self.coefficients)
 
-    def text(self, *, raw=False, scale=lambda l: 1.0, flipped=False, cartesian=None, kinds="[5D]\n[9G]\n", unit="AU"):
+    def text(
+        self,
+        *,
+        atoms=(0, 1, 2, 3),
+        raw=False,
+        scale=lambda l: 1.0,
+        flipped=False,
+        cartesian=None,
+        kinds="[5D]\n[9G]\n",
+        unit="AU",
+    ):
         """As a program writes them that multiplies primitives by their norm (``raw``), contractions by ``scale`` (l),
         turns functions of m = 3, 4 (``flipped``), or has ``cartesian`` functions times a factor (name, l)."""
         mol, lines = self.mol, ["[Molden Format]", f"[Atoms] {unit}"]
@@ -88,17 +99,17 @@ class Peroxide:
             place = " ".join(f"{x:.10f}" for x in xyz)
             lines.append(f"{mol.atom_pure_symbol(k)} {k + 1} {mol.atom_charge(k)} {place}")
         lines.append("[GTO]")
-        rows, start = [], 0
-        for atom in range(mol.natm):
+        rows = []
+        for atom in atoms:
             lines.append(f"{atom + 1} 0")
             for shell in (s for s in range(mol.nbas) if mol.bas_atom(s) == atom):
                 l, exponents = mol.bas_angular(shell), mol.bas_exp(shell)
-                for column in mol.bas_ctr_coeff(shell).T:
+                for number, column in enumerate(mol.bas_ctr_coeff(shell).T):
                     written = column * scale(l) * (raw_norm(l, exponents) if raw else 1.0)
                     lines.append(f" {'spdfg'[l]} {len(exponents)} 1.00")
                     lines += [f" {x:.12e} {c:.12e}" for x, c in zip(exponents, written, strict=True)]
+                    start = self.starts[shell] + (2 * l + 1) * number
                     rows.append(self._rows(self.coefficients[start : start + 2 * l + 1], l, flipped, cartesian))
-                    start += 2 * l + 1
             lines.append("")
         lines += [kinds.strip() if cartesian is None else "", "[MO]"]
         for k, (energy, column) in enumerate(zip(self.energies, np.concatenate(rows).T, strict=True)):
@@ -156,6 +167,17 @@ def test_the_habit_of_each_program_is_found(peroxide, program):
     assert orbitals.warnings == ()
 
 
+def test_shells_in_another_order_of_atoms(peroxide, tmp_path):
+    """Atoms need not have their shells in their order; transition charges are summed over those of an atom."""
+    (tmp_path / "a.molden").write_text(peroxide.text())
+    (tmp_path / "b.molden").write_text(peroxide.text(atoms=(2, 0, 3, 1)))
+    first, second = (cm.label(cm.read(tmp_path / f"{n}.molden"), orbitals="molden", ax=0.0, emax_ev=15.0) for n in "ab")
+    assert second.orbitals.basis.atom_of_ao.tolist() == first.orbitals.basis.atom_of_ao.tolist()
+    np.testing.assert_allclose(second.spectrum.epsilon, first.spectrum.epsilon, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(second.spectrum.delta_epsilon, first.spectrum.delta_epsilon, rtol=1e-6, atol=1e-6)
+    assert first.spectrum.epsilon.max() > 1.0
+
+
 def test_declared_kinds_of_functions_give_way_to_the_number_of_coefficients(peroxide):
     orbitals = orbitals_of(peroxide.text(kinds=""), ax=0.0)
     assert orbitals.basis.n_ao == len(peroxide.energies)
@@ -163,7 +185,7 @@ def test_declared_kinds_of_functions_give_way_to_the_number_of_coefficients(pero
 
 def test_orbitals_of_an_unknown_norm_are_refused(peroxide):
     text = peroxide.text(cartesian=lambda name, l: 1.3 if l == 3 else 1.0)
-    with pytest.raises(ElectronicStructureError, match=r"x.molden: the orbitals are not orthonormal, by 0\.\d, what"):
+    with pytest.raises(InputFileError, match=r"x.molden: the orbitals are not orthonormal, by 0\.\d, what"):
         orbitals_of(text)
 
 
@@ -176,7 +198,7 @@ def test_cartesian_functions_that_are_no_spherical_ones_are_refused(tmp_path):
     energies, coefficients = eig(mol.intor("int1e_kin") + mol.intor("int1e_nuc"), mol.intor("int1e_ovlp"))
     occupations = np.where(np.arange(len(energies)) < 5, 2.0, 0.0)
     molden.from_mo(mol, str(tmp_path / "six.molden"), coefficients, ene=energies, occ=occupations)
-    with pytest.raises(ElectronicStructureError, match=r"Cartesian functions \(6D\) and no sum .* Gaussian 5D 7F"):
+    with pytest.raises(InputFileError, match=r"Cartesian functions \(6D\) and no sum .* Gaussian 5D 7F"):
         orbitals_of((tmp_path / "six.molden").read_text())
 
 
@@ -193,7 +215,7 @@ def test_cartesian_functions_that_are_no_spherical_ones_are_refused(tmp_path):
 def test_what_is_wrong_with_orbitals_is_said(peroxide, change, message):
     other = Peroxide()
     other.coefficients = change(other.coefficients)
-    with pytest.raises(ElectronicStructureError, match=message):
+    with pytest.raises(InputFileError, match=message):
         orbitals_of(other.text())
 
 
@@ -223,6 +245,31 @@ def test_our_own_files_give_the_same_spectrum(molecule, tmp_path, deviation, nam
     assert not set(again.warnings) - set(first.warnings)
 
 
+def test_our_own_kohn_sham_orbitals_know_their_functional(molecule, tmp_path, deviation):
+    """CAM-B3LYP: exponents of the kernels that do not follow from the share of exchange."""
+    first = cm.label(molecule("h2o2"), orbitals="dft", xc="cam-b3lyp", basis="sto-3g", emax_ev=15.0)
+    label = cm.label(cm.read(write_molden(first.orbitals, tmp_path / "a.molden")), orbitals="molden", emax_ev=15.0)
+    assert label.orbitals.kernels.ax == 0.38
+    assert max(deviation(label.spectrum, first.spectrum)) < 1e-4
+    assert label.orbitals.method == "CAMB3LYP/sto-3g"
+    again = cm.label(label.atoms, orbitals="molden", xc="pbe0", emax_ev=15.0)
+    assert again.orbitals.kernels.ax == 0.25
+    with pytest.raises(OptionError, match=r"ax is 0\.25 and xc 'pbe0': both say"):
+        cm.label(label.atoms, orbitals="molden", xc="pbe0", ax=0.25)
+    with pytest.raises(OptionError, match="basis 'sto-3g' has no effect on molden orbitals"):
+        cm.label(label.atoms, orbitals="molden", basis="sto-3g")
+
+
+def test_another_charge_is_never_advised(peroxide, tmp_path):
+    """It would be advised for a ground state that fails, or a small gap; the file's orbitals have theirs."""
+    other = Peroxide()
+    other.energies[N_OCCUPIED] = other.energies[N_OCCUPIED - 1] + 0.002
+    (tmp_path / "x.molden").write_text(other.text())
+    label = cm.label(cm.read(tmp_path / "x.molden"), orbitals="molden", ax=0.0, emax_ev=3.0, advise=True)
+    assert any("HOMO-LUMO gap of Molden is only 0.054 eV" in warning for warning in label.warnings)
+    assert not any("another charge" in warning for warning in label.warnings)
+
+
 def test_fock_exchange_of_the_functional_is_given(peroxide):
     text = peroxide.text()
     pure = orbitals_of(text)
@@ -248,17 +295,17 @@ def changed(old, new, count=-1):
     ],
 )
 def test_anything_but_a_closed_ground_state_is_refused(peroxide, change, message):
-    with pytest.raises(ElectronicStructureError, match=message):
+    with pytest.raises(InputFileError, match=message):
         orbitals_of(change(peroxide.text()))
 
 
 def test_energies_must_be_those_of_a_ground_state(peroxide):
     other = Peroxide()
     other.energies = np.zeros_like(other.energies)
-    with pytest.raises(ElectronicStructureError, match=r"all orbitals have the energy 0 .*not natural"):
+    with pytest.raises(InputFileError, match=r"all orbitals have the energy 0 .*not natural"):
         orbitals_of(other.text())
     other.energies = -peroxide.energies
-    with pytest.raises(ElectronicStructureError, match="lies above an empty one"):
+    with pytest.raises(InputFileError, match="lies above an empty one"):
         orbitals_of(other.text())
 
 
@@ -271,7 +318,7 @@ def test_too_few_empty_orbitals_say_how_far_they_reach(peroxide, tmp_path):
     (tmp_path / "x.molden").write_text(without_orbitals(peroxide.text(), len(peroxide.energies) - N_OCCUPIED - 2))
     atoms = cm.read(tmp_path / "x.molden")
     reach = 27.2113845 * (peroxide.energies[N_OCCUPIED + 1] - peroxide.energies[N_OCCUPIED - 1])
-    with pytest.raises(ElectronicStructureError, match=rf"complete to {reach:.2f} eV, not to 15 eV"):
+    with pytest.raises(InputFileError, match=rf"complete to {reach:.2f} eV, not to 15 eV"):
         cm.label(atoms, orbitals="molden", emax_ev=15.0)
     label = cm.label(atoms, orbitals="molden", emax_ev=np.floor(reach))
     assert any("2 empty orbitals, which end" in warning for warning in label.warnings)

@@ -164,14 +164,15 @@ def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> O
 
     start = time.perf_counter()
     try:
-        cost = ground_state_cost(task.atoms, options.protocol, options.compute)
+        protocol = _protocol_of(task.atoms, options)
+        cost = ground_state_cost(task.atoms, protocol, options.compute)
         expected = "" if cost is None else f", {cost.functions} atomic functions: {cost}"
         reporter.note(f"{task.name}: {counted(len(task.atoms), 'atom')}{expected}", after=SECONDS_BETWEEN_STARTS)
         groups = atom_groups(task.groups, len(task.atoms), str(options.groups)) if task.groups else None
         result = label(
             task.atoms,
             options.charge,
-            _protocol_of(task.atoms, options),
+            protocol,
             options.compute,
             groups=groups,
             allow_several=options.reading.allow_several,

@@ -46,10 +46,6 @@ class MethodOptions:
             "stda-xtb with --mode reference].",
         ),
     ] = None
-    ax: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Fock exchange in the functional of a Molden file's orbitals [default: 0]."),
-    ] = None
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None
     solvation: Annotated[SolventModel, typer.Option(help="Model of --solvent.")] = "gbsa"
     electronic_temperature: Annotated[
@@ -61,7 +57,16 @@ class MethodOptions:
         typer.Option(metavar="E", help="Of gfn1 and gfn2: residual of shell charges to end at [default: 2e-5]."),
     ] = None
     xc: Annotated[
-        str | None, typer.Option(metavar="NAME", help="For dft: a density functional, e.g. pbe0 [default: pbe].")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="For dft: a density functional, e.g. pbe0 [default: pbe]; for molden: which it was."
+        ),
+    ] = None
+    ax: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="For molden, instead of --xc: Fock exchange of the functional [default: 0]."
+        ),
     ] = None
     basis: Annotated[
         str | None,

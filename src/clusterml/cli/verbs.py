@@ -31,6 +31,17 @@ def _mode(*names: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda values: values["mode"] in names
 
 
+def _kohn_sham(values: Mapping[str, Any]) -> bool:
+    return values["orbitals"] not in (None, "gfn1", "gfn2", "stda-xtb", "molden")
+
+
+def _molden(values: Mapping[str, Any]) -> bool:
+    """May orbitals be those of Molden files?"""
+    named = any(path.is_dir() or ".mold" in path.name.lower() for path in values["files"])
+    own = values["orbitals"] is None and (named or values["format"] == "molden")
+    return own or values["orbitals"] == "molden"
+
+
 _READING = ("cluster", "disorder", "hydrogens", "allow_several", "frame", "format")
 _SNAPSHOTS = Needs(("temperature", "seed"), _given("ensemble"), "without --ensemble", "add --ensemble N")
 _SOLVATION = Needs(("solvation",), _given("solvent"), "without --solvent", "add --solvent NAME")
@@ -52,11 +63,13 @@ NEEDS: dict[str, tuple[Needs, ...]] = {
             "add --orbitals stda-xtb",
         ),
         Needs(
-            ("xc", "basis", "density_fit", "checkpoint"),
-            lambda values: values["orbitals"] not in (None, "gfn1", "gfn2", "stda-xtb"),
+            ("xc",),
+            lambda values: _kohn_sham(values) or _molden(values),
             "without --orbitals dft",
-            "add --orbitals dft",
+            "add --orbitals dft, give a Molden file",
         ),
+        Needs(("ax",), _molden, "without a Molden file", "give one"),
+        Needs(("basis", "density_fit", "checkpoint"), _kohn_sham, "without --orbitals dft", "add --orbitals dft"),
     ),
     "predict": (
         _SNAPSHOTS,

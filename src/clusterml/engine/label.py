@@ -182,7 +182,7 @@ class _Work:
         bands = band_assignments(response, spectrum, groups)
         warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes, *ground.warnings]
         warnings += [*gap_warnings(ground)]
-        if self.advise and ground.raw_gap_ev < SMALL_GAP_EV:
+        if self._advises and ground.raw_gap_ev < SMALL_GAP_EV:
             warnings += filter(None, [gap_advice(atoms, decision.charge)])
         warnings += _response_warnings(response, protocol)
         timings = {
@@ -193,6 +193,11 @@ class _Work:
         }
         provenance = _provenance(self, ground, solver, response)
         return Label(atoms, decision, protocol, spectrum, response, ground, bands, tuple(warnings), timings, provenance)
+
+    @property
+    def _advises(self) -> bool:
+        """Can another charge be advised: orbitals of a file have theirs."""
+        return self.advise and not find_source(self.protocol).from_file
 
     def _ground_state(
         self, atoms: Atoms, charge: int, start_from: Atoms | None, progress: Callable[[str], None] | None
@@ -205,7 +210,7 @@ class _Work:
         try:
             ground = source.compute(atoms, charge, self.protocol, compute, start_from)
         except ElectronicStructureError as error:
-            advice = gap_advice(atoms, charge) if self.advise else ""
+            advice = gap_advice(atoms, charge) if self._advises else ""
             raise ElectronicStructureError(error.problem, "; ".join(filter(None, (advice, error.remedy)))) from error
         smallest = self.protocol.smallest_gap_ev
         if smallest > 0.0 and not ground.raw_gap_ev >= smallest:

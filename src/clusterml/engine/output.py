@@ -68,8 +68,7 @@ def molden_text(orbitals: Orbitals) -> str:
     lines = [
         "[Molden Format]",
         "[Title]",
-        f"{orbitals.method} orbitals, virtual levels +{orbitals.virtual_shift_ev:g} eV, "
-        f"Fock exchange {orbitals.kernels.ax:g}",
+        f"{orbitals.method} orbitals, virtual levels +{orbitals.virtual_shift_ev:g} eV",
     ]
     lines.append("[Atoms] AU")
     for n, (symbol, xyz) in enumerate(zip(orbitals.symbols, basis.coords_bohr, strict=True), start=1):

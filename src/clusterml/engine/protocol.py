@@ -101,9 +101,9 @@ class Protocol(Strict):
         None, ge=1e-10, le=1e-2, description="of gfn1 and gfn2: residual of shell charges in e to end at; null: 2e-5"
     )
     ax: float | None = Field(
-        None, ge=0.0, le=1.0, description="of molden: share of Fock exchange in the functional; null: none"
+        None, ge=0.0, le=1.0, description="of molden: Fock exchange of the functional; null: that of xc, or none"
     )
-    xc: str | None = Field(None, description="of dft: a density functional of libxc such as pbe or pbe0; null: pbe")
+    xc: str | None = Field(None, description="of dft and molden: a density functional such as pbe or pbe0; null: pbe")
     basis: str | None = Field(
         None, description="of dft: a basis set, and others by element, such as def2-svp,Ag=lanl2dz; null: def2-svp"
     )

@@ -9,7 +9,7 @@ readers of IOData (T. Verstraelen et al., J. Comput. Chem. 42, 458 (2021)) and M
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from clusterml.engine import integrals
 from clusterml.engine.basis import SHELL_LETTERS, Basis, Shell, contracted_shells, molden_order
-from clusterml.errors import ElectronicStructureError, InputFileError
+from clusterml.errors import InputFileError
 from clusterml.structure.formats.molden import MoldenFile, MoldenOrbitals, MoldenShell
 from clusterml.typing import FloatArray
 
@@ -80,22 +80,31 @@ class FittedOrbitals:
 def fit_habit(file: MoldenFile, orbitals: MoldenOrbitals) -> FittedOrbitals:
     """The orbitals under the first habit that makes them orthonormal to :data:`TOLERANCE`.
 
-    Raises :class:`InputFileError` for coefficients that do not belong to the basis, and
-    :class:`ElectronicStructureError` where no habit fits, saying what seems to be the matter.
+    Raises :class:`InputFileError` for coefficients that do not belong to the basis, and where no habit fits, saying
+    what seems to be the matter.
     """
     nearest: tuple[float, FloatArray] | None = None
     for fitted, overlap in _candidates(file, orbitals):
         deviation = _largest_deviation(fitted.coefficients, overlap)
         if deviation <= TOLERANCE:
-            return fitted
+            return _by_atom(fitted)
         if nearest is None or deviation < nearest[0]:
             nearest = deviation, fitted.coefficients.T @ overlap @ fitted.coefficients
     if nearest is None:
-        raise ElectronicStructureError(
+        raise InputFileError(
             f"{file.where}: the orbitals are of Cartesian functions (6D) and no sum of spherical ones (5D)",
             "compute with spherical functions: Gaussian 5D 7F, GAMESS ISPHER=1, Psi4 puream true, NWChem spherical",
         )
     raise _misfit(file, orbitals, *nearest)
+
+
+def _by_atom(fitted: FittedOrbitals) -> FittedOrbitals:
+    """The same with the shells in the order of the atoms, which a file need not keep."""
+    basis = fitted.basis
+    order = np.argsort([shell.atom for shell in basis.shells], kind="stable")
+    rows = np.split(fitted.coefficients, np.cumsum(basis.shell_sizes)[:-1])
+    shells = tuple(basis.shells[k] for k in order)
+    return replace(fitted, basis=replace(basis, shells=shells), coefficients=np.concatenate([rows[k] for k in order]))
 
 
 def _candidates(file: MoldenFile, orbitals: MoldenOrbitals) -> Iterator[tuple[FittedOrbitals, FloatArray]]:
@@ -115,9 +124,7 @@ def _candidates(file: MoldenFile, orbitals: MoldenOrbitals) -> Iterator[tuple[Fi
         yield FittedOrbitals(bases[key][0], converted, habit), bases[key][1]
 
 
-def _misfit(
-    file: MoldenFile, orbitals: MoldenOrbitals, deviation: float, product: FloatArray
-) -> ElectronicStructureError:
+def _misfit(file: MoldenFile, orbitals: MoldenOrbitals, deviation: float, product: FloatArray) -> InputFileError:
     """Why no habit fits, as far as ``product`` (n_mo, n_mo), C^T S C, and its ``deviation`` from one tell."""
     norms = np.abs(np.diag(product) - 1.0)
     bad = np.flatnonzero(norms > TOLERANCE)
@@ -125,15 +132,15 @@ def _misfit(
     if 0 < len(bad) <= max(1, len(norms) // 10) and len(norms) > 1:
         lines = ", ".join(str(line) for line in orbitals.lines[bad[:3]])
         problem = f"{file.where}: the orbital of line {lines} is damaged: its norm is off by {norms[bad[0]]:.1g}"
-        return ElectronicStructureError(problem, "copy the file again, whole; all other orbitals have norm 1")
+        return InputFileError(problem, "copy the file again, whole; all other orbitals have norm 1")
     if deviation < _ROUNDED:
         remedy = "write more digits, 9 of each coefficient and exponent (CP2K: NDIGITS 9 in &MO_MOLDEN)"
-        return ElectronicStructureError(f"{problem}: too few digits are written", remedy)
+        return InputFileError(f"{problem}: too few digits are written", remedy)
     if "cell" in file.sections:
         remedy = "compute the cluster whole in the middle of a large cell, or without periodicity (CP2K: PERIODIC NONE)"
-        return ElectronicStructureError(f"{problem}: they are those of a crystal, or their norms are unknown", remedy)
+        return InputFileError(f"{problem}: they are those of a crystal, or their norms are unknown", remedy)
     known = ", ".join(dict.fromkeys(habit.program.split(",")[0] for habit in HABITS))
-    return ElectronicStructureError(
+    return InputFileError(
         f"{problem}, whatever norms and signs are assumed",
         f"known are those of {known}; if the program is another, let Multiwfn or molden2molden write a standard file",
     )
@@ -210,7 +217,7 @@ def _cartesian_of(l: int, components: Components) -> FloatArray:
     """Our spherical functions in the format's Cartesian ones, (n_cartesian, 2 l + 1)."""
     if l not in _CARTESIAN:
         problem = f"the order of Cartesian {SHELL_LETTERS[l]} functions in a Molden file is not defined"
-        raise ElectronicStructureError(problem, "compute with spherical functions")
+        raise InputFileError(problem, "compute with spherical functions")
     single = Basis(np.zeros((1, 3)), (Shell(0, l, np.ones(1), np.ones(1)),))
     _, normalised = integrals.cartesian_overlap(single)
     names = ["x" * a + "y" * b + "z" * (l - a - b) for a in range(l, -1, -1) for b in range(l - a, -1, -1)]

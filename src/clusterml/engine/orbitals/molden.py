@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.engine.kernels import Kernels, hybrid_kernels, stda_kernels
+from clusterml.engine.kernels import Kernels, hybrid_kernels, local_kernels, stda_kernels
+from clusterml.engine.orbitals.functional import Functional, read_functional
 from clusterml.engine.orbitals.habits import FittedOrbitals, fit_habit
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import tables
-from clusterml.errors import ChargeError, ElectronicStructureError, OptionError, UnsupportedElementError, counted
+from clusterml.errors import ChargeError, InputFileError, OptionError, UnsupportedElementError, counted
 from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.formats.cores import possible_charges
 from clusterml.structure.formats.molden import MoldenFile, MoldenOrbitals, read_molden
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from clusterml.engine.protocol import Compute, Protocol
 
-_OWN_TITLE = re.compile(r"(\S+) orbitals, virtual levels \+(\S+) eV(?:, Fock exchange (\S+))?")
+_OWN_TITLE = re.compile(r"(\S+) orbitals, virtual levels \+(\S+) eV")
 _LARGEST = 1024**3
 _NO_FILES = ("data", "stdin", "stream")
 """What structures that were read from no file have for their source."""
@@ -42,15 +43,16 @@ _FRACTION = 1e-4
 """Occupations that differ from 0 and 2 by more than this are those of no closed shell."""
 _MARGIN_EV = 10.0
 """Configurations so far above the spectrum still screen it."""
+_PURE = "the orbitals are taken to be those of a functional without Fock exchange; else give --xc or --ax"
 _ALL_ORBITALS = "write all orbitals (CP2K: ADDED_MOS -1; ORCA, Turbomole, pyscf do it unasked)"
 
 
-def molden_orbitals(file: MoldenFile, ax: float | None = None) -> Orbitals:
+def molden_orbitals(file: MoldenFile, ax: float | None = None, functional: Functional | None = None) -> Orbitals:
     """The orbitals of a closed shell in a Molden file.
 
-    ``ax``: the share of Fock exchange in the functional they are of; None: that of a file of ours, else none, with a
-    warning.  Raises InputFileError for a damaged file or one without orbitals, ElectronicStructureError for open
-    shells, fractional occupations, no empty orbitals or an unknown norm, UnsupportedElementError, StructureError.
+    ``ax``: the share of Fock exchange in the functional they are of, or the ``functional`` itself; None: that of a file
+    of ours, else none, with a warning.  Raises InputFileError for a damaged file, one without orbitals, open shells,
+    fractional occupations, no empty orbitals or an unknown norm, UnsupportedElementError for an element without kernel.
     """
     start = time.perf_counter()
     file.section("gto", "basis functions", _no_basis(file))
@@ -60,9 +62,6 @@ def molden_orbitals(file: MoldenFile, ax: float | None = None) -> Orbitals:
     order = np.lexsort((written.energies, ~occupied))
     own = _OWN_TITLE.fullmatch(file.title)
     symbols = _symbols(file)
-    warnings: list[str] = []
-    if own is None and ax is None:
-        warnings.append("the orbitals are taken to be those of a functional without Fock exchange; else give --ax")
     return Orbitals(
         symbols=symbols,
         basis=fitted.basis,
@@ -70,9 +69,10 @@ def molden_orbitals(file: MoldenFile, ax: float | None = None) -> Orbitals:
         coefficients=fitted.coefficients[:, order],
         n_occupied=int(occupied.sum()),
         method=_method(fitted) if own is None else own[1],
-        kernels=_kernels(symbols, file.coords_bohr, ax, own),
+        kernels=_kernels(symbols, file.coords_bohr, ax, functional or _functional_of(own), own),
         virtual_shift_ev=0.0 if own is None else float(own[2]),
-        warnings=tuple(warnings),
+        core_electrons=None if file.cores.unknown else file.cores.electrons,
+        warnings=(_PURE,) if own is None and ax is None and functional is None else (),
         timings_s={"reading": time.perf_counter() - start},
     )
 
@@ -100,45 +100,58 @@ def _symbols(file: MoldenFile) -> tuple[str, ...]:
     return symbols
 
 
-def _kernels(symbols: tuple[str, ...], coords_bohr: FloatArray, ax: float | None, own: re.Match[str] | None) -> Kernels:
+def _functional_of(own: re.Match[str] | None) -> Functional | None:
+    """The functional of Kohn-Sham orbitals of ours, whose method is ``PBE0/def2-svp``."""
+    if own is None or "/" not in own[1]:
+        return None
+    return read_functional(own[1].partition("/")[0])
+
+
+def _kernels(
+    symbols: tuple[str, ...],
+    coords_bohr: FloatArray,
+    ax: float | None,
+    functional: Functional | None,
+    own: re.Match[str] | None,
+) -> Kernels:
     if ax is not None:
         return hybrid_kernels(symbols, coords_bohr, ax)
-    if own is not None and own[1] == "sTDA-xTB":
-        return stda_kernels(symbols, coords_bohr)
-    return hybrid_kernels(symbols, coords_bohr, float(own[3] or 0.0) if own else 0.0)
+    if functional is not None:
+        return hybrid_kernels(symbols, coords_bohr, functional.ax, functional.alpha, functional.beta)
+    return (stda_kernels if own is not None and own[1] == "sTDA-xTB" else local_kernels)(symbols, coords_bohr)
 
 
 def _closed_shells(written: MoldenOrbitals, where: str) -> BoolArray:
     """Which orbitals hold two electrons, (n_mo,).
 
-    Raises ElectronicStructureError for anything but a closed shell in its ground state with empty orbitals.
+    Raises InputFileError for anything but a closed shell in its ground state with empty orbitals.
     """
     occupations = written.occupations
     occupied = occupations > 1.0
     partial = np.flatnonzero(np.minimum(np.abs(occupations), np.abs(occupations - 2.0)) > _FRACTION)
     if written.beta.any() or (len(partial) and set(occupations[partial].round(4)) == {1.0}):
         problem = f"{where}: the orbitals are those of an open shell, alpha and beta or singly occupied"
-        raise ElectronicStructureError(problem, "closed shells alone can be computed; run it spin-restricted")
+        raise InputFileError(problem, "closed shells alone can be computed; run it spin-restricted")
     if len(partial):
         first = f"{occupations[partial[0]]:.4g} in line {written.lines[partial[0]]}"
         problem = f"{where}: {counted(len(partial), 'orbital')} with fractional occupation, {first}"
-        raise ElectronicStructureError(problem, "write canonical orbitals of a ground state without smearing")
+        raise InputFileError(problem, "write canonical orbitals of a ground state without smearing")
     if not occupied.any():
-        raise ElectronicStructureError(f"{where}: no orbital is occupied", "is Occup= written?")
+        raise InputFileError(f"{where}: no orbital is occupied", "is Occup= written?")
     if occupied.all():
-        raise ElectronicStructureError(f"{where}: there are no empty orbitals to excite into", _ALL_ORBITALS)
+        raise InputFileError(f"{where}: there are no empty orbitals to excite into", _ALL_ORBITALS)
     if np.ptp(written.energies) < 1e-8:
         problem = f"{where}: all orbitals have the energy {written.energies[0]:g}"
-        raise ElectronicStructureError(problem, "write canonical orbitals, not natural or localised ones")
+        raise InputFileError(problem, "write canonical orbitals, not natural or localised ones")
     homo, lumo = float(written.energies[occupied].max()), float(written.energies[~occupied].min())
     if homo >= lumo:
         problem = f"{where}: an occupied orbital ({homo:.4f} hartree) lies above an empty one ({lumo:.4f})"
-        raise ElectronicStructureError(problem, "write the orbitals of the ground state")
+        raise InputFileError(problem, "write the orbitals of the ground state")
     return occupied
 
 
 def _check_reach(orbitals: Orbitals, where: str, emax_ev: float) -> tuple[str, ...]:
-    """A warning where virtual orbitals are missing that matter; raises ElectronicStructureError where too many are.
+    """A warning where virtual orbitals are missing that matter; raises InputFileError where too many are.
 
     Every configuration below the highest virtual level less that of the HOMO is there.
     """
@@ -150,7 +163,7 @@ def _check_reach(orbitals: Orbitals, where: str, emax_ev: float) -> tuple[str, .
     if reach < emax_ev:
         lower = f"--emax {np.floor(10.0 * reach) / 10.0:g}, or " if reach >= 1.0 else ""
         problem = f"{where}: has {virtuals}: excitations are complete to {reach:.2f} eV, not to {emax_ev:g} eV"
-        raise ElectronicStructureError(problem, f"{lower}{_ALL_ORBITALS}")
+        raise InputFileError(problem, f"{lower}{_ALL_ORBITALS}")
     return (f"the file has {virtuals}: excitations above are missing, which weakens the screening of those below",)
 
 
@@ -178,10 +191,15 @@ def _compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, st
     if not same or np.abs(places - atoms.positions).max() > _MOVED_ANGSTROM:
         problem = f"{where}: its orbitals are those of its own geometry, not of this one"
         raise OptionError(problem, "use --orbitals gfn1 for structures that are changed after reading")
-    orbitals = molden_orbitals(file, protocol.ax)
+    if protocol.ax is not None and protocol.xc is not None:
+        raise OptionError(
+            f"ax is {protocol.ax:g} and xc {protocol.xc!r}: both say the Fock exchange", "give one of them"
+        )
+    functional = None if protocol.xc is None else read_functional(protocol.xc)
+    orbitals = molden_orbitals(file, protocol.ax, functional)
     _check_charge(file, charge, 2 * orbitals.n_occupied)
     missing = _check_reach(orbitals, where, protocol.emax_ev)
     return replace(orbitals, warnings=(*orbitals.warnings, *missing))
 
 
-ORBITAL_SOURCES = (OrbitalSource("molden", _compute, exact_exchange=True),)
+ORBITAL_SOURCES = (OrbitalSource("molden", _compute, from_file=True),)

@@ -28,7 +28,8 @@ class OrbitalSource:
     solvents                 does it know implicit solvents
     electronic_temperature   does it smear the occupation
     charge_tolerance         does it cycle until its shell charges are those of their field
-    exact_exchange           does it take the share of Fock exchange from the protocol
+    from_file                are its orbitals those of a finished calculation, with a charge and a functional of which
+                             the protocol may tell the name or the Fock exchange
     kohn_sham                does it take a functional, a basis set and a checkpoint
     cost                     (atoms, protocol, compute) -> seconds and memory of the ground state, told and checked
                              before it begins; None: a matter of seconds
@@ -40,7 +41,7 @@ class OrbitalSource:
     solvents: bool = False
     electronic_temperature: bool = False
     charge_tolerance: bool = False
-    exact_exchange: bool = False
+    from_file: bool = False
     check_memory: bool = False
     kohn_sham: bool = False
     cost: Callable[[Atoms, Protocol, Compute], Cost] | None = None
@@ -60,14 +61,12 @@ def find_source(protocol: Protocol) -> OrbitalSource:
         raise OptionError(f"{source.name} orbitals have no electronic temperature", "use --orbitals gfn1")
     if protocol.charge_tolerance is not None and not source.charge_tolerance:
         raise OptionError(f"charge_tolerance has no effect on {source.name} orbitals", "leave it out: it is for gfn1")
-    if protocol.ax is not None and not source.exact_exchange:
-        raise OptionError(
-            f"ax has no effect on {source.name} orbitals", "leave it out: it is for those of Molden files"
-        )
+    if protocol.ax is not None and not source.from_file:
+        raise OptionError(f"ax has no effect on {source.name} orbitals", "it is for those of Molden files")
     if protocol.mode == "reference" and source.kohn_sham:
         raise OptionError(f"mode reference has no meaning for {source.name} orbitals", "use --orbitals stda-xtb")
-    given = {key: getattr(protocol, key) for key in ("xc", "basis", "density_fit")}
-    vain = next((f"{key} {value!r}" for key, value in given.items() if value is not None), None)
+    keys = ("basis", "density_fit") if source.from_file else ("xc", "basis", "density_fit")
+    vain = next((f"{key} {value!r}" for key in keys if (value := getattr(protocol, key)) is not None), None)
     if vain is not None and not source.kohn_sham:
         raise OptionError(f"{vain} has no effect on {source.name} orbitals", "use --orbitals dft, or leave it out")
     return source
