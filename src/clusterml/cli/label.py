@@ -119,16 +119,18 @@ class MachineOptions:
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="For dft: folder of the last cycles, to go on from [default: checkpoints in --output]."
+            metavar="DIR",
+            help="For dft and cp2k: where last cycles are kept, to go on [default: OUTPUT/checkpoints].",
         ),
     ] = None
 
     def compute(self, threads: int, protocol: Protocol, folder: Path | None) -> Compute:
         """What they say together; ``folder``: of the results.  Raises OptionError."""
+        from clusterml.engine.orbitals.source import find_source
         from clusterml.engine.protocol import Compute
 
         place = self.checkpoint
-        if place is None and protocol.orbitals == "dft" and folder is not None:
+        if place is None and folder is not None and find_source(protocol).cost is not None:
             place = folder / "checkpoints"
         return Compute(self.device, threads, self.memory_gb, None if place is None else str(place))
 

@@ -97,11 +97,12 @@ _PACK_EVERY = 256
 
 @dataclass(frozen=True)
 class CampaignSetting:
-    """What every worker needs to know besides the job."""
+    """What every worker needs to know besides the job; ``checkpoints``: of ground states that take long."""
 
     campaign: Campaign
     campaign_file: Path
     staging: Path
+    checkpoints: Path
     device: str
     memory_gb: float
 
@@ -144,7 +145,7 @@ def generate(
     store = Store(folder)
     ledger = Ledger(store.folder / "ledger.jsonl")
     jobs = list(plan(campaign))
-    setting = CampaignSetting(campaign, file, store.staging, device, memory_gb)
+    setting = CampaignSetting(campaign, file, store.staging, store.folder / "checkpoints", device, memory_gb)
     start, count = time.perf_counter(), 0
     ligand_file = library_file(campaign, file)
     library = None if ligand_file is None else load_library(ligand_file)
@@ -197,7 +198,8 @@ def _label_job(
     ``near``: a geometry that other jobs start from as well.
     """
     records, without = [], []
-    campaign, compute = setting.campaign, Compute(setting.device, memory_gb=setting.memory_gb or None)
+    campaign = setting.campaign
+    compute = Compute(setting.device, memory_gb=setting.memory_gb or None, checkpoint=str(setting.checkpoints))
     smallest = campaign.smallest_gap_ev
     provenance = {"campaign": campaign.name, "job": job.name, "seed": campaign.seed}
     for protocol in job.protocols:

@@ -84,7 +84,7 @@ class Protocol(Strict):
 
     orbitals: str = Field(
         "gfn1",
-        description="gfn1, gfn2, stda-xtb, dft, molden (of the file itself), or another source that is installed",
+        description="gfn1, gfn2, stda-xtb, dft, cp2k, molden (of the file itself), or another source that is installed",
     )
     emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
@@ -271,7 +271,7 @@ class Compute:
     device      ``cpu`` or ``cuda``: place of the linear algebra
     threads     CPU threads; None: as they are set
     memory_gb   upper bound of a solver's own memory in GB; None: 70 % of what is free
-    checkpoint  folder where the ground states of ``dft`` keep their last cycle, to go on from there; None: nowhere
+    checkpoint  folder where ground states of ``dft`` and ``cp2k`` keep their last cycle, to go on from; None: nowhere
     working     what ``label`` is given as ``progress``: told in words how far a long ground state is
 
     Examples:
