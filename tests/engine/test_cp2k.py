@@ -37,7 +37,8 @@ def program(tmp_path, monkeypatch):
         (folder / "output").write_text(output)
         script = folder / PROGRAMS[0]
         leave = "" if molden is None else f"cp {molden} cluster-MOS-1_0.molden"
-        script.write_text(f"#!/bin/sh\necho run >> {folder}/runs\ncp {folder}/output cluster.out\n{leave}\nexit {code}\n")
+        lines = ["#!/bin/sh", f"echo run >> {folder}/runs", f"cp {folder}/output cluster.out", leave, f"exit {code}"]
+        script.write_text("\n".join(lines))
         script.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         return folder / "runs"
@@ -115,7 +116,8 @@ def test_bad_input(agsh, monkeypatch):
 def test_the_deck_names_every_element_once(agsh):
     deck = input_deck(agsh, -2)
     assert deck.count("&KIND Ag") == deck.count("&KIND S\n") == deck.count("&KIND H\n") == 1
-    assert "POTENTIAL GTH-PBE-q11" in deck and "CHARGE -2" in deck
+    assert "POTENTIAL GTH-PBE-q11" in deck
+    assert "CHARGE -2" in deck
 
 
 @pytest.mark.slow
