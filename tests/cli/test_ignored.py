@@ -32,7 +32,7 @@ VAIN = {
     "complete x.xyz --thiolate SMe --carboxylate HCOO --allow-several": (
         "--allow-several has no effect on a bare core (cores in several pieces are taken"
     ),
-    "relax x.xyz --solvation alpb": "--solvation has no effect without --solvent",
+    "relax x.xyz --solvation gbsa": "--solvation has no effect without --solvent",
     "distort x.xyz --mode breathing --amount 1 --axis 0,0,1": "--axis has no effect on this mode",
     "distort x.xyz --mode breathing --amount 1 --index 2": "--index has no effect on this mode",
     "distort x.xyz --mode breathing --amount 1 --seed 2": "--seed has no effect where nothing is random",

@@ -13,7 +13,7 @@ def test_relax_and_go_on(run, tmp_path):
     assert first.code == 0, first.err
     assert any(line.startswith("relax step: 3; energy ") for line in first.progress)
     assert "stopped after 3 steps" in first.err
-    assert "GFN1-xTB, GBSA(methanol): not converged after 3 steps" in first.out
+    assert "GFN1-xTB, ALPB(methanol): not converged after 3 steps" in first.out
     assert (tmp_path / "ag2_relaxed.xyz.checkpoint.json").exists()
     second = run("relax", "ag2.xyz", "--symmetry", "--steps", 60, "--solvent", "methanol", "--fmax", 0.3)
     assert second.code == 0, second.err
@@ -24,7 +24,7 @@ def test_relax_and_go_on(run, tmp_path):
     assert ": converged" in second.out
     assert not (tmp_path / "ag2_relaxed.xyz.checkpoint.json").exists()
     history = read(tmp_path / "ag2_relaxed.xyz").info["provenance"]
-    assert history["level"] == "relaxed with GFN1-xTB, GBSA(methanol)"
+    assert history["level"] == "relaxed with GFN1-xTB, ALPB(methanol)"
     assert history["fmax_ev_a"] < 0.3
     assert history["model"] == "model, not crystal"
 

@@ -18,7 +18,7 @@ from clusterml.engine.orbitals.solvation import born_radii, electrostatic_size, 
 from clusterml.errors import OptionError
 from clusterml.structure.build.build import build
 from clusterml.structure.solvents import find_solvent, known_solvents
-from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE
+from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
 _KT = 300.0 * BOLTZMANN_HARTREE
 EVERY = [(model, solvent) for model in ("gbsa", "alpb") for solvent in known_solvents(model, "gfn1")]
@@ -78,6 +78,15 @@ def chiral() -> Atoms:
         [5.9, 1.2, 0.2], [5.9, -1.0, -0.1], [5.4, 0.4, -1.9], [1.4, 4.9, 0.9], [2.0, -2.0, -1.0], [2.3, -2.4, -1.8],
     ]  # fmt: skip
     return Atoms(symbols, positions, info={"charge": 0})
+
+
+@pytest.fixture(scope="module")
+def icosahedron() -> Atoms:
+    """A filled shell of silver within one of hydrides: an atom that no solvent reaches."""
+    golden = 0.5 * (1.0 + 5.0**0.5)
+    corners = np.array([[0.0, a, b * golden] for a in (-1, 1) for b in (-1, 1)])
+    corners = np.concatenate([np.roll(corners, k, axis=1) for k in range(3)]) / np.hypot(1.0, golden)
+    return Atoms("Ag13H12", np.concatenate([np.zeros((1, 3)), 2.8 * corners, 4.5 * corners]), info={"charge": -3})
 
 
 class TestBesideTblite:
@@ -150,6 +159,27 @@ class TestInvariance:
         assert change() < 1e-9
 
 
+class TestBuriedAtoms:
+    @pytest.mark.parametrize(("model", "solvent", "fails"), [
+        ("alpb", "methanol", False), ("alpb", "water", False), ("gbsa", "acetone", False), ("gbsa", "dmso", True),
+        ("gbsa", "water", True),
+    ])  # fmt: skip
+    def test_charges_that_attract_themselves_are_told(self, icosahedron, model, solvent, fails):
+        orbitals = gfn_orbitals(icosahedron, -3, solvent=solvent, solvation=model, electronic_temperature_k=3000.0)
+        told = [warning for warning in orbitals.warnings if "attract themselves" in warning]
+        assert len(told) == fails
+
+    def test_a_charged_sphere_in_alpb_has_the_energies_of_borns(self, icosahedron):
+        """The potential within a sphere of charge -3 and of radius R rises by 3 (1 - 1/epsilon) / R."""
+        vacuum, water = (
+            gfn_orbitals(icosahedron, -3, solvent=x, electronic_temperature_k=3000.0) for x in (None, "water")
+        )
+        n = vacuum.n_occupied
+        shift = (vacuum.energies_ev[:n] - water.energies_ev[:n]).mean() / HARTREE_EV
+        radius = 3.0 * (1.0 - 1.0 / 80.2) / shift * BOHR_ANGSTROM
+        assert 4.5 < radius < 5.6  # hydrides at 4.5 A, with a radius of 1.1
+
+
 class TestGeometry:
     def test_a_lone_atom_has_its_own_radius_and_the_whole_of_its_surface(self):
         atom = solvated_atoms(["F"], "methanol", "gbsa")
@@ -207,10 +237,10 @@ class TestNames:
             ({"solvent": "watr"}, r"'watr', which is not known \(did you mean 'water'\?\)"),
             ({"solvent": "Metanol", "orbitals": "gfn2"}, "did you mean 'methanol'"),
             ({"solvent": "soup"}, "choose one of acetone, .*water"),
-            ({"solvent": "DMF"}, "'DMF', which GBSA has no parameters of for gfn1.*use ALPB"),
+            ({"solvent": "DMF", "solvation": "gbsa"}, "'DMF', which GBSA has no parameters of for gfn1.*use ALPB"),
             ({"solvent": ""}, "solvent is ''"),
-            ({"solvation": "alpb"}, "solvation is 'alpb' without a solvent"),
-            ({"solvent": "water", "solvation": "pcm"}, "choose one of gbsa, alpb"),
+            ({"solvation": "gbsa"}, "solvation is 'gbsa' without a solvent"),
+            ({"solvent": "water", "solvation": "pcm"}, "choose one of alpb, gbsa"),
             ({"solvent": "water", "orbitals": "stda-xtb"}, "has no effect on stda-xtb"),
         ],
     )  # fmt: skip

@@ -47,7 +47,7 @@ class MethodOptions:
         ),
     ] = None
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None
-    solvation: Annotated[SolventModel, typer.Option(help="Model of --solvent.")] = "gbsa"
+    solvation: Annotated[SolventModel, typer.Option(help="Model of --solvent.")] = "alpb"
     electronic_temperature: Annotated[
         float | None,
         typer.Option(metavar="K", help="Of gfn1, gfn2 and dft; higher converges more easily [default: 300]."),

@@ -19,7 +19,7 @@ def relax(
     charge: Charge = None,
     method: Annotated[GfnMethod, typer.Option(help="GFN1-xTB or GFN2-xTB.")] = "gfn1",
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent, e.g. methanol [default: vacuum].")] = None,
-    solvation: Annotated[SolventModel, typer.Option(help="Solvent model.")] = "gbsa",
+    solvation: Annotated[SolventModel, typer.Option(help="Solvent model.")] = "alpb",
     fix: Annotated[
         Literal["none", "metals", "frame"], typer.Option(help="What stays: nothing, metals, metals and donors.")
     ] = "none",

@@ -35,7 +35,7 @@ SMOOTH_WINDOW_EV = 16.8
 
 RESULTS = 3
 """Counted up when spectra of the same protocol change by more than rounding: 2, GFN orbitals on the contour;
-3, ground states taken at shell charges within 2e-5."""
+3, ground states taken at shell charges within 2e-5, solvents by ALPB."""
 MOST_MEMBERS = 10_000
 """Most snapshots of one ensemble."""
 _SHARE_OF_FREE_MEMORY = 0.7
@@ -90,7 +90,7 @@ class Protocol(Strict):
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
     tolerance: float = Field(1e-3, ge=1e-10, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
     fwhm_ev: float = Field(0.2, ge=0.01, le=5.0, description="width of the bands in eV, 0.01 to 5")
-    solvation: SolventModel = Field("gbsa", description="model of the solvent, gbsa or alpb")
+    solvation: SolventModel = Field("alpb", description="model of the solvent, alpb or gbsa")
     solvent: str | None = Field(
         None, validate_default=True, description="implicit solvent of gfn1 and gfn2, such as methanol; null: none"
     )
@@ -162,8 +162,8 @@ class Protocol(Strict):
     def _solvent_exists(cls, name: str | None, info: ValidationInfo) -> str | None:
         """Two names of one solvent give one protocol; the solvents of sources from elsewhere are theirs to judge."""
         method, model = info.data.get("orbitals", ""), info.data.get("solvation", "")
-        if name is None and model == "alpb":
-            raise ValueError("solvation is 'alpb' without a solvent")
+        if name is None and model == "gbsa":
+            raise ValueError("solvation is 'gbsa' without a solvent")
         if name is None or not model or method not in get_args(GfnMethod):
             return name
         try:
@@ -197,7 +197,7 @@ class Protocol(Strict):
         """The protocol in one word, as records carry it: ``gfn1``, ``gfn1-in-methanol``, ``dft-pbe-def2-svp``."""
         parts = [self.orbitals, self.xc, self.basis, "unfitted" if self.density_fit is False else None]
         word = "-".join(_LETTERS.sub(lambda sign: _IN_NAMES.get(sign[0], "-"), part) for part in parts if part)
-        model = "" if self.solvation == "gbsa" else f"-{self.solvation}"
+        model = "" if self.solvation == "alpb" else f"-{self.solvation}"
         return word if self.solvent is None else f"{word}-in-{self.solvent}{model}"
 
     @property

@@ -9,8 +9,8 @@ from typing import Literal
 
 from clusterml.errors import OptionError, did_you_mean, nearest
 
-SolventModel = Literal["gbsa", "alpb"]
-"""Generalised Born with Still's kernel, or the linearised Poisson-Boltzmann model with the P16 kernel."""
+SolventModel = Literal["alpb", "gbsa"]
+"""The linearised Poisson-Boltzmann model with the P16 kernel, or generalised Born with Still's kernel."""
 GfnMethod = Literal["gfn1", "gfn2"]
 
 _SYNONYMS = {

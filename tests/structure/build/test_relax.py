@@ -58,7 +58,7 @@ def test_the_energy_is_that_of_tblite(built):
 def test_symmetry_survives_the_solvent(built):
     atoms = built("ag3")
     _, finished = steps_of(atoms, replace(QUICK, solvent="methanol", symmetry=True))
-    assert finished.atoms.info["provenance"]["level"] == "relaxed with GFN1-xTB, GBSA(methanol)"
+    assert finished.atoms.info["provenance"]["level"] == "relaxed with GFN1-xTB, ALPB(methanol)"
     assert len(find_operations(finished.atoms, tolerance=1e-6)) == len(find_operations(atoms))
 
 
@@ -156,7 +156,7 @@ def test_inputs_that_cannot_be(built):
     with pytest.raises(OptionError, match=r"'honey', which is not known.*methanol"):
         replace(QUICK, solvent="honey")
     with pytest.raises(OptionError, match=r"'ethanol', which GBSA has no parameters of.*use ALPB"):
-        replace(QUICK, solvent="ethanol")
+        replace(QUICK, solvent="ethanol", solvation="gbsa")
     with pytest.raises(ChargeError, match="pairs"):
         relax(atoms, 1, QUICK)
     with pytest.raises(OptionError, match="no atom to move"):

@@ -21,7 +21,7 @@ from clusterml.engine.integrals import overlap
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals
-from clusterml.engine.orbitals.solvation import in_solvent
+from clusterml.engine.orbitals.solvation import in_solvent, solvent_warnings
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import core_electrons
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
@@ -60,7 +60,7 @@ def gfn_orbitals(
     charge: int,
     method: GfnMethod = "gfn1",
     solvent: str | None = None,
-    solvation: SolventModel = "gbsa",
+    solvation: SolventModel = "alpb",
     electronic_temperature_k: float = 300.0,
     charge_tolerance: float = CHARGE_TOLERANCE,
     max_iterations: int = 500,
@@ -151,6 +151,7 @@ def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles,
     if start_from is not None:
         first = _first_charges(Geometry.of(start_from), charge, medium, cycles.kelvin, cycles.device)
     state = cycles.run(parts, charge, first)
+    warnings = () if medium is None else solvent_warnings(parts, *medium)
     return Orbitals(
         symbols=symbols,
         basis=parts.basis,
@@ -162,7 +163,7 @@ def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles,
         kernels=local_kernels(symbols, parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
         core_electrons=core_electrons(symbols),
-        warnings=_occupation_warnings(state.occupations, n_occupied, cycles.kelvin),
+        warnings=(*warnings, *_occupation_warnings(state.occupations, n_occupied, cycles.kelvin)),
         timings_s={"scf": time.perf_counter() - start},
     )
 

@@ -56,6 +56,9 @@ _SMOOTHING = 0.3 / BOHR_ANGSTROM
 _LEBEDEV_ORDER = 25
 """Of the quadrature of the areas: 230 points."""
 
+_ATTRACTION = 0.01
+"""Eigenvalue of the kernel (hartree) whose negative is still taken as nought."""
+
 _COVERED = 1e-6
 """Points that are free to a smaller share count as covered."""
 
@@ -123,6 +126,23 @@ def in_solvent(
         h0=parts.h0 - 0.5 * parts.overlap * np.add.outer(constant, constant),
         kernel=parts.kernel + field[np.ix_(atom, atom)],
     )
+
+
+def solvent_warnings(parts: Gfn1Hamiltonian, solvent: str, model: SolventModel) -> tuple[str, ...]:
+    """What is wrong with ``parts`` in a solvent: a kernel by which some charges attract themselves.
+
+    Where atoms are buried, a solvent with strong descreening takes the field from them (Born radii of 100 angstrom and
+    more in a cluster of 16), but not from their neighbours.
+    """
+    try:
+        np.linalg.cholesky(parts.kernel + _ATTRACTION * np.eye(len(parts.kernel)))
+    except np.linalg.LinAlgError:
+        remedy = "use ALPB (--solvation alpb)" if model == "gbsa" else "use methanol, acetone or another solvent"
+        return (
+            f"{model.upper()} of {solvent} fails for the buried atoms of this cluster: the charges on them attract "
+            f"themselves, and levels and spectrum are far off; {remedy}",
+        )
+    return ()
 
 
 def reaction_field(atoms: SolvatedAtoms, coords_bohr: FloatArray) -> FloatArray:

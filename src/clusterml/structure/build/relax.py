@@ -113,7 +113,7 @@ class RelaxSettings:
 
     method: GfnMethod = "gfn1"
     solvent: str | None = None
-    solvation: SolventModel = "gbsa"
+    solvation: SolventModel = "alpb"
     fix: Fixed = "none"
     symmetry: bool = False
     steps: int = 500
