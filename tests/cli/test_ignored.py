@@ -99,6 +99,7 @@ def test_a_failed_ground_state_names_what_the_label_has(run, xyz):
         ("predict x.xyz --solvent water", []),
         ("predict x.xyz --theads 2", ["--threads"]),
         ("label x.xyz --Solvant water", ["--solvation", "--solvent"]),
+        ("label x.xyz --Electronic-temp 300", ["--electronic-temperature"]),
         ("label x.xyz --no-hydrogen", ["--hydrogens", "--no-hydrogens"]),
         ("screen x.yaml --worker 2", ["--workers"]),
         ("chirality x.xyz -q", []),
