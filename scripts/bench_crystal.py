@@ -18,8 +18,8 @@ import gemmi
 import numpy as np
 
 from clusterml.structure.crystal.cell import cut
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
+from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.inspect import inspect
 from clusterml.structure.read import read
 

@@ -29,7 +29,7 @@ from clusterml.cli.verbs import VERBS
 from clusterml.dataset.campaign import Campaign
 from clusterml.dataset.record import COLUMNS
 from clusterml.screening.config import Screen
-from clusterml.screening.measures.registry import measures
+from clusterml.screening.measures.measure import measures
 from clusterml.training.config import Config
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.config.upgrade import Upgrades
 from clusterml.dataset.campaign import load_campaign
 from clusterml.dataset.split import load_split
 from clusterml.dataset.store import Dataset
@@ -18,7 +17,7 @@ from clusterml.errors import InputFileError, OptionError
 from clusterml.inference.checkpoint import read_uncertainty
 from clusterml.inference.predictor import Predictor
 from clusterml.model.spec import read_spec
-from clusterml.model.upgrade import upgrade_network
+from clusterml.model.upgrade import Upgrades, upgrade_network
 from clusterml.screening.config import load_screen
 from clusterml.training.config import load_config
 from clusterml.training.release import open_release, write_release

@@ -150,3 +150,14 @@ def _line(text: str) -> str:
 
 UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 """What numerical libraries raise: one structure must not end a long batch."""
+
+
+class ScreeningError(ClusterMLError):
+    """A screen cannot begin, go on or end: the folder is another's, the log is damaged, or no candidate is valid."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
+    """The error for a ``name`` that is not among the ``known`` ones; it gives the nearest and the list."""
+    names = list(known)
+    hint = did_you_mean(nearest(name, names))
+    return OptionError(f"there is no {kind} '{name}'{hint}", f"choose one of {', '.join(names)}")

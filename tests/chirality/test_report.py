@@ -10,8 +10,7 @@ from ase import Atoms
 from ase.build import molecule
 
 import clusterml
-from clusterml.chirality.frame import FrameChirality
-from clusterml.chirality.part import bonds_kept, graph_labels, ligand_bonds
+from clusterml.chirality.part import FrameChirality, bonds_kept, graph_labels, ligand_bonds
 from clusterml.chirality.report import DEFAULT_GROUPS, chirality_report, write_report
 from clusterml.errors import OptionError, OutputError, StructureError
 from clusterml.io.json import json_text

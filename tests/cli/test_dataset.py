@@ -14,7 +14,7 @@ from ase.io import read as ase_read
 from clusterml.dataset.record import GRID_EV, KINDS
 from clusterml.dataset.split import load_split
 from clusterml.dataset.store import Dataset, Store
-from clusterml.spectrum.blocks import spectrum_block
+from clusterml.spectrum.export import spectrum_block
 from clusterml.spectrum.transitions import Transitions
 from clusterml.training.targets import Broadening, Wanted, targets
 

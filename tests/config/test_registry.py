@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-import clusterml.spectrum.formats.registry as of_spectra
-import clusterml.structure.formats.registry as of_structures
+import clusterml.spectrum.formats.format as of_spectra
+import clusterml.structure.formats.format as of_structures
 from clusterml.cli.main import main
 from clusterml.config.registry import Registry
 from clusterml.errors import OptionError, PluginError, PluginWarning, UserCodeError

@@ -13,7 +13,7 @@ from clusterml.engine import output
 from clusterml.engine.label import Label, label
 from clusterml.engine.output import label_dict, write_label
 from clusterml.errors import OutputError
-from clusterml.spectrum.blocks import parse_states_block
+from clusterml.spectrum.export import parse_states_block
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.units import EV_NM
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from clusterml.inference.signs import LARGEST_SIGN_ERROR, Signs, fit_sign_error, strongest_signs
+from clusterml.inference.labelled import LARGEST_SIGN_ERROR, Signs, fit_sign_error, strongest_signs
 
 ENERGY = np.linspace(0.5, 5.3, 121)
 BANDS = np.exp(-(((ENERGY[None] - np.array([[1.2], [2.4], [3.6], [4.6]])) / 0.15) ** 2))

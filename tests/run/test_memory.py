@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from clusterml.run.memory import collection_paused, keep_freed_memory
+from clusterml.run.resources import collection_paused, keep_freed_memory
 
 PROGRAM = """
 import resource, sys
 import numpy as np
-from clusterml.run.memory import collection_paused, keep_freed_memory
+from clusterml.run.resources import collection_paused, keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for count in (3, 100):

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clusterml.errors import FolderInUseError, OptionError
+from clusterml.errors import FolderInUseError, OptionError, ScreeningError
 from clusterml.inference.predictor import Predictor
 from clusterml.io.files import exclusive
 from clusterml.screening.bench import Bench
@@ -20,7 +20,6 @@ from clusterml.screening.design.run import design
 from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.merit import merit, merit_slope
 from clusterml.screening.messages import describe_design
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import setting_of
 from clusterml.screening.space import Space
 from clusterml.screening.strain import elastic_slope, elastic_strain

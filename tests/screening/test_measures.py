@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.chirality.frame import FrameChirality
+from clusterml.chirality.part import FrameChirality
 from clusterml.dataset.labelling import chirality_measures
 from clusterml.errors import OptionError, SpectrumError, StructureError
 from clusterml.inference.answer import PredictedChirality
-from clusterml.screening.measures.measure import Sample
-from clusterml.screening.measures.registry import measures
+from clusterml.screening.measures.measure import Sample, measures
 from clusterml.screening.measures.spectral import deviation
 from clusterml.screening.merit import Merit, merit
 from clusterml.screening.strain import elastic_strain, gfn1_strain

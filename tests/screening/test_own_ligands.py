@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from clusterml.errors import InputFileError, OptionError
+from clusterml.errors import InputFileError, OptionError, ScreeningError
 from clusterml.run.launcher import Processes
 from clusterml.screening.config import load_screen
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen
 from clusterml.structure.anatomy import library
 from clusterml.structure.anatomy.anatomy import anatomy

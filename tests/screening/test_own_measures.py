@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.errors import InputFileError, OptionError, UserCodeError
+from clusterml.errors import InputFileError, OptionError, ScreeningError, UserCodeError
 from clusterml.run.launcher import Processes
 from clusterml.screening.bench import MEASURE
 from clusterml.screening.config import load_screen
 from clusterml.screening.design.run import design
 from clusterml.screening.measures.measure import Sample
 from clusterml.screening.measures.own import own_measure
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen
 from clusterml.spectrum.spectrum import Spectrum
 

@@ -27,19 +27,19 @@ from clusterml.errors import (
     InputFileError,
     OptionError,
     OutputError,
+    ScreeningError,
     SpectrumError,
     StructureError,
 )
 from clusterml.inference.predictor import Predictor
 from clusterml.io.files import exclusive
 from clusterml.io.log import Log
-from clusterml.run.caches import Cache
 from clusterml.run.launcher import Lost, Processes
+from clusterml.run.resources import Cache
 from clusterml.screening.bench import MEASURE, PREDICTION, BlockTask, bench_of
 from clusterml.screening.config import load_screen
 from clusterml.screening.labels import CandidateLabel, LabelTask, label_candidate
 from clusterml.screening.measures.measure import Value
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.run import screen, setting_of
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.build.build import build

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError, OptionError
-from clusterml.spectrum.formats.registry import REGISTRY, read_spectrum_text
+from clusterml.spectrum.formats.format import REGISTRY, read_spectrum_text
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError
 from clusterml.io.json import json_text
-from clusterml.spectrum.blocks import spectrum_block, spectrum_of
-from clusterml.spectrum.export import csv_text, jcamp_text
+from clusterml.spectrum.export import csv_text, jcamp_text, spectrum_block, spectrum_of
+from clusterml.spectrum.formats.format import read_spectrum_text
 from clusterml.spectrum.formats.headers import Meaning, meaning
 from clusterml.spectrum.formats.jcamp import read as read_jcamp
-from clusterml.spectrum.formats.registry import read_spectrum_text
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.formats.table import read as read_table
 from clusterml.spectrum.measured import read_spectrum

@@ -12,8 +12,14 @@ import pytest
 
 from clusterml.errors import InputFileError, OptionError, OutputError, SpectrumError
 from clusterml.io.json import json_text
-from clusterml.spectrum.blocks import parse_spectrum_block, parse_states_block, spectrum_block, states_block
-from clusterml.spectrum.export import csv_text, jcamp_text
+from clusterml.spectrum.export import (
+    csv_text,
+    jcamp_text,
+    parse_spectrum_block,
+    parse_states_block,
+    spectrum_block,
+    states_block,
+)
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions

@@ -10,8 +10,8 @@ from clusterml.errors import ChargeError
 from clusterml.structure.anatomy.superatom import propose_charge
 from clusterml.structure.charge import FrontierGaps, check_charge, decide_charge
 from clusterml.structure.crystal.cell import cut
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
+from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.inspect import inspect
 
 

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 from clusterml.batch.inputs import expand
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
 from clusterml.structure.elements import formula
-from clusterml.structure.formats.registry import REGISTRY, format_of_name
+from clusterml.structure.formats.format import REGISTRY, format_of_name
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.read import read, read_all
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import ClusterMLError
-from clusterml.structure.anatomy.fan import assign_fan_hand
+from clusterml.structure.anatomy.kernel import assign_fan_hand
 from clusterml.structure.inspect import inspect, is_bare_core
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz

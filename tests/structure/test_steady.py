@@ -16,7 +16,7 @@ from clusterml.structure.build.build import build
 from clusterml.structure.distort.subject import Subject, axis_of
 from clusterml.structure.distort.substitute import substitute
 from clusterml.structure.distort.vibrations import noise_direction, stiffness_modes
-from clusterml.structure.steady import index_of_least, rank_stably, snap_to_grid
+from clusterml.structure.points import index_of_least, rank_stably, snap_to_grid
 
 ROUNDING = 1e-13
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterml.config.overrides import keys
+from clusterml.config.schema import keys
 from clusterml.errors import InputFileError, OptionError
 from clusterml.training.config import Config, load_config
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clusterml.errors import InputFileError
 from clusterml.io.shipped import with_shipped_names
-from clusterml.structure.formats.registry import format_of_name, readable
+from clusterml.structure.formats.format import format_of_name, readable
 from clusterml.structure.read import STDIN
 
 _SAME_CRYSTAL = (".cif", ".res", ".ins")

@@ -1,8 +1,9 @@
-"""All measures of one part of a cluster."""
+"""All measures of one part of a cluster, and those of its frame that labels, screens and datasets use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,12 @@ from clusterml.chirality.measures import (
     continuous_chirality,
     hausdorff_chirality,
     opd_contributions,
+    opd_index,
 )
 from clusterml.chirality.pointgroups import GroupWithin, find_point_groups
 from clusterml.structure.bonds import AtomPairs, bonds, neighbours
 from clusterml.structure.crystal.molecules import unify_elements
+from clusterml.structure.distort.subject import Subject
 from clusterml.structure.elements import atomic_number, formula, is_metal
 from clusterml.structure.superpose import Kinds, superpose
 from clusterml.typing import FloatArray, IntArray
@@ -159,3 +162,37 @@ def _inside(pairs: AtomPairs, members: IntArray, count: int) -> AtomPairs:
     place[members] = np.arange(len(members))
     inside = pairs.select((place[pairs.first] >= 0) & (place[pairs.second] >= 0))
     return AtomPairs(place[inside.first], place[inside.second], inside.shift, inside.distance)
+
+
+class FrameChirality:
+    """The measures of the frame of ``atoms``, each computed when it is asked for.
+
+    ``numbers`` (k,): elements, those that share a site as one; ``positions`` (k, 3): in A, about their centre.
+    """
+
+    def __init__(self, atoms: Atoms) -> None:
+        subject = Subject(atoms)
+        frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
+        positions = np.asarray(atoms.positions)[frame]
+        self.numbers = element_labels(atoms)[frame]
+        self.positions = positions - positions.mean(axis=0)
+
+    @cached_property
+    def opd(self) -> float:
+        """Signed index of Osipov, Pickup and Dunmur, dimensionless; it changes sign in a mirror."""
+        return float(opd_index(self.positions))
+
+    @cached_property
+    def opd_local(self) -> float:
+        """The same of neighbours within :data:`~clusterml.chirality.part.REACH` only."""
+        return float(opd_index(self.positions, reach=REACH))
+
+    @cached_property
+    def ccm(self) -> float:
+        """Continuous chirality measure, 0 to 100."""
+        return float(continuous_chirality(SymmetrySearch(Kinds.of(self.numbers), self.positions)).value)
+
+    @cached_property
+    def misfit(self) -> float:
+        """Root-mean-square misfit to the mirror image in A."""
+        return float(superpose(self.numbers, self.positions, self.positions, improper=True).rmsd)

@@ -18,7 +18,7 @@ from clusterml.errors import OptionError
 from clusterml.io.display import WithWarnings, card, small_table, wrapped
 from clusterml.io.files import make_folder
 from clusterml.io.json import plain, write_json
-from clusterml.spectrum.blocks import SCHEMA_VERSION
+from clusterml.spectrum.export import SCHEMA_VERSION
 from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
 from clusterml.structure.anatomy.kernel import CHALCOGENS
 from clusterml.structure.check import check_geometry

@@ -102,7 +102,7 @@ def _read(name: str, *given: Any, **choices: Any) -> Spectrum:
     try:
         return read_spectrum(sys.stdin.buffer if name == "-" else name, *given, **choices)
     except InputFileError as error:
-        from clusterml.structure.formats.registry import format_of_name
+        from clusterml.structure.formats.format import format_of_name
 
         path = Path(name)
         if not path.is_file() or format_of_name(path.name) is None:
@@ -124,7 +124,7 @@ def _labels(a: str, b: str) -> tuple[str, str]:
 def _report(result: dict[str, Any], shown: list[Table | str], as_json: bool, output: Path | None) -> None:
     """Write compare.json, and print the tables or the JSON."""
     from clusterml.io.json import json_text, write_json
-    from clusterml.spectrum.blocks import SCHEMA_VERSION
+    from clusterml.spectrum.export import SCHEMA_VERSION
 
     result = {"schema_version": SCHEMA_VERSION, **result}
     if output is not None:

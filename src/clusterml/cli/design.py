@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import NetworkDevice, OtherLibrary, OtherModel, Threads
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.run.progress import Reporter

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import NetworkDevice, Threads, with_groups
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.dataset.split import Split

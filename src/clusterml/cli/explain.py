@@ -20,7 +20,7 @@ from clusterml.cli.options import (
     with_groups,
 )
 from clusterml.io.shipped import DEFAULT_MODEL
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:

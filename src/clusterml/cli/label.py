@@ -19,7 +19,7 @@ from clusterml.cli.options import (
     with_groups,
 )
 from clusterml.engine.choices import Dtype, Gauge, Mode
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.solvents import SolventModel
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from clusterml.errors import OptionError
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.options import ReadOptions
 

@@ -22,7 +22,7 @@ from clusterml.cli.options import (
 )
 from clusterml.inference.predict import DEFAULT_MINUTES, EngineUse
 from clusterml.io.shipped import DEFAULT_MODEL
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def predict(
 
 
 def _load(model: str, device: str, fwhm_ev: float | None) -> Predictor:
-    from clusterml.run.memory import collection_paused
+    from clusterml.run.resources import collection_paused
 
     with collection_paused():
         from clusterml.inference.predictor import Predictor

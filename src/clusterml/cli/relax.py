@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from clusterml.cli.options import Charge, LibraryFile, StructureFile, Threads, with_groups
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.solvents import GfnMethod, SolventModel
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.run.threads import choose_threads, use_threads
+from clusterml.run.resources import choose_threads, use_threads
 
 if TYPE_CHECKING:
     from clusterml.cli.progress import Display
@@ -42,7 +42,7 @@ def train(
     """
     if keys:
         from clusterml.cli.console import print_keys
-        from clusterml.config.overrides import keys as every_key
+        from clusterml.config.schema import keys as every_key
         from clusterml.training.config import Config, network_keys
 
         print_keys([*every_key(Config), *network_keys()])

@@ -300,8 +300,8 @@ def _curves(spectrum: Spectrum) -> dict[str, Any]:
 
 def _spectrum_to_store(path: Path, content: dict[str, Any]) -> Spectrum:
     """The file's spectrum: complete, over the stored energies, fine enough, and at least 0.10 eV wide."""
-    from clusterml.spectrum.blocks import spectrum_of
     from clusterml.spectrum.compare import broaden_to, stated_width
+    from clusterml.spectrum.export import spectrum_of
 
     spectrum = spectrum_of(content, str(path))
     width = stated_width(spectrum)

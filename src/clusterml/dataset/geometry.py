@@ -12,7 +12,7 @@ from clusterml.dataset.campaign import Campaign, Job, Parent
 from clusterml.dataset.record import stored_positions
 from clusterml.errors import InputFileError, StructureError
 from clusterml.io.files import LARGEST_INPUT, sha256_of_file
-from clusterml.run.caches import Cache
+from clusterml.run.resources import Cache
 from clusterml.structure.anatomy.library import Library, load_library
 from clusterml.structure.distort.apply import distort, snapshots
 from clusterml.structure.distort.modes import MODES, THERMAL_NOISE

@@ -11,7 +11,7 @@ import numpy as np
 
 from clusterml.dataset.record import FWHM_EV, GRID_EV, N_LOWEST, Kind, Record
 from clusterml.errors import ElectronicStructureError, OptionError
-from clusterml.spectrum.averaging import mean_and_spread
+from clusterml.spectrum.spectrum import mean_and_spread
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -139,9 +139,8 @@ def chirality_measures(atoms: Atoms) -> dict[str, float]:
     donors only; ``ccm_frame``: continuous chirality measure (0 to 100) and ``misfit_frame``: root-mean-square misfit to
     the mirror image (A), both of metals and donors.
     """
-    from clusterml.chirality.frame import FrameChirality
     from clusterml.chirality.measures import opd_index
-    from clusterml.chirality.part import REACH
+    from clusterml.chirality.part import REACH, FrameChirality
 
     frame, whole = FrameChirality(atoms), np.asarray(atoms.positions)
     return {

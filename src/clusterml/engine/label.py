@@ -35,8 +35,7 @@ from clusterml.engine.response.response import Response
 from clusterml.engine.response.solver import ResponseSolver, find_solver
 from clusterml.errors import ElectronicStructureError, OptionError, counted
 from clusterml.io.display import WithWarnings, wrapped
-from clusterml.spectrum.averaging import mean_spectrum
-from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.spectrum import Spectrum, mean_spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision

@@ -17,7 +17,7 @@ from clusterml.engine.response.excited import ExcitedStates
 from clusterml.errors import OutputError
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import plain, write_json
-from clusterml.spectrum.blocks import SCHEMA_VERSION, spectrum_block, states_block
+from clusterml.spectrum.export import SCHEMA_VERSION, spectrum_block, states_block
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.elements import figure_title, formula, structure_name

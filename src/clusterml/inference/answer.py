@@ -13,7 +13,7 @@ from clusterml.engine.output import label_dict, label_method, result_head, write
 from clusterml.io.display import WithWarnings, wrapped
 from clusterml.io.files import make_folder
 from clusterml.io.json import plain
-from clusterml.spectrum.blocks import spectrum_block
+from clusterml.spectrum.export import spectrum_block
 from clusterml.spectrum.fit import cosine
 from clusterml.spectrum.significance import Significance, has_no_cd, significance
 from clusterml.spectrum.spectrum import Spectrum
@@ -55,7 +55,7 @@ class Prediction(WithWarnings):
     ``domain_score``: distance from the training data, at most 1 within; ``in_domain``: that, and no objection to the
     composition (``warnings`` say which); both None where the checkpoint does not know its domain.  ``novelty``: whether
     no training data held one of its ligands, or its metal core, so that the spread is the one measured for such.
-    ``sign_error``: the error of the strongest CD in standard deviations, see :mod:`clusterml.inference.signs`.
+    ``sign_error``: the error of the strongest CD in standard deviations, see :mod:`clusterml.inference.labelled`.
     """
 
     atoms: Atoms

@@ -18,7 +18,7 @@ Known clusters in a geometry from elsewhere (other conformers, a frame scaled or
 the spread grows with the distance from the training geometries by a factor 1 + k min(score, 1), with the k that makes
 the intervals hold on labelled geometries of this kind (see :func:`fit_reach`).
 
-The error of the strongest CD, on which its sign depends, is larger again (:mod:`clusterml.inference.signs`).
+The error of the strongest CD, on which its sign depends, is larger again (:mod:`clusterml.inference.labelled`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from clusterml.inference.domain import Domain, read_domain, write_domain
 from clusterml.io.files import sha256_of_file
 from clusterml.io.json import read_json, write_json
 from clusterml.model import upgrade
-from clusterml.run.memory import keep_freed_memory
+from clusterml.run.resources import keep_freed_memory
 from clusterml.training.catalogue import SPEC, ReleaseError
 from clusterml.training.release import open_release
 

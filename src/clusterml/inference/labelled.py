@@ -1,14 +1,23 @@
-"""Labelled records beside what the networks say of them: from these the uncertainty is fitted, and on these checked."""
+"""Labelled records beside what the networks say of them: from these the uncertainty is fitted, and on these checked.
+
+Of the sign of the strongest CD: its standard deviation is calibrated over all energies.  Phi(|height| / std) would be
+the probability of a right sign if true heights of any size were as frequent as any others.  They are not: where they
+are no larger than the errors, a predicted height is in part an error, of its own sign.  For true heights of normal
+scatter t and errors s the probability is Phi(|height| / (s sqrt(1 + s^2 / t^2))), so that the error of the strongest CD
+counts as larger by a factor.  It is fitted to what it is for: with it the right and wrong signs of labelled records
+that no network has learnt from are likeliest, parents counting equally.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clusterml.inference.calibration import Novelty, Uncertainty, fit_reach
-from clusterml.inference.signs import Signs, fit_sign_error, strongest_signs
+from clusterml.inference.calibration import LARGEST_SIGN_ERROR, Novelty, Uncertainty, fit_reach, parent_weights
+from clusterml.spectrum.significance import SURE, judge_sign, significance
+from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import BoolArray, FloatArray
 
 
@@ -77,3 +86,67 @@ def by_parent(records: LabelledOutputs) -> list[tuple[LabelledOutputs, LabelledO
         of_parent = parents == parent
         pairs.append((records.select(of_parent), records.select(~of_parent if (~of_parent).any() else of_parent)))
     return pairs
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The strongest CD of labelled records: ``ratio`` (g,), its height in standard deviations, NaN where there is no CD
+    or no deviation is known; ``right`` (g,): whether the label has its sign there; ``parents`` (g,)."""
+
+    ratio: FloatArray
+    right: BoolArray
+    parents: tuple[str, ...]
+
+    def select(self, rows: BoolArray) -> Signs:
+        """Those of ``rows`` (g,)."""
+        parents = tuple(np.array(self.parents)[rows].tolist())
+        return Signs(self.ratio[rows], self.right[rows], parents)
+
+    def sure(self, sign_error: float) -> BoolArray:
+        """Where (g,) the sign is stated to be right with :data:`~clusterml.spectrum.significance.SURE` or more."""
+        stated = [judge_sign(ratio, sign_error)[1] for ratio in self.ratio.tolist()]
+        measured = np.isfinite(self.ratio)
+        return measured & np.array([value is not None and value >= SURE for value in stated], dtype=np.bool_)
+
+
+def strongest_signs(
+    energy_ev: FloatArray,
+    predicted: Mapping[str, FloatArray],
+    std: FloatArray,
+    truth: FloatArray,
+    parents: Sequence[str],
+) -> Signs:
+    """The strongest CD of records as :func:`~clusterml.spectrum.significance.significance` sees it, beside the label.
+
+    ``predicted``: ``epsilon`` and ``delta_epsilon``, each (g, m) at ``energy_ev`` (m,); ``std`` (g, m) of the CD, NaN
+    where it is not known; ``truth`` (g, m): the label's CD; ``parents`` (g,).
+    """
+    ratio, right = np.full(len(truth), np.nan), np.zeros(len(truth), dtype=np.bool_)
+    absorption = np.maximum(predicted["epsilon"], 0.0)
+    for row, cd in enumerate(predicted["delta_epsilon"]):
+        strongest = significance(Spectrum(energy_ev, absorption[row], cd, None, std[row]))
+        if strongest.energy_ev is None or strongest.height is None or not strongest.std:
+            continue
+        ratio[row] = abs(strongest.height) / strongest.std
+        right[row] = np.interp(strongest.energy_ev, energy_ev, truth[row]) * strongest.height > 0.0
+    return Signs(ratio, right, tuple(parents))
+
+
+def fit_sign_error(signs: Signs) -> float:
+    """The error of the strongest CD, in its standard deviations, with which the stated probabilities of a right sign
+    are likeliest; 1 to :data:`LARGEST_SIGN_ERROR`, 1 where nothing was measured."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_ndtr
+
+    measured = np.isfinite(signs.ratio)
+    if not measured.any():
+        return 1.0
+    usable = signs.select(measured)
+    weights = parent_weights(usable.parents)
+    signed = np.where(usable.right, usable.ratio, -usable.ratio)
+
+    def unlikely(logarithm: float) -> float:
+        return -float(weights @ log_ndtr(signed / np.exp(logarithm)))
+
+    best = minimize_scalar(unlikely, bounds=(0.0, np.log(LARGEST_SIGN_ERROR)), method="bounded")
+    return float(np.exp(best.x)) if unlikely(best.x) < unlikely(0.0) else 1.0

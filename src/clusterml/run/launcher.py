@@ -283,7 +283,7 @@ def _reach(address: str) -> None:
 
 def _applied(function: Callable[[T], R], task: T, threads: int) -> R:
     """``function(task)`` on ``threads`` CPU threads.  Ray takes plain functions only."""
-    from clusterml.run.threads import use_threads
+    from clusterml.run.resources import use_threads
 
     use_threads(threads)
     return function(task)

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.engine.protocol import Compute
-from clusterml.errors import ClusterMLError, OptionError, SpectrumError, StructureError
+from clusterml.errors import ClusterMLError, OptionError, ScreeningError, SpectrumError, StructureError
 from clusterml.io.files import sha256
-from clusterml.run.caches import Cache
+from clusterml.run.resources import Cache
 from clusterml.screening.board import CandidateBlock, Rejections, Row
 from clusterml.screening.claim import own_code
 from clusterml.screening.config import Screen
 from clusterml.screening.making import Maker, Rejection, candidate_name
-from clusterml.screening.measures.measure import Gauge, Origin, Sample, Value
-from clusterml.screening.measures.registry import measure_sample
+from clusterml.screening.measures.measure import Gauge, Origin, Sample, Value, measure_sample
 from clusterml.screening.merit import Merit
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.space import Recipe, Space
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.geometry import Geometry

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.errors import InputFileError, OptionError
+from clusterml.errors import InputFileError, OptionError, unknown
 from clusterml.screening.config import Screen, ScreenDistortion, ScreenExchange, ScreenParent
 from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.measures.own import load_function
-from clusterml.screening.names import unknown
 from clusterml.screening.quantities import parse_range
 from clusterml.screening.space import extremes, split_mode
 from clusterml.structure.distort.modes import MODES, NORMAL_MODE, Mode, check_amounts

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clusterml.errors import InputFileError
+from clusterml.errors import InputFileError, ScreeningError
 from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.json import parse_json
 from clusterml.screening.config import Screen
 from clusterml.screening.lines import FILES, OWN
 from clusterml.screening.measures.own import identity_of
-from clusterml.screening.names import ScreeningError
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.blueprint import packages_used
 

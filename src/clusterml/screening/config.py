@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from clusterml.config.overrides import override
-from clusterml.config.schema import Strict, read_yaml, validated
+from clusterml.config.schema import Strict, override, read_yaml, validated
 from clusterml.dataset.campaign import StoredProtocol
 from clusterml.engine.protocol import Protocol
 from clusterml.io.shipped import DEFAULT_MODEL, locate

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from clusterml.errors import ClusterMLError, OutputError
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import write_json
-from clusterml.run.threads import available_cores
+from clusterml.run.resources import available_cores
 from clusterml.screening.bench import Bench
 from clusterml.screening.board import Board, BoardEntry, unique_entries
 from clusterml.screening.making import Rejection
 from clusterml.screening.source import OwnSource, Source
 from clusterml.screening.space import recipe_words
 from clusterml.screening.verification import Verification
-from clusterml.spectrum.blocks import SCHEMA_VERSION
+from clusterml.spectrum.export import SCHEMA_VERSION
 from clusterml.structure.write import write_frames
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ from clusterml.dataset.campaign import Campaign
 from clusterml.engine.protocol import RESULTS
 from clusterml.errors import ClusterMLError, ElectronicStructureError
 from clusterml.io.files import read_text, sha256
-from clusterml.run.caches import Cache
+from clusterml.run.resources import Cache
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of
-from clusterml.screening.measures.measure import Sample, Value
-from clusterml.screening.measures.registry import measure_sample
+from clusterml.screening.measures.measure import Sample, Value, measure_sample
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def label_candidate(
 
     ``other_folder``: the labels of another screen; those of the same geometry and protocol are reused.
     """
-    from clusterml.spectrum.blocks import spectrum_of
+    from clusterml.spectrum.export import spectrum_of
 
     bench, begin = bench_of(setting), time.perf_counter()
     folders = [folder] if other_folder is None else [folder, other_folder]
@@ -125,7 +124,7 @@ def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
 
 def _parent_spectrum(bench: Bench, folders: Sequence[Path], atoms: Atoms) -> Spectrum:
     """The engine's spectrum of a parent, kept in the first folder: no other process labels it again."""
-    from clusterml.spectrum.blocks import spectrum_of
+    from clusterml.spectrum.export import spectrum_of
 
     charge = atoms.info.get("charge")
     name = f"parent_{_digest(bench, atoms, charge)[:12]}.json"

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
 from clusterml.config.schema import Strict
-from clusterml.screening.measures.measure import Measure
+from clusterml.screening.measures.measure import Measure, measures
 from clusterml.screening.measures.own import own_measure
-from clusterml.screening.measures.registry import measures
 from clusterml.screening.quantities import parse_band, parse_single
 
 Goal = Literal["maximise", "minimise", "magnitude"]

@@ -13,7 +13,7 @@ import numpy as np
 from clusterml.dataset.campaign import Parent
 from clusterml.dataset.geometry import parent_atoms
 from clusterml.errors import ClusterMLError
-from clusterml.run.caches import Cache
+from clusterml.run.resources import Cache
 from clusterml.screening.space import ExchangeStep, Recipe, Space, Variant, exchange_of, split_mode
 from clusterml.structure.distort.apply import ModePath, finish, path_positions, prepare, snapshots
 from clusterml.structure.distort.modes import find_mode

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, ScreeningError
 from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
@@ -21,7 +21,6 @@ from clusterml.screening.check import check_names, check_own, check_parents
 from clusterml.screening.claim import check_claim, fingerprint, inputs_of, own_code
 from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.folder import Run, write_results, write_run
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.page.screen_page import write_report
 from clusterml.screening.source import OwnSource, Source, UsersSource
 from clusterml.screening.trends import write_trends

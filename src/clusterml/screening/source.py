@@ -6,10 +6,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clusterml.errors import StructureError
+from clusterml.errors import ScreeningError, StructureError
 from clusterml.screening.bench import BlockTask
 from clusterml.screening.making import Maker, Rejection
-from clusterml.screening.names import ScreeningError
 
 if TYPE_CHECKING:
     from ase import Atoms

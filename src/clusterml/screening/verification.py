@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from clusterml.errors import ScreeningError
 from clusterml.io.files import make_folder
 from clusterml.io.log import Log
 from clusterml.run.launcher import Launcher, Lost
@@ -20,7 +21,6 @@ from clusterml.screening.board import Board, BoardEntry, unique_entries
 from clusterml.screening.config import Screen
 from clusterml.screening.labels import CandidateLabel, LabelTask, label_candidate
 from clusterml.screening.merit import Merit, Standing
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.source import Source
 from clusterml.typing import FloatArray
 

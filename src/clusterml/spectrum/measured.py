@@ -8,7 +8,7 @@ from typing import BinaryIO, TypeAlias
 from clusterml.errors import InputFileError
 from clusterml.io.files import LARGEST_FILE, decode, read_stream, read_text
 from clusterml.io.shipped import locate, with_shipped_names
-from clusterml.spectrum.formats.registry import read_spectrum_text
+from clusterml.spectrum.formats.format import read_spectrum_text
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,15 +173,15 @@ class Spectrum:
         return to_xarray(self)
 
     def to_json(self, path: str | Path) -> Path:
-        """Write strict JSON; see :func:`clusterml.spectrum.blocks.write_spectrum`."""
-        from clusterml.spectrum.blocks import write_spectrum
+        """Write strict JSON; see :func:`clusterml.spectrum.export.write_spectrum`."""
+        from clusterml.spectrum.export import write_spectrum
 
         return write_spectrum(self, path)
 
     @classmethod
     def from_json(cls, path: str | Path) -> Spectrum:
-        """Read the spectrum of a JSON file of ours; see :func:`clusterml.spectrum.blocks.read_spectrum`."""
-        from clusterml.spectrum.blocks import read_spectrum
+        """Read the spectrum of a JSON file of ours; see :func:`clusterml.spectrum.export.read_spectrum`."""
+        from clusterml.spectrum.export import read_spectrum
 
         return read_spectrum(path)
 
@@ -228,3 +228,16 @@ def _check_std(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
     if (std < 0).any():
         raise SpectrumError(f"{name} holds negative values", "a standard deviation is zero or positive")
     return np.where(np.isnan(array), np.nan, std)
+
+
+def mean_and_spread(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation over the first axis of ``values`` (n, ..); the spread of one value is zero."""
+    mean = values.mean(axis=0)
+    return mean, values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
+
+
+def mean_spectrum(spectra: Sequence[Spectrum], meta: Mapping[str, Any]) -> Spectrum:
+    """The mean of spectra on one axis, with their spread; ``meta`` is added to that of the first."""
+    epsilon, epsilon_std = mean_and_spread(np.stack([s.epsilon for s in spectra]))
+    cd, cd_std = mean_and_spread(np.stack([s.delta_epsilon for s in spectra]))
+    return Spectrum(spectra[0].energy_ev, epsilon, cd, epsilon_std, cd_std, meta={**spectra[0].meta, **meta})

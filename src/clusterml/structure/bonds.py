@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clusterml.structure.elements import is_counter_ion_metal, is_metal
-from clusterml.structure.nearby import pairs_within
+from clusterml.structure.points import pairs_within
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 SLACK = 0.40

@@ -13,7 +13,7 @@ from clusterml.errors import ClusterMLError, InputFileError, OptionError, Struct
 from clusterml.io.files import check_regular, read_bounded
 from clusterml.io.shipped import locate, with_shipped_names
 from clusterml.structure.check import check_geometry, check_one_molecule
-from clusterml.structure.formats.registry import choose_format, recognise_format
+from clusterml.structure.formats.format import choose_format, recognise_format
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: U
     """The structure in a file, bytes or an open stream as checked Atoms without periodicity (A).
 
     ``source``: a path (``-`` is standard input), the content as bytes, or a stream; the formats are those of
-    :data:`clusterml.structure.formats.registry.REGISTRY`.  ``options``: how it is read; ``choices`` are fields of
+    :data:`clusterml.structure.formats.format.REGISTRY`.  ``options``: how it is read; ``choices`` are fields of
     :class:`~clusterml.structure.options.ReadOptions` and go before them: ``read("a.cif", cluster=2)``.  From a crystal
     (a CIF, or anything with a lattice), one whole cluster is cut out; of a file with several structures, the first is
     taken with a warning unless ``frame`` names one.

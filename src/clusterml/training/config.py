@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from clusterml.config.overrides import keys, override
-from clusterml.config.schema import Strict, read_yaml, validated
+from clusterml.config.schema import Strict, keys, override, read_yaml, validated
 from clusterml.dataset.record import Kind
 from clusterml.io.shipped import locate
 from clusterml.model.heads.registry import REGISTRY

@@ -29,7 +29,7 @@ from clusterml.io.files import exclusive, make_folder, write_text
 from clusterml.io.json import json_text, read_json
 from clusterml.model.spec import NetworkSpec, read_spec
 from clusterml.model.upgrade import upgrade_network
-from clusterml.run.memory import keep_freed_memory
+from clusterml.run.resources import keep_freed_memory
 from clusterml.training.catalogue import find_release
 from clusterml.training.config import Config
 from clusterml.training.loop import Trainer, Watch

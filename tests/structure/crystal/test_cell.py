@@ -9,8 +9,8 @@ from scipy.spatial.distance import pdist
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
 from clusterml.structure.check import connected_molecules
 from clusterml.structure.crystal.cell import cut_cluster
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.elements import formula
+from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.read import read
 
 SITE_TAGS = (

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clusterml.errors import ClusterMLError, InputFileError, UnsupportedElementError
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.elements import formula
+from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.read import read, read_all
 
 CELL = "".join(f"_cell_length_{k} 10\n" for k in "abc")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from clusterml.errors import ClusterMLError
 from clusterml.structure.crystal.cell import cut
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
 from clusterml.structure.crystal.surroundings import report_crystal
+from clusterml.structure.formats.cif import parse_cif
 
 TOKENS = ["nan", "inf", "-inf", "1e400", "?", ".", "0", "-1", "999", "0.5(", "'", '"', ";", "loop_", "data_", "Xx", "H",
           "-x,-y,-z", "x,y", "1/0", "\n", "_cell_length_a", "#", "0.333333", "2", "A"]  # fmt: skip

@@ -9,9 +9,9 @@ from scipy.spatial.distance import pdist
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.crystal.cell import cut, cut_cluster
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import count_formulas, fill_cell
 from clusterml.structure.elements import formula
+from clusterml.structure.formats.cif import parse_cif
 
 
 def fill(writer, disorder="major"):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
 from clusterml.structure.crystal.surroundings import compare_hands
+from clusterml.structure.formats.cif import parse_cif
 
 
 def judge(writer):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.spacegroup import determinants, product_table, triplet
+from clusterml.structure.formats.cif import parse_cif
 
 
 def operations(name):

@@ -7,9 +7,9 @@ import pytest
 from ase import Atoms
 
 from clusterml.structure.crystal.cell import cut
-from clusterml.structure.crystal.cif import parse_cif
 from clusterml.structure.crystal.molecules import fill_cell
 from clusterml.structure.crystal.witness import identify, identify_companions, weigh_counter_ions
+from clusterml.structure.formats.cif import parse_cif
 
 IONS = {
     "F[P-](F)(F)(F)(F)F": ("F6P", -1),

@@ -20,7 +20,7 @@ from clusterml.screening.page.tables import number
 from clusterml.screening.space import recipe_words
 from clusterml.screening.strain import superpose
 from clusterml.screening.verification import FOLDER
-from clusterml.spectrum.blocks import SCHEMA_VERSION, read_spectrum
+from clusterml.spectrum.export import SCHEMA_VERSION, read_spectrum
 from clusterml.spectrum.plot import COLOURS, draw
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.verify import compare

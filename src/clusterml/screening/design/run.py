@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clusterml.config.schema import validated
-from clusterml.errors import ClusterMLError, OptionError
+from clusterml.errors import ClusterMLError, OptionError, ScreeningError
 from clusterml.io.files import exclusive, make_folder, read_text
 from clusterml.io.json import parse_json
 from clusterml.screening.bench import Bench, BlockTask, bench_of
@@ -22,7 +22,6 @@ from clusterml.screening.design.path import DesignResult, DesignStep
 from clusterml.screening.folder import RANKED, RUN
 from clusterml.screening.labels import LabelTask, label_candidate
 from clusterml.screening.making import Rejection
-from clusterml.screening.names import ScreeningError
 from clusterml.screening.page.results import Results
 from clusterml.screening.run import check_bench, setting_of, using_ligands_of
 from clusterml.screening.space import Recipe, extremes

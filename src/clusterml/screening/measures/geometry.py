@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clusterml.chirality.frame import FrameChirality
+from clusterml.chirality.part import FrameChirality
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.screening.strain import elastic_slope, elastic_strain, gfn1_strain
 from clusterml.typing import FloatArray

@@ -1,11 +1,16 @@
-"""The definition of a measure: its name, unit and step, its possible values in a screen, and how it is computed."""
+"""The definition of a measure, its name, unit, step, values in a screen and computation, and all measures there are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from clusterml.config.registry import Registry
+from clusterml.config.usercode import guarded
+from clusterml.errors import SpectrumError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
 
@@ -91,3 +96,41 @@ class Measure:
     needs_reference: bool = False
     goal: Literal["maximise", "minimise"] = "maximise"
     package: str = ""
+
+
+def _adopt(measure: Measure, origin: str) -> Measure:
+    """Adopt a measure of the package ``origin``; its mistakes become typed errors that name it."""
+    name = f"measure {measure.key} ({origin})"
+
+    def gauge(text: str, energy_ev: FloatArray) -> Gauge:
+        ready: Gauge = guarded(measure.gauge, name, Gauge)(text, energy_ev)
+        return Gauge(guarded(ready.value, name, Value), ready.slope and guarded(ready.slope, name, Slope))
+
+    return replace(measure, gauge=gauge, package=origin)
+
+
+REGISTRY: Registry[Measure] = Registry(
+    "measures",
+    Measure,
+    "clusterml.screening.measures",
+    name=attrgetter("key"),
+    order=None,
+    adopt=_adopt,
+)
+"""The measures that are keys of a line of a screen."""
+
+
+def measures() -> dict[str, Measure]:
+    """Every measure by its key."""
+    return {measure.key: measure for measure in REGISTRY.all()}
+
+
+def measure_sample(gauges: Sequence[Gauge], sample: Sample) -> tuple[Value, ...]:
+    """Measure a sample with each of the ``gauges``.
+
+    Raises :class:`SpectrumError` for a number that is not finite, and what the gauges raise.
+    """
+    values = tuple(gauge.value(sample) for gauge in gauges)
+    if not all(math.isfinite(number) for value in values for number in (value.value, value.std or 0.0)):
+        raise SpectrumError("a measure is not a finite number", "check the geometry and the model")
+    return values

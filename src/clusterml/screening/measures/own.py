@@ -121,7 +121,7 @@ def _function_name(file: str | None, function: str) -> str:
 
 
 def _entry(function: str) -> EntryPoint:
-    from clusterml.screening.names import unknown
+    from clusterml.errors import unknown
 
     installed = entries(GROUP)
     if function in installed:

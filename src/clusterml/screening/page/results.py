@@ -21,7 +21,7 @@ from clusterml.screening.folder import RANKED, RUN, SPECTRA, TOP, VERIFIED
 from clusterml.screening.space import Space
 from clusterml.screening.trends import TRENDS, Trend, read_trends
 from clusterml.screening.verification import FOLDER
-from clusterml.spectrum.blocks import read_spectrum
+from clusterml.spectrum.export import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:

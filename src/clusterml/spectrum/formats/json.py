@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clusterml.errors import OptionError
 from clusterml.io.json import parse_json
-from clusterml.spectrum.blocks import spectrum_of
+from clusterml.spectrum.export import spectrum_of
 from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum

@@ -15,7 +15,7 @@ from clusterml.structure.build.operations import permutations, symmetrise
 from clusterml.structure.build.packing import Slot, pack, radii, screen
 from clusterml.structure.build.poses import find_invariant_poses, generate_poses, site_donors
 from clusterml.structure.build.sites import BindingSite, metal_donor, site_at
-from clusterml.structure.steady import index_of_least
+from clusterml.structure.points import index_of_least
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:

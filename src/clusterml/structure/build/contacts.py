@@ -19,7 +19,7 @@ from clusterml.structure.bonds import AtomPairs, bonds, close_pairs, neighbours
 from clusterml.structure.build.conformers import Conformers, donor_symbols
 from clusterml.structure.build.packing import radii
 from clusterml.structure.elements import is_metal
-from clusterml.structure.steady import snap_to_grid
+from clusterml.structure.points import snap_to_grid
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:

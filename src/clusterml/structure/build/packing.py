@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clusterml.structure.build.poses import Poses
-from clusterml.structure.steady import index_of_least, rank_stably
+from clusterml.structure.points import index_of_least, rank_stably
 from clusterml.typing import FloatArray, IntArray
 
 SOFT = 0.90

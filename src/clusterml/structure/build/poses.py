@@ -14,7 +14,7 @@ from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.conformers import Conformers
 from clusterml.structure.build.operations import rotation
 from clusterml.structure.build.sites import BindingSite
-from clusterml.structure.steady import index_of_least, rank_stably
+from clusterml.structure.points import index_of_least, rank_stably
 from clusterml.typing import FloatArray, IntArray
 
 LARGEST_MISFIT = 0.6

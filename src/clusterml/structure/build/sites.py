@@ -15,8 +15,8 @@ from clusterml.errors import StructureError
 from clusterml.structure.bonds import bond_limit, bonds, neighbours
 from clusterml.structure.build.operations import rotation
 from clusterml.structure.elements import is_metal
+from clusterml.structure.points import index_of_least
 from clusterml.structure.rotations import axis_rotation, hemisphere
-from clusterml.structure.steady import index_of_least
 from clusterml.typing import FloatArray, IntArray
 
 METAL_DONOR = {16: 2.50, 8: 2.36, 15: 2.42, 7: 2.30, 6: 2.10, 1: 1.75, 9: 2.30, 17: 2.55, 35: 2.65, 53: 2.80, 34: 2.60}

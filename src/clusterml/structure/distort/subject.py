@@ -14,7 +14,7 @@ from clusterml.structure.bonds import AtomPairs, bonds, neighbours
 from clusterml.structure.check import check_geometry
 from clusterml.structure.distort.modes import MODES, Mode
 from clusterml.structure.elements import is_metal
-from clusterml.structure.steady import index_of_least
+from clusterml.structure.points import index_of_least
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:

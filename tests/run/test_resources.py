@@ -7,25 +7,25 @@ import os
 import pytest
 
 from clusterml.errors import OptionError
-from clusterml.run import threads
+from clusterml.run import resources
 
 
 @pytest.mark.parametrize(("set_to", "given", "expected"), [("3", None, 3), ("3,2", None, 3), ("3", 5, 5)])
 def test_the_option_comes_before_the_environment(monkeypatch, set_to, given, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", set_to)
-    assert threads.choose_threads(given) == expected
+    assert resources.choose_threads(given) == expected
 
 
 @pytest.mark.parametrize("set_to", ["", "many", "0", "-1", "99999"])
 def test_nonsense_in_the_environment_is_not_used(monkeypatch, set_to):
     monkeypatch.setenv("OMP_NUM_THREADS", set_to)
-    assert threads.choose_threads(None) == threads.available_cores()
+    assert resources.choose_threads(None) == resources.available_cores()
 
 
 @pytest.mark.parametrize("given", [0, -1, 5000])
 def test_impossible_numbers_are_refused(given):
     with pytest.raises(OptionError, match="threads"):
-        threads.choose_threads(given)
+        resources.choose_threads(given)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_impossible_numbers_are_refused(given):
 def test_a_container_may_grant_less_than_the_machine_has(monkeypatch, tmp_path, quota, most):
     path = tmp_path / "cpu.max"
     path.write_text(quota)
-    monkeypatch.setattr(threads, "_CGROUP_QUOTA", path)
-    assert 1 <= threads.available_cores() <= most
+    monkeypatch.setattr(resources, "_CGROUP_QUOTA", path)
+    assert 1 <= resources.available_cores() <= most
 
 
 def test_torch_and_child_processes_get_them(monkeypatch):
@@ -44,7 +44,7 @@ def test_torch_and_child_processes_get_them(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     before = torch.get_num_threads()
     try:
-        threads.use_threads(2)
+        resources.use_threads(2)
         assert os.environ["OMP_NUM_THREADS"] == "2"
         assert torch.get_num_threads() == 2
     finally:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from clusterml.structure import nearby
-from clusterml.structure.anatomy.linkage import average_linkage
+from clusterml.structure import points as numerics
 from clusterml.structure.bonds import AtomPairs, components, outwards
+from clusterml.structure.points import average_linkage
 from clusterml.typing import FloatArray, IntArray
 
 
@@ -23,18 +23,18 @@ def _sorted(pairs: tuple[IntArray, IntArray, FloatArray]) -> tuple[IntArray, Int
 
 
 def test_few_and_many_points_have_the_same_pairs(points: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = _sorted(nearby.pairs_within(points, points[:100] + 0.1, 2.0))
-    monkeypatch.setattr(nearby, "_FEW", 0)
-    many = _sorted(nearby.pairs_within(points, points[:100] + 0.1, 2.0))
+    few = _sorted(numerics.pairs_within(points, points[:100] + 0.1, 2.0))
+    monkeypatch.setattr(numerics, "_FEW", 0)
+    many = _sorted(numerics.pairs_within(points, points[:100] + 0.1, 2.0))
     assert len(few[0]) > 100
     for direct, by_tree in zip(few, many, strict=True):
         np.testing.assert_allclose(direct, by_tree, rtol=1e-12)
 
 
 def test_few_and_many_points_have_the_same_neighbours(points: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:
-    distance, index = nearby.nearest(points, 13)
-    monkeypatch.setattr(nearby, "_FEW", 0)
-    other_distance, other_index = nearby.nearest(points, 13)
+    distance, index = numerics.nearest(points, 13)
+    monkeypatch.setattr(numerics, "_FEW", 0)
+    other_distance, other_index = numerics.nearest(points, 13)
     np.testing.assert_array_equal(index, other_index)
     np.testing.assert_allclose(distance, other_distance, rtol=1e-12)
     assert index[:, 0].tolist() == list(range(300))
