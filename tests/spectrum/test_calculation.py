@@ -104,6 +104,8 @@ def test_damaged_outputs_are_named(outputs):
     shorter = outputs.gaussian().replace("         3      3.0000", "         x      3.0000")
     with pytest.raises(InputFileError, match=r"2 R \(velocity\) of 3 excitations"):
         read_calculation(shorter, "x.out")
+    with pytest.raises(InputFileError, match="a rotatory strength is no number"):
+        read_calculation(outputs.turbomole().replace("3.0000000000000000E+00", "3.0000000000000000x+00"), "x.out")
     broken = outputs.gaussian().replace("0.0120", "0.01w0")
     with pytest.raises(InputFileError, match=r"x\.out: cclib cannot read this output of Gaussian .*update cclib"):
         read_calculation(broken, "x.out")

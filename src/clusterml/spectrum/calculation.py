@@ -88,6 +88,7 @@ def _parsed(text: str, program: str, where: str) -> Any:
         from cclib.io import ccread
     except ImportError as error:
         raise OptionError(f"{where}: {_NO_CCLIB}", 'pip install "clusterml[qc]"') from error
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -98,6 +99,8 @@ def _parsed(text: str, program: str, where: str) -> Any:
             f"{where}: cclib cannot read this output of {program} ({type(error).__name__}{words})",
             "update cclib, or write energies and strengths into a JSON file, see clusterml dataset import --help",
         ) from error
+    finally:
+        logging.disable(logging.NOTSET)
     if data is None:
         raise InputFileError(f"{where}: cclib does not recognise the output", "is it complete, and text?")
     return data
@@ -110,7 +113,10 @@ def _from_cclib(data: Any, text: str, program: str, where: str) -> Excitations:
     if not energies:
         raise InputFileError(f"{where}: the output of {program} has no excitations", _MORE)
     strengths = [float(x) for x in getattr(data, "etoscs", ())]
-    rotatory = {gauge: _rotatory(text, program, gauge) for gauge in ("velocity", "length")}
+    try:
+        rotatory = {gauge: _rotatory(text, program, gauge) for gauge in ("velocity", "length")}
+    except ValueError as error:
+        raise InputFileError(f"{where}: a rotatory strength is no number: {error}", "the output is damaged") from error
     kept = [k for k in range(len(energies)) if not _is_triplet(data, k)]
     if not kept:
         raise InputFileError(f"{where}: all excitations are triplets, which are dark", "compute singlets")
