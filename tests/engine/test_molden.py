@@ -149,7 +149,8 @@ PROGRAMS = {
     "standard, contractions not normalised": {"scale": lambda l: 0.7 + 0.2 * l},
     "ORCA": {"raw": True, "flipped": True},
     "Psi4 before 1.0": {"raw": True, "scale": lambda l: odd(l) ** -0.5},
-    "standard, as Turbomole has them": {"cartesian": lambda name, l: 1.0, "scale": lambda l: odd(l) ** -0.5},
+    "standard, Cartesian": {"cartesian": lambda name, l: 1.0},
+    "Turbomole": {"cartesian": lambda name, l: odd(l) ** -0.5},
     "CFOUR": {"cartesian": lambda name, l: double(name) ** -0.5},
     "Psi4 up to 1.3": {"cartesian": lambda name, l: (odd(l) / double(name)) ** 0.5, "scale": lambda l: 1.7},
 }
@@ -181,6 +182,24 @@ def test_shells_in_another_order_of_atoms(peroxide, tmp_path):
 def test_declared_kinds_of_functions_give_way_to_the_number_of_coefficients(peroxide):
     orbitals = orbitals_of(peroxide.text(kinds=""), ax=0.0)
     assert orbitals.basis.n_ao == len(peroxide.energies)
+
+
+def test_the_core_electrons_that_pyscf_writes(tmp_path):
+    """LANL2DZ leaves out 28 electrons of silver and 10 of sulfur."""
+    from pyscf import gto
+    from pyscf.scf.hf import eig
+    from pyscf.tools import molden
+
+    geometry = "Ag 0 0 0; S 0.3 2.28 0; H 1.55 2.05 0.47"
+    mol = gto.M(atom=geometry, basis={"Ag": "lanl2dz", "S": "lanl2dz", "H": "6-31g"}, ecp="lanl2dz", verbose=0)
+    energies, coefficients = eig(mol.intor("int1e_kin") + mol.intor("int1e_nuc"), mol.intor("int1e_ovlp"))
+    occupations = np.where(np.arange(len(energies)) < 13, 2.0, 0.0)
+    molden.from_mo(mol, str(tmp_path / "x.molden"), coefficients, ene=energies, occ=occupations)
+    atoms = cm.read(tmp_path / "x.molden")
+    assert (atoms.info["charge"], atoms.info["provenance"]["warnings"]) == (0, [])
+    orbitals = orbitals_of((tmp_path / "x.molden").read_text())
+    assert orbitals.core_electrons.tolist() == [28, 10, 0]
+    assert orbitals.method == "Molden"
 
 
 def test_orbitals_of_an_unknown_norm_are_refused(peroxide):

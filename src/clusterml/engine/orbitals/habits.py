@@ -35,7 +35,7 @@ _CARTESIAN: dict[int, str] = {
 }
 """The order of Cartesian functions in the format."""
 
-Components = Literal["normalised", "as x^l", "as xyz.."]
+Components = Literal["normalised", "scaled", "as x^l", "as xyz.."]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Habit:
     raw         coefficients are of primitives without a norm, not of normalised ones
     scaled      contractions are scaled to norm 1, whatever is written
     flipped     functions of m = 3 and 4 have the other sign
-    components  Cartesian functions: each normalised, or all with the norm of x^l, or of the mixed product (xy, xyz)
+    components  Cartesian functions: each normalised, or then scaled by (2 l - 1)!!^1/2, or all with the norm of x^l, or
+                of the mixed product (xy, xyz)
     """
 
     program: str
@@ -62,6 +63,7 @@ HABITS = (
     Habit("ORCA", raw=True, scaled=True, flipped=True),
     Habit("Psi4 before 1.0", raw=True, scaled=True),
     Habit("ORCA, contractions normalised", scaled=True, flipped=True),
+    Habit("Turbomole", components="scaled"),
     Habit("CFOUR", components="as xyz.."),
     Habit("Psi4 up to 1.3", scaled=True, components="as x^l"),
 )
@@ -225,8 +227,8 @@ def _cartesian_of(l: int, components: Components) -> FloatArray:
     norms = np.array([_squared_norm(name) for name in _CARTESIAN[l].split()])
     if components == "as x^l":
         norms = norms / norms.max()
-    elif components == "normalised":
-        norms = np.ones(len(norms))
+    elif components != "as xyz..":
+        norms = np.full(len(norms), norms.max() if components == "scaled" else 1.0)
     return np.asarray(normalised[order] / np.sqrt(norms)[:, None])
 
 
