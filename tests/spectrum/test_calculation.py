@@ -48,6 +48,20 @@ def test_every_orca_is_read_without_cclib(outputs, version, monkeypatch):
     assert lines.r_velocity_cgs.tolist() == [3.0, 11.5, -42.25]
 
 
+def test_coupled_cluster_outputs_of_orca_are_read(outputs):
+    """Version 5 has energy and wavelength of the CD interchanged, version 6 a footnote below the table."""
+    text = outputs.orca(version=5)
+    head, title, tail = text.partition("    CD SPECTRUM    ")
+    energies = [f"{outputs.wavenumber(e):9.1f}{1239.841984 / e:9.1f}" for e, *_ in outputs.EXCITATIONS]
+    for words in energies:
+        tail = tail.replace(words, f"{words[9:]:>9s}{words[:9]}", 1)
+    assert head + title + tail != text
+    assert cm.read_transitions((head + title + tail).encode()).r_length_cgs.tolist() == [2.5, 10.0, -40.0]
+    last = outputs.orca().partition("\n\n\n-----")
+    noted = f"{last[0]}\n*The positivity of oscillator strengths is not guaranteed{last[1]}{last[2]}"
+    assert len(cm.read_transitions(noted.encode())) == 3
+
+
 def test_without_cclib_the_extra_is_named(outputs, monkeypatch):
     monkeypatch.setitem(sys.modules, "cclib", None)
     monkeypatch.setitem(sys.modules, "cclib.io", None)

@@ -29,7 +29,6 @@ _BANNERS = {
     "DALTON": re.compile(r"Dalton - An Electronic Structure Program"),
     "ADF": re.compile(r"Amsterdam Density Functional"),
     "Jaguar": re.compile(r"Jaguar version \d"),
-    "CFOUR": re.compile(r"CFOUR Coupled-Cluster techniques"),
     "Molcas": re.compile(r"This run of MOLCAS|OPENMOLCAS|OpenMolcas"),
     "Molpro": re.compile(r"PROGRAM SYSTEM MOLPRO"),
 }

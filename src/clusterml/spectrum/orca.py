@@ -41,7 +41,7 @@ def read_orca(lines: list[str], where: str) -> Excitations:
     if not tables.get("f_length"):
         words = "prints no spectrum of its excitations" if _STATES.search(text) else "has no excitations"
         raise InputFileError(f"{where}: the output {words}", "compute some, e.g. %tddft nroots 50 end")
-    energies = [energy for energy, _ in tables["f_length"]]
+    energies = [energy for energy, *_ in tables["f_length"]]
     columns = {name: _column(rows, energies, where) for name, rows in tables.items()}
     charge = _CHARGE.search(text)
     symbols, positions = _geometry(lines, where)
@@ -59,28 +59,29 @@ def read_orca(lines: list[str], where: str) -> Excitations:
     )
 
 
-def _table(lines: list[str], start: int, where: str) -> list[tuple[float, float]]:
-    """Energy in cm-1 and strength of each state that light excites without turning a spin."""
-    rows: list[tuple[float, float]] = []
+_Row = tuple[float, float, float]
+"""Energy in cm-1, wavelength in nm, and strength of a state."""
+
+
+def _table(lines: list[str], start: int, where: str) -> list[_Row]:
+    """The rows of the states that light excites without turning a spin."""
+    behind = 5 if "ABSORPTION" in lines[start] else 4
+    rows: list[_Row] = []
     for number, line in _rows(lines, start):
         words = line.split()
+        if not words[0][0].isdigit():  # a footnote
+            break
         pair = _STATE_PAIR.search(line)
         if _FORBIDDEN in line or (pair is not None and pair[1] != pair[2]):
             continue
         try:
-            # Behind the energy stand the wavelength, the strength and what it is made of; before it, the states.
-            energy, strength = _strength(words, "ABSORPTION" in lines[start])
+            # Of absorption T2 and three moments stand behind the strength, of CD three moments.
+            energy, wavelength, strength = (float(words[-behind - k]) for k in (2, 1, 0))
         except (ValueError, IndexError) as error:
             problem = f"{where}: line {number} is no excitation: '{line.strip()[:60]}'"
             raise InputFileError(problem, "the output is damaged") from error
-        rows.append((energy, strength))
+        rows.append((energy, wavelength, strength))
     return rows
-
-
-def _strength(words: list[str], absorption: bool) -> tuple[float, float]:
-    """Of absorption, T2 and three moments follow the strength; of CD, three moments."""
-    behind = 5 if absorption else 4
-    return float(words[-behind - 2]), float(words[-behind])
 
 
 def _rows(lines: list[str], start: int) -> Iterator[tuple[int, str]]:
@@ -98,10 +99,15 @@ def _rows(lines: list[str], start: int) -> Iterator[tuple[int, str]]:
             yield k + 1, lines[k]
 
 
-def _column(rows: list[tuple[float, float]], energies: list[float], where: str) -> list[float]:
-    if len(rows) != len(energies) or any(abs(a - b) > 1.0 for (a, _), b in zip(rows, energies, strict=True)):
+def _column(rows: list[_Row], energies: list[float], where: str) -> list[float]:
+    """The strengths of states with these ``energies``; coupled-cluster outputs of ORCA 5 have energy and wavelength of
+    the CD in each other's place."""
+    if len(rows) != len(energies) or any(
+        min(abs(first - energy), abs(second - energy)) > 1.0
+        for (first, second, _), energy in zip(rows, energies, strict=True)
+    ):
         raise InputFileError(f"{where}: the tables of spectra are not of the same excitations", "is it of one run?")
-    return [strength for _, strength in rows]
+    return [strength for *_, strength in rows]
 
 
 def _geometry(lines: list[str], where: str) -> tuple[list[str], list[list[float]]]:
