@@ -234,8 +234,10 @@ class TestNames:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"solvent": "watr"}, r"'watr', which is not known \(did you mean 'water'\?\)"),
+            ({"solvent": "watr"}, r"'watr', which is not known \(did you mean 'water'\? choose one of"),
             ({"solvent": "Metanol", "orbitals": "gfn2"}, "did you mean 'methanol'"),
+            ({"solvent": "ethanl"}, "did you mean 'ethanol'"),
+            ({"solvent": "ethanl", "solvation": "gbsa"}, "did you mean 'methanol'"),
             ({"solvent": "soup"}, "choose one of acetone, .*water"),
             ({"solvent": "DMF", "solvation": "gbsa"}, "'DMF', which GBSA has no parameters of for gfn1.*use ALPB"),
             ({"solvent": ""}, "solvent is ''"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from clusterml.errors import OptionError, did_you_mean, nearest
+from clusterml.errors import OptionError, nearest
 
 SolventModel = Literal["alpb", "gbsa"]
 """The linearised Poisson-Boltzmann model with the P16 kernel, or generalised Born with Still's kernel."""
@@ -72,8 +72,9 @@ def find_solvent(name: str, model: SolventModel, method: GfnMethod) -> str:
         return solvent
     choice = f"choose one of {', '.join(known)}"
     if solvent is None:
-        problem = f"solvent is {name!r}, which is not known{did_you_mean(nearest(plain, _NAME_OF))}"
-        raise OptionError(problem, choice)
+        meant = nearest(plain, (synonym for synonym, solvent in _NAME_OF.items() if solvent in known))
+        hint = f"did you mean {meant!r}? " if meant else ""
+        raise OptionError(f"solvent is {name!r}, which is not known", hint + choice)
     problem = f"solvent is {name!r}, which {model.upper()} has no parameters of for {method}"
     other = "" if model == "alpb" else "use ALPB (--solvation alpb), or "
     raise OptionError(problem, f"{other}{choice}")
