@@ -42,11 +42,11 @@ def build(
         return
     if name is None:
         raise typer.BadParameter("give the name of a blueprint, or --list")
-    from clusterml.structure.build.build import build as made
+    from clusterml.structure.build.build import build as build_model
     from clusterml.structure.write import check_name, write_extxyz
 
     target = check_name(output if output is not None else Path(f"{Path(name).stem}.xyz"))
-    atoms = made(
+    atoms = build_model(
         name, thiolate=thiolate, dithiolate=dithiolate, phosphine=phosphine, carboxylate=carboxylate, halide=halide,
         solvent=solvent, cap=cap, hand=hand, symmetry=symmetry, seed=seed,
     )  # fmt: skip
@@ -61,7 +61,7 @@ def describe(atoms: Atoms) -> None:
     """Print the bond ranges and the tightest contact of a structure."""
     from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
 
-    ranges = ", ".join(f"{kind} {found} ({found.count})" for kind, found in measure_bond_ranges(atoms).items())
+    ranges = ", ".join(f"{kind} {lengths} ({lengths.count})" for kind, lengths in measure_bond_ranges(atoms).items())
     typer.echo(f"bonds / A: {ranges or 'none with a metal'}")
     contact = find_closest_contact(atoms)
     if contact is not None:

@@ -155,15 +155,15 @@ def split(
             raise OptionError("--extend goes with neither --by, --held-out nor --seed", "what it extends says these")
         _say_split(*extend_split(Dataset(folder), extend, output or extend, (validation, test)))
         return
-    one = question or ("random" if output or held_out else None)
-    made = draw_splits(
+    asked_for = question or ("random" if output or held_out else None)
+    splits = draw_splits(
         Dataset(folder),
-        {name: output or folder / "splits" / f"{name}.json" for name in ([one] if one else QUESTIONS)},
+        {name: output or folder / "splits" / f"{name}.json" for name in ([asked_for] if asked_for else QUESTIONS)},
         seed=seed or 0,
         fractions=(validation, test),
         held_out=held_out or (),
     )
-    for path, drawn in made:
+    for path, drawn in splits:
         _say_split(path, drawn)
 
 

@@ -86,7 +86,7 @@ def kept_and_refused(
     from clusterml.errors import StructureError
 
     refused = [(name, each) for name, each in zip(names, made, strict=True) if isinstance(each, StructureError)]
-    frames = [each for each in made if not isinstance(each, StructureError)]
+    frames = [frame for frame in made if not isinstance(frame, StructureError)]
     if refused and not frames:
         raise refused[0][1]
     return frames, refused

@@ -55,16 +55,16 @@ def substitute(
     atoms = read(file, options=reading)
     from clusterml.structure.distort.substitute import attempt_series, find_sites
 
-    found = find_sites(atoms, old)
+    exchangeable = find_sites(atoms, old)
     if show:
-        _list_sites(atoms, found)
+        _list_sites(atoms, exchangeable)
         return
     if new is None:
         raise typer.BadParameter("give the new ligand with --to")
     if count is not None and series is not None:
         raise OptionError("--count and --series are both given", "choose one")
     chosen = None if sites is None else listed(sites, "--sites")
-    most = len(found) if chosen is None else len(chosen)
+    most = len(exchangeable) if chosen is None else len(chosen)
     counts = stepped(series, "--series") if series is not None else [most if count is None else count]
 
     import numpy as np

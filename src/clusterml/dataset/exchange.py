@@ -309,7 +309,7 @@ def _spectrum_to_store(path: Path, content: dict[str, Any]) -> Spectrum:
         stated = spectrum.meta.get("fwhm_ev")
         raise InputFileError(f"{path}: spectrum.fwhm_ev is {stated!r:.40}", "give the width of its bands in eV")
     if spectrum.meta.get("shape", "gaussian") != "gaussian":
-        raise InputFileError(f"{path}: its bands are {spectrum.meta['shape']!r:.40}", "give Gaussian ones")
+        raise InputFileError(f"{path}: its bands are {spectrum.meta['shape']!r:.40}", "give Gaussian bands")
     if not (spectrum.has_absorption and spectrum.has_cd):
         raise InputFileError(f"{path}: the spectrum lacks absorption or CD", "give both")
     low, high = float(spectrum.energy_ev[0]), float(spectrum.energy_ev[-1])
@@ -330,7 +330,7 @@ def _broaden(path: Path, energy: Any, f: Any, r: Any) -> Spectrum:
     if not len(energy) == len(f) == len(r):
         raise InputFileError(f"{path}: transitions have lists of different length", "one number per excitation in each")
     if not len(energy):
-        raise InputFileError(f"{path}: transitions are empty lists", "give the excitations, or a spectrum")
+        raise InputFileError(f"{path}: transitions are empty lists", "give the excitations, or a spectrum instead")
     none = np.zeros((len(energy), 3))
     try:
         return Transitions(energy, f, f, r, r, none, none, none).broaden(GRID_EV, FWHM_EV)

@@ -167,5 +167,5 @@ def opposite_hand(hand: str) -> str:
     """Name of the other hand; raises :class:`~clusterml.errors.OptionError` for an unknown one."""
     pairs: dict[str, Literal["R", "S", "P", "M", "0"]] = {"R": "S", "S": "R", "P": "M", "M": "P", "0": "0"}
     if hand not in pairs:
-        raise OptionError(f"hand is {hand!r}", "one of R, S, P, M, 0")
+        raise OptionError(f"hand is {hand!r}", "choose R, S, P, M or 0")
     return pairs[hand]

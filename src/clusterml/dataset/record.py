@@ -117,11 +117,12 @@ class Record:
             problem = f"{self.id[:80]!r} is not the name of a record"
             raise DatasetError(problem, "use letters, digits and . _ + -, at most 200")
         if self.kind not in KINDS:
-            raise DatasetError(f"record {self.id}: kind is {self.kind!r}", f"one of {', '.join(KINDS)}")
+            raise DatasetError(f"record {self.id}: kind is {self.kind!r}", f"choose one of {', '.join(KINDS)}")
         n = len(self.numbers)
         if n == 0 or np.shape(self.positions) != (n, 3) or not np.isfinite(self.positions).all():
             raise DatasetError(
-                f"record {self.id}: positions do not fit {counted(n, 'atom')}, or are not finite", "label it again"
+                f"record {self.id}: positions do not fit {counted(n, 'atom')}, or are not finite",
+                "label the geometry again",
             )
         for column in COLUMNS:
             if column.dtype in ("str", "json"):
@@ -132,7 +133,7 @@ class Record:
                     f"record {self.id}: {column.name} has shape {value.shape}", f"{column.shape} is expected"
                 )
             if not np.isfinite(value).all():
-                raise DatasetError(f"record {self.id}: {column.name} is not finite", "label it again")
+                raise DatasetError(f"record {self.id}: {column.name} is not finite", "label the geometry again")
 
     @property
     def fwhm_ev(self) -> float:
@@ -142,7 +143,7 @@ class Record:
         """
         width = self.details.get("fwhm_ev", FWHM_EV)
         if isinstance(width, bool) or not isinstance(width, int | float) or not FWHM_EV <= width <= LARGEST_FWHM_EV:
-            raise DatasetError(f"record {self.id}: details.fwhm_ev is {width!r:.40}", "label it again")
+            raise DatasetError(f"record {self.id}: details.fwhm_ev is {width!r:.40}", "label the geometry again")
         return float(width)
 
     @property
@@ -153,7 +154,7 @@ class Record:
         """
         end = self.details.get("reaches_ev", np.inf)
         if isinstance(end, bool) or not isinstance(end, int | float) or not end > 0.0:
-            raise DatasetError(f"record {self.id}: details.reaches_ev is {end!r:.40}", "label it again")
+            raise DatasetError(f"record {self.id}: details.reaches_ev is {end!r:.40}", "label the geometry again")
         return float(end)
 
     @property

@@ -236,7 +236,7 @@ def _claim(folder: Path, name: str, current: dict[str, str], resume: bool, ledge
     try:
         earlier = read_json(path)["fingerprint"]
         if not isinstance(earlier, dict):
-            raise ValueError("the fingerprint is not one of each parent: it was begun with an earlier version")
+            raise ValueError("it was begun with an earlier version, which kept one fingerprint for all parents")
     except (InputFileError, ValueError, KeyError) as error:
         raise DatasetError(f"{path}: cannot be used ({error})", "choose another folder") from error
     changed = [part for part in dict.fromkeys((*earlier, LIBRARY)) if current.get(part) != earlier.get(part)]

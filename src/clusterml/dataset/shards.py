@@ -38,6 +38,7 @@ _LARGEST_CHUNK = 4 * 1024**2  # bytes of a chunk as declared
 _SMALL_CHUNK = 16 * 1024  # stored bytes; deflate makes at most 1032 times as much of them, which does no harm
 _MOST_CHUNKS = 2**20
 _FILTERS = (1, 2, 3)  # deflate, shuffle, Fletcher's checksum: built into HDF5, no plug-in is loaded
+_DAMAGED = "restore it from a copy, or label the geometries again"
 _REMEDY = "do not use this file: no version of clusterml writes such a one"
 
 
@@ -61,7 +62,7 @@ def open_hdf5(path: Path) -> h5py.File:
     except InputFileError as error:
         raise DatasetError(error.problem, error.remedy) from error
     except (OSError, ValueError, RuntimeError) as error:
-        raise DatasetError(f"{path}: is not a readable HDF5 file ({error})", "restore it, or label again") from error
+        raise DatasetError(f"{path}: is not a readable HDF5 file ({error})", _DAMAGED) from error
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def name_damage(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, LookupError, TypeError, MemoryError, OverflowError, zlib.error) as error:
-        raise DatasetError(f"{where} is damaged ({error})", "restore it, or label again") from error
+        raise DatasetError(f"{where} is damaged ({error})", _DAMAGED) from error
 
 
 def integer_attribute(file: h5py.File, name: str) -> int | None:
@@ -90,7 +91,10 @@ def check_names(file: h5py.File, names: Set[str]) -> None:
             unknown = f"{len(file)} datasets" if held is None else f"'{min(held - names)}'"
             raise DatasetError(f"{file.filename}: holds {unknown}, which no shard does", _REMEDY)
     if held < names:
-        raise DatasetError(f"{file.filename}: has no column '{min(names - held)}'", "restore it, or label again")
+        raise DatasetError(
+            f"{file.filename}: has no column '{min(names - held)}'",
+            _DAMAGED,
+        )
 
 
 def open_dataset(file: h5py.File, name: str, layout: Layout) -> h5py.Dataset:
@@ -121,7 +125,7 @@ def _dataset(file: h5py.File, name: str, where: str) -> h5py.Dataset:
         raise DatasetError(f"{where} is a link", _REMEDY)
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
-        raise DatasetError(f"{where} is no dataset", _REMEDY)
+        raise DatasetError(f"{where} is no HDF5 dataset", _REMEDY)
     if dataset.is_virtual or dataset.external:
         raise DatasetError(f"{where} is stored in other files", _REMEDY)
     return dataset
@@ -251,7 +255,9 @@ class Shard:
         for name, layout in _layouts(*self._sizes()).items():
             self._datasets[name] = open_dataset(self._file, name, layout)
         if np.abs(self._read("energy_ev") - GRID_EV).max() > 1e-9:
-            raise DatasetError(f"{self.path}: has other energies than {GRID_EV[0]} to {GRID_EV[-1]} eV", "label again")
+            raise DatasetError(
+                f"{self.path}: has other energies than {GRID_EV[0]} to {GRID_EV[-1]} eV", "label the geometries again"
+            )
 
     def __len__(self) -> int:
         """Number of records."""
@@ -301,7 +307,7 @@ class Shard:
         offsets = self._read("offsets")
         steps = np.diff(offsets)
         if len(steps) < 1 or offsets[0] != 0 or steps.min() < 1 or steps.max() > _MOST_ATOMS:
-            raise DatasetError(f"{self.path}: 'offsets' do not count atoms", "restore it, or label again")
+            raise DatasetError(f"{self.path}: 'offsets' do not count atoms", _DAMAGED)
         return len(steps), int(offsets[-1])
 
     def _numbers(self, column: Column, rows: slice) -> FloatArray:
@@ -323,7 +329,7 @@ class Shard:
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise DatasetError(f"{self.path}: 'details' hold no JSON object", "restore it, or label again")
+            raise DatasetError(f"{self.path}: 'details' hold no JSON object", _DAMAGED)
         return value
 
 

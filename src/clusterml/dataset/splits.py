@@ -169,7 +169,9 @@ def make_split(
     requested = sorted(set(held_out))
     if requested and (question == "random" or not set(requested) <= set(groups)):
         names = ", ".join(sorted(groups)[:30]) if question != "random" else "none for a random split"
-        raise OptionError(f"held out: {', '.join(requested)}", f"known groups: {names}")
+        raise OptionError(
+            f"held-out groups that the dataset does not have: {', '.join(requested)}", f"known groups: {names}"
+        )
     shares = {"test": 0.0 if requested else fractions[1] * len(dataset), "validation": fractions[0] * len(dataset)}
     selected = take_in_turn([name for name in order if name not in requested], groups, shares, requested)
     part = ["train"] * len(dataset)
@@ -210,7 +212,7 @@ def extend(
     :class:`DatasetError` for one with records that ``dataset`` has not.
     """
     if split.question != "random":
-        raise OptionError(f"a split by {split.question} cannot be extended", "draw it anew")
+        raise OptionError(f"a split by {split.question} cannot be extended", "draw a new split")
     homes = find_homes(dataset) if homes is None else homes
     home_of = dict(zip(dataset.ids, homes, strict=True))
     missing = [name for part in SETS for name in getattr(split, part) if name not in home_of]
@@ -294,7 +296,7 @@ def extend_split(
     split = extend(load_split(old, dataset), dataset, fractions, homes)
     problems = leaks(dataset, split, homes)
     if problems:
-        raise DatasetError(f"{old}: extended it leaks: {'; '.join(problems[:3])}", "draw the split anew")
+        raise DatasetError(f"{old}: extended it leaks: {'; '.join(problems[:3])}", "draw a new split")
     return save_split(split, new), split
 
 

@@ -42,7 +42,7 @@ class Check:
 
     @property
     def good(self) -> bool:
-        """Was the label reproduced?"""
+        """True where the label was reproduced."""
         return not self.problem and max(self.absorption, self.cd) <= SAME
 
 

@@ -1,4 +1,4 @@
-"""What is said of one structure: the network's prediction or the engine's spectrum, and why which of them."""
+"""The answer for one structure: the network's prediction or the engine's spectrum, and the reason for the choice."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ PROTOCOL_NOTE = (
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike network and engine are: cosines of their ``absorption`` and ``cd``, -1 to 1, None where one of them is
-    not there or has none.  How far the label ``protocol`` holds is not known for a cluster without measurement."""
+    """How alike network and engine are: cosines of their ``absorption`` and ``cd``, -1 to 1, None where one of
+    the two has none.  How far the label ``protocol`` holds is not known for a cluster without measurement."""
 
     absorption: float | None = None
     cd: float | None = None
@@ -170,8 +170,8 @@ class Answer(WithWarnings):
     """One structure's spectrum.
 
     ``reason``: why it is the engine's, or why only the network's.  ``network``: the network's prediction, None for a
-    structure that it cannot take in.  ``label``: the engine's, where that computed.  ``warnings``: those of the one
-    whose spectrum this is, and what kept the engine from computing.
+    structure that it cannot take in.  ``label``: the engine's, where that computed.  ``warnings``: those of its
+    source, and why the engine did not compute where it should have.
     """
 
     reason: str
@@ -297,7 +297,7 @@ class Answer(WithWarnings):
 
 
 def _brief(prediction: Prediction) -> dict[str, Any]:
-    """What an engine's result keeps of the network's."""
+    """The part of the network's prediction that stands in a result of the engine."""
     keys = ("model", "in_domain", "domain_score", "novelty", "gap_ev", "warnings")
     return {key: getattr(prediction, key) for key in keys} | {
         "significance": prediction.significance.to_dict(),

@@ -1,4 +1,4 @@
-"""Calibrated uncertainty: how wide a band about a predicted spectrum holds the truth, known territory or not.
+"""Calibrated uncertainty: the band about a predicted spectrum that holds the truth, for known structures and new ones.
 
 The spread of an ensemble is too small by a factor that depends on the energy.  Split-conformal calibration measures it
 on records that took no part in training: for every energy band the factor is the quantile of |truth - mean| / spread,

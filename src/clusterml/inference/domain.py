@@ -183,7 +183,7 @@ class DomainReport:
 
     @property
     def in_domain(self) -> bool:
-        """Is there no reason against it?"""
+        """True where nothing speaks against it."""
         return not self.reasons
 
 

@@ -78,7 +78,9 @@ class Evaluator:
             self._check_alike(model, open_release(find_release(model)).spec)
         novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
         if len({errors.novelty for errors in novel}) < len(novel):
-            raise OptionError("two networks leave out the same kind of thing", "give one of each split")
+            raise OptionError(
+                "two networks of --unseen were trained with the same kind of split", "give one of each kind"
+            )
         elsewhere = None if foreign is None else Dataset(foreign)
         return novel, measure_uncertainty(self.folder, self._dataset, split, novel=novel, foreign=elsewhere, **options)
 
@@ -135,7 +137,7 @@ class Evaluator:
             raise OptionError(
                 f"{model}: has learnt from {n_shared} of the {len(split.test)} test records of the "
                 f"{split.question} split",
-                "train a network with this split, and judge that",
+                "train a network with this split and judge that one",
             )
         return NetworkJudge(folder, self._device, self._wanted)
 

@@ -64,7 +64,7 @@ def packages_of(screen: Screen) -> dict[str, str]:
     """Each blueprint and ligand that comes from an installed package, with the package's name and version."""
     library = load_library(screen.library)
     exchanges = [exchange for shell in screen.exchanges for exchange in (shell, *shell.then)]
-    used = packages_used(None, [name for each in exchanges for name in (each.old, *each.ligands)], library)
+    used = packages_used(None, [name for exchange in exchanges for name in (exchange.old, *exchange.ligands)], library)
     for parent in screen.parents.values():
         used |= packages_used(parent.build, (), library)
     return used

@@ -217,7 +217,7 @@ class Spectrum:
         if title is None and not others:
             title = self.title
         if others and not labels:
-            labels = [one.title or f"spectrum {k}" for k, one in enumerate((self, *others), start=1)]
+            labels = [spectrum.title or f"spectrum {k}" for k, spectrum in enumerate((self, *others), start=1)]
         return draw([self, *others], path=path, title=title, transitions=transitions, labels=labels, view=view)
 
 

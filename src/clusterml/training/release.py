@@ -300,7 +300,7 @@ def _shapes(content: bytes) -> dict[str, tuple[int, ...]]:
 
 def _check_alike(weights: Sequence[bytes], where: str) -> None:
     shapes = [_shapes(content) for content in weights]
-    if not shapes or any(each != shapes[0] for each in shapes):
+    if not shapes or any(shape != shapes[0] for shape in shapes):
         raise ReleaseError(f"{where}: {len(shapes)} networks, not of one shape", "give states of the same spec")
 
 
@@ -330,7 +330,7 @@ def join_releases(
 
     Raises :class:`ReleaseError` if their specs differ or they were trained with different splits.
     """
-    parts = [open_release(each) for each in folders]
+    parts = [open_release(part) for part in folders]
     for part in parts[1:]:
         if part.network != parts[0].network:
             raise ReleaseError(f"{part.folder}: has another spec than {parts[0].folder}", "join networks of one spec")

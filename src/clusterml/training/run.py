@@ -305,7 +305,7 @@ def train_members(
         done.append(train(own, place, resume=resume, device=device, architecture=architecture, watch=watch))
     release = folder / "release"
     if os.environ.get("RANK", "0") == "0" and not release.exists():
-        rows = [each.row for each in done]
+        rows = [run.row for run in done]
         card = members_card(config, open_release(done[0].release).card, rows)
-        join_releases([each.release for each in done], release, card, {"members": rows}, name=config.name)
+        join_releases([run.release for run in done], release, card, {"members": rows}, name=config.name)
     return release, done
