@@ -112,7 +112,7 @@ CRAFTED = {
     external_storage: "is stored in other files",
     virtual: "is stored in other files",
     references: "has type object",
-    group: "is no dataset",
+    group: "is no HDF5 dataset",
     huge: "has shape",
     huge_row: "has shape",
     other_type: "has type float64",

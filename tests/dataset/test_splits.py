@@ -118,7 +118,7 @@ def test_a_split_grows_with_its_dataset(dataset, tmp_path, make_record):
     assert 10 <= len(set(new.validation) - set(old.validation)) <= 30
     with pytest.raises(DatasetError, match="the first: again"):
         extend(Split("random", 0, old.train, old.validation, (*old.test, "again")), dataset)
-    with pytest.raises(OptionError, match="draw it anew"):
+    with pytest.raises(OptionError, match="draw a new split"):
         extend(make_split(dataset, "parent"), grown)
 
 

@@ -169,9 +169,7 @@ def make_split(
     requested = sorted(set(held_out))
     if requested and (question == "random" or not set(requested) <= set(groups)):
         names = ", ".join(sorted(groups)[:30]) if question != "random" else "none for a random split"
-        raise OptionError(
-            f"held-out groups that the dataset does not have: {', '.join(requested)}", f"known groups: {names}"
-        )
+        raise OptionError(f"the dataset lacks held-out {', '.join(requested)}", f"known groups: {names}")
     shares = {"test": 0.0 if requested else fractions[1] * len(dataset), "validation": fractions[0] * len(dataset)}
     selected = take_in_turn([name for name in order if name not in requested], groups, shares, requested)
     part = ["train"] * len(dataset)

@@ -113,9 +113,7 @@ class Ensemble:
         except torch.OutOfMemoryError as error:
             if len(graphs) == 1:
                 problem = f"a graph of {edges_of(graphs[0])} edges does not fit into the memory of device {self.device}"
-                raise MemoryLimitError(
-                    problem, "use --device cpu, or stop other programs that use the device"
-                ) from error
+                raise MemoryLimitError(problem, "use --device cpu, or stop other programs on the device") from error
         torch.cuda.empty_cache()
         half = len(graphs) // 2
         self._most_edges = max(1, self._most_edges // 2)

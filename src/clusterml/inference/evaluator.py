@@ -78,9 +78,7 @@ class Evaluator:
             self._check_alike(model, open_release(find_release(model)).spec)
         novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
         if len({errors.novelty for errors in novel}) < len(novel):
-            raise OptionError(
-                "two networks of --unseen were trained with the same kind of split", "give one of each kind"
-            )
+            raise OptionError("two networks of --unseen have the same kind of split", "give one of each kind")
         elsewhere = None if foreign is None else Dataset(foreign)
         return novel, measure_uncertainty(self.folder, self._dataset, split, novel=novel, foreign=elsewhere, **options)
 
