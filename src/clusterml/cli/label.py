@@ -126,11 +126,11 @@ class MachineOptions:
 
     def compute(self, threads: int, protocol: Protocol, folder: Path | None) -> Compute:
         """What they say together; ``folder``: of the results.  Raises OptionError."""
-        from clusterml.engine.orbitals.source import find_source
+        from clusterml.engine.orbitals.source import SOURCES
         from clusterml.engine.protocol import Compute
 
         place = self.checkpoint
-        if place is None and folder is not None and find_source(protocol).cost is not None:
+        if place is None and folder is not None and SOURCES.named(protocol.orbitals, "orbitals").cost is not None:
             place = folder / "checkpoints"
         return Compute(self.device, threads, self.memory_gb, None if place is None else str(place))
 
