@@ -24,7 +24,7 @@ from clusterml.errors import (
     OptionError,
     UnsupportedElementError,
 )
-from clusterml.units import HARTREE_EV
+from clusterml.units import HARTREE_EV, ROTATORY_AU_TO_CGS
 
 TWISTED = Atoms("OOH2", [[0.0, 0.7, 0.1], [0.0, -0.7, 0.1], [0.8, 0.9, -0.4], [-0.7, -0.95, -0.5]])
 """A chiral H2O2 without symmetry."""
@@ -46,7 +46,7 @@ def reference(atoms: Atoms, xc: str, basis: str, ecp: str | None):
     """pyscf as its manual has it, without density fitting."""
     words = [(s, tuple(p)) for s, p in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)]
     mol = import_pyscf("gto").M(atom=words, basis=basis, ecp=ecp or {}, verbose=0)
-    with dft._pyscf_at_work():
+    with dft.pyscf_at_work():
         field = import_pyscf("dft").RKS(mol, xc=xc)
         field.grids.level, field.conv_tol = dft.GRID_LEVEL, 1e-10
         field.kernel()
@@ -322,7 +322,7 @@ def test_the_cost_grows_with_the_molecule():
 
 
 def test_a_gpu_needs_its_package():
-    with dft._pyscf_at_work():
+    with dft.pyscf_at_work():
         field = import_pyscf("dft").RKS(dft.molecule(TWISTED, 0, method()))
     with pytest.raises(OptionError, match=r"gpu4pyscf.* is not installed \(pip install 'clusterml\[gpu\]'"):
         dft._on_gpu(field, "cuda")
@@ -346,6 +346,35 @@ def test_the_protocol_is_its_functional_and_basis():
 def test_what_other_orbitals_do_not_take_is_refused(key):
     with pytest.raises(OptionError, match=r"has no effect on gfn1 orbitals \(use --orbitals dft"):
         label(TWISTED, 0, **key)
+
+
+def test_a_checkpoint_has_no_effect_on_other_orbitals():
+    with pytest.raises(OptionError, match="gfn1 orbitals have no checkpoint"):
+        label(TWISTED, 0, checkpoint="somewhere")
+
+
+@pytest.mark.parametrize("kelvin", [0.0, -5.0, 1e5])
+def test_temperatures_that_cannot_be(kelvin):
+    with pytest.raises(OptionError, match=r"electronic_temperature_k is .* up to 20000 K"):
+        label(TWISTED, 0, orbitals="dft", electronic_temperature_k=kelvin)
+
+
+def test_the_response_is_near_full_tddft():
+    """The two lowest states of H2O2, 6.5 and 6.7 eV with R of 27 and 13: the approximation keeps signs and order."""
+    mol = dft.molecule(TWISTED, 0, method())
+    with dft.pyscf_at_work():
+        field = dft.mean_field(mol, method(), Size.of(TWISTED, 0, method()), Compute())
+        field.kernel()
+        tddft = import_pyscf("tdscf").TDDFT(field)
+        tddft.nstates = 2
+        tddft.kernel()
+        v, m = tddft.transition_velocity_dipole(), tddft.transition_magnetic_dipole()
+        rotatory = -0.5 * ROTATORY_AU_TO_CGS * (v * m).sum(1) / tddft.e
+    ours = label(TWISTED, 0, orbitals="dft", emax_ev=9.0, solver="states").transitions
+    np.testing.assert_allclose(ours.energy_ev[:2], tddft.e * HARTREE_EV, atol=0.6)
+    np.testing.assert_allclose(ours.f_length[:2], tddft.oscillator_strength(gauge="length"), atol=0.01)
+    assert (rotatory > 10.0).all()
+    np.testing.assert_allclose(ours.r_velocity_cgs[:2], rotatory, atol=12.0)
 
 
 def test_what_kohn_sham_orbitals_do_not_take_is_refused():

@@ -203,6 +203,8 @@ class _Work:
     ) -> Orbitals:
         """Raises ElectronicStructureError, also for a gap below the protocol's smallest."""
         source, compute = find_source(self.protocol), replace(self.compute, working=progress)
+        if compute.checkpoint is not None and not source.kohn_sham:
+            raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
         cost = label_cost(atoms) if source.check_memory else ground_state_cost(atoms, self.protocol, compute)
         if cost is not None:
             check_ground_state(atoms, cost, compute.memory)

@@ -48,12 +48,16 @@ if TYPE_CHECKING:
     from clusterml.engine.basis import Basis
     from clusterml.engine.protocol import Compute, Protocol
 
-GRID_LEVEL = 2
-"""pyscf's level of the integration grid."""
+GRID_LEVEL = 1
+"""pyscf's level of the integration grid: valence levels hold to 1 meV, see docs/science/dft.md."""
 _ORTHONORMALITY = 1e-6
 """Largest deviation of C^T S C from one, with S over our basis and C from pyscf."""
 _FRACTIONAL = 0.02
 """Occupations that differ from 0 or 2 by more than this are reported."""
+_HOTTEST = 20000.0
+"""Largest electronic temperature in K."""
+_CYCLES = 16
+"""Cycles that a cluster needs: 7 to 20."""
 _HEAVY = 36
 """Elements beyond need an effective core potential: nothing else here knows of relativity."""
 
@@ -69,12 +73,16 @@ class Method:
 
     @classmethod
     def of(cls, protocol: Protocol) -> Method:
-        """That of a protocol; raises OptionError for a functional or basis that is not known."""
+        """That of a protocol; raises OptionError for a functional, basis or temperature that cannot be."""
+        kelvin = protocol.electronic_temperature_k
+        if kelvin is not None and not 0.0 < kelvin <= _HOTTEST:
+            problem = f"electronic_temperature_k is {kelvin:g}"
+            raise OptionError(problem, f"give a number above 0 and up to {_HOTTEST:g} K, or leave it out")
         return cls(
             read_functional(protocol.xc or DEFAULT_XC),
             read_basis(protocol.basis or DEFAULT_BASIS),
             protocol.density_fit is not False,
-            protocol.electronic_temperature_k,
+            kelvin,
         )
 
     @property
@@ -85,8 +93,10 @@ class Method:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a calculation is: ``functions`` of the basis and of the ``fitting`` set, ``electrons`` explicit."""
+    """How large a calculation is: ``atoms``, ``functions`` of the basis and of the ``fitting`` set, explicit
+    ``electrons``."""
 
+    atoms: int
     functions: int
     fitting: int
     electrons: int
@@ -100,7 +110,7 @@ class Size:
             functions += count * element.functions
             electrons += count * (_number(symbol) - element.core)
             fitting += count * _fitting_functions(symbol, method)
-        return cls(functions, fitting, electrons - charge)
+        return cls(len(atoms), functions, fitting, electrons - charge)
 
     @property
     def stored_gb(self) -> float:
@@ -112,9 +122,20 @@ class Size:
         """Memory without those: some forty matrices over the basis (with DIIS), and blocks of the grid."""
         return 0.5 + 8e-9 * 40 * self.functions**2
 
-    def seconds(self, method: Method) -> float:
-        """CPU time of a ground state, measured; see docs/science/dft.md."""
-        return 0.02 * self.functions**1.7
+    def seconds(self, method: Method, stored: bool) -> float:
+        """CPU time of a ground state, ``stored``: with the three-centre integrals in memory; see docs/science/dft.md.
+
+        The exchange-correlation part is grid times functions, the grid as large as the molecule; the fit is a matter of
+        auxiliary functions times pairs; Fock exchange takes these times the occupied orbitals.
+        """
+        n, fitted = float(self.functions), 4.2e-8 * self.fitting * self.functions**2
+        once, cycle = (fitted, 0.0) if stored else (0.0, fitted)
+        cycle += 0.2 + 2.1e-5 * n * self.atoms**2
+        direct = not method.density_fit or (method.functional.ax > 0.0 and not stored)
+        if method.functional.ax and stored:
+            copies = 2 if method.functional.range_separated else 1
+            cycle += copies * 2.9e-10 * self.fitting * n**2 * self.electrons / 2
+        return once + _CYCLES * (cycle + (1.5e-6 * n**3 if direct else 0.0))
 
 
 def _number(symbol: str) -> int:
@@ -167,7 +188,7 @@ def molecule(atoms: Atoms, charge: int, method: Method) -> Any:
     return mol
 
 
-def _mean_field(mol: Any, method: Method, size: Size, compute: Compute) -> Any:
+def mean_field(mol: Any, method: Method, size: Size, compute: Compute) -> Any:
     """pyscf's restricted Kohn-Sham object, with density fitting as memory allows."""
     field = import_pyscf("dft").RKS(mol, xc=method.functional.name)
     field.grids.level = GRID_LEVEL
@@ -246,8 +267,8 @@ def _converged(
 ) -> KohnSham:
     """The ground state, on as many threads as everything else."""
     sigma = 0.0 if method.kelvin is None else method.kelvin * BOLTZMANN_HARTREE
-    with _pyscf_at_work():
-        field = _mean_field(mol, method, size, compute)
+    with pyscf_at_work():
+        field = mean_field(mol, method, size, compute)
         try:
             return converge(field, journal, guess, sigma)
         except np.linalg.LinAlgError as error:
@@ -256,7 +277,7 @@ def _converged(
 
 
 @contextmanager
-def _pyscf_at_work() -> Iterator[None]:
+def pyscf_at_work() -> Iterator[None]:
     """pyscf on as many threads as everything else, without its own checkpoints and its words on what it deprecates."""
     import torch
 
@@ -353,8 +374,9 @@ def _cost(atoms: Atoms, protocol: Protocol, compute: Compute) -> Cost:
 
     method = Method.of(protocol)
     size = Size.of(atoms, 0, method)
-    memory = size.least_gb + (size.stored_gb if _stores(method, size, compute) else 0.0)
-    return Cost(size.seconds(method) / torch.get_num_threads() ** 0.7, memory, size.least_gb, size.functions)
+    stored = _stores(method, size, compute)
+    memory = size.least_gb + (size.stored_gb if stored else 0.0)
+    return Cost(size.seconds(method, stored) / torch.get_num_threads() ** 0.7, memory, size.least_gb, size.functions)
 
 
 ORBITAL_SOURCES = (OrbitalSource("dft", _compute, electronic_temperature=True, kohn_sham=True, cost=_cost),)
