@@ -69,8 +69,7 @@ def check_ground_state(atoms: Atoms, cost: Cost, memory_gb: float) -> None:
         raise MemoryLimitError(
             f"the ground state of {counted(len(atoms), 'atom')} ({cost.functions} atomic functions) needs about "
             f"{cost.ground_state_gb:.3g} GB; {memory_gb:.2g} GB are allowed",
-            "raise --memory-gb on a larger computer, cut the structure down to one cluster, or, for dft, take a smaller "
-            "basis",
+            "raise --memory-gb on a larger computer, cut the structure down to one cluster, or take a smaller --basis",
         )
 
 
