@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from clusterml.chirality.report import ChiralityReport, chirality_report
     from clusterml.dataset.store import Dataset
     from clusterml.engine.charge import inspect
+    from clusterml.engine.consensus import find_consensus
     from clusterml.engine.label import Label, label
     from clusterml.engine.protocol import Compute, Protocol
     from clusterml.errors import ClusterMLError
@@ -75,6 +76,7 @@ __all__ = [
     "design",
     "distort",
     "explain",
+    "find_consensus",
     "inspect",
     "label",
     "load_library",
@@ -126,6 +128,7 @@ _HOMES = {
     "distort": "clusterml.structure.distort.apply",
     "explain": "clusterml.inference.explain",
     "inspect": "clusterml.engine.charge",
+    "find_consensus": "clusterml.engine.consensus",
     "label": "clusterml.engine.label",
     "load_library": "clusterml.structure.anatomy.library",
     "load_screen": "clusterml.screening.config",

@@ -91,6 +91,7 @@ def _is_number(value: Any) -> bool:
 class BatchOptions:
     """What is the same for every structure of a batch; see :func:`clusterml.engine.label.label` for the physics.
 
+    ``consensus``: several protocols whose agreement is asked for, in place of ``protocol``.
     ``protocol``: how, also over how many snapshots is averaged; ``compute``: with what, all processes together.
     ``own_orbitals``: structures from Molden files are labelled with the orbitals in these.
     ``groups``: JSON file of atom groups.
@@ -101,6 +102,7 @@ class BatchOptions:
 
     charge: int | None = None
     protocol: Protocol = DEFAULT_PROTOCOL
+    consensus: tuple[Protocol, ...] = ()
     compute: Compute = DEFAULT_COMPUTE
     own_orbitals: bool = False
     groups: Path | None = None
@@ -201,6 +203,45 @@ def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> O
     )
 
 
+def compute_consensus(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> Outcome | Failure:
+    """The spectra of one structure by several protocols, and how far they agree; its files."""
+    from clusterml.engine.consensus import find_consensus, write_consensus
+
+    start = time.perf_counter()
+    try:
+        result = find_consensus(
+            task.atoms,
+            options.charge,
+            options.consensus,
+            options.compute,
+            allow_several=options.reading.allow_several,
+            progress=lambda words: reporter.note(f"{task.name}: {words}"),
+        )
+        files: tuple[Path, ...] = ()
+        if options.output is not None:
+            written = write_consensus(result, options.output, task.name, jcamp=options.jcamp, view=options.view)
+            files = tuple(written)
+        text = json.dumps(result.to_dict(), allow_nan=False) if options.keep_json else None
+    except (ClusterMLError, *UNEXPECTED) as error:
+        return failure(error, task.where, is_option=isinstance(error, OptionError))
+    strongest = result.strongest
+    return outcome(
+        result.spectrum,
+        result.atoms.numbers,
+        result.decision.charge,
+        task,
+        time.perf_counter() - start,
+        result.warnings,
+        files,
+        text,
+        sign="" if strongest is None else _VERDICTS[strongest.verdict],
+        table=result.table,
+    )
+
+
+_VERDICTS = {"all": "agreed by all", "most": "agreed by most", "open": "open"}
+
+
 def _protocol_of(atoms: Atoms, options: BatchOptions) -> Protocol:
     """The protocol, with the orbitals of the structure's own file where that holds some and they are to be taken."""
     holds_orbitals = atoms.info.get("provenance", {}).get("format") == "molden"
@@ -251,4 +292,6 @@ def compute_all(
 
 
 def _compute_or_pass(task: Task | Failure, options: BatchOptions, reporter: Reporter) -> Outcome | Failure:
-    return task if isinstance(task, Failure) else compute(task, options, reporter)
+    if isinstance(task, Failure):
+        return task
+    return (compute_consensus if options.consensus else compute)(task, options, reporter)

@@ -56,7 +56,8 @@ class Outcome:
     ``first_band_nm``: the absorption maximum lowest in energy; ``cd_band_nm`` and ``cd_height`` (L mol-1 cm-1, signed):
     the strongest CD band; None where there is none.  ``seconds``: computing and writing.  ``json``: the JSON object as
     ASCII text, if it was asked for.  Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
-    ``out`` or ``unknown``; ``computed_by``: ``network`` or ``engine``, and the ``reason``.
+    ``out`` or ``unknown``; ``computed_by``: ``network`` or ``engine``, and the ``reason``.  ``table``: more to show, as
+    text.
     """
 
     where: str
@@ -74,6 +75,7 @@ class Outcome:
     domain: str = ""
     computed_by: str = ""
     reason: str = ""
+    table: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -124,13 +124,13 @@ class MachineOptions:
         ),
     ] = None
 
-    def compute(self, threads: int, protocol: Protocol, folder: Path | None) -> Compute:
+    def compute(self, threads: int, protocols: Sequence[Protocol], folder: Path | None) -> Compute:
         """What they say together; ``folder``: of the results.  Raises OptionError."""
         from clusterml.engine.orbitals.source import SOURCES
         from clusterml.engine.protocol import Compute
 
         place = self.checkpoint
-        if place is None and folder is not None and SOURCES.named(protocol.orbitals, "orbitals").cost is not None:
+        if place is None and folder is not None and any(SOURCES.named(p.orbitals, "orbitals").cost for p in protocols):
             place = folder / "checkpoints"
         return Compute(self.device, threads, self.memory_gb, None if place is None else str(place))
 
@@ -142,6 +142,14 @@ def label(
     *,
     charge: Charge = None,
     method: MethodOptions,
+    consensus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="How far protocols agree: sources of orbitals, each with :SOLVENT if wanted, such as "
+            "gfn1,gfn1:methanol,stda-xtb.",
+        ),
+    ] = None,
     snapshots: Snapshots,
     machine: MachineOptions,
     groups: Annotated[
@@ -165,10 +173,12 @@ def label(
     from clusterml.cli.report import report
 
     protocol = method.protocol(snapshots)
+    several = () if consensus is None else _protocols(consensus, protocol)
     options = BatchOptions(
         charge=charge,
         protocol=protocol,
-        compute=machine.compute(threads, protocol, results.folder),
+        consensus=several,
+        compute=machine.compute(threads, several or (protocol,), results.folder),
         own_orbitals=method.orbitals is None and method.mode == "smooth",
         groups=groups,
         reading=reading,
@@ -186,3 +196,10 @@ def label(
     debug = context.obj.debug
     if not report(label_all, as_json=results.as_json, output=results.folder, doing="label", debug=debug):
         raise typer.Exit(1)
+
+
+def _protocols(names: str, base: Protocol) -> tuple[Protocol, ...]:
+    """Those of ``--consensus``; raises OptionError."""
+    from clusterml.engine.consensus import parse_protocols
+
+    return parse_protocols(names, base)

@@ -116,6 +116,9 @@ def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: 
         for outcome in done[:_MOST_REASONS]:
             if outcome.computed_by == "engine":
                 typer.echo(f"{outcome.name}: by the engine, {outcome.reason}")
+        for outcome in done:
+            if outcome.table:
+                typer.echo(f"{outcome.name}: {outcome.table}\n")
         if note:
             typer.echo(note)
     end = f"; results in {output}" if output is not None and done else ""

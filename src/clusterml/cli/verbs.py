@@ -70,6 +70,12 @@ NEEDS: dict[str, tuple[Needs, ...]] = {
         ),
         Needs(("ax",), _molden, "without a Molden file", "give one"),
         Needs(("basis", "density_fit", "checkpoint"), _kohn_sham, "without --orbitals dft", "add --orbitals dft"),
+        Needs(
+            ("orbitals", "solvent", "mode", "states", "groups", "molden"),
+            lambda values: values["consensus"] is None,
+            "with --consensus",
+            "leave it out: --consensus gfn1,gfn1:methanol names sources and solvents",
+        ),
     ),
     "predict": (
         _SNAPSHOTS,

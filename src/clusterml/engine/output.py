@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -179,19 +180,25 @@ def write_results(
     *,
     jcamp: bool = False,
     faint: Spectrum | None = None,
+    beside: Mapping[str, Spectrum] | None = None,
+    marks: Mapping[str, Sequence[float]] | None = None,
     view: View | None = None,
 ) -> list[Path]:
     """Write STEM.csv, STEM.png under ``title``, with ``jcamp`` STEM.jdx, and last STEM.json that holds ``content``.
 
-    ``faint``: drawn as a thin line, the network's spectrum beside the engine's.  ``view``: axis and range of the
+    ``faint``: drawn as a thin line, the network's spectrum beside the engine's.  ``beside``: name -> spectra drawn
+    with it, which is their mean.  ``marks``: see :func:`clusterml.spectrum.plot.draw`.  ``view``: axis and range of the
     picture.  Returns the paths; raises :class:`clusterml.errors.OutputError` naming the path.
     """
     from clusterml.spectrum.plot import draw
 
     paths = {ending: stem.with_name(f"{stem.name}.{ending}") for ending in ("csv", "png", "jdx", "json")}
     written = [spectrum.to_csv(paths["csv"])]
-    labels = () if faint is None else ("engine",)
-    draw([spectrum], paths["png"], title, transitions, labels, faint=faint, view=view)
+    labels: tuple[str, ...] = () if faint is None else ("engine",)
+    if beside:
+        labels = ("mean", *beside)
+    curves = [spectrum, *(beside or {}).values()]
+    draw(curves, paths["png"], title, transitions, labels, marks=marks, faint=faint, view=view)
     written.append(paths["png"])
     if jcamp:
         written.append(spectrum.to_jcamp(paths["jdx"], title=stem.name))

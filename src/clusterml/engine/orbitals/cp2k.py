@@ -222,9 +222,8 @@ def _run(deck: str, folder: Path, working: Callable[[str], None] | None) -> byte
         with subprocess.Popen(command, cwd=folder, env=environment, stdout=errors, stderr=errors) as process:
             try:
                 _watch(process, log, working)
-            except BaseException:
-                process.terminate()
-                raise
+            finally:
+                process.terminate()  # of no effect on one that has ended
     output = read_bounded(log, _LARGEST) if log.is_file() else b""
     if process.returncode or b"SCF run converged" not in output:
         raise ElectronicStructureError(*_failure(output, process.returncode))
