@@ -355,3 +355,22 @@ def test_what_does_not_go_with_a_molden_file_is_refused(run, tmp_path, options, 
     done = run("label", MOLDEN, *options, "--emax", 3, "-o", tmp_path / "out")
     assert done.code == code
     assert message in done.err
+
+
+def test_consensus_prints_verdicts_and_writes_them(run, xyz):
+    done = run("label", xyz("S-chfclbr"), "--consensus", "gfn1,gfn1:methanol", *QUICK, "--emax", "9")
+    assert done.code == 0
+    content = json.loads(Path("results/S-chfclbr.json").read_text())
+    bands = content["consensus"]["cd_bands"]
+    assert f"signs of {len(bands)} CD bands: " in done.out
+    assert "gfn1-in-methanol" in done.out
+    assert [part["name"] for part in content["consensus"]["protocols"]] == ["gfn1", "gfn1-in-methanol"]
+
+
+def test_consensus_takes_the_place_of_other_choices(run, xyz):
+    done = run("label", xyz("agsch3"), "--consensus", "gfn1,stda-xtb", "--solvent", "water")
+    assert done.code == 2
+    assert "--solvent has no effect with --consensus" in done.err
+    done = run("label", xyz("agsch3"), "--consensus", "gfn1")
+    assert done.code == 2
+    assert "two or more" in done.err

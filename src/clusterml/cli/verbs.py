@@ -32,7 +32,8 @@ def _mode(*names: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _kohn_sham(values: Mapping[str, Any]) -> bool:
-    return values["orbitals"] not in (None, "gfn1", "gfn2", "stda-xtb", "molden")
+    named = [values["orbitals"]] if values["consensus"] is None else values["consensus"].split(",")
+    return any(name not in (None, "molden") and not name.startswith(("gfn", "stda-xtb")) for name in named)
 
 
 def _molden(values: Mapping[str, Any]) -> bool:

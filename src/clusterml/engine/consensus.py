@@ -23,9 +23,8 @@ from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute
 from clusterml.errors import ElectronicStructureError, OptionError, UnsupportedElementError, counted
 from clusterml.io.display import wrapped
 from clusterml.io.files import make_folder
-from clusterml.spectrum.averaging import mean_spectrum
 from clusterml.spectrum.fit import Alignment, align, cosine, fit_alignment, is_silent
-from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.spectrum import Spectrum, mean_spectrum
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
 from clusterml.structure.elements import figure_title, structure_name
 from clusterml.typing import FloatArray
