@@ -250,6 +250,14 @@ def test_a_file_of_cp2k(tmp_path):
     assert label.provenance["orbitals"] == "Molden"
 
 
+def test_a_path_is_labelled_with_the_orbitals_in_the_file():
+    assert cm.label(CP2K, emax_ev=3.0).provenance["orbitals"] == "Molden"
+    assert cm.label(str(CP2K), protocol=cm.Protocol(emax_ev=3.0), xc="pbe0").orbitals.kernels.ax == 0.25
+    assert cm.label(CP2K, protocol=cm.Protocol(orbitals="gfn1", emax_ev=3.0)).orbitals.method == "GFN1-xTB"
+    assert cm.label(CP2K, orbitals="gfn2", emax_ev=3.0).orbitals.method == "GFN2-xTB"
+    assert cm.label("shipped:datasets/examples/ag29_model.xyz", emax_ev=1.0).charge == -3
+
+
 @pytest.mark.parametrize(("name", "source"), [("agsch3", "stda-xtb"), ("propylene_oxide", "gfn1"), ("h2o2", "gfn2")])
 def test_our_own_files_give_the_same_spectrum(molecule, tmp_path, deviation, name, source):
     keys = {"emax_ev": 12.0, "solver": "states"}

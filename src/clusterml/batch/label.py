@@ -28,6 +28,7 @@ from clusterml.io.json import parse_json
 from clusterml.run.launcher import Launcher, Lost, check_workers, launcher
 from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
 from clusterml.spectrum.view import WHOLE, View
+from clusterml.structure.formats.molden import holds_orbitals
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 from clusterml.typing import IntArray
 
@@ -244,8 +245,8 @@ _VERDICTS = {"all": "agreed by all", "most": "agreed by most", "open": "open"}
 
 def _protocol_of(atoms: Atoms, options: BatchOptions) -> Protocol:
     """The protocol, with the orbitals of the structure's own file where that holds some and they are to be taken."""
-    holds_orbitals = atoms.info.get("provenance", {}).get("format") == "molden"
-    return options.protocol.but(orbitals="molden") if options.own_orbitals and holds_orbitals else options.protocol
+    own = options.own_orbitals and holds_orbitals(atoms)
+    return options.protocol.but(orbitals="molden") if own else options.protocol
 
 
 def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, list[int]] | None]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -41,6 +42,8 @@ from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule, check_size
 from clusterml.structure.elements import figure_title, formula
+from clusterml.structure.formats.molden import holds_orbitals
+from clusterml.structure.read import read
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -96,7 +99,7 @@ class Label(WithWarnings):
 
 
 def label(
-    atoms: Atoms,
+    atoms: Atoms | str | Path,
     charge: int | None = None,
     protocol: Protocol = DEFAULT_PROTOCOL,
     compute: Compute = DEFAULT_COMPUTE,
@@ -111,6 +114,7 @@ def label(
 ) -> Label:
     """Absorption and CD spectrum of a closed-shell cluster in one geometry.
 
+    ``atoms``: or the path of a structure file; a Molden file's own orbitals are taken then, unless others are named.
     ``charge``: default ``atoms.info['charge']``, else proposed, with a warning (:mod:`clusterml.structure.charge`).
     ``protocol``: how; ``compute``: with what; single fields of both may be given as keywords, such as
     ``orbitals="gfn2"`` (why gfn1 is the default, see docs/science/orbital-sources.md) or ``device="cuda"``.  With the
@@ -124,8 +128,8 @@ def label(
     ``advise``: where the gap is below 0.2 eV, or the ground state fails, look for a charge that opens it (seconds).
     ``progress``: told in words how far it is: ``4 blocks``, or of an ensemble ``snapshot 3 of 32``.
 
-    Raises StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError, MemoryLimitError,
-    ElectronicStructureError (also for a gap below the protocol's smallest).
+    Raises InputFileError, StructureError, SeveralMoleculesError, UnsupportedElementError, ChargeError, OptionError,
+    MemoryLimitError, ElectronicStructureError (also for a gap below the protocol's smallest).
 
     Examples:
         >>> import clusterml as cm
@@ -135,6 +139,10 @@ def label(
         >>> bool(result.spectrum.epsilon.max() > 1e4)
         True
     """
+    if isinstance(atoms, str | Path):
+        atoms = read(atoms, allow_several=allow_several)
+        if holds_orbitals(atoms) and not {"orbitals", "mode"} & {*choices, *protocol.model_fields_set}:
+            choices["orbitals"] = "molden"
     protocol, compute = chosen(protocol, compute, choices)
     parts = groups if groups is not None else element_groups(atoms)
     work = _Work(protocol, compute, grid, allow_several, advise)

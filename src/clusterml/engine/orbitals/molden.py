@@ -23,7 +23,7 @@ from clusterml.engine.parameters import tables
 from clusterml.errors import ChargeError, InputFileError, OptionError, UnsupportedElementError, counted
 from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.formats.cores import possible_charges
-from clusterml.structure.formats.molden import MoldenFile, MoldenOrbitals, read_molden
+from clusterml.structure.formats.molden import MoldenFile, MoldenOrbitals, holds_orbitals, read_molden
 from clusterml.structure.read import open_content
 from clusterml.typing import BoolArray, FloatArray
 from clusterml.units import BOHR_ANGSTROM, REFERENCE_HARTREE_EV
@@ -179,8 +179,8 @@ def _check_charge(file: MoldenFile, charge: int, electrons: int) -> None:
 
 def _compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, start_from: Atoms | None) -> Orbitals:
     """The orbitals in the file that ``atoms`` were read from; a first guess has no use."""
-    origin, where = atoms.info.get("provenance", {}), str(atoms.info.get("source") or "")
-    if origin.get("format") != "molden":
+    where = str(atoms.info.get("source") or "")
+    if not holds_orbitals(atoms):
         problem = f"{where or 'the structure'} holds no orbitals: it is no Molden file"
         raise OptionError(problem, "read a .molden file, or use --orbitals gfn1")
     if where in _NO_FILES and not Path(where).is_file():

@@ -353,6 +353,11 @@ def _damaged(lines: list[str], first: int, where: str) -> InputFileError:
     return InputFileError(f"{where}: the orbital of line {first} is damaged", _WRITE_IT)
 
 
+def holds_orbitals(atoms: Atoms) -> bool:
+    """Were ``atoms`` read from a Molden file?"""
+    return bool(atoms.info.get("provenance", {}).get("format") == FORMATS[0].name)
+
+
 def parse_molden(text: str, source: str) -> Iterator[Atoms]:
     """The structure in Molden ``text``, with the charge that its orbitals leave where that is known.
 
