@@ -146,8 +146,8 @@ def test_derivatives_by_energies_charges_and_moments():
     def spectra(gaps, charges, moments):
         root = gaps.sqrt()
         scale = torch.cat([root.expand(3, -1), (1.0 / root).expand(6, -1)])
-        sums = NodeSums(intervals, 12, 3, torch.float64)
-        sums.add(gaps, torch.cat([2.0 * root * charges, scale * moments]))
+        sums = NodeSums(intervals, 12, 3)
+        sums.add(gaps, 2.0 * root * charges, scale * moments)
         points = torch.as_tensor(contour.points)
         response = torch.stack([resolvent(products, gamma) for products in sums.at(points)])
         return (weights @ response.flatten(1)).imag

@@ -78,24 +78,27 @@ def _screened(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(unit + kernel @ chi, kernel @ mixed)
 
 
-def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """All configurations by occupied orbitals, a block of at most about ``block`` numbers at a time.
 
-    Yields their energies (n,) and rows (n_atoms + 9, n): F, and r sqrt(D), nabla / sqrt(D), (r x nabla) / sqrt(D).
+    Yields their energies (n,), the charges F (n_atoms, n) in single precision, and the start vectors (9, n): r sqrt(D),
+    nabla / sqrt(D) and (r x nabla) / sqrt(D).
     """
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
     n_o, n_v = space.shape
     size = max(1, block // ((space.n_atoms + 9) * n_v))
-    counts = torch.bincount(space.atom_of_row, minlength=space.n_atoms).tolist()
+    counts = space.atom_of_row.bincount(minlength=space.n_atoms).tolist()
+    # functions of each atom, padded to the same number: (n_atoms, functions, orbitals)
+    l_o, l_v = (pad_sequence(list(x.split(counts)), batch_first=True) for x in (space.l_o, space.l_v))
     for start in range(0, n_o, size):
         chosen = slice(start, min(n_o, start + size))
         gaps = space.gaps[chosen].flatten()
         root = gaps.sqrt()
-        pairs = zip(space.l_o[:, chosen].split(counts), space.l_v.split(counts), strict=True)
-        charges = torch.stack([(o.T @ v).flatten() for o, v in pairs])
-        moments = [m[:, chosen].flatten(1) for m in (space.position, space.velocity, space.angular)]
-        yield gaps, torch.cat([2.0 * root * charges, moments[0] * root, moments[1] / root, moments[2] / root])
+        charges = (l_o[:, :, chosen].transpose(1, 2) @ l_v).float().flatten(1) * (2.0 * root.float())
+        r, v, m = (x[:, chosen].flatten(1) for x in (space.position, space.velocity, space.angular))
+        yield gaps, charges, torch.cat([r * root, v / root, m / root])
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,15 +231,14 @@ def _response_vectors(
     orbitals; ``screened`` (b, c, n_atoms) complex, ``components`` the c start vectors."""
     import torch
 
-    n, shape = space.n_atoms, (*screened.shape[:2], -1)
+    shape = (*screened.shape[:2], -1)
     factors = screened.flatten(0, 1).to(torch.complex64)
-    for gaps, rows in configurations(space):
-        starts = rows[n:][components]
+    for gaps, charges, moments in configurations(space):
         ratio = (gaps.double() / points.real[:, None]).sqrt()
         amplitude = (ratio + 1.0 / ratio) / (gaps.double() ** 2 - points[:, None] ** 2)
         amplitude = amplitude.to(torch.complex64)[:, None, :]
-        x = (starts - (factors.real @ rows[:n]).reshape(shape)).mul_(amplitude.imag)
-        x -= (factors.imag @ rows[:n]).reshape(shape).mul_(amplitude.real)
+        x = (moments[components] - (factors.real @ charges).reshape(shape)).mul_(amplitude.imag)
+        x -= (factors.imag @ charges).reshape(shape).mul_(amplitude.real)
         yield x.reshape(*shape, space.shape[1])
 
 
@@ -263,10 +265,10 @@ def contour_spectra(
     n_nodes = sum(interval.n_nodes for interval in intervals)
     size = space.n_atoms + 9
     _check_memory(size, n_nodes, space, compute)
-    sums = NodeSums(intervals, size, space.n_atoms, torch.float32)
+    sums = NodeSums(intervals, size, space.n_atoms)
     prepared = time.perf_counter()
-    for number, (energies, rows) in enumerate(configurations(space), start=1):
-        sums.add(energies, rows)
+    for number, block in enumerate(configurations(space), start=1):
+        sums.add(*block)
         if progress is not None:
             progress(number)
     summed = time.perf_counter()
@@ -286,9 +288,8 @@ def contour_spectra(
 
 def _check_memory(size: int, n_nodes: int, space: ActiveSpace, compute: Compute) -> None:
     """The matrices of the nodes, twice while they are joined, and a block of configurations with weighted copies."""
-    itemsize = space.l_o.element_size()
     nodes = 2 * 8 * n_nodes * size * (size + 1) // 2
-    blocks = itemsize * (3 * min(BLOCK, size * space.n_csf) + MOST_NODES * size * COLUMNS)
+    blocks = 4 * (3 * min(BLOCK, size * space.n_csf) + MOST_NODES * size * COLUMNS)
     needed = (nodes + blocks) / 1e9
     if needed > compute.memory:
         raise MemoryLimitError(

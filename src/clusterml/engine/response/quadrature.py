@@ -117,45 +117,47 @@ class NodeSums:
     """The matrices of all nodes: sums of T L_k(D) T^T over configurations, from which T g(z) T^T follows for any z.
 
     T (r, n) are rows of transition charges, the first ``n_charges``, and of moments; L_k the polynomials of the nodes
-    of an interval.  The products of charges among themselves, nearly all of the work, are summed in ``precision``.
+    of an interval.
     """
 
-    def __init__(self, intervals: Sequence[Interval], size: int, n_charges: int, precision: torch.dtype) -> None:
+    def __init__(self, intervals: Sequence[Interval], size: int, n_charges: int) -> None:
         self._intervals = list(intervals)
-        self._size, self._n_charges, self._precision = size, n_charges, precision
+        self._size, self._n_charges = size, n_charges
         self._sums: list[torch.Tensor | None] = [None] * len(intervals)
 
-    def add(self, gaps: torch.Tensor, rows: torch.Tensor) -> None:
-        """Add configurations with energies ``gaps`` (n,) in hartree and ``rows`` (r, n)."""
+    def add(self, gaps: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
+        """Add configurations with energies ``gaps`` (n,) in hartree, and the rows of ``charges`` and ``moments``.
+
+        Charges are multiplied among themselves in their own precision, and with moments in that of the moments.
+        """
         import torch
 
         edges = torch.as_tensor([part.low for part in self._intervals], dtype=torch.float64, device=gaps.device)
+        lower = torch.tril_indices(self._size, self._size, device=gaps.device)
         order = torch.argsort(gaps.detach())
         gaps = gaps[order]
         bounds = [*torch.searchsorted(gaps.detach().double(), edges).tolist(), len(gaps)]
         for number, (start, stop) in enumerate(pairwise(bounds)):
             for first in range(start, stop, COLUMNS):
                 part = slice(first, min(stop, first + COLUMNS))
-                update = self._products(rows[:, order[part]], self._intervals[number].polynomials(gaps[part]))
-                known = self._sums[number]
+                weights = self._intervals[number].polynomials(gaps[part])
+                products = self._products(charges[:, order[part]], moments[:, order[part]], weights)
+                update, known = products[:, lower[0], lower[1]], self._sums[number]
                 self._sums[number] = update if known is None else known + update
 
-    def _products(self, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """The lower triangles of T w T^T, packed, for each of ``weights`` (k, n): (k, r (r + 1) / 2), float64."""
-        import torch
-
+    def _products(self, charges: torch.Tensor, moments: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """T w T^T, its lower triangle, for each of ``weights`` (k, n): (k, r, r), float64."""
         n, size, k = self._n_charges, self._size, len(weights)
-        products = rows.new_zeros((k, size, size), dtype=torch.float64)
-        charges = rows[:n].to(self._precision)
-        light = (weights.to(self._precision)[:, None, :] * charges).flatten(0, 1)
+        products = weights.new_zeros((k, size, size))
+        light = weights.to(charges.dtype)[:, None, :] * charges
         for start in range(0, n, _TRIANGLE):
             stop = min(n, start + _TRIANGLE)
-            below = light.reshape(k, n, -1)[:, start:].flatten(0, 1)
-            products[:, start:n, start:stop] = (below @ charges[start:stop].T).reshape(k, n - start, -1).double()
-        heavy = (weights.to(rows.dtype)[:, None, :] * rows[n:]).flatten(0, 1)
-        products[:, n:] = (heavy @ rows.T).reshape(k, size - n, size).double()
-        lower = torch.tril_indices(size, size, device=rows.device)
-        return products[:, lower[0], lower[1]]
+            below = light[:, start:].flatten(0, 1) @ charges[start:stop].T
+            products[:, start:n, start:stop] = below.reshape(k, n - start, -1).double()
+        heavy = (weights.to(moments.dtype)[:, None, :] * moments).flatten(0, 1)
+        products[:, n:, :n] = (heavy @ charges.to(heavy.dtype).T).reshape(k, size - n, n).double()
+        products[:, n:, n:] = (heavy @ moments.T).reshape(k, size - n, size - n).double()
+        return products
 
     def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
         """T g(z) T^T, complex (r, r), for each of ``points`` (j,)."""
