@@ -114,6 +114,7 @@ def test_cores_are_guessed_for_clusters_where_one_charge_is_likely():
     valence = 25 * 11 + 18 * 6 + 18 * 4 + 54
     charge, (note,) = known_charge(numbers, cores, valence + 1)
     assert charge == -1
+    assert note.endswith("assumed, which makes the charge -1")
     assert "2 of C, 10 of S, 36 of Ag" in note
     charge, (note,) = known_charge(numbers, cores, valence + 25 * 8 + 1)
     assert charge == -1

@@ -74,4 +74,5 @@ def known_charge(numbers: IntArray, cores: CoreElectrons, electrons: int) -> tup
     if not (choice := charges[charge]):
         return charge, ()
     guessed = ", ".join(f"{core} of {chemical_symbols[z]}" for z, core in choice.items())
-    return charge, (f"the file does not state core electrons: with {guessed} the charge is {charge:+d}, taken",)
+    sign = f"{charge:+d}" if charge else "0"
+    return charge, (f"core electrons are not in the file: {guessed} assumed, which makes the charge {sign}",)
