@@ -263,7 +263,7 @@ def row(name: str, xc: str, states: int) -> Row:
 
 
 HEADING = (
-    "| molecule | functional | states, eV | energy, shift / eV | energy, MAE / eV | overlap | f: MAE of mean "
+    "| molecule | functional | states, eV | shift / eV | energy MAE / eV, before / after | overlap | f: MAE of mean "
     "| R velocity, length: MAE of mean | absorption | CD velocity | CD length |"
 )
 

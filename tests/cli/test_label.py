@@ -374,3 +374,21 @@ def test_consensus_takes_the_place_of_other_choices(run, xyz):
     done = run("label", xyz("agsch3"), "--consensus", "gfn1")
     assert done.code == 2
     assert "two or more" in done.err
+
+
+def test_kohn_sham_orbitals_keep_a_checkpoint_beside_the_results(run, xyz):
+    """Its file is taken up by the next label of the same structure; the cost is said before it begins."""
+    choices = "--orbitals dft --xc svwn --basis STO-3G --emax 12 -o out"
+    command = ("label", xyz("h2o2"), *choices.split())
+    first, second = run(*command), run(*command)
+    assert (first.code, second.code) == (0, 0)
+    assert any("12 atomic functions: about" in line for line in first.progress)
+    (file,) = Path("out/checkpoints").iterdir()
+    assert file.name.startswith("H2O2-")
+    result = json.loads(Path("out/h2o2.json").read_text())
+    assert (result["method"], result["warnings"]) == ("SVWN/sto-3g linear response", [])
+    unknown = run("label", xyz("h2o2"), "--orbitals", "dft", "--basis", "def2-sv", "--json")
+    assert unknown.code == 2
+    assert "the basis 'def2-sv' is not known (did you mean 'def2-svp'?)" in unknown.err
+    assert run("label", xyz("h2o2"), "--orbitals", "dft", "--basis", "sto-3g", "--json").code == 0
+    assert not Path("results").exists()

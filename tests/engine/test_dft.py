@@ -308,7 +308,10 @@ def test_a_near_geometry_saves_cycles():
 def test_too_little_memory_is_said_before(monkeypatch):
     monkeypatch.setattr(dft, "dft_orbitals", lambda *_: pytest.fail("begun"))
     large = Atoms("Ag60", np.indices((4, 5, 3)).reshape(3, -1).T * 2.9)
-    with pytest.raises(MemoryLimitError, match=r"60 atoms \(1860 atomic functions\) needs about .* 0.8 GB are allowed"):
+    with pytest.raises(
+        MemoryLimitError,
+        match=r"60 atoms \(1860 atomic functions\) needs about .* 0.8 GB are allowed .*smaller --basis",
+    ):
         label(large, 0, orbitals="dft", memory_gb=0.8)
 
 

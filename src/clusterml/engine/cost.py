@@ -63,13 +63,17 @@ def number_of_functions(atoms: Atoms) -> int:
     return sum(count * _functions(symbol) for symbol, count in Counter(atoms.get_chemical_symbols()).items())
 
 
-def check_ground_state(atoms: Atoms, cost: Cost, memory_gb: float) -> None:
-    """Raise MemoryLimitError for a ground state that ``memory_gb`` cannot hold, before any of it is computed."""
+def check_ground_state(atoms: Atoms, cost: Cost, memory_gb: float, other_basis: bool = False) -> None:
+    """Raise MemoryLimitError for a ground state that ``memory_gb`` cannot hold, before any of it is computed.
+
+    ``other_basis``: is there a smaller basis to advise.
+    """
+    smaller = "take a smaller --basis, or " if other_basis else ""
     if cost.ground_state_gb > memory_gb:
         raise MemoryLimitError(
             f"the ground state of {counted(len(atoms), 'atom')} ({cost.functions} atomic functions) needs about "
             f"{cost.ground_state_gb:.3g} GB; {memory_gb:.2g} GB are allowed",
-            "raise --memory-gb on a larger computer, cut the structure down to one cluster, or take a smaller --basis",
+            f"raise --memory-gb on a larger computer, or {smaller}cut the structure down to one cluster",
         )
 
 

@@ -215,7 +215,7 @@ class _Work:
             raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
         cost = label_cost(atoms) if source.check_memory else ground_state_cost(atoms, self.protocol, compute)
         if cost is not None:
-            check_ground_state(atoms, cost, compute.memory)
+            check_ground_state(atoms, cost, compute.memory, source.kohn_sham)
         try:
             ground = source.compute(atoms, charge, self.protocol, compute, start_from)
         except ElectronicStructureError as error:

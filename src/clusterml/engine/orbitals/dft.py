@@ -56,7 +56,7 @@ _FRACTIONAL = 0.02
 """Occupations that differ from 0 or 2 by more than this are reported."""
 _HOTTEST = 20000.0
 """Largest electronic temperature in K."""
-_CYCLES = 16
+_CYCLES = 12
 """Cycles that a cluster needs: 7 to 20."""
 _HEAVY = 36
 """Elements beyond need an effective core potential: nothing else here knows of relativity."""
@@ -93,24 +93,25 @@ class Method:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a calculation is: ``atoms``, ``functions`` of the basis and of the ``fitting`` set, explicit
-    ``electrons``."""
+    """How large a calculation is: ``functions`` of the basis and of the ``fitting`` set, explicit ``electrons``, and
+    ``points`` of the integration grid before it is pruned."""
 
-    atoms: int
     functions: int
     fitting: int
     electrons: int
+    points: int
 
     @classmethod
     def of(cls, atoms: Atoms, charge: int, method: Method) -> Size:
         """That of a molecule; raises UnsupportedElementError for an element that the basis does not have."""
-        functions = fitting = electrons = 0
+        functions = fitting = electrons = points = 0
         for symbol, count in Counter(atoms.get_chemical_symbols()).items():
             element = element_basis(symbol, method.basis.of(symbol))
             functions += count * element.functions
             electrons += count * (_number(symbol) - element.core)
             fitting += count * _fitting_functions(symbol, method)
-        return cls(len(atoms), functions, fitting, electrons - charge)
+            points += count * _grid_points(_number(symbol))
+        return cls(functions, fitting, electrons - charge, points)
 
     @property
     def stored_gb(self) -> float:
@@ -125,17 +126,23 @@ class Size:
     def seconds(self, method: Method, stored: bool) -> float:
         """CPU time of a ground state, ``stored``: with the three-centre integrals in memory; see docs/science/dft.md.
 
-        The exchange-correlation part is grid times functions, the grid as large as the molecule; the fit is a matter of
-        auxiliary functions times pairs; Fock exchange takes these times the occupied orbitals.
+        The exchange-correlation part grows with the grid and the functions on it, the fit with the auxiliary functions
+        and pairs of functions, fitted Fock exchange with these and the occupied orbitals.
         """
         n, fitted = float(self.functions), 4.2e-8 * self.fitting * self.functions**2
         once, cycle = (fitted, 0.0) if stored else (0.0, fitted)
-        cycle += 0.2 + 2.1e-5 * n * self.atoms**2
+        cycle += 5.5e-9 * self.points * n**1.5
         direct = not method.density_fit or (method.functional.ax > 0.0 and not stored)
         if method.functional.ax and stored:
             copies = 2 if method.functional.range_separated else 1
             cycle += copies * 2.9e-10 * self.fitting * n**2 * self.electrons / 2
         return once + _CYCLES * (cycle + (1.5e-6 * n**3 if direct else 0.0))
+
+
+def _grid_points(number: int) -> int:
+    """Grid points of an element, before those far from all electrons are left out."""
+    grid = import_pyscf("dft.gen_grid")
+    return int(grid._default_rad(number, GRID_LEVEL) * grid._default_ang(number, GRID_LEVEL))
 
 
 def _number(symbol: str) -> int:
