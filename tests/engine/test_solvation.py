@@ -15,7 +15,7 @@ from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.newton import SelfConsistent, self_consistent
 from clusterml.engine.orbitals.solvation import born_radii, electrostatic_size, in_solvent, solvated_atoms
-from clusterml.errors import OptionError
+from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.structure.build.build import build
 from clusterml.structure.solvents import find_solvent, known_solvents
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
@@ -168,6 +168,10 @@ class TestBuriedAtoms:
         orbitals = gfn_orbitals(icosahedron, -3, solvent=solvent, solvation=model, electronic_temperature_k=3000.0)
         told = [warning for warning in orbitals.warnings if "attract themselves" in warning]
         assert len(told) == fails
+
+    def test_the_same_is_told_where_nothing_converges(self, icosahedron):
+        with pytest.raises(ElectronicStructureError, match=r"failed at 300 K.*attract themselves.*--solvation alpb"):
+            gfn_orbitals(icosahedron, -3, solvent="water", solvation="gbsa", max_iterations=2)
 
     def test_a_charged_sphere_in_alpb_has_the_energies_of_borns(self, icosahedron):
         """The potential within a sphere of charge -3 and of radius R rises by 3 (1 - 1/epsilon) / R."""

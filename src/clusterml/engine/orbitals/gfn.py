@@ -150,8 +150,11 @@ def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles,
     first = None
     if start_from is not None:
         first = _first_charges(Geometry.of(start_from), charge, medium, cycles.kelvin, cycles.device)
-    state = cycles.run(parts, charge, first)
     warnings = () if medium is None else solvent_warnings(parts, *medium)
+    try:
+        state = cycles.run(parts, charge, first)
+    except ElectronicStructureError as error:
+        raise ElectronicStructureError("; ".join((error.problem, *warnings)), error.remedy) from error
     return Orbitals(
         symbols=symbols,
         basis=parts.basis,
