@@ -11,7 +11,10 @@ import numpy as np
 from clusterml.engine.basis import Basis, contracted_shells
 from clusterml.typing import FloatArray, IntArray
 
-_ENV_START = 20  # libcint reserves the first slots of env for global settings
+_ENV_START = 20  # libcint reserves the first slots of env for global settings, the very first one for the cutoff
+
+_CUTOFF = 34.0
+"""Pairs of primitives whose product is below exp(-34), 2e-15, everywhere are skipped; libcint's own cutoff is 60."""
 
 
 def import_pyscf(module: str) -> Any:
@@ -28,15 +31,21 @@ def libcint_arrays(basis: Basis) -> tuple[Any, Any, FloatArray]:
     atm = np.zeros((n_at, 6), dtype=np.int32)
     atm[:, 0] = 1
     atm[:, 1] = _ENV_START + 3 * np.arange(n_at)
-    env = [np.zeros(_ENV_START), basis.coords_bohr.ravel()]
-    offset = _ENV_START + 3 * n_at
-    bas = np.zeros((len(basis.shells), 8), dtype=np.int32)
-    for k, s in enumerate(basis.shells):
-        n = len(s.exponents)
-        bas[k] = (s.atom, s.l, n, 1, 0, offset, offset + n, 0)
-        env += [s.exponents, s.coefficients * mole.gto_norm(s.l, s.exponents)]
-        offset += 2 * n
-    return atm, bas, np.concatenate(env)
+    shells = basis.shells
+    sizes = np.array([len(s.exponents) for s in shells])
+    exponents = np.concatenate([s.exponents for s in shells])
+    coefficients = np.concatenate([s.coefficients for s in shells])
+    momenta = np.array([s.l for s in shells])
+    for l in np.unique(momenta):
+        of_l = np.repeat(momenta == l, sizes)
+        coefficients[of_l] *= mole.gto_norm(int(l), exponents[of_l])
+    first = _ENV_START + 3 * n_at + np.cumsum(sizes) - sizes
+    one, zero = np.ones_like(sizes), np.zeros_like(sizes)
+    columns = ([s.atom for s in shells], momenta, sizes, one, zero, first, first + len(exponents), zero)
+    settings = np.zeros(_ENV_START)
+    settings[0] = _CUTOFF
+    env = np.concatenate([settings, basis.coords_bohr.ravel(), exponents, coefficients])
+    return atm, np.column_stack(columns).astype(np.int32), env
 
 
 def basis_of(mol: Any) -> Basis:

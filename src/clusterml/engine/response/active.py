@@ -146,7 +146,9 @@ def active_space(
     kernels = orbitals.kernels
 
     def moments(matrices: FloatArray) -> torch.Tensor:
-        return torch.stack([c_o.T @ (torch.as_tensor(m, device=dev) @ c_v) for m in matrices]).to(real)
+        on_device = [torch.as_tensor(m, device=dev) for m in matrices]
+        fewer_occupied = len(occupied) < len(virtual)
+        return torch.stack([(c_o.T @ m) @ c_v if fewer_occupied else c_o.T @ (m @ c_v) for m in on_device]).to(real)
 
     def tensor(array: FloatArray) -> torch.Tensor:
         return torch.as_tensor(array, device=dev, dtype=real)
