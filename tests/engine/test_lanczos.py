@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clusterml.engine.response import lanczos
-from clusterml.engine.response.lanczos import BlockLanczos, converged_ritz_pairs, orthonormalised
+from clusterml.engine.response.lanczos import BlockLanczos, Resolvent, converged_ritz_pairs, orthonormalised
 from clusterml.errors import ElectronicStructureError
 
 
@@ -130,9 +130,30 @@ def test_completeness_counts_as_convergence(random):
 def test_acceptance_ends_the_expansion(random):
     matrix, _ = matrix_with(torch.rand(2000, dtype=torch.float64), random)
     space = BlockLanczos(lambda x: x @ matrix, random(2, 2000), random(1, 2000), 2000)
-    _, converged = converged_ritz_pairs(space, lambda pairs: len(pairs.values) > 60)
+    _, converged = converged_ritz_pairs(space, lambda space: space.size > 60)
     assert converged
     assert space.n_blocks < 60
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_resolvent_grows_with_its_space(random, monkeypatch, full):
+    """It is the sum over Ritz pairs at any number of blocks, also where directions were dropped."""
+    if not full:
+        monkeypatch.setattr(lanczos, "_FULL_ORTHOGONALISATION", 0)
+    matrix, _ = matrix_with(torch.rand(90, dtype=torch.float64), random)
+    start, targets = random(3, 90), random(2, 90)
+    start = torch.cat([start, start[:1] - start[1:2]])  # dependent
+    space = grown(matrix, start, 2, targets=targets)
+    points = torch.tensor([0.1 + 0.05j, 0.6 + 0.05j, 2.0 + 0.01j], dtype=torch.complex128)
+    resolvent = Resolvent(points)
+    for blocks in (2, 9, 40):
+        while space.n_blocks < blocks and not space.exhausted:
+            space.expand()
+        pairs = space.ritz()
+        overlaps = torch.cat([pairs.starts, pairs.targets], dim=1).to(points)
+        poles = 1.0 / (pairs.values[None, :] - points[:, None])
+        expected = torch.einsum("nx,jn,ns->jxs", overlaps, poles, overlaps[:, :4])
+        assert float((resolvent.of(space) - expected).abs().max()) < 1e-9 * float(expected.abs().max())
 
 
 def test_lost_orthogonality_does_not_spoil_broadened_spectra(random, monkeypatch):

@@ -7,6 +7,8 @@ With Löwdin coefficients L_o, L_v and M = L_o X L_v^T (all over atomic function
   (ia|jb)_K term:  q_A = sum_{mu in A} M_mu,mu,  then  L_o^T diag((gamma q)_A(mu)) L_v;
   (ib|ja)_K term:  L_o^T (G * M^T) L_v.
 Cost per vector: 4 (n_rows n_o n_v + n_rows^2 n_v) operations; memory two n_rows^2 matrices and the vectors.
+These products are in single precision where there are many configurations: they are small beside the diagonal, and
+rounding changes spectra by 1e-6 of the absorption maximum.  Vectors and their products with each other stay double.
 
 The shift (stda-xtb.md, 11.4) depends on single configurations, so it is not invariant when degenerate orbitals are
 rotated among themselves.  The smooth mode evaluates it at an exchange integral averaged over orbitals close in energy:
@@ -169,6 +171,10 @@ def active_space(
     )
 
 
+_SINGLE_FROM = 20_000
+"""Configurations from which on their couplings are computed in single precision."""
+
+
 class Couplings:
     """Matrix-free products with the singles matrices of one :class:`ActiveSpace`.
 
@@ -181,10 +187,14 @@ class Couplings:
         self.space = space
         self.diagonal = diagonal
         self.weight = weight
+        import torch
+
+        dtype = space.l_o.dtype if space.n_csf < _SINGLE_FROM else torch.float32
         rows = space.atom_of_row
-        self._gamma_j = space.gamma_j[rows][:, rows].contiguous()
-        self._l_v_t = space.l_v.T.contiguous()
-        self._l_o_t = space.l_o.T.contiguous()
+        self._minus_j = -space.gamma_j[rows][:, rows].to(dtype)
+        self._gamma_k = space.gamma_k.to(dtype)
+        self._l_o, self._l_v = space.l_o.to(dtype), space.l_v.to(dtype)
+        self._l_o_t, self._l_v_t = self._l_o.T.contiguous(), self._l_v.T.contiguous()
 
     def _weighted(self, x: torch.Tensor) -> torch.Tensor:
         return x if self.weight is None else x * self.weight
@@ -195,12 +205,12 @@ class Couplings:
 
         s = self.space
         out = torch.empty_like(x)
-        for n, vector in enumerate(self._weighted(x)):
-            m = (s.l_o @ vector) @ self._l_v_t
-            potential = 2.0 * (s.gamma_k @ s.atom_sum(torch.diagonal(m)))[s.atom_of_row]
-            m.mul_(self._gamma_j).neg_()
+        for n, vector in enumerate(self._weighted(x).to(self._l_o.dtype)):
+            m = (self._l_o @ vector) @ self._l_v_t
+            potential = 2.0 * (self._gamma_k @ s.atom_sum(torch.diagonal(m)))[s.atom_of_row]
+            m.mul_(self._minus_j)
             m.diagonal().add_(potential)
-            torch.matmul(self._l_o_t, m @ s.l_v, out=out[n])
+            out[n] = self._l_o_t @ (m @ self._l_v)
         return self._weighted(out).addcmul_(self.diagonal, x)
 
     def apply_b(self, x: torch.Tensor) -> torch.Tensor:
@@ -211,11 +221,11 @@ class Couplings:
         gamma = s.gamma_k[s.atom_of_row][:, s.atom_of_row]
         out = torch.empty_like(x)
         for n, vector in enumerate(self._weighted(x)):
-            m = (s.l_o @ vector) @ self._l_v_t
+            m = (s.l_o @ vector) @ s.l_v.T
             potential = 2.0 * (s.gamma_k @ s.atom_sum(torch.diagonal(m)))[s.atom_of_row]
             m = (gamma * m.T).mul_(-s.ax)
             m.diagonal().add_(potential)
-            out[n] = self._l_o_t @ (m @ s.l_v)
+            out[n] = s.l_o.T @ (m @ s.l_v)
         return self._weighted(out)
 
 

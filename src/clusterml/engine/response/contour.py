@@ -30,7 +30,7 @@ import numpy as np
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
-from clusterml.engine.response.excited import SPIN_FACTOR
+from clusterml.engine.response.excited import LOWEST_EV, SPIN_FACTOR
 from clusterml.engine.response.linear import response_space, without_exchange
 from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TAIL_EV, Contour, NodeSums
 from clusterml.engine.response.response import AtomShares, BandKind
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
     from clusterml.engine.orbitals.orbitals import Orbitals
 
-_LOWEST_EV = 0.5
-"""Lowest energy of a spectrum."""
 _BAND_MARGIN_EV = 3.0
 """Configurations so far above a band have no part in where it lives."""
 _MOMENTS = ("position", "velocity", "angular")
@@ -258,7 +256,7 @@ def contour_spectra(
     start = time.perf_counter()
     scale = REFERENCE_OUTPUT_HARTREE_EV
     sigma = protocol.fwhm_ev / FWHM_PER_SIGMA / scale
-    contour = Contour.spanning(_LOWEST_EV / scale, protocol.emax_ev / scale, sigma)
+    contour = Contour.spanning(LOWEST_EV / scale, protocol.emax_ev / scale, sigma)
     space = response_space(orbitals, protocol, compute)
     gaps = space.gaps.detach()
     intervals = contour.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max()))

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, Couplings
-from clusterml.engine.response.lanczos import CHECK_GROWTH, FIRST_CHECK, BlockLanczos, RitzPairs, converged_ritz_pairs
+from clusterml.engine.response.lanczos import (
+    CHECK_GROWTH,
+    FIRST_CHECK,
+    BlockLanczos,
+    Resolvent,
+    RitzPairs,
+    converged_ritz_pairs,
+)
+from clusterml.engine.response.quadrature import Contour
 from clusterml.engine.response.response import AtomShares, BandKind, atom_shares
 from clusterml.errors import ElectronicStructureError, MemoryLimitError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray, IntArray
-from clusterml.units import FWHM_PER_SIGMA, REFERENCE_OUTPUT_HARTREE_EV, REFERENCE_THRESHOLD_HARTREE_EV
+from clusterml.units import (
+    DELTA_EPSILON_AREA_PER_ER,
+    EPSILON_AREA_PER_F,
+    FWHM_PER_SIGMA,
+    REFERENCE_OUTPUT_HARTREE_EV,
+    REFERENCE_THRESHOLD_HARTREE_EV,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +90,9 @@ def no_transitions() -> Transitions:
     """The empty set of transitions: nothing absorbs below emax."""
     return transitions(np.zeros(0), Moments(*(np.zeros((0, 3)) for _ in range(5))))
 
+
+LOWEST_EV = 0.5
+"""Lowest energy of a spectrum."""
 
 TAIL_EV = 1.0
 """States are kept this far above emax, so that bands near emax keep their upper half."""
@@ -137,6 +155,8 @@ def split_moments(starts: torch.Tensor, targets: torch.Tensor) -> Moments:
 _SIGNIFICANT = 0.01
 """States that give less than this share of a band's largest contribution are left out of its assignment."""
 _MAX_STATES_PER_BAND = 24
+_STATES = 128
+"""States whose amplitudes are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -185,20 +205,22 @@ class ExcitedStates:
         if kind == "cd":
             strengths = t.energy_ev * t.r_cgs(str(spectrum.meta["gauge"]))
         sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
-        known: dict[int, tuple[FloatArray, FloatArray]] = {}
-        holes: list[FloatArray] = []
-        electrons: list[FloatArray] = []
+        bands: list[tuple[IntArray, FloatArray]] = []
         for energy in energies_ev:
             weight = np.abs(strengths) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
             strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
             which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
-            new = np.array([k for k in which if k not in known], dtype=np.int64)
-            if len(new):
-                pairs = zip(*atom_shares(self.space, self.amplitudes(new)), strict=True)
-                known |= dict(zip(new.tolist(), pairs, strict=True))
-            for side, average in enumerate((holes, electrons)):
-                average.append(np.average([known[int(k)][side] for k in which], axis=0, weights=weight[which]))
-        return np.array(holes), np.array(electrons)
+            bands.append((which, weight[which]))
+        wanted = np.unique(np.concatenate([which for which, _ in bands])) if bands else np.zeros(0, dtype=np.int64)
+        parts = [
+            atom_shares(self.space, self.amplitudes(wanted[k : k + _STATES])) for k in range(0, len(wanted), _STATES)
+        ]
+        sides = [np.concatenate([part[side] for part in parts]) for side in (0, 1)] if parts else [np.zeros((0, 0))] * 2
+        holes, electrons = (
+            np.array([np.average(side[np.searchsorted(wanted, which)], axis=0, weights=w) for which, w in bands])
+            for side in sides
+        )
+        return holes, electrons
 
 
 def scatter(space: ActiveSpace, rows: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
@@ -250,14 +272,49 @@ def krylov_memory_gb(space: ActiveSpace, n_csf: int, itemsize: int) -> tuple[flo
     return (itemsize * (6.0 * n_rows**2 + 60.0 * n_csf) + projected) / 1e9, 4.0 * min(2000, n_csf) * n_csf / 1e9
 
 
+_Complex = np.ndarray[Any, np.dtype[np.complex128]]
+
+_COMPARED = 1.1
+"""A spectrum is compared with one of so many times fewer blocks."""
+
+
 class SpectrumConvergence:
-    """Accepts Ritz pairs once the broadened absorption and CD stop changing."""
+    """Accepts a Krylov space once the broadened absorption and CD stop changing."""
 
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol
         points = np.arange(1, int(8 * protocol.emax_ev / protocol.fwhm_ev) + 1, dtype=np.float64)
-        self._grid: FloatArray = points * (protocol.fwhm_ev / 8.0)
-        self._last: tuple[FloatArray, FloatArray] | None = None
+        grid = points * (protocol.fwhm_ev / 8.0)
+        self._grid: FloatArray = grid[grid >= min(LOWEST_EV, grid[-1])]
+        self._known: list[tuple[int, FloatArray, FloatArray]] = []
+
+    @cached_property
+    def _contour(self) -> tuple[Resolvent, _Complex, _Complex]:
+        """The resolvent on a contour, its points, and their weights at the energies of the grid, per eV."""
+        import torch
+
+        scale = REFERENCE_OUTPUT_HARTREE_EV
+        sigma = self._protocol.fwhm_ev / FWHM_PER_SIGMA / scale
+        contour = Contour.spanning(float(self._grid[0]) / scale, float(self._grid[-1]) / scale, sigma)
+        weights = contour.weights(self._grid / scale, sigma) / (2.0 * contour.points * scale)
+        return Resolvent(torch.as_tensor(contour.points)), contour.points, weights
+
+    def spectrum(self, space: BlockLanczos) -> tuple[FloatArray, FloatArray]:
+        """Broadened absorption and CD of the space."""
+        resolvent, points, weights = self._contour
+        x = resolvent.of(space).cpu().numpy()
+
+        def traces(rows: slice, columns: slice) -> _Complex:
+            return np.asarray(np.trace(x[:, rows, columns], axis1=1, axis2=2))
+
+        r, v, m, bv, bm = (slice(k, k + 3) for k in range(0, 15, 3))
+        absorption = traces(r, r) * points
+        rotation = traces(v, m) + (traces(bv, m) + traces(bm, v)) * 0.5 / points
+        cgs = REFERENCE_OUTPUT_HARTREE_EV * SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"]
+        return (
+            EPSILON_AREA_PER_F * 2.0 / 3.0 * SPIN_FACTOR * (weights @ absorption).imag,
+            DELTA_EPSILON_AREA_PER_ER * cgs * (weights @ rotation).imag,
+        )
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
         """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
@@ -268,13 +325,14 @@ class SpectrumConvergence:
         energies = chosen.values.cpu().numpy()
         return transitions(energies, moments, damped=self._protocol.mode == "reference"), chosen
 
-    def __call__(self, pairs: RitzPairs) -> bool:
-        """Has the spectrum changed by less than the tolerance since the last call?"""
-        spectrum = self.states(pairs)[0].broaden(self._grid, self._protocol.fwhm_ev)
-        current = (spectrum.epsilon, spectrum.delta_epsilon)
-        last, self._last = self._last, current
-        if last is None:
+    def __call__(self, space: BlockLanczos) -> bool:
+        """Has the spectrum changed by less than the tolerance over the last tenth of the blocks?"""
+        current = self.spectrum(space)
+        earlier = [known for known in self._known if known[0] * _COMPARED <= space.n_blocks]
+        self._known = [*earlier[-1:], *self._known[len(earlier) :], (space.n_blocks, *current)]
+        if not earlier:
             return False
+        last = earlier[-1][1:]
         absorption_scale = np.abs(current[0]).max(initial=0.0)
         scales = (absorption_scale, max(np.abs(current[1]).max(initial=0.0), _CD_FLOOR * absorption_scale))
         changes = [np.abs(a - b).max() for a, b in zip(current, last, strict=True)]

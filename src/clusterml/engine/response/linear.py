@@ -33,12 +33,12 @@ from clusterml.engine.response.excited import (
     scatter,
     transitions,
 )
-from clusterml.engine.response.lanczos import FIRST_CHECK, RitzPairs
+from clusterml.engine.response.lanczos import FIRST_CHECK, BlockLanczos, RitzPairs
 from clusterml.engine.response.singles import window_weight
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
 from clusterml.spectrum.transitions import Transitions
-from clusterml.typing import IntArray
+from clusterml.typing import FloatArray, IntArray
 from clusterml.units import REFERENCE_HARTREE_EV, REFERENCE_THRESHOLD_HARTREE_EV
 
 if TYPE_CHECKING:
@@ -305,6 +305,11 @@ class _Convergence(SpectrumConvergence):
         super().__init__(protocol)
         self._problem = problem
         self._limit = (protocol.emax_ev + _TAIL_EV) / REFERENCE_THRESHOLD_HARTREE_EV
+
+    def spectrum(self, space: BlockLanczos) -> tuple[FloatArray, FloatArray]:
+        """Broadened absorption and CD of the pseudo-states."""
+        spectrum = self.states(space.ritz())[0].broaden(self._grid, self._protocol.fwhm_ev)
+        return spectrum.epsilon, spectrum.delta_epsilon
 
     def states(self, pairs: RitzPairs) -> tuple[Transitions, RitzPairs]:
         """Intensities of the pseudo-states up to emax plus a tail, and their Ritz pairs."""
