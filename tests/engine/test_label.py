@@ -167,7 +167,7 @@ def test_an_empty_spectrum_is_a_warning(options):
 
 
 def test_an_unconverged_spectrum_is_a_warning(molecule, monkeypatch):
-    monkeypatch.setattr("clusterml.engine.response.excited.MAX_KRYLOV_VECTORS", 40)
+    monkeypatch.setattr("clusterml.engine.response.krylov.MAX_KRYLOV_VECTORS", 40)
     found = label(molecule("ag3_sch3_3"))
     assert not found.response.converged
     assert "not converged" in found.warnings[0]

@@ -24,15 +24,13 @@ from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, active_space
 from clusterml.engine.response.excited import (
-    MAX_KRYLOV_VECTORS,
     ExcitedStates,
     Moments,
-    SpectrumConvergence,
     no_transitions,
-    run_krylov,
     scatter,
     transitions,
 )
+from clusterml.engine.response.krylov import MAX_KRYLOV_VECTORS, SpectrumConvergence, run_krylov
 from clusterml.engine.response.lanczos import FIRST_CHECK, BlockLanczos, RitzPairs
 from clusterml.engine.response.singles import window_weight
 from clusterml.engine.response.solver import ResponseSolver

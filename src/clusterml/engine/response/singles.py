@@ -34,7 +34,8 @@ from clusterml.engine.response.active import (
     k_shift,
     window,
 )
-from clusterml.engine.response.excited import ExcitedStates, OpticalVectors, no_transitions, solve_dense, solve_krylov
+from clusterml.engine.response.excited import ExcitedStates, OpticalVectors, no_transitions, solve_dense
+from clusterml.engine.response.krylov import solve_krylov
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError
 from clusterml.typing import IntArray
