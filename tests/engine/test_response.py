@@ -16,6 +16,7 @@ from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response import linear as response
+from clusterml.engine.response.contour import contour_spectra
 from clusterml.engine.response.linear import response_problem, response_states
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
 from clusterml.units import HARTREE_EV, ROTATORY_AU_TO_CGS
@@ -148,7 +149,8 @@ def test_the_casida_form_keeps_the_mixed_sum_rule(orbitals):
 
 @pytest.mark.parametrize("form", ["casida", "tda"])
 class TestBothForms:
-    def test_pseudo_states_give_the_spectrum_of_the_states(self, orbitals, deviation, form):
+    def test_pseudo_states_give_the_spectrum_of_the_states(self, orbitals, deviation, monkeypatch, form):
+        monkeypatch.setattr(response, "_EVERY_CONFIGURATION", 0)
         grid = np.arange(0.5, 5.5, 0.02)
         exact = response_states(orbitals(CLUSTER), *states(6.5), form=form)
         quick = response_states(orbitals(CLUSTER), Protocol(emax_ev=6.5), Compute(), form=form)
@@ -184,8 +186,20 @@ class TestBothForms:
         assert max(deviation(single, double)) < 2e-3
 
 
+def test_states_of_a_small_molecule_take_every_configuration(orbitals, deviation):
+    """They give the spectrum of the contour, which knows no window."""
+    molecule = orbitals(CHIRAL)
+    states_of = response_states(molecule, *states(9.0))
+    assert states_of.counts["n_csf"] == molecule.n_occupied * molecule.n_virtual
+    grid = np.arange(0.5, 7.5, 0.02)
+    exact = contour_spectra(molecule, Protocol(emax_ev=7.5), Compute()).broaden(grid, 0.2)
+    assert max(deviation(states_of.transitions.broaden(grid, 0.2), exact)) < 1e-4
+
+
 def test_adiabatic_configurations_stand_for_explicit_ones(orbitals, deviation, monkeypatch):
     """With a third of the configurations the spectrum stays; without the response of the others it does not."""
+
+    monkeypatch.setattr(response, "_EVERY_CONFIGURATION", 0)
 
     def spectrum(least_window_ev, adiabatic_ev=3.0):
         monkeypatch.setattr(response, "_LEAST_WINDOW_EV", least_window_ev)

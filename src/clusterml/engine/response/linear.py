@@ -53,6 +53,9 @@ _LEAST_WINDOW_EV = 10.0
 _WINDOW_MARGIN_EV = 4.0
 """Configurations are explicit up to emax plus the margin, closing over the last 1 eV; adiabatic above."""
 
+_EVERY_CONFIGURATION = 4000
+"""Up to so many configurations all are explicit where every state is asked for: half a minute at most."""
+
 _ADIABATIC_EV = 3.0
 """Energy at which the response of the configurations above the window is taken."""
 
@@ -168,6 +171,13 @@ def _charges(space: ActiveSpace, index: torch.Tensor) -> torch.Tensor:
     return torch.stack([(o.T @ v).flatten()[index] for o, v in pairs])
 
 
+def _window_edge(orbitals: Orbitals, protocol: Protocol) -> float:
+    """Energy in eV below which configurations are explicit."""
+    if protocol.solver == "states" and orbitals.n_occupied * orbitals.n_virtual <= _EVERY_CONFIGURATION:
+        return float(np.ptp(orbitals.energies_ev)) + _WINDOW_MARGIN_EV
+    return max(_LEAST_WINDOW_EV, protocol.emax_ev + _WINDOW_MARGIN_EV)
+
+
 def response_problem(
     orbitals: Orbitals, protocol: Protocol, compute: Compute, form: Form = "casida"
 ) -> ResponseProblem:
@@ -175,14 +185,15 @@ def response_problem(
 
     Configurations up to ``emax_ev`` + 4 eV (at least 10 eV) are explicit.  Those above respond adiabatically, as at
     3 eV: eliminating them screens gamma and dresses the moments, exact at that energy, and costs no Krylov steps.
-    A configuration at the edge is divided smoothly, w explicit and sqrt(1 - w^2) adiabatic, so nothing jumps.
+    A configuration at the edge is divided smoothly, w explicit and sqrt(1 - w^2) adiabatic, so nothing jumps.  The
+    solver ``states`` takes all configurations of a small molecule.
     Raises OptionError for an unknown form, ElectronicStructureError without a positive gap, MemoryLimitError.
     """
     import torch
 
     if form not in get_args(Form):
         raise OptionError(f"form is {form!r}", f"choose one of {', '.join(get_args(Form))}")
-    edge = max(_LEAST_WINDOW_EV, protocol.emax_ev + _WINDOW_MARGIN_EV)
+    edge = _window_edge(orbitals, protocol)
     _check_memory(orbitals, edge, protocol, compute)
     space = response_space(orbitals, protocol, compute)
     weight = window_weight(space.gaps.flatten(), edge)
