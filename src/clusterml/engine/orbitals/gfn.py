@@ -151,23 +151,26 @@ def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles,
     if start_from is not None:
         first = _first_charges(Geometry.of(start_from), charge, medium, cycles.kelvin, cycles.device)
     warnings = () if medium is None else solvent_warnings(parts, *medium)
+    prepared = time.perf_counter()
     try:
         state = cycles.run(parts, charge, first)
     except ElectronicStructureError as error:
         raise ElectronicStructureError("; ".join((error.problem, *warnings)), error.remedy) from error
+    done = time.perf_counter()
     return Orbitals(
         symbols=symbols,
         basis=parts.basis,
         energies_ev=state.energies * HARTREE_EV,
         coefficients=state.coefficients,
         loewdin=state.loewdin,
+        n_cycles=state.n_cycles,
         n_occupied=n_occupied,
         method=_TBLITE_METHOD["gfn1"],
         kernels=local_kernels(symbols, parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
         core_electrons=core_electrons(symbols),
         warnings=(*warnings, *_occupation_warnings(state.occupations, n_occupied, cycles.kelvin)),
-        timings_s={"scf": time.perf_counter() - start},
+        timings_s={"hamiltonian": prepared - start, "cycles": done - prepared, "scf": done - start},
     )
 
 

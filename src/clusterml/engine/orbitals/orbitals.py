@@ -23,7 +23,8 @@ class Orbitals:
     ``virtual_shift_ev`` is the shift contained in the virtual energies. ``charges`` (n_atoms,) are the atomic charges
     the Hamiltonian was built with.  ``kernels``: how excitations of these orbitals interact.  ``core_electrons``
     (n_atoms,): those that are in no orbital, None where that is not known.  ``loewdin`` (n_ao, n_mo): the coefficients
-    S^(1/2) C over Löwdin's functions, of a source that has them anyway.
+    S^(1/2) C over Löwdin's functions, of a source that has them anyway.  ``n_cycles``: eigenproblems until charges were
+    those of their field.
     """
 
     symbols: tuple[str, ...]
@@ -37,6 +38,7 @@ class Orbitals:
     charges: FloatArray | None = None
     core_electrons: IntArray | None = None
     loewdin: FloatArray | None = None
+    n_cycles: int | None = None
     warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
 
