@@ -16,7 +16,7 @@ import numpy as np
 from clusterml.engine import atomic, integrals
 from clusterml.engine.basis import Basis, stage_basis
 from clusterml.engine.kernels import stda_kernels
-from clusterml.engine.linalg import inverse_cholesky, symmetric_eigh
+from clusterml.engine.linalg import inverse_cholesky, overlap_powers, symmetric_eigh
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import core_electrons, per_atom, stage_globals, stage_per_atom, tables
@@ -89,10 +89,20 @@ def fermi_occupations(energies_ev: FloatArray, n_electrons: int, temperature_k: 
 
 
 class _Stage:
-    """One tight-binding stage at a fixed geometry: basis, integrals and the factorised overlap."""
+    """One tight-binding stage at a fixed geometry: basis, integrals and the factorised overlap.
+
+    ``loewdin``: orthogonalise as Löwdin does, so that eigenvectors are the coefficients over his functions.
+    """
 
     def __init__(
-        self, symbols: Sequence[str], coords: FloatArray, cn: FloatArray, stage: int, screen: bool, device: str
+        self,
+        symbols: Sequence[str],
+        coords: FloatArray,
+        cn: FloatArray,
+        stage: int,
+        screen: bool,
+        device: str,
+        loewdin: bool = False,
     ) -> None:
         import torch
 
@@ -104,10 +114,11 @@ class _Stage:
         self.gamma = coulomb_kernel(symbols, coords, stage)
         self.device = torch.device(device)
         self.s_device = torch.as_tensor(self.s, device=self.device)
-        self.inverse_factor = inverse_cholesky(self.s_device)
+        self.inverse_factor = overlap_powers(self.s_device)[1] if loewdin else inverse_cholesky(self.s_device)
 
-    def diagonalise(self, q: FloatArray) -> tuple[FloatArray, torch.Tensor]:
-        """Orbital energies (eV) and coefficients (n_ao, n_ao) in the field of the atomic charges ``q``."""
+    def diagonalise(self, q: FloatArray) -> tuple[FloatArray, torch.Tensor, torch.Tensor]:
+        """Orbital energies (eV) in the field of the atomic charges ``q``, coefficients (n_ao, n_ao) over the atomic and
+        over the orthogonalised functions."""
         import torch
 
         h = torch.as_tensor(
@@ -116,7 +127,7 @@ class _Stage:
         energies, vectors = symmetric_eigh(
             self.inverse_factor @ h @ self.inverse_factor.T, f"stage {self.stage} Hamiltonian"
         )
-        return energies.cpu().numpy(), self.inverse_factor.T @ vectors
+        return energies.cpu().numpy(), self.inverse_factor.T @ vectors, vectors
 
     def mulliken(self, energies: FloatArray, c: torch.Tensor, n_electrons: int, temperature_k: float) -> FloatArray:
         """Mulliken electron populations per atom, shape (n_atoms,)."""
@@ -148,7 +159,7 @@ def stage_one_charges(
     correction = atomic.cm5_correction(symbols, coords_bohr)
     history = [atomic.starting_charges(symbols, coords_bohr, cn, charge)]
     for _ in range(tables()["stage1"]["scc_passes"]):
-        energies, c = stage.diagonalise(history[-1])
+        energies, c, _ = stage.diagonalise(history[-1])
         populations = stage.mulliken(energies, c, n_electrons, tables()["stage1"]["etemp_K"])
         history.append(z - populations + correction)
     return history
@@ -177,8 +188,8 @@ def stda_xtb_orbitals(
         raise ChargeError(f"{n_electrons} valence electrons are an odd number", "check the charge")
     q = stage_one_charges(symbols, coords, cn, charge, screen, device)[-1]
     charges_done = time.perf_counter()
-    stage = _Stage(symbols, coords, cn, 2, screen, device)
-    energies, c = stage.diagonalise(q)
+    stage = _Stage(symbols, coords, cn, 2, screen, device, loewdin=not screen)
+    energies, c, vectors = stage.diagonalise(q)
     n_occ = n_electrons // 2
     if not 0 < n_occ < len(energies):
         raise ElectronicStructureError(
@@ -195,6 +206,7 @@ def stda_xtb_orbitals(
         basis=stage.basis,
         energies_ev=energies[:n_kept],
         coefficients=c[:, :n_kept].cpu().numpy(),
+        loewdin=None if screen else vectors[:, :n_kept].cpu().numpy(),
         n_occupied=n_occ,
         method="sTDA-xTB",
         kernels=stda_kernels(tuple(symbols), stage.basis.coords_bohr),
