@@ -42,8 +42,9 @@ def test_mirror_images_have_opposite_signs_and_equal_sizes(reports):
         assert part.symmetry == pytest.approx(mirrored.symmetry, rel=1e-6, abs=1e-9)
     assert abs(left.whole.opd_local) > 1e-5
     assert left.whole.point_groups[0].name == "T"
-    assert left.frame.name == "metal + S frame"
-    assert left.frame.formula == "Ag29S24"
+    assert left.frame.name == "metal + donor frame"
+    assert left.frame.formula == "Ag29P4S24"
+    assert {part.name: part.formula for part in left.parts}["metal + S frame"] == "Ag29S24"
 
 
 def test_a_structure_too_large_to_measure_is_named():

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
+FEW = (SMALL, "most=12", "verify=1", "verify_random=1")
+"""The example with few candidates and labels."""
+NONE = (SMALL, "most=12", "verify=0", "verify_random=0")
 
 
 def checkpoint(folder: Path, members: int) -> Path:
@@ -39,44 +42,33 @@ def pair(tmp_path_factory) -> Path:
 
 
 def test_a_screen_and_its_resumption(run, model):
-    done = run("screen", SMALL, "-o", "out", "--model", model)
+    done = run("screen", *FEW, "-o", "out", "--model", model)
     assert done.code == 0, done.err
-    assert "84 candidates: 84 valid" in done.out
+    assert "12 candidates: 12 valid" in done.out
     assert "verified: " in done.out
+    assert "best and 1 random labels are too few for a hit rate: it takes 10 and 50 (verify=10" in done.out
     assert json.loads(Path("out/run.json").read_text())["status"] == "finished"
-    again = run("screen", SMALL, "-o", "out", "--model", model)
+    again = run("screen", *FEW, "-o", "out", "--model", model)
     assert again.code == 1
     assert "--resume" in again.err
-    assert run("screen", SMALL, "-o", "out", "--model", model, "--resume").code == 0
+    assert run("screen", *FEW, "-o", "out", "--model", model, "--resume").code == 0
 
 
 def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
-    options = (SMALL, "verify=0", "verify_random=0", "-o", "out", "--model", model)
+    options = (*NONE, "-o", "out", "--model", model)
     refused = run("screen", *options, "--label-uncertain", "2")
-    assert refused.code == 1
+    assert refused.code == 2
     assert "neither an uncertainty nor a domain" in refused.err
     before = Path("out/report.html").read_text()
     Path("out/report.html").unlink()
     done = run("screen", "--report", "out")
-    assert (done.code, done.out) == (0, "out/report.html\n")
+    assert (done.code, done.out) == (0, "report in out/report.html\n")
     assert Path("out/report.html").read_text() == before
     assert run("screen", "--report", "nowhere").err.startswith("error: nowhere: holds no results of a screen")
 
 
 def test_labels_of_the_least_certain_become_a_dataset(run, pair):
-    options = (
-        SMALL,
-        "verify=0",
-        "verify_random=0",
-        "-o",
-        "out",
-        "--model",
-        pair,
-        "--label-uncertain",
-        "2",
-        "--dataset",
-        "data",
-    )
+    options = (*NONE, "-o", "out", "--model", pair, "--label-uncertain", "2", "--dataset", "data")
     done = run("screen", *options)
     assert done.code == 0, done.err
     assert "2 of the least certain candidates labelled and added to data" in done.out
@@ -123,11 +115,11 @@ def test_bad_input_is_one_line(run, model, change, options, expected):
 
 
 def test_a_cluster_that_is_not_there_is_named_and_nothing_is_lost(run, model):
-    done = run("screen", SMALL, "-o", "out", "--model", model, "--cluster", "ray://127.0.0.1:1")
+    done = run("screen", *NONE, "-o", "out", "--model", model, "--cluster", "ray://127.0.0.1:1")
     assert done.code == 2
     assert "no Ray cluster at ray://127.0.0.1:1" in done.err
     assert done.err.count("\n") == 1
-    assert run("screen", SMALL, "-o", "out", "--model", model, "--resume").code == 0
+    assert run("screen", *NONE, "-o", "out", "--model", model, "--resume").code == 0
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_a_library_of_ones_own(run, ag29, tmp_path):
         (("--from", "PH3"), 2, "give the new ligand with --to"),
         (
             ("--from", "PPh3", "--to", "PMe3"),
-            1,
+            2,
             "there is no ligand PPh3 to exchange (ligands of this cluster: SH, PH3)",
         ),
         (("--from", "PH3", "--to", "PX3"), 2, "there is no ligand 'PX3' in the library"),
@@ -79,7 +79,7 @@ def test_a_library_of_ones_own(run, ag29, tmp_path):
         (("--from", "PH3", "--to", "PMe3", "--sites", "1,x"), 2, "--sites is '1,x' (give whole numbers with commas"),
         (
             ("--from", "PH3", "--to", "PMe3", "--sites", "9"),
-            1,
+            2,
             "site 9 does not exist (sites are numbered from 1 to 4)",
         ),
     ],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusterml.dataset.record import N_LOWEST, Record, stored_positions
+from clusterml.dataset.record import N_LOWEST, SCHEMA_VERSION, Record, stored_positions
+from clusterml.dataset.shards import write_shard
+from clusterml.dataset.store import Dataset, Index, ShardEntry, Store
 
 M = 251
 
@@ -42,3 +44,20 @@ def fake_record(name: str, seed: int = 0, **changes) -> Record:
 @pytest.fixture(scope="session")
 def make_record():
     return fake_record
+
+
+@pytest.fixture(scope="session")
+def write_dataset():
+    """Write records as a packed dataset, at once: a store adds them one by one, each in a file of its own."""
+
+    def write(folder, records) -> Dataset:
+        Store(folder)
+        records = sorted(records, key=lambda record: record.id)
+        name = f"00000-{len(records):04d}.h5"
+        checksum = write_shard(folder / "shards" / name, records)
+        entry = ShardEntry(name=name, sha256=checksum, ids=tuple(record.id for record in records))
+        index = Index(schema_version=SCHEMA_VERSION, about={}, shards=(entry,))
+        (folder / "index.json").write_text(index.model_dump_json())
+        return Dataset(folder)
+
+    return write

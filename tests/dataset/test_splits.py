@@ -10,9 +10,8 @@ from clusterml.errors import DatasetError, OptionError
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory, make_record):
-    folder = tmp_path_factory.mktemp("splits") / "d"
-    store = Store(folder)
+def dataset(tmp_path_factory, make_record, write_dataset):
+    records = []
     seed = 0
     for family in ("ag25", "ag29", "ag70", "ag12"):
         for shell in ("SH", "SCH3", "SiPr"):
@@ -20,13 +19,13 @@ def dataset(tmp_path_factory, make_record):
                 seed += 1
                 name = f"{family}-{shell}-{k}"
                 record = make_record(name, seed, family=family, parent=family, shell=shell, pair=name)
-                store.add(record)
-                store.add(record.mirrored(f"{name}-mirror", "S"))
+                records += [record, record.mirrored(f"{name}-mirror", "S")]
                 if k == 0:
                     other = {"id": f"{name}-stda-xtb", "method": "stda-xtb"}
-                    store.add(make_record(name, seed, family=family, parent=family, shell=shell, pair=name, **other))
-    store.pack()
-    return Dataset(folder)
+                    records.append(
+                        make_record(name, seed, family=family, parent=family, shell=shell, pair=name, **other)
+                    )
+    return write_dataset(tmp_path_factory.mktemp("splits") / "d", records)
 
 
 @pytest.mark.parametrize("question", ["random", "shell", "parent"])
@@ -49,8 +48,8 @@ def test_unseen_clusters_and_unseen_shells_are_unseen(dataset):
     assert not tested & {(column["family"][i], column["shell"][i]) for i in split.train + split.validation}
 
 
-def test_the_largest_clusters_and_the_rarest_free_ligands_are_held_out(tmp_path, make_record):
-    store = Store(tmp_path / "d")
+def test_the_largest_clusters_and_the_rarest_free_ligands_are_held_out(tmp_path, make_record, write_dataset):
+    records = []
     shells = {"ag70": ["4Cl"] * 10, "ag32": ["9SH"] * 20, "ag33": ["9SH", "9SiPr"] * 10, "ag2": ["2SH"] * 45}
     shells["ag2"] += ["1R-TFL+1SH"] * 3 + ["2SCH3"] * 2
     sizes = {"ag70": 30, "ag33": 20, "ag32": 15, "ag2": 5}
@@ -61,9 +60,8 @@ def test_the_largest_clusters_and_the_rarest_free_ligands_are_held_out(tmp_path,
             rng = np.random.default_rng(seed)
             atoms = {"numbers": np.full(sizes[family], 47), "positions": rng.normal(size=(sizes[family], 3))}
             name = f"{family}-{seed}"
-            store.add(make_record(name, seed, family=family, shell=shell, pair=name, **atoms))
-    store.pack()
-    dataset = Dataset(tmp_path / "d")
+            records.append(make_record(name, seed, family=family, shell=shell, pair=name, **atoms))
+    dataset = write_dataset(tmp_path / "d", records)
     split = make_split(dataset, "parent", fractions=(0.2, 0.3))
     assert split.unseen == ("ag32", "ag70")
     assert {name[:4] for name in split.validation} == {"ag33"}
@@ -96,18 +94,13 @@ def test_one_geometry_stays_together_whatever_its_records_are_called(tmp_path, m
     assert leaks(dataset, bad) == ["geometry a3 is in test and in train"]
 
 
-def test_a_split_grows_with_its_dataset(dataset, tmp_path, make_record):
+def test_a_split_grows_with_its_dataset(dataset, tmp_path, make_record, write_dataset):
     old = make_split(dataset, "random", fractions=(0.2, 0.2))
-    store = Store(tmp_path / "d")
-    for record in dataset:
-        store.add(record)
     first = old.test[0]
     source = dataset[dataset.ids.index(first)]
-    store.add(make_record("again", 1, method="TDDFT", numbers=source.numbers, positions=source.positions))
-    for seed in range(1000, 1100):
-        store.add(make_record(f"new-{seed}", seed))
-    store.pack()
-    grown = Dataset(tmp_path / "d")
+    again = make_record("again", 1, method="TDDFT", numbers=source.numbers, positions=source.positions)
+    more = [make_record(f"new-{seed}", seed) for seed in range(1000, 1100)]
+    grown = write_dataset(tmp_path / "d", [*dataset, again, *more])
     new = extend(old, grown, (0.2, 0.2))
     assert leaks(grown, new) == []
     assert sorted(new.train + new.validation + new.test) == sorted(grown.ids)

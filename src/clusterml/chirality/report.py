@@ -66,9 +66,9 @@ class ChiralityReport(WithWarnings):
 
     @property
     def frame(self) -> PartChirality:
-        """The part of metals and S (Se, Te); that of metals and all donors without S; the whole without metals."""
+        """The part of metals and all donors, which is what ``frame`` means everywhere; the whole without metals."""
         named = {part.name: part for part in self.parts}
-        return named.get(S_FRAME) or named.get(DONOR_FRAME) or self.whole
+        return named.get(DONOR_FRAME) or self.whole
 
     def __repr__(self) -> str:
         """One line."""
