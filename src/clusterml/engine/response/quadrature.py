@@ -133,7 +133,7 @@ class NodeSums:
         import torch
 
         edges = torch.as_tensor([part.low for part in self._intervals], dtype=torch.float64, device=gaps.device)
-        lower = torch.tril_indices(self._size, self._size, device=gaps.device)
+        lower = self._lower(gaps.device)
         order = torch.argsort(gaps.detach())
         gaps = gaps[order]
         bounds = [*torch.searchsorted(gaps.detach().double(), edges).tolist(), len(gaps)]
@@ -141,9 +141,17 @@ class NodeSums:
             for first in range(start, stop, COLUMNS):
                 part = slice(first, min(stop, first + COLUMNS))
                 weights = self._intervals[number].polynomials(gaps[part])
-                products = self._products(charges[:, order[part]], moments[:, order[part]], weights)
-                update, known = products[:, lower[0], lower[1]], self._sums[number]
+                q, m = (rows.index_select(1, order[part]) for rows in (charges, moments))
+                update = self._products(q, m, weights).flatten(1).index_select(1, lower)
+                known = self._sums[number]
                 self._sums[number] = update if known is None else known + update
+
+    def _lower(self, device: torch.device) -> torch.Tensor:
+        """Places of the lower triangle in a flattened (r, r) matrix."""
+        import torch
+
+        row, column = torch.tril_indices(self._size, self._size, device=device)
+        return row * self._size + column
 
     def _products(self, charges: torch.Tensor, moments: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """T w T^T, its lower triangle, for each of ``weights`` (k, n): (k, r, r), float64."""
@@ -166,10 +174,10 @@ class NodeSums:
         held = [(part, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums is not None]
         matrices = torch.cat([sums for _, sums in held])
         nodes = torch.as_tensor(np.concatenate([part.nodes for part, _ in held]), device=points.device)
-        lower = torch.tril_indices(self._size, self._size, device=points.device)
-        for part in points.split(max(1, BLOCK // (16 * len(lower[0])))):
+        lower = self._lower(points.device)
+        for part in points.split(max(1, BLOCK // (16 * len(lower)))):
             g = 1.0 / (nodes[None, :] ** 2 - part[:, None] ** 2)
             for packed in torch.complex(g.real @ matrices, g.imag @ matrices):
-                whole = packed.new_zeros((self._size, self._size))
-                whole[lower[0], lower[1]] = packed
+                flat = packed.new_zeros(self._size**2).index_copy(0, lower, packed)
+                whole = flat.reshape(self._size, self._size)
                 yield whole + whole.tril(-1).T
