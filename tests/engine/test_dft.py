@@ -245,6 +245,16 @@ def test_no_convergence_is_an_error_that_says_what_to_try(monkeypatch):
         dft_orbitals(TWISTED, 0, method(), Compute())
 
 
+def test_what_is_no_closed_shell_is_said_to_be_none(monkeypatch):
+    """Oxygen fills one of two degenerate levels: orbitals of another hole are no ground state."""
+    monkeypatch.setattr(kohn_sham, "WAYS", kohn_sham.WAYS[-1:])
+    oxygen = Atoms("O2", [[0, 0, 0], [0, 0, 1.2]])
+    with pytest.raises(ElectronicStructureError, match=r"no closed shell: .* a hole below .*--electronic-temp"):
+        dft_orbitals(oxygen, 0, method(basis="sto-3g"), Compute())
+    hot = dft_orbitals(oxygen, 0, method(basis="sto-3g", kelvin=1000.0), Compute())
+    assert "2 orbitals are fractionally occupied at 1000 K" in hot.warnings[0]
+
+
 def test_an_electronic_temperature_smears_the_occupation():
     stretched = Atoms("H2", [[0, 0, 0], [0, 0, 2.5]])
     hot = dft_orbitals(stretched, 0, method(kelvin=8000.0), Compute())

@@ -115,8 +115,8 @@ class Size:
 
     @property
     def stored_gb(self) -> float:
-        """Memory of all three-centre integrals of density fitting."""
-        return 4e-9 * self.fitting * self.functions * (self.functions + 1)
+        """Memory of all three-centre integrals of density fitting, and of making them."""
+        return 1.6 * 4e-9 * self.fitting * self.functions * (self.functions + 1)
 
     @property
     def least_gb(self) -> float:
@@ -209,7 +209,8 @@ def mean_field(mol: Any, method: Method, size: Size, compute: Compute) -> Any:
             etb = import_pyscf("df.addons").aug_etb(mol)
             shells = {symbol: etb[symbol] if part is None else part for symbol, part in shells.items()}
         stores = _stores(method, size, compute)
-        field = field.density_fit(auxbasis=shells, only_dfj=bool(method.functional.ax) and not stores)
+        coulomb_only = {"only_dfj": True} if method.functional.ax and not stores else {}
+        field = field.density_fit(auxbasis=shells, **coulomb_only)
         if compute.device == "cpu" and stores:
             field.with_df.build()
     return field
@@ -218,7 +219,7 @@ def mean_field(mol: Any, method: Method, size: Size, compute: Compute) -> Any:
 def _stores(method: Method, size: Size, compute: Compute) -> bool:
     """Are the three-centre integrals kept in memory; those of range-separated exchange are another set."""
     copies = 2 if method.functional.range_separated else 1
-    return method.density_fit and copies * size.stored_gb < 0.6 * (compute.memory - size.least_gb)
+    return method.density_fit and copies * size.stored_gb < 0.8 * (compute.memory - size.least_gb)
 
 
 def _on_gpu(field: Any, device: str) -> Any:

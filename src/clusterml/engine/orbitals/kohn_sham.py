@@ -21,7 +21,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from clusterml.engine.integrals import import_pyscf
 from clusterml.errors import ElectronicStructureError, InputFileError, OptionError
 from clusterml.io.files import read_bounded, write_bytes
 from clusterml.typing import FloatArray
@@ -50,8 +49,8 @@ class Way:
 
 
 WAYS = (
-    Way("plain cycles"),
-    Way("a level shift of 0.2 hartree", level_shift=0.2, cycles=80),
+    Way("plain cycles", cycles=40),
+    Way("a level shift of 0.2 hartree", level_shift=0.2),
     Way("Fermi smearing of 0.02 hartree", sigma=0.02, cycles=40, lasts=False),
     Way("Fermi smearing of 0.005 hartree", sigma=0.005, cycles=40, lasts=False),
     Way("a level shift of 0.1 hartree after smearing", level_shift=0.1, cycles=60),
@@ -207,10 +206,15 @@ def converge(field: Any, journal: Journal, guess: FloatArray | None = None, sigm
             result = _result(solver, journal, way if number else None)
             if sigma or result.lowest_filled:
                 return result
-        converged = density_matrix(_on_cpu(solver.mo_coeff), _on_cpu(solver.mo_occ))
-        density = converged if solver.converged else journal.density
+        reached = density_matrix(_on_cpu(solver.mo_coeff), _on_cpu(solver.mo_occ))
+        density = reached if solver.converged else journal.density
+    problem = (
+        f"the Kohn-Sham ground state did not converge in {journal.cycles} cycles, the last of them with {way.words}"
+    )
+    if solver.converged:
+        problem = "the Kohn-Sham ground state is no closed shell: it converges only with a hole below occupied orbitals"
     raise ElectronicStructureError(
-        f"the Kohn-Sham ground state did not converge in {journal.cycles} cycles, the last of them with {way.words}",
+        problem,
         "check charge and geometry (relax it first); then try --electronic-temperature 1000, a pure functional "
         "(--xc pbe), a basis without diffuse functions (--basis def2-svp), or --orbitals gfn1",
     )
@@ -220,7 +224,7 @@ def _solver(field: Any, way: Way, journal: Journal) -> Any:
     """pyscf's object that goes a way."""
     solver = field
     if way.sigma:
-        solver = import_pyscf("scf.addons").smearing(field, way.sigma, "fermi")
+        solver = field.smearing(way.sigma, "fermi")
     elif way.second_order:
         solver = field.newton()
     solver.max_cycle, solver.level_shift = way.cycles, way.level_shift
