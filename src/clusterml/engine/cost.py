@@ -20,7 +20,7 @@ _PARALLEL = 0.7
 """Power of the number of threads with which time shrinks."""
 _GB_PER_1000 = 2.0
 """Memory in GB of each 1,000 atomic functions, from 66 to 309 atoms measured."""
-_GROUND_STATE_MATRICES = 12
+_GROUND_STATE_MATRICES = 16
 """Square matrices over atomic functions that the ground state holds at a time."""
 _BASE_GB = 0.4
 """Memory of the program itself."""

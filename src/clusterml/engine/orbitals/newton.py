@@ -266,11 +266,12 @@ def self_consistent(
             e, c, loewdin, f, q = (tensor.cpu().numpy() for tensor in tensors)
             return SelfConsistent(e, c, loewdin, f, q, count)
         if steps.improves(residual):
-            response = molecule.response(orbitals, charges)
-            newton = _solved(response, residual, min(max(_WORTH * change, _FINEST), _COARSEST))
+            exactness = min(max(_WORTH * change, _FINEST), _COARSEST)
+            newton = _solved(molecule.response(orbitals, charges), residual, exactness)
             charges = steps.advance(charges, residual, newton)
         else:
             charges = steps.retreat()
+        del orbitals  # large, and the next ones are larger while they are made
     raise ElectronicStructureError(
         f"the charges still change by {change:.1e}", "allow more cycles, or raise the electronic temperature"
     )
