@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
-FEW = (SMALL, "most=12", "verify=1", "verify_random=1")
+FEW = (SMALL, "most=12", "top=1", "verify=1", "verify_random=1")
 """The example with few candidates and labels."""
-NONE = (SMALL, "most=12", "verify=0", "verify_random=0")
+NONE = (SMALL, "most=12", "top=1", "verify=0", "verify_random=0")
 
 
 def checkpoint(folder: Path, members: int) -> Path:
