@@ -294,7 +294,7 @@ def test_a_campaign_killed_at_any_moment_loses_no_finished_record(campaign, tmp_
         (("mode: 3", "moed: 3"), "moed"),
         (("seed: 1", "seed: -1"), "seed is -1"),
         (("snapshots: 2", "snapshot: 2"), "did you mean 'snapshots'"),
-        (("orbitals: stda-xtb", "orbitals: dft"), "orbitals is 'dft', not gfn1, gfn2 or stda-xtb"),
+        (("orbitals: stda-xtb", "orbitals: b3lyp"), "orbitals is 'b3lyp', not "),
         (("build: {name: ag3, thiolate: SH}", "family2: x"), "family2"),
         (("mirrors: 0.5", "mirrors: 2"), "mirrors is 2"),
         (("seed: 1", "seed: 1\nseed: 2"), "'seed' is given twice"),
