@@ -144,6 +144,8 @@ def label(
         if holds_orbitals(atoms) and not {"orbitals", "mode"} & {*choices, *protocol.model_fields_set}:
             choices["orbitals"] = "molden"
     protocol, compute = chosen(protocol, compute, choices)
+    if choices.get("checkpoint") is not None and not (source := find_source(protocol)).checkpoints:
+        raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
     parts = groups if groups is not None else element_groups(atoms)
     work = _Work(protocol, compute, grid, allow_several, advise)
     if protocol.ensemble is not None:
@@ -211,8 +213,6 @@ class _Work:
     ) -> Orbitals:
         """Raises ElectronicStructureError, also for a gap below the protocol's smallest."""
         source, compute = find_source(self.protocol), replace(self.compute, working=progress)
-        if compute.checkpoint is not None and not source.kohn_sham:
-            raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
         cost = label_cost(atoms) if source.check_memory else ground_state_cost(atoms, self.protocol, compute)
         if cost is not None:
             check_ground_state(atoms, cost, compute.memory, source.kohn_sham)

@@ -276,4 +276,4 @@ def _cost(atoms: Atoms, protocol: Protocol, compute: Compute) -> Cost:
 _SECONDS_PER_POINT, _BYTES_PER_POINT = 1e-6, 300.0
 """Of a cycle and a point of the grid, measured."""
 
-ORBITAL_SOURCES = (OrbitalSource("cp2k", _compute, cost=_cost),)
+ORBITAL_SOURCES = (OrbitalSource("cp2k", _compute, checkpoints=True, cost=_cost),)

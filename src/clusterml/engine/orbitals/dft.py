@@ -387,4 +387,6 @@ def _cost(atoms: Atoms, protocol: Protocol, compute: Compute) -> Cost:
     return Cost(size.seconds(method, stored) / torch.get_num_threads() ** 0.7, memory, size.least_gb, size.functions)
 
 
-ORBITAL_SOURCES = (OrbitalSource("dft", _compute, electronic_temperature=True, kohn_sham=True, cost=_cost),)
+ORBITAL_SOURCES = (
+    OrbitalSource("dft", _compute, electronic_temperature=True, kohn_sham=True, checkpoints=True, cost=_cost),
+)
