@@ -97,7 +97,7 @@ class TestBesideTblite:
         atoms = build(name, **options)
         charge = int(atoms.info["charge"])
         result = _tblite(atoms, charge, accuracy=0.01)
-        orbitals = gfn_orbitals(atoms, charge)
+        orbitals = gfn_orbitals(atoms, charge, charge_tolerance=1e-7)
         assert np.abs(orbitals.energies_ev - result.get("orbital-energies") * HARTREE_EV).max() < 2e-5
         assert np.abs(orbitals.charges - result.get("charges")).max() < 2e-6
 
