@@ -30,7 +30,7 @@ from clusterml.dataset.labelling import Identity, RejectedError, opposite_hand, 
 from clusterml.dataset.record import Name, Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
-from clusterml.engine.protocol import Compute, Protocol
+from clusterml.engine.protocol import Compute
 from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, StructureError
 from clusterml.io.files import exclusive, write_text
 from clusterml.io.json import read_json
@@ -199,27 +199,19 @@ def _label_job(
     """
     records, without = [], []
     campaign = setting.campaign
+    compute = Compute(setting.device, memory_gb=setting.memory_gb or None, checkpoint=str(setting.checkpoints))
     smallest = campaign.smallest_gap_ev
     provenance = {"campaign": campaign.name, "job": job.name, "seed": campaign.seed}
     for protocol in job.protocols:
         try:
             name = job.name if protocol == job.protocols[0] else f"{job.name}-{protocol.name}"
             identity = Identity(name, job.kind, job.parent, parent.family, parent.hand, job.name, provenance, details)
-            compute = _compute_for(protocol, setting)
             records.append(record_of(identity, members, protocol.but(smallest_gap_ev=smallest), compute, near))
         except RejectedError as error:
             if not records:
                 raise
             without.append(f"no {protocol.name} label: {error}")
     return records, "; ".join(without)
-
-
-def _compute_for(protocol: Protocol, setting: CampaignSetting) -> Compute:
-    """What a label is computed with; ground states that take long are kept, others have no checkpoint."""
-    from clusterml.engine.orbitals.source import find_source
-
-    checkpoint = str(setting.checkpoints) if find_source(protocol).kohn_sham else None
-    return Compute(setting.device, memory_gb=setting.memory_gb or None, checkpoint=checkpoint)
 
 
 def _draws_mirror(campaign: Campaign, job: Job) -> bool:
