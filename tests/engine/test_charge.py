@@ -94,3 +94,13 @@ def test_the_au25_crystal_with_solvent_alone_is_neutral(shared):
     assert {"charge": -1, "superatom_electrons": 8} in data["charge_candidates"]
     with pytest.raises(ChargeError, match=r"a radical.*--charge=-1"):
         resolve_charge(read(path), None)
+
+
+def test_the_gaps_do_not_depend_on_what_was_asked_before(molecule):
+    """The dianion has two self-consistent states; from the charges of the dication the cycles reach the wrong one."""
+    atoms = molecule("agsch3")
+    atoms.positions += 0.05 * np.random.default_rng(3).normal(size=(6, 3))
+    alone = {charge: frontier_gaps(atoms, [charge]).gaps_ev[charge] for charge in (-2, 2)}
+    assert frontier_gaps(atoms, [2, -2]).gaps_ev == pytest.approx(alone, abs=1e-3)
+    assert frontier_gaps(atoms, [-2, 2]).gaps_ev == pytest.approx(alone, abs=1e-3)
+    assert alone[-2] > 0.5

@@ -158,20 +158,18 @@ def _gaps_of(geometry: Geometry, charges: tuple[int, ...]) -> FrontierGaps:
 
 
 def _gaps(parts: Gfn1Hamiltonian, charges: tuple[int, ...]) -> dict[int, float | None]:
-    """Each charge begins with the shell charges of the one before."""
+    """Each charge begins anew: from the charges of another it may end in a state that is not its lowest."""
     from clusterml.engine.orbitals.newton import self_consistent
     from clusterml.units import HARTREE_EV
 
     gaps: dict[int, float | None] = {}
-    start: FloatArray | None = None
     for charge in charges:
         n_occupied = round(float(parts.reference.sum()) - charge) // 2
         try:
-            state = self_consistent(parts, charge, _KT_HARTREE, _TOLERANCE, _MOST_CYCLES, start)
+            state = self_consistent(parts, charge, _KT_HARTREE, _TOLERANCE, _MOST_CYCLES, None)
         except ElectronicStructureError:
             gaps[charge] = None
             continue
-        start = state.shell_charges
         gaps[charge] = float(state.energies[n_occupied] - state.energies[n_occupied - 1]) * HARTREE_EV
     return gaps
 
