@@ -65,6 +65,17 @@ def twisted(smiles: str, dihedral: tuple[int, int, int, int], degrees: float) ->
     return _atoms(mol)
 
 
+def allene() -> Atoms:
+    """One hand of 1,3-difluoroallene: its two ends stand at right angles."""
+    ends = [(sign * 1.31, sign) for sign in (-1.0, 1.0)]
+    symbols, places = ["C"], [[0.0, 0.0, 0.0]]
+    for number, (x, sign) in enumerate(ends):
+        out = np.array([0.0, 1.0, 0.0] if number == 0 else [0.0, 0.0, 1.0])
+        symbols += ["C", "F", "H"]
+        places += [[x, 0.0, 0.0], [x + sign * 0.70, *(1.15 * out[1:])], [x + sign * 0.52, *(-0.95 * out[1:])]]
+    return Atoms(symbols, places)
+
+
 def rattled(name: str, **ligands: Any) -> Atoms:
     """A built complex with every atom displaced by 0.1 A rms, which makes it chiral."""
     atoms = cm.build(name, **ligands)
@@ -99,7 +110,7 @@ SYSTEMS: dict[str, Callable[[], Atoms]] = {
     "H2S2, 92°": lambda: twisted("SS", (2, 0, 1, 3), 92.0),
     "ethylene, 30°": lambda: twisted("C=C", (2, 0, 1, 4), 30.0),
     "CHFClBr": lambda: from_smiles("F[C@H](Cl)Br"),
-    "1,3-difluoroallene": lambda: from_smiles("FC=C=CF"),
+    "1,3-difluoroallene": allene,
     "butadiene, gauche": lambda: twisted("C=CC=C", (0, 1, 2, 3), 40.0),
     "methyloxirane": lambda: from_smiles("C[C@H]1CO1"),
     "alanine": lambda: from_smiles("C[C@H](N)C(=O)O"),
