@@ -20,7 +20,8 @@ from ase import Atoms
 
 import clusterml as cm
 from clusterml.engine.integrals import angular, dipole, gradient, import_pyscf
-from clusterml.engine.orbitals.dft import Method, Size, dft_orbitals, mean_field, molecule, pyscf_at_work
+from clusterml.engine.orbitals.dft import dft_orbitals, mean_field, molecule, pyscf_at_work
+from clusterml.engine.orbitals.dft_method import Method, Size
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.excited import ExcitedStates, Moments, transitions

@@ -12,7 +12,8 @@ from clusterml.engine.integrals import import_pyscf
 from clusterml.engine.kernels import hybrid_kernels
 from clusterml.engine.label import ground_state_cost, label
 from clusterml.engine.orbitals import dft, kohn_sham
-from clusterml.engine.orbitals.dft import Method, Size, dft_orbitals
+from clusterml.engine.orbitals.dft import dft_orbitals
+from clusterml.engine.orbitals.dft_method import Method, Size
 from clusterml.engine.orbitals.functional import element_basis, read_basis, read_functional
 from clusterml.engine.orbitals.kohn_sham import Way
 from clusterml.engine.protocol import Compute, Protocol, make_protocol
@@ -91,7 +92,7 @@ def test_density_fitting_changes_little(peroxide):
 
 
 def test_integrals_that_are_computed_anew_give_the_same(peroxide, monkeypatch):
-    monkeypatch.setattr(dft, "_stores", lambda *_: False)
+    monkeypatch.setattr(dft, "fit_is_stored", lambda *_: False)
     again = dft_orbitals(TWISTED, 0, method(), Compute())
     assert_same_levels(again.energies_ev, peroxide.energies_ev)
 
@@ -211,7 +212,9 @@ def test_an_element_without_the_basis_is_named():
 
 
 def test_a_heavy_element_without_a_potential_is_a_warning():
-    orbitals = dft_orbitals(Atoms("IH", [[0, 0, 0], [0, 0, 1.6]]), 0, method(basis="sto-3g"), Compute())
+    atoms = Atoms("IH", [[0, 0, 0], [0, 0, 1.6]])
+    orbitals, exact = (dft_orbitals(atoms, 0, method(basis="sto-3g", density_fit=f), Compute()) for f in (True, False))
+    assert_same_levels(orbitals.energies_ev, exact.energies_ev, atol=0.02)  # the core, too, is fitted
     assert [words[:60] for words in orbitals.warnings] == [
         "the basis has no effective core potential for I: relativity is "[:60]
     ]

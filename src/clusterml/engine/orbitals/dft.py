@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +21,8 @@ import numpy as np
 from clusterml.engine.cost import Cost
 from clusterml.engine.integrals import basis_of, import_pyscf, overlap
 from clusterml.engine.kernels import hybrid_kernels
-from clusterml.engine.orbitals.functional import (
-    DEFAULT_BASIS,
-    DEFAULT_XC,
-    BasisChoice,
-    Functional,
-    element_basis,
-    read_basis,
-    read_functional,
-)
+from clusterml.engine.orbitals.dft_method import GRID_LEVEL, Method, Size, auxiliary_basis, fit_is_stored, is_bare
+from clusterml.engine.orbitals.functional import element_basis
 from clusterml.engine.orbitals.kohn_sham import Checkpoint, Journal, KohnSham, converge
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.orbitals.source import OrbitalSource
@@ -48,128 +39,10 @@ if TYPE_CHECKING:
     from clusterml.engine.basis import Basis
     from clusterml.engine.protocol import Compute, Protocol
 
-GRID_LEVEL = 1
-"""pyscf's level of the integration grid: valence levels hold to 1 meV, see docs/science/dft.md."""
 _ORTHONORMALITY = 1e-6
 """Largest deviation of C^T S C from one, with S over our basis and C from pyscf."""
 _FRACTIONAL = 0.02
 """Occupations that differ from 0 or 2 by more than this are reported."""
-_HOTTEST = 20000.0
-"""Largest electronic temperature in K."""
-_CYCLES = 12
-"""Cycles that a cluster needs: 7 to 20."""
-_HEAVY = 36
-"""Elements beyond need an effective core potential: nothing else here knows of relativity."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """What orbitals are computed with: ``functional``, ``basis``, ``density_fit`` and the electronic ``kelvin``."""
-
-    functional: Functional
-    basis: BasisChoice
-    density_fit: bool = True
-    kelvin: float | None = None
-
-    @classmethod
-    def of(cls, protocol: Protocol) -> Method:
-        """That of a protocol; raises OptionError for a functional, basis or temperature that cannot be."""
-        kelvin = protocol.electronic_temperature_k
-        if kelvin is not None and not 0.0 < kelvin <= _HOTTEST:
-            problem = f"electronic_temperature_k is {kelvin:g}"
-            raise OptionError(problem, f"give a number above 0 and up to {_HOTTEST:g} K, or leave it out")
-        return cls(
-            read_functional(protocol.xc or DEFAULT_XC),
-            read_basis(protocol.basis or DEFAULT_BASIS),
-            protocol.density_fit is not False,
-            kelvin,
-        )
-
-    @property
-    def name(self) -> str:
-        """``PBE/def2-svp``."""
-        return f"{self.functional.name.upper()}/{self.basis.name}"
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large a calculation is: ``functions`` of the basis and of the ``fitting`` set, explicit ``electrons``, and
-    ``points`` of the integration grid before it is pruned."""
-
-    functions: int
-    fitting: int
-    electrons: int
-    points: int
-
-    @classmethod
-    def of(cls, atoms: Atoms, charge: int, method: Method) -> Size:
-        """That of a molecule; raises UnsupportedElementError for an element that the basis does not have."""
-        functions = fitting = electrons = points = 0
-        for symbol, count in Counter(atoms.get_chemical_symbols()).items():
-            element = element_basis(symbol, method.basis.of(symbol))
-            functions += count * element.functions
-            electrons += count * (_number(symbol) - element.core)
-            fitting += count * _fitting_functions(symbol, method)
-            points += count * _grid_points(_number(symbol))
-        return cls(functions, fitting, electrons - charge, points)
-
-    @property
-    def stored_gb(self) -> float:
-        """Memory of all three-centre integrals of density fitting, and of making them."""
-        return 1.6 * 4e-9 * self.fitting * self.functions * (self.functions + 1)
-
-    @property
-    def least_gb(self) -> float:
-        """Memory without those: some forty matrices over the basis (with DIIS), and blocks of the grid."""
-        return 0.5 + 8e-9 * 40 * self.functions**2
-
-    def seconds(self, method: Method, stored: bool) -> float:
-        """CPU time of a ground state, ``stored``: with the three-centre integrals in memory; see docs/science/dft.md.
-
-        The exchange-correlation part grows with the grid and the functions on it, the fit with the auxiliary functions
-        and pairs of functions, fitted Fock exchange with these and the occupied orbitals.
-        """
-        n, fitted = float(self.functions), 4.2e-8 * self.fitting * self.functions**2
-        once, cycle = (fitted, 0.0) if stored else (0.0, fitted)
-        cycle += 5.5e-9 * self.points * n**1.5
-        direct = not method.density_fit or (method.functional.ax > 0.0 and not stored)
-        if method.functional.ax and stored:
-            copies = 2 if method.functional.range_separated else 1
-            cycle += copies * 2.9e-10 * self.fitting * n**2 * self.electrons / 2
-        return once + _CYCLES * (cycle + (1.5e-6 * n**3 if direct else 0.0))
-
-
-def _grid_points(number: int) -> int:
-    """Grid points of an element, before those far from all electrons are left out."""
-    grid = import_pyscf("dft.gen_grid")
-    return int(grid._default_rad(number, GRID_LEVEL) * grid._default_ang(number, GRID_LEVEL))
-
-
-def _number(symbol: str) -> int:
-    from ase.data import atomic_numbers
-
-    return int(atomic_numbers[symbol])
-
-
-def _fitting_set(method: Method) -> str:
-    return "def2-universal-jkfit" if method.functional.ax else "def2-universal-jfit"
-
-
-@lru_cache(maxsize=128)
-def _fitting_shells(symbol: str, name: str) -> Any:
-    """Shells of an auxiliary basis, None where the set does not have the element."""
-    basis = import_pyscf("gto.basis")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return basis.load(name, symbol)
-        except (basis.BasisNotFoundError, KeyError, RuntimeError):
-            return None
-
-
-def _fitting_functions(symbol: str, method: Method) -> int:
-    shells = _fitting_shells(symbol, _fitting_set(method)) or ()
-    return sum((2 * shell[0] + 1) * (len(shell[1]) - 1) for shell in shells)
 
 
 def molecule(atoms: Atoms, charge: int, method: Method) -> Any:
@@ -204,22 +77,12 @@ def mean_field(mol: Any, method: Method, size: Size, compute: Compute) -> Any:
     if compute.device != "cpu":
         field = _on_gpu(field, compute.device)
     if method.density_fit:
-        shells = {s: _fitting_shells(s, _fitting_set(method)) for s in {a[0] for a in mol._atom}}
-        if any(part is None for part in shells.values()):
-            etb = import_pyscf("df.addons").aug_etb(mol)
-            shells = {symbol: etb[symbol] if part is None else part for symbol, part in shells.items()}
-        stores = _stores(method, size, compute)
+        stores = fit_is_stored(method, size, compute)
         coulomb_only = {"only_dfj": True} if method.functional.ax and not stores else {}
-        field = field.density_fit(auxbasis=shells, **coulomb_only)
+        field = field.density_fit(auxbasis=auxiliary_basis(mol, method), **coulomb_only)
         if compute.device == "cpu" and stores:
             field.with_df.build()
     return field
-
-
-def _stores(method: Method, size: Size, compute: Compute) -> bool:
-    """Are the three-centre integrals kept in memory; those of range-separated exchange are another set."""
-    copies = 2 if method.functional.range_separated else 1
-    return method.density_fit and copies * size.stored_gb < 0.8 * (compute.memory - size.least_gb)
 
 
 def _on_gpu(field: Any, device: str) -> Any:
@@ -363,8 +226,7 @@ def _remarks(state: KohnSham, n_occupied: int, method: Method, symbols: tuple[st
             f"{fractional} orbitals are fractionally occupied at {method.kelvin:g} K; "
             "the excited states take the lowest ones as doubly occupied"
         )
-    bare = [s for s in dict.fromkeys(symbols) if _number(s) > _HEAVY and not element_basis(s, method.basis.of(s)).core]
-    if bare:
+    if bare := [s for s in dict.fromkeys(symbols) if is_bare(s, method)]:
         remarks.append(
             f"the basis has no effective core potential for {', '.join(bare)}: relativity is left out, and levels are "
             "wrong by up to 1 eV; use --basis def2-svp"
@@ -382,7 +244,7 @@ def _cost(atoms: Atoms, protocol: Protocol, compute: Compute) -> Cost:
 
     method = Method.of(protocol)
     size = Size.of(atoms, 0, method)
-    stored = _stores(method, size, compute)
+    stored = fit_is_stored(method, size, compute)
     memory = size.least_gb + (size.stored_gb if stored else 0.0)
     return Cost(size.seconds(method, stored) / torch.get_num_threads() ** 0.7, memory, size.least_gb, size.functions)
 
