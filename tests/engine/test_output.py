@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clusterml.engine import output
+from clusterml.engine.kernels import local_kernels
 from clusterml.engine.label import Label, label
 from clusterml.engine.output import label_dict, write_label
 from clusterml.errors import OutputError
@@ -114,7 +115,8 @@ def test_an_empty_spectrum_is_written(molecule, tmp_path):
 
 
 def test_other_orbitals_are_named(silver):
-    gfn = replace(silver, orbitals=replace(silver.orbitals, method="GFN1-xTB"))
+    kernels = local_kernels(silver.orbitals.symbols, silver.orbitals.basis.coords_bohr)
+    gfn = replace(silver, orbitals=replace(silver.orbitals, method="GFN1-xTB", kernels=kernels))
     assert label_dict(gfn)["method"] == "GFN1-xTB linear response"
     nameless = replace(silver, atoms=silver.atoms.copy())
     nameless.atoms.info.clear()

@@ -146,6 +146,8 @@ def label(
     protocol, compute = chosen(protocol, compute, choices)
     if choices.get("checkpoint") is not None and not (source := find_source(protocol)).checkpoints:
         raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
+    check_size(atoms)
+    check_geometry(atoms)
     parts = groups if groups is not None else element_groups(atoms)
     work = _Work(protocol, compute, grid, allow_several, advise)
     if protocol.ensemble is not None:
@@ -173,7 +175,6 @@ class _Work:
     ) -> Label:
         """The label of one geometry; raises what :func:`label` raises."""
         start, protocol = time.perf_counter(), self.protocol
-        check_size(atoms)
         check_geometry(atoms)
         if not self.allow_several:
             check_one_molecule(atoms)
