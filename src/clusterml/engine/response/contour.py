@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 _BAND_MARGIN_EV = 3.0
 """Configurations so far above a band have no part in where it lives."""
+_AT_ONCE = 16
+"""Occupied orbitals whose charges are computed at a time."""
 _MOMENTS = ("position", "velocity", "angular")
 
 
@@ -94,7 +96,11 @@ def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[tor
         chosen = slice(start, min(n_o, start + size))
         gaps = space.gaps[chosen].flatten()
         root = gaps.sqrt()
-        charges = (l_o[:, :, chosen].transpose(1, 2) @ l_v).float().flatten(1) * (2.0 * root.float())
+        charges = gaps.new_empty((space.n_atoms, *space.gaps[chosen].shape), dtype=torch.float32)
+        for first in range(0, charges.shape[1], _AT_ONCE):  # in full precision, rounded at the end
+            few = slice(first, first + _AT_ONCE)
+            charges[:, few] = l_o[:, :, chosen][:, :, few].transpose(1, 2) @ l_v
+        charges = charges.flatten(1).mul_(2.0 * root.float())
         r, v, m = (x[:, chosen].flatten(1) for x in (space.position, space.velocity, space.angular))
         yield gaps, charges, torch.cat([r * root, v / root, m / root])
 

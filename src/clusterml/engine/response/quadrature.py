@@ -38,7 +38,7 @@ _FAR_EV = 1.0
 """Distance from the contour's end at which ``_FAR`` begins."""
 _TRIANGLE = 96
 """Rows of a block when one triangle of a symmetric product is computed."""
-BLOCK = 40_000_000
+BLOCK = 100_000_000
 """Numbers of a block of configurations (charges and moments), or of points, held at a time."""
 COLUMNS = 8192
 """Configurations of an interval whose weighted copies are held at a time."""
