@@ -106,6 +106,21 @@ def test_blocks_of_configurations_add_up(orbitals, monkeypatch):
     np.testing.assert_allclose(parts.response, whole.response, rtol=1e-6, atol=1e-7 * np.abs(whole.response).max())
 
 
+def test_sums_of_parts_are_those_of_the_whole():
+    """In double precision to rounding, however configurations are divided."""
+    torch.manual_seed(5)
+    contour = Contour.spanning(0.1, 0.5, 0.03)
+    gaps = 0.2 + 0.3 * torch.rand(40, dtype=torch.float64)
+    charges, moments = (torch.randn(n, 40, dtype=torch.float64) for n in (5, 9))
+    whole, parts = (NodeSums(contour.intervals(0.2, 0.5), 14, 5) for _ in range(2))
+    whole.add(gaps, charges, moments)
+    for some in (slice(0, 13), slice(13, 40)):
+        parts.add(gaps[some], charges[:, some], moments[:, some])
+    points = torch.as_tensor(contour.points)
+    expected = torch.stack(list(whole.at(points)))
+    torch.testing.assert_close(torch.stack(list(parts.at(points))), expected, rtol=1e-9, atol=1e-9)
+
+
 def test_bands_are_where_those_of_the_states_are(molecule):
     """Shares of a band from the response vector and from the states under it, where one state makes the band."""
     ours, states = (label(molecule("agh"), solver=solver) for solver in ("contour", "states"))

@@ -24,7 +24,7 @@ from clusterml.engine.kernels import hybrid_kernels
 from clusterml.engine.orbitals.dft_method import GRID_LEVEL, Method, Size, auxiliary_basis, fit_is_stored, is_bare
 from clusterml.engine.orbitals.functional import element_basis
 from clusterml.engine.orbitals.kohn_sham import Checkpoint, Journal, KohnSham, converge
-from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.orbitals.orbitals import Orbitals, check_orthonormal
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.io.files import make_folder, sha256
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from clusterml.engine.basis import Basis
     from clusterml.engine.protocol import Compute, Protocol
 
-_ORTHONORMALITY = 1e-6
-"""Largest deviation of C^T S C from one, with S over our basis and C from pyscf."""
 _FRACTIONAL = 0.02
 """Occupations that differ from 0 or 2 by more than this are reported."""
 
@@ -115,7 +113,9 @@ def dft_orbitals(
         guess = _carried(overlap(basis), _near(Geometry.of(start_from), charge, method, compute))
     journal = Journal(_checkpoint(atoms, charge, method, compute), compute.working)
     state = _converged(mol, method, size, compute, journal, guess)
-    _check_orthonormal(basis, state.coefficients)
+    check_orthonormal(
+        basis, state.coefficients, "pyscf's", "install a tested version of pyscf (2.14), or use --orbitals gfn1"
+    )
     f = method.functional
     n_occupied = size.electrons // 2
     return Orbitals(
@@ -192,17 +192,6 @@ def _checkpoint(atoms: Atoms, charge: int, method: Method, compute: Compute) -> 
     }
     folder = make_folder(compute.checkpoint)
     return Checkpoint(folder / f"{formula(atoms.numbers)}-{sha256(repr(identity))[:16]}.npz", identity)
-
-
-def _check_orthonormal(basis: Basis, coefficients: FloatArray) -> None:
-    deviation = coefficients.T @ overlap(basis) @ coefficients
-    deviation.flat[:: len(deviation) + 1] -= 1.0
-    largest = float(np.abs(deviation).max())
-    if not largest < _ORTHONORMALITY:
-        raise ElectronicStructureError(
-            f"pyscf's orbitals do not fit the basis known here (deviation {largest:.1e})",
-            "install a tested version of pyscf (2.14), or use --orbitals gfn1",
-        )
 
 
 def _mulliken(mol: Any, basis: Basis, state: KohnSham) -> FloatArray:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from clusterml.blas import lend_blas
-from clusterml.engine.basis import Basis, gfn_basis, tblite_positions
-from clusterml.engine.integrals import overlap
+from clusterml.engine.basis import gfn_basis, tblite_positions
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
-from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.orbitals.orbitals import Orbitals, check_orthonormal
 from clusterml.engine.orbitals.solvation import in_solvent, solvent_warnings
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import core_electrons
@@ -40,9 +39,6 @@ Medium = tuple[str, SolventModel]
 """A solvent and its model."""
 
 _TBLITE_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
-_ORTHONORMALITY = 1e-6
-"""Largest deviation of C^T S C from one, with S from our expansion of the basis and C from tblite."""
-
 CHARGE_TOLERANCE = 2e-5
 """Residual of shell charges, in elementary charges, at which a ground state is taken: largest change of ours, root mean
 square of tblite's (its accuracy 1).  Spectra then change by less than 1e-3 of their maximum, see
@@ -106,7 +102,8 @@ def gfn_orbitals(
     coefficients[tblite_positions(basis)] = result.get("orbital-coefficients")
     occupations = np.asarray(result.get("orbital-occupations"))
     n_occupied = _closed_shell(float(occupations.sum()), len(occupations))
-    _check_orthonormal(basis, coefficients, method)
+    remedy = "install a tested version of tblite (0.8), or use --orbitals stda-xtb"
+    check_orthonormal(basis, coefficients, f"tblite's {_TBLITE_METHOD[method]}", remedy)
     return Orbitals(
         symbols=symbols,
         basis=basis,
@@ -263,18 +260,6 @@ def _closed_shell(electrons: float, n_orbitals: int) -> int:
             "check the charge",
         )
     return n_occupied
-
-
-def _check_orthonormal(basis: Basis, coefficients: FloatArray, method: str) -> None:
-    """Orbitals that are not orthonormal over our basis would mean that tblite has changed its own."""
-    deviation = coefficients.T @ overlap(basis) @ coefficients
-    deviation.flat[:: len(deviation) + 1] -= 1.0
-    largest = float(np.abs(deviation).max())
-    if not largest < _ORTHONORMALITY:
-        raise ElectronicStructureError(
-            f"tblite's {_TBLITE_METHOD[method]} orbitals do not fit the basis known here (deviation {largest:.1e})",
-            "install a tested version of tblite (0.8), or use --orbitals stda-xtb",
-        )
 
 
 def _occupation_warnings(occupations: FloatArray, n_occupied: int, temperature_k: float) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from clusterml.engine import integrals
 from clusterml.engine.basis import Basis
 from clusterml.engine.kernels import Kernels
+from clusterml.errors import ElectronicStructureError
 from clusterml.structure.charge import SMALL_GAP_EV
 from clusterml.typing import FloatArray, IntArray
 
@@ -71,6 +72,20 @@ class Orbitals:
             np.bincount(self.basis.atom_of_ao, weights=c * (overlap @ c), minlength=self.basis.n_atoms),
             dtype=np.float64,
         )
+
+
+_ORTHONORMALITY = 1e-6
+"""Largest deviation of C^T S C from one, with S over our basis and C from another program."""
+
+
+def check_orthonormal(basis: Basis, coefficients: FloatArray, whose: str, remedy: str) -> None:
+    """Raise ElectronicStructureError for ``coefficients`` (n_ao, n_mo) of a program whose basis is not ours."""
+    deviation = coefficients.T @ integrals.overlap(basis) @ coefficients
+    deviation.flat[:: len(deviation) + 1] -= 1.0
+    largest = float(np.abs(deviation).max())
+    if not largest < _ORTHONORMALITY:
+        problem = f"{whose} orbitals do not fit the basis known here (deviation {largest:.1e})"
+        raise ElectronicStructureError(problem, remedy)
 
 
 def group_by_element(symbols: tuple[str, ...]) -> dict[str, IntArray]:
