@@ -12,14 +12,14 @@ from clusterml.errors import MemoryLimitError, counted, duration
 if TYPE_CHECKING:
     from ase import Atoms
 
-_SECONDS_PER_1000 = 13.3
-"""CPU time of a cluster with 1,000 atomic functions, from 66 to 309 atoms (306 to 1305 functions) measured."""
+_SECONDS_PER_1000 = 5.0
+"""CPU time of a cluster with 1,000 atomic functions, from 66 to 510 atoms (306 to 2162 functions) measured."""
 _GROWTH = 3.3
 """Power of the number of functions with which time grows."""
 _PARALLEL = 0.7
 """Power of the number of threads with which time shrinks."""
 _GB_PER_1000 = 2.0
-"""Memory in GB of each 1,000 atomic functions, from 66 to 309 atoms measured."""
+"""Memory in GB of each 1,000 atomic functions: enough for 66 to 510 atoms, up to twice what small ones took."""
 _GROUND_STATE_MATRICES = 16
 """Square matrices over atomic functions that the ground state holds at a time."""
 _BASE_GB = 0.4
