@@ -168,7 +168,7 @@ def test_the_engine_computes_what_is_asked_for(run, xyz, model, monkeypatch):
     )  # fmt: skip
     assert result["network"]["model"] == "tiny"
     assert len(result["network"]["spectrum"]["delta_epsilon"]) == len(result["spectrum"]["delta_epsilon"]) == 241
-    assert result["agreement"]["protocol"] == "unmeasured for this cluster"
+    assert result["agreement"]["note"] == result["reliability"]["sentence"]
     spectrum = Spectrum.from_csv("out/h2o2.csv")
     assert Path("out/h2o2.csv").read_text().splitlines()[1].endswith(",engine")
     assert len(spectrum) == 241

@@ -200,7 +200,15 @@ def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> O
         return failure(error, task.where, is_option=isinstance(error, OptionError))
     seconds = time.perf_counter() - start
     return outcome(
-        result.spectrum, result.atoms.numbers, result.charge, task, seconds, result.warnings, tuple(files), text
+        result.spectrum,
+        result.atoms.numbers,
+        result.charge,
+        task,
+        seconds,
+        result.warnings,
+        tuple(files),
+        text,
+        worth=result.reliability.sentence,
     )
 
 

@@ -167,4 +167,5 @@ def _written(answer: Answer, structure: Structure, options: FileOptions, start: 
         domain=answer.domain,
         computed_by=answer.source,
         reason=answer.reason,
+        worth=answer.reliability.sentence,
     )

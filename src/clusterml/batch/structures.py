@@ -57,7 +57,7 @@ class Outcome:
     the strongest CD band; None where there is none.  ``seconds``: computing and writing.  ``json``: the JSON object as
     ASCII text, if it was asked for.  Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
     ``out`` or ``unknown``; ``computed_by``: ``network`` or ``engine``, and the ``reason``.  ``table``: more to show, as
-    text.
+    text.  ``worth``: how far such a CD is from DFT.
     """
 
     where: str
@@ -76,6 +76,7 @@ class Outcome:
     computed_by: str = ""
     reason: str = ""
     table: str = ""
+    worth: str = ""
 
 
 @dataclass(frozen=True)

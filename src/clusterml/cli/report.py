@@ -33,7 +33,7 @@ _COLUMNS = {
 _SHOWN_IF_ANY = ("CD\nis", "\nby", "in\ndomain")
 """Columns that only predictions have."""
 _MOST_REASONS = 20
-"""So many lines say why the engine computed a spectrum; all JSON files say it."""
+"""So many lines say why the engine computed a spectrum, and what a CD is worth; all JSON files say it."""
 
 
 def report(
@@ -119,6 +119,9 @@ def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: 
         for outcome in done:
             if outcome.table:
                 typer.echo(f"{outcome.name}: {outcome.table}\n")
+        for outcome in done[:_MOST_REASONS]:
+            if outcome.worth and outcome.cd_height is not None:
+                typer.echo(f"{outcome.name}: {outcome.worth}")
         if note:
             typer.echo(note)
     end = f"; results in {output}" if output is not None and done else ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -19,6 +20,7 @@ import numpy as np
 from clusterml.engine.charge import gap_advice, resolve_charge
 from clusterml.engine.cost import Cost, check_ground_state, label_cost
 from clusterml.engine.fragments import Band, band_assignments, element_groups
+from clusterml.engine.label_error import Reliability, protocol_key, reliability
 from clusterml.engine.orbitals.orbitals import Orbitals, gap_warnings
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.parameters import parameters_hash
@@ -87,6 +89,16 @@ class Label(WithWarnings):
         """The charge it was computed with, in units of e."""
         return self.decision.charge
 
+    @cached_property
+    def reliability(self) -> Reliability:
+        """How far such a CD is from DFT, and which signs it supports."""
+        return reliability(self.spectrum, self.atoms, self.charge, protocol_key(self.protocol))
+
+    @property
+    def label_error(self) -> FloatArray:
+        """Standard deviation (m,) of its delta_epsilon from that of DFT, L mol-1 cm-1; NaN where it is not known."""
+        return self.reliability.error
+
     @property
     def transitions(self) -> Transitions:
         """The excitations, in eV and 1e-40 cgs (of solver ``krylov``: pseudo-states with the same spectrum).
@@ -150,9 +162,11 @@ def label(
     check_geometry(atoms)
     parts = groups if groups is not None else element_groups(atoms)
     work = _Work(protocol, compute, grid, allow_several, advise)
-    if protocol.ensemble is not None:
-        return _label_ensemble(atoms, charge, work, protocol.ensemble, parts, start_from, progress)
-    return work.label(atoms, charge, parts, start_from, progress)
+    if protocol.ensemble is None:
+        result = work.label(atoms, charge, parts, start_from, progress)
+    else:
+        result = _label_ensemble(atoms, charge, work, protocol.ensemble, parts, start_from, progress)
+    return replace(result, spectrum=replace(result.spectrum, label_error=result.label_error))
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def label_dict(label: Label, states: bool = False) -> dict[str, Any]:
     result = {
         **result_head(label.atoms, label.decision, label_method(label), label.spectrum),
         "bands": [_band(band) for band in label.bands],
+        "reliability": label.reliability.to_dict(),
         "warnings": label.warnings,
         "timings_s": label.timings_s,
         "provenance": _provenance(label),
@@ -165,7 +166,8 @@ def write_label(
     title = figure_title(label.atoms, label.charge, label_method(label))
     name = name or label_name(label)
     content = label_dict(label, states)
-    how: dict[str, Any] = {"jcamp": jcamp, "view": view}
+    title = f"{title}\n{label.reliability.headline}"
+    how: dict[str, Any] = {"jcamp": jcamp, "view": view, "doubtful": label.reliability.doubtful}
     sticks = label.transitions if isinstance(label.response, ExcitedStates) else None
     *files, last = write_results(label.spectrum, content, folder / name, title, sticks, **how)
     return [*files, *orbitals, last]
@@ -182,13 +184,14 @@ def write_results(
     faint: Spectrum | None = None,
     beside: Mapping[str, Spectrum] | None = None,
     marks: Mapping[str, Sequence[float]] | None = None,
+    doubtful: Sequence[tuple[float, float]] = (),
     view: View | None = None,
 ) -> list[Path]:
     """Write STEM.csv, STEM.png under ``title``, with ``jcamp`` STEM.jdx, and last STEM.json that holds ``content``.
 
     ``faint``: drawn as a thin line, the network's spectrum beside the engine's.  ``beside``: name -> spectra drawn
-    with it, which is their mean.  ``marks``: see :func:`clusterml.spectrum.plot.draw`.  ``view``: axis and range of the
-    picture.  Returns the paths; raises :class:`clusterml.errors.OutputError` naming the path.
+    with it, which is their mean.  ``marks``, ``doubtful``: see :func:`clusterml.spectrum.plot.draw`.  ``view``: axis
+    and range of the picture.  Returns the paths; raises :class:`clusterml.errors.OutputError` naming the path.
     """
     from clusterml.spectrum.plot import draw
 
@@ -198,7 +201,7 @@ def write_results(
     if beside:
         labels = ("mean", *beside)
     curves = [spectrum, *(beside or {}).values()]
-    draw(curves, paths["png"], title, transitions, labels, marks=marks, faint=faint, view=view)
+    draw(curves, paths["png"], title, transitions, labels, marks=marks, faint=faint, view=view, doubtful=doubtful)
     written.append(paths["png"])
     if jcamp:
         written.append(spectrum.to_jcamp(paths["jdx"], title=stem.name))

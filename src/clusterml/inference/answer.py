@@ -9,6 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
+from clusterml.engine.label_error import Reliability, reliability
 from clusterml.engine.output import label_dict, label_method, result_head, write_results
 from clusterml.io.display import WithWarnings, wrapped
 from clusterml.io.files import make_folder
@@ -87,6 +90,21 @@ class Prediction(WithWarnings):
         """Of the strongest CD band; ``unknown`` out of the domain, where the standard deviation does not hold."""
         return significance(self.spectrum, self.in_domain is not False, self.sign_error)
 
+    @cached_property
+    def reliability(self) -> Reliability:
+        """How far such a CD is from DFT: the error of the protocol that the network has learnt, and in the bands that
+        of the network too."""
+        protocol = str(self.provenance.get("label_protocol") or "a protocol without a name")
+        std = self.spectrum.delta_epsilon_std
+        if std is not None:
+            std = np.full(len(std), np.nan) if self.in_domain is False else self.sign_error * std
+        return reliability(self.spectrum, self.atoms, self.charge, protocol, std)
+
+    @cached_property
+    def full_spectrum(self) -> Spectrum:
+        """The spectrum with its ``label_error``, which takes as long as finding the ligands."""
+        return replace(self.spectrum, label_error=self.reliability.error)
+
     @property
     def domain(self) -> str:
         """``in``, ``out`` or ``unknown``: whether the structure is in the domain of the network."""
@@ -113,11 +131,12 @@ class Prediction(WithWarnings):
         structure = {key: v for key, v in self.atoms.info.get("provenance", {}).items() if key != "warnings"}
         versions = {"clusterml": version("clusterml")} | {name: version(name) for name in _PACKAGES}
         result = {
-            **result_head(self.atoms, self.decision, self.model, self.spectrum),
+            **result_head(self.atoms, self.decision, self.model, self.full_spectrum),
             "gap_ev": self.gap_ev,
             "chirality": vars(self.chirality),
             **domain,
             "significance": self.significance.to_dict(),
+            "reliability": self.reliability.to_dict(),
             "warnings": self.warnings,
             "timings_s": self.timings_s,
             "provenance": {**self.provenance, "structure": structure, "versions": versions},
@@ -133,25 +152,21 @@ class Prediction(WithWarnings):
         written last: where it is there, the others are too.  Raises :class:`clusterml.errors.OutputError` naming the
         path.
         """
-        title = f"{figure_title(self.atoms, self.charge, self.model)}\n{self.summary}"
+        title = f"{figure_title(self.atoms, self.charge, self.model)}\n{self.summary}\n{self.reliability.headline}"
         stem = make_folder(folder) / (name or self.name)
-        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp, view=view)
+        doubtful = self.reliability.doubtful
+        return write_results(self.full_spectrum, self.to_dict(), stem, title, jcamp=jcamp, view=view, doubtful=doubtful)
 
 
 Source = Literal["network", "engine"]
-
-PROTOCOL_NOTE = (
-    "the CD is that of GFN1-xTB linear response in vacuum, which the network learnt too; other methods give "
-    "another CD for silver clusters, and how far this one holds for this cluster is not measured"
-)
-"""What every CD carries; the numbers are in docs/guide/prediction.md."""
 
 
 @dataclass(frozen=True)
 class Agreement:
     """How alike network and engine are: cosines of their ``absorption`` and ``cd``, -1 to 1, None where one of
-    the two has none.  How far the label ``protocol`` holds is not known for a cluster without measurement."""
+    the two has none; ``note``: what the protocol of both is worth."""
 
+    note: str
     absorption: float | None = None
     cd: float | None = None
 
@@ -160,8 +175,7 @@ class Agreement:
         return {
             "network_engine_absorption_cosine": self.absorption,
             "network_engine_cd_cosine": self.cd,
-            "protocol": "unmeasured for this cluster",
-            "note": PROTOCOL_NOTE,
+            "note": self.note,
         }
 
 
@@ -207,7 +221,7 @@ class Answer(WithWarnings):
         """Absorption and CD; ``meta`` says ``computed_by``, ``network`` or ``engine``."""
         spectrum = self._result.spectrum
         meta = {"computed_by": self.source, "title": figure_title(self.atoms, self.charge, self.method)}
-        return replace(spectrum, meta={**spectrum.meta, **meta})
+        return replace(spectrum, meta={**spectrum.meta, **meta}, label_error=self.reliability.error)
 
     @property
     def name(self) -> str:
@@ -232,13 +246,19 @@ class Answer(WithWarnings):
         engine = significance(self.spectrum, trusted=False)
         return engine if engine.verdict == "no CD" else replace(engine, verdict="computed")
 
+    @property
+    def reliability(self) -> Reliability:
+        """How far its CD is from DFT."""
+        return self._result.reliability
+
     @cached_property
     def agreement(self) -> Agreement:
         """Network and engine beside each other."""
+        note = self.reliability.sentence
         if self.label is None or self.network is None:
-            return Agreement()
+            return Agreement(note)
         engine, network = self.label.spectrum, self.network.spectrum
-        return Agreement(_similarity(engine, network, "epsilon"), _similarity(engine, network, "delta_epsilon"))
+        return Agreement(note, _similarity(engine, network, "epsilon"), _similarity(engine, network, "delta_epsilon"))
 
     @property
     def summary(self) -> str:
@@ -280,10 +300,12 @@ class Answer(WithWarnings):
 
         Returns the paths, see :meth:`Prediction.write`.
         """
-        title = f"{figure_title(self.atoms, self.charge, self.method)}\n{self.summary.replace('; ', chr(10))}"
+        lines = [figure_title(self.atoms, self.charge, self.method), *self.summary.split("; ")]
+        title = "\n".join([*lines, self.reliability.headline])
         stem = make_folder(folder) / (name or self.name)
         faint = self.network.spectrum if self.label is not None and self.network is not None else None
-        return write_results(self.spectrum, self.to_dict(), stem, title, jcamp=jcamp, faint=faint, view=view)
+        how: dict[str, Any] = {"jcamp": jcamp, "view": view, "doubtful": self.reliability.doubtful}
+        return write_results(self.spectrum, self.to_dict(), stem, title, faint=faint, **how)
 
     @property
     def _label(self) -> Label:

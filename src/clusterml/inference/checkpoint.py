@@ -39,6 +39,12 @@ def load_ensemble(folder: Path, device: str) -> Ensemble:
     return Ensemble(Network(release.spec), release.networks, target)
 
 
+def label_protocol(folder: Path) -> str | None:
+    """The label protocol that the networks in ``folder`` have learnt, None where it is not stated."""
+    data = read_json(folder / SPEC).get("about", {}).get("data", {})
+    return data.get("method") if isinstance(data, dict) else None
+
+
 def write_uncertainty(folder: Path, uncertainty: Uncertainty, domain: Domain) -> None:
     """Keep what was measured of the networks in ``folder`` beside them; raises OutputError."""
     path = write_domain(domain, folder / DOMAIN)

@@ -23,7 +23,7 @@ from clusterml.errors import (
 )
 from clusterml.inference.answer import PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
-from clusterml.inference.checkpoint import checksum, load_ensemble, read_uncertainty
+from clusterml.inference.checkpoint import checksum, label_protocol, load_ensemble, read_uncertainty
 from clusterml.inference.domain import Composition, Domain, DomainReport, composition
 from clusterml.inference.ensemble import Ensemble, Output, edges_of, in_batches, refine_grid
 from clusterml.io.shipped import DEFAULT_MODEL
@@ -374,5 +374,9 @@ def load_predictor(model: str | Path, device: str) -> Predictor:
     folder = find_release(model)
     ensemble = load_ensemble(folder, device)
     uncertainty, domain = read_uncertainty(folder)
-    provenance = {"checkpoint": str(folder), "spec_sha256": checksum(folder / SPEC)}
+    provenance = {
+        "checkpoint": str(folder),
+        "spec_sha256": checksum(folder / SPEC),
+        "label_protocol": label_protocol(folder),
+    }
     return Predictor(folder.resolve().name, ensemble, uncertainty, domain, provenance)

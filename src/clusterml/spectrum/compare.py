@@ -58,7 +58,8 @@ def broaden_to(spectrum: Spectrum, fwhm_ev: float) -> Spectrum:
     A Gaussian of width sqrt(W^2 - w^2) turns bands of width w into bands of width W, so its present width must be known
     (``meta["fwhm_ev"]``), the bands must be Gaussian, and w must not exceed W.  Within about W of the ends the result
     depends on what lies beyond them, where the end value is taken to go on.  Standard deviations become upper bounds,
-    see :func:`clusterml.spectrum.fit.broaden_std`.  Raises :class:`SpectrumError`.
+    see :func:`clusterml.spectrum.fit.broaden_std`; the label error, known for the width alone, is left out.  Raises
+    :class:`SpectrumError`.
     """
     width = stated_width(spectrum)
     if width is None:
@@ -84,7 +85,7 @@ def broaden_to(spectrum: Spectrum, fwhm_ev: float) -> Spectrum:
         if std is not None:
             wide = broaden_std(grid, np.interp(grid, energy, std), extra)
             changed[f"{key}_std"] = np.where(np.isnan(std), np.nan, np.interp(energy, grid, wide))
-    return replace(spectrum, **changed, meta={**spectrum.meta, "fwhm_ev": float(fwhm_ev)})
+    return replace(spectrum, **changed, label_error=None, meta={**spectrum.meta, "fwhm_ev": float(fwhm_ev)})
 
 
 CLEAR_COSINE = 0.5

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from xarray import Dataset
 
+_ERRORS = ("epsilon_std", "delta_epsilon_std", "label_error")
+"""Fields of a spectrum that files hold where they are known."""
 COLUMNS = ("energy_ev", "wavelength_nm", "epsilon_l_mol_cm", "delta_epsilon_l_mol_cm", "g_abs")
-"""Headings of the table; ``epsilon_std_l_mol_cm`` and ``delta_epsilon_std_l_mol_cm`` follow where they are known, and
-``computed_by`` (network or engine) for predictions."""
+"""Headings of the table; ``epsilon_std_l_mol_cm``, ``delta_epsilon_std_l_mol_cm`` and ``label_error_l_mol_cm`` follow
+where they are known, and ``computed_by`` (network or engine) for predictions."""
 
 
 def csv_text(spectrum: Spectrum) -> str:
@@ -39,7 +41,7 @@ def csv_text(spectrum: Spectrum) -> str:
     """
     names = list(COLUMNS)
     columns = [spectrum.energy_ev, spectrum.wavelength_nm, spectrum.epsilon, spectrum.delta_epsilon, spectrum.g_abs]
-    for name in ("epsilon_std", "delta_epsilon_std"):
+    for name in _ERRORS:
         values = getattr(spectrum, name)
         if values is not None:
             names.append(f"{name}_l_mol_cm")
@@ -64,6 +66,7 @@ UNITS = {
     "g_abs": "1",
     "epsilon_std": "L mol-1 cm-1",
     "delta_epsilon_std": "L mol-1 cm-1",
+    "label_error": "L mol-1 cm-1",
 }
 """Units of the columns for pandas and xarray, whose names are those of the attributes of a :class:`Spectrum`."""
 
@@ -111,6 +114,7 @@ BLOCKS = {
     "delta_epsilon": ("CIRCULAR DICHROISM SPECTRUM", "DELTA EPSILON", "circular dichroism"),
     "epsilon_std": ("UV/VIS SPECTRUM", "MOLAR ABSORPTIVITY", "standard deviation of the absorption"),
     "delta_epsilon_std": ("CIRCULAR DICHROISM SPECTRUM", "DELTA EPSILON", "standard deviation of the CD"),
+    "label_error": ("CIRCULAR DICHROISM SPECTRUM", "DELTA EPSILON", "deviation of the CD from DFT"),
 }
 """Field of a Spectrum -> data type, ordinate unit, and what its title says."""
 PER_LINE = 2
@@ -196,7 +200,7 @@ def _one_line(text: str) -> str:
 
 SCHEMA_VERSION = 1
 """Version of the JSON layout."""
-_ARRAYS = ("energy_ev", "epsilon", "delta_epsilon", "epsilon_std", "delta_epsilon_std")
+_ARRAYS = ("energy_ev", "epsilon", "delta_epsilon", *_ERRORS)
 _STATES = ("energy_ev", "f_length", "f_velocity", "r_length_cgs", "r_velocity_cgs")
 _MOMENTS = ("electric_au", "velocity_au", "magnetic_au")
 _PROMOTED = ("fwhm_ev", "gauge", "absorption_gauge", "shape")
@@ -213,7 +217,7 @@ def spectrum_block(spectrum: Spectrum) -> dict[str, Any]:
         "gauge": spectrum.meta.get("gauge"),
     }
     block |= {key: spectrum.meta[key] for key in _PROMOTED[2:] if key in spectrum.meta}
-    for name in ("epsilon_std", "delta_epsilon_std"):
+    for name in _ERRORS:
         if getattr(spectrum, name) is not None:
             block[name] = getattr(spectrum, name)
     remainder = {key: value for key, value in spectrum.meta.items() if key not in (*_PROMOTED, "title")}

@@ -40,6 +40,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NM_TICKS = (100, 125, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 1000, 1200, 1500, 2000, 2500, 4000, 10000)
 _EV_TICKS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.4, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0)
 _AXIS_LABELS: dict[Axis, str] = {"ev": "photon energy / eV", "nm": "wavelength / nm"}
+_CIRCLE: dict[str, Any] = {"marker": "o", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.8, "zorder": 4}
 MARGIN = 1.08
 """Room above the highest point, as a factor."""
 MOST_BAND = 1.5
@@ -57,16 +58,18 @@ def draw(
     marks: Mapping[str, Sequence[float]] | None = None,
     view: View | None = None,
     faint: Spectrum | None = None,
+    doubtful: Sequence[tuple[float, float]] = (),
 ) -> Figure:
     """A figure of ``spectra``, saved as PNG (200 dpi) if ``path`` is given.
 
-    Standard deviations are drawn as bands where they are known.  The visible curves set the scale, not their bands;
-    CD and g that no spectrometer could measure are flat lines.  ``transitions`` adds sticks: f (length) and R
-    (velocity, or the gauges that the first spectrum's ``meta`` names) on axes of their own.  ``labels`` name the curves
-    in a legend below.  ``marks``: quantity -> energies in eV where its panel gets a dotted line (measured bands).
-    ``view``: axis in eV or nm, and its range.  ``faint``: the network's spectrum as a thin line, whole unless it is
-    more than twice as high as the others.  Raises :class:`OptionError` for no or more than 12 spectra or a range
-    without any, :class:`clusterml.errors.OutputError` if saving fails.
+    Standard deviations are drawn as bands where they are known, and about the CD the total error as a lighter one.  The
+    visible curves set the scale, not their bands; CD and g that no spectrometer could measure are flat lines.
+    ``transitions`` adds sticks: f (length) and R (velocity, or the gauges that the first spectrum's ``meta`` names) on
+    axes of their own.  ``labels`` name the curves in a legend below.  ``marks``: quantity -> energies in eV where its
+    panel gets a dotted line (measured bands).  ``view``: axis in eV or nm, and its range.  ``faint``: the network's
+    spectrum as a thin line, whole unless it is more than twice as high as the others.  ``doubtful``: energies and
+    heights of CD bands whose sign is not supported, which get a circle.  Raises :class:`OptionError` for no or more
+    than 12 spectra or a range without any, :class:`clusterml.errors.OutputError` if saving fails.
     """
     if not 1 <= len(spectra) <= MOST_CURVES:
         raise OptionError(f"{len(spectra)} spectra cannot be drawn", f"give 1 to {MOST_CURVES}")
@@ -85,6 +88,9 @@ def draw(
         if faint is not None:
             x, y = view.x(faint.energy_ev), getattr(faint, key)
             axes.plot(x, y, color=STICK_COLOUR, lw=0.7, label="network", zorder=2)
+        if key == "delta_epsilon" and doubtful:
+            x, y = np.array(doubtful, dtype=np.float64).T
+            axes.plot(view.x(x), y, ls="", label="sign not supported", **_CIRCLE)
         for mark in view.x(np.array((marks or {}).get(key, ()), dtype=np.float64)):
             axes.axvline(mark, color="black", ls=":", lw=1.0, zorder=1)
         if transitions is not None and len(transitions) and key != "g_abs":
@@ -92,8 +98,9 @@ def draw(
     figure.align_ylabels(grid[:, 0])
     grid[-1, 0].set_xlabel(_AXIS_LABELS[view.axis])
     _second_axis(grid[0, 0], view, limits)
-    if labels or faint is not None or any(spectrum.epsilon_std is not None for spectrum in spectra):
-        _legend(figure, grid[0, 0])
+    banded = any(spectrum.epsilon_std is not None or spectrum.label_error is not None for spectrum in spectra)
+    if labels or faint is not None or banded:
+        _legend(figure, list(grid[:, 0]))
     if title:
         figure.suptitle("\n".join(map(_literal, title.splitlines())), fontsize="medium")
     if path is not None:
@@ -128,6 +135,10 @@ def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[
         if std is not None and np.isfinite(std).any():
             band = "± standard deviation" if i == 0 else None
             axes.fill_between(x, y - std, y + std, color=colour, alpha=0.22, lw=0, label=band, zorder=2)
+        outer = spectrum.total_error if key == "delta_epsilon" else None
+        if outer is not None and np.isfinite(outer).any():
+            band = "± error from DFT" if i == 0 else None
+            axes.fill_between(x, y - outer, y + outer, color=colour, alpha=0.10, lw=0, label=band, zorder=1)
 
 
 def _plain_label(spectrum: Spectrum, i: int, count: int) -> str:
@@ -150,7 +161,7 @@ def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View, faint:
         if not np.isfinite(y).any():
             continue
         bottom, top = min(0.0, float(np.nanmin(y))), max(0.0, float(np.nanmax(y)))
-        std = getattr(spectrum, f"{key}_std", None)
+        std = _widest(spectrum, key)
         if std is not None and np.isfinite(y + std[inside]).any():  # a modest band is shown whole, a wide one is cut
             reach = MOST_BAND * max(top, -bottom)
             top = min(float(np.nanmax([top, *(y + std[inside])])), max(top, reach))
@@ -172,9 +183,22 @@ def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View, faint:
     axes.set_ylabel(_axis_label(axes, *PANELS[key][:2]))
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    """Below the panels, where it covers no curve; names beside each other where they fit."""
-    handles, names = axes.get_legend_handles_labels()
+def _widest(spectrum: Spectrum, key: str) -> FloatArray | None:
+    """The widest band (m,) that is drawn about a curve."""
+    std: FloatArray | None = getattr(spectrum, f"{key}_std", None)
+    outer = spectrum.total_error if key == "delta_epsilon" else None
+    if std is None or outer is None:
+        return std if outer is None else outer
+    return np.fmax(std, outer)
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Below the panels, where it covers no curve; names beside each other where they fit, each once."""
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        entries = dict(zip(labels, handles, strict=True)) | entries
+    names, handles = list(entries), list(entries.values())
     longest = max((len(name) for name in names), default=0)
     columns = max(1, min(len(names), 84 // (longest + 8)))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")

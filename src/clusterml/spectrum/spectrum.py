@@ -38,8 +38,9 @@ class Spectrum:
 
     ``energy_ev`` (m,) ascending, eV; ``epsilon`` (m,) and ``delta_epsilon`` = eps_L - eps_R (m,) in L mol-1 cm-1, NaN
     throughout for a quantity that is not known; ``epsilon_std``, ``delta_epsilon_std`` (m,): standard deviations, NaN
-    where they are not known.  ``meta`` states ``fwhm_ev``, ``gauge`` (of the CD), ``absorption_gauge`` and whatever
-    else is known.
+    where they are not known.  ``label_error`` (m,): how far the delta_epsilon of its protocol is from DFT, a standard
+    deviation too, of its own kind (:mod:`clusterml.engine.label_error`).  ``meta`` states ``fwhm_ev``, ``gauge`` (of
+    the CD), ``absorption_gauge`` and whatever else is known.
 
     Raises :class:`SpectrumError` naming the field if shapes differ, the axis is not ascending and positive, single
     values are not finite, a standard deviation is negative, or neither quantity is present.
@@ -59,6 +60,7 @@ class Spectrum:
     epsilon_std: FloatArray | None = None
     delta_epsilon_std: FloatArray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    label_error: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Check and copy every field."""
@@ -70,7 +72,7 @@ class Spectrum:
             object.__setattr__(self, name, check_array(name, values, shape, finite=not missing))
         if not (self.has_absorption or self.has_cd):
             raise SpectrumError("the spectrum has neither absorption nor CD", "give at least one of the two")
-        for name in ("epsilon_std", "delta_epsilon_std"):
+        for name in ("epsilon_std", "delta_epsilon_std", "label_error"):
             values = getattr(self, name)
             if values is not None:
                 object.__setattr__(self, name, _check_std(name, values, shape))
@@ -142,6 +144,17 @@ class Spectrum:
             np.divide(self.delta_epsilon, self.epsilon, out=g, where=bright)
         g[~np.isfinite(g)] = np.nan
         return g
+
+    @property
+    def total_error(self) -> FloatArray | None:
+        """Standard deviation (m,) of delta_epsilon from that of DFT; NaN where it is not known, None where none is.
+
+        That is ``label_error``, and of a prediction its ``delta_epsilon_std`` too, as independent errors; the spread of
+        an ensemble (``meta["ensemble"]``) is no error.
+        """
+        if self.label_error is None or self.delta_epsilon_std is None or self.meta.get("ensemble"):
+            return self.label_error
+        return np.hypot(self.label_error, self.delta_epsilon_std)
 
     def mirrored(self) -> Spectrum:
         """The spectrum of the mirror image: the same absorption, the CD with opposite sign."""

@@ -1,0 +1,321 @@
+"""What label protocols are worth beside a reference: tables of docs/science/protocols.md, and the errors of labels.
+
+    OMP_NUM_THREADS=1 nice python scripts/make_protocol_table.py FOLDER [DATASET ..] [--protocols gfn1,..] [--write]
+
+A DATASET (default: datasets/dft-v1) holds geometries with reference spectra.  Each geometry is labelled under each
+protocol; a label is a file in FOLDER and is not computed again.  ``--write`` puts the tables into the page and what a
+label's error is made of into the package (clusterml/engine/data/label_errors.json).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, median
+from typing import Any, get_args
+
+import numpy as np
+
+import clusterml as cm
+from clusterml.dataset.exchange import to_atoms
+from clusterml.dataset.protocols import (
+    ENERGIES_EV,
+    SIGMAS,
+    WIDTHS_EV,
+    Held,
+    Pair,
+    cluster_mean,
+    clusters_of,
+    common_shift,
+    coverage,
+    error_factor,
+    geometry_hash,
+    held_out,
+    held_out_shifts,
+    measure,
+    reference_hash,
+    slope_factor,
+)
+from clusterml.dataset.record import FWHM_EV, GRID_EV, Record
+from clusterml.engine.label_error import (
+    ErrorTable,
+    Kind,
+    Measured,
+    cluster_kind,
+    protocol_key,
+    relative_error,
+    sign_probability,
+)
+from clusterml.engine.protocol import RESULTS, Protocol
+from clusterml.errors import ClusterMLError
+from clusterml.io.files import write_text
+from clusterml.io.json import write_json
+from clusterml.spectrum.compare import broaden_to
+from clusterml.spectrum.spectrum import Spectrum
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/science/protocols.md"
+DATA = ROOT / "src/clusterml/engine/data/label_errors.json"
+PROTOCOLS = "gfn1,gfn1:methanol,gfn2,stda-xtb,stda-xtb:reference"
+CLUSTERS: dict[Kind, str] = {"superatom": "superatoms", "silver(I) complex": "silver(I) complexes"}
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SHOWN_WIDTHS_EV = (0.2, 0.3)
+ERROR_WIDTH_EV = 0.2
+"""Width of the bands of the tables about errors."""
+SHOWN_EV = (2.0, 3.0, 4.0, 5.0)
+_RANGES = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.95), (0.95, 1.01))
+
+
+def read_protocols(text: str) -> list[Protocol]:
+    """Sources of orbitals with a solvent behind a colon, and ``stda-xtb:reference`` for its reference mode."""
+    base = Protocol(fwhm_ev=FWHM_EV)
+    protocols = []
+    for word in text.split(","):
+        orbitals, _, behind = word.strip().partition(":")
+        how: dict[str, Any] = {"mode": behind} if behind == "reference" else {"solvent": behind or None}
+        protocols.append(base.but(orbitals=orbitals, **how))
+    return protocols
+
+
+def labelled(record: Record, protocol: Protocol, folder: Path) -> tuple[Spectrum, float] | None:
+    """Spectrum and gap of a record's geometry, from its file or computed; None where there is no ground state."""
+    path = folder / f"{record.id}-{protocol_key(protocol)}.json"
+    made_of = {"geometry": geometry_hash(record), "results": RESULTS}
+    values = json.loads(path.read_text()) if path.is_file() else {}
+    if {key: values.get(key) for key in made_of} != made_of:
+        print(f"{record.id}: {protocol_key(protocol)}", flush=True)
+        try:
+            label = cm.label(to_atoms(record), record.charge, protocol, groups={}, grid=GRID_EV)
+            values = {
+                "epsilon": label.spectrum.epsilon.tolist(),
+                "delta_epsilon": label.spectrum.delta_epsilon.tolist(),
+                "gap_ev": float(label.orbitals.raw_gap_ev),
+            }
+        except ClusterMLError as error:
+            values = {"problem": error.problem}
+        write_json(made_of | values, path)
+    if "problem" in values:
+        return None
+    epsilon, cd = (np.array(values[key]) for key in ("epsilon", "delta_epsilon"))
+    return Spectrum(GRID_EV, epsilon, cd, meta={"fwhm_ev": protocol.fwhm_ev}), values["gap_ev"]
+
+
+def pairs_of(records: Iterable[Record], protocol: Protocol, folder: Path) -> dict[float, list[Pair]]:
+    """Width -> the geometries that have a label under ``protocol``."""
+    pairs: dict[float, list[Pair]] = {width: [] for width in WIDTHS_EV}
+    for record in records:
+        result, kind = labelled(record, protocol, folder), cluster_kind(to_atoms(record), record.charge)
+        if result is None or kind is None:
+            continue
+        theirs = Spectrum(GRID_EV, record.epsilon, record.delta_epsilon, meta={"fwhm_ev": record.fwhm_ev})
+        gaps = record.gap_ev, result[1]
+        for width, of_width in pairs.items():
+            of_width.append(Pair(record, kind, broaden_to(theirs, width), broaden_to(result[0], width), gaps))
+    return pairs
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows))
+
+
+AGREEMENT = (
+    "clusters",
+    "protocol",
+    "clusters, geometries",
+    "absorption: as it is, common, own shift",
+    "CD: as it is, common, own shift",
+    "common shift / eV",
+    "spread of own shifts / eV",
+    "first strong band, median error / eV",
+    "gap, mean error / eV",
+    "strongest signs right / %: as it is, common",
+)
+
+
+def agreement(kinds: str, protocol: str, pairs: Sequence[Pair]) -> list[str]:
+    """A row: means over clusters, of the CD over those that have one; ``common``: at the shift of other families."""
+    chiral = [pair for pair in pairs if pair.chiral]
+    of_others = held_out_shifts(pairs)
+    shifts: tuple[Callable[[Pair], float], ...] = (
+        lambda _: 0.0,
+        lambda pair: of_others.get(pair.record.family, np.nan),
+        lambda pair: pair.own_shift,
+    )
+
+    def means(of: Sequence[Pair], quantity: int, form: str) -> str:
+        return ", ".join(_number(cluster_mean(of, _cosine(quantity, shift)), form) for shift in shifts)
+
+    right = ", ".join(_number(100.0 * cluster_mean(chiral, _signs(shift)), ".0f") for shift in shifts[:2])
+    bands = [error for pair in pairs if np.isfinite(error := abs(pair.first_strong()))]
+    gap = cluster_mean(pairs, lambda pair: pair.gaps[1] - pair.gaps[0])
+    spread = float(np.std([pair.own_shift for pair in pairs]))
+    return [
+        kinds,
+        protocol,
+        f"{clusters_of(pairs)}, {len(pairs)}",
+        means(pairs, 0, ".2f"),
+        means(chiral, 1, "+.2f") if chiral else "-",
+        f"{common_shift(pairs):+.2f}",
+        f"{spread:.2f}",
+        f"{median(bands):.2f}" if bands else "-",
+        f"{gap:+.2f}",
+        right if chiral else "-",
+    ]
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if np.isfinite(value) else "-"
+
+
+def _cosine(quantity: int, shift: Callable[[Pair], float]) -> Callable[[Pair], float]:
+    return lambda pair: pair.cosines(shift(pair))[quantity]
+
+
+def _signs(shift: Callable[[Pair], float]) -> Callable[[Pair], float]:
+    return lambda pair: pair.right_signs(shift(pair))
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """``records`` of a reference set, and protocol -> width -> pairs."""
+
+    records: list[Record]
+    pairs: dict[str, dict[float, list[Pair]]]
+
+    @classmethod
+    def of(cls, records: list[Record], protocols: Sequence[Protocol], folder: Path) -> Study:
+        """Label what is not labelled yet."""
+        return cls(records, {protocol_key(p): pairs_of(records, p, folder) for p in protocols})
+
+    def of_kind(self, protocol: str, kind: Kind) -> dict[float, list[Pair]]:
+        """Width -> pairs."""
+        return {w: [p for p in pairs if p.kind == kind] for w, pairs in self.pairs[protocol].items()}
+
+    @cached_property
+    def judged(self) -> dict[Kind, dict[str, list[Held]]]:
+        """Kind -> protocol -> its held-out clusters, bands of ``ERROR_WIDTH_EV``."""
+        return {k: {name: held_out(self.of_kind(name, k)[ERROR_WIDTH_EV]) for name in self.pairs} for k in KINDS}
+
+    @cached_property
+    def factors(self) -> dict[Kind, tuple[float, float]]:
+        """Kind -> those of the errors and of the slopes, of all protocols together."""
+        every = {kind: [held for parts in self.judged[kind].values() for held in parts] for kind in KINDS}
+        return {kind: (error_factor(judged), slope_factor(judged)) for kind, judged in every.items()}
+
+    def error_table(self, dataset: str, method: str) -> ErrorTable:
+        """What the program keeps."""
+        protocols: dict[str, dict[Kind, Measured]] = {}
+        for protocol in self.pairs:
+            of_kinds = {kind: measure(self.of_kind(protocol, kind), *self.factors[kind]) for kind in KINDS}
+            if kinds := {kind: measured for kind, measured in of_kinds.items() if measured is not None}:
+                protocols[protocol] = kinds
+        return ErrorTable(
+            dataset=dataset,
+            method=method,
+            records=len(self.records),
+            sha256=reference_hash(self.records),
+            metals=max(int((r.numbers == 47).sum()) for r in self.records),
+            widths_ev=WIDTHS_EV,
+            energies_ev=ENERGIES_EV,
+            protocols=protocols,
+        )
+
+    def tables(self, errors: ErrorTable) -> dict[str, str]:
+        """Name of a table -> markdown."""
+        agreements = {f"bands of {w:g} eV": table(AGREEMENT, self._agreements(w)) for w in SHOWN_WIDTHS_EV}
+        signs = [
+            (sign_probability(self.factors[kind][1], slope_times_height, 1.0), right)
+            for kind, of_kind in self.judged.items()
+            for judged in of_kind.values()
+            for held in judged
+            for slope_times_height, right in held.signs
+        ]
+        return {
+            **agreements,
+            "errors": table(ERRORS, error_rows(errors)),
+            "coverage": table(COVERED, self._coverage()),
+            "signs": table(("stated", "bands", "mean", "right"), sign_rows(signs)),
+        }
+
+    def _agreements(self, width: float) -> Iterable[list[str]]:
+        for kind in KINDS:
+            for name in self.pairs:
+                if pairs := self.of_kind(name, kind)[width]:
+                    yield agreement(CLUSTERS[kind], name, pairs)
+        yield from (agreement("all", name, pairs[width]) for name, pairs in self.pairs.items() if pairs[width])
+
+    def _coverage(self) -> Iterable[list[str]]:
+        for kind in KINDS:
+            factor = self.factors[kind][0]
+            for name, judged in self.judged[kind].items():
+                if judged:
+                    shares = [coverage(judged, f, s) for f, s in ((factor, 1.0), (factor, SIGMAS), (1.0, SIGMAS))]
+                    yield [CLUSTERS[kind], f"{factor:.2f}", name, *(f"{100.0 * share:.0f} %" for share in shares)]
+
+
+COVERED = ("clusters", "factor", "protocol", "within one error", "within 1.645", "within 1.645, without the factor")
+ERRORS = ("clusters", "protocol", *(f"at {e:g} eV" for e in SHOWN_EV), "sign of a band of 1, 2, 3 local scales")
+
+
+def error_rows(errors: ErrorTable) -> Iterable[list[str]]:
+    """Errors in units of the local scale, and the probability of a right sign."""
+    for kind in KINDS:
+        for name, kinds in errors.protocols.items():
+            if kind in kinds:
+                relative = relative_error(errors, kinds[kind], np.array(SHOWN_EV), ERROR_WIDTH_EV)
+                slope = float(errors.at_width(kinds[kind].sign_slope, ERROR_WIDTH_EV))
+                signs = ", ".join(f"{sign_probability(slope, z, 1.0):.2f}" for z in (1.0, 2.0, 3.0))
+                yield [CLUSTERS[kind], name, *(f"{e:.2f}" for e in relative), signs]
+
+
+def sign_rows(signs: Sequence[tuple[float, bool]]) -> Iterable[list[str]]:
+    """Stated probabilities of signs of held-out clusters beside the share that is right."""
+    for low, high in _RANGES:
+        inside = [(p, right) for p, right in signs if low <= p < high]
+        if inside:
+            right, stated = sum(right for _, right in inside), mean(p for p, _ in inside)
+            share = f"{right} = {right / len(inside):.2f}"
+            yield [f"{low:.2f} to {min(high, 1.0):.2f}", str(len(inside)), f"{stated:.2f}", share]
+
+
+def read_records(folders: Sequence[Path]) -> list[Record]:
+    """The records of several datasets, each name once."""
+    return list({record.id: record for folder in folders for record in cm.Dataset(folder)}.values())
+
+
+def fill(page: str, tables: dict[str, str]) -> str:
+    """``page`` with each table between the comments that name it; those that it does not name are left out."""
+    for name, content in tables.items():
+        begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
+        head, marker, rest = page.partition(begin)
+        if marker:
+            page = f"{head}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("datasets", type=Path, nargs="*", default=[ROOT / "datasets/dft-v1"])
+    parser.add_argument("--protocols", default=PROTOCOLS)
+    parser.add_argument("--method", default="PBE", help="what the reference is called")
+    parser.add_argument("--write", action="store_true", help="into the page and the package")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    study = Study.of(read_records(chosen.datasets), read_protocols(chosen.protocols), chosen.folder)
+    errors = study.error_table(chosen.datasets[0].name, chosen.method)
+    tables = study.tables(errors)
+    for name, content in tables.items():
+        print(f"\n{name}\n\n{content}")
+    if chosen.write:
+        write_text(DATA, json.dumps(errors.model_dump(), indent=1) + "\n")
+        write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables))
+
+
+if __name__ == "__main__":
+    main()
