@@ -64,6 +64,8 @@ PROTOCOLS = "gfn1,gfn1:methanol,gfn2,stda-xtb,stda-xtb:reference"
 CLUSTERS: dict[Kind, str] = {"superatom": "superatoms", "silver(I) complex": "silver(I) complexes"}
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHOWN_WIDTHS_EV = (0.2, 0.3)
+DFT_BASIS, DFT_ATOMS = "lanl2dz", 30
+"""Of other functionals, for silver(I) complexes of so many atoms at most."""
 ERROR_WIDTH_EV = 0.2
 """Width of the bands of the tables about errors."""
 SHOWN_EV = (2.0, 3.0, 4.0, 5.0)
@@ -71,12 +73,16 @@ _RANGES = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.95), (0.95, 1
 
 
 def read_protocols(text: str) -> list[Protocol]:
-    """Sources of orbitals with a solvent behind a colon, and ``stda-xtb:reference`` for its reference mode."""
+    """Sources of orbitals, behind a colon a solvent, the reference mode of stda-xtb, or the functional of dft."""
     base = Protocol(fwhm_ev=FWHM_EV)
     protocols = []
     for word in text.split(","):
         orbitals, _, behind = word.strip().partition(":")
-        how: dict[str, Any] = {"mode": behind} if behind == "reference" else {"solvent": behind or None}
+        how: dict[str, Any] = {"solvent": behind or None}
+        if orbitals == "dft":
+            how = {"xc": behind or None, "basis": DFT_BASIS}
+        elif behind == "reference":
+            how = {"mode": behind}
         protocols.append(base.but(orbitals=orbitals, **how))
     return protocols
 
@@ -108,8 +114,11 @@ def pairs_of(records: Iterable[Record], protocol: Protocol, folder: Path) -> dic
     """Width -> the geometries that have a label under ``protocol``."""
     pairs: dict[float, list[Pair]] = {width: [] for width in WIDTHS_EV}
     for record in records:
-        result, kind = labelled(record, protocol, folder), cluster_kind(to_atoms(record), record.charge)
-        if result is None or kind is None:
+        kind = cluster_kind(to_atoms(record), record.charge)
+        if kind is None or (protocol.orbitals == "dft" and (kind == "superatom" or record.n_atoms > DFT_ATOMS)):
+            continue
+        result = labelled(record, protocol, folder)
+        if result is None:
             continue
         theirs = Spectrum(GRID_EV, record.epsilon, record.delta_epsilon, meta={"fwhm_ev": record.fwhm_ev})
         gaps = record.gap_ev, result[1]
@@ -204,13 +213,16 @@ class Study:
     @cached_property
     def factors(self) -> dict[Kind, tuple[float, float]]:
         """Kind -> those of the errors and of the slopes, of all protocols together."""
-        every = {kind: [held for parts in self.judged[kind].values() for held in parts] for kind in KINDS}
+        every = {
+            kind: [held for name, parts in judged.items() if not name.startswith("dft") for held in parts]
+            for kind, judged in self.judged.items()
+        }
         return {kind: (error_factor(judged), slope_factor(judged)) for kind, judged in every.items()}
 
     def error_table(self, dataset: str, method: str) -> ErrorTable:
         """What the program keeps."""
         protocols: dict[str, dict[Kind, Measured]] = {}
-        for protocol in self.pairs:
+        for protocol in (name for name in self.pairs if not name.startswith("dft")):
             of_kinds = {kind: measure(self.of_kind(protocol, kind), *self.factors[kind]) for kind in KINDS}
             if kinds := {kind: measured for kind, measured in of_kinds.items() if measured is not None}:
                 protocols[protocol] = kinds

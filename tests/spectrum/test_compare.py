@@ -55,6 +55,26 @@ def test_shift_and_width_are_recovered(shift: float, fwhm: float) -> None:
     assert result.cd.cosine > 0.999
 
 
+def test_the_fit_starts_from_the_measured_shift_of_the_protocol(transitions: Transitions) -> None:
+    """A shift of 0.45 eV is out of the reach of 0.1 eV from none, and within that from the measured 0.4 eV."""
+    measured = replace(replace(transitions, energy_ev=transitions.energy_ev + 0.45).broaden(), meta={})
+    a = transitions.broaden()
+    known = replace(a, meta={**a.meta, "protocol_shift_ev": 0.4})
+    result = compare(known, measured, max_shift_ev=0.1, random_spectra=0)
+    assert (result.start_ev, result.shift_ev) == (0.4, pytest.approx(0.45, abs=2e-3))
+    assert result.cd is not None
+    assert result.cd.cosine > 0.999
+    assert all(abs(pair.residual_ev or 0.0) < 0.01 for pair in result.cd_bands)
+    assert result.spectra[0] is known
+    blind = compare(a, measured, max_shift_ev=0.1, random_spectra=0)
+    assert blind.start_ev == 0.0
+    assert abs(blind.shift_ev) <= 0.1
+    still = compare(known, measured, fit_shift=False, random_spectra=0)
+    assert (still.start_ev, still.shift_ev) == (0.0, 0.0)
+    nonsense = replace(a, meta={**a.meta, "protocol_shift_ev": "far"})
+    assert compare(nonsense, measured, random_spectra=0).start_ev == 0.0
+
+
 def test_width_and_shift_are_fitted_separately(transitions: Transitions) -> None:
     measured = replace(transitions.broaden(fwhm_ev=0.3), meta={})
     wide = compare(transitions.broaden(), measured, fit_shift=False, fit_width=True)

@@ -32,7 +32,8 @@ def compare(
     fit_shift: Annotated[bool, typer.Option(help="Shift all energies of A by one number of eV to match B.")] = True,
     fit_width: Annotated[bool, typer.Option("--fit-width", help="Broaden A further to match B.")] = False,
     max_shift: Annotated[
-        float | None, typer.Option(metavar="EV", help="Largest shift that may be fitted [default: 0.5].")
+        float | None,
+        typer.Option(metavar="EV", help="Largest shift to fit, from that of A's protocol on [default: 0.5]."),
     ] = None,
     concentration_a: Annotated[float | None, typer.Option(metavar="MOL_L", help="For A in absorbance, mdeg.")] = None,
     concentration_b: Annotated[float | None, typer.Option(metavar="MOL_L", help="For B in absorbance, mdeg.")] = None,
@@ -60,7 +61,8 @@ def compare(
 ) -> None:
     """Similarity of two spectra: computed, predicted or measured (JSON, tables, JCAMP-DX, JASCO, Chirascan, ORCA ..).
 
-    A is shifted (and with --fit-width broadened) on the energy axis to match B; the CD is compared with its sign, so
+    A is shifted (and with --fit-width broadened) on the energy axis to match B, from the measured shift of its label
+    protocol on, where its JSON states one; the CD is compared with its sign, so
     mirror images get a CD cosine of -1.  Measured absorbance and mdeg need --concentration-a/-b and --path-a/-b; a
     table without a heading --columns-a/-b and --unit-a/-b.  "-" is standard input.
     """
@@ -146,6 +148,7 @@ def _tables(result: Comparison) -> list[Table | str]:
 
     low, high = result.range_ev
     moved = f"A moved by {result.shift_ev:+.3f} eV"
+    moved += f" ({result.start_ev:+.2f} eV of it as measured for its protocol)" if result.start_ev else ""
     moved += f" and broadened by {result.extra_fwhm_ev:.3f} eV" if "width" in result.fitted else ""
     numbers = Table(title=f"Similarity from {low:.2f} to {high:.2f} eV; {moved}")
     headings = ("", "cosine", "random spectra as good", "overlap", "scale of A", "RMSD / L mol-1 cm-1", "relative RMSD")

@@ -20,7 +20,7 @@ import numpy as np
 from clusterml.engine.charge import gap_advice, resolve_charge
 from clusterml.engine.cost import Cost, check_ground_state, label_cost
 from clusterml.engine.fragments import Band, band_assignments, element_groups
-from clusterml.engine.label_error import Reliability, protocol_key, reliability
+from clusterml.engine.label_error import Reliability, protocol_key, reliability, with_reliability
 from clusterml.engine.orbitals.orbitals import Orbitals, gap_warnings
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.parameters import parameters_hash
@@ -166,7 +166,7 @@ def label(
         result = work.label(atoms, charge, parts, start_from, progress)
     else:
         result = _label_ensemble(atoms, charge, work, protocol.ensemble, parts, start_from, progress)
-    return replace(result, spectrum=replace(result.spectrum, label_error=result.label_error))
+    return replace(result, spectrum=with_reliability(result.spectrum, result.reliability))
 
 
 @dataclass(frozen=True)

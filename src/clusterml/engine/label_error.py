@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from statistics import NormalDist
@@ -28,7 +28,7 @@ import numpy as np
 
 from clusterml.config.schema import Strict
 from clusterml.errors import counted
-from clusterml.spectrum.compare import stated_width
+from clusterml.spectrum.compare import START, stated_width
 from clusterml.spectrum.peaks import Peak, find_bands
 from clusterml.spectrum.significance import SURE, has_no_cd, judge_sign
 from clusterml.spectrum.spectrum import Spectrum
@@ -300,3 +300,9 @@ def _why_unknown(spectrum: Spectrum, atoms: Atoms, kind: Kind | None, protocol: 
     if fwhm is None or fwhm < table.widths_ev[0] - 1e-6:
         return f"bands were compared from a width of {table.widths_ev[0]:g} eV"
     return ""
+
+
+def with_reliability(spectrum: Spectrum, trust: Reliability) -> Spectrum:
+    """``spectrum`` with its ``label_error``, and the shift that comparisons start from (:data:`START`)."""
+    start = {START: trust.shift_ev} if trust.shift_ev else {}
+    return replace(spectrum, label_error=trust.error, meta={**spectrum.meta, **start})

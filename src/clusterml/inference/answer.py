@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clusterml.engine.label_error import Reliability, reliability
+from clusterml.engine.label_error import Reliability, reliability, with_reliability
 from clusterml.engine.output import label_dict, label_method, result_head, write_results
 from clusterml.io.display import WithWarnings, wrapped
 from clusterml.io.files import make_folder
@@ -103,7 +103,7 @@ class Prediction(WithWarnings):
     @cached_property
     def full_spectrum(self) -> Spectrum:
         """The spectrum with its ``label_error``, which takes as long as finding the ligands."""
-        return replace(self.spectrum, label_error=self.reliability.error)
+        return with_reliability(self.spectrum, self.reliability)
 
     @property
     def domain(self) -> str:
@@ -219,9 +219,9 @@ class Answer(WithWarnings):
     @cached_property
     def spectrum(self) -> Spectrum:
         """Absorption and CD; ``meta`` says ``computed_by``, ``network`` or ``engine``."""
-        spectrum = self._result.spectrum
+        spectrum = with_reliability(self._result.spectrum, self.reliability)
         meta = {"computed_by": self.source, "title": figure_title(self.atoms, self.charge, self.method)}
-        return replace(spectrum, meta={**spectrum.meta, **meta}, label_error=self.reliability.error)
+        return replace(spectrum, meta={**spectrum.meta, **meta})
 
     @property
     def name(self) -> str:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 
 _MOST_ROWS = 8  # of bands of a quantity in a notebook
+START = "protocol_shift_ev"
+"""Key of a spectrum's ``meta``: the measured shift of its protocol (eV), which the fit of a shift starts from."""
+LARGEST_START_EV = 1.0
 SAME_EV = 1e-6
 """Widths that differ by less than this are the same."""
 
@@ -126,6 +129,8 @@ class BandPair:
 class Comparison(WithWarnings):
     """Result of :func:`compare`: A was moved by ``shift_ev`` and broadened by ``extra_fwhm_ev``, then compared with B.
 
+    ``start_ev``: the part of the shift that is that of A's protocol, as measured, and not fitted.
+
     ``range_ev``: shared energies.  ``fwhm_ev``: the widths (eV) that A and B state, brought to one where both do.
     ``absorption``, ``cd``: None where one of the two does not show it.  ``sign_agreement``: share of matched CD bands
     with the same sign, or None.  ``hand``: ``same`` or ``opposite`` (mirror images), from the CD cosine beyond 0.5;
@@ -134,6 +139,7 @@ class Comparison(WithWarnings):
     """
 
     range_ev: tuple[float, float]
+    start_ev: float
     shift_ev: float
     extra_fwhm_ev: float
     fitted: tuple[str, ...]
@@ -216,7 +222,8 @@ def compare(
 ) -> Comparison:
     """Compare ``a`` (computed) with ``b`` (the reference, for example measured) over the energies both cover.
 
-    ``fit_shift`` moves all energies of ``a`` by one number of eV (at most ``max_shift_ev``), ``fit_width`` broadens
+    ``fit_shift`` moves all energies of ``a`` by one number of eV, at most ``max_shift_ev`` from the measured shift of
+    its protocol, where that is known (``meta["protocol_shift_ev"]``), else from none; ``fit_width`` broadens
     ``a`` further; see :func:`clusterml.spectrum.fit.fit_alignment`.  Spectra that state different widths are first
     broadened to the larger, and those that state any to ``fwhm_ev`` if it is given.  ``random_spectra``: number of
     random spectra that give the chances; with 0 there are no chances, and no hand.
@@ -235,17 +242,20 @@ def compare(
     if not ((a.has_absorption and b.has_absorption) or (a.has_cd and b.has_cd)):
         raise SpectrumError("one spectrum has only absorption, the other only CD", "compare spectra of the same kind")
     a, b, notes = _at_one_width(a, b, fwhm_ev)
+    start, original = _start(a) if fit_shift else 0.0, a
+    a = align(a, Alignment(start))
     alignment = fit_alignment(a, b, fit_shift, fit_width, max_shift_ev)
-    aligned = align(a, alignment)
+    aligned, shift = align(a, alignment), start + alignment.shift_ev
     low, high = overlap_range(aligned, b)
     absorption, cd = (_similarity(aligned, b, key, low, high) for key in ("epsilon", "delta_epsilon"))
-    pairs = {key: _pairs(aligned, b, key, (low, high), alignment.shift_ev) for key in ("epsilon", "delta_epsilon")}
+    pairs = {key: _pairs(aligned, b, key, (low, high), shift) for key in ("epsilon", "delta_epsilon")}
     signs = [pair.same_sign for pair in pairs["delta_epsilon"] if pair.same_sign is not None]
     reached = MatchQuality(absorption.cosine if absorption else None, cd.cosine if cd else None, signs)
     chance = chance_of(reached, a, b, fit_shift, fit_width, max_shift_ev, random_spectra)
     return Comparison(
         range_ev=(low, high),
-        shift_ev=alignment.shift_ev,
+        start_ev=start,
+        shift_ev=shift,
         extra_fwhm_ev=alignment.extra_fwhm_ev,
         fitted=tuple(name for name, on in (("shift", fit_shift), ("width", fit_width)) if on),
         absorption=absorption,
@@ -257,8 +267,15 @@ def compare(
         chance=chance,
         fwhm_ev=(stated_width(a), stated_width(b)),
         warnings=(*notes, *_warnings(a, b, alignment)),
-        spectra=(a, b),
+        spectra=(original, b),
     )
+
+
+def _start(spectrum: Spectrum) -> float:
+    """The measured shift of the protocol of ``spectrum``, 0 where it states none that makes sense."""
+    start = spectrum.meta.get(START)
+    valid = isinstance(start, int | float) and not isinstance(start, bool) and abs(start) <= LARGEST_START_EV
+    return float(start) if valid and start is not None else 0.0
 
 
 def percent(share: float) -> str:

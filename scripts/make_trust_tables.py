@@ -1,0 +1,171 @@
+"""Thermal means by several protocols, and measured bands: tables of docs/science/how-far-to-trust.md.
+
+    OMP_NUM_THREADS=1 nice python scripts/make_trust_tables.py FOLDER [--structures DIR] [--write]
+
+Each spectrum is a file in FOLDER and is not computed again.  DIR may hold published geometries that are not part of the
+project (``Ag25_methylthiol.xyz``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+import clusterml as cm
+from clusterml.engine.protocol import Protocol, ThermalEnsemble
+from clusterml.io.files import write_text
+from clusterml.io.json import write_json
+from clusterml.spectrum.bands import compare_bands
+from clusterml.spectrum.compare import broaden_to
+from clusterml.spectrum.fit import cosine
+from clusterml.spectrum.peaks import find_bands
+from clusterml.spectrum.spectrum import Spectrum
+from make_protocol_table import ROOT, fill, read_protocols, table
+
+PAGE = ROOT / "docs/science/how-far-to-trust.md"
+MODELS = "shipped:datasets/structures"
+WIDTH_EV = 0.2
+EMAX_EV = 5.5
+ENSEMBLE = ThermalEnsemble(members=24, temperature_k=300.0)
+WINDOW_EV = (1.2, 5.2)
+LEAST = 0.05
+"""Bands below this share of the highest in the window are not listed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A cluster and the protocols it is computed with; ``measured``: a system with measured bands."""
+
+    name: str
+    atoms: Callable[[], Atoms]
+    protocols: str
+    measured: str = ""
+
+
+THERMAL = (
+    Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol"),
+    Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol"),
+    Sample(
+        "Ag2(R-TFL)2",
+        lambda: cm.build("ag2", carboxylate="R-TFL"),
+        "gfn1,gfn1:methanol,gfn2,stda-xtb,dft:pbe",
+    ),
+)
+MEASURED = (
+    Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol", "Ag25"),
+    Sample("[Ag29(BDT)12(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_bdt_ph3_R.xyz"), "gfn1", "Ag29-BDT"),
+    Sample("[Ag29(SH)24(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1", "Ag29-BDT"),
+    Sample("[Ag33(SH)24(PH3)11]+, model", lambda: cm.read(f"{MODELS}/ag33_sh_ph3_R.xyz"), "gfn1", "Ag33"),
+)
+
+
+def spectrum_of(sample: Sample, protocol: Protocol, ensemble: ThermalEnsemble | None, folder: Path) -> Spectrum:
+    """The spectrum at ``WIDTH_EV``, from its file or computed; with an ``ensemble`` the thermal mean."""
+    word = "".join(letter for letter in sample.name if letter.isalnum())
+    kind = "static" if ensemble is None else f"mean-{ensemble.members}-{ensemble.temperature_k:g}"
+    path = folder / f"{word}-{protocol.name}-{protocol.mode}-{kind}.json"
+    if not path.is_file():
+        print(f"{sample.name}: {protocol.name}, {kind}", flush=True)
+        label = cm.label(sample.atoms(), protocol=protocol.but(ensemble=ensemble, emax_ev=EMAX_EV), groups={})
+        spectrum = label.spectrum
+        keys = ("energy_ev", "epsilon", "delta_epsilon")
+        write_json({key: getattr(spectrum, key).tolist() for key in keys}, path)
+    values = {key: np.array(value) for key, value in json.loads(path.read_text()).items()}
+    return broaden_to(Spectrum(**values, meta={"fwhm_ev": protocol.fwhm_ev}), WIDTH_EV)
+
+
+def likeness(a: Spectrum, b: Spectrum) -> tuple[float, float]:
+    """Cosines of absorption and CD in the window."""
+    inside = (a.energy_ev >= WINDOW_EV[0]) & (a.energy_ev <= WINDOW_EV[1])
+    absorption, cd = (cosine(getattr(a, key)[inside], getattr(b, key)[inside]) for key in ("epsilon", "delta_epsilon"))
+    return absorption, cd
+
+
+def thermal_rows(folder: Path) -> Iterable[list[str]]:
+    """Each pair of protocols: cosines of the static spectra and of the thermal means."""
+    for sample in THERMAL:
+        spectra = {
+            protocol.name: [spectrum_of(sample, protocol, ensemble, folder) for ensemble in (None, ENSEMBLE)]
+            for protocol in read_protocols(sample.protocols)
+        }
+        for first, second in combinations(spectra, 2):
+            static, mean = (likeness(a, b) for a, b in zip(spectra[first], spectra[second], strict=True))
+            silent = np.abs(spectra[first][0].delta_epsilon).max() < 1e-5 * spectra[first][0].epsilon.max()
+            cd = "-" if silent else f"{static[1]:+.2f}"
+            cells = [f"{static[0]:.3f}, {mean[0]:.3f}", f"{cd}, {mean[1]:+.2f}"]
+            yield [sample.name, f"{first}, {second}", *cells]
+        for name, (static_spectrum, mean_spectrum) in spectra.items():
+            largest = [float(np.abs(s.delta_epsilon).max()) for s in (static_spectrum, mean_spectrum)]
+            alike = likeness(static_spectrum, mean_spectrum)
+            cells = [f"{alike[0]:.3f}", f"{alike[1]:+.2f}; largest {largest[0]:.0f}, {largest[1]:.0f}"]
+            yield [sample.name, f"{name}: at rest, mean", *cells]
+
+
+def measured_rows(samples: Sequence[Sample], folder: Path) -> Iterable[list[str]]:
+    """Measured and computed absorption bands in nm, and how well they match after one shift."""
+    for sample in samples:
+        for protocol in read_protocols(sample.protocols):
+            spectrum = spectrum_of(sample, protocol, None, folder)
+            result = compare_bands(spectrum, sample.measured)
+            bands = [b for b in find_bands(spectrum) if WINDOW_EV[0] <= b.energy_ev <= WINDOW_EV[1]]
+            highest = max(band.height for band in bands)
+            shown = [f"{band.wavelength_nm:.0f}" for band in bands if band.height >= LEAST * highest]
+            nm = sorted((m.measured.nm for m in result.matches if m.measured.quantity == "absorption"), reverse=True)
+            deviation = "-" if result.mean_deviation_ev is None else f"{result.mean_deviation_ev:.3f}"
+            yield [
+                sample.name,
+                ", ".join(f"{value:.0f}" for value in nm),
+                protocol.name,
+                ", ".join(shown),
+                f"{result.shift_ev:+.2f}",
+                f"{result.n_matched} of {len(result.matches)}, {deviation}",
+                f"{result.chance:.2f}",
+            ]
+
+
+THERMAL_HEADINGS = ("cluster", "protocols", "absorption: at rest, mean", "CD: at rest, mean")
+MEASURED_HEADINGS = (
+    "geometry",
+    "measured absorption / nm",
+    "protocol",
+    "computed / nm",
+    "shift / eV",
+    "matched, mean deviation / eV",
+    "chance",
+)
+
+
+def published(folder: Path | None) -> list[Sample]:
+    """Geometries that are not part of the project, where they are."""
+    if folder is None:
+        return []
+    return [Sample("[Ag25(SCH3)18]-, published", lambda: cm.read(folder / "Ag25_methylthiol.xyz"), "gfn1", "Ag25")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--structures", type=Path, help="folder of published geometries")
+    parser.add_argument("--write", action="store_true", help="into the page")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    samples = [*MEASURED, *published(chosen.structures)]
+    tables = {
+        "measured": table(MEASURED_HEADINGS, measured_rows(samples, chosen.folder)),
+        "thermal": table(THERMAL_HEADINGS, thermal_rows(chosen.folder)),
+    }
+    for name, content in tables.items():
+        print(f"\n{name}\n\n{content}")
+    if chosen.write:
+        write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables))
+
+
+if __name__ == "__main__":
+    main()
