@@ -55,15 +55,19 @@ from clusterml.errors import ClusterMLError
 from clusterml.io.files import write_text
 from clusterml.io.json import write_json
 from clusterml.spectrum.compare import broaden_to
+from clusterml.spectrum.plot import save
 from clusterml.spectrum.spectrum import Spectrum
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs/science/protocols.md"
+PICTURE = ROOT / "docs/images/protocols.png"
+PAGES = (ROOT / "docs/science/protocols.md", ROOT / "docs/science/how-far-to-trust.md")
 DATA = ROOT / "src/clusterml/engine/data/label_errors.json"
 PROTOCOLS = "gfn1,gfn1:methanol,gfn2,stda-xtb,stda-xtb:reference"
 CLUSTERS: dict[Kind, str] = {"superatom": "superatoms", "silver(I) complex": "silver(I) complexes"}
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHOWN_WIDTHS_EV = (0.2, 0.3)
+FIGURE_EV = 0.3
+"""Width of the bands of the picture."""
 DFT_BASIS, DFT_ATOMS = "lanl2dz", 30
 """Of other functionals, for silver(I) complexes of so many atoms at most."""
 ERROR_WIDTH_EV = 0.2
@@ -87,12 +91,14 @@ def read_protocols(text: str) -> list[Protocol]:
     return protocols
 
 
-def labelled(record: Record, protocol: Protocol, folder: Path) -> tuple[Spectrum, float] | None:
-    """Spectrum and gap of a record's geometry, from its file or computed; None where there is no ground state."""
+def labelled(record: Record, protocol: Protocol, folder: Path, anew: bool = True) -> tuple[Spectrum, float] | None:
+    """Spectrum and gap of a record's geometry, from its file or computed (``anew``); None where there is none."""
     path = folder / f"{record.id}-{protocol_key(protocol)}.json"
     made_of = {"geometry": geometry_hash(record), "results": RESULTS}
     values = json.loads(path.read_text()) if path.is_file() else {}
     if {key: values.get(key) for key in made_of} != made_of:
+        if not anew:
+            return None
         print(f"{record.id}: {protocol_key(protocol)}", flush=True)
         try:
             label = cm.label(to_atoms(record), record.charge, protocol, groups={}, grid=GRID_EV)
@@ -110,14 +116,14 @@ def labelled(record: Record, protocol: Protocol, folder: Path) -> tuple[Spectrum
     return Spectrum(GRID_EV, epsilon, cd, meta={"fwhm_ev": protocol.fwhm_ev}), values["gap_ev"]
 
 
-def pairs_of(records: Iterable[Record], protocol: Protocol, folder: Path) -> dict[float, list[Pair]]:
+def pairs_of(records: Iterable[Record], protocol: Protocol, folder: Path, anew: bool) -> dict[float, list[Pair]]:
     """Width -> the geometries that have a label under ``protocol``."""
     pairs: dict[float, list[Pair]] = {width: [] for width in WIDTHS_EV}
     for record in records:
         kind = cluster_kind(to_atoms(record), record.charge)
         if kind is None or (protocol.orbitals == "dft" and (kind == "superatom" or record.n_atoms > DFT_ATOMS)):
             continue
-        result = labelled(record, protocol, folder)
+        result = labelled(record, protocol, folder, anew)
         if result is None:
             continue
         theirs = Spectrum(GRID_EV, record.epsilon, record.delta_epsilon, meta={"fwhm_ev": record.fwhm_ev})
@@ -137,10 +143,10 @@ AGREEMENT = (
     "protocol",
     "clusters, geometries",
     "absorption: as it is, common, own shift",
-    "CD: as it is, common, own shift",
+    "CD: as it is, common, own shift (of the mirror image)",
     "common shift / eV",
     "spread of own shifts / eV",
-    "first strong band, median error / eV",
+    "first band, median error / eV",
     "gap, mean error / eV",
     "strongest signs right / %: as it is, common",
 )
@@ -160,7 +166,7 @@ def agreement(kinds: str, protocol: str, pairs: Sequence[Pair]) -> list[str]:
         return ", ".join(_number(cluster_mean(of, _cosine(quantity, shift)), form) for shift in shifts)
 
     right = ", ".join(_number(100.0 * cluster_mean(chiral, _signs(shift)), ".0f") for shift in shifts[:2])
-    bands = [error for pair in pairs if np.isfinite(error := abs(pair.first_strong()))]
+    bands = [error for pair in pairs if np.isfinite(error := abs(pair.first_band()))]
     gap = cluster_mean(pairs, lambda pair: pair.gaps[1] - pair.gaps[0])
     spread = float(np.std([pair.own_shift for pair in pairs]))
     return [
@@ -168,13 +174,42 @@ def agreement(kinds: str, protocol: str, pairs: Sequence[Pair]) -> list[str]:
         protocol,
         f"{clusters_of(pairs)}, {len(pairs)}",
         means(pairs, 0, ".2f"),
-        means(chiral, 1, "+.2f") if chiral else "-",
+        f"{means(chiral, 1, '+.2f')} ({cluster_mean(chiral, mirror_cosine):+.2f})" if chiral else "-",
         f"{common_shift(pairs):+.2f}",
         f"{spread:.2f}",
         f"{median(bands):.2f}" if bands else "-",
         f"{gap:+.2f}",
         right if chiral else "-",
     ]
+
+
+def mirror_cosine(pair: Pair) -> float:
+    """Of the CD with the mirror image of the reference, at the shift that fits it best."""
+    return pair.mirrored.cosines(pair.mirrored.own_shift)[1]
+
+
+SUMMARY = (
+    "clusters",
+    "protocol",
+    "clusters, geometries",
+    "absorption",
+    "CD",
+    "CD, own shift",
+    "the same, mirror image",
+    "strongest signs right / %",
+)
+
+
+def summary(kinds: str, protocol: str, pairs: Sequence[Pair]) -> list[str]:
+    """A row of the short table, of chiral geometries."""
+    values = [
+        _number(cluster_mean(pairs, lambda pair: pair.cosines(0.0)[0]), ".2f"),
+        _number(cluster_mean(pairs, lambda pair: pair.cosines(0.0)[1]), "+.2f"),
+        _number(cluster_mean(pairs, lambda pair: pair.cosines(pair.own_shift)[1]), "+.2f"),
+        _number(cluster_mean(pairs, mirror_cosine), "+.2f"),
+        _number(100.0 * cluster_mean(pairs, lambda pair: pair.right_signs(0.0)), ".0f"),
+    ]
+    return [kinds, protocol, f"{clusters_of(pairs)}, {len(pairs)}", *values]
 
 
 def _number(value: float, form: str) -> str:
@@ -197,9 +232,9 @@ class Study:
     pairs: dict[str, dict[float, list[Pair]]]
 
     @classmethod
-    def of(cls, records: list[Record], protocols: Sequence[Protocol], folder: Path) -> Study:
-        """Label what is not labelled yet."""
-        return cls(records, {protocol_key(p): pairs_of(records, p, folder) for p in protocols})
+    def of(cls, records: list[Record], protocols: Sequence[Protocol], folder: Path, anew: bool = True) -> Study:
+        """Label what is not labelled yet; without ``anew`` leave it out."""
+        return cls(records, {protocol_key(p): pairs_of(records, p, folder, anew) for p in protocols})
 
     def of_kind(self, protocol: str, kind: Kind) -> dict[float, list[Pair]]:
         """Width -> pairs."""
@@ -249,6 +284,7 @@ class Study:
         ]
         return {
             **agreements,
+            "summary": table(SUMMARY, self._summary()),
             "errors": table(ERRORS, error_rows(errors)),
             "coverage": table(COVERED, self._coverage()),
             "signs": table(("stated", "bands", "mean", "right"), sign_rows(signs)),
@@ -260,6 +296,21 @@ class Study:
                 if pairs := self.of_kind(name, kind)[width]:
                     yield agreement(CLUSTERS[kind], name, pairs)
         yield from (agreement("all", name, pairs[width]) for name, pairs in self.pairs.items() if pairs[width])
+
+    def _summary(self) -> Iterable[list[str]]:
+        """All protocols, and the usual one on the geometries that other functionals have too."""
+        chiral = {
+            (kind, name): [pair for pair in self.of_kind(name, kind)[FIGURE_EV] if pair.chiral]
+            for kind in KINDS
+            for name in self.pairs
+        }
+        small = {pair.record.id for (_, name), pairs in chiral.items() if name.startswith("dft") for pair in pairs}
+        for (kind, name), pairs in chiral.items():
+            if pairs:
+                yield summary(CLUSTERS[kind], name, pairs)
+        for name in (name for name in self.pairs if small and not name.startswith("dft")):
+            if same := [pair for kind in KINDS for pair in chiral[kind, name] if pair.record.id in small]:
+                yield summary("those of the functionals", name, same)
 
     def _coverage(self) -> Iterable[list[str]]:
         for kind in KINDS:
@@ -295,6 +346,34 @@ def sign_rows(signs: Sequence[tuple[float, bool]]) -> Iterable[list[str]]:
             yield [f"{low:.2f} to {min(high, 1.0):.2f}", str(len(inside)), f"{stated:.2f}", share]
 
 
+def draw(study: Study, path: Path) -> None:
+    """Save a picture: the CD cosine of every geometry with the reference under each protocol, one panel a kind."""
+    from matplotlib.figure import Figure
+
+    rows = {k: [(n, [p for p in study.of_kind(n, k)[FIGURE_EV] if p.chiral]) for n in study.pairs] for k in KINDS}
+    shown = {kind: [(name, pairs) for name, pairs in named if pairs] for kind, named in rows.items()}
+    heights = [len(named) + 1 for named in shown.values()]
+    figure = Figure(figsize=(6.6, 0.9 + 0.27 * sum(heights)), layout="constrained", dpi=200)
+    panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (kind, named) in zip(panels, shown.items(), strict=True):
+        for row, (_, pairs) in enumerate(named):
+            plain = [pair.cosines(0.0)[1] for pair in pairs]
+            moved = [pair.cosines(pair.own_shift)[1] for pair in pairs]
+            style = {"ls": "", "marker": "o", "ms": 4.0, "alpha": 0.8}
+            axes.plot(plain, [row] * len(plain), color="#0072B2", label="as it is", **style)
+            axes.plot(moved, [row + 0.25] * len(moved), color="#E69F00", mfc="none", label="own shift", **style)
+            axes.plot([cluster_mean(pairs, lambda p: p.cosines(0.0)[1])] * 2, [row - 0.3, row + 0.3], color="black")
+        axes.set_yticks(range(len(named)), [name for name, _ in named])
+        axes.set_ylim(len(named) - 0.4, -0.6)
+        axes.axvline(0.0, color="black", lw=0.6)
+        axes.set_title(CLUSTERS[kind], fontsize="medium")
+    panels[-1].set_xlim(-1.02, 1.02)
+    panels[-1].set_xlabel(f"cosine of the CD with that of the reference, bands of {FIGURE_EV:g} eV")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles[:2], labels[:2], loc="outside lower center", ncols=2, frameon=False)
+    save(figure, path)
+
+
 def read_records(folders: Sequence[Path]) -> list[Record]:
     """The records of several datasets, each name once."""
     return list({record.id: record for folder in folders for record in cm.Dataset(folder)}.values())
@@ -317,16 +396,20 @@ def main() -> None:
     parser.add_argument("--protocols", default=PROTOCOLS)
     parser.add_argument("--method", default="PBE", help="what the reference is called")
     parser.add_argument("--write", action="store_true", help="into the page and the package")
+    parser.add_argument("--kept", action="store_true", help="take the labels in FOLDER, and compute none")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    study = Study.of(read_records(chosen.datasets), read_protocols(chosen.protocols), chosen.folder)
+    records, protocols = read_records(chosen.datasets), read_protocols(chosen.protocols)
+    study = Study.of(records, protocols, chosen.folder, not chosen.kept)
     errors = study.error_table(chosen.datasets[0].name, chosen.method)
     tables = study.tables(errors)
     for name, content in tables.items():
         print(f"\n{name}\n\n{content}")
     if chosen.write:
         write_text(DATA, json.dumps(errors.model_dump(), indent=1) + "\n")
-        write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), tables))
+        draw(study, PICTURE)
+        for page in PAGES:
+            write_text(page, fill(page.read_text(encoding="utf-8"), tables))
 
 
 if __name__ == "__main__":

@@ -52,11 +52,7 @@ class Sample:
 THERMAL = (
     Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol"),
     Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol"),
-    Sample(
-        "Ag2(R-TFL)2",
-        lambda: cm.build("ag2", carboxylate="R-TFL"),
-        "gfn1,gfn1:methanol,gfn2,stda-xtb,dft:pbe",
-    ),
+    Sample("Ag2(R-TFL)2", lambda: cm.build("ag2", carboxylate="R-TFL"), "gfn1,gfn1:methanol,gfn2,dft:pbe"),
 )
 MEASURED = (
     Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol", "Ag25"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist, mean
 
@@ -34,8 +34,8 @@ ENERGIES_EV = tuple(0.5 * k for k in range(2, 12))
 """Of the table of errors; each holds what lies within 1 eV."""
 NEAR_EV = 1.0
 SHIFTS_EV = 0.02 * np.arange(-30, 31)
-STRONG = 0.2
-"""An absorption band is strong from this share of the highest in the window."""
+STRONG = 0.05
+"""A maximum of the absorption is a band from this share of the highest in the window."""
 STRONGEST = 5
 """CD bands of the reference whose signs are counted."""
 LEAST_G = 1e-5
@@ -98,12 +98,17 @@ class Pair:
         """That of the largest likeness."""
         return float(max(SHIFTS_EV, key=self.likeness))
 
-    def first_strong(self) -> float:
-        """Error of the first strong absorption band in eV, NaN where one of the two has none."""
-        mine, theirs = (self._first_strong(s) for s in (self.spectrum, self.reference))
+    @cached_property
+    def mirrored(self) -> Pair:
+        """The same with the mirror image of the reference, which a shift should not fit as well."""
+        return replace(self, reference=self.reference.mirrored())
+
+    def first_band(self) -> float:
+        """Error of the first absorption band in eV, NaN where one of the two has none."""
+        mine, theirs = (self._first_band(s) for s in (self.spectrum, self.reference))
         return mine - theirs
 
-    def _first_strong(self, spectrum: Spectrum) -> float:
+    def _first_band(self, spectrum: Spectrum) -> float:
         high = WINDOWS_EV[self.kind][1]
         inside = [band for band in find_bands(spectrum, "epsilon", shoulders=False) if band.energy_ev <= high]
         highest = max((band.height for band in inside), default=np.nan)

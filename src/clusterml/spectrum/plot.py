@@ -137,7 +137,7 @@ def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[
             axes.fill_between(x, y - std, y + std, color=colour, alpha=0.22, lw=0, label=band, zorder=2)
         outer = spectrum.total_error if key == "delta_epsilon" else None
         if outer is not None and np.isfinite(outer).any():
-            band = "± error from DFT" if i == 0 else None
+            band = "± error from DFT" if all(other.total_error is None for other in spectra[:i]) else None
             axes.fill_between(x, y - outer, y + outer, color=colour, alpha=0.10, lw=0, label=band, zorder=1)
 
 
