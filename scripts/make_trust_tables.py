@@ -28,6 +28,7 @@ from clusterml.spectrum.fit import cosine
 from clusterml.spectrum.peaks import find_bands
 from clusterml.spectrum.spectrum import Spectrum
 from make_protocol_table import ROOT, fill, read_protocols, table
+from make_tddft_table import chiral_carboxylate
 
 PAGE = ROOT / "docs/science/how-far-to-trust.md"
 MODELS = "shipped:datasets/structures"
@@ -52,7 +53,7 @@ class Sample:
 THERMAL = (
     Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol"),
     Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol"),
-    Sample("Ag2(R-TFL)2", lambda: cm.build("ag2", carboxylate="R-TFL"), "gfn1,gfn1:methanol,gfn2,dft:pbe"),
+    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, "gfn1,gfn1:methanol,gfn2,stda-xtb,dft:pbe"),
 )
 MEASURED = (
     Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol", "Ag25"),

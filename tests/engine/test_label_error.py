@@ -23,6 +23,7 @@ from clusterml.engine.label_error import (
 from clusterml.engine.output import write_label
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.io.shipped import shipped
+from clusterml.spectrum.compare import broaden_to
 
 ENERGY = np.arange(50, 301) / 50.0
 CD = 40.0 * np.exp(-(((ENERGY - 3.0) / 0.2) ** 2)) - 90.0 * np.exp(-(((ENERGY - 4.0) / 0.2) ** 2))
@@ -129,6 +130,7 @@ def test_the_error_of_a_network_comes_on_top(table, complex_):
     ("atoms", "charge", "protocol", "changes", "words"),
     [
         (None, 0, "molden", {}, "measured are gfn1"),
+        (None, 0, "dft-pbe0-def2-svp", {}, "it is DFT itself"),
         (cm.build("ag29", thiolate="SH", phosphine="PH3"), -3, "gfn1", {}, "no superatom was measured"),
         (cm.build("ag12", thiolate="SH", carboxylate="HCOO"), 0, "gfn1", {}, "has 4 metals, this one 12"),
         (Atoms("AuCl", [[0, 0, 0], [0, 0, 2.3]]), 0, "gfn1", {}, "clusters of silver only"),
@@ -184,6 +186,7 @@ def test_labels_carry_it_into_every_file(table, tmp_path):
     assert {"energy_ev", "height", "error", "sign_probability", "supported"} <= set(content["reliability"]["bands"][0])
     assert len(content["spectrum"]["label_error"]) == len(label.spectrum)
     assert "label_error_l_mol_cm" in (tmp_path / "x.csv").read_text().splitlines()[0]
+    assert broaden_to(label.spectrum, 0.4).label_error is None  # it was that of the width
     again = cm.Spectrum.from_json(tmp_path / "x.json")
     np.testing.assert_allclose(again.label_error, label.label_error)
     mirror = atoms.copy()

@@ -60,6 +60,25 @@ def test_std_bands_labels_and_marks(spectrum: Spectrum) -> None:
     assert [to_hex(line.get_color()) for line in both.axes[0].lines] == [c.lower() for c in COLOURS[:2]]
 
 
+def test_the_total_error_is_an_outer_band_and_doubtful_bands_get_circles(spectrum: Spectrum) -> None:
+    n = len(spectrum)
+    known = replace(spectrum, delta_epsilon_std=np.full(n, 3.0), label_error=np.full(n, 4.0))
+    assert known.total_error == pytest.approx(np.full(n, 5.0))
+    assert known.mirrored().total_error == pytest.approx(np.full(n, 5.0))
+    figure = draw([known], doubtful=[(2.0, -5.0), (3.0, 7.0)])
+    cd = figure.axes[1]
+    reach = [np.ptp(band.get_paths()[0].vertices[:, 1]) for band in cd.collections]
+    assert reach[1] - reach[0] == pytest.approx(4.0, rel=0.05)  # 5 instead of 3 on both sides
+    circles = next(line for line in cd.lines if line.get_label() == "sign not supported")
+    assert circles.get_xydata().tolist() == [[2.0, -5.0], [3.0, 7.0]]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"± standard deviation", "± error from DFT", "sign not supported"} <= set(names)
+    assert len(names) == len(set(names))
+    mean = replace(known, meta={**known.meta, "ensemble": 24})
+    assert mean.total_error == pytest.approx(np.full(n, 4.0))
+    assert spectrum.total_error is None
+
+
 def test_the_curve_sets_the_scale_and_not_its_band(spectrum: Spectrum) -> None:
     alone = draw([spectrum]).axes
     unknown = np.where(spectrum.energy_ev < 1.0, np.nan, 0.1)

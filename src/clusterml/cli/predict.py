@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from clusterml.inference.predictor import Predictor
     from clusterml.run.progress import Reporter
 
-_NOTE = "the CD is that of GFN1-xTB; other methods may give another (see clusterml predict --help)"
+_NOTE = "what a CD is worth: clusterml predict --help"
 
 
 @with_groups
@@ -65,9 +65,9 @@ def predict(
     spectrum and why. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
 
     What a CD is worth: network and engine give that of GFN1-xTB orbitals in vacuum with linear response. Other methods
-    agree about the absorption of silver clusters and not about their CD: for three clusters, cosines of the CD with
-    GFN2-xTB, sTDA-xTB and PBE are -0.6 to 0.4. A significant sign is that of the method. Compare with a measured
-    spectrum (clusterml compare) before a hand is assigned.
+    agree about the absorption of silver clusters and not about their CD. How far it is from PBE was measured, and every
+    result says it: label_error beside the CD, and which signs are supported. A significant sign is that of the method.
+    Compare with a measured spectrum (clusterml compare) before a hand is assigned.
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 

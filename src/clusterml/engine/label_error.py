@@ -54,6 +54,7 @@ SMALLEST_BAND = 0.05
 LARGER = 1.25
 """A cluster of more than this many times the metals of the largest that was measured is of another kind."""
 _SILVER = 47
+_KOHN_SHAM = ("dft", "cp2k")
 _SAME_EV = 1e-9
 
 
@@ -191,7 +192,7 @@ class Reliability:
     def sentence(self) -> str:
         """For people."""
         if self.measured is None or self.cosines is None:
-            return f"CD: how far {self.protocol} is from DFT is not known here: {self.unknown}"
+            return f"CD: the error of {self.protocol} is not known here: {self.unknown}"
         plain, shifted = self.cosines
         words = f"CD: {self.protocol} agrees with {error_table().method} to a cosine of {plain:.2f} on "
         words += f"{counted(self.measured.clusters, 'cluster')} of its kind ({self.kind})"
@@ -203,7 +204,7 @@ class Reliability:
     def headline(self) -> str:
         """In fewer words, for figures."""
         if self.cosines is None:
-            return f"how far this CD by {self.protocol} is from DFT is not known"
+            return f"the error of a CD by {self.protocol} is not known here"
         words = f"{self.protocol}: CD cosine to {error_table().method} {self.cosines[0]:.2f}"
         return f"{words}; {self._signs}" if self.bands else words
 
@@ -289,6 +290,8 @@ def _why_unknown(spectrum: Spectrum, atoms: Atoms, kind: Kind | None, protocol: 
     if kind is None:
         return "the reference set holds clusters of silver only"
     if kind not in table.protocols.get(protocol, {}):
+        if protocol.startswith(_KOHN_SHAM):
+            return f"it is DFT itself, and what another functional than {table.method} changes was not measured"
         names = ", ".join(table.protocols)
         return f"measured are {names}" if protocol not in table.protocols else f"no {kind} was measured"
     metals = int(is_metal(atoms.numbers).sum())
