@@ -111,11 +111,11 @@ def test_sums_of_parts_are_those_of_the_whole():
     torch.manual_seed(5)
     contour = Contour.spanning(0.1, 0.5, 0.03)
     gaps = 0.2 + 0.3 * torch.rand(40, dtype=torch.float64)
-    charges, moments = (torch.randn(n, 40, dtype=torch.float64) for n in (5, 9))
+    charges, moments = (torch.randn(40, n, dtype=torch.float64) for n in (5, 9))
     whole, parts = (NodeSums(contour.intervals(0.2, 0.5), 14, 5) for _ in range(2))
     whole.add(gaps, charges, moments)
     for some in (slice(0, 13), slice(13, 40)):
-        parts.add(gaps[some], charges[:, some], moments[:, some])
+        parts.add(gaps[some], charges[some], moments[some])
     points = torch.as_tensor(contour.points)
     expected = torch.stack(list(whole.at(points)))
     torch.testing.assert_close(torch.stack(list(parts.at(points))), expected, rtol=1e-9, atol=1e-9)
@@ -162,7 +162,7 @@ def test_derivatives_by_energies_charges_and_moments():
         root = gaps.sqrt()
         scale = torch.cat([root.expand(3, -1), (1.0 / root).expand(6, -1)])
         sums = NodeSums(intervals, 12, 3)
-        sums.add(gaps, 2.0 * root * charges, scale * moments)
+        sums.add(gaps, (2.0 * root * charges).T, (scale * moments).T)
         points = torch.as_tensor(contour.points)
         response = torch.stack([resolvent(products, gamma) for products in sums.at(points)])
         return (weights @ response.flatten(1)).imag

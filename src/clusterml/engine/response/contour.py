@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 _BAND_MARGIN_EV = 3.0
 """Configurations so far above a band have no part in where it lives."""
-_AT_ONCE = 16
-"""Occupied orbitals whose charges are computed at a time."""
+_CHARGES = 2_000_000
+"""Transition charges that are computed at a time."""
 _MOMENTS = ("position", "velocity", "angular")
 
 
@@ -73,36 +73,41 @@ def _screened(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
     import torch
 
     n = len(gamma)
-    chi, mixed, kernel = products[:n, :n], products[:n, n:], gamma.to(products.dtype)
-    unit = torch.eye(n, dtype=chi.dtype, device=chi.device)
-    return torch.linalg.solve(unit + kernel @ chi, kernel @ mixed)
+    real, imaginary = gamma @ products.real[:n], gamma @ products.imag[:n]
+    real.diagonal().add_(1.0)
+    screened = torch.complex(real, imaginary)
+    return torch.linalg.solve(screened[:, :n], screened[:, n:])
 
 
 def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """All configurations by occupied orbitals, a block of at most about ``block`` numbers at a time.
 
-    Yields their energies (n,), the charges F (n_atoms, n) in single precision, and the start vectors (9, n): r sqrt(D),
-    nabla / sqrt(D) and (r x nabla) / sqrt(D).
+    Yields their energies (n,), the charges F (n, n_atoms) in single precision, and the start vectors (n, 9): r sqrt(D),
+    nabla / sqrt(D) and (r x nabla) / sqrt(D).  The next block's charges take the place of the last one's.
     """
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     n_o, n_v = space.shape
-    size = max(1, block // ((space.n_atoms + 9) * n_v))
+    size = min(n_o, max(1, block // ((space.n_atoms + 9) * n_v)))
+    few = max(1, _CHARGES // (space.n_atoms * n_v))
     counts = space.atom_of_row.bincount(minlength=space.n_atoms).tolist()
     # functions of each atom, padded to the same number: (n_atoms, functions, orbitals)
     l_o, l_v = (pad_sequence(list(x.split(counts)), batch_first=True) for x in (space.l_o, space.l_v))
+    l_o = l_o.transpose(1, 2).contiguous()
+    held = l_o.new_empty((size * n_v, space.n_atoms), dtype=torch.float32)
     for start in range(0, n_o, size):
         chosen = slice(start, min(n_o, start + size))
         gaps = space.gaps[chosen].flatten()
         root = gaps.sqrt()
-        charges = gaps.new_empty((space.n_atoms, *space.gaps[chosen].shape), dtype=torch.float32)
-        for first in range(0, charges.shape[1], _AT_ONCE):  # in full precision, rounded at the end
-            few = slice(first, first + _AT_ONCE)
-            charges[:, few] = l_o[:, :, chosen][:, :, few].transpose(1, 2) @ l_v
-        charges = charges.flatten(1).mul_(2.0 * root.float())
+        charges = held[: len(gaps)]
+        for first in range(chosen.start, chosen.stop, few):
+            some = (l_o[:, first : min(chosen.stop, first + few)] @ l_v).float()  # rounded at the end
+            place = (first - start) * n_v
+            charges[place : place + some.shape[1] * n_v] = some.flatten(1).T
+        charges *= 2.0 * root.float()[:, None]
         r, v, m = (x[:, chosen].flatten(1) for x in (space.position, space.velocity, space.angular))
-        yield gaps, charges, torch.cat([r * root, v / root, m / root])
+        yield gaps, charges, torch.cat([r * root, v / root, m / root]).T.contiguous()
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,8 +246,8 @@ def _response_vectors(
         ratio = (gaps.double() / points.real[:, None]).sqrt()
         amplitude = (ratio + 1.0 / ratio) / (gaps.double() ** 2 - points[:, None] ** 2)
         amplitude = amplitude.to(torch.complex64)[:, None, :]
-        x = (moments[components] - (factors.real @ charges).reshape(shape)).mul_(amplitude.imag)
-        x -= (factors.imag @ charges).reshape(shape).mul_(amplitude.real)
+        x = (moments.T[components] - (factors.real @ charges.T).reshape(shape)).mul_(amplitude.imag)
+        x -= (factors.imag @ charges.T).reshape(shape).mul_(amplitude.real)
         yield x.reshape(*shape, space.shape[1])
 
 

@@ -36,8 +36,10 @@ MOST_NODES = _NEAR[0]
 """Most nodes of an interval."""
 _FAR_EV = 1.0
 """Distance from the contour's end at which ``_FAR`` begins."""
-_TRIANGLE = 96
-"""Rows of a block when one triangle of a symmetric product is computed."""
+_TILE = 96
+"""Columns of a tile when one triangle of a symmetric product is computed."""
+_JOINED = 3_000_000
+"""Numbers of the nodes that are joined at a time."""
 BLOCK = 100_000_000
 """Numbers of a block of configurations (charges and moments), or of points, held at a time."""
 COLUMNS = 8192
@@ -101,7 +103,7 @@ class Interval:
         return np.asarray(0.5 * (self.low + self.high) + 0.5 * (self.high - self.low) * self.places)
 
     def polynomials(self, energies: torch.Tensor) -> torch.Tensor:
-        """Lagrange's polynomials of the nodes at ``energies`` (n,), shape (n_nodes, n)."""
+        """Lagrange's polynomials of the nodes at ``energies`` (n,), shape (n, n_nodes)."""
         import torch
 
         x = (2.0 * energies.double() - self.low - self.high) / (self.high - self.low)
@@ -110,30 +112,30 @@ class Interval:
             others = np.delete(self.places, k)
             distances = x[None, :] - torch.as_tensor(others, device=x.device)[:, None]
             rows.append(distances.prod(dim=0) / float(np.prod(place - others)))
-        return torch.stack(rows)
+        return torch.stack(rows, dim=1)
 
 
 class NodeSums:
     """The matrices of all nodes: sums of T L_k(D) T^T over configurations, from which T g(z) T^T follows for any z.
 
-    T (r, n) are rows of transition charges, the first ``n_charges``, and of moments; L_k the polynomials of the nodes
-    of an interval.
+    T (r, n) has rows of transition charges, the first ``n_charges``, and of moments; L_k the polynomials of the nodes
+    of an interval.  Of the products of charges one triangle is computed, in tiles of ``_TILE`` columns.
     """
 
     def __init__(self, intervals: Sequence[Interval], size: int, n_charges: int) -> None:
         self._intervals = list(intervals)
         self._size, self._n_charges = size, n_charges
-        self._sums: list[torch.Tensor | None] = [None] * len(intervals)
+        self._tiles = [(start, min(n_charges, start + _TILE)) for start in range(0, n_charges, _TILE)]
+        self._sums: list[list[torch.Tensor] | None] = [None] * len(intervals)
 
     def add(self, gaps: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
-        """Add configurations with energies ``gaps`` (n,) in hartree, and the rows of ``charges`` and ``moments``.
+        """Add configurations with energies ``gaps`` (n,) in hartree, ``charges`` (n, n_charges) and ``moments`` (n, 9).
 
         Charges are multiplied among themselves in their own precision, and with moments in that of the moments.
         """
         import torch
 
         edges = torch.as_tensor([part.low for part in self._intervals], dtype=torch.float64, device=gaps.device)
-        lower = self._lower(gaps.device)
         order = torch.argsort(gaps.detach())
         gaps = gaps[order]
         bounds = [*torch.searchsorted(gaps.detach().double(), edges).tolist(), len(gaps)]
@@ -141,43 +143,59 @@ class NodeSums:
             for first in range(start, stop, COLUMNS):
                 part = slice(first, min(stop, first + COLUMNS))
                 weights = self._intervals[number].polynomials(gaps[part])
-                q, m = (rows.index_select(1, order[part]) for rows in (charges, moments))
-                update = self._products(q, m, weights).flatten(1).index_select(1, lower)
-                known = self._sums[number]
-                self._sums[number] = update if known is None else known + update
+                self._add_to(number, weights, charges.index_select(0, order[part]), moments.index_select(0, order[part]))
 
-    def _lower(self, device: torch.device) -> torch.Tensor:
-        """Places of the lower triangle in a flattened (r, r) matrix."""
-        import torch
-
-        row, column = torch.tril_indices(self._size, self._size, device=device)
-        return row * self._size + column
-
-    def _products(self, charges: torch.Tensor, moments: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """T w T^T, its lower triangle, for each of ``weights`` (k, n): (k, r, r), float64."""
-        n, size, k = self._n_charges, self._size, len(weights)
-        products = weights.new_zeros((k, size, size))
-        light = weights.to(charges.dtype)[:, None, :] * charges
-        for start in range(0, n, _TRIANGLE):
-            stop = min(n, start + _TRIANGLE)
-            below = light[:, start:].flatten(0, 1) @ charges[start:stop].T
-            products[:, start:n, start:stop] = below.reshape(k, n - start, -1).double()
-        heavy = (weights.to(moments.dtype)[:, None, :] * moments).flatten(0, 1)
-        products[:, n:, :n] = (heavy @ charges.to(heavy.dtype).T).reshape(k, size - n, n).double()
-        products[:, n:, n:] = (heavy @ moments.T).reshape(k, size - n, size - n).double()
-        return products
+    def _add_to(self, number: int, weights: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
+        """Add configurations of one interval with ``weights`` (n, n_nodes)."""
+        k, n = weights.shape[1], self._n_charges
+        sums = self._sums[number]
+        if sums is None:
+            sums = [charges.new_zeros((n - start, k * (stop - start))) for start, stop in self._tiles]
+            sums += [moments.new_zeros((k * (self._size - n), rows)) for rows in (n, self._size - n)]
+            self._sums[number] = sums
+        light, heavy = (weights.to(x.dtype)[:, :, None] for x in (charges, moments))
+        for (start, stop), tile in zip(self._tiles, sums, strict=False):
+            tile.addmm_(charges[:, start:].T, (light * charges[:, None, start:stop]).flatten(1))
+        weighted = (heavy * moments[:, None]).flatten(1).T
+        for rows, products in zip((charges.to(moments.dtype), moments), sums[-2:], strict=True):
+            products.addmm_(weighted, rows)
 
     def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
         """T g(z) T^T, complex (r, r), for each of ``points`` (j,)."""
         import torch
 
-        held = [(part, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums is not None]
-        matrices = torch.cat([sums for _, sums in held])
-        nodes = torch.as_tensor(np.concatenate([part.nodes for part, _ in held]), device=points.device)
-        lower = self._lower(points.device)
-        for part in points.split(max(1, BLOCK // (16 * len(lower)))):
-            g = 1.0 / (nodes[None, :] ** 2 - part[:, None] ** 2)
-            for packed in torch.complex(g.real @ matrices, g.imag @ matrices):
-                flat = packed.new_zeros(self._size**2).index_copy(0, lower, packed)
-                whole = flat.reshape(self._size, self._size)
-                yield whole + whole.tril(-1).T
+        held = [(part.n_nodes, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums]
+        nodes = [part.nodes for part, sums in zip(self._intervals, self._sums, strict=True) if sums]
+        place = torch.as_tensor(np.concatenate(nodes), device=points.device)
+        n, own = self._n_charges, self._size - self._n_charges
+        for some in points.split(max(1, BLOCK // (16 * self._size**2))):
+            g = 1.0 / (place[None, :] ** 2 - some[:, None] ** 2)
+            g = torch.cat([g.real, g.imag])
+            tiles = [
+                _joined(g, [sums[number].reshape(n - start, k, -1) for k, sums in held])
+                for number, (start, _) in enumerate(self._tiles)
+            ]
+            mixed, last = (
+                _joined(g, [sums[number].reshape(k, own, -1).transpose(0, 1) for k, sums in held])
+                for number in (-2, -1)
+            )
+            for j in range(len(some)):
+                whole = last.new_empty((self._size, self._size))
+                whole[n:, :n], whole[:n, n:], whole[n:, n:] = mixed[:, j], mixed[:, j].T, last[:, j]
+                for (start, stop), tile in zip(self._tiles, tiles, strict=True):
+                    whole[start:n, start:stop], whole[start:stop, start:n] = tile[:, j], tile[:, j].T
+                yield whole
+
+
+def _joined(g: torch.Tensor, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Sums over nodes, complex (rows, j, columns), of ``parts`` (rows, nodes, columns) with ``g`` (2 j, nodes), its
+    real above its imaginary part; some rows at a time."""
+    import torch
+
+    pieces = []
+    size = max(1, _JOINED // (g.shape[1] * parts[0].shape[2]))
+    for start in range(0, len(parts[0]), size):
+        matrices = torch.cat([part[start : start + size] for part in parts], dim=1).double()
+        real, imaginary = (g @ matrices).chunk(2, dim=1)
+        pieces.append(torch.complex(real, imaginary))
+    return torch.cat(pieces)
