@@ -45,7 +45,7 @@ _WORTH, _FINEST, _COARSEST = 0.1, 1e-3, 0.1
 _SINGLE_FROM = 200
 """Functions from which on responses and early cycles are computed in single precision: cycles ..."""
 
-_SINGLE_ABOVE = 0.3
+_SINGLE_ABOVE = 0.03
 """... while the largest residual of the cycle before is above this; later ones remove its rounding."""
 
 _INTEGER = 1e-6

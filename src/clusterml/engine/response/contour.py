@@ -32,7 +32,7 @@ from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.excited import LOWEST_EV, SPIN_FACTOR
 from clusterml.engine.response.linear import response_space, without_exchange
-from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TAIL_EV, Contour, NodeSums
+from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TAIL_EV, TILE, Contour, NodeSums
 from clusterml.engine.response.response import AtomShares, BandKind
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError, OptionError
@@ -174,8 +174,9 @@ class ContourSpectra:
         energies = torch.as_tensor(energies_ev, dtype=torch.float64, device=self.space.gaps.device)
         energies = energies / REFERENCE_OUTPUT_HARTREE_EV
         points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
-        gamma = self.space.gamma_k.double()
-        screened = torch.stack([_screened(products, gamma)[:, components] for products in self.sums.at(points)])
+        gamma = self.space.gamma_k.float()
+        at_points = self.sums.at(points.to(torch.complex64))
+        screened = torch.stack([_screened(products, gamma)[:, components] for products in at_points])
         near = _near_in_energy(self.space, float(energies.max()))
         vectors = torch.cat(list(_response_vectors(near, points, screened.transpose(1, 2), components)), dim=2)
         holes: list[FloatArray] = []
@@ -273,7 +274,7 @@ def contour_spectra(
     intervals = contour.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max()))
     n_nodes = sum(interval.n_nodes for interval in intervals)
     size = space.n_atoms + 9
-    _check_memory(size, n_nodes, space, compute)
+    _check_memory(size, n_nodes, len(contour.points), space, compute)
     sums = NodeSums(intervals, size, space.n_atoms)
     prepared = time.perf_counter()
     for number, block in enumerate(configurations(space), start=1):
@@ -295,11 +296,12 @@ def contour_spectra(
     )
 
 
-def _check_memory(size: int, n_nodes: int, space: ActiveSpace, compute: Compute) -> None:
-    """The matrices of the nodes, twice while they are joined, and a block of configurations with weighted copies."""
-    nodes = 2 * 8 * n_nodes * size * (size + 1) // 2
-    blocks = 4 * (3 * min(BLOCK, size * space.n_csf) + MOST_NODES * size * COLUMNS)
-    needed = (nodes + blocks) / 1e9
+def _check_memory(size: int, n_nodes: int, n_points: int, space: ActiveSpace, compute: Compute) -> None:
+    """The matrices of the nodes, those of the points, and a block of configurations with its weighted copies."""
+    nodes = n_nodes * size * (4 * (size + TILE) // 2 + 8 * 9)
+    points = 20 * min(BLOCK // 16, n_points * size**2)
+    blocks = 4 * min(BLOCK, size * space.n_csf) + 4 * COLUMNS * (MOST_NODES * TILE + 3 * size)
+    needed = (nodes + points + blocks) / 1e9
     if needed > compute.memory:
         raise MemoryLimitError(
             f"the response of {space.n_csf} configurations needs {needed:.2g} GB; {compute.memory:.2g} GB allowed",

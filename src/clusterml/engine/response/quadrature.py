@@ -36,7 +36,7 @@ MOST_NODES = _NEAR[0]
 """Most nodes of an interval."""
 _FAR_EV = 1.0
 """Distance from the contour's end at which ``_FAR`` begins."""
-_TILE = 96
+TILE = 96
 """Columns of a tile when one triangle of a symmetric product is computed."""
 _JOINED = 3_000_000
 """Numbers of the nodes that are joined at a time."""
@@ -119,13 +119,13 @@ class NodeSums:
     """The matrices of all nodes: sums of T L_k(D) T^T over configurations, from which T g(z) T^T follows for any z.
 
     T (r, n) has rows of transition charges, the first ``n_charges``, and of moments; L_k the polynomials of the nodes
-    of an interval.  Of the products of charges one triangle is computed, in tiles of ``_TILE`` columns.
+    of an interval.  Of the products of charges one triangle is computed, in tiles of ``TILE`` columns.
     """
 
     def __init__(self, intervals: Sequence[Interval], size: int, n_charges: int) -> None:
         self._intervals = list(intervals)
         self._size, self._n_charges = size, n_charges
-        self._tiles = [(start, min(n_charges, start + _TILE)) for start in range(0, n_charges, _TILE)]
+        self._tiles = [(start, min(n_charges, start + TILE)) for start in range(0, n_charges, TILE)]
         self._sums: list[list[torch.Tensor] | None] = [None] * len(intervals)
 
     def add(self, gaps: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
@@ -143,7 +143,7 @@ class NodeSums:
             for first in range(start, stop, COLUMNS):
                 part = slice(first, min(stop, first + COLUMNS))
                 weights = self._intervals[number].polynomials(gaps[part])
-                self._add_to(number, weights, charges.index_select(0, order[part]), moments.index_select(0, order[part]))
+                self._add_to(number, weights, *(rows.index_select(0, order[part]) for rows in (charges, moments)))
 
     def _add_to(self, number: int, weights: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
         """Add configurations of one interval with ``weights`` (n, n_nodes)."""
@@ -161,12 +161,12 @@ class NodeSums:
             products.addmm_(weighted, rows)
 
     def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
-        """T g(z) T^T, complex (r, r), for each of ``points`` (j,)."""
+        """T g(z) T^T, complex (r, r) of the precision of ``points``, for each of them (j,)."""
         import torch
 
         held = [(part.n_nodes, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums]
         nodes = [part.nodes for part, sums in zip(self._intervals, self._sums, strict=True) if sums]
-        place = torch.as_tensor(np.concatenate(nodes), device=points.device)
+        place = torch.as_tensor(np.concatenate(nodes), device=points.device).to(points.real.dtype)
         n, own = self._n_charges, self._size - self._n_charges
         for some in points.split(max(1, BLOCK // (16 * self._size**2))):
             g = 1.0 / (place[None, :] ** 2 - some[:, None] ** 2)
@@ -195,7 +195,7 @@ def _joined(g: torch.Tensor, parts: Sequence[torch.Tensor]) -> torch.Tensor:
     pieces = []
     size = max(1, _JOINED // (g.shape[1] * parts[0].shape[2]))
     for start in range(0, len(parts[0]), size):
-        matrices = torch.cat([part[start : start + size] for part in parts], dim=1).double()
+        matrices = torch.cat([part[start : start + size] for part in parts], dim=1).to(g.dtype)
         real, imaginary = (g @ matrices).chunk(2, dim=1)
         pieces.append(torch.complex(real, imaginary))
     return torch.cat(pieces)
