@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from clusterml.blas import lend_blas
+from clusterml.engine.blas import lend_blas
 from clusterml.engine.charge import resolve_charge
 from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.structure.read import read

@@ -23,6 +23,7 @@ from clusterml.engine.atomic import distances, neighbour_shares
 from clusterml.engine.charge import resolve_charge
 from clusterml.engine.orbitals import gfn1
 from clusterml.engine.orbitals.newton import self_consistent
+from clusterml.engine.parameters import data_tables
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import snapshots
 from clusterml.structure.read import read
@@ -120,7 +121,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name, (parts, charge, state, symbols, neighbours) in states.items():
         others = [part for other, part in rows.items() if name.split()[0] not in other]
-        gfn1._expectations()["shells"] = fitted(others)
+        data_tables("gfn1_charges")["shells"] = fitted(others)
         start = gfn1.expected_charges(symbols, neighbours, parts.atom_of_shell)
         start += (charge - start.sum()) / len(start)
         error = start - state.shell_charges

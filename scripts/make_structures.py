@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from clusterml.engine.relax import RelaxSettings, RelaxStep, relax
 from clusterml.errors import ClusterMLError
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.build.build import build
 from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
-from clusterml.structure.build.relax import RelaxSettings, RelaxStep, relax
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz
 

@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +45,26 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@functools.lru_cache(maxsize=64)
+def _built(name: str, options: tuple[tuple[str, str], ...]) -> Atoms:
+    from clusterml.structure.build.build import build
+
+    return build(name, **dict(options))
+
+
+@pytest.fixture(scope="session")
+def built() -> Callable[..., Atoms]:
+    """Name and options of a blueprint -> a copy of the model."""
+
+    def make(name: str, **options: str) -> Atoms:
+        atoms = _built(name, tuple(sorted(options.items())))
+        copy = atoms.copy()
+        copy.info = {**atoms.info, "provenance": {**atoms.info["provenance"]}}
+        return copy
+
+    return make
 
 
 @pytest.fixture

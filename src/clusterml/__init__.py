@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clusterml.engine.consensus import find_consensus
     from clusterml.engine.label import Label, label
     from clusterml.engine.protocol import Compute, Protocol
+    from clusterml.engine.relax import RelaxSettings, relax
     from clusterml.errors import ClusterMLError
     from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.calculator import SpectrumCalculator
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from clusterml.structure.anatomy.library import Library, load_library, using_library
     from clusterml.structure.build.build import build
     from clusterml.structure.build.complete import complete
-    from clusterml.structure.build.relax import RelaxSettings, relax
     from clusterml.structure.distort.apply import distort, scan
     from clusterml.structure.distort.substitute import substitute
     from clusterml.structure.inspect import Inspection
@@ -112,7 +112,7 @@ _HOMES = {
     "Predictor": "clusterml.inference.predictor",
     "Protocol": "clusterml.engine.protocol",
     "ReadOptions": "clusterml.structure.options",
-    "RelaxSettings": "clusterml.structure.build.relax",
+    "RelaxSettings": "clusterml.engine.relax",
     "Screen": "clusterml.screening.config",
     "Spectrum": "clusterml.spectrum.spectrum",
     "SpectrumCalculator": "clusterml.inference.calculator",
@@ -138,7 +138,7 @@ _HOMES = {
     "read_all": "clusterml.structure.read",
     "read_spectrum": "clusterml.spectrum.measured",
     "read_transitions": "clusterml.spectrum.calculation",
-    "relax": "clusterml.structure.build.relax",
+    "relax": "clusterml.engine.relax",
     "scan": "clusterml.structure.distort.apply",
     "screen": "clusterml.screening.run",
     "substitute": "clusterml.structure.distort.substitute",

@@ -128,7 +128,7 @@ ON = "go on with the same command and --resume"
         ("dataset.runner.generate", ("dataset", "generate", "c.yaml", "-o", "d"), f"records are in d; {ON}"),
         ("screening.run.screen", ("screen", "shipped:configs/screen/small.yaml", "-o", "s"), f"s; {ON}"),
         ("training.run.train", ("train", "run.yaml", "-o", "t"), f"the last checkpoint is in t; {ON}"),
-        ("structure.build.relax.relax", ("relax", "agh.xyz"), ".checkpoint.json; the same command goes on from it"),
+        ("engine.relax.relax", ("relax", "agh.xyz"), ".checkpoint.json; the same command goes on from it"),
         ("batch.predict.predict_files", ("predict", "agh.xyz", "-o", "p"), "are in p; give the others again"),
     ],
 )

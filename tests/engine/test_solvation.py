@@ -14,7 +14,13 @@ from clusterml.engine.orbitals import solvation
 from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.newton import SelfConsistent, self_consistent
-from clusterml.engine.orbitals.solvation import born_radii, electrostatic_size, in_solvent, solvated_atoms
+from clusterml.engine.orbitals.solvation import (
+    born_radii,
+    buried_atoms_warnings,
+    electrostatic_size,
+    in_solvent,
+    solvated_atoms,
+)
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.structure.build.build import build
 from clusterml.structure.solvents import find_solvent, known_solvents
@@ -168,6 +174,27 @@ class TestBuriedAtoms:
         orbitals = gfn_orbitals(icosahedron, -3, solvent=solvent, solvation=model, electronic_temperature_k=3000.0)
         told = [warning for warning in orbitals.warnings if "attract themselves" in warning]
         assert len(told) == fails
+
+    @pytest.mark.parametrize(("model", "fails"), [("alpb", True), ("gbsa", False)])
+    def test_with_gfn2_it_is_the_other_model_that_fails(self, icosahedron, model, fails):
+        """Of a sphere of charge -3 and radius 5 angstrom the levels move by 8.4 eV."""
+        vacuum, inside = (
+            gfn_orbitals(icosahedron, -3, method="gfn2", solvent=x, solvation=model, electronic_temperature_k=5000.0)
+            for x in (None, "methanol")
+        )
+        moved = (vacuum.energies_ev - inside.energies_ev)[: vacuum.n_occupied].mean()
+        assert ["do not feel the solvent" in warning for warning in inside.warnings].count(True) == fails
+        assert moved < 3.0 if fails else 7.0 < moved < 9.0
+
+    @pytest.mark.parametrize(("method", "model", "solvent", "fails"), [
+        ("gfn1", "alpb", "methanol", False), ("gfn1", "gbsa", "water", True), ("gfn1", "gbsa", "acetone", False),
+        ("gfn2", "gbsa", "methanol", False), ("gfn2", "alpb", "methanol", True), ("gfn2", "alpb", "water", False),
+    ])  # fmt: skip
+    def test_the_same_is_told_of_what_tblite_computes(self, icosahedron, method, model, solvent, fails):
+        assert len(buried_atoms_warnings(icosahedron, solvent, model, method)) == fails
+
+    def test_parameters_of_gfn2_are_those_of_its_table(self):
+        assert solvated_atoms(["Ag"], "methanol", "gbsa", "gfn2").descreening == pytest.approx(0.84005151)
 
     def test_the_same_is_told_where_nothing_converges(self, icosahedron):
         with pytest.raises(ElectronicStructureError, match=r"failed at 300 K.*attract themselves.*--solvation alpb"):

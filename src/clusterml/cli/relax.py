@@ -45,9 +45,9 @@ def relax(
 
     from clusterml.cli.progress import reporter
     from clusterml.engine.charge import frontier_gaps
+    from clusterml.engine.relax import RelaxSettings, RelaxStep
+    from clusterml.engine.relax import relax as relaxed
     from clusterml.run.progress import State
-    from clusterml.structure.build.relax import RelaxSettings, RelaxStep
-    from clusterml.structure.build.relax import relax as relaxed
     from clusterml.structure.read import read
     from clusterml.structure.write import check_name, write_extxyz
 

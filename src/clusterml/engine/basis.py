@@ -6,16 +6,14 @@ S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019); R. F. Stewart, J. Chem. Phys
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from importlib.resources import files
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
-from clusterml.engine.parameters import element, stage_globals, sto_expansion
+from clusterml.engine.parameters import data_tables, element, stage_globals, sto_expansion
 from clusterml.errors import ElectronicStructureError, UnsupportedElementError
 from clusterml.structure.solvents import GfnMethod
 from clusterml.typing import FloatArray, IntArray
@@ -166,15 +164,8 @@ _TBLITE_ORDER = {0: (0,), 1: (1, 2, 0), 2: (0, 1, 2, 3, 4)}
 """For every function of a tblite shell (magnetic number -l ... l) its position in our shell (p: x y z)."""
 
 
-@lru_cache(maxsize=1)
-def _tables() -> dict[str, Any]:
-    text = files("clusterml.engine").joinpath("data/gfn_basis.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
-
-
 def _contraction(entry: dict[str, Any]) -> tuple[FloatArray, FloatArray]:
-    expansion = _tables()["sto_ng"][f"{entry['n_gauss']}:{entry['label']}"]
+    expansion = data_tables("gfn_basis")["sto_ng"][f"{entry['n_gauss']}:{entry['label']}"]
     return np.array(expansion["alpha"]) * entry["zeta"] ** 2, np.array(expansion["coef"])
 
 
@@ -184,7 +175,7 @@ def gfn_atom_shells(atom: int, symbol: str, method: GfnMethod) -> list[Shell]:
     The second s shell of hydrogen in GFN1 is Schmidt-orthogonalised on the first. Raises UnsupportedElementError for
     elements beyond radon.
     """
-    entries = _tables()["methods"][method].get(symbol)
+    entries = data_tables("gfn_basis")["methods"][method].get(symbol)
     if entries is None:
         raise UnsupportedElementError(
             f"element {symbol!r} has no {method.upper()}-xTB parameters",

@@ -1,4 +1,4 @@
-"""The numbers of the sTDA-xTB method, read once from the package's data file.
+"""The numbers of the methods, each table read once from the package's data files, and those of sTDA-xTB by element.
 
 Source: S. Grimme, C. Bannwarth, J. Chem. Phys. 145, 054103 (2016), as used by the reference programs xtb4stda 1.0
 and std2 2.0; the file names each table's origin.
@@ -35,12 +35,17 @@ class StageGlobals:
     rydberg_split_ev: float
 
 
-@lru_cache(maxsize=1)
-def tables() -> dict[str, Any]:
-    """The whole data file as nested dictionaries (read once)."""
-    text = files("clusterml.engine").joinpath("data/stda_xtb.json").read_text(encoding="utf-8")
+@lru_cache(maxsize=16)
+def data_tables(name: str) -> dict[str, Any]:
+    """The data file ``name`` of the engine, without its ending, as nested dictionaries (read once)."""
+    text = files("clusterml.engine").joinpath(f"data/{name}.json").read_text(encoding="utf-8")
     data: dict[str, Any] = json.loads(text)
     return data
+
+
+def tables() -> dict[str, Any]:
+    """The tables of sTDA-xTB, with the constants that every response needs."""
+    return data_tables("stda_xtb")
 
 
 @lru_cache(maxsize=1)

@@ -84,6 +84,6 @@ def _gfn1_of_rest(rest: Geometry, charge: int) -> float:
 
 
 def _gfn1(atoms: Atoms, charge: int) -> float:
-    from clusterml.structure.build.relax import RelaxSettings, relax
+    from clusterml.engine.relax import RelaxSettings, relax
 
     return relax(atoms, charge, RelaxSettings(steps=0)).step.energy_ev

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from clusterml.blas import lend_blas
 from clusterml.engine.basis import gfn_basis, tblite_positions
+from clusterml.engine.blas import lend_blas
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals, check_orthonormal
-from clusterml.engine.orbitals.solvation import in_solvent, solvent_warnings
+from clusterml.engine.orbitals.solvation import buried_atoms_warnings, in_solvent, solvent_warnings
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import core_electrons
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
@@ -90,6 +90,7 @@ def gfn_orbitals(
         return _own_gfn1(atoms, charge, medium, cycles, start_from)
     symbols = tuple(atoms.get_chemical_symbols())
     basis = gfn_basis(symbols, atoms.positions / BOHR_ANGSTROM, method)
+    warnings = () if solvent is None else buried_atoms_warnings(atoms, solvent, solvation, method)
     calculator = _calculator(atoms, charge, method, solvent, solvation)
     calculator.set("temperature", electronic_temperature_k * BOLTZMANN_HARTREE)
     calculator.set("accuracy", max(charge_tolerance / CHARGE_TOLERANCE, 1e-4))
@@ -114,7 +115,7 @@ def gfn_orbitals(
         kernels=local_kernels(symbols, basis.coords_bohr),
         charges=np.asarray(result.get("charges")),
         core_electrons=core_electrons(symbols),
-        warnings=_occupation_warnings(occupations, n_occupied, electronic_temperature_k),
+        warnings=(*warnings, *_occupation_warnings(occupations, n_occupied, electronic_temperature_k)),
         timings_s={"scf": time.perf_counter() - start},
     )
 

@@ -6,18 +6,15 @@ Source: S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
-from typing import Any
 
 import numpy as np
 
 from clusterml.engine import integrals
 from clusterml.engine.atomic import distances, neighbour_shares
 from clusterml.engine.basis import Basis, gfn_basis
+from clusterml.engine.parameters import data_tables
 from clusterml.typing import FloatArray, IntArray
 
 _HARTREE_EV = 27.21138505
@@ -25,13 +22,6 @@ _HARTREE_EV = 27.21138505
 
 CN_CUTOFF_BOHR = 25.0
 """Atoms farther away do not count as neighbours."""
-
-
-@lru_cache(maxsize=1)
-def _tables() -> dict[str, Any]:
-    text = files("clusterml.engine").joinpath("data/gfn1_hamiltonian.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Ham
     basis = gfn_basis(symbols, coords_bohr, "gfn1")
     overlap = integrals.overlap(basis)
     atom = np.array([shell.atom for shell in basis.shells], dtype=np.int64)
-    entries = [_tables()["elements"][symbol] for symbol in symbols]
+    entries = [data_tables("gfn1_hamiltonian")["elements"][symbol] for symbol in symbols]
     place = np.arange(len(atom)) - np.searchsorted(atom, atom)
     shell = np.asarray(basis.expand(np.arange(len(atom))), dtype=np.int64)
 
@@ -93,16 +83,9 @@ def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Ham
     )
 
 
-@lru_cache(maxsize=1)
-def _expectations() -> dict[str, Any]:
-    text = files("clusterml.engine").joinpath("data/gfn1_charges.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
-
-
 def covalent_radii(symbols: Sequence[str]) -> FloatArray:
     """Radii in bohr that tell neighbours, (n_atoms,)."""
-    return np.array([_tables()["elements"][symbol]["covalent_radius_bohr"] for symbol in symbols])
+    return np.array([data_tables("gfn1_hamiltonian")["elements"][symbol]["covalent_radius_bohr"] for symbol in symbols])
 
 
 def expected_charges(symbols: Sequence[str], neighbours: FloatArray, atom: IntArray) -> FloatArray:
@@ -111,7 +94,7 @@ def expected_charges(symbols: Sequence[str], neighbours: FloatArray, atom: IntAr
     ``neighbours`` (n_atoms, n_atoms): shares of :func:`~clusterml.engine.atomic.neighbour_shares`; ``atom`` (n_shells,)
     of each shell.  Linear fits to clusters (scripts/make_start_charges.py); zero for an element that none contained.
     """
-    fits = _expectations()["shells"]
+    fits = data_tables("gfn1_charges")["shells"]
     features, labels = neighbour_features(symbols, neighbours), np.array(symbols)
     charges = np.zeros(len(atom))
     for symbol in fits.keys() & set(symbols):
@@ -121,7 +104,7 @@ def expected_charges(symbols: Sequence[str], neighbours: FloatArray, atom: IntAr
 
 def neighbour_features(symbols: Sequence[str], neighbours: FloatArray) -> FloatArray:
     """One, and how many neighbours of each kind every atom has, (n_atoms, 1 + n_kinds)."""
-    kinds = _expectations()["kinds"]
+    kinds = data_tables("gfn1_charges")["kinds"]
     of_kind = np.array([[symbol in kind for kind in kinds] for symbol in symbols], dtype=np.float64)
     return np.hstack([np.ones((len(symbols), 1)), neighbours @ of_kind])
 
@@ -131,7 +114,7 @@ def _shell_scale(basis: Basis, symbols: Sequence[str], atom: IntArray, place: In
 
     The second s shell of hydrogen is a polarisation function, whose K depends on nothing but the shells.
     """
-    tables = _tables()
+    tables = data_tables("gfn1_hamiltonian")
     between = {frozenset(pair): k for pair, k in tables["k_shell"].items()}
     labels = ["spd"[shell.l] for shell in basis.shells]
     diagonal = {l: between[frozenset(l)] for l in "spd"}

@@ -19,21 +19,22 @@ A. V. Marenich, S. V. Jerome, C. J. Cramer, D. G. Truhlar, J. Chem. Theory Compu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
 
 from clusterml.engine.atomic import cm5_charges, distances
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian
-from clusterml.structure.solvents import SolventModel, find_solvent
+from clusterml.engine.parameters import data_tables
+from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 from clusterml.typing import FloatArray, IntArray
 from clusterml.units import BOHR_ANGSTROM
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _KCAL_HARTREE = 1.0 / 627.5094740631
 """One kcal/mol in hartree (CODATA 2018, thermochemical calorie)."""
@@ -59,15 +60,19 @@ _LEBEDEV_ORDER = 25
 _ATTRACTION = 0.01
 """Eigenvalue of the kernel (hartree) whose negative is still taken as nought."""
 
+_SATURATED = 8.0
+"""Born radii so many times larger than the sphere that holds a cluster are none."""
+
+_INSTEAD: dict[tuple[SolventModel, GfnMethod], str] = {
+    ("gbsa", "gfn1"): "use ALPB (--solvation alpb)",
+    ("alpb", "gfn1"): "use methanol, acetone or another solvent",
+    ("gbsa", "gfn2"): "use another solvent, such as water",
+    ("alpb", "gfn2"): "use GBSA (--solvation gbsa), or another solvent, such as water",
+}
+"""What serves in place of a model that fails for buried silver."""
+
 _COVERED = 1e-6
 """Points that are free to a smaller share count as covered."""
-
-
-@lru_cache(maxsize=1)
-def _tables() -> dict[str, Any]:
-    text = files("clusterml.engine").joinpath("data/gfn1_solvents.json").read_text(encoding="utf-8")
-    tables: dict[str, Any] = json.loads(text)
-    return tables
 
 
 @dataclass(frozen=True)
@@ -88,18 +93,22 @@ class SolvatedAtoms:
     hydrogen_bond: FloatArray
 
 
-def solvated_atoms(symbols: Sequence[str], solvent: str, model: SolventModel) -> SolvatedAtoms:
-    """Parameters of ``symbols``, elements up to radon, in ``solvent``; raises OptionError for one without, see
-    :func:`clusterml.structure.solvents.find_solvent`."""
-    values = _tables()[model][find_solvent(solvent, model, "gfn1")]
-    root = np.array([values["hydrogen_bond"].get(symbol, 0.0) for symbol in symbols])
+def solvated_atoms(
+    symbols: Sequence[str], solvent: str, model: SolventModel, method: GfnMethod = "gfn1"
+) -> SolvatedAtoms:
+    """Parameters of ``symbols``, elements up to radon, in ``solvent``; those of gfn2 are without hydrogen bonds.
+
+    Raises OptionError for a solvent without any, see :func:`clusterml.structure.solvents.find_solvent`.
+    """
+    values = data_tables(f"{method}_solvents")[model][find_solvent(solvent, model, method)]
+    root = np.array([values.get("hydrogen_bond", {}).get(symbol, 0.0) for symbol in symbols])
     return SolvatedAtoms(
         model=model,
         dielectric_constant=values["dielectric_constant"],
         born_scale=values["born_scale"],
         born_offset=values["born_offset_angstrom"] / BOHR_ANGSTROM,
-        probe_radius=values["probe_radius_angstrom"] / BOHR_ANGSTROM,
-        radius=_per_atom(symbols, _tables()["vdw_radius_angstrom"]) / BOHR_ANGSTROM,
+        probe_radius=values.get("probe_radius_angstrom", 0.0) / BOHR_ANGSTROM,
+        radius=_per_atom(symbols, data_tables("gfn1_solvents")["vdw_radius_angstrom"]) / BOHR_ANGSTROM,
         descreening=_per_atom(symbols, values["descreening"]),
         hydrogen_bond=-_KCAL_HARTREE * root**2,
     )
@@ -118,7 +127,7 @@ def in_solvent(
     Raises OptionError for a solvent that the model has no parameters of.
     """
     field = reaction_field(solvated_atoms(symbols, solvent, model), coords_bohr)
-    cm5 = (_per_atom(symbols, _tables()[key]) for key in ("cm5_radius_angstrom", "cm5_parameter"))
+    cm5 = (_per_atom(symbols, data_tables("gfn1_solvents")[key]) for key in ("cm5_radius_angstrom", "cm5_parameter"))
     atom = parts.atom_of_shell
     constant = (field @ cm5_charges(symbols, distances(coords_bohr) * BOHR_ANGSTROM, *cm5))[atom][parts.shell_of_ao]
     return replace(
@@ -137,12 +146,29 @@ def solvent_warnings(parts: Gfn1Hamiltonian, solvent: str, model: SolventModel) 
     try:
         np.linalg.cholesky(parts.kernel + _ATTRACTION * np.eye(len(parts.kernel)))
     except np.linalg.LinAlgError:
-        remedy = "use ALPB (--solvation alpb)" if model == "gbsa" else "use methanol, acetone or another solvent"
         return (
             f"{model.upper()} of {solvent} fails for the buried atoms of this cluster: the charges on them attract "
-            f"themselves, and levels and spectrum are far off; {remedy}",
+            f"themselves, and levels and spectrum are far off; {_INSTEAD[model, 'gfn1']}",
         )
     return ()
+
+
+def buried_atoms_warnings(atoms: Atoms, solvent: str, model: SolventModel, method: GfnMethod) -> tuple[str, ...]:
+    """The same for what tblite computes, from the Born radii alone.
+
+    A charge in a cluster has no larger one than that of the sphere about it that holds the cluster.  Where the kernel
+    of GFN1 has charges that attract themselves, radii are at least eight times as large.
+    Raises OptionError for a solvent that the model has no parameters of.
+    """
+    parameters = solvated_atoms(atoms.get_chemical_symbols(), solvent, model, method)
+    r = distances(atoms.positions / BOHR_ANGSTROM)
+    radii, largest = born_radii(parameters, r), (r + parameters.radius).max(axis=1)
+    if not (radii > _SATURATED * largest).any():
+        return ()
+    return (
+        f"{model.upper()} of {solvent} fails for the buried atoms of this cluster: charges on them do not feel the "
+        f"solvent, and levels, forces and spectrum are far off; {_INSTEAD[model, method]}",
+    )
 
 
 def reaction_field(atoms: SolvatedAtoms, coords_bohr: FloatArray) -> FloatArray:

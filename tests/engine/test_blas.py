@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from clusterml import blas
+from clusterml.engine import blas
 
 LEVELS = """
 import sys
 import numpy as np
 if sys.argv[1] == "lent":
-    from clusterml.blas import lend_blas
+    from clusterml.engine.blas import lend_blas
     assert lend_blas()
 from tblite.interface import Calculator
 places = 2.0 * np.array([[0.0, 0, 0], [0, 0, 2.4], [0.9, 0, -0.9], [0.9, 0, 3.3]])

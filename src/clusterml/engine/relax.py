@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from clusterml.blas import lend_blas
+from clusterml.engine.blas import lend_blas
+from clusterml.engine.orbitals.solvation import buried_atoms_warnings
 from clusterml.errors import ElectronicStructureError, InputFileError, OptionError, OutputError
 from clusterml.io.display import choices_repr, wrapped
 from clusterml.io.files import read_bounded, sha256, write_text
@@ -217,7 +218,7 @@ def relax(
     work.set_constraint()
     if store is not None and converged:
         store.remove()
-    warnings += _find_changes(atoms, work)
+    warnings += [*_find_changes(atoms, work), *_solvent_failures(work, chosen)]
     if not converged:
         warnings.append(f"relaxation stopped after {step.number} steps with forces up to {step.fmax:.3f} eV/A")
     _describe(work, total, chosen, operations, step, warnings)
@@ -327,6 +328,14 @@ def _find_changes(before: Atoms, after: Atoms) -> list[str]:
     if pieces > len(connected_molecules(before)):
         warnings.append(f"relaxation broke the structure into {pieces} pieces")
     return warnings
+
+
+def _solvent_failures(atoms: Atoms, settings: RelaxSettings) -> list[str]:
+    """Warnings that the solvent's model fails for buried atoms, whose forces are then wrong as well."""
+    if settings.solvent is None:
+        return []
+    words = buried_atoms_warnings(atoms, settings.solvent, settings.solvation, settings.method)
+    return [f"relaxation in a solvent: {warning}" for warning in words]
 
 
 def _describe(

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 
+from clusterml.engine.relax import RelaxSettings, RelaxStep, _find_changes, relax
 from clusterml.errors import ChargeError, ElectronicStructureError, InputFileError, OptionError, UnsupportedElementError
 from clusterml.structure.build.operations import find_operations
-from clusterml.structure.build.relax import RelaxSettings, RelaxStep, _find_changes, relax
 from clusterml.structure.write import write_extxyz
 
 QUICK = RelaxSettings(steps=3, fmax=0.05)
@@ -62,6 +63,19 @@ def test_symmetry_survives_the_solvent(built):
     assert len(find_operations(finished.atoms, tolerance=1e-6)) == len(find_operations(atoms))
 
 
+@pytest.mark.parametrize(("model", "warns"), [("gbsa", True), ("alpb", False)])
+def test_a_solvent_that_fails_for_buried_atoms_is_told(model, warns):
+    """No solvent reaches the atom in the middle of a filled shell of silver within one of hydrides."""
+    golden = 0.5 * (1.0 + 5.0**0.5)
+    corners = np.array([[0.0, a, b * golden] for a in (-1, 1) for b in (-1, 1)])
+    corners = np.concatenate([np.roll(corners, k, axis=1) for k in range(3)]) / np.hypot(1.0, golden)
+    places = np.concatenate([np.zeros((1, 3)), 2.8 * corners, 4.5 * corners])
+    settings = RelaxSettings(steps=0, solvent="water", solvation=model, temperature_k=5000.0)
+    relaxed = relax(Atoms("Ag13H12", places), -3, settings).atoms
+    words = [w for w in relaxed.info["provenance"]["warnings"] if "do not feel the solvent" in w]
+    assert [w.endswith("(--solvation alpb)") for w in words] == [True] * warns
+
+
 def test_what_is_fixed_stays(built):
     atoms = built("ag3")
     for fix, elements in (("metals", {"Ag"}), ("frame", {"Ag", "S"})):
@@ -103,7 +117,7 @@ def test_killed_and_resumed(built, tmp_path):
     path = write_extxyz(built("ag3"), tmp_path / "start.xyz")
     store = tmp_path / "state.json"
     code = (
-        "from clusterml.structure.build.relax import *; from clusterml.structure.read import read\n"
+        "from clusterml.engine.relax import *; from clusterml.structure.read import read\n"
         f"relax(read({str(path)!r}), settings=RelaxSettings(steps=1000, fmax=1e-5), checkpoint={str(store)!r})"
     )
     job = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
