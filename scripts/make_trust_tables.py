@@ -32,6 +32,7 @@ from make_tddft_table import chiral_carboxylate
 
 PAGE = ROOT / "docs/science/how-far-to-trust.md"
 MODELS = "shipped:datasets/structures"
+AG14 = "shipped:datasets/dft-v1/parents/ag14_sh_ph3.xyz"
 WIDTH_EV = 0.2
 EMAX_EV = 5.5
 ENSEMBLE = ThermalEnsemble(members=24, temperature_k=300.0)
@@ -42,12 +43,14 @@ LEAST = 0.05
 
 @dataclass(frozen=True)
 class Sample:
-    """A cluster and the protocols it is computed with; ``measured``: a system with measured bands."""
+    """A cluster and the protocols it is computed with; ``measured``: a system with measured bands, or bands in nm;
+    ``charge``: None for that of the geometry."""
 
     name: str
     atoms: Callable[[], Atoms]
     protocols: str
-    measured: str = ""
+    measured: str | tuple[int, ...] = ""
+    charge: int | None = None
 
 
 THERMAL = (
@@ -60,6 +63,7 @@ MEASURED = (
     Sample("[Ag29(BDT)12(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_bdt_ph3_R.xyz"), "gfn1", "Ag29-BDT"),
     Sample("[Ag29(SH)24(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1", "Ag29-BDT"),
     Sample("[Ag33(SH)24(PH3)11]+, model", lambda: cm.read(f"{MODELS}/ag33_sh_ph3_R.xyz"), "gfn1", "Ag33"),
+    Sample("Ag14(SH)12(PH3)8, model", lambda: cm.read(AG14), "gfn1", (530, 368), 0),
 )
 
 
@@ -70,7 +74,7 @@ def spectrum_of(sample: Sample, protocol: Protocol, ensemble: ThermalEnsemble | 
     path = folder / f"{word}-{protocol.name}-{protocol.mode}-{kind}.json"
     if not path.is_file():
         print(f"{sample.name}: {protocol.name}, {kind}", flush=True)
-        label = cm.label(sample.atoms(), protocol=protocol.but(ensemble=ensemble, emax_ev=EMAX_EV), groups={})
+        label = cm.label(sample.atoms(), sample.charge, protocol.but(ensemble=ensemble, emax_ev=EMAX_EV), groups={})
         spectrum = label.spectrum
         keys = ("energy_ev", "epsilon", "delta_epsilon")
         write_json({key: getattr(spectrum, key).tolist() for key in keys}, path)
@@ -110,21 +114,22 @@ def measured_rows(samples: Sequence[Sample], folder: Path) -> Iterable[list[str]
     for sample in samples:
         for protocol in read_protocols(sample.protocols):
             spectrum = spectrum_of(sample, protocol, None, folder)
-            result = compare_bands(spectrum, sample.measured)
             bands = [b for b in find_bands(spectrum) if WINDOW_EV[0] <= b.energy_ev <= WINDOW_EV[1]]
             highest = max(band.height for band in bands)
             shown = [f"{band.wavelength_nm:.0f}" for band in bands if band.height >= LEAST * highest]
-            nm = sorted((m.measured.nm for m in result.matches if m.measured.quantity == "absorption"), reverse=True)
-            deviation = "-" if result.mean_deviation_ev is None else f"{result.mean_deviation_ev:.3f}"
-            yield [
-                sample.name,
-                ", ".join(f"{value:.0f}" for value in nm),
-                protocol.name,
-                ", ".join(shown),
-                f"{result.shift_ev:+.2f}",
-                f"{result.n_matched} of {len(result.matches)}, {deviation}",
-                f"{result.chance:.2f}",
-            ]
+            nm, match = matched(spectrum, sample.measured)
+            yield [sample.name, ", ".join(f"{n:.0f}" for n in nm), protocol.name, ", ".join(shown), *match]
+
+
+def matched(spectrum: Spectrum, measured: str | tuple[int, ...]) -> tuple[Sequence[float], list[str]]:
+    """The measured absorption in nm; the shift that fits best, how many bands match after it, and the chance."""
+    if not isinstance(measured, str):
+        return measured, ["-"] * 3
+    result = compare_bands(spectrum, measured)
+    nm = sorted((m.measured.nm for m in result.matches if m.measured.quantity == "absorption"), reverse=True)
+    deviation = "-" if result.mean_deviation_ev is None else f"{result.mean_deviation_ev:.3f}"
+    count = f"{result.n_matched} of {len(result.matches)}, {deviation}"
+    return nm, [f"{result.shift_ev:+.2f}", count, f"{result.chance:.2f}"]
 
 
 THERMAL_HEADINGS = ("cluster", "protocols", "absorption: at rest, mean", "CD: at rest, mean")
@@ -143,7 +148,10 @@ def published(folder: Path | None) -> list[Sample]:
     """Geometries that are not part of the project, where they are."""
     if folder is None:
         return []
-    return [Sample("[Ag25(SCH3)18]-, published", lambda: cm.read(folder / "Ag25_methylthiol.xyz"), "gfn1", "Ag25")]
+    return [
+        Sample("[Ag25(SCH3)18]-, published", lambda: cm.read(folder / "Ag25_methylthiol.xyz"), "gfn1", "Ag25"),
+        Sample("[Au25(SR)18]-, published", lambda: cm.read(folder / "au25_pet18_opt.xyz"), "gfn1", (690, 450, 400), -1),
+    ]
 
 
 def main() -> None:

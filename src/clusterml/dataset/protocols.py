@@ -42,6 +42,8 @@ LEAST_G = 1e-5
 """A reference whose CD is below this share of its absorption is achiral, but for its grid and rounding."""
 COUNTED = 0.1
 """An energy counts where the CD of one of the two has a local scale above this share of its largest."""
+SMALLEST_ERROR = 1e-3
+"""In local scales: the numerical precision of a label."""
 COVERAGE = 0.9
 """Share of deviations that ``SIGMAS`` errors hold."""
 SIGMAS = NormalDist().inv_cdf(0.5 + 0.5 * COVERAGE)
@@ -192,7 +194,7 @@ def relative_errors(pairs: Sequence[Pair]) -> list[float]:
     for pair in pairs:
         by_cluster[pair.record.parent].append(pair.deviations)
     joined = [tuple(map(np.concatenate, zip(*parts, strict=True))) for parts in by_cluster.values()]
-    values = np.array([_quantile_near(energy, joined) for energy in ENERGIES_EV])
+    values = np.maximum([_quantile_near(energy, joined) for energy in ENERGIES_EV], SMALLEST_ERROR)
     known = np.isfinite(values)
     return list(map(float, np.interp(ENERGIES_EV, np.array(ENERGIES_EV)[known], values[known])))
 
