@@ -167,5 +167,5 @@ def _imports(path: Path, names: dict[str, Path]) -> set[str]:
 
 def test_scripts_are_tools_of_the_project_and_no_studies():
     scripts = [path.name for path in (SOURCE.parents[1] / "scripts").iterdir() if path.name != "__pycache__"]
-    kinds = re.compile(r"setup|test|demo|check_gpu|(bench|check|make)_[a-z_]+\.py")
+    kinds = re.compile(r"setup|test|demo|refit|check_gpu|(bench|check|fit|make)_[a-z0-9_]+\.py")
     assert [name for name in scripts if not kinds.fullmatch(name)] == []

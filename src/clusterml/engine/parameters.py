@@ -52,7 +52,7 @@ def tables() -> dict[str, Any]:
 def parameters_hash() -> str:
     """First 12 hex digits of the SHA-256 of the engine's parameter files, for provenance."""
     data = files("clusterml.engine").joinpath("data")
-    names = ("stda_xtb.json", "gfn_basis.json", "gfn1_hamiltonian.json", "gfn1_solvents.json")
+    names = ("stda_xtb.json", "gfn_basis.json", "gfn1_hamiltonian.json", "gfn1_solvents.json", "gfn1_pbe.json")
     content = b"".join(data.joinpath(name).read_bytes() for name in names)
     return sha256(content)[:12]
 

@@ -25,7 +25,7 @@ from pydantic import (
 from clusterml.config.schema import Strict
 from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.errors import OptionError
-from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
+from clusterml.structure.solvents import SOLVENTS_OF, SolventModel, find_solvent
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -84,7 +84,7 @@ class Protocol(Strict):
 
     orbitals: str = Field(
         "gfn1",
-        description="gfn1, gfn2, stda-xtb, dft, cp2k, molden (of the file itself), or another source that is installed",
+        description="gfn1, gfn1-pbe, gfn2, stda-xtb, dft, cp2k, molden (of the file itself), or one that is installed",
     )
     emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
@@ -92,7 +92,9 @@ class Protocol(Strict):
     fwhm_ev: float = Field(0.2, ge=0.01, le=5.0, description="width of the bands in eV, 0.01 to 5")
     solvation: SolventModel = Field("alpb", description="model of the solvent, alpb or gbsa")
     solvent: str | None = Field(
-        None, validate_default=True, description="implicit solvent of gfn1 and gfn2, such as methanol; null: none"
+        None,
+        validate_default=True,
+        description="implicit solvent of gfn1, gfn1-pbe and gfn2, such as methanol; null: none",
     )
     electronic_temperature_k: float | None = Field(
         None, description="of gfn1, gfn2 and dft in K: a higher one helps where a gap is small; null: 300, of dft 0"
@@ -161,10 +163,10 @@ class Protocol(Strict):
     @classmethod
     def _solvent_exists(cls, name: str | None, info: ValidationInfo) -> str | None:
         """Two names of one solvent give one protocol; the solvents of sources from elsewhere are theirs to judge."""
-        method, model = info.data.get("orbitals", ""), info.data.get("solvation", "")
+        method, model = SOLVENTS_OF.get(info.data.get("orbitals", "")), info.data.get("solvation", "")
         if name is None and model == "gbsa":
             raise ValueError("solvation is 'gbsa' without a solvent")
-        if name is None or not model or method not in get_args(GfnMethod):
+        if name is None or not model or method is None:
             return name
         try:
             return find_solvent(name, model, method)

@@ -12,6 +12,8 @@ from clusterml.errors import OptionError, nearest
 SolventModel = Literal["alpb", "gbsa"]
 """The linearised Poisson-Boltzmann model with the P16 kernel, or generalised Born with Still's kernel."""
 GfnMethod = Literal["gfn1", "gfn2"]
+SOLVENTS_OF: dict[str, GfnMethod] = {"gfn1": "gfn1", "gfn2": "gfn2", "gfn1-pbe": "gfn1"}
+"""Orbitals -> the method whose solvents they take."""
 
 _SYNONYMS = {
     "acetone": (),

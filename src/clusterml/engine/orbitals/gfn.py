@@ -2,7 +2,8 @@
 
 GFN1-xTB, the source of all labels, is our own (:mod:`clusterml.engine.orbitals.gfn1`), in vacuum and in solvents
 (:mod:`clusterml.engine.orbitals.solvation`): an order of magnitude faster than tblite on silver clusters, and it runs
-on a GPU.  GFN2-xTB comes from tblite, which takes its threads from OMP_NUM_THREADS.
+on a GPU.  ``gfn1-pbe`` has its charges, and other orbitals (:mod:`clusterml.engine.orbitals.gfn1_pbe`).  GFN2-xTB
+comes from tblite, which takes its threads from OMP_NUM_THREADS.
 Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`).
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -19,13 +20,14 @@ from clusterml.engine.basis import gfn_basis, tblite_positions
 from clusterml.engine.blas import lend_blas
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
+from clusterml.engine.orbitals.gfn1_pbe import fitted, foreign_elements, refitted_state
 from clusterml.engine.orbitals.orbitals import Orbitals, check_orthonormal
 from clusterml.engine.orbitals.solvation import buried_atoms_warnings, in_solvent, solvent_warnings
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import core_electrons
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.structure.geometry import Geometry
-from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
+from clusterml.structure.solvents import SOLVENTS_OF, GfnMethod, SolventModel, find_solvent
 from clusterml.typing import FloatArray
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 Medium = tuple[str, SolventModel]
 """A solvent and its model."""
 
-_TBLITE_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
+GfnOrbitals = Literal["gfn1", "gfn1-pbe", "gfn2"]
+
+_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn1-pbe": "GFN1-PBE", "gfn2": "GFN2-xTB"}
 CHARGE_TOLERANCE = 2e-5
 """Residual of shell charges, in elementary charges, at which a ground state is taken: largest change of ours, root mean
 square of tblite's (its accuracy 1).  Spectra then change by less than 1e-3 of their maximum, see
@@ -54,7 +58,7 @@ _FRACTIONAL = 0.02
 def gfn_orbitals(
     atoms: Atoms,
     charge: int,
-    method: GfnMethod = "gfn1",
+    method: GfnOrbitals = "gfn1",
     solvent: str | None = None,
     solvation: SolventModel = "alpb",
     electronic_temperature_k: float = 300.0,
@@ -83,11 +87,11 @@ def gfn_orbitals(
     start = time.perf_counter()
     _check_options(method, solvation, electronic_temperature_k, charge_tolerance)
     if solvent is not None:
-        solvent = find_solvent(solvent, solvation, method)
-    if method == "gfn1":
+        solvent = find_solvent(solvent, solvation, SOLVENTS_OF[method])
+    if method != "gfn2":
         medium = None if solvent is None else (solvent, solvation)
         cycles = _Cycles(electronic_temperature_k, charge_tolerance, max_iterations, device)
-        return _own_gfn1(atoms, charge, medium, cycles, start_from)
+        return _own_gfn1(atoms, charge, medium, cycles, start_from, method)
     symbols = tuple(atoms.get_chemical_symbols())
     basis = gfn_basis(symbols, atoms.positions / BOHR_ANGSTROM, method)
     warnings = () if solvent is None else buried_atoms_warnings(atoms, solvent, solvation, method)
@@ -104,14 +108,14 @@ def gfn_orbitals(
     occupations = np.asarray(result.get("orbital-occupations"))
     n_occupied = _closed_shell(float(occupations.sum()), len(occupations))
     remedy = "install a tested version of tblite (0.8), or use --orbitals stda-xtb"
-    check_orthonormal(basis, coefficients, f"tblite's {_TBLITE_METHOD[method]}", remedy)
+    check_orthonormal(basis, coefficients, f"tblite's {_METHOD[method]}", remedy)
     return Orbitals(
         symbols=symbols,
         basis=basis,
         energies_ev=np.asarray(result.get("orbital-energies")) * HARTREE_EV,
         coefficients=coefficients,
         n_occupied=n_occupied,
-        method=_TBLITE_METHOD[method],
+        method=_METHOD[method],
         kernels=local_kernels(symbols, basis.coords_bohr),
         charges=np.asarray(result.get("charges")),
         core_electrons=core_electrons(symbols),
@@ -140,7 +144,14 @@ class _Cycles:
             raise _failed("gfn1", self.kelvin, self.most, exc.problem) from exc
 
 
-def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles, start_from: Atoms | None) -> Orbitals:
+def _own_gfn1(
+    atoms: Atoms,
+    charge: int,
+    medium: Medium | None,
+    cycles: _Cycles,
+    start_from: Atoms | None,
+    method: Literal["gfn1", "gfn1-pbe"],
+) -> Orbitals:
     start = time.perf_counter()
     symbols = tuple(atoms.get_chemical_symbols())
     parts = _hamiltonian(atoms, medium)
@@ -154,6 +165,9 @@ def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles,
         state = cycles.run(parts, charge, first)
     except ElectronicStructureError as error:
         raise ElectronicStructureError("; ".join((error.problem, *warnings)), error.remedy) from error
+    if method == "gfn1-pbe":
+        warnings += foreign_elements(symbols)
+        state = refitted_state(state, parts, symbols, parts.basis.coords_bohr, fitted()["terms"], cycles.device)
     done = time.perf_counter()
     return Orbitals(
         symbols=symbols,
@@ -163,7 +177,7 @@ def _own_gfn1(atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles,
         loewdin=state.loewdin,
         n_cycles=state.n_cycles,
         n_occupied=n_occupied,
-        method=_TBLITE_METHOD["gfn1"],
+        method=_METHOD[method],
         kernels=local_kernels(symbols, parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
         core_electrons=core_electrons(symbols),
@@ -185,8 +199,8 @@ def _first_charges(geometry: Geometry, charge: int, medium: Medium | None, kelvi
 
 
 def _check_options(method: str, solvation: str, temperature_k: float, tolerance: float) -> None:
-    if method not in _TBLITE_METHOD:
-        raise OptionError(f"method is {method!r}", f"choose one of {', '.join(_TBLITE_METHOD)}")
+    if method not in _METHOD:
+        raise OptionError(f"method is {method!r}", f"choose one of {', '.join(_METHOD)}")
     if solvation not in get_args(SolventModel):
         raise OptionError(f"solvation is {solvation!r}", f"choose one of {', '.join(get_args(SolventModel))}")
     if not 0.0 < temperature_k <= 20000.0:
@@ -219,7 +233,7 @@ def _calculator(atoms: Atoms, charge: int, method: GfnMethod, solvent: str | Non
     positions = atoms.positions / BOHR_ANGSTROM
     try:
         calculator = Calculator(
-            _TBLITE_METHOD[method], atoms.numbers, positions, charge=float(charge), color=False, logger=_silent
+            _METHOD[method], atoms.numbers, positions, charge=float(charge), color=False, logger=_silent
         )
         if solvent is not None:
             calculator.add(f"{solvation}-solvation", solvent)
@@ -244,7 +258,7 @@ def _converged(calculator: Any, method: str, temperature_k: float, max_iteration
 def _failed(method: str, kelvin: float, max_iterations: int, problem: str) -> ElectronicStructureError:
     other = ", or use --orbitals gfn1" if method == "gfn2" else ""
     return ElectronicStructureError(
-        f"the {_TBLITE_METHOD[method]} ground state failed at {kelvin:g} K ({max_iterations} cycles): {problem}",
+        f"the {_METHOD[method]} ground state failed at {kelvin:g} K ({max_iterations} cycles): {problem}",
         f"check charge and geometry, raise the electronic temperature (--electronic-temperature 1000){other}",
     )
 
@@ -274,7 +288,7 @@ def _occupation_warnings(occupations: FloatArray, n_occupied: int, temperature_k
     )
 
 
-def _source(method: GfnMethod) -> OrbitalSource:
+def _source(method: GfnOrbitals) -> OrbitalSource:
     def compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, start: Atoms | None) -> Orbitals:
         kelvin, tolerance = protocol.electronic_temperature_k, protocol.charge_tolerance
         return gfn_orbitals(
@@ -294,4 +308,4 @@ def _source(method: GfnMethod) -> OrbitalSource:
     )
 
 
-ORBITAL_SOURCES = (_source("gfn1"), _source("gfn2"))
+ORBITAL_SOURCES = (_source("gfn1"), _source("gfn1-pbe"), _source("gfn2"))
