@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.engine.label import label
+from clusterml.engine.orbitals.gfn import _first_charges
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
@@ -33,6 +34,13 @@ def test_it_is_the_mean_and_spread_of_the_labels_of_its_snapshots(molecule):
     assert found.bands
     again = ensemble(atoms, 0, ensemble=ThermalEnsemble(3, 200.0, 5))
     np.testing.assert_array_equal(again.spectrum.epsilon, found.spectrum.epsilon)
+
+
+def test_snapshots_begin_with_the_charges_of_the_geometry(molecule):
+    _first_charges.cache_clear()
+    label(molecule("agsch3"), emax_ev=4.0, ensemble=ThermalEnsemble(members=3, temperature_k=100.0))
+    known = _first_charges.cache_info()
+    assert (known.misses, known.hits) == (1, 2)
 
 
 def test_colder_is_nearer_to_the_geometry_itself(molecule):

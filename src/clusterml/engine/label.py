@@ -272,13 +272,15 @@ def _label_ensemble(
     """The label of ``atoms`` with the mean spectrum of its snapshots."""
     central = work.label(atoms, charge, {}, start_from)
     snapshots, quiet = ensemble.snapshots(atoms), replace(work, advise=False)
+    # charges of the given geometry save a cycle of each snapshot, densities of Kohn-Sham would be computed once more
+    near = atoms if start_from is None and find_source(work.protocol).charge_tolerance else start_from
     spectra: list[Spectrum] = []
     lost: list[ElectronicStructureError] = []
     for number, snapshot in enumerate(snapshots, start=1):
         if progress is not None:
             progress(f"snapshot {number} of {ensemble.members}")
         try:
-            spectra.append(quiet.label(snapshot, central.charge, {}).spectrum)
+            spectra.append(quiet.label(snapshot, central.charge, {}, near).spectrum)
         except ElectronicStructureError as error:
             lost.append(error)
     if len(lost) * 2 >= ensemble.members:

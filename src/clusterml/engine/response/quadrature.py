@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -107,12 +107,17 @@ class Interval:
         import torch
 
         x = (2.0 * energies.double() - self.low - self.high) / (self.high - self.low)
-        rows = []
-        for k, place in enumerate(self.places):
-            others = np.delete(self.places, k)
-            distances = x[None, :] - torch.as_tensor(others, device=x.device)[:, None]
-            rows.append(distances.prod(dim=0) / float(np.prod(place - others)))
-        return torch.stack(rows, dim=1)
+        others, scale = _others(self.n_nodes)
+        distances = x[:, None, None] - torch.as_tensor(others, device=x.device)
+        return distances.prod(dim=2) / torch.as_tensor(scale, device=x.device)
+
+
+@lru_cache(maxsize=8)
+def _others(n_nodes: int) -> tuple[FloatArray, FloatArray]:
+    """The other Chebyshev nodes (n_nodes, n_nodes - 1) of each, and the product (n_nodes,) of the distances to them."""
+    places = Interval(-1.0, 1.0, n_nodes).places
+    others = np.array([np.delete(places, k) for k in range(n_nodes)])
+    return others, np.asarray(np.prod(places[:, None] - others, axis=1))
 
 
 class NodeSums:
