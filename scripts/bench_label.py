@@ -5,10 +5,10 @@
                                   [--threads N] [--repeat 3] [--cpu-seconds]
 
 Every case runs in a process of its own, after a warm-up on a water molecule, so that imports are not counted; of
-several repetitions the fastest counts.  ``--cpu-seconds`` counts those of the process on one thread, which other work on the machine changes
-less than seconds of the clock.  Memory is the largest resident size of the process, imports included.  The
-ground state is divided into its Hamiltonian with integrals and its cycles, the response into sums over configurations
-and the rest.  Orbitals with exchange have the solver ``krylov`` for spectra, which then runs once.
+several repetitions the fastest counts.  ``--cpu-seconds`` counts those of the process on one thread, which other work
+on the machine changes less than seconds of the clock.  Memory is the largest resident size of the process, imports
+included.  The ground state is divided into its Hamiltonian with integrals and its cycles, the response into sums over
+configurations and the rest.  Orbitals with exchange have the solver ``krylov`` for spectra, which then runs once.
 """
 
 from __future__ import annotations
