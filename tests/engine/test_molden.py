@@ -168,6 +168,30 @@ def test_the_habit_of_each_program_is_found(peroxide, program):
     assert orbitals.warnings == ()
 
 
+def as_cfour(text):
+    """With the heading twice, and the alpha orbitals alone, one electron in each."""
+    text = text.replace("Occup= 2.0", "Occup= 1.0").replace("[GTO]", "[Molden Format]\n[GTO]")
+    assert text.count("Occup= 1.0") == N_OCCUPIED
+    return text
+
+
+def test_a_closed_shell_of_cfour_has_one_electron_an_orbital(peroxide):
+    text = peroxide.text(**PROGRAMS["CFOUR"])
+    usual, ours = (read_molden(x, "x.molden") for x in (text, as_cfour(text)))
+    assert ours.electrons() == usual.electrons() == 2 * N_OCCUPIED
+    orbitals = molden_orbitals(ours, 0.0)
+    assert (orbitals.n_occupied, orbitals.method) == (N_OCCUPIED, "Molden (CFOUR)")
+    np.testing.assert_array_equal(orbitals.energies_ev, molden_orbitals(usual, 0.0).energies_ev)
+
+
+def test_open_shells_say_which_orbitals_speak_for_them(peroxide):
+    text = as_cfour(peroxide.text())
+    with pytest.raises(InputFileError, match=r"open shell: there are some of beta spin from line \d+ on"):
+        orbitals_of(text.replace("Spin= Alpha", "Spin= Beta", 1))
+    with pytest.raises(InputFileError, match=r"open shell: there are some with one electron, as in line \d+"):
+        orbitals_of(text.replace("[Molden Format]\n[GTO]", "[GTO]"))
+
+
 def test_shells_in_another_order_of_atoms(peroxide, tmp_path):
     """Atoms need not have their shells in their order; transition charges are summed over those of an atom."""
     (tmp_path / "a.molden").write_text(peroxide.text())

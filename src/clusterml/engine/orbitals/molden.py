@@ -129,8 +129,11 @@ def _closed_shells(written: MoldenOrbitals, where: str) -> BoolArray:
     occupations = written.occupations
     occupied = occupations > 1.0
     partial = np.flatnonzero(np.minimum(np.abs(occupations), np.abs(occupations - 2.0)) > _FRACTION)
-    if written.beta.any() or (len(partial) and set(occupations[partial].round(4)) == {1.0}):
-        problem = f"{where}: the orbitals are those of an open shell, alpha and beta or singly occupied"
+    single = len(partial) > 0 and set(occupations[partial].round(4)) == {1.0}
+    if written.beta.any() or single:
+        line = int(written.lines[np.argmax(written.beta) if written.beta.any() else partial[0]])
+        kind = f"of beta spin from line {line} on" if written.beta.any() else f"with one electron, as in line {line}"
+        problem = f"{where}: the orbitals are those of an open shell: there are some {kind}"
         raise InputFileError(problem, "closed shells alone can be computed; run it spin-restricted")
     if len(partial):
         first = f"{occupations[partial[0]]:.4g} in line {written.lines[partial[0]]}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ LETTERS = "spdfgh"
 _SECTION = re.compile(r"\s*\[([^\]]+)\]\s*(.*)")
 _LABEL = re.compile(r"[A-Za-z]+")
 _GHOST = re.compile(r"(bq|gh|x)", re.IGNORECASE)
+_HEADING = re.compile(r"^\s*\[molden format\]", re.IGNORECASE | re.MULTILINE)
 _ONCE = ("atoms", "gto", "mo")
 _WRITE_IT = "write the file again, and check that it was copied whole"
 
@@ -75,7 +76,7 @@ class MoldenFile:
     """The content of a Molden file but its orbitals, which :meth:`orbitals` reads.
 
     ``numbers`` (n,), ``coords_bohr`` (n, 3); ``cores``: the electrons that core potentials replace; ``shells`` in the
-    order of the coefficients, empty without a basis.
+    order of the coefficients, empty without a basis; ``per_occupation``: electrons of an occupation of one.
     """
 
     where: str
@@ -85,6 +86,7 @@ class MoldenFile:
     coords_bohr: FloatArray
     cores: CoreElectrons
     shells: tuple[MoldenShell, ...]
+    per_occupation: float = 1.0
 
     def section(self, name: str, what: str, remedy: str) -> Section:
         """The section ``name``; raises :class:`InputFileError` saying that ``what`` it holds is missing."""
@@ -95,15 +97,15 @@ class MoldenFile:
     def orbitals(self) -> MoldenOrbitals:
         """The orbitals.  Raises :class:`InputFileError` naming the line, or for a file without any."""
         remedy = "have the program write its orbitals, the empty ones too"
-        return _orbitals(self.section("mo", "orbitals", remedy), self.where)
+        written = _orbitals(self.section("mo", "orbitals", remedy), self.where)
+        return replace(written, occupations=self.per_occupation * written.occupations)
 
     def electrons(self) -> int | None:
         """The electrons in the orbitals, without a look at their coefficients; None without orbitals."""
         if "mo" not in self.sections:
             return None
-        words = [line.partition("=")[2].split() for line in self.sections["mo"].lines if "occup" in line.lower()]
         try:
-            return round(sum(float(word[0].upper().replace("D", "E")) for word in words if word))
+            return round(self.per_occupation * sum(_occupations(self.sections["mo"])))
         except (ValueError, OverflowError):
             return None
 
@@ -137,7 +139,29 @@ def read_molden(text: str, where: str) -> MoldenFile:
     valence = stated if stated is not None else nuclear
     cores = CoreElectrons.of(numbers, numbers - valence, tightest, stated is not None)
     title = " ".join(line.strip() for line in sections["title"].lines if line.strip()) if "title" in sections else ""
-    return MoldenFile(where, title, sections, numbers, coords, cores, shells)
+    per_occupation = 2.0 if _has_spin_orbitals_of_one_kind(text, sections) else 1.0
+    return MoldenFile(where, title, sections, numbers, coords, cores, shells, per_occupation)
+
+
+def _occupations(section: Section) -> list[float]:
+    """Those of all orbitals; raises ValueError for what is no number."""
+    words = [line.partition("=")[2].split() for line in section.lines if "occup" in line.lower()]
+    return [float(word[0].upper().replace("D", "E")) for word in words if word]
+
+
+def _has_spin_orbitals_of_one_kind(text: str, sections: dict[str, Section]) -> bool:
+    """Does the file hold the alpha orbitals alone of a closed shell, one electron in each?
+
+    So does CFOUR, which is known by its heading: it comes twice.  Of open shells it writes the beta orbitals too.
+    """
+    if "mo" not in sections or len(_HEADING.findall(text)) != 2:
+        return False
+    spins = [line.partition("=")[2] for line in sections["mo"].lines if "spin" in line.lower()]
+    try:
+        occupations = set(_occupations(sections["mo"]))
+    except ValueError:
+        return False
+    return occupations == {0.0, 1.0} and not any("b" in spin.lower() for spin in spins)
 
 
 def _sections(text: str, where: str) -> dict[str, Section]:
