@@ -99,10 +99,52 @@ def test_a_missing_gauge_is_told(outputs):
 def test_without_rotatory_strengths_there_is_absorption_alone(outputs):
     for text in (outputs.orca(cd=False), outputs.gaussian(velocity=False, length=False)):
         lines = cm.read_transitions(text.encode())
-        assert "no rotatory strengths: absorption alone" in lines.meta["warnings"][0]
+        assert "no rotatory strengths: absorption alone; " in lines.meta["warnings"][0]
+        assert lines.meta["warnings"][0].endswith("is the output whole")
         spectrum = cm.read_spectrum(text.encode())
         assert spectrum.has_absorption
         assert not spectrum.has_cd
+
+
+def nwchem(outputs, *, length=True, velocity=True, triplets=False):
+    """Roots as NWChem prints them with CDSPECTRUM, and after them a triplet's."""
+    places = enumerate(outputs.ATOMS, start=1)
+    lines = ["          Northwest Computational Chemistry Package (NWChem) 7.0.2", "", ' Geometry "geometry" -> ""']
+    lines += [" ---", "", " Output coordinates in angstroms", "", "  No. Tag Charge X Y Z", " ---"]
+    lines += [f"{n} {symbol} {8.0 if symbol == 'O' else 1.0} {x} {y} {z}" for n, (symbol, x, y, z) in places]
+    lines += ["", ' Summary of "ao basis" -> "ao basis" (spherical)', " ---", " Tag Description Shells Functions and Types"]
+    lines += [" ---", " O 6-31g 5 9 3s2p", " H 6-31g 2 2 2s", ""]
+    for root, (energy, f, r_velocity, r_length) in enumerate(sorted(outputs.EXCITATIONS), start=1):
+        lines += [f"  Root{root:4d} singlet a {energy / 27.211386:24.9f} a.u.{energy:20.4f} eV ", "  " + 76 * "-"]
+        lines += ["     Transition Moments    X  0.1   Y  0.2   Z  0.3", f"     Dipole Oscillator Strength {f:31.10f}"]
+        if length:
+            lines += [f"     Rotatory Strength (1E-40 esu**2cm**2):{r_length:21.7f}"]
+        if velocity:
+            lines += [f"     Rotatory Strength   (velocity repr.) :{r_velocity:21.7f}"]
+        lines += ["", "     Occ.    9  a   ---  Virt.   10  a    0.99000 X", "  " + 76 * "-"]
+    if triplets:
+        lines += ["  Root   1 triplet a              0.110000000 a.u.                2.9933 eV ", "  " + 76 * "-"]
+        lines += [
+            "     Transition Moments                    Spin forbidden",
+            "     Oscillator Strength    Spin forbidden",
+        ]
+        lines += ["", "     Occ.    9  a   ---  Virt.   10  a    0.99000 X", "  " + 76 * "-"]
+    return "\n".join([*lines, "", " Total times  cpu:        1.0s     wall:        1.0s", ""])
+
+
+@pytest.mark.parametrize("triplets", [False, True])
+def test_rotatory_strengths_of_nwchem_are_read_in_both_gauges(outputs, triplets):
+    lines = cm.read_transitions(nwchem(outputs, triplets=triplets).encode())
+    energy, f, r_velocity, r_length = np.array(sorted(outputs.EXCITATIONS)).T
+    np.testing.assert_allclose(lines.energy_ev, energy, atol=1e-4)
+    np.testing.assert_allclose(lines.f_length, f, atol=1e-6)
+    np.testing.assert_allclose(lines.r_velocity_cgs, r_velocity, rtol=1e-6)
+    np.testing.assert_allclose(lines.r_length_cgs, r_length, rtol=1e-6)
+
+
+def test_how_a_program_prints_rotatory_strengths_is_said(outputs):
+    lines = cm.read_transitions(nwchem(outputs, length=False, velocity=False).encode())
+    assert lines.meta["warnings"][0].endswith("NWChem prints them with CDSPECTRUM in the block of tddft")
 
 
 def test_runs_that_did_not_end_or_have_no_excitations_are_refused(output):

@@ -39,6 +39,12 @@ _TURBOMOLE = {
     "velocity": re.compile(r"^\s*velocity rep\. / 10\^\(-40\)erg\*cm\^3:\s*(\S+)", re.MULTILINE),
     "length": re.compile(r"^\s*length rep\. / 10\^\(-40\)erg\*cm\^3:\s*(\S+)", re.MULTILINE),
 }
+_NWCHEM = {
+    "velocity": re.compile(r"^\s*Rotatory Strength\s+\(velocity repr\.\)\s*:\s*(\S+)", re.MULTILINE),
+    "length": re.compile(r"^\s*Rotatory Strength\s+\(1E-40 esu\*\*2cm\*\*2\)\s*:\s*(\S+)", re.MULTILINE),
+}
+_LINES = {"Turbomole": _TURBOMOLE, "NWChem": _NWCHEM}
+"""Programs with a line for each rotatory strength."""
 
 
 def program_of(text: str) -> str | None:
@@ -66,8 +72,9 @@ def read_transitions(source: Source) -> Transitions:
     """The excitations in the output of a calculation (a path, its content as bytes, a stream), in eV and 1e-40 cgs.
 
     ORCA, and with ``pip install "clusterml[qc]"`` whatever cclib reads: Gaussian, Turbomole, NWChem, Q-Chem, ..
-    Triplets of closed shells are left out.  What is missing is told in ``meta["warnings"]``: rotatory strengths that
-    the program did not print are zero.  Raises as :func:`read_calculation` does.
+    Rotatory strengths are read of the first four.  Triplets of closed shells are left out.  What is missing is told in
+    ``meta["warnings"]``: rotatory strengths that the output does not have are zero.  Raises as
+    :func:`read_calculation` does.
 
     Examples:
         >>> import clusterml as cm
@@ -119,6 +126,8 @@ def _from_cclib(data: Any, text: str, program: str, where: str) -> Excitations:
     kept = [k for k in range(len(energies)) if not _is_triplet(data, k)]
     if not kept:
         raise InputFileError(f"{where}: all excitations are triplets, which are dark", "compute singlets")
+    if program == "NWChem":  # of singlets alone
+        rotatory = {gauge: _placed(values, kept, len(energies)) for gauge, values in rotatory.items()}
     for what, values in (("oscillator strengths", strengths), *((f"R ({g})", r) for g, r in rotatory.items())):
         if values is not None and len(values) != len(energies):
             problem = f"{where}: the output has {len(values)} {what} of {len(energies)} excitations"
@@ -150,12 +159,20 @@ def _is_triplet(data: Any, k: int) -> bool:
 
 def _rotatory(text: str, program: str, gauge: str) -> list[float] | None:
     """Rotatory strengths in 1e-40 cgs in the order of the excitations; None where the output has none."""
-    if program == "Turbomole":
-        values = [float(word.upper().replace("D", "E")) for word in _TURBOMOLE[gauge].findall(text)]
+    if program in _LINES:
+        values = [float(word.upper().replace("D", "E")) for word in _LINES[program][gauge].findall(text)]
         return values or None
     if program == "Gaussian":
         return _gaussian_table(text, _GAUSSIAN[gauge])
     return None
+
+
+def _placed(values: list[float] | None, places: list[int], count: int) -> list[float] | None:
+    """``values`` at their ``places`` among ``count``, zero elsewhere; as they are where their number is another."""
+    if values is None or len(values) != len(places):
+        return values
+    known = dict(zip(places, values, strict=True))
+    return [known.get(k, 0.0) for k in range(count)]
 
 
 def _gaussian_table(text: str, heading: re.Pattern[str]) -> list[float] | None:

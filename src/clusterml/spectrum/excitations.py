@@ -19,6 +19,18 @@ _BELOW_EV = 1.0
 """Spectra begin so far below the first excitation."""
 
 
+_HOW_TO_CD = {
+    "ORCA": "ORCA prints them with the spectra of every TDDFT run: is the output whole",
+    "Gaussian": "Gaussian prints them with every TD run: is the output whole",
+    "Turbomole": "escf of Turbomole prints them: is the output whole",
+    "NWChem": "NWChem prints them with CDSPECTRUM in the block of tddft",
+}
+_NO_CD = (
+    "those of ORCA, Gaussian, Turbomole and NWChem are read, of other programs energies and oscillator strengths alone"
+)
+"""What to do about rotatory strengths that are missing."""
+
+
 @dataclass(frozen=True)
 class Excitations:
     """n excitations without a change of spin, in any order; None for what the output does not say.
@@ -52,7 +64,7 @@ class Excitations:
     def notes(self) -> list[str]:
         """Sentences about what is missing."""
         if not self.has_cd:
-            return [f"{self.where}: {self.program} printed no rotatory strengths: absorption alone"]
+            return [f"{self.where}: no rotatory strengths: absorption alone; {_HOW_TO_CD.get(self.program, _NO_CD)}"]
         if self.gauge == "length":
             return [f"{self.where}: rotatory strengths are of the length gauge, which depends on the origin"]
         return []
