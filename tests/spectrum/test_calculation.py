@@ -112,7 +112,7 @@ def nwchem(outputs, *, length=True, velocity=True, triplets=False):
     lines = ["          Northwest Computational Chemistry Package (NWChem) 7.0.2", "", ' Geometry "geometry" -> ""']
     lines += [" ---", "", " Output coordinates in angstroms", "", "  No. Tag Charge X Y Z", " ---"]
     lines += [f"{n} {symbol} {8.0 if symbol == 'O' else 1.0} {x} {y} {z}" for n, (symbol, x, y, z) in places]
-    lines += ["", ' Summary of "ao basis" -> "ao basis" (spherical)', " ---", " Tag Description Shells Functions and Types"]
+    lines += ["", ' Summary of "ao basis" -> "ao basis" (spherical)', " ---", " Tag Description Shells Functions"]
     lines += [" ---", " O 6-31g 5 9 3s2p", " H 6-31g 2 2 2s", ""]
     for root, (energy, f, r_velocity, r_length) in enumerate(sorted(outputs.EXCITATIONS), start=1):
         lines += [f"  Root{root:4d} singlet a {energy / 27.211386:24.9f} a.u.{energy:20.4f} eV ", "  " + 76 * "-"]

@@ -15,18 +15,17 @@ A mirror image has the same error, and one without CD has none.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.resources import files
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from clusterml.config.schema import Strict
+from clusterml.engine.parameters import data_tables
 from clusterml.errors import counted
 from clusterml.spectrum.compare import START, stated_width
 from clusterml.spectrum.peaks import Peak, find_bands
@@ -100,8 +99,7 @@ class ErrorTable(Strict):
 @lru_cache(maxsize=1)
 def error_table() -> ErrorTable:
     """The table that travels with the program."""
-    text = files("clusterml.engine").joinpath("data/label_errors.json").read_text(encoding="utf-8")
-    return ErrorTable.model_validate(json.loads(text))
+    return ErrorTable.model_validate(data_tables("label_errors"))
 
 
 def protocol_key(protocol: Protocol) -> str:

@@ -13,11 +13,8 @@ if they are neutral.  Pairs and shells of elements that the fit has not seen kee
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,6 +23,7 @@ from clusterml.engine import integrals
 from clusterml.engine.atomic import distances, neighbour_shares
 from clusterml.engine.linalg import symmetric_eigh
 from clusterml.engine.orbitals.gfn1 import CN_CUTOFF_BOHR, Gfn1Hamiltonian, covalent_radii
+from clusterml.engine.parameters import data_tables
 from clusterml.typing import BoolArray, FloatArray
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
 
@@ -54,12 +52,9 @@ class Term:
     values: FloatArray
 
 
-@lru_cache(maxsize=1)
 def fitted() -> Mapping[str, Any]:
     """The data file: ``terms``, name -> coefficient in eV, and the fit they are from."""
-    text = files("clusterml.engine").joinpath("data/gfn1_pbe.json").read_text(encoding="utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
+    return data_tables("gfn1_pbe")
 
 
 def terms(

@@ -30,7 +30,9 @@ LETTERS = "spdfgh"
 _SECTION = re.compile(r"\s*\[([^\]]+)\]\s*(.*)")
 _LABEL = re.compile(r"[A-Za-z]+")
 _GHOST = re.compile(r"(bq|gh|x)", re.IGNORECASE)
-_HEADING = re.compile(r"^\s*\[molden format\]", re.IGNORECASE | re.MULTILINE)
+_HEADING = re.compile(r"^\s*\[Molden Format\]", re.MULTILINE)
+_OCCUPATION = re.compile(r"^\s*occup\w*\s*=\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+_BETA = re.compile(r"^\s*Spin=\s*Beta", re.MULTILINE)
 _ONCE = ("atoms", "gto", "mo")
 _WRITE_IT = "write the file again, and check that it was copied whole"
 
@@ -96,16 +98,17 @@ class MoldenFile:
 
     def orbitals(self) -> MoldenOrbitals:
         """The orbitals.  Raises :class:`InputFileError` naming the line, or for a file without any."""
-        remedy = "have the program write its orbitals, the empty ones too"
-        written = _orbitals(self.section("mo", "orbitals", remedy), self.where)
+        section = self.section("mo", "orbitals", "have the program write its orbitals, the empty ones too")
+        written = _orbitals(section, self.where)
         return replace(written, occupations=self.per_occupation * written.occupations)
 
     def electrons(self) -> int | None:
         """The electrons in the orbitals, without a look at their coefficients; None without orbitals."""
         if "mo" not in self.sections:
             return None
+        words = _OCCUPATION.findall("\n".join(self.sections["mo"].lines))
         try:
-            return round(self.per_occupation * sum(_occupations(self.sections["mo"])))
+            return round(self.per_occupation * sum(float(word.upper().replace("D", "E")) for word in words))
         except (ValueError, OverflowError):
             return None
 
@@ -139,29 +142,13 @@ def read_molden(text: str, where: str) -> MoldenFile:
     valence = stated if stated is not None else nuclear
     cores = CoreElectrons.of(numbers, numbers - valence, tightest, stated is not None)
     title = " ".join(line.strip() for line in sections["title"].lines if line.strip()) if "title" in sections else ""
-    per_occupation = 2.0 if _has_spin_orbitals_of_one_kind(text, sections) else 1.0
-    return MoldenFile(where, title, sections, numbers, coords, cores, shells, per_occupation)
+    return MoldenFile(where, title, sections, numbers, coords, cores, shells, 1.0 + _holds_alpha_alone(text))
 
 
-def _occupations(section: Section) -> list[float]:
-    """Those of all orbitals; raises ValueError for what is no number."""
-    words = [line.partition("=")[2].split() for line in section.lines if "occup" in line.lower()]
-    return [float(word[0].upper().replace("D", "E")) for word in words if word]
-
-
-def _has_spin_orbitals_of_one_kind(text: str, sections: dict[str, Section]) -> bool:
-    """Does the file hold the alpha orbitals alone of a closed shell, one electron in each?
-
-    So does CFOUR, which is known by its heading: it comes twice.  Of open shells it writes the beta orbitals too.
-    """
-    if "mo" not in sections or len(_HEADING.findall(text)) != 2:
-        return False
-    spins = [line.partition("=")[2] for line in sections["mo"].lines if "spin" in line.lower()]
-    try:
-        occupations = set(_occupations(sections["mo"]))
-    except ValueError:
-        return False
-    return occupations == {0.0, 1.0} and not any("b" in spin.lower() for spin in spins)
+def _holds_alpha_alone(text: str) -> bool:
+    """Are one electron and alpha spin written of doubly occupied orbitals?  CFOUR does so, known by two headings."""
+    occupations = set(_OCCUPATION.findall(text))
+    return len(_HEADING.findall(text)) == 2 and occupations == {"0.0", "1.0"} and not _BETA.search(text)
 
 
 def _sections(text: str, where: str) -> dict[str, Section]:
