@@ -10,9 +10,11 @@ import pytest
 from ase import Atoms
 
 from clusterml.engine.label import label
+from clusterml.engine.orbitals import cp2k
 from clusterml.engine.orbitals.cp2k import PROGRAMS, cp2k_orbitals, input_deck
 from clusterml.engine.protocol import Compute
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError, UnsupportedElementError
+from clusterml.io.files import exclusive, make_folder
 from clusterml.structure.formats.molden import read_molden
 from clusterml.units import BOHR_ANGSTROM
 
@@ -67,6 +69,26 @@ def test_finished_orbitals_are_taken_again(agsh, program, tmp_path):
     other.positions[0, 0] += 0.1
     cp2k_orbitals(other, 0, compute)
     assert len(runs.read_text().split()) == 2
+
+
+def test_what_another_process_computes_is_waited_for(agsh, program, tmp_path, monkeypatch):
+    runs, folder, waits = program(), tmp_path / "kept", []
+    monkeypatch.setattr(cp2k, "_PATIENCE_S", 0.01)
+    cp2k_orbitals(agsh, 0, Compute(checkpoint=str(folder)))
+    finished = next(folder.iterdir())
+    content = finished.read_bytes()
+    finished.unlink()
+    work = make_folder(folder / finished.name.replace(".molden.gz", ".running"))
+
+    def another_ends(words: str) -> None:
+        waits.append(words)
+        finished.write_bytes(content)
+
+    with exclusive(work):
+        orbitals = cp2k_orbitals(agsh, 0, Compute(checkpoint=str(folder), working=another_ends))
+    assert waits == ["waiting for another process that runs CP2K on this geometry"]
+    assert orbitals.n_occupied == 9
+    assert len(runs.read_text().split()) == 1
 
 
 @pytest.mark.parametrize(

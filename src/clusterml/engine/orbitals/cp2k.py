@@ -28,8 +28,14 @@ from clusterml.engine.cost import Cost
 from clusterml.engine.orbitals.molden import molden_orbitals
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.orbitals.source import OrbitalSource
-from clusterml.errors import ChargeError, ElectronicStructureError, OptionError, UnsupportedElementError
-from clusterml.io.files import make_folder, read_bounded, sha256, write_bytes
+from clusterml.errors import (
+    ChargeError,
+    ElectronicStructureError,
+    FolderInUseError,
+    OptionError,
+    UnsupportedElementError,
+)
+from clusterml.io.files import exclusive, make_folder, read_bounded, sha256, write_bytes
 from clusterml.structure.elements import formula
 from clusterml.structure.formats.molden import read_molden
 from clusterml.typing import FloatArray
@@ -193,17 +199,29 @@ _DECK = f"""\
 
 
 def _kept(deck: str, folder: Path, name: str, working: Callable[[str], None] | None) -> bytes:
-    """CP2K's Molden file of this input: that of ``folder``, or a new one, which is kept there."""
+    """CP2K's Molden file of this input: that of ``folder``, or a new one, which is kept there.
+
+    One that another process is at is waited for.
+    """
     import gzip
 
     key = f"{name}-{sha256(deck)[:16]}"
     path, work = folder / f"{key}.molden.gz", folder / f"{key}.running"
-    if path.is_file():
-        return gzip.decompress(read_bounded(path, _LARGEST))
-    text = _run(deck, make_folder(work), working)
-    write_bytes(path, gzip.compress(text, compresslevel=3))
-    shutil.rmtree(work)
-    return text
+    while not path.is_file():
+        try:
+            with exclusive(make_folder(work)):
+                if not path.is_file():
+                    write_bytes(path, gzip.compress(_run(deck, work, working), compresslevel=3))
+                shutil.rmtree(work)
+        except FolderInUseError:
+            if working is not None:
+                working("waiting for another process that runs CP2K on this geometry")
+            time.sleep(_PATIENCE_S)
+    return gzip.decompress(read_bounded(path, _LARGEST))
+
+
+_PATIENCE_S = 5.0
+"""Between two looks at what another process does."""
 
 
 def _run(deck: str, folder: Path, working: Callable[[str], None] | None) -> bytes:
