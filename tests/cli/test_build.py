@@ -59,3 +59,27 @@ def test_what_cannot_be_built(run, arguments, code, told):
     assert done.code == code
     assert told in done.err
     assert "Traceback" not in done.err
+
+
+def test_build_draws_a_hypothetical_cluster(run, tmp_path):
+    done = run("build", "--random", 0, "--skeleton", "ring", "--metals", "4:4", "--thiolate", "SH")
+    assert done.code == 0
+    assert done.out.startswith("[Ag4(SH)4]: 12 atoms, ring of 4, model, not crystal: a hypothetical cluster")
+    assert (tmp_path / "random_0.xyz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ag3", "--random", 1], "NAME"),
+        (["--random", 1, "--hand", "R"], "--hand"),
+        (["ag3", "--metals", "3:4"], "--metals"),
+        (["--random", 1, "--metals", "3-4"], "such as 8:20"),
+        (["--random", 1, "--metals", "9:3"], "smaller number first"),
+        (["--random", 1, "--phosphine", "SH3X"], "SH3X"),
+    ],
+)
+def test_build_refuses_what_a_hypothetical_cluster_does_not_have(run, arguments, words):
+    done = run("build", *arguments)
+    assert done.code != 0
+    assert words in done.err

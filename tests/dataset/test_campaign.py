@@ -12,8 +12,9 @@ import pytest
 
 from clusterml.dataset.campaign import Parent, fingerprint, load_campaign, plan
 from clusterml.dataset.exchange import to_atoms
-from clusterml.dataset.geometry import geometries, parent_atoms
+from clusterml.dataset.geometry import geometries
 from clusterml.dataset.labelling import chirality_measures
+from clusterml.dataset.parents import ParentSource, parent_atoms
 from clusterml.dataset.record import FWHM_EV
 from clusterml.dataset.runner import Ledger, generate
 from clusterml.dataset.store import Dataset, damaged_shards
@@ -22,6 +23,7 @@ from clusterml.engine.protocol import Protocol
 from clusterml.errors import DatasetError, ElectronicStructureError, FolderInUseError, InputFileError, OptionError
 from clusterml.io.files import exclusive
 from clusterml.run.launcher import Here, Processes, launcher
+from clusterml.run.resources import Cache
 
 TEXT = """
 name: tiny
@@ -142,10 +144,10 @@ def test_geometries_depend_on_nothing_but_the_job(campaign):
     assert len({job.name for job in jobs}) == len(jobs) == 7
     parent = loaded.parents["ag3"]
     for job in (jobs[3], jobs[5]):
-        first, _ = geometries(loaded, job, parent, None)
+        first, _ = geometries(loaded, job, ParentSource(parent, None))
         for other in jobs[:3]:
-            geometries(loaded, other, parent, None)
-        again, _ = geometries(loaded, job, parent, None)
+            geometries(loaded, other, ParentSource(parent, None))
+        again, _ = geometries(loaded, job, ParentSource(parent, None))
         for a, b in zip(first, again, strict=True):
             np.testing.assert_array_equal(a.positions, b.positions)
 
@@ -217,10 +219,10 @@ def test_ensembles_are_about_a_distorted_geometry_where_that_is_asked_for(campai
     asked = load_campaign(campaign)
     job = next(job for job in plan(plain) if job.kind == "ensemble")
     parent = parent_atoms(plain.parents["ag3"], None)
-    (mean, *_), details = geometries(plain, job, plain.parents["ag3"], None)
+    (mean, *_), details = geometries(plain, job, ParentSource(plain.parents["ag3"], None))
     np.testing.assert_array_equal(mean.positions, parent.positions)
     assert not details["distortions"]
-    (mean, *members), details = geometries(asked, job, asked.parents["ag3"], None)
+    (mean, *members), details = geometries(asked, job, ParentSource(asked.parents["ag3"], None))
     assert details["distortions"]
     assert len(members) == 2
     away = np.linalg.norm(mean.positions - parent.positions, axis=1)
@@ -238,7 +240,7 @@ def test_undistorted_geometries_differ_from_their_parent_by_their_ligands_only(c
     kinds = set()
     for job in plan(asked):
         if job.kind == "mode":
-            (atoms,), details = geometries(asked, job, parent, None)
+            (atoms,), details = geometries(asked, job, ParentSource(parent, None))
             kinds.add((bool(details["exchanges"]), bool(details["distortions"])))
             same = np.allclose(atoms[atoms.symbols == "Ag"].get_all_distances(), silver, atol=1e-5)
             assert same == (not details["distortions"])
@@ -333,7 +335,7 @@ def test_exchanges_of_the_same_ligand_share_what_is_there(tmp_path):
     campaign = load_campaign(path)
     counts = set()
     for job in plan(campaign):
-        done = geometries(campaign, job, campaign.parents["ag2"], None)[1]["exchanges"]
+        done = geometries(campaign, job, ParentSource(campaign.parents["ag2"], None))[1]["exchanges"]
         assert sum(each["count"] for each in done) <= 2
         counts.add(tuple(each["count"] for each in done))
     assert {(2,), (1, 1)} <= counts
@@ -345,14 +347,14 @@ def test_a_ligand_that_an_exchange_has_brought_may_be_exchanged_again(campaign):
     asked = load_campaign(campaign)
     chains = set()
     for job in plan(asked):
-        done = geometries(asked, job, asked.parents["ag3"], None)[1]["exchanges"]
+        done = geometries(asked, job, ParentSource(asked.parents["ag3"], None))[1]["exchanges"]
         chains.add(tuple(each["new"] for each in done))
     assert chains == {(), ("SCH3", "SEt")}
     campaign.write_text(TEXT + "    exchanges: [{old: SePh, new: SEt, share: 1.0}]\n")
     asked = load_campaign(campaign)
     job = next(job for job in plan(asked) if job.kind == "mode")
     with pytest.raises(OptionError, match="no ligand SePh to exchange"):
-        geometries(asked, job, asked.parents["ag3"], None)
+        geometries(asked, job, ParentSource(asked.parents["ag3"], None))
 
 
 def test_a_campaign_with_ligands_of_ones_own(tmp_path):
@@ -383,13 +385,15 @@ def test_conformers_are_foreign_and_of_the_same_chemistry(tmp_path):
     home = parent_atoms(parent, None)
     silver = home.numbers == 47
     for job in jobs:
-        (atoms,), details = geometries(campaign, job, parent, None)
+        (atoms,), details = geometries(campaign, job, ParentSource(parent, None))
         assert sorted(atoms.numbers) == sorted(home.numbers)
         assert 2.0 <= details["frame_percent"] <= 4.0
         grown = atoms.get_all_distances()[np.ix_(atoms.numbers == 47, atoms.numbers == 47)].sum()
         grown /= home.get_all_distances()[np.ix_(silver, silver)].sum()
         assert grown == pytest.approx(1.0 + details["frame_percent"] / 100.0, abs=0.02)
-    assert any(details["redrawn"] for _, details in (geometries(campaign, job, parent, None) for job in jobs))
+    assert any(
+        details["redrawn"] for _, details in (geometries(campaign, job, ParentSource(parent, None)) for job in jobs)
+    )
     path.write_text(TEXT)
     before = fingerprint(load_campaign(path), path)
     path.write_text(TEXT.replace("snapshots: 2", "snapshots: 2, frame_percent: [-4, 4]"))
@@ -409,3 +413,98 @@ def test_a_campaign_knows_the_packages_that_its_ligands_are_from(tmp_path, monke
         monkeypatch.setitem(REGISTRY.__dict__, "_all", (items, {**packages, name: package}))
         now = fingerprint(campaign, path)
         assert [part for part in now if now[part] != before[part]] == changed
+
+
+HYPOTHETICAL = """
+name: drawn
+title: hypothetical rings
+seed: 1
+protocol: {orbitals: stda-xtb}
+hypothetical:
+  ring:
+    cores: CORES
+    draw: {kinds: {ring: 1.0}, metals: [3, 4], ligands: [SH], dopants: 0.0}
+    forms: [{method: gfn1, steps: 2, smallest_gap_ev: GAP}, {frame_percent: 2.0}]
+    counts: {reference: 2}
+"""
+
+
+def drawn(folder, cores: int, gap: float):
+    path = folder / "drawn.yaml"
+    path.write_text(HYPOTHETICAL.replace("CORES", str(cores)).replace("GAP", str(gap)))
+    return path
+
+
+def test_every_hypothetical_cluster_is_a_family_and_more_may_be_added(tmp_path):
+    few, many = (load_campaign(drawn(tmp_path, cores, 0.3)) for cores in (2, 3))
+    assert [parent.family for parent in many.clusters.values()] == ["ring-00000", "ring-00001", "ring-00002"]
+    assert list(many.clusters) == [parent.family for parent in many.clusters.values()]
+    before, after = fingerprint(few, tmp_path / "drawn.yaml"), fingerprint(many, tmp_path / "drawn.yaml")
+    assert before.items() < after.items()
+
+
+def test_forms_take_turns_and_are_made_once(tmp_path, monkeypatch):
+    campaign = load_campaign(drawn(tmp_path, 1, 0.3))
+    source = ParentSource(campaign.clusters["ring-00000"], None, tmp_path / "parents")
+    first, second = plan(campaign)
+    relaxed, words = geometries(campaign, first, source)
+    scaled, others = geometries(campaign, second, source)
+    assert (words["form"], others["form"]) == ("gfn1", "+2 %")
+    given = source.atoms()
+    metals = given.numbers == 47
+
+    def size(atoms):
+        points = atoms.positions[metals] - atoms.positions[metals].mean(axis=0)
+        return np.sqrt(np.mean(np.sum(points**2, axis=1)))
+
+    assert size(scaled[0]) / size(given) == pytest.approx(1.02, abs=0.002)
+    assert 0.01 < np.abs(relaxed[0].positions - given.positions).max() < 1.0
+    monkeypatch.setattr("clusterml.dataset.parents._PARENTS", Cache(4))
+    monkeypatch.setattr("clusterml.dataset.parents._relax", None)  # a worker that finds what another has kept
+    kept = ParentSource(source.parent, None, tmp_path / "parents")
+    np.testing.assert_allclose(geometries(campaign, first, kept)[0][0].positions, relaxed[0].positions, atol=1e-6)
+
+
+def test_a_parent_without_a_clear_gap_is_rejected_with_the_reason(tmp_path):
+    tally = generate(drawn(tmp_path, 1, 4.9), tmp_path / "d", Here(), limit=1)
+    assert tally.counts == {"rejected": 1, "planned": 1}
+    (event,) = [
+        event for event in Ledger(tmp_path / "d" / "ledger.jsonl").states().values() if event.state == "rejected"
+    ]
+    assert "less than 4.9" in event.reason
+    assert len(list((tmp_path / "d" / "parents").glob("*.txt"))) == 1
+
+
+def test_any_ligand_is_drawn_among_those_that_bind_alike(tmp_path, campaign):
+    campaign.write_text(TEXT + "    exchanges: [{old: any, new: any, share: 1.0, most: 1}]\n    dopants: 1.0\n")
+    loaded = load_campaign(campaign)
+    source = ParentSource(loaded.parents["ag3"], None)
+    seen = set()
+    for job in [job for job in plan(loaded) if job.kind in ("thermal", "mode")]:
+        (atoms,), details = geometries(loaded, job, source)
+        (exchange,) = details["exchanges"]
+        assert exchange["old"] == "SH"
+        seen.add(exchange["new"])
+        assert details["dopant"] in ("Au", "Cu")
+        assert (atoms.symbols == details["dopant"]).sum() == 1
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("forms: [{solvent: water}]", "without method"),
+        ("forms: [{method: gfn1, solvent: watr}]", "watr"),
+        ("hypothetical: {number: 2}", "one of file, build and hypothetical"),
+    ],
+)
+def test_forms_and_sources_that_cannot_be_are_refused(campaign, text, words):
+    campaign.write_text(TEXT + f"    {text}\n")
+    with pytest.raises(InputFileError, match=words):
+        load_campaign(campaign)
+
+
+def test_a_campaign_needs_clusters(campaign):
+    campaign.write_text(TEXT[: TEXT.index("parents:")])
+    with pytest.raises(InputFileError, match="no clusters"):
+        load_campaign(campaign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from clusterml.cli.options import LibraryFile
 from clusterml.errors import counted
+from clusterml.structure.build.skeleton import SkeletonKind
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -25,7 +27,12 @@ def build(
     cap: Annotated[str | None, typer.Option(metavar="LIGAND", help="Anions on the trigons of Ag70.")] = None,
     hand: Annotated[str | None, typer.Option(help="R or S (Ag29 family), P or M (ag70-t).")] = None,
     symmetry: Annotated[str | None, typer.Option(metavar="GROUP", help="Highest group the ligands keep.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search, or of --random.")] = 0,
+    random: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=0, help="A hypothetical cluster in place of a blueprint's.")
+    ] = None,
+    skeleton: Annotated[SkeletonKind | None, typer.Option(help="Its kind [default: drawn].", show_choices=True)] = None,
+    metals: Annotated[str | None, typer.Option(metavar="MIN:MAX", help="Its number of metals [default: 3:40].")] = None,
     library: LibraryFile = None,
     show: Annotated[bool, typer.Option("--list", help="List the blueprints and exit.")] = False,
     output: Annotated[
@@ -36,25 +43,67 @@ def build(
 
     Ligands take the conformers and orientations in which nothing clashes, as symmetric as they can be. Composition,
     bonds and contacts are checked. What comes out is a model, not a crystal structure; relax improves it.
+
+    With --random it is a cluster that nobody has made: a random skeleton with a charge that closes a superatom shell.
+    Its ligands are drawn from those that are named, or from the whole library.
     """
     if show:
         _list()
         return
-    if name is None:
-        raise typer.BadParameter("give the name of a blueprint, or --list")
+    ligands = {"thiolate": thiolate, "dithiolate": dithiolate, "phosphine": phosphine, "carboxylate": carboxylate,
+               "halide": halide, "solvent": solvent}  # fmt: skip
+    of_a_blueprint = {"NAME": name, "--cap": cap, "--hand": hand, "--symmetry": symmetry}
+    if random is not None:
+        _refuse("--random", of_a_blueprint)
+    else:
+        _refuse("a blueprint", {"--skeleton": skeleton, "--metals": metals})
+        if name is None:
+            raise typer.BadParameter("give the name of a blueprint, --random NUMBER, or --list")
     from clusterml.structure.build.build import build as build_model
     from clusterml.structure.write import check_name, write_extxyz
 
-    target = check_name(output if output is not None else Path(f"{Path(name).stem}.xyz"))
-    atoms = build_model(
-        name, thiolate=thiolate, dithiolate=dithiolate, phosphine=phosphine, carboxylate=carboxylate, halide=halide,
-        solvent=solvent, cap=cap, hand=hand, symmetry=symmetry, seed=seed,
-    )  # fmt: skip
+    stem = f"random_{random}" if name is None else Path(name).stem
+    target = check_name(output if output is not None else Path(f"{stem}.xyz"))
+    if name is None:
+        atoms = _draw(random or 0, seed, skeleton, metals, [ligand for ligand in ligands.values() if ligand])
+    else:
+        atoms = build_model(name, **ligands, cap=cap, hand=hand, symmetry=symmetry, seed=seed)
     write_extxyz(atoms, target)
     known = atoms.info["provenance"]
-    typer.echo(f"{atoms.info['name']}: {counted(len(atoms), 'atom')}, symmetry {known['symmetry']}, {known['model']}")
+    shape = f"symmetry {known['symmetry']}" if name is not None else known["skeleton"]
+    typer.echo(f"{atoms.info['name']}: {counted(len(atoms), 'atom')}, {shape}, {known['model']}")
     describe(atoms)
     typer.echo(f"written to {target}")
+
+
+def _refuse(what: str, options: Mapping[str, object]) -> None:
+    """Raise BadParameter if one of the ``options``, which are not for ``what``, is given."""
+    given = ", ".join(option for option, value in options.items() if value is not None)
+    if given:
+        raise typer.BadParameter(f"{given} cannot go with {what}")
+
+
+def _draw(number: int, seed: int, skeleton: SkeletonKind | None, metals: str | None, ligands: list[str]) -> Atoms:
+    """The hypothetical cluster of that number."""
+    from pydantic import ValidationError
+
+    from clusterml.structure.build.hypothetical import Hypothetical, build_hypothetical
+
+    wanted: dict[str, object] = {"seed": seed}
+    if skeleton is not None:
+        wanted["kinds"] = {skeleton: 1.0}
+    if metals is not None:
+        low, separator, high = metals.partition(":")
+        if not (separator and low.isdigit() and high.isdigit()):
+            raise typer.BadParameter(f"--metals is {metals!r}: give two numbers, such as 8:20")
+        wanted["metals"] = (int(low), int(high))
+    if ligands:
+        wanted["ligands"] = ligands
+    try:
+        choice = Hypothetical.model_validate(wanted)
+    except ValidationError as error:
+        raise typer.BadParameter(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from error
+    return build_hypothetical(number, choice)
 
 
 def describe(atoms: Atoms) -> None:

@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,12 +21,17 @@ from pydantic import AfterValidator, Field, model_validator
 
 from clusterml.config.schema import Strict, load
 from clusterml.engine.protocol import Protocol
-from clusterml.errors import InputFileError
+from clusterml.errors import InputFileError, OptionError
 from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.blueprint import packages_used
+from clusterml.structure.build.hypothetical import Hypothetical
+from clusterml.structure.build.relax import Fixed
+from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 
+ANY = "any"
+"""In an exchange: any ligand of the library that can take the place."""
 SampledKind = Literal["reference", "mode", "thermal", "ensemble", "conformer"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -80,22 +86,74 @@ class Amounts(Strict):
 class CampaignExchange(Strict):
     """Ligands exchanged in a share of a parent's jobs: a random number of the ligands ``old`` becomes ``new``."""
 
-    old: str = Field(description="name or formula of the ligand that leaves")
-    new: str = Field(description="name of the ligand that takes its place")
+    old: str = Field(description="name or formula of the ligand that leaves; any: one kind of those present, drawn")
+    new: str = Field(
+        description="name of the ligand that takes its place; any: one that binds alike, drawn from the library"
+    )
     share: Share = Field(0.5, description="a share of the parent's jobs: these exchange ligands")
     most: int = Field(1000, ge=1, description="a whole number: ligands exchanged, at most")
 
 
+class Form(Strict):
+    """A form of a parent: as it is given, or relaxed, or scaled, or first one and then the other."""
+
+    method: GfnMethod | None = Field(None, description="gfn1 or gfn2: relax with it; null: do not relax")
+    solvent: str | None = Field(None, description="an implicit solvent of the relaxation; null: vacuum")
+    solvation: SolventModel = Field("alpb", description="alpb or gbsa: model of the solvent")
+    fix: Fixed = Field("none", description="none, metals or frame (metals and donors): what does not move")
+    steps: int = Field(60, ge=1, le=10_000, description="a whole number: steps of the relaxation, at most")
+    fmax: Positive = Field(0.1, description="a number above 0: largest force (eV/A) at which it ends sooner")
+    temperature_k: Positive = Field(300.0, description="a number above 0: electronic temperature (K)")
+    frame_percent: Percent = Field(0.0, description="a number, in %: the frame is scaled by it at the end")
+    smallest_gap_ev: float = Field(
+        0.0, ge=0.0, le=5.0, description="a number from 0 to 5: a form with a smaller GFN1 gap (eV) is rejected"
+    )
+
+    @model_validator(mode="after")
+    def _relaxed(self) -> Form:
+        if self.method is None and self.model_fields_set & _OF_RELAXATION:
+            keys = ", ".join(sorted(self.model_fields_set & _OF_RELAXATION))
+            raise ValueError(f"{keys} without method has no effect: give method, or leave it out")
+        if self.method is not None and self.solvent is not None:
+            try:
+                find_solvent(self.solvent, self.solvation, self.method)
+            except OptionError as error:
+                raise ValueError(f"{error.problem}; {error.remedy}") from error
+        return self
+
+    @property
+    def words(self) -> str:
+        """``gfn1, methanol, +2 %``; ``as given`` for a form that is neither relaxed nor scaled."""
+        parts = [self.method, self.solvent, f"{self.fix} fixed" if self.fix != "none" else None]
+        parts.append(f"{self.frame_percent:+g} %" if self.frame_percent else None)
+        return ", ".join(part for part in parts if part) or "as given"
+
+
+_OF_RELAXATION = {"solvent", "solvation", "fix", "steps", "fmax", "temperature_k"}
+
+
+class HypotheticalCluster(Hypothetical):
+    """One hypothetical cluster."""
+
+    number: int = Field(0, ge=0, description="a whole number from 0: which of them")
+
+
 class Parent(Strict):
-    """A cluster: a ``file``, or options of ``build``, and the number of geometries of each kind to make from it."""
+    """A cluster: a ``file``, options of ``build``, or a ``hypothetical`` one, and the number of geometries of each kind
+    to make from it."""
 
     file: str | None = Field(None, description="an xyz, extxyz or cif file, relative to the YAML file")
     build: dict[str, str] | None = Field(None, description="options of clusterml build")
+    hypothetical: HypotheticalCluster | None = Field(None, description="a cluster drawn at random")
     family: str = Field(description="a word for the cluster, whatever its ligands; splits by parent hold out families")
     hand: str = Field("0", description="its hand: R, S, P or M; 0 for none")
     charge: int | None = Field(None, description="a whole number: total charge; default: that of the file or blueprint")
     counts: dict[SampledKind, Annotated[int, Field(ge=0)]] = Field(
         description="KIND: NUMBER of jobs, for the kinds reference, mode, thermal, ensemble and conformer"
+    )
+    forms: list[Form] = Field(
+        default_factory=list,
+        description="a list of forms, relaxed or scaled: jobs of each kind begin from them in turn; default: as given",
     )
     protocol: StoredProtocol | None = Field(
         None, description="how this parent is labelled; default: as the campaign says"
@@ -105,6 +163,10 @@ class Parent(Strict):
     )
     exchanges: list[CampaignExchange] = Field(
         default_factory=list, description="a list of ligand exchanges, applied one after another"
+    )
+    dopants: Share = Field(
+        0.0,
+        description="a share of the jobs but references: the metal where most metals meet becomes Au, Cu, Pd or Pt",
     )
     distorted_ensembles: bool = Field(
         False, description="true or false: are ensembles averages about distorted geometries, not about the parent's?"
@@ -118,9 +180,36 @@ class Parent(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> Parent:
-        if (self.file is None) == (self.build is None):
-            raise ValueError("give either file or build")
+        if sum(source is not None for source in (self.file, self.build, self.hypothetical)) != 1:
+            raise ValueError("give one of file, build and hypothetical")
         return self
+
+
+class HypotheticalParents(Strict):
+    """Hypothetical clusters, each a parent and a family of its own, so that splits can hold out unseen cores."""
+
+    cores: int = Field(ge=1, le=100_000, description="a whole number: how many, NAME-00000 and so on")
+    draw: Hypothetical = Field(Hypothetical(), description="from what they are drawn")
+    forms: list[Form] = Field(
+        [Form(method="gfn1", steps=30, smallest_gap_ev=0.3)],
+        min_length=1,
+        description="a list of forms, as for parents",
+    )
+    counts: dict[SampledKind, Annotated[int, Field(ge=0)]] = Field(
+        {"reference": 1, "conformer": 1, "thermal": 1}, description="KIND: NUMBER of jobs of each cluster"
+    )
+    exchanges: list[CampaignExchange] = Field(default_factory=list, description="a list of exchanges, as for parents")
+    protocol: StoredProtocol | None = Field(None, description="how they are labelled; default: as the campaign says")
+
+    def parents(self, name: str) -> dict[str, Parent]:
+        """The clusters as parents, by name."""
+        shared = {key: getattr(self, key) for key in ("forms", "counts", "exchanges", "protocol")}
+        parents = {}
+        for number in range(self.cores):
+            word = f"{name}-{number:05d}"
+            cluster = HypotheticalCluster(**self.draw.model_dump(), number=number)
+            parents[word] = Parent(hypothetical=cluster, family=word, **shared)
+        return parents
 
 
 class Campaign(Strict):
@@ -146,11 +235,24 @@ class Campaign(Strict):
     library: str | None = Field(
         None, description="a YAML file of further ligands, relative to the campaign's file; null: none"
     )
-    parents: dict[str, Parent] = Field(min_length=1, description="the clusters, by name")
+    parents: dict[str, Parent] = Field(default_factory=dict, description="the clusters, by name")
+    hypothetical: dict[str, HypotheticalParents] = Field(
+        default_factory=dict, description="NAME: clusters drawn at random, many at a time"
+    )
+
+    @cached_property
+    def clusters(self) -> dict[str, Parent]:
+        """All parents by name, hypothetical ones too."""
+        drawn = [group.parents(name) for name, group in self.hypothetical.items()]
+        return {name: parent for group in (self.parents, *drawn) for name, parent in group.items()}
 
     @model_validator(mode="after")
     def _names(self) -> Campaign:
-        for name in self.parents:
+        if not self.parents and not self.hypothetical:
+            raise ValueError("there are no clusters: give parents or hypothetical")
+        if len(self.clusters) < len(self.parents) + sum(group.cores for group in self.hypothetical.values()):
+            raise ValueError("a parent is named as a hypothetical cluster: rename it")
+        for name in (*self.parents, *self.hypothetical):
             if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
                 raise ValueError(f"parent '{name}' is not made of letters, digits, . _ -")
         return self
@@ -192,7 +294,7 @@ def source_of(campaign_file: Path, parent: Parent) -> Path | None:
 
 def plan(campaign: Campaign) -> Iterator[Job]:
     """Every job of a campaign: references first, then parents in turn, so that one stopped early has some of each."""
-    queues = [list(_jobs_of(campaign, name)) for name in campaign.parents]
+    queues = [list(_jobs_of(campaign, name)) for name in campaign.clusters]
     # each parent's jobs are spread evenly over the whole campaign
     spread = sorted(
         (job.kind != "reference", (k + 0.5) / len(queue), at, k)
@@ -203,7 +305,7 @@ def plan(campaign: Campaign) -> Iterator[Job]:
 
 
 def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
-    parent = campaign.parents[name]
+    parent = campaign.clusters[name]
     counts, first = parent.counts, parent.protocol or campaign.protocol
     order = [((number + 0.5) / count, kind, number) for kind, count in counts.items() for number in range(count)]
     second = campaign.second_protocol
@@ -214,7 +316,14 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
 
 LIBRARY = "the library"
 """The ligand file's name in a fingerprint; no parent can have it."""
-_LATER = {"protocol": None, "distorted_ensembles": False, "undistorted": 0.0}
+_LATER = {
+    "protocol": None,
+    "distorted_ensembles": False,
+    "undistorted": 0.0,
+    "forms": [],
+    "hypothetical": None,
+    "dopants": 0.0,
+}
 """Options of parents that older campaigns did not have, with what these did."""
 _LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0]}
 """The same of amounts."""
@@ -230,10 +339,10 @@ def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
     content = campaign.model_dump(mode="json", exclude={"title"})
     content["amounts"] = _without(content["amounts"], _LATER_AMOUNTS)
     library = load_library(library_file(campaign, campaign_file))
-    parts = {"": {key: value for key, value in content.items() if key not in ("parents", "library")}}
-    for name, parent in campaign.parents.items():
+    parts = {"": {key: value for key, value in content.items() if key not in ("parents", "hypothetical", "library")}}
+    for name, parent in campaign.clusters.items():
         source = source_of(campaign_file, parent)
-        options = {key: value for key, value in content["parents"][name].items() if key != "counts"}
+        options = parent.model_dump(mode="json", exclude={"counts"})
         parts[name] = _without(options, _LATER)
         exchanged = [ligand for exchange in parent.exchanges for ligand in (exchange.old, exchange.new)]
         if packages := packages_used(parent.build, exchanged, library):

@@ -3,77 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.campaign import Campaign, Job, Parent
-from clusterml.dataset.record import stored_positions
-from clusterml.errors import InputFileError, StructureError
-from clusterml.io.files import LARGEST_INPUT, sha256_of_file
-from clusterml.run.resources import Cache
-from clusterml.structure.anatomy.library import Library, load_library
+from clusterml.dataset.campaign import ANY, Campaign, CampaignExchange, Job, Parent
+from clusterml.dataset.parents import ParentSource, centre
+from clusterml.errors import StructureError
+from clusterml.structure.build.dopants import dope
 from clusterml.structure.distort.apply import distort, snapshots
 from clusterml.structure.distort.modes import MODES, THERMAL_NOISE
 from clusterml.structure.distort.subject import Subject
-from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 _MOST_TRIES = 6
 """Draws of a distortion before a job is rejected; each later one is milder."""
-_PARENTS: Cache[Atoms] = Cache(64)
-"""Parents by what they are built from or what is in their file, so that a changed one is read anew."""
 
 
-def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
-    """The parent's geometry (A), about its centroid, with ``info["charge"]`` where it is known."""
-    content = "" if file is None else _hash(file)
-    library = load_library()
-    key = parent.model_dump_json(include={"build", "charge"}), file, content, library
-    return _PARENTS.find(key, lambda: _make(parent, file, library)).copy()
-
-
-def _hash(file: Path) -> str:
-    """Of what is in ``file`` now; empty if it cannot be read, which whoever reads it says."""
-    try:
-        return sha256_of_file(file, LARGEST_INPUT)
-    except InputFileError:
-        return ""
-
-
-def _make(parent: Parent, file: Path | None, library: Library) -> Atoms:
-    if file is not None:
-        from clusterml.structure.read import read
-
-        atoms = read(file)
-    else:
-        from clusterml.structure.build.build import build
-
-        options: dict[str, Any] = dict(parent.build or {})
-        atoms = build(**options, library=library)
-    if parent.charge is not None:
-        atoms.info["charge"] = parent.charge
-    atoms.positions[:] = centre(atoms.positions)
-    return atoms
-
-
-def centre(positions: FloatArray) -> FloatArray:
-    """``positions`` (n, 3) about their centroid, in single precision as records keep them."""
-    return stored_positions(positions - positions.mean(axis=0))
-
-
-def geometries(campaign: Campaign, job: Job, parent: Parent, file: Path | None) -> tuple[list[Atoms], dict[str, Any]]:
+def geometries(campaign: Campaign, job: Job, source: ParentSource) -> tuple[list[Atoms], dict[str, Any]]:
     """The job's mean geometry and, for an ensemble, its snapshots after it; and what was done, for the record.
 
     Raises :class:`~clusterml.errors.StructureError` if no draw keeps the chemistry of the parent.
     """
-    rng = job.rng(campaign.seed)
-    base, exchanged = _exchange_ligands(parent_atoms(parent, file), parent, job, rng)
-    subject = Subject(base)
+    rng, parent = job.rng(campaign.seed), source.parent
+    form = source.form_of(job)
+    base, exchanged = _exchange_ligands(source.atoms(form), parent, job, rng)
     details: dict[str, Any] = {"exchanges": exchanged, "distortions": []}
+    if parent.forms:
+        details["form"] = form.words
+    if parent.dopants and job.kind != "reference" and rng.random() < parent.dopants:
+        base, details["dopant"] = dope(base, rng=rng)
+    subject = Subject(base)
     if job.kind == "conformer":
         base, changes = _redraw_conformers(base, campaign, rng)
         details |= changes
@@ -117,14 +79,33 @@ def _exchange_ligands(
             continue
         if exchange.old in absent:
             continue
-        n_sites = len(find_sites(atoms, exchange.old))
+        old, new = _choose_ligands(atoms, exchange, rng)
+        n_sites = len(find_sites(atoms, old))
         count = int(rng.integers(1, min(n_sites, exchange.most) + 1))
-        atoms = substitute(atoms, exchange.old, exchange.new, count, rng=rng)
-        exchanges.append({"old": exchange.old, "new": exchange.new, "count": count})
-        absent.discard(exchange.new)
+        atoms = substitute(atoms, old, new, count, rng=rng)
+        exchanges.append({"old": old, "new": new, "count": count})
+        absent.discard(new)
         if count == n_sites:
-            absent.add(exchange.old)
+            absent.add(old)
     return atoms, exchanges
+
+
+def _choose_ligands(atoms: Atoms, exchange: CampaignExchange, rng: np.random.Generator) -> tuple[str, str]:
+    """The names of the ligands that leave and come; ``any`` is drawn from those that can take each other's place."""
+    if ANY not in (exchange.old, exchange.new):
+        return exchange.old, exchange.new
+    from clusterml.structure.anatomy.library import load_library
+    from clusterml.structure.build.outfit import draw_substitute, ligand_role
+
+    book = load_library()
+    old = exchange.old
+    if old == ANY:
+        present = sorted({ligand.name for ligand in _ligands(atoms) if len(ligand.donors)} & set(book.names))
+        present = [name for name in present if ligand_role(book.entry(name)) is not None]
+        if not present:
+            raise StructureError("none of its ligands can be exchanged for any other")
+        old = present[int(rng.integers(len(present)))]
+    return old, exchange.new if exchange.new != ANY else draw_substitute(book.entry(old), book, rng).name
 
 
 def _redraw_conformers(atoms: Atoms, campaign: Campaign, rng: np.random.Generator) -> tuple[Atoms, dict[str, Any]]:

@@ -25,8 +25,9 @@ from clusterml.dataset.campaign import (
     plan,
     source_of,
 )
-from clusterml.dataset.geometry import geometries, parent_atoms
+from clusterml.dataset.geometry import geometries
 from clusterml.dataset.labelling import Identity, RejectedError, opposite_hand, record_of
+from clusterml.dataset.parents import ParentSource
 from clusterml.dataset.record import Name, Record
 from clusterml.dataset.shards import write_shard
 from clusterml.dataset.store import Store
@@ -97,12 +98,14 @@ _PACK_EVERY = 256
 
 @dataclass(frozen=True)
 class CampaignSetting:
-    """What every worker needs to know besides the job; ``checkpoints``: of ground states that take long."""
+    """What every worker needs to know besides the job; ``checkpoints``: of ground states that take long; ``parents``:
+    where relaxed forms are kept."""
 
     campaign: Campaign
     campaign_file: Path
     staging: Path
     checkpoints: Path
+    parents: Path
     device: str
     memory_gb: float
 
@@ -140,12 +143,13 @@ def generate(
     file = Path(campaign_file)
     campaign = load_campaign(file)
     fingerprints = fingerprint(campaign, file)
-    for parent in campaign.parents.values():
+    for parent in campaign.clusters.values():
         opposite_hand(parent.hand)
     store = Store(folder)
     ledger = Ledger(store.folder / "ledger.jsonl")
     jobs = list(plan(campaign))
-    setting = CampaignSetting(campaign, file, store.staging, store.folder / "checkpoints", device, memory_gb)
+    kept = store.folder / "checkpoints", store.folder / "parents"
+    setting = CampaignSetting(campaign, file, store.staging, *kept, device, memory_gb)
     start, count = time.perf_counter(), 0
     ligand_file = library_file(campaign, file)
     library = None if ligand_file is None else load_library(ligand_file)
@@ -166,13 +170,14 @@ def generate(
 def work(setting: CampaignSetting, job: Job) -> list[Event]:
     """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker."""
     start = time.perf_counter()
-    campaign, parent = setting.campaign, setting.campaign.parents[job.parent]
+    campaign, parent = setting.campaign, setting.campaign.clusters[job.parent]
     try:
-        file = source_of(setting.campaign_file, parent)
-        members, details = geometries(campaign, job, parent, file)
-        near = members[0] if details["exchanges"] and len(members) > 1 else None
-        if not details["exchanges"]:
-            near = parent_atoms(parent, file)
+        source = ParentSource(parent, source_of(setting.campaign_file, parent), setting.parents)
+        members, details = geometries(campaign, job, source)
+        changed = details["exchanges"] or "dopant" in details
+        near = members[0] if changed and len(members) > 1 else None
+        if not changed:
+            near = source.atoms(source.form_of(job))
         records, without = _label_job(setting, job, parent, members, details, near)
         if _draws_mirror(campaign, job):
             records += [record.mirrored(f"{record.id}-mirror", opposite_hand(parent.hand)) for record in records]
@@ -216,7 +221,7 @@ def _label_job(
 
 def _draws_mirror(campaign: Campaign, job: Job) -> bool:
     """A draw of its own, so that the share of mirror images does not change the geometries."""
-    return bool(job.rng(campaign.seed + 1).random() < campaign.parents[job.parent].mirrors)
+    return bool(job.rng(campaign.seed + 1).random() < campaign.clusters[job.parent].mirrors)
 
 
 def _since(start: float) -> float:

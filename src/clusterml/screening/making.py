@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 
 from clusterml.dataset.campaign import Parent
-from clusterml.dataset.geometry import parent_atoms
+from clusterml.dataset.parents import parent_atoms
 from clusterml.errors import ClusterMLError
 from clusterml.run.resources import Cache
 from clusterml.screening.space import ExchangeStep, Recipe, Space, Variant, exchange_of, split_mode

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clusterml.dataset.campaign import SampledKind
-from clusterml.dataset.geometry import centre
+from clusterml.dataset.parents import centre
 from clusterml.dataset.store import Store
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError
 from clusterml.io.files import exclusive

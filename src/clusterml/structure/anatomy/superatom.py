@@ -46,7 +46,7 @@ _SUPERATOM = 8  # electrons of a centred icosahedron that is sure to be one
 _FAR = 4  # a proposal this far from neutral is worth a doubt
 _LAST_SHELL = 58  # beyond, shells are too near to each other to argue with
 _MANY_SULFIDES = 4  # more, and most of all ligands, look like thiolates that lost their organic part
-_VALENCE_ELECTRONS = {29: 1, 47: 1, 79: 1, 28: 0, 46: 0, 78: 0, 30: 2, 48: 2, 80: 2}
+VALENCE_ELECTRONS = {29: 1, 47: 1, 79: 1, 28: 0, 46: 0, 78: 0, 30: 2, 48: 2, 80: 2}
 _GROUP_11 = (29, 47, 79)
 
 
@@ -158,7 +158,7 @@ def ligand_table(ligands: list[Ligand]) -> dict[str, tuple[int, int]]:
 
 def _available(atoms: Atoms, ligands: list[Ligand]) -> int:
     """Superatom electrons of the neutral structure."""
-    valence = sum(_VALENCE_ELECTRONS.get(int(z), 0) for z in atoms.numbers)
+    valence = sum(VALENCE_ELECTRONS.get(int(z), 0) for z in atoms.numbers)
     return valence - sum(ligand.charge for ligand in ligands)
 
 
@@ -301,6 +301,6 @@ def _warnings(numbers: IntArray, ligands: list[Ligand]) -> tuple[str, ...]:
             "if this is a bare core, complete its ligands before trusting the charge"
         )
     metals = numbers[is_metal(numbers)]
-    other = sorted({int(z) for z in metals} - set(_VALENCE_ELECTRONS))
+    other = sorted({int(z) for z in metals} - set(VALENCE_ELECTRONS))
     warnings += [f"{formula([z])} is counted without superatom electrons" for z in other]
     return tuple(dict.fromkeys(warnings))

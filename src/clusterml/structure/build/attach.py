@@ -133,17 +133,18 @@ def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, ol
 
 
 def place(
-    atoms: Atoms, placements: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None
-) -> Atoms:
+    atoms: Atoms, placements: Sequence[Placement], *, rng: np.random.Generator, operations: FloatArray | None = None,
+    runs: int | None = None,
+) -> Atoms:  # fmt: skip
     """``atoms`` with all ligands of ``placements`` (and their images) packed together and tidied.
 
-    ``operations`` ``(g, 3, 3)``: a point group that frame and result have in common.  Raises
-    :class:`~clusterml.errors.StructureError`.
+    ``operations`` ``(g, 3, 3)``: a point group that frame and result have in common; ``runs``: annealing runs of the
+    packing, at most.  Raises :class:`~clusterml.errors.StructureError`.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     frame = np.asarray(atoms.positions, dtype=np.float64)
     slots = _make_slots(numbers, frame, placements)
-    chosen, _ = pack(slots, rng)
+    chosen, _ = pack(slots, rng, runs)
     parts: list[tuple[IntArray, FloatArray]] = []
     fixed = list(range(len(atoms)))
     for slot, index in zip(slots, chosen, strict=True):

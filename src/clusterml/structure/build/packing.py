@@ -95,8 +95,11 @@ def screen(slot: Slot, numbers: IntArray, frame: FloatArray, others: FloatArray,
     return Slot(slot.numbers, Poses(slot.poses.positions[keep], cost[keep]), slot.images, slot.bound)
 
 
-def pack(slots: list[Slot], rng: np.random.Generator) -> tuple[list[int], float]:
-    """Index of the chosen pose of every slot, and the total cost of the arrangement."""
+def pack(slots: list[Slot], rng: np.random.Generator, runs: int | None = None) -> tuple[list[int], float]:
+    """Index of the chosen pose of every slot, and the total cost of the arrangement.
+
+    ``runs``: annealing runs, at most; default: several for few slots, one for many.
+    """
     state = _State([-1] * len(slots), slots, [radii(s.numbers) for s in slots])
     state.self_cost = [_self_cost(slot, r) for slot, r in zip(slots, state.radii, strict=True)]
     for k in rank_stably(np.array([-cost.min() for cost in state.self_cost])).tolist():
@@ -106,7 +109,7 @@ def pack(slots: list[Slot], rng: np.random.Generator) -> tuple[list[int], float]
     if len(slots) == 1:
         return best, best_cost
     again = 0
-    for _ in range(max(1, _RUNS // len(slots))):
+    for _ in range(max(1, _RUNS // len(slots)) if runs is None else runs):
         if best_cost < 1e-9 or again == _AGAIN:
             break
         state.chosen = list(start)

@@ -158,9 +158,10 @@ def _perpendicular(vector: FloatArray) -> FloatArray:
 _DIRECTIONS = 400
 _CARBON = 1.82  # A, S-C
 _CARBON_TO_METAL = 2.75  # A, a carbon on sulfur is further than this from every metal (usually 3.2 to 3.6)
-_OXYGEN_TO_METAL = 2.28  # A
+_TO_METAL = {8: 2.28, 16: 2.50, 15: 2.95, 7: 2.50}  # A, from a donor to metals that it is not meant for
 _CLEAR = {16: 2.95, 1: 2.2}
 _CLEAR_ELSE = 2.75
+_WIDER = {8: 0.0, 7: 0.0, 16: 0.3, 15: 0.4}  # A, that other donors need beyond oxygen
 _LEAST_OPEN = 0.02  # of the full sphere
 _BRIDGED = (2.6, 4.6)  # A between two metals under one carboxylate
 _LEANS = np.radians([0.0, -10.0, 10.0, -20.0, 20.0, -30.0, 30.0])
@@ -208,19 +209,21 @@ def find_open_directions(numbers: IntArray, positions: FloatArray) -> dict[int, 
     return directions
 
 
-def find_single_sites(numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray]) -> list[OpenSite]:
-    """One place for a donor on each open metal."""
+def find_single_sites(
+    numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], element: int = 8
+) -> list[OpenSite]:
+    """One place for a donor of an ``element`` on each open metal."""
     sites = []
     for metal, out in open_to.items():
-        site = site_on(numbers, positions, np.array([metal]), out, 8)
-        sites.append(OpenSite(site, float(_room(site.donors, numbers, positions, {metal}).min())))
+        site = site_on(numbers, positions, np.array([metal]), out, element)
+        sites.append(OpenSite(site, float(_room(site.donors, numbers, positions, {metal}, element).min())))
     return sites
 
 
 def find_bridging_sites(
-    numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], bite: float
+    numbers: IntArray, positions: FloatArray, open_to: dict[int, FloatArray], bite: float, element: int = 8
 ) -> list[OpenSite]:
-    """Places for two donors, ``bite`` (A) apart, over two open metals each, where they have room."""
+    """Places for two donors of an ``element``, ``bite`` (A) apart, over two open metals each, where they have room."""
     sites = []
     metals = sorted(open_to)
     for k, first in enumerate(metals):
@@ -231,20 +234,23 @@ def find_bridging_sites(
             out = out - (out @ span) * span / length**2
             if not _BRIDGED[0] < length < _BRIDGED[1] or np.linalg.norm(out) < 1.0:
                 continue
-            best = _lean_for_room(numbers, positions, np.array([first, second]), out, span / length, bite)
+            pair = np.array([first, second])
+            best = _lean_for_room(numbers, positions, pair, out, span / length, bite, element)
             if best.room > 0:
                 sites.append(best)
     return sites
 
 
 def _lean_for_room(
-    numbers: IntArray, positions: FloatArray, pair: IntArray, out: FloatArray, axis: FloatArray, bite: float
-) -> OpenSite:
+    numbers: IntArray, positions: FloatArray, pair: IntArray, out: FloatArray, axis: FloatArray, bite: float,
+    element: int,
+) -> OpenSite:  # fmt: skip
     """The bridging site that leans so that its donors have most room."""
     best: OpenSite | None = None
     for angle in _LEANS:
-        site = site_on(numbers, positions, pair, axis_rotation(axis, float(angle)) @ out, 8, bite)
-        room = float(_room(site.donors, numbers, positions, set(pair.tolist())).min()) - 0.05 * abs(float(angle))
+        site = site_on(numbers, positions, pair, axis_rotation(axis, float(angle)) @ out, element, bite)
+        room = float(_room(site.donors, numbers, positions, set(pair.tolist()), element).min())
+        room -= 0.05 * abs(float(angle))
         if best is None or room > best.room + 1e-9:  # the first of equally good ones
             best = OpenSite(site, room)
     if best is None:
@@ -252,12 +258,15 @@ def _lean_for_room(
     return best
 
 
-def _room(points: FloatArray, numbers: IntArray, positions: FloatArray, own: set[int]) -> FloatArray:
-    """Spare distance (A) ``(p,)`` of oxygen at ``points`` from all atoms but its ``own`` metals."""
-    others = np.array([i for i in range(len(numbers)) if i not in own])
+def _room(points: FloatArray, numbers: IntArray, positions: FloatArray, own: set[int], element: int = 8) -> FloatArray:
+    """Spare distance (A) ``(p,)`` of a donor at ``points`` from all atoms but its ``own`` metals."""
+    others = np.array([i for i in range(len(numbers)) if i not in own], dtype=np.int64)
+    if len(others) == 0:
+        return np.ones(len(points))
     metal = is_metal(numbers[others])
-    limit = np.array([_CLEAR.get(int(z), _CLEAR_ELSE) for z in numbers[others]])
-    limit = np.where(metal, _OXYGEN_TO_METAL, limit)
+    wider = _WIDER.get(element, 0.3)
+    limit = np.array([_CLEAR.get(int(z), _CLEAR_ELSE) + wider for z in numbers[others]])
+    limit = np.where(metal, _TO_METAL.get(element, 2.5), limit)
     distance = np.linalg.norm(points[:, None] - positions[others][None], axis=-1)
     return np.asarray((distance - limit).min(axis=1))
 
