@@ -50,6 +50,7 @@ def test_info_counts_what_is_there(run, folder, tmp_path, figures):
     assert found["records"] == 3
     assert found["counts"]["parent"] == {"ag2": 3}
     assert found["jobs"] == {"done": 3}
+    assert found["distinct"] == {"cores": 1, "ligands": 1}
     assert found["ranges"]["gap_ev"][0] > 0.0
     assert found["families"]["ag2"] == {kind: {"reference": 1, "mode": 2}.get(kind, 0) for kind in KINDS}
     low, middle, high = found["chirality"]["ccm_frame"]

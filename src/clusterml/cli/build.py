@@ -50,8 +50,6 @@ def build(
     if show:
         _list()
         return
-    ligands = {"thiolate": thiolate, "dithiolate": dithiolate, "phosphine": phosphine, "carboxylate": carboxylate,
-               "halide": halide, "solvent": solvent}  # fmt: skip
     of_a_blueprint = {"NAME": name, "--cap": cap, "--hand": hand, "--symmetry": symmetry}
     if random is not None:
         _refuse("--random", of_a_blueprint)
@@ -65,9 +63,13 @@ def build(
     stem = f"random_{random}" if name is None else Path(name).stem
     target = check_name(output if output is not None else Path(f"{stem}.xyz"))
     if name is None:
-        atoms = _draw(random or 0, seed, skeleton, metals, [ligand for ligand in ligands.values() if ligand])
+        ligands = (thiolate, dithiolate, phosphine, carboxylate, halide, solvent)
+        atoms = _draw(random or 0, seed, skeleton, metals, [ligand for ligand in ligands if ligand])
     else:
-        atoms = build_model(name, **ligands, cap=cap, hand=hand, symmetry=symmetry, seed=seed)
+        atoms = build_model(
+            name, thiolate=thiolate, dithiolate=dithiolate, phosphine=phosphine, carboxylate=carboxylate, halide=halide,
+            solvent=solvent, cap=cap, hand=hand, symmetry=symmetry, seed=seed,
+        )  # fmt: skip
     write_extxyz(atoms, target)
     known = atoms.info["provenance"]
     shape = f"symmetry {known['symmetry']}" if name is not None else known["skeleton"]

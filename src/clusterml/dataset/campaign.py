@@ -316,7 +316,7 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
 
 LIBRARY = "the library"
 """The ligand file's name in a fingerprint; no parent can have it."""
-_LATER = {
+_LATER: dict[str, Any] = {
     "protocol": None,
     "distorted_ensembles": False,
     "undistorted": 0.0,

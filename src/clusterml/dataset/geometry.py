@@ -73,7 +73,7 @@ def _exchange_ligands(
     from clusterml.structure.distort.substitute import find_sites, substitute
 
     exchanges: list[dict[str, Any]] = []
-    absent = {exchange.new for exchange in parent.exchanges} - {ligand.name for ligand in _ligands(atoms)}
+    absent = {exchange.new for exchange in parent.exchanges} - {ANY, *(ligand.name for ligand in _ligands(atoms))}
     for exchange in parent.exchanges:
         if job.kind == "reference" or rng.random() >= exchange.share:
             continue

@@ -13,6 +13,7 @@ from clusterml.dataset.record import GRID_EV, KINDS
 from clusterml.dataset.runner import outcomes
 from clusterml.dataset.store import Dataset
 from clusterml.io.files import write_bytes
+from clusterml.structure.anatomy.kernel import core_key
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ _G_FLOOR = 0.02  # of the absorption maximum: below, g is a ratio of two small n
 
 
 def summary(folder: str | Path) -> dict[str, Any]:
-    """Counts by parent, kind, method, hand and shell; records by family and kind; ranges; outcomes of the jobs.
+    """Counts by parent, kind, method, hand and shell; distinct ``cores`` and ``ligands``; records by family and kind;
+    ranges; outcomes of the jobs.
 
     Ranges are (5 %, median, 95 %) over the records: ``n_atoms``; ``gap_ev``; ``lowest_ev``; ``epsilon_max`` and
     ``delta_epsilon_max`` (L mol-1 cm-1); ``g_max``, where the absorption is above 2 % of its maximum.  ``chirality``
@@ -37,6 +39,7 @@ def summary(folder: str | Path) -> dict[str, Any]:
         "name": dataset.about.get("name", Path(folder).name),
         "records": len(dataset),
         "counts": counts,
+        "distinct": distinct(dataset),
         "families": composition(dataset),
         "ranges": {name: _range(values) for name, values in spectral_numbers(dataset).items()},
         "chirality": {name: _range(values[np.isfinite(values)]) for name, values in chirality(dataset).items()},
@@ -44,6 +47,17 @@ def summary(folder: str | Path) -> dict[str, Any]:
         "rejected": dict(rejected.most_common(10)),
         "failed": dict(failed.most_common(10)),
     }
+
+
+def distinct(dataset: Dataset) -> dict[str, int]:
+    """How many different metal cores (elements and contacts, one record of each parent) and ligands there are."""
+    if not len(dataset):
+        return {"cores": 0, "ligands": 0}
+    first = dict(zip(reversed(dataset.column("parent")), reversed(dataset.ids), strict=True))
+    records = (dataset.find(name) for name in first.values())
+    cores = {core_key(record.numbers, np.asarray(record.positions)) for record in records}
+    ligands = {name for details in dataset.column("details") for name in details.get("ligands", {})}
+    return {"cores": len(cores), "ligands": len(ligands)}
 
 
 def composition(dataset: Dataset) -> dict[str, dict[str, int]]:
@@ -88,7 +102,11 @@ def tables(numbers: dict[str, Any]) -> list[Table]:
     from rich.table import Table
 
     sections = []
-    overview = Table("group", "value", "records", title=f"{numbers['name']}: {numbers['records']} records")
+    kinds = numbers["distinct"]
+    title = (
+        f"{numbers['name']}: {numbers['records']} records, {kinds['cores']} different cores, {kinds['ligands']} ligands"
+    )
+    overview = Table("group", "value", "records", title=title)
     for group, counts in numbers["counts"].items():
         for number, (value, count) in enumerate(list(counts.items())[:12]):
             overview.add_row(group if number == 0 else "", str(value), str(count))

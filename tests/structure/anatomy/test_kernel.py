@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
+from ase.cluster import Icosahedron, Octahedron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.anatomy.kernel import find_icosahedra, metal_frame
+from clusterml.structure.anatomy.kernel import core_key, find_icosahedra, metal_frame
 from clusterml.structure.elements import is_metal
 from clusterml.structure.read import read
 
@@ -127,3 +128,15 @@ def test_fused_icosahedra(fused_icosahedra, shared_metals, electrons):
 
 def test_one_icosahedron_is_no_molecule_of_superatoms(centred):
     assert metal_frame(centred("icosahedron")).icosahedra.electrons() is None
+
+
+def test_cores_are_told_apart_whatever_their_order_and_ligands():
+    """Icosahedron and cuboctahedron differ in their contacts, gold from silver in its element."""
+    ico, cube = (Icosahedron("Ag", 2).positions, Octahedron("Ag", 3, 1).positions)
+    assert len(ico) == len(cube) == 13
+    silver = np.full(13, 47)
+    order = np.random.default_rng(0).permutation(13)
+    keys = {core_key(silver, ico), core_key(silver, cube), core_key(np.where(np.arange(13), 47, 79), ico)}
+    assert len(keys) == 3
+    numbers, positions = np.append(silver[order], 16), np.concatenate([ico[order] + 1.0, [[9.0, 9.0, 9.0]]])
+    assert core_key(numbers, positions) == core_key(silver, ico)

@@ -14,8 +14,10 @@ from clusterml.structure.build.blueprint import blueprint, blueprints, read_blue
 from clusterml.structure.build.operations import find_orbit, group
 
 FOLDER = Path(str(data.__file__)).parent
-METALS = {"ag1": 1, "ag2": 2, "ag3": 3, "ag4": 4, "ag12": 12, "ag25": 25, "ag29": 29, "ag32": 32, "ag33": 33,
-          "ag70": 70, "ag70-t": 70}  # fmt: skip
+METALS = {"ag1": 1, "ag2": 2, "ag3": 3, "ag3s": 3, "ag4": 4, "ag4x4": 4, "ag6": 6, "ag8x": 8, "ag12": 12, "ag14": 14,
+          "ag21": 21, "ag24au": 24, "ag24pt": 24, "ag25": 25, "ag28pt": 28, "ag29": 29, "ag32": 32, "ag33": 33,
+          "ag44": 44, "ag70": 70, "ag70-t": 70, "au12ag32": 32}  # fmt: skip
+"""Silver atoms."""
 
 
 def test_all_are_there():

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 CORNERS = 12
+_REFINEMENTS = 4
 _REACH = 0.4  # a corner may be this much (A) farther than the longest metal-metal bond
 _RIGHT_ANGLE = 0.22  # half of the icosahedron's 0.447
 _MOST_RIGHT_ANGLES = 6  # icosahedron 0, cuboctahedron and anticuboctahedron 12
@@ -210,6 +211,25 @@ FanHand = Literal["R", "S"]
 _SMALLEST = 1.0  # degrees
 _BLADES = 12
 """Blades of the four fans of a cluster of the family."""
+
+
+def core_key(numbers: IntArray, positions: FloatArray) -> str:
+    """A hash of the metals, their elements and contacts, whatever their order; as a rule different cores differ in it.
+
+    Weisfeiler-Lehman refinement: each metal is labelled by its element, then four times by its own label and those of
+    the metals it touches.
+    """
+    from clusterml.io.files import sha256
+
+    metals = is_metal(numbers)
+    kinds = numbers[metals]
+    table = neighbours(len(kinds), bonds(kinds, positions[metals]))
+    labels = [str(number) for number in kinds.tolist()]
+    for _ in range(_REFINEMENTS):
+        labels = [
+            sha256(" ".join([own, *sorted(labels[j] for j in near)])) for own, near in zip(labels, table, strict=True)
+        ]
+    return sha256(" ".join(sorted(labels)))
 
 
 def measure_fan_angles(atoms: Atoms) -> FloatArray:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clusterml.structure.anatomy.library import LigandEntry
 
 _SYMMETRIC = 0.02  # A
+_AMID = 0.2  # A, from the centre of its metals
 _IDENTITY = np.eye(3)[None]
 
 
@@ -119,11 +120,16 @@ def site_of(atoms: Atoms, ligand: BoundLigand, shapes: Conformers) -> BindingSit
 
 
 def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, old: int, new: int) -> FloatArray:
-    """Donors ``(d, 3)`` of element ``old``, moved along their bonds to the usual distance of element ``new``."""
+    """Donors ``(d, 3)`` of element ``old``, moved along their bonds to the usual distance of element ``new``.
+
+    One in the middle of its metals stays there.
+    """
     moved = donors.copy()
     for k, donor in enumerate(donors):
         near = site_at(numbers, positions, donor[None], old).metals
         away = donor - positions[near].mean(axis=0)
+        if np.linalg.norm(away) < _AMID:
+            continue
         away /= np.linalg.norm(away)
         target = metal_donor(int(numbers[near[0]]), new)
         steps = np.linspace(-1.0, 1.5, 251)[:, None] * away + donor

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError
+from clusterml.structure.anatomy.superatom import VALENCE_ELECTRONS
 from clusterml.structure.build.attach import Placement, move_donors, place
 from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
 from clusterml.structure.build.conformers import Conformers, donor_symbols, find_conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
 from clusterml.structure.build.operations import find_orbit, group, same_points
 from clusterml.structure.build.sites import BindingSite, site_at, site_on
-from clusterml.structure.elements import atomic_number
+from clusterml.structure.elements import atomic_number, formula
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -260,10 +261,12 @@ def _describe(
     counts: Counter[LigandEntry] = Counter()
     for site, entry in chosen:
         counts[entry] += len(_places(plan, site))
-    metals = sum(len(_orbit_of(plan, a.at)) for a in plan.frame if a.element != "S")
-    sulfides = sum(len(_orbit_of(plan, a.at)) for a in plan.frame if a.element == "S")
-    charge = metals - sum(n * e.charge for e, n in counts.items()) - 2 * sulfides - plan.electrons
-    name = cluster_name(f"{plan.frame[0].element}{metals if metals > 1 else ''}", sulfides, counts, charge)
+    frame = [a.element for a in plan.frame for _ in _orbit_of(plan, a.at)]
+    metals = [atomic_number(element) or 0 for element in frame if element != "S"]
+    sulfides = frame.count("S")
+    valence = sum(VALENCE_ELECTRONS.get(number, 0) for number in metals)
+    charge = valence - sum(n * e.charge for e, n in counts.items()) - 2 * sulfides - plan.electrons
+    name = cluster_name(formula(metals), sulfides, counts, charge)
     provenance: dict[str, Any] = {
         "model": MODEL,
         "level": "as built, not relaxed",
