@@ -21,13 +21,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from clusterml.config.schema import Strict, load
 from clusterml.engine.protocol import Protocol
+from clusterml.engine.relax import Fixed
 from clusterml.errors import InputFileError, OptionError
 from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.blueprint import packages_used
 from clusterml.structure.build.hypothetical import Hypothetical
-from clusterml.structure.build.relax import Fixed
 from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 
 ANY = "any"

@@ -121,7 +121,7 @@ def centre(positions: FloatArray) -> FloatArray:
 
 def _relax(atoms: Atoms, form: Form) -> Atoms:
     """A relaxed and scaled copy; see :meth:`ParentSource.atoms` for what it raises."""
-    from clusterml.structure.build.relax import RelaxSettings, relax
+    from clusterml.engine.relax import RelaxSettings, relax
     from clusterml.structure.distort.apply import distort
 
     if form.method is not None:
