@@ -146,12 +146,12 @@ def test_bad_options(options):
 
 @pytest.mark.parametrize(
     ("name", "seconds", "memory_gb"),
-    [("ag29_sh_ph3_R", 1.1, 0.95), ("ag29_bdt_ph3_R", 3.8, 2.1), ("ag29_bdt_pph3_R", 13.4, 2.6)],
+    [("ag29_sh_ph3_R", 1.3, 0.63), ("ag29_bdt_ph3_R", 3.7, 1.02), ("ag29_bdt_pph3_R", 11.7, 1.75)],
 )
 def test_the_cost_is_about_what_was_measured(name, seconds, memory_gb):
     cost = label_cost(read(f"shipped:datasets/structures/{name}.xyz"))
-    assert cost.seconds == pytest.approx(seconds, rel=0.3, abs=1.0)
-    assert cost.memory_gb == pytest.approx(memory_gb, rel=0.4)
+    assert cost.seconds == pytest.approx(seconds, rel=0.3, abs=1.2)  # a second to start
+    assert cost.memory_gb == pytest.approx(memory_gb, rel=0.15)
 
 
 @pytest.mark.parametrize(

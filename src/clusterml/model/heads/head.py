@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any
 
 import torch
@@ -23,7 +24,7 @@ From the dissymmetry 4 R / D of an excitation with velocity moment v and magneti
 """
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """From features of core atoms to the spectra of clusters, by way of electric and magnetic quantities of atoms.
 
     A head says in :meth:`local` what these are for each of c atoms, and in :meth:`spectra` what the clusters' spectra
@@ -39,21 +40,21 @@ class Head(nn.Module):
     degree = 2
     gives_gap = False
 
+    @abstractmethod
     def local(self, graph: Any, features: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Electric and magnetic quantities (c, ...) of atoms, and what else the spectra need.
 
         They may also be those of (q, ...) pairs of atoms, which :meth:`owners` tells.
         """
-        raise NotImplementedError
 
     def owners(self, graph: Any) -> tuple[Tensor, Tensor]:
         """The two core atoms (q,) that share each electric and magnetic quantity; here both are the atom itself."""
         own = torch.arange(len(graph.core_index), device=graph.core_index.device)
         return own, own
 
+    @abstractmethod
     def spectra(self, graph: Any, electric: Tensor, magnetic: Tensor, rest: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Spectra and tensors by name, from what :meth:`local` gave."""
-        raise NotImplementedError
 
     def forward(self, graph: Any, features: Tensor) -> dict[str, Tensor]:
         """Spectra and tensors by name."""
