@@ -46,12 +46,13 @@ Kind = Literal["superatom", "silver(I) complex"]
 
 LOCAL_FWHM_EV = 1.0
 """Width of the Gaussian that a local scale is averaged with."""
-SMALLEST_SCALE = 0.05
+SMALLEST_SCALE = 0.15
 """A local scale is at least this share of the largest one of the spectrum: where there is no CD an error remains."""
 SMALLEST_BAND = 0.05
 """A CD band counts from this share of the highest."""
 LARGER = 1.25
 """A cluster of more than this many times the metals of the largest that was measured is of another kind."""
+_SCALE_STEP_EV = 0.02
 _SILVER = 47
 _KOHN_SHAM = ("dft", "cp2k")
 _SAME_EV = 1e-9
@@ -116,12 +117,13 @@ def cluster_kind(atoms: Atoms, charge: int) -> Kind | None:
 
 
 def local_scale(energy_ev: FloatArray, cd: FloatArray) -> FloatArray:
-    """Root mean square of ``cd`` (m,) about each energy, Gaussian weights of 1 eV (fwhm), with a floor of 5 %."""
-    steps = np.gradient(energy_ev) if len(energy_ev) > 1 else np.ones(1)
+    """Root mean square of ``cd`` (m,) about each energy, Gaussian weights of 1 eV (fwhm), with a floor of 15 %."""
+    low, high = float(energy_ev[0]), float(energy_ev[-1])
+    axis = np.linspace(low, high, 2 + round((high - low) / _SCALE_STEP_EV))
     sigma = LOCAL_FWHM_EV / FWHM_PER_SIGMA
-    weights = np.exp(-0.5 * ((energy_ev[:, None] - energy_ev[None, :]) / sigma) ** 2) * steps
-    scale = np.sqrt(weights @ cd**2 / weights.sum(axis=1))
-    return np.maximum(scale, SMALLEST_SCALE * scale.max())
+    weights = np.exp(-0.5 * ((axis[:, None] - axis[None, :]) / sigma) ** 2)
+    scale = np.sqrt(weights @ np.interp(axis, energy_ev, cd**2) / weights.sum(axis=1))
+    return np.interp(energy_ev, axis, np.maximum(scale, SMALLEST_SCALE * scale.max()))
 
 
 def strong_bands(spectrum: Spectrum) -> list[Peak]:
