@@ -1,10 +1,12 @@
 """What label protocols are worth beside a reference: tables of docs/science/protocols.md, and the errors of labels.
 
-    OMP_NUM_THREADS=1 nice python scripts/make_protocol_table.py FOLDER [DATASET ..] [--protocols gfn1,..] [--write]
+    OMP_NUM_THREADS=1 nice python scripts/make_protocol_table.py FOLDER [DATASET ..] --fits FITS [--write]
 
 A DATASET (default: datasets/dft-v1) holds geometries with reference spectra.  Each geometry is labelled under each
-protocol; a label is a file in FOLDER and is not computed again.  ``--write`` puts the tables into the page and what a
-label's error is made of into the package (clusterml/engine/data/label_errors.json).
+protocol (``--protocols``); a label is a file in FOLDER and is not computed again.  gfn1-pbe, which was fitted to such
+records, is judged by fits without the family at hand, from the records that scripts/fit_gfn1.py prepared in FITS.
+``--write`` puts the tables into the pages and what a label's error is made of into the package
+(clusterml/engine/data/label_errors.json).
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, get_args
+from unittest.mock import patch
 
 import numpy as np
 
@@ -50,6 +54,8 @@ from clusterml.engine.label_error import (
     relative_error,
     sign_probability,
 )
+from clusterml.engine.orbitals import gfn
+from clusterml.engine.orbitals.gfn1_pbe import fitted
 from clusterml.engine.protocol import RESULTS, Protocol
 from clusterml.errors import ClusterMLError
 from clusterml.io.files import write_text
@@ -62,7 +68,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs/images/protocols.png"
 PAGES = (ROOT / "docs/science/protocols.md", ROOT / "docs/science/how-far-to-trust.md")
 DATA = ROOT / "src/clusterml/engine/data/label_errors.json"
-PROTOCOLS = "gfn1,gfn1:methanol,gfn2,stda-xtb,stda-xtb:reference"
+PROTOCOLS = "gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb,stda-xtb:reference,dft:pbe,dft:cam-b3lyp"
+REFIT, RIDGE = "gfn1-pbe", 1e-4
+"""The protocol that was fitted to the reference set, and the ridge of its fit."""
 CLUSTERS: dict[Kind, str] = {"superatom": "superatoms", "silver(I) complex": "silver(I) complexes"}
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHOWN_WIDTHS_EV = (0.2, 0.3)
@@ -91,39 +99,78 @@ def read_protocols(text: str) -> list[Protocol]:
     return protocols
 
 
-def labelled(record: Record, protocol: Protocol, folder: Path, anew: bool = True) -> tuple[Spectrum, float] | None:
-    """Spectrum and gap of a record's geometry, from its file or computed (``anew``); None where there is none."""
-    path = folder / f"{record.id}-{protocol_key(protocol)}.json"
-    made_of = {"geometry": geometry_hash(record), "results": RESULTS}
-    values = json.loads(path.read_text()) if path.is_file() else {}
-    if {key: values.get(key) for key in made_of} != made_of:
-        if not anew:
+class HeldOutFits:
+    """Coefficients of gfn1-pbe for records of the reference set, fitted to the records of other families.
+
+    ``folder``: the records as scripts/fit_gfn1.py prepared them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from refit.regression import Equations
+
+        self._equations = [Equations.load(path) for path in sorted(folder.glob("*.npz"))]
+
+    @lru_cache(maxsize=None)  # noqa: B019, UP033 - one object a run
+    def terms(self, family: str) -> dict[str, float] | None:
+        """Without the group of ``family``; None where the fit has seen none of it."""
+        from fit_gfn1 import GROUPS, WEIGHTS, group_of
+        from refit.regression import solve
+
+        group = GROUPS.get(family, family)
+        others = [equations for equations in self._equations if group_of(equations) != group]
+        return None if len(others) == len(self._equations) else solve(others, RIDGE, GROUPS, WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of records: from files in ``folder``, or computed (``anew``); those of gfn1-pbe with ``fits``."""
+
+    folder: Path
+    anew: bool = True
+    fits: HeldOutFits | None = None
+
+    def of(self, record: Record, protocol: Protocol) -> tuple[Spectrum, float] | None:
+        """Spectrum and gap of a record's geometry; None without a ground state, or where none is to be computed."""
+        path = self.folder / f"{record.id}-{protocol_key(protocol)}.json"
+        made_of: dict[str, Any] = {"geometry": geometry_hash(record), "results": RESULTS}
+        terms = self.fits.terms(record.family) if self.fits is not None and protocol.orbitals == REFIT else None
+        if terms is not None:
+            made_of["terms"] = {name: float(f"{value:.5g}") for name, value in terms.items()}
+        values = json.loads(path.read_text()) if path.is_file() else {}
+        if {key: values.get(key) for key in made_of} != made_of:
+            if not self.anew:
+                return None
+            print(f"{record.id}: {protocol_key(protocol)}", flush=True)
+            with nullcontext() if terms is None else patch.object(gfn, "fitted", lambda: {**fitted(), "terms": terms}):
+                values = label_values(record, protocol)
+            write_json(made_of | values, path)
+        if "problem" in values:
             return None
-        print(f"{record.id}: {protocol_key(protocol)}", flush=True)
-        try:
-            label = cm.label(to_atoms(record), record.charge, protocol, groups={}, grid=GRID_EV)
-            values = {
-                "epsilon": label.spectrum.epsilon.tolist(),
-                "delta_epsilon": label.spectrum.delta_epsilon.tolist(),
-                "gap_ev": float(label.orbitals.raw_gap_ev),
-            }
-        except ClusterMLError as error:
-            values = {"problem": error.problem}
-        write_json(made_of | values, path)
-    if "problem" in values:
-        return None
-    epsilon, cd = (np.array(values[key]) for key in ("epsilon", "delta_epsilon"))
-    return Spectrum(GRID_EV, epsilon, cd, meta={"fwhm_ev": protocol.fwhm_ev}), values["gap_ev"]
+        epsilon, cd = (np.array(values[key]) for key in ("epsilon", "delta_epsilon"))
+        return Spectrum(GRID_EV, epsilon, cd, meta={"fwhm_ev": protocol.fwhm_ev}), values["gap_ev"]
 
 
-def pairs_of(records: Iterable[Record], protocol: Protocol, folder: Path, anew: bool) -> dict[float, list[Pair]]:
+def label_values(record: Record, protocol: Protocol) -> dict[str, Any]:
+    """The label of a record's geometry as plain values, or the problem."""
+    try:
+        label = cm.label(to_atoms(record), record.charge, protocol, groups={}, grid=GRID_EV)
+    except ClusterMLError as error:
+        return {"problem": error.problem}
+    return {
+        "epsilon": label.spectrum.epsilon.tolist(),
+        "delta_epsilon": label.spectrum.delta_epsilon.tolist(),
+        "gap_ev": float(label.orbitals.raw_gap_ev),
+    }
+
+
+def pairs_of(records: Iterable[Record], protocol: Protocol, labels: Labels) -> dict[float, list[Pair]]:
     """Width -> the geometries that have a label under ``protocol``."""
     pairs: dict[float, list[Pair]] = {width: [] for width in WIDTHS_EV}
     for record in records:
         kind = cluster_kind(to_atoms(record), record.charge)
         if kind is None or (protocol.orbitals == "dft" and (kind == "superatom" or record.n_atoms > DFT_ATOMS)):
             continue
-        result = labelled(record, protocol, folder, anew)
+        result = labels.of(record, protocol)
         if result is None:
             continue
         theirs = Spectrum(GRID_EV, record.epsilon, record.delta_epsilon, meta={"fwhm_ev": record.fwhm_ev})
@@ -232,9 +279,9 @@ class Study:
     pairs: dict[str, dict[float, list[Pair]]]
 
     @classmethod
-    def of(cls, records: list[Record], protocols: Sequence[Protocol], folder: Path, anew: bool = True) -> Study:
-        """Label what is not labelled yet; without ``anew`` leave it out."""
-        return cls(records, {protocol_key(p): pairs_of(records, p, folder, anew) for p in protocols})
+    def of(cls, records: list[Record], protocols: Sequence[Protocol], labels: Labels) -> Study:
+        """Pairs of all records with their labels."""
+        return cls(records, {protocol_key(p): pairs_of(records, p, labels) for p in protocols})
 
     def of_kind(self, protocol: str, kind: Kind) -> dict[float, list[Pair]]:
         """Width -> pairs."""
@@ -246,19 +293,26 @@ class Study:
         return {k: {name: held_out(self.of_kind(name, k)[ERROR_WIDTH_EV]) for name in self.pairs} for k in KINDS}
 
     @cached_property
-    def factors(self) -> dict[Kind, tuple[float, float]]:
-        """Kind -> those of the errors and of the slopes, of all protocols together."""
+    def factors(self) -> dict[Kind, float]:
+        """Kind -> that of the errors, of all protocols together; other functionals have a part in the page alone."""
         every = {
             kind: [held for name, parts in judged.items() if not name.startswith("dft") for held in parts]
             for kind, judged in self.judged.items()
         }
-        return {kind: (error_factor(judged), slope_factor(judged)) for kind, judged in every.items()}
+        return {kind: error_factor(judged) for kind, judged in every.items()}
+
+    def of_slope(self, kind: Kind, protocol: str) -> float:
+        """The factor of a protocol's slopes."""
+        return slope_factor(self.judged[kind][protocol])
 
     def error_table(self, dataset: str, method: str) -> ErrorTable:
         """What the program keeps."""
         protocols: dict[str, dict[Kind, Measured]] = {}
         for protocol in (name for name in self.pairs if not name.startswith("dft")):
-            of_kinds = {kind: measure(self.of_kind(protocol, kind), *self.factors[kind]) for kind in KINDS}
+            of_kinds = {
+                kind: measure(self.of_kind(protocol, kind), self.factors[kind], self.of_slope(kind, protocol))
+                for kind in KINDS
+            }
             if kinds := {kind: measured for kind, measured in of_kinds.items() if measured is not None}:
                 protocols[protocol] = kinds
         return ErrorTable(
@@ -276,9 +330,9 @@ class Study:
         """Name of a table -> markdown."""
         agreements = {f"bands of {w:g} eV": table(AGREEMENT, self._agreements(w)) for w in SHOWN_WIDTHS_EV}
         signs = [
-            (sign_probability(self.factors[kind][1], slope_times_height, 1.0), right)
+            (sign_probability(self.of_slope(kind, name), slope_times_height, 1.0), right)
             for kind, of_kind in self.judged.items()
-            for judged in of_kind.values()
+            for name, judged in of_kind.items()
             for held in judged
             for slope_times_height, right in held.signs
         ]
@@ -314,7 +368,7 @@ class Study:
 
     def _coverage(self) -> Iterable[list[str]]:
         for kind in KINDS:
-            factor = self.factors[kind][0]
+            factor = self.factors[kind]
             for name, judged in self.judged[kind].items():
                 if judged:
                     shares = [coverage(judged, f, s) for f, s in ((factor, 1.0), (factor, SIGMAS), (1.0, SIGMAS))]
@@ -396,11 +450,15 @@ def main() -> None:
     parser.add_argument("--protocols", default=PROTOCOLS)
     parser.add_argument("--method", default="PBE", help="what the reference is called")
     parser.add_argument("--write", action="store_true", help="into the page and the package")
+    parser.add_argument("--fits", type=Path, help="the --work folder of scripts/fit_gfn1.py, for gfn1-pbe")
     parser.add_argument("--kept", action="store_true", help="take the labels in FOLDER, and compute none")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     records, protocols = read_records(chosen.datasets), read_protocols(chosen.protocols)
-    study = Study.of(records, protocols, chosen.folder, not chosen.kept)
+    if chosen.fits is None and any(protocol.orbitals == REFIT for protocol in protocols):
+        parser.error(f"{REFIT} was fitted to these records: --fits FOLDER leaves each family out of its own fit")
+    fits = None if chosen.fits is None else HeldOutFits(chosen.fits)
+    study = Study.of(records, protocols, Labels(chosen.folder, not chosen.kept, fits))
     errors = study.error_table(chosen.datasets[0].name, chosen.method)
     tables = study.tables(errors)
     for name, content in tables.items():

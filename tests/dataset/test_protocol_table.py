@@ -107,15 +107,16 @@ def test_a_label_is_computed_once_and_again_for_another_geometry(script, monkeyp
     monkeypatch.setattr(script, "to_atoms", lambda record: record.numbers)
     record = SimpleNamespace(id="x", numbers=np.array([47, 47]), positions=np.zeros((2, 3)), charge=0)
     (protocol,) = script.read_protocols("gfn1")
-    assert script.labelled(record, protocol, tmp_path, anew=False) is None
-    spectrum, gap = script.labelled(record, protocol, tmp_path)
-    again, _ = script.labelled(record, protocol, tmp_path)
+    labels = script.Labels(tmp_path)
+    assert script.Labels(tmp_path, anew=False).of(record, protocol) is None
+    spectrum, gap = labels.of(record, protocol)
+    again, _ = labels.of(record, protocol)
     assert (gap, spectrum.meta["fwhm_ev"], len(count)) == (1.0, 0.1, 1)
     np.testing.assert_allclose(again.epsilon, spectrum.epsilon)
     record.positions = np.ones((2, 3))
-    script.labelled(record, protocol, tmp_path)
+    labels.of(record, protocol)
     assert len(count) == 2
     alone = SimpleNamespace(id="y", numbers=np.array([47]), positions=np.zeros((1, 3)), charge=0)
-    assert script.labelled(alone, protocol, tmp_path) is None
-    assert script.labelled(alone, protocol, tmp_path) is None  # and is not tried again
+    assert labels.of(alone, protocol) is None
+    assert labels.of(alone, protocol) is None  # and is not tried again
     assert len(count) == 3
