@@ -56,7 +56,7 @@ class Sample:
 THERMAL = (
     Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol"),
     Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol"),
-    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, "gfn1,gfn1:methanol,gfn2,stda-xtb,dft:pbe"),
+    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, "gfn1,gfn1:methanol,gfn2,stda-xtb"),
 )
 MEASURED = (
     Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol", "Ag25"),
