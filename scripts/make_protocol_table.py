@@ -41,7 +41,7 @@ from clusterml.dataset.protocols import (
     held_out,
     held_out_shifts,
     measure,
-    reference_hash,
+    record_hash,
     slope_factor,
 )
 from clusterml.dataset.record import FWHM_EV, GRID_EV, Record
@@ -318,8 +318,7 @@ class Study:
         return ErrorTable(
             dataset=dataset,
             method=method,
-            records=len(self.records),
-            sha256=reference_hash(self.records),
+            records={record.id: record_hash(record) for record in sorted(self.records, key=lambda r: r.id)},
             metals=max(int((r.numbers == 47).sum()) for r in self.records),
             widths_ev=WIDTHS_EV,
             energies_ev=ENERGIES_EV,
@@ -448,6 +447,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("datasets", type=Path, nargs="*", default=[ROOT / "datasets/dft-v1"])
     parser.add_argument("--protocols", default=PROTOCOLS)
+    parser.add_argument("--name", default="dft-v1", help="of the dataset that the records belong to")
     parser.add_argument("--method", default="PBE", help="what the reference is called")
     parser.add_argument("--write", action="store_true", help="into the page and the package")
     parser.add_argument("--fits", type=Path, help="the --work folder of scripts/fit_gfn1.py, for gfn1-pbe")
@@ -459,7 +459,7 @@ def main() -> None:
         parser.error(f"{REFIT} was fitted to these records: --fits FOLDER leaves each family out of its own fit")
     fits = None if chosen.fits is None else HeldOutFits(chosen.fits)
     study = Study.of(records, protocols, Labels(chosen.folder, not chosen.kept, fits))
-    errors = study.error_table(chosen.datasets[0].name, chosen.method)
+    errors = study.error_table(chosen.name, chosen.method)
     tables = study.tables(errors)
     for name, content in tables.items():
         print(f"\n{name}\n\n{content}")

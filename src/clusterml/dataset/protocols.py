@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist, mean
@@ -40,6 +40,8 @@ STRONGEST = 5
 """CD bands of the reference whose signs are counted."""
 LEAST_G = 1e-5
 """A reference whose CD is below this share of its absorption is achiral, but for its grid and rounding."""
+NOTHING = 1e-3
+"""A protocol whose CD is below this share of the reference's has no bands within its energies."""
 COUNTED = 0.1
 """An energy counts where the CD of one of the two has a local scale above this share of its largest."""
 SMALLEST_ERROR = 1e-3
@@ -57,11 +59,10 @@ def geometry_hash(record: Record) -> str:
     return hashlib.sha256(b"".join(content)).hexdigest()[:16]
 
 
-def reference_hash(records: Iterable[Record]) -> str:
-    """SHA-256 of geometries and CD spectra, in the order of their names."""
-    ordered = sorted(records, key=lambda record: record.id)
-    content = [geometry_hash(record).encode() + np.float32(record.delta_epsilon).tobytes() for record in ordered]
-    return hashlib.sha256(b"".join(content)).hexdigest()
+def record_hash(record: Record) -> str:
+    """16 hexadecimal digits of geometry and CD spectrum."""
+    content = geometry_hash(record).encode() + np.float32(record.delta_epsilon).tobytes()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,10 @@ class Pair:
 
     @cached_property
     def chiral(self) -> bool:
-        """Has the reference a CD?"""
+        """Has the reference a CD, and the protocol one within the same energies?"""
         strongest = float(np.abs(self.record.delta_epsilon).max())
-        return strongest > LEAST_G * float(self.record.epsilon.max())
+        mine = float(np.abs(self.spectrum.delta_epsilon).max())
+        return strongest > LEAST_G * float(self.record.epsilon.max()) and mine > NOTHING * strongest
 
     def cosines(self, shift: float) -> tuple[float, float]:
         """Of absorption and CD within the window of the kind, the protocol's energies moved by ``shift``."""

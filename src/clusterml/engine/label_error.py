@@ -15,6 +15,7 @@ A mirror image has the same error, and one without CD has none.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ import numpy as np
 from clusterml.config.schema import Strict
 from clusterml.engine.parameters import data_tables
 from clusterml.errors import counted
+from clusterml.io.files import sha256
 from clusterml.spectrum.compare import START, stated_width
 from clusterml.spectrum.peaks import Peak, find_bands
 from clusterml.spectrum.significance import SURE, has_no_cd, judge_sign
@@ -77,13 +79,12 @@ class Measured(Strict):
 
 
 class ErrorTable(Strict):
-    """All that was measured: ``dataset`` of ``records`` geometries with spectra by ``method`` (``sha256`` of them) and
-    at most ``metals`` metal atoms; the widths and energies that lists go over, in eV; protocol -> kind -> numbers."""
+    """All that was measured: ``records`` of ``dataset`` (name -> hash of geometry and spectrum) by ``method``, with at
+    most ``metals`` metal atoms; the widths and energies that lists go over, in eV; protocol -> kind -> numbers."""
 
     dataset: str
     method: str
-    records: int
-    sha256: str
+    records: dict[str, str]
     metals: int
     widths_ev: tuple[float, ...]
     energies_ev: tuple[float, ...]
@@ -222,7 +223,8 @@ class Reliability:
     def to_dict(self) -> dict[str, Any]:
         """The JSON object; the error itself is in the block of the spectrum."""
         table, measured = error_table(), self.measured
-        reference = {key: getattr(table, key) for key in ("dataset", "method", "records", "sha256")}
+        version = sha256(json.dumps(table.records, sort_keys=True).encode())
+        reference = {"dataset": table.dataset, "method": table.method, "records": len(table.records), "sha256": version}
         plain, shifted = self.cosines or (None, None)
         return {
             "protocol": self.protocol,
