@@ -43,6 +43,9 @@ _LEVELS = 2.0
 """Weight of an error of a level beside that of a coupling of degenerate levels."""
 _OUTSIDE = 1.0
 """Weight of couplings with directions that no orbital has."""
+_INORGANIC = ("Ag", "S", "P")
+_FIRM = 10.0
+"""Ridge of terms that are of none of these elements, beside that of others."""
 
 
 def ground_state(atoms: Atoms, charge: int) -> tuple[Gfn1Hamiltonian, SelfConsistent]:
@@ -222,13 +225,22 @@ def _pair_weights(energies: FloatArray, chosen: IntArray, share: FloatArray, n_o
     return np.asarray(weights / np.sqrt((share**2).sum()))
 
 
+def _is_organic(term: str) -> bool:
+    elements = {word.split(".")[0] for word in term.split() if "." in word}
+    return bool(elements) and elements.isdisjoint(_INORGANIC)
+
+
 def solve(
     equations: Sequence[Equations], ridge: float, group: Mapping[str, str], weights: Mapping[str, float]
 ) -> dict[str, float]:
-    """Coefficients of least squares, each group of records (by family) with its weight, and ``ridge`` c.c added."""
+    """Coefficients of least squares, each group of records (by family) with its weight, and ``ridge`` c.c added.
+
+    Terms of carbon, hydrogen, oxygen and fluorine alone are held more firmly: ligands differ more than cores.
+    """
     names = sorted({name for e in equations for name in e.names})
     place = {name: k for k, name in enumerate(names)}
-    normal, mixed = ridge * np.eye(len(names)), np.zeros(len(names))
+    firmness = [_FIRM if _is_organic(name) else 1.0 for name in names]
+    normal, mixed = ridge * np.diag(firmness), np.zeros(len(names))
     groups = [group.get(e.family, e.family) for e in equations]
     for e, which in zip(equations, groups, strict=True):
         index = [place[name] for name in e.names]

@@ -129,11 +129,12 @@ def test_pictures_in_nm(run, xyz, figures):
     assert not Path("ev/agsch3.csv").exists()
 
 
-def test_gfn_orbitals_with_solvent(run, xyz):
-    done = run("label", xyz("agsch3"), "--json", *QUICK, "--orbitals", "gfn1", "--solvent", "methanol")
+@pytest.mark.parametrize(("orbitals", "method"), [("gfn1", "GFN1-xTB"), ("gfn1-pbe", "GFN1-PBE")])
+def test_gfn_orbitals_with_solvent(run, xyz, orbitals, method):
+    done = run("label", xyz("agsch3"), "--json", *QUICK, "--orbitals", orbitals, "--solvent", "methanol")
     assert done.code == 0, done.err
     result = json.loads(done.out)
-    assert (result["method"], result["provenance"]["solvent"]) == ("GFN1-xTB linear response", "methanol")
+    assert (result["method"], result["provenance"]["solvent"]) == (f"{method} linear response", "methanol")
 
 
 def test_no_excitation_below_emax_is_a_warning(run, xyz):

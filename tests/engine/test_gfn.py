@@ -34,7 +34,7 @@ class TestOrbitals:
         atoms = molecule(name)
         orbitals = gfn_orbitals(atoms, 0, method, charge_tolerance=2e-7)
         calculator = Calculator(
-            gfn._TBLITE_METHOD[method], atoms.numbers, atoms.positions / BOHR_ANGSTROM, logger=lambda _: None
+            gfn._METHOD[method], atoms.numbers, atoms.positions / BOHR_ANGSTROM, logger=lambda _: None
         )
         calculator.set("verbosity", 0)
         calculator.set("accuracy", 0.01)
@@ -89,7 +89,7 @@ def test_smeared_occupations_are_reported(molecule):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"method": "gfn3"}, OptionError, "method is 'gfn3'.*gfn1, gfn2"),
+        ({"method": "gfn3"}, OptionError, "method is 'gfn3'.*gfn1, gfn1-pbe, gfn2"),
         ({"solvation": "pcm"}, OptionError, "solvation is 'pcm'.*alpb, gbsa"),
         ({"solvent": "beer"}, OptionError, "solvent is .beer.*methanol"),
         ({"electronic_temperature_k": -1.0}, OptionError, "electronic_temperature_k is -1"),
