@@ -406,7 +406,7 @@ def draw(study: Study, path: Path) -> None:
     rows = {k: [(n, [p for p in study.of_kind(n, k)[FIGURE_EV] if p.chiral]) for n in study.pairs] for k in KINDS}
     shown = {kind: [(name, pairs) for name, pairs in named if pairs] for kind, named in rows.items()}
     heights = [len(named) + 1 for named in shown.values()]
-    figure = Figure(figsize=(6.6, 0.9 + 0.27 * sum(heights)), layout="constrained", dpi=200)
+    figure = Figure(figsize=(6.6, 0.9 + 0.27 * sum(heights)), layout="constrained", dpi=120)
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (kind, named) in zip(panels, shown.items(), strict=True):
         for row, (_, pairs) in enumerate(named):
