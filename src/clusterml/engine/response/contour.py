@@ -305,7 +305,7 @@ def _check_memory(size: int, n_nodes: int, n_points: int, space: ActiveSpace, co
     if needed > compute.memory:
         raise MemoryLimitError(
             f"the response of {space.n_csf} configurations needs {needed:.2g} GB; {compute.memory:.2g} GB allowed",
-            "raise --memory-gb, or use --dtype float32",
+            "raise --memory-gb; a larger --fwhm and a lower --emax need less",
         )
 
 
