@@ -315,7 +315,7 @@ def test_an_ensemble_gives_the_spread_of_the_spectrum(run, xyz, tmp_path):
 def test_orbitals_that_do_not_exist_are_named_before_anything_is_read(run):
     done = run("label", "missing.xyz", "--orbitals", "b3lyp")
     assert done.code != 0
-    assert "orbitals is 'b3lyp', not cp2k, dft, gfn1, gfn2, molden or stda-xtb" in done.err
+    assert "orbitals is 'b3lyp', not cp2k, dft, gfn1, gfn1-pbe, gfn2, molden or stda-xtb" in done.err
     assert "missing.xyz" not in done.err
 
 

@@ -138,7 +138,7 @@ def test_powers_of_an_overlap_matrix():
         ("tolerance", 0, "between 1e-10"),
         ("k_shift_width_ev", 0, "between 1e-06"),
         ("window_ev", 1, "between 2 and 100"),
-        ("orbitals", "mp2", "gfn1, gfn2, stda-xtb, dft"),
+        ("orbitals", "mp2", "gfn1, gfn1-pbe, gfn2, stda-xtb, dft"),
         ("solvent", "water", "--orbitals gfn1"),
         ("gauge", "coulomb", "velocity, length"),
         ("bogus", 1, "known options: orbitals, emax_ev"),
