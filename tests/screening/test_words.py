@@ -47,7 +47,7 @@ def test_the_interval_is_wilsons():
 
 
 def test_a_row_keeps_its_sign_and_older_logs_are_read():
-    row = Row(3, "ag3-0000003", (), -1, 1.5, True, 0.4, ((1, 2),), "sign sure to 97 %")
+    row = Row(3, "ag3-0000003", (), -1, 1.5, True, 0.4, ((1, 2),), "label's sign to 97 %")
     assert Row.from_list(row.to_list()) == row
     assert Row.from_list(row.to_list()[:-1]).sign == ""
 

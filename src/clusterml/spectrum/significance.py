@@ -31,6 +31,9 @@ Verdict = Literal["significant", "not significant", "unknown", "no CD", "compute
 """``unknown``: its uncertainty is not known; ``no CD``: zero by symmetry, but for rounding; ``computed``: by the
 engine, whose error is that of its protocol."""
 
+SIGN_WORDS = "label's sign to"
+"""Before the probability that a predicted sign is that of the label, which need not be that of DFT or of a sample."""
+
 SURE = 0.95
 """A CD is significant if the sign of its strongest band is right with at least this probability."""
 NO_CD_G = 1e-6
@@ -53,11 +56,11 @@ class Significance:
 
     @property
     def words(self) -> str:
-        """For a table: ``sign sure to 97 %``, or the verdict."""
+        """For a table: ``label's sign to 97 %``, or the verdict."""
         if self.verdict != "significant" or self.sign_probability is None:
             return self.verdict
         sure = 100.0 * self.sign_probability
-        return "sign sure to > 99.9 %" if sure > 99.9 else f"sign sure to {math.floor(sure)} %"
+        return f"{SIGN_WORDS} > 99.9 %" if sure > 99.9 else f"{SIGN_WORDS} {math.floor(sure)} %"
 
     @property
     def sentence(self) -> str:

@@ -22,6 +22,7 @@ from clusterml.screening.space import Space
 from clusterml.screening.trends import TRENDS, Trend, read_trends
 from clusterml.screening.verification import FOLDER
 from clusterml.spectrum.export import read_spectrum
+from clusterml.spectrum.significance import SIGN_WORDS
 from clusterml.spectrum.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class RankedRow:
     @property
     def is_sure(self) -> bool:
         """Is the sign certain, or is there no CD?"""
-        return self.sign.startswith("sign sure") or self.sign == "no CD"
+        return self.sign.startswith(SIGN_WORDS) or self.sign == "no CD"
 
     @property
     def flags(self) -> list[str]:
