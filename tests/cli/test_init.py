@@ -48,7 +48,7 @@ def test_the_comments_are_the_defaults(run, kind):
     values = yaml.safe_load("\n".join(lines).replace("(more keys of it)", ""))
     model = KINDS[kind][1]
     for name, value in values.items():
-        default = model.model_fields[name].get_default()
+        default = model.model_fields[name].get_default(call_default_factory=True)
         if name in given or hasattr(default, "model_dump"):
             inner = model.model_fields[name].annotation
             default = inner.model_construct()

@@ -86,7 +86,7 @@ def test_the_engine_answers_for_an_unsure_network(predictor, unsure, tmp_path):
     heard = Heard()
     answer = engine(predictor, heard).answer(unsure, charge=0, name="shaken")
     assert (answer.source, answer.reason) == ("engine", "the network's CD is not significant")
-    assert heard.lines == ["shaken: engine, 6 atoms, about 1 s and 0.4 GB: the network's CD is not significant"]
+    assert heard.lines == ["shaken: engine, 6 atoms, about 1 s and 0.5 GB: the network's CD is not significant"]
     expected = clusterml.label(unsure.atoms, 0, emax_ev=5.3, grid=predictor.energy_ev).spectrum
     np.testing.assert_allclose(answer.spectrum.delta_epsilon, expected.delta_epsilon, rtol=1e-6, atol=1e-9)
     assert answer.spectrum.meta["computed_by"] == "engine"

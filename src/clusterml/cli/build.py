@@ -10,7 +10,7 @@ import typer
 
 from clusterml.cli.options import LibraryFile
 from clusterml.errors import counted
-from clusterml.structure.build.skeleton import SkeletonKind
+from clusterml.structure.build import SkeletonKind
 
 if TYPE_CHECKING:
     from ase import Atoms

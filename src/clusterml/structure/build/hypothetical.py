@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from clusterml.config.schema import Strict
 from clusterml.errors import StructureError
 from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, VALENCE_ELECTRONS
+from clusterml.structure.build import SkeletonKind
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.blueprint import cluster_name
 from clusterml.structure.build.contacts import check_contacts, check_ligands
@@ -34,7 +35,7 @@ from clusterml.structure.build.outfit import (
     offer_ligands,
     stand_on_donors,
 )
-from clusterml.structure.build.skeleton import FEWEST, MOST, Skeleton, SkeletonKind, draw_skeleton
+from clusterml.structure.build.skeleton import FEWEST, MOST, Skeleton, draw_skeleton
 from clusterml.structure.check import check_one_molecule
 from clusterml.structure.elements import formula
 from clusterml.typing import IntArray

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations, product
-from typing import Literal
 
 import numpy as np
 
 from clusterml.errors import StructureError
+from clusterml.structure.build import SkeletonKind
 from clusterml.structure.points import distances, rank_stably
 from clusterml.structure.rotations import axis_rotation
 from clusterml.typing import FloatArray
-
-SkeletonKind = Literal["compact", "shelled", "cage", "ring", "chain"]
 
 CONTACT = 2.88
 """Ag-Ag (A) in metal."""
