@@ -55,6 +55,7 @@ def test_without_a_gpu_there_is_nothing_to_check(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_is_a_row_and_the_others_go_on(tmp_path):
     done = started(tmp_path, "--device", "cuda", "--quick", "--only", "predictions", "labels")
     assert done.returncode == 1

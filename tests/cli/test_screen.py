@@ -54,6 +54,7 @@ def test_a_screen_and_its_resumption(run, model):
     assert run("screen", *FEW, "-o", "out", "--model", model, "--resume").code == 0
 
 
+@pytest.mark.slow
 def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
     options = (*NONE, "-o", "out", "--model", model)
     refused = run("screen", *options, "--label-uncertain", "2")

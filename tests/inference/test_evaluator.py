@@ -32,6 +32,7 @@ def command(*arguments: object) -> int:
     return int(end.value.code or 0)
 
 
+@pytest.mark.slow
 def test_one_command_makes_tables_and_figures(model, checkpoint, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out = tmp_path / "out"

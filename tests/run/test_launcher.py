@@ -218,6 +218,7 @@ def alive(process):
         return False
 
 
+@pytest.mark.slow
 def test_two_workers_of_a_local_cluster_make_the_same_records(begin, expected, tmp_path):
     assert begin("--cluster", "local", "--workers", "2").wait(SECONDS) == 0
     assert contents(tmp_path / "d") == expected

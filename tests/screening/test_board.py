@@ -122,6 +122,7 @@ def test_a_front_that_is_cut_keeps_the_best_and_says_so(make_screen):
     assert not board(make_screen).front_cut
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_candidates(make_screen):
     def used(count: int) -> int:
         filled = board(make_screen, keep=50)

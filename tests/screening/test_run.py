@@ -146,6 +146,7 @@ def test_the_best_and_a_random_sample_are_verified(finished):
     assert took["screen_s"] == pytest.approx(sum(run["timings_s"].values()), abs=0.01)
 
 
+@pytest.mark.slow
 def test_workers_give_the_same(finished, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     again = screen(load_screen(SMALL).model_copy(update={"verify": 0, "verify_random": 0}), tmp_path / "o",
@@ -154,6 +155,7 @@ def test_workers_give_the_same(finished, checkpoint, tmp_path, monkeypatch):
     assert_same(finished.folder, again.folder)
 
 
+@pytest.mark.slow
 def test_a_killed_screen_goes_on_where_it_was(finished, checkpoint, tmp_path):
     """SIGKILL in the middle of the candidates, and again in the middle of the labels."""
     folder = tmp_path / "o"
@@ -337,6 +339,7 @@ def test_a_parent_is_labelled_once_for_all_processes(make_screen, checkpoint, tm
     assert len(asked) == 3
 
 
+@pytest.mark.slow
 def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_screen, checkpoint, tmp_path, asked):
     settings = {"verify": 2, "verify_random": 3, "engine": {"dtype": "float32"}}
     first = screen(make_screen(**settings), tmp_path / "first", model=checkpoint)

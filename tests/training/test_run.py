@@ -164,6 +164,7 @@ def test_a_run_killed_by_the_system_goes_on_to_the_bit(config_file, tmp_path):
     assert (done.release / "model.safetensors").read_bytes() == (whole.release / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_follow_the_loss_of_one_with_twice_the_batch(config_file, tmp_path):
     double = ("network.graph={cutoff: 3.0, dtype: float64}",)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
