@@ -25,7 +25,7 @@ from clusterml.engine.orbitals import gfn1
 from clusterml.engine.orbitals.newton import self_consistent
 from clusterml.engine.parameters import data_tables
 from clusterml.structure.build.build import build
-from clusterml.structure.distort.apply import snapshots
+from clusterml.structure.distort.draws import snapshots
 from clusterml.structure.read import read
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE
 

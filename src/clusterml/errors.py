@@ -139,6 +139,10 @@ class PluginWarning(UserWarning):
     """Something that an installed package offers cannot be used, and is left out."""
 
 
+class ServerError(ClusterMLError):
+    """A server refuses a request or cannot answer it: no token, too large, too many at a time; or it is not there."""
+
+
 class DatasetError(ClusterMLError):
     """A dataset is missing, damaged, of another version, or does not fit what is asked of it."""
 

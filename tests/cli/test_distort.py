@@ -146,7 +146,7 @@ def test_a_scan_that_goes_too_far_keeps_its_good_frames(run, ag29, tmp_path):
 
 
 def test_samples_that_no_draw_gives_are_reported(run, ag29, tmp_path, monkeypatch):
-    monkeypatch.setattr("clusterml.structure.distort.apply.MOST_DRAWS", 1)
+    monkeypatch.setattr("clusterml.structure.distort.draws.MOST_DRAWS", 1)
     noise = ("--mode", "thermal-noise", "--amount", 0.22, "--factor", "Ag=2")
     done = run("distort", ag29, *noise, "--samples", 12, "-o", "hot.xyz")
     frames = list(read_all(tmp_path / "hot.xyz"))

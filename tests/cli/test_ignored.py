@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clusterml.cli.verbs import ENDS, NEEDS, VERBS, _Verbs
+from clusterml.batch.needs import NEEDS
+from clusterml.cli.verbs import ENDS, VERBS, _Verbs
 from clusterml.engine.orbitals.gfn import _failed
 
 OTHERS = {"--no-python", "--nproc-per-node"}

@@ -12,7 +12,7 @@ from clusterml.engine.orbitals.gfn import _first_charges
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
-from clusterml.structure.distort.apply import snapshots
+from clusterml.structure.distort.draws import snapshots
 
 OPTIONS = {"orbitals": "stda-xtb", "tolerance": 1e-6}
 

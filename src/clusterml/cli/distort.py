@@ -146,7 +146,8 @@ def _names(request: _Request) -> list[str]:
 
 def _attempts(subject: Subject, request: _Request, rng: np.random.Generator) -> list[Atoms | StructureError]:
     """One structure, or the error that it does not exist with, for each amount or sample."""
-    from clusterml.structure.distort.apply import attempt_ensemble, attempt_scan
+    from clusterml.structure.distort.apply import attempt_scan
+    from clusterml.structure.distort.draws import attempt_ensemble
     from clusterml.structure.distort.modes import find_mode
 
     problems: Problems = "warn" if request.warn_only else "error"
@@ -171,7 +172,7 @@ def _shaken(
 ) -> Atoms | StructureError:
     """With thermal noise on top."""
     from clusterml.errors import StructureError
-    from clusterml.structure.distort.apply import snapshots
+    from clusterml.structure.distort.draws import snapshots
 
     try:
         return made if isinstance(made, StructureError) else snapshots(made, kelvin, 1, rng=rng, problems=problems)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,7 +36,7 @@ def models(
                 raise
             typer.echo(f"error: {error}", err=True)
     if as_json:
-        rows = [_row(title, release) for title, release in releases.items()]
+        rows = [release.row(title) for title, release in releases.items()]
         typer.echo(json_text(rows if name is None else rows[0], indent=1) if rows or name is None else "", nl=False)
     elif name is not None:
         typer.echo("".join(release.card for release in releases.values()))
@@ -44,20 +44,6 @@ def models(
         _print(releases)
     if len(releases) < len(known):
         raise typer.Exit(1)
-
-
-def _row(title: str, release: Release) -> dict[str, Any]:
-    grid = release.grid
-    return {
-        "name": title,
-        "folder": str(release.folder),
-        "members": len(release.weights),
-        "parameters": release.n_parameters,
-        "head": release.head,
-        "energy_ev": [grid.low_ev, grid.high_ev],
-        "data": release.about.get("data", {}).get("name"),
-        "records": release.about.get("data", {}).get("train"),
-    }
 
 
 def _print(releases: dict[str, Release]) -> None:
@@ -71,7 +57,7 @@ def _print(releases: dict[str, Release]) -> None:
         return
     table = Table("name", "networks", "parameters", "head", "eV", "trained on", "records", box=box.SIMPLE_HEAD)
     for title, release in releases.items():
-        row = _row(title, release)
+        row = release.row(title)
         table.add_row(
             title,
             str(row["members"]),

@@ -11,7 +11,8 @@ from clusterml.dataset.campaign import ANY, Campaign, CampaignExchange, Job, Par
 from clusterml.dataset.parents import ParentSource, centre
 from clusterml.errors import StructureError
 from clusterml.structure.build.dopants import dope
-from clusterml.structure.distort.apply import distort, snapshots
+from clusterml.structure.distort.apply import distort
+from clusterml.structure.distort.draws import snapshots
 from clusterml.structure.distort.modes import MODES, THERMAL_NOISE
 from clusterml.structure.distort.subject import Subject
 

@@ -63,7 +63,7 @@ class ThermalEnsemble:
 
     def snapshots(self, atoms: Atoms) -> list[Atoms]:
         """Those of ``atoms``.  Raises :class:`~clusterml.errors.StructureError` if none keeps the chemistry."""
-        from clusterml.structure.distort.apply import snapshots
+        from clusterml.structure.distort.draws import snapshots
 
         return snapshots(atoms, self.temperature_k, self.members, rng=np.random.default_rng(self.seed))
 

@@ -6,6 +6,7 @@ Snapshots as :mod:`clusterml.engine.label` labels them: the thermal motion of an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -91,6 +92,12 @@ class Ensemble:
     def __len__(self) -> int:
         """Number of networks."""
         return len(self._states)
+
+    def first(self, count: int) -> Ensemble:
+        """The first ``count`` of them alone; network and weights are shared."""
+        fewer = copy(self)
+        fewer._states = self._states[:count]
+        return fewer
 
     @property
     def most_edges(self) -> int:

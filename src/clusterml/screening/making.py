@@ -15,7 +15,8 @@ from clusterml.dataset.parents import parent_atoms
 from clusterml.errors import ClusterMLError
 from clusterml.run.resources import Cache
 from clusterml.screening.space import ExchangeStep, Recipe, Space, Variant, exchange_of, split_mode
-from clusterml.structure.distort.apply import ModePath, finish, path_positions, prepare, snapshots
+from clusterml.structure.distort.apply import ModePath, finish, path_positions, prepare
+from clusterml.structure.distort.draws import snapshots
 from clusterml.structure.distort.modes import find_mode
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.substitute import attempt_series, find_sites

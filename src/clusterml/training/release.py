@@ -177,6 +177,20 @@ class Release:
         """Number of parameters of one of its networks, constants included."""
         return sum(math.prod(shape) for shape in _shapes(self.weights[0]).values())
 
+    def row(self, name: str) -> dict[str, Any]:
+        """What a list of checkpoints says of this one, which is called ``name``: plain values for JSON."""
+        grid, data = self.grid, self.about.get("data", {})
+        return {
+            "name": name,
+            "folder": str(self.folder),
+            "members": len(self.weights),
+            "parameters": self.n_parameters,
+            "head": self.head,
+            "energy_ev": [grid.low_ev, grid.high_ev],
+            "data": data.get("name"),
+            "records": data.get("train"),
+        }
+
 
 def write_release(
     folder: str | Path,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from clusterml.errors import OptionError, StructureError
-from clusterml.structure.distort.apply import distort, distorted_positions, ensemble, snapshots
+from clusterml.structure.distort.apply import distort, distorted_positions
+from clusterml.structure.distort.draws import ensemble, snapshots
 from clusterml.structure.distort.vibrations import (
     BOLTZMANN_EV,
     expected_rms,

@@ -16,7 +16,7 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.ligands import Ligand
-from clusterml.structure.distort.fields import FIELDS, mixture, mixture_weights
+from clusterml.structure.distort.fields import FIELDS, check_weights, mixture, mixture_weights
 from clusterml.structure.distort.modes import (
     MIXTURE,
     NORMAL_MODE,
@@ -108,12 +108,14 @@ def distort(
     axis: Sequence[float] | None = None,
     index: int = 1,
     factors: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
     problems: Problems = "error",
 ) -> Atoms:
     """The structure distorted by ``amount`` of ``mode`` (see :data:`clusterml.structure.distort.modes.MODES`).
 
     ``rng``: for the modes that draw random numbers.  ``axis`` ``(3,)``: of a twist or shear, default the first motif's.
     ``index``: which normal mode, from 1.  ``factors``: element -> factor on its thermal displacement.
+    ``weights``: of a mixture, mode -> its amount where the mixture's is 1; else they are drawn.
     ``problems``: ``"error"`` raises where chemistry is broken, ``"warn"`` notes it in the provenance's warnings.
     The result's provenance lists mode, amount and unit under ``distortions``; amount 0 gives the parent's positions.
 
@@ -126,7 +128,10 @@ def distort(
         >>> sheared.info["provenance"]["distortions"][0]["mode"]
         'shear'
     """
-    return scan(atoms, mode, [amount], rng=rng, axis=axis, index=index, factors=factors, problems=problems)[0]
+    return scan(
+        atoms, mode, [amount],
+        rng=rng, axis=axis, index=index, factors=factors, weights=weights, problems=problems,
+    )[0]  # fmt: skip
 
 
 def scan(
@@ -138,6 +143,7 @@ def scan(
     axis: Sequence[float] | None = None,
     index: int = 1,
     factors: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
     problems: Problems = "error",
 ) -> list[Atoms]:
     """One structure per amount, all along the same path: random modes draw once.  Arguments as :func:`distort`.
@@ -148,7 +154,10 @@ def scan(
         >>> [f"{image.get_distance(0, 1):.2f}" for image in images]
         ['3.14', '3.20', '3.27']
     """
-    results = attempt_scan(atoms, mode, amounts, rng=rng, axis=axis, index=index, factors=factors, problems=problems)
+    results = attempt_scan(
+        atoms, mode, amounts,
+        rng=rng, axis=axis, index=index, factors=factors, weights=weights, problems=problems,
+    )  # fmt: skip
     return require_intact(results)
 
 
@@ -161,11 +170,12 @@ def attempt_scan(
     axis: Sequence[float] | None = None,
     index: int = 1,
     factors: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
     problems: Problems = "error",
 ) -> list[Atoms | StructureError]:
     """As :func:`scan`, with an error in place of each structure whose chemistry would be broken."""
     subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
-    path = prepare(subject, mode, rng=rng, axis=axis, index=index, factors=factors)
+    path = prepare(subject, mode, rng=rng, axis=axis, index=index, factors=factors, weights=weights)
     values = np.atleast_1d(np.asarray(amounts, dtype=np.float64))
     return [
         moved if isinstance(moved, StructureError) else _attempt(subject, moved, path, float(amount), problems)
@@ -231,6 +241,7 @@ def prepare(
     axis: Sequence[float] | None = None,
     index: int = 1,
     factors: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> ModePath:
     """Prepare a mode for one parent; all random numbers are drawn here.  Raises :class:`OptionError`; see
     :func:`distort`."""
@@ -238,6 +249,8 @@ def prepare(
     subject.require(requested)
     if factors and mode != THERMAL_NOISE:
         raise OptionError("factors of elements are given", f"they apply to {THERMAL_NOISE} only")
+    if weights is not None and mode != MIXTURE:
+        raise OptionError("weights of modes are given", f"they apply to {MIXTURE} only")
     if mode == THERMAL_NOISE:
         noise = noise_direction(subject, check_rng(requested, rng), factors)
         scaled = {"factors": dict(factors)} if factors else {}
@@ -246,7 +259,7 @@ def prepare(
         direction, wavenumber = vibration_direction(subject, index)
         details = {"index": index, "wavenumber_cm": round(wavenumber, 2)}
         return ModePath(requested, lambda amounts: displace(subject, amounts, direction, rigid_bonds=False), details)
-    return _frame_path(subject, requested, rng, axis)
+    return _frame_path(subject, requested, rng, axis, weights)
 
 
 def path_positions(subject: Subject, path: ModePath, amounts: FloatArray) -> FloatArray:
@@ -286,17 +299,21 @@ def make_child(
 
 
 def _frame_path(
-    subject: Subject, mode: Mode, rng: np.random.Generator | None, axis: Sequence[float] | None
+    subject: Subject,
+    mode: Mode,
+    rng: np.random.Generator | None,
+    axis: Sequence[float] | None,
+    weights: Mapping[str, float] | None,
 ) -> ModePath:
     direction = None if axis is None else axis_of(subject, np.asarray(axis, dtype=np.float64))
     details: dict[str, Any] = {}
     if mode.name in WITH_AXIS:
         details["axis"] = [round(float(x), 6) for x in axis_of(subject, direction)]
     if mode.name == MIXTURE:
-        weights = mixture_weights(subject, check_rng(mode, rng))
-        details["weights"] = {name: round(weight, 6) for name, weight in weights.items()}
+        given = mixture_weights(subject, check_rng(mode, rng)) if weights is None else check_weights(subject, weights)
+        details["weights"] = {name: round(weight, 6) for name, weight in given.items()}
         return ModePath(
-            mode, lambda amounts: _describe_motion(subject, mixture(subject, amounts, weights, direction)), details
+            mode, lambda amounts: _describe_motion(subject, mixture(subject, amounts, given, direction)), details
         )
     field = FIELDS[mode.name]
     return ModePath(mode, lambda amounts: _describe_motion(subject, field(subject, amounts, direction)), details)
@@ -311,77 +328,3 @@ def _rms(subject: Subject, positions: FloatArray) -> dict[str, float]:
     square = np.sum((positions - subject.positions) ** 2, axis=1)
     symbols = np.array(subject.atoms.get_chemical_symbols())
     return {str(s): round(float(np.sqrt(square[symbols == s].mean())), 4) for s in dict.fromkeys(symbols)}
-
-
-MOST_DRAWS = 50
-"""Draws of one member before giving up."""
-
-
-def ensemble(
-    atoms: Atoms | Subject,
-    mode: str,
-    amount: float,
-    count: int,
-    *,
-    rng: np.random.Generator,
-    axis: Sequence[float] | None = None,
-    factors: Mapping[str, float] | None = None,
-    problems: Problems = "error",
-) -> list[Atoms]:
-    """``count`` independent members of a random mode at one ``amount``; arguments as for ``distort``.
-
-    With ``problems="error"`` a member whose chemistry is broken is drawn again (rejection sampling, counted as
-    ``redraws`` in its provenance).  Raises :class:`OptionError` for a mode that draws nothing, and the last
-    :class:`StructureError` if 50 draws of a member all fail.
-    """
-    return require_intact(
-        attempt_ensemble(atoms, mode, amount, count, rng=rng, axis=axis, factors=factors, problems=problems)
-    )
-
-
-def attempt_ensemble(
-    atoms: Atoms | Subject,
-    mode: str,
-    amount: float,
-    count: int,
-    *,
-    rng: np.random.Generator,
-    axis: Sequence[float] | None = None,
-    factors: Mapping[str, float] | None = None,
-    problems: Problems = "error",
-) -> list[Atoms | StructureError]:
-    """As :func:`ensemble`, with an error in place of each member for which every draw failed."""
-    if not find_mode(mode).seeded:
-        raise OptionError(f"{mode} draws no random numbers", "ask for samples of thermal-noise or mixture")
-    subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
-    return [_attempt_draw(subject, mode, amount, rng, axis, factors, problems) for _ in range(count)]
-
-
-def snapshots(
-    atoms: Atoms | Subject, kelvin: float, count: int, *, rng: np.random.Generator, problems: Problems = "error"
-) -> list[Atoms]:
-    """``count`` thermal snapshots at a temperature: :func:`ensemble` of thermal noise."""
-    subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
-    return ensemble(subject, THERMAL_NOISE, rms_at(subject, kelvin), count, rng=rng, problems=problems)
-
-
-def _attempt_draw(
-    subject: Subject,
-    mode: str,
-    amount: float,
-    rng: np.random.Generator,
-    axis: Sequence[float] | None,
-    factors: Mapping[str, float] | None,
-    problems: Problems,
-) -> Atoms | StructureError:
-    refusal: StructureError | None = None
-    for redraws in range(MOST_DRAWS):
-        try:
-            member = distort(subject, mode, amount, rng=rng, axis=axis, factors=factors, problems=problems)
-        except StructureError as error:
-            refusal = error
-            continue
-        if redraws:
-            member.info["provenance"]["distortions"][-1]["redraws"] = redraws
-        return member
-    return refusal or StructureError(f"no draw of {mode} at {amount:g} keeps the chemistry", "choose a smaller amount")

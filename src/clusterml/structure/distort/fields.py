@@ -7,12 +7,13 @@ improper rotations of the parent, up to the sign of angles under improper ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.structure.distort.modes import MODES
+from clusterml.errors import OptionError
+from clusterml.structure.distort.modes import MODES, check_amounts, find_mode
 from clusterml.structure.distort.subject import MOTIF_KINDS, Subject, axis_of
 from clusterml.typing import FloatArray
 
@@ -131,6 +132,23 @@ def mixture_weights(subject: Subject, rng: np.random.Generator) -> dict[str, flo
     """
     weights = {name: rng.standard_normal() * MODES[name].typical for name in FIELDS}
     return {name: amount for name, amount in weights.items() if subject.has(MODES[name])}
+
+
+def check_weights(subject: Subject, weights: Mapping[str, float]) -> dict[str, float]:
+    """Amounts of modes that are to be added up, in the units of each.
+
+    Raises :class:`~clusterml.errors.OptionError` for none, a mode that cannot be part of a sum or that the cluster does
+    not have, and an amount out of its range.
+    """
+    if not weights:
+        raise OptionError("a mixture of no modes", f"give amounts of {', '.join(FIELDS)}")
+    for name, amount in weights.items():
+        mode = find_mode(name)
+        if name not in FIELDS:
+            raise OptionError(f"{name} cannot be part of a mixture", f"choose from {', '.join(FIELDS)}")
+        subject.require(mode)
+        check_amounts(mode, np.array([amount], dtype=np.float64))
+    return {name: float(amount) for name, amount in weights.items()}
 
 
 def mixture(

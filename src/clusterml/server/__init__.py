@@ -1,0 +1,1 @@
+"""The server: spectra over HTTP, with jobs, limits and metrics; and the client of it.  Needs the extra ``server``."""

@@ -1,0 +1,188 @@
+"""The answers that come at once: the JSON of the command line, for requests that were checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from clusterml.errors import OptionError, StructureError, counted
+from clusterml.server.requests import (
+    ChiralityRequest,
+    CompareRequest,
+    PredictRequest,
+    SpectrumText,
+    StructureRequest,
+    shipped_structures,
+)
+from clusterml.server.settings import Limits
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.inference.answer import Prediction
+    from clusterml.inference.predictor import Predictor, PreparedStructure
+    from clusterml.spectrum.spectrum import Spectrum
+
+BANDS = "bands:"
+"""What the reference begins with to name a list of measured bands."""
+
+
+def read_structure(request: StructureRequest, limits: Limits) -> Atoms:
+    """The structure of a request; raises what reading or building raises, and for more atoms than are taken."""
+    from clusterml.structure.read import read
+
+    atoms = read(request.source().stream(), options=request.reading)
+    check_size(atoms, limits)
+    return atoms
+
+
+def check_size(atoms: Atoms, limits: Limits) -> None:
+    """Raise :class:`StructureError` for more atoms than the server takes."""
+    if len(atoms) > limits.atoms:
+        name = atoms.info.get("source") or atoms.info.get("name") or "structure"
+        problem = f"{name}: {counted(len(atoms), 'atom')}, and this server takes {limits.atoms}"
+        raise StructureError(problem, "use the command line, or a server started with a larger --most-atoms")
+
+
+def inspect(request: StructureRequest, limits: Limits) -> dict[str, Any]:
+    """What ``clusterml inspect --json`` says, and the clean cluster as ``geometry``."""
+    from clusterml.engine.charge import inspect as look
+
+    read_structure(request, limits)
+    result = look(request.source().stream(), options=request.reading)
+    atoms = result.atoms.copy()
+    atoms.info["charge"] = result.charge
+    return {**result.to_dict(), "geometry": geometry(atoms)}
+
+
+def geometry(atoms: Atoms) -> dict[str, Any]:
+    """A structure for programs and viewers: symbols, positions in A, bonds, and the text of its xyz file."""
+    from clusterml.structure.bonds import bonds
+    from clusterml.structure.write import extxyz
+
+    pairs = bonds(atoms.numbers, atoms.positions)
+    return {
+        "name": str(atoms.info.get("name") or "structure"),
+        "charge": atoms.info.get("charge"),
+        "symbols": atoms.get_chemical_symbols(),
+        "positions": atoms.positions.round(6).tolist(),
+        "bonds": [[int(i), int(j)] for i, j in zip(pairs.first, pairs.second, strict=True)],
+        "xyz": extxyz(atoms),
+    }
+
+
+def chirality(request: ChiralityRequest, limits: Limits) -> dict[str, Any]:
+    """What ``clusterml chirality --json`` says."""
+    from clusterml.chirality.report import chirality_report
+
+    atoms = read_structure(request, limits)
+    template = None if request.template == "none" else request.template
+    report = chirality_report(
+        atoms, groups=request.groups, template=template, parts=request.parts, keep_bonds=request.keep_bonds
+    )
+    return report.to_dict()
+
+
+def compare(request: CompareRequest, limits: Limits) -> dict[str, Any]:
+    """What ``clusterml compare --json`` says; its size is limited by that of the request.
+
+    Raises what reading and comparing raise.
+    """
+    from clusterml.spectrum.compare import broaden_to
+    from clusterml.spectrum.compare import compare as compare_spectra
+    from clusterml.spectrum.export import SCHEMA_VERSION
+
+    _refuse_vain(request)
+    a, b = _spectrum(request.a, "a"), request.b
+    names = {"schema_version": SCHEMA_VERSION, "a": request.a.name, "b": b if isinstance(b, str) else b.name}
+    if isinstance(b, str):
+        from clusterml.spectrum.bands import compare_bands
+
+        a = a if request.fwhm is None else broaden_to(a, request.fwhm)
+        return {**names, **compare_bands(a, b[len(BANDS) :], common_shift=request.fit_shift).to_dict()}
+    most = 0.5 if request.max_shift is None else request.max_shift
+    result = compare_spectra(a, _spectrum(b, "b"), request.fit_shift, request.fit_width, most, request.fwhm)
+    return {**names, **result.to_dict()}
+
+
+def _refuse_vain(request: CompareRequest) -> None:
+    if isinstance(request.b, str) and not request.b.lower().startswith(BANDS):
+        raise OptionError(
+            f"b is {request.b!r}", "give a file with name and text, or bands:SYSTEM such as bands:Ag29-BDT"
+        )
+    vain = []
+    if request.max_shift is not None and (not request.fit_shift or isinstance(request.b, str)):
+        vain.append("max_shift")
+    if request.fit_width and isinstance(request.b, str):
+        vain.append("fit_width")
+    if vain:
+        raise OptionError(f"{' and '.join(vain)} would change nothing here", "leave it out")
+
+
+def _spectrum(file: SpectrumText, which: str) -> Spectrum:
+    from clusterml.spectrum.measured import read_spectrum
+
+    how: dict[str, Any] = {"columns": file.columns, "unit": file.unit, "block": file.block}
+    return read_spectrum(file.stream(), file.concentration, file.path, f"-{which}", **how)
+
+
+def prepare(request: PredictRequest, predictor: Predictor, limits: Limits) -> PreparedStructure:
+    """The structure of a request, ready for the network; raises what :meth:`Predictor.prepare` raises."""
+    request.refuse_ignored("predict", output=None, as_json=True, engine="never")
+    thermal = request.thermal
+    if thermal is not None and thermal.members > limits.snapshots:
+        raise OptionError(f"ensemble is {thermal.members}", f"this server takes {limits.snapshots} snapshots at most")
+    predictor.at_width(request.fwhm)  # refuses a width before the network runs
+    atoms = read_structure(request, limits)
+    return predictor.prepare(
+        atoms, request.charge, allow_several=request.allow_several, thermal=thermal, check_charge=True
+    )
+
+
+def prediction_json(prediction: Prediction, fwhm_ev: float | None) -> dict[str, Any]:
+    """What ``clusterml predict --engine never --json`` says."""
+    from clusterml.inference.answer import Answer
+    from clusterml.spectrum.compare import broaden_to
+
+    if fwhm_ev is not None:
+        prediction = replace(prediction, spectrum=broaden_to(prediction.spectrum, fwhm_ev))
+    return Answer("", prediction, None, prediction.warnings).to_dict()
+
+
+def ligands() -> list[dict[str, Any]]:
+    """Every ligand of the library."""
+    from clusterml.structure.anatomy.library import load_library
+
+    keys = ("name", "smiles", "donors", "charge", "formula", "aliases", "hand", "kind")
+    return [{key: getattr(entry, key) for key in keys} for entry in load_library()]
+
+
+def blueprints() -> list[dict[str, Any]]:
+    """Every blueprint, with what ``clusterml build --list`` says of it."""
+    from clusterml.structure.build.blueprint import blueprints as known
+
+    return [
+        {
+            "name": plan.name,
+            "title": plan.title,
+            "point_group": plan.point_group,
+            "hands": list(plan.hands),
+            "electrons": plan.electrons,
+            "sites": list(dict.fromkeys(site.kind for site in plan.sites)),
+            "ligands": plan.shells,
+        }
+        for plan in known().values()
+    ]
+
+
+def modes() -> list[dict[str, Any]]:
+    """Every distortion: name, unit, meaning, sign, range and what it needs."""
+    from clusterml.structure.distort.modes import MODES
+
+    keys = ("name", "unit", "meaning", "sign", "low", "high", "typical", "mirrors", "needs", "seeded")
+    return [{key: getattr(mode, key) for key in keys} for mode in MODES.values()]
+
+
+def structures() -> list[dict[str, str]]:
+    """The structures that travel with the program."""
+    return [{"name": name, "shipped": f"shipped:{place}"} for name, place in shipped_structures().items()]

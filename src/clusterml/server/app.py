@@ -1,0 +1,178 @@
+"""The routes: what each path of the API answers, its description for OpenAPI, and the files of the page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from clusterml.errors import ClusterMLError
+from clusterml.server import answers
+from clusterml.server.bodies import read_body
+from clusterml.server.desk import Desk
+from clusterml.server.guard import Guard, refuse
+from clusterml.server.refusals import UNEXPECTED, Problem, RefusalError
+from clusterml.server.requests import (
+    ChiralityRequest,
+    CompareRequest,
+    DistortRequest,
+    PredictRequest,
+    StructureRequest,
+)
+from clusterml.server.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+_BODIES = (StructureRequest, PredictRequest, ChiralityRequest, CompareRequest, DistortRequest)
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    422: {"model": Problem, "description": "the structure or an option cannot be used"},
+    "4XX": {"model": Problem, "description": "refused: no token, too large, too many"},
+}
+_WORDS = """Absorption and circular dichroism of ligand-protected metal clusters, and their chirality.
+
+Structures are sent as JSON (`file` with name and text, `shipped`, `build`) or as a form with the part `file`; the other
+keys are the options of the command of the same name. Answers are the JSON of the command line."""
+
+
+def page_folder() -> Path:
+    """Where the files of the page are."""
+    return Path(str(files("clusterml.server"))) / "page"
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The application of a server; raises what loading the network raises when it starts."""
+    desk = Desk(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        desk.load()
+        try:
+            yield
+        finally:
+            desk.close()
+
+    app = FastAPI(
+        title="clusterml", version=version("clusterml"), description=_WORDS, lifespan=lifespan,
+        docs_url=None, redoc_url=None,  # their pages are fetched from elsewhere
+    )  # fmt: skip
+    app.state.desk = desk
+    _add_errors(app, desk)
+    _add_answers(app, desk)
+    _add_lists(app, desk)
+    _describe_bodies(app)
+    if page_folder().is_dir():
+        app.mount("/", StaticFiles(directory=page_folder(), html=True), name="page")
+    if settings.allow_origin:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.allow_origin, allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(Guard, desk=desk)
+    return app
+
+
+def _add_errors(app: FastAPI, desk: Desk) -> None:
+    async def refused(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            words = "there is no such path" if error.status_code == 404 else str(error.detail)
+            error = RefusalError(
+                error.status_code, f"{request.method} {request.url.path}: {words}", "see /openapi.json"
+            )
+        if isinstance(error, ClusterMLError):
+            return refuse(error, desk)
+        return JSONResponse(UNEXPECTED.model_dump(), 500)
+
+    for kind in (ClusterMLError, HTTPException, Exception):
+        app.add_exception_handler(kind, refused)
+
+
+def _add_answers(app: FastAPI, desk: Desk) -> None:
+    """What is computed at once."""
+
+    def at_once(work: Callable[..., Any]) -> Callable[[Any], Awaitable[bytes]]:
+        return lambda body: desk.answer(work, body, desk.limits)
+
+    _post(app, "/v1/inspect", StructureRequest, at_once(answers.inspect), "What a structure file holds")
+    _post(app, "/v1/chirality", ChiralityRequest, at_once(answers.chirality), "Chirality and symmetry, part by part")
+    _post(app, "/v1/compare", CompareRequest, at_once(answers.compare), "How alike two spectra are")
+    _post(app, "/v1/predict", PredictRequest, desk.predict, "Absorption and CD by the network, with uncertainty")
+    _post(app, "/v1/distort", DistortRequest, desk.distort, "A distorted structure and its spectrum")
+
+
+def _post(
+    app: FastAPI, path: str, model: type[M], work: Callable[[M], Awaitable[bytes]], summary: str, status: int = 200
+) -> None:
+    """A route that takes a body."""
+    desk: Desk = app.state.desk
+
+    @app.post(
+        path, summary=summary, status_code=status, responses=_ERRORS, response_class=JSONResponse,
+        openapi_extra={"requestBody": _body(model)}, name=path.rpartition("/")[2],
+    )  # fmt: skip
+    async def handle(request: Request) -> Response:
+        body = await read_body(request, model, desk.limits)
+        return Response(await work(body), status, media_type="application/json")
+
+
+def _add_lists(app: FastAPI, desk: Desk) -> None:
+    """What there is to choose from, and how the server is."""
+    lists: dict[str, tuple[Callable[[], Any], str]] = {
+        "/v1/models": (desk.networks.rows, "The checkpoints"),
+        "/v1/ligands": (answers.ligands, "The ligands of the library"),
+        "/v1/blueprints": (answers.blueprints, "The models that can be built"),
+        "/v1/modes": (answers.modes, "The distortions"),
+        "/v1/structures": (answers.structures, "The structures that travel with the program"),
+    }
+    for path, (work, summary) in lists.items():
+        _get(app, path, work, summary)
+
+    @app.get("/healthz", summary="Is the server ready, and with what?", response_class=JSONResponse)
+    async def healthz() -> Response:
+        state = {"ready": desk.ready, "version": version("clusterml"), "model": Path(desk.settings.model).name}
+        return JSONResponse(state, 200 if desk.ready else 503)
+
+    @app.get("/metrics", summary="Numbers for Prometheus")
+    async def metrics() -> Response:
+        return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _get(app: FastAPI, path: str, work: Callable[[], Any], summary: str) -> None:
+    desk: Desk = app.state.desk
+
+    @app.get(path, summary=summary, response_class=JSONResponse, name=path.rpartition("/")[2])
+    async def handle() -> Response:
+        return Response(await desk.answer(work), media_type="application/json")
+
+
+def _body(model: type[BaseModel]) -> dict[str, Any]:
+    """The body of a request for OpenAPI: JSON, and where it holds a file also a form."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if "file" in model.model_fields:
+        part = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+        content["multipart/form-data"] = {"schema": {**part, "additionalProperties": {"type": "string"}}}
+    return {"required": True, "content": content}
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Add the schemas of the bodies, which the routes read themselves, to those that FastAPI knows of."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            _, schemas = models_json_schema(
+                [(model, "validation") for model in _BODIES], ref_template="#/components/schemas/{model}"
+            )
+            make()["components"]["schemas"].update(schemas["$defs"])
+        return make()
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,69 @@
+"""The checkpoints of a server: loaded when they are asked for, a few kept, each with the thread that predicts."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from clusterml.errors import ClusterMLError, unknown
+from clusterml.server.batching import Batcher
+
+MOST_LOADED = 3
+"""Checkpoints that are in memory at a time."""
+
+
+class Networks:
+    """Loads checkpoints by name; ``default`` may also be the folder of one, others are those of ``clusterml models``.
+
+    ``told`` is called with the size of every batch.
+    """
+
+    def __init__(self, default: str, device: str, told: Callable[[int], None]) -> None:
+        self._default, self._device, self._told = default, device, told
+        self._loaded: OrderedDict[str, Batcher] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, name: str | None = None) -> Batcher:
+        """The checkpoint of that name, or the server's.
+
+        Raises :class:`~clusterml.errors.OptionError` for a name that there is not, and what loading raises.
+        """
+        from clusterml.training.catalogue import known_releases
+
+        key = self._default if name is None else name
+        if key != self._default and key not in (known := known_releases()):
+            raise unknown("checkpoint", key, known)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = self._load(key)
+                while len(self._loaded) > MOST_LOADED:
+                    self._loaded.popitem(last=False)[1].close()
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What ``clusterml models --json`` says, without folders; damaged ones with their error."""
+        from clusterml.training.catalogue import known_releases
+        from clusterml.training.release import open_release
+
+        rows: list[dict[str, Any]] = []
+        for name, folder in known_releases().items():
+            try:
+                row = open_release(folder).row(name)
+                rows.append({key: value for key, value in row.items() if key != "folder"})
+            except ClusterMLError as error:
+                rows.append({"name": name, "error": str(error)})
+        return rows
+
+    def close(self) -> None:
+        """End all threads."""
+        with self._lock:
+            while self._loaded:
+                self._loaded.popitem()[1].close()
+
+    def _load(self, name: str) -> Batcher:
+        from clusterml.inference.predictor import Predictor
+
+        return Batcher(Predictor.load(name, self._device), self._told)
