@@ -81,12 +81,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Failure:
-    """A structure or file that was not labelled: ``problem`` names it and says what is wrong, ``remedy`` what to do."""
+    """A structure or file that was not labelled: ``problem`` names it and says what is wrong, ``remedy`` what to do.
+
+    ``error``: the type of the error; empty for one that is not expected.
+    """
 
     problem: str
     remedy: str
     trace: str = ""
     is_option: bool = False
+    error: str = ""
 
     def __str__(self) -> str:
         """One line."""
@@ -166,9 +170,11 @@ def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:
 
 def failure(error: BaseException, where: str, after: int = 0, is_option: bool = False) -> Failure:
     """The failure of ``where``: ``error`` with that place in front, unless its message begins with it already."""
+    kind = ""
     if isinstance(error, ClusterMLError):
-        problem, remedy = error.problem, error.remedy
+        problem, remedy, kind = error.problem, error.remedy, type(error).__name__
     elif isinstance(error, MemoryError):
+        kind = "MemoryLimitError"
         problem, remedy = "the computer's memory is not enough", "compute less at a time, or in single precision"
     else:
         problem, remedy = f"unexpected {type(error).__name__}: {error}", "run with --debug and report it"
@@ -177,7 +183,7 @@ def failure(error: BaseException, where: str, after: int = 0, is_option: bool = 
         problem = f"{where}: {problem.removeprefix(path).removeprefix(':').lstrip()}"
     if after:
         remedy += f"; frames after number {after} were not computed"
-    return Failure(problem, remedy, "".join(traceback.format_exception(error)), is_option)
+    return Failure(problem, remedy, "".join(traceback.format_exception(error)), is_option, kind)
 
 
 def outcome(

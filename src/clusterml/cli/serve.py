@@ -62,6 +62,9 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of the network, and of each job [default: OMP_NUM_THREADS or all].")
     ] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(metavar="GB", help="Memory of all jobs together; default 70 % of what is free.")
+    ] = None,
     jobs_folder: Annotated[Path, typer.Option(metavar="DIR", help="Where jobs and their results are kept.")] = Path(
         "clusterml-jobs"
     ),
@@ -86,7 +89,17 @@ def serve(
     from clusterml.server.settings import Settings
 
     settings = Settings(
-        host, port, model, device, workers, count, jobs_folder, token, tuple(allow_origin or ()), limits.limits()
+        host,
+        port,
+        model,
+        device,
+        workers,
+        count,
+        memory_gb,
+        jobs_folder,
+        token,
+        tuple(allow_origin or ()),
+        limits.limits(),
     )
     try:
         from clusterml.server.run import run

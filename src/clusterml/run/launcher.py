@@ -184,11 +184,14 @@ class _ProcessPool(Generic[T, R]):
 
 def _new_pool(workers: int) -> ProcessPoolExecutor:
     # spawn, because a forked process inherits the locks of torch's and OpenMP's threads
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=begin_worker)
 
 
-def _begin() -> None:
-    """Leave Ctrl-C and SIGTERM, which batch systems send to all, to the parent process, and end with it."""
+def begin_worker() -> None:
+    """What a process that works for another does first.
+
+    It leaves Ctrl-C and SIGTERM, which batch systems send to all, to the parent process, and ends with it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

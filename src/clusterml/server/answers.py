@@ -12,6 +12,7 @@ from clusterml.server.requests import (
     PredictRequest,
     SpectrumText,
     StructureRequest,
+    ThermalRequest,
     shipped_structures,
 )
 from clusterml.server.settings import Limits
@@ -129,14 +130,18 @@ def _spectrum(file: SpectrumText, which: str) -> Spectrum:
 def prepare(request: PredictRequest, predictor: Predictor, limits: Limits) -> PreparedStructure:
     """The structure of a request, ready for the network; raises what :meth:`Predictor.prepare` raises."""
     request.refuse_ignored("predict", output=None, as_json=True, engine="never")
+    check_snapshots(request, limits)
+    predictor.at_width(request.fwhm)  # refuses a width before the network runs
+    atoms = read_structure(request, limits)
+    how: dict[str, Any] = {"allow_several": request.allow_several, "thermal": request.thermal}
+    return predictor.prepare(atoms, request.charge, check_charge=True, **how)
+
+
+def check_snapshots(request: ThermalRequest, limits: Limits) -> None:
+    """Raise :class:`OptionError` for more thermal snapshots than the server takes."""
     thermal = request.thermal
     if thermal is not None and thermal.members > limits.snapshots:
         raise OptionError(f"ensemble is {thermal.members}", f"this server takes {limits.snapshots} snapshots at most")
-    predictor.at_width(request.fwhm)  # refuses a width before the network runs
-    atoms = read_structure(request, limits)
-    return predictor.prepare(
-        atoms, request.charge, allow_several=request.allow_several, thermal=thermal, check_charge=True
-    )
 
 
 def prediction_json(prediction: Prediction, fwhm_ev: float | None) -> dict[str, Any]:

@@ -22,18 +22,24 @@ from clusterml.server import answers
 from clusterml.server.bodies import read_body
 from clusterml.server.desk import Desk
 from clusterml.server.guard import Guard, refuse
+from clusterml.server.job_routes import job_router, submit_label, submit_screen
+from clusterml.server.jobs import Job
 from clusterml.server.refusals import UNEXPECTED, Problem, RefusalError
 from clusterml.server.requests import (
     ChiralityRequest,
     CompareRequest,
     DistortRequest,
+    LabelRequest,
     PredictRequest,
     StructureRequest,
 )
+from clusterml.server.screens import ScreenRequest
 from clusterml.server.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
-_BODIES = (StructureRequest, PredictRequest, ChiralityRequest, CompareRequest, DistortRequest)
+_BODIES = (
+    StructureRequest, PredictRequest, ChiralityRequest, CompareRequest, DistortRequest, LabelRequest, ScreenRequest,
+)  # fmt: skip
 _ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "the structure or an option cannot be used"},
     "4XX": {"model": Problem, "description": "refused: no token, too large, too many"},
@@ -68,6 +74,7 @@ def make_app(settings: Settings) -> FastAPI:
     app.state.desk = desk
     _add_errors(app, desk)
     _add_answers(app, desk)
+    _add_jobs(app, desk)
     _add_lists(app, desk)
     _describe_bodies(app)
     if page_folder().is_dir():
@@ -108,6 +115,23 @@ def _add_answers(app: FastAPI, desk: Desk) -> None:
     _post(app, "/v1/distort", DistortRequest, desk.distort, "A distorted structure and its spectrum")
 
 
+def _add_jobs(app: FastAPI, desk: Desk) -> None:
+    """What takes longer, in processes of its own."""
+
+    def as_job(submit: Callable[[Any, Desk], tuple[Job, bool]]) -> Callable[[Any], Awaitable[bytes]]:
+        async def work(body: Any) -> bytes:
+            job, is_new = await desk.run(submit, body, desk)
+            if is_new:
+                desk.foreman.look()
+            return await desk.answer(lambda: {**desk.jobs.describe(job), "new": is_new})
+
+        return work
+
+    _post(app, "/v1/label", LabelRequest, as_job(submit_label), "Absorption and CD by the engine: a job", 202)
+    _post(app, "/v1/screens", ScreenRequest, as_job(submit_screen), "A screen: a job", 202)
+    app.include_router(job_router(desk))
+
+
 def _post(
     app: FastAPI, path: str, model: type[M], work: Callable[[M], Awaitable[bytes]], summary: str, status: int = 200
 ) -> None:
@@ -142,6 +166,7 @@ def _add_lists(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/metrics", summary="Numbers for Prometheus")
     async def metrics() -> Response:
+        desk.metrics.count_jobs(desk.jobs.count())
         return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4")
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+from clusterml.io.files import exclusive, make_folder
 from clusterml.io.json import json_text
 from clusterml.run.resources import available_cores
 from clusterml.server import answers, distortion
 from clusterml.server.distortion import Parents
+from clusterml.server.foreman import Foreman
+from clusterml.server.jobs import Jobs
 from clusterml.server.metrics import Metrics
 from clusterml.server.networks import Networks
 from clusterml.server.refusals import Discretion, RefusalError
@@ -31,18 +35,27 @@ class Desk:
         self.parents = Parents(self.limits)
         places = [settings.jobs_folder, Path(settings.model).parent] if Path(settings.model).is_dir() else []
         self.discretion = Discretion(*(places or [settings.jobs_folder]))
+        self.jobs = Jobs(settings.jobs_folder, self.limits)
+        self.foreman = Foreman(self.jobs, settings)
         self.ready = False
+        self._held = ExitStack()
         self._pool = ThreadPoolExecutor(available_cores() + 1, thread_name_prefix="answer")
         self._waiting = 0
 
     def close(self) -> None:
-        """Answer nothing more."""
+        """Answer nothing more, and end what works on jobs."""
+        self.foreman.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.networks.close()
+        self._held.close()
 
     def load(self) -> None:
-        """Load the network; raises what loading raises."""
+        """Load the network, and go on with the jobs; raises what loading raises."""
         self.networks.find()
+        make_folder(self.settings.jobs_folder)
+        self._held.enter_context(exclusive(self.settings.jobs_folder))
+        self.jobs.load()
+        self.foreman.start()
         self.ready = True
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:

@@ -16,7 +16,7 @@ from clusterml.batch.needs import refuse_ignored
 from clusterml.config.schema import Strict
 from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.errors import OptionError, printable, unknown
-from clusterml.io.shipped import locate, shipped_names
+from clusterml.io.shipped import PREFIX, locate, shipped_names
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.solvents import SolventModel
@@ -37,7 +37,7 @@ class NamedText(Strict):
     @classmethod
     def _without_folders(cls, name: str) -> str:
         last = PurePath(printable(name).replace("\\", "/")).name
-        if not last:
+        if not last or last == "-" or last.startswith((".", PREFIX)):
             raise ValueError("this is not the name of a file")
         return last
 

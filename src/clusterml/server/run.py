@@ -25,7 +25,12 @@ def run(settings: Settings) -> None:
     shown = f"[{host}]" if ":" in host else host
     print(f"clusterml serves http://{shown}:{port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
     config = uvicorn.Config(
-        make_app(settings), log_level="warning", access_log=False, server_header=False, timeout_keep_alive=30
+        make_app(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,  # who listens to a job does not keep the server from ending
     )
     uvicorn.Server(config).run(sockets=[listener])
 

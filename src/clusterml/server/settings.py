@@ -59,7 +59,8 @@ class Settings:
     """How a server works.  Raises :class:`OptionError` for a port that there is not, and where a token is missing.
 
     ``model``: checkpoint of predictions that name none; ``device``: of the network.  ``workers``: processes for jobs;
-    ``threads``: CPU threads of the network, and of each job.  ``jobs_folder``: where jobs are kept.  ``token``: the
+    ``threads``: CPU threads of the network, and of each job; ``memory_gb``: of all jobs together, None: 70 % of what is
+    free.  ``jobs_folder``: where jobs are kept.  ``token``: the
     secret that requests must show; needed unless ``host`` is an address of this computer alone.  ``allow_origin``:
     pages of other servers that may use this one.
     """
@@ -70,6 +71,7 @@ class Settings:
     device: str = "auto"
     workers: int = 1
     threads: int = 1
+    memory_gb: float | None = None
     jobs_folder: Path = Path("clusterml-jobs")
     token: str | None = None
     allow_origin: tuple[str, ...] = ()
