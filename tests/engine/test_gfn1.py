@@ -179,7 +179,7 @@ class TestCycles:
         parts = _hamiltonian(build("ag25", thiolate="SH"))
         state = self_consistent(parts, -1, _KT, 1e-8, 7)
         assert state.n_cycles <= 6
-        again = self_consistent(parts, -1, _KT, 1e-6, 1, state.shell_charges)
+        again = self_consistent(parts, -1, _KT, 1e-6, 2, state.shell_charges)  # the first is in single precision
         assert np.abs(again.shell_charges - state.shell_charges).max() < 2e-8
 
     def test_early_cycles_in_single_precision_leave_no_trace(self, monkeypatch):
@@ -190,6 +190,41 @@ class TestCycles:
         assert mixed.energies.dtype == np.float64
         assert np.abs(mixed.energies - double.energies).max() < 2e-9
         assert np.abs(mixed.shell_charges - double.shell_charges).max() < 1e-8
+
+    @pytest.mark.parametrize("warm", [False, True])
+    def test_no_cycle_before_the_last_is_in_double_precision(self, monkeypatch, warm):
+        """Wherever they begin: a first cycle in double precision made warm starts slower than cold ones."""
+        atoms = build("ag25", thiolate="SH")
+        start = self_consistent(_hamiltonian(atoms), -1, _KT, 2e-5, 20).shell_charges if warm else None
+        atoms.rattle(0.03, seed=1)
+        precision = []
+        orbitals = scc._Molecule.orbitals
+        monkeypatch.setattr(
+            scc._Molecule, "orbitals", lambda self, q, dtype: (precision.append(dtype), orbitals(self, q, dtype))[1]
+        )
+        self_consistent(_hamiltonian(atoms), -1, _KT, 2e-5, 20, start)
+        assert precision[-1] == torch.float64
+        assert set(precision[:-1]) == {torch.float32}
+
+    @pytest.mark.parametrize(
+        ("change", "tolerance", "rounding", "rough"),
+        [
+            (float("inf"), 2e-5, 1e-6, True),
+            (0.05, 2e-5, 1e-6, True),
+            (0.005, 2e-5, 1e-6, False),  # may be the last
+            (0.05, 2e-5, 3e-5, False),  # may be the last but one, and its rounding would be too much for the last
+            (0.3, 2e-5, 3e-5, True),
+            (1e-5, 1e-10, 1e-6, False),  # there would be nothing but rounding
+        ],
+    )
+    def test_single_precision_serves_until_the_end_is_near(self, change, tolerance, rounding, rough):
+        assert scc._may_be_rough(change, tolerance, rounding) is rough
+
+    def test_a_step_is_solved_no_further_than_the_next_ones_need(self):
+        assert scc._exactness(0.3, 2e-5) == pytest.approx(0.03)  # the residual falls by its square
+        assert 0.01 < scc._exactness(0.05, 2e-5) < 0.1  # to where one more step ends
+        assert scc._exactness(0.001, 2e-5) == 1e-3  # the last step
+        assert scc._exactness(0.05, 1e-9) == pytest.approx(0.005)
 
     @pytest.mark.parametrize("kt", [_KT, 0.03])
     def test_the_response_is_the_derivative_of_the_charges(self, dication, kt):

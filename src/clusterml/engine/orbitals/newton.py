@@ -17,6 +17,7 @@ SIAM J. Numer. Anal. 19, 400 (1982) (how exactly a step is worth solving for).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,11 +43,17 @@ _MOST_PRODUCTS = 30
 _WORTH, _FINEST, _COARSEST = 0.1, 1e-3, 0.1
 """A step is solved to this times the largest residual, within limits: it falls by its square either way."""
 
-_SINGLE_FROM = 200
-"""Functions from which on responses and early cycles are computed in single precision: cycles ..."""
+_AHEAD = 0.3
+"""Nor is a step solved further than to this share of the residual from which one more reaches the tolerance."""
 
-_SINGLE_ABOVE = 0.03
-"""... while the largest residual of the cycle before is above this; later ones remove its rounding."""
+_SINGLE_FROM = 200
+"""Functions from which on responses and early cycles are computed in single precision ..."""
+
+_ROUNDING = 2e-11
+"""... whose largest residual is wrong by up to about this times the square of the functions."""
+
+_SQUARED = 0.4
+"""The largest residual after an exact step over its square before, at most about: 0.04 to 0.5 on clusters."""
 
 _INTEGER = 1e-6
 """Occupations this near to 0 or 2 respond as if they were."""
@@ -117,6 +124,11 @@ class _Molecule:
     def large(self) -> bool:
         """Is single precision worth while?"""
         return len(self._matrices) > 1
+
+    @property
+    def rounding(self) -> float:
+        """About by how much single precision changes a shell charge."""
+        return _ROUNDING * len(self._shell) ** 2
 
     def _of_atoms(self, charges: torch.Tensor) -> torch.Tensor:
         import torch
@@ -254,9 +266,9 @@ def self_consistent(
     first = parts.expected if start is None else start
     charges = torch.as_tensor(first + (charge - first.sum()) / n, device=device)
     steps = _Steps(charges)
-    change = float("inf") if start is None else 0.0
+    change = float("inf")
     for count in range(1, max_cycles + 1):
-        rough = molecule.large and change > _SINGLE_ABOVE
+        rough = molecule.large and _may_be_rough(change, tolerance, molecule.rounding)
         orbitals = molecule.orbitals(charges, torch.float32 if rough else torch.float64)
         made = molecule.charges(orbitals)
         residual = made - charges
@@ -266,8 +278,7 @@ def self_consistent(
             e, c, loewdin, f, q = (tensor.cpu().numpy() for tensor in tensors)
             return SelfConsistent(e, c, loewdin, f, q, count)
         if steps.improves(residual):
-            exactness = min(max(_WORTH * change, _FINEST), _COARSEST)
-            newton = _solved(molecule.response(orbitals, charges), residual, exactness)
+            newton = _solved(molecule.response(orbitals, charges), residual, _exactness(change, tolerance))
             charges = steps.advance(charges, residual, newton)
         else:
             charges = steps.retreat()
@@ -275,3 +286,21 @@ def self_consistent(
     raise ElectronicStructureError(
         f"the charges still change by {change:.1e}", "allow more cycles, or raise the electronic temperature"
     )
+
+
+def _may_be_rough(change: float, tolerance: float, rounding: float) -> bool:
+    """May the cycle after a largest residual ``change`` be in single precision, whose residual has ``rounding``?
+
+    Not if it may be the last, nor if rounding would be all that the one after it fails for.
+    """
+    expected = _SQUARED * change**2
+    after = _SQUARED * expected**2
+    return expected > max(tolerance, rounding) and not after <= tolerance < after + rounding
+
+
+def _exactness(change: float, tolerance: float) -> float:
+    """How much of the residual may be left of a step from a largest residual ``change``."""
+    enough = _WORTH * change
+    if _SQUARED * change**2 > tolerance:  # at least two more
+        enough = max(enough, _AHEAD * math.sqrt(tolerance / _SQUARED) / change)
+    return min(max(enough, _FINEST), _COARSEST)
