@@ -20,10 +20,10 @@ from ase import Atoms
 
 from clusterml.engine import integrals
 from clusterml.engine.basis import Basis
-from clusterml.engine.kernels import local_kernels
 from clusterml.engine.linalg import overlap_powers
+from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
-from clusterml.engine.orbitals.gfn1_pbe import refitted_state, terms
+from clusterml.engine.orbitals.gfn1_pbe import refit, terms
 from clusterml.engine.orbitals.newton import SelfConsistent, self_consistent
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.typing import FloatArray, IntArray
@@ -56,20 +56,7 @@ def ground_state(atoms: Atoms, charge: int) -> tuple[Gfn1Hamiltonian, SelfConsis
 
 def refitted(atoms: Atoms, charge: int, coefficients: Mapping[str, float]) -> Orbitals:
     """Orbitals of ``gfn1-pbe`` with other ``coefficients``; none: those of GFN1."""
-    symbols = tuple(atoms.get_chemical_symbols())
-    parts, state = ground_state(atoms, charge)
-    coords = parts.basis.coords_bohr
-    state = refitted_state(state, parts, symbols, coords, coefficients) if coefficients else state
-    return Orbitals(
-        symbols=symbols,
-        basis=parts.basis,
-        energies_ev=state.energies * HARTREE_EV,
-        coefficients=state.coefficients,
-        loewdin=state.loewdin,
-        n_occupied=round(float(parts.reference.sum()) - charge) // 2,
-        method="refitted",
-        kernels=local_kernels(symbols, coords),
-    )
+    return gfn_orbitals(atoms, charge, correction=refit(coefficients) if coefficients else None)
 
 
 @dataclass(frozen=True)
@@ -127,7 +114,7 @@ class Equations:
         symbols = tuple(reference.atoms.get_chemical_symbols())
         kinetic = integrals.kinetic(parts.basis)
         names, rows = [], []
-        for term in terms(parts, symbols, parts.basis.coords_bohr, state.shell_charges):
+        for term in terms(parts, symbols, state.shell_charges):
             names.append(term.name)
             rows.append(target.residual(target.element(term.kind, term.values, parts, kinetic)))
         matrix, base = np.array(rows), target.base

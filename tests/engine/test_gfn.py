@@ -89,7 +89,7 @@ def test_smeared_occupations_are_reported(molecule):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"method": "gfn3"}, OptionError, "method is 'gfn3'.*gfn1, gfn1-pbe, gfn2"),
+        ({"method": "gfn3"}, OptionError, "method is 'gfn3'.*gfn1, gfn2"),
         ({"solvation": "pcm"}, OptionError, "solvation is 'pcm'.*alpb, gbsa"),
         ({"solvent": "beer"}, OptionError, "solvent is .beer.*methanol"),
         ({"electronic_temperature_k": -1.0}, OptionError, "electronic_temperature_k is -1"),

@@ -10,11 +10,11 @@ import pytest
 from ase import Atoms
 
 from clusterml.engine.label import label
-from clusterml.engine.orbitals.gfn import gfn_orbitals
-from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
-from clusterml.engine.orbitals.gfn1_pbe import correction, fitted, refitted_state, terms
-from clusterml.engine.orbitals.newton import self_consistent
-from clusterml.engine.protocol import Protocol, make_protocol
+from clusterml.engine.orbitals.gfn import gfn_orbitals, gfn_source
+from clusterml.engine.orbitals.gfn1 import FockCorrection, gfn1_hamiltonian
+from clusterml.engine.orbitals.gfn1_pbe import correction, fitted, refit, terms
+from clusterml.engine.orbitals.newton import corrected, self_consistent
+from clusterml.engine.protocol import Compute, Protocol, make_protocol
 from clusterml.errors import OptionError
 from clusterml.io.files import sha256
 from clusterml.structure.build.build import build
@@ -34,7 +34,7 @@ def twisted() -> Atoms:
 
 
 def _levels(atoms: Atoms, charge: int = 0, **options) -> np.ndarray:
-    return gfn_orbitals(atoms, charge, method="gfn1-pbe", **options).energies_ev
+    return gfn_orbitals(atoms, charge, correction=refit(), **options).energies_ev
 
 
 def test_the_data_file_is_the_one_of_this_version():
@@ -54,30 +54,30 @@ def test_the_data_file_says_what_it_was_fitted_to():
 
 def test_every_term_of_the_file_exists(twisted):
     names = set(fitted()["terms"])
-    symbols, coords = twisted.get_chemical_symbols(), twisted.positions / BOHR_ANGSTROM
-    parts = gfn1_hamiltonian(symbols, coords)
-    have = {term.name for term in terms(parts, symbols, coords, np.zeros(len(parts.reference)))}
+    symbols = twisted.get_chemical_symbols()
+    parts = gfn1_hamiltonian(symbols, twisted.positions / BOHR_ANGSTROM)
+    have = {term.name for term in terms(parts, symbols, np.zeros(len(parts.reference)))}
     assert have <= names  # the fit has seen silver, sulfur, carbon and hydrogen
     assert {"onsite Ag.d", "projector Ag.s metal", "pair Ag.s S.p far", "pair Ag.d Ag.d kinetic"} <= have
 
 
 def test_without_coefficients_the_orbitals_are_those_of_gfn1(twisted):
-    symbols, coords = twisted.get_chemical_symbols(), twisted.positions / BOHR_ANGSTROM
-    parts = gfn1_hamiltonian(symbols, coords)
+    symbols = twisted.get_chemical_symbols()
+    parts = gfn1_hamiltonian(symbols, twisted.positions / BOHR_ANGSTROM)
     state = self_consistent(parts, 0, _KT, 2e-5, 100)
-    same = refitted_state(state, parts, symbols, coords, {})
+    same = corrected(state, correction(parts, symbols, state.shell_charges, {}))
     assert np.abs(same.energies - state.energies).max() < 1e-12
     assert np.abs(np.abs((same.coefficients * (parts.overlap @ state.coefficients)).sum(axis=0)) - 1.0).max() < 1e-6
 
 
 def test_the_orbitals_are_those_of_the_corrected_fock_matrix(twisted):
-    symbols, coords = twisted.get_chemical_symbols(), twisted.positions / BOHR_ANGSTROM
-    parts = gfn1_hamiltonian(symbols, coords)
+    symbols = twisted.get_chemical_symbols()
+    parts = gfn1_hamiltonian(symbols, twisted.positions / BOHR_ANGSTROM)
     state = self_consistent(parts, 0, _KT, 2e-5, 100)
     coefficients = {"onsite Ag.d": -1.0, "pair Ag.s S.p": 0.7, "projector S.p": 0.3, "pair Ag.p Ag.s kinetic": 0.2}
-    new = refitted_state(state, parts, symbols, coords, coefficients)
+    new = corrected(state, correction(parts, symbols, state.shell_charges, coefficients))
     dual = parts.overlap @ state.coefficients
-    fock = (dual * state.energies) @ dual.T + correction(parts, symbols, coords, state.shell_charges, coefficients)
+    fock = (dual * state.energies) @ dual.T + correction(parts, symbols, state.shell_charges, coefficients)
     assert np.abs(fock @ new.coefficients - parts.overlap @ new.coefficients * new.energies).max() < 1e-8
     assert np.abs(new.coefficients.T @ parts.overlap @ new.coefficients - np.eye(len(fock))).max() < 1e-8
 
@@ -86,7 +86,7 @@ def test_a_level_term_moves_the_level_of_an_atom():
     atoms = Atoms(["Ag"], [[0.0, 0.0, 0.0]])
     parts = gfn1_hamiltonian(["Ag"], atoms.positions)
     state = self_consistent(parts, 1, _KT, 2e-5, 100)
-    moved = refitted_state(state, parts, ["Ag"], atoms.positions, {"onsite Ag.d": -0.5})
+    moved = corrected(state, correction(parts, ["Ag"], state.shell_charges, {"onsite Ag.d": -0.5}))
     assert np.sort((moved.energies - state.energies) * HARTREE_EV) == pytest.approx([-0.5] * 5 + [0.0] * 4, abs=1e-9)
 
 
@@ -122,7 +122,7 @@ def test_far_fragments_do_not_feel_each_other(twisted):
 def test_the_gap_of_ag25_is_nearer_to_that_of_pbe():
     atoms = build("ag25", thiolate="SH")
     pbe = 1.33  # CP2K, DZVP-MOLOPT-SR
-    published, ours = (gfn_orbitals(atoms, -1, method=method).gap_ev for method in ("gfn1", "gfn1-pbe"))
+    published, ours = (gfn_orbitals(atoms, -1, correction=added).gap_ev for added in (None, refit()))
     assert abs(published - pbe) > 0.2
     assert abs(ours - pbe) < 0.1
 
@@ -137,10 +137,26 @@ def test_elements_that_the_fit_has_not_seen_are_named():
 
 
 def test_elements_that_the_fit_has_not_seen_have_no_terms():
-    symbols, coords = ["Au", "Cl"], np.array([[0.0, 0.0, 0.0], [4.4, 0.0, 0.0]])
-    parts = gfn1_hamiltonian(symbols, coords)
-    names = [term.name for term in terms(parts, symbols, coords, np.zeros(len(parts.reference)))]
+    symbols = ["Au", "Cl"]
+    parts = gfn1_hamiltonian(symbols, np.array([[0.0, 0.0, 0.0], [4.4, 0.0, 0.0]]))
+    names = [term.name for term in terms(parts, symbols, np.zeros(len(parts.reference)))]
     assert names == ["field of all charges", "field of far charges"]
+
+
+def test_a_method_of_another_package_may_bring_a_correction(twisted):
+    """Every level up by 1 eV, which is the overlap matrix; the charges stay."""
+    rise = FockCorrection("risen", lambda parts, symbols, charges: parts.overlap / HARTREE_EV, lambda symbols: ("Up.",))
+    below, above = gfn_orbitals(twisted, 0), gfn_orbitals(twisted, 0, correction=rise)
+    assert np.abs(above.energies_ev - below.energies_ev - 1.0).max() < 1e-9
+    assert np.array_equal(above.charges, below.charges)
+    assert (above.method, above.warnings) == ("risen", (*below.warnings, "Up."))
+    result = gfn_source("risen", "gfn1", rise).compute(twisted, 0, Protocol(), Compute(), None)
+    assert np.array_equal(result.energies_ev, above.energies_ev)
+
+
+def test_gfn2_has_no_correction(twisted):
+    with pytest.raises(OptionError, match="GFN1-PBE corrects the Fock matrix of GFN1, not of gfn2"):
+        gfn_orbitals(twisted, 0, method="gfn2", correction=refit())
 
 
 def test_its_protocol_is_not_that_of_gfn1(twisted):

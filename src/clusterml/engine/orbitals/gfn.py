@@ -2,8 +2,8 @@
 
 GFN1-xTB, the source of all labels, is our own (:mod:`clusterml.engine.orbitals.gfn1`), in vacuum and in solvents
 (:mod:`clusterml.engine.orbitals.solvation`): an order of magnitude faster than tblite on silver clusters, and it runs
-on a GPU.  ``gfn1-pbe`` has its charges, and other orbitals (:mod:`clusterml.engine.orbitals.gfn1_pbe`).  GFN2-xTB
-comes from tblite, which takes its threads from OMP_NUM_THREADS.
+on a GPU.  Methods with its charges and other orbitals bring a correction of its Fock matrix, such as ``gfn1-pbe``
+(:mod:`clusterml.engine.orbitals.gfn1_pbe`).  GFN2-xTB comes from tblite, which takes its threads from OMP_NUM_THREADS.
 Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`).
 """
 
@@ -12,22 +12,21 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from clusterml.engine.basis import gfn_basis, tblite_positions
 from clusterml.engine.blas import lend_blas
 from clusterml.engine.kernels import local_kernels
-from clusterml.engine.orbitals.gfn1 import Gfn1Hamiltonian, gfn1_hamiltonian
-from clusterml.engine.orbitals.gfn1_pbe import fitted, foreign_elements, refitted_state
+from clusterml.engine.orbitals.gfn1 import FockCorrection, Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals, check_orthonormal
 from clusterml.engine.orbitals.solvation import buried_atoms_warnings, in_solvent, solvent_warnings
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.parameters import core_electrons
 from clusterml.errors import ChargeError, ElectronicStructureError, OptionError
 from clusterml.structure.geometry import Geometry
-from clusterml.structure.solvents import SOLVENTS_OF, GfnMethod, SolventModel, find_solvent
+from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 from clusterml.typing import FloatArray
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
@@ -40,9 +39,7 @@ if TYPE_CHECKING:
 Medium = tuple[str, SolventModel]
 """A solvent and its model."""
 
-GfnOrbitals = Literal["gfn1", "gfn1-pbe", "gfn2"]
-
-_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn1-pbe": "GFN1-PBE", "gfn2": "GFN2-xTB"}
+_METHOD: dict[str, str] = {"gfn1": "GFN1-xTB", "gfn2": "GFN2-xTB"}
 CHARGE_TOLERANCE = 2e-5
 """Residual of shell charges, in elementary charges, at which a ground state is taken: largest change of ours, root mean
 square of tblite's (its accuracy 1).  Spectra then change by less than 1e-3 of their maximum, see
@@ -58,7 +55,7 @@ _FRACTIONAL = 0.02
 def gfn_orbitals(
     atoms: Atoms,
     charge: int,
-    method: GfnOrbitals = "gfn1",
+    method: GfnMethod = "gfn1",
     solvent: str | None = None,
     solvation: SolventModel = "alpb",
     electronic_temperature_k: float = 300.0,
@@ -66,6 +63,7 @@ def gfn_orbitals(
     max_iterations: int = 500,
     start_from: Atoms | None = None,
     device: str = "cpu",
+    correction: FockCorrection | None = None,
 ) -> Orbitals:
     """Closed-shell orbitals of a self-consistent GFN-xTB ground state.
 
@@ -80,18 +78,22 @@ def gfn_orbitals(
     virtual shift is contained.  ``device``: ``"cpu"`` or ``"cuda"``; tblite has no use for it.  The surface that a
     solvent can reach is measured on points in fixed directions: turning a molecule moves its levels by up to about
     5e-4 eV in a solvent that makes hydrogen bonds, 1e-9 eV in another one and in vacuum.
+    ``correction``: what is added to the converged Fock matrix of GFN1 before its orbitals are taken.
 
-    Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent, ChargeError for an
+    Raises UnsupportedElementError beyond radon, OptionError for an unknown method, model or solvent and for a
+    correction of GFN2, ChargeError for an
     odd number of electrons, ElectronicStructureError without convergence.
     """
     start = time.perf_counter()
     _check_options(method, solvation, electronic_temperature_k, charge_tolerance)
     if solvent is not None:
-        solvent = find_solvent(solvent, solvation, SOLVENTS_OF[method])
-    if method != "gfn2":
+        solvent = find_solvent(solvent, solvation, method)
+    if method == "gfn1":
         medium = None if solvent is None else (solvent, solvation)
         cycles = _Cycles(electronic_temperature_k, charge_tolerance, max_iterations, device)
-        return _own_gfn1(atoms, charge, medium, cycles, start_from, method)
+        return _own_gfn1(atoms, charge, medium, cycles, start_from, correction)
+    if correction is not None:
+        raise OptionError(f"{correction.method} corrects the Fock matrix of GFN1, not of {method}", "use method gfn1")
     symbols = tuple(atoms.get_chemical_symbols())
     basis = gfn_basis(symbols, atoms.positions / BOHR_ANGSTROM, method)
     warnings = () if solvent is None else buried_atoms_warnings(atoms, solvent, solvation, method)
@@ -143,6 +145,12 @@ class _Cycles:
         except ElectronicStructureError as exc:
             raise _failed("gfn1", self.kelvin, self.most, exc.problem) from exc
 
+    def correct(self, state: SelfConsistent, added: FloatArray) -> SelfConsistent:
+        """``state`` with orbitals of its Fock matrix and ``added``."""
+        from clusterml.engine.orbitals.newton import corrected
+
+        return corrected(state, added, self.device)
+
 
 def _own_gfn1(
     atoms: Atoms,
@@ -150,7 +158,7 @@ def _own_gfn1(
     medium: Medium | None,
     cycles: _Cycles,
     start_from: Atoms | None,
-    method: Literal["gfn1", "gfn1-pbe"],
+    correction: FockCorrection | None,
 ) -> Orbitals:
     start = time.perf_counter()
     symbols = tuple(atoms.get_chemical_symbols())
@@ -165,9 +173,9 @@ def _own_gfn1(
         state = cycles.run(parts, charge, first)
     except ElectronicStructureError as error:
         raise ElectronicStructureError("; ".join((error.problem, *warnings)), error.remedy) from error
-    if method == "gfn1-pbe":
-        warnings += foreign_elements(symbols)
-        state = refitted_state(state, parts, symbols, parts.basis.coords_bohr, fitted()["terms"], cycles.device)
+    if correction is not None:
+        state = cycles.correct(state, correction.matrix(parts, symbols, state.shell_charges))
+        warnings += correction.warnings(symbols)
     done = time.perf_counter()
     return Orbitals(
         symbols=symbols,
@@ -177,7 +185,7 @@ def _own_gfn1(
         loewdin=state.loewdin,
         n_cycles=state.n_cycles,
         n_occupied=n_occupied,
-        method=_METHOD[method],
+        method=_METHOD["gfn1"] if correction is None else correction.method,
         kernels=local_kernels(symbols, parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
         core_electrons=core_electrons(symbols),
@@ -288,7 +296,9 @@ def _occupation_warnings(occupations: FloatArray, n_occupied: int, temperature_k
     )
 
 
-def _source(method: GfnOrbitals) -> OrbitalSource:
+def gfn_source(name: str, method: GfnMethod, correction: FockCorrection | None = None) -> OrbitalSource:
+    """The source ``name`` of orbitals of ``method``, of GFN1 with a ``correction`` of its Fock matrix if it has one."""
+
     def compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, start: Atoms | None) -> Orbitals:
         kelvin, tolerance = protocol.electronic_temperature_k, protocol.charge_tolerance
         return gfn_orbitals(
@@ -301,11 +311,12 @@ def _source(method: GfnOrbitals) -> OrbitalSource:
             charge_tolerance=CHARGE_TOLERANCE if tolerance is None else tolerance,
             start_from=start,
             device=compute.device,
+            correction=correction,
         )
 
     return OrbitalSource(
-        method, compute, solvents=True, electronic_temperature=True, charge_tolerance=True, check_memory=True
+        name, compute, solvents=True, electronic_temperature=True, charge_tolerance=True, check_memory=True
     )
 
 
-ORBITAL_SOURCES = (_source("gfn1"), _source("gfn1-pbe"), _source("gfn2"))
+ORBITAL_SOURCES = (gfn_source("gfn1", "gfn1"), gfn_source("gfn2", "gfn2"))

@@ -1,4 +1,4 @@
-"""GFN1-xTB: the Hamiltonian of a geometry; its self-consistent charges: :mod:`~clusterml.engine.orbitals.newton`.
+"""GFN1-xTB: the Hamiltonian of a geometry, and what may correct it; its self-consistent charges: :mod:`~clusterml.engine.orbitals.newton`.
 
 Source: S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017), in the form of tblite
 (levels shifted by the coordination number in eV; shell hardnesses joined by their harmonic mean).
@@ -6,7 +6,7 @@ Source: S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,20 @@ class Gfn1Hamiltonian:
     expected: FloatArray
     atom_of_shell: IntArray
     shell_of_ao: IntArray
+
+
+@dataclass(frozen=True)
+class FockCorrection:
+    """What a method adds to the converged Fock matrix of GFN1; it has the orbitals of the sum, and GFN1's charges.
+
+    method     as labels call it
+    matrix     (Hamiltonian, symbols, shell charges (n_shells,)) -> (n_ao, n_ao), hartree
+    warnings   symbols -> what to tell of such a molecule
+    """
+
+    method: str
+    matrix: Callable[[Gfn1Hamiltonian, Sequence[str], FloatArray], FloatArray]
+    warnings: Callable[[Sequence[str]], tuple[str, ...]] = lambda symbols: ()
 
 
 def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Hamiltonian:

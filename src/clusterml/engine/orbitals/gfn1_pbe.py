@@ -14,21 +14,18 @@ if they are neutral.  Pairs and shells of elements that the fit has not seen kee
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from clusterml.engine import integrals
 from clusterml.engine.atomic import distances, neighbour_shares
-from clusterml.engine.linalg import symmetric_eigh
-from clusterml.engine.orbitals.gfn1 import CN_CUTOFF_BOHR, Gfn1Hamiltonian, covalent_radii
+from clusterml.engine.orbitals.gfn import gfn_source
+from clusterml.engine.orbitals.gfn1 import CN_CUTOFF_BOHR, FockCorrection, Gfn1Hamiltonian, covalent_radii
 from clusterml.engine.parameters import data_tables
 from clusterml.typing import BoolArray, FloatArray
 from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
-
-if TYPE_CHECKING:
-    from clusterml.engine.orbitals.newton import SelfConsistent
 
 Kind = Literal["onsite", "projector", "overlap", "kinetic"]
 
@@ -58,10 +55,10 @@ def fitted() -> Mapping[str, Any]:
 
 
 def terms(
-    parts: Gfn1Hamiltonian, symbols: Sequence[str], coords_bohr: FloatArray, shell_charges: FloatArray
+    parts: Gfn1Hamiltonian, symbols: Sequence[str], shell_charges: FloatArray
 ) -> Iterator[Term]:
     """All terms that a molecule can have, in a fixed order."""
-    shells = _Shells.of(parts, symbols, coords_bohr, shell_charges)
+    shells = _Shells.of(parts, symbols, shell_charges)
     for name, field in _fields(parts, shell_charges).items():
         yield Term(name, "overlap", -0.5 * np.add.outer(field, field))
     for name in shells.names:
@@ -93,11 +90,9 @@ class _Shells:
     distance: FloatArray
 
     @classmethod
-    def of(
-        cls, parts: Gfn1Hamiltonian, symbols: Sequence[str], coords_bohr: FloatArray, shell_charges: FloatArray
-    ) -> _Shells:
+    def of(cls, parts: Gfn1Hamiltonian, symbols: Sequence[str], shell_charges: FloatArray) -> _Shells:
         atom = parts.atom_of_shell
-        r = distances(np.asarray(coords_bohr, dtype=np.float64))
+        r = distances(np.asarray(parts.basis.coords_bohr, dtype=np.float64))
         shares = neighbour_shares(r, covalent_radii(symbols), CN_CUTOFF_BOHR)
         is_metal = np.array([symbol == METAL for symbol in symbols])
         charge = np.bincount(atom, weights=shell_charges, minlength=len(symbols)).astype(np.float64)
@@ -163,7 +158,6 @@ def _labels(parts: Gfn1Hamiltonian, symbols: Sequence[str]) -> Iterator[str]:
 def correction(
     parts: Gfn1Hamiltonian,
     symbols: Sequence[str],
-    coords_bohr: FloatArray,
     shell_charges: FloatArray,
     coefficients: Mapping[str, float],
 ) -> FloatArray:
@@ -175,7 +169,7 @@ def correction(
         "overlap": np.zeros((n, n)),
         "kinetic": np.zeros((n, n)),
     }
-    for term in terms(parts, symbols, coords_bohr, shell_charges):
+    for term in terms(parts, symbols, shell_charges):
         sums[term.kind] += coefficients.get(term.name, 0.0) * term.values
     s = parts.overlap
     matrix = (s * sums["projector"][shell]) @ s
@@ -184,27 +178,6 @@ def correction(
         matrix += integrals.kinetic(parts.basis) * sums["kinetic"][np.ix_(shell, shell)]
     matrix.flat[:: len(matrix) + 1] += sums["onsite"][shell]
     return np.asarray(matrix / HARTREE_EV)
-
-
-def refitted_state(
-    state: SelfConsistent,
-    parts: Gfn1Hamiltonian,
-    symbols: Sequence[str],
-    coords_bohr: FloatArray,
-    coefficients: Mapping[str, float],
-    device: str = "cpu",
-) -> SelfConsistent:
-    """``state`` with the orbitals of the corrected Fock matrix; charges and occupations stay those of GFN1."""
-    import torch
-
-    added = correction(parts, symbols, coords_bohr, state.shell_charges, coefficients)
-    c = torch.as_tensor(state.coefficients, device=device)
-    fock = c.T @ torch.as_tensor(added, device=device) @ c
-    fock.diagonal().add_(torch.as_tensor(state.energies, device=device))
-    energies, turn = symmetric_eigh(fock, "refitted Hamiltonian")
-    new, loewdin = c @ turn, torch.as_tensor(state.loewdin, device=device) @ turn
-    levels, orbitals, over_loewdin = (x.cpu().numpy() for x in (energies, new, loewdin))
-    return replace(state, energies=levels, coefficients=orbitals, loewdin=over_loewdin)
 
 
 def foreign_elements(symbols: Sequence[str]) -> tuple[str, ...]:
@@ -217,3 +190,16 @@ def foreign_elements(symbols: Sequence[str]) -> tuple[str, ...]:
         f"gfn1-pbe was not fitted to {', '.join(foreign)}: their shells and bonds are those of GFN1-xTB as published; "
         "compare with --orbitals gfn1",
     )
+
+
+def refit(coefficients: Mapping[str, float] | None = None) -> FockCorrection:
+    """The correction of the Fock matrix of GFN1 with ``coefficients`` in eV, default: those of the data file."""
+
+    def matrix(parts: Gfn1Hamiltonian, symbols: Sequence[str], shell_charges: FloatArray) -> FloatArray:
+        values = fitted()["terms"] if coefficients is None else coefficients
+        return correction(parts, symbols, shell_charges, values)
+
+    return FockCorrection("GFN1-PBE", matrix, foreign_elements)
+
+
+ORBITAL_SOURCES = (gfn_source("gfn1-pbe", "gfn1", refit()),)

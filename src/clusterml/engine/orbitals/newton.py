@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clusterml.engine.linalg import overlap_powers, symmetric_eigh
@@ -49,8 +49,8 @@ _AHEAD = 0.3
 _SINGLE_FROM = 200
 """Functions from which on responses and early cycles are computed in single precision ..."""
 
-_ROUNDING = 2e-11
-"""... whose largest residual is wrong by up to about this times the square of the functions."""
+_ROUNDING = 2e-8
+"""... whose largest residual is wrong by up to about this times the number of functions."""
 
 _SQUARED = 0.4
 """The largest residual after an exact step over its square before, at most about: 0.04 to 0.5 on clusters."""
@@ -128,7 +128,7 @@ class _Molecule:
     @property
     def rounding(self) -> float:
         """About by how much single precision changes a shell charge."""
-        return _ROUNDING * len(self._shell) ** 2
+        return _ROUNDING * len(self._shell)
 
     def _of_atoms(self, charges: torch.Tensor) -> torch.Tensor:
         import torch
@@ -277,6 +277,8 @@ def self_consistent(
             tensors = orbitals.energies, orbitals.coefficients, orbitals.loewdin, orbitals.occupations, made
             e, c, loewdin, f, q = (tensor.cpu().numpy() for tensor in tensors)
             return SelfConsistent(e, c, loewdin, f, q, count)
+        if rough and change <= molecule.rounding:
+            continue  # the start was better than single precision can tell
         if steps.improves(residual):
             newton = _solved(molecule.response(orbitals, charges), residual, _exactness(change, tolerance))
             charges = steps.advance(charges, residual, newton)
@@ -286,6 +288,19 @@ def self_consistent(
     raise ElectronicStructureError(
         f"the charges still change by {change:.1e}", "allow more cycles, or raise the electronic temperature"
     )
+
+
+def corrected(state: SelfConsistent, added: FloatArray, device: str = "cpu") -> SelfConsistent:
+    """``state`` with the orbitals of its Fock matrix and ``added`` (n_ao, n_ao); charges and occupations stay."""
+    import torch
+
+    c = torch.as_tensor(state.coefficients, device=device)
+    fock = c.T @ torch.as_tensor(added, device=device) @ c
+    fock.diagonal().add_(torch.as_tensor(state.energies, device=device))
+    energies, turn = symmetric_eigh(fock, "corrected Hamiltonian")
+    new, loewdin = c @ turn, torch.as_tensor(state.loewdin, device=device) @ turn
+    levels, orbitals, over_loewdin = (x.cpu().numpy() for x in (energies, new, loewdin))
+    return replace(state, energies=levels, coefficients=orbitals, loewdin=over_loewdin)
 
 
 def _may_be_rough(change: float, tolerance: float, rounding: float) -> bool:
