@@ -1,4 +1,4 @@
-"""GFN1-xTB: the Hamiltonian of a geometry, and what may correct it; its self-consistent charges: :mod:`~clusterml.engine.orbitals.newton`.
+"""GFN1-xTB: the Hamiltonian of a geometry, and what may correct it; charges: :mod:`~clusterml.engine.orbitals.newton`.
 
 Source: S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017), in the form of tblite
 (levels shifted by the coordination number in eV; shell hardnesses joined by their harmonic mean).

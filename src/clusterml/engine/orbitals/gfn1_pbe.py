@@ -54,9 +54,7 @@ def fitted() -> Mapping[str, Any]:
     return data_tables("gfn1_pbe")
 
 
-def terms(
-    parts: Gfn1Hamiltonian, symbols: Sequence[str], shell_charges: FloatArray
-) -> Iterator[Term]:
+def terms(parts: Gfn1Hamiltonian, symbols: Sequence[str], shell_charges: FloatArray) -> Iterator[Term]:
     """All terms that a molecule can have, in a fixed order."""
     shells = _Shells.of(parts, symbols, shell_charges)
     for name, field in _fields(parts, shell_charges).items():
