@@ -68,7 +68,7 @@ def test_info_counts_what_is_there(run, folder, tmp_path, figures):
 def test_verify_says_that_all_is_well_and_names_damage(run, folder, tmp_path):
     result = run("dataset", "verify", folder, "--share", "0.5")
     assert result.code == 0
-    assert "2 records labelled again with the solver krylov: the same within 0.005" in result.out
+    assert "2 records labelled again: the same within 0.005" in result.out
     store = Store(tmp_path / "d")
     for record in Dataset(folder):
         store.add(record)

@@ -34,10 +34,13 @@ def fake_record(name: str, seed: int = 0, **changes) -> Record:
         "lowest_ev": np.sort(rng.uniform(1, 3, N_LOWEST)).astype(np.float32).astype(float),
         "lowest_f": rng.uniform(0, 1, N_LOWEST).astype(np.float32).astype(float),
         "lowest_r_cgs": rng.normal(size=N_LOWEST).astype(np.float32).astype(float),
+        "shell_charges": np.round(rng.normal(size=2 * n), 3),
+        "levels_ev": np.round(rng.normal(size=16), 3),
+        "level_histogram": rng.integers(0, 40, 80).astype(float),
         "details": {"distortions": [{"mode": "breathing", "amount": 1.5}]},
     }
     for key in ("epsilon", "epsilon_velocity", "delta_epsilon", "delta_epsilon_length"):
-        values[key] = rng.normal(size=M).astype(np.float32).astype(float)
+        values[key] = rng.normal(size=M)
     return Record(**(values | changes))
 
 
@@ -56,7 +59,7 @@ def write_dataset():
         name = f"00000-{len(records):04d}.h5"
         checksum = write_shard(folder / "shards" / name, records)
         entry = ShardEntry(name=name, sha256=checksum, ids=tuple(record.id for record in records))
-        index = Index(schema_version=SCHEMA_VERSION, about={}, shards=(entry,))
+        index = Index(schema_version=SCHEMA_VERSION, about={}, grid=records[0].grid, shards=(entry,))
         (folder / "index.json").write_text(index.model_dump_json())
         return Dataset(folder)
 

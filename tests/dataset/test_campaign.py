@@ -10,13 +10,14 @@ import time
 import numpy as np
 import pytest
 
-from clusterml.dataset.campaign import Parent, fingerprint, load_campaign, plan
+from clusterml.dataset.campaign import Parent, load_campaign, plan
 from clusterml.dataset.exchange import to_atoms
+from clusterml.dataset.fingerprint import fingerprint
 from clusterml.dataset.geometry import geometries
 from clusterml.dataset.labelling import chirality_measures
 from clusterml.dataset.parents import ParentSource, parent_atoms
 from clusterml.dataset.record import FWHM_EV
-from clusterml.dataset.runner import Ledger, generate
+from clusterml.dataset.runner import Event, Ledger, generate
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.dataset.verify import verify
 from clusterml.engine.protocol import Protocol
@@ -102,8 +103,8 @@ def test_mirror_images_are_exact_and_share_their_pair(made):
         np.testing.assert_array_equal(image.delta_epsilon, -record.delta_epsilon)
         np.testing.assert_array_equal(image.positions, record.positions * [-1, 1, 1])
         again = chirality_measures(to_atoms(image))
-        assert again == pytest.approx(image.details["chirality"], rel=1e-5, abs=1e-8)
-        assert again["opd"] == pytest.approx(-record.details["chirality"]["opd"], rel=1e-9)
+        assert again == pytest.approx(image.details["chirality"], rel=2e-5, abs=1e-8)
+        assert again["opd"] == pytest.approx(-record.details["chirality"]["opd"], rel=2e-5)
 
 
 def test_a_label_can_be_made_again_and_the_image_of_it_too(made):
@@ -197,7 +198,7 @@ def test_a_parent_may_have_a_protocol_of_its_own(campaign, tmp_path):
     campaign.write_text(
         TEXT + "    protocol: {orbitals: gfn1}\n"
         "  ag2: {build: {name: ag2}, family: ag2, counts: {reference: 1}}\n"
-        "second_protocol: {orbitals: gfn1}\nsecond_every: 1\n"
+        "second: {orbitals: gfn1, share: 1.0}\n"
     )
     jobs = {job.name: job for job in plan(load_campaign(campaign))}
     assert [each.name for each in jobs["ag3-reference-00000"].protocols] == ["gfn1"]
@@ -247,17 +248,17 @@ def test_undistorted_geometries_differ_from_their_parent_by_their_ligands_only(c
     assert kinds == {(True, True), (True, False), (False, True)}
 
 
-def test_jobs_that_a_campaign_no_longer_asks_for_are_withdrawn_until_it_does(campaign, tmp_path):
+def test_failed_jobs_that_a_campaign_no_longer_asks_for_are_withdrawn_until_it_does(campaign, tmp_path):
     def states():
         return {event.job: event.state for event in Ledger(tmp_path / "d" / "ledger.jsonl").states().values()}
 
     generate(campaign, tmp_path / "d", Here(), limit=1)
+    Ledger(tmp_path / "d" / "ledger.jsonl").add(Event("ag3-mode-00002", "failed", "no memory"))
     campaign.write_text(TEXT.replace("mode: 3", "mode: 2"))
     generate(campaign, tmp_path / "d", Here(), resume=True, limit=0)
     assert {job for job, state in states().items() if state == "withdrawn"} == {"ag3-mode-00002"}
     campaign.write_text(TEXT)
-    generate(campaign, tmp_path / "d", Here(), resume=True, limit=0)
-    assert states()["ag3-mode-00002"] == "planned"
+    assert generate(campaign, tmp_path / "d", Here(), resume=True).counts == {"done": 7}
 
 
 def test_geometries_without_a_gap_are_rejected_with_the_reason(campaign, tmp_path):
@@ -437,15 +438,15 @@ def drawn(folder, cores: int, gap: float):
 
 def test_every_hypothetical_cluster_is_a_family_and_more_may_be_added(tmp_path):
     few, many = (load_campaign(drawn(tmp_path, cores, 0.3)) for cores in (2, 3))
-    assert [parent.family for parent in many.clusters.values()] == ["ring-00000", "ring-00001", "ring-00002"]
-    assert list(many.clusters) == [parent.family for parent in many.clusters.values()]
+    assert [many.parent(name).family for name in many.names] == ["ring-00000", "ring-00001", "ring-00002"]
+    assert many.names == ["ring-00000", "ring-00001", "ring-00002"]
     before, after = fingerprint(few, tmp_path / "drawn.yaml"), fingerprint(many, tmp_path / "drawn.yaml")
-    assert before.items() < after.items()
+    assert before == after
 
 
 def test_forms_take_turns_and_are_made_once(tmp_path, monkeypatch):
     campaign = load_campaign(drawn(tmp_path, 1, 0.3))
-    source = ParentSource(campaign.clusters["ring-00000"], None, tmp_path / "parents")
+    source = ParentSource(campaign.parent("ring-00000"), None, tmp_path / "parents")
     first, second = plan(campaign)
     relaxed, words = geometries(campaign, first, source)
     scaled, others = geometries(campaign, second, source)
@@ -467,7 +468,7 @@ def test_forms_take_turns_and_are_made_once(tmp_path, monkeypatch):
 
 def test_a_parent_without_a_clear_gap_is_rejected_with_the_reason(tmp_path):
     tally = generate(drawn(tmp_path, 1, 4.9), tmp_path / "d", Here(), limit=1)
-    assert tally.counts == {"rejected": 1, "planned": 1}
+    assert tally.counts == {"rejected": 1}
     (event,) = [
         event for event in Ledger(tmp_path / "d" / "ledger.jsonl").states().values() if event.state == "rejected"
     ]

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from tiny import GRID, record, tiny_spec
 
-from clusterml.dataset.record import GRID_EV
+from clusterml.dataset.record import FINE, GRID_EV, SpectralGrid
 from clusterml.dataset.split import Split
 from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
@@ -59,6 +60,45 @@ def test_targets_take_the_wanted_gauges_and_measures():
     assert found["opd"].tolist() == pytest.approx([1e3 * each.details["chirality"]["opd_local_frame"]])
     assert found["ccm"].tolist() == pytest.approx([each.details["chirality"]["ccm_frame"]])
     assert set(targets(each, Wanted(), broadening)) == {"epsilon", "delta_epsilon"}
+
+
+COARSE = SpectralGrid(low_ev=0.44, step_ev=0.06, n_points=87, fwhm_ev=0.2, levels=4095)
+
+
+@pytest.mark.parametrize(("width", "largest"), [(0.2, 1e-3), (0.25, 3e-3)])
+@pytest.mark.parametrize(("count", "signed"), [(6, False), (1000, False), (3000, True)])
+def test_a_coarse_grid_gives_the_spectrum_between_its_energies(width, largest, count, signed):
+    """Bands from 0.6 to 6.2 eV, some beyond the grid: the values at 0.01 eV, rounded as they are stored."""
+    rng = np.random.default_rng(count)
+    between = np.arange(50, 551) / 100.0
+    matrix = broadening_matrix(between, width, grid=COARSE)
+    for _ in range(5):
+        energies_ev, strengths = rng.uniform(0.6, 6.2, count), rng.normal(size=count)
+        strengths = strengths if signed else np.abs(strengths)
+        stored = gaussian(COARSE.energy_ev[:, None] - energies_ev, 0.2) @ strengths
+        step = np.abs(stored).max() / COARSE.levels
+        exact = gaussian(between[:, None] - energies_ev, width) @ strengths
+        got = matrix @ (np.rint(stored / step) * step)
+        assert np.abs(got - exact).max() < largest * np.abs(exact).max()
+
+
+def test_a_grid_is_fine_enough_for_its_width():
+    with pytest.raises(ValidationError, match=r"step_ev is 0\.08: give at most"):
+        SpectralGrid(step_ev=0.08, n_points=60, fwhm_ev=0.2)
+
+
+def test_records_of_two_grids_are_taught_to_one_network():
+    """The same bands, stored finely at 0.1 eV and coarsely at 0.2 eV."""
+    wanted, kept = Broadening(energies(GRID), 0.2), {}
+    for grid in (FINE, COARSE):
+        curve = gaussian(grid.energy_ev - 2.5, grid.fwhm_ev)
+        tensors = {name: np.zeros((grid.n_points, 3, 3)) for name in TENSORS}
+        names = ("epsilon", "epsilon_velocity", "delta_epsilon", "delta_epsilon_length")
+        each = record("a", 1, grid=grid, **dict.fromkeys(names, curve), **tensors)
+        kept[grid] = targets(each, Wanted(), wanted)["epsilon"][0].numpy()
+    exact = gaussian(energies(GRID) - 2.5, 0.2)
+    for got in kept.values():
+        np.testing.assert_allclose(got, exact, atol=1e-3 * exact.max())
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def verify(
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the records to label again.")] = 0.01,
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
 ) -> None:
-    """Recompute the checksums, and label a random share of the records again, with the solver krylov."""
-    from clusterml.dataset.verify import SAME, SOLVER
+    """Recompute the checksums, and label a random share of the records again."""
+    from clusterml.dataset.verify import SAME
     from clusterml.dataset.verify import verify as check
 
     damaged, checks = check(folder, share=share, seed=seed)
@@ -115,7 +115,7 @@ def verify(
         typer.echo(f"{'ok   ' if result.good else 'WRONG'} {result.record}: {result.problem or differences}")
     if damaged or not all(result.good for result in checks):
         raise typer.Exit(1)
-    again = f"{counted(len(checks), 'record')} labelled again with the solver {SOLVER}"
+    again = f"{counted(len(checks), 'record')} labelled again"
     typer.echo(f"{folder}: all checksums are right; {again}: the same within {SAME:g} of the maximum")
 
 

@@ -8,25 +8,21 @@ number.  The same file gives the same geometries, whatever the number of workers
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from clusterml.config.schema import Strict, load
+from clusterml.dataset.record import FINE, SpectralGrid
 from clusterml.engine.protocol import Protocol
 from clusterml.engine.relax import Fixed
 from clusterml.errors import InputFileError, OptionError
-from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
-from clusterml.structure.anatomy.library import load_library
-from clusterml.structure.build.blueprint import packages_used
 from clusterml.structure.build.hypothetical import Hypothetical
 from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 
@@ -77,6 +73,9 @@ class Amounts(Strict):
         5.0, description="a number above 0: largest strong distortion, in typical amounts; drawn uniformly"
     )
     snapshots: int = Field(16, ge=2, le=256, description="a whole number, 2 to 256: geometries in an ensemble")
+    snapshots_kept: int = Field(
+        0, ge=0, le=256, description="a whole number: how many of them are stored as records of their own, too"
+    )
     frame_percent: tuple[Percent, Percent] = Field(
         (-4.0, 4.0),
         description="a list of two numbers, in %: jobs of kind conformer scale the frame by an amount between them",
@@ -201,15 +200,26 @@ class HypotheticalParents(Strict):
     exchanges: list[CampaignExchange] = Field(default_factory=list, description="a list of exchanges, as for parents")
     protocol: StoredProtocol | None = Field(None, description="how they are labelled; default: as the campaign says")
 
-    def parents(self, name: str) -> dict[str, Parent]:
-        """The clusters as parents, by name."""
+    def names(self, name: str) -> list[str]:
+        """The names of the clusters, where that of the whole is ``name``."""
+        return [f"{name}-{number:05d}" for number in range(self.cores)]
+
+    def parent(self, word: str) -> Parent:
+        """The cluster called ``word`` as a parent."""
         shared = {key: getattr(self, key) for key in ("forms", "counts", "exchanges", "protocol")}
-        parents = {}
-        for number in range(self.cores):
-            word = f"{name}-{number:05d}"
-            cluster = HypotheticalCluster(**self.draw.model_dump(), number=number)
-            parents[word] = Parent(hypothetical=cluster, family=word, **shared)
-        return parents
+        cluster = HypotheticalCluster(**self.draw.model_dump(), number=int(word.rpartition("-")[2]))
+        return Parent(hypothetical=cluster, family=word, **shared)
+
+
+class SecondLabel(Strict):
+    """Labels of a share of the geometries with other orbitals, too."""
+
+    orbitals: str = Field(description="other orbitals; all else is as the first protocol has it")
+    share: Share = Field(0.1, description="a share of the jobs but ensembles, drawn from the seed")
+
+    def of(self, first: Protocol) -> Protocol:
+        """The second protocol where the first is ``first``."""
+        return first.but(orbitals=self.orbitals)
 
 
 class Campaign(Strict):
@@ -219,12 +229,8 @@ class Campaign(Strict):
     title: str = Field(description="heading of the dataset's card")
     seed: int = Field(ge=0, description="a whole number from 0: seed of everything random")
     protocol: StoredProtocol = Field(Protocol(), description="how spectra are computed")
-    second_protocol: StoredProtocol | None = Field(
-        None, description="a further protocol for some of the jobs; null: none"
-    )
-    second_every: int = Field(
-        10, ge=1, description="a whole number N: every Nth job of a parent gets the second protocol too"
-    )
+    second: SecondLabel | None = Field(None, description="other orbitals for some of the geometries; null: none")
+    spectra: SpectralGrid = Field(FINE, description="energies at which spectra are stored, and their width")
     smallest_gap_ev: float = Field(
         0.05,
         ge=0.0,
@@ -240,21 +246,32 @@ class Campaign(Strict):
         default_factory=dict, description="NAME: clusters drawn at random, many at a time"
     )
 
-    @cached_property
-    def clusters(self) -> dict[str, Parent]:
-        """All parents by name, hypothetical ones too."""
-        drawn = [group.parents(name) for name, group in self.hypothetical.items()]
-        return {name: parent for group in (self.parents, *drawn) for name, parent in group.items()}
+    @property
+    def names(self) -> list[str]:
+        """The names of all clusters, hypothetical ones last."""
+        return [*self.parents, *(word for name, group in self.hypothetical.items() for word in group.names(name))]
+
+    def parent(self, word: str) -> Parent:
+        """The cluster called ``word``."""
+        return self.parents[word] if word in self.parents else self.hypothetical[word.rpartition("-")[0]].parent(word)
 
     @model_validator(mode="after")
     def _names(self) -> Campaign:
         if not self.parents and not self.hypothetical:
             raise ValueError("there are no clusters: give parents or hypothetical")
-        if len(self.clusters) < len(self.parents) + sum(group.cores for group in self.hypothetical.values()):
+        if len(set(self.names)) < len(self.names):
             raise ValueError("a parent is named as a hypothetical cluster: rename it")
         for name in (*self.parents, *self.hypothetical):
             if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
                 raise ValueError(f"parent '{name}' is not made of letters, digits, . _ -")
+        top = self.spectra.energy_ev[-1]
+        if self.protocol.emax_ev < top:
+            raise ValueError(f"spectra go to {top:g} eV: give protocol.emax_ev {top:g} or more")
+        if self.second is not None:
+            try:
+                self.second.of(self.protocol)
+            except OptionError as error:
+                raise ValueError(f"second: {error.problem}; {error.remedy}") from error
         return self
 
 
@@ -293,79 +310,34 @@ def source_of(campaign_file: Path, parent: Parent) -> Path | None:
 
 
 def plan(campaign: Campaign) -> Iterator[Job]:
-    """Every job of a campaign: references first, then parents in turn, so that one stopped early has some of each."""
-    queues = [list(_jobs_of(campaign, name)) for name in campaign.clusters]
-    # each parent's jobs are spread evenly over the whole campaign
-    spread = sorted(
-        (job.kind != "reference", (k + 0.5) / len(queue), at, k)
-        for at, queue in enumerate(queues)
-        for k, job in enumerate(queue)
-    )
-    return (queues[at][k] for *_, at, k in spread)
+    """Every job of a campaign, in an order of which any beginning holds some of everything.
+
+    References of parents come first; the other jobs of each parent are spread evenly over the whole campaign.
+    Hypothetical clusters are as many more families: they come one after the other, each with all its jobs.
+    """
+    places: list[tuple[bool, float, int, Job]] = []
+    for at, name in enumerate(campaign.parents):
+        jobs = list(_jobs_of(campaign, name))
+        places += [(job.kind != "reference", (k + 0.5) / len(jobs), at, job) for k, job in enumerate(jobs)]
+    for at, (name, group) in enumerate(campaign.hypothetical.items(), start=len(campaign.parents)):
+        for number, word in enumerate(group.names(name)):
+            jobs = list(_jobs_of(campaign, word))
+            places += [(True, (number + k / len(jobs)) / group.cores, at, job) for k, job in enumerate(jobs)]
+    return (job for *_, job in sorted(places, key=lambda place: place[:3]))
 
 
 def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
-    parent = campaign.clusters[name]
-    counts, first = parent.counts, parent.protocol or campaign.protocol
-    order = [((number + 0.5) / count, kind, number) for kind, count in counts.items() for number in range(count)]
-    second = campaign.second_protocol
-    for position, (_, kind, number) in enumerate(sorted(order)):
-        extra = (second,) if second and position % campaign.second_every == 0 and kind != "ensemble" else ()
-        yield Job(name, kind, number, (first, *(protocol for protocol in extra if protocol.name != first.name)))
-
-
-LIBRARY = "the library"
-"""The ligand file's name in a fingerprint; no parent can have it."""
-_LATER: dict[str, Any] = {
-    "protocol": None,
-    "distorted_ensembles": False,
-    "undistorted": 0.0,
-    "forms": [],
-    "hypothetical": None,
-    "dopants": 0.0,
-}
-"""Options of parents that older campaigns did not have, with what these did."""
-_LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0]}
-"""The same of amounts."""
-
-
-def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
-    """Hashes of all that determines the records: of each parent by its name, with its files and the packages that its
-    blueprint and ligands are from, of the ligand file (by :data:`LIBRARY`), and of the rest (``""``).
-
-    A campaign may get more jobs and more parents later, but may not change otherwise.  Raises InputFileError for a
-    missing file.
-    """
-    content = campaign.model_dump(mode="json", exclude={"title"})
-    content["amounts"] = _without(content["amounts"], _LATER_AMOUNTS)
-    library = load_library(library_file(campaign, campaign_file))
-    parts = {"": {key: value for key, value in content.items() if key not in ("parents", "hypothetical", "library")}}
-    for name, parent in campaign.clusters.items():
-        source = source_of(campaign_file, parent)
-        options = parent.model_dump(mode="json", exclude={"counts"})
-        parts[name] = _without(options, _LATER)
-        exchanged = [ligand for exchange in parent.exchanges for ligand in (exchange.old, exchange.new)]
-        if packages := packages_used(parent.build, exchanged, library):
-            parts[name]["packages"] = packages
-        if source is not None:
-            parts[name]["file"] = sha256_of_file(source, LARGEST_INPUT)
-    text = library_text(campaign, campaign_file)
-    if text is not None:
-        parts[LIBRARY] = {"library": text}
-    return {name: sha256(json.dumps(part, sort_keys=True)) for name, part in parts.items()}
-
-
-def library_file(campaign: Campaign, campaign_file: Path) -> Path | None:
-    """The campaign's ligand file, found beside the campaign file; None without."""
-    return None if campaign.library is None else locate(campaign.library, campaign_file.parent)
-
-
-def library_text(campaign: Campaign, campaign_file: Path) -> str | None:
-    """What is in the campaign's ligand file; raises :class:`~clusterml.errors.InputFileError`."""
-    path = library_file(campaign, campaign_file)
-    return None if path is None else read_text(path)
-
-
-def _without(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    """``values`` without the ``later`` options that say what was done before there were any."""
-    return {key: value for key, value in values.items() if key not in later or value != later[key]}
+    parent = campaign.parent(name)
+    first = parent.protocol or campaign.protocol
+    order = [
+        (kind != "reference", (number + 0.5) / count, kind, number)
+        for kind, count in parent.counts.items()
+        for number in range(count)
+    ]
+    for _, _, kind, number in sorted(order):
+        job, second = Job(name, kind, number, (first,)), campaign.second
+        if second is None or kind == "ensemble" or second.orbitals == first.orbitals:
+            yield job
+        else:
+            twice = job.rng(campaign.seed + 2).random() < second.share
+            yield replace(job, protocols=(first, second.of(first))) if twice else job

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.record import FWHM_EV, GRID_EV, LARGEST_FWHM_EV, N_LOWEST, Record, stored_positions
-from clusterml.dataset.store import Store
+from clusterml.dataset.record import FINE, LARGEST_FWHM_EV, N_LOWEST, Record, SpectralGrid, stored_positions
+from clusterml.dataset.store import Store, read_index
 from clusterml.errors import DatasetError, InputFileError, OptionError, OutputError, SpectrumError
 from clusterml.io.files import exclusive, read_text, write_text
 from clusterml.io.json import parse_json
@@ -43,7 +43,7 @@ def to_atoms(record: Record) -> Atoms:
     atoms = Atoms(record.numbers, record.positions)
     atoms.info.update(charge=record.charge, name=record.id)
     atoms.info.update({PREFIX + key: getattr(record, key) for key in (*_SCALARS, *_CURVES)})
-    atoms.info[f"{PREFIX}energy_ev"] = GRID_EV.copy()
+    atoms.info[f"{PREFIX}energy_ev"] = record.grid.energy_ev.copy()
     atoms.info[f"{PREFIX}fwhm_ev"] = record.fwhm_ev
     return atoms
 
@@ -92,7 +92,9 @@ def _write_ase_db(records: Iterable[Record], path: Path) -> int:
             curves = {PREFIX + key: getattr(record, key) for key in _CURVES}
             atoms = to_atoms(record)
             atoms.info = {}
-            database.write(atoms, key_value_pairs=_quote(pairs), data={**curves, f"{PREFIX}energy_ev": GRID_EV})
+            database.write(
+                atoms, key_value_pairs=_quote(pairs), data={**curves, f"{PREFIX}energy_ev": record.grid.energy_ev}
+            )
             count += 1
     return count
 
@@ -122,9 +124,9 @@ def import_labels(
     ``{"structure": FILE, "charge": Q, "transitions": {"energy_ev": [..], "f_length": [..], "r_velocity_cgs": [..]}}``,
     as a TDDFT program prints them (eV; 1e-40 cgs), or with ``"spectrum"`` in place of ``"transitions"``, as our own
     JSON results have it, with the width ``fwhm_ev`` of its bands.  FILE lies beside the JSON file.  A spectrum narrower
-    than 0.10 eV is broadened by the difference, a wider one keeps its width, which the record names.  What a label does
-    not have (tensors, other gauges) is stored as zeros and listed in ``details["missing"]``.  ``charge``: that of
-    outputs which do not state one.
+    than those of the dataset (0.10 eV in a new one) is broadened by the difference, a wider one keeps its width, which
+    the record names.  What a label does not have (tensors, other gauges) is stored as zeros and listed in
+    ``details["missing"]``.  ``charge``: that of outputs which do not state one.
 
     Raises :class:`InputFileError` naming file and key, :class:`DatasetError` for a name that is taken,
     :class:`OptionError` for a method or family that is no word, for a ``charge`` that no file lacks, and where cclib is
@@ -133,7 +135,8 @@ def import_labels(
     for key, word in (("method", method), ("family", family)):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", word):
             raise OptionError(f"{key} is {word!r}", "give one word of letters, digits and . _ + -")
-    records = list(_read_labels(files, method, family, charge))
+    grid = read_index(Path(folder)).grid if (Path(folder) / "index.json").exists() else FINE
+    records = list(_read_labels(files, method, family, charge, grid))
     store = Store(folder)
     with exclusive(store.folder):
         names = store.finished()
@@ -147,15 +150,17 @@ def import_labels(
     return [record.id for record in records], [word for record in records for word in record.details["warnings"]]
 
 
-def _read_labels(files: Sequence[Path], method: str, family: str, charge: int | None) -> Iterator[Record]:
+def _read_labels(
+    files: Sequence[Path], method: str, family: str, charge: int | None, grid: SpectralGrid
+) -> Iterator[Record]:
     from clusterml.structure.anatomy.anatomy import anatomy
 
     for path in files:
         text = read_text(path)
         if path.suffix.lower() == ".json" or program_of(text) is None:
-            atoms, label = _from_json(path, parse_json(text, str(path)))
+            atoms, label = _from_json(path, parse_json(text, str(path)), grid)
         else:
-            atoms, label = _from_calculation(read_calculation(text, str(path)), path)
+            atoms, label = _from_calculation(read_calculation(text, str(path)), path, grid)
         if charge is not None and atoms.info.get("charge") is not None:
             raise OptionError(f"{path}: states the charge {atoms.info['charge']}", "leave --charge out")
         atoms.positions[:] = stored_positions(atoms.positions - atoms.positions.mean(axis=0))
@@ -176,6 +181,7 @@ def _read_labels(files: Sequence[Path], method: str, family: str, charge: int | 
                 positions=np.asarray(atoms.positions),
                 gap_ev=label.gap_ev,
                 details=details | label.further(),
+                grid=grid,
                 **label.curves,
                 **label.lowest,
             )
@@ -183,16 +189,16 @@ def _read_labels(files: Sequence[Path], method: str, family: str, charge: int | 
             raise InputFileError(f"{path}: {error.problem}", error.remedy) from error
 
 
-def _from_json(path: Path, content: dict[str, Any]) -> tuple[Atoms, _ImportedLabel]:
+def _from_json(path: Path, content: dict[str, Any], grid: SpectralGrid) -> tuple[Atoms, _ImportedLabel]:
     from clusterml.structure.read import read
 
     atoms = read(_structure_file(path, content.get("structure")))
     if "charge" in content:
         atoms.info["charge"] = content["charge"]
-    return atoms, _label_of(path, content)
+    return atoms, _label_of(path, content, grid)
 
 
-def _from_calculation(excitations: Excitations, path: Path) -> tuple[Atoms, _ImportedLabel]:
+def _from_calculation(excitations: Excitations, path: Path, grid: SpectralGrid) -> tuple[Atoms, _ImportedLabel]:
     """The structure and the label of an output; raises :class:`InputFileError` for one without CD or geometry."""
     from ase import Atoms
 
@@ -210,7 +216,7 @@ def _from_calculation(excitations: Excitations, path: Path) -> tuple[Atoms, _Imp
     check_geometry(atoms)
     atoms.info["charge"] = excitations.charge
     lines = excitations.transitions()
-    label = _label_of_transitions(path, lines.energy_ev, lines.f_length, lines.r_velocity_cgs)
+    label = _label_of_transitions(path, lines.energy_ev, lines.f_length, lines.r_velocity_cgs, grid)
     label.warnings.extend(excitations.notes)
     return atoms, label
 
@@ -246,6 +252,7 @@ class _ImportedLabel:
 
     curves: dict[str, Any]
     lowest: dict[str, Any]
+    grid: SpectralGrid
     fwhm_ev: float
     missing: list[str]
     warnings: list[str]
@@ -254,52 +261,53 @@ class _ImportedLabel:
 
     def further(self) -> dict[str, float]:
         """The details of a record that are not those of our own labels."""
-        width = {} if self.fwhm_ev == FWHM_EV else {"fwhm_ev": self.fwhm_ev}
+        width = {} if self.fwhm_ev == self.grid.fwhm_ev else {"fwhm_ev": self.fwhm_ev}
         return width | ({} if self.reaches_ev is None else {"reaches_ev": self.reaches_ev})
 
 
-def _label_of(path: Path, content: dict[str, Any]) -> _ImportedLabel:
+def _label_of(path: Path, content: dict[str, Any], grid: SpectralGrid) -> _ImportedLabel:
     gap = _gap(path, content.get("gap_ev", 0.0))
     if "transitions" in content:
-        label = _label_of_transitions(path, *(_numbers(path, content["transitions"], key) for key in _LISTS))
+        energy, f, r = (_numbers(path, content["transitions"], key) for key in _LISTS)
+        label = _label_of_transitions(path, energy, f, r, grid)
         return replace(label, gap_ev=gap)
     if "spectrum" not in content:
         raise InputFileError(f"{path}: has neither 'transitions' nor 'spectrum'", "give one of them")
-    spectrum = _spectrum_to_store(path, content)
-    blank, lowest = _blank_columns()
+    spectrum = _spectrum_to_store(path, content, grid)
+    blank, lowest = _blank_columns(grid)
     width = float(spectrum.meta["fwhm_ev"])
-    return _ImportedLabel(blank | _curves(spectrum), lowest, width, [*blank, *lowest], [], None, gap)
+    return _ImportedLabel(blank | _curves(spectrum, grid), lowest, grid, width, [*blank, *lowest], [], None, gap)
 
 
-def _label_of_transitions(path: Path, energy: Any, f: Any, r: Any) -> _ImportedLabel:
+def _label_of_transitions(path: Path, energy: Any, f: Any, r: Any, grid: SpectralGrid) -> _ImportedLabel:
     """Of energies (n,) in eV, oscillator strengths and rotatory strengths in 1e-40 cgs."""
-    spectrum = _broaden(path, energy, f, r)
-    blank, lowest = _blank_columns()
+    spectrum = _broaden(path, energy, f, r, grid)
+    blank, lowest = _blank_columns(grid)
     order = np.argsort(energy)[:N_LOWEST]
     for name, values in zip(lowest, (energy, f, r), strict=True):
         lowest[name][: len(order)] = values[order]
     reaches, warnings = None, list[str]()
-    if energy.max() < GRID_EV[-1]:
+    if energy.max() < grid.energy_ev[-1]:
         reaches = float(energy.max())
         warnings = [f"{path.name}: excitations end at {reaches:.2f} eV: nothing is taught about energies above"]
-    return _ImportedLabel(blank | _curves(spectrum), lowest, FWHM_EV, list(blank), warnings, reaches)
+    return _ImportedLabel(blank | _curves(spectrum, grid), lowest, grid, grid.fwhm_ev, list(blank), warnings, reaches)
 
 
-def _blank_columns() -> tuple[dict[str, Any], dict[str, Any]]:
+def _blank_columns(grid: SpectralGrid) -> tuple[dict[str, Any], dict[str, Any]]:
     """Curves that no imported label has, and the lowest excitations, of zeros."""
-    m = len(GRID_EV)
+    m = grid.n_points
     curves = {name: np.zeros(m) for name in ("epsilon_velocity", "delta_epsilon_length")}
     tensors = {name: np.zeros((m, 3, 3)) for name in ("absorption_tensor", "rotatory_tensor")}
     return curves | tensors, {name: np.zeros(N_LOWEST) for name in ("lowest_ev", "lowest_f", "lowest_r_cgs")}
 
 
-def _curves(spectrum: Spectrum) -> dict[str, Any]:
+def _curves(spectrum: Spectrum, grid: SpectralGrid) -> dict[str, Any]:
     names = ("epsilon", "delta_epsilon")
-    return {name: np.interp(GRID_EV, spectrum.energy_ev, getattr(spectrum, name)) for name in names}
+    return {name: np.interp(grid.energy_ev, spectrum.energy_ev, getattr(spectrum, name)) for name in names}
 
 
-def _spectrum_to_store(path: Path, content: dict[str, Any]) -> Spectrum:
-    """The file's spectrum: complete, over the stored energies, fine enough, and at least 0.10 eV wide."""
+def _spectrum_to_store(path: Path, content: dict[str, Any], grid: SpectralGrid) -> Spectrum:
+    """The file's spectrum: complete, over the stored energies, fine enough, and at least as wide as stored ones."""
     from clusterml.spectrum.compare import broaden_to, stated_width
     from clusterml.spectrum.export import spectrum_of
 
@@ -313,18 +321,19 @@ def _spectrum_to_store(path: Path, content: dict[str, Any]) -> Spectrum:
     if not (spectrum.has_absorption and spectrum.has_cd):
         raise InputFileError(f"{path}: the spectrum lacks absorption or CD", "give both")
     low, high = float(spectrum.energy_ev[0]), float(spectrum.energy_ev[-1])
-    if low > GRID_EV[0] + 1e-6 or high < GRID_EV[-1] - 1e-6:
-        needed = f"{GRID_EV[0]:.2f} to {GRID_EV[-1]:.2f} eV are stored"
+    stored = grid.energy_ev
+    if low > stored[0] + 1e-6 or high < stored[-1] - 1e-6:
+        needed = f"{stored[0]:.2f} to {stored[-1]:.2f} eV are stored"
         raise InputFileError(f"{path}: the spectrum is from {low:.2f} to {high:.2f} eV", needed)
     step = float(np.diff(spectrum.energy_ev).max())
     if step > 0.5 * width:
         raise InputFileError(
             f"{path}: energies are up to {step:.3g} eV apart", "give points closer than half its fwhm_ev"
         )
-    return broaden_to(spectrum, FWHM_EV) if width < FWHM_EV else spectrum
+    return broaden_to(spectrum, grid.fwhm_ev) if width < grid.fwhm_ev else spectrum
 
 
-def _broaden(path: Path, energy: Any, f: Any, r: Any) -> Spectrum:
+def _broaden(path: Path, energy: Any, f: Any, r: Any, grid: SpectralGrid) -> Spectrum:
     from clusterml.spectrum.transitions import Transitions
 
     if not len(energy) == len(f) == len(r):
@@ -333,7 +342,7 @@ def _broaden(path: Path, energy: Any, f: Any, r: Any) -> Spectrum:
         raise InputFileError(f"{path}: transitions are empty lists", "give the excitations, or a spectrum instead")
     none = np.zeros((len(energy), 3))
     try:
-        return Transitions(energy, f, f, r, r, none, none, none).broaden(GRID_EV, FWHM_EV)
+        return Transitions(energy, f, f, r, r, none, none, none).broaden(grid.energy_ev, grid.fwhm_ev)
     except SpectrumError as error:
         raise InputFileError(f"{path}: transitions: {error.problem}", error.remedy) from error
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clusterml.dataset.record import FWHM_EV, GRID_EV, N_LOWEST, Kind, Record
+from clusterml.dataset.record import FINE, HISTOGRAM_EV, N_FRONTIER, N_LOWEST, Kind, Record, SpectralGrid
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.spectrum.spectrum import mean_and_spread
-from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.engine.label import Label
+    from clusterml.engine.orbitals.orbitals import Orbitals
     from clusterml.engine.protocol import Compute, Protocol
 
-_SPECTRA = (
+SPECTRA = (
     "epsilon",
     "epsilon_velocity",
     "delta_epsilon",
@@ -28,6 +28,9 @@ _SPECTRA = (
     "absorption_tensor",
     "rotatory_tensor",
 )
+"""Columns that are averaged over an ensemble."""
+LOWEST = ("lowest_ev", "lowest_f", "lowest_r_cgs")
+_NOTHING = 1e-12
 
 
 class RejectedError(Exception):
@@ -59,24 +62,29 @@ class Identity:
 
 def record_of(
     identity: Identity,
-    members: Sequence[Atoms],
+    atoms: Atoms,
     protocol: Protocol,
     compute: Compute,
+    grid: SpectralGrid = FINE,
     start_from: Atoms | None = None,
 ) -> Record:
-    """The record of a geometry, or of an ensemble ``members`` (mean geometry first), averaged.
+    """The record of a geometry, with spectra on ``grid``.
 
-    ``start_from``: where the ground states' self-consistent cycles begin, see :func:`clusterml.engine.label.label`.
+    ``start_from``: where the ground state's self-consistent cycles begin, see :func:`clusterml.engine.label.label`.
     Raises :class:`RejectedError` for a geometry without a ground state or gap, and the engine's errors otherwise.
     """
     start = time.perf_counter()
-    protocol = protocol.but(fwhm_ev=FWHM_EV, solver="krylov")  # records hold lowest excitations too
-    central = _label(members[0], protocol, compute, start_from)
-    # one label at a time: each holds the vectors of its states
-    snapshots = (_label(atoms, protocol, compute, start_from) for atoms in members[1:])
-    spectra = [stored_spectra(label) for label in snapshots] or [stored_spectra(central)]
-    averages = {name: mean_and_spread(np.stack([spectrum[name] for spectrum in spectra])) for name in _SPECTRA}
-    spread = {f"{name}_std": averages[name][1] for name in ("epsilon", "delta_epsilon")}
+    # lowest excitations take the solver that has them
+    protocol = protocol.but(fwhm_ev=grid.fwhm_ev, solver="krylov" if grid.lowest else "spectrum")
+    result = _label(atoms, protocol, compute, start_from)
+    details = {
+        **identity.details,
+        "chirality": chirality_measures(atoms),
+        "provenance": {**identity.provenance, "engine": _engine_provenance(result)},
+        "warnings": list(result.warnings),
+        **({} if grid.lowest else {"missing": list(LOWEST)}),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
     return Record(
         id=identity.id,
         kind=identity.kind,
@@ -86,22 +94,28 @@ def record_of(
         hand=identity.hand,
         pair=identity.pair,
         method=protocol.name,
-        charge=central.charge,
-        numbers=np.asarray(members[0].numbers, dtype=np.int64),
-        positions=np.asarray(members[0].positions),
-        gap_ev=float(central.orbitals.raw_gap_ev),
-        n_snapshots=len(spectra),
-        **{name: mean for name, (mean, _) in averages.items()},
-        **(spread if len(spectra) > 1 else {}),
-        **_lowest(central),
-        details={
-            **identity.details,
-            "chirality": chirality_measures(members[0]),
-            "provenance": {**identity.provenance, "engine": central.provenance},
-            "warnings": list(central.warnings),
-            "seconds": round(time.perf_counter() - start, 2),
-        },
+        charge=result.charge,
+        numbers=np.asarray(atoms.numbers, dtype=np.int64),
+        positions=np.asarray(atoms.positions),
+        gap_ev=float(result.orbitals.raw_gap_ev),
+        grid=grid,
+        **stored_spectra(result, grid),
+        **(_lowest(result) if grid.lowest else dict.fromkeys(LOWEST, np.zeros(N_LOWEST))),
+        **_ground_state(result.orbitals),
+        details=_rounded(details),
     )
+
+
+def mean_of(central: Record, snapshots: Sequence[Record], details: dict[str, Any]) -> Record:
+    """The record of an ensemble: of the geometry and ground state ``central``, with mean and spread of ``snapshots``.
+
+    ``details``: what is said of the ensemble.
+    """
+    averages = {name: mean_and_spread(np.stack([getattr(s, name) for s in snapshots])) for name in SPECTRA}
+    columns: dict[str, Any] = {name: mean for name, (mean, _) in averages.items()}
+    columns |= {f"{name}_std": averages[name][1] for name in ("epsilon", "delta_epsilon")}
+    details = {**central.details, **details}
+    return replace(central, kind="ensemble", n_snapshots=len(snapshots), details=details, **columns)
 
 
 def _label(atoms: Atoms, protocol: Protocol, compute: Compute, start_from: Atoms | None) -> Label:
@@ -116,12 +130,17 @@ def _label(atoms: Atoms, protocol: Protocol, compute: Compute, start_from: Atoms
     return result
 
 
-def stored_spectra(label: Label) -> dict[str, FloatArray]:
-    """Spectra and tensors of a label on the stored grid, by the names of the record's columns."""
-    transitions = label.transitions
-    velocity = transitions.broaden(GRID_EV, FWHM_EV, gauge="velocity", absorption_gauge="velocity")
-    length = transitions.broaden(GRID_EV, FWHM_EV, gauge="length", absorption_gauge="length")
-    absorption, rotatory = transitions.broaden_tensors(GRID_EV, FWHM_EV)
+def _engine_provenance(result: Label) -> dict[str, Any]:
+    """What the engine says of a label, without what records have anyway."""
+    return {key: value for key, value in result.provenance.items() if key not in ("raw_gap_ev", "counts")}
+
+
+def stored_spectra(label: Label, grid: SpectralGrid) -> dict[str, Any]:
+    """Spectra and tensors of a label on ``grid``, by the names of the record's columns."""
+    energies, width, response = grid.energy_ev, grid.fwhm_ev, label.response
+    velocity = response.broaden(energies, width, gauge="velocity", absorption_gauge="velocity")
+    length = response.broaden(energies, width, gauge="length", absorption_gauge="length")
+    absorption, rotatory = response.broaden_tensors(energies, width)
     return {
         "epsilon": length.epsilon,
         "epsilon_velocity": velocity.epsilon,
@@ -130,6 +149,32 @@ def stored_spectra(label: Label) -> dict[str, FloatArray]:
         "absorption_tensor": absorption,
         "rotatory_tensor": rotatory,
     }
+
+
+def _ground_state(orbitals: Orbitals) -> dict[str, Any]:
+    """Charges of the shells, orbital levels next to the gap, and how many levels there are where."""
+    energies, n = orbitals.energies_ev, orbitals.n_occupied
+    if n == 0 or n == len(energies):
+        return {}
+    levels = energies - 0.5 * (energies[n - 1] + energies[n])
+    occupied, empty = levels[:n][-N_FRONTIER:], levels[n:][:N_FRONTIER]
+    frontier = np.zeros(2 * N_FRONTIER)
+    frontier[N_FRONTIER - len(occupied) : N_FRONTIER] = occupied
+    frontier[N_FRONTIER : N_FRONTIER + len(empty)] = empty
+    counts = np.histogram(levels, HISTOGRAM_EV)[0].astype(np.float64)
+    charges = {} if orbitals.shell_charges is None else {"shell_charges": orbitals.shell_charges}
+    return {"levels_ev": frontier, "level_histogram": counts, **charges}
+
+
+def _rounded(value: Any) -> Any:
+    """Plain values with five digits of each number, and nothing in place of rounding errors."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float) and np.isfinite(value):
+        return float(f"{value:.5g}") if abs(value) > _NOTHING else 0.0
+    return value
 
 
 def chirality_measures(atoms: Atoms) -> dict[str, float]:
@@ -153,12 +198,12 @@ def chirality_measures(atoms: Atoms) -> dict[str, float]:
     }
 
 
-def _lowest(label: Label) -> dict[str, FloatArray]:
+def _lowest(label: Label) -> dict[str, Any]:
     """The lowest excitations that carry intensity, padded with zeros."""
     t = label.transitions
     order = np.argsort(t.energy_ev)[:N_LOWEST]
-    padded = {name: np.zeros(N_LOWEST) for name in ("lowest_ev", "lowest_f", "lowest_r_cgs")}
-    for name, values in (("lowest_ev", t.energy_ev), ("lowest_f", t.f_length), ("lowest_r_cgs", t.r_velocity_cgs)):
+    padded = {name: np.zeros(N_LOWEST) for name in LOWEST}
+    for name, values in zip(LOWEST, (t.energy_ev, t.f_length, t.r_velocity_cgs), strict=True):
         padded[name][: len(order)] = values[order]
     return padded
 

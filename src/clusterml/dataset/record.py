@@ -4,27 +4,65 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
+from clusterml.config.schema import Strict
 from clusterml.errors import DatasetError, counted
 from clusterml.typing import FloatArray, IntArray
 
-SCHEMA_VERSION = 1
-"""Version of the columns; a reader refuses files of another one."""
+SCHEMA_VERSION = 2
+"""Version of the files; the first is still read (:mod:`clusterml.dataset.shards_v1`)."""
 
-GRID_EV: FloatArray = np.arange(25, 276) / 50.0
-"""Energies (251,) of the stored spectra: 0.50 to 5.50 eV in steps of 0.02 eV."""
-FWHM_EV = 0.10
-"""Width of the stored spectra; broader ones are made by :func:`clusterml.training.targets.broadening_matrix`.
 
-Imported ones may be broader already (:attr:`Record.fwhm_ev`)."""
+class SpectralGrid(Strict):
+    """Energies and width of stored spectra.
+
+    Bands of a Gaussian width are given back between the energies, to 1e-3 of the maximum, if these are not farther
+    apart than 0.3 of the width (:func:`clusterml.training.targets.broadening_matrix`).
+    """
+
+    low_ev: float = Field(0.5, ge=0.0, le=5.0, description="a number from 0 to 5: the lowest energy (eV)")
+    step_ev: float = Field(0.02, ge=0.005, le=0.5, description="a number: from one energy to the next (eV)")
+    n_points: int = Field(251, ge=16, le=2000, description="a whole number: how many energies")
+    fwhm_ev: float = Field(0.1, ge=0.05, le=2.0, description="a number: width of the bands (eV)")
+    levels: int = Field(32767, ge=255, le=32767, description="a whole number: steps from 0 to a curve's maximum")
+    lowest: bool = Field(
+        True, description="true or false: are the lowest excitations kept one by one? They take a slower solver"
+    )
+
+    @model_validator(mode="after")
+    def _fine_enough(self) -> SpectralGrid:
+        if self.step_ev > 0.3 * self.fwhm_ev + 1e-9:
+            raise ValueError(f"step_ev is {self.step_ev:g}: give at most 0.3 of fwhm_ev, {0.3 * self.fwhm_ev:.3g}")
+        return self
+
+    @cached_property
+    def energy_ev(self) -> FloatArray:
+        """The energies (n_points,)."""
+        return np.round(self.low_ev + self.step_ev * np.arange(self.n_points), 9)
+
+
+FINE = SpectralGrid()
+"""0.50 to 5.50 eV in steps of 0.02 eV at 0.10 eV, with the lowest excitations: of datasets that name no grid."""
+GRID_EV: FloatArray = FINE.energy_ev
+"""Energies (251,) of :data:`FINE`."""
+FWHM_EV = FINE.fwhm_ev
+"""Width of :data:`FINE`; broader bands are made by :func:`clusterml.training.targets.broadening_matrix`."""
 LARGEST_FWHM_EV = 2.0
 """Of an imported spectrum."""
 N_LOWEST = 10
 """Excitations kept one by one."""
+N_FRONTIER = 8
+"""Orbital levels kept on either side of the gap."""
+HISTOGRAM_EV: FloatArray = np.arange(-40, 41) / 5.0
+"""Edges (81,) of the intervals in which orbital levels are counted, about the middle of the gap."""
+STEPS = 1000
+"""Positions are rounded to one of so many parts of an angstrom, before they are labelled; charges of shells to as many
+of an elementary charge, orbital levels of an electronvolt."""
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}"
 Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$")]
@@ -39,17 +77,24 @@ scaled, as another method or a crystal would have it; brought by the user."""
 
 @dataclass(frozen=True)
 class Column:
-    """A stored column: ``shape`` of one record's value (empty: a scalar), ``dtype`` on disk, ``unit``, ``meaning``."""
+    """A column: ``shape`` of one record's value (empty: a scalar; "energies": of the grid; "shells": of the atoms),
+    ``dtype`` (curve: whole parts of the largest value), ``unit``, ``meaning``; an ``optional`` one may be empty."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | Literal["energies", "shells"], ...]
     dtype: str
     unit: str
     meaning: str
+    optional: bool = False
+
+    def shape_on(self, grid: SpectralGrid) -> tuple[int, ...]:
+        """The shape of one record's value on ``grid``; -1 for the number of shells."""
+        sizes = {"energies": grid.n_points, "shells": -1}
+        return tuple(n if isinstance(n, int) else sizes[n] for n in self.shape)
 
 
-_M = len(GRID_EV)
 _DE = "L mol-1 cm-1"
+_E: tuple[Literal["energies"]] = ("energies",)
 COLUMNS: tuple[Column, ...] = (
     Column("id", (), "str", "", "name of the record, unique in a dataset"),
     Column("kind", (), "str", "", f"how the geometry came about: {', '.join(KINDS)}"),
@@ -57,22 +102,34 @@ COLUMNS: tuple[Column, ...] = (
     Column("family", (), "str", "", "parents that are the same cluster up to ligands and hand"),
     Column("shell", (), "str", "", "ligand shell, in the names of the ligand library"),
     Column("hand", (), "str", "", "R, S, P, M, or 0 for a parent that has none"),
-    Column("pair", (), "str", "", "records of one geometry and its mirror image share this name"),
+    Column("pair", (), "str", "", "records of one geometry, its mirror image and its snapshots share this name"),
     Column("method", (), "str", "", "protocol of the label"),
     Column("charge", (), "i2", "e", "total charge"),
     Column("n_snapshots", (), "i4", "", "geometries averaged over (1 for a single geometry)"),
     Column("gap_ev", (), "f4", "eV", "HOMO-LUMO gap of the ground state"),
-    Column("epsilon", (_M,), "f4", _DE, "absorption, length gauge"),
-    Column("epsilon_velocity", (_M,), "f4", _DE, "absorption, velocity gauge"),
-    Column("delta_epsilon", (_M,), "f4", _DE, "CD, velocity gauge"),
-    Column("delta_epsilon_length", (_M,), "f4", _DE, "CD, length gauge, origin at the centroid"),
-    Column("epsilon_std", (_M,), "f4", _DE, "standard deviation over the snapshots (0 for a single geometry)"),
-    Column("delta_epsilon_std", (_M,), "f4", _DE, "standard deviation over the snapshots (0 for a single geometry)"),
-    Column("absorption_tensor", (_M, 3, 3), "scaled", _DE, "its trace is epsilon_velocity; symmetric"),
-    Column("rotatory_tensor", (_M, 3, 3), "scaled", _DE, "its trace is delta_epsilon"),
-    Column("lowest_ev", (N_LOWEST,), "f4", "eV", "lowest excitations; 0 where there are fewer"),
+    Column("epsilon", _E, "curve", _DE, "absorption, length gauge"),
+    Column("epsilon_velocity", _E, "curve", _DE, "absorption, velocity gauge"),
+    Column("delta_epsilon", _E, "curve", _DE, "CD, velocity gauge"),
+    Column("delta_epsilon_length", _E, "curve", _DE, "CD, length gauge, origin at the centroid"),
+    Column("epsilon_std", _E, "curve", _DE, "standard deviation over the snapshots (0 for a single geometry)"),
+    Column("delta_epsilon_std", _E, "curve", _DE, "standard deviation over the snapshots (0 for a single geometry)"),
+    Column("absorption_tensor", (*_E, 3, 3), "curve", _DE, "its trace is epsilon_velocity; symmetric"),
+    Column("rotatory_tensor", (*_E, 3, 3), "curve", _DE, "its trace is delta_epsilon"),
+    Column("lowest_ev", (N_LOWEST,), "f4", "eV", "lowest excitations; 0 where there are fewer, or none are kept"),
     Column("lowest_f", (N_LOWEST,), "f4", "", "their oscillator strengths, length gauge"),
     Column("lowest_r_cgs", (N_LOWEST,), "f4", "1e-40 cgs", "their rotatory strengths, velocity gauge"),
+    Column("shell_charges", ("shells",), "i2", "0.001 e", "Mulliken charges of the shells, atom by atom", True),
+    Column(
+        "levels_ev",
+        (2 * N_FRONTIER,),
+        "i4",
+        "0.001 eV",
+        "orbital levels about the middle of the gap, eight occupied and eight empty",
+        True,
+    ),
+    Column(
+        "level_histogram", (len(HISTOGRAM_EV) - 1,), "u2", "", "orbital levels in each 0.2 eV about that middle", True
+    ),
     Column("details", (), "json", "", "distortions, ligands, chirality measures, provenance, timings, warnings"),
 )
 
@@ -81,8 +138,9 @@ COLUMNS: tuple[Column, ...] = (
 class Record:
     """One labelled geometry.
 
-    ``numbers`` (n,) and ``positions`` (n, 3) in A, rounded to single precision, as labelled; the other fields are the
-    :data:`COLUMNS`.  Raises :class:`DatasetError` naming record and field if a shape is wrong or a number not finite.
+    ``numbers`` (n,) and ``positions`` (n, 3) in A, rounded to 0.001 A, as labelled; ``grid``: of the spectra; the other
+    fields are the :data:`COLUMNS`.  Raises :class:`DatasetError` naming record and field if a shape is wrong or a
+    number not finite.
     """
 
     id: str
@@ -107,9 +165,13 @@ class Record:
     lowest_f: FloatArray
     lowest_r_cgs: FloatArray
     n_snapshots: int = 1
-    epsilon_std: FloatArray = field(default_factory=lambda: np.zeros(_M))
-    delta_epsilon_std: FloatArray = field(default_factory=lambda: np.zeros(_M))
+    epsilon_std: FloatArray = field(default_factory=lambda: np.zeros(0))
+    delta_epsilon_std: FloatArray = field(default_factory=lambda: np.zeros(0))
+    shell_charges: FloatArray = field(default_factory=lambda: np.zeros(0))
+    levels_ev: FloatArray = field(default_factory=lambda: np.zeros(0))
+    level_histogram: FloatArray = field(default_factory=lambda: np.zeros(0))
     details: dict[str, Any] = field(default_factory=dict)
+    grid: SpectralGrid = FINE
 
     def __post_init__(self) -> None:
         """Check shapes and numbers."""
@@ -124,25 +186,30 @@ class Record:
                 f"record {self.id}: positions do not fit {counted(n, 'atom')}, or are not finite",
                 "label the geometry again",
             )
+        for name in ("epsilon_std", "delta_epsilon_std"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(self.grid.n_points))
         for column in COLUMNS:
-            if column.dtype in ("str", "json"):
-                continue
-            value = np.asarray(getattr(self, column.name))
-            if value.shape != column.shape:
-                raise DatasetError(
-                    f"record {self.id}: {column.name} has shape {value.shape}", f"{column.shape} is expected"
-                )
-            if not np.isfinite(value).all():
-                raise DatasetError(f"record {self.id}: {column.name} is not finite", "label the geometry again")
+            if column.dtype not in ("str", "json"):
+                self._check(column)
+
+    def _check(self, column: Column) -> None:
+        value, expected = np.asarray(getattr(self, column.name)), column.shape_on(self.grid)
+        of_any_length = column.optional and (value.shape == (0,) or (expected == (-1,) and value.ndim == 1))
+        if value.shape != expected and not of_any_length:
+            raise DatasetError(f"record {self.id}: {column.name} has shape {value.shape}", f"{expected} is expected")
+        if not np.isfinite(value).all():
+            raise DatasetError(f"record {self.id}: {column.name} is not finite", "label the geometry again")
 
     @property
     def fwhm_ev(self) -> float:
-        """Width of the bands of the spectra, in eV: :data:`FWHM_EV` unless ``details["fwhm_ev"]`` says otherwise.
+        """Width of the bands of the spectra, in eV: that of the grid unless ``details["fwhm_ev"]`` says otherwise.
 
         Raises :class:`DatasetError` for what is no width.
         """
-        width = self.details.get("fwhm_ev", FWHM_EV)
-        if isinstance(width, bool) or not isinstance(width, int | float) or not FWHM_EV <= width <= LARGEST_FWHM_EV:
+        least = self.grid.fwhm_ev
+        width = self.details.get("fwhm_ev", least)
+        if isinstance(width, bool) or not isinstance(width, int | float) or not least <= width <= LARGEST_FWHM_EV:
             raise DatasetError(f"record {self.id}: details.fwhm_ev is {width!r:.40}", "label the geometry again")
         return float(width)
 
@@ -156,6 +223,16 @@ class Record:
         if isinstance(end, bool) or not isinstance(end, int | float) or not end > 0.0:
             raise DatasetError(f"record {self.id}: details.reaches_ev is {end!r:.40}", "label the geometry again")
         return float(end)
+
+    @property
+    def missing(self) -> set[str]:
+        """Columns that the label does not have and that are stored as zeros."""
+        return set(self.details.get("missing", ()))
+
+    def standard_error(self, name: Literal["epsilon", "delta_epsilon"]) -> FloatArray:
+        """How far the mean over the snapshots may be from that over all (m,), in L mol-1 cm-1; 0 for one geometry."""
+        spread: FloatArray = getattr(self, f"{name}_std")
+        return spread / np.sqrt(self.n_snapshots)
 
     @property
     def n_atoms(self) -> int:
@@ -201,6 +278,6 @@ def _ligand_of(term: str) -> str:
 
 
 def stored_positions(positions: FloatArray) -> FloatArray:
-    """``positions`` (n, 3) rounded to single precision, as a record keeps them: label these, so that label and record
-    belong together exactly."""
-    return np.asarray(positions, dtype=np.float32).astype(np.float64)
+    """``positions`` (n, 3) rounded to 0.001 A, as a record keeps them: label these, so that label and record belong
+    together exactly."""
+    return np.asarray(np.rint(np.asarray(positions, dtype=np.float64) * STEPS) / STEPS)

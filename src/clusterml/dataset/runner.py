@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,27 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from clusterml.dataset.campaign import (
-    LIBRARY,
-    Campaign,
-    Job,
-    Parent,
-    fingerprint,
-    library_file,
-    library_text,
-    load_campaign,
-    plan,
-    source_of,
-)
+from clusterml.dataset.campaign import Campaign, Job, Parent, load_campaign, plan, source_of
+from clusterml.dataset.fingerprint import LIBRARY, fingerprint, library_file, library_text
 from clusterml.dataset.geometry import geometries
-from clusterml.dataset.labelling import Identity, RejectedError, opposite_hand, record_of
+from clusterml.dataset.labelling import Identity, RejectedError, mean_of, opposite_hand, record_of
 from clusterml.dataset.parents import ParentSource
-from clusterml.dataset.record import Name, Record
-from clusterml.dataset.shards import write_shard
+from clusterml.dataset.record import Kind, Name, Record
+from clusterml.dataset.shards import Shard, write_shard
 from clusterml.dataset.store import Store
 from clusterml.engine.protocol import Compute
 from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, StructureError
-from clusterml.io.files import exclusive, write_text
+from clusterml.io.files import exclusive, make_folder, read_text, write_text
 from clusterml.io.json import read_json
 from clusterml.io.log import Log
 from clusterml.run.launcher import Launcher, Lost
@@ -43,8 +34,11 @@ from clusterml.structure.anatomy.library import load_library, using_library
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.engine.protocol import Protocol
+
 
 JobState = Literal["planned", "done", "failed", "rejected", "withdrawn"]
+"""What a job has come to; ``planned`` is said by ledgers of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,7 @@ class Event:
 
 
 _EVENT = TypeAdapter(Event)
+_NOT_BEGUN = ("planned", "withdrawn")
 
 
 class Ledger:
@@ -82,9 +77,9 @@ class Ledger:
                 raise DatasetError(problem, "restore the file, or start a new folder") from error
             self._last[event.job] = event
 
-    def states(self) -> dict[str, Event]:
-        """The last event of each job, in the order in which the jobs were planned."""
-        return dict(self._last)
+    def states(self) -> Mapping[str, Event]:
+        """The last event of each job, in the order in which they came up."""
+        return self._last
 
     def add(self, *events: Event) -> None:
         """Append ``events`` and wait until they are on disk; raises :class:`OutputError` naming the file."""
@@ -92,20 +87,21 @@ class Ledger:
         self._last |= {event.job: event for event in events}
 
 
-_PACK_EVERY = 256
+_PACK_EVERY = 64
 """Finished jobs between two packings."""
 
 
 @dataclass(frozen=True)
 class CampaignSetting:
     """What every worker needs to know besides the job; ``checkpoints``: of ground states that take long; ``parents``:
-    where relaxed forms are kept."""
+    where relaxed forms are kept; ``snapshots``: those of ensembles that are not finished."""
 
     campaign: Campaign
     campaign_file: Path
     staging: Path
     checkpoints: Path
     parents: Path
+    snapshots: Path
     device: str
     memory_gb: float
 
@@ -143,12 +139,12 @@ def generate(
     file = Path(campaign_file)
     campaign = load_campaign(file)
     fingerprints = fingerprint(campaign, file)
-    for parent in campaign.clusters.values():
+    for parent in campaign.parents.values():
         opposite_hand(parent.hand)
-    store = Store(folder)
+    store = Store(folder, campaign.spectra)
     ledger = Ledger(store.folder / "ledger.jsonl")
     jobs = list(plan(campaign))
-    kept = store.folder / "checkpoints", store.folder / "parents"
+    kept = store.folder / "checkpoints", store.folder / "parents", store.folder / "snapshots"
     setting = CampaignSetting(campaign, file, store.staging, *kept, device, memory_gb)
     start, count = time.perf_counter(), 0
     ligand_file = library_file(campaign, file)
@@ -156,80 +152,127 @@ def generate(
     with exclusive(store.folder), using_library(library):
         _claim(store.folder, campaign.name, fingerprints, resume, ledger, library_text(campaign, file))
         jobs_to_do = _outstanding(jobs, store, ledger)[:limit]
-        reporter.show(_state(jobs, ledger))
-        for job, events in launcher.run(partial(work, setting), iter(jobs_to_do)):
-            ledger.add(*(_failure_events(job, events) if isinstance(events, Lost) else events))
+        counts = _counts(jobs, ledger)
+        reporter.show(_state(counts, len(jobs)))
+        for job, outcome in launcher.run(partial(work, setting), iter(jobs_to_do)):
+            event = Event(job.name, "failed", outcome.reason) if isinstance(outcome, Lost) else outcome
+            last = ledger.states().get(job.name)
+            counts.subtract([] if last is None else [last.state])
+            counts[event.state] += 1
+            ledger.add(event)
             count += 1
             if count % _PACK_EVERY == 0:
-                store.pack()
-            reporter.show(_state(jobs, ledger))
+                store.pack(full=True)
+            reporter.show(_state(counts, len(jobs)))
         store.pack({"name": campaign.name, "title": campaign.title, "fingerprint": fingerprints})
-    return Tally(_counts(jobs, ledger), len(jobs), count, time.perf_counter() - start)
+    return Tally(dict(+counts), len(jobs), count, time.perf_counter() - start)
 
 
-def work(setting: CampaignSetting, job: Job) -> list[Event]:
+def work(setting: CampaignSetting, job: Job) -> Event:
     """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker."""
     start = time.perf_counter()
-    campaign, parent = setting.campaign, setting.campaign.clusters[job.parent]
     try:
-        source = ParentSource(parent, source_of(setting.campaign_file, parent), setting.parents)
-        members, details = geometries(campaign, job, source)
-        changed = details["exchanges"] or "dopant" in details
-        near = members[0] if changed and len(members) > 1 else None
-        if not changed:
-            near = source.atoms(source.form_of(job))
-        records, without = _label_job(setting, job, parent, members, details, near)
-        if _draws_mirror(campaign, job):
-            records += [record.mirrored(f"{record.id}-mirror", opposite_hand(parent.hand)) for record in records]
-        for record in sorted(records, key=lambda record: record.id == job.name):  # it says that all are there
-            write_shard(setting.staging / f"{record.id}.h5", [record])
+        records, without = _records_of(setting, job)
+        write_shard(setting.staging / f"{job.name}.h5", records)
     except (RejectedError, StructureError) as error:
-        return [Event(job.name, "rejected", str(error), _since(start))]
+        return Event(job.name, "rejected", str(error), _since(start))
     except (ClusterMLError, *UNEXPECTED) as error:
-        return [Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))]
-    return [Event(job.name, "done", without, seconds=_since(start))]
+        return Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))
+    shutil.rmtree(setting.snapshots / job.name, ignore_errors=True)
+    return Event(job.name, "done", without, seconds=_since(start))
 
 
-def _label_job(
-    setting: CampaignSetting,
-    job: Job,
-    parent: Parent,
-    members: list[Atoms],
-    details: dict[str, Any],
-    near: Atoms | None,
-) -> tuple[list[Record], str]:
-    """The job's records, one for each protocol, and why further protocols gave none: only the first one must.
+def _records_of(setting: CampaignSetting, job: Job) -> tuple[list[Record], str]:
+    """The records of a job, the one with its name first, and why further protocols gave none."""
+    campaign, parent = setting.campaign, setting.campaign.parent(job.parent)
+    source = ParentSource(parent, source_of(setting.campaign_file, parent), setting.parents)
+    members, details = geometries(campaign, job, source)
+    changed = details["exchanges"] or "dopant" in details
+    near = source.atoms(source.form_of(job)) if not changed else members[0] if len(members) > 1 else None
+    labels = _JobLabels(setting, job, parent, details, near)
+    records, without = labels.of(members[0])
+    snapshots: list[Record] = []
+    if job.kind == "ensemble":
+        snapshots = labels.snapshots(members[1:])
+        said = details["ensemble"] | {"lost": len(members) - 1 - len(snapshots)}
+        records[0] = mean_of(records[0], snapshots, {"ensemble": said})
+    if _draws_mirror(campaign, job):
+        records += [record.mirrored(f"{record.id}-mirror", opposite_hand(parent.hand)) for record in records]
+    return records + snapshots[: campaign.amounts.snapshots_kept], without
 
-    ``near``: a geometry that other jobs start from as well.
-    """
-    records, without = [], []
-    campaign = setting.campaign
-    compute = Compute(setting.device, memory_gb=setting.memory_gb or None, checkpoint=str(setting.checkpoints))
-    smallest = campaign.smallest_gap_ev
-    provenance = {"campaign": campaign.name, "job": job.name, "seed": campaign.seed}
-    for protocol in job.protocols:
+
+@dataclass(frozen=True)
+class _JobLabels:
+    """Labels of a job's geometries; ``near``: one that other jobs start from as well."""
+
+    setting: CampaignSetting
+    job: Job
+    parent: Parent
+    details: dict[str, Any]
+    near: Atoms | None
+
+    def of(self, atoms: Atoms) -> tuple[list[Record], str]:
+        """The records of the geometry, one for each protocol, and why further ones gave none: only the first must."""
+        records, without = list[Record](), []
+        for protocol in self.job.protocols:
+            try:
+                name = self.job.name if not records else f"{self.job.name}-{protocol.name}"
+                records.append(self._record(name, self.job.kind, atoms, protocol, self.details))
+            except RejectedError as error:
+                if not records:
+                    raise
+                without.append(f"no {protocol.name} label: {error}")
+        return records, "; ".join(without)
+
+    def snapshots(self, members: Sequence[Atoms]) -> list[Record]:
+        """The records of an ensemble's snapshots that have a ground state.
+
+        Each is on disk before the next is begun: after an interruption none is labelled twice.  Raises
+        :class:`RejectedError` if half of them or more have none.
+        """
+        folder = self.setting.snapshots / self.job.name
+        make_folder(folder, within=self.setting.snapshots.parent)
+        lost: list[str] = []
+        records = []
+        for number, atoms in enumerate(members):
+            path, refusal = folder / f"{number:03d}.h5", folder / f"{number:03d}.txt"
+            if not path.exists() and not refusal.exists():
+                self._keep_snapshot(f"{self.job.name}-{number:03d}", atoms, path, refusal)
+            if path.exists():
+                shard = Shard(path)
+                records.append(shard.record(0))
+                shard.close()
+            else:
+                lost.append(read_text(refusal))
+        if 2 * len(lost) >= len(members):
+            raise RejectedError(f"{len(lost)} of {len(members)} snapshots have no label, the last: {lost[-1]}")
+        return records
+
+    def _keep_snapshot(self, name: str, atoms: Atoms, path: Path, refusal: Path) -> None:
+        kelvin = self.details["ensemble"]["temperature_k"]
+        details = {key: value for key, value in self.details.items() if key != "ensemble"}
+        details |= {"snapshot_of": self.job.name, "temperature_k": kelvin}
         try:
-            name = job.name if protocol == job.protocols[0] else f"{job.name}-{protocol.name}"
-            identity = Identity(name, job.kind, job.parent, parent.family, parent.hand, job.name, provenance, details)
-            records.append(record_of(identity, members, protocol.but(smallest_gap_ev=smallest), compute, near))
+            write_shard(path, [self._record(name, "thermal", atoms, self.job.protocols[0], details)])
         except RejectedError as error:
-            if not records:
-                raise
-            without.append(f"no {protocol.name} label: {error}")
-    return records, "; ".join(without)
+            write_text(refusal, str(error))
+
+    def _record(self, name: str, kind: Kind, atoms: Atoms, protocol: Protocol, details: dict[str, Any]) -> Record:
+        job, parent, campaign, setting = self.job, self.parent, self.setting.campaign, self.setting
+        compute = Compute(setting.device, memory_gb=setting.memory_gb or None, checkpoint=str(setting.checkpoints))
+        provenance = {"campaign": campaign.name, "job": job.name, "seed": campaign.seed}
+        identity = Identity(name, kind, job.parent, parent.family, parent.hand, job.name, provenance, details)
+        protocol = protocol.but(smallest_gap_ev=campaign.smallest_gap_ev)
+        return record_of(identity, atoms, protocol, compute, campaign.spectra, self.near)
 
 
 def _draws_mirror(campaign: Campaign, job: Job) -> bool:
     """A draw of its own, so that the share of mirror images does not change the geometries."""
-    return bool(job.rng(campaign.seed + 1).random() < campaign.clusters[job.parent].mirrors)
+    return bool(job.rng(campaign.seed + 1).random() < campaign.parent(job.parent).mirrors)
 
 
 def _since(start: float) -> float:
     return round(time.perf_counter() - start, 2)
-
-
-def _failure_events(job: Job, lost: Lost) -> list[Event]:
-    return [Event(job.name, "failed", lost.reason)]
 
 
 def _claim(folder: Path, name: str, current: dict[str, str], resume: bool, ledger: Ledger, library: str | None) -> None:
@@ -281,8 +324,6 @@ def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
                 events.append(Event(job.name, "done"))
         elif last is None or last.state != "rejected":
             outstanding.append(job)
-            if last is None or last.state == "withdrawn":
-                events.append(Event(job.name, "planned"))
     asked = {job.name for job in jobs}
     events += [
         Event(name, "withdrawn", "the campaign no longer asks for it")
@@ -294,17 +335,17 @@ def _outstanding(jobs: list[Job], store: Store, ledger: Ledger) -> list[Job]:
     return outstanding
 
 
-def _counts(jobs: list[Job], ledger: Ledger) -> dict[str, int]:
+def _counts(jobs: list[Job], ledger: Ledger) -> Counter[str]:
     """Jobs in each state."""
     states = ledger.states()
-    return dict(Counter(str(states[job.name].state) for job in jobs if job.name in states))
+    return Counter(str(states[job.name].state) for job in jobs if job.name in states)
 
 
-def _state(jobs: list[Job], ledger: Ledger) -> State:
+def _state(counts: Counter[str], total: int) -> State:
     """What is shown of a campaign."""
-    finished = {name: count for name, count in sorted(_counts(jobs, ledger).items()) if name != "planned"}
+    finished = {name: count for name, count in sorted(counts.items()) if count and name not in _NOT_BEGUN}
     words = ", ".join(f"{count} {name}" for name, count in finished.items())
-    return State("jobs", sum(finished.values()), len(jobs), words)
+    return State("jobs", sum(finished.values()), total, words)
 
 
 def outcomes(folder: Path) -> Iterator[tuple[str, str, str]]:

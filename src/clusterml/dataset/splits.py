@@ -24,8 +24,9 @@ from clusterml.errors import DatasetError, OptionError
 from clusterml.io.files import make_folder
 from clusterml.typing import FloatArray
 
-SAME_A = 1e-3
-"""Geometries whose atoms stand at the same distances from their centroid, to this many A, are the same or mirrored."""
+SAME_A = 3e-3
+"""Geometries whose atoms stand at the same distances from their centroid, to this many A, are the same or mirrored: a
+position is stored to 0.001 A in each direction."""
 
 
 def find_homes(dataset: Dataset) -> list[str]:

@@ -1,8 +1,8 @@
 """A dataset folder: records just labelled, shards of many, the index; records and columns read on demand.
 
     FOLDER/index.json          the shards with their SHA-256 and records, and what the dataset says of itself
-    FOLDER/shards/00000.h5     records in order of their names
-    FOLDER/staging/ID.h5       one finished record each, until they are packed into shards
+    FOLDER/shards/00000.h5     many records; a shard that was written never changes
+    FOLDER/staging/ID.h5       a finished record, with others that belong to it, until they are packed into a shard
 
 A record is finished when its staging file has its final name.  Packing writes new shards, then the index, then removes
 the staging files; a crash in between leaves files that the index does not know (removed by the next packing) or staging
@@ -16,20 +16,21 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from clusterml.config.schema import Strict, validated
-from clusterml.dataset.record import SCHEMA_VERSION, Name, Record
-from clusterml.dataset.shards import Shard, write_shard
+from clusterml.dataset.record import FINE, SCHEMA_VERSION, Name, Record, SpectralGrid
+from clusterml.dataset.shards import Shard, open_shard, write_shard
+from clusterml.dataset.shards_v1 import ShardV1
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import read_json
 
-RECORDS_PER_SHARD = 512
-"""Most records in one shard."""
+RECORDS_PER_SHARD = 1024
+"""Records in a full shard: 2 MB of clusters of 70 atoms."""
 _LARGEST_INDEX = 256 * 1024**2  # bytes: three million records
 
 
@@ -42,86 +43,112 @@ class ShardEntry(Strict):
 
 
 class Index(Strict):
-    """The content of ``index.json``; ``about``: what the dataset says of itself, plain JSON."""
+    """The content of ``index.json``; ``about``: what the dataset says of itself, plain JSON; ``grid``: of all spectra.
 
-    schema_version: int
+    Version 1 has no grid, its spectra are on the fine one.
+    """
+
+    schema_version: Literal[1, 2]
     about: dict[str, Any]
+    grid: SpectralGrid = FINE
     shards: tuple[ShardEntry, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The names of all records."""
+        return tuple(name for entry in self.shards for name in entry.ids)
 
 
 class Store:
-    """A dataset folder that records are added to; made if it does not exist."""
+    """A dataset folder that records are added to; made if it does not exist, then with spectra on ``grid``.
 
-    def __init__(self, folder: str | Path) -> None:
+    Raises :class:`DatasetError` for a ``grid`` that is not the folder's.
+    """
+
+    def __init__(self, folder: str | Path, grid: SpectralGrid | None = None) -> None:
         self.folder = Path(folder)
         self.staging = self.folder / "staging"
         self.shards = self.folder / "shards"
         make_folder(self.staging, within=self.folder)
         make_folder(self.shards, within=self.folder)
         if not (self.folder / "index.json").exists():
-            self._write_index([], {})
+            self._write_index(Index(schema_version=2, about={}, grid=grid or FINE, shards=()))
+        self.grid = read_index(self.folder).grid
+        if grid is not None and grid != self.grid:
+            problem = f"{self.folder}: holds spectra on {self.grid!r}, not on {grid!r}"
+            raise DatasetError(problem, "choose another folder, or the grid that it has")
 
-    def add(self, record: Record) -> Path:
-        """Keep one finished record; on return it is on disk."""
+    def add(self, record: Record, *others: Record) -> Path:
+        """Keep a finished record, and ``others`` with it; on return they are on disk, all or none.
+
+        Raises :class:`DatasetError` for spectra on another grid than the dataset's.
+        """
+        for each in (record, *others):
+            if each.grid != self.grid:
+                problem = f"record {each.id}: its spectra are on {each.grid!r}, those of {self.folder} on {self.grid!r}"
+                raise DatasetError(problem, "choose another folder, or label the geometry on that grid")
         path = self.staging / f"{record.id}.h5"
-        write_shard(path, [record])
+        write_shard(path, [record, *others])
         return path
 
     def finished(self) -> set[str]:
-        """Names of all records, packed or not."""
-        entries, _ = read_index(self.folder)
-        return {path.stem for path in self.staging.glob("*.h5")} | {i for entry in entries for i in entry.ids}
+        """Names of all packed records, and of those that files wait for."""
+        return {path.stem for path in self.staging.glob("*.h5")} | set(read_index(self.folder).ids)
 
-    def pack(self, about: dict[str, Any] | None = None) -> int:
-        """Move the staged records into shards, set what the dataset says of itself; returns the number of records."""
-        entries, earlier = read_index(self.folder)
-        packed = {i for entry in entries for i in entry.ids}
+    def pack(self, about: dict[str, Any] | None = None, *, full: bool = False) -> int:
+        """Move the staged records into new shards, set what the dataset says of itself; returns the number of records.
+
+        ``full``: make full shards only; what is left stays in staging.
+        """
+        index = read_index(self.folder)
+        packed = set(index.ids)
         staged = sorted(path for path in self.staging.glob("*.h5") if path.stem not in packed)
-        if staged:
-            # the last shard may be short: fill it up rather than leave a trail of small ones
-            last = entries.pop() if entries and len(entries[-1].ids) < RECORDS_PER_SHARD else None
-            entries += self._new_shards(staged, last, len(entries))
-        self._write_index(entries, {**earlier, **(about or {})})
-        self._sweep(entries)
-        return sum(len(entry.ids) for entry in entries)
+        if not full or len(staged) >= RECORDS_PER_SHARD:
+            index = index.model_copy(
+                update={
+                    "schema_version": SCHEMA_VERSION,
+                    "shards": (*index.shards, *self._new_shards(staged, len(index.shards), full)),
+                }
+            )
+        index = index.model_copy(update={"about": {**index.about, **(about or {})}})
+        self._write_index(index)
+        self._sweep(index)
+        return len(index.ids)
 
-    def _new_shards(self, staged: Sequence[Path], last: ShardEntry | None, first: int) -> list[ShardEntry]:
-        old = Shard(self.shards / last.name, last.sha256) if last else None
-        records = [(i, old, k) for k, i in enumerate(last.ids)] if last else []
-        records += [(path.stem, None, 0) for path in staged]
-        entries = []
-        for number, start in enumerate(range(0, len(records), RECORDS_PER_SHARD), start=first):
-            part = sorted(records[start : start + RECORDS_PER_SHARD])
-            loaded = [shard.record(k) if shard else self._read_staged(name) for name, shard, k in part]
-            # a new name for changed content: the index never points to a file that is not what it says
-            name = f"{number:05d}-{len(part):04d}.h5"
-            sha256 = write_shard(self.shards / name, loaded)
-            entries.append(ShardEntry(name=name, sha256=sha256, ids=tuple(record.id for record in loaded)))
-        if old:
-            old.close()
-        return entries
+    def _new_shards(self, staged: Sequence[Path], first: int, full: bool) -> Iterator[ShardEntry]:
+        """Shards of the staged files, each in order of the names, so that those of one parent compress."""
+        number, files = first, list(staged)
+        while files:
+            records: list[Record] = []
+            while files and len(records) < RECORDS_PER_SHARD:
+                records += self._read_staged(files.pop(0))
+            if full and len(records) < RECORDS_PER_SHARD:
+                return
+            records.sort(key=lambda record: record.id)
+            name = f"{number:05d}-{len(records):04d}.h5"
+            sha256 = write_shard(self.shards / name, records)
+            yield ShardEntry(name=name, sha256=sha256, ids=tuple(record.id for record in records))
+            number += 1
 
-    def _read_staged(self, name: str) -> Record:
-        shard = Shard(self.staging / f"{name}.h5")
+    def _read_staged(self, path: Path) -> list[Record]:
+        shard = open_shard(path)
         try:
-            return shard.record(0)
+            return list(shard)
         finally:
             shard.close()
 
-    def _write_index(self, entries: Sequence[ShardEntry], about: dict[str, Any]) -> None:
-        index = Index(schema_version=SCHEMA_VERSION, about=about, shards=tuple(entries))
+    def _write_index(self, index: Index) -> None:
         write_text(self.folder / "index.json", json.dumps(index.model_dump(mode="json"), indent=1) + "\n")
 
-    def _sweep(self, entries: Sequence[ShardEntry]) -> None:
-        keep = {entry.name for entry in entries}
-        packed = {i for entry in entries for i in entry.ids}
+    def _sweep(self, index: Index) -> None:
+        keep, packed = {entry.name for entry in index.shards}, set(index.ids)
         for path in (*self.shards.glob("*.h5"), *self.staging.glob("*.h5")):
             if (path.parent == self.shards and path.name not in keep) or path.stem in packed:
                 path.unlink()
 
 
-def read_index(folder: Path) -> tuple[list[ShardEntry], dict[str, Any]]:
-    """The shards of a dataset folder and what it says of itself.
+def read_index(folder: Path) -> Index:
+    """The index of a dataset folder.
 
     Raises :class:`DatasetError` naming the file if there is no index, it cannot be read, has another version, or names
     what does not lie in the folder.
@@ -131,30 +158,30 @@ def read_index(folder: Path) -> tuple[list[ShardEntry], dict[str, Any]]:
         raise DatasetError(f"{folder}: is not a dataset (no index.json)", "give a dataset folder")
     try:
         content = read_json(path, _LARGEST_INDEX)
-        if content.get("schema_version") != SCHEMA_VERSION:
+        if content.get("schema_version") not in (1, SCHEMA_VERSION):
             problem = f"{path}: has schema version {content.get('schema_version')!r:.20}, not {SCHEMA_VERSION}"
             raise DatasetError(problem, "use a matching clusterml")
         index = validated(Index, content, str(path))
     except InputFileError as error:
         raise DatasetError(error.problem, "restore it from a copy") from error
-    names = Counter(name for entry in index.shards for name in (entry.name, *entry.ids))
+    names = Counter((*(entry.name for entry in index.shards), *index.ids))
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise DatasetError(f"{path}: names '{twice[0]}' twice", "restore it from a copy")
     if (folder / "shards").is_symlink():
         raise DatasetError(f"{folder / 'shards'} is a symbolic link", "put the folder itself there")
-    return list(index.shards), index.about
+    return index
 
 
 def damaged_shards(folder: Path) -> Iterator[tuple[str, str]]:
     """Shards that are missing, whose checksum is wrong, or that cannot be read: ``(name, what is wrong)``."""
-    for entry in read_index(folder)[0]:
+    for entry in read_index(folder).shards:
         path = folder / "shards" / entry.name
         if not path.is_file():
             yield entry.name, "is missing"
             continue
         try:
-            Shard(path, entry.sha256).close()
+            open_shard(path, entry.sha256).close()
         except DatasetError as error:
             yield entry.name, error.problem.removeprefix(f"{path}").lstrip(": ")
 
@@ -165,7 +192,8 @@ _OPEN_SHARDS = 8
 class Dataset(Sequence[Record]):
     """The packed records of a dataset folder, in the order of its index.
 
-    Nothing but the index is in memory.  Files are opened when a record is asked for, at most eight at a time, and again
+    Nothing but the index is in memory.  Files are opened when a record is asked for, at most eight at a time (5 MB of
+    memory each, on the grid of 0.06 eV), and again
     in every process that a copy of this object is sent to, so that it can be handed to data-loading workers.  A
     shard is checked, its SHA-256 included, when it is opened first (0.4 s for 68 MB), and where it has been replaced.
 
@@ -182,11 +210,11 @@ class Dataset(Sequence[Record]):
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._entries, self.about = read_index(self.folder)
-        self.ids: tuple[str, ...] = tuple(name for entry in self._entries for name in entry.ids)
+        index = read_index(self.folder)
+        self._entries, self.about, self.grid, self.ids = index.shards, index.about, index.grid, index.ids
         self._starts = np.cumsum([0, *(len(entry.ids) for entry in self._entries)])
         self._place = {name: index for index, name in enumerate(self.ids)}
-        self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._open: OrderedDict[int, Shard | ShardV1] = OrderedDict()
         self._intact: dict[int, tuple[int, int, int]] = {}  # shards that were checked: size, time, inode
         self._process = os.getpid()
 
@@ -235,15 +263,17 @@ class Dataset(Sequence[Record]):
         """What is sent to another process: everything but the open files."""
         return {**self.__dict__, "_open": OrderedDict()}
 
-    def _shard(self, number: int) -> Shard:
+    def _shard(self, number: int) -> Shard | ShardV1:
         if self._process != os.getpid():  # HDF5 handles do not survive a fork
             self._open = OrderedDict()
             self._process = os.getpid()
         if number not in self._open:
             entry: ShardEntry = self._entries[number]
             path = self.folder / "shards" / entry.name
-            shard = Shard(path, entry.sha256, checked=self._intact.get(number) == _state(path))
+            shard = open_shard(path, entry.sha256, checked=self._intact.get(number) == _state(path))
             self._intact[number] = _state(path)
+            if shard.grid != self.grid:
+                raise DatasetError(f"{shard.path}: has other energies than the index says", "restore it from a copy")
             if len(shard) != len(entry.ids):
                 raise DatasetError(
                     f"{shard.path}: holds {len(shard)} records, the index says {len(entry.ids)}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.record import GRID_EV, KINDS
+from clusterml.dataset.record import KINDS
 from clusterml.dataset.runner import outcomes
 from clusterml.dataset.store import Dataset
 from clusterml.io.files import write_bytes
@@ -159,7 +159,7 @@ def draw(folder: str | Path, path: Path) -> Path:
     for axis, (key, label) in zip(axes[1], curves.items(), strict=False):
         values = np.abs(dataset.column(key)) / (1e3 if key == "epsilon" else 1.0)
         for name in names:
-            axis.plot(GRID_EV, values[parent == name].mean(axis=0), label=name)
+            axis.plot(dataset.grid.energy_ev, values[parent == name].mean(axis=0), label=name)
         axis.set_xlabel("energy / eV")
         axis.set_ylabel(f"mean {label}")
     axes[1, 2].scatter(numbers["n_atoms"], np.maximum(numbers["g_max"], 1e-8), s=4)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.dataset.labelling import stored_spectra
-from clusterml.dataset.record import FWHM_EV, Record
+from clusterml.dataset.record import Record
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.engine.protocol import Protocol
 from clusterml.errors import ClusterMLError
@@ -25,10 +25,6 @@ Labels in float32 with a solver tolerance of 0.003 differ from converged ones in
 5e-4 (CD, where it is weak); ten times that leaves room for processors that round differently."""
 _CD_FLOOR = 1e-4
 """CD below this share of the absorption is compared on that scale: an achiral cluster's is rounding."""
-
-
-SOLVER = "krylov"
-"""The response solver that datasets are labelled with, and labelled again with: another differs by more than that."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def verify(
     able = [
         name
         for name, kind, detail in zip(dataset.ids, kinds, details, strict=True)
-        if kind in ("reference", "mode", "thermal") and "mirror_image_of" not in detail
+        if kind not in ("ensemble", "imported") and "mirror_image_of" not in detail
     ]
     count = min(len(able), max(1, round(share * len(dataset)))) if share > 0.0 else 0
     chosen: Any = np.random.default_rng(seed).choice(len(able), size=count, replace=False) if count else []
@@ -83,14 +79,14 @@ def _again(record: Record) -> Check:
 
     engine = record.details["provenance"]["engine"]
     known = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solvent") if name in engine}
-    known |= {"orbitals": record.method.split("-in-")[0], "solver": SOLVER}
-    protocol = Protocol(fwhm_ev=FWHM_EV, tolerance=TOLERANCE, **known)
+    known |= {"orbitals": record.method.split("-in-")[0], "solver": "krylov" if record.grid.lowest else "spectrum"}
+    protocol = Protocol(fwhm_ev=record.grid.fwhm_ev, tolerance=TOLERANCE, **known)
     atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge, "name": record.id})
     try:
         result = label(atoms, None, protocol, groups={})
     except ClusterMLError as error:
         return Check(record.id, np.inf, np.inf, str(error))
-    spectra = stored_spectra(result)
+    spectra = stored_spectra(result, record.grid)
     return Check(
         record.id,
         _difference(spectra["epsilon"], record.epsilon, 0.0),

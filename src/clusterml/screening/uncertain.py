@@ -29,7 +29,7 @@ from clusterml.screening.space import Recipe, Space
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.dataset.record import Record
+    from clusterml.dataset.record import Record, SpectralGrid
 
 HANDS = ("R", "S", "P", "M")
 """Hands that a blueprint may give; the records of all others have hand 0."""
@@ -72,7 +72,7 @@ def label_uncertain(
     with exclusive(store.folder), using_ligands_of(bench.screen):
         earlier = store.finished()
         missing = [row for row in rows if _name(bench.screen.name, result.run.fingerprint, row.number) not in earlier]
-        work = partial(record_of_candidate, bench.setting, result.run.fingerprint)
+        work = partial(record_of_candidate, bench.setting, result.run.fingerprint, store.grid)
         reporter.show(State("labels", 0, len(missing), "least certain candidates"))
         for number, (task, outcome) in enumerate((launcher or Here()).run(work, iter(missing)), start=1):
             if isinstance(outcome, Lost | str):
@@ -130,8 +130,8 @@ def uncertainty(row: Row, merit: Merit) -> float | None:
     return sum(parts) if parts else row.domain_score
 
 
-def record_of_candidate(setting: ScreenSetting, fingerprint: str, row: Row) -> Record | str:
-    """The record of a candidate, or the reason why it has no label; runs in a worker."""
+def record_of_candidate(setting: ScreenSetting, fingerprint: str, grid: SpectralGrid, row: Row) -> Record | str:
+    """The record of a candidate on ``grid``, or the reason why it has no label; runs in a worker."""
     from clusterml.dataset.labelling import RejectedError
 
     bench = bench_of(setting)
@@ -140,14 +140,14 @@ def record_of_candidate(setting: ScreenSetting, fingerprint: str, row: Row) -> R
     if isinstance(atoms, Rejection):
         return f"{atoms.reason}: {atoms.example}"
     try:
-        return _record(bench, _name(bench.screen.name, fingerprint, row.number), recipe, atoms, row)
+        return _record(bench, _name(bench.screen.name, fingerprint, row.number), recipe, atoms, row, grid)
     except (RejectedError, ClusterMLError) as error:
         return str(error)
     except UNEXPECTED as error:
         return f"{type(error).__name__}: {error}"  # of a numerical library: one candidate must not end the others
 
 
-def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row) -> Record:
+def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row, grid: SpectralGrid) -> Record:
     """The record ``name`` of a geometry, as a campaign would make it; raises what :func:`record_of` raises."""
     from clusterml.dataset.labelling import Identity, record_of
     from clusterml.structure.anatomy.anatomy import anatomy
@@ -167,7 +167,7 @@ def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row)
     provenance = {"campaign": screen.name, "job": name, "seed": screen.seed}
     identity = Identity(name, _kind(recipe), variant.name, variant.parent, hand, name, provenance, details)
     protocol = screen.engine.but(smallest_gap_ev=SMALLEST_GAP_EV)
-    return record_of(identity, [atoms], protocol, bench.compute)
+    return record_of(identity, atoms, protocol, bench.compute, grid)
 
 
 def _name(screen: str, fingerprint: str, number: int) -> str:

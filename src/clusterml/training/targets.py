@@ -1,8 +1,9 @@
 """From stored labels to what a network is asked for: broader spectra on its grid, and a few numbers, as tensors.
 
-The dataset stores spectra at fwhm 0.10 eV (imported ones may be broader); a network's are broader.  Gaussian widths add
-in squares, so the stored spectrum is convolved with a Gaussian of the missing width.  Below the stored range nothing
-absorbs; above it the last value goes on.
+A dataset stores spectra on a grid of its own, with bands of its own width (imported ones may be broader); a network's
+are as broad or broader.  Gaussian widths add in squares, so the stored spectrum is convolved with a Gaussian of the
+missing width.  On a fine grid that is a sum over the stored energies: below the stored range nothing absorbs, above it
+the last value goes on.  On a coarse one the likeliest spectrum of such bands is taken that has the stored values.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clusterml.dataset.record import COLUMNS, FWHM_EV, GRID_EV, Record
+from clusterml.dataset.record import COLUMNS, FINE, Record, SpectralGrid
 from clusterml.errors import DatasetError, OptionError
 from clusterml.model.spec import Grid, NetworkSpec
 from clusterml.spectrum.transitions import gaussian
 from clusterml.typing import FloatArray
+from clusterml.units import FWHM_PER_SIGMA
 
 SPECTRA = ("epsilon", "delta_epsilon")
 """Targets (m,) in L mol-1 cm-1."""
@@ -33,6 +35,8 @@ _GAUGES = {"epsilon": {"length": "epsilon", "velocity": "epsilon_velocity"}}
 _GAUGES["delta_epsilon"] = {"velocity": "delta_epsilon", "length": "delta_epsilon_length"}
 _NARROWEST_EV = 0.12
 _SMALLEST_WIDTH_EV = 0.005  # what is missing to 0.2 eV where the label has 0.19994
+_FINE_STEP = 0.21  # of the width: up to this a grid is fine
+_ROUNDING = 1e-3  # of the typical size of a spectrum
 _MARGIN = 6.0  # standard deviations of the convolution beyond the stored range
 
 Gauge = Literal["length", "velocity"]
@@ -63,31 +67,51 @@ def energies(grid: Grid) -> FloatArray:
     return np.asarray(grid.low_ev + grid.step_ev * np.arange(grid.n_points))
 
 
-def broadening_matrix(energy_ev: FloatArray, fwhm_ev: float, stored_ev: float = FWHM_EV) -> FloatArray:
-    """W (m, 251) so that W @ stored, of bands ``stored_ev`` wide, is the spectrum at ``fwhm_ev`` on ``energy_ev`` (m,).
+def broadening_matrix(
+    energy_ev: FloatArray, fwhm_ev: float, stored_ev: float | None = None, grid: SpectralGrid = FINE
+) -> FloatArray:
+    """W (m, n) so that W @ stored, of bands ``stored_ev`` wide on ``grid`` (n,) (default: as wide as the grid says), is
+    the spectrum at ``fwhm_ev`` on ``energy_ev`` (m,).
 
     Gaussian widths add in squares: what is missing to ``fwhm_ev`` is added, and nothing where the spectrum is that wide
     already.  Raises :class:`OptionError` for energies outside the stored range, a width below 0.12 eV or below the
     stored one.
     """
-    if not max(_NARROWEST_EV, stored_ev - 1e-6) <= fwhm_ev < np.inf:
-        at_least = max(_NARROWEST_EV, stored_ev)
-        raise OptionError(f"fwhm is {fwhm_ev} eV", f"labels are stored at {stored_ev} eV: at least {at_least}")
-    if energy_ev.min() < GRID_EV[0] - 1e-9 or energy_ev.max() > GRID_EV[-1] + 1e-9:
+    own = grid.fwhm_ev if stored_ev is None else stored_ev
+    if not max(_NARROWEST_EV, own - 1e-6) <= fwhm_ev < np.inf:
+        raise OptionError(f"fwhm is {fwhm_ev} eV", f"labels are stored at {own} eV: at least {max(_NARROWEST_EV, own)}")
+    stored = grid.energy_ev
+    if energy_ev.min() < stored[0] - 1e-9 or energy_ev.max() > stored[-1] + 1e-9:
         raise OptionError(
             f"the grid is {energy_ev.min():.2f} to {energy_ev.max():.2f} eV",
-            f"labels are stored from {GRID_EV[0]:.2f} to {GRID_EV[-1]:.2f} eV",
+            f"labels are stored from {stored[0]:.2f} to {stored[-1]:.2f} eV",
         )
-    width = float(np.sqrt(max(fwhm_ev**2 - stored_ev**2, 0.0)))
-    step = float(GRID_EV[1] - GRID_EV[0])
+    if grid.step_ev > _FINE_STEP * own:
+        return _likeliest(energy_ev, stored, fwhm_ev / FWHM_PER_SIGMA, own / FWHM_PER_SIGMA)
+    width = float(np.sqrt(max(fwhm_ev**2 - own**2, 0.0)))
+    step = grid.step_ev
     if width < 2.0 * step:  # too narrow a kernel for the stored energies
-        return _narrowly_broadened(energy_ev, width)
+        return _narrowly_broadened(energy_ev, width, stored)
     beyond = int(np.ceil(_MARGIN * width / 2.0 / step))
-    reached = GRID_EV[0] + step * np.arange(-beyond, len(GRID_EV) + beyond)
+    reached = stored[0] + step * np.arange(-beyond, len(stored) + beyond)
     kernel = _kernel(energy_ev, reached, width)
-    matrix = kernel[:, beyond : beyond + len(GRID_EV)].copy()
-    matrix[:, -1] += kernel[:, beyond + len(GRID_EV) :].sum(axis=1)
+    matrix = kernel[:, beyond : beyond + len(stored)].copy()
+    matrix[:, -1] += kernel[:, beyond + len(stored) :].sum(axis=1)
     return matrix
+
+
+def _likeliest(energy_ev: FloatArray, stored: FloatArray, sigma: float, own: float) -> FloatArray:
+    """:func:`broadening_matrix` for a coarse grid, with standard deviations for widths: kriging.
+
+    Sums of many Gaussian bands of random signs are a random process whose values d apart go together as
+    exp(-d^2 / (4 own^2)); with those of broader bands as exp(-d^2 / (2 (own^2 + sigma^2))), and less of it.  A little
+    noise stands for the rounding of stored values.  C. E. Rasmussen, C. K. I. Williams, Gaussian Processes for Machine
+    Learning, chapter 2 (2006).
+    """
+    among = np.exp(-((stored[:, None] - stored) ** 2) / (4.0 * own**2)) + _ROUNDING**2 * np.eye(len(stored))
+    both = own**2 + sigma**2
+    across = np.exp(-((energy_ev[:, None] - stored) ** 2) / (2.0 * both)) * np.sqrt(2.0 * own**2 / both)
+    return np.asarray(np.linalg.solve(among, across.T).T)
 
 
 def _kernel(energy_ev: FloatArray, reached: FloatArray, width: float) -> FloatArray:
@@ -95,31 +119,26 @@ def _kernel(energy_ev: FloatArray, reached: FloatArray, width: float) -> FloatAr
     return np.asarray(kernel / kernel.sum(axis=1, keepdims=True))
 
 
-def _narrowly_broadened(energy_ev: FloatArray, width: float) -> FloatArray:
-    """:func:`broadening_matrix` for a small missing ``width``: over splines, which bands of 0.10 eV follow exactly."""
+def _narrowly_broadened(energy_ev: FloatArray, width: float, stored: FloatArray) -> FloatArray:
+    """:func:`broadening_matrix` for a small missing ``width``: over splines, which bands on a fine grid follow."""
     from scipy.interpolate import CubicSpline
 
-    spline = CubicSpline(GRID_EV, np.eye(len(GRID_EV)))
+    low, high = stored[0], stored[-1]
+    spline = CubicSpline(stored, np.eye(len(stored)))
     if width < _SMALLEST_WIDTH_EV:
-        return np.asarray(spline(np.clip(energy_ev, GRID_EV[0], GRID_EV[-1])))
-    fine = np.arange(GRID_EV[0] - _MARGIN * width, GRID_EV[-1] + _MARGIN * width, width / 8.0)
-    values = np.where((fine >= GRID_EV[0])[:, None], spline(np.clip(fine, GRID_EV[0], GRID_EV[-1])), 0.0)
+        return np.asarray(spline(np.clip(energy_ev, low, high)))
+    fine = np.arange(low - _MARGIN * width, high + _MARGIN * width, width / 8.0)
+    values = np.where((fine >= low)[:, None], spline(np.clip(fine, low, high)), 0.0)
     return np.asarray(_kernel(energy_ev, fine, width) @ values)
 
 
 @dataclass(frozen=True)
 class Broadening:
-    """Makes stored spectra those of a network: on ``energy_ev`` (m,), with bands ``fwhm_ev`` wide.
-
-    Raises :class:`OptionError` as :func:`broadening_matrix` does.
-    """
+    """Makes stored spectra those of a network: on ``energy_ev`` (m,), with bands ``fwhm_ev`` wide."""
 
     energy_ev: FloatArray
     fwhm_ev: float
-    _matrices: dict[float, FloatArray] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._matrices[FWHM_EV] = broadening_matrix(self.energy_ev, self.fwhm_ev)
+    _matrices: dict[tuple[SpectralGrid, float], FloatArray] = field(init=False, default_factory=dict)
 
     @classmethod
     def of(cls, spec: NetworkSpec) -> Broadening:
@@ -127,14 +146,18 @@ class Broadening:
         return cls(energies(spec.grid), spec.fwhm_ev)
 
     def matrix(self, record: Record) -> FloatArray:
-        """W (m, 251) for the spectra of ``record``; raises :class:`DatasetError` if they are wider than they may be."""
+        """W (m, n) for the spectra of ``record``.
+
+        Raises :class:`DatasetError` if they are wider than they may be, and what :func:`broadening_matrix` raises.
+        """
         own = record.fwhm_ev
         if own > self.fwhm_ev + 1e-6:
             problem = f"record {record.id}: its bands are {own:g} eV wide, those of the network {self.fwhm_ev:g} eV"
             raise DatasetError(problem, "leave such records out (data.kinds, data.method), or choose a larger fwhm_ev")
-        if own not in self._matrices:
-            self._matrices[own] = broadening_matrix(self.energy_ev, self.fwhm_ev, own)
-        return self._matrices[own]
+        key = record.grid, own
+        if key not in self._matrices:
+            self._matrices[key] = broadening_matrix(self.energy_ev, self.fwhm_ev, own, record.grid)
+        return self._matrices[key]
 
     def known(self, record: Record) -> FloatArray:
         """1 at the energies (m,) that the label reaches, else 0: its excitations go on for a width above them.
@@ -157,7 +180,7 @@ def targets(record: Record, wanted: Wanted, broadening: Broadening) -> dict[str,
     :meth:`Broadening.matrix` raises.
     """
     matrix = broadening.matrix(record)
-    missing = set(record.details.get("missing", ()))
+    missing = record.missing
     tensors: dict[str, Tensor] = {}
     for name, column in wanted.columns().items():
         if column in missing:
@@ -186,8 +209,7 @@ def _chirality(record: Record) -> dict[str, Any]:
 
 
 def _no_label(record: Record, name: str, source: str) -> DatasetError:
-    missing = set(record.details.get("missing", ()))
-    known = [c.name for c in COLUMNS if c.dtype in ("f4", "scaled") and c.name not in missing]
+    known = [c.name for c in COLUMNS if c.dtype in ("f4", "curve") and c.name not in record.missing]
     known = [column for column in known if column != "gap_ev" or record.gap_ev > 0.0]
     known += [f"details.chirality.{key}" for key in _chirality(record)]
     remedy = "choose another gauge" if name in SPECTRA else f"set loss.{name} to 0"

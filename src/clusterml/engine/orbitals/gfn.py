@@ -188,6 +188,7 @@ def _own_gfn1(
         method=_METHOD["gfn1"] if correction is None else correction.method,
         kernels=local_kernels(symbols, parts.basis.coords_bohr),
         charges=np.bincount(parts.atom_of_shell, weights=state.shell_charges).astype(np.float64),
+        shell_charges=state.shell_charges,
         core_electrons=core_electrons(symbols),
         warnings=(*warnings, *_occupation_warnings(state.occupations, n_occupied, cycles.kelvin)),
         timings_s={"hamiltonian": prepared - start, "cycles": done - prepared, "scf": done - start},

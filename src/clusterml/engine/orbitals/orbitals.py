@@ -22,10 +22,10 @@ class Orbitals:
     ``energies_ev`` (n_mo,) ascending within occupied and within virtual orbitals, ``coefficients`` (n_ao, n_mo),
     ``n_occupied`` doubly occupied orbitals first.  ``raw_gap_ev`` is the HOMO-LUMO gap before any level shift;
     ``virtual_shift_ev`` is the shift contained in the virtual energies. ``charges`` (n_atoms,) are the atomic charges
-    the Hamiltonian was built with.  ``kernels``: how excitations of these orbitals interact.  ``core_electrons``
-    (n_atoms,): those that are in no orbital, None where that is not known.  ``loewdin`` (n_ao, n_mo): the coefficients
-    S^(1/2) C over Löwdin's functions, of a source that has them anyway.  ``n_cycles``: eigenproblems until charges were
-    those of their field.
+    the Hamiltonian was built with, ``shell_charges`` (n_shells,) those of shells.  ``kernels``: how excitations of
+    these orbitals interact.  ``core_electrons`` (n_atoms,): those that are in no orbital, None where that is not known.
+    ``loewdin`` (n_ao, n_mo): the coefficients S^(1/2) C over Löwdin's functions, of a source that has them anyway.
+    ``n_cycles``: eigenproblems until charges were those of their field.
     """
 
     symbols: tuple[str, ...]
@@ -37,6 +37,7 @@ class Orbitals:
     kernels: Kernels
     virtual_shift_ev: float = 0.0
     charges: FloatArray | None = None
+    shell_charges: FloatArray | None = None
     core_electrons: IntArray | None = None
     loewdin: FloatArray | None = None
     n_cycles: int | None = None
