@@ -40,6 +40,7 @@ _ROOMS = {
     "errors": "Errors",
     "inference": "The network's predictions",
     "screening": "Screens and design",
+    "server": "The server",
     "shipped": "What is installed",
     "spectrum": "Spectra",
     "stda": "The engine",

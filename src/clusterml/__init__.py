@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clusterml.screening.config import Screen, load_screen
     from clusterml.screening.design.run import design
     from clusterml.screening.run import screen
+    from clusterml.server.client import Client
     from clusterml.spectrum.calculation import read_transitions
     from clusterml.spectrum.compare import Comparison, compare
     from clusterml.spectrum.measured import read_spectrum
@@ -48,6 +49,7 @@ __all__ = [
     "Answer",
     "BatchChirality",
     "ChiralityReport",
+    "Client",
     "ClusterMLError",
     "Comparison",
     "Compute",
@@ -100,6 +102,7 @@ _HOMES = {
     "Answer": "clusterml.inference.answer",
     "BatchChirality": "clusterml.chirality.batch",
     "ChiralityReport": "clusterml.chirality.report",
+    "Client": "clusterml.server.client",
     "ClusterMLError": "clusterml.errors",
     "Comparison": "clusterml.spectrum.compare",
     "Compute": "clusterml.engine.protocol",

@@ -26,10 +26,12 @@ State = Literal["waiting", "running", "done", "failed", "cancelled", "interrupte
 STATES: tuple[State, ...] = ("waiting", "running", "done", "failed", "cancelled", "interrupted")
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
 """States that do not change any more."""
-REQUEST, STATE, PROGRESS, RESULT, PROBLEM, INPUT = (
-    "request.json", "state.json", "progress.json", "result.json", "problem.json", "input",
-)  # fmt: skip
-"""Names of the files of a job; INPUT is the folder with what was sent, in which it works."""
+REQUEST, STATE, PROGRESS, RESULT, PROBLEM = (
+    f"{name}.json" for name in ("request", "state", "progress", "result", "problem")
+)
+"""Files of a job."""
+INPUT, RESULTS = "input", "results"
+"""Folders of a job: what was sent, in which it works, and files besides the JSON."""
 MOST_ATTEMPTS = 3
 """So often a job is begun when the server goes down while it runs; then it is called interrupted."""
 INTERRUPTED = {
@@ -92,12 +94,17 @@ class Jobs:
             write_json({"kind": kind, "request": request}, place / REQUEST)
             return self._keep(Job(key, kind, name, time.time())), True
 
+    def get(self, key: str) -> Job | None:
+        """The job ``key``, if there is one."""
+        with self._lock:
+            return self._jobs.get(key)
+
     def find(self, key: str) -> Job:
         """The job ``key``; raises :class:`RefusalError` (404)."""
-        with self._lock:
-            if key not in self._jobs:
-                raise RefusalError(404, f"there is no job {key[:80]!r}", "see GET /v1/jobs; old results are removed")
-            return self._jobs[key]
+        job = self.get(key)
+        if job is None:
+            raise RefusalError(404, f"there is no job {key[:80]!r}", "see GET /v1/jobs; old results are removed")
+        return job
 
     def all(self) -> list[Job]:
         """Every job, the newest first."""
@@ -143,7 +150,7 @@ class Jobs:
 
     def files(self, job: Job) -> Iterator[Path]:
         """Files of results besides the JSON, such as the report of a screen."""
-        place = self.folder / job.id / "results"
+        place = self.folder / job.id / RESULTS
         return (
             (path for path in sorted(place.iterdir()) if path.is_file() and not path.name.startswith("."))
             if place.is_dir()

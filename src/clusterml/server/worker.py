@@ -17,10 +17,12 @@ from clusterml.io.json import read_json, write_json
 from clusterml.run.launcher import Here, begin_worker
 from clusterml.run.progress import Reporter, State
 from clusterml.server import refusals
-from clusterml.server.jobs import INPUT, PROBLEM, PROGRESS, REQUEST, RESULT
+from clusterml.server.jobs import INPUT, PROBLEM, PROGRESS, REQUEST, RESULT, RESULTS
 from clusterml.server.refusals import Discretion, problem_of, raised_from
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from clusterml.batch.structures import Failure
     from clusterml.engine.protocol import Compute
 
@@ -28,11 +30,15 @@ _SECONDS_BETWEEN = 0.3
 """Between two notes of the progress."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What a worker is told: the ``folder`` of the job; ``threads``, ``memory_gb`` and ``device`` that it may use."""
+IDLE_S = 300.0
+"""So long a worker waits for its next job before it ends, in seconds: its libraries are loaded by then."""
 
-    folder: Path
+
+@dataclass(frozen=True)
+class Tools:
+    """What jobs are computed with: ``threads`` of each; ``memory_gb`` of all ``workers`` together; ``device`` of the
+    network."""
+
     threads: int
     memory_gb: float | None
     device: str
@@ -68,32 +74,43 @@ class JobReporter(Reporter):
         self.show(State(state.stage, state.done, state.total, words, state.work))
 
 
-def work(order: Order) -> None:
-    """Do the job in a folder; this is what a worker process runs."""
+def work(line: Connection, tools: Tools) -> None:
+    """Do the jobs whose folders come through the ``line``; this is what a worker process runs."""
     begin_worker()
     os.setsid()  # programs that it starts end with it
-    place = order.folder
+    while line.poll(IDLE_S):
+        try:
+            place = Path(line.recv_bytes().decode())
+        except (EOFError, OSError):
+            return
+        _do(place, tools)
+        line.send_bytes(b"done")
+
+
+def _do(place: Path, tools: Tools) -> None:
+    """The job in a folder: its result, or its problem."""
     discretion = Discretion(place / INPUT, place, place.parent)
     try:
         content = read_json(place / REQUEST)
         os.chdir(make_folder(place / INPUT))
-        reporter = JobReporter(place, discretion)
         run = {"label": _label, "screen": _screen}[content["kind"]]
-        text = discretion(run(content["request"], order, reporter))
-        write_text(place / RESULT, text)
+        text = run(content["request"], place / RESULTS, tools, JobReporter(place, discretion))
+        write_text(place / RESULT, discretion(text))
     except ClusterMLError as error:
         _fail(place, problem_of(error), discretion)
     except UNEXPECTED:
         traceback.print_exc(file=sys.stderr)
         _fail(place, refusals.UNEXPECTED, discretion)
+    finally:
+        os.chdir(place.parent)
 
 
 def _fail(place: Path, problem: refusals.Problem, discretion: Discretion) -> None:
     write_json({key: discretion(value) for key, value in problem.model_dump().items()}, place / PROBLEM)
 
 
-def _label(values: dict[str, Any], order: Order, reporter: Reporter) -> str:
-    """The JSON that ``clusterml label --json`` prints.  Raises what labelling raises."""
+def _label(values: dict[str, Any], folder: Path, tools: Tools, reporter: Reporter) -> str:
+    """The JSON that ``clusterml label --json`` prints, and no file.  Raises what labelling raises."""
     from clusterml.batch.label import BatchOptions, Task, compute_all
     from clusterml.batch.structures import Failure
     from clusterml.engine.consensus import parse_protocols
@@ -108,7 +125,7 @@ def _label(values: dict[str, Any], order: Order, reporter: Reporter) -> str:
         charge=request.charge,
         protocol=protocol,
         consensus=() if request.consensus is None else parse_protocols(request.consensus, protocol),
-        compute=order.compute(),
+        compute=tools.compute(),
         own_orbitals=request.orbitals is None and request.mode == "smooth",
         groups=None if request.groups is None else Path("groups"),
         reading=request.reading,
@@ -132,13 +149,12 @@ def _raised(failure: Failure) -> ClusterMLError:
     return raised_from({"error": failure.error, "problem": failure.problem, "remedy": failure.remedy})
 
 
-def _screen(values: dict[str, Any], order: Order, reporter: Reporter) -> str:
-    """``run.json`` of a screen and the rows of ``ranked.csv``, whose files lie in the folder of results."""
+def _screen(values: dict[str, Any], folder: Path, tools: Tools, reporter: Reporter) -> str:
+    """``run.json`` of a screen and the best rows of ``ranked.csv``; its files are written into ``folder``."""
     from clusterml.screening.run import screen
     from clusterml.server.screens import ScreenRequest, result_of
 
     request = ScreenRequest.model_validate(values)
     settings = request.screen(Path.cwd())
-    folder = order.folder / "results"
-    screen(settings, folder, resume=(folder / "run.json").is_file(), device=order.device, reporter=reporter)
+    screen(settings, folder, resume=(folder / "run.json").is_file(), device=tools.device, reporter=reporter)
     return json.dumps(result_of(folder), allow_nan=False)

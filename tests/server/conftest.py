@@ -1,0 +1,84 @@
+"""A real server in a process of its own on a free port, and small structures to send."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs clusterml[server]")
+pytest.importorskip("uvicorn", reason="needs clusterml[server]")
+pytest.importorskip("multipart", reason="needs clusterml[server]")
+pytest.importorskip("prometheus_client", reason="needs clusterml[server]")
+httpx = pytest.importorskip("httpx")
+
+RING = {"build": {"name": "ag3", "thiolate": "SH"}}
+"""A model of nine atoms, as the API takes it."""
+PAIR = "2\ncharge=0\nAg 0 0 0\nCl 0 0 2.3\n"
+"""A molecule of two atoms as an xyz file, which the engine labels in a second."""
+
+
+class Server:
+    """``clusterml serve`` with ``options``, working in ``folder``."""
+
+    def __init__(self, folder: Path, *options: str, token: str | None = None) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"} | ({} if token is None else {"CLUSTERML_TOKEN": token})
+        command = [sys.executable, "-m", "clusterml", "serve", "--port", "0", "--device", "cpu", *options]
+        self.log = folder / "server.log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(command, cwd=folder, env=environment, stderr=log, stdout=log)
+        self.url, self.token = self._address(), token
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self.http = httpx.Client(base_url=self.url, headers=headers, timeout=120.0)
+        self._until_ready()
+
+    def _address(self) -> str:
+        return wait_for(lambda: (match := re.search(r"http://\S+", self.log.read_text())) and match[0], self)
+
+    def _until_ready(self) -> None:
+        def ready() -> bool:
+            try:
+                return bool(self.http.get("/healthz").json()["ready"])
+            except httpx.HTTPError:
+                return False
+
+        wait_for(ready, self)
+
+    def kill(self) -> None:
+        """As the kernel does it where memory runs out."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.http.close()
+
+    def close(self) -> None:
+        """As a user ends it."""
+        self.process.terminate()
+        self.process.wait(30)
+        self.http.close()
+
+
+def wait_for(state: Callable[[], object], server: Server | None = None, seconds: float = 120.0):
+    """What ``state`` gives once it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := state():
+            return value
+        if server is not None and server.process.poll() is not None:
+            pytest.fail(server.log.read_text())
+        time.sleep(0.05)
+    pytest.fail(f"not within {seconds} s" if server is None else server.log.read_text())
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that is open to this computer."""
+    running = Server(tmp_path_factory.mktemp("server"))
+    yield running
+    running.close()
