@@ -14,7 +14,7 @@ from clusterml.dataset.campaign import Parent, load_campaign, plan
 from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.fingerprint import fingerprint
 from clusterml.dataset.geometry import geometries
-from clusterml.dataset.labelling import chirality_measures
+from clusterml.dataset.labelling import RejectedError, chirality_measures
 from clusterml.dataset.parents import ParentSource, parent_atoms
 from clusterml.dataset.record import FWHM_EV
 from clusterml.dataset.runner import Event, Ledger, generate
@@ -461,7 +461,7 @@ def test_forms_take_turns_and_are_made_once(tmp_path, monkeypatch):
     assert size(scaled[0]) / size(given) == pytest.approx(1.02, abs=0.002)
     assert 0.01 < np.abs(relaxed[0].positions - given.positions).max() < 1.0
     monkeypatch.setattr("clusterml.dataset.parents._PARENTS", Cache(4))
-    monkeypatch.setattr("clusterml.dataset.parents._relax", None)  # a worker that finds what another has kept
+    monkeypatch.setattr("clusterml.dataset.parents._in_form", None)  # a worker that finds what another has kept
     kept = ParentSource(source.parent, None, tmp_path / "parents")
     np.testing.assert_allclose(geometries(campaign, first, kept)[0][0].positions, relaxed[0].positions, atol=1e-6)
 
@@ -509,3 +509,99 @@ def test_a_campaign_needs_clusters(campaign):
     campaign.write_text(TEXT[: TEXT.index("parents:")])
     with pytest.raises(InputFileError, match="no clusters"):
         load_campaign(campaign)
+
+
+MEANS = """
+name: means
+title: thermal means
+seed: 3
+protocol: {orbitals: gfn1}
+second: {orbitals: gfn1-pbe, share: 0.5}
+spectra: {low_ev: 0.44, step_ev: 0.06, n_points: 87, fwhm_ev: 0.2, levels: 4095, lowest: false}
+amounts: {snapshots: 4, snapshots_kept: 2, temperatures_k: [300.0]}
+parents:
+  ag2: {build: {name: ag2}, family: ag2, counts: {ensemble: 1, mode: 6}}
+"""
+
+
+def test_a_mean_goes_on_where_it_was_and_says_what_it_is_made_of(tmp_path, monkeypatch):
+    """Stopped at its third snapshot; one of the four has no ground state."""
+    from clusterml.dataset import runner
+
+    (path := tmp_path / "means.yaml").write_text(MEANS.replace(", mode: 6", ""))
+    labelled, label = [], runner.record_of
+
+    def spy(identity, *arguments):
+        labelled.append(identity.id)
+        if len(labelled) == 4:
+            raise KeyboardInterrupt
+        if identity.id.endswith("-003"):
+            raise RejectedError("no ground state")
+        return label(identity, *arguments)
+
+    monkeypatch.setattr(runner, "record_of", spy)
+    with pytest.raises(KeyboardInterrupt):
+        generate(path, tmp_path / "d", Here())
+    name = "ag2-ensemble-00000"
+    assert labelled == [name, *(f"{name}-{k:03d}" for k in range(3))]
+    assert generate(path, tmp_path / "d", Here(), resume=True).counts == {"done": 1}
+    assert labelled[4:] == [name, f"{name}-002", f"{name}-003"]
+    assert not list((tmp_path / "d" / "snapshots").iterdir())
+    dataset = Dataset(tmp_path / "d")
+    assert dataset.ids == (name, f"{name}-000", f"{name}-001")
+    mean, first, _ = dataset
+    assert mean.details["ensemble"] == {"temperature_k": 300.0, "snapshots": 4, "lost": 1}
+    assert (mean.kind, mean.n_snapshots, first.kind, first.pair) == ("ensemble", 3, "thermal", mean.pair)
+    assert first.details["snapshot_of"] == name
+    np.testing.assert_allclose(mean.standard_error("epsilon"), mean.epsilon_std / np.sqrt(3.0))
+    assert mean.epsilon_std.max() > 0.0 == first.epsilon_std.max()
+    assert (len(first.shell_charges), first.levels_ev[7] + first.levels_ev[8]) == (22, pytest.approx(0.0, abs=2e-3))
+    assert first.shell_charges.sum() == pytest.approx(0.0, abs=0.02)
+    assert first.levels_ev[8] - first.levels_ev[7] == pytest.approx(first.gap_ev, abs=2e-3)
+
+
+def test_a_mean_of_which_half_is_lost_is_rejected(tmp_path, monkeypatch):
+    from clusterml.dataset import runner
+
+    label = runner.record_of
+
+    def few(identity, *arguments):
+        if identity.id.endswith(("-002", "-003")):
+            raise RejectedError("no ground state")
+        return label(identity, *arguments)
+
+    monkeypatch.setattr(runner, "record_of", few)
+    (path := tmp_path / "means.yaml").write_text(MEANS.replace(", mode: 6", ""))
+    assert generate(path, tmp_path / "d", Here()).counts == {"rejected": 1}
+    (event,) = Ledger(tmp_path / "d" / "ledger.jsonl").states().values()
+    assert event.reason == "2 of 4 snapshots have no label, the last: no ground state"
+
+
+def test_a_share_of_the_jobs_has_a_second_label(tmp_path):
+    (path := tmp_path / "means.yaml").write_text(MEANS)
+    jobs = list(plan(load_campaign(path)))
+    names = {job.name: [protocol.name for protocol in job.protocols] for job in jobs}
+    assert names.pop("ag2-ensemble-00000") == ["gfn1"]
+    assert {tuple(protocols) for protocols in names.values()} == {("gfn1",), ("gfn1", "gfn1-pbe")}
+    assert [job.protocols for job in plan(load_campaign(path))] == [job.protocols for job in jobs]
+    path.write_text(MEANS.replace("mode: 6", "mode: 9"))
+    assert names.items() <= {job.name: [p.name for p in job.protocols] for job in plan(load_campaign(path))}.items()
+
+
+def test_any_beginning_of_a_campaign_holds_some_of_everything(tmp_path):
+    path = drawn(tmp_path, 10, 0.3)
+    forms = "forms: [{}, {frame_percent: 2}], turns: 3"
+    ag2 = f"  ag2: {{build: {{name: ag2}}, family: ag2, {forms}, counts: {{reference: 2, mode: 8}}}}\n"
+    path.write_text(f"{path.read_text()}parents:\n{ag2}")
+    campaign = load_campaign(path)
+    jobs = list(plan(campaign))
+    assert jobs[0].name == "ag2-reference-00000"
+    for share in (3, 2):
+        beginning = jobs[: len(jobs) // share]
+        of_parent = sum(job.parent == "ag2" for job in beginning)
+        assert abs(of_parent - 10 / share) <= 1
+        assert abs(len({job.parent for job in beginning}) - 1 - 10 / share) <= 1
+    source = ParentSource(campaign.parent("ag2"), None)
+    scaled = {job.name[4:]: source.form_of(job).frame_percent > 0.0 for job in jobs if job.parent == "ag2"}
+    assert [scaled[f"reference-{k:05d}"] for k in range(2)] == [False, True]
+    assert [scaled[f"mode-{k:05d}"] for k in range(8)] == [False] * 3 + [True] * 3 + [False] * 2

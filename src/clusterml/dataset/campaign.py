@@ -100,6 +100,7 @@ class Form(Strict):
     solvent: str | None = Field(None, description="an implicit solvent of the relaxation; null: vacuum")
     solvation: SolventModel = Field("alpb", description="alpb or gbsa: model of the solvent")
     fix: Fixed = Field("none", description="none, metals or frame (metals and donors): what does not move")
+    symmetry: bool = Field(False, description="true or false: does it keep the point group that the structure has?")
     steps: int = Field(60, ge=1, le=10_000, description="a whole number: steps of the relaxation, at most")
     fmax: Positive = Field(0.1, description="a number above 0: largest force (eV/A) at which it ends sooner")
     temperature_k: Positive = Field(300.0, description="a number above 0: electronic temperature (K)")
@@ -124,11 +125,12 @@ class Form(Strict):
     def words(self) -> str:
         """``gfn1, methanol, +2 %``; ``as given`` for a form that is neither relaxed nor scaled."""
         parts = [self.method, self.solvent, f"{self.fix} fixed" if self.fix != "none" else None]
+        parts.append("symmetric" if self.symmetry else None)
         parts.append(f"{self.frame_percent:+g} %" if self.frame_percent else None)
         return ", ".join(part for part in parts if part) or "as given"
 
 
-_OF_RELAXATION = {"solvent", "solvation", "fix", "steps", "fmax", "temperature_k"}
+_OF_RELAXATION = {"solvent", "solvation", "fix", "symmetry", "steps", "fmax", "temperature_k"}
 
 
 class HypotheticalCluster(Hypothetical):
@@ -153,6 +155,9 @@ class Parent(Strict):
     forms: list[Form] = Field(
         default_factory=list,
         description="a list of forms, relaxed or scaled: jobs of each kind begin from them in turn; default: as given",
+    )
+    turns: int = Field(
+        1, ge=1, description="a whole number: so many jobs of a kind begin from a form before the next one takes over"
     )
     protocol: StoredProtocol | None = Field(
         None, description="how this parent is labelled; default: as the campaign says"
@@ -289,6 +294,11 @@ class Job:
         """Name of the job, unique in its campaign."""
         return f"{self.parent}-{self.kind}-{self.number:05d}"
 
+    @property
+    def is_first(self) -> bool:
+        """Is it the parent's first reference?"""
+        return self.kind == "reference" and self.number == 0
+
     def rng(self, seed: int) -> np.random.Generator:
         """The random number generator of the job."""
         return np.random.default_rng([seed, zlib.crc32(self.name.encode())])
@@ -312,13 +322,13 @@ def source_of(campaign_file: Path, parent: Parent) -> Path | None:
 def plan(campaign: Campaign) -> Iterator[Job]:
     """Every job of a campaign, in an order of which any beginning holds some of everything.
 
-    References of parents come first; the other jobs of each parent are spread evenly over the whole campaign.
+    The first reference of each parent comes first; its other jobs are spread evenly over the whole campaign.
     Hypothetical clusters are as many more families: they come one after the other, each with all its jobs.
     """
     places: list[tuple[bool, float, int, Job]] = []
     for at, name in enumerate(campaign.parents):
         jobs = list(_jobs_of(campaign, name))
-        places += [(job.kind != "reference", (k + 0.5) / len(jobs), at, job) for k, job in enumerate(jobs)]
+        places += [(not job.is_first, (k + 0.5) / len(jobs), at, job) for k, job in enumerate(jobs)]
     for at, (name, group) in enumerate(campaign.hypothetical.items(), start=len(campaign.parents)):
         for number, word in enumerate(group.names(name)):
             jobs = list(_jobs_of(campaign, word))
@@ -330,11 +340,11 @@ def _jobs_of(campaign: Campaign, name: str) -> Iterator[Job]:
     parent = campaign.parent(name)
     first = parent.protocol or campaign.protocol
     order = [
-        (kind != "reference", (number + 0.5) / count, kind, number)
+        ((number + 0.5 * (kind != "reference")) / count, kind, number)
         for kind, count in parent.counts.items()
         for number in range(count)
     ]
-    for _, _, kind, number in sorted(order):
+    for _, kind, number in sorted(order):
         job, second = Job(name, kind, number, (first,)), campaign.second
         if second is None or kind == "ensemble" or second.orbitals == first.orbitals:
             yield job

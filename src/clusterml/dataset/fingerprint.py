@@ -20,6 +20,7 @@ _LATER: dict[str, Any] = {
     "distorted_ensembles": False,
     "undistorted": 0.0,
     "forms": [],
+    "turns": 1,
     "hypothetical": None,
     "dopants": 0.0,
 }

@@ -36,9 +36,9 @@ class ParentSource:
     kept: Path | None = None
 
     def form_of(self, job: Job) -> Form:
-        """The form that a job begins from: they take turns."""
-        forms = self.parent.forms
-        return forms[job.number % len(forms)] if forms else _NO_FORM
+        """The form that a job begins from: they take turns; each has references of its own."""
+        forms, turns = self.parent.forms, 1 if job.kind == "reference" else self.parent.turns
+        return forms[job.number // turns % len(forms)] if forms else _NO_FORM
 
     def atoms(self, form: Form = _NO_FORM) -> Atoms:
         """The parent's geometry (A) in a ``form``, about its centroid, with ``info["charge"]`` where it is known.
@@ -59,7 +59,7 @@ class ParentSource:
 
     def _kept_or_made(self, form: Form, key: str) -> Atoms:
         if self.kept is None:
-            return _relax(parent_atoms(self.parent, self.file), form)
+            return self._made(form)
         from clusterml.structure.read import read
         from clusterml.structure.write import write_extxyz
 
@@ -69,13 +69,21 @@ class ParentSource:
         if not path.exists():
             make_folder(self.kept, within=self.kept.parent)
             try:
-                write_extxyz(_relax(parent_atoms(self.parent, self.file), form), path)
+                write_extxyz(self._made(form), path)
             except StructureError as error:
                 write_text(refusal, error.problem)
                 raise
         atoms = read(path)
         atoms.positions[:] = centre(atoms.positions)
         return atoms
+
+    def _made(self, form: Form) -> Atoms:
+        """The geometry in a form; one that is relaxed and scaled begins from the one that is relaxed alone."""
+        relaxed = form.model_copy(update={"frame_percent": 0.0})
+        if relaxed == form or form.method is None:
+            return _in_form(parent_atoms(self.parent, self.file), form)
+        scaled = Form(frame_percent=form.frame_percent, smallest_gap_ev=form.smallest_gap_ev)
+        return _in_form(self.atoms(relaxed), scaled)
 
 
 def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
@@ -119,7 +127,7 @@ def centre(positions: FloatArray) -> FloatArray:
     return stored_positions(positions - positions.mean(axis=0))
 
 
-def _relax(atoms: Atoms, form: Form) -> Atoms:
+def _in_form(atoms: Atoms, form: Form) -> Atoms:
     """A relaxed and scaled copy; see :meth:`ParentSource.atoms` for what it raises."""
     from clusterml.engine.relax import RelaxSettings, relax
     from clusterml.structure.distort.apply import distort
@@ -127,7 +135,7 @@ def _relax(atoms: Atoms, form: Form) -> Atoms:
     if form.method is not None:
         settings = RelaxSettings(
             method=form.method, solvent=form.solvent, solvation=form.solvation, fix=form.fix, steps=form.steps,
-            fmax=form.fmax, temperature_k=form.temperature_k,
+            symmetry=form.symmetry, fmax=form.fmax, temperature_k=form.temperature_k,
         )  # fmt: skip
         before = set(atoms.info.get("provenance", {}).get("warnings", []))
         try:

@@ -27,6 +27,10 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+def core_of(atoms):
+    return np.flatnonzero(np.isin(atoms.numbers, [29, 46, 47, 78, 79]))
+
+
 def skeleton_of(points):
     return Skeleton("shelled", points, "", np.empty((0, 3)))
 
@@ -117,6 +121,17 @@ def test_a_cluster_closes_a_shell_and_nothing_clashes(number):
     assert anatomy(atoms).ligand_counts() == known["ligands"]
     assert find_closest_contact(atoms).ratio >= CLOSEST
     assert "hypothetical" in known["model"]
+
+
+def test_small_clusters_have_small_charges_and_no_core_is_naked():
+    draw = Hypothetical(metals=(2, 8), ligands=[*SMALL, "SCH3"], most_charge=6, most_atoms=60)
+    for number in range(12):
+        atoms = build_hypothetical(number, draw)
+        core = core_of(atoms)
+        assert abs(atoms.info["charge"]) <= 1 + len(core) // 6
+        others = np.delete(atoms.positions, core, axis=0)
+        near = np.linalg.norm(atoms.positions[core][:, None] - others, axis=-1).min(axis=1) < 3.0
+        assert near.mean() >= 0.7
 
 
 def test_seed_and_number_give_the_cluster():

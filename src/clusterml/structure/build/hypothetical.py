@@ -38,7 +38,8 @@ from clusterml.structure.build.outfit import (
 from clusterml.structure.build.skeleton import FEWEST, MOST, Skeleton, draw_skeleton
 from clusterml.structure.check import check_one_molecule
 from clusterml.structure.elements import formula
-from clusterml.typing import IntArray
+from clusterml.structure.points import distances
+from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -50,6 +51,10 @@ MODEL = "model, not crystal: a hypothetical cluster, drawn at random"
 MOST_DRAWS = 60
 """Draws of one cluster before giving up."""
 _FEWEST_WITH_STAPLES = 9
+_METALS_OF_A_CHARGE = 6  # for each charge beyond the first
+_CONTACT_A, _BOND_A = 3.5, 3.0  # between metals, and from a metal to an atom of a ligand
+_INNER = 9  # neighbours of a metal that is not on the surface
+_MOST_BARE = 0.3
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -68,7 +73,9 @@ class Hypothetical(Strict):
     dopants: Share = Field(0.15, description="a share of the clusters: one of their metals is Au, Cu, Pd or Pt")
     mixed: Share = Field(0.4, description="a share of the clusters: two kinds of thiolate or halide share the sites")
     most_atoms: int = Field(150, ge=10, le=1000, description="a whole number: ligands are drawn to give about as many")
-    most_charge: int = Field(3, ge=0, le=6, description="a whole number: largest charge of either sign")
+    most_charge: int = Field(
+        3, ge=0, le=6, description="a whole number: largest charge of either sign; small clusters have at most 1 or 2"
+    )
     ligands: list[str] | None = Field(
         None, description="names of ligands to draw from; default: the whole library, small ones more often"
     )
@@ -158,7 +165,16 @@ def _assemble(frame: Frame, placements: Sequence[Placement], runs: int, rng: np.
     check_contacts(atoms, "hypothetical cluster")
     check_ligands(atoms, Counter(placement.entry for placement in placements), "hypothetical cluster")
     check_one_molecule(atoms)
+    _check_covered(np.asarray(atoms.positions[: len(frame.metals)]), np.asarray(atoms.positions[len(frame.metals) :]))
     return atoms
+
+
+def _check_covered(metals: FloatArray, others: FloatArray) -> None:
+    """Raise StructureError for a core of which too much is bare: outer metals without an atom of a ligand on them."""
+    outer = (distances(metals, metals) < _CONTACT_A).sum(axis=1) - 1 < _INNER
+    bare = int((outer & ~(distances(metals, others) < _BOND_A).any(axis=1)).sum())
+    if bare > _MOST_BARE * outer.sum():
+        raise StructureError(f"{bare} of {int(outer.sum())} outer metals are bare", "allow more ligands (most_atoms)")
 
 
 def _draw_skeleton(choice: Hypothetical, rng: np.random.Generator) -> tuple[Skeleton, int, int]:
@@ -215,10 +231,10 @@ def _charge(frame: Frame, placements: Sequence[Placement], electrons: int, choic
     """The charge that leaves so many free ``electrons``; raises StructureError if it is too large."""
     negative = sum(placement.entry.charge for placement in placements)
     charge = sum(VALENCE_ELECTRONS[int(z)] for z in frame.metals) - negative - electrons
-    if abs(charge) > choice.most_charge:
-        raise StructureError(
-            f"{electrons} electrons need the charge {charge:+d}", f"allow a charge of {abs(charge)} (most_charge)"
-        )
+    most = min(choice.most_charge, 1 + len(frame.metals) // _METALS_OF_A_CHARGE)
+    if abs(charge) > most:
+        problem = f"{electrons} electrons of {len(frame.metals)} metals need the charge {charge:+d}, which is more"
+        raise StructureError(f"{problem} than {most}", "allow a larger charge (most_charge) or more metals")
     return charge
 
 
