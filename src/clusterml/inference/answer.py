@@ -143,6 +143,14 @@ class Prediction(WithWarnings):
         }
         return {key: plain(value) for key, value in result.items()}
 
+    def brief(self) -> dict[str, Any]:
+        """What stands of it in a result of the engine, and what follows a slider: no ligands are looked for."""
+        keys = ("model", "in_domain", "domain_score", "novelty", "gap_ev", "warnings")
+        return {key: getattr(self, key) for key in keys} | {
+            "significance": self.significance.to_dict(),
+            "spectrum": spectrum_block(self.spectrum),
+        }
+
     def write(
         self, folder: str | Path, name: str | None = None, *, jcamp: bool = False, view: View | None = None
     ) -> list[Path]:
@@ -288,7 +296,7 @@ class Answer(WithWarnings):
         }
         if self.label is None and self.network is not None:
             return self.network.to_dict() | plain(answer)
-        network = {} if self.network is None else _brief(self.network)
+        network = {} if self.network is None else self.network.brief()
         return label_dict(self._label) | plain({**answer, "network": network or None})
 
     def write(
@@ -316,15 +324,6 @@ class Answer(WithWarnings):
     @property
     def _place(self) -> str:
         return {"in": "in domain", "out": "out of domain"}.get(self.domain, "domain unknown")
-
-
-def _brief(prediction: Prediction) -> dict[str, Any]:
-    """The part of the network's prediction that stands in a result of the engine."""
-    keys = ("model", "in_domain", "domain_score", "novelty", "gap_ev", "warnings")
-    return {key: getattr(prediction, key) for key in keys} | {
-        "significance": prediction.significance.to_dict(),
-        "spectrum": spectrum_block(prediction.spectrum),
-    }
 
 
 def _similarity(a: Spectrum, b: Spectrum, quantity: str) -> float | None:

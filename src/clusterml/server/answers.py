@@ -9,9 +9,11 @@ from clusterml.errors import OptionError, StructureError, counted
 from clusterml.server.requests import (
     ChiralityRequest,
     CompareRequest,
+    ExplainRequest,
     PredictRequest,
     SpectrumText,
     StructureRequest,
+    SubstituteRequest,
     ThermalRequest,
     shipped_structures,
 )
@@ -84,6 +86,44 @@ def chirality(request: ChiralityRequest, limits: Limits) -> dict[str, Any]:
     return report.to_dict()
 
 
+def substitute(request: SubstituteRequest, limits: Limits) -> dict[str, Any]:
+    """The sites of a ligand, and the structure with others there: what ``clusterml substitute`` lists and writes."""
+    import numpy as np
+
+    from clusterml.structure.distort.substitute import find_sites
+    from clusterml.structure.distort.substitute import substitute as exchange
+
+    atoms = read_structure(request, limits)
+    sites = [
+        {"number": s.number, "atoms": s.atoms, "donors": s.donors, "metals": s.metals, "position": s.position}
+        for s in find_sites(atoms, request.old)
+    ]
+    if request.new is None:
+        if vain := request.model_fields_set & {"count", "sites", "seed", "sample", "warn_only"}:
+            raise OptionError(f"{min(vain)} has no effect without new", "name the new ligand")
+        return {"sites": sites, "substitutions": [], "geometry": geometry(atoms), "warnings": []}
+    made = exchange(
+        atoms, request.old, request.new, request.count,
+        sites=request.sites, rng=np.random.default_rng(request.seed), sample=request.sample,
+        problems="warn" if request.warn_only else "error",
+    )  # fmt: skip
+    check_size(made, limits)
+    said, known = made.info["provenance"], len(atoms.info["provenance"]["warnings"])
+    said["substitutions"][-1]["seed"] = request.seed
+    changes = {"substitutions": said["substitutions"], "warnings": said["warnings"][known:]}
+    return {"sites": sites, "geometry": geometry(made), **changes}
+
+
+def band_of(request: ExplainRequest) -> tuple[float, float]:
+    """The band of a request in eV; raises :class:`OptionError`."""
+    from clusterml.screening.quantities import parse_band, parse_range
+
+    try:
+        return parse_band(request.band if parse_range(request.band).unit else f"{request.band} eV")
+    except ValueError as error:
+        raise OptionError(f"band is {request.band!r}: {error}", "give one such as 2.5..3.2 or 400..600 nm") from error
+
+
 def compare(request: CompareRequest, limits: Limits) -> dict[str, Any]:
     """What ``clusterml compare --json`` says; its size is limited by that of the request.
 
@@ -144,14 +184,14 @@ def check_snapshots(request: ThermalRequest, limits: Limits) -> None:
         raise OptionError(f"ensemble is {thermal.members}", f"this server takes {limits.snapshots} snapshots at most")
 
 
-def prediction_json(prediction: Prediction, fwhm_ev: float | None) -> dict[str, Any]:
-    """What ``clusterml predict --engine never --json`` says."""
+def prediction_json(prediction: Prediction, fwhm_ev: float | None, *, quick: bool = False) -> dict[str, Any]:
+    """What ``clusterml predict --engine never --json`` says; ``quick``: the part of it that takes no time."""
     from clusterml.inference.answer import Answer
     from clusterml.spectrum.compare import broaden_to
 
     if fwhm_ev is not None:
         prediction = replace(prediction, spectrum=broaden_to(prediction.spectrum, fwhm_ev))
-    return Answer("", prediction, None, prediction.warnings).to_dict()
+    return prediction.brief() if quick else Answer("", prediction, None, prediction.warnings).to_dict()
 
 
 def ligands() -> list[dict[str, Any]]:

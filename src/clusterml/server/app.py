@@ -29,16 +29,19 @@ from clusterml.server.requests import (
     ChiralityRequest,
     CompareRequest,
     DistortRequest,
+    ExplainRequest,
     LabelRequest,
     PredictRequest,
     StructureRequest,
+    SubstituteRequest,
 )
 from clusterml.server.screens import ScreenRequest
 from clusterml.server.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 _BODIES = (
-    StructureRequest, PredictRequest, ChiralityRequest, CompareRequest, DistortRequest, LabelRequest, ScreenRequest,
+    StructureRequest, PredictRequest, ChiralityRequest, CompareRequest, DistortRequest, ExplainRequest,
+    SubstituteRequest, LabelRequest, ScreenRequest,
 )  # fmt: skip
 _ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "the structure or an option cannot be used"},
@@ -112,6 +115,8 @@ def _add_answers(app: FastAPI, desk: Desk) -> None:
     _post(app, "/v1/chirality", ChiralityRequest, at_once(answers.chirality), "Chirality and symmetry, part by part")
     _post(app, "/v1/compare", CompareRequest, at_once(answers.compare), "How alike two spectra are")
     _post(app, "/v1/predict", PredictRequest, desk.predict, "Absorption and CD by the network, with uncertainty")
+    _post(app, "/v1/explain", ExplainRequest, desk.explain, "Which atoms and ligands a predicted CD comes from")
+    _post(app, "/v1/substitute", SubstituteRequest, at_once(answers.substitute), "A structure with other ligands")
     _post(app, "/v1/distort", DistortRequest, desk.distort, "A distorted structure and its spectrum")
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clusterml.errors import UNEXPECTED, ClusterMLError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clusterml.inference.answer import Prediction
     from clusterml.inference.predictor import Predictor, PreparedStructure
 
+T = TypeVar("T")
 WAIT_S = 0.004
 """So long the first request of a batch waits for others, in seconds."""
 MOST_TOGETHER = 64
@@ -32,6 +33,14 @@ class _Item:
     future: Future[Prediction] = field(default_factory=Future)
 
 
+@dataclass
+class _Call:
+    """Something else to do with the networks, which one thread alone may use, and the promise of its result."""
+
+    work: Callable[[Predictor], Any]
+    future: Future[Any] = field(default_factory=Future)
+
+
 class Batcher:
     """One thread that predicts whatever has arrived, in one batch; ``told`` is called with the size of each.
 
@@ -43,13 +52,19 @@ class Batcher:
         self._told = told
         self._quick = copy.copy(predictor)
         self._quick.ensemble, self._quick.uncertainty = predictor.ensemble.first(1), None
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item | _Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"network {predictor.name}", daemon=True)
         self._thread.start()
 
     def submit(self, structure: PreparedStructure, *, quick: bool = False) -> Future[Prediction]:
         """The promise of the prediction of a structure that :meth:`Predictor.prepare` checked."""
         item = _Item(structure, quick)
+        self._queue.put(item)
+        return item.future
+
+    def call(self, work: Callable[[Predictor], T]) -> Future[T]:
+        """The promise of what ``work`` makes of the predictor with all networks."""
+        item = _Call(work)
         self._queue.put(item)
         return item.future
 
@@ -60,17 +75,20 @@ class Batcher:
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:
-            batch, more = self._gather(first)
-            running = [item for item in batch if item.future.set_running_or_notify_cancel()]
-            for quick, predictor in ((True, self._quick), (False, self.predictor)):
-                if same := [item for item in running if item.quick is quick]:
-                    self._told(len(same))
-                    _predict(predictor, same)
-            if not more:
-                return
+            after: _Item | _Call | None = first
+            if isinstance(first, _Item):
+                batch, after = self._gather(first)
+                self._predict([item for item in batch if item.future.set_running_or_notify_cancel()])
+                if after is None:
+                    return
+            if isinstance(after, _Call) and after.future.set_running_or_notify_cancel():
+                _keep(after, self.predictor)
 
-    def _gather(self, first: _Item) -> tuple[list[_Item], bool]:
-        """The items that arrive soon after the ``first``, as many as a batch holds; False: no more will come."""
+    def _gather(self, first: _Item) -> tuple[list[_Item], _Item | _Call | None]:
+        """The items that arrive soon after the ``first``, as many as a batch holds; and what came after them.
+
+        That is a call, None where no more will come, or else the last item itself.
+        """
         batch, edges = [first], first.structure.edges
         end = time.monotonic() + WAIT_S
         while edges < self.predictor.ensemble.most_edges and len(batch) < MOST_TOGETHER:
@@ -78,11 +96,25 @@ class Batcher:
                 item = self._queue.get(timeout=max(end - time.monotonic(), 0.0))
             except queue.Empty:
                 break
-            if item is None:
-                return batch, False
+            if not isinstance(item, _Item):
+                return batch, item
             batch.append(item)
             edges += item.structure.edges
-        return batch, True
+        return batch, batch[-1]
+
+    def _predict(self, items: list[_Item]) -> None:
+        for quick, predictor in ((True, self._quick), (False, self.predictor)):
+            if same := [item for item in items if item.quick is quick]:
+                self._told(len(same))
+                _predict(predictor, same)
+
+
+def _keep(call: _Call, predictor: Predictor) -> None:
+    """Keep the promise of a call."""
+    try:
+        call.future.set_result(call.work(predictor))
+    except (ClusterMLError, *UNEXPECTED) as error:
+        call.future.set_exception(error)
 
 
 def _predict(predictor: Predictor, batch: list[_Item]) -> None:

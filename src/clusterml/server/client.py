@@ -80,6 +80,14 @@ class Client:
         steps = [{"mode": mode, "amount": amount} for mode, amount in distortions.items()]
         return self._ask("/v1/distort", {**_structure(what), "distortions": steps, **options})
 
+    def explain(self, what: Structure, band: str, **options: Any) -> dict[str, Any]:
+        """Which atoms and ligands the CD in a ``band`` such as ``2.5..3.2`` eV comes from."""
+        return self._ask("/v1/explain", {**_structure(what), "band": band, **options})
+
+    def substitute(self, what: Structure, old: str, new: str | None = None, **options: Any) -> dict[str, Any]:
+        """The structure with ``new`` ligands in place of ``old`` ones, and the sites of these."""
+        return self._ask("/v1/substitute", {**_structure(what), "old": old, "new": new, **options})
+
     def label(
         self, what: Structure, *, progress: Callable[[dict[str, Any]], None] | None = None, **options: Any
     ) -> dict[str, Any]:

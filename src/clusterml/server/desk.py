@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clusterml.io.files import exclusive, make_folder
 from clusterml.io.json import json_text
 from clusterml.run.resources import available_cores
 from clusterml.server import answers, distortion
-from clusterml.server.distortion import Parents
+from clusterml.server.batching import Batcher
+from clusterml.server.distortion import Parent, Parents
 from clusterml.server.foreman import Foreman
 from clusterml.server.jobs import Jobs
 from clusterml.server.metrics import Metrics
 from clusterml.server.networks import Networks
 from clusterml.server.refusals import Discretion, RefusalError
-from clusterml.server.requests import DistortRequest, PredictRequest
+from clusterml.server.requests import DistortRequest, ExplainRequest, PredictRequest
 from clusterml.server.settings import Settings
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from clusterml.inference.predictor import Predictor, PreparedStructure
 
 T = TypeVar("T")
 
@@ -58,18 +64,25 @@ class Desk:
         self.foreman.start()
         self.ready = True
 
-    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """``work`` in a thread.  Raises what it raises, and :class:`RefusalError` (503) where too much waits."""
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Room for a request, until its answer is there.
+
+        Raises :class:`RefusalError` (503) where too many are computed or wait.
+        """
         if self._waiting >= self.limits.waiting:
             raise RefusalError(503, f"{self._waiting} requests are waiting already", "ask again in a moment", 2)
         self._waiting += 1
         self.metrics.waiting.set(self._waiting)
-        future: Future[T] = self._pool.submit(work, *arguments)
         try:
-            return await asyncio.wrap_future(future)
+            yield
         finally:
             self._waiting -= 1
             self.metrics.waiting.set(self._waiting)
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """``work`` in a thread; raises what it raises.  It is left out if it has not begun when nobody waits for it."""
+        return await asyncio.wrap_future(self._pool.submit(work, *arguments))
 
     async def answer(self, work: Callable[..., Any], *arguments: Any) -> bytes:
         """The JSON of what ``work`` gives."""
@@ -81,24 +94,49 @@ class Desk:
 
     async def predict(self, request: PredictRequest) -> bytes:
         """The prediction for a structure, in a batch with others that arrive at the same time."""
-        network = await self.run(self.networks.find, request.model)
-        ready = await self.run(answers.prepare, request, network.predictor, self.limits)
+
+        def prepare() -> tuple[Batcher, PreparedStructure]:
+            network = self.networks.find(request.model)
+            return network, answers.prepare(request, network.predictor, self.limits)
+
+        network, ready = await self.run(prepare)
         prediction = await asyncio.wrap_future(network.submit(ready))
         return await self.answer(answers.prediction_json, prediction, request.fwhm)
 
+    async def explain(self, request: ExplainRequest) -> bytes:
+        """Where a predicted CD comes from."""
+        from clusterml.inference.explain import Contributions, explain
+
+        def prepare() -> tuple[Batcher, Atoms]:
+            return self.networks.find(request.model), answers.read_structure(request, self.limits)
+
+        def contributions(predictor: Predictor) -> Contributions:
+            return explain(predictor, atoms, low, high, request.charge, request.allow_several)
+
+        low, high = answers.band_of(request)
+        network, atoms = await self.run(prepare)
+        result = await asyncio.wrap_future(network.call(contributions))
+        return await self.answer(result.to_dict)
+
     async def distort(self, request: DistortRequest) -> bytes:
         """Geometry and prediction of a distorted structure."""
-        key, parent = await self.run(self.parents.find, request)
-        atoms = await self.run(distortion.distorted, parent, request)
-        if not request.predict:
-            return await self.answer(distortion.describe, parent, key, atoms, request)
-        network = await self.run(self.networks.find, request.model)
-        network.predictor.at_width(request.fwhm)
-        ready = await self.run(parent.prepare, atoms, request.charge, network.predictor, request.allow_several)
-        prediction = await asyncio.wrap_future(network.submit(ready, quick=request.quick))
+
+        def prepare() -> tuple[str, Parent, Atoms]:
+            key, parent = self.parents.find(request)
+            return key, parent, distortion.distorted(parent, request)
+
+        def prepare_prediction() -> tuple[Batcher, PreparedStructure]:
+            network = self.networks.find(request.model)
+            network.predictor.at_width(request.fwhm)
+            return network, parent.prepare(atoms, request.charge, network.predictor)
 
         def described() -> dict[str, Any]:
-            result = distortion.describe(parent, key, atoms, request)
-            return {**result, "prediction": answers.prediction_json(prediction, request.fwhm)}
+            said = answers.prediction_json(prediction, request.fwhm, quick=request.quick)
+            return {**distortion.describe(parent, key, atoms, request), "prediction": said}
 
+        key, parent, atoms = await self.run(prepare)
+        if not request.predict:
+            return await self.answer(distortion.describe, parent, key, atoms, request)
+        network, ready = await self.run(prepare_prediction)
+        prediction = await asyncio.wrap_future(network.submit(ready, quick=request.quick))
         return await self.answer(described)

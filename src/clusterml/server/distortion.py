@@ -40,16 +40,15 @@ class Parent:
     """A structure that is distorted: its ``subject``, and by model and charge what the network needs of it."""
 
     subject: Subject
+    allow_several: bool
     prepared: dict[tuple[str, int | None], PreparedStructure] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def prepare(self, atoms: Atoms, charge: int | None, predictor: Predictor, allow_several: bool) -> PreparedStructure:
+    def prepare(self, atoms: Atoms, charge: int | None, predictor: Predictor) -> PreparedStructure:
         """``atoms``, this parent in another geometry, ready for the network."""
         key = (predictor.name, charge)
-        with self.lock:
-            if key not in self.prepared:
-                how: dict[str, Any] = {"allow_several": allow_several, "check_charge": True}
-                self.prepared[key] = predictor.prepare(self.subject.atoms, charge, **how)
+        if key not in self.prepared:
+            how: dict[str, Any] = {"allow_several": self.allow_several, "check_charge": True}
+            self.prepared[key] = predictor.prepare(self.subject.atoms, charge, **how)
         return predictor.prepare(atoms, like=self.prepared[key])
 
 
@@ -66,17 +65,19 @@ class Parents:
 
         Raises what reading raises, and :class:`RefusalError` (410) for a key that is not kept any more.
         """
+        key = request.parent or sha256(json_text({name: getattr(request, name) for name in _IDENTITY}))[:24]
         with self._lock:
-            if request.parent is not None:
-                if request.parent not in self._kept:
-                    problem = f"the parent {request.parent[:80]!r} is not kept any more"
-                    raise RefusalError(410, problem, "send the structure again")
-                return request.parent, self._kept.find(request.parent, lambda: self._make(request))
-            key = sha256(json_text({name: getattr(request, name) for name in _IDENTITY}))[:24]
-            return key, self._kept.find(key, lambda: self._make(request))
+            if key in self._kept:
+                return key, self._kept.find(key, lambda: self._make(request))
+        if request.parent is not None:
+            problem = f"the parent {request.parent[:80]!r} is not kept any more"
+            raise RefusalError(410, problem, "send the structure again")
+        parent = self._make(request)  # others need not wait for it
+        with self._lock:
+            return key, self._kept.find(key, lambda: parent)
 
     def _make(self, request: DistortRequest) -> Parent:
-        return Parent(Subject(read_structure(request, self._limits)))
+        return Parent(Subject(read_structure(request, self._limits)), request.allow_several)
 
 
 def distorted(parent: Parent, request: DistortRequest) -> Atoms:
@@ -89,7 +90,8 @@ def distorted(parent: Parent, request: DistortRequest) -> Atoms:
     problems: Problems = "warn" if request.warn_only else "error"
     rng = np.random.default_rng(request.seed)
     subject, atoms = parent.subject, parent.subject.atoms.copy()
-    for mode, amount, weights in _steps(request.distortions):
+    for number, (mode, amount, weights) in enumerate(_steps(request.distortions)):
+        subject = Subject(atoms) if number else subject
         seeded = find_mode(mode).seeded and weights is None
         axis = request.axis if mode in FIELDS or weights else None
         atoms = distort(
@@ -98,7 +100,6 @@ def distorted(parent: Parent, request: DistortRequest) -> Atoms:
         )  # fmt: skip
         if seeded:
             atoms.info["provenance"]["distortions"][-1]["seed"] = request.seed
-        subject = Subject(atoms)
     return atoms
 
 
@@ -138,7 +139,10 @@ def _refuse_ignored(request: DistortRequest) -> None:
 
 
 def describe(parent: Parent, key: str, atoms: Atoms, request: DistortRequest) -> dict[str, Any]:
-    """What is said of the result but its spectrum: geometry, warnings, and the modes that the parent has."""
+    """What is said of the result but its spectrum: geometry, warnings, and the modes that the parent has.
+
+    Of a quick answer the geometry is only the positions: all else is as it was.
+    """
     provenance = atoms.info["provenance"]
     known = len(parent.subject.atoms.info["provenance"].get("warnings", []))
     if request.charge is not None:
@@ -146,7 +150,7 @@ def describe(parent: Parent, key: str, atoms: Atoms, request: DistortRequest) ->
     return {
         "parent": key,
         "distortions": provenance.get("distortions", []),
-        "geometry": geometry(atoms),
+        "geometry": {"positions": atoms.positions.round(4).tolist()} if request.quick else geometry(atoms),
         "warnings": provenance.get("warnings", [])[known:],
         "modes": [mode.name for mode in parent.subject.available()],
     }

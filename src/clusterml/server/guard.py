@@ -57,7 +57,7 @@ class Guard:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             check_request(scope["method"], scope["path"], headers, self._settings)
             bounded = _bounded(receive, headers, self._settings.limits.upload_bytes)
-            await self._within_time(scope, bounded, sending)
+            await self._within_limits(scope, bounded, sending)
         except ClusterMLError as error:
             await refuse(error, self._desk)(scope, receive, sending)
         finally:
@@ -65,15 +65,19 @@ class Guard:
             path = getattr(route, "path", "") or ("page" if status < 400 else "none")
             self._desk.metrics.answered(path, status, time.perf_counter() - start)
 
-    async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The answer; raises :class:`RefusalError` (504) where it takes too long.  Events may take as long as a job."""
-        if scope["path"].endswith("/events"):
+    async def _within_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer; raises :class:`RefusalError` where too many wait (503), or it takes too long (504).
+
+        Events may take as long as a job, and the page costs nothing.
+        """
+        path, seconds = scope["path"], self._settings.limits.seconds
+        if path.endswith("/events") or not path.startswith("/v1/"):
             await self._app(scope, receive, send)
             return
-        seconds = self._settings.limits.seconds
         try:
-            async with asyncio.timeout(seconds):
-                await self._app(scope, receive, send)
+            with self._desk.admitted():
+                async with asyncio.timeout(seconds):
+                    await self._app(scope, receive, send)
         except TimeoutError as error:
             problem = f"the answer takes longer than {seconds:g} s"
             raise RefusalError(504, problem, "ask for less, or use the command line") from error

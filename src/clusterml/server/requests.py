@@ -217,6 +217,25 @@ class ChiralityRequest(StructureRequest):
     parts: bool = Field(True, description="measure kernel, shells, frame and ligand layer too")
 
 
+class SubstituteRequest(StructureRequest):
+    """The options of ``clusterml substitute``; without ``new``, only the sites are listed."""
+
+    old: str = Field(description="ligand to replace: a name or a formula")
+    new: str | None = Field(None, description="new ligand, by its library name; null: only list the sites")
+    count: int | None = Field(None, ge=0, description="how many to exchange; null: all (given) sites")
+    sites: list[int] | None = Field(None, description="sites in their order of use; null: a random order")
+    seed: int = Field(0, ge=0, description="seed of the order of sites and of conformers")
+    sample: bool = Field(False, description="random conformers and orientations that fit, not the best ones")
+    warn_only: bool = Field(False, description="only warn about contacts too close")
+
+
+class ExplainRequest(ChargedRequest):
+    """The options of ``clusterml explain``."""
+
+    band: str = Field(description="LOW..HIGH in eV, or with a unit: 400..600 nm")
+    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: that of the server")
+
+
 class SpectrumText(NamedText):
     """A file that holds a spectrum, and how it is read."""
 
@@ -258,7 +277,7 @@ class DistortRequest(ChargedRequest):
     seed: int = Field(0, ge=0, description="seed of everything random")
     warn_only: bool = Field(False, description="only warn where chemistry is broken")
     predict: bool = Field(True, description="predict the spectrum of the result")
-    quick: bool = Field(False, description="by one network, without uncertainty: for pages that follow a slider")
+    quick: bool = Field(False, description="positions and a spectrum by one network without uncertainty, soon")
     model: str | None = Field(None, description="a checkpoint, see /v1/models; null: that of the server")
     fwhm: float | None = Field(None, description="full width of the bands in eV; null: that of the network")
 
