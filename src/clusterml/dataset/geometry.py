@@ -34,6 +34,8 @@ def geometries(campaign: Campaign, job: Job, source: ParentSource) -> tuple[list
     details: dict[str, Any] = {"exchanges": exchanged, "distortions": []}
     if parent.forms:
         details["form"] = form.words
+    if parent.hypothetical is not None:
+        details["hypothetical"] = parent.hypothetical.number
     if parent.dopants and job.kind != "reference" and rng.random() < parent.dopants:
         base, details["dopant"] = dope(base, rng=rng)
     subject = Subject(base)
