@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from clusterml.dataset.groups import find_homes, kin_of, origins_of, questions_of
 from clusterml.dataset.split import Split, load_split, save_split
-from clusterml.dataset.splits import QUESTIONS, draw_splits, extend, find_homes, leaks, make_split
+from clusterml.dataset.splits import draw_splits, extend, leaks, make_split
 from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
 
@@ -132,7 +133,7 @@ def test_a_leak_is_seen(dataset):
 
 
 def test_all_three_questions_are_stored_at_once(dataset, tmp_path):
-    made = draw_splits(dataset, {name: tmp_path / "splits" / f"{name}.json" for name in QUESTIONS})
+    made = draw_splits(dataset, {name: tmp_path / "splits" / f"{name}.json" for name in questions_of(dataset)})
     assert [split.question for _, split in made] == ["random", "shell", "parent"]
     assert all(load_split(path, dataset) == split for path, split in made)
 
@@ -183,3 +184,110 @@ def test_the_remedy_of_a_split_without_validation_works(dataset):
     split = make_split(dataset, "parent", held_out=held_out, fractions=(0.0, 0.1))
     assert split.validation == ()
     assert split.train
+
+
+TRIANGLE, CHAIN, SQUARE = (
+    np.array(points) * 2.9
+    for points in (
+        [[0, 0, 0], [1, 0, 0], [0.5, 0.866, 0]],
+        [[0, 0, 0], [1, 0, 0], [2, 0, 0]],
+        [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]],
+    )
+)
+CORES = {"core-00000": CHAIN, "core-00001": CHAIN, "core-00002": TRIANGLE, "core-00003": SQUARE}
+CORES |= {f"core-{k:05d}": np.concatenate([CHAIN, CHAIN[:1] + [[2.9 * (3 + j), 0, 0] for j in range(k)]])
+          for k in range(4, 12)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory, make_record, write_dataset):
+    """A known triangle in three forms, means with their snapshots, and hypothetical cores, one a triangle as well."""
+    records = []
+
+    def add(name, core, **changes):
+        shaken = core + 0.05 * np.random.default_rng(len(records)).normal(size=core.shape)
+        numbers = np.full(len(core), 79 if name == "core-00001-mode-00000" else 47)
+        family = name.rpartition("-")[0].rpartition("-")[0]
+        values = {"parent": family, "family": family, "pair": name} | changes
+        charges = np.zeros(3 * len(core))
+        records.append(
+            make_record(name, len(records), numbers=numbers, positions=shaken, shell_charges=charges, **values)
+        )
+
+    for k in range(24):
+        form = ("as given", "gfn1, methanol", "gfn1, methanol, -3 %")[k % 3]
+        kind = ("mode", "conformer")[k // 3 % 2]
+        add(f"ag3-{kind}-{k:05d}", TRIANGLE, kind=kind, details={"form": form})
+    for k in range(4):
+        mean = f"ag3-ensemble-{k:05d}"
+        for name, kind in ((mean, "ensemble"), *((f"{mean}-{j:03d}", "thermal") for j in range(2))):
+            add(name, TRIANGLE, kind=kind, pair=mean, family="ag3", parent="ag3", details={"form": "as given"})
+    for family, core in CORES.items():
+        for kind in ("reference", "mode"):
+            add(f"{family}-{kind}-00000", core, kind=kind, details={"form": "gfn1", "hypothetical": 1})
+    return write_dataset(tmp_path_factory.mktemp("wide") / "d", records)
+
+
+def sides(dataset, split, values):
+    """Value -> the sets that hold it."""
+    of_record = dict(zip(dataset.ids, values, strict=True))
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    return {value: {part for part, ids in parts.items() if any(of_record[i] == value for i in ids)} for value in values}
+
+
+@pytest.mark.parametrize("question", ["random", "foreign", "parent", "core"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_mean_its_snapshots_and_its_cluster_stay_on_one_side(wide, question, seed):
+    held_out = ["ag3"] if question == "parent" else []
+    fractions = (0.0, 0.2) if held_out else (0.1, 0.2)
+    split = make_split(wide, question, seed=seed, fractions=fractions, held_out=held_out)
+    assert leaks(wide, split) == []
+    assert split.test
+    assert split.train
+    assert all(len(parts) == 1 for parts in sides(wide, split, wide.column("pair")).values())
+    if question in ("parent", "core"):
+        assert all(len(parts) == 1 for parts in sides(wide, split, wide.column("family")).values())
+        assert all(len(parts) == 1 for parts in sides(wide, split, kin_of(wide)).values())
+
+
+def test_cores_are_alike_whatever_their_metals(wide):
+    kin = dict(zip(wide.column("family"), kin_of(wide), strict=True))
+    assert (kin["core-00000"], kin["core-00001"], kin["core-00002"], kin["core-00003"]) == (
+        "core-00000", "core-00000", "ag3", "core-00003",
+    )  # fmt: skip
+
+
+def test_an_unseen_core_is_hypothetical_and_of_no_known_cluster(wide):
+    split = make_split(wide, "core", seed=1, fractions=(0.1, 0.3))
+    families = dict(zip(wide.ids, wide.column("family"), strict=True))
+    tested = {families[name] for name in split.test}
+    assert tested
+    assert not tested & {"ag3", "core-00002"}
+    assert "core-00002" in {families[name] for name in split.train}
+    assert set(split.unseen) <= tested
+
+
+def test_a_foreign_geometry_is_of_a_known_cluster_and_an_unseen_origin(wide):
+    known = {"as given", "gfn1, methanol"}
+    known |= {f"{origin}, other conformers" for origin in known}
+    assert set(origins_of(wide)) == {f"ag3/{origin}" for origin in known} | {f"{family}/gfn1" for family in CORES}
+    for seed in range(4):
+        split = make_split(wide, "foreign", seed=seed, fractions=(0.1, 0.2))
+        origins = sides(wide, split, origins_of(wide))
+        assert all(origins[name] == {"test"} for name in split.unseen)
+        assert "train" in origins["ag3/as given"]  # the largest: the cluster stays known
+
+
+def test_the_questions_are_those_that_a_dataset_has(wide, dataset):
+    assert questions_of(dataset) == ("random", "shell", "parent")
+    assert questions_of(wide) == ("random", "shell", "parent", "foreign", "core")
+
+
+def test_a_leak_of_a_core_or_of_an_origin_is_seen(wide):
+    rest = [name for name in wide.ids if not name.startswith(("core-00000", "core-00001"))]
+    split = Split("core", 0, (*rest, "core-00001-mode-00000", "core-00001-reference-00000"), (),
+                  ("core-00000-mode-00000", "core-00000-reference-00000"))  # fmt: skip
+    assert leaks(wide, split) == ["family core-00000 is in test and in train"]
+    given = "ag3-mode-00000"
+    split = Split("foreign", 0, tuple(name for name in wide.ids if name != given), (), (given,))
+    assert leaks(wide, split) == ["origin ag3/as given is in test and in train"]

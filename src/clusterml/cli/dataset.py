@@ -127,11 +127,16 @@ def split(
         typer.Option("--output", "-o", metavar="JSON", help="Where to write it; default FOLDER/splits/QUESTION.json."),
     ] = None,
     question: Annotated[
-        Literal["random", "shell", "parent"] | None,
-        typer.Option("--by", help="Unseen distortions (random), ligands (shell) or clusters (parent); default all."),
+        Literal["random", "foreign", "shell", "parent", "core"] | None,
+        typer.Option(
+            "--by",
+            help="Unseen distortions (random), geometries of another origin (foreign), ligands (shell), clusters "
+            "(parent) or hypothetical cores (core); default all that the dataset has.",
+        ),
     ] = None,
     held_out: Annotated[
-        list[str] | None, typer.Option(help="Ligand, family/shell or family to test on; can be repeated.")
+        list[str] | None,
+        typer.Option(help="Ligand, family, family/shell or family/origin to test on; repeatable."),
     ] = None,
     validation: Annotated[float, typer.Option(help="Share of the validation set.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the test set.")] = 0.1,
@@ -143,10 +148,11 @@ def split(
 ) -> None:
     """Divide a dataset into train, validation and test, and check that nothing leaks.
 
-    Records of one geometry (mirror images, several protocols) stay together. Without --by (and -o, --held-out) all
-    three questions are drawn and stored in the folder.
+    Records of one geometry (mirror images, several protocols, snapshots of a mean) stay together. Without --by (and
+    -o, --held-out) all questions that the dataset has are drawn and stored in the folder.
     """
-    from clusterml.dataset.splits import QUESTIONS, draw_splits, extend_split
+    from clusterml.dataset.groups import questions_of
+    from clusterml.dataset.splits import draw_splits, extend_split
     from clusterml.dataset.store import Dataset
     from clusterml.errors import OptionError
 
@@ -156,9 +162,11 @@ def split(
         _say_split(*extend_split(Dataset(folder), extend, output or extend, (validation, test)))
         return
     asked_for = question or ("random" if output or held_out else None)
+    dataset = Dataset(folder)
+    questions = (asked_for,) if asked_for else questions_of(dataset)
     splits = draw_splits(
-        Dataset(folder),
-        {name: output or folder / "splits" / f"{name}.json" for name in ([asked_for] if asked_for else QUESTIONS)},
+        dataset,
+        {name: output or folder / "splits" / f"{name}.json" for name in questions},
         seed=seed or 0,
         fractions=(validation, test),
         held_out=held_out or (),

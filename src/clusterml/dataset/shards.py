@@ -53,7 +53,7 @@ from clusterml.dataset.record import (
 from clusterml.dataset.shards_v1 import ShardV1
 from clusterml.errors import DatasetError
 from clusterml.io.files import sha256, write_bytes
-from clusterml.typing import IntArray
+from clusterml.typing import FloatArray, IntArray
 
 _COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
 _MOST_ATOMS = 100_000  # of one record
@@ -200,15 +200,14 @@ class Shard:
 
     def record(self, index: int) -> Record:
         """Record number ``index`` (from 0)."""
-        rows = slice(int(self._atoms[index]), int(self._atoms[index + 1]))
+        numbers, positions = self.geometry(index)
         values = {column.name: self._value(column, index) for column in COLUMNS}
-        steps = sums(self._array("positions")[rows])
-        return Record(
-            numbers=self._array("numbers")[rows].astype(np.int64),
-            positions=steps / STEPS,
-            grid=self.grid,
-            **values,
-        )
+        return Record(numbers=numbers, positions=positions, grid=self.grid, **values)
+
+    def geometry(self, index: int) -> tuple[IntArray, FloatArray]:
+        """Atomic numbers (n,) and positions (n, 3) in A of record number ``index``."""
+        rows = slice(int(self._atoms[index]), int(self._atoms[index + 1]))
+        return self._array("numbers")[rows].astype(np.int64), sums(self._array("positions")[rows]) / STEPS
 
     def __iter__(self) -> Iterator[Record]:
         """The records, one at a time."""

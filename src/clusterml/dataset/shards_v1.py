@@ -26,7 +26,7 @@ from clusterml.dataset.hdf5 import (
 )
 from clusterml.dataset.record import COLUMNS, FINE, GRID_EV, Column, Record
 from clusterml.errors import DatasetError
-from clusterml.typing import FloatArray
+from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import h5py
@@ -111,11 +111,8 @@ class ShardV1:
 
     def record(self, index: int) -> Record:
         """Record number ``index`` (from 0)."""
-        rows = slice(int(self._offsets[index]), int(self._offsets[index + 1]))
-        values: dict[str, Any] = {
-            "numbers": self._read("numbers", rows).astype(np.int64),
-            "positions": self._read("positions", rows).astype(np.float64),
-        }
+        numbers, positions = self.geometry(index)
+        values: dict[str, Any] = {"numbers": numbers, "positions": positions}
         for column in _COLUMNS:
             if column.dtype in ("str", "json"):
                 text = str(self._read(column.name, index))
@@ -125,6 +122,11 @@ class ShardV1:
             else:
                 values[column.name] = self._read(column.name, index).item()
         return Record(**values)
+
+    def geometry(self, index: int) -> tuple[IntArray, FloatArray]:
+        """Atomic numbers (n,) and positions (n, 3) in A of record number ``index``."""
+        rows = slice(int(self._offsets[index]), int(self._offsets[index + 1]))
+        return self._read("numbers", rows).astype(np.int64), self._read("positions", rows).astype(np.float64)
 
     def __iter__(self) -> Iterator[Record]:
         """The records, one at a time."""

@@ -24,7 +24,7 @@ from clusterml.io.json import json_text, read_json
 if TYPE_CHECKING:
     from clusterml.dataset.store import Dataset
 
-Question = Literal["random", "shell", "parent"]
+Question = Literal["random", "foreign", "shell", "parent", "core"]
 SETS = ("train", "validation", "test")
 SPLIT_FILE = "split.json"
 """The file of a training run that holds its split."""
@@ -69,7 +69,7 @@ class Split:
 class SplitRecipe(Strict):
     """What a checkpoint says of the split that it was trained with."""
 
-    question: Question = Field(description="random, shell or parent: what was held out")
+    question: Question = Field(description="random, foreign, shell, parent or core: what was held out")
     seed: int = Field(description="a whole number: the seed of the draw")
     fractions: tuple[float, float] | None = Field(
         None, description="two shares, of validation and test; null: it was made in several steps"

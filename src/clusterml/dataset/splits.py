@@ -1,110 +1,26 @@
 """Splits into training, validation and test sets: drawn once, stored, and without leaks.
 
-Records of one geometry (mirror images, several protocols, thermal averages about it) always stay together.  Three
-questions, three splits:
+Records of one geometry (mirror images, several protocols, thermal averages about it, their snapshots) always stay
+together.  Five questions, five splits:
 
 * ``random``: unseen distortions of known clusters (interpolation), drawn from the seed;
+* ``foreign``: known clusters in geometries of another origin: relaxed by another method, or with other conformers;
 * ``shell``: unseen ligands: every record that carries a held-out ligand is held out;
-* ``parent``: unseen clusters: whole families are held out.
+* ``parent``: unseen clusters: whole families are held out;
+* ``core``: unseen cores of hypothetical clusters: all that have a held-out core are held out.
 """
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
+from clusterml.dataset.groups import Groups, find_homes, groups_of, kin_of, origins_of, union
 from clusterml.dataset.split import SETS, SPLIT_FILE, Question, Split, SplitRecipe, load_split, save_split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError, OptionError
 from clusterml.io.files import make_folder
-from clusterml.typing import FloatArray
-
-SAME_A = 3e-3
-"""Geometries whose atoms stand at the same distances from their centroid, to this many A, are the same or mirrored: a
-position is stored to 0.001 A in each direction."""
-
-
-def find_homes(dataset: Dataset) -> list[str]:
-    """For each record the name of the first record that it must stay with (its own where there is none before it).
-
-    These are the records of the same ``pair``, and those of the same geometry up to rotation and reflection.
-    """
-    homes = list(range(len(dataset)))
-    seen_pair: dict[str, int] = {}
-    of_kind: dict[bytes, list[int]] = defaultdict(list)
-    distances: list[FloatArray] = []
-    for index, record in enumerate(dataset):
-        _unite(homes, index, seen_pair.setdefault(record.pair, index))
-        order = np.lexsort((_radii(record.positions), record.numbers))
-        distances.append(_radii(record.positions)[order])
-        of_kind[record.numbers[order].tobytes() + str(record.charge).encode()].append(index)
-    for members in of_kind.values():
-        ordered = sorted(members, key=lambda index: float(distances[index].sum()))
-        for position, index in enumerate(ordered):
-            for neighbour in ordered[position + 1 :]:
-                apart = distances[neighbour] - distances[index]
-                if apart.sum() > SAME_A * len(apart):
-                    break  # and so are all that follow
-                if np.abs(apart).max() <= SAME_A:
-                    _unite(homes, index, neighbour)
-    return [dataset.ids[_home(homes, index)] for index in range(len(dataset))]
-
-
-def _radii(positions: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.norm(positions - positions.mean(axis=0), axis=1))
-
-
-def _home(homes: list[int], index: int) -> int:
-    while homes[index] != index:
-        index = homes[index]
-    return index
-
-
-def _unite(homes: list[int], first_index: int, second_index: int) -> None:
-    """Give both records the earlier of their homes."""
-    first, second = sorted((_home(homes, first_index), _home(homes, second_index)))
-    homes[second] = first
-
-
-Groups = dict[str, set[int]]
-"""Numbers of records by the name of what they have in common."""
-
-
-def groups_of(dataset: Dataset, question: Question, homes: Sequence[str], seed: int) -> tuple[Groups, list[str]]:
-    """Records by the groups they may be held out in, and the names that are held out by default, the first ones first.
-
-    ``shell`` has a group for each ligand and one for each ``family/shell``.
-    """
-    groups: Groups = defaultdict(set)
-    if question == "random":
-        for index, home in enumerate(homes):
-            groups[home].add(index)
-        names = list(groups)
-        np.random.default_rng(seed).shuffle(names)
-        return groups, names
-    families: Groups = defaultdict(set)
-    for index, family in enumerate(dataset.column("family")):
-        families[family].add(index)
-    if question == "parent":
-        atoms = dataset.column("n_atoms")
-        return families, sorted(families, key=lambda name: (-np.mean(atoms[sorted(families[name])]), name))
-    ligands: Groups = defaultdict(set)
-    for index, (family, shell) in enumerate(zip(dataset.column("family"), dataset.column("shell"), strict=True)):
-        groups[f"{family}/{shell}"].add(index)
-        for name in ligands_of(shell):
-            ligands[name].add(index)
-    free = [name for name, numbers in ligands.items() if not any(members <= numbers for members in families.values())]
-    return groups | ligands, sorted(free, key=lambda name: (len(ligands[name]), name))
-
-
-def ligands_of(shell: str) -> set[str]:
-    """The ligands of a record's ``shell``: ``2HCOO+4R-TFL`` has HCOO and R-TFL."""
-    return {re.sub(r"^\d+", "", part) for part in shell.split("+")} - {""}
 
 
 def take_in_turn(
@@ -132,11 +48,6 @@ def take_in_turn(
                     took = True
                     break
     return selected
-
-
-def union(groups: Groups, names: Iterable[str]) -> set[int]:
-    """All records of the groups ``names``."""
-    return {index for name in names for index in groups[name]}
 
 
 QUESTIONS: tuple[Question, ...] = get_args(Question)
@@ -190,7 +101,8 @@ def make_split(
 
 def _too_few(question: Question, part: str, groups: Groups, requested: Sequence[str]) -> DatasetError:
     """Why ``part`` of a split is empty, and what helps."""
-    kind = {"random": "geometries", "shell": "ligands and shells", "parent": "families"}[question]
+    kinds = {"random": "geometries", "shell": "ligands and shells", "parent": "families", "core": "cores"}
+    kind = kinds.get(question, "origins")
     held = f", {len(requested)} of them held out" if requested else ""
     remedy = "hold out fewer, " if requested else ""
     remedy += "" if part == "train" else f"ask for none of it (--{part} 0), "
@@ -238,13 +150,16 @@ def _keep_together(part: Sequence[str], homes: Sequence[str]) -> list[str]:
 def leaks(dataset: Dataset, split: Split, homes: Sequence[str] | None = None) -> list[str]:
     """What a split must not have; empty if it is sound.
 
-    Records in two sets; one geometry (mirrored, or labelled with another protocol) in two sets; a family (``parent``)
-    or a shell of a family (``shell``) of the test set in another one.  ``homes``: as for :func:`make_split`.
+    Records in two sets; one geometry (mirrored, or labelled with another protocol) in two sets; a family (``parent``,
+    ``core``: with all of its core), a shell (``shell``) or an origin (``foreign``) of a family of the test set in
+    another one.  ``homes``: as for :func:`make_split`.
     """
     place = {name: index for index, name in enumerate(dataset.ids)}
     columns = {"pair": dataset.column("pair"), "geometry": find_homes(dataset) if homes is None else homes}
-    if split.question == "parent":
-        columns["family"] = dataset.column("family")
+    if split.question in ("parent", "core"):
+        columns["family"] = kin_of(dataset)
+    if split.question == "foreign":
+        columns["origin"] = origins_of(dataset)
     if split.question == "shell":
         shells = zip(dataset.column("family"), dataset.column("shell"), strict=True)
         columns["shell"] = [f"{family}/{shell}" for family, shell in shells]
@@ -255,7 +170,7 @@ def leaks(dataset: Dataset, split: Split, homes: Sequence[str] | None = None) ->
             keys = [("record", name), *((key, values[place[name]]) for key, values in columns.items())]
             for key in keys:
                 first = owner.setdefault(key, part)
-                if first != part and (key[0] not in ("family", "shell") or first == "test"):
+                if first != part and (key[0] not in ("family", "shell", "origin") or first == "test"):
                     problems.append(f"{key[0]} {key[1]} is in {first} and in {part}")
     return list(dict.fromkeys(problems))
 

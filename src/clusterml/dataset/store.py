@@ -28,6 +28,7 @@ from clusterml.dataset.shards_v1 import ShardV1
 from clusterml.errors import DatasetError, InputFileError
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import read_json
+from clusterml.typing import FloatArray, IntArray
 
 RECORDS_PER_SHARD = 1024
 """Records in a full shard: 2 MB of clusters of 70 atoms."""
@@ -242,6 +243,15 @@ class Dataset(Sequence[Record]):
             raise DatasetError(f"{self.folder}: has no record '{name}'", "see the ids of the dataset")
         record: Record = self[self._place[name]]
         return record
+
+    def geometry(self, index: int) -> tuple[IntArray, FloatArray]:
+        """Atomic numbers (n,) and positions (n, 3) in A of record number ``index``."""
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._shard(number).geometry(index - int(self._starts[number]))
+
+    def geometries(self) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Those of all records, one at a time."""
+        return (self.geometry(index) for index in range(len(self)))
 
     def column(self, name: str) -> Any:
         """One column over all records: an array (n, ...), or a list for text and JSON; ``n_atoms`` is one too."""

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from clusterml.config.schema import Strict, keys, override, read_yaml, validated
 from clusterml.dataset.record import Kind
+from clusterml.dataset.split import Question
 from clusterml.io.shipped import locate
 from clusterml.model.heads.registry import REGISTRY
 from clusterml.model.spec import NetworkSpec
@@ -28,9 +29,7 @@ class DataConfig(Strict):
 
     dataset: str = Field(description="a dataset folder, seen from the YAML file or from the current folder")
     split: str | None = Field(None, description="a file of clusterml dataset split; null: one is drawn and kept")
-    by: Literal["random", "shell", "parent"] = Field(
-        "random", description="random, shell or parent: what the drawn split holds out"
-    )
+    by: Question = Field("random", description="random, foreign, shell, parent or core: what the drawn split holds out")
     held_out: list[str] = Field([], description="a list of groups to test on, of the drawn split")
     validation: Share = Field(0.1, description="a share of the records for validation, of the drawn split")
     test: Share = Field(0.1, description="a share of the records for the test, of the drawn split")
