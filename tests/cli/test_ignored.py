@@ -36,6 +36,8 @@ VAIN = {
     "relax x.xyz --solvation gbsa": "--solvation has no effect without --solvent",
     "distort x.xyz --mode breathing --amount 1 --axis 0,0,1": "--axis has no effect on this mode",
     "distort x.xyz --mode breathing --amount 1 --index 2": "--index has no effect on this mode",
+    "distort x.xyz --mode breathing --amount 1 --weight shear=1": "--weight has no effect on this mode",
+    "distort x.xyz --mode mixture --amount 1 --weight shear=1 --seed 2": "--seed has no effect where nothing is random",
     "distort x.xyz --mode breathing --amount 1 --seed 2": "--seed has no effect where nothing is random",
     "distort --list --amount 3": "--amount has no effect with --list (leave --amount out)",
     "substitute x.xyz --from PH3 --list --to PMe3": "--to has no effect with --list",

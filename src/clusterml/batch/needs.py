@@ -90,9 +90,14 @@ NEEDS: dict[str, tuple[Needs, ...]] = {
             "core-shell-twist, shear and mixture have an axis",
         ),
         Needs(("index",), _mode("normal-mode"), "on this mode", "it numbers normal modes"),
+        Needs(("weight",), _mode("mixture"), "on this mode", "take --mode mixture"),
         Needs(
             ("seed",),
-            lambda values: values["temperature"] is not None or _mode("thermal-noise", "mixture")(values),
+            lambda values: (
+                values["temperature"] is not None
+                or values["mode"] == "thermal-noise"
+                or (values["mode"] == "mixture" and not values["weight"])
+            ),
             "where nothing is random",
             "add --temperature, or take thermal-noise or mixture",
         ),

@@ -34,6 +34,7 @@ class _Request:
     axis: tuple[float, float, float] | None
     index: int
     factors: dict[str, float]
+    weights: dict[str, float] | None
     kelvin: float | None
     warn_only: bool
 
@@ -54,6 +55,12 @@ def distort(
     index: Annotated[int, typer.Option(help="Which normal mode, from 1.")] = 1,
     factor: Annotated[
         list[str] | None, typer.Option(metavar="ELEMENT=F", help="Scale the thermal noise of an element; repeatable.")
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODE=AMOUNT", help="Modes that add up in a mixture of --amount 1, not drawn; repeatable."
+        ),
     ] = None,
     warn_only: Annotated[bool, typer.Option("--warn-only", help="Only warn where chemistry is broken.")] = False,
     *,
@@ -86,12 +93,12 @@ def distort(
 
     rng = np.random.default_rng(seed)
     subject = Subject(atoms)
-    request = _parsed(subject, mode, amount, scan, samples, temperature, axis, index, factor, warn_only)
+    request = _parsed(subject, mode, amount, scan, samples, temperature, axis, index, factor, weight, warn_only)
     made = _attempts(subject, request, rng)
     frames, refused = kept_and_refused(_names(request), made)
     for frame in frames:
         for entry in frame.info["provenance"]["distortions"]:
-            if find_mode(entry["mode"]).seeded:
+            if find_mode(entry["mode"]).seeded and not (entry["mode"] == mode and weight):
                 entry.setdefault("seed", seed)
     target = output if output is not None else Path(f"{file.stem}_{mode}.xyz")
     _report(frames, target, len(atoms.info["provenance"]["warnings"]))
@@ -108,6 +115,7 @@ def _parsed(
     axis: str | None,
     index: int,
     factor: list[str] | None,
+    weight: list[str] | None,
     warn_only: bool,
 ) -> _Request:
     """The options, checked against each other.  Raises :class:`OptionError`."""
@@ -123,6 +131,8 @@ def _parsed(
         raise OptionError(f"how much of {mode}?", f"give one of --amount or --scan{also}")
     if samples is not None and (samples < 1 or scan is not None):
         raise OptionError("--samples needs a positive number and one amount", "leave --scan out")
+    if samples is not None and weight:
+        raise OptionError("--samples draws mixtures, and --weight names one", "leave one of them out")
     if thermal:
         amounts = [rms_at(subject, kelvin or 0.0)]
     elif scan is not None:
@@ -131,7 +141,8 @@ def _parsed(
         amounts = [amount or 0.0]
     direction = None if axis is None else vector(axis, "--axis")
     scaled = factors(factor or [], "--factor")
-    return _Request(mode, amounts, samples, direction, index, scaled, None if thermal else kelvin, warn_only)
+    named = factors(weight, "--weight", "MODE=AMOUNT, e.g. breathing=1.5") if weight else None
+    return _Request(mode, amounts, samples, direction, index, scaled, named, None if thermal else kelvin, warn_only)
 
 
 def _names(request: _Request) -> list[str]:
@@ -160,7 +171,8 @@ def _attempts(subject: Subject, request: _Request, rng: np.random.Generator) -> 
         random = rng if find_mode(request.mode).seeded else None
         made = attempt_scan(
             subject, request.mode, request.amounts,
-            rng=random, axis=request.axis, index=request.index, factors=request.factors, problems=problems,
+            rng=random, axis=request.axis, index=request.index, factors=request.factors, weights=request.weights,
+            problems=problems,
         )  # fmt: skip
     if request.kelvin is None:
         return made

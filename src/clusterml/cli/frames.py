@@ -63,15 +63,15 @@ def vector(text: str, option: str) -> tuple[float, float, float]:
     return x, y, z
 
 
-def factors(words: list[str], option: str) -> dict[str, float]:
-    """``["Ag=0.5", "H=1"]`` as a dictionary.  Raises :class:`OptionError`."""
+def factors(words: list[str], option: str, form: str = "ELEMENT=NUMBER, e.g. Ag=0.5") -> dict[str, float]:
+    """``["Ag=0.5", "H=1"]`` as a dictionary; raises :class:`OptionError`, which names the ``form``."""
     pairs = {}
     for word in words:
         symbol, _, value = word.partition("=")
         try:
             pairs[symbol.strip()] = float(value)
         except ValueError as error:
-            raise OptionError(f"{option} is {word!r}", "give ELEMENT=NUMBER, e.g. Ag=0.5") from error
+            raise OptionError(f"{option} is {word!r}", f"give {form}") from error
     return pairs
 
 

@@ -7,6 +7,7 @@ from clusterml.errors import OptionError
 from clusterml.structure.distort.apply import distort, distorted_positions
 from clusterml.structure.distort.fields import FIELDS
 from clusterml.structure.distort.modes import MIXTURE, MODES, NORMAL_MODE, THERMAL_NOISE
+from clusterml.structure.distort.subject import Subject
 
 
 def test_every_mode_is_described_and_has_a_path():
@@ -69,3 +70,34 @@ def test_a_mixture_draws_the_same_weights_for_related_clusters(td, ag29):
     assert all(weights[0][name] == weights[1][name] for name in shared)
     assert "trigon-rotation" in weights[0]
     assert "crown-rotation" in weights[1]
+
+
+NAMED = {"breathing": 1.0, "core-shell-twist": -3.0}
+
+
+def test_a_mixture_of_named_modes_adds_them_up(built):
+    atoms = built("ag29", hand="R")
+    frame = Subject(atoms)
+    moved = [distorted_positions(atoms, mode, [amount])[0] - frame.positions for mode, amount in NAMED.items()]
+    mixed = distort(atoms, "mixture", 1.0, weights=NAMED)
+    metals = frame.metal
+    assert np.allclose((mixed.positions - frame.positions)[metals], sum(moved)[metals], atol=1e-9)
+    assert mixed.info["provenance"]["distortions"][-1]["weights"] == NAMED
+    half = distort(atoms, "mixture", 0.5, weights={mode: 2.0 * amount for mode, amount in NAMED.items()})
+    assert np.allclose(half.positions, mixed.positions, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mode", "weights", "words"),
+    [
+        ("shear", NAMED, "weights of modes are given"),
+        ("mixture", {}, "a mixture of no modes"),
+        ("mixture", {"normal-mode": 0.1}, "normal-mode cannot be part of a mixture"),
+        ("mixture", {"breathing": 50.0}, "amount of breathing is 50 %"),
+        ("mixture", {"braething": 1.0}, "mode is 'braething'"),
+        ("mixture", {"crown-rotation": 1.0}, "crown-rotation needs crowns"),
+    ],
+)
+def test_what_cannot_be_added_up_is_refused(built, mode, weights, words):
+    with pytest.raises(OptionError, match=words):
+        distort(built("ag3", thiolate="SH"), mode, 1.0, weights=weights)
