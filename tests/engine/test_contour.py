@@ -60,8 +60,10 @@ def test_larger_widths_follow_from_the_same_response(orbitals, monkeypatch, fwhm
     """Very wide ones up to a band's width before the ends of the range, as with pseudo-states."""
     response = contour_spectra(orbitals("agsch3"), Protocol(), Compute())
     exact = every_state(orbitals("agsch3"), monkeypatch)
-    for ours, theirs in zip(spectra_of(response, fwhm_ev), spectra_of(exact, fwhm_ev), strict=True):
-        assert np.abs(ours - theirs)[inner].max() <= 2e-5 * np.abs(theirs).max()
+    expected = spectra_of(exact, fwhm_ev)
+    rounding = 1e-12 * expected[0].max()  # AgSCH3 has hardly any CD
+    for ours, theirs in zip(spectra_of(response, fwhm_ev), expected, strict=True):
+        assert np.abs(ours - theirs)[inner].max() <= 2e-5 * np.abs(theirs).max() + rounding
     with pytest.raises(OptionError, match=r"0\.1, less than the 0\.2"):
         response.broaden(GRID, 0.1)
 

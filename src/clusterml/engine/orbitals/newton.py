@@ -43,7 +43,7 @@ _MOST_PRODUCTS = 30
 _WORTH, _FINEST, _COARSEST = 0.1, 1e-3, 0.1
 """A step is solved to this times the largest residual, within limits: it falls by its square either way."""
 
-_AHEAD = 0.3
+_AHEAD = 0.1
 """Nor is a step solved further than to this share of the residual from which one more reaches the tolerance."""
 
 _SINGLE_FROM = 200
