@@ -23,6 +23,7 @@ from clusterml.engine.protocol import Protocol
 from clusterml.engine.relax import Fixed
 from clusterml.errors import InputFileError, OptionError
 from clusterml.io.shipped import locate
+from clusterml.structure.build.dopants import DOPANTS, Dopant
 from clusterml.structure.build.hypothetical import Hypothetical
 from clusterml.structure.solvents import GfnMethod, SolventModel, find_solvent
 
@@ -170,7 +171,10 @@ class Parent(Strict):
     )
     dopants: Share = Field(
         0.0,
-        description="a share of the jobs but references: the metal where most metals meet becomes Au, Cu, Pd or Pt",
+        description="a share of the jobs but references: the metal where most metals meet becomes a dopant",
+    )
+    dopant_elements: tuple[Dopant, ...] = Field(
+        DOPANTS, min_length=1, description="a list of dopants to draw from: Au, Cu, Pd and Pt (buried in a superatom)"
     )
     distorted_ensembles: bool = Field(
         False, description="true or false: are ensembles averages about distorted geometries, not about the parent's?"

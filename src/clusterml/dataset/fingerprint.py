@@ -12,6 +12,7 @@ from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.blueprint import packages_used
+from clusterml.structure.build.dopants import DOPANTS
 
 LIBRARY = "the library"
 """The ligand file's name in a fingerprint; no parent can have it."""
@@ -23,6 +24,7 @@ _LATER: dict[str, Any] = {
     "turns": 1,
     "hypothetical": None,
     "dopants": 0.0,
+    "dopant_elements": list(DOPANTS),
 }
 """Options of parents that older campaigns did not have, with what these did."""
 _LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0], "snapshots_kept": 0}

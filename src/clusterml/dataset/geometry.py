@@ -37,7 +37,7 @@ def geometries(campaign: Campaign, job: Job, source: ParentSource) -> tuple[list
     if parent.hypothetical is not None:
         details["hypothetical"] = parent.hypothetical.number
     if parent.dopants and job.kind != "reference" and rng.random() < parent.dopants:
-        base, details["dopant"] = dope(base, rng=rng)
+        base, details["dopant"] = dope(base, rng=rng, elements=parent.dopant_elements)
     subject = Subject(base)
     if job.kind == "conformer":
         base, changes = _redraw_conformers(base, campaign, rng)

@@ -43,7 +43,7 @@ JobState = Literal["planned", "done", "failed", "rejected", "withdrawn"]
 
 @dataclass(frozen=True)
 class Event:
-    """``job`` is now in ``state``; ``reason``: why it failed or was rejected; ``seconds``: what it took."""
+    """``job`` is now in ``state``; ``reason``: why it failed or was rejected; ``seconds``: of a processor."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -170,7 +170,7 @@ def generate(
 
 def work(setting: CampaignSetting, job: Job) -> Event:
     """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         records, without = _records_of(setting, job)
         write_shard(setting.staging / f"{job.name}.h5", records)
@@ -272,7 +272,7 @@ def _draws_mirror(campaign: Campaign, job: Job) -> bool:
 
 
 def _since(start: float) -> float:
-    return round(time.perf_counter() - start, 2)
+    return round(time.process_time() - start, 2)
 
 
 def _claim(folder: Path, name: str, current: dict[str, str], resume: bool, ledger: Ledger, library: str | None) -> None:

@@ -158,6 +158,9 @@ def test_a_dopant_sits_where_most_metals_meet():
     assert {site for site, _ in drawn} == {12}
     assert {number for _, number in drawn} == {79, 29, 46, 78}
     assert {draw_dopant(points, 2, rng(seed))[1] for seed in range(40)} == {79, 29}
+    assert {draw_dopant(points, 8, rng(seed), ["Pd", "Cu"])[1] for seed in range(40)} == {46, 29}
+    with pytest.raises(StructureError, match="no metal can become Pd"):
+        draw_dopant(points, 2, rng(0), ["Pd"])
 
 
 def test_doping_keeps_the_electrons():

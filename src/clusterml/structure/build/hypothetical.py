@@ -22,7 +22,7 @@ from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.blueprint import cluster_name
 from clusterml.structure.build.contacts import check_contacts, check_ligands
 from clusterml.structure.build.coverage import Frame, add_donors, add_staples, bare_frame, settle_frame
-from clusterml.structure.build.dopants import SILVER, draw_dopant
+from clusterml.structure.build.dopants import DOPANTS, SILVER, Dopant, draw_dopant
 from clusterml.structure.build.outfit import (
     BRIDGES,
     CHELATES,
@@ -70,7 +70,10 @@ class Hypothetical(Strict):
     metals: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(le=60)]] = Field(
         (3, 40), description="a list of two numbers: fewest and most metals, from 2 to 60"
     )
-    dopants: Share = Field(0.15, description="a share of the clusters: one of their metals is Au, Cu, Pd or Pt")
+    dopants: Share = Field(0.15, description="a share of the clusters: one of their metals is a dopant")
+    dopant_elements: tuple[Dopant, ...] = Field(
+        DOPANTS, min_length=1, description="a list of dopants to draw from: Au, Cu, Pd and Pt (buried in a superatom)"
+    )
     mixed: Share = Field(0.4, description="a share of the clusters: two kinds of thiolate or halide share the sites")
     most_atoms: int = Field(150, ge=10, le=1000, description="a whole number: ligands are drawn to give about as many")
     most_charge: int = Field(
@@ -201,7 +204,7 @@ def _dope(skeleton: Skeleton, choice: Hypothetical, electrons: int, rng: np.rand
     """Atomic numbers of the metals, in a share of the clusters with a dopant."""
     metals = np.full(len(skeleton.positions), SILVER, dtype=np.int64)
     if rng.random() < choice.dopants:
-        site, number = draw_dopant(skeleton.positions, electrons, rng)
+        site, number = draw_dopant(skeleton.positions, electrons, rng, choice.dopant_elements)
         metals[site] = number
     return metals
 
