@@ -13,12 +13,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fastapi", reason="needs clusterml[server]")
-pytest.importorskip("uvicorn", reason="needs clusterml[server]")
-pytest.importorskip("multipart", reason="needs clusterml[server]")
-pytest.importorskip("prometheus_client", reason="needs clusterml[server]")
-httpx = pytest.importorskip("httpx")
-
+NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "httpx")
+"""What the tests of a running server are skipped without."""
 RING = {"build": {"name": "ag3", "thiolate": "SH"}}
 """A model of nine atoms, as the API takes it."""
 PAIR = "2\ncharge=0\nAg 0 0 0\nCl 0 0 2.3\n"
@@ -29,6 +25,10 @@ class Server:
     """``clusterml serve`` with ``options``, working in ``folder``."""
 
     def __init__(self, folder: Path, *options: str, token: str | None = None) -> None:
+        for name in NEEDED:
+            pytest.importorskip(name, reason="needs clusterml[server] and httpx")
+        import httpx
+
         environment = {**os.environ, "OMP_NUM_THREADS": "1"} | ({} if token is None else {"CLUSTERML_TOKEN": token})
         command = [sys.executable, "-m", "clusterml", "serve", "--port", "0", "--device", "cpu", *options]
         self.log = folder / "server.log"
@@ -37,19 +37,9 @@ class Server:
         self.url, self.token = self._address(), token
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.http = httpx.Client(base_url=self.url, headers=headers, timeout=120.0)
-        self._until_ready()
 
     def _address(self) -> str:
         return wait_for(lambda: (match := re.search(r"http://\S+", self.log.read_text())) and match[0], self)
-
-    def _until_ready(self) -> None:
-        def ready() -> bool:
-            try:
-                return bool(self.http.get("/healthz").json()["ready"])
-            except httpx.HTTPError:
-                return False
-
-        wait_for(ready, self)
 
     def kill(self) -> None:
         """As the kernel does it where memory runs out."""

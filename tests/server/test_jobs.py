@@ -167,7 +167,7 @@ def test_what_a_kill_leaves_is_found_again(tmp_path):
 
 @pytest.fixture
 def jobs(tmp_path):
-    return Jobs(tmp_path, Limits(jobs_waiting=3, keep=2))
+    return Jobs(tmp_path, Limits(job_queue=3, keep=2))
 
 
 def add(jobs, name):

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from clusterml.cli.serve import LimitOptions
+from clusterml.cli.verbs import _Verbs
 from clusterml.errors import ChargeError, OptionError, OutputError
 from clusterml.io.shipped import shipped
-from clusterml.server import refusals
+from clusterml.server import refusals, requests
 from clusterml.server.refusals import Discretion, RefusalError, problem_of, raised_from, status_of
 from clusterml.server.settings import Limits, Settings, is_loopback
 from clusterml.training.catalogue import ReleaseError
 
-from .conftest import wait_for  # noqa: F401  # skips where the extra is missing
-
-from clusterml.server.guard import _bounded, check_request  # isort: skip
+httpx = pytest.importorskip("httpx", reason="needs httpx")
+app_module = pytest.importorskip("clusterml.server.app", reason="needs clusterml[server]")
+guard = pytest.importorskip("clusterml.server.guard", reason="needs clusterml[server]")
 
 TOKEN = "0123456789abcdef"
 
@@ -27,8 +29,8 @@ TOKEN = "0123456789abcdef"
         ({"host": "0.0.0.0"}, "other computers reach 0.0.0.0, and there is no token"),
         ({"host": "example.org"}, "CLUSTERML_TOKEN"),
         ({"host": "0.0.0.0", "token": "short"}, "too easy to guess"),
-        ({"port": 70000}, "port is 70000"),
-        ({"workers": 0}, "workers is 0"),
+        ({"port": 70000}, "--port is 70000"),
+        ({"workers": 0}, "--workers is 0"),
         ({"allow_origin": ("example.org",)}, "--allow-origin is 'example.org'"),
     ],
 )
@@ -38,11 +40,11 @@ def test_settings_that_cannot_be_used(values, words):
 
 
 def test_limits_are_numbers_above_zero():
-    with pytest.raises(OptionError, match="atoms is 0"):
-        Limits(atoms=0)
-    with pytest.raises(OptionError, match="seconds is nan"):
+    with pytest.raises(OptionError, match="--most-atoms is 0"):
+        Limits(most_atoms=0)
+    with pytest.raises(OptionError, match="--seconds is nan"):
         Limits(seconds=float("nan"))
-    with pytest.raises(OptionError, match="upload_mb is 1000"):
+    with pytest.raises(OptionError, match="--upload-mb is 1000"):
         Limits(upload_mb=1000)
 
 
@@ -84,10 +86,10 @@ BEARER = {"host": "cluster.org", "authorization": f"Bearer {TOKEN}"}
 )
 def test_who_may_ask(settings, path, headers, status):
     if status is None:
-        check_request("POST", path, headers, settings)
+        guard.check_request("POST", path, headers, settings)
         return
     with pytest.raises(RefusalError) as error:
-        check_request("POST", path, headers, settings)
+        guard.check_request("POST", path, headers, settings)
     assert error.value.status == status
 
 
@@ -96,14 +98,14 @@ def test_a_body_is_counted_even_where_its_size_is_not_said():
         return {"type": "http.request", "body": b"x" * 600, "more_body": True}
 
     async def twice():
-        receiving = _bounded(receive, {}, 1000)
+        receiving = guard._bounded(receive, {}, 1000)
         await receiving()
         await receiving()
 
     with pytest.raises(RefusalError, match="larger than"):
         asyncio.run(twice())
     with pytest.raises(RefusalError, match="larger than"):
-        _bounded(receive, {"content-length": "1001"}, 1000)
+        guard._bounded(receive, {"content-length": "1001"}, 1000)
 
 
 def test_errors_are_sent_by_the_name_that_the_client_knows():
@@ -122,3 +124,99 @@ def test_paths_are_left_out_and_shipped_names_stay(tmp_path):
     assert discretion(f"read {Path.home() / 'model'}") == "read model"
     assert discretion(f"{shipped('checkpoints')}/ag-sr-v1") == "shipped:checkpoints/ag-sr-v1"
     assert discretion("400..600 nm, 3/4 of it") == "400..600 nm, 3/4 of it"
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Answers of an application without a network to requests that come together; those to /v1/slow take a while."""
+
+    def answers(*wanted, method="GET", headers=None, **limits):
+        settings = Settings(jobs_folder=tmp_path, allow_origin=("https://good.org",), limits=Limits(**limits))
+        app = app_module.make_app(settings)
+        for path, handler in (("/v1/slow", slow), ("/v1/broken", broken)):
+            app.add_api_route(path, handler)
+            app.router.routes.insert(0, app.router.routes.pop())  # before the page, which takes what is left
+
+        async def every():
+            transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await asyncio.gather(*(client.request(method, path, headers=headers) for path in wanted))
+
+        return asyncio.run(every())
+
+    async def slow():
+        await asyncio.sleep(0.5)
+
+    async def broken():
+        return 1 / 0
+
+    return answers
+
+
+def test_an_answer_that_takes_too_long_is_given_up(ask):
+    (answer,) = ask("/v1/slow", seconds=0.05)
+    assert answer.status_code == 504
+    assert answer.json()["problem"] == "the answer takes longer than 0.05 s"
+    assert ask("/v1/slow", seconds=5.0)[0].status_code == 200
+
+
+def test_too_many_requests_are_asked_to_come_again(ask):
+    answers = ask(*["/v1/slow"] * 6, "/healthz", queue=2)
+    refused = [answer for answer in answers if answer.status_code == 503 and "retry-after" in answer.headers]
+    assert len(refused) == 4
+    assert [answer.status_code for answer in answers].count(200) == 2
+
+
+def test_only_pages_that_are_named_may_ask(ask):
+    good = {"Origin": "https://good.org", "Access-Control-Request-Method": "POST"}
+    for method in ("OPTIONS", "GET"):
+        (answer,) = ask("/v1/modes", method=method, headers=good)
+        assert answer.headers["access-control-allow-origin"] == "https://good.org"
+    (answer,) = ask("/v1/modes", method="OPTIONS", headers={**good, "Origin": "https://evil.org"})
+    assert answer.status_code == 403
+
+
+def test_what_is_not_expected_tells_nothing(ask):
+    (answer,) = ask("/v1/broken")
+    assert (answer.status_code, answer.json()["problem"]) == (500, "the server failed, which it should not")
+
+
+ELSEWHERE = {
+    "predict": {"engine", "engine_limit", "device", "threads"},
+    "label": {"device", "memory_gb", "threads", "jobs", "checkpoint", "molden"},
+    "explain": {"device", "threads"},
+    "distort": {"mode", "amount", "scan", "samples", "temperature", "factor", "weight", "show"},
+    "substitute": {"series", "show"},
+}
+"""Options of commands that a request has not: what is computed with, and what several requests or other keys do."""
+MORE = {
+    "chirality": set(), "distort": {"parent", "distortions", "predict", "quick", "model", "fwhm", "charge"},
+}  # fmt: skip
+"""Keys that only a request has."""
+OUTPUT = {"files", "file", "as_json", "output", "axis", "shown", "jcamp", "library"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "model"),
+    [
+        ("inspect", requests.StructureRequest),
+        ("predict", requests.PredictRequest),
+        ("label", requests.LabelRequest),
+        ("chirality", requests.ChiralityRequest),
+        ("explain", requests.ExplainRequest),
+        ("distort", requests.DistortRequest),
+        ("substitute", requests.SubstituteRequest),
+    ],
+)
+def test_the_keys_of_a_request_are_the_options_of_the_command(verb, model):
+    options = {option.name: option for option in _Verbs()[verb].params if option.name != "help"}
+    output = OUTPUT - ({"axis"} if verb == "distort" else set())
+    expected = options.keys() - output - ELSEWHERE.get(verb, set())
+    keys = model.model_fields.keys() - {"file", "shipped", "build"} - MORE.get(verb, set())
+    assert keys == expected
+    for name in keys - {"groups", "sites", "old", "band", "axis", "model"}:  # lists here, texts there; needed
+        assert model.model_fields[name].default == options[name].default, name
+
+
+def test_the_limits_of_the_command_are_those_of_the_server():
+    assert LimitOptions().limits() == Limits()

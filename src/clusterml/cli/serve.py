@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,18 +35,7 @@ class LimitOptions:
         """What they say together; raises OptionError."""
         from clusterml.server.settings import Limits
 
-        return Limits(
-            upload_mb=self.upload_mb,
-            atoms=self.most_atoms,
-            snapshots=self.most_snapshots,
-            candidates=self.most_candidates,
-            seconds=self.seconds,
-            waiting=self.queue,
-            jobs_waiting=self.job_queue,
-            job_hours=self.job_hours,
-            keep=self.keep,
-            days=self.keep_days,
-        )
+        return Limits(**asdict(self))
 
 
 @with_groups

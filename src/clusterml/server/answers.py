@@ -41,9 +41,9 @@ def read_structure(request: StructureRequest, limits: Limits) -> Atoms:
 
 def check_size(atoms: Atoms, limits: Limits) -> None:
     """Raise :class:`StructureError` for more atoms than the server takes."""
-    if len(atoms) > limits.atoms:
+    if len(atoms) > limits.most_atoms:
         name = atoms.info.get("source") or atoms.info.get("name") or "structure"
-        problem = f"{name}: {counted(len(atoms), 'atom')}, and this server takes {limits.atoms}"
+        problem = f"{name}: {counted(len(atoms), 'atom')}, and this server takes {limits.most_atoms}"
         raise StructureError(problem, "use the command line, or a server started with a larger --most-atoms")
 
 
@@ -180,8 +180,10 @@ def prepare(request: PredictRequest, predictor: Predictor, limits: Limits) -> Pr
 def check_snapshots(request: ThermalRequest, limits: Limits) -> None:
     """Raise :class:`OptionError` for more thermal snapshots than the server takes."""
     thermal = request.thermal
-    if thermal is not None and thermal.members > limits.snapshots:
-        raise OptionError(f"ensemble is {thermal.members}", f"this server takes {limits.snapshots} snapshots at most")
+    if thermal is not None and thermal.members > limits.most_snapshots:
+        raise OptionError(
+            f"ensemble is {thermal.members}", f"this server takes {limits.most_snapshots} snapshots at most"
+        )
 
 
 def prediction_json(prediction: Prediction, fwhm_ev: float | None, *, quick: bool = False) -> dict[str, Any]:

@@ -59,16 +59,13 @@ def page_folder() -> Path:
 
 
 def make_app(settings: Settings) -> FastAPI:
-    """The application of a server; raises what loading the network raises when it starts."""
+    """The application of a server, whose desk (``app.state.desk``) must be loaded before it answers."""
     desk = Desk(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        desk.load()
-        try:
-            yield
-        finally:
-            desk.close()
+        yield
+        desk.close()
 
     app = FastAPI(
         title="clusterml", version=version("clusterml"), description=_WORDS, lifespan=lifespan,

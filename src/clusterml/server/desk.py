@@ -70,7 +70,7 @@ class Desk:
 
         Raises :class:`RefusalError` (503) where too many are computed or wait.
         """
-        if self._waiting >= self.limits.waiting:
+        if self._waiting >= self.limits.queue:
             raise RefusalError(503, f"{self._waiting} requests are waiting already", "ask again in a moment", 2)
         self._waiting += 1
         self.metrics.waiting.set(self._waiting)

@@ -50,7 +50,8 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_SECURITY]
+                stored = () if not needs_token(scope["path"]) else ((b"cache-control", b"no-store"),)
+                message["headers"] = [*message.get("headers", ()), *_SECURITY, *stored]
             await send(message)
 
         try:

@@ -100,7 +100,7 @@ def job_router(desk: Desk) -> APIRouter:
             finally:
                 listeners -= 1
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(stream(), media_type="text/event-stream")
 
     @router.get("/v1/jobs/{key}/files/{name}", summary="A file of the results, such as the report of a screen")
     async def file(key: str, name: str) -> Response:

@@ -86,8 +86,8 @@ class Jobs:
             job = self._jobs.get(key)
             if job is not None and job.state in ("waiting", "running", "done"):
                 return job, False
-            if self.count()["waiting"] >= self._limits.jobs_waiting:
-                raise RefusalError(503, f"{self._limits.jobs_waiting} jobs wait already", "send it again later", 60)
+            if self.count()["waiting"] >= self._limits.job_queue:
+                raise RefusalError(503, f"{self._limits.job_queue} jobs wait already", "send it again later", 60)
             place = self.folder / key
             _clear(place)
             make_folder(place)
@@ -166,7 +166,7 @@ class Jobs:
         """Remove results that are too old or too many."""
         with self._lock:
             ended = sorted((job for job in self._jobs.values() if job.ended), key=lambda job: -(job.ended or 0.0))
-            oldest = time.time() - 86400.0 * self._limits.days
+            oldest = time.time() - 86400.0 * self._limits.keep_days
             for number, job in enumerate(ended):
                 if number >= self._limits.keep or (job.ended or 0.0) < oldest:
                     self._remove(job)

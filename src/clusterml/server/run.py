@@ -16,16 +16,20 @@ from clusterml.training.catalogue import find_release
 def run(settings: Settings) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
-    Raises :class:`~clusterml.errors.OptionError` for a host or port that cannot be listened at, and what loading the
+    Raises :class:`~clusterml.errors.OptionError` for a host or port that cannot be listened at,
+    :class:`~clusterml.errors.FolderInUseError` for a folder of jobs that another server works in, and what loading the
     network raises.
     """
     find_release(settings.model)
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
+    app = make_app(settings)
+    app.state.desk.load()
+    listener.listen()
     shown = f"[{host}]" if ":" in host else host
     print(f"clusterml serves http://{shown}:{port} (Ctrl-C ends it)", file=sys.stderr, flush=True)
     config = uvicorn.Config(
-        make_app(settings),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,

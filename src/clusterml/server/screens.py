@@ -64,10 +64,10 @@ class ScreenRequest(Strict):
                 raise unknown("blueprint", str(name), blueprints())
         if not screen.parents:
             raise OptionError("the screen has no parents", "give config.parents")
-        if screen.most is None or screen.most > limits.candidates:
+        if screen.most is None or screen.most > limits.most_candidates:
             raise OptionError(
-                f"most is {screen.most}, and this server evaluates {limits.candidates} candidates of a screen",
-                f"set config.most to {limits.candidates} or fewer: so many are drawn evenly from all",
+                f"most is {screen.most}, and this server evaluates {limits.most_candidates} candidates of a screen",
+                f"set config.most to {limits.most_candidates} or fewer: so many are drawn evenly from all",
             )
         with using_ligands_of(screen):
             check_names(screen)

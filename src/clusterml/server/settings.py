@@ -18,35 +18,35 @@ _LARGEST_UPLOAD_MB = 512.0
 class Limits:
     """What a server does at most.  Raises :class:`OptionError` for a limit that nothing fits into.
 
-    upload_mb     size of a request, in MB (10^6 bytes)
-    atoms         of a structure
-    snapshots     of one thermal ensemble
-    seconds       that a request may take; what takes longer is a job
-    waiting       requests that are computed or wait; what comes on top is asked to come again
-    jobs_waiting  jobs in the queue
-    job_hours     time that a job may take
-    candidates    of a screen
-    keep, days    results of jobs that are kept, and how long
+    upload_mb         size of a request, in MB (10^6 bytes)
+    most_atoms        of a structure
+    most_snapshots    of one thermal ensemble
+    most_candidates   of a screen
+    seconds           that a request may take; what takes longer is a job
+    queue             requests that are computed or wait; what comes on top is asked to come again
+    job_queue         jobs that wait
+    job_hours         time that a job may take
+    keep, keep_days   results of jobs that are kept, and how long
     """
 
     upload_mb: float = 16.0
-    atoms: int = 1000
-    snapshots: int = 64
+    most_atoms: int = 1000
+    most_snapshots: int = 64
+    most_candidates: int = 20_000
     seconds: float = 60.0
-    waiting: int = 128
-    jobs_waiting: int = 100
+    queue: int = 128
+    job_queue: int = 100
     job_hours: float = 24.0
-    candidates: int = 20_000
     keep: int = 500
-    days: float = 30.0
+    keep_days: float = 30.0
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if not 0 < value < 1e9:
-                raise OptionError(f"{entry.name} is {value:g}", "give a number above 0")
+                raise OptionError(f"--{entry.name.replace('_', '-')} is {value:g}", "give a number above 0")
         if self.upload_mb > _LARGEST_UPLOAD_MB:
-            raise OptionError(f"upload_mb is {self.upload_mb:g}", f"at most {_LARGEST_UPLOAD_MB:g} are read")
+            raise OptionError(f"--upload-mb is {self.upload_mb:g}", f"at most {_LARGEST_UPLOAD_MB:g} are read")
 
     @property
     def upload_bytes(self) -> int:
@@ -79,9 +79,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise OptionError(f"port is {self.port}", "give a number between 0 (any free one) and 65535")
+            raise OptionError(f"--port is {self.port}", "give a number between 0 (any free one) and 65535")
         if self.workers < 1:
-            raise OptionError(f"workers is {self.workers}", "give at least 1")
+            raise OptionError(f"--workers is {self.workers}", "give at least 1")
         if self.token is None and not self.is_local:
             raise OptionError(
                 f"other computers reach {self.host}, and there is no token",
