@@ -517,7 +517,7 @@ title: thermal means
 seed: 3
 protocol: {orbitals: gfn1}
 second: {orbitals: gfn1-pbe, share: 0.5}
-spectra: {low_ev: 0.44, step_ev: 0.06, n_points: 87, fwhm_ev: 0.2, levels: 4095, lowest: false}
+spectra: {low_ev: 0.44, step_ev: 0.06, n_points: 88, fwhm_ev: 0.2, levels: 4095, lowest: false}
 amounts: {snapshots: 4, snapshots_kept: 2, temperatures_k: [300.0]}
 parents:
   ag2: {build: {name: ag2}, family: ag2, counts: {ensemble: 1, mode: 6}}
@@ -575,6 +575,26 @@ def test_a_mean_of_which_half_is_lost_is_rejected(tmp_path, monkeypatch):
     assert generate(path, tmp_path / "d", Here()).counts == {"rejected": 1}
     (event,) = Ledger(tmp_path / "d" / "ledger.jsonl").states().values()
     assert event.reason == "2 of 4 snapshots have no label, the last: no ground state"
+
+
+def test_labels_on_a_coarse_grid_are_made_again_and_taught(tmp_path):
+    """What was stored in 88 numbers is what the engine gives at every 0.01 eV."""
+    import clusterml as cm
+    from clusterml.training.targets import broadening_matrix
+
+    (path := tmp_path / "means.yaml").write_text(MEANS.replace("ensemble: 1, mode: 6", "mode: 2"))
+    generate(path, tmp_path / "d", Here())
+    damaged, checks = verify(tmp_path / "d", share=1.0)
+    assert not damaged
+    assert len(checks) >= 2
+    assert all(check.good for check in checks)
+    record = Dataset(tmp_path / "d")[0]
+    between = np.arange(50, 551) / 100.0
+    label = cm.label(to_atoms(record), grid=between, emax_ev=6.0)
+    matrix = broadening_matrix(between, 0.2, grid=record.grid)
+    for name in ("epsilon", "delta_epsilon"):
+        exact = getattr(label.spectrum, name)
+        assert np.abs(matrix @ getattr(record, name) - exact).max() < 1e-3 * np.abs(exact).max()
 
 
 def test_a_share_of_the_jobs_has_a_second_label(tmp_path):

@@ -59,7 +59,7 @@ def test_tensors_of_any_size_can_be_kept(tmp_path, make_record, size):
 
 def test_a_record_is_small(tmp_path, make_record):
     """Spectra of 30 bands on the grid of 0.06 eV, 70 atoms; 0.4 kB of 2.7 are the file's own, which few share here."""
-    grid = SpectralGrid(low_ev=0.44, step_ev=0.06, n_points=87, fwhm_ev=0.2, levels=4095, lowest=False)
+    grid = SpectralGrid(low_ev=0.44, step_ev=0.06, n_points=88, fwhm_ev=0.2, levels=4095, lowest=False)
     records = []
     for number in range(64):
         rng = np.random.default_rng(number)

@@ -62,7 +62,7 @@ def test_targets_take_the_wanted_gauges_and_measures():
     assert set(targets(each, Wanted(), broadening)) == {"epsilon", "delta_epsilon"}
 
 
-COARSE = SpectralGrid(low_ev=0.44, step_ev=0.06, n_points=87, fwhm_ev=0.2, levels=4095)
+COARSE = SpectralGrid(low_ev=0.44, step_ev=0.06, n_points=88, fwhm_ev=0.2, levels=4095)
 
 
 @pytest.mark.parametrize(("width", "largest"), [(0.2, 1e-3), (0.25, 3e-3)])

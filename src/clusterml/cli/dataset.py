@@ -98,6 +98,14 @@ def info(
 
 
 @app.command()
+def card(folder: Folder) -> None:
+    """Write the dataset's card, FOLDER/README.md: what is in it, what was refused and why, rates and sizes."""
+    from clusterml.dataset.card import write_card
+
+    typer.echo(str(write_card(folder)))
+
+
+@app.command()
 def verify(
     folder: Folder,
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the records to label again.")] = 0.01,
