@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from ase import Atoms
 
 from clusterml.dataset.campaign import load_campaign
+from clusterml.dataset.record import FINE, stored_positions
 from clusterml.dataset.split import load_split
-from clusterml.dataset.store import Dataset
+from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import InputFileError, OptionError
 from clusterml.inference.checkpoint import read_uncertainty
 from clusterml.inference.predictor import Predictor
@@ -111,3 +113,20 @@ def test_steps_are_taken_from_the_version_of_the_file_and_leave_it_alone():
     for bad in (None, "1", True, 0):
         with pytest.raises(InputFileError, match="x: has schema version"):
             upgrades.apply({"schema_version": bad}, "x")
+
+
+def test_an_old_dataset_grows_and_keeps_its_shards(tmp_path):
+    folder = Path(shutil.copytree(OLD / "dataset", tmp_path / "d"))
+    before, shards = list(Dataset(folder)), {path: path.read_bytes() for path in (folder / "shards").iterdir()}
+    store = Store(folder)
+    assert store.grid == FINE
+    store.add(replace(before[0], id="new", positions=stored_positions(before[0].positions)))
+    assert store.pack() == len(before) + 1
+    assert all(path.read_bytes() == content for path, content in shards.items())
+    dataset = Dataset(folder)
+    assert dataset.ids == (*(record.id for record in before), "new")
+    old, new = before[0], dataset.find("new")
+    np.testing.assert_allclose(new.epsilon, old.epsilon, atol=1e-4 * old.epsilon.max())
+    np.testing.assert_allclose(new.rotatory_tensor, old.rotatory_tensor, atol=1e-3 * np.abs(old.rotatory_tensor).max())
+    np.testing.assert_array_equal(dataset.column("gap_ev")[[0, -1]], [old.gap_ev] * 2)
+    assert dataset.column("shell") == [record.shell for record in before] + [old.shell]

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from clusterml.dataset.record import FWHM_EV, GRID_EV, Record
-from clusterml.dataset.shards import Shard
+from clusterml.dataset.record import GRID_EV, Record
+from clusterml.dataset.shards import open_shard
 from clusterml.dataset.store import Dataset
 from clusterml.engine.orbitals.cp2k import input_deck
 from clusterml.engine.orbitals.molden import molden_orbitals
@@ -105,7 +105,7 @@ class Reference:
     @cached_property
     def curves(self) -> Curves:
         """Those of the record."""
-        matrix = broadening_matrix(GRID_EV, WIDTH_EV, FWHM_EV)[np.searchsorted(GRID_EV, AXIS_EV - 1e-6)]
+        matrix = broadening_matrix(GRID_EV, WIDTH_EV)[np.searchsorted(GRID_EV, AXIS_EV - 1e-6)]
         columns = self.record.epsilon, self.record.delta_epsilon, self.record.rotatory_tensor
         a, cd, tensor = (np.tensordot(matrix, np.asarray(c, dtype=np.float64), 1) for c in columns)
         return Curves(a, cd, tensor, float(self.record.gap_ev))
@@ -117,7 +117,7 @@ def references(folders: Sequence[Path]) -> Iterator[Reference]:
     for folder in folders:
         records = list(Dataset(folder)) if (folder / "index.json").exists() else []
         staged = sorted((folder / "staging").glob("*.h5"))
-        records += [Shard(path).record(0) for path in staged if path.stem not in {r.id for r in records}]
+        records += [open_shard(path).record(0) for path in staged if path.stem not in {r.id for r in records}]
         for record in records:
             atoms = Atoms(record.numbers, record.positions)
             key = f"{formula(atoms.numbers)}-{sha256(input_deck(atoms, record.charge))[:16]}"

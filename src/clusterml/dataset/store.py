@@ -187,13 +187,13 @@ def damaged_shards(folder: Path) -> Iterator[tuple[str, str]]:
             yield entry.name, error.problem.removeprefix(f"{path}").lstrip(": ")
 
 
-_OPEN_SHARDS = 8
+_OPEN_SHARDS = 64
 
 
 class Dataset(Sequence[Record]):
     """The packed records of a dataset folder, in the order of its index.
 
-    Nothing but the index is in memory.  Files are opened when a record is asked for, at most eight at a time (5 MB of
+    Nothing but the index is in memory.  Files are opened when a record is asked for, at most 64 at a time (5 MB of
     memory each, on the grid of 0.06 eV), and again
     in every process that a copy of this object is sent to, so that it can be handed to data-loading workers.  A
     shard is checked, its SHA-256 included, when it is opened first (0.4 s for 68 MB), and where it has been replaced.
