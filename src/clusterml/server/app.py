@@ -106,7 +106,7 @@ def _add_answers(app: FastAPI, desk: Desk) -> None:
     """What is computed at once."""
 
     def at_once(work: Callable[..., Any]) -> Callable[[Any], Awaitable[bytes]]:
-        return lambda body: desk.answer(work, body, desk.limits)
+        return lambda body: desk.answer(work, body, desk.limits, slow=True)
 
     _post(app, "/v1/inspect", StructureRequest, at_once(answers.inspect), "What a structure file holds")
     _post(app, "/v1/chirality", ChiralityRequest, at_once(answers.chirality), "Chirality and symmetry, part by part")
@@ -122,7 +122,7 @@ def _add_jobs(app: FastAPI, desk: Desk) -> None:
 
     def as_job(submit: Callable[[Any, Desk], tuple[Job, bool]]) -> Callable[[Any], Awaitable[bytes]]:
         async def work(body: Any) -> bytes:
-            job, is_new = await desk.run(submit, body, desk)
+            job, is_new = await desk.run(submit, body, desk, slow=True)
             if is_new:
                 desk.foreman.look()
             return await desk.answer(lambda: {**desk.jobs.describe(job), "new": is_new})

@@ -45,13 +45,15 @@ class Desk:
         self.foreman = Foreman(self.jobs, settings)
         self.ready = False
         self._held = ExitStack()
-        self._pool = ThreadPoolExecutor(available_cores() + 1, thread_name_prefix="answer")
+        self._quick = ThreadPoolExecutor(available_cores() + 1, thread_name_prefix="quick")
+        self._slow = ThreadPoolExecutor(available_cores(), thread_name_prefix="slow")
         self._waiting = 0
 
     def close(self) -> None:
         """Answer nothing more, and end what works on jobs."""
         self.foreman.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._quick, self._slow):
+            pool.shutdown(wait=False, cancel_futures=True)
         self.networks.close()
         self._held.close()
 
@@ -80,13 +82,17 @@ class Desk:
             self._waiting -= 1
             self.metrics.waiting.set(self._waiting)
 
-    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """``work`` in a thread; raises what it raises.  It is left out if it has not begun when nobody waits for it."""
-        return await asyncio.wrap_future(self._pool.submit(work, *arguments))
+    async def run(self, work: Callable[..., T], *arguments: Any, slow: bool = False) -> T:
+        """``work`` in a thread; raises what it raises.  It is left out if it has not begun when nobody waits for it.
 
-    async def answer(self, work: Callable[..., Any], *arguments: Any) -> bytes:
+        ``slow``: it may take seconds, so that what is quick must not wait behind it.
+        """
+        pool = self._slow if slow else self._quick
+        return await asyncio.wrap_future(pool.submit(work, *arguments))
+
+    async def answer(self, work: Callable[..., Any], *arguments: Any, slow: bool = False) -> bytes:
         """The JSON of what ``work`` gives."""
-        return await self.run(lambda: self.encode(work(*arguments)))
+        return await self.run(lambda: self.encode(work(*arguments)), slow=slow)
 
     def encode(self, value: Any) -> bytes:
         """Strict JSON, without paths of this computer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -13,6 +14,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from clusterml.errors import ClusterMLError
 from clusterml.server.jobs import Job, Jobs
 from clusterml.server.settings import Settings
 from clusterml.server.worker import Tools, work
@@ -79,9 +81,12 @@ class Foreman:
     def _run(self) -> None:
         try:
             while not self._closing:
-                for worker in list(self._workers):
-                    self._look_after(worker)
-                self._hand_out()
+                try:
+                    for worker in list(self._workers):
+                        self._look_after(worker)
+                    self._hand_out()
+                except ClusterMLError as error:  # a full disk may be emptied
+                    print(f"error: jobs: {error}", file=sys.stderr, flush=True)
                 signs: list[Connection | int] = [self._woken, *(worker.process.sentinel for worker in self._workers)]
                 signs += [worker.line for worker in self._workers if worker.job is not None]
                 if self._woken in connection.wait(signs, timeout=_SECONDS_BETWEEN_LOOKS):

@@ -117,7 +117,9 @@ async def job_events(desk: Desk, key: str) -> AsyncIterator[bytes]:
     """An event ``progress`` whenever state or progress change, and a last one called by the state that it ended in."""
     before, last = b"", time.monotonic()
     while True:
-        job = desk.jobs.find(key)
+        job = desk.jobs.get(key)
+        if job is None:  # ended and removed meanwhile
+            return
         text = desk.encode(desk.jobs.describe(job)).strip()
         if text != before:
             name = job.state if job.state in ENDED else "progress"

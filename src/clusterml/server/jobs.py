@@ -126,7 +126,8 @@ class Jobs:
         with self._lock:
             job = self._jobs.get(key)
             if job is not None and job.state == "running":
-                self._keep(_ended(job, self.folder / key, lost))
+                self._jobs[key] = ended = _ended(job, self.folder / key, lost)
+                self._keep(ended)  # on a full disk the next server sees by the result that it is done
                 self.prune()
 
     def cancel(self, key: str) -> Job:
