@@ -279,7 +279,7 @@ def test_what_is_no_request_at_all(server):
 
 
 def test_no_answer_names_a_path_of_the_machine(server):
-    requests = [("/v1/inspect", RING), ("/v1/predict", RING), ("/v1/chirality", RING)]
+    requests = [("/v1/inspect", RING), ("/v1/predict", RING), ("/v1/chirality", {**RING, "groups": ["Cs"]})]
     requests += [("/v1/distort", {**RING, "distortions": [{"mode": "breathing", "amount": 1.0}]})]
     texts = [server.http.post(path, json=body).text for path, body in requests]
     paths = ("/v1/models", "/v1/jobs", "/healthz", "/openapi.json", "/metrics")
