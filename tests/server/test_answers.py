@@ -86,6 +86,18 @@ def test_spectra_are_compared_as_on_the_command_line(server, printed):
     assert server.http.post("/v1/compare", json=bands).json()["system"] == "Ag29-BDT"
 
 
+def test_a_spectrum_is_read_and_written(server):
+    file = EXAMPLES / "ag29_invented_jasco.txt"
+    body = {"name": file.name, "text": file.read_text(), "concentration": 1e-5, "path": 0.5, "export": "jcamp"}
+    answer = server.http.post("/v1/spectrum", json=body).json()
+    expected = cm.read_spectrum(file, concentration=1e-5, path_cm=0.5)
+    assert answer["spectrum"]["delta_epsilon"] == pytest.approx(list(expected.delta_epsilon))
+    again = cm.read_spectrum(answer["text"].encode())
+    assert again.epsilon.max() == pytest.approx(expected.epsilon.max(), rel=1e-4)
+    bare = server.http.post("/v1/spectrum", json={"name": file.name, "text": file.read_text()})
+    assert (bare.status_code, bare.json()["error"]) == (422, "OptionError")
+
+
 def test_a_form_with_a_file_is_the_same_as_json(server, ring):
     as_json = server.http.post("/v1/predict", json={"file": {"name": "ring.xyz", "text": ring}, "fwhm": 0.5}).json()
     as_form = server.http.post("/v1/predict", files={"file": ("ring.xyz", ring)}, data={"fwhm": "0.5"}).json()

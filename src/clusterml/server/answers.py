@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import OptionError, StructureError, counted
@@ -11,6 +12,7 @@ from clusterml.server.requests import (
     CompareRequest,
     ExplainRequest,
     PredictRequest,
+    SpectrumRequest,
     SpectrumText,
     StructureRequest,
     SubstituteRequest,
@@ -146,6 +148,17 @@ def compare(request: CompareRequest, limits: Limits) -> dict[str, Any]:
     return {**names, **result.to_dict()}
 
 
+def spectrum(request: SpectrumRequest, limits: Limits) -> dict[str, Any]:
+    """What ``compare`` reads of a file, as the block ``spectrum`` of all results, and as the text of another format."""
+    from clusterml.spectrum.export import csv_text, jcamp_text, spectrum_block
+
+    curve = _spectrum(request, "")
+    texts = {"csv": csv_text, "jcamp": lambda each: jcamp_text(each, PurePath(request.name).stem)}
+    text = None if request.export is None else texts[request.export](curve)
+    warnings = curve.meta.get("warnings", ())
+    return {"name": request.name, "spectrum": spectrum_block(curve), "warnings": list(warnings), "text": text}
+
+
 def _refuse_vain(request: CompareRequest) -> None:
     if isinstance(request.b, str) and not request.b.lower().startswith(BANDS):
         raise OptionError(
@@ -164,7 +177,7 @@ def _spectrum(file: SpectrumText, which: str) -> Spectrum:
     from clusterml.spectrum.measured import read_spectrum
 
     how: dict[str, Any] = {"columns": file.columns, "unit": file.unit, "block": file.block}
-    return read_spectrum(file.stream(), file.concentration, file.path, f"-{which}", **how)
+    return read_spectrum(file.stream(), file.concentration, file.path, f"-{which}" if which else "", **how)
 
 
 def prepare(request: PredictRequest, predictor: Predictor, limits: Limits) -> PreparedStructure:

@@ -32,6 +32,7 @@ from clusterml.server.requests import (
     ExplainRequest,
     LabelRequest,
     PredictRequest,
+    SpectrumRequest,
     StructureRequest,
     SubstituteRequest,
 )
@@ -39,10 +40,6 @@ from clusterml.server.screens import ScreenRequest
 from clusterml.server.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
-_BODIES = (
-    StructureRequest, PredictRequest, ChiralityRequest, CompareRequest, DistortRequest, ExplainRequest,
-    SubstituteRequest, LabelRequest, ScreenRequest,
-)  # fmt: skip
 _ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "the structure or an option cannot be used"},
     "4XX": {"model": Problem, "description": "refused: no token, too large, too many"},
@@ -71,7 +68,7 @@ def make_app(settings: Settings) -> FastAPI:
         title="clusterml", version=version("clusterml"), description=_WORDS, lifespan=lifespan,
         docs_url=None, redoc_url=None,  # their pages are fetched from elsewhere
     )  # fmt: skip
-    app.state.desk = desk
+    app.state.desk, app.state.bodies = desk, []
     _add_errors(app, desk)
     _add_answers(app, desk)
     _add_jobs(app, desk)
@@ -111,6 +108,7 @@ def _add_answers(app: FastAPI, desk: Desk) -> None:
     _post(app, "/v1/inspect", StructureRequest, at_once(answers.inspect), "What a structure file holds")
     _post(app, "/v1/chirality", ChiralityRequest, at_once(answers.chirality), "Chirality and symmetry, part by part")
     _post(app, "/v1/compare", CompareRequest, at_once(answers.compare), "How alike two spectra are")
+    _post(app, "/v1/spectrum", SpectrumRequest, at_once(answers.spectrum), "A spectrum read from a file, or written")
     _post(app, "/v1/predict", PredictRequest, desk.predict, "Absorption and CD by the network, with uncertainty")
     _post(app, "/v1/explain", ExplainRequest, desk.explain, "Which atoms and ligands a predicted CD comes from")
     _post(app, "/v1/substitute", SubstituteRequest, at_once(answers.substitute), "A structure with other ligands")
@@ -139,6 +137,7 @@ def _post(
 ) -> None:
     """A route that takes a body."""
     desk: Desk = app.state.desk
+    app.state.bodies.append(model)
 
     @app.post(
         path, summary=summary, status_code=status, responses=_ERRORS, response_class=JSONResponse,
@@ -197,7 +196,7 @@ def _describe_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
             _, schemas = models_json_schema(
-                [(model, "validation") for model in _BODIES], ref_template="#/components/schemas/{model}"
+                [(model, "validation") for model in app.state.bodies], ref_template="#/components/schemas/{model}"
             )
             make()["components"]["schemas"].update(schemas["$defs"])
         return make()

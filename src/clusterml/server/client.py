@@ -75,6 +75,10 @@ class Client:
         reference = b if isinstance(b, str) and b.lower().startswith("bands:") else _spectrum(b)
         return self._ask("/v1/compare", {"a": _spectrum(a), "b": reference, **options})
 
+    def spectrum(self, file: str | Path | Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """The spectrum in a file, measured or computed; with ``export="jcamp"`` or ``"csv"`` also as such a text."""
+        return self._ask("/v1/spectrum", {**_spectrum(file), **options})
+
     def distort(self, what: Structure, distortions: Mapping[str, float], **options: Any) -> dict[str, Any]:
         """The structure distorted by amounts of modes, and its spectrum."""
         steps = [{"mode": mode, "amount": amount} for mode, amount in distortions.items()]

@@ -80,9 +80,9 @@ def job_router(desk: Desk) -> APIRouter:
 
     @router.delete("/v1/jobs/{key}", summary="Cancel a job, or remove one that has ended", response_class=JSONResponse)
     async def cancel(key: str) -> Response:
-        ended = await desk.run(desk.jobs.cancel, key)
+        job = await desk.run(desk.jobs.cancel, key)
         desk.foreman.look()
-        return _json(desk.encode({"id": ended.id, "state": "removed" if ended.state != "cancelled" else "cancelled"}))
+        return _json(desk.encode({"id": job.id, "state": "cancelled" if desk.jobs.get(job.id) else "removed"}))
 
     @router.get("/v1/jobs/{key}/events", summary="Progress as server-sent events, until the job has ended")
     async def events(key: str) -> Response:

@@ -246,6 +246,12 @@ class SpectrumText(NamedText):
     block: str | None = Field(None, description="which spectrum, if the file holds several")
 
 
+class SpectrumRequest(SpectrumText):
+    """A spectrum to be read, and what it is written as."""
+
+    export: Literal["csv", "jcamp"] | None = Field(None, description="also as a text: csv or jcamp (JCAMP-DX)")
+
+
 class CompareRequest(Strict):
     """The options of ``clusterml compare``."""
 
