@@ -117,6 +117,42 @@ def test_the_format_is_that_of_the_name(server, name):
     assert len(answer["geometry"]["symbols"]) == answer["n_atoms"]
 
 
+@pytest.mark.parametrize("kind", ["pdb", "mol2", "res", "POSCAR", "molden"])
+def test_other_formats_are_read_too(server, kind):
+    """Silver sulfide, AgSH in a cell where the format has one."""
+    name, text = OTHER_FORMATS[kind]
+    answer = server.http.post("/v1/inspect", json={"file": {"name": name, "text": text}})
+    assert answer.status_code == 200, answer.text
+    assert sorted(answer.json()["geometry"]["symbols"]) == ["Ag", "H", "S"]
+
+
+_CELL = "10.0 10.0 10.0 90 90 90"
+_MOLDEN = Path(__file__).resolve().parents[1] / "data" / "molden" / "agsh_cp2k.molden"
+OTHER_FORMATS = {
+    "pdb": (
+        "x.pdb",
+        "HETATM    1 AG   UNK A   1       0.000   0.000   0.000  1.00  0.00          AG\n"
+        "HETATM    2  S   UNK A   1       0.000   0.000   2.350  1.00  0.00           S\n"
+        "HETATM    3  H   UNK A   1       1.340   0.000   2.350  1.00  0.00           H\nEND\n",
+    ),
+    "mol2": (
+        "x.mol2",
+        "@<TRIPOS>MOLECULE\nx\n3 2 0 0 0\nSMALL\nNO_CHARGES\n\n@<TRIPOS>ATOM\n1 Ag1 0.0 0.0 0.0 Ag\n"
+        "2 S1 0.0 0.0 2.35 S.3\n3 H1 1.34 0.0 2.35 H\n@<TRIPOS>BOND\n1 1 2 1\n2 2 3 1\n",
+    ),
+    "res": (
+        "x.res",
+        f"TITL x\nCELL 0.71073 {_CELL}\nZERR 1 0 0 0 0 0 0\nLATT -1\nSFAC AG S H\nUNIT 1 1 1\n"
+        "AG1 1 0.10 0.10 0.10 11.0 0.05\nS1 2 0.10 0.10 0.335 11.0 0.05\nH1 3 0.234 0.10 0.335 11.0 0.05\nEND\n",
+    ),
+    "POSCAR": (
+        "POSCAR",
+        "x\n1.0\n10 0 0\n0 10 0\n0 0 10\nAg S H\n1 1 1\nDirect\n0.1 0.1 0.1\n0.1 0.1 0.335\n0.234 0.1 0.335\n",
+    ),
+    "molden": ("x.molden", _MOLDEN.read_text()),
+}
+
+
 def test_requests_that_arrive_together_are_predicted_together(server):
     bodies = [RING, {"shipped": "ag29_sh_ph3_R"}] * 4
     single = [server.http.post("/v1/predict", json=body).json() for body in bodies[:2]]
