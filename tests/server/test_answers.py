@@ -115,6 +115,11 @@ def test_the_format_is_that_of_the_name(server, name):
     assert answer["formula"] == cm.inspect(EXAMPLES / name).formula
     assert (answer["crystal"] is not None) is name.endswith(".cif")
     assert len(answer["geometry"]["symbols"]) == answer["n_atoms"]
+    symbols = np.array(answer["geometry"]["symbols"])
+    assert len(answer["geometry"]["parts"]["kernel"]) == 13
+    assert set(symbols[answer["geometry"]["parts"]["kernel"]]) == {"Ag"}
+    atoms_of_ligands = sum(len(ligand["atoms"]) for ligand in answer["geometry"]["ligands"])
+    assert atoms_of_ligands + (symbols == "Ag").sum() == answer["n_atoms"]
 
 
 @pytest.mark.parametrize("kind", ["pdb", "mol2", "res", "POSCAR", "molden"])

@@ -11,7 +11,7 @@ from clusterml.cli.serve import LimitOptions
 from clusterml.cli.verbs import _Verbs
 from clusterml.errors import ChargeError, OptionError, OutputError
 from clusterml.io.shipped import shipped
-from clusterml.server import refusals, requests
+from clusterml.server import answers, refusals, requests
 from clusterml.server.refusals import Discretion, RefusalError, problem_of, raised_from, status_of
 from clusterml.server.settings import Limits, Settings, is_loopback
 from clusterml.training.catalogue import ReleaseError
@@ -216,6 +216,13 @@ def test_the_keys_of_a_request_are_the_options_of_the_command(verb, model):
     assert keys == expected
     for name in keys - {"groups", "sites", "old", "band", "axis", "model"}:  # lists here, texts there; needed
         assert model.model_fields[name].default == options[name].default, name
+
+
+def test_large_structures_have_fewer_snapshots():
+    request = requests.PredictRequest(shipped="ag25_sch3", ensemble=40)
+    answers._check_work(request, 115, Limits())
+    with pytest.raises(OptionError, match=r"ensemble is 40 for 1000 atoms \(this server takes 12 snapshots"):
+        answers._check_work(request, 1000, Limits())
 
 
 def test_the_limits_of_the_command_are_those_of_the_server():

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from clusterml.inference.predictor import Predictor, PreparedStructure
     from clusterml.spectrum.spectrum import Spectrum
 
+_ATOMS_OF_SNAPSHOTS = 200
+"""Up to so many atoms all snapshots are predicted at once, of larger structures fewer."""
 BANDS = "bands:"
 """What the reference begins with to name a list of measured bands."""
 
@@ -50,14 +52,16 @@ def check_size(atoms: Atoms, limits: Limits) -> None:
 
 
 def inspect(request: StructureRequest, limits: Limits) -> dict[str, Any]:
-    """What ``clusterml inspect --json`` says, and the clean cluster as ``geometry``."""
+    """What ``clusterml inspect --json`` says, and the clean cluster as ``geometry``, with the atoms (from 0) of its
+    parts and ligands."""
     from clusterml.engine.charge import inspect as look
 
     read_structure(request, limits)
     result = look(request.source().stream(), options=request.reading)
     atoms = result.atoms.copy()
     atoms.info["charge"] = result.charge
-    return {**result.to_dict(), "geometry": geometry(atoms)}
+    ligands = [{key: getattr(x, key) for key in ("name", "formula", "hand", "atoms")} for x in result.anatomy.ligands]
+    return {**result.to_dict(), "geometry": {**geometry(atoms), "parts": result.anatomy.parts(), "ligands": ligands}}
 
 
 def geometry(atoms: Atoms) -> dict[str, Any]:
@@ -186,6 +190,7 @@ def prepare(request: PredictRequest, predictor: Predictor, limits: Limits) -> Pr
     check_snapshots(request, limits)
     predictor.at_width(request.fwhm)  # refuses a width before the network runs
     atoms = read_structure(request, limits)
+    _check_work(request, len(atoms), limits)
     how: dict[str, Any] = {"allow_several": request.allow_several, "thermal": request.thermal}
     return predictor.prepare(atoms, request.charge, check_charge=True, **how)
 
@@ -197,6 +202,14 @@ def check_snapshots(request: ThermalRequest, limits: Limits) -> None:
         raise OptionError(
             f"ensemble is {thermal.members}", f"this server takes {limits.most_snapshots} snapshots at most"
         )
+
+
+def _check_work(request: PredictRequest, n_atoms: int, limits: Limits) -> None:
+    """Raise :class:`OptionError` for so many snapshots of so many atoms that others would wait long for theirs."""
+    most = limits.most_snapshots * _ATOMS_OF_SNAPSHOTS // n_atoms
+    if request.ensemble is not None and request.ensemble > most:
+        problem = f"ensemble is {request.ensemble} for {n_atoms} atoms"
+        raise OptionError(problem, f"this server takes {most} snapshots of so many, or use the command line")
 
 
 def prediction_json(prediction: Prediction, fwhm_ev: float | None, *, quick: bool = False) -> dict[str, Any]:
