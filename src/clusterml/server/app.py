@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -22,24 +23,27 @@ from clusterml.server import answers
 from clusterml.server.bodies import read_body
 from clusterml.server.desk import Desk
 from clusterml.server.guard import Guard, refuse
+from clusterml.server.hands import WORKS
 from clusterml.server.job_routes import job_router, submit_label, submit_screen
 from clusterml.server.jobs import Job
 from clusterml.server.refusals import UNEXPECTED, Problem, RefusalError
 from clusterml.server.requests import (
-    ChiralityRequest,
-    CompareRequest,
     DistortRequest,
     ExplainRequest,
     LabelRequest,
     PredictRequest,
-    SpectrumRequest,
-    StructureRequest,
-    SubstituteRequest,
 )
 from clusterml.server.screens import ScreenRequest
 from clusterml.server.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
+_SUMMARIES = {
+    "inspect": "What a structure file holds",
+    "chirality": "Chirality and symmetry, part by part",
+    "compare": "How alike two spectra are",
+    "spectrum": "A spectrum read from a file, or written",
+    "substitute": "A structure with other ligands",
+}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "the structure or an option cannot be used"},
     "4XX": {"model": Problem, "description": "refused: no token, too large, too many"},
@@ -102,16 +106,10 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
 def _add_answers(app: FastAPI, desk: Desk) -> None:
     """What is computed at once."""
 
-    def at_once(work: Callable[..., Any]) -> Callable[[Any], Awaitable[bytes]]:
-        return lambda body: desk.answer(work, body, desk.limits, slow=True)
-
-    _post(app, "/v1/inspect", StructureRequest, at_once(answers.inspect), "What a structure file holds")
-    _post(app, "/v1/chirality", ChiralityRequest, at_once(answers.chirality), "Chirality and symmetry, part by part")
-    _post(app, "/v1/compare", CompareRequest, at_once(answers.compare), "How alike two spectra are")
-    _post(app, "/v1/spectrum", SpectrumRequest, at_once(answers.spectrum), "A spectrum read from a file, or written")
+    for name, (model, _) in WORKS.items():
+        _post(app, f"/v1/{name}", model, partial(desk.make, name), _SUMMARIES[name])
     _post(app, "/v1/predict", PredictRequest, desk.predict, "Absorption and CD by the network, with uncertainty")
     _post(app, "/v1/explain", ExplainRequest, desk.explain, "Which atoms and ligands a predicted CD comes from")
-    _post(app, "/v1/substitute", SubstituteRequest, at_once(answers.substitute), "A structure with other ligands")
     _post(app, "/v1/distort", DistortRequest, desk.distort, "A distorted structure and its spectrum")
 
 

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import BaseModel
+
 from clusterml.io.files import exclusive, make_folder
 from clusterml.io.json import json_text
 from clusterml.run.resources import available_cores
@@ -16,6 +18,7 @@ from clusterml.server import answers, distortion
 from clusterml.server.batching import Batcher
 from clusterml.server.distortion import Parent, Parents
 from clusterml.server.foreman import Foreman
+from clusterml.server.hands import Hands
 from clusterml.server.jobs import Jobs
 from clusterml.server.metrics import Metrics
 from clusterml.server.networks import Networks
@@ -43,6 +46,7 @@ class Desk:
         self.discretion = Discretion(*(places or [settings.jobs_folder]))
         self.jobs = Jobs(settings.jobs_folder, self.limits)
         self.foreman = Foreman(self.jobs, settings)
+        self._hands = Hands(self.limits)
         self.ready = False
         self._held = ExitStack()
         self._quick = ThreadPoolExecutor(available_cores() + 1, thread_name_prefix="quick")
@@ -54,6 +58,7 @@ class Desk:
         self.foreman.close()
         for pool in (self._quick, self._slow):
             pool.shutdown(wait=False, cancel_futures=True)
+        self._hands.close()
         self.networks.close()
         self._held.close()
 
@@ -64,6 +69,7 @@ class Desk:
         self._held.enter_context(exclusive(self.settings.jobs_folder))
         self.jobs.load()
         self.foreman.start()
+        self._hands.prepare()
         self.ready = True
 
     @contextmanager
@@ -93,6 +99,10 @@ class Desk:
     async def answer(self, work: Callable[..., Any], *arguments: Any, slow: bool = False) -> bytes:
         """The JSON of what ``work`` gives."""
         return await self.run(lambda: self.encode(work(*arguments)), slow=slow)
+
+    async def make(self, name: str, request: BaseModel) -> bytes:
+        """The answer ``name`` of :data:`clusterml.server.hands.WORKS`, made in a process."""
+        return self.discretion(await self.run(self._hands.make, name, request, slow=True)).encode()
 
     def encode(self, value: Any) -> bytes:
         """Strict JSON, without paths of this computer."""

@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 
 from clusterml.errors import ClusterMLError
 from clusterml.server.jobs import Job, Jobs
+from clusterml.server.processes import LOST, Worker, hire
 from clusterml.server.settings import Settings
 from clusterml.server.worker import Tools, work
 
-_LOST = {
-    "error": "MemoryLimitError",
-    "problem": "the process that computed it was killed, most likely because memory ran out",
-    "remedy": "ask for less: a smaller structure, a lower emax, single precision",
-}
 _SECONDS_BETWEEN_LOOKS = 5.0
 
 
-@dataclass
-class _Worker:
-    """A process that does one job after the other; ``line``: to talk to it; ``job``: what it does, None: nothing."""
-
-    process: SpawnProcess
-    line: Connection
-    job: str | None = None
-
-    def has_finished(self) -> bool:
-        """Does it say that it is done with its job?"""
-        try:
-            return self.line.poll() and bool(self.line.recv_bytes())
-        except (EOFError, OSError):
-            return False
-
-    def kill(self) -> None:
-        """End it with all that it has started, and wait for it."""
-        if self.process.pid is not None and self.process.is_alive():
-            with suppress(OSError):
-                if os.getpgid(self.process.pid) == self.process.pid:  # it has made its own group by now
-                    os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.kill()
-        self.process.join(5.0)
+def _has_finished(worker: Worker) -> bool:
+    """Does a worker say that it is done with its job?"""
+    try:
+        return worker.line.poll() and bool(worker.line.recv_bytes())
+    except (EOFError, OSError):
+        return False
 
 
 class Foreman:
@@ -57,7 +32,7 @@ class Foreman:
 
     def __init__(self, jobs: Jobs, settings: Settings) -> None:
         self._jobs, self._settings = jobs, settings
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._wake, self._woken = multiprocessing.Pipe()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="foreman", daemon=True)
@@ -117,36 +92,30 @@ class Foreman:
         worker.line.send_bytes(folder)
         worker.job = job.id
 
-    def _hire(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")  # a forked process inherits the locks of torch's threads
+    def _hire(self) -> Worker:
         settings = self._settings
-        ours, theirs = context.Pipe()
         tools = Tools(settings.threads, settings.memory_gb, settings.device, settings.workers)
-        process = context.Process(target=work, args=(theirs, tools), name="clusterml job")
-        process.start()
-        theirs.close()
-        self._workers.append(_Worker(process, ours))
+        self._workers.append(hire(work, tools))
         return self._workers[-1]
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _dismiss(self, worker: Worker) -> None:
         worker.kill()
-        worker.line.close()
         self._workers.remove(worker)
 
-    def _look_after(self, worker: _Worker) -> None:
+    def _look_after(self, worker: Worker) -> None:
         """Note a job that has ended; end a worker whose job was cancelled or takes too long."""
         key = worker.job
         if key is None:
             if not worker.process.is_alive():
                 self._dismiss(worker)
             return
-        if worker.has_finished():
+        if _has_finished(worker):
             worker.job = None
-            self._jobs.end(key, _LOST)
+            self._jobs.end(key, LOST)
             return
         if not worker.process.is_alive():
             self._dismiss(worker)
-            self._jobs.end(key, _LOST)
+            self._jobs.end(key, LOST)
             return
         job, most = self._jobs.get(key), 3600.0 * self._settings.limits.job_hours
         late = job is not None and job.started is not None and time.time() - job.started > most

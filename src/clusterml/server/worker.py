@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from clusterml.errors import UNEXPECTED, ClusterMLError
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import read_json, write_json
-from clusterml.run.launcher import Here, begin_worker
+from clusterml.run.launcher import Here
 from clusterml.run.progress import Reporter, State
 from clusterml.server import refusals
 from clusterml.server.jobs import INPUT, PROBLEM, PROGRESS, REQUEST, RESULT, RESULTS
+from clusterml.server.processes import begin, next_work
 from clusterml.server.refusals import Discretion, problem_of, raised_from
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN = 0.3
 """Between two notes of the progress."""
-
-
-IDLE_S = 300.0
-"""So long a worker waits for its next job before it ends, in seconds: its libraries are loaded by then."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,9 @@ class JobReporter(Reporter):
 
 def work(line: Connection, tools: Tools) -> None:
     """Do the jobs whose folders come through the ``line``; this is what a worker process runs."""
-    begin_worker()
-    os.setsid()  # programs that it starts end with it
-    while line.poll(IDLE_S):
-        try:
-            place = Path(line.recv_bytes().decode())
-        except (EOFError, OSError):
-            return
-        _do(place, tools)
+    begin()
+    while (content := next_work(line)) is not None:
+        _do(Path(content.decode()), tools)
         line.send_bytes(b"done")
 
 
