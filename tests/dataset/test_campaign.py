@@ -21,7 +21,14 @@ from clusterml.dataset.runner import Event, Ledger, generate
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.dataset.verify import verify
 from clusterml.engine.protocol import Protocol
-from clusterml.errors import DatasetError, ElectronicStructureError, FolderInUseError, InputFileError, OptionError
+from clusterml.errors import (
+    DatasetError,
+    ElectronicStructureError,
+    FolderInUseError,
+    InputFileError,
+    OptionError,
+    StructureError,
+)
 from clusterml.io.files import exclusive
 from clusterml.run.launcher import Here, Processes, launcher
 from clusterml.run.resources import Cache
@@ -595,6 +602,33 @@ def test_labels_on_a_coarse_grid_are_made_again_and_taught(tmp_path):
     for name in ("epsilon", "delta_epsilon"):
         exact = getattr(label.spectrum, name)
         assert np.abs(matrix @ getattr(record, name) - exact).max() < 1e-3 * np.abs(exact).max()
+
+
+def test_a_cluster_too_soft_for_a_temperature_is_shaken_at_another_or_rejected(tmp_path, monkeypatch):
+    """A motion beyond what snapshots may have is a matter of the geometry, not of the campaign's options."""
+    from clusterml.dataset import geometry
+
+    draw, asked = geometry.snapshots, []
+
+    def soft(subject, kelvin, count, *, rng):
+        asked.append(kelvin)
+        if kelvin > 300.0:
+            raise OptionError("amount of thermal-noise is 0.57 A", "give less")
+        return draw(subject, kelvin, count, rng=rng)
+
+    monkeypatch.setattr(geometry, "snapshots", soft)
+    (path := tmp_path / "means.yaml").write_text(
+        MEANS.replace("ensemble: 1, mode: 6", "thermal: 6").replace("[300.0]", "[100.0, 200.0, 300.0, 600.0]")
+    )
+    campaign = load_campaign(path)
+    source = ParentSource(campaign.parent("ag2"), None)
+    made = [geometries(campaign, job, source) for job in plan(campaign)]
+    assert len(made) == 6
+    assert 600.0 in asked
+    path.write_text(MEANS.replace("[300.0]", "[600.0]"))
+    for job in (job for job in plan(load_campaign(path)) if job.kind == "ensemble"):
+        with pytest.raises(StructureError, match=r"thermal motion at 600 K: amount of thermal-noise is 0\.57 A"):
+            geometries(load_campaign(path), job, source)
 
 
 def test_a_share_of_the_jobs_has_a_second_label(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 
 from clusterml.dataset.campaign import ANY, Campaign, CampaignExchange, Job, Parent
 from clusterml.dataset.parents import ParentSource, centre
-from clusterml.errors import StructureError
+from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.dopants import dope
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.distort.draws import snapshots
@@ -48,7 +48,7 @@ def geometries(campaign: Campaign, job: Job, source: ParentSource) -> tuple[list
     if job.kind == "ensemble":
         kelvin = float(rng.choice(campaign.amounts.temperatures_k))
         about = Subject(base) if parent.distorted_ensembles else subject
-        members += snapshots(about, kelvin, campaign.amounts.snapshots, rng=rng)
+        members += _snapshots(about, kelvin, campaign.amounts.snapshots, rng)
         details["ensemble"] = {"temperature_k": kelvin, "snapshots": campaign.amounts.snapshots}
     for atoms in members:
         atoms.positions[:] = centre(atoms.positions)
@@ -131,6 +131,16 @@ def _redraw_conformers(atoms: Atoms, campaign: Campaign, rng: np.random.Generato
     return atoms, {"redrawn": redrawn, "frame_percent": percent}
 
 
+def _snapshots(subject: Subject, kelvin: float, count: int, rng: np.random.Generator) -> list[Atoms]:
+    """Thermal snapshots; raises StructureError where the cluster is too soft for that temperature, too."""
+    try:
+        return snapshots(subject, kelvin, count, rng=rng)
+    except OptionError as error:
+        raise StructureError(
+            f"thermal motion at {kelvin:g} K: {error.problem}", "choose a lower temperature"
+        ) from error
+
+
 def _distort_job(
     subject: Subject, campaign: Campaign, parent: Parent, job: Job, rng: np.random.Generator
 ) -> tuple[Atoms, list[dict[str, Any]]]:
@@ -140,7 +150,7 @@ def _distort_job(
         try:
             if job.kind == "thermal":
                 kelvin = float(rng.choice(campaign.amounts.temperatures_k))
-                atoms = snapshots(subject, kelvin, 1, rng=rng)[0]
+                atoms = _snapshots(subject, kelvin, 1, rng)[0]
             else:
                 atoms = _mode_mixture(subject, campaign, parent, rng, 0.75**attempt)
             return atoms, atoms.info["provenance"].get("distortions", [])
