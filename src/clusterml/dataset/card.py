@@ -43,7 +43,7 @@ def write_card(folder: str | Path) -> Path:
 def _sections(dataset: Dataset) -> Iterable[str]:
     about, columns = dataset.about, _Columns(dataset)
     yield f"# {about.get('title', about.get('name', dataset.folder.resolve().name))}"
-    yield "Written by `clusterml dataset card`. A record holds geometry, charge, absorption and CD with their tensors, and the ground state."
+    yield "Written by `clusterml dataset card`. Labels are spectra with their tensors, and the ground state."
     yield _overview(dataset, columns)
     yield "## By family\n\n" + _by_family(columns)
     yield "## By size\n\n" + _by_size(columns)
