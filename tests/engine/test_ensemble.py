@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.engine.label import label
-from clusterml.engine.orbitals.gfn import _first_charges
+from clusterml.engine.orbitals import newton
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
@@ -36,11 +36,20 @@ def test_it_is_the_mean_and_spread_of_the_labels_of_its_snapshots(molecule):
     np.testing.assert_array_equal(again.spectrum.epsilon, found.spectrum.epsilon)
 
 
-def test_snapshots_begin_with_the_charges_of_the_geometry(molecule):
-    _first_charges.cache_clear()
-    label(molecule("agsch3"), emax_ev=4.0, ensemble=ThermalEnsemble(members=3, temperature_k=100.0))
-    known = _first_charges.cache_info()
-    assert (known.misses, known.hits) == (1, 2)
+def test_snapshots_begin_with_the_charges_of_the_geometry(molecule, monkeypatch):
+    starts = []
+    run = newton.self_consistent
+
+    def noted(*args):
+        starts.append(args[5])
+        return run(*args)
+
+    monkeypatch.setattr(newton, "self_consistent", noted)
+    label(molecule("agsch3"), 0, emax_ev=4.0, ensemble=ThermalEnsemble(members=3, temperature_k=100.0))
+    central, *snapshots = starts  # the ground state of the geometry itself is computed once
+    assert central is None
+    assert len(snapshots) == 3
+    assert all(start is snapshots[0] is not None for start in snapshots)
 
 
 def test_colder_is_nearer_to_the_geometry_itself(molecule):

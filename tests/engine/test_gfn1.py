@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from tblite.interface import Calculator
 
 from clusterml.engine.basis import tblite_positions
+from clusterml.engine.orbitals import gfn as gfn_module
 from clusterml.engine.orbitals import newton as scc
 from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
@@ -161,6 +162,33 @@ class TestCycles:
         moved.rattle(0.001, seed=1)
         difference = gfn_orbitals(moved, 0).energies_ev - gfn_orbitals(moved, 0, start_from=atoms).energies_ev
         assert np.abs(difference).max() < 1e-4
+
+    def test_the_ground_state_of_a_parent_is_computed_once(self, monkeypatch, dication):
+        """Its own label gives the charges that others begin with, if it ended where a first guess does."""
+        counts = []
+        monkeypatch.setattr(
+            scc, "self_consistent", lambda *args, **kwargs: (counts.append(1), self_consistent(*args, **kwargs))[1]
+        )
+        near = dication.copy()
+        near.rattle(0.01, seed=1)
+        gfn_orbitals(dication, 2)
+        reused = gfn_orbitals(near, 2, start_from=dication)
+        assert len(counts) == 2
+        gfn_module._FIRST_CHARGES.__init__()
+        assert np.array_equal(gfn_orbitals(near, 2, start_from=dication).energies_ev, reused.energies_ev)
+        assert len(counts) == 4
+        gfn_module._FIRST_CHARGES.__init__()
+        gfn_orbitals(dication, 2, charge_tolerance=1e-3)
+        assert np.array_equal(gfn_orbitals(near, 2, start_from=dication).energies_ev, reused.energies_ev)
+        assert len(counts) == 7
+
+    def test_few_geometries_are_remembered(self, dication):
+        memory = gfn_module._FirstCharges(most=2)
+        cycles = gfn_module._Cycles(300.0)
+        for charge in range(4):
+            memory.keep(dication, charge, None, cycles, np.full(3, charge))
+        assert len(memory._known) == 2
+        assert memory.of(dication, 3, None, cycles)[0] == 3
 
     def test_they_begin_near_the_end(self):
         """Shell charges by element and neighbours: the same for equivalent atoms, nothing for unknown elements."""

@@ -166,13 +166,15 @@ def _own_gfn1(
     n_occupied = _closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
     first = None
     if start_from is not None:
-        first = _first_charges(Geometry.of(start_from), charge, medium, cycles.kelvin, cycles.device)
+        first = _FIRST_CHARGES.of(start_from, charge, medium, cycles)
     warnings = () if medium is None else solvent_warnings(parts, *medium)
     prepared = time.perf_counter()
     try:
         state = cycles.run(parts, charge, first)
     except ElectronicStructureError as error:
         raise ElectronicStructureError("; ".join((error.problem, *warnings)), error.remedy) from error
+    if start_from is None:
+        _FIRST_CHARGES.keep(atoms, charge, medium, cycles, state.shell_charges)
     if correction is not None:
         state = cycles.correct(state, correction.matrix(parts, symbols, state.shell_charges))
         warnings += correction.warnings(symbols)
@@ -201,10 +203,33 @@ def _hamiltonian(atoms: Atoms, medium: Medium | None) -> Gfn1Hamiltonian:
     return parts if medium is None else in_solvent(parts, symbols, coords, *medium)
 
 
-@lru_cache(maxsize=8)
-def _first_charges(geometry: Geometry, charge: int, medium: Medium | None, kelvin: float, device: str) -> FloatArray:
-    """Shell charges of a geometry."""
-    return _Cycles(kelvin, device=device).run(_hamiltonian(geometry.atoms, medium), charge).shell_charges
+class _FirstCharges:
+    """Shell charges of the geometries that others begin with, of the latest few: from nothing to the default tolerance.
+
+    So it does not matter whether the ground state of such a geometry was computed before, or for this.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self._known: dict[tuple[Geometry, int, Medium | None, _Cycles], FloatArray] = {}
+
+    def keep(self, atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles, charges: FloatArray) -> None:
+        """Remember charges that began with nothing."""
+        self._known[Geometry.of(atoms), charge, medium, cycles] = charges
+        while len(self._known) > self._most:
+            self._known.pop(next(iter(self._known)), None)
+
+    def of(self, atoms: Atoms, charge: int, medium: Medium | None, cycles: _Cycles) -> FloatArray:
+        """Those of ``atoms``, computed if they are not known; raises ElectronicStructureError without convergence."""
+        usual = _Cycles(cycles.kelvin, device=cycles.device)
+        known = self._known.pop((Geometry.of(atoms), charge, medium, usual), None)
+        if known is None:
+            known = usual.run(_hamiltonian(atoms, medium), charge).shell_charges
+        self.keep(atoms, charge, medium, usual, known)
+        return known
+
+
+_FIRST_CHARGES = _FirstCharges()
 
 
 def _check_options(method: str, solvation: str, temperature_k: float, tolerance: float) -> None:
