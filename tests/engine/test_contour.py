@@ -119,8 +119,8 @@ def test_sums_of_parts_are_those_of_the_whole():
     for some in (slice(0, 13), slice(13, 40)):
         parts.add(gaps[some], charges[some], moments[some])
     points = torch.as_tensor(contour.points)
-    expected = torch.stack(list(whole.at(points)))
-    torch.testing.assert_close(torch.stack(list(parts.at(points))), expected, rtol=1e-9, atol=1e-9)
+    expected = torch.cat(list(whole.at(points)))
+    torch.testing.assert_close(torch.cat(list(parts.at(points))), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_bands_are_where_those_of_the_states_are(molecule):
@@ -166,7 +166,7 @@ def test_derivatives_by_energies_charges_and_moments():
         sums = NodeSums(intervals, 12, 3)
         sums.add(gaps, (2.0 * root * charges).T, (scale * moments).T)
         points = torch.as_tensor(contour.points)
-        response = torch.stack([resolvent(products, gamma) for products in sums.at(points)])
+        response = torch.cat([resolvent(products, gamma) for products in sums.at(points)])
         return (weights @ response.flatten(1)).imag
 
     assert torch.autograd.gradcheck(spectra, (gaps, charges, moments), atol=1e-5)

@@ -59,24 +59,24 @@ _MOMENTS = ("position", "velocity", "angular")
 
 
 def resolvent(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
-    """X(z), complex (9, 9), of step 1.
+    """X(z), complex (..., 9, 9), of step 1.
 
-    ``products``: T g(z) T^T (n_atoms + 9, n_atoms + 9) with T the charges F above the start vectors S; ``gamma``
+    ``products``: T g(z) T^T (..., n_atoms + 9, n_atoms + 9) with T the charges F above the start vectors S; ``gamma``
     (n_atoms, n_atoms) in hartree.
     """
     n = len(gamma)
-    return products[n:, n:] - products[:n, n:].T @ _screened(products, gamma)
+    return products[..., n:, n:] - products[..., :n, n:].mT @ _screened(products, gamma)
 
 
 def _screened(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
-    """(1 + gamma chi)^-1 gamma F g S^T, complex (n_atoms, 9)."""
+    """(1 + gamma chi)^-1 gamma F g S^T, complex (..., n_atoms, 9)."""
     import torch
 
     n = len(gamma)
-    real, imaginary = gamma @ products.real[:n], gamma @ products.imag[:n]
-    real.diagonal().add_(1.0)
+    real, imaginary = gamma @ products.real[..., :n, :], gamma @ products.imag[..., :n, :]
+    real.diagonal(dim1=-2, dim2=-1).add_(1.0)
     screened = torch.complex(real, imaginary)
-    return torch.linalg.solve(screened[:, :n], screened[:, n:])
+    return torch.linalg.solve(screened[..., :n], screened[..., n:])
 
 
 def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -176,7 +176,7 @@ class ContourSpectra:
         points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
         gamma = self.space.gamma_k.float()
         at_points = self.sums.at(points.to(torch.complex64))
-        screened = torch.stack([_screened(products, gamma)[:, components] for products in at_points])
+        screened = torch.cat([_screened(products, gamma)[..., components] for products in at_points])
         near = _near_in_energy(self.space, float(energies.max()))
         vectors = torch.cat(list(_response_vectors(near, points, screened.transpose(1, 2), components)), dim=2)
         holes: list[FloatArray] = []
@@ -284,7 +284,7 @@ def contour_spectra(
     summed = time.perf_counter()
     points = torch.as_tensor(contour.points, device=space.gaps.device)
     gamma = space.gamma_k.double()
-    response = torch.stack([resolvent(products, gamma) for products in sums.at(points)])
+    response = torch.cat([resolvent(products, gamma) for products in sums.at(points)])
     counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": n_nodes}
     timings = {
         "preparation": prepared - start,

@@ -42,6 +42,8 @@ _JOINED = 3_000_000
 """Numbers of the nodes that are joined at a time."""
 BLOCK = 100_000_000
 """Numbers of a block of configurations (charges and moments), or of points, held at a time."""
+TOGETHER = 1_000_000
+"""Numbers of the matrices of points that are solved for together: small ones cost more calls than sums."""
 COLUMNS = 8192
 """Configurations of an interval whose weighted copies are held at a time."""
 
@@ -97,7 +99,7 @@ class Interval:
         """The nodes on -1 .. 1, (n_nodes,)."""
         return np.asarray(np.cos(np.pi * (np.arange(self.n_nodes) + 0.5) / self.n_nodes))
 
-    @property
+    @cached_property
     def nodes(self) -> FloatArray:
         """The nodes in hartree, (n_nodes,)."""
         return np.asarray(0.5 * (self.low + self.high) + 0.5 * (self.high - self.low) * self.places)
@@ -166,7 +168,7 @@ class NodeSums:
             products.addmm_(weighted, rows)
 
     def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
-        """T g(z) T^T, complex (r, r) of the precision of ``points``, for each of them (j,)."""
+        """T g(z) T^T for all ``points`` (j,), complex (some, r, r) of their precision, some points at a time."""
         import torch
 
         held = [(part.n_nodes, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums]
@@ -184,12 +186,21 @@ class NodeSums:
                 _joined(g, [sums[number].reshape(k, own, -1).transpose(0, 1) for k, sums in held])
                 for number in (-2, -1)
             )
-            for j in range(len(some)):
-                whole = last.new_empty((self._size, self._size))
-                whole[n:, :n], whole[:n, n:], whole[n:, n:] = mixed[:, j], mixed[:, j].T, last[:, j]
-                for (start, stop), tile in zip(self._tiles, tiles, strict=True):
-                    whole[start:n, start:stop], whole[start:stop, start:n] = tile[:, j], tile[:, j].T
-                yield whole
+            few = max(1, TOGETHER // self._size**2)
+            for first in range(0, len(some), few):
+                yield self._assembled(*([x[:, first : first + few] for x in parts] for parts in (tiles, (mixed, last))))
+
+    def _assembled(self, tiles: Sequence[torch.Tensor], moments: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Whole matrices (j, r, r) of ``tiles`` (rows, j, columns), and products of moments with charges and moments
+        (9, j, columns)."""
+        mixed, last = moments
+        n = self._n_charges
+        whole = last.new_empty((last.shape[1], self._size, self._size))
+        whole[:, n:, :n], whole[:, :n, n:] = mixed.transpose(0, 1), mixed.permute(1, 2, 0)
+        whole[:, n:, n:] = last.transpose(0, 1)
+        for (start, stop), tile in zip(self._tiles, tiles, strict=True):
+            whole[:, start:n, start:stop], whole[:, start:stop, start:n] = tile.transpose(0, 1), tile.permute(1, 2, 0)
+        return whole
 
 
 def _joined(g: torch.Tensor, parts: Sequence[torch.Tensor]) -> torch.Tensor:
