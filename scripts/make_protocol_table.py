@@ -54,8 +54,7 @@ from clusterml.engine.label_error import (
     relative_error,
     sign_probability,
 )
-from clusterml.engine.orbitals import gfn
-from clusterml.engine.orbitals.gfn1_pbe import fitted
+from clusterml.engine.orbitals import gfn1_pbe
 from clusterml.engine.protocol import RESULTS, Protocol
 from clusterml.errors import ClusterMLError
 from clusterml.io.files import write_text
@@ -141,7 +140,8 @@ class Labels:
             if not self.anew:
                 return None
             print(f"{record.id}: {protocol_key(protocol)}", flush=True)
-            with nullcontext() if terms is None else patch.object(gfn, "fitted", lambda: {**fitted(), "terms": terms}):
+            data = {**gfn1_pbe.fitted(), "terms": terms}
+            with nullcontext() if terms is None else patch.object(gfn1_pbe, "fitted", lambda: data):
                 values = label_values(record, protocol)
             write_json(made_of | values, path)
         if "problem" in values:
@@ -406,7 +406,7 @@ def draw(study: Study, path: Path) -> None:
     rows = {k: [(n, [p for p in study.of_kind(n, k)[FIGURE_EV] if p.chiral]) for n in study.pairs] for k in KINDS}
     shown = {kind: [(name, pairs) for name, pairs in named if pairs] for kind, named in rows.items()}
     heights = [len(named) + 1 for named in shown.values()]
-    figure = Figure(figsize=(6.6, 0.9 + 0.27 * sum(heights)), layout="constrained", dpi=120)
+    figure = Figure(figsize=(6.6, 0.9 + 0.27 * sum(heights)), layout="constrained", dpi=100)
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (kind, named) in zip(panels, shown.items(), strict=True):
         for row, (_, pairs) in enumerate(named):
