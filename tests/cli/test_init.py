@@ -129,6 +129,6 @@ def test_a_short_training_runs(run):
 def test_keys_of_a_campaign_are_explained(run):
     done = run("dataset", "generate", "--keys")
     assert done.code == 0
-    for key in ("parents.counts", "amounts.noise_a", "second_every"):
+    for key in ("parents.counts", "amounts.noise_a", "second.share"):
         assert key in done.out
     assert run("dataset", "generate", "campaign.yaml").code == 2

@@ -87,6 +87,13 @@ class ParentSource:
 
 
 def parent_atoms(parent: Parent, file: Path | None) -> Atoms:
+    """The parent's geometry (A) as records keep it: see :func:`given_atoms`, and rounded."""
+    atoms = given_atoms(parent, file)
+    atoms.positions[:] = centre(atoms.positions)
+    return atoms
+
+
+def given_atoms(parent: Parent, file: Path | None) -> Atoms:
     """The parent's geometry (A) as it is given, about its centroid, with ``info["charge"]`` where it is known."""
     content = "" if file is None else _hash(file)
     library = load_library()
@@ -118,12 +125,12 @@ def _make(parent: Parent, file: Path | None, library: Library) -> Atoms:
         atoms = build(**options, library=library)
     if parent.charge is not None:
         atoms.info["charge"] = parent.charge
-    atoms.positions[:] = centre(atoms.positions)
+    atoms.positions -= atoms.positions.mean(axis=0)
     return atoms
 
 
 def centre(positions: FloatArray) -> FloatArray:
-    """``positions`` (n, 3) about their centroid, in single precision as records keep them."""
+    """``positions`` (n, 3) about their centroid, rounded as records keep them."""
     return stored_positions(positions - positions.mean(axis=0))
 
 

@@ -11,7 +11,7 @@ from zlib import crc32
 import numpy as np
 
 from clusterml.dataset.campaign import Parent
-from clusterml.dataset.parents import parent_atoms
+from clusterml.dataset.parents import given_atoms
 from clusterml.errors import ClusterMLError
 from clusterml.run.resources import Cache
 from clusterml.screening.space import ExchangeStep, Recipe, Space, Variant, exchange_of, split_mode
@@ -96,7 +96,7 @@ class Maker:
             file=screen_parent.file, build=options, family=variant.parent, charge=screen_parent.charge, counts={}
         )
         try:
-            return parent_atoms(parent, None if screen_parent.file is None else Path(screen_parent.file))
+            return given_atoms(parent, None if screen_parent.file is None else Path(screen_parent.file))
         except ClusterMLError as error:
             return Rejection(PARENT, f"{variant.name}: {error}")
 
