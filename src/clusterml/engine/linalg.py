@@ -1,4 +1,4 @@
-"""Dense linear algebra on the chosen device (torch): the eigenproblems of the ground state."""
+"""Dense linear algebra on the chosen device (torch): eigenproblems and linear systems."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from clusterml.errors import ElectronicStructureError
 
 if TYPE_CHECKING:
     import torch
+
+_STACKED = 32
+"""Up to this size a stack of matrices is safe, and quicker than one after the other."""
 
 
 def symmetric_eigh(matrix: torch.Tensor, what: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,6 +29,20 @@ def symmetric_eigh(matrix: torch.Tensor, what: str) -> tuple[torch.Tensor, torch
     if not bool(torch.isfinite(values).all()):
         raise ElectronicStructureError(f"the eigenvalues of the {what} are not finite", "check the geometry")
     return values, vectors
+
+
+def solve(matrices: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """X (.., n, k) of ``matrices`` (.., n, n) X = ``right`` (.., n, k).
+
+    On a processor large matrices are solved for one by one: torch 2.13 with MKL and several threads never comes back
+    from a stack of them.
+    """
+    import torch
+
+    if matrices.dim() == 2 or matrices.is_cuda or matrices.shape[-1] <= _STACKED:
+        return torch.linalg.solve(matrices, right)
+    pairs = zip(matrices.flatten(0, -3), right.flatten(0, -3), strict=True)
+    return torch.stack([torch.linalg.solve(matrix, known) for matrix, known in pairs]).reshape(right.shape)
 
 
 def inverse_cholesky(overlap: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clusterml.engine.linalg import solve
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
@@ -76,7 +77,7 @@ def _screened(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
     real, imaginary = gamma @ products.real[..., :n, :], gamma @ products.imag[..., :n, :]
     real.diagonal(dim1=-2, dim2=-1).add_(1.0)
     screened = torch.complex(real, imaginary)
-    return torch.linalg.solve(screened[..., :n], screened[..., n:])
+    return solve(screened[..., :n], screened[..., n:])
 
 
 def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clusterml.engine.linalg import solve
 from clusterml.errors import ElectronicStructureError
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class Resolvent:
             unit, n_start = torch.eye(len(middle)).to(middle), space.n_start
             pivot = 0.5 * (middle + middle.T) + self._minus_z * unit - self._correction
             vectors = (vectors - self._carried).expand(len(pivot), -1, -1)
-            solved = torch.linalg.solve(pivot, torch.cat([vectors, below.T.expand(len(pivot), -1, -1)], dim=2))
+            solved = solve(pivot, torch.cat([vectors, below.T.expand(len(pivot), -1, -1)], dim=2))
             width = vectors.shape[2]
             self._sum = self._sum + vectors.transpose(1, 2) @ solved[:, :, :n_start]
             self._carried, self._correction = below @ solved[:, :, :width], below @ solved[:, :, width:]
