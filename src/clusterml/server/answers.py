@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from clusterml.errors import OptionError, StructureError, counted
+from clusterml.io.shipped import PREFIX, locate
 from clusterml.server.requests import (
     ChiralityRequest,
     CompareRequest,
@@ -256,6 +258,16 @@ def modes() -> list[dict[str, Any]]:
     return [{key: getattr(mode, key) for key in keys} for mode in MODES.values()]
 
 
-def structures() -> list[dict[str, str]]:
-    """The structures that travel with the program."""
-    return [{"name": name, "shipped": f"shipped:{place}"} for name, place in shipped_structures().items()]
+@cache
+def structures() -> list[dict[str, str | None]]:
+    """The structures that travel with the program: name, address, formula with ligands, and the hand of the model."""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    rows: list[dict[str, str | None]] = []
+    for name, place in shipped_structures().items():
+        address = f"{PREFIX}{place}"
+        with open(locate(address), encoding="utf-8") as file:
+            file.readline()
+            info = key_val_str_to_dict(file.readline())
+        rows.append({"name": name, "shipped": address, "title": info["name"], "hand": info["provenance"]["hand"]})
+    return rows

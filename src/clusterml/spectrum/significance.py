@@ -71,8 +71,8 @@ class Significance:
         return f"strongest CD {self.height:+.3g} at {ev_to_nm(self.energy_ev):.0f} nm, {words}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
+        """The fields by name, and the ``sentence``."""
+        return asdict(self) | {"sentence": self.sentence}
 
 
 def judge_sign(value: float, std: float | None) -> tuple[Verdict, float | None]:

@@ -1,0 +1,98 @@
+// Live distortion: a slider for each mode that the cluster has; geometry and spectra follow.
+
+import { get } from "./api.js";
+import { byId, fill, make, number, signed } from "./dom.js";
+import { during } from "./notices.js";
+import { change, on, session, state } from "./store.js";
+import { follow, isDistorted, settle } from "./structure.js";
+
+const UNITS = { deg: "°", A: " Å", "%": " %", fraction: "" };
+const SPANS = { "thermal-noise": 0.3, "normal-mode": 1.0 }; // where nothing is typical
+const LEFT_OUT = ["mixture"]; // the sliders together are one
+const STEPS = 200;
+let modes = new Map(), swinging = null;
+
+/** Set the panel up. */
+export async function startSliders() {
+  byId("modes-reset").addEventListener("click", () => setAll(() => 0));
+  byId("modes-mirror").addEventListener("click", () => setAll((amount) => -amount));
+  on("modes", build);
+  on("source", stopSwinging);
+  const list = await during("Starting", () => get("v1/modes")) || [];
+  modes = new Map(list.map((mode) => [mode.name, mode]));
+  if (session.modes) build();
+}
+
+function build() {
+  const names = (session.modes || []).filter((name) => !LEFT_OUT.includes(name) && modes.has(name));
+  const shown = [...byId("modes").children].map((row) => row.dataset.mode);
+  if (names.join() !== shown.join()) fill(byId("modes"), names.map(row));
+  names.forEach(write);
+}
+
+function row(name) {
+  const mode = modes.get(name), span = spanOf(mode), id = `mode-${name}`;
+  const input = make("input", {
+    type: "range", id, min: -span, max: span, step: (2 * span) / STEPS, value: 0, "aria-describedby": `${id}-help`,
+    oninput: (event) => set(name, Number(event.target.value)), ondblclick: () => set(name, 0),
+  });
+  const swing = make("button", {
+    type: "button", class: "plain", title: "Swing to and fro", "aria-label": `Swing ${words(name)}`, onclick: () => toggleSwing(name),
+  }, "▶");
+  return make("div", { class: "mode", "data-mode": name },
+    make("label", { for: id }, words(name)), make("output", { for: id }), swing, input,
+    make("p", { id: `${id}-help`, class: "soft" }, `${mode.meaning}. ${mode.sign}.`));
+}
+
+const words = (name) => (name === "td-to-t" ? "Td to T path" : name[0].toUpperCase() + name.slice(1).replaceAll("-", " "));
+
+const spanOf = ({ name, typical, high }) => SPANS[name] ?? Math.min(high, 5 * typical);
+
+function write(name) {
+  const line = document.querySelector(`.mode[data-mode="${name}"]`), amount = state.distortions[name] || 0;
+  const input = line.querySelector("input"), unit = UNITS[modes.get(name).unit] ?? "";
+  input.value = amount;
+  line.classList.toggle("moved", amount !== 0);
+  line.querySelector("output").textContent = amount ? signed(Number(amount.toPrecision(3))) + unit : `0${unit}`;
+  input.setAttribute("aria-valuetext", `${number(amount)}${unit}`);
+}
+
+function set(name, amount) {
+  const rounded = Number(amount.toPrecision(6));
+  change({ distortions: { ...state.distortions, [name]: rounded }, job: null });
+  write(name);
+  follow();
+}
+
+function setAll(amountOf) {
+  stopSwinging();
+  if (!isDistorted()) return;
+  const pairs = Object.entries(state.distortions).map(([name, amount]) => [name, amountOf(amount) || 0]);
+  change({ distortions: Object.fromEntries(pairs), job: null });
+  session.modes.filter((name) => modes.has(name) && !LEFT_OUT.includes(name)).forEach(write);
+  settle();
+}
+
+function toggleSwing(name) {
+  const before = swinging?.name;
+  stopSwinging();
+  if (before === name) return;
+  const span = spanOf(modes.get(name)) / 2, start = performance.now();
+  const from = Math.asin(Math.max(-1, Math.min(1, (state.distortions[name] || 0) / span)));
+  swinging = { name };
+  document.querySelector(`.mode[data-mode="${name}"] button`).textContent = "❚❚";
+  const step = (now) => {
+    if (swinging?.name !== name) return;
+    set(name, span * Math.sin(from + ((now - start) / 4000) * 2 * Math.PI));
+    swinging.frame = requestAnimationFrame(step);
+  };
+  step(start);
+}
+
+function stopSwinging() {
+  if (!swinging) return;
+  cancelAnimationFrame(swinging.frame);
+  const button = document.querySelector(`.mode[data-mode="${swinging.name}"] button`);
+  if (button) button.textContent = "▶";
+  swinging = null;
+}

@@ -1,0 +1,159 @@
+// From the source to what is shown: read, exchange ligands, distort, predict.  The first two take a moment and are done anew
+// when the source or an exchange changes; distortions follow a slider.
+
+import { post } from "./api.js";
+import { afterwards } from "./dom.js";
+import { clearProblem, during, showProblem } from "./notices.js";
+import { change, emit, session, START, state } from "./store.js";
+
+const SETTLE_MS = 250;
+let turn = 0; // answers of an earlier turn come too late
+
+/** Show another structure; `values`: what else of the state is given with it. */
+export async function open(source, values = {}) {
+  const before = structuredClone(state);
+  Object.assign(state, structuredClone(START), { axis: state.axis, show: state.show, tab: state.tab }, values, { source });
+  if (!(await rebuild())) {
+    change(session.geometry ? before : structuredClone(START)); // what is shown stays
+    return false;
+  }
+  return true;
+}
+
+/** Read the source again and exchange ligands; true where it worked, else what is shown stays. */
+export async function rebuild() {
+  const mine = (turn += 1);
+  clearProblem();
+  const done = await during("Reading the structure", async () => {
+    const base = { ...state.source, ...state.reading };
+    const first = await post("inspect", base);
+    if (mine !== turn) return false;
+    const working = state.exchanges.length ? await exchanged(base) : base;
+    const inspected = working === base ? first : await post("inspect", working);
+    if (mine !== turn) return false;
+    Object.assign(session, { base, first, working, inspect: inspected, geometry: inspected.geometry });
+    for (const name of ["parent", "prediction", "rest", "thermal", "shares", "chirality", "engine", "problem"]) delete session[name];
+    return true;
+  });
+  if (done) {
+    change({});
+    emit("source");
+    emit("structure");
+    await settle();
+  }
+  return Boolean(done);
+}
+
+async function exchanged(base) {
+  let keys = base;
+  for (const { old, new: replacement, sites } of state.exchanges) {
+    const { geometry } = await post("substitute", { ...keys, old, new: replacement, sites });
+    keys = { file: { name: `${geometry.name}.xyz`, text: geometry.xyz } };
+  }
+  return keys;
+}
+
+/** The charge that the reader chose, as a key. */
+export const charged = () => (state.charge === null ? {} : { charge: state.charge });
+
+/** The structure that is shown, as keys of the API. */
+export function currentKeys() {
+  if (!isDistorted()) return session.working;
+  return { file: { name: `${session.geometry.name}.xyz`, text: session.geometry.xyz } };
+}
+
+/** Is any slider away from its middle? */
+export const isDistorted = () => distortions().length > 0;
+
+const distortions = () =>
+  Object.entries(state.distortions).filter(([, amount]) => amount !== 0).map(([mode, amount]) => ({ mode, amount }));
+
+/** Keys of /v1/distort for what the sliders say. */
+export function distortKeys() {
+  const wanted = distortions(), modes = wanted.map(({ mode }) => mode);
+  return {
+    ...(session.parent ? { parent: session.parent } : session.working),
+    ...charged(),
+    distortions: wanted,
+    ...(wanted.length ? { warn_only: true } : {}),
+    ...(modes.includes("normal-mode") ? { index: state.index } : {}),
+    ...(modes.includes("thermal-noise") ? { seed: state.seed } : {}),
+  };
+}
+
+/** The whole prediction, with uncertainty, for what is shown. */
+export async function settle() {
+  const mine = turn;
+  const answer = await during("Predicting", () => predicted().catch((error) => withoutPrediction(error)));
+  if (!answer || mine !== turn) return;
+  session.parent = answer.parent;
+  session.modes = answer.modes;
+  session.warnings = answer.warnings;
+  session.prediction = answer.prediction ?? null;
+  session.isQuick = false;
+  if (!isDistorted()) session.rest = session.prediction;
+  Object.assign(session.geometry, answer.geometry);
+  for (const name of ["thermal", "shares", "chirality"]) delete session[name];
+  emit("modes");
+  emit("geometry");
+  emit("settled");
+  emit("spectra");
+}
+
+async function predicted() {
+  try {
+    return await post("distort", distortKeys());
+  } catch (error) {
+    if (error.status !== 410) throw error;
+    delete session.parent; // the server has forgotten it, so send it again
+    return post("distort", distortKeys());
+  }
+}
+
+/** The geometry alone, where the network cannot take the structure in. */
+async function withoutPrediction(error) {
+  session.problem = error;
+  showProblem(error);
+  const { charge, ...keys } = distortKeys();
+  return post("distort", { ...keys, predict: false });
+}
+
+let running = false, wanted = false;
+const frames = [];
+
+/** Follow the sliders: one quick request at a time, always for the newest amounts. */
+export function follow() {
+  wanted = true;
+  if (!running) run();
+}
+
+const settleSoon = afterwards(() => (running ? settleSoon() : settle()), SETTLE_MS);
+
+async function run() {
+  running = true;
+  while (wanted) {
+    wanted = false;
+    try {
+      apply(await post("distort", { ...distortKeys(), quick: true }));
+    } catch (error) {
+      if (error.status === 410) [wanted] = [true, delete session.parent];
+      else showProblem(error);
+    }
+  }
+  running = false;
+  settleSoon();
+}
+
+function apply(answer) {
+  session.parent = answer.parent;
+  session.warnings = answer.warnings;
+  session.geometry.positions = answer.geometry.positions;
+  session.prediction = answer.prediction;
+  session.isQuick = true;
+  const now = performance.now();
+  frames.push(now);
+  while (frames[0] < now - 2000) frames.shift();
+  session.framesPerSecond = frames.length > 3 ? (1000 * (frames.length - 1)) / (now - frames[0]) : null;
+  emit("geometry");
+  emit("spectra");
+}
