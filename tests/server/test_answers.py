@@ -252,6 +252,15 @@ def test_what_there_is_to_choose_from(server, path):
     assert expected.get(path, "ag29_bdt_ph3_R") in names
 
 
+def test_lists_say_what_a_page_needs(server):
+    structures = {entry["name"]: entry for entry in server.http.get("/v1/structures").json()}
+    assert structures["ag70_t_cl4_M"]["title"] == "[Ag70S4(SH)24(HCOO)12Cl4]2+"
+    assert [structures[name]["hand"] for name in ("ag29_sh_ph3_R", "ag25_sch3")] == ["R", None]
+    adds_up = {entry["name"]: entry["adds_up"] for entry in server.http.get("/v1/modes").json()}
+    assert adds_up["breathing"]
+    assert not adds_up["thermal-noise"]
+
+
 def test_health_and_page(server):
     health = server.http.get("/healthz").json()
     assert health == {"ready": True, "version": cm.__version__, "model": "ag-sr-v1"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,7 +102,7 @@ def test_a_file_that_cannot_be_read_says_why_and_what_is_shown_stays(page):
     page.set_input_files("#file", {"name": "bad.xyz", "mimeType": "text/plain", "buffer": b"hello"})
     page.wait_for_selector("#problem:not([hidden])")
     words = page.inner_text("#problem")
-    assert "Bad.xyz: line 1 should be the number of atoms" in words
+    assert "bad.xyz: line 1 should be the number of atoms" in words
     assert "An xyz file has the number of atoms, a comment line" in words
     assert page.inner_text("#title") == title
 
@@ -111,4 +114,151 @@ def test_a_slider_turns_the_cd_of_an_achiral_cluster_around(page):
     right = cd(page)
     assert max(map(abs, right)) > 1.0
     slide(page, "trigon-rotation", -4)
-    assert cd(page) == pytest.approx([-value for value in right], abs=1e-3 * max(map(abs, right)))
+    left = cd(page)
+    assert left == pytest.approx([-value for value in right], abs=1e-3 * max(map(abs, right)))
+    page.click("#modes-mirror")
+    page.wait_for_selector("#busy:not(.seen)", state="attached")
+    assert page.locator("#mode-trigon-rotation").input_value() == "4"
+    assert cd(page) == pytest.approx(right, abs=1e-3 * max(map(abs, right)))
+    page.click("#modes-reset")
+    page.wait_for_selector("#worth :text('no CD')")
+
+
+def test_a_link_reproduces_the_state(page, browser):
+    show(page, "ag29_sh_ph3_R")
+    page.locator("#mode-breathing").fill("2")
+    slide(page, "crown-rotation", -3)
+    page.check("#axis-ev", force=True)
+    page.wait_for_timeout(800)  # the address follows
+    link, expected = page.url, cd(page)
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_selector("html[data-ready]")
+    assert cd(page) == pytest.approx(expected, abs=1e-3 * max(map(abs, expected)))
+    assert page.locator("#mode-breathing").input_value() == "2"
+    assert page.is_checked("#axis-ev")
+
+
+def test_a_measured_spectrum_is_laid_over(page, server, tmp_path):
+    """The spectrum itself, shifted by 0.2 eV and ten times as weak, stands for a measurement."""
+    show(page, "ag29_sh_ph3_R")
+    answer = server.http.post("/v1/predict", json={"shipped": "ag29_sh_ph3_R"}).json()["spectrum"]
+    rows = zip(answer["energy_ev"], answer["epsilon"], answer["delta_epsilon"], strict=True)
+    lines = [f"{e + 0.2:.3f},{absorption / 10:.6g},{cd_ / 10:.6g}" for e, absorption, cd_ in rows if e > 1.0]
+    measured = tmp_path / "sample.csv"
+    measured.write_text("\n".join(["energy_ev,epsilon,delta_epsilon", *lines]) + "\n")
+    page.set_input_files("#measured-file", measured)
+    page.wait_for_selector("#measured dl")
+    words = page.inner_text("#measured")
+    assert "Network, shifted by +0.2 eV" in words
+    assert words.count("cosine 1.00") == 2
+    assert "sample.csv (× 10)" in page.inner_text("#legend")
+
+
+@pytest.mark.slow
+def test_what_a_measurement_lacks_is_asked_for(page, tmp_path):
+    show(page, "ag12_sch3_hcoo")
+    measured = tmp_path / "sample.csv"
+    measured.write_text("wavelength_nm,absorbance\n" + "".join(f"{nm},{1 / nm}\n" for nm in range(300, 700, 5)))
+    page.set_input_files("#measured-file", measured)
+    page.wait_for_selector("#problem:not([hidden])")
+    assert "needs the concentration (mol/L) and the path (cm)" in page.inner_text("#problem")
+    page.fill("#measured-concentration", "2e-5")
+    page.press("#measured-concentration", "Tab")
+    page.fill("#measured-path", "1")
+    page.press("#measured-path", "Tab")
+    page.wait_for_selector("#measured dl")
+    assert page.is_hidden("#problem")
+
+
+def test_downloads(page, server):
+    show(page, "ag25_sch3")
+    texts = {}
+    for words in ("Spectrum as CSV", "Spectrum as JCAMP-DX", "Result as JSON", "Picture as SVG", "Picture as PNG"):
+        page.click("summary:text('Download')")
+        with page.expect_download() as download:
+            page.click(f"#downloads button:text('{words}')")
+        path = download.value.path()
+        texts[download.value.suggested_filename.rpartition(".")[2]] = path.read_bytes()
+    expected = server.http.post("/v1/predict", json={"shipped": "ag25_sch3"}).json()
+    assert texts["csv"].startswith(b"energy_ev,wavelength_nm,epsilon_l_mol_cm")
+    assert b"##JCAMP-DX=4.24" in texts["jdx"]
+    values = json.loads(texts["json"])["spectrum"]["delta_epsilon"]
+    assert values == pytest.approx(expected["spectrum"]["delta_epsilon"], rel=1e-3, abs=1e-2)
+    assert texts["svg"].startswith(b"<svg")
+    assert b"Wavelength / nm" in texts["svg"]
+    assert texts["png"].startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_ligands_are_exchanged_site_by_site(page):
+    show(page, "ag12_sch3_hcoo")
+    page.click("#tab-exchange")
+    page.select_option("#exchange-old", "HCOO")
+    page.select_option("#exchange-new", "CF3COO")
+    for number in ("2", "5"):
+        page.click(f".site:text-is('{number}')")
+        page.wait_for_selector(f".site[aria-pressed=true]:text-is('{number}')")
+    page.wait_for_selector("#busy:not(.seen)", state="attached")
+    page.click("#tab-holds")
+    assert "4 HCOO, 2 CF3COO" in page.inner_text("#holds")
+    page.click("#command-open")
+    assert "--from HCOO --to CF3COO --sites 2,5" in page.inner_text("#command")
+
+
+@pytest.mark.slow
+def test_the_engine_draws_over_the_network(page):
+    show(page, "ag12_sch3_hcoo")
+    page.click("#engine-start")
+    page.wait_for_selector("#engine:has-text('cosine with it')")
+    assert "engine" in page.inner_text("#legend")
+
+
+@pytest.mark.slow
+def test_chirality_and_where_the_cd_comes_from(page, server):
+    text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
+    page.set_input_files("#file", {"name": "ring.xyz", "mimeType": "text/plain", "buffer": text.encode()})
+    page.wait_for_selector("#worth .worth")
+    page.click("#tab-chirality")
+    page.select_option("#colour", "share")
+    page.wait_for_selector("#panel-chirality table")
+    assert "Together" in page.inner_text("#panel-chirality")
+    page.click("#measure")
+    page.wait_for_selector("#panel-chirality :text('CCM: 0 (achiral) to 100')")
+    assert "whole" in page.inner_text("#panel-chirality")
+
+
+@pytest.mark.slow
+def test_commands_give_what_is_shown(page):
+    """The Python that the page shows, run as it stands."""
+    show(page, "ag29_sh_ph3_R")
+    slide(page, "breathing", 1.5)
+    slide(page, "motif-twist", -3)
+    page.click("#command-open")
+    shell, python = page.locator("#command pre").all_inner_texts()
+    assert "--mode mixture --amount 1 --weight breathing=1.5 --weight motif-twist=-3" in shell
+    code = f"{python}\nimport json\nprint(json.dumps(answer.spectrum.delta_epsilon.tolist()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    expected = cd(page)
+    assert json.loads(done.stdout) == pytest.approx(expected, abs=1e-3 * max(map(abs, expected)))
+
+
+def test_nothing_is_wider_than_the_page(page):
+    show(page, "ag29_sh_ph3_R")
+    for width in (1440, 375):
+        page.set_viewport_size({"width": width, "height": 812})
+        for tab in ("distort", "exchange", "chirality", "holds"):
+            page.click(f"#tab-{tab}")
+            assert page.evaluate("document.documentElement.scrollWidth") == width, tab
+
+
+def test_keys_turn_the_structure_and_move_sliders(page):
+    show(page, "ag25_sch3")
+    before = page.evaluate("document.getElementById('view').toDataURL()")
+    page.focus("#view")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.getElementById('view').toDataURL()") != before
+    page.focus("#tab-distort")
+    page.keyboard.press("ArrowRight")
+    assert page.get_attribute("#tab-exchange", "aria-selected") == "true"

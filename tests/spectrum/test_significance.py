@@ -50,6 +50,7 @@ def test_no_standard_deviation_holds_out_of_domain():
     result = significance(two_bands(2.0), trusted=False)
     assert (result.verdict, result.std, result.sign_probability) == ("unknown", None, None)
     assert result.sentence == "strongest CD -20 at 310 nm, significance unknown"
+    assert result.to_dict()["sentence"] == result.sentence
 
 
 def test_a_standard_deviation_that_is_nan_at_the_band_is_unknown():

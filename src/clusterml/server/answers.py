@@ -251,11 +251,13 @@ def blueprints() -> list[dict[str, Any]]:
 
 
 def modes() -> list[dict[str, Any]]:
-    """Every distortion: name, unit, meaning, sign, range and what it needs."""
+    """Every distortion: name, unit, meaning, sign, range, what it needs, and whether amounts of several add up."""
+    from clusterml.structure.distort.fields import FIELDS
     from clusterml.structure.distort.modes import MODES
 
     keys = ("name", "unit", "meaning", "sign", "low", "high", "typical", "mirrors", "needs", "seeded")
-    return [{key: getattr(mode, key) for key in keys} for mode in MODES.values()]
+    rows = [{key: getattr(mode, key) for key in keys} for mode in MODES.values()]
+    return [{**row, "adds_up": row["name"] in FIELDS} for row in rows]
 
 
 @cache

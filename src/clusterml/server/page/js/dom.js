@@ -11,13 +11,13 @@ export function make(tag, attributes = {}, ...children) {
     if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
 /** Replace what an element holds. */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
 /** Options of a select: [value, words] pairs. */
@@ -41,6 +41,13 @@ export function number(value, digits = 3) {
   const rounded = Number(value.toPrecision(digits));
   const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
   return rounded.toLocaleString("en", { maximumFractionDigits: decimals, useGrouping: size >= 1e4 }).replace("-", MINUS);
+}
+
+/** A number with so many digits behind the point; what rounds to nothing is 0. */
+export function fixed(value, decimals = 2) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const text = value.toFixed(decimals);
+  return Number(text) === 0 ? "0" : text.replace("-", MINUS);
 }
 
 /** The same with its sign. */

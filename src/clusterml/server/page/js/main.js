@@ -1,7 +1,13 @@
 // Starts the page: its cards, the panels, light and dark, and what a link says.
 
+import { startChirality } from "./chirality.js";
+import { startCommand } from "./command.js";
 import { afterwards, byId } from "./dom.js";
+import { startDownloads } from "./downloads.js";
+import { startEngine } from "./engine.js";
+import { startExchange } from "./exchange.js";
 import { makeLink, readLink } from "./link.js";
+import { startMeasured } from "./measured.js";
 import { say } from "./notices.js";
 import { startScene } from "./scene.js";
 import { startSliders } from "./sliders.js";
@@ -77,13 +83,8 @@ async function begin() {
   if (!(await open(source, rest))) openStart(true);
 }
 
-startTheme();
-startTabs();
-startScene();
-startSpectra();
-startWorth();
-startThermal();
-startLink();
+for (const start of [startTheme, startTabs, startScene, startSpectra, startWorth, startThermal, startEngine, startMeasured, startExchange,
+  startChirality, startDownloads, startCommand, startLink]) start();
 await Promise.all([startSource(), startSliders()]);
 await begin();
 document.documentElement.dataset.ready = "true";

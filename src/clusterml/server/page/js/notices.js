@@ -8,7 +8,7 @@ export function showProblem(error) {
   if (!error.problem) console.error(error); // a fault of the page
   const problem = error.problem || "the page could not do this", remedy = error.remedy || "reload the page";
   const close = make("button", { class: "plain", "aria-label": "Close", onclick: clearProblem }, "✕");
-  fill(byId("problem"), make("p", {}, make("strong", {}, sentence(problem)), " ", sentence(remedy)), close);
+  fill(byId("problem"), make("p", {}, make("strong", {}, ended(problem)), " ", ended(remedy[0].toUpperCase() + remedy.slice(1))), close);
   byId("problem").hidden = false;
 }
 
@@ -46,7 +46,4 @@ export async function during(words, work) {
   }
 }
 
-function sentence(words) {
-  const text = words[0].toUpperCase() + words.slice(1);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
-}
+const ended = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);

@@ -13,17 +13,17 @@ export const onAxis = (energy, axis) => (axis === "nm" ? NM_EV / energy : energy
  * The picture of `panels` in `box` ({width, height of each panel}).
  *
  * A panel: {title, unit, signed, curves: [{x, y, colour, dash, width}], bands: [{x, low, high, colour, opacity}],
- * marks: [{x, y, words}], least: the smallest reach, held: a reach that stays}.  x in eV.  `theme`: {ink, soft, line, card}.
- * Returns {svg, scale, panels: [{top, height, reach}]}.
+ * marks: [{x, y, kind, words}], least: the smallest reach, held: a reach that stays}.  x in eV.  `theme`: {ink, soft, line, card}.
+ * `name`: of this picture on the page.  Returns {svg, frames: [{top, height, reach}], left, right, bottom}.
  */
-export function picture({ panels, axis, range, width, height, theme, legend = [] }) {
+export function picture({ panels, axis, range, width, height, theme, legend = [], name = "plot" }) {
   const rows = legend.length ? legendRows(legend, width - 2 * MARGIN.right) : [];
   const head = MARGIN.top + 20 * rows.length;
   const total = head + panels.length * height + (panels.length - 1) * GAP + MARGIN.bottom;
   const left = MARGIN.left, right = width - MARGIN.right;
   const scale = (value) => left + ((value - range[0]) / (range[1] - range[0])) * (right - left);
   const frames = panels.map((panel, k) => ({ ...frameOf(panel, axis, range), top: head + k * (height + GAP), height }));
-  const parts = frames.map((frame, k) => drawPanel(panels[k], frame, { scale, axis, left, right, theme, range, number: k }));
+  const parts = frames.map((frame, k) => drawPanel(panels[k], frame, { scale, axis, left, right, theme, range, id: `${name}-${k}` }));
   const bottom = frames.length ? frames.at(-1).top + height : head;
   const words = axis === "nm" ? "Wavelength / nm" : "Photon energy / eV";
   const svg =
@@ -31,7 +31,7 @@ export function picture({ panels, axis, range, width, height, theme, legend = []
     `font-family="system-ui, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif" font-size="12">` +
     drawLegend(rows, theme) + parts.join("") + xLabels(range, scale, bottom, theme, right - left) +
     text(0.5 * (left + right), bottom + 35, words, { fill: theme.soft, anchor: "middle" }) + "</svg>";
-  return { svg, scale, frames, left, right, bottom };
+  return { svg, frames, left, right, bottom };
 }
 
 function frameOf(panel, axis, range) {
@@ -53,10 +53,10 @@ function frameOf(panel, axis, range) {
   return { reach, from: panel.signed ? -reach : 0, to: reach };
 }
 
-function drawPanel(panel, frame, { scale, axis, left, right, theme, range, number }) {
+function drawPanel(panel, frame, { scale, axis, left, right, theme, range, id }) {
   const { top, height, from, to } = frame;
   const y = (value) => top + height - ((value - from) / (to - from)) * height;
-  const clip = `panel-${number}`, power = powerOf(frame.reach);
+  const power = powerOf(frame.reach);
   const inside = [
     ...panel.bands.map((band) => bandPath(band, axis, scale, y)),
     ...panel.curves.map((curve) => curvePath(curve, axis, scale, y)),
@@ -64,17 +64,17 @@ function drawPanel(panel, frame, { scale, axis, left, right, theme, range, numbe
   ];
   const unit = [power ? `10${superscript(power)}` : "", panel.unit].filter(Boolean).join(" ");
   return (
-    `<clipPath id="${clip}"><rect x="${left}" y="${top - 2}" width="${right - left}" height="${height + 4}"/></clipPath>` +
+    `<clipPath id="${id}"><rect x="${left}" y="${top - 2}" width="${right - left}" height="${height + 4}"/></clipPath>` +
     text(left, top - 9, panel.title, { fill: theme.ink, weight: 600 }, unit ? ` / ${unit}` : "", theme.soft) +
     yGrid(from, to, power, y, left, right, theme) + xGrid(range, scale, top, top + height, theme, right - left) +
-    `<g clip-path="url(#${clip})">${inside.join("")}</g>`
+    `<g clip-path="url(#${id})">${inside.join("")}</g>`
   );
 }
 
 function curvePath({ x, y, colour, dash, width = 2, opacity = 1 }, axis, scale, place) {
   let path = "", pen = "M";
   x.forEach((energy, k) => {
-    if (y[k] === null || !Number.isFinite(y[k])) return (pen = "M");
+    if (y[k] === null || !Number.isFinite(y[k]) || energy <= 0) return (pen = "M");
     path += `${pen}${scale(onAxis(energy, axis)).toFixed(1)} ${place(y[k]).toFixed(1)}`;
     pen = "L";
   });
@@ -91,7 +91,7 @@ function bandPath({ x, low, high, colour, opacity }, axis, scale, place) {
     }
     run = [];
   };
-  x.forEach((_, k) => (low[k] === null ? close() : run.push(k)));
+  x.forEach((_, k) => (low[k] === null || x[k] <= 0 ? close() : run.push(k)));
   close();
   return path && `<path d="${path}" fill="${colour}" fill-opacity="${opacity}"/>`;
 }
@@ -112,14 +112,14 @@ function yGrid(from, to, power, place, left, right, theme) {
 }
 
 function xGrid(range, scale, top, bottom, theme, width) {
-  return ticks(...range, Math.max(3, Math.round(width / 80))).map((value) => {
+  return ticks(...range, Math.max(4, Math.round(width / 80))).map((value) => {
     const at = scale(value).toFixed(1);
     return `<line x1="${at}" x2="${at}" y1="${top}" y2="${bottom}" stroke="${theme.line}" stroke-width="1" stroke-opacity="0.6"/>`;
   }).join("");
 }
 
 function xLabels(range, scale, bottom, theme, width) {
-  return ticks(...range, Math.max(3, Math.round(width / 80)))
+  return ticks(...range, Math.max(4, Math.round(width / 80)))
     .map((value) => text(scale(value), bottom + 17, plain(value), { fill: theme.soft, anchor: "middle" })).join("");
 }
 

@@ -39,7 +39,7 @@ function paint() {
   viewer.hands = state.hands;
   const shares = state.colour === "share" && session.shares;
   const painted = shares ? byShare(shares.per_atom) : state.colour === "shell" ? byShell(symbols, parts) : byElement(symbols);
-  viewer.paint(painted.colours);
+  viewer.paint(painted.colours, shares ? byShare(shares.per_atom.map((share) => -share)).colours : painted.colours);
   legend = painted.legend;
   fill(byId("view-legend"), shares ? shareLegend(painted.reach, shares.unit) : legend.map(swatch));
 }

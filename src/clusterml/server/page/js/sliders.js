@@ -23,6 +23,9 @@ export async function startSliders() {
   if (session.modes) build();
 }
 
+/** Do amounts of this mode add up with those of others, whatever their order? */
+export const addsUp = (name) => modes.get(name)?.adds_up ?? false;
+
 function build() {
   const names = (session.modes || []).filter((name) => !LEFT_OUT.includes(name) && modes.has(name));
   const shown = [...byId("modes").children].map((row) => row.dataset.mode);

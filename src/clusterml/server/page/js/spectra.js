@@ -55,19 +55,22 @@ function readRange() {
 export function curves(theme) {
   const list = [], add = (name, words, spectrum, more = {}) =>
     spectrum && list.push({ name, words, spectrum, colour: theme[name], dash: DASH[name], ...more });
-  const shift = state.show.shift && session.comparison ? session.comparison.shift_ev : 0;
-  const moved = shift ? `, shifted by ${signed(shift, 2)} eV` : "";
   if (isDistorted()) add("rest", "not distorted", session.rest?.spectrum, { width: 1.5 });
   add("thermal", `thermal mean (${state.ensemble} snapshots, 300 K)`, session.thermal?.spectrum);
-  add("engine", "engine", session.engine?.spectrum);
-  add("network", `network${moved}`, session.prediction?.spectrum, { shift, width: 2.25 });
+  add("engine", `engine${shiftWords("engine")}`, session.engine?.spectrum, { shift: shiftOf("engine") });
+  add("network", `network${shiftWords("network")}`, session.prediction?.spectrum, { shift: shiftOf("network"), width: 2.25 });
   add("measured", measuredWords(), session.measured, { factors: factors() });
   return list;
 }
 
+/** What the energies of a curve are shifted by, in eV, to be nearest to the measured ones. */
+const shiftOf = (name) => (state.show.shift && session.comparison?.[name]?.shift_ev) || 0;
+const shiftWords = (name) => (shiftOf(name) ? `, shifted by ${signed(shiftOf(name), 2)} eV` : "");
+
 const measuredWords = () => {
   const sizes = Object.values(factors()).map((factor) => `× ${number(factor, 2)}`);
-  return `${state.measured?.name || ""}${state.show.sameHeight ? ` (${[...new Set(sizes)].join(", ")})` : ""}`;
+  const known = sizes.filter((words) => words !== "× 1");
+  return `${state.measured?.name || ""}${known.length ? ` (${[...new Set(known)].join(", ")})` : ""}`;
 };
 
 /** What the measured curves are drawn larger by, so that they are as high as the computed ones. */
@@ -87,7 +90,7 @@ export function makePicture(width, height, theme, withLegend = false) {
   if (!shown.length) return null;
   const range = state.range || wholeRange(shown);
   const panels = [absorption(shown), cd(shown, theme), ...(state.show.g ? [dissymmetry(shown)] : [])];
-  const legend = withLegend ? [...shown, ...(state.show.mirror ? [mirrorEntry(theme)] : [])] : [];
+  const legend = withLegend ? [...[...shown].reverse(), ...(state.show.mirror ? [mirrorEntry(theme)] : [])] : [];
   return { ...picture({ panels, axis: state.axis, range, width, height, theme, legend }), shown, range, panels };
 }
 
@@ -183,7 +186,7 @@ const draw = () => {
   for (const name of ["nm", "ev"]) byId(`axis-${name}`).checked = state.axis === name;
   for (const input of document.querySelectorAll("[data-show]")) input.checked = state.show[input.dataset.show];
   if (!box.clientWidth) return;
-  drawn = { ...makePicture(box.clientWidth, box.clientWidth < 500 ? 170 : 200, theme), whole: drawn?.whole };
+  drawn = { ...makePicture(box.clientWidth, box.clientWidth < 500 ? 165 : 225, theme), whole: drawn?.whole };
   byId("plot-svg").innerHTML = drawn.svg || "";
   byId("no-spectrum").hidden = Boolean(drawn.svg);
   if (!drawn.svg) return;
@@ -191,7 +194,7 @@ const draw = () => {
   if (document.activeElement?.id?.startsWith("range-") !== true) {
     [byId("range-from").value, byId("range-to").value] = drawn.range.map((value) => Number(value.toPrecision(4)));
   }
-  fill(byId("legend"), drawn.shown.map(legendEntry), state.show.mirror ? legendEntry(mirrorEntry(theme)) : []);
+  fill(byId("legend"), [...drawn.shown].reverse().map(legendEntry), state.show.mirror ? legendEntry(mirrorEntry(theme)) : []);
   byId("plot").setAttribute("aria-label", `Spectra: ${drawn.shown.map(({ words }) => words).join(", ")}. ` +
     (session.prediction?.significance.sentence || ""));
 };
@@ -201,7 +204,7 @@ function drawMini(theme) {
   const box = byId("mini");
   if (!box.clientWidth) return;
   const { panels: [, panel], range } = drawn;
-  box.innerHTML = picture({ panels: [{ ...panel, bands: [], marks: [] }], axis: state.axis, range, width: box.clientWidth, height: 96, theme }).svg;
+  box.innerHTML = picture({ panels: [{ ...panel, bands: [], marks: [] }], axis: state.axis, range, width: box.clientWidth, height: 96, theme, name: "mini" }).svg;
 }
 
 function legendEntry({ words, colour, dash }) {

@@ -26,12 +26,13 @@ export async function rebuild() {
   clearProblem();
   const done = await during("Reading the structure", async () => {
     const base = { ...state.source, ...state.reading };
-    const first = await post("inspect", base);
+    const isSame = JSON.stringify(base) === JSON.stringify(session.base);
+    const first = isSame ? session.first : await post("inspect", base);
     if (mine !== turn) return false;
     const working = state.exchanges.length ? await exchanged(base) : base;
     const inspected = working === base ? first : await post("inspect", working);
     if (mine !== turn) return false;
-    Object.assign(session, { base, first, working, inspect: inspected, geometry: inspected.geometry });
+    Object.assign(session, { base, first, working, inspect: inspected, geometry: { ...inspected.geometry } });
     for (const name of ["parent", "prediction", "rest", "thermal", "shares", "chirality", "engine", "problem"]) delete session[name];
     return true;
   });
@@ -85,7 +86,9 @@ export function distortKeys() {
 export async function settle() {
   const mine = turn;
   const answer = await during("Predicting", () => predicted().catch((error) => withoutPrediction(error)));
+  for (const resolve of resting.splice(0)) resolve();
   if (!answer || mine !== turn) return;
+  delete session.problem;
   session.parent = answer.parent;
   session.modes = answer.modes;
   session.warnings = answer.warnings;
@@ -98,6 +101,13 @@ export async function settle() {
   emit("geometry");
   emit("settled");
   emit("spectra");
+}
+
+const resting = [];
+
+/** Waits until the whole prediction for what is shown is there. */
+export function settled() {
+  return running || session.isQuick ? new Promise((resolve) => resting.push(resolve)) : Promise.resolve();
 }
 
 async function predicted() {

@@ -13,7 +13,7 @@ const START = [0.82, -0.22, 0.53, 0.14, 0.97, 0.19, -0.56, -0.08, 0.83];
 export class Viewer {
   /** `picked(marker)`: a marker was chosen; `pointed(atom or null)`: what is under the pointer. */
   constructor(canvas, { picked = () => {}, pointed = () => {} } = {}) {
-    Object.assign(this, { canvas, picked, pointed, turn: START, zoom: 1, hands: false, markers: [], colours: [] });
+    Object.assign(this, { canvas, picked, pointed, turn: START, zoom: 1, hands: false, markers: [], hues: [[], []] });
     this.symbols = [];
     this.sprites = new Map();
     this.pointers = new Map();
@@ -40,9 +40,9 @@ export class Viewer {
     this.draw();
   }
 
-  /** Colour the atoms. */
-  paint(colours) {
-    this.colours = colours;
+  /** Colour the atoms; those of the mirror image may have other colours. */
+  paint(colours, mirrored = colours) {
+    this.hues = [colours, mirrored];
     this.draw();
   }
 
@@ -76,6 +76,7 @@ export class Viewer {
 
   paintHand(pen, left, width, height, hand, ratio) {
     const unit = (0.47 * Math.min(width, height) * this.zoom) / this.reach;
+    this.colours = this.hues[hand > 0 ? 0 : 1];
     const project = (point) => this.project(point, left + width / 2, height / 2, unit, hand);
     const seen = this.points.map((point, k) => ({ ...project(point), size: this.radii[k] }));
     const items = seen.map(({ z }, atom) => [z, atom, -1]);

@@ -1,0 +1,124 @@
+// The chirality panel: measures of each part, the fit of a template, and what the CD of a band comes from.
+
+import { post } from "./api.js";
+import { byId, fill, fixed, make, number, signed } from "./dom.js";
+import { diverging } from "./elements.js";
+import { during } from "./notices.js";
+import { NM_EV } from "./plot.js";
+import { change, emit, on, session, state } from "./store.js";
+import { charged, currentKeys, settled } from "./structure.js";
+
+const LARGE = 150; // atoms, beyond which the parts take long
+
+/** Set the panel up. */
+export function startChirality() {
+  for (const name of ["structure", "settled"]) on(name, write);
+  on("tab", (name) => name === "chirality" && write());
+  on("colour", () => state.colour === "share" && !session.shares && explain());
+  on("settled", () => state.colour === "share" && !session.shares && explain());
+}
+
+function write() {
+  if (state.tab !== "chirality" || !session.geometry) return;
+  fill(byId("panel-chirality"), ...predicted(), make("h3", {}, "What makes it chiral"), ...shares(),
+    make("h3", {}, "How chiral its parts are"), ...measures());
+}
+
+function predicted() {
+  const prediction = session.prediction?.chirality;
+  if (!prediction) return [];
+  return [make("p", { class: "soft" }, `Metals and donors, by the network: ${number(prediction.ccm_frame, 2)} on the scale of 0 (achiral) to 100, ` +
+    `signed index ${signed(prediction.opd_local_frame, 2)}.`)];
+}
+
+/** The band in eV: the reader's, else 0.3 eV to both sides of the strongest CD. */
+function band() {
+  if (state.band) return state.band;
+  const middle = session.prediction?.significance.energy_ev ?? 3;
+  return [Math.max(0.5, middle - 0.3), Math.min(5.3, middle + 0.3)].map((value) => Number(value.toFixed(2)));
+}
+
+function shares() {
+  const unit = state.axis, shown = band().map((value) => (unit === "nm" ? NM_EV / value : value)).sort((a, b) => a - b);
+  const field = (place, words) => make("input", { type: "number", step: "any", "aria-label": words, value: Number(shown[place].toPrecision(4)), id: `band-${place}` });
+  const form = make("form", { class: "row", onsubmit: readBand }, "CD from", field(0, "Band from"), "to", field(1, "Band to"), unit,
+    make("button", {}, "Share it out"));
+  const said = session.shares;
+  if (!said) return [form, make("p", { class: "soft" }, "Shares the CD of a band out among kernel, shells and ligands, and colours the atoms.")];
+  const total = said.total.value, most = Math.max(...Object.values(said.parts).map(({ value }) => Math.abs(value)), 1e-12);
+  return [form, table(["Part", "Atoms", "Share", ""], Object.entries(said.parts).map(([name, { value, std, atoms }]) =>
+    [name, String(atoms.length), `${signed(value, 3)}${std ? ` ± ${number(std, 2)}` : ""}`, bar(value, most)])),
+  make("p", { class: "soft" }, `Together ${signed(total, 3)} L mol⁻¹ cm⁻¹ eV (${said.significance.verdict}).`)];
+}
+
+function readBand(event) {
+  event.preventDefault();
+  const ends = [0, 1].map((place) => Number(byId(`band-${place}`).value)).filter((value) => value > 0);
+  if (ends.length < 2) return;
+  const energies = ends.map((value) => (state.axis === "nm" ? NM_EV / value : value)).sort((a, b) => a - b);
+  change({ band: energies.map((value) => Number(value.toFixed(4))), colour: "share" });
+  explain();
+}
+
+async function explain() {
+  await settled();
+  const [low, high] = band();
+  const answer = await during("Sharing the CD out", () => post("explain", { ...currentKeys(), ...charged(), band: `${low}..${high}` }));
+  if (!answer) return;
+  session.shares = answer.contributions;
+  emit("shares");
+  write();
+}
+
+function bar(value, most) {
+  const share = value / most, wide = 50 * Math.abs(share);
+  const style = `left:${share < 0 ? 50 - wide : 50}%;width:${wide}%;background:${diverging(Math.sign(share))}`;
+  return make("span", { class: "bar-of-share" }, make("i", { style }));
+}
+
+function measures() {
+  const said = session.chirality, atoms = session.geometry.symbols.length;
+  if (!said) {
+    const words = atoms > LARGE ? `${atoms} atoms: the whole in a while, its parts in minutes` : "a quarter of a minute for 100 atoms";
+    return [make("p", { class: "row" }, make("button", { type: "button", id: "measure", onclick: () => measure(atoms <= LARGE) }, "Measure"),
+      atoms > LARGE ? make("button", { type: "button", onclick: () => measure(true) }, "with its parts") : null,
+      make("span", { class: "soft" }, words))];
+  }
+  const rows = said.parts.map((part) => [part.name, fixed(part.ccm, 2), fixed(part.mirror_misfit_a, 2), fixed(1000 * part.opd_local, 3), groups(part)]);
+  return [table(["Part", "CCM", "Mirror / Å", "Index", "Symmetry"], rows), make("p", { class: "soft small" },
+    "CCM: 0 (achiral) to 100. Mirror: distance from the mirror image. Index: signed, times 1000, opposite for mirror images. Symmetry: within 0.01 and 0.3 Å."),
+  ...template(said.template), ...turns(said.template), ...said.warnings.map((words) => make("p", { class: "note" }, words))];
+}
+
+const groups = ({ point_groups: known }) => (known ? [...new Set([known["0.01"], known["0.3"]].filter(Boolean))].join(", ") : "–");
+
+async function measure(parts) {
+  await settled();
+  const answer = await during("Measuring", () => post("chirality", { ...currentKeys(), parts }));
+  if (!answer) return;
+  session.chirality = answer;
+  write();
+}
+
+function template(fit) {
+  if (!fit) return [];
+  const rows = fit.shells.map((shell) => [shell.name, String(shell.n_atoms), fixed(shell.rmsd_a), fixed(shell.radius_a), fixed(shell.ideal_radius_a)]);
+  return [make("h3", {}, `Against ${fit.name} (${fit.ideal})`), table(["Shell", "Atoms", "RMSD / Å", "Radius / Å", "Ideal / Å"], rows),
+    make("p", { class: "soft small" }, `All together ${fixed(fit.rmsd_a)} Å at a scale of ${fixed(fit.scale, 3)}.`)];
+}
+
+function turns(fit) {
+  if (!fit?.motifs?.length) return [];
+  const counts = new Map();
+  for (const { kind, angle_deg: angle } of fit.motifs) {
+    const words = `${kind} ${signed(angle, 3)}°`;
+    counts.set(words, (counts.get(words) || 0) + 1);
+  }
+  const words = [...counts].map(([each, count]) => (count > 1 ? `${count} × ${each}` : each));
+  return [make("p", { class: "soft small" }, `Turns: ${words.join(", ")} (positive: anticlockwise seen from outside).`)];
+}
+
+function table(heads, rows) {
+  return make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((words) => make("th", { scope: "col" }, words)))),
+    make("tbody", {}, rows.map((cells) => make("tr", {}, cells.map((cell) => make("td", {}, cell)))))));
+}

@@ -1,0 +1,111 @@
+// The engine's spectrum: a job of the server, laid over the network's when it is done.
+
+import { events, get, post, remove } from "./api.js";
+import { byId, fill, fixed, make } from "./dom.js";
+import { showProblem } from "./notices.js";
+import { change, emit, on, session, state } from "./store.js";
+import { charged, currentKeys, settled } from "./structure.js";
+
+let following = null, progress = null;
+
+/** Set it up. */
+export function startEngine() {
+  on("structure", () => {
+    stop();
+    if (state.job) watch(state.job, true);
+    write();
+  });
+  on("settled", () => {
+    if (!state.job) stop(); // of another geometry
+    write();
+  });
+}
+
+function stop() {
+  following?.abort();
+  following = progress = null;
+}
+
+function write() {
+  const box = byId("engine"), title = make("h2", {}, "The engine");
+  if (session.engine) return fill(box, title, done());
+  if (state.job) return fill(box, title, waiting());
+  fill(box, title, make("p", { class: "soft" }, "Computes the same structure with GFN1-xTB orbitals: seconds for 100 atoms, minutes for 500."),
+    make("p", { class: "row" }, make("button", { type: "button", id: "engine-start", onclick: start }, "Compute")));
+}
+
+function done() {
+  const warnings = session.engine.warnings.map((words) => make("p", { class: "note" }, words));
+  return [make("p", { class: "soft" }, `${session.engine.method}: drawn over the network's spectrum${cosines()}.`), ...warnings];
+}
+
+function cosines() {
+  const [absorption, cd] = ["epsilon", "delta_epsilon"].map((key) => cosine(session.prediction?.spectrum, session.engine.spectrum, key));
+  return absorption === null ? "" : `; cosine with it ${fixed(absorption)} (absorption)${cd === null ? "" : `, ${fixed(cd)} (CD)`}`;
+}
+
+/** Both are on the same energies, as far as both go. */
+function cosine(a, b, key) {
+  if (!a) return null;
+  const at = new Map(b.energy_ev.map((energy, k) => [energy.toFixed(3), b[key][k]]));
+  let [ab, aa, bb] = [0, 0, 0];
+  a.energy_ev.forEach((energy, k) => {
+    const other = at.get(energy.toFixed(3));
+    if (other === undefined) return;
+    [ab, aa, bb] = [ab + a[key][k] * other, aa + a[key][k] ** 2, bb + other ** 2];
+  });
+  const size = Math.sqrt(aa * bb);
+  return size > 1e-3 ? ab / size : null;
+}
+
+function waiting() {
+  const words = { waiting: "Waits for its turn.", running: "Computing." }[progress?.state] || "Asking.";
+  const parts = progress?.progress;
+  const bar = make("progress", parts?.total ? { max: parts.total, value: parts.done || 0 } : {});
+  return [make("p", { class: "soft" }, words, " ", parts?.words || ""), bar,
+    make("p", { class: "row" }, make("button", { type: "button", onclick: cancel }, "Cancel"))];
+}
+
+async function start() {
+  await settled();
+  try {
+    const { id } = await post("label", { ...currentKeys(), ...charged() });
+    change({ job: id });
+    watch(id);
+  } catch (error) {
+    showProblem(error);
+  }
+  write();
+}
+
+async function cancel() {
+  const id = state.job;
+  stop();
+  change({ job: null });
+  write();
+  await remove(`v1/jobs/${id}`).catch(() => {});
+}
+
+/** Follow a job to its end; `quietly`: a link names it, and it may be gone. */
+async function watch(id, quietly = false) {
+  const control = new AbortController();
+  following = control;
+  try {
+    for await (const [, job] of events(id, control.signal)) {
+      progress = job;
+      write();
+    }
+    const job = await get(`v1/jobs/${id}`);
+    if (following !== control) return;
+    if (job.state === "done") session.engine = job.result;
+    else throw job.problem || { problem: `the job is ${job.state}`, remedy: "ask for it again" };
+  } catch (error) {
+    if (following !== control) return;
+    change({ job: null });
+    if (!quietly) showProblem(error);
+  }
+  following = null;
+  write();
+  emit("engine");
+  emit("spectra");
+}

@@ -1,0 +1,141 @@
+// Ligand exchange: sites picked one by one, in the view or as buttons; the structure is made anew from the first one.
+
+import { post } from "./api.js";
+import { byId, counted, fill, labelled, make, options } from "./dom.js";
+import { during } from "./notices.js";
+import { change, emit, on, session, state } from "./store.js";
+import { ligands } from "./source.js";
+import { rebuild } from "./structure.js";
+
+let old = null, replacement = null, sites = [], base = null;
+
+/** Set the panel up. */
+export function startExchange() {
+  on("structure", refresh);
+  on("tab", (name) => (name === "exchange" ? refresh() : emit("markers", [])));
+  on("picked", ({ number }) => toggle(number));
+}
+
+const last = () => state.exchanges.at(-1);
+
+/** Does the newest exchange go on? */
+const goesOn = () => last() && last().old === old && last().new === replacement;
+
+async function refresh() {
+  if (state.tab !== "exchange" || !session.geometry) return;
+  choose();
+  write();
+  await findSites();
+}
+
+function choose() {
+  const names = session.inspect.ligands.map(nameOf);
+  if (last() && old === null) [old, replacement] = [last().old, last().new];
+  if (!goesOn() && !names.includes(old)) old = names.find((name) => name === "CF3COO") ?? names[0] ?? null;
+  if (!partners().some(({ name }) => name === replacement)) {
+    replacement = (partners().find(({ hand }) => hand) || partners()[0])?.name ?? null;
+  }
+}
+
+const nameOf = ({ name, formula }) => name || formula;
+
+/** Ligands of the library that may take the place of the old one: those of its charge. */
+function partners() {
+  const known = ligands().find(({ name, aliases }) => name === old || aliases.includes(old));
+  return ligands().filter(({ kind, name, charge: own }) => kind === "ligand" && name !== old && (!known || own === known.charge));
+}
+
+/** The sites of the old ligand, in the structure before the newest exchange if that goes on. */
+async function findSites() {
+  if (!old) return;
+  const wanted = `${old} ${replacement} ${JSON.stringify(state.exchanges.slice(0, -1))} ${goesOn()}`;
+  if (base?.wanted === wanted && base.of === session.base) return mark();
+  const keys = goesOn() ? await keysBefore() : session.working;
+  const answer = keys && (await during("Looking for sites", () => post("substitute", { ...keys, old })));
+  if (!answer) return;
+  base = { wanted, of: session.base };
+  sites = answer.sites;
+  write();
+  mark();
+}
+
+async function keysBefore() {
+  let keys = session.base;
+  for (const { old: from, new: to, sites: places } of state.exchanges.slice(0, -1)) {
+    const answer = await during("Exchanging", () => post("substitute", { ...keys, old: from, new: to, sites: places }));
+    if (!answer) return null;
+    keys = { file: { name: `${answer.geometry.name}.xyz`, text: answer.geometry.xyz } };
+  }
+  return keys;
+}
+
+const chosen = () => (goesOn() ? last().sites : []);
+
+function mark() {
+  if (state.tab !== "exchange") return;
+  emit("markers", sites.map(({ number, position }) => ({ number, position, label: String(number), chosen: chosen().includes(number) })));
+}
+
+async function toggle(number) {
+  const before = chosen();
+  await take(before.includes(number) ? before.filter((each) => each !== number) : [...before, number]);
+}
+
+async function take(places) {
+  const earlier = goesOn() ? state.exchanges.slice(0, -1) : state.exchanges;
+  const exchanges = places.length ? [...earlier, { old, new: replacement, sites: places }] : earlier;
+  const before = state.exchanges;
+  change({ exchanges, job: null });
+  if (!(await rebuild())) change({ exchanges: before });
+  write();
+  mark();
+}
+
+function write() {
+  const panel = byId("panel-exchange");
+  if (!old) return fill(panel, make("p", { class: "soft" }, "No ligand was recognised that could be exchanged."));
+  const olds = [...new Set([old, ...session.inspect.ligands.map(nameOf)])];
+  fill(panel,
+    make("div", { class: "choices" },
+      labelled("Replace", make("select", { id: "exchange-old", onchange: (event) => another(event.target.value, replacement) },
+        options(olds.map((name) => [name, withCount(name)]), old))),
+      labelled("by", make("select", { id: "exchange-new", onchange: (event) => another(old, event.target.value) },
+        options(partners().map((entry) => [entry.name, wordsOf(entry)]), replacement)))),
+    make("p", { class: "soft" }, "Choose sites here, or by their numbers in the view."),
+    make("div", { class: "sites", role: "group", "aria-label": "Sites" }, sites.map(siteButton)),
+    make("p", { class: "row" },
+      make("button", { type: "button", onclick: () => take(sites.map(({ number }) => number)), disabled: !sites.length }, "All"),
+      make("button", { type: "button", onclick: () => take(chosen().slice(0, -1)), disabled: !chosen().length }, "Undo the last"),
+      make("button", { type: "button", onclick: reset, disabled: !state.exchanges.length }, "Back to the start")),
+    state.exchanges.length ? make("p", {}, state.exchanges.map(({ old: from, new: to, sites: places }) => `${places.length} ${from} → ${to}`).join(", ")) : null);
+}
+
+function siteButton({ number, donors, metals }) {
+  const isChosen = chosen().includes(number);
+  return make("button", {
+    type: "button", class: "site", "aria-pressed": String(isChosen), onclick: () => toggle(number),
+    title: `${counted(donors.length, "donor")} on ${counted(metals.length, "metal")}`,
+  }, String(number));
+}
+
+function withCount(name) {
+  const count = session.inspect.ligands.find((ligand) => nameOf(ligand) === name)?.count ?? 0;
+  return `${name} (${count} left)`;
+}
+
+const wordsOf = ({ name, hand }) => `${name}${hand ? ` (hand ${hand})` : ""}`;
+
+function another(from, to) {
+  [old, replacement] = [from, to];
+  if (!partners().some(({ name }) => name === replacement)) replacement = partners()[0]?.name ?? null;
+  sites = [];
+  base = null;
+  write();
+  return findSites();
+}
+
+async function reset() {
+  change({ exchanges: [], job: null });
+  base = null;
+  await rebuild();
+}
