@@ -2,7 +2,8 @@
 
     python scripts/bench_server.py                        50 clients for two minutes on a server of its own
     python scripts/bench_server.py --clients 10 --seconds 30
-    python scripts/bench_server.py --frames               how many frames a second a page that follows a slider gets
+    python scripts/bench_server.py --frames               how many frames a second a program that follows a slider gets
+    python scripts/bench_server.py --page                 the same for the page in headless Chromium (needs playwright)
 
 Each client asks in turn for a prediction (of 9, 93 and 115 atoms), a distorted structure and what a file holds.
 """
@@ -14,6 +15,7 @@ import os
 import platform
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -116,11 +118,37 @@ def frames(url: str, process: psutil.Process, count: int = 60) -> None:
         print(f"115 atoms, two modes, {networks}: {rate:.1f} frames a second, {cpu:.0f} ms of a core each")
 
 
+def frames_of_page(url: str, process: psutil.Process, seconds: float = 10.0) -> None:
+    """Print the frames a second that a slider of the page gets while it swings, and the server's CPU time."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        path = shutil.which("chromium")
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        page.goto(url)
+        page.wait_for_selector("html[data-ready]")
+        page.select_option("#shipped", "ag25_sch3")
+        page.wait_for_selector("#worth .worth")
+        page.evaluate(
+            """import("./js/store.js").then(({ on }) => { window.drawn = 0; on("geometry", () => window.drawn++); })"""
+        )
+        page.click(".mode[data-mode=motif-twist] button")
+        page.wait_for_timeout(1000)
+        first, before = page.evaluate("window.drawn"), process.cpu_times()
+        page.wait_for_timeout(1000 * seconds)
+        count, after = page.evaluate("window.drawn") - first, process.cpu_times()
+        browser.close()
+    cpu = 1000.0 * (after.user + after.system - before.user - before.system) / count
+    print(f"115 atoms in the page: {count / seconds:.1f} frames a second, {cpu:.0f} ms of a core of the server each")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--frames", action="store_true")
+    parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     print(f"{platform.processor() or platform.machine()}, {available_cores()} cores, {threads} threads;", end=" ")
@@ -128,6 +156,8 @@ def main() -> None:
     with server() as (url, process):
         if options.frames:
             frames(url, process)
+        elif options.page:
+            frames_of_page(url, process)
         else:
             load(url, process, options.clients, options.seconds)
 

@@ -87,6 +87,8 @@ def test_the_wheel_holds_what_is_needed_and_no_more(built):
         assert inside <= data
     assert not [name for name in data if "ag-sr-v1/shards" in name or "evaluation" in name]
     assert "clusterml/py.typed" in names
+    page = ROOT / "src" / "clusterml" / "server" / "page"
+    assert {f"clusterml/server/page/{path.relative_to(page)}" for path in page.rglob("*.*")} <= names
     licences = {name.partition("/licenses/")[2] for name in names if "/licenses/" in name}
     assert licences == {"LICENSE", "CITATION.cff", "datasets/CC-BY-4.0.txt"}
     assert not [name for name in names if name.startswith("tests")]

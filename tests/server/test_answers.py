@@ -267,6 +267,7 @@ def test_health_and_page(server):
     page = server.http.get("/")
     assert "text/html" in page.headers["content-type"]
     assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-cache"  # after an update no browser mixes old and new files
 
 
 def test_the_description_of_the_api_is_valid(server):

@@ -86,9 +86,9 @@ def test_files_of_the_page_load_nothing_from_elsewhere():
 
 def test_a_file_is_shown_with_its_spectrum(page, server):
     text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
-    page.set_input_files("#file", {"name": "ring.xyz", "mimeType": "text/plain", "buffer": text.encode()})
+    page.set_input_files("#file", {"name": "<i>ring.xyz", "mimeType": "text/plain", "buffer": text.encode()})
     page.wait_for_selector("#worth .worth")
-    assert page.inner_text("#title") == "ring"
+    assert page.inner_text("#title") == "<i>ring"
     assert page.inner_text("#composition").split("\n")[0].startswith("Ag3H3S3")
     assert page.locator("#plot-svg path").count() >= 2
     page.click("#tab-holds")

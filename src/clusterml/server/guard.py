@@ -50,8 +50,10 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                stored = () if not needs_token(scope["path"]) else ((b"cache-control", b"no-store"),)
-                message["headers"] = [*message.get("headers", ()), *_SECURITY, *stored]
+                kept = (
+                    b"no-store" if needs_token(scope["path"]) else b"no-cache"
+                )  # the page: asked for again, by its ETag
+                message["headers"] = [*message.get("headers", ()), *_SECURITY, (b"cache-control", kept)]
             await send(message)
 
         try:
