@@ -107,6 +107,11 @@ def test_a_thermal_spectrum_is_the_mean_over_snapshots(predictor, make_molecule)
         "members": 3, "temperature_k": 300.0, "seed": 4, "motion": "elastic network",
     }  # fmt: skip
     np.testing.assert_array_equal(mean_prediction.atoms.positions, atoms.positions)
+    spread = np.std([one.spectrum.delta_epsilon for one in each], axis=0, ddof=1)
+    thermal_block = mean_prediction.to_dict()["thermal"]
+    np.testing.assert_allclose(thermal_block["delta_epsilon_std"], spread, atol=1e-4 * scale)
+    assert thermal_block["members"] == 3
+    assert "thermal" not in each[0].to_dict()
     with pytest.raises(OptionError, match="ensemble is 1"):
         ThermalEnsemble(members=1)
 

@@ -256,6 +256,9 @@ def test_lists_say_what_a_page_needs(server):
     structures = {entry["name"]: entry for entry in server.http.get("/v1/structures").json()}
     assert structures["ag70_t_cl4_M"]["title"] == "[Ag70S4(SH)24(HCOO)12Cl4]2+"
     assert [structures[name]["hand"] for name in ("ag29_sh_ph3_R", "ag25_sch3")] == ["R", None]
+    donors = {entry["name"]: entry["donor_elements"] for entry in server.http.get("/v1/ligands").json()}
+    assert donors["BDT"] == ["S", "S"]
+    assert donors["PPh3"] == ["P"]
     adds_up = {entry["name"]: entry["adds_up"] for entry in server.http.get("/v1/modes").json()}
     assert adds_up["breathing"]
     assert not adds_up["thermal-noise"]

@@ -59,6 +59,7 @@ class Prediction(WithWarnings):
     composition (``warnings`` say which); both None where the checkpoint does not know its domain.  ``novelty``: whether
     no training data held one of its ligands, or its metal core, so that the spread is the one measured for such.
     ``sign_error``: the error of the strongest CD in standard deviations, see :mod:`clusterml.inference.labelled`.
+    ``thermal``: of a thermal mean, that mean with the spread of the snapshots in place of the network's error.
     """
 
     atoms: Atoms
@@ -74,6 +75,7 @@ class Prediction(WithWarnings):
     timings_s: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     sign_error: float = 1.0
+    thermal: Spectrum | None = None
 
     @property
     def charge(self) -> int:
@@ -137,11 +139,20 @@ class Prediction(WithWarnings):
             **domain,
             "significance": self.significance.to_dict(),
             "reliability": self.reliability.to_dict(),
+            **self._thermal_block,
             "warnings": self.warnings,
             "timings_s": self.timings_s,
             "provenance": {**self.provenance, "structure": structure, "versions": versions},
         }
         return {key: plain(value) for key, value in result.items()}
+
+    @property
+    def _thermal_block(self) -> dict[str, Any]:
+        """How far the snapshots of a thermal mean are apart: standard deviations on the energies of the spectrum."""
+        if self.thermal is None:
+            return {}
+        spread = {key: getattr(self.thermal, key) for key in ("epsilon_std", "delta_epsilon_std")}
+        return {"thermal": {**self.provenance["ensemble"], **spread}}
 
     def brief(self) -> dict[str, Any]:
         """What stands of it in a result of the engine, and what follows a slider: no ligands are looked for."""

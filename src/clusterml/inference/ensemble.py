@@ -66,6 +66,13 @@ class Output:
 
         return Output(**{name: mean(getattr(self, name), 0 if name == "features" else 1) for name in _NAMES})
 
+    def curves(self, sizes: Sequence[int], matrix: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """The mean of the networks for each structure of such groups, on the energies of ``matrix`` (n, m):
+        epsilon and delta_epsilon (size, n), group by group."""
+        epsilon, delta_epsilon = (values.mean(axis=0) @ matrix.T for values in (self.epsilon, self.delta_epsilon))
+        for end, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True):
+            yield np.maximum(epsilon[end - size : end], 0.0), delta_epsilon[end - size : end]
+
 
 class Ensemble:
     """``network`` with each of ``states`` (name -> tensor) as its weights in turn, on ``device``.

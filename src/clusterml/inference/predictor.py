@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -28,7 +28,7 @@ from clusterml.inference.domain import Composition, Domain, DomainReport, compos
 from clusterml.inference.ensemble import Ensemble, Output, edges_of, in_batches, refine_grid
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.spectrum.compare import broaden_to
-from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.spectrum import Spectrum, mean_spectrum
 from clusterml.structure.charge import ChargeDecision
 from clusterml.structure.check import check_geometry, check_one_molecule
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
@@ -228,18 +228,39 @@ class Predictor:
         """Predictions for structures that :meth:`prepare` checked, of which there is at least one."""
         start = time.perf_counter()
         every = self.ensemble([graph for structure in prepared for graph in structure.graphs])
-        output = every.average([len(structure.graphs) for structure in prepared])
+        sizes = [len(structure.graphs) for structure in prepared]
+        output, curves = every.average(sizes), every.curves(sizes, self._matrix)
         novelties = [self._novelty(structure.composition) for structure in prepared]
         counts = [structure.composition.n_metals for structure in prepared]
         scores = None if self.domain is None else self.domain.scores(output.features, counts)
         spectra = self._spectra(output, [novelty for novelty, _ in novelties], scores)
         seconds = (time.perf_counter() - start) / len(prepared)
-        return [
+        predictions = [
             self._prediction(
                 structure, output, spectra[row], None if scores is None else float(scores[row]), novelty, row, seconds
             )
             for row, (structure, novelty) in enumerate(zip(prepared, novelties, strict=True))
         ]
+        if all(structure.thermal is None for structure in prepared):
+            return predictions
+        return [
+            each if structure.thermal is None else replace(each, thermal=self._thermal(*of_snapshots))
+            for each, structure, of_snapshots in zip(predictions, prepared, curves, strict=True)
+        ]
+
+    def _thermal(self, epsilon: FloatArray, delta_epsilon: FloatArray) -> Spectrum:
+        """The mean over snapshots, whose mean spectra of the networks (g, m) are given, with their spread."""
+        meta = self._spectra_meta | {"ensemble": len(epsilon)}
+        spectra = [
+            broaden_to(Spectrum(self.energy_ev, *both, meta=meta), self.fwhm_ev)
+            for both in zip(epsilon, delta_epsilon, strict=True)
+        ]
+        return mean_spectrum(spectra, {})
+
+    @property
+    def _spectra_meta(self) -> dict[str, Any]:
+        gauges = {"gauge": "velocity", "absorption_gauge": "length"}
+        return {"fwhm_ev": self.ensemble.spec.fwhm_ev, **gauges, "shape": "gaussian"}
 
     def _novelty(self, constituents: Composition) -> tuple[Novelty | None, str]:
         return (None, "") if self.domain is None else self.domain.compositions.novelty(constituents)
@@ -289,12 +310,6 @@ class Predictor:
         if self.uncertainty is not None:
             silent = mean <= ABSORBS * mean.max(axis=1, keepdims=True)
             spread = {key: None if std is None else np.where(silent, np.nan, std) for key, std in spread.items()}
-        meta = {
-            "fwhm_ev": self.ensemble.spec.fwhm_ev,
-            "gauge": "velocity",
-            "absorption_gauge": "length",
-            "shape": "gaussian",
-        }
         spectra = [
             Spectrum(
                 self.energy_ev,
@@ -302,7 +317,7 @@ class Predictor:
                 members["delta_epsilon"][:, row].mean(axis=0),
                 None if spread["epsilon"] is None else spread["epsilon"][row],
                 None if spread["delta_epsilon"] is None else spread["delta_epsilon"][row],
-                meta,
+                self._spectra_meta,
             )
             for row in range(output.gap_ev.shape[1])
         ]

@@ -220,16 +220,22 @@ def prediction_json(prediction: Prediction, fwhm_ev: float | None, *, quick: boo
     from clusterml.spectrum.compare import broaden_to
 
     if fwhm_ev is not None:
-        prediction = replace(prediction, spectrum=broaden_to(prediction.spectrum, fwhm_ev))
+        thermal = None if prediction.thermal is None else broaden_to(prediction.thermal, fwhm_ev)
+        prediction = replace(prediction, spectrum=broaden_to(prediction.spectrum, fwhm_ev), thermal=thermal)
     return prediction.brief() if quick else Answer("", prediction, None, prediction.warnings).to_dict()
 
 
+@cache
 def ligands() -> list[dict[str, Any]]:
-    """Every ligand of the library."""
+    """Every ligand of the library, with the elements of its donors."""
     from clusterml.structure.anatomy.library import load_library
+    from clusterml.structure.build.conformers import donor_symbols
 
     keys = ("name", "smiles", "donors", "charge", "formula", "aliases", "hand", "kind")
-    return [{key: getattr(entry, key) for key in keys} for entry in load_library()]
+    return [
+        {**{key: getattr(entry, key) for key in keys}, "donor_elements": donor_symbols(entry)}
+        for entry in load_library()
+    ]
 
 
 def blueprints() -> list[dict[str, Any]]:

@@ -33,16 +33,19 @@ function choose() {
   if (last() && old === null) [old, replacement] = [last().old, last().new];
   if (!goesOn() && !names.includes(old)) old = names.find((name) => name === "CF3COO") ?? names[0] ?? null;
   if (!partners().some(({ name }) => name === replacement)) {
-    replacement = (partners().find(({ hand }) => hand) || partners()[0])?.name ?? null;
+    const [first] = partners(), chiral = partners().find(({ hand, donor_elements: donors }) => hand && donors[0] === first.donor_elements[0]);
+    replacement = (chiral || first)?.name ?? null;
   }
 }
 
 const nameOf = ({ name, formula }) => name || formula;
 
-/** Ligands of the library that may take the place of the old one: those of its charge. */
+/** Ligands of the library that may take the place of the old one: those of its charge, of the same donors first. */
 function partners() {
   const known = ligands().find(({ name, aliases }) => name === old || aliases.includes(old));
-  return ligands().filter(({ kind, name, charge: own }) => kind === "ligand" && name !== old && (!known || own === known.charge));
+  const fitting = ligands().filter(({ kind, name, charge: own }) => kind === "ligand" && name !== old && (!known || own === known.charge));
+  const isAlike = ({ donor_elements: donors }) => known && [...new Set(donors)].join() === [...new Set(known.donor_elements)].join();
+  return [...fitting.filter(isAlike), ...fitting.filter((each) => !isAlike(each))];
 }
 
 /** The sites of the old ligand, in the structure before the newest exchange if that goes on. */

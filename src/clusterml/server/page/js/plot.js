@@ -66,7 +66,7 @@ function drawPanel(panel, frame, { scale, axis, left, right, theme, range, id })
   return (
     `<clipPath id="${id}"><rect x="${left}" y="${top - 2}" width="${right - left}" height="${height + 4}"/></clipPath>` +
     text(left, top - 9, panel.title, { fill: theme.ink, weight: 600 }, unit ? ` / ${unit}` : "", theme.soft) +
-    yGrid(from, to, power, y, left, right, theme) + xGrid(range, scale, top, top + height, theme, right - left) +
+    yGrid(from, to, power, y, left, right, theme, height) + xGrid(range, scale, top, top + height, theme, right - left) +
     `<g clip-path="url(#${id})">${inside.join("")}</g>`
   );
 }
@@ -103,8 +103,8 @@ function markOf({ x, y, words, kind, colour }, axis, scale, place, theme) {
   return `<circle cx="${cx}" cy="${cy}" r="4" fill="${theme.card}" stroke="${colour}" stroke-width="1.5">${title}</circle>`;
 }
 
-function yGrid(from, to, power, place, left, right, theme) {
-  return ticks(from, to, 4).map((value) => {
+function yGrid(from, to, power, place, left, right, theme, height) {
+  return ticks(from, to, Math.max(2, Math.round(height / 42))).map((value) => {
     const at = place(value).toFixed(1), zero = Math.abs(value) < 1e-12 * (to - from);
     const line = `<line x1="${left}" x2="${right}" y1="${at}" y2="${at}" stroke="${zero ? theme.soft : theme.line}" stroke-width="1"/>`;
     return line + text(left - 7, Number(at) + 4, plain(value / 10 ** power), { fill: theme.soft, anchor: "end" });

@@ -6,7 +6,17 @@ import { during, say } from "./notices.js";
 import { change, emit, on, session, state } from "./store.js";
 import { open, rebuild, settle } from "./structure.js";
 
-const SITES = ["thiolate", "dithiolate", "phosphine", "carboxylate", "halide", "solvent", "cap"];
+const HALOGENS = ["F", "Cl", "Br", "I", "H"];
+const only = (elements, ...allowed) => elements.length > 0 && elements.every((element) => allowed.includes(element));
+/** Which ligands suit a kind of site. */
+const SITES = {
+  thiolate: ({ donor_elements: donors, charge: own }) => only(donors, "S") && donors.length === 1 && own === 1,
+  dithiolate: ({ donor_elements: donors }) => only(donors, "S") && donors.length > 1,
+  phosphine: ({ donor_elements: donors }) => only(donors, "P"),
+  carboxylate: ({ donor_elements: donors, charge: own }) => only(donors, "O") && own === 1,
+  halide: ({ donor_elements: donors, charge: own }) => only(donors, ...HALOGENS) && own === 1,
+  solvent: ({ donor_elements: donors, charge: own }) => only(donors, "O") && own === 0,
+};
 const EXAMPLES = [
   ["ag70_td_cl4", "Achiral. Turn its trigons and see a CD appear"], ["ag29_sh_ph3_R", "Chiral by the fans of its ligands"],
   ["ag25_sch3", "A superatom with eight electrons"], ["ag70_td_sipr_tfa20", "Twenty CF3COO to exchange for chiral ones"],
@@ -53,11 +63,11 @@ function groups(structures) {
 function showSites() {
   const plan = (lists.blueprints || []).find(({ name }) => name === byId("blueprint").value);
   if (!plan) return;
-  const names = lists.ligands.filter(({ kind }) => kind === "ligand").map(({ name }) => [name, name]);
-  const sites = SITES.filter((site) => plan.sites.includes(site));
-  const hand = plan.hands.length ? [labelled("hand", make("select", { name: "hand" }, options(plan.hands.map((x) => [x, x]))))] : [];
-  fill(byId("build-sites"), sites.map((site) =>
-    labelled(site, make("select", { name: site }, options([["", "usual"], ...names])))), hand);
+  const sites = Object.keys(SITES).filter((site) => plan.sites.includes(site));
+  const suiting = (site) => lists.ligands.filter((each) => each.kind !== "counter-ion" && SITES[site](each)).map(({ name }) => [name, name]);
+  const select = (name, pairs) => labelled(name[0].toUpperCase() + name.slice(1), make("select", { name }, options(pairs)));
+  fill(byId("build-sites"), sites.map((site) => select(site, [["", site === "solvent" ? "none" : "as in the blueprint"], ...suiting(site)])),
+    plan.hands.length ? select("hand", plan.hands.map((hand) => [hand, hand])) : []);
 }
 
 function build(event) {

@@ -56,7 +56,7 @@ export function curves(theme) {
   const list = [], add = (name, words, spectrum, more = {}) =>
     spectrum && list.push({ name, words, spectrum, colour: theme[name], dash: DASH[name], ...more });
   if (isDistorted()) add("rest", "not distorted", session.rest?.spectrum, { width: 1.5 });
-  add("thermal", `thermal mean (${state.ensemble} snapshots, 300 K)`, session.thermal?.spectrum);
+  add("thermal", `thermal mean of ${state.ensemble} snapshots at 300 K, and their spread`, session.thermal?.spectrum);
   add("engine", `engine${shiftWords("engine")}`, session.engine?.spectrum, { shift: shiftOf("engine") });
   add("network", `network${shiftWords("network")}`, session.prediction?.spectrum, { shift: shiftOf("network"), width: 2.25 });
   add("measured", measuredWords(), session.measured, { factors: factors() });
@@ -111,12 +111,19 @@ function bandOf(curve, key, std, opacity, counts) {
 function absorption(shown) {
   const bands = shown.filter(({ name, spectrum }) => name === "network" && state.show.network && spectrum.epsilon_std)
     .map((curve) => bandOf(curve, "epsilon", curve.spectrum.epsilon_std, 0.2, true));
+  bands.unshift(...thermalBands(shown, "epsilon"));
   for (const band of bands) band.low = band.low.map((value) => (value === null ? null : Math.max(0, value)));
   return { title: "Absorption ε", unit: "L mol⁻¹ cm⁻¹", signed: false, curves: withValues(shown, "epsilon"), bands, marks: [] };
 }
 
+/** The spread of the snapshots about their mean. */
+function thermalBands(shown, key) {
+  const curve = shown.find(({ name }) => name === "thermal"), std = session.thermal?.thermal?.[`${key}_std`];
+  return curve && std ? [bandOf(curve, key, std, 0.18, false)] : [];
+}
+
 function cd(shown, theme) {
-  const key = "delta_epsilon", lines = withValues(shown, key), bands = [];
+  const key = "delta_epsilon", lines = withValues(shown, key), bands = thermalBands(shown, key);
   const network = shown.find(({ name }) => name === "network");
   for (const curve of shown.filter(({ name }) => name === "network" || name === "engine")) {
     const { label_error: protocol, delta_epsilon_std: std } = curve.spectrum;
