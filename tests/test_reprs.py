@@ -179,4 +179,4 @@ def test_a_package_that_is_missing_is_named(spectrum, name, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, name, None)
     with pytest.raises(OptionError, match=f"to_{name}: {name} is not installed") as caught:
         getattr(spectrum, f"to_{name}")()
-    assert caught.value.remedy == f"pip install {name}"
+    assert caught.value.remedy == 'pip install "clusterml[notebook]"'

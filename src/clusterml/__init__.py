@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clusterml.batch.chemiscope import to_chemiscope
+    from clusterml.batch.tables import to_ase, to_pandas, to_xarray
     from clusterml.chirality.batch import BatchChirality, chirality_batch
     from clusterml.chirality.report import ChiralityReport, chirality_report
     from clusterml.dataset.store import Dataset
@@ -93,6 +95,10 @@ __all__ = [
     "scan",
     "screen",
     "substitute",
+    "to_ase",
+    "to_chemiscope",
+    "to_pandas",
+    "to_xarray",
     "using_library",
     "write_extxyz",
 ]
@@ -145,6 +151,10 @@ _HOMES = {
     "scan": "clusterml.structure.distort.apply",
     "screen": "clusterml.screening.run",
     "substitute": "clusterml.structure.distort.substitute",
+    "to_ase": "clusterml.batch.tables",
+    "to_chemiscope": "clusterml.batch.chemiscope",
+    "to_pandas": "clusterml.batch.tables",
+    "to_xarray": "clusterml.batch.tables",
     "using_library": "clusterml.structure.anatomy.library",
     "write_extxyz": "clusterml.structure.write",
 }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes, all_properties
 
+from clusterml.errors import ClusterMLError
 from clusterml.inference.predictor import Predictor
 from clusterml.io.shipped import DEFAULT_MODEL
 
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
     from clusterml.spectrum.spectrum import Spectrum
 
 
+class NoEnergyError(ClusterMLError, PropertyNotImplementedError):  # type: ignore[misc]  # ase has no types
+    """An energy, forces, or another mechanical property is asked of a calculator that gives spectra."""
+
+
 class SpectrumCalculator(Calculator):  # type: ignore[misc]  # ase has no types
     """Computes again only when atoms, positions or charge have changed.
 
     ``results``: ``prediction`` (all of it), ``spectrum``, ``chirality``, ``gap_ev``, ``in_domain``.  ``charge``: total
-    charge, default ``atoms.info["charge"]``, else proposed.  It has no energy and no forces.
+    charge, default ``atoms.info["charge"]``, else proposed.  It has no energy and no forces: asking for them raises
+    :class:`NoEnergyError`, which is ASE's ``PropertyNotImplementedError`` too, so that trajectories can be written.
 
     Examples:
         >>> import clusterml as cm
@@ -53,6 +59,15 @@ class SpectrumCalculator(Calculator):  # type: ignore[misc]  # ase has no types
             "prediction": prediction,
             **{key: getattr(prediction, key) for key in self.implemented_properties[1:]},
         }
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """One of the ``results``, computed where ``atoms`` have changed; raises :class:`NoEnergyError` for others."""
+        if name not in self.implemented_properties:
+            problem = f"{type(self).__name__} has no {name}"
+            if name in all_properties:
+                raise NoEnergyError(problem, "use tblite.ase.TBLite for energies and forces, or clusterml.relax")
+            raise NoEnergyError(problem, f"it has {', '.join(self.implemented_properties)}")
+        return super().get_property(name, atoms, allow_calculation)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation; a charge stated in ``atoms.info`` counts too."""

@@ -1,4 +1,5 @@
-"""What travels with the program: the checkpoint, model structures, example configurations and a small dataset.
+"""What travels with the program: the checkpoint, model structures, example configurations and a small dataset; and
+what comes with an extra.
 
 In a wheel they lie in the package's folder ``data``; in a checkout they are the repository's folders of the same names,
 so that a relative path from one to the other holds in both.  ``shipped:configs/screen/small.yaml`` stands for one of
@@ -8,10 +9,12 @@ them wherever a file or folder is asked for, on the command line and in configur
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from clusterml.errors import InputFileError, nearest
+from clusterml.errors import InputFileError, OptionError, nearest
 
 PREFIX = "shipped:"
 """What a path begins with that is seen from the data that travel with the program."""
@@ -58,6 +61,17 @@ def with_shipped_names(text: str) -> str:
 def is_shipped(name: Path) -> bool:
     """Whether something of this name, seen from the data that travel with the program, is there."""
     return _target(name) is not None
+
+
+def import_extra(package: str, extra: str, what: str) -> Any:
+    """A package that comes with an extra of the program, for ``what`` needs it.
+
+    Raises :class:`OptionError` naming what is missing and the extra that brings it.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise OptionError(f"{what}: {error.name} is not installed", f'pip install "clusterml[{extra}]"') from error
 
 
 def _target(name: Path) -> Path | None:

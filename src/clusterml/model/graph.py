@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from clusterml.errors import StructureError, UnsupportedElementError
+from clusterml.io.shipped import import_extra
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -72,10 +73,12 @@ class Graph:
 
     def to_data(self) -> Data:
         """The same as a ``torch_geometric.data.Data``, for networks of one's own: its ``Batch`` and ``DataLoader`` join
-        such graphs as :func:`batched` does.  Needs PyTorch Geometric (the extra ``geometric``)."""
-        from torch_geometric.data import Data
+        such graphs as :func:`batched` does.
 
-        return Data(**self._tensors)
+        Raises :class:`~clusterml.errors.OptionError` where PyTorch Geometric (the extra ``geometric``) is missing.
+        """
+        data: Data = import_extra("torch_geometric.data", "geometric", "to_data").Data(**self._tensors)
+        return data
 
     def to(self, device: torch.device) -> Graph:
         """The same on ``device``."""

@@ -76,7 +76,7 @@ def _wrong_signs(verification: Verification) -> Iterator[tuple[str, float]]:
 def describe_design(result: DesignResult) -> Iterator[str]:
     """Describe the best end of a design beside its start."""
     best = result.best
-    start = result.paths[best.climb - 1][0]
+    start = result.start
     steps = sum(step.count > 0 for step in result.paths[best.climb - 1])
     best_of_screen, end = result.best_of_screen, result.end.point.evaluation.standing.score
     if best_of_screen is not None:

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterml.errors import OptionError, ScreeningError
+from clusterml.errors import OptionError, ScreeningError, counted
+from clusterml.io.display import wrapped
 from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
@@ -35,7 +36,7 @@ RESULTS = "results.jsonl"
 _SECONDS_BETWEEN_NOTES = 60.0  # between two run.json while a screen runs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScreenResult:
     """The result of a screen: its ``folder``, the ``board``, the ``run`` as in run.json, and the verification."""
 
@@ -43,6 +44,22 @@ class ScreenResult:
     board: Board
     run: Run
     verification: Verification | None
+
+    def __repr__(self) -> str:
+        """Name, counts and the best candidate."""
+        screen, board = self.run.bench.screen, self.board
+        parts = [f"{counted(board.evaluated, 'candidate')}, {board.valid} valid, {board.feasible} feasible"]
+        parts += [f"best {entry.row.name} with score {entry.standing.score:.4g}" for entry in board.ranked[:1]]
+        if self.verification is not None:
+            parts.append(f"{len(self.verification.label_of)} labelled")
+        return wrapped(f"ScreenResult({screen.name}: {'; '.join(parts)}; {self.folder})")
+
+    def _repr_html_(self) -> str:
+        """The best candidates with their values, and the structure of the best one, for notebooks."""
+        from clusterml.screening.page.results import Results
+        from clusterml.screening.page.tables import screen_card
+
+        return screen_card(repr(self), Results(self.folder))
 
 
 def screen(

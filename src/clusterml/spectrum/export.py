@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import ClusterMLError, InputFileError, OptionError
+from clusterml.errors import ClusterMLError, InputFileError
 from clusterml.io.files import read_text, write_text
 from clusterml.io.json import parse_json, plain, write_json
+from clusterml.io.shipped import import_extra
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray
@@ -76,7 +76,7 @@ def to_pandas(spectrum: Spectrum) -> DataFrame:
 
     ``attrs`` hold the spectrum's ``meta`` and the ``units``.  Raises :class:`OptionError` where pandas is missing.
     """
-    pandas = _extra("pandas")
+    pandas = import_extra("pandas", "notebook", "to_pandas")
     index = pandas.Index(spectrum.energy_ev, name="energy_ev")
     table = pandas.DataFrame(_columns(spectrum), index=index)
     table.attrs = {**spectrum.meta, "units": {name: UNITS[name] for name in ("energy_ev", *table.columns)}}
@@ -89,7 +89,7 @@ def to_xarray(spectrum: Spectrum) -> Dataset:
 
     Raises :class:`OptionError` where xarray is missing.
     """
-    xarray = _extra("xarray")
+    xarray = import_extra("xarray", "notebook", "to_xarray")
     columns = {"energy_ev": spectrum.energy_ev, **_columns(spectrum)}
     variables = {name: ("energy_ev", values, {"units": UNITS[name]}) for name, values in columns.items()}
     coordinates = {name: variables.pop(name) for name in ("energy_ev", "wavelength_nm")}
@@ -99,14 +99,6 @@ def to_xarray(spectrum: Spectrum) -> Dataset:
 def _columns(spectrum: Spectrum) -> dict[str, FloatArray]:
     columns = {name: getattr(spectrum, name) for name in UNITS if name != "energy_ev"}
     return {name: values for name, values in columns.items() if values is not None and not np.isnan(values).all()}
-
-
-def _extra(name: str) -> Any:
-    """A package that is not installed with the program."""
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise OptionError(f"to_{name}: {error.name} is not installed", f"pip install {error.name}") from error
 
 
 BLOCKS = {

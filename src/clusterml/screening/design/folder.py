@@ -38,7 +38,7 @@ def design_page(result: DesignResult, folder: Path) -> str:
 
 def _body(result: DesignResult, folder: Path, title: str) -> Iterator[Markup]:
     best = result.best
-    start = result.paths[best.climb - 1][0]
+    start = result.start
     yield tag("h1", title)
     yield tag("p", f"Design with {result.bench.predictor.name}; the best end is {best.name}", class_="soft")
     if result.is_worse:

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from clusterml.errors import counted
+from clusterml.io.display import card, small_table, wrapped
 from clusterml.screening.bench import Bench
 from clusterml.screening.config import Screen
 from clusterml.screening.design.climb import ClimbPoint
 from clusterml.screening.labels import CandidateLabel
+from clusterml.screening.page.tables import number
+from clusterml.spectrum.picture import spectra_picture
+from clusterml.structure.picture import structure_picture
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -35,7 +40,7 @@ class DesignStep:
         return f"climb-{self.climb}-{self.stage}-{self.count:03d}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DesignResult:
     """The result of a design.
 
@@ -49,6 +54,28 @@ class DesignResult:
     paths: list[list[DesignStep]]
     screen_folder: Path | None = None
     label: CandidateLabel | None = None
+
+    def __repr__(self) -> str:
+        """Name, number of climbs, and the best end beside its start."""
+        start, best = self.start, self.best
+        scores = [step.point.evaluation.standing.score for step in (start, best)]
+        words = f"{counted(len(self.paths), 'climb')}; best {best.name}, score {scores[0]:.4g} to {scores[1]:.4g}"
+        return wrapped(f"DesignResult({self.screen.name}: {words})")
+
+    def _repr_html_(self) -> str:
+        """Numbers and spectra of the best end beside its start, the structure and warnings, for notebooks."""
+        steps = {"start": self.start.point.evaluation, "end": self.best.point.evaluation}
+        values = zip(self.bench.merit.names, *(step.values for step in steps.values()), strict=True)
+        rows = [(name, *(number(value.value, value.std) for value in of_steps)) for name, *of_steps in values]
+        spectra = [step.prediction.spectrum for step in steps.values()]
+        parts = [small_table(rows, ("measure", *steps)), spectra_picture(spectra, list(steps))]
+        parts.append(structure_picture(steps["end"].atoms))
+        return card(repr(self), parts, steps["end"].prediction.warnings)
+
+    @property
+    def start(self) -> DesignStep:
+        """The first step of the climb whose end is the best."""
+        return self.paths[self.best.climb - 1][0]
 
     @property
     def end(self) -> DesignStep:

@@ -6,13 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from clusterml.io.display import Markup, joined, tag
+from clusterml.io.display import Markup, joined, small_table, tag
+from clusterml.io.display import card as notebook_card
 from clusterml.screening.page.figures import spectra_picture
 from clusterml.screening.page.markup import table, viewer
 from clusterml.screening.page.results import RankedRow, Results, TopCandidate
 from clusterml.screening.space import recipe_words
 from clusterml.screening.verification import hits_words
-from clusterml.structure.picture import element_colours
+from clusterml.spectrum.picture import spectra_picture as small_picture
+from clusterml.structure.picture import element_colours, structure_picture
 
 
 def card(candidate: TopCandidate, results: Results) -> Markup:
@@ -45,6 +47,31 @@ def flags(ranked: RankedRow) -> Markup:
 def number(value: float, std: float | None) -> str:
     """``1.23 ± 0.04``."""
     return f"{value:.4g}" + ("" if std is None else f" ± {std:.2g}")
+
+
+_IN_NOTEBOOKS = 5
+
+
+def screen_card(title: str, results: Results) -> str:
+    """What a notebook shows of a screen: its best candidates, spectra and structure of the first, and warnings."""
+    names = [line["name"] for line in results.lines]
+    heads = ("rank", "candidate", *(f"{line['name']}{_unit_words(line['unit'])}" for line in results.lines), "CD")
+    rows = []
+    for ranked in results.ranked[:_IN_NOTEBOOKS]:
+        words = ranked.cells["label"] or ranked.name
+        rows.append((ranked.cells["rank"], words, *(number(*ranked.values[name]) for name in names), ranked.sign))
+    parts = [small_table(rows, heads)]
+    for best in results.top_candidates(1):
+        curves = {"best, predicted": best.spectrum, "parent, predicted": best.parent, "best, engine": best.verified}
+        known = {label: spectrum for label, spectrum in curves.items() if spectrum is not None}
+        parts += [small_picture(list(known.values()), list(known))] if known else []
+        parts.append(structure_picture(best.atoms))
+    flagged = [(ranked, ranked.flags) for ranked in results.ranked[:_IN_NOTEBOOKS] if ranked.flags]
+    return notebook_card(title, parts, [f"{ranked.cells['rank']}. {', '.join(flags)}" for ranked, flags in flagged])
+
+
+def _unit_words(unit: str) -> str:
+    return "" if unit == "1" else f" / {unit}"
 
 
 _PROVENANCE = ("model", "model_sha256", "checkpoint", "members", "device", "calibrated", "knows_domain", "seed")
