@@ -35,6 +35,7 @@ from clusterml.training.config import Config
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ROOMS = {
+    "batch": "Results for other libraries",
     "chirality": "Chirality",
     "dataset": "Datasets",
     "errors": "Errors",

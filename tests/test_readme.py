@@ -111,6 +111,23 @@ def test_python_of_the_engine_runs(small, tmp_path):
     assert (tmp_path / "mycluster.png").is_file()
 
 
+SAID = re.compile(r"^print\(.*\)  # (.+)$", re.MULTILINE)
+"""What stands behind a line of a page is what it prints."""
+QUIET = "import warnings\nwarnings.filterwarnings('ignore', '.*torch.jit.script', DeprecationWarning)\n"
+"""PyTorch Geometric warns when it is imported."""
+
+
+@pytest.mark.parametrize("screens", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_python_of_other_libraries_prints_what_it_says(screens, outputs, tmp_path):
+    every = blocks(DOCS / "guide" / "python-libraries.md", "python")
+    chosen = [block for block in every if ("cm.screen" in block) is screens]
+    assert len(chosen) == (1 if screens else 6)
+    (tmp_path / "calc.log").write_text(outputs.gaussian())
+    code = "\n".join(f"exec({block!r}, {{}})" for block in chosen)
+    shown = run(QUIET + code, tmp_path)
+    assert shown.splitlines() == [said for block in chosen for said in SAID.findall(block)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_and_options_exist(page):
     for words in commands(page):

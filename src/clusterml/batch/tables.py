@@ -225,7 +225,12 @@ def entries_of(what: ResultsLike) -> Entries:
     screen = _screen(what)
     if screen is not None:
         return _entries_of_screen(screen)
-    several = [what] if isinstance(what, Prediction | Answer | Label) else list(what)  # type: ignore[arg-type]
+    if isinstance(what, Prediction | Answer | Label):
+        several: list[Any] = [what]
+    elif isinstance(what, Iterable):
+        several = list(what)
+    else:
+        raise _no_result(what)
     if not several:
         raise OptionError("there are no results", "give at least one")
     answers = []
@@ -235,12 +240,16 @@ def entries_of(what: ResultsLike) -> Entries:
         elif isinstance(result, Label):
             result = Answer("", None, result, result.warnings)
         if not isinstance(result, Answer):
-            words = f"there is a {type(result).__name__} among the results"
-            raise OptionError(words, "give what predict, label, a Predictor or screen return")
+            raise _no_result(result)
         answers.append(result)
     items = [Entry(answer.atoms, answer.spectrum, values_of(answer)) for answer in answers]
     title = structure_name(items[0].atoms) + (f" and {len(items) - 1} more" if len(items) > 1 else "")
     return Entries(items, COLUMNS, title)
+
+
+def _no_result(what: object) -> OptionError:
+    words = f"a {type(what).__name__} is not a result"
+    return OptionError(words, "give what predict, label, a Predictor or screen return, or the folder of a screen")
 
 
 def values_of(answer: Answer) -> dict[str, Scalar]:
