@@ -20,6 +20,7 @@ from ase import Atoms
 
 import clusterml as cm
 from clusterml.engine.protocol import Protocol, ThermalEnsemble
+from clusterml.errors import ElectronicStructureError
 from clusterml.io.files import write_text
 from clusterml.io.json import write_json
 from clusterml.spectrum.bands import compare_bands
@@ -54,16 +55,19 @@ class Sample:
 
 
 THERMAL = (
-    Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol"),
-    Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol"),
-    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, "gfn1,gfn1:methanol,gfn2,stda-xtb"),
+    Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol,gfn1-pbe"),
+    Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol,gfn1-pbe"),
+    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, "gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb"),
 )
 MEASURED = (
-    Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol", "Ag25"),
-    Sample("[Ag29(BDT)12(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_bdt_ph3_R.xyz"), "gfn1", "Ag29-BDT"),
-    Sample("[Ag29(SH)24(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1", "Ag29-BDT"),
-    Sample("[Ag33(SH)24(PH3)11]+, model", lambda: cm.read(f"{MODELS}/ag33_sh_ph3_R.xyz"), "gfn1", "Ag33"),
-    Sample("Ag14(SH)12(PH3)8, model", lambda: cm.read(AG14), "gfn1", (530, 368), 0),
+    Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol,gfn1-pbe", "Ag25"),
+    Sample(
+        "[Ag29(BDT)12(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_bdt_ph3_R.xyz"), "gfn1,gfn1-pbe", "Ag29-BDT"
+    ),
+    Sample("[Ag29(SH)24(PH3)4]3-, model", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1-pbe", "Ag29-BDT"),
+    Sample("[Ag33(SH)24(PH3)11]+, model", lambda: cm.read(f"{MODELS}/ag33_sh_ph3_R.xyz"), "gfn1,gfn1-pbe", "Ag33"),
+    Sample("[Ag44(SH)30]4-, as built", lambda: cm.build("ag44"), "gfn1,gfn1-pbe", (833, 641, 535, 483, 411, 374)),
+    Sample("Ag14(SH)12(PH3)8, model", lambda: cm.read(AG14), "gfn1,gfn1-pbe", (530, 368), 0),
 )
 
 
@@ -113,7 +117,11 @@ def measured_rows(samples: Sequence[Sample], folder: Path) -> Iterable[list[str]
     """Measured and computed absorption bands in nm, and how well they match after one shift."""
     for sample in samples:
         for protocol in read_protocols(sample.protocols):
-            spectrum = spectrum_of(sample, protocol, None, folder)
+            try:
+                spectrum = spectrum_of(sample, protocol, None, folder)
+            except ElectronicStructureError as error:
+                yield [sample.name, "", protocol.name, error.problem, "-", "-", "-"]
+                continue
             bands = [b for b in find_bands(spectrum) if WINDOW_EV[0] <= b.energy_ev <= WINDOW_EV[1]]
             highest = max(band.height for band in bands)
             shown = [f"{band.wavelength_nm:.0f}" for band in bands if band.height >= LEAST * highest]
@@ -149,7 +157,7 @@ def published(folder: Path | None) -> list[Sample]:
     if folder is None:
         return []
     return [
-        Sample("[Ag25(SCH3)18]-, published", lambda: cm.read(folder / "Ag25_methylthiol.xyz"), "gfn1", "Ag25"),
+        Sample("[Ag25(SCH3)18]-, published", lambda: cm.read(folder / "Ag25_methylthiol.xyz"), "gfn1,gfn1-pbe", "Ag25"),
         Sample("[Au25(SR)18]-, published", lambda: cm.read(folder / "au25_pet18_opt.xyz"), "gfn1", (690, 450, 400), -1),
     ]
 

@@ -155,6 +155,21 @@ def test_what_was_not_measured_is_said_not_to_be_known(table, complex_, atoms, c
     assert trust.to_dict()["cd_cosine"] is None
 
 
+def test_a_protocol_that_is_clearly_nearer_to_dft_is_named(table, complex_):
+    """At 0.2 eV the cosine of gfn1 is 0.3."""
+    kind = "silver(I) complex"
+    numbers = table.protocols["gfn1"][kind]
+    table.protocols["gfn1-pbe"] = {kind: numbers.model_copy(update={"cosine": (0.3, 0.4)})}
+    assert "agrees better" not in reliability(spectrum(), complex_, 0, "gfn1").sentence
+    table.protocols["gfn1-pbe"] = {kind: numbers.model_copy(update={"cosine": (0.5, 0.5)})}
+    words = "cosine of 0.30 on 5 clusters"
+    better = "(gfn1-pbe agrees better, 0.50: label --orbitals gfn1-pbe)"
+    sentence = reliability(spectrum(), complex_, 0, "gfn1").sentence
+    assert words in sentence
+    assert better in sentence
+    assert "agrees better" not in reliability(spectrum(), complex_, 0, "gfn1-pbe").sentence
+
+
 def test_kinds_go_by_free_electrons():
     assert cluster_kind(cm.build("ag4", thiolate="SH"), 0) == "silver(I) complex"
     assert cluster_kind(cm.build("ag25", thiolate="SH"), -1) == "superatom"

@@ -58,6 +58,9 @@ _SCALE_STEP_EV = 0.02
 _SILVER = 47
 _KOHN_SHAM = ("dft", "cp2k")
 _SAME_EV = 1e-9
+_REFITTED = "gfn1-pbe"
+_CLEARLY = 0.15
+"""By how much a cosine must be larger to be worth a word."""
 
 
 class Measured(Strict):
@@ -168,7 +171,8 @@ class Reliability:
 
     ``error`` (m,): standard deviation of delta_epsilon in L mol-1 cm-1 on the energies of the spectrum, NaN where it is
     not known.  ``kind``: of the cluster.  ``measured``: the numbers behind it, None where there are none; ``unknown``
-    says why.  ``bands``: the CD bands with the probability of their signs.
+    says why.  ``bands``: the CD bands with the probability of their signs.  ``better``: a protocol of the same cost
+    that is clearly nearer to DFT for the kind, and its cosine.
     """
 
     protocol: str
@@ -178,6 +182,7 @@ class Reliability:
     measured: Measured | None
     cosines: tuple[float, float] | None
     unknown: str = ""
+    better: tuple[str, float] | None = None
 
     @property
     def known(self) -> bool:
@@ -199,6 +204,9 @@ class Reliability:
         words += f"{counted(self.measured.clusters, 'cluster')} of its kind ({self.kind})"
         if self.measured.shift_ev:
             words += f", {shifted:.2f} after a shift of {self.measured.shift_ev:+.2f} eV"
+        if self.better is not None:
+            name, cosine = self.better
+            words += f" ({name} agrees better, {cosine:.2f}: label --orbitals {name})"
         return f"{words}; {self._signs}" if self.bands else words
 
     @property
@@ -275,7 +283,20 @@ def reliability(
         return BandSign(band.energy_ev, band.height, total, both)
 
     plain, shifted = (float(table.at_width(values, fwhm)) for values in (measured.cosine, measured.shifted))
-    return Reliability(protocol, kind, error, tuple(map(judged, bands)), measured, (plain, shifted))
+    better = _better(table, kind, protocol, fwhm)
+    return Reliability(protocol, kind, error, tuple(map(judged, bands)), measured, (plain, shifted), better=better)
+
+
+def _better(table: ErrorTable, kind: Kind, protocol: str, fwhm_ev: float) -> tuple[str, float] | None:
+    """The other orbitals of GFN1's ground state, and their cosine, where they are clearly nearer to DFT for ``kind``."""
+
+    def cosine(name: str) -> float:
+        return float(table.at_width(table.protocols[name][kind].cosine, fwhm_ev))
+
+    if protocol != "gfn1" or kind not in table.protocols.get(_REFITTED, {}):
+        return None
+    of_refit = cosine(_REFITTED)
+    return (_REFITTED, of_refit) if of_refit >= cosine(protocol) + _CLEARLY else None
 
 
 def relative_error(table: ErrorTable, measured: Measured, energy_ev: FloatArray, fwhm_ev: float) -> FloatArray:

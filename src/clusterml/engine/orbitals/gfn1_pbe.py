@@ -30,11 +30,11 @@ from clusterml.units import BOHR_ANGSTROM, HARTREE_EV
 Kind = Literal["onsite", "projector", "overlap", "kinetic"]
 
 METAL = "Ag"
-SEEN = ("H", "C", "O", "F", "P", "S", "Ag")
+SEEN = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "Ag")
 """Elements that have terms."""
 _POLAR = ("O", "P", "S", "Ag")
 """Elements whose levels depend on their charge, and whose functions repel others."""
-_RADIUS_ANGSTROM = {"Ag": 2.9, "S": 2.5, "P": 2.45, "O": 2.3}
+_RADIUS_ANGSTROM = {"Ag": 2.9, "S": 2.5, "P": 2.45, "O": 2.3, "Cl": 2.55, "Br": 2.65}
 """Bond lengths to silver, about which a coupling may rise or fall with the distance ..."""
 _RANGE_ANGSTROM = 0.6
 """... over this length."""
@@ -126,7 +126,7 @@ class _Shells:
         """Terms of shells ``name`` with ``other`` on two atoms, where both are bonded in clusters."""
         elements = {name.split(".")[0], other.split(".")[0]}
         light = METAL not in elements
-        if (light and elements <= {"H", "F"}) or (not light and elements & {"H", "C", "F"}):
+        if (light and elements <= {"H", "F"}) or (not light and elements & {"H", "C", "N", "F"}):
             return
         which = self._between(name, other)
         if not which.any():
