@@ -288,7 +288,7 @@ def reliability(
 
 
 def _better(table: ErrorTable, kind: Kind, protocol: str, fwhm_ev: float) -> tuple[str, float] | None:
-    """The other orbitals of GFN1's ground state, and their cosine, where they are clearly nearer to DFT for ``kind``."""
+    """Other orbitals of GFN1's ground state, with their cosine, where they are clearly nearer to DFT for ``kind``."""
 
     def cosine(name: str) -> float:
         return float(table.at_width(table.protocols[name][kind].cosine, fwhm_ev))
