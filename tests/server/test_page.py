@@ -14,6 +14,8 @@ import pytest
 
 from clusterml.server.app import page_folder
 
+from .conftest import Server
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
@@ -262,3 +264,38 @@ def test_keys_turn_the_structure_and_move_sliders(page):
     page.focus("#tab-distort")
     page.keyboard.press("ArrowRight")
     assert page.get_attribute("#tab-exchange", "aria-selected") == "true"
+
+
+@pytest.mark.slow
+def test_a_token_is_asked_for_once(browser, tmp_path):
+    guarded = Server(tmp_path, token="open-sesame-open-sesame-7")
+    context = browser.new_context()
+    try:
+        opened = context.new_page()
+        opened.goto(guarded.url)
+        opened.fill("#token-value", "wrong")
+        opened.click("#token button[value=ok]")
+        opened.wait_for_selector("#token[open]")
+        opened.fill("#token-value", "open-sesame-open-sesame-7")
+        opened.click("#token button[value=ok]")
+        opened.wait_for_selector("html[data-ready]")
+        opened.wait_for_selector("#shipped option:nth-child(1)", state="attached")
+        assert opened.locator("#shipped option").count() > 30
+    finally:
+        context.close()
+        guarded.close()
+
+
+@pytest.mark.slow
+def test_a_dropped_file_and_the_engine_are_found_again_by_the_link(page, server):
+    text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
+    page.set_input_files("#file", {"name": "ring.xyz", "mimeType": "text/plain", "buffer": text.encode()})
+    page.wait_for_selector("#worth .worth")
+    page.click("#engine-start")
+    page.wait_for_selector("#engine:has-text('cosine with it')")
+    page.wait_for_timeout(800)  # the address follows
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_selector("#engine:has-text('cosine with it')")
+    assert page.inner_text("#title") == "ring"

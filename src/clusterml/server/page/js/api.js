@@ -60,13 +60,21 @@ let asking = null;
 /** Ask for the server's token; false where the reader gives none.  Requests that wait share one question. */
 function askForToken() {
   asking ??= new Promise((resolve) => {
-    const dialog = byId("token"), field = byId("token-value");
+    const dialog = byId("token"),
+      field = byId("token-value");
+    byId("token-words").textContent = sessionStorage.getItem(TOKEN)
+      ? "That was not its token."
+      : "It was set when the server was started.";
     dialog.showModal();
-    dialog.addEventListener("close", () => {
-      asking = null;
-      if (dialog.returnValue === "ok" && field.value) sessionStorage.setItem(TOKEN, field.value);
-      resolve(dialog.returnValue === "ok" && Boolean(field.value));
-    }, { once: true });
+    dialog.addEventListener(
+      "close",
+      () => {
+        asking = null;
+        if (dialog.returnValue === "ok" && field.value) sessionStorage.setItem(TOKEN, field.value);
+        resolve(dialog.returnValue === "ok" && Boolean(field.value));
+      },
+      { once: true },
+    );
   });
   return asking;
 }
@@ -83,7 +91,8 @@ export async function* events(job, signal) {
     const blocks = text.split("\n\n");
     text = blocks.pop();
     for (const block of blocks) {
-      const name = /^event: (.*)$/m.exec(block), data = /^data: (.*)$/m.exec(block);
+      const name = /^event: (.*)$/m.exec(block),
+        data = /^data: (.*)$/m.exec(block);
       if (name && data) yield [name[1], JSON.parse(data[1])];
     }
   }

@@ -20,15 +20,27 @@ export function startChirality() {
 
 function write() {
   if (state.tab !== "chirality" || !session.geometry) return;
-  fill(byId("panel-chirality"), ...predicted(), make("h3", {}, "What makes it chiral"), ...shares(),
-    make("h3", {}, "How chiral its parts are"), ...measures());
+  fill(
+    byId("panel-chirality"),
+    ...predicted(),
+    make("h3", {}, "What makes it chiral"),
+    ...shares(),
+    make("h3", {}, "How chiral its parts are"),
+    ...measures(),
+  );
 }
 
 function predicted() {
   const prediction = session.prediction?.chirality;
   if (!prediction) return [];
-  return [make("p", { class: "soft" }, `Metals and donors, by the network: ${number(prediction.ccm_frame, 2)} on the scale of 0 (achiral) to 100, ` +
-    `signed index ${signed(prediction.opd_local_frame, 2)}.`)];
+  return [
+    make(
+      "p",
+      { class: "soft" },
+      `Metals and donors, by the network: ${number(prediction.ccm_frame, 2)} on the scale of 0 (achiral) to 100, ` +
+        `signed index ${signed(prediction.opd_local_frame, 2)}.`,
+    ),
+  ];
 }
 
 /** The band in eV: the reader's, else 0.3 eV to both sides of the strongest CD. */
@@ -39,16 +51,53 @@ function band() {
 }
 
 function shares() {
-  const unit = state.axis, shown = band().map((value) => (unit === "nm" ? NM_EV / value : value)).sort((a, b) => a - b);
-  const field = (place, words) => make("input", { type: "number", step: "any", "aria-label": words, value: Number(shown[place].toPrecision(4)), id: `band-${place}` });
-  const form = make("form", { class: "row", onsubmit: readBand }, "CD from", field(0, "Band from"), "to", field(1, "Band to"), unit,
-    make("button", {}, "Share it out"));
+  const unit = state.axis,
+    shown = band()
+      .map((value) => (unit === "nm" ? NM_EV / value : value))
+      .sort((a, b) => a - b);
+  const field = (place, words) =>
+    make("input", {
+      type: "number",
+      step: "any",
+      "aria-label": words,
+      value: Number(shown[place].toPrecision(4)),
+      id: `band-${place}`,
+    });
+  const form = make(
+    "form",
+    { class: "row", onsubmit: readBand },
+    "CD from",
+    field(0, "Band from"),
+    "to",
+    field(1, "Band to"),
+    unit,
+    make("button", {}, "Share it out"),
+  );
   const said = session.shares;
-  if (!said) return [form, make("p", { class: "soft" }, "Shares the CD of a band out among kernel, shells and ligands, and colours the atoms.")];
-  const total = said.total.value, most = Math.max(...Object.values(said.parts).map(({ value }) => Math.abs(value)), 1e-12);
-  return [form, table(["Part", "Atoms", "Share", ""], Object.entries(said.parts).map(([name, { value, std, atoms }]) =>
-    [name, String(atoms.length), `${signed(value, 3)}${std ? ` ± ${number(std, 2)}` : ""}`, bar(value, most)])),
-  make("p", { class: "soft" }, `Together ${signed(total, 3)} L mol⁻¹ cm⁻¹ eV (${said.significance.verdict}).`)];
+  if (!said)
+    return [
+      form,
+      make(
+        "p",
+        { class: "soft" },
+        "Shares the CD of a band out among kernel, shells and ligands, and colours the atoms.",
+      ),
+    ];
+  const total = said.total.value,
+    most = Math.max(...Object.values(said.parts).map(({ value }) => Math.abs(value)), 1e-12);
+  return [
+    form,
+    table(
+      ["Part", "Atoms", "Share", ""],
+      Object.entries(said.parts).map(([name, { value, std, atoms }]) => [
+        name,
+        String(atoms.length),
+        `${signed(value, 3)}${std ? ` ± ${number(std, 2)}` : ""}`,
+        bar(value, most),
+      ]),
+    ),
+    make("p", { class: "soft" }, `Together ${signed(total, 3)} L mol⁻¹ cm⁻¹ eV (${said.significance.verdict}).`),
+  ];
 }
 
 function readBand(event) {
@@ -63,7 +112,9 @@ function readBand(event) {
 async function explain() {
   await settled();
   const [low, high] = band();
-  const answer = await during("Sharing the CD out", () => post("explain", { ...currentKeys(), ...charged(), band: `${low}..${high}` }));
+  const answer = await during("Sharing the CD out", () =>
+    post("explain", { ...currentKeys(), ...charged(), band: `${low}..${high}` }),
+  );
   if (!answer) return;
   session.shares = answer.contributions;
   emit("shares");
@@ -71,26 +122,52 @@ async function explain() {
 }
 
 function bar(value, most) {
-  const share = value / most, wide = 50 * Math.abs(share);
+  const share = value / most,
+    wide = 50 * Math.abs(share);
   const style = `left:${share < 0 ? 50 - wide : 50}%;width:${wide}%;background:${diverging(Math.sign(share))}`;
   return make("span", { class: "bar-of-share" }, make("i", { style }));
 }
 
 function measures() {
-  const said = session.chirality, atoms = session.geometry.symbols.length;
+  const said = session.chirality,
+    atoms = session.geometry.symbols.length;
   if (!said) {
-    const words = atoms > LARGE ? `${atoms} atoms: the whole in a while, its parts in minutes` : "a quarter of a minute for 100 atoms";
-    return [make("p", { class: "row" }, make("button", { type: "button", id: "measure", onclick: () => measure(atoms <= LARGE) }, "Measure"),
-      atoms > LARGE ? make("button", { type: "button", onclick: () => measure(true) }, "with its parts") : null,
-      make("span", { class: "soft" }, words))];
+    const words =
+      atoms > LARGE
+        ? `${atoms} atoms: the whole in a while, its parts in minutes`
+        : "a quarter of a minute for 100 atoms";
+    return [
+      make(
+        "p",
+        { class: "row" },
+        make("button", { type: "button", id: "measure", onclick: () => measure(atoms <= LARGE) }, "Measure"),
+        atoms > LARGE ? make("button", { type: "button", onclick: () => measure(true) }, "with its parts") : null,
+        make("span", { class: "soft" }, words),
+      ),
+    ];
   }
-  const rows = said.parts.map((part) => [part.name, fixed(part.ccm, 2), fixed(part.mirror_misfit_a, 2), fixed(1000 * part.opd_local, 3), groups(part)]);
-  return [table(["Part", "CCM", "Mirror / Å", "Index", "Symmetry"], rows), make("p", { class: "soft small" },
-    "CCM: 0 (achiral) to 100. Mirror: distance from the mirror image. Index: signed, times 1000, opposite for mirror images. Symmetry: within 0.01 and 0.3 Å."),
-  ...template(said.template), ...turns(said.template), ...said.warnings.map((words) => make("p", { class: "note" }, words))];
+  const rows = said.parts.map((part) => [
+    part.name,
+    fixed(part.ccm, 2),
+    fixed(part.mirror_misfit_a, 2),
+    fixed(1000 * part.opd_local, 3),
+    groups(part),
+  ]);
+  return [
+    table(["Part", "CCM", "Mirror / Å", "Index", "Symmetry"], rows),
+    make(
+      "p",
+      { class: "soft small" },
+      "CCM: 0 (achiral) to 100. Mirror: distance from the mirror image. Index: signed, times 1000, opposite for mirror images. Symmetry: within 0.01 and 0.3 Å.",
+    ),
+    ...template(said.template),
+    ...turns(said.template),
+    ...said.warnings.map((words) => make("p", { class: "note" }, words)),
+  ];
 }
 
-const groups = ({ point_groups: known }) => (known ? [...new Set([known["0.01"], known["0.3"]].filter(Boolean))].join(", ") : "–");
+const groups = ({ point_groups: known }) =>
+  known ? [...new Set([known["0.01"], known["0.3"]].filter(Boolean))].join(", ") : "–";
 
 async function measure(parts) {
   await settled();
@@ -102,9 +179,18 @@ async function measure(parts) {
 
 function template(fit) {
   if (!fit) return [];
-  const rows = fit.shells.map((shell) => [shell.name, String(shell.n_atoms), fixed(shell.rmsd_a), fixed(shell.radius_a), fixed(shell.ideal_radius_a)]);
-  return [make("h3", {}, `Against ${fit.name} (${fit.ideal})`), table(["Shell", "Atoms", "RMSD / Å", "Radius / Å", "Ideal / Å"], rows),
-    make("p", { class: "soft small" }, `All together ${fixed(fit.rmsd_a)} Å at a scale of ${fixed(fit.scale, 3)}.`)];
+  const rows = fit.shells.map((shell) => [
+    shell.name,
+    String(shell.n_atoms),
+    fixed(shell.rmsd_a),
+    fixed(shell.radius_a),
+    fixed(shell.ideal_radius_a),
+  ]);
+  return [
+    make("h3", {}, `Against ${fit.name} (${fit.ideal})`),
+    table(["Shell", "Atoms", "RMSD / Å", "Radius / Å", "Ideal / Å"], rows),
+    make("p", { class: "soft small" }, `All together ${fixed(fit.rmsd_a)} Å at a scale of ${fixed(fit.scale, 3)}.`),
+  ];
 }
 
 function turns(fit) {
@@ -115,10 +201,38 @@ function turns(fit) {
     counts.set(words, (counts.get(words) || 0) + 1);
   }
   const words = [...counts].map(([each, count]) => (count > 1 ? `${count} × ${each}` : each));
-  return [make("p", { class: "soft small" }, `Turns: ${words.join(", ")} (positive: anticlockwise seen from outside).`)];
+  return [
+    make("p", { class: "soft small" }, `Turns: ${words.join(", ")} (positive: anticlockwise seen from outside).`),
+  ];
 }
 
 function table(heads, rows) {
-  return make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, heads.map((words) => make("th", { scope: "col" }, words)))),
-    make("tbody", {}, rows.map((cells) => make("tr", {}, cells.map((cell) => make("td", {}, cell)))))));
+  return make(
+    "div",
+    { class: "wide" },
+    make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          heads.map((words) => make("th", { scope: "col" }, words)),
+        ),
+      ),
+      make(
+        "tbody",
+        {},
+        rows.map((cells) =>
+          make(
+            "tr",
+            {},
+            cells.map((cell) => make("td", {}, cell)),
+          ),
+        ),
+      ),
+    ),
+  );
 }

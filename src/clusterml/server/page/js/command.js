@@ -1,7 +1,7 @@
 // "As a command": what a shell or Python is told to get what is shown.
 
 import { byId, fill, make } from "./dom.js";
-import { say } from "./notices.js";
+import { copy, say } from "./notices.js";
 import { addsUp } from "./sliders.js";
 import { session, state } from "./store.js";
 
@@ -12,28 +12,48 @@ const DEFAULT = { disorder: "major", cluster: 1 };
 export function startCommand() {
   byId("command-open").addEventListener("click", () => {
     if (!session.geometry) return say("Choose a structure first.");
-    const blocks = [["In a shell", shell()], ["In Python", python()]].map(([title, text]) => [
-      make("h3", {}, title), make("pre", { tabindex: "0" }, make("code", {}, text)),
-      make("button", { type: "button", onclick: () => copy(text) }, "Copy")]);
-    fill(byId("command"), make("form", { method: "dialog" }, make("h2", {}, "As a command"),
-      make("button", { class: "plain close", "aria-label": "Close" }, "✕")), blocks);
+    const blocks = [
+      ["In a shell", shell()],
+      ["In Python", python()],
+    ].map(([title, text]) => [
+      make("h3", {}, title),
+      make("pre", { tabindex: "0" }, make("code", {}, text)),
+      make("button", { type: "button", onclick: () => copy(text, "Copied.") }, "Copy"),
+    ]);
+    fill(
+      byId("command"),
+      make(
+        "form",
+        { method: "dialog" },
+        make("h2", {}, "As a command"),
+        make("button", { class: "plain close", "aria-label": "Close" }, "✕"),
+      ),
+      blocks,
+    );
     byId("command").showModal();
     return null;
   });
-}
-
-async function copy(text) {
-  await navigator.clipboard.writeText(text).then(() => say("Copied."), () => say("Select the text to copy it."));
 }
 
 const quoted = (word) => (SAFE.test(word) ? String(word) : `'${String(word).replaceAll("'", "'\\''")}'`);
 
 /** What has to be done, one after the other: {verb, options} with the options of the command line. */
 function steps() {
-  const list = state.exchanges.map(({ old, new: replacement, sites }) =>
-    ({ verb: "substitute", file: "exchanged.xyz", options: [["from", old], ["to", replacement], ["sites", sites.join(",")]] }));
+  const list = state.exchanges.map(({ old, new: replacement, sites }) => ({
+    verb: "substitute",
+    file: "exchanged.xyz",
+    options: [
+      ["from", old],
+      ["to", replacement],
+      ["sites", sites.join(",")],
+    ],
+  }));
   for (const { mode, amount, weights } of distortions()) {
-    const how = [["mode", mode], ["amount", amount], ...Object.entries(weights || {}).map(([name, value]) => ["weight", `${name}=${value}`])];
+    const how = [
+      ["mode", mode],
+      ["amount", amount],
+      ...Object.entries(weights || {}).map(([name, value]) => ["weight", `${name}=${value}`]),
+    ];
     if (mode === "normal-mode") how.push(["index", state.index]);
     if (mode === "thermal-noise") how.push(["seed", state.seed]);
     list.push({ verb: "distort", file: "distorted.xyz", options: [...how, ["warn-only"]] });
@@ -44,17 +64,21 @@ function steps() {
 /** Modes that add up are one step, a mixture; the others follow. */
 function distortions() {
   const moved = Object.entries(state.distortions).filter(([, amount]) => amount);
-  const together = moved.filter(([mode]) => addsUp(mode)), others = moved.filter(([mode]) => !addsUp(mode));
+  const together = moved.filter(([mode]) => addsUp(mode)),
+    others = moved.filter(([mode]) => !addsUp(mode));
   const first = together.length > 1 ? [{ mode: "mixture", amount: 1, weights: Object.fromEntries(together) }] : [];
   return [...first, ...[...(first.length ? [] : together), ...others].map(([mode, amount]) => ({ mode, amount }))];
 }
 
 function shell() {
-  const lines = [], { shipped, build, file } = state.source;
+  const lines = [],
+    { shipped, build, file } = state.source;
   let place = shipped ? `shipped:datasets/structures/${shipped}.xyz` : file?.name;
   if (build) {
     place = `${build.name}.xyz`;
-    lines.push(line("build", build.name, [...Object.entries(build).filter(([name]) => name !== "name"), ["output", place]]));
+    lines.push(
+      line("build", build.name, [...Object.entries(build).filter(([name]) => name !== "name"), ["output", place]]),
+    );
   }
   let reading = Object.entries(state.reading).filter(([name, value]) => DEFAULT[name] !== value);
   for (const { verb, file: made, options } of steps()) {
@@ -63,19 +87,35 @@ function shell() {
   }
   const charge = state.charge === null ? [] : [["charge", state.charge]];
   const thermal = state.ensemble ? [["ensemble", state.ensemble]] : [];
-  const view = [["axis", state.axis], ...(state.range ? [["range", state.range.map((value) => Number(value.toPrecision(4))).join(":")]] : [])];
+  const view = [
+    ["axis", state.axis],
+    ...(state.range ? [["range", state.range.map((value) => Number(value.toPrecision(4))).join(":")]] : []),
+  ];
   lines.push(line("predict", place, [["engine", "never"], ...charge, ...thermal, ...view, ...reading]));
   if (session.engine) lines.push(line("label", place, [...charge, ...reading, ["output", "engine"]]));
-  if (session.shares) lines.push(line("explain", place, [["band", session.shares.band_ev.map((value) => Number(value.toFixed(4))).join("..")], ...charge, ...reading]));
+  if (session.shares)
+    lines.push(
+      line("explain", place, [
+        ["band", session.shares.band_ev.map((value) => Number(value.toFixed(4))).join("..")],
+        ...charge,
+        ...reading,
+      ]),
+    );
   if (session.chirality) lines.push(line("chirality", place, reading));
   if (session.measured) lines.push(comparison(place));
   return lines.join("\n");
 }
 
 function comparison(place) {
-  const { name, text, ...how } = state.measured, stem = place.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+  const { name, text, ...how } = state.measured,
+    stem = place.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
   const given = Object.entries(how).filter(([, value]) => value !== null && value !== "");
-  return line("compare", `results/${stem}.json`, given.map(([key, value]) => [`${key}-b`, value]), [quoted(name)]);
+  return line(
+    "compare",
+    `results/${stem}.json`,
+    given.map(([key, value]) => [`${key}-b`, value]),
+    [quoted(name)],
+  );
 }
 
 function line(verb, place, options, more = []) {
@@ -83,14 +123,22 @@ function line(verb, place, options, more = []) {
   return ["clusterml", verb, quoted(place), ...more, ...words].join(" ").replace("--output", "-o");
 }
 
-const literal = (value) => JSON.stringify(value).replace(/\btrue\b/g, "True").replace(/\bnull\b/g, "None");
+const literal = (value) =>
+  JSON.stringify(value)
+    .replace(/\btrue\b/g, "True")
+    .replace(/\bnull\b/g, "None");
 
 function python() {
-  const lines = [], { shipped, build, file } = state.source;
-  const reading = Object.entries(state.reading).filter(([name, value]) => DEFAULT[name] !== value).map(([name, value]) => `${name}=${literal(value)}`);
+  const lines = [],
+    { shipped, build, file } = state.source;
+  const reading = Object.entries(state.reading)
+    .filter(([name, value]) => DEFAULT[name] !== value)
+    .map(([name, value]) => `${name}=${literal(value)}`);
   if (build) {
     const { name, ...sites } = build;
-    lines.push(`atoms = cm.build(${[literal(name), ...Object.entries(sites).map(([site, value]) => `${site}=${literal(value)}`)].join(", ")})`);
+    lines.push(
+      `atoms = cm.build(${[literal(name), ...Object.entries(sites).map(([site, value]) => `${site}=${literal(value)}`)].join(", ")})`,
+    );
   } else {
     const place = shipped ? `shipped:datasets/structures/${shipped}.xyz` : file.name;
     lines.push(`atoms = cm.read(${[literal(place), ...reading].join(", ")})`);
@@ -98,13 +146,19 @@ function python() {
   let random = false;
   for (const { old, new: replacement, sites } of state.exchanges) {
     random = true;
-    lines.push(`atoms = cm.substitute(atoms, ${literal(old)}, ${literal(replacement)}, sites=${literal(sites)}, rng=np.random.default_rng(0))`);
+    lines.push(
+      `atoms = cm.substitute(atoms, ${literal(old)}, ${literal(replacement)}, sites=${literal(sites)}, rng=np.random.default_rng(0))`,
+    );
   }
   for (const { mode, amount, weights } of distortions()) {
     const seeded = mode === "thermal-noise";
     random ||= seeded;
-    const how = [weights && `weights=${literal(weights)}`, mode === "normal-mode" && `index=${state.index}`,
-      seeded && `rng=np.random.default_rng(${state.seed})`, 'problems="warn"'].filter(Boolean);
+    const how = [
+      weights && `weights=${literal(weights)}`,
+      mode === "normal-mode" && `index=${state.index}`,
+      seeded && `rng=np.random.default_rng(${state.seed})`,
+      'problems="warn"',
+    ].filter(Boolean);
     lines.push(`atoms = cm.distort(atoms, ${literal(mode)}, ${amount}, ${how.join(", ")})`);
   }
   const charge = state.charge === null ? [] : [`charge=${state.charge}`];

@@ -11,13 +11,17 @@ export function make(tag, attributes = {}, ...children) {
     if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
 /** Replace what an element holds. */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
 }
 
 /** Options of a select: [value, words] pairs. */
@@ -40,7 +44,9 @@ export function number(value, digits = 3) {
   if (size < 1e-3 || size >= 1e6) return scientific(value, digits);
   const rounded = Number(value.toPrecision(digits));
   const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
-  return rounded.toLocaleString("en", { maximumFractionDigits: decimals, useGrouping: size >= 1e4 }).replace("-", MINUS);
+  return rounded
+    .toLocaleString("en", { maximumFractionDigits: decimals, useGrouping: size >= 1e4 })
+    .replace("-", MINUS);
 }
 
 /** A number with so many digits behind the point; what rounds to nothing is 0. */
@@ -66,7 +72,10 @@ function scientific(value, digits) {
 }
 
 /** An exponent in raised digits. */
-export const superscript = (power) => String(power).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
+export const superscript = (power) =>
+  String(power)
+    .replace("-", "⁻")
+    .replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
 
 /** A formula with lowered digits: Ag₂₉; for options and texts without elements. */
 export const formula = (text) => text.replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]);

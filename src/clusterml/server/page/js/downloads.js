@@ -5,7 +5,7 @@ import { byId, fill, make } from "./dom.js";
 import { during, say } from "./notices.js";
 import { session, state } from "./store.js";
 import { currentKeys, settled } from "./structure.js";
-import { filePicture } from "./spectra.js";
+import { filePicture } from "./curves.js";
 
 const PNG_SCALE = 2;
 
@@ -20,7 +20,10 @@ export function startDownloads() {
     ["Structure as xyz", () => save(`${stem()}.xyz`, currentXyz(), "chemical/x-xyz")],
     ["Engine's result as JSON", engineJson],
   ];
-  fill(byId("downloads"), entries.map(([words, work]) => make("button", { type: "button", onclick: () => start(work) }, words)));
+  fill(
+    byId("downloads"),
+    entries.map(([words, work]) => make("button", { type: "button", onclick: () => start(work) }, words)),
+  );
   for (const menu of document.querySelectorAll("details.menu")) {
     document.addEventListener("pointerdown", (event) => menu.contains(event.target) || (menu.open = false));
     menu.addEventListener("keydown", (event) => event.key === "Escape" && (menu.open = false));
@@ -53,7 +56,8 @@ function engineJson() {
 }
 
 async function png() {
-  const { svg } = filePicture(), image = new Image();
+  const { svg } = filePicture(),
+    image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
   await image.decode();
   const canvas = make("canvas", { width: PNG_SCALE * image.width, height: PNG_SCALE * image.height });

@@ -2,11 +2,28 @@
 // with the help of the legend, which also names what is under the pointer.
 
 const ELEMENTS = {
-  H: ["#e8e8e8", 0.31], B: ["#ffb5b5", 0.84], C: ["#6b6f76", 0.76], N: ["#3050f8", 0.71], O: ["#d55e00", 0.66],
-  F: ["#7fd6a2", 0.57], Na: ["#ab5cf2", 1.66], Al: ["#bfa6a6", 1.21], Si: ["#c9a76b", 1.11], P: ["#cc79a7", 1.07],
-  S: ["#f0c419", 1.05], Cl: ["#2aa876", 1.02], Fe: ["#e06633", 1.32], Ni: ["#50d050", 1.24], Cu: ["#c88033", 1.32],
-  Se: ["#e69f00", 1.2], Br: ["#a62929", 1.2], Pd: ["#3a8ca0", 1.39], Ag: ["#b4bac6", 1.45], I: ["#940094", 1.39],
-  Pt: ["#9da3b5", 1.36], Au: ["#e0b020", 1.36],
+  H: ["#e8e8e8", 0.31],
+  B: ["#ffb5b5", 0.84],
+  C: ["#6b6f76", 0.76],
+  N: ["#3050f8", 0.71],
+  O: ["#d55e00", 0.66],
+  F: ["#7fd6a2", 0.57],
+  Na: ["#ab5cf2", 1.66],
+  Al: ["#bfa6a6", 1.21],
+  Si: ["#c9a76b", 1.11],
+  P: ["#cc79a7", 1.07],
+  S: ["#f2cf2e", 1.05],
+  Cl: ["#2aa876", 1.02],
+  Fe: ["#e06633", 1.32],
+  Ni: ["#50d050", 1.24],
+  Cu: ["#c88033", 1.32],
+  Se: ["#e69f00", 1.2],
+  Br: ["#a62929", 1.2],
+  Pd: ["#3a8ca0", 1.39],
+  Ag: ["#b4bac6", 1.45],
+  I: ["#940094", 1.39],
+  Pt: ["#9da3b5", 1.36],
+  Au: ["#b8860b", 1.36],
 };
 const OTHER = ["#b08cc0", 1.3];
 const METALS = new Set(["Ag", "Au", "Cu", "Pd", "Pt", "Ni", "Fe", "Na", "Al"]);
@@ -29,7 +46,8 @@ export function byElement(symbols) {
 
 /** Colours by kernel, shells and ligands; `parts`: name -> atoms. */
 export function byShell(symbols, parts) {
-  const colours = symbols.map(() => REST), legend = [];
+  const colours = symbols.map(() => REST),
+    legend = [];
   const metals = Object.keys(parts).filter((name) => /^(kernel|shell)/.test(name));
   metals.forEach((name, place) => {
     const colour = SHELLS[place % SHELLS.length];
@@ -47,6 +65,14 @@ export function byShare(values) {
 
 /** The colour of a share from -1 to 1. */
 export function diverging(share) {
-  const end = share < 0 ? [0, 92, 171] : [213, 94, 0], middle = [205, 208, 212], size = Math.min(1, Math.abs(share)) ** 0.7;
-  return `#${middle.map((value, k) => Math.round(value + (end[k] - value) * size).toString(16).padStart(2, "0")).join("")}`;
+  const end = share < 0 ? [0, 92, 171] : [213, 94, 0],
+    middle = [205, 208, 212],
+    size = Math.min(1, Math.abs(share)) ** 0.7;
+  return `#${middle
+    .map((value, k) =>
+      Math.round(value + (end[k] - value) * size)
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
 }

@@ -6,7 +6,8 @@ import { showProblem } from "./notices.js";
 import { change, emit, on, session, state } from "./store.js";
 import { charged, currentKeys, settled } from "./structure.js";
 
-let following = null, progress = null;
+let following = null,
+  progress = null;
 
 /** Set it up. */
 export function startEngine() {
@@ -16,7 +17,10 @@ export function startEngine() {
     write();
   });
   on("settled", () => {
-    if (!state.job) stop(); // of another geometry
+    if (!state.job) {
+      stop(); // of another geometry
+      delete session.engine;
+    }
     write();
   });
 }
@@ -27,21 +31,37 @@ function stop() {
 }
 
 function write() {
-  const box = byId("engine"), title = make("h2", {}, "The engine");
+  const box = byId("engine"),
+    title = make("h2", {}, "The engine");
   if (session.engine) return fill(box, title, done());
   if (state.job) return fill(box, title, waiting());
-  fill(box, title, make("p", { class: "soft" }, "Computes the same structure with GFN1-xTB orbitals: seconds for 100 atoms, minutes for 500."),
-    make("p", { class: "row" }, make("button", { type: "button", id: "engine-start", onclick: start }, "Compute")));
+  fill(
+    box,
+    title,
+    make(
+      "p",
+      { class: "soft" },
+      "Computes the same structure with GFN1-xTB orbitals: seconds for 100 atoms, minutes for 500.",
+    ),
+    make("p", { class: "row" }, make("button", { type: "button", id: "engine-start", onclick: start }, "Compute")),
+  );
 }
 
 function done() {
   const warnings = session.engine.warnings.map((words) => make("p", { class: "note" }, words));
-  return [make("p", { class: "soft" }, `${session.engine.method}: drawn over the network's spectrum${cosines()}.`), ...warnings];
+  return [
+    make("p", { class: "soft" }, `${session.engine.method}: drawn over the network's spectrum${cosines()}.`),
+    ...warnings,
+  ];
 }
 
 function cosines() {
-  const [absorption, cd] = ["epsilon", "delta_epsilon"].map((key) => cosine(session.prediction?.spectrum, session.engine.spectrum, key));
-  return absorption === null ? "" : `; cosine with it ${fixed(absorption)} (absorption)${cd === null ? "" : `, ${fixed(cd)} (CD)`}`;
+  const [absorption, cd] = ["epsilon", "delta_epsilon"].map((key) =>
+    cosine(session.prediction?.spectrum, session.engine.spectrum, key),
+  );
+  return absorption === null
+    ? ""
+    : `; cosine with it ${fixed(absorption)} (absorption)${cd === null ? "" : `, ${fixed(cd)} (CD)`}`;
 }
 
 /** Both are on the same energies, as far as both go. */
@@ -62,8 +82,11 @@ function waiting() {
   const words = { waiting: "Waits for its turn.", running: "Computing." }[progress?.state] || "Asking.";
   const parts = progress?.progress;
   const bar = make("progress", parts?.total ? { max: parts.total, value: parts.done || 0 } : {});
-  return [make("p", { class: "soft" }, words, " ", parts?.words || ""), bar,
-    make("p", { class: "row" }, make("button", { type: "button", onclick: cancel }, "Cancel"))];
+  return [
+    make("p", { class: "soft" }, words, " ", parts?.words || ""),
+    bar,
+    make("p", { class: "row" }, make("button", { type: "button", onclick: cancel }, "Cancel")),
+  ];
 }
 
 async function start() {

@@ -7,7 +7,10 @@ import { change, emit, on, session, state } from "./store.js";
 import { ligands } from "./source.js";
 import { rebuild } from "./structure.js";
 
-let old = null, replacement = null, sites = [], base = null;
+let old = null,
+  replacement = null,
+  sites = [],
+  base = null;
 
 /** Set the panel up. */
 export function startExchange() {
@@ -33,7 +36,8 @@ function choose() {
   if (last() && old === null) [old, replacement] = [last().old, last().new];
   if (!goesOn() && !names.includes(old)) old = names.find((name) => name === "CF3COO") ?? names[0] ?? null;
   if (!partners().some(({ name }) => name === replacement)) {
-    const [first] = partners(), chiral = partners().find(({ hand, donor_elements: donors }) => hand && donors[0] === first.donor_elements[0]);
+    const [first] = partners(),
+      chiral = partners().find(({ hand, donor_elements: donors }) => hand && donors[0] === first.donor_elements[0]);
     replacement = (chiral || first)?.name ?? null;
   }
 }
@@ -43,8 +47,11 @@ const nameOf = ({ name, formula }) => name || formula;
 /** Ligands of the library that may take the place of the old one: those of its charge, of the same donors first. */
 function partners() {
   const known = ligands().find(({ name, aliases }) => name === old || aliases.includes(old));
-  const fitting = ligands().filter(({ kind, name, charge: own }) => kind === "ligand" && name !== old && (!known || own === known.charge));
-  const isAlike = ({ donor_elements: donors }) => known && [...new Set(donors)].join() === [...new Set(known.donor_elements)].join();
+  const fitting = ligands().filter(
+    ({ kind, name, charge: own }) => kind === "ligand" && name !== old && (!known || own === known.charge),
+  );
+  const isAlike = ({ donor_elements: donors }) =>
+    known && [...new Set(donors)].join() === [...new Set(known.donor_elements)].join();
   return [...fitting.filter(isAlike), ...fitting.filter((each) => !isAlike(each))];
 }
 
@@ -76,7 +83,15 @@ const chosen = () => (goesOn() ? last().sites : []);
 
 function mark() {
   if (state.tab !== "exchange") return;
-  emit("markers", sites.map(({ number, position }) => ({ number, position, label: String(number), chosen: chosen().includes(number) })));
+  emit(
+    "markers",
+    sites.map(({ number, position }) => ({
+      number,
+      position,
+      label: String(number),
+      chosen: chosen().includes(number),
+    })),
+  );
 }
 
 async function toggle(number) {
@@ -98,27 +113,74 @@ function write() {
   const panel = byId("panel-exchange");
   if (!old) return fill(panel, make("p", { class: "soft" }, "No ligand was recognised that could be exchanged."));
   const olds = [...new Set([old, ...session.inspect.ligands.map(nameOf)])];
-  fill(panel,
-    make("div", { class: "choices" },
-      labelled("Replace", make("select", { id: "exchange-old", onchange: (event) => another(event.target.value, replacement) },
-        options(olds.map((name) => [name, withCount(name)]), old))),
-      labelled("by", make("select", { id: "exchange-new", onchange: (event) => another(old, event.target.value) },
-        options(partners().map((entry) => [entry.name, wordsOf(entry)]), replacement)))),
+  fill(
+    panel,
+    make(
+      "div",
+      { class: "choices" },
+      labelled(
+        "Replace",
+        make(
+          "select",
+          { id: "exchange-old", onchange: (event) => another(event.target.value, replacement) },
+          options(
+            olds.map((name) => [name, withCount(name)]),
+            old,
+          ),
+        ),
+      ),
+      labelled(
+        "by",
+        make(
+          "select",
+          { id: "exchange-new", onchange: (event) => another(old, event.target.value) },
+          options(
+            partners().map((entry) => [entry.name, wordsOf(entry)]),
+            replacement,
+          ),
+        ),
+      ),
+    ),
     make("p", { class: "soft" }, "Choose sites here, or by their numbers in the view."),
     make("div", { class: "sites", role: "group", "aria-label": "Sites" }, sites.map(siteButton)),
-    make("p", { class: "row" },
-      make("button", { type: "button", onclick: () => take(sites.map(({ number }) => number)), disabled: !sites.length }, "All"),
-      make("button", { type: "button", onclick: () => take(chosen().slice(0, -1)), disabled: !chosen().length }, "Undo the last"),
-      make("button", { type: "button", onclick: reset, disabled: !state.exchanges.length }, "Back to the start")),
-    state.exchanges.length ? make("p", {}, state.exchanges.map(({ old: from, new: to, sites: places }) => `${places.length} ${from} → ${to}`).join(", ")) : null);
+    make(
+      "p",
+      { class: "row" },
+      make(
+        "button",
+        { type: "button", onclick: () => take(sites.map(({ number }) => number)), disabled: !sites.length },
+        "All",
+      ),
+      make(
+        "button",
+        { type: "button", onclick: () => take(chosen().slice(0, -1)), disabled: !chosen().length },
+        "Undo the last",
+      ),
+      make("button", { type: "button", onclick: reset, disabled: !state.exchanges.length }, "Back to the start"),
+    ),
+    state.exchanges.length
+      ? make(
+          "p",
+          {},
+          state.exchanges.map(({ old: from, new: to, sites: places }) => `${places.length} ${from} → ${to}`).join(", "),
+        )
+      : null,
+  );
 }
 
 function siteButton({ number, donors, metals }) {
   const isChosen = chosen().includes(number);
-  return make("button", {
-    type: "button", class: "site", "aria-pressed": String(isChosen), onclick: () => toggle(number),
-    title: `${counted(donors.length, "donor")} on ${counted(metals.length, "metal")}`,
-  }, String(number));
+  return make(
+    "button",
+    {
+      type: "button",
+      class: "site",
+      "aria-pressed": String(isChosen),
+      onclick: () => toggle(number),
+      title: `${counted(donors.length, "donor")} on ${counted(metals.length, "metal")}`,
+    },
+    String(number),
+  );
 }
 
 function withCount(name) {

@@ -6,9 +6,10 @@ import { afterwards, byId } from "./dom.js";
 import { startDownloads } from "./downloads.js";
 import { startEngine } from "./engine.js";
 import { startExchange } from "./exchange.js";
+import { startHolds } from "./holds.js";
 import { makeLink, readLink } from "./link.js";
 import { startMeasured } from "./measured.js";
-import { say } from "./notices.js";
+import { copy, say } from "./notices.js";
 import { startScene } from "./scene.js";
 import { startSliders } from "./sliders.js";
 import { openStart, startSource } from "./source.js";
@@ -63,8 +64,10 @@ function startLink() {
   on("structure", renewAddress);
   byId("link").addEventListener("click", async () => {
     const { link, without } = await makeLink();
-    await navigator.clipboard.writeText(link).catch(() => prompt("The link:", link));
-    say(without.length ? `Copied. ${without.join(" and ")} must be sent along: too long for a link.` : "Link copied.");
+    await copy(
+      link,
+      without.length ? `Link copied. Send ${without.join(" and ")} along: too long for a link.` : "Link copied.",
+    );
   });
 }
 
@@ -83,8 +86,23 @@ async function begin() {
   if (!(await open(source, rest))) openStart(true);
 }
 
-for (const start of [startTheme, startTabs, startScene, startSpectra, startWorth, startThermal, startEngine, startMeasured, startExchange,
-  startChirality, startDownloads, startCommand, startLink]) start();
+for (const start of [
+  startTheme,
+  startTabs,
+  startHolds,
+  startScene,
+  startSpectra,
+  startWorth,
+  startThermal,
+  startEngine,
+  startMeasured,
+  startExchange,
+  startChirality,
+  startDownloads,
+  startCommand,
+  startLink,
+])
+  start();
 await Promise.all([startSource(), startSliders()]);
 await begin();
 document.documentElement.dataset.ready = "true";

@@ -5,7 +5,15 @@ import { byId, counted, fill, fixed, labelled, make, number, options, signed } f
 import { clearProblem, during } from "./notices.js";
 import { change, emit, on, session, show, state } from "./store.js";
 
-const UNITS = ["mdeg", "molar-ellipticity", "delta_epsilon", "delta_absorbance", "absorbance", "epsilon", "log_epsilon"];
+const UNITS = [
+  "mdeg",
+  "molar-ellipticity",
+  "delta_epsilon",
+  "delta_absorbance",
+  "absorbance",
+  "epsilon",
+  "log_epsilon",
+];
 
 /** Set it up. */
 export function startMeasured() {
@@ -19,7 +27,8 @@ async function take(file) {
   await read();
 }
 
-const keys = () => Object.fromEntries(Object.entries(state.measured).filter(([, value]) => value !== null && value !== ""));
+const keys = () =>
+  Object.fromEntries(Object.entries(state.measured).filter(([, value]) => value !== null && value !== ""));
 
 async function read() {
   delete session.measured;
@@ -52,34 +61,79 @@ async function compare() {
 }
 
 function write() {
-  const box = byId("measured"), title = make("h2", {}, "A measured spectrum");
+  const box = byId("measured"),
+    title = make("h2", {}, "A measured spectrum");
   if (!state.measured) return fill(box, title, chooser());
-  fill(box, title, make("p", { class: "soft" }, state.measured.name), details(), ...result(),
-    make("p", { class: "row" }, make("button", { type: "button", onclick: forget }, "Take it away")));
+  fill(
+    box,
+    title,
+    make("p", { class: "soft" }, state.measured.name),
+    details(),
+    ...result(),
+    make("p", { class: "row" }, make("button", { type: "button", onclick: forget }, "Take it away")),
+  );
 }
 
 function chooser() {
-  const input = make("input", { type: "file", id: "measured-file", onchange: (event) => event.target.files[0] && take(event.target.files[0]) });
-  return make("label", { class: "drop small", id: "measured-drop" }, input,
-    make("span", {}, "Drop one here, or choose one: JCAMP-DX, JASCO, Chirascan, a table, ORCA .."));
+  const input = make("input", {
+    type: "file",
+    id: "measured-file",
+    onchange: (event) => event.target.files[0] && take(event.target.files[0]),
+  });
+  return make(
+    "label",
+    { class: "drop small", id: "measured-drop" },
+    input,
+    make("span", {}, "Drop one here, or choose one: JCAMP-DX, JASCO, Chirascan, a table, ORCA .."),
+  );
 }
 
 /** Concentration, path and what else the file may leave open. */
 function details() {
-  const field = (words, name, more = {}) => labelled(words, make("input", {
-    type: "text", id: `measured-${name}`, inputmode: more.text ? "text" : "decimal", placeholder: more.hint, value: state.measured[name] ?? "",
-    onchange: (event) => set(name, event.target.value, more.text),
-  }));
-  const unit = labelled("Unit", make("select", { onchange: (event) => set("unit", event.target.value, true) },
-    options([["", "as the file says"], ...UNITS.map((name) => [name, name.replaceAll("_", " ")])], state.measured.unit ?? "")));
+  const field = (words, name, more = {}) =>
+    labelled(
+      words,
+      make("input", {
+        type: "text",
+        id: `measured-${name}`,
+        inputmode: more.text ? "text" : "decimal",
+        placeholder: more.hint,
+        value: state.measured[name] ?? "",
+        onchange: (event) => set(name, event.target.value, more.text),
+      }),
+    );
+  const unit = labelled(
+    "Unit",
+    make(
+      "select",
+      { onchange: (event) => set("unit", event.target.value, true) },
+      options(
+        [["", "as the file says"], ...UNITS.map((name) => [name, name.replaceAll("_", " ")])],
+        state.measured.unit ?? "",
+      ),
+    ),
+  );
   const needed = !session.measured;
-  return make("details", { open: needed }, make("summary", { class: "quiet" }, "How it was measured"), make("div", { class: "choices" },
-    field("Concentration / mol L⁻¹", "concentration", { hint: "2e-5" }), field("Path / cm", "path", { hint: "1" }), unit,
-    field("Columns", "columns", { text: true, hint: "wavelength,cd,skip" }), field("Which block", "block", { text: true, hint: "1" })));
+  return make(
+    "details",
+    { open: needed },
+    make("summary", { class: "quiet" }, "How it was measured"),
+    make(
+      "div",
+      { class: "choices" },
+      field("Concentration / mol L⁻¹", "concentration", { hint: "2e-5" }),
+      field("Path / cm", "path", { hint: "1" }),
+      unit,
+      field("Columns", "columns", { text: true, hint: "wavelength,cd,skip" }),
+      field("Which block", "block", { text: true, hint: "1" }),
+    ),
+  );
 }
 
 function set(name, value, isText) {
-  change({ measured: { ...state.measured, [name]: value === "" ? null : isText ? value : Number(value.replace(",", ".")) } });
+  change({
+    measured: { ...state.measured, [name]: value === "" ? null : isText ? value : Number(value.replace(",", ".")) },
+  });
   return read();
 }
 
@@ -97,21 +151,47 @@ function result() {
   const warnings = new Set([...all.flatMap(([, said]) => said.warnings), ...session.measuredWarnings]);
   const blocks = all.flatMap(([name, said]) => [
     make("h3", {}, `${name === "engine" ? "Engine" : "Network"}, shifted by ${signed(said.shift_ev, 2)} eV`),
-    make("dl", { class: "holds" }, rows(said).map(([term, words]) => [make("dt", {}, term), make("dd", {}, words)]))]);
-  return [...blocks, toggle("shift", "Draw the computed curves shifted"), toggle("sameHeight", "Draw the measured one as high"),
-    ...[...warnings].map((words) => make("p", { class: "note" }, words))];
+    make(
+      "dl",
+      { class: "holds" },
+      rows(said).map(([term, words]) => [make("dt", {}, term), make("dd", {}, words)]),
+    ),
+  ]);
+  return [
+    ...blocks,
+    toggle("shift", "Draw the computed curves shifted"),
+    toggle("sameHeight", "Draw the measured one as high"),
+    ...[...warnings].map((words) => make("p", { class: "note" }, words)),
+  ];
 }
 
-const toggle = (name, words) => make("label", { class: "inline" },
-  make("input", { type: "checkbox", checked: state.show[name], onchange: (event) => show({ [name]: event.target.checked }) }), words);
+const toggle = (name, words) =>
+  make(
+    "label",
+    { class: "inline" },
+    make("input", {
+      type: "checkbox",
+      checked: state.show[name],
+      onchange: (event) => show({ [name]: event.target.checked }),
+    }),
+    words,
+  );
 
 function rows({ absorption, cd, chance, hand, cd_bands: bands, sign_agreement: agreement }) {
-  const likely = (value) => (value === null || value === undefined ? "" : `; a random spectrum does as well in ${number(100 * value, 2)} % of cases`);
+  const likely = (value) =>
+    value === null || value === undefined
+      ? ""
+      : `; a random spectrum does as well in ${number(100 * value, 2)} % of cases`;
   const matched = bands.filter(({ same_sign: same }) => same !== null).length;
   return [
     ["Absorption", absorption && `cosine ${fixed(absorption.cosine)}${likely(chance.absorption)}`],
     ["CD", cd && `cosine ${fixed(cd.cosine)}${likely(chance.cd)}`],
-    ["Signs", agreement !== null && matched && `${number(100 * agreement, 2)} % of ${counted(matched, "matched CD band")} agree`],
+    [
+      "Signs",
+      agreement !== null &&
+        matched &&
+        `${number(100 * agreement, 2)} % of ${counted(matched, "matched CD band")} agree`,
+    ],
     ["Hand", hand],
   ].filter(([, words]) => words);
 }

@@ -6,9 +6,14 @@ import { byId, fill, make } from "./dom.js";
 export function showProblem(error) {
   if (error.name === "AbortError") return;
   if (!error.problem) console.error(error); // a fault of the page
-  const problem = error.problem || "the page could not do this", remedy = error.remedy || "reload the page";
+  const problem = error.problem || "the page could not do this",
+    remedy = error.remedy || "reload the page";
   const close = make("button", { class: "plain", "aria-label": "Close", onclick: clearProblem }, "✕");
-  fill(byId("problem"), make("p", {}, make("strong", {}, ended(problem)), " ", ended(remedy[0].toUpperCase() + remedy.slice(1))), close);
+  fill(
+    byId("problem"),
+    make("p", {}, make("strong", {}, ended(problem)), " ", ended(remedy[0].toUpperCase() + remedy.slice(1))),
+    close,
+  );
   byId("problem").hidden = false;
 }
 
@@ -26,6 +31,16 @@ export function say(words) {
   byId("news").classList.add("seen");
   clearTimeout(fading);
   fading = setTimeout(() => byId("news").classList.remove("seen"), 5000);
+}
+
+/** Put a text onto the clipboard; pages of other computers without TLS have none, so the text is shown. */
+export async function copy(text, words) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(words);
+  } catch {
+    prompt("Copy this:", text);
+  }
 }
 
 let working = 0;

@@ -38,13 +38,18 @@ function paint() {
   byId("hand-words").hidden = !state.hands;
   viewer.hands = state.hands;
   const shares = state.colour === "share" && session.shares;
-  const painted = shares ? byShare(shares.per_atom) : state.colour === "shell" ? byShell(symbols, parts) : byElement(symbols);
+  const painted = shares
+    ? byShare(shares.per_atom)
+    : state.colour === "shell"
+      ? byShell(symbols, parts)
+      : byElement(symbols);
   viewer.paint(painted.colours, shares ? byShare(shares.per_atom.map((share) => -share)).colours : painted.colours);
   legend = painted.legend;
   fill(byId("view-legend"), shares ? shareLegend(painted.reach, shares.unit) : legend.map(swatch));
 }
 
-const swatch = ([colour, words]) => make("span", { class: "swatch" }, make("i", { style: `background:${colour}` }), words);
+const swatch = ([colour, words]) =>
+  make("span", { class: "swatch" }, make("i", { style: `background:${colour}` }), words);
 
 function shareLegend(reach, unit) {
   const steps = Array.from({ length: 9 }, (_, k) => diverging(k / 4 - 1)).join(",");

@@ -9,8 +9,8 @@ import { follow, isDistorted, settle } from "./structure.js";
 const UNITS = { deg: "°", A: " Å", "%": " %", fraction: "" };
 const SPANS = { "thermal-noise": 0.3, "normal-mode": 1.0 }; // where nothing is typical
 const LEFT_OUT = ["mixture"]; // the sliders together are one
-const STEPS = 200;
-let modes = new Map(), swinging = null;
+let modes = new Map(),
+  swinging = null;
 
 /** Set the panel up. */
 export async function startSliders() {
@@ -18,7 +18,7 @@ export async function startSliders() {
   byId("modes-mirror").addEventListener("click", () => setAll((amount) => -amount));
   on("modes", build);
   on("source", stopSwinging);
-  const list = await during("Starting", () => get("v1/modes")) || [];
+  const list = (await during("Starting", () => get("v1/modes"))) || [];
   modes = new Map(list.map((mode) => [mode.name, mode]));
   if (session.modes) build();
 }
@@ -34,26 +34,61 @@ function build() {
 }
 
 function row(name) {
-  const mode = modes.get(name), span = spanOf(mode), id = `mode-${name}`;
+  const mode = modes.get(name),
+    span = spanOf(mode),
+    id = `mode-${name}`;
   const input = make("input", {
-    type: "range", id, min: -span, max: span, step: (2 * span) / STEPS, value: 0, "aria-describedby": `${id}-help`,
-    oninput: (event) => set(name, Number(event.target.value)), ondblclick: () => set(name, 0),
+    type: "range",
+    id,
+    min: -span,
+    max: span,
+    step: stepOf(span),
+    value: 0,
+    "aria-describedby": "mode-help",
+    oninput: (event) => set(name, Number(event.target.value)),
+    ondblclick: () => set(name, 0),
   });
-  const swing = make("button", {
-    type: "button", class: "plain", title: "Swing to and fro", "aria-label": `Swing ${words(name)}`, onclick: () => toggleSwing(name),
-  }, "▶");
-  return make("div", { class: "mode", "data-mode": name },
-    make("label", { for: id }, words(name)), make("output", { for: id }), swing, input,
-    make("p", { id: `${id}-help`, class: "soft" }, `${mode.meaning}. ${mode.sign}.`));
+  const swing = make(
+    "button",
+    {
+      type: "button",
+      class: "plain",
+      title: "Swing to and fro",
+      "aria-label": `Swing ${words(name)}`,
+      onclick: () => toggleSwing(name),
+    },
+    "▶",
+  );
+  const explain = () => {
+    byId("mode-help").textContent = `${words(name)}: ${mode.meaning}; ${mode.sign}.`;
+  };
+  return make(
+    "div",
+    { class: "mode", "data-mode": name, onpointerenter: explain, onfocusin: explain },
+    make("label", { for: id }, words(name)),
+    make("output", { for: id }),
+    swing,
+    input,
+  );
 }
 
-const words = (name) => (name === "td-to-t" ? "Td to T path" : name[0].toUpperCase() + name.slice(1).replaceAll("-", " "));
+/** A round step, of which there are about a hundred to each side. */
+function stepOf(span) {
+  const most = span / 75,
+    power = 10 ** Math.floor(Math.log10(most));
+  return power * [5, 2, 1].find((factor) => factor * power <= most);
+}
+
+const words = (name) =>
+  name === "td-to-t" ? "Td to T path" : name[0].toUpperCase() + name.slice(1).replaceAll("-", " ");
 
 const spanOf = ({ name, typical, high }) => SPANS[name] ?? Math.min(high, 5 * typical);
 
 function write(name) {
-  const line = document.querySelector(`.mode[data-mode="${name}"]`), amount = state.distortions[name] || 0;
-  const input = line.querySelector("input"), unit = UNITS[modes.get(name).unit] ?? "";
+  const line = document.querySelector(`.mode[data-mode="${name}"]`),
+    amount = state.distortions[name] || 0;
+  const input = line.querySelector("input"),
+    unit = UNITS[modes.get(name).unit] ?? "";
   input.value = amount;
   line.classList.toggle("moved", amount !== 0);
   line.querySelector("output").textContent = amount ? signed(Number(amount.toPrecision(3))) + unit : `0${unit}`;
@@ -80,7 +115,8 @@ function toggleSwing(name) {
   const before = swinging?.name;
   stopSwinging();
   if (before === name) return;
-  const span = spanOf(modes.get(name)) / 2, start = performance.now();
+  const span = spanOf(modes.get(name)) / 2,
+    start = performance.now();
   const from = Math.asin(Math.max(-1, Math.min(1, (state.distortions[name] || 0) / span)));
   swinging = { name };
   document.querySelector(`.mode[data-mode="${name}"] button`).textContent = "❚❚";

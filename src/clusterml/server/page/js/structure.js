@@ -7,12 +7,16 @@ import { clearProblem, during, showProblem } from "./notices.js";
 import { change, emit, session, START, state } from "./store.js";
 
 const SETTLE_MS = 250;
+/** What was computed for a geometry, and holds for no other one. */
+const OF_GEOMETRY = ["thermal", "shares", "chirality"];
 let turn = 0; // answers of an earlier turn come too late
 
 /** Show another structure; `values`: what else of the state is given with it. */
 export async function open(source, values = {}) {
   const before = structuredClone(state);
-  Object.assign(state, structuredClone(START), { axis: state.axis, show: state.show, tab: state.tab }, values, { source });
+  Object.assign(state, structuredClone(START), { axis: state.axis, show: state.show, tab: state.tab }, values, {
+    source,
+  });
   if (!(await rebuild())) {
     change(session.geometry ? before : structuredClone(START)); // what is shown stays
     return false;
@@ -33,7 +37,7 @@ export async function rebuild() {
     const inspected = working === base ? first : await post("inspect", working);
     if (mine !== turn) return false;
     Object.assign(session, { base, first, working, inspect: inspected, geometry: { ...inspected.geometry } });
-    for (const name of ["parent", "prediction", "rest", "thermal", "shares", "chirality", "engine", "problem"]) delete session[name];
+    forget("parent", "prediction", "rest", "engine", "problem", ...OF_GEOMETRY);
     return true;
   });
   if (done) {
@@ -44,6 +48,8 @@ export async function rebuild() {
   }
   return Boolean(done);
 }
+
+const forget = (...names) => names.forEach((name) => delete session[name]);
 
 async function exchanged(base) {
   let keys = base;
@@ -67,11 +73,14 @@ export function currentKeys() {
 export const isDistorted = () => distortions().length > 0;
 
 const distortions = () =>
-  Object.entries(state.distortions).filter(([, amount]) => amount !== 0).map(([mode, amount]) => ({ mode, amount }));
+  Object.entries(state.distortions)
+    .filter(([, amount]) => amount !== 0)
+    .map(([mode, amount]) => ({ mode, amount }));
 
 /** Keys of /v1/distort for what the sliders say. */
 export function distortKeys() {
-  const wanted = distortions(), modes = wanted.map(({ mode }) => mode);
+  const wanted = distortions(),
+    modes = wanted.map(({ mode }) => mode);
   return {
     ...(session.parent ? { parent: session.parent } : session.working),
     ...charged(),
@@ -85,10 +94,10 @@ export function distortKeys() {
 /** The whole prediction, with uncertainty, for what is shown. */
 export async function settle() {
   const mine = turn;
+  forget("problem");
   const answer = await during("Predicting", () => predicted().catch((error) => withoutPrediction(error)));
   for (const resolve of resting.splice(0)) resolve();
   if (!answer || mine !== turn) return;
-  delete session.problem;
   session.parent = answer.parent;
   session.modes = answer.modes;
   session.warnings = answer.warnings;
@@ -96,7 +105,7 @@ export async function settle() {
   session.isQuick = false;
   if (!isDistorted()) session.rest = session.prediction;
   Object.assign(session.geometry, answer.geometry);
-  for (const name of ["thermal", "shares", "chirality"]) delete session[name];
+  forget(...OF_GEOMETRY);
   emit("modes");
   emit("geometry");
   emit("settled");
@@ -115,7 +124,7 @@ async function predicted() {
     return await post("distort", distortKeys());
   } catch (error) {
     if (error.status !== 410) throw error;
-    delete session.parent; // the server has forgotten it, so send it again
+    forget("parent"); // the server has it no more, so send it again
     return post("distort", distortKeys());
   }
 }
@@ -128,11 +137,13 @@ async function withoutPrediction(error) {
   return post("distort", { ...keys, predict: false });
 }
 
-let running = false, wanted = false;
+let running = false,
+  wanted = false;
 const frames = [];
 
 /** Follow the sliders: one quick request at a time, always for the newest amounts. */
 export function follow() {
+  forget("engine", ...OF_GEOMETRY);
   wanted = true;
   if (!running) run();
 }
@@ -146,8 +157,12 @@ async function run() {
     try {
       apply(await post("distort", { ...distortKeys(), quick: true }));
     } catch (error) {
-      if (error.status === 410) [wanted] = [true, delete session.parent];
-      else showProblem(error);
+      if (error.status === 410) {
+        forget("parent");
+        wanted = true;
+      } else {
+        showProblem(error);
+      }
     }
   }
   running = false;

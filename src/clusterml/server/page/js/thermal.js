@@ -13,10 +13,12 @@ export function startThermal() {
 
 async function compute() {
   delete session.thermal;
-  const members = state.ensemble, shown = session.geometry;
+  const members = state.ensemble,
+    shown = session.geometry;
   if (members && session.prediction) {
     const answer = await during("Shaking the structure", () =>
-      post("predict", { ...currentKeys(), ...charged(), ensemble: members }));
+      post("predict", { ...currentKeys(), ...charged(), ensemble: members }),
+    );
     if (!answer || members !== state.ensemble || shown !== session.geometry) return;
     session.thermal = answer;
   }

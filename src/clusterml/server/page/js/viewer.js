@@ -61,15 +61,25 @@ export class Viewer {
   }
 
   paintNow() {
-    const { canvas } = this, ratio = window.devicePixelRatio || 1;
-    const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
+    const { canvas } = this,
+      ratio = window.devicePixelRatio || 1;
+    const width = Math.round(canvas.clientWidth * ratio),
+      height = Math.round(canvas.clientHeight * ratio);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const pen = canvas.getContext("2d");
     pen.clearRect(0, 0, width, height);
     if (!this.symbols.length || !width) return;
     const { backgroundColor, borderTopColor } = getComputedStyle(canvas);
-    this.behind = backgroundColor.match(/[\d.]+/g).slice(0, 3).map(Number);
-    const panes = this.hands ? [[0, 1], [width / 2, -1]] : [[0, 1]];
+    this.behind = backgroundColor
+      .match(/[\d.]+/g)
+      .slice(0, 3)
+      .map(Number);
+    const panes = this.hands
+      ? [
+          [0, 1],
+          [width / 2, -1],
+        ]
+      : [[0, 1]];
     this.panes = panes.map(([left, hand]) => this.paintHand(pen, left, width / panes.length, height, hand, ratio));
     if (this.hands) mirrorLine(pen, width, height, borderTopColor);
   }
@@ -99,23 +109,35 @@ export class Viewer {
   }
 
   project([x, y, z], centreX, centreY, unit, hand) {
-    const t = this.turn, depth = t[6] * x + t[7] * y + t[8] * z;
+    const t = this.turn,
+      depth = t[6] * x + t[7] * y + t[8] * z;
     const near = (FAR * this.reach) / (FAR * this.reach - depth);
-    const across = hand * (t[0] * x + t[1] * y + t[2] * z), up = t[3] * x + t[4] * y + t[5] * z;
+    const across = hand * (t[0] * x + t[1] * y + t[2] * z),
+      up = t[3] * x + t[4] * y + t[5] * z;
     return { x: centreX + unit * near * across, y: centreY - unit * near * up, z: depth, scale: unit * near };
   }
 
   paintAtom(pen, at, atom, z) {
     const size = at.size * at.scale;
-    pen.drawImage(this.sprite(this.colours[atom] || "#b4bac6", this.fog(z)), at.x - size, at.y - size, 2 * size, 2 * size);
+    pen.drawImage(
+      this.sprite(this.colours[atom] || "#b4bac6", this.fog(z)),
+      at.x - size,
+      at.y - size,
+      2 * size,
+      2 * size,
+    );
   }
 
   paintStick(pen, at, other, atom, z, unit) {
     const apart = Math.hypot(at.x - other.x, at.y - other.y, unit * (at.z - other.z)) || 1;
     const from = Math.min(0.5, (0.85 * at.size * at.scale) / apart); // not over the disc of an atom behind its bond
-    const x = at.x + from * (other.x - at.x), y = at.y + from * (other.y - at.y);
+    const x = at.x + from * (other.x - at.x),
+      y = at.y + from * (other.y - at.y);
     const colour = channels(this.colours[atom] || "#b4bac6");
-    for (const [shade, share] of [[-0.35, 1], [0.05, 0.55]]) {
+    for (const [shade, share] of [
+      [-0.35, 1],
+      [0.05, 0.55],
+    ]) {
       pen.strokeStyle = css(mix(shaded(colour, shade), this.behind, (0.62 * this.fog(z)) / FOG));
       pen.lineWidth = 2 * STICK * at.scale * share;
       pen.beginPath();
@@ -191,11 +213,15 @@ export class Viewer {
     canvas.addEventListener("pointerleave", () => this.pointed(null));
     canvas.addEventListener("dblclick", () => this.reset());
     canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("wheel", (event) => {
-      if (document.activeElement !== canvas && !event.ctrlKey) return; // the page scrolls
-      event.preventDefault();
-      this.approach(Math.exp(-0.0015 * event.deltaY));
-    }, { passive: false });
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        if (document.activeElement !== canvas && !event.ctrlKey) return; // the page scrolls
+        event.preventDefault();
+        this.approach(Math.exp(-0.0015 * event.deltaY));
+      },
+      { passive: false },
+    );
   }
 
   press(event) {
@@ -209,7 +235,8 @@ export class Viewer {
     if (!before) return this.pointed(this.atomAt(event));
     const apart = this.spread();
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
-    const right = event.clientX - before[0], down = event.clientY - before[1];
+    const right = event.clientX - before[0],
+      down = event.clientY - before[1];
     this.moved += Math.abs(right) + Math.abs(down);
     if (this.pointers.size > 1) this.approach(this.spread() / apart || 1);
     else this.rotate(0.01 * right * this.handAt(event), 0.01 * down);
@@ -231,10 +258,15 @@ export class Viewer {
   key(event) {
     const step = 0.12;
     const moves = {
-      ArrowLeft: () => this.rotate(-step, 0), ArrowRight: () => this.rotate(step, 0),
-      ArrowUp: () => this.rotate(0, -step), ArrowDown: () => this.rotate(0, step),
-      "+": () => this.approach(1.15), "=": () => this.approach(1.15), "-": () => this.approach(1 / 1.15),
-      Home: () => this.reset(), 0: () => this.reset(),
+      ArrowLeft: () => this.rotate(-step, 0),
+      ArrowRight: () => this.rotate(step, 0),
+      ArrowUp: () => this.rotate(0, -step),
+      ArrowDown: () => this.rotate(0, step),
+      "+": () => this.approach(1.15),
+      "=": () => this.approach(1.15),
+      "-": () => this.approach(1 / 1.15),
+      Home: () => this.reset(),
+      0: () => this.reset(),
     };
     if (!moves[event.key] || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
@@ -242,7 +274,8 @@ export class Viewer {
   }
 
   place(event) {
-    const ratio = window.devicePixelRatio || 1, box = this.canvas.getBoundingClientRect();
+    const ratio = window.devicePixelRatio || 1,
+      box = this.canvas.getBoundingClientRect();
     return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
   }
 
@@ -255,14 +288,18 @@ export class Viewer {
     const pane = (this.panes || []).find(({ left, width }) => x >= left && x < left + width);
     let nearest = null;
     pane?.seen.forEach((at, atom) => {
-      if (Math.hypot(at.x - x, at.y - y) < at.size * at.scale && (!nearest || at.z > nearest.z)) nearest = { atom, z: at.z };
+      if (Math.hypot(at.x - x, at.y - y) < at.size * at.scale && (!nearest || at.z > nearest.z))
+        nearest = { atom, z: at.z };
     });
     return nearest && nearest.atom;
   }
 
   markerAt(event) {
-    const [x, y] = this.place(event), reach = 13 * (window.devicePixelRatio || 1);
-    const hits = (this.panes || []).flatMap(({ marks }) => marks).filter((mark) => Math.hypot(mark.x - x, mark.y - y) < reach);
+    const [x, y] = this.place(event),
+      reach = 13 * (window.devicePixelRatio || 1);
+    const hits = (this.panes || [])
+      .flatMap(({ marks }) => marks)
+      .filter((mark) => Math.hypot(mark.x - x, mark.y - y) < reach);
     return hits.sort((a, b) => b.z - a.z)[0]?.marker;
   }
 }
@@ -279,11 +316,18 @@ function mirrorLine(pen, width, height, colour) {
 }
 
 function disc(colour, behind, faded) {
-  const picture = document.createElement("canvas"), half = SPRITE / 2;
+  const picture = document.createElement("canvas"),
+    half = SPRITE / 2;
   picture.width = picture.height = SPRITE;
   const pen = picture.getContext("2d");
   const shade = pen.createRadialGradient(0.74 * half, 0.66 * half, 0.06 * half, half, half, half - 1);
-  for (const [place, light] of [[0, 0.7], [0.4, 0.06], [0.85, -0.22], [0.97, -0.5], [1, -0.6]]) {
+  for (const [place, light] of [
+    [0, 0.7],
+    [0.4, 0.06],
+    [0.85, -0.22],
+    [0.97, -0.5],
+    [1, -0.6],
+  ]) {
     shade.addColorStop(place, css(mix(shaded(colour, light), behind, faded)));
   }
   pen.fillStyle = shade;
@@ -299,13 +343,15 @@ const shaded = (colour, light) => mix(colour, light > 0 ? [255, 255, 255] : [0, 
 const css = (colour) => `rgb(${colour.map(Math.round).join(",")})`;
 
 function about(axis, angle) {
-  const c = Math.cos(angle), s = Math.sin(angle);
+  const c = Math.cos(angle),
+    s = Math.sin(angle);
   return axis === "x" ? [1, 0, 0, 0, c, -s, 0, s, c] : [c, 0, s, 0, 1, 0, -s, 0, c];
 }
 
 function product(a, b) {
   return Array.from({ length: 9 }, (_, k) => {
-    const row = 3 * Math.floor(k / 3), column = k % 3;
+    const row = 3 * Math.floor(k / 3),
+      column = k % 3;
     return a[row] * b[column] + a[row + 1] * b[3 + column] + a[row + 2] * b[6 + column];
   });
 }

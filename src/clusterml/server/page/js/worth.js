@@ -22,12 +22,13 @@ function live() {
 }
 
 function outside() {
-  return line("warn", "No prediction", `${session.problem.problem}. ${session.problem.remedy}. The engine can compute it, see below.`);
+  return line("warn", "Network", `no prediction: ${session.problem.problem}; ${session.problem.remedy}`);
 }
 
 function domain({ in_domain: inside, domain_score: score }) {
   const distance = score === null || score === undefined ? "" : ` (distance ${number(score, 2)}, its limit is 1)`;
-  if (inside === undefined || inside === null) return line("warn", "Domain", "this network does not know where it holds");
+  if (inside === undefined || inside === null)
+    return line("warn", "Domain", "this network does not know where it holds");
   if (inside) return line("good", "Domain", `the network knows such structures${distance}`);
   return line("warn", "Domain", `outside what the network has learnt${distance}: take the engine`);
 }

@@ -1,0 +1,174 @@
+// What the structure holds: metals, ligands, charge, hand, crystal; and the choices that the reader has there.
+
+import { byId, charge, counted, fill, formula, formulaParts, labelled, make, number, options } from "./dom.js";
+import { say } from "./notices.js";
+import { models } from "./source.js";
+import { change, emit, on, session, state } from "./store.js";
+import { rebuild, settle } from "./structure.js";
+
+/** Set the panel up. */
+export function startHolds() {
+  for (const name of ["structure", "settled"]) on(name, describe);
+}
+
+/** What the file holds. */
+function describe() {
+  const { inspect, first } = session;
+  const shipped = models().find(({ name }) => name === inspect.name);
+  fill(
+    byId("title"),
+    shipped ? formulaParts(shipped.title) : inspect.name,
+    shipped?.hand ? `, hand ${shipped.hand}` : "",
+  );
+  fill(
+    byId("composition"),
+    formulaParts(inspect.formula),
+    chargeMark(inspect),
+    make("span", { class: "soft" }, counted(inspect.n_atoms, "atom")),
+  );
+  fill(
+    byId("choices"),
+    frameChoice(first),
+    clusterChoice(first),
+    disorderChoice(first),
+    chargeChoice(inspect),
+    ensembleChoice(),
+  );
+  fill(
+    byId("holds"),
+    rows(inspect, first).flatMap(([title, words]) => [make("dt", {}, title), make("dd", {}, words)]),
+  );
+  fill(
+    byId("holds-notes"),
+    inspect.warnings.map((words) => make("p", { class: "note" }, words)),
+  );
+}
+
+const currentCharge = (inspect) => state.charge ?? session.prediction?.charge ?? inspect.charge;
+
+function chargeMark(inspect) {
+  const value = currentCharge(inspect);
+  return value ? make("sup", {}, charge(value)) : null;
+}
+
+function rows(inspect, first) {
+  const { anatomy, crystal } = inspect,
+    source = first.crystal || crystal;
+  const motifs = Object.entries(anatomy?.motifs || {})
+    .map(([name, count]) => counted(count, name))
+    .join(", ");
+  const shells = anatomy ? [anatomy.kernel, ...anatomy.shells].filter(Boolean).map(formula).join(" in ") : null;
+  return [
+    ["Metals", [shells, motifs].filter(Boolean).join("; ")],
+    ["Ligands", inspect.ligands.map(ligandWords).join(", ")],
+    ["Charge", `${charge(currentCharge(inspect))}: ${state.charge === null ? inspect.charge_reason : "chosen by you"}`],
+    ["Hand", handWords(inspect, first)],
+    ["Crystal", source && crystalWords(source)],
+    ["Disorder", source && disorderWords(source)],
+    ["Beside it", besideWords(first)],
+  ].filter(([, words]) => words);
+}
+
+const ligandWords = ({ name, formula: sum, count, hand }) =>
+  `${count} ${name || formula(sum)}${hand ? ` (${hand})` : ""}`;
+
+function handWords(inspect, first) {
+  const cluster = first.clusters.find(({ taken }) => taken) || {};
+  const parts = [];
+  if (inspect.fan_hand) parts.push(`the fan of ligands has hand ${inspect.fan_hand}`);
+  if (cluster.hand) parts.push(`cluster ${cluster.number} is ${ofHand(cluster.hand)}`);
+  if (cluster.mirror_misfit_angstrom)
+    parts.push(`${number(cluster.mirror_misfit_angstrom, 2)} Å from its mirror image`);
+  return parts.join(", ");
+}
+
+const ofHand = (hand) => (hand === "achiral" ? hand : `hand ${hand}`);
+
+function crystalWords(crystal) {
+  const hands = Object.entries(crystal.hands || {})
+    .map(([hand, count]) => `${count} ${ofHand(hand)}`)
+    .join(", ");
+  return `${crystal.space_group}, ${crystal.handedness}${hands && crystal.handedness !== "achiral" ? ` (${hands})` : ""}`;
+}
+
+function disorderWords({ disorder, mixed_sites: mixed }) {
+  const dropped = disorder.dropped.length;
+  if (!dropped && !mixed.length) return "none";
+  return `${counted(dropped, "part")} left out (choice: ${disorder.choice})${mixed.length ? `, ${counted(mixed.length, "mixed site")}` : ""}`;
+}
+
+function besideWords({ counter_ions: ions, solvent, hydrogens_added: hydrogens }) {
+  const list = (counts) => Object.entries(counts || {}).map(([name, count]) => `${count} ${name}`);
+  const added = Object.values(hydrogens || {}).reduce((sum, count) => sum + (Number(count) || 0), 0);
+  return [...list(ions), ...list(solvent), ...(added ? [`${counted(added, "hydrogen")} added`] : [])].join(", ");
+}
+
+function choice(words, pairs, value, changed) {
+  return labelled(words, make("select", { onchange: (event) => changed(event.target.value) }, options(pairs, value)));
+}
+
+function clusterChoice({ clusters }) {
+  if (clusters.length < 2) return null;
+  const words = ({ number: k, formula: sum, hand }) => [k, `${k}: ${formula(sum)}${hand ? `, ${ofHand(hand)}` : ""}`];
+  return choice("Cluster", clusters.map(words), state.reading.cluster ?? 1, (value) =>
+    reread({ cluster: Number(value) }),
+  );
+}
+
+function frameChoice({ warnings }) {
+  if (!state.reading.frame && !warnings.some((words) => words.includes("holds several structures"))) return null;
+  const input = make("input", {
+    type: "number",
+    min: 1,
+    step: 1,
+    value: state.reading.frame ?? 1,
+    onchange: (event) => reread({ frame: Number(event.target.value) }),
+  });
+  return labelled("Structure of the file", input);
+}
+
+function disorderChoice({ crystal }) {
+  if (!crystal || !(crystal.disorder.dropped.length || crystal.mixed_sites.length)) return null;
+  const pairs = [
+    ["major", "the most occupied part"],
+    ["A", "the first part"],
+    ["B", "the second part"],
+  ];
+  return choice("Disorder", pairs, state.reading.disorder ?? "major", (value) => reread({ disorder: value }));
+}
+
+/** Read the file in another way; where that does not work, as before. */
+async function reread(values) {
+  const before = structuredClone(state);
+  change({ reading: { ...state.reading, ...values }, charge: null, exchanges: [], distortions: {}, job: null });
+  if (await rebuild()) return;
+  change(before);
+  describe();
+}
+
+function chargeChoice({ charge_candidates: candidates = [], charge: own }) {
+  const pairs = candidates.map(({ charge: value, superatom_electrons: electrons }) => [
+    value,
+    `${charge(value)} (${counted(electrons, "electron")} in the superatom)`,
+  ]);
+  if (own !== null && !candidates.some(({ charge: value }) => value === own)) pairs.unshift([own, charge(own)]);
+  if (!pairs.length) return null;
+  return choice("Charge", pairs, state.charge ?? own, (value) => {
+    change({ charge: Number(value) === own ? null : Number(value), job: null });
+    settle();
+  });
+}
+
+function ensembleChoice() {
+  const pairs = [
+    ["", "as it stands"],
+    [8, "mean of 8 snapshots at 300 K"],
+    [16, "mean of 16"],
+    [32, "mean of 32"],
+  ];
+  return choice("Thermal motion", pairs, state.ensemble ?? "", (value) => {
+    change({ ensemble: value ? Number(value) : null });
+    emit("ensemble");
+    if (value) say("The thermal mean is drawn over the spectrum of the geometry.");
+  });
+}
