@@ -7,8 +7,8 @@ S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019); R. F. Stewart, J. Chem. Phys
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -175,6 +175,12 @@ def gfn_atom_shells(atom: int, symbol: str, method: GfnMethod) -> list[Shell]:
     The second s shell of hydrogen in GFN1 is Schmidt-orthogonalised on the first. Raises UnsupportedElementError for
     elements beyond radon.
     """
+    return [replace(shell, atom=atom) for shell in _gfn_shells(symbol, method)]
+
+
+@lru_cache(maxsize=256)
+def _gfn_shells(symbol: str, method: GfnMethod) -> tuple[Shell, ...]:
+    """Those of atom 0."""
     entries = data_tables("gfn_basis")["methods"][method].get(symbol)
     if entries is None:
         raise UnsupportedElementError(
@@ -188,9 +194,9 @@ def gfn_atom_shells(atom: int, symbol: str, method: GfnMethod) -> list[Shell]:
         exponents, coefficients = _contraction(entry)
         if l in shells:
             exponents, coefficients = orthogonalised(l, (exponents, coefficients), shells[l])
-        shells.setdefault(l, Shell(atom, l, exponents, coefficients))
-        result.append(Shell(atom, l, exponents, coefficients))
-    return result
+        shells.setdefault(l, Shell(0, l, exponents, coefficients))
+        result.append(Shell(0, l, exponents, coefficients))
+    return tuple(result)
 
 
 def gfn_basis(symbols: Sequence[str], coords_bohr: FloatArray, method: GfnMethod) -> Basis:

@@ -94,6 +94,16 @@ def angular(basis: Basis) -> FloatArray:
     return _compute(basis, "int1e_cg_irxp_sph", _ANTISYMMETRIC)
 
 
+def rows(basis: Basis, n_shells: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Overlap, and dipole, gradient and angular momentum about the coordinate origin, of the first ``n_shells`` shells
+    with all: (n_first, n_ao) and three times (3, n_first, n_ao)."""
+    moleintor, arrays = import_pyscf("gto.moleintor"), libcint_arrays(basis)
+    part = (0, n_shells, 0, len(basis.shells))
+    names = ("int1e_ovlp_sph", "int1e_r_sph", "int1e_ipovlp_sph", "int1e_cg_irxp_sph")
+    overlaps, dipoles, gradients, angulars = (moleintor.getints(name, *arrays, shls_slice=part) for name in names)
+    return np.asarray(overlaps), np.asarray(dipoles), -np.asarray(gradients), np.asarray(angulars)
+
+
 def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:
     """Overlap of the *normalised* Cartesian functions, and the transformation from spherical to them.
 

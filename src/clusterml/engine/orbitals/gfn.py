@@ -108,7 +108,7 @@ def gfn_orbitals(
     coefficients = np.empty((basis.n_ao, basis.n_ao))
     coefficients[tblite_positions(basis)] = result.get("orbital-coefficients")
     occupations = np.asarray(result.get("orbital-occupations"))
-    n_occupied = _closed_shell(float(occupations.sum()), len(occupations))
+    n_occupied = closed_shell(float(occupations.sum()), len(occupations))
     remedy = "install a tested version of tblite (0.8), or use --orbitals stda-xtb"
     check_orthonormal(basis, coefficients, f"tblite's {_METHOD[method]}", remedy)
     return Orbitals(
@@ -163,7 +163,7 @@ def _own_gfn1(
     start = time.perf_counter()
     symbols = tuple(atoms.get_chemical_symbols())
     parts = _hamiltonian(atoms, medium)
-    n_occupied = _closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
+    n_occupied = closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
     first = None
     if start_from is not None:
         first = _FIRST_CHARGES.of(start_from, charge, medium, cycles)
@@ -297,7 +297,7 @@ def _failed(method: str, kelvin: float, max_iterations: int, problem: str) -> El
     )
 
 
-def _closed_shell(electrons: float, n_orbitals: int) -> int:
+def closed_shell(electrons: float, n_orbitals: int) -> int:
     """Number of doubly occupied orbitals."""
     n_electrons = round(electrons)
     if n_electrons % 2:

@@ -59,10 +59,15 @@ class FockCorrection:
     warnings: Callable[[Sequence[str]], tuple[str, ...]] = lambda symbols: ()
 
 
-def gfn1_hamiltonian(symbols: Sequence[str], coords_bohr: FloatArray) -> Gfn1Hamiltonian:
-    """The GFN1-xTB Hamiltonian of atoms at ``coords_bohr`` (n_atoms, 3). Raises UnsupportedElementError."""
+def gfn1_hamiltonian(
+    symbols: Sequence[str], coords_bohr: FloatArray, overlap: FloatArray | None = None
+) -> Gfn1Hamiltonian:
+    """The GFN1-xTB Hamiltonian of atoms at ``coords_bohr`` (n_atoms, 3), of a known ``overlap`` (n_ao, n_ao) too.
+
+    Raises UnsupportedElementError.
+    """
     basis = gfn_basis(symbols, coords_bohr, "gfn1")
-    overlap = integrals.overlap(basis)
+    overlap = integrals.overlap(basis) if overlap is None else overlap
     atom = np.array([shell.atom for shell in basis.shells], dtype=np.int64)
     entries = [data_tables("gfn1_hamiltonian")["elements"][symbol] for symbol in symbols]
     place = np.arange(len(atom)) - np.searchsorted(atom, atom)

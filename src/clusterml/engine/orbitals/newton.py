@@ -103,7 +103,7 @@ class _Orbitals:
 class _Molecule:
     """A Hamiltonian on a device: from shell charges to the orbitals in their field, and to the charges of those."""
 
-    def __init__(self, parts: Gfn1Hamiltonian, charge: int, kt: float, device: str) -> None:
+    def __init__(self, parts: Gfn1Hamiltonian, charge: int, kt: float, device: str, single: bool = False) -> None:
         import torch
 
         def on_device(array: FloatArray | IntArray) -> torch.Tensor:
@@ -112,18 +112,20 @@ class _Molecule:
         self._kernel, self._derivative = on_device(parts.kernel), on_device(parts.hardness_derivative)
         self._reference, self._atom = on_device(parts.reference), on_device(parts.atom_of_shell)
         self._shell = on_device(parts.shell_of_ao)
-        root, inverse = overlap_powers(on_device(parts.overlap))
-        matrices = root, inverse, inverse @ on_device(parts.h0) @ inverse
-        self._matrices = {torch.float64: matrices}
-        if len(root) >= _SINGLE_FROM:
-            single = [matrix.float() for matrix in matrices]
-            self._matrices[torch.float32] = single[0], single[1], single[2]
+        overlap, h0 = on_device(parts.overlap), on_device(parts.h0)
+        root, inverse = overlap_powers(overlap.float() if single else overlap)
+        matrices = root, inverse, inverse @ h0.to(root) @ inverse
+        self._matrices = {root.dtype: matrices}
+        if single or len(root) >= _SINGLE_FROM:
+            self._matrices[torch.float32] = root.float(), inverse.float(), matrices[2].float()
         self._n_electrons, self._kt = float(parts.reference.sum()) - charge, kt
 
     @property
     def large(self) -> bool:
         """Is single precision worth while?"""
-        return len(self._matrices) > 1
+        import torch
+
+        return torch.float32 in self._matrices
 
     @property
     def rounding(self) -> float:
@@ -252,32 +254,34 @@ def self_consistent(
     max_cycles: int,
     start: FloatArray | None = None,
     device: str = "cpu",
+    single: bool = False,
 ) -> SelfConsistent:
     """Cycle until the orbitals' shell charges are those of their field within ``tolerance`` (elementary charges).
 
     ``kt`` in hartree smears the occupation; ``start`` (n_shells,): first charges, default those expected.  What they
-    lack of ``charge`` is spread over all shells.
+    lack of ``charge`` is spread over all shells.  ``single``: all in single precision, for a tolerance far above its
+    rounding.
     Raises ElectronicStructureError when ``max_cycles`` are not enough or the numbers are not finite.
     """
     import torch
 
-    molecule = _Molecule(parts, charge, kt, device)
+    molecule = _Molecule(parts, charge, kt, device, single)
     n = len(parts.reference)
     first = parts.expected if start is None else start
     charges = torch.as_tensor(first + (charge - first.sum()) / n, device=device)
     steps = _Steps(charges)
     change = float("inf")
     for count in range(1, max_cycles + 1):
-        rough = molecule.large and _may_be_rough(change, tolerance, molecule.rounding)
+        rough = single or (molecule.large and _may_be_rough(change, tolerance, molecule.rounding))
         orbitals = molecule.orbitals(charges, torch.float32 if rough else torch.float64)
         made = molecule.charges(orbitals)
         residual = made - charges
         change = float(residual.abs().max())
-        if change <= tolerance and not rough:
+        if change <= tolerance and (single or not rough):
             tensors = orbitals.energies, orbitals.coefficients, orbitals.loewdin, orbitals.occupations, made
             e, c, loewdin, f, q = (tensor.cpu().numpy() for tensor in tensors)
             return SelfConsistent(e, c, loewdin, f, q, count)
-        if rough and change <= molecule.rounding:
+        if rough and not single and change <= molecule.rounding:
             continue  # the start was better than single precision can tell
         if steps.improves(residual):
             newton = _solved(molecule.response(orbitals, charges), residual, _exactness(change, tolerance))

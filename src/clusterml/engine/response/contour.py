@@ -112,26 +112,23 @@ def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[tor
 
 
 @dataclass(frozen=True, eq=False)
-class ContourSpectra:
+class ContourResponse:
     """The response on a contour, from which spectra of any width from ``fwhm_ev`` up follow.
 
-    ``response`` (j, 9, 9): X at the contour's points, over the components of r, nabla and r x nabla.
+    ``response`` (j, 9, 9): X at the contour's points, over the components of r, nabla and r x nabla; ``gap_ev``: the
+    smallest orbital energy difference; ``emax_ev``: the end of the range.
     """
 
     contour: Contour
     response: np.ndarray[Any, np.dtype[np.complex128]]
-    space: ActiveSpace
-    sums: NodeSums
+    gap_ev: float
     emax_ev: float
     fwhm_ev: float
-    counts: dict[str, int]
-    converged: bool = True
-    timings_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def dark(self) -> bool:
         """Is every orbital energy difference, below which no excitation lies, well above the range?"""
-        return float(self.space.gaps.min()) * REFERENCE_OUTPUT_HARTREE_EV > self.emax_ev + TAIL_EV
+        return self.gap_ev > self.emax_ev + TAIL_EV
 
     def broaden(
         self,
@@ -163,33 +160,6 @@ class ContourSpectra:
         plain, weighted = self._strengths(axis, width)
         return self._absorption * plain[:, 3:6, 3:6], self._rotation * weighted[:, 3:6, 6:]
 
-    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares:
-        """Shares of atoms in hole and electron, from the response vectors at each band.
-
-        They are the imaginary parts of g (S^T - F^T (1 + gamma chi)^-1 gamma F g S^T) at E + i sigma: what light of
-        that energy stirs, through r for absorption, and through nabla and r x nabla for CD.
-        """
-        import torch
-
-        components = slice(0, 3) if kind == "absorption" else slice(3, 9)
-        energies = torch.as_tensor(energies_ev, dtype=torch.float64, device=self.space.gaps.device)
-        energies = energies / REFERENCE_OUTPUT_HARTREE_EV
-        points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
-        gamma = self.space.gamma_k.float()
-        at_points = self.sums.at(points.to(torch.complex64))
-        screened = torch.cat([_screened(products, gamma)[..., components] for products in at_points])
-        near = _near_in_energy(self.space, float(energies.max()))
-        vectors = torch.cat(list(_response_vectors(near, points, screened.transpose(1, 2), components)), dim=2)
-        holes: list[FloatArray] = []
-        electrons: list[FloatArray] = []
-        for x in vectors:  # (components, n_o, n_v)
-            hole = x.transpose(0, 1).flatten(1) @ x.transpose(0, 1).flatten(1).T
-            electron = x.flatten(0, 1).T @ x.flatten(0, 1)
-            for density, left, side in ((hole, near.l_o, holes), (electron, near.l_v, electrons)):
-                populations = near.atom_sum(((left @ density) * left).sum(dim=1).double())
-                side.append((populations / populations.sum()).cpu().numpy())
-        return np.array(holes), np.array(electrons)
-
     def _checked(self, grid: FloatArray | None, fwhm_ev: float) -> tuple[FloatArray, float]:
         axis = default_grid() if grid is None else check_axis("grid", grid)
         if not fwhm_ev >= self.fwhm_ev * (1.0 - 1e-9):
@@ -218,6 +188,44 @@ class ContourSpectra:
     @cached_property
     def _rotation(self) -> float:
         return float(DELTA_EPSILON_AREA_PER_ER * SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"])
+
+
+@dataclass(frozen=True, eq=False)
+class ContourSpectra(ContourResponse):
+    """The response of all orbitals of ``space``, which also tells where in the cluster bands are."""
+
+    space: ActiveSpace
+    sums: NodeSums
+    counts: dict[str, int]
+    converged: bool = True
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares:
+        """Shares of atoms in hole and electron, from the response vectors at each band.
+
+        They are the imaginary parts of g (S^T - F^T (1 + gamma chi)^-1 gamma F g S^T) at E + i sigma: what light of
+        that energy stirs, through r for absorption, and through nabla and r x nabla for CD.
+        """
+        import torch
+
+        components = slice(0, 3) if kind == "absorption" else slice(3, 9)
+        energies = torch.as_tensor(energies_ev, dtype=torch.float64, device=self.space.gaps.device)
+        energies = energies / REFERENCE_OUTPUT_HARTREE_EV
+        points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
+        gamma = self.space.gamma_k.float()
+        at_points = self.sums.at(points.to(torch.complex64))
+        screened = torch.cat([_screened(products, gamma)[..., components] for products in at_points])
+        near = _near_in_energy(self.space, float(energies.max()))
+        vectors = torch.cat(list(_response_vectors(near, points, screened.transpose(1, 2), components)), dim=2)
+        holes: list[FloatArray] = []
+        electrons: list[FloatArray] = []
+        for x in vectors:  # (components, n_o, n_v)
+            hole = x.transpose(0, 1).flatten(1) @ x.transpose(0, 1).flatten(1).T
+            electron = x.flatten(0, 1).T @ x.flatten(0, 1)
+            for density, left, side in ((hole, near.l_o, holes), (electron, near.l_v, electrons)):
+                populations = near.atom_sum(((left @ density) * left).sum(dim=1).double())
+                side.append((populations / populations.sum()).cpu().numpy())
+        return np.array(holes), np.array(electrons)
 
 
 def _near_in_energy(space: ActiveSpace, energy: float) -> ActiveSpace:
@@ -292,8 +300,10 @@ def contour_spectra(
         "sums": summed - prepared,
         "solver": time.perf_counter() - prepared,
     }
+    gap_ev = float(gaps.min()) * scale
+    numbers = response.cpu().numpy()
     return ContourSpectra(
-        contour, response.cpu().numpy(), space, sums, protocol.emax_ev, protocol.fwhm_ev, counts, timings_s=timings
+        contour, numbers, gap_ev, protocol.emax_ev, protocol.fwhm_ev, space, sums, counts, timings_s=timings
     )
 
 

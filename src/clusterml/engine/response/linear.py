@@ -47,7 +47,7 @@ Form = Literal["casida", "tda"]
 _TAIL_EV = 1.0
 """Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
 
-_SMALLEST_GAP_EV = 1e-3
+SMALLEST_GAP_EV = 1e-3
 
 _LEAST_WINDOW_EV = 10.0
 _WINDOW_MARGIN_EV = 4.0
@@ -128,7 +128,7 @@ class ResponseProblem:
 
 def response_space(orbitals: Orbitals, protocol: Protocol, compute: Compute) -> ActiveSpace:
     """All orbitals. Raises ElectronicStructureError without a positive gap."""
-    if orbitals.gap_ev < _SMALLEST_GAP_EV:
+    if orbitals.gap_ev < SMALLEST_GAP_EV:
         raise ElectronicStructureError(
             f"the HOMO-LUMO gap of {orbitals.method} is {orbitals.gap_ev:.5f} eV: not a closed shell",
             "check charge and geometry",
