@@ -254,13 +254,24 @@ def test_nothing_is_wider_than_the_page(page):
             assert page.evaluate("document.documentElement.scrollWidth") == width, tab
 
 
-def test_keys_turn_the_structure_and_move_sliders(page):
+def test_keys_turn_the_structure_and_the_mouse_zooms_the_axis(page):
     show(page, "ag25_sch3")
     before = page.evaluate("document.getElementById('view').toDataURL()")
     page.focus("#view")
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(100)
     assert page.evaluate("document.getElementById('view').toDataURL()") != before
+    box = page.locator("#plot").bounding_box()
+    left, top = box["x"] + 200, box["y"] + 100
+    page.mouse.move(left, top)
+    assert "nm" in page.inner_text("#readout")
+    page.mouse.down()
+    page.mouse.move(left + 100, top, steps=3)
+    page.mouse.up()
+    low, high = (float(page.locator(f"#range-{end}").input_value()) for end in ("from", "to"))
+    assert 240 < low < high < 900
+    page.mouse.dblclick(left, top)
+    assert float(page.locator("#range-to").input_value()) > high
     page.focus("#tab-distort")
     page.keyboard.press("ArrowRight")
     assert page.get_attribute("#tab-exchange", "aria-selected") == "true"

@@ -8,8 +8,6 @@ import { NM_EV } from "./plot.js";
 import { change, emit, on, session, state } from "./store.js";
 import { charged, currentKeys, settled } from "./structure.js";
 
-const LARGE = 150; // atoms, beyond which the parts take long
-
 /** Set the panel up. */
 export function startChirality() {
   for (const name of ["structure", "settled"]) on(name, write);
@@ -129,22 +127,10 @@ function bar(value, most) {
 }
 
 function measures() {
-  const said = session.chirality,
-    atoms = session.geometry.symbols.length;
+  const said = session.chirality;
   if (!said) {
-    const words =
-      atoms > LARGE
-        ? `${atoms} atoms: the whole in a while, its parts in minutes`
-        : "a quarter of a minute for 100 atoms";
-    return [
-      make(
-        "p",
-        { class: "row" },
-        make("button", { type: "button", id: "measure", onclick: () => measure(atoms <= LARGE) }, "Measure"),
-        atoms > LARGE ? make("button", { type: "button", onclick: () => measure(true) }, "with its parts") : null,
-        make("span", { class: "soft" }, words),
-      ),
-    ];
+    const button = make("button", { type: "button", id: "measure", onclick: measure }, "Measure");
+    return [make("p", { class: "row" }, button, make("span", { class: "soft" }, "takes about 20 seconds"))];
   }
   const rows = said.parts.map((part) => [
     part.name,
@@ -169,9 +155,9 @@ function measures() {
 const groups = ({ point_groups: known }) =>
   known ? [...new Set([known["0.01"], known["0.3"]].filter(Boolean))].join(", ") : "–";
 
-async function measure(parts) {
+async function measure() {
   await settled();
-  const answer = await during("Measuring", () => post("chirality", { ...currentKeys(), parts }));
+  const answer = await during("Measuring", () => post("chirality", currentKeys()));
   if (!answer) return;
   session.chirality = answer;
   write();

@@ -83,7 +83,9 @@ export function makePicture(width, height, theme, withLegend = false) {
   const range = state.range || wholeRange(shown);
   const panels = [absorption(shown), cd(shown, theme), ...(state.show.g ? [dissymmetry(shown)] : [])];
   const legend = withLegend ? [...[...shown].reverse(), ...(state.show.mirror ? [mirrorEntry(theme)] : [])] : [];
-  return { ...picture({ panels, axis: state.axis, range, width, height, theme, legend }), shown, range, panels };
+  const drawn = picture({ panels, axis: state.axis, range, width, height, theme, legend });
+  steady.reach = drawn.frames[1].reach;
+  return { ...drawn, shown, range, panels };
 }
 
 export const mirrorEntry = (theme) => ({ words: "mirror image", colour: theme.network, dash: DASH.mirror });
@@ -130,16 +132,19 @@ function cd(shown, theme) {
   const network = shown.find(({ name }) => name === "network");
   for (const curve of shown.filter(({ name }) => name === "network" || name === "engine")) {
     const { label_error: protocol, delta_epsilon_std: std } = curve.spectrum;
-    if (protocol && state.show.protocol) bands.push(bandOf(curve, key, both(protocol, std), 0.1, false));
-    if (std && state.show.network) bands.push(bandOf(curve, key, std, 0.24, true));
+    if (protocol && state.show.protocol)
+      bands.push({
+        ...bandOf(curve, key, both(protocol, std), 0.1, false),
+        words: std ? "error of network and method" : "error of the method",
+      });
+    if (std && state.show.network)
+      bands.push({ ...bandOf(curve, key, std, 0.24, true), words: "error of the network" });
   }
   if (network && state.show.mirror) {
     const line = curveOf(network, key);
     lines.push({ ...line, y: line.y.map((value) => -value), dash: DASH.mirror, width: 1.75 });
   }
   const highest = Math.max(...(network?.spectrum.epsilon || [0]));
-  const reach = Math.max(...lines.flatMap(({ y }) => y.map((value) => Math.abs(value ?? 0))));
-  steady.reach = session.isQuick ? Math.max(steady.reach || 0, reach) : reach;
   return {
     title: "CD Δε",
     unit: "L mol⁻¹ cm⁻¹",
@@ -147,7 +152,7 @@ function cd(shown, theme) {
     curves: lines,
     bands,
     least: LEAST_G * highest,
-    held: steady.reach,
+    held: session.isQuick ? steady.reach : 0,
     marks: network ? marksOf(network, theme) : [],
   };
 }

@@ -37,15 +37,15 @@ async function start(work) {
   await during("Making the file", async () => work());
 }
 
-/** The prediction as the server gave it: what `clusterml predict --json` prints. */
-export const resultText = () => JSON.stringify(session.prediction);
+/** The prediction as the server gave it, what `clusterml predict --json` prints; without one the engine's result. */
+const resultText = () => JSON.stringify(session.prediction ?? session.engine);
 
 const stem = () => session.geometry.name.replace(/[^\w.+-]+/g, "_") || "cluster";
 
 const currentXyz = () => currentKeys().file?.text ?? session.geometry.xyz;
 
 async function exported(kind, ending, type) {
-  if (!session.prediction) return say("There is no prediction to write.");
+  if (!session.prediction && !session.engine) return say("There is no spectrum to write.");
   const { text } = await post("spectrum", { name: `${stem()}.json`, text: resultText(), export: kind });
   return save(`${stem()}.${ending}`, text, type);
 }

@@ -62,6 +62,7 @@ const renewAddress = afterwards(async () => {
 function startLink() {
   on("state", renewAddress);
   on("structure", renewAddress);
+  window.addEventListener("hashchange", begin); // another link in the same window
   byId("link").addEventListener("click", async () => {
     const { link, without } = await makeLink();
     await copy(
@@ -74,7 +75,10 @@ function startLink() {
 async function begin() {
   const values = await readLink(location.hash);
   if (!values?.source) {
-    if (location.hash) history.replaceState(null, "", location.pathname);
+    if (location.hash) {
+      history.replaceState(null, "", location.pathname);
+      say("This link is damaged: part of it may be missing.");
+    }
     return openStart(true);
   }
   const { source, ...rest } = values;

@@ -58,7 +58,7 @@ function frameOf(panel, axis, range) {
       [low, high] = [Math.min(low, Math.max(band.low[k], -most)), Math.max(high, Math.min(band.high[k], most))];
     });
   }
-  const reach = Math.max(-low, high, panel.least || 0, panel.held || 0) * 1.06 || 1;
+  const reach = Math.max(1.06 * Math.max(-low, high), panel.least || 0, panel.held || 0) || 1;
   return { reach, from: panel.signed ? -reach : 0, to: reach };
 }
 
@@ -175,7 +175,7 @@ function drawLegend(rows, theme) {
 export function ticks(low, high, count) {
   const rough = (high - low) / count,
     size = 10 ** Math.floor(Math.log10(rough));
-  const step = size * ([1, 2, 5, 10].find((factor) => factor * size >= 0.999 * rough) || 10);
+  const step = size * ([1, 2, 5, 10].find((factor) => factor * size >= 0.7 * rough) || 10);
   const values = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high * (1 + 1e-12) + 1e-9 * step; k += 1)
     values.push(k * step);

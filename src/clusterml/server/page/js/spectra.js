@@ -63,6 +63,7 @@ const draw = () => {
     [...drawn.shown].reverse().map(legendEntry),
     state.show.mirror ? legendEntry(mirrorEntry(theme)) : [],
   );
+  fill(byId("keys"), keys().map(legendEntry));
   byId("plot").setAttribute(
     "aria-label",
     `Spectra: ${drawn.shown.map(({ words }) => words).join(", ")}. ` +
@@ -89,17 +90,60 @@ function drawMini(theme) {
   }).svg;
 }
 
-function legendEntry({ words, colour, dash }) {
-  const line =
-    `<svg width="26" height="8" aria-hidden="true"><line x1="1" x2="25" y1="4" y2="4" stroke="${colour}" ` +
-    `stroke-width="2.5"${dash ? ` stroke-dasharray="${dash}"` : ""}/></svg>`;
-  const entry = make("span", { class: "entry" });
-  entry.innerHTML = line;
-  entry.append(words);
-  return entry;
+/** What bands and marks mean, of those that are drawn. */
+function keys() {
+  const { bands, marks } = drawn.panels[1];
+  const colour = THEMES[themeName()].network;
+  const kinds = [
+    ["strongest", "strongest CD"],
+    ["doubtful", "sign not supported"],
+  ].filter(([kind]) => marks.some((mark) => mark.kind === kind));
+  const shades = [...new Set(bands.map(({ words }) => words).filter(Boolean))];
+  return [
+    ...shades.map((words) => ({ words, colour, opacity: bands.find((band) => band.words === words).opacity })),
+    ...kinds.map(([kind, words]) => ({ words, colour, kind })),
+  ];
+}
+
+function legendEntry(entry) {
+  const element = make("span", { class: "entry" });
+  element.innerHTML = `<svg width="26" height="12" aria-hidden="true">${symbol(entry)}</svg>`;
+  element.append(entry.words);
+  return element;
+}
+
+function symbol({ colour, dash, kind, opacity }) {
+  if (opacity)
+    return `<rect x="1" y="0" width="24" height="12" rx="2" fill="${colour}" fill-opacity="${2 * opacity}"/>`;
+  if (kind === "strongest") return `<path d="M13 1l5 5l-5 5l-5 -5z" fill="currentColor"/>`;
+  if (kind === "doubtful") return `<circle cx="13" cy="6" r="4" fill="none" stroke="${colour}" stroke-width="1.5"/>`;
+  const dashes = dash ? ` stroke-dasharray="${dash}"` : "";
+  return `<line x1="1" x2="25" y1="6" y2="6" stroke="${colour}" stroke-width="2.5"${dashes}/>`;
 }
 
 function listenToPointer(box) {
+  let start = null;
+  const across = (event) => event.clientX - box.getBoundingClientRect().left;
+  const mark = (from, to) => {
+    Object.assign(byId("zoom").style, { left: `${Math.min(from, to)}px`, width: `${Math.abs(to - from)}px` });
+    Object.assign(byId("zoom").style, { top: byId("cursor").style.top, height: byId("cursor").style.height });
+    byId("zoom").hidden = Math.abs(to - from) < 8;
+  };
+  box.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "mouse" || !drawn?.svg) return;
+    start = across(event);
+    box.setPointerCapture(event.pointerId);
+  });
+  box.addEventListener("pointermove", (event) => start !== null && mark(start, across(event)));
+  box.addEventListener("pointerup", (event) => {
+    if (start !== null && !byId("zoom").hidden) zoomTo([start, across(event)]);
+    start = null;
+    byId("zoom").hidden = true;
+  });
+  box.addEventListener("dblclick", () => {
+    change({ range: null });
+    draw();
+  });
   box.addEventListener("pointermove", (event) => readAt(event.clientX - box.getBoundingClientRect().left));
   box.addEventListener("pointerleave", () => readAt(null));
   box.addEventListener("keydown", (event) => {
@@ -108,6 +152,16 @@ function listenToPointer(box) {
     event.preventDefault();
     readAt(Math.max(drawn.left, Math.min(drawn.right, (drawn.cursor ?? (drawn.left + drawn.right) / 2) + 4 * step)));
   });
+}
+
+/** Where on the axis a place of the picture is. */
+const valueAt = (x) =>
+  drawn.range[0] + ((x - drawn.left) / (drawn.right - drawn.left)) * (drawn.range[1] - drawn.range[0]);
+
+function zoomTo(places) {
+  const inside = places.map((x) => Math.max(drawn.left, Math.min(drawn.right, x))).sort((a, b) => a - b);
+  change({ range: inside.map((x) => Number(valueAt(x).toPrecision(4))) });
+  draw();
 }
 
 function readAt(x) {
@@ -120,8 +174,7 @@ function readAt(x) {
   line.style.left = `${x}px`;
   line.style.top = `${drawn.frames[0].top}px`;
   line.style.height = `${drawn.bottom - drawn.frames[0].top}px`;
-  const value = drawn.range[0] + ((x - drawn.left) / (drawn.right - drawn.left)) * (drawn.range[1] - drawn.range[0]);
-  const energy = state.axis === "nm" ? NM_EV / value : value;
+  const energy = state.axis === "nm" ? NM_EV / valueAt(x) : valueAt(x);
   byId("readout").textContent = readingAt(energy);
 }
 

@@ -93,9 +93,11 @@ export function distortKeys() {
 
 /** The whole prediction, with uncertainty, for what is shown. */
 export async function settle() {
-  const mine = turn;
+  const mine = turn,
+    before = asked;
   forget("problem");
   const answer = await during("Predicting", () => predicted().catch((error) => withoutPrediction(error)));
+  if (before !== asked) return; // a slider moves again, and will rest again
   for (const resolve of resting.splice(0)) resolve();
   if (!answer || mine !== turn) return;
   session.parent = answer.parent;
@@ -137,25 +139,33 @@ async function withoutPrediction(error) {
   return post("distort", { ...keys, predict: false });
 }
 
-let running = false,
-  wanted = false;
+/** Requests on their way at a time: the server computes one frame while the page draws another. */
+const LANES = 2;
+let running = 0,
+  wanted = false,
+  asked = 0,
+  applied = 0;
 const frames = [];
 
-/** Follow the sliders: one quick request at a time, always for the newest amounts. */
+/** Follow the sliders: always for the newest amounts, and never back to older ones. */
 export function follow() {
   forget("engine", ...OF_GEOMETRY);
   wanted = true;
-  if (!running) run();
+  if (running < LANES) run();
 }
 
 const settleSoon = afterwards(() => (running ? settleSoon() : settle()), SETTLE_MS);
 
 async function run() {
-  running = true;
-  while (wanted) {
+  const mine = turn;
+  running += 1;
+  while (wanted && mine === turn) {
     wanted = false;
+    const number = (asked += 1);
     try {
-      apply(await post("distort", { ...distortKeys(), quick: true }));
+      const answer = await post("distort", { ...distortKeys(), quick: true });
+      if (mine === turn && number > applied) apply(answer);
+      applied = Math.max(applied, number);
     } catch (error) {
       if (error.status === 410) {
         forget("parent");
@@ -165,8 +175,8 @@ async function run() {
       }
     }
   }
-  running = false;
-  settleSoon();
+  running -= 1;
+  if (!running && mine === turn) settleSoon();
 }
 
 function apply(answer) {

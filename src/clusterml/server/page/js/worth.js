@@ -1,7 +1,7 @@
 // What the spectrum is worth, in words: the domain of the network, the sign of the CD, its protocol, warnings.
 
 import { byId, fill, make, number } from "./dom.js";
-import { on, session, state } from "./store.js";
+import { on, session } from "./store.js";
 
 /** Set the words up. */
 export function startWorth() {
@@ -12,7 +12,7 @@ export function startWorth() {
 function write() {
   const prediction = session.prediction;
   if (session.isQuick) return fill(byId("worth"), live());
-  if (!prediction) return fill(byId("worth"), session.problem ? outside() : []);
+  if (!prediction) return fill(byId("worth"), session.problem ? outside() : [], session.engine ? byEngine() : []);
   fill(byId("worth"), domain(prediction), sign(prediction), protocol(prediction), ...notes(prediction));
 }
 
@@ -23,6 +23,11 @@ function live() {
 
 function outside() {
   return line("warn", "Network", `no prediction: ${session.problem.problem}; ${session.problem.remedy}`);
+}
+
+function byEngine() {
+  const { reliability, warnings } = session.engine;
+  return [protocol({ reliability }), ...warnings.map((words) => line("warn", "Note", words))];
 }
 
 function domain({ in_domain: inside, domain_score: score }) {
@@ -44,8 +49,7 @@ function protocol({ reliability }) {
 }
 
 function notes({ warnings }) {
-  const more = state.charge === null ? warnings : warnings.filter((words) => !/^charge .* is assumed/.test(words));
-  return [...more, ...(session.warnings || [])].map((words) => line("warn", "Note", words));
+  return [...warnings, ...(session.warnings || [])].map((words) => line("warn", "Note", words));
 }
 
 function line(kind, title, words) {
