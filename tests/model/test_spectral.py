@@ -59,7 +59,7 @@ def test_systems_of_different_sizes_give_the_same_padded_and_alone():
     ]
     results = []
     for padded in (False, True):
-        found = densities_of(systems, GRID, 0.15, padded)
+        found = densities_of(systems, GRID, 0.15, padded, torch.tensor([1.0, -0.5]))
         total = (found**2).sum() + (found[..., 1, 2] * GRID).sum()
         results.append([found, *torch.autograd.grad(total, [x for system in systems for x in system])])
     for x, y in zip(*results, strict=True):

@@ -70,6 +70,11 @@ def slopes(ensemble: Ensemble, atoms: Atoms, charge: int) -> Slopes:
 
     Raises what :func:`clusterml.model.graph.cluster_graph` raises.
     """
+    if ensemble.spec.start != "zero":
+        raise OptionError(
+            "the spectra of this network start from a response, which has no derivative by positions",
+            "take a network that starts from zero, such as ag-sr-v1",
+        )
     positions = torch.tensor(np.asarray(atoms.positions), dtype=torch.float32, requires_grad=True)
     # edges are found anew for every geometry: what crosses a cutoff vanishes there with its derivative
     graph = cluster_graph(atoms.numbers, positions, charge, ensemble.spec.graph)

@@ -232,15 +232,15 @@ def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
 
 def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) -> Iterator[list[Graph]]:
     """Graphs of the records' geometries; how many each record has is added to ``sizes``."""
-    from clusterml.model.graph import cluster_graph
+    from clusterml.model.start import network_graph
 
-    rules = ensemble.spec.graph
+    spec = ensemble.spec
 
     def graphs() -> Iterator[Graph]:
         for record in records:
             geometries = _geometries(record)
             sizes.append(len(geometries))
-            yield from (cluster_graph(record.numbers, geometry, record.charge, rules) for geometry in geometries)
+            yield from (network_graph(record.numbers, geometry, record.charge, spec) for geometry in geometries)
 
     return in_batches(graphs(), edges_of, lambda: ensemble.most_edges)
 

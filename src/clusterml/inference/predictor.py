@@ -290,10 +290,10 @@ class Predictor:
         return tuple(self._graph(geometry, charge) for geometry in geometries)
 
     def _graph(self, atoms: Atoms, charge: int) -> Graph:
-        from clusterml.model.graph import cluster_graph
+        from clusterml.model.start import network_graph
 
         try:
-            return cluster_graph(atoms.numbers, atoms.positions, charge, self.ensemble.spec.graph)
+            return network_graph(atoms.numbers, atoms.positions, charge, self.ensemble.spec)
         except (UnsupportedElementError, StructureError) as error:
             remedy = f"{error.remedy}; clusterml label can compute others"
             raise OutsideNetworkError(f"out of the domain of {self.name}: {error.problem}", remedy) from error

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from clusterml.errors import OptionError
 from clusterml.model.backbone import Backbone
 from clusterml.model.heads.head import per_graph
 from clusterml.model.heads.registry import head_kind
 from clusterml.model.layers import Mlp, Readout, double_precision
+from clusterml.model.start import RESPONSE, ResponseStart
 from clusterml.units import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
@@ -66,10 +68,11 @@ class Network(nn.Module):
         self.backbone = Backbone(spec)
         sigma = spec.fwhm_ev / FWHM_PER_SIGMA
         self.head = head_kind(spec.head).build(spec.head_options, spec, self.backbone.irreps, grid, sigma)
+        self.start = ResponseStart(spec, self.backbone.irreps, grid) if spec.start == RESPONSE else None
         self.properties = Properties(self.backbone.irreps, with_gap=not self.head.gives_gap)
 
     def forward(self, graph: Any) -> dict[str, Tensor]:
-        """For a batch of g graphs (:func:`clusterml.model.graph.cluster_graph`):
+        """For a batch of g graphs (:func:`clusterml.model.start.network_graph`):
 
         ``epsilon`` and ``delta_epsilon`` (g, m) on the specification's grid in L mol-1 cm-1, ``gap_ev`` (g,),
         ``opd`` (g,): signed chirality index of metals and donors times 1000, ``ccm`` (g,): their continuous chirality
@@ -77,14 +80,24 @@ class Network(nn.Module):
         ``absorption_tensor`` (velocity gauge) and ``rotatory_tensor`` (g, m, 3, 3), about the centroid of all atoms.
         """
         features = self.backbone(graph)
-        return {**self.head(graph, features), **self.properties(graph, features)}
+        spectra, numbers = self.head(graph, features), self.properties(graph, features)
+        if self.start is not None:
+            spectra = self.start(graph, features, spectra)
+            numbers["gap_ev"] = self.start.gap_ev(graph, numbers["gap_ev"])
+        return {**spectra, **numbers}
 
     def contributions(self, graph: Any, weights: Tensor) -> Tensor:
         """What each atom (n,) of a batch of graphs adds to sum_E weights(E) delta_epsilon(E), ``weights`` (m,).
 
         The shares of a graph's atoms add up to its total; atoms that are neither metal nor donor have none, they act
         through their neighbours.  Opposite for the mirror image.  Not under ``torch.inference_mode``.
+        Raises OptionError for a network that starts from a response, which is of the cluster as a whole.
         """
+        if self.start is not None:
+            raise OptionError(
+                "the CD of this network starts from the response of the whole cluster, which has no shares of atoms",
+                "take a network that starts from zero, such as ag-sr-v1",
+            )
         with torch.no_grad():
             features = self.backbone(graph)
             shares = self.head.contributions(graph, features, weights)

@@ -76,6 +76,10 @@ class NetworkSpec(Strict):
     head_options: SerializeAsAny[Strict] = Field(
         default_factory=dict, validate_default=True, description="a mapping of options of the head"
     )
+    start: Literal["zero", "response"] = Field(
+        "zero",
+        description="zero, or response: spectra are corrections of the rapid response of GFN1 orbitals",
+    )
     parity: Literal["both", "natural"] = Field(
         "both", description="both, or natural: only the parities of spherical harmonics"
     )
@@ -114,6 +118,12 @@ class NetworkSpec(Strict):
         if not isinstance(given, options):
             given = validated(options, given, "network.head_options")
         return {**values, "head_options": given}
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.start == "response" and self.head != "resolvent":
+            raise ValueError(f"start is response, which the head {self.head} cannot correct; choose head resolvent")
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON, which :func:`read_spec` reads."""

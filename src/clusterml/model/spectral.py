@@ -68,19 +68,23 @@ def spectral_density(h: Tensor, w: Tensor, grid: Tensor, sigma: float) -> Tensor
     return density
 
 
-def densities_of(parts: Sequence[tuple[Tensor, Tensor]], grid: Tensor, sigma: float, padded: bool) -> Tensor:
-    """S(E) (b, g, d, d) of b systems of any sizes, each several matrices: h (k, n, n) and w (k, n, d), added up.
+def densities_of(
+    parts: Sequence[tuple[Tensor, Tensor]], grid: Tensor, sigma: float, padded: bool, signs: Tensor
+) -> Tensor:
+    """S(E) (b, g, d, d) of b systems of any sizes, each several matrices: h (k, n, n) and w (k, n, d), added up with
+    ``signs`` (k,).
 
     ``padded``: all at once, with uncoupled dark levels far away added to the smaller ones, which suits a GPU; otherwise
     one after the other.  Always in the precision of ``grid``: levels need more than half precision.
     """
     parts = [(h.to(grid), w.to(grid)) for h, w in parts]
+    factors = signs.to(grid)[:, None, None, None]
     with torch.autocast(grid.device.type, enabled=False):
         if padded:
             size = max(h.shape[-1] for h, _ in parts)
             h, w = (torch.stack(each) for each in zip(*(_padded(*part, size) for part in parts), strict=True))
-            return spectral_density(h, w, grid, sigma).sum(1)
-        return torch.stack([spectral_density(*part, grid, sigma).sum(0) for part in parts])
+            return (factors * spectral_density(h, w, grid, sigma)).sum(1)
+        return torch.stack([(factors * spectral_density(*part, grid, sigma)).sum(0) for part in parts])
 
 
 def _padded(h: Tensor, w: Tensor, size: int) -> tuple[Tensor, Tensor]:

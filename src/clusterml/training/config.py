@@ -41,6 +41,9 @@ class DataConfig(Strict):
     )
     method: str | None = Field(None, description="the protocol of the labels, needed where the dataset has several")
     parents: list[str] = Field([], description="a list of parents; empty: all")
+    responses: str | None = Field(
+        None, description="a folder of responses that spectra start from, shared by runs; null: in the run's folder"
+    )
     fraction: float = Field(1.0, gt=0.0, le=1.0, description="a share of the training set, for learning curves")
     absorption: Literal["length", "velocity"] = Field("length", description="length or velocity: gauge of absorption")
     cd: Literal["velocity", "length"] = Field("velocity", description="velocity or length: gauge of the CD")

@@ -3,6 +3,7 @@
 FOLDER/config.yaml split.json spec.json     what the run is; a resumed run must be the same
 FOLDER/log.csv log.jsonl curves.png         how it goes
 FOLDER/checkpoints/ LATEST                  where it stands
+FOLDER/responses/                           what spectra start from, where the network asks for it
 FOLDER/release/                             the best averaged weights, once it is finished
 
 FOLDER/member-0/ member-1/ ..    a run each, see :mod:`clusterml.training.run`; all with the split of the first
@@ -28,6 +29,7 @@ from clusterml.errors import OptionError
 from clusterml.io.files import exclusive, make_folder, write_text
 from clusterml.io.json import json_text, read_json
 from clusterml.model.spec import NetworkSpec, read_spec
+from clusterml.model.start import RESPONSE
 from clusterml.model.upgrade import upgrade_network
 from clusterml.run.resources import keep_freed_memory
 from clusterml.training.catalogue import find_release
@@ -43,6 +45,7 @@ from clusterml.training.release import (
     open_release,
     write_release,
 )
+from clusterml.training.responses import KeptResponses
 from clusterml.training.state import Checkpoints, State, TrainingError, averaged, load_weights
 from clusterml.training.step import Loss, matrix_precision
 from clusterml.training.targets import Wanted
@@ -157,14 +160,16 @@ def train(
     folder = Path(folder)
     makers = architecture or shipped()
     with joined(device) as group, matrix_precision(config.precision, group.device):
-        dataset = Dataset(config.data.dataset)
+        data = config.data
+        dataset = Dataset(data.dataset)
         base = None if config.init_from is None else open_release(find_release(config.init_from))
         wanted = _spec(config, makers, base)
         with _held(folder, group):
             if group.main:
                 check_claim(folder, config, resume)
             split, spec = _inputs(folder, config, dataset, wanted, makers)
-            parts = _material(config, dataset, split, makers, spec)
+            kept = KeptResponses(folder / "responses" if data.responses is None else Path(data.responses), spec)
+            parts = _material(config, dataset, split, makers, kept)
             network = _network(config, makers, spec, base)
             loss = Loss(config.loss, spec.grid.step_ev, spreads(parts[0]))
             if group.main:  # nothing is written before all of it has proved sound
@@ -226,13 +231,21 @@ def _spec(config: Config, makers: Architecture, base: Release | None) -> Network
 
 
 def _material(
-    config: Config, dataset: Dataset, split: Split, makers: Architecture, spec: NetworkSpec
+    config: Config, dataset: Dataset, split: Split, makers: Architecture, kept: KeptResponses
 ) -> tuple[LabelledSet, LabelledSet]:
+    spec = kept.spec
+    if spec.start == RESPONSE and (config.data.absorption, config.data.cd) != ("length", "velocity"):
+        raise OptionError(
+            f"data.absorption is {config.data.absorption}, data.cd is {config.data.cd}",
+            "a network that starts from a response has absorption in length, CD in velocity gauge",
+        )
     wanted = Wanted.of(config.loss.model_dump(), config.data.absorption, config.data.cd)
     names = chosen(dataset, split, config.data, config.seed)
-    train, validation = (
-        labelled(dataset, part, lambda record: makers.graph_of(record, spec), wanted, spec) for part in names
-    )
+
+    def graph(record: Record) -> Graph:
+        return kept.attached(makers.graph_of(record, spec), record)
+
+    train, validation = (labelled(dataset, part, graph, wanted, spec) for part in names)
     dataset.close()
     attach_scales((train, validation), config.loss.floor)
     return train, validation

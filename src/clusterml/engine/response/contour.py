@@ -22,7 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,6 +111,17 @@ def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[tor
         yield gaps, charges, torch.cat([r * root, v / root, m / root]).T.contiguous()
 
 
+def absorption_factor() -> float:
+    """L mol-1 cm-1 of the absorption per sum of squared moments, in atomic units and per eV, over the components."""
+    return EPSILON_AREA_PER_F * 2.0 / 3.0 * SPIN_FACTOR
+
+
+@cache
+def rotation_factor() -> float:
+    """L mol-1 cm-1 of the CD per sum of products of nabla and r x nabla, in atomic units and per eV, times eV."""
+    return float(DELTA_EPSILON_AREA_PER_ER * SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"])
+
+
 @dataclass(frozen=True, eq=False)
 class ContourResponse:
     """The response on a contour, from which spectra of any width from ``fwhm_ev`` up follow.
@@ -149,8 +160,8 @@ class ContourResponse:
         strengths = self._strengths(axis, width)
         first = slice(0, 3) if absorption_gauge == "length" else slice(3, 6)
         second = slice(0, 3) if gauge == "length" else slice(3, 6)
-        epsilon = self._absorption * np.trace(strengths[0][:, first, first], axis1=1, axis2=2)
-        cd = self._rotation * np.trace(strengths[1][:, second, 6:], axis1=1, axis2=2)
+        epsilon = absorption_factor() * np.trace(strengths[0][:, first, first], axis1=1, axis2=2)
+        cd = rotation_factor() * np.trace(strengths[1][:, second, 6:], axis1=1, axis2=2)
         meta = {"gauge": gauge, "absorption_gauge": absorption_gauge, "fwhm_ev": float(width), "shape": "gaussian"}
         return Spectrum(axis, epsilon, cd, meta=meta)
 
@@ -158,7 +169,7 @@ class ContourResponse:
         """Oriented absorption and CD (m, 3, 3), as those of :class:`~clusterml.spectrum.transitions.Transitions`."""
         axis, width = self._checked(grid, fwhm_ev)
         plain, weighted = self._strengths(axis, width)
-        return self._absorption * plain[:, 3:6, 3:6], self._rotation * weighted[:, 3:6, 6:]
+        return absorption_factor() * plain[:, 3:6, 3:6], rotation_factor() * weighted[:, 3:6, 6:]
 
     def _checked(self, grid: FloatArray | None, fwhm_ev: float) -> tuple[FloatArray, float]:
         axis = default_grid() if grid is None else check_axis("grid", grid)
@@ -180,14 +191,6 @@ class ContourResponse:
         weighted = ((weights * self.contour.points * scale) @ flat).imag
         shape = (len(axis), 9, 9)
         return plain.reshape(shape), weighted.reshape(shape)
-
-    @cached_property
-    def _absorption(self) -> float:
-        return EPSILON_AREA_PER_F * 2.0 / 3.0 * SPIN_FACTOR
-
-    @cached_property
-    def _rotation(self) -> float:
-        return float(DELTA_EPSILON_AREA_PER_ER * SPIN_FACTOR * tables()["constants"]["rotatory_au_to_1e40cgs"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from clusterml.engine.orbitals.newton import SelfConsistent
 
+VERSION = 1
+"""Grows with every change of the numbers, so that responses that were kept are computed anew."""
 CHARGE_TOLERANCE = 0.05
 """Residual of shell charges, in elementary charges, at which the ground state is taken."""
 _MOST_CYCLES = 60

@@ -6,7 +6,8 @@ atom needs, with 3 x 3 matrices in their place.  Energies, couplings and moments
 equivariant blocks; couplings between atoms have the two-centre form of J. C. Slater, G. F. Koster, Phys. Rev. 94, 1498
 (1954).  Delocalised and near-degenerate cluster states come from the diagonalisation, and the non-local part of the
 magnetic moments, r x p / 2, from the positions.  Oscillators come in several *bands* that do not couple with each
-other: matrices of k bands cost k small diagonalisations instead of a large one.
+other: matrices of k bands cost k small diagonalisations instead of a large one.  Where
+spectra start from a response, every second band counts negative: corrections have both signs.
 """
 
 from __future__ import annotations
@@ -65,6 +66,11 @@ class ResolventHead(Head):
         self.sigma_ev = sigma_ev
         self.n_scalar, self.n_triplet = options.scalar, options.triplet
         self.bands, self.size = options.bands, self.n_scalar + 3 * self.n_triplet
+        signs = torch.ones(options.bands)
+        if spec.start != "zero":
+            signs[1::2] = -1.0
+        self.signs: Tensor
+        self.register_buffer("signs", signs, persistent=False)
         donor = (options.donor_scalar, options.donor_triplet)
         self.carried: Tensor
         self.register_buffer("carried", carried((self.n_scalar, self.n_triplet), donor), persistent=False)
@@ -92,7 +98,8 @@ class ResolventHead(Head):
             kept = torch.nonzero(carries.flatten()).flatten()
             h = 0.5 * (h + h.transpose(1, 2))[:, kept][:, :, kept]
             parts.append((h, moments.transpose(0, 1).flatten(1, 2)[:, kept]))
-        return spectra_of_density(densities_of(parts, self.grid, self.sigma_ev, padded=onsite.is_cuda), self.grid)
+        density = densities_of(parts, self.grid, self.sigma_ev, padded=onsite.is_cuda, signs=self.signs)
+        return spectra_of_density(density, self.grid)
 
 
 class Sites(nn.Module):
