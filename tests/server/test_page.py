@@ -7,18 +7,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from clusterml.server.app import page_folder
+import clusterml
 
 from .conftest import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+PAGE = Path(clusterml.__file__).parent / "server" / "page"
 SECONDS = 60
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -77,7 +79,7 @@ def slide(page: Page, mode: str, amount: float) -> None:
 
 
 def test_files_of_the_page_load_nothing_from_elsewhere():
-    files = [path for path in page_folder().rglob("*") if path.suffix in (".html", ".css", ".js", ".svg")]
+    files = [path for path in PAGE.rglob("*") if path.suffix in (".html", ".css", ".js", ".svg")]
     assert len(files) > 10
     for path in files:
         text = path.read_text().replace("http://www.w3.org/", "")

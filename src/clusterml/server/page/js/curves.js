@@ -132,7 +132,7 @@ function cd(shown, theme) {
   const network = shown.find(({ name }) => name === "network");
   for (const curve of shown.filter(({ name }) => name === "network" || name === "engine")) {
     const { label_error: protocol, delta_epsilon_std: std } = curve.spectrum;
-    if (protocol && state.show.protocol)
+    if (protocol?.some((value) => value !== null) && state.show.protocol)
       bands.push({
         ...bandOf(curve, key, both(protocol, std), 0.1, false),
         words: std ? "error of network and method" : "error of the method",
