@@ -233,18 +233,31 @@ def test_chirality_and_where_the_cd_comes_from(page, server):
 
 
 @pytest.mark.slow
-def test_commands_give_what_is_shown(page):
-    """The Python that the page shows, run as it stands."""
+def test_commands_give_what_is_shown(page, tmp_path):
+    """The shell and the Python that the page shows, run as they stand."""
     show(page, "ag29_sh_ph3_R")
+    page.click("#tab-exchange")
+    page.select_option("#exchange-old", "PH3")
+    page.select_option("#exchange-new", "PMe3")
+    page.click(".site:text-is('2')")
+    page.wait_for_selector(".site[aria-pressed=true]:text-is('2')")
+    page.wait_for_selector("#busy:not(.seen)", state="attached")
+    page.click("#tab-distort")
     slide(page, "breathing", 1.5)
     slide(page, "motif-twist", -3)
     page.click("#command-open")
     shell, python = page.locator("#command pre").all_inner_texts()
+    assert "--from PH3 --to PMe3 --sites 2" in shell
     assert "--mode mixture --amount 1 --weight breathing=1.5 --weight motif-twist=-3" in shell
+    expected = cd(page)
+    close = pytest.approx(expected, abs=1e-3 * max(map(abs, expected)))
     code = f"{python}\nimport json\nprint(json.dumps(answer.spectrum.delta_epsilon.tolist()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    expected = cd(page)
-    assert json.loads(done.stdout) == pytest.approx(expected, abs=1e-3 * max(map(abs, expected)))
+    assert json.loads(done.stdout) == close
+    lines = shell.replace("clusterml ", f"{sys.executable} -m clusterml ")
+    subprocess.run(["bash", "-ec", lines], cwd=tmp_path, check=True, capture_output=True)
+    result = json.loads((tmp_path / "results" / "distorted.json").read_text())
+    assert result["spectrum"]["delta_epsilon"] == close
 
 
 def test_nothing_is_wider_than_the_page(page):

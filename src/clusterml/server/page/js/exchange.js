@@ -104,7 +104,7 @@ async function take(places) {
   const exchanges = places.length ? [...earlier, { old, new: replacement, sites: places }] : earlier;
   const before = state.exchanges;
   change({ exchanges, job: null });
-  if (!(await rebuild())) change({ exchanges: before });
+  if ((await rebuild()) === null) change({ exchanges: before });
   write();
   mark();
 }

@@ -141,7 +141,7 @@ function disorderChoice({ crystal }) {
 async function reread(values) {
   const before = structuredClone(state);
   change({ reading: { ...state.reading, ...values }, charge: null, exchanges: [], distortions: {}, job: null });
-  if (await rebuild()) return;
+  if ((await rebuild()) !== null) return;
   change(before);
   describe();
 }

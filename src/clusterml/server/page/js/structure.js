@@ -17,14 +17,12 @@ export async function open(source, values = {}) {
   Object.assign(state, structuredClone(START), { axis: state.axis, show: state.show, tab: state.tab }, values, {
     source,
   });
-  if (!(await rebuild())) {
-    change(session.geometry ? before : structuredClone(START)); // what is shown stays
-    return false;
-  }
-  return true;
+  if ((await rebuild()) !== null) return true;
+  change(session.geometry ? before : structuredClone(START)); // what is shown stays
+  return false;
 }
 
-/** Read the source again and exchange ligands; true where it worked, else what is shown stays. */
+/** Read the source again and exchange ligands: true; false where another call overtook; null where it does not work. */
 export async function rebuild() {
   const mine = (turn += 1);
   clearProblem();
@@ -46,7 +44,7 @@ export async function rebuild() {
     emit("structure");
     await settle();
   }
-  return Boolean(done);
+  return done;
 }
 
 const forget = (...names) => names.forEach((name) => delete session[name]);
