@@ -7,7 +7,7 @@ S. Grimme, J. Chem. Theory Comput. 15, 1652 (2019); R. F. Stewart, J. Chem. Phys
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
@@ -175,7 +175,7 @@ def gfn_atom_shells(atom: int, symbol: str, method: GfnMethod) -> list[Shell]:
     The second s shell of hydrogen in GFN1 is Schmidt-orthogonalised on the first. Raises UnsupportedElementError for
     elements beyond radon.
     """
-    return [replace(shell, atom=atom) for shell in _gfn_shells(symbol, method)]
+    return [Shell(atom, shell.l, shell.exponents, shell.coefficients) for shell in _gfn_shells(symbol, method)]
 
 
 @lru_cache(maxsize=256)

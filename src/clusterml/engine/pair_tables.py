@@ -29,7 +29,7 @@ _FIRST_BOHR = 0.4
 _NEGLIGIBLE = 1e-7
 """A table ends where all its integrals are smaller."""
 _LONGEST_BOHR = 45.0
-_TOGETHER = 200_000
+_TOGETHER = 100_000
 """Integrals that are made at a time: what fits into a processor's cache."""
 _OPERATORS = 10
 """Overlap, and three components each of dipole, gradient and angular momentum."""
@@ -117,14 +117,13 @@ def one_electron(symbols: Sequence[str], coords_bohr: FloatArray, dtype: torch.d
     signs = torch.tensor(_SIGNS, dtype=dtype)[:, None, None]
     for first, second in combinations_with_replacement(sizes, 2):
         one, other = np.flatnonzero(labels == first), np.flatnonzero(labels == second)
-        columns = slice(ends[other[0]], ends[other[-1] + 1])
         few = max(1, _TOGETHER // (_OPERATORS * sizes[first] * sizes[second] * len(other)))
         for some in np.split(one, range(few, len(one), few)):
-            rows = slice(ends[some[0]], ends[some[-1] + 1])
-            block = _between(places[some], places[other], (first, second), dtype)
+            rest = other[other >= some[0]] if first == second else other
+            rows, columns = slice(ends[some[0]], ends[some[-1] + 1]), slice(ends[rest[0]], ends[rest[-1] + 1])
+            block = _between(places[some], places[rest], (first, second), dtype)
             out[:, rows, columns] = block
-            if first != second:
-                out[:, columns, rows] = signs * block.mT
+            out[:, columns, rows] = signs * block.mT
     return OneElectron(out[0], out[1:4], out[4:7], out[7:])
 
 
