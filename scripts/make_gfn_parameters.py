@@ -1,4 +1,4 @@
-"""Extract the GFN Slater basis sets and the GFN1-xTB Hamiltonian into gfn_basis.json and gfn1_hamiltonian.json.
+"""Extract the GFN Slater basis sets, the GFN1-xTB Hamiltonian and what else its energy has into three JSON files.
 
 Run once by a developer with `dxtb` installed (`pip install dxtb`, Apache-2.0; not a dependency of clusterml):
     python scripts/make_gfn_parameters.py src/clusterml/engine/data
@@ -73,6 +73,19 @@ def hamiltonian(parameters: dict[str, Any], radii: list[float], covalent_radii: 
     }
 
 
+def nuclear_terms(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of repulsion, dispersion and halogen bonds."""
+    d3 = parameters["dispersion"]["d3"]
+    names = {"zeff": "charge", "arep": "exponent_bohr", "xbond": "halogen_bond_hartree"}
+    return {
+        "repulsion_power": parameters["repulsion"]["effective"]["kexp"],
+        "dispersion_d3": {name: d3[name] for name in ("s6", "s8", "a1", "a2", "s9")},
+        "elements": {
+            symbol: {new: entry[old] for old, new in names.items()} for symbol, entry in parameters["element"].items()
+        },
+    }
+
+
 def write(target: Path, data: dict[str, Any]) -> None:
     """One number per line would be long: lists stay on theirs."""
     text = re.sub(r"\[[^\[\]{}]*\]", lambda m: " ".join(m.group().split()), json.dumps(data, indent=1))
@@ -112,6 +125,10 @@ def main(folder: Path) -> None:
     }
     radii = [table().double().tolist() for table in (ATOMIC_RADII, COV_D3)]
     write(folder / "gfn1_hamiltonian.json", head | hamiltonian(parameters["gfn1"], *radii))
+    write(
+        folder / "gfn1_nuclear.json",
+        {"source": f"{source}: parameter TOML file of GFN1-xTB"} | nuclear_terms(parameters["gfn1"]),
+    )
 
 
 if __name__ == "__main__":

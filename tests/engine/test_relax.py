@@ -189,13 +189,16 @@ def test_a_charge_is_proposed(built):
     assert any("charge 0 assumed" in w for w in relaxed.info["provenance"]["warnings"])
 
 
-def test_no_ground_state(built, monkeypatch):
+@pytest.mark.parametrize("method", ["gfn1", "gfn2"])
+def test_no_ground_state(built, monkeypatch, method):
     from ase.calculators.calculator import CalculationFailed
     from tblite.ase import TBLite
+
+    from clusterml.engine.gfn1_calculator import Gfn1Calculator
 
     def fail(self, *_: object, **__: object) -> None:
         raise CalculationFailed("SCF not converged in 250 cycles")
 
-    monkeypatch.setattr(TBLite, "calculate", fail)
+    monkeypatch.setattr({"gfn1": Gfn1Calculator, "gfn2": TBLite}[method], "calculate", fail)
     with pytest.raises(ElectronicStructureError, match="not converged"):
-        relax(built("ag2"), settings=QUICK)
+        relax(built("ag2"), settings=replace(QUICK, method=method))

@@ -1,9 +1,9 @@
-"""Relaxing a structure with GFN1-xTB or GFN2-xTB (tblite), restartable, and keeping its symmetry on demand.
+"""Relaxing a structure with GFN1-xTB or GFN2-xTB, restartable, and keeping its symmetry on demand.
 
 Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 2017, 13, 1989 (GFN1); Bannwarth, Ehlert, Grimme, ibid. 2019, 15,
-1652 (GFN2); Ehlert, Stahn, Spicher, Grimme, ibid. 2021, 17, 4250 (ALPB, GBSA).  Limited-memory BFGS of ASE.  tblite's
-solvent cavity uses a grid of fixed orientation, which breaks symmetry a little: with ``symmetry`` the forces are
-projected.
+1652 (GFN2); Ehlert, Stahn, Spicher, Grimme, ibid. 2021, 17, 4250 (ALPB, GBSA).  Limited-memory BFGS of ASE.  GFN1 in
+vacuum is our own, unless it has halogen bonds; all else is tblite's, whose solvent cavity uses a grid of fixed
+orientation, which breaks symmetry a little: with ``symmetry`` the forces are projected.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def relax(
     if operations is not None:
         work.positions[:] = operations.restore(work.positions)
     work.set_constraint(_constraints(work, chosen, operations))
-    work.calc = _calculator(total, chosen)
+    work.calc = _calculator(work, total, chosen)
     store = None if checkpoint is None else Checkpoint(Path(checkpoint), _describe_task(atoms, total, chosen))
     resumed = store.number if store is not None else 0
     step, converged = _run(work, chosen, store, progress)
@@ -269,7 +269,14 @@ def _run(
     return step, converged
 
 
-def _calculator(charge: int, settings: RelaxSettings) -> Any:
+def _calculator(atoms: Atoms, charge: int, settings: RelaxSettings) -> Any:
+    if settings.method == "gfn1" and settings.solvent is None:
+        from clusterml.engine.orbitals.gfn1_energy import has_halogen_bonds
+
+        if not has_halogen_bonds(atoms.get_chemical_symbols()):
+            from clusterml.engine.gfn1_calculator import Gfn1Calculator
+
+            return Gfn1Calculator(charge, settings.temperature_k)
     lend_blas()
     from tblite.ase import TBLite
 

@@ -15,7 +15,7 @@ from clusterml.engine import integrals
 from clusterml.engine.atomic import distances, neighbour_shares
 from clusterml.engine.basis import Basis, gfn_basis
 from clusterml.engine.parameters import data_tables
-from clusterml.typing import FloatArray, IntArray
+from clusterml.typing import BoolArray, FloatArray, IntArray
 
 _HARTREE_EV = 27.21138505
 """The hartree that the levels were converted with; an older value than :data:`clusterml.units.HARTREE_EV`."""
@@ -59,6 +59,80 @@ class FockCorrection:
     warnings: Callable[[Sequence[str]], tuple[str, ...]] = lambda symbols: ()
 
 
+@dataclass(frozen=True)
+class Gfn1Shells:
+    """Parameters of the shells of a molecule, in atomic units, whatever its geometry.
+
+    Of shells (n_shells,): ``atom``, ``level`` and its fall by a neighbour ``level_cn``, ``polynomial``, ``softness``,
+    ``reference`` electrons; of pairs of them ``between``, K; of atoms (n_atoms,): ``radius``, ``covalent`` (radii), and
+    ``hardness_derivative``.
+    """
+
+    atom: IntArray
+    level: FloatArray
+    level_cn: FloatArray
+    polynomial: FloatArray
+    softness: FloatArray
+    reference: FloatArray
+    between: FloatArray
+    radius: FloatArray
+    covalent: FloatArray
+    hardness_derivative: FloatArray
+
+    @classmethod
+    def of(cls, symbols: Sequence[str], basis: Basis) -> Gfn1Shells:
+        """Those of the shells of ``basis``."""
+        atom = np.array([shell.atom for shell in basis.shells], dtype=np.int64)
+        entries = [data_tables("gfn1_hamiltonian")["elements"][symbol] for symbol in symbols]
+        place = np.arange(len(atom)) - np.searchsorted(atom, atom)
+
+        def per_atom(key: str) -> FloatArray:
+            return np.array([entry[key] for entry in entries])
+
+        def per_shell(key: str) -> FloatArray:
+            return np.array([entries[a][key][k] for a, k in zip(atom, place, strict=True)])
+
+        return cls(
+            atom=atom,
+            level=per_shell("levels_ev") / _HARTREE_EV,
+            level_cn=per_shell("level_cn_ev") / _HARTREE_EV,
+            polynomial=per_shell("shell_polynomial"),
+            softness=1.0 / (per_atom("hardness_hartree")[atom] * per_shell("shell_hardness_factor")),
+            reference=per_shell("reference_occupation"),
+            between=_shell_scale(basis, symbols, atom, place),
+            radius=per_atom("radius_bohr"),
+            covalent=covalent_radii(symbols),
+            hardness_derivative=per_atom("hardness_derivative_hartree"),
+        )
+
+    @property
+    def same_atom(self) -> BoolArray:
+        """Are two shells on one atom? (n_shells, n_shells)"""
+        return np.asarray(np.equal.outer(self.atom, self.atom))
+
+    def spread(self, of_atoms: FloatArray) -> FloatArray:
+        """A matrix of pairs of atoms for pairs of shells."""
+        return np.asarray(of_atoms[np.ix_(self.atom, self.atom)])
+
+    def neighbours(self, r: FloatArray) -> FloatArray:
+        """Shares of neighbours (n_atoms, n_atoms) at distances ``r``."""
+        return neighbour_shares(r, self.covalent, CN_CUTOFF_BOHR)
+
+    def levels(self, coordination: FloatArray) -> FloatArray:
+        """Levels (n_shells,) of atoms with these coordination numbers (n_atoms,)."""
+        return np.asarray(self.level - self.level_cn * coordination[self.atom])
+
+    def stretch(self, r: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Pi, and x of 1 + p x in it, both (n_shells, n_shells), at distances ``r`` of the atoms."""
+        x = self.spread(np.sqrt(r / np.add.outer(self.radius, self.radius)))
+        of_one = 1.0 + self.polynomial[:, None] * x
+        return of_one * of_one.T, x
+
+    def kernel(self, r: FloatArray) -> FloatArray:
+        """Gamma between shells (n_shells, n_shells)."""
+        return np.asarray(1.0 / np.hypot(self.spread(r), 0.5 * np.add.outer(self.softness, self.softness)))
+
+
 def gfn1_hamiltonian(
     symbols: Sequence[str], coords_bohr: FloatArray, overlap: FloatArray | None = None
 ) -> Gfn1Hamiltonian:
@@ -68,36 +142,22 @@ def gfn1_hamiltonian(
     """
     basis = gfn_basis(symbols, coords_bohr, "gfn1")
     overlap = integrals.overlap(basis) if overlap is None else overlap
-    atom = np.array([shell.atom for shell in basis.shells], dtype=np.int64)
-    entries = [data_tables("gfn1_hamiltonian")["elements"][symbol] for symbol in symbols]
-    place = np.arange(len(atom)) - np.searchsorted(atom, atom)
-    shell = np.asarray(basis.expand(np.arange(len(atom))), dtype=np.int64)
-
-    def per_atom(key: str) -> FloatArray:
-        return np.array([entry[key] for entry in entries])
-
-    def per_shell(key: str) -> FloatArray:
-        return np.array([entries[a][key][k] for a, k in zip(atom, place, strict=True)])
-
+    shells = Gfn1Shells.of(symbols, basis)
+    shell = np.asarray(basis.expand(np.arange(len(shells.atom))), dtype=np.int64)
     r = distances(np.asarray(coords_bohr, dtype=np.float64))
-    neighbours = neighbour_shares(r, covalent_radii(symbols), CN_CUTOFF_BOHR)
-    levels = (per_shell("levels_ev") - per_shell("level_cn_ev") * neighbours.sum(axis=1)[atom]) / _HARTREE_EV
-    radius = per_atom("radius_bohr")
-    reduced = np.sqrt(r / np.add.outer(radius, radius))[np.ix_(atom, atom)]
-    stretch = 1.0 + per_shell("shell_polynomial")[:, None] * reduced
-    scale = _shell_scale(basis, symbols, atom, place) * stretch * stretch.T
-    scale[atom[:, None] == atom] = 1.0
+    neighbours = shells.neighbours(r)
+    levels = shells.levels(neighbours.sum(axis=1))
+    scale = np.where(shells.same_atom, 1.0, shells.between * shells.stretch(r)[0])
     scale *= 0.5 * np.add.outer(levels, levels)
-    softness = 1.0 / (per_atom("hardness_hartree")[atom] * per_shell("shell_hardness_factor"))
     return Gfn1Hamiltonian(
         basis=basis,
         overlap=overlap,
         h0=overlap * scale[np.ix_(shell, shell)],
-        kernel=1.0 / np.hypot(r[np.ix_(atom, atom)], 0.5 * np.add.outer(softness, softness)),
-        hardness_derivative=per_atom("hardness_derivative_hartree"),
-        reference=per_shell("reference_occupation"),
-        expected=expected_charges(symbols, neighbours, atom),
-        atom_of_shell=atom,
+        kernel=shells.kernel(r),
+        hardness_derivative=shells.hardness_derivative,
+        reference=shells.reference,
+        expected=expected_charges(symbols, neighbours, shells.atom),
+        atom_of_shell=shells.atom,
         shell_of_ao=shell,
     )
 

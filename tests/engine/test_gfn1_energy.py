@@ -1,0 +1,98 @@
+"""Energy and forces of our GFN1-xTB: those of tblite, and of each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.calculator import CalculationFailed
+
+from clusterml.engine.gfn1_calculator import Gfn1Calculator
+from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
+from clusterml.engine.orbitals.gfn1_energy import gfn1_energy, has_halogen_bonds
+from clusterml.engine.orbitals.newton import self_consistent
+from clusterml.engine.relax import RelaxSettings, relax
+from clusterml.structure.build.build import build
+from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
+
+KT = 300.0 * BOLTZMANN_HARTREE
+
+
+def _shaken(atoms: Atoms, by: float = 0.05) -> Atoms:
+    atoms = atoms.copy()
+    atoms.rattle(by, seed=1)
+    return atoms
+
+
+def _energy(atoms: Atoms, charge: int = 0, kt: float = KT) -> tuple[float, np.ndarray]:
+    symbols, coords = atoms.get_chemical_symbols(), atoms.positions / BOHR_ANGSTROM
+    parts = gfn1_hamiltonian(symbols, coords)
+    return gfn1_energy(symbols, coords, parts, self_consistent(parts, charge, kt, 1e-8, 100), kt)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "charge", "kelvin"),
+    [
+        (build("ag3", thiolate="SCH3"), 0, 300.0),
+        (build("ag2", carboxylate="CF3COO"), 0, 300.0),
+        (build("ag4x4"), 0, 300.0),  # chlorides and phosphines
+        (build("ag8x"), 1, 300.0),
+        (Atoms("Ag4Cu", [[0, 0, 0], [2.8, 0, 0], [0, 2.8, 0], [0, 0, 2.8], [2, 2, 2]]), 1, 5000.0),
+    ],
+)
+def test_energy_and_forces_are_those_of_tblite(atoms, charge, kelvin):
+    from tblite.ase import TBLite
+
+    atoms = _shaken(atoms)
+    atoms.calc = Gfn1Calculator(charge, kelvin)
+    other = atoms.copy()
+    other.calc = TBLite(
+        method="GFN1-xTB", charge=charge, multiplicity=1, electronic_temperature=kelvin, accuracy=0.1, verbosity=0
+    )
+    assert atoms.get_potential_energy() == pytest.approx(other.get_potential_energy(), abs=2e-4)
+    assert np.abs(atoms.get_forces() - other.get_forces()).max() < 1e-3
+    assert np.abs(other.get_forces()).max() > 0.5
+
+
+def test_the_gradient_is_that_of_the_energy():
+    atoms = _shaken(build("ag3", thiolate="SH"))
+    gradient = _energy(atoms)[1]
+    step = 1e-3
+    for atom, axis in ((0, 0), (3, 1), (7, 2)):
+        moved = []
+        for sign in (1.0, -1.0):
+            other = atoms.copy()
+            other.positions[atom, axis] += sign * step
+            moved.append(_energy(other)[0])
+        slope = (moved[0] - moved[1]) / (2.0 * step / BOHR_ANGSTROM)
+        assert gradient[atom, axis] == pytest.approx(slope, abs=1e-6)
+
+
+def test_nothing_pulls_or_turns_a_molecule_as_a_whole():
+    atoms = _shaken(build("ag3", thiolate="SH"))
+    gradient = _energy(atoms)[1]
+    assert np.abs(gradient).max() > 1e-3
+    assert np.abs(gradient.sum(axis=0)).max() < 1e-10
+    assert np.abs(np.cross(atoms.positions, gradient).sum(axis=0)).max() < 1e-8
+
+
+def test_halogen_bonds_are_left_to_tblite():
+    from tblite.interface import Calculator
+
+    assert has_halogen_bonds(["Ag", "Br"])
+    assert not has_halogen_bonds(["Ag", "Cl", "F"])
+    bromide = build("ag4x4", halide="Br")
+    relaxed = relax(bromide, settings=RelaxSettings(steps=0))
+    coords = bromide.positions / BOHR_ANGSTROM
+    other = Calculator("GFN1-xTB", bromide.numbers, coords, charge=0.0, color=False, logger=lambda message: None)
+    assert relaxed.step.energy_ev == pytest.approx(other.singlepoint().get("energy") * HARTREE_EV, abs=1e-4)
+
+
+def test_a_ground_state_that_fails_is_an_error_of_ase(monkeypatch):
+    from clusterml.engine import gfn1_calculator
+
+    monkeypatch.setattr(gfn1_calculator, "_MOST_CYCLES", 1)
+    atoms = build("ag3", thiolate="SH")
+    atoms.calc = Gfn1Calculator(0)
+    with pytest.raises(CalculationFailed, match="charges still change"):
+        atoms.get_potential_energy()
