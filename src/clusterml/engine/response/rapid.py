@@ -3,7 +3,7 @@
 What a label does (:mod:`~clusterml.engine.orbitals.gfn`, :mod:`~clusterml.engine.response.contour`), with five savings:
 
 1.  Integrals come from tables of atom pairs (:mod:`~clusterml.engine.pair_tables`).
-2.  Shell charges need be those of their field to 0.05 e alone: one Newton step, two eigenproblems as a rule.
+2.  Shell charges need be those of their field to 0.02 e alone: one Newton step or two, two or three eigenproblems.
 3.  Matrices are in single precision.
 4.  Configurations are shared out to nodes of an energy grid, linearly to the two beside each: smooth in every energy.
 5.  The transition charges of many atoms are projected on the few potentials that light makes: the leading vectors of
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Grows with every change of the numbers, so that responses that were kept are computed anew."""
-CHARGE_TOLERANCE = 0.05
+CHARGE_TOLERANCE = 0.02
 """Residual of shell charges, in elementary charges, at which the ground state is taken."""
 _MOST_CYCLES = 60
 _KELVIN = 300.0
-_NODES_EV = 0.1
-"""Spacing of the energy grid up to ``_BEYOND_EV`` above the range ..."""
+_NODES_EV = 0.04
+"""Spacing of the energy grid (a larger one would broaden bands and weaken the CD) up to ``_BEYOND_EV`` above the range ..."""
 _BEYOND_EV = 1.5
 _GROWTH = 0.08
 """... and beyond it, as a share of the distance to the range."""
