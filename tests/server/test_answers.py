@@ -245,10 +245,10 @@ def test_ligands_are_exchanged_at_chosen_sites(server):
     assert "count has no effect without new" in vain.json()["problem"]
 
 
-@pytest.mark.parametrize("path", ["models", "ligands", "blueprints", "modes", "structures"])
+@pytest.mark.parametrize("path", ["models", "ligands", "blueprints", "modes", "orbitals", "structures"])
 def test_what_there_is_to_choose_from(server, path):
     names = [entry["name"] for entry in server.http.get(f"/v1/{path}").json()]
-    expected = {"models": "ag-sr-v1", "ligands": "SCH3", "blueprints": "ag29", "modes": "breathing"}
+    expected = {"models": "ag-sr-v1", "ligands": "SCH3", "blueprints": "ag29", "modes": "breathing", "orbitals": "gfn1"}
     assert expected.get(path, "ag29_bdt_ph3_R") in names
 
 
@@ -256,6 +256,11 @@ def test_lists_say_what_a_page_needs(server):
     structures = {entry["name"]: entry for entry in server.http.get("/v1/structures").json()}
     assert structures["ag70_t_cl4_M"]["title"] == "[Ag70S4(SH)24(HCOO)12Cl4]2+"
     assert [structures[name]["hand"] for name in ("ag29_sh_ph3_R", "ag25_sch3")] == ["R", None]
+    sources = {entry["name"]: entry for entry in server.http.get("/v1/orbitals").json()}
+    assert "methanol" in sources["gfn1"]["solvents"]
+    assert sources["stda-xtb"]["solvents"] == []
+    assert [sources[name]["slow"] for name in ("gfn1", "dft")] == [False, True]
+    assert "molden" not in sources
     donors = {entry["name"]: entry["donor_elements"] for entry in server.http.get("/v1/ligands").json()}
     assert donors["BDT"] == ["S", "S"]
     assert donors["PPh3"] == ["P"]

@@ -256,6 +256,23 @@ def blueprints() -> list[dict[str, Any]]:
     ]
 
 
+@cache
+def orbitals() -> list[dict[str, Any]]:
+    """Every source of orbitals that computes them: its implicit solvents, and whether it takes minutes to hours."""
+    from clusterml.engine.orbitals.source import SOURCES
+    from clusterml.structure.solvents import SOLVENTS_OF, known_solvents
+
+    return [
+        {
+            "name": source.name,
+            "solvents": known_solvents("alpb", SOLVENTS_OF[source.name]) if source.name in SOLVENTS_OF else (),
+            "slow": source.cost is not None,
+        }
+        for source in SOURCES.all()
+        if not source.from_file
+    ]
+
+
 def modes() -> list[dict[str, Any]]:
     """Every distortion: name, unit, meaning, sign, range, what it needs, and whether amounts of several add up."""
     from clusterml.structure.distort.fields import FIELDS

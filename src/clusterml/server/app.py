@@ -153,6 +153,7 @@ def _add_lists(app: FastAPI, desk: Desk) -> None:
         "/v1/ligands": (answers.ligands, "The ligands of the library"),
         "/v1/blueprints": (answers.blueprints, "The models that can be built"),
         "/v1/modes": (answers.modes, "The distortions"),
+        "/v1/orbitals": (answers.orbitals, "The sources of orbitals of labels"),
         "/v1/structures": (answers.structures, "The structures that travel with the program"),
     }
     for path, (work, summary) in lists.items():

@@ -1,6 +1,7 @@
 // "As a command": what a shell or Python is told to get what is shown.
 
 import { byId, fill, make } from "./dom.js";
+import { engineKeys } from "./engine.js";
 import { copy, say } from "./notices.js";
 import { addsUp } from "./sliders.js";
 import { session, state } from "./store.js";
@@ -92,7 +93,8 @@ function shell() {
     ...(state.range ? [["range", state.range.map((value) => Number(value.toPrecision(4))).join(":")]] : []),
   ];
   lines.push(line("predict", place, [["engine", "never"], ...charge, ...thermal, ...view, ...reading]));
-  if (session.engine) lines.push(line("label", place, [...charge, ...reading, ["output", "engine"]]));
+  if (session.engine)
+    lines.push(line("label", place, [...charge, ...Object.entries(engineKeys()), ...reading, ["output", "engine"]]));
   if (session.shares)
     lines.push(
       line("explain", place, [

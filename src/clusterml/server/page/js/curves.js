@@ -45,7 +45,9 @@ export function curves(theme) {
       spectrum && list.push({ name, words, spectrum, colour: theme[name], dash: DASH[name], ...more });
   if (isDistorted()) add("rest", "not distorted", session.rest?.spectrum, { width: 1.5 });
   add("thermal", `thermal mean of ${state.ensemble} snapshots at 300 K, and their spread`, session.thermal?.spectrum);
-  add("engine", `engine${shiftWords("engine")}`, session.engine?.spectrum, { shift: shiftOf("engine") });
+  add("engine", `engine, ${engineWords()}${shiftWords("engine")}`, session.engine?.spectrum, {
+    shift: shiftOf("engine"),
+  });
   add("network", `network${shiftWords("network")}`, session.prediction?.spectrum, {
     shift: shiftOf("network"),
     width: 2.25,
@@ -53,6 +55,8 @@ export function curves(theme) {
   add("measured", measuredWords(), session.measured, { factors: factors() });
   return list;
 }
+
+const engineWords = () => [state.engine.orbitals, state.engine.solvent].filter(Boolean).join(" in ");
 
 /** What the energies of a curve are shifted by, in eV, to be nearest to the measured ones. */
 const shiftOf = (name) => (state.show.shift && session.comparison?.[name]?.shift_ev) || 0;

@@ -1,16 +1,17 @@
 // The engine's spectrum: a job of the server, laid over the network's when it is done.
 
 import { events, get, post, remove } from "./api.js";
-import { byId, fill, fixed, make } from "./dom.js";
-import { showProblem } from "./notices.js";
-import { change, emit, on, session, state } from "./store.js";
+import { byId, fill, fixed, labelled, make, options } from "./dom.js";
+import { during, showProblem } from "./notices.js";
+import { change, emit, on, session, START, state } from "./store.js";
 import { charged, currentKeys, settled } from "./structure.js";
 
 let following = null,
-  progress = null;
+  progress = null,
+  sources = [];
 
 /** Set it up. */
-export function startEngine() {
+export async function startEngine() {
   on("structure", () => {
     stop();
     if (state.job) watch(state.job, true);
@@ -23,6 +24,8 @@ export function startEngine() {
     }
     write();
   });
+  sources = (await during("Starting", () => get("v1/orbitals"))) || [];
+  write();
 }
 
 function stop() {
@@ -35,24 +38,56 @@ function write() {
     title = make("h2", {}, "The engine");
   if (session.engine) return fill(box, title, done());
   if (state.job) return fill(box, title, waiting());
-  fill(
-    box,
-    title,
-    make(
-      "p",
-      { class: "soft" },
-      "Computes the same structure with GFN1-xTB orbitals: seconds for 100 atoms, minutes for 500.",
-    ),
-    make("p", { class: "row" }, make("button", { type: "button", id: "engine-start", onclick: start }, "Compute")),
+  const words =
+    "Computes the same structure: seconds for 100 atoms, minutes for 500; with dft and cp2k minutes to hours.";
+  const button = make("button", { type: "button", id: "engine-start", onclick: start }, "Compute");
+  fill(box, title, make("p", { class: "soft" }, words), choices(), make("p", { class: "row" }, button));
+}
+
+/** Which orbitals, and in which solvent. */
+function choices() {
+  const chosen = sources.find(({ name }) => name === state.engine.orbitals) || { solvents: [] };
+  const select = (name, pairs) => {
+    const onchange = (event) => choose({ [name]: event.target.value });
+    return make("select", { id: `engine-${name}`, onchange }, options(pairs, state.engine[name]));
+  };
+  const solvents = [["", "none"], ...chosen.solvents.map((name) => [name, name])];
+  const names = sources.map(({ name, slow }) => [name, slow ? `${name} (slow)` : name]);
+  return make(
+    "div",
+    { class: "choices" },
+    labelled("Orbitals", select("orbitals", names)),
+    chosen.solvents.length ? labelled("Solvent", select("solvent", solvents)) : null,
   );
 }
 
+function choose(values) {
+  change({ engine: { ...state.engine, ...values } });
+  const known = sources.find(({ name }) => name === state.engine.orbitals)?.solvents || [];
+  if (!known.includes(state.engine.solvent)) change({ engine: { ...state.engine, solvent: "" } });
+  write();
+}
+
+/** What differs from the default, as keys of the API. */
+export const engineKeys = () =>
+  Object.fromEntries(Object.entries(state.engine).filter(([name, value]) => value && value !== START.engine[name]));
+
 function done() {
+  const again = make("button", { type: "button", onclick: forget }, "With other orbitals");
   const warnings = session.engine.warnings.map((words) => make("p", { class: "note" }, words));
   return [
     make("p", { class: "soft" }, `${session.engine.method}: drawn over the network's spectrum${cosines()}.`),
     ...warnings,
+    make("p", { class: "row" }, again),
   ];
+}
+
+function forget() {
+  change({ job: null });
+  delete session.engine;
+  write();
+  emit("engine");
+  emit("spectra");
 }
 
 function cosines() {
@@ -92,7 +127,7 @@ function waiting() {
 async function start() {
   await settled();
   try {
-    const { id } = await post("label", { ...currentKeys(), ...charged() });
+    const { id } = await post("label", { ...currentKeys(), ...charged(), ...engineKeys() });
     change({ job: id });
     watch(id);
   } catch (error) {

@@ -98,7 +98,6 @@ for (const start of [
   startSpectra,
   startWorth,
   startThermal,
-  startEngine,
   startMeasured,
   startExchange,
   startChirality,
@@ -107,6 +106,6 @@ for (const start of [
   startLink,
 ])
   start();
-await Promise.all([startSource(), startSliders()]);
+await Promise.all([startSource(), startSliders(), startEngine()]);
 await begin();
 document.documentElement.dataset.ready = "true";
