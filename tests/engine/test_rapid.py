@@ -12,7 +12,7 @@ from clusterml.engine.label import label
 from clusterml.engine.pair_tables import one_electron
 from clusterml.engine.response import rapid
 from clusterml.engine.response.rapid import rapid_response
-from clusterml.errors import ChargeError
+from clusterml.errors import ChargeError, ElectronicStructureError, MemoryLimitError
 from clusterml.structure.build.build import build
 
 GRID = np.arange(0.5, 5.31, 0.04)
@@ -103,3 +103,14 @@ def test_blocks_of_configurations_add_up(cluster, monkeypatch):
 def test_an_odd_number_of_electrons_is_refused(cluster):
     with pytest.raises(ChargeError, match="odd"):
         rapid_response(cluster.get_chemical_symbols(), cluster.positions, cluster.info["charge"] + 1)
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_allocated():
+    positions = 3.0 * np.random.default_rng(0).normal(size=(4000, 3))
+    with pytest.raises(MemoryLimitError, match="4000 atoms"):
+        rapid_response(["Ag"] * 4000, positions, 0)
+
+
+def test_without_a_gap_there_is_no_response():
+    with pytest.raises(ElectronicStructureError, match="gap"):
+        rapid_response(["Ag", "Ag"], np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 40.0]]), 0)

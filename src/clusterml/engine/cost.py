@@ -65,7 +65,9 @@ def busyness(threads: int) -> float:
 
 def number_of_functions(atoms: Atoms) -> int:
     """Atomic functions of the GFN1 basis; raises UnsupportedElementError."""
-    return sum(count * _functions(symbol) for symbol, count in Counter(atoms.get_chemical_symbols()).items())
+    return sum(
+        count * number_of_functions_of(symbol) for symbol, count in Counter(atoms.get_chemical_symbols()).items()
+    )
 
 
 def check_ground_state(atoms: Atoms, cost: Cost, memory_gb: float, other_basis: bool = False) -> None:
@@ -83,7 +85,8 @@ def check_ground_state(atoms: Atoms, cost: Cost, memory_gb: float, other_basis: 
 
 
 @lru_cache(maxsize=128)
-def _functions(symbol: str) -> int:
+def number_of_functions_of(symbol: str) -> int:
+    """Atomic functions of an element in the GFN1 basis; raises UnsupportedElementError."""
     from clusterml.engine.basis import gfn_atom_shells
 
     return sum(2 * shell.l + 1 for shell in gfn_atom_shells(0, symbol, "gfn1"))

@@ -19,6 +19,7 @@ import numpy as np
 
 from clusterml.engine import integrals
 from clusterml.engine.basis import Basis, Shell, gfn_atom_shells
+from clusterml.engine.cost import number_of_functions_of
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def one_electron(symbols: Sequence[str], coords_bohr: FloatArray, dtype: torch.d
     import torch
 
     places, labels = torch.as_tensor(coords_bohr), np.array(symbols)
-    sizes = {symbol: _size(symbol) for symbol in dict.fromkeys(symbols)}
+    sizes = {symbol: number_of_functions_of(symbol) for symbol in dict.fromkeys(symbols)}
     ends = np.cumsum([0, *(sizes[symbol] for symbol in symbols)])
     out = torch.zeros(_OPERATORS, ends[-1], ends[-1], dtype=dtype)
     signs = torch.tensor(_SIGNS, dtype=dtype)[:, None, None]
@@ -177,16 +178,11 @@ def _d_matrices(dtype: torch.dtype) -> torch.Tensor:
     return q
 
 
-def _size(symbol: str) -> int:
-    """Number of functions of an atom."""
-    return sum(2 * shell.l + 1 for shell in gfn_atom_shells(0, symbol, "gfn1"))
-
-
 def _turned_functions(symbol: str, turns: torch.Tensor) -> torch.Tensor:
     """Matrices (p, a, a) of the functions of an atom under ``turns`` (p, 3, 3)."""
     import torch
 
-    size = _size(symbol)
+    size = number_of_functions_of(symbol)
     out = turns.new_zeros(len(turns), size, size)
     start = 0
     for shell in gfn_atom_shells(0, symbol, "gfn1"):

@@ -22,17 +22,19 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from clusterml.engine.cost import number_of_functions_of
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn import closed_shell
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.newton import self_consistent
 from clusterml.engine.pair_tables import OneElectron, one_electron
+from clusterml.engine.protocol import DEFAULT_COMPUTE
 from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.contour import ContourResponse, configurations, resolvent
 from clusterml.engine.response.excited import LOWEST_EV
 from clusterml.engine.response.linear import SMALLEST_GAP_EV
 from clusterml.engine.response.quadrature import COLUMNS, Contour
-from clusterml.errors import ElectronicStructureError
+from clusterml.errors import ElectronicStructureError, MemoryLimitError, counted
 from clusterml.typing import FloatArray
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, FWHM_PER_SIGMA, REFERENCE_OUTPUT_HARTREE_EV
 
@@ -48,7 +50,7 @@ CHARGE_TOLERANCE = 0.02
 _MOST_CYCLES = 60
 _KELVIN = 300.0
 _NODES_EV = 0.04
-"""Spacing of the energy grid (a larger one would broaden bands and weaken the CD) up to ``_BEYOND_EV`` above the range ..."""
+"""Spacing of the energy grid, of which a larger one would broaden bands, up to ``_BEYOND_EV`` above the range ..."""
 _BEYOND_EV = 1.5
 _GROWTH = 0.08
 """... and beyond it, as a share of the distance to the range."""
@@ -60,6 +62,9 @@ _DRIVING_EV = 4.0
 """Configurations so far above the range have no part in their choice."""
 _BLOCK = 30_000_000
 """Numbers of a block of configurations."""
+
+_MATRICES = 45
+"""Matrices over atomic functions that are held at a time, about."""
 
 Precision = Literal["float32", "float64"]
 
@@ -77,11 +82,12 @@ def rapid_response(
     """The response of GFN1 orbitals near their ground state, for spectra up to ``emax_ev`` at ``fwhm_ev`` or wider.
 
     ``positions`` (n_atoms, 3) in A.  About the centroid of the atoms.  A rotation or a reflection turns the result
-    exactly, within rounding.  Raises UnsupportedElementError, ChargeError for an odd number of electrons,
-    ElectronicStructureError where there is no ground state or no gap.
+    exactly, within rounding.  Raises UnsupportedElementError, MemoryLimitError before anything large is allocated,
+    ChargeError for an odd number of electrons, ElectronicStructureError where there is no ground state or no gap.
     """
     import torch
 
+    _check_memory(symbols, precision)
     dtype = getattr(torch, precision)
     order = np.argsort(np.asarray(symbols), kind="stable")
     names = tuple(symbols[k] for k in order)
@@ -108,6 +114,19 @@ def rapid_response(
     products = _at(g, blocks.sums(nodes, reduced, (len(gamma) + 9, len(gamma) + 9)))
     response = resolvent(products, gamma)
     return ContourResponse(contour, response.numpy(), gap_ev, emax_ev, fwhm_ev)
+
+
+def _check_memory(symbols: Sequence[str], precision: Precision) -> None:
+    """Integrals, matrices of the ground state and moments, and a block of configurations with its copies."""
+    functions = sum(map(number_of_functions_of, symbols))
+    itemsize = 4 if precision == "float32" else 8
+    needed = 1e-9 * itemsize * (_MATRICES * functions**2 + 3 * _BLOCK)
+    allowed = DEFAULT_COMPUTE.memory
+    if needed > allowed:
+        problem = (
+            f"the rapid response of {counted(len(symbols), 'atom')} needs {needed:.2g} GB; {allowed:.2g} GB are free"
+        )
+        raise MemoryLimitError(problem, "cut the structure down to one cluster, or use a larger computer")
 
 
 def _space(symbols: tuple[str, ...], coords: FloatArray, charge: int, dtype: torch.dtype) -> ActiveSpace:
