@@ -157,6 +157,9 @@ def test_a_measured_spectrum_is_laid_over(page, server, tmp_path):
     assert "Network, shifted by +0.2 eV" in words
     assert words.count("cosine 1.00") == 2
     assert "<i>sample.csv (× 10)" in page.inner_text("#legend")
+    page.click("#other")
+    page.select_option("#shipped", "ag29_sh_ph3_S")  # the other hand, beside the same measurement
+    page.wait_for_selector("#measured :text('cosine −1.00')")
 
 
 @pytest.mark.slow

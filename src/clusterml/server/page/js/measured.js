@@ -15,10 +15,12 @@ const UNITS = [
   "log_epsilon",
 ];
 
+let turn = 0; // the newest comparison
+
 /** Set it up. */
 export function startMeasured() {
   on("measured-file", take);
-  on("structure", () => (state.measured && !session.measured ? read() : write()));
+  on("structure", () => (state.measured && session.measuredOf !== text() ? read() : write()));
   for (const name of ["settled", "engine"]) on(name, () => session.measured && compare());
 }
 
@@ -30,9 +32,12 @@ async function take(file) {
 const keys = () =>
   Object.fromEntries(Object.entries(state.measured).filter(([, value]) => value !== null && value !== ""));
 
+/** What is read, as a text. */
+const text = () => JSON.stringify(keys());
+
 async function read() {
-  delete session.measured;
-  delete session.comparison;
+  leave();
+  session.measuredOf = text();
   clearProblem();
   const answer = await during("Reading the measured spectrum", () => post("spectrum", keys()));
   session.measured = answer?.spectrum && withoutNull(answer.spectrum);
@@ -49,13 +54,16 @@ function withoutNull(spectrum) {
 }
 
 async function compare() {
-  session.comparison = {};
+  const mine = (turn += 1),
+    said = {};
   const results = { network: session.isQuick ? null : session.prediction, engine: session.engine };
   for (const [name, result] of Object.entries(results).filter(([, each]) => each)) {
     const body = { a: { name: `${name}.json`, text: JSON.stringify(result) }, b: keys() };
     const answer = await during("Comparing", () => post("compare", body));
-    if (answer) session.comparison[name] = answer;
+    if (mine !== turn) return; // another comparison has begun
+    if (answer) said[name] = answer;
   }
+  session.comparison = said;
   write();
   emit("spectra");
 }
@@ -63,7 +71,10 @@ async function compare() {
 function write() {
   const box = byId("measured"),
     title = make("h2", {}, "A measured spectrum");
-  if (!state.measured) return fill(box, title, chooser());
+  if (!state.measured) {
+    leave(); // a link may have none
+    return fill(box, title, chooser());
+  }
   fill(
     box,
     title,
@@ -137,10 +148,13 @@ function set(name, value, isText) {
   return read();
 }
 
+function leave() {
+  for (const name of ["measured", "measuredOf", "comparison"]) delete session[name];
+}
+
 function forget() {
   change({ measured: null });
-  delete session.measured;
-  delete session.comparison;
+  leave();
   write();
   emit("spectra");
 }

@@ -11,12 +11,14 @@ const SETTLE_MS = 250;
 const OF_GEOMETRY = ["thermal", "shares", "chirality"];
 let turn = 0; // answers of an earlier turn come too late
 
+/** What stays when another structure is shown. */
+const KEPT = ["axis", "show", "tab", "colour", "hands", "engine", "measured"];
+
 /** Show another structure; `values`: what else of the state is given with it. */
 export async function open(source, values = {}) {
   const before = structuredClone(state);
-  Object.assign(state, structuredClone(START), { axis: state.axis, show: state.show, tab: state.tab }, values, {
-    source,
-  });
+  const kept = Object.fromEntries(KEPT.map((name) => [name, before[name]]));
+  Object.assign(state, structuredClone(START), kept, values, { source });
   if ((await rebuild()) !== null) return true;
   change(session.geometry ? before : structuredClone(START)); // what is shown stays
   return false;
