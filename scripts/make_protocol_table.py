@@ -57,10 +57,11 @@ from clusterml.engine.label_error import (
 from clusterml.engine.orbitals import gfn1_pbe
 from clusterml.engine.protocol import RESULTS, Protocol
 from clusterml.errors import ClusterMLError
-from clusterml.io.files import write_text
+from clusterml.io.display import png_of
+from clusterml.io.files import write_bytes, write_text
 from clusterml.io.json import write_json
 from clusterml.spectrum.compare import broaden_to
-from clusterml.spectrum.plot import save
+from clusterml.spectrum.plot import FILE_DPI
 from clusterml.spectrum.spectrum import Spectrum
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -424,7 +425,7 @@ def draw(study: Study, path: Path) -> None:
     panels[-1].set_xlabel(f"cosine of the CD with that of the reference, bands of {FIGURE_EV:g} eV")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles[:2], labels[:2], loc="outside lower center", ncols=2, frameon=False)
-    save(figure, path)
+    write_bytes(path, png_of(figure, FILE_DPI))
 
 
 def read_records(folders: Sequence[Path]) -> list[Record]:

@@ -44,7 +44,8 @@ def test_every_option_of_a_verb_is_on_the_page_of_commands():
 
 def test_the_site_has_every_page():
     named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
-    assert named == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    pages = [*DOCS.rglob("*.md"), *(notebook.with_suffix(".md") for notebook in DOCS.rglob("*.ipynb"))]
+    assert named == {str(page.relative_to(DOCS)) for page in pages}
 
 
 def test_pictures_are_small_and_shown():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from matplotlib.image import imread
 
 import clusterml as cm
 from clusterml.errors import OptionError
@@ -180,3 +182,13 @@ def test_a_package_that_is_missing_is_named(spectrum, name, monkeypatch):
     with pytest.raises(OptionError, match=f"to_{name}: {name} is not installed") as caught:
         getattr(spectrum, f"to_{name}")()
     assert caught.value.remedy == 'pip install "clusterml[notebook]"'
+
+
+def test_figures_are_shown_without_pyplot(spectrum, atoms, tmp_path):
+    report = cm.chirality_report(atoms, template=None, groups=["Cs"])
+    for number, plotted in enumerate((spectrum.plot(tmp_path / "0.png"), report.plot(tmp_path / "1.png"))):
+        shown, file = plotted._repr_png_(), (tmp_path / f"{number}.png").read_bytes()
+        width, height = (np.array(plotted.get_size_inches()) * 90).round()
+        assert imread(io.BytesIO(shown)).shape[:2] == (height, width)
+        assert imread(io.BytesIO(file)).shape[1] == round(width * 200 / 90)
+        assert len(shown) < len(file)

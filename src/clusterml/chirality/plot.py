@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clusterml.errors import OptionError
+from clusterml.io.display import new_figure, png_of
 from clusterml.io.files import write_bytes
+from clusterml.spectrum.plot import FILE_DPI
 from clusterml.structure.bonds import bonds
 from clusterml.structure.rotations import axis_rotation, frames
 from clusterml.typing import FloatArray
@@ -41,9 +42,7 @@ def draw(
         raise OptionError(f"there is no part '{part}'", f"choose one of {', '.join(p.name for p in report.parts)}")
     if len(chosen.atoms) > _MOST_ATOMS:
         raise OptionError(f"{len(chosen.atoms)} atoms cannot be drawn", f"draw a part of at most {_MOST_ATOMS}")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.6, 4.7))
+    figure = new_figure(9.6, 4.7)
     total = max(float(chosen.ccm_contributions.sum()), 1e-300)
     share = 100.0 * chosen.ccm_contributions / total if chosen.ccm > 1e-6 else np.zeros(len(chosen.atoms))
     signed = chosen.opd_contributions
@@ -63,9 +62,7 @@ def draw(
     name = title or f"{report.name}: {chosen.name}, {chosen.formula}"
     figure.suptitle(name, fontsize="medium", parse_math=False, y=0.975)
     if path is not None:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=200)
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, png_of(figure, FILE_DPI))
     return figure
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError
+from clusterml.io.display import new_figure, png_of
 from clusterml.io.files import write_bytes
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.view import SMALLEST_G, Axis, View
@@ -41,6 +40,8 @@ _NM_TICKS = (100, 125, 150, 200, 250, 300, 350, 400, 500, 600, 700, 800, 1000, 1
 _EV_TICKS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.2, 1.4, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 10.0)
 _AXIS_LABELS: dict[Axis, str] = {"ev": "photon energy / eV", "nm": "wavelength / nm"}
 _CIRCLE: dict[str, Any] = {"marker": "o", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.8, "zorder": 4}
+FILE_DPI = 200.0
+"""Resolution of the files."""
 MARGIN = 1.08
 """Room above the highest point, as a factor."""
 MOST_BAND = 1.5
@@ -73,13 +74,11 @@ def draw(
     """
     if not 1 <= len(spectra) <= MOST_CURVES:
         raise OptionError(f"{len(spectra)} spectra cannot be drawn", f"give 1 to {MOST_CURVES}")
-    from matplotlib.figure import Figure
-
     view = view or View()
     limits = view.shown(spectra)
     panels = [key for key in PANELS if any(np.isfinite(getattr(spectrum, key)).any() for spectrum in spectra)]
     heights = [PANELS[key][2] for key in panels]
-    figure = Figure(figsize=(6.6, 1.1 + 1.95 * sum(heights)), layout="constrained", dpi=200)
+    figure = new_figure(6.6, 1.1 + 1.95 * sum(heights), layout="constrained")
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     grid[-1, 0].set_xlim(*limits)
     for axes, key in zip(grid[:, 0], panels, strict=True):
@@ -104,22 +103,8 @@ def draw(
     if title:
         figure.suptitle("\n".join(map(_literal, title.splitlines())), fontsize="medium")
     if path is not None:
-        save(figure, path)
+        write_bytes(path, png_of(figure, FILE_DPI))
     return figure
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write ``figure`` as PNG, atomically; raises :class:`clusterml.errors.OutputError` naming the path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes; that is no reason to fail.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        FigureCanvasAgg(figure).print_png(
-            buffer, metadata={"Software": "clusterml"}, pil_kwargs={"compress_level": 1}
-        )  # a tenth larger than the default and a third quicker
-    return write_bytes(path, buffer.getvalue())
 
 
 def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[str], view: View) -> None:
