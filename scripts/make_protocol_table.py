@@ -68,7 +68,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs/images/protocols.png"
 PAGES = (ROOT / "docs/science/protocols.md", ROOT / "docs/science/how-far-to-trust.md")
 DATA = ROOT / "src/clusterml/engine/data/label_errors.json"
-PROTOCOLS = "gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb,stda-xtb:reference,dft:pbe,dft:cam-b3lyp"
+PROTOCOLS = "gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb,stda-xtb:reference,dft:pbe,dft:pbe:def2-svp,dft:cam-b3lyp"
 REFIT, RIDGE = "gfn1-pbe", 1e-4
 """The protocol that was fitted to the reference set, and the ridge of its fit."""
 CLUSTERS: dict[Kind, str] = {"superatom": "superatoms", "silver(I) complex": "silver(I) complexes"}
@@ -85,14 +85,16 @@ _RANGES = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.95), (0.95, 1
 
 
 def read_protocols(text: str) -> list[Protocol]:
-    """Sources of orbitals, behind a colon a solvent, the reference mode of stda-xtb, or the functional of dft."""
+    """Sources of orbitals, behind a colon a solvent, the reference mode of stda-xtb, or the functional of dft, behind
+    another its basis."""
     base = Protocol(fwhm_ev=FWHM_EV)
     protocols = []
     for word in text.split(","):
         orbitals, _, behind = word.strip().partition(":")
         how: dict[str, Any] = {"solvent": behind or None}
         if orbitals == "dft":
-            how = {"xc": behind or None, "basis": DFT_BASIS}
+            functional, _, basis = behind.partition(":")
+            how = {"xc": functional or None, "basis": basis or DFT_BASIS}
         elif behind == "reference":
             how = {"mode": behind}
         protocols.append(base.but(orbitals=orbitals, **how))
