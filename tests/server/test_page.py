@@ -78,6 +78,13 @@ def slide(page: Page, mode: str, amount: float) -> None:
     page.wait_for_selector(".worth.live", state="detached")
 
 
+def link_of(page: Page) -> str:
+    """The link to what is shown, which the address follows."""
+    link: str = page.evaluate("""import("./js/link.js").then(({ makeLink }) => makeLink()).then(({ link }) => link)""")
+    page.wait_for_url(link)
+    return link
+
+
 def test_files_of_the_page_load_nothing_from_elsewhere():
     files = [path for path in PAGE.rglob("*") if path.suffix in (".html", ".css", ".js", ".svg")]
     assert len(files) > 10
@@ -133,8 +140,7 @@ def test_a_link_reproduces_the_state(page, browser):
     page.locator("#mode-breathing").fill("2")
     slide(page, "crown-rotation", -3)
     page.check("#axis-ev", force=True)
-    page.wait_for_timeout(800)  # the address follows
-    link, expected = page.url, cd(page)
+    link, expected = link_of(page), cd(page)
     page.goto("about:blank")
     page.goto(link)
     page.wait_for_selector("html[data-ready]")
@@ -322,8 +328,7 @@ def test_a_dropped_file_and_the_engine_are_found_again_by_the_link(page, server)
     page.wait_for_selector("#worth .worth")
     page.click("#engine-start")
     page.wait_for_selector("#engine:has-text('cosine with it')")
-    page.wait_for_timeout(800)  # the address follows
-    link = page.url
+    link = link_of(page)
     page.goto("about:blank")
     page.goto(link)
     page.wait_for_selector("#engine:has-text('cosine with it')")
