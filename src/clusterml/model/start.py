@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 RESPONSE = "response"
 """The start of a network that corrects the rapid response."""
 _ROWS, _COLUMNS = np.triu_indices(9)
-_SCREENING = 1e-3
-"""Unit of the screening: a third to four of it are what clusters show."""
-_SHIFT_EV = 0.1
+_SCREENING, _SHIFT_EV, _GROWTH, _SHARE = 1e-4, 0.02, 0.1, 0.05
+"""Units of the screening, of the shift, of the logarithm of both factors, and of the head's share: about what a rapid
+response lacks of a label, so that the first steps of training do not undo it."""
 
 
 def network_graph(
@@ -101,6 +101,7 @@ class ResponseStart(nn.Module):
         atoms = per_graph(features.new_ones(features.shape[1], 1), where, count)
         scalars, tensor = torch.split(per_graph(self.readout(features), where, count) / atoms, [4, 5], dim=1)
         first, shift, longer, stronger = (self.sizes[:4] * scalars).unbind(1)
+        longer, stronger = _GROWTH * longer, _GROWTH * stronger
         eye = torch.eye(3, dtype=scalars.dtype, device=scalars.device)
         screening = first[:, None, None] * eye + self.sizes[4] * symmetric_matrix(tensor)
         x = self._screened(_whole(graph.response), _SCREENING * screening)
@@ -112,7 +113,7 @@ class ResponseStart(nn.Module):
             "absorption_tensor": absorption_factor() * longer.exp()[:, None, None, None] * plain[..., 3:6, 3:6],
             "rotatory_tensor": rotatory,
         }
-        return {name: values + self.share * added[name] for name, values in own.items()}
+        return {name: values + _SHARE * self.share * added[name] for name, values in own.items()}
 
     def gap_ev(self, graph: Any, predicted: Tensor) -> Tensor:
         """The gap (g,) of the rapid ground state, moved towards that which the network has ``predicted``."""
