@@ -11,6 +11,7 @@ from clusterml.engine.response import rapid
 from clusterml.errors import OptionError
 from clusterml.inference.judge import output_of
 from clusterml.training.config import Config
+from clusterml.training.responses import KeptResponses
 from clusterml.training.run import train
 
 
@@ -63,10 +64,12 @@ def test_it_predicts_what_the_response_says_and_a_little_more(release):
     assert said.gap_ev == pytest.approx(response.gap_ev, abs=0.1)
 
 
-def test_records_are_judged_as_structures_are_predicted(dataset, release):
+def test_records_are_judged_as_structures_are_predicted(dataset, responses, release):
     predictor = cm.Predictor.load(release)
     records = [Dataset(dataset).find(name) for name in Dataset(dataset).ids[:3]]
     judged = output_of(predictor.ensemble, records)
+    kept = output_of(predictor.ensemble, records, KeptResponses(responses, predictor.ensemble.spec))
+    np.testing.assert_allclose(kept.delta_epsilon, judged.delta_epsilon, rtol=1e-4, atol=1e-6)
     for row, record in enumerate(records):
         graph = predictor._graph(_atoms(record), record.charge)
         np.testing.assert_allclose(predictor.ensemble([graph]).epsilon[:, 0], judged.epsilon[:, row], rtol=1e-4)

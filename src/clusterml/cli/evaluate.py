@@ -69,6 +69,12 @@ def evaluate(
     method: Annotated[
         str | None, typer.Option(help="Protocol of the labels [default: that the checkpoint learnt].")
     ] = None,
+    responses: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder that keeps the responses which spectra start from, as data.responses of a run."
+        ),
+    ] = None,
     baselines: Annotated[bool, typer.Option(help="Judge the baselines too.")] = True,
     device: NetworkDevice = "auto",
     threads: Threads = None,
@@ -97,6 +103,7 @@ def evaluate(
         device=device,
         baselines=baselines,
         allow_unknown_training=allow_unknown_training,
+        responses=responses,
     )
     splits = evaluator.splits(split or [])
     sentences = _calibrate(evaluator, next(iter(splits.values())), calibration)

@@ -24,7 +24,9 @@ class Evaluator:
 
     ``method``: protocol of the labels; default: that the checkpoint learnt.  ``baselines``: all of them, or only the
     training mean.  ``allow_unknown_training``: judge networks, too, of which it is not known whether they have learnt
-    from the test records.  Raises :class:`~clusterml.training.catalogue.ReleaseError` or
+    from the test records.  ``responses``: the folder of those that spectra start from, None: none are kept.
+
+    Raises :class:`~clusterml.training.catalogue.ReleaseError` or
     :class:`~clusterml.errors.DatasetError` for what is missing or damaged.
     """
 
@@ -37,6 +39,7 @@ class Evaluator:
         device: str = "auto",
         baselines: bool = True,
         allow_unknown_training: bool = False,
+        responses: Path | None = None,
     ) -> None:
         self.folder = find_release(model)
         self.name = _title(self.folder)
@@ -46,6 +49,7 @@ class Evaluator:
         self._spec = self._release.spec
         self._wanted = _gauges_of(self._release)
         self._device = device
+        self._responses = responses
         self._allow_unknown = allow_unknown_training
         self._baselines = {name: fit for name, fit in BASELINES.items() if baselines or name == MEAN}
 
@@ -74,6 +78,7 @@ class Evaluator:
         Raises :class:`OptionError` for networks of other splits.
         """
         options: dict[str, Any] = {"method": self._method, "wanted": self._wanted, "device": self._device}
+        options["responses"] = self._responses
         for model in unseen:
             self._check_alike(model, open_release(find_release(model)).spec)
         novel = [measure_unseen(find_release(model), self._dataset, **options) for model in unseen]
@@ -137,7 +142,7 @@ class Evaluator:
                 f"{split.question} split",
                 "train a network with this split and judge that one",
             )
-        return NetworkJudge(folder, self._device, self._wanted)
+        return NetworkJudge(folder, self._device, self._wanted, self._responses)
 
     def _training_records(self, folder: Path, split: Split) -> tuple[str, ...]:
         """Records that a checkpoint was trained on.

@@ -24,6 +24,7 @@ from clusterml.inference.labelled import LabelledOutputs, by_parent
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Part, Records, part_of
 from clusterml.training.release import open_release
+from clusterml.training.responses import KeptResponses
 from clusterml.training.targets import SPECTRA, Wanted
 from clusterml.typing import FloatArray
 
@@ -37,19 +38,21 @@ _NOVEL: dict[str, Novelty] = {"shell": "ligand", "parent": "cluster"}
 class NetworkJudge:
     """A checkpoint's networks as :data:`clusterml.training.evaluation.Judge`.
 
-    ``wanted``: gauges of the labels.  The numbers beside the spectra: error of the gap and, where the checkpoint knows
-    its uncertainty, the share of energies inside the 90 % interval and the share of structures in the domain.
+    ``wanted``: gauges of the labels; ``responses``: the folder of those that spectra start from, None: none are
+    kept. The numbers beside the spectra: error of the gap and, where the checkpoint knows its uncertainty, the
+    share of energies inside the 90 % interval and the share of structures in the domain.
     """
 
-    def __init__(self, folder: Path, device: str, wanted: Wanted) -> None:
+    def __init__(self, folder: Path, device: str, wanted: Wanted, responses: Path | None = None) -> None:
         self.ensemble = load_ensemble(folder, device)
+        self._kept = KeptResponses(responses, self.ensemble.spec)
         self._uncertainty, self._domain = read_uncertainty(folder)
         self._wanted = wanted
 
     def __call__(self, records: Sequence[Record]) -> Judged:
         """What the networks say of ``records``."""
         start = time.perf_counter()
-        output = output_of(self.ensemble, records)
+        output = output_of(self.ensemble, records, self._kept)
         seconds = (time.perf_counter() - start) / len(records)
         gap = np.array([record.gap_ev for record in records])
         extra = {"gap_error_ev": np.where(gap > 0.0, np.abs(output.gap_ev.mean(axis=0) - gap), np.nan)}
@@ -103,19 +106,22 @@ def measure_uncertainty(
     device: str = "auto",
     novel: Sequence[UnseenErrors] = (),
     foreign: Dataset | None = None,
+    responses: Path | None = None,
 ) -> ForeignCheck | None:
     """Measure the uncertainty of the checkpoint in ``folder`` and keep it there.
 
-    Factors, the error of the strongest CD and the limit of the domain come from the validation records of ``split``,
-    the domain from its training records: give the split that the networks were trained with.  ``novel``: what
-    :func:`measure_unseen` gives for other networks.  ``foreign``: known clusters in geometries from elsewhere, of which
-    no network has learnt; what is found there is returned.  The error of the strongest CD is the larger of both, as a
-    structure in the domain may be of either kind.  Raises :class:`~clusterml.errors.DatasetError` for too few records.
+    Factors, the error of the strongest CD and the limit of the domain come from the validation records of
+    ``split``, the domain from its training records: give the split that the networks were trained with. ``novel``:
+    what :func:`measure_unseen` gives for other networks. ``foreign``: known clusters in geometries from elsewhere,
+    of which no network has learnt; what is found there is returned. ``responses``: see :class:`NetworkJudge`. The
+    error of the strongest CD is the larger of both, as a structure in the domain may be of either kind. Raises
+    :class:`~clusterml.errors.DatasetError` for too few records.
     """
     ensemble = load_ensemble(folder, device)
+    kept = KeptResponses(responses, ensemble.spec)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.train, split.validation)]
     records = [Records(dataset, part.ids) for part in parts]
-    outputs = [output_of(ensemble, part_records) for part_records in records]
+    outputs = [output_of(ensemble, part_records, kept) for part_records in records]
     members, truth = _by_quantity(outputs[1]), _by_quantity(parts[1].truth)
     calibration = calibrate(ensemble.energy_ev, members, truth, parts[1].samples.parent)
     compositions = [_compositions(part_records) for part_records in records]
@@ -128,7 +134,7 @@ def measure_uncertainty(
     part = part_of(foreign, foreign.ids, ensemble.spec, wanted, method)
     foreign_records = Records(foreign, part.ids)
     elsewhere = _label_outputs(
-        ensemble, part, output_of(ensemble, foreign_records), _compositions(foreign_records), domain
+        ensemble, part, output_of(ensemble, foreign_records, kept), _compositions(foreign_records), domain
     )
 
     def fit(labelled: LabelledOutputs) -> Uncertainty:
@@ -183,7 +189,13 @@ class UnseenErrors:
 
 
 def measure_unseen(
-    folder: Path, dataset: Dataset, *, method: str | None, wanted: Wanted, device: str = "auto"
+    folder: Path,
+    dataset: Dataset,
+    *,
+    method: str | None,
+    wanted: Wanted,
+    device: str = "auto",
+    responses: Path | None = None,
 ) -> UnseenErrors:
     """How wrong the checkpoint in ``folder`` is on the ligands or clusters that its own split held out.
 
@@ -199,7 +211,8 @@ def measure_unseen(
     split = find_split(recipe, dataset, folder)
     ensemble = load_ensemble(folder, device)
     parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.validation, split.test)]
-    outputs = [output_of(ensemble, Records(dataset, part.ids)) for part in parts]
+    kept = KeptResponses(responses, ensemble.spec)
+    outputs = [output_of(ensemble, Records(dataset, part.ids), kept) for part in parts]
     means = [{key: getattr(output, key).mean(axis=0, keepdims=True) for key in SPECTRA} for output in outputs]
     truths = [{key: getattr(part.truth, key) for key in SPECTRA} for part in parts]
     parents = parts[0].samples.parent
@@ -216,13 +229,14 @@ def measure_unseen(
     )
 
 
-def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
-    """The networks' output for ``records``; only the graphs of one batch are in memory.
+def output_of(ensemble: Ensemble, records: Sequence[Record], kept: KeptResponses | None = None) -> Output:
+    """The networks' output for ``records``; only the graphs of one batch are in memory.  ``kept``: what their spectra
+    start from.
 
     For a thermal spectrum (kind ``ensemble``) it is the mean over snapshots of the record's geometry.
     """
     sizes: list[int] = []
-    parts = [ensemble(graphs) for graphs in _batches(ensemble, records, sizes)]
+    parts = [ensemble(graphs) for graphs in _batches(ensemble, records, sizes, kept)]
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts], axis=1)
         for name in ("epsilon", "delta_epsilon", "gap_ev", "opd", "ccm")
@@ -230,17 +244,17 @@ def output_of(ensemble: Ensemble, records: Sequence[Record]) -> Output:
     return Output(**arrays, features=np.concatenate([part.features for part in parts])).average(sizes)
 
 
-def _batches(ensemble: Ensemble, records: Sequence[Record], sizes: list[int]) -> Iterator[list[Graph]]:
+def _batches(
+    ensemble: Ensemble, records: Sequence[Record], sizes: list[int], kept: KeptResponses | None
+) -> Iterator[list[Graph]]:
     """Graphs of the records' geometries; how many each record has is added to ``sizes``."""
-    from clusterml.model.start import network_graph
-
-    spec = ensemble.spec
+    made = KeptResponses(None, ensemble.spec) if kept is None else kept
 
     def graphs() -> Iterator[Graph]:
         for record in records:
             geometries = _geometries(record)
             sizes.append(len(geometries))
-            yield from (network_graph(record.numbers, geometry, record.charge, spec) for geometry in geometries)
+            yield from (made.graph(record.numbers, geometry, record.charge) for geometry in geometries)
 
     return in_batches(graphs(), edges_of, lambda: ensemble.most_edges)
 
