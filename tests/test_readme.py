@@ -121,7 +121,7 @@ QUIET = "import warnings\nwarnings.filterwarnings('ignore', '.*torch.jit.script'
 def test_python_of_other_libraries_prints_what_it_says(screens, outputs, tmp_path):
     every = blocks(DOCS / "guide" / "python-libraries.md", "python")
     chosen = [block for block in every if ("cm.screen" in block) is screens]
-    assert len(chosen) == (1 if screens else 6)
+    assert len(chosen) == (1 if screens else 7)
     (tmp_path / "calc.log").write_text(outputs.gaussian())
     code = "\n".join(f"exec({block!r}, {{}})" for block in chosen)
     shown = run(QUIET + code, tmp_path)

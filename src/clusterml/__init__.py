@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clusterml.dataset.store import Dataset
     from clusterml.engine.charge import inspect
     from clusterml.engine.consensus import find_consensus
+    from clusterml.engine.gfn1_calculator import Gfn1Calculator
     from clusterml.engine.label import Label, label
     from clusterml.engine.protocol import Compute, Protocol
     from clusterml.engine.relax import RelaxSettings, relax
@@ -57,6 +58,7 @@ __all__ = [
     "Compute",
     "Contributions",
     "Dataset",
+    "Gfn1Calculator",
     "Inspection",
     "Label",
     "Library",
@@ -114,6 +116,7 @@ _HOMES = {
     "Compute": "clusterml.engine.protocol",
     "Contributions": "clusterml.inference.explain",
     "Dataset": "clusterml.dataset.store",
+    "Gfn1Calculator": "clusterml.engine.gfn1_calculator",
     "Inspection": "clusterml.structure.inspect",
     "Label": "clusterml.engine.label",
     "Library": "clusterml.structure.anatomy.library",

@@ -236,7 +236,7 @@ def test_the_calculator_has_no_energy_and_says_who_has(predictor, twisted):
         with pytest.raises(cm.ClusterMLError, match="SpectrumCalculator has no") as caught:
             ask()
         assert isinstance(caught.value, PropertyNotImplementedError)
-        assert "TBLite" in caught.value.remedy
+        assert "Gfn1Calculator" in caught.value.remedy
     with pytest.raises(cm.ClusterMLError, match="has no gap ") as caught:
         atoms.calc.get_property("gap", atoms)
     assert "gap_ev" in caught.value.remedy

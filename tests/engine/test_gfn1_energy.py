@@ -12,6 +12,7 @@ from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.gfn1_energy import gfn1_energy, has_halogen_bonds
 from clusterml.engine.orbitals.newton import self_consistent
 from clusterml.engine.relax import RelaxSettings, relax
+from clusterml.errors import OptionError
 from clusterml.structure.build.build import build
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
@@ -96,3 +97,28 @@ def test_a_ground_state_that_fails_is_an_error_of_ase(monkeypatch):
     atoms.calc = Gfn1Calculator(0)
     with pytest.raises(CalculationFailed, match="charges still change"):
         atoms.get_potential_energy()
+
+
+def test_the_charge_is_that_of_the_structure_unless_it_is_given():
+    atoms = _shaken(build("ag3", thiolate="SH"))
+    atoms.calc = Gfn1Calculator()
+    neutral = atoms.get_potential_energy()
+    atoms.info["charge"] = 2
+    cation = atoms.get_potential_energy()
+    assert cation > neutral + 5.0
+    atoms.calc = Gfn1Calculator(0)
+    assert atoms.get_potential_energy() == pytest.approx(neutral, abs=1e-4)
+    del atoms.info["charge"]
+    atoms.calc = Gfn1Calculator()
+    assert atoms.get_potential_energy() == pytest.approx(neutral, abs=1e-4)
+
+
+def test_what_the_calculator_is_not_right_for_is_refused():
+    bromide, periodic = build("ag4x4", halide="Br"), build("ag3", thiolate="SH")
+    periodic.set_cell([20, 20, 20])
+    periodic.pbc = True
+    for atoms, problem in ((bromide, "Br, I or At"), (periodic, "periodic")):
+        atoms.calc = Gfn1Calculator(0)
+        with pytest.raises(OptionError, match=problem) as caught:
+            atoms.get_forces()
+        assert "TBLite" in caught.value.remedy

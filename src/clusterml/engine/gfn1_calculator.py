@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
+from clusterml.engine.charge import resolve_charge
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
-from clusterml.engine.orbitals.gfn1_energy import gfn1_energy
+from clusterml.engine.orbitals.gfn1_energy import gfn1_energy, has_halogen_bonds
 from clusterml.engine.orbitals.newton import self_consistent
-from clusterml.errors import ElectronicStructureError
+from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.typing import FloatArray
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
@@ -20,16 +21,26 @@ _MOST_CYCLES = 500
 
 
 class Gfn1Calculator(Calculator):  # type: ignore[misc]
-    """Energy (eV) and forces (eV/A) of a molecule of total ``charge`` at the electronic temperature ``kelvin``.
+    """Energy (eV) and forces (eV/A) of a molecule with GFN1-xTB in vacuum at the electronic temperature ``kelvin``.
 
-    A ground state begins with the charges of the last one.  Raises ASE's CalculationFailed without convergence.
+    ``charge``: total charge, default ``atoms.info["charge"]``, else proposed from the first geometry.  A ground state
+    begins with the charges of the last one.  Raises ASE's CalculationFailed without convergence, OptionError for what
+    is periodic or has halogen bonds (Br, I, At), and UnsupportedElementError.
+
+    Examples:
+        >>> import clusterml as cm
+        >>> atoms = cm.build("ag3", thiolate="SH")
+        >>> atoms.calc = cm.Gfn1Calculator()
+        >>> atoms.get_forces().shape
+        (9, 3)
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces"]
 
-    def __init__(self, charge: int, kelvin: float = 300.0) -> None:
+    def __init__(self, charge: int | None = None, kelvin: float = 300.0) -> None:
         super().__init__()
-        self._charge, self._kt = charge, kelvin * BOLTZMANN_HARTREE
+        self.charge, self._kt = charge, kelvin * BOLTZMANN_HARTREE
+        self._decided = 0
         self._charges: FloatArray | None = None
 
     def calculate(
@@ -37,12 +48,14 @@ class Gfn1Calculator(Calculator):  # type: ignore[misc]
     ) -> None:
         """Compute all of :attr:`implemented_properties`."""
         super().calculate(atoms, properties, system_changes)
+        self._check(self.atoms)
         if "numbers" in system_changes:
             self._charges = None
+            self._decided = resolve_charge(self.atoms, self.charge).charge
         symbols, coords = tuple(self.atoms.get_chemical_symbols()), self.atoms.positions / BOHR_ANGSTROM
         parts = gfn1_hamiltonian(symbols, coords)
         try:
-            state = self_consistent(parts, self._charge, self._kt, _TOLERANCE, _MOST_CYCLES, self._charges)
+            state = self_consistent(parts, self._decided, self._kt, _TOLERANCE, _MOST_CYCLES, self._charges)
         except ElectronicStructureError as error:
             raise CalculationFailed(error.problem) from error
         self._charges = state.shell_charges
@@ -50,3 +63,19 @@ class Gfn1Calculator(Calculator):  # type: ignore[misc]
         energy *= HARTREE_EV
         forces = -gradient * HARTREE_EV / BOHR_ANGSTROM
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation; a charge stated in ``atoms.info`` counts as other atoms."""
+        changes: list[str] = super().check_state(atoms, tol)
+        if self.charge is None and self.atoms is not None and self.atoms.info.get("charge") != atoms.info.get("charge"):
+            changes.append("numbers")
+        return changes
+
+    @staticmethod
+    def _check(atoms: Atoms) -> None:
+        """Raise :class:`OptionError` for what this is not right for."""
+        other = "use tblite.ase.TBLite(method='GFN1-xTB')"
+        if atoms.pbc.any():
+            raise OptionError("Gfn1Calculator computes molecules, and this structure is periodic", other)
+        if has_halogen_bonds(atoms.get_chemical_symbols()):
+            raise OptionError("Gfn1Calculator has no halogen bonds, and this structure holds Br, I or At", other)

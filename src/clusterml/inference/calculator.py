@@ -65,7 +65,7 @@ class SpectrumCalculator(Calculator):  # type: ignore[misc]  # ase has no types
         if name not in self.implemented_properties:
             problem = f"{type(self).__name__} has no {name}"
             if name in all_properties:
-                raise NoEnergyError(problem, "use tblite.ase.TBLite for energies and forces, or clusterml.relax")
+                raise NoEnergyError(problem, "use clusterml.Gfn1Calculator for energies and forces")
             raise NoEnergyError(problem, f"it has {', '.join(self.implemented_properties)}")
         return super().get_property(name, atoms, allow_calculation)
 
