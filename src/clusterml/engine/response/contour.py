@@ -218,7 +218,7 @@ class ContourSpectra(ContourResponse):
         gamma = self.space.gamma_k.float()
         at_points = self.sums.at(points.to(torch.complex64))
         screened = torch.cat([_screened(products, gamma)[..., components] for products in at_points])
-        near = _near_in_energy(self.space, float(energies.max()))
+        near = near_in_energy(self.space, float(energies.max()))
         vectors = torch.cat(list(_response_vectors(near, points, screened.transpose(1, 2), components)), dim=2)
         holes: list[FloatArray] = []
         electrons: list[FloatArray] = []
@@ -231,7 +231,7 @@ class ContourSpectra(ContourResponse):
         return np.array(holes), np.array(electrons)
 
 
-def _near_in_energy(space: ActiveSpace, energy: float) -> ActiveSpace:
+def near_in_energy(space: ActiveSpace, energy: float) -> ActiveSpace:
     """``space`` in single precision, without orbitals whose configurations all lie far above ``energy`` (hartree)."""
     gaps = space.gaps
     limit = max(energy, float(gaps.min())) + _BAND_MARGIN_EV / REFERENCE_OUTPUT_HARTREE_EV

@@ -16,7 +16,7 @@ Equations (2016), chapter 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -30,7 +30,7 @@ from clusterml.engine.orbitals.newton import self_consistent
 from clusterml.engine.pair_tables import OneElectron, one_electron
 from clusterml.engine.protocol import DEFAULT_COMPUTE
 from clusterml.engine.response.active import ActiveSpace
-from clusterml.engine.response.contour import ContourResponse, configurations, resolvent
+from clusterml.engine.response.contour import ContourResponse, configurations, near_in_energy, resolvent
 from clusterml.engine.response.excited import LOWEST_EV
 from clusterml.engine.response.linear import SMALLEST_GAP_EV
 from clusterml.engine.response.quadrature import COLUMNS, Contour
@@ -58,9 +58,7 @@ _FEW_ATOMS = 64
 """Up to so many atoms all charges are kept."""
 _POTENTIALS = 48, 60
 """How many potentials are kept of more: where their weights fall most, so that no symmetry is cut."""
-_DRIVING_EV = 4.0
-"""Configurations so far above the range have no part in their choice."""
-_BLOCK = 30_000_000
+_BLOCK = 20_000_000
 """Numbers of a block of configurations."""
 
 _MATRICES = 45
@@ -100,9 +98,8 @@ def rapid_response(
     points = torch.as_tensor(contour.points)
     nodes = _nodes(float(space.gaps.min()), float(space.gaps.max()), emax_ev)
     g = 1.0 / (torch.as_tensor(nodes) ** 2 - points[:, None] ** 2)
-    blocks = _Blocks(space)
     gamma = space.gamma_k.double()
-    project = _projection(blocks, nodes, g, gamma, (emax_ev + _DRIVING_EV) / scale)
+    project = _projection(space, nodes, g, gamma, emax_ev / scale)
     if project is not None:
         gamma = torch.linalg.inv(project.T @ torch.linalg.solve(gamma, project))
 
@@ -111,7 +108,7 @@ def rapid_response(
         rows = torch.cat([kept.to(dtype), moments], dim=1)
         return rows, rows
 
-    products = _at(g, blocks.sums(nodes, reduced, (len(gamma) + 9, len(gamma) + 9)))
+    products = _at(g, _sums(space, nodes, reduced, (len(gamma) + 9, len(gamma) + 9)))
     response = resolvent(products, gamma)
     return ContourResponse(contour, response.numpy(), gap_ev, emax_ev, fwhm_ev)
 
@@ -189,47 +186,30 @@ Rows = Callable[["torch.Tensor", "torch.Tensor"], tuple["torch.Tensor", "torch.T
 """Two matrices (n, a) and (n, b) of the charges (n, n_atoms) and moments (n, 9) of n configurations."""
 
 
-class _Blocks:
-    """The configurations of ``space`` in order of their energies, block by block; a single block is computed once."""
+def _sums(space: ActiveSpace, nodes: FloatArray, rows: Rows, shape: tuple[int, int]) -> torch.Tensor:
+    """Sums over configurations of products of the two matrices that ``rows`` makes of them, for each of the ``nodes``
+    (k,): (k, a, b), double precision; ``shape``: (a, b)."""
+    import torch
 
-    def __init__(self, space: ActiveSpace) -> None:
-        self._space = space
-        self._single = space.n_csf * (space.n_atoms + 9) <= _BLOCK
-        self._held = list(self._computed()) if self._single else []
-
-    @property
-    def n_atoms(self) -> int:
-        """Number of atoms."""
-        return self._space.n_atoms
-
-    def _computed(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        import torch
-
-        for gaps, charges, moments in configurations(self._space, 2 * _BLOCK if self._single else _BLOCK):
-            ascending, order = torch.sort(gaps.double())
-            yield ascending, charges[order], moments[order]
-
-    def sums(self, nodes: FloatArray, rows: Rows, shape: tuple[int, int], up_to: float = np.inf) -> torch.Tensor:
-        """Sums over configurations of products of the two matrices that ``rows`` makes of them, for each of the
-        ``nodes`` (k,): (k, a, b), double precision; ``shape``: (a, b).  ``up_to``: only those below (hartree)."""
-        import torch
-
-        grid = torch.as_tensor(nodes)
-        total = self._space.position.new_zeros(len(nodes), *shape)
-        for gaps, charges, moments in self._held if self._single else self._computed():
-            stop = int(torch.searchsorted(gaps, up_to))
-            left, right = rows(charges[:stop], moments[:stop])
-            number = torch.searchsorted(grid, gaps[:stop], right=True) - 1
-            share = ((gaps[:stop] - grid[number]) / (grid[number + 1] - grid[number])).to(left.dtype)[:, None]
-            bounds = torch.searchsorted(number, torch.arange(len(nodes))).tolist()
-            for k, (start, end) in enumerate(pairwise(bounds)):
-                for first in range(start, end, COLUMNS):
-                    part = slice(first, min(end, first + COLUMNS))
-                    both = torch.cat([right[part], share[part] * right[part]], dim=1)
-                    every, above = (left[part].T @ both).chunk(2, dim=1)
-                    total[k + 1] += above
-                    total[k] += every - above
-        return total.double()
+    grid = torch.as_tensor(nodes)
+    total = space.position.new_zeros(len(nodes), *shape)
+    for gaps, charges, moments in configurations(space, _BLOCK):
+        left, right = rows(charges, moments)
+        gaps, order = torch.sort(gaps.double())
+        same = left is right
+        left = left[order]
+        right = left if same else right[order]
+        number = torch.searchsorted(grid, gaps, right=True) - 1
+        share = ((gaps - grid[number]) / (grid[number + 1] - grid[number])).to(left.dtype)[:, None]
+        bounds = torch.searchsorted(number, torch.arange(len(nodes))).tolist()
+        for k, (start, end) in enumerate(pairwise(bounds)):
+            for first in range(start, end, COLUMNS):
+                part = slice(first, min(end, first + COLUMNS))
+                both = torch.cat([right[part], share[part] * right[part]], dim=1)
+                every, above = (left[part].T @ both).chunk(2, dim=1)
+                total[k + 1] += above
+                total[k] += every - above
+    return total.double()
 
 
 def _at(g: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
@@ -240,22 +220,19 @@ def _at(g: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
     return torch.complex(g.real @ flat, g.imag @ flat).unflatten(1, sums.shape[1:])
 
 
-def _charges_and_moments(charges: torch.Tensor, moments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return charges.to(moments.dtype), moments
-
-
 def _projection(
-    blocks: _Blocks, nodes: FloatArray, g: torch.Tensor, gamma: torch.Tensor, up_to: float
+    space: ActiveSpace, nodes: FloatArray, g: torch.Tensor, gamma: torch.Tensor, emax: float
 ) -> torch.Tensor | None:
     """The potentials of atoms (n_atoms, m), orthonormal, on which charges are projected; None: they are all kept.
 
-    They are those of configurations below ``up_to`` (hartree), in which the others hardly differ.
+    They are those of orbitals with configurations near the range up to ``emax`` (hartree); others hardly differ.
     """
     import torch
 
-    if blocks.n_atoms <= _FEW_ATOMS:
+    if space.n_atoms <= _FEW_ATOMS:
         return None
-    driven = _at(g, blocks.sums(nodes, _charges_and_moments, (blocks.n_atoms, 9), up_to))
+    near = near_in_energy(space, emax)
+    driven = _at(g, _sums(near, nodes, lambda charges, moments: (charges, moments), (space.n_atoms, 9)))
     weights = gamma.new_zeros(gamma.shape)
     for part in (slice(0, 3), slice(3, 6), slice(6, 9)):
         columns = driven[..., part].transpose(0, 1).flatten(1)
