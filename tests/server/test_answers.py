@@ -245,10 +245,11 @@ def test_ligands_are_exchanged_at_chosen_sites(server):
     assert "count has no effect without new" in vain.json()["problem"]
 
 
-@pytest.mark.parametrize("path", ["models", "ligands", "blueprints", "modes", "orbitals", "structures"])
+@pytest.mark.parametrize("path", ["models", "ligands", "blueprints", "bands", "modes", "orbitals", "structures"])
 def test_what_there_is_to_choose_from(server, path):
     names = [entry["name"] for entry in server.http.get(f"/v1/{path}").json()]
-    expected = {"models": "ag-sr-v1", "ligands": "SCH3", "blueprints": "ag29", "modes": "breathing", "orbitals": "gfn1"}
+    expected = {"models": "ag-sr-v1", "ligands": "SCH3", "blueprints": "ag29", "modes": "breathing"}
+    expected |= {"orbitals": "gfn1", "bands": "Ag29-BDT"}
     assert expected.get(path, "ag29_bdt_ph3_R") in names
 
 

@@ -168,6 +168,18 @@ def test_a_measured_spectrum_is_laid_over(page, server, tmp_path):
     page.wait_for_selector("#measured :text('cosine −1.00')")
 
 
+def test_published_bands_are_marked(page, server):
+    show(page, "ag29_bdt_ph3_R")
+    page.select_option("#published", "Ag29-BDT")
+    page.wait_for_selector("#bands table")
+    prediction = server.http.post("/v1/predict", json={"shipped": "ag29_bdt_ph3_R"}).text
+    body = {"a": {"name": "a.json", "text": prediction}, "b": "bands:Ag29-BDT"}
+    expected = server.http.post("/v1/compare", json=body).json()
+    assert page.locator("#bands tbody tr").count() == expected["n_measured"]
+    assert f"{expected['n_matched']} of {expected['n_measured']} bands match" in page.inner_text("#bands")
+    assert page.locator("#plot-svg line title").count() == expected["n_measured"]
+
+
 @pytest.mark.slow
 def test_what_a_measurement_lacks_is_asked_for(page, tmp_path):
     show(page, "ag12_sch3_hcoo")

@@ -273,6 +273,13 @@ def orbitals() -> list[dict[str, Any]]:
     ]
 
 
+def bands() -> list[dict[str, str]]:
+    """The clusters with published bands, for ``bands:NAME`` of ``compare``."""
+    from clusterml.spectrum.bands import measured_systems
+
+    return [{"name": name, "composition": composition} for name, composition in measured_systems().items()]
+
+
 def modes() -> list[dict[str, Any]]:
     """Every distortion: name, unit, meaning, sign, range, what it needs, and whether amounts of several add up."""
     from clusterml.structure.distort.fields import FIELDS

@@ -152,6 +152,7 @@ def _add_lists(app: FastAPI, desk: Desk) -> None:
         "/v1/models": (desk.networks.rows, "The checkpoints"),
         "/v1/ligands": (answers.ligands, "The ligands of the library"),
         "/v1/blueprints": (answers.blueprints, "The models that can be built"),
+        "/v1/bands": (answers.bands, "The clusters with published bands"),
         "/v1/modes": (answers.modes, "The distortions"),
         "/v1/orbitals": (answers.orbitals, "The sources of orbitals of labels"),
         "/v1/structures": (answers.structures, "The structures that travel with the program"),

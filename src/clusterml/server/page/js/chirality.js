@@ -1,7 +1,7 @@
 // The chirality panel: measures of each part, the fit of a template, and what the CD of a band comes from.
 
 import { post } from "./api.js";
-import { byId, fill, fixed, make, number, signed } from "./dom.js";
+import { byId, fill, fixed, make, number, signed, table } from "./dom.js";
 import { diverging } from "./elements.js";
 import { during } from "./notices.js";
 import { NM_EV } from "./plot.js";
@@ -190,35 +190,4 @@ function turns(fit) {
   return [
     make("p", { class: "soft small" }, `Turns: ${words.join(", ")} (positive: anticlockwise seen from outside).`),
   ];
-}
-
-function table(heads, rows) {
-  return make(
-    "div",
-    { class: "wide" },
-    make(
-      "table",
-      {},
-      make(
-        "thead",
-        {},
-        make(
-          "tr",
-          {},
-          heads.map((words) => make("th", { scope: "col" }, words)),
-        ),
-      ),
-      make(
-        "tbody",
-        {},
-        rows.map((cells) =>
-          make(
-            "tr",
-            {},
-            cells.map((cell) => make("td", {}, cell)),
-          ),
-        ),
-      ),
-    ),
-  );
 }

@@ -105,16 +105,18 @@ function shell() {
     );
   if (session.chirality) lines.push(line("chirality", place, reading));
   if (session.measured) lines.push(comparison(place));
+  if (state.bands) lines.push(line("compare", `results/${stemOf(place)}.json`, [], [quoted(`bands:${state.bands}`)]));
   return lines.join("\n");
 }
 
+const stemOf = (place) => place.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+
 function comparison(place) {
-  const { name, text, ...how } = state.measured,
-    stem = place.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
+  const { name, text, ...how } = state.measured;
   const given = Object.entries(how).filter(([, value]) => value !== null && value !== "");
   return line(
     "compare",
-    `results/${stem}.json`,
+    `results/${stemOf(place)}.json`,
     given.map(([key, value]) => [`${key}-b`, value]),
     [quoted(name)],
   );

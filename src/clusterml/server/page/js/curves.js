@@ -59,7 +59,10 @@ export function curves(theme) {
 const engineWords = () => [state.engine.orbitals, state.engine.solvent].filter(Boolean).join(" in ");
 
 /** What the energies of a curve are shifted by, in eV, to be nearest to the measured ones. */
-const shiftOf = (name) => (state.show.shift && session.comparison?.[name]?.shift_ev) || 0;
+const shiftOf = (name) => {
+  const fit = session.comparison?.[name] ?? session.published?.[name];
+  return (state.show.shift && fit?.shift_ev) || 0;
+};
 const shiftWords = (name) => (shiftOf(name) ? `, shifted by ${signed(shiftOf(name), 2)} eV` : "");
 
 const measuredWords = () => {
@@ -85,7 +88,7 @@ export function makePicture(width, height, theme, withLegend = false) {
   const shown = curves(theme);
   if (!shown.length) return null;
   const range = state.range || wholeRange(shown);
-  const panels = [absorption(shown), cd(shown, theme), ...(state.show.g ? [dissymmetry(shown)] : [])];
+  const panels = [absorption(shown, theme), cd(shown, theme), ...(state.show.g ? [dissymmetry(shown)] : [])];
   const legend = withLegend ? [...[...shown].reverse(), ...(state.show.mirror ? [mirrorEntry(theme)] : [])] : [];
   const drawn = picture({ panels, axis: state.axis, range, width, height, theme, legend });
   steady.reach = drawn.frames[1].reach;
@@ -106,7 +109,7 @@ function bandOf(curve, key, std, opacity, counts) {
   return { x, low: y.map((_, k) => at(k, -1)), high: y.map((_, k) => at(k, 1)), colour, opacity, counts };
 }
 
-function absorption(shown) {
+function absorption(shown, theme) {
   const bands = shown
     .filter(({ name, spectrum }) => name === "network" && state.show.network && spectrum.epsilon_std)
     .map((curve) => bandOf(curve, "epsilon", curve.spectrum.epsilon_std, 0.2, true));
@@ -119,7 +122,19 @@ function absorption(shown) {
     curves: withValues(shown, "epsilon"),
     bands,
     marks: [],
+    lines: publishedLines("absorption", theme),
   };
+}
+
+/** Where a published band is. */
+function publishedLines(quantity, theme) {
+  const { network, engine } = session.published || {};
+  return ((network ?? engine)?.matches || [])
+    .filter(({ measured }) => measured.quantity === quantity)
+    .map(({ measured: { nm, kind, state: phase } }) => {
+      const words = [`${number(nm)} nm`, kind, phase].filter(Boolean).join(", ");
+      return { x: NM_EV / nm, colour: theme.measured, words };
+    });
 }
 
 /** The spread of the snapshots about their mean. */
@@ -158,6 +173,7 @@ function cd(shown, theme) {
     least: LEAST_G * highest,
     held: session.isQuick ? steady.reach : 0,
     marks: network ? marksOf(network, theme) : [],
+    lines: publishedLines("cd", theme),
   };
 }
 
@@ -210,10 +226,10 @@ function marksOf({ colour, shift = 0 }, theme) {
 function wholeRange(shown) {
   let low = Infinity,
     high = 0;
-  for (const { name, spectrum } of shown) {
+  for (const { name, spectrum, shift = 0 } of shown) {
     if (name === "rest") continue;
-    low = Math.min(low, firstSeen(spectrum));
-    high = Math.max(high, Math.min(6.2, Math.max(...spectrum.energy_ev)));
+    low = Math.min(low, firstSeen(spectrum) + shift);
+    high = Math.max(high, Math.min(6.2, Math.max(...spectrum.energy_ev) + shift));
   }
   if (!Number.isFinite(low)) low = 1;
   if (!(session.isQuick && steady.range)) steady.range = [Math.floor(10 * low) / 10, high];

@@ -34,6 +34,17 @@ export function labelled(words, control, hint = null) {
   return make("label", { class: "field" }, make("span", {}, words), control, hint && make("small", {}, hint));
 }
 
+/** A table with such heads; rows hold texts or elements. */
+export function table(heads, rows) {
+  const head = heads.map((words) => make("th", { scope: "col" }, words));
+  const body = rows.map((cells) => {
+    const row = cells.map((cell) => make("td", {}, cell));
+    return make("tr", {}, row);
+  });
+  const whole = make("table", {}, make("thead", {}, make("tr", {}, head)), make("tbody", {}, body));
+  return make("div", { class: "wide" }, whole);
+}
+
 const MINUS = "\u2212";
 
 /** A number with a true minus sign and so many digits that count. */

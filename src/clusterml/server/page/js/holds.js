@@ -15,9 +15,10 @@ export function startHolds() {
 function describe() {
   const { inspect, first } = session;
   const shipped = models().find(({ name }) => name === inspect.name);
+  const title = shipped?.title ?? inspect.name;
   fill(
     byId("title"),
-    shipped ? formulaParts(shipped.title) : inspect.name,
+    title.startsWith("[") ? formulaParts(title) : title,
     shipped?.hand ? `, hand ${shipped.hand}` : "",
   );
   fill(

@@ -10,6 +10,7 @@ import { startHolds } from "./holds.js";
 import { makeLink, readLink } from "./link.js";
 import { startMeasured } from "./measured.js";
 import { copy, say } from "./notices.js";
+import { startPublished } from "./published.js";
 import { startScene } from "./scene.js";
 import { startSliders } from "./sliders.js";
 import { openStart, startSource } from "./source.js";
@@ -106,6 +107,6 @@ for (const start of [
   startLink,
 ])
   start();
-await Promise.all([startSource(), startSliders(), startEngine()]);
+await Promise.all([startSource(), startSliders(), startEngine(), startPublished()]);
 await begin();
 document.documentElement.dataset.ready = "true";

@@ -13,7 +13,7 @@ export const onAxis = (energy, axis) => (axis === "nm" ? NM_EV / energy : energy
  * The picture of `panels` in `box` ({width, height of each panel}).
  *
  * A panel: {title, unit, signed, curves: [{x, y, colour, dash, width}], bands: [{x, low, high, colour, opacity}],
- * marks: [{x, y, kind, words}], least: the smallest reach, held: a reach that stays}.  x in eV.  `theme`: {ink, soft, line, card}.
+ * marks: [{x, y, kind, words}], lines: [{x, colour, words}], least: the smallest reach, held: a reach that stays}.  x in eV.  `theme`: {ink, soft, line, card}.
  * `name`: of this picture on the page.  Returns {svg, frames: [{top, height, reach}], left, right, bottom}.
  */
 export function picture({ panels, axis, range, width, height, theme, legend = [], name = "plot" }) {
@@ -69,6 +69,7 @@ function drawPanel(panel, frame, { scale, axis, left, right, theme, range, id })
   const inside = [
     ...panel.bands.map((band) => bandPath(band, axis, scale, y)),
     ...panel.curves.map((curve) => curvePath(curve, axis, scale, y)),
+    ...(panel.lines || []).map((line) => lineOf(line, axis, scale, top, height)),
     ...panel.marks.map((mark) => markOf(mark, axis, scale, y, theme)),
   ];
   const unit = [power ? `10${superscript(power)}` : "", panel.unit].filter(Boolean).join(" ");
@@ -109,6 +110,12 @@ function bandPath({ x, low, high, colour, opacity }, axis, scale, place) {
   x.forEach((_, k) => (low[k] === null || x[k] <= 0 ? close() : run.push(k)));
   close();
   return path && `<path d="${path}" fill="${colour}" fill-opacity="${opacity}"/>`;
+}
+
+function lineOf({ x, colour, words }, axis, scale, top, height) {
+  const at = scale(onAxis(x, axis)).toFixed(1),
+    style = `stroke="${colour}" stroke-width="1.5" stroke-dasharray="2 4"`;
+  return `<line x1="${at}" x2="${at}" y1="${top}" y2="${top + height}" ${style}><title>${escaped(words)}</title></line>`;
 }
 
 function markOf({ x, y, words, kind, colour }, axis, scale, place, theme) {

@@ -23,6 +23,8 @@ const EXAMPLES = [
   ["ag25_sch3", "A superatom with eight electrons"],
   ["ag70_td_sipr_tfa20", "Twenty CF3COO to exchange for chiral ones"],
 ];
+/** Files that hold a spectrum, wherever on the page they are dropped. */
+const SPECTRUM = /\.(csv|tsv|txt|dat|jdx|dx|jcamp)$/i;
 let lists = {};
 
 /** Set the card up. */
@@ -125,7 +127,8 @@ function listenToFiles() {
     event.preventDefault();
     page.classList.remove("dropping");
     const [file] = event.dataTransfer.files;
-    if (file) emit(event.target.closest?.("#measured-drop") ? "measured-file" : "structure-file", file);
+    const isMeasured = event.target.closest?.("#measured-drop") || (session.geometry && SPECTRUM.test(file?.name));
+    if (file) emit(isMeasured ? "measured-file" : "structure-file", file);
   });
   on("structure-file", take);
 }

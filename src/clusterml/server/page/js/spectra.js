@@ -99,7 +99,9 @@ function keys() {
     ["doubtful", "sign not supported"],
   ].filter(([kind]) => marks.some((mark) => mark.kind === kind));
   const shades = [...new Set(bands.map(({ words }) => words).filter(Boolean))];
+  const published = drawn.panels.some(({ lines }) => lines?.length);
   return [
+    ...(published ? [{ words: "published band", colour: THEMES[themeName()].measured, kind: "line" }] : []),
     ...shades.map((words) => ({ words, colour, opacity: bands.find((band) => band.words === words).opacity })),
     ...kinds.map(([kind, words]) => ({ words, colour, kind })),
   ];
@@ -115,6 +117,8 @@ function legendEntry(entry) {
 function symbol({ colour, dash, kind, opacity }) {
   if (opacity)
     return `<rect x="1" y="0" width="24" height="12" rx="2" fill="${colour}" fill-opacity="${2 * opacity}"/>`;
+  if (kind === "line")
+    return `<line x1="13" x2="13" y1="0" y2="12" stroke="${colour}" stroke-width="1.5" stroke-dasharray="2 3"/>`;
   if (kind === "strongest") return `<path d="M13 1l5 5l-5 5l-5 -5z" fill="currentColor"/>`;
   if (kind === "doubtful") return `<circle cx="13" cy="6" r="4" fill="none" stroke="${colour}" stroke-width="1.5"/>`;
   const dashes = dash ? ` stroke-dasharray="${dash}"` : "";

@@ -13,6 +13,7 @@ export const START = Object.freeze({
   engine: { orbitals: "gfn1", solvent: "" }, // how the engine computes
   job: null, // of the engine
   measured: null, // {name, text, concentration, path, columns, unit, block}
+  bands: null, // a cluster whose published bands are marked
   band: null, // [low, high] in eV, for the shares of the CD
   axis: "nm",
   range: null, // [low, high] in the unit of the axis

@@ -12,7 +12,7 @@ const OF_GEOMETRY = ["thermal", "shares", "chirality"];
 let turn = 0; // answers of an earlier turn come too late
 
 /** What stays when another structure is shown. */
-const KEPT = ["axis", "show", "tab", "colour", "hands", "engine", "measured"];
+const KEPT = ["axis", "show", "tab", "colour", "hands", "engine", "measured", "bands"];
 
 /** Show another structure; `values`: what else of the state is given with it. */
 export async function open(source, values = {}) {
