@@ -3,7 +3,8 @@
 What a label does (:mod:`~clusterml.engine.orbitals.gfn`, :mod:`~clusterml.engine.response.contour`), with five savings:
 
 1.  Integrals come from tables of atom pairs (:mod:`~clusterml.engine.pair_tables`).
-2.  Shell charges need be those of their field to 0.02 e alone: one Newton step or two, two or three eigenproblems.
+2.  Shell charges need be those of their field to 0.02 e alone (0.005 e in small clusters): one Newton step or two, two
+    or three eigenproblems.
 3.  Matrices are in single precision.
 4.  Configurations are shared out to nodes of an energy grid, linearly to the two beside each: smooth in every energy.
 5.  The transition charges of many atoms are projected on the few potentials that light makes: the leading vectors of
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Grows with every change of the numbers, so that responses that were kept are computed anew."""
-CHARGE_TOLERANCE = 0.02
-"""Residual of shell charges, in elementary charges, at which the ground state is taken."""
+_CHARGE_TOLERANCE, _LARGE_FUNCTIONS = (0.005, 0.02), 300
+"""Residuals of shell charges, in elementary charges, at which the ground state is taken: of few and of more functions,
+for which a cycle is dear."""
 _MOST_CYCLES = 60
 _KELVIN = 300.0
 _NODES_EV = 0.04
@@ -134,7 +136,8 @@ def _space(symbols: tuple[str, ...], coords: FloatArray, charge: int, dtype: tor
     parts = gfn1_hamiltonian(symbols, coords, known.overlap.double().numpy())
     n = closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
     kt, single = _KELVIN * BOLTZMANN_HARTREE, dtype == torch.float32
-    state = self_consistent(parts, charge, kt, CHARGE_TOLERANCE, _MOST_CYCLES, single=single)
+    tolerance = _CHARGE_TOLERANCE[parts.basis.n_ao > _LARGE_FUNCTIONS]
+    state = self_consistent(parts, charge, kt, tolerance, _MOST_CYCLES, single=single)
     gap_ev = float(state.energies[n] - state.energies[n - 1]) * REFERENCE_OUTPUT_HARTREE_EV
     if gap_ev < SMALLEST_GAP_EV:
         problem = f"the HOMO-LUMO gap of GFN1-xTB is {gap_ev:.5f} eV: not a closed shell"
