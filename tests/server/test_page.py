@@ -168,6 +168,7 @@ def test_a_measured_spectrum_is_laid_over(page, server, tmp_path):
     page.wait_for_selector("#measured :text('cosine −1.00')")
 
 
+@pytest.mark.slow
 def test_published_bands_are_marked(page, server):
     show(page, "ag29_bdt_ph3_R")
     page.select_option("#published", "Ag29-BDT")

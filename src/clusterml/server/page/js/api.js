@@ -6,7 +6,7 @@ const TOKEN = "clusterml-token";
 const TRIES = 4;
 
 /** What the server refused, with what to do about it. */
-export class Refusal extends Error {
+class Refusal extends Error {
   constructor(problem, remedy, status = 0, kind = "") {
     super(problem);
     Object.assign(this, { problem, remedy, status, kind });

@@ -31,7 +31,7 @@ const METALS = new Set(["Ag", "Au", "Cu", "Pd", "Pt", "Ni", "Fe", "Na", "Al"]);
 const SHELLS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"];
 const REST = "#a9b0b8";
 
-export const elementColour = (symbol) => (ELEMENTS[symbol] || OTHER)[0];
+const elementColour = (symbol) => (ELEMENTS[symbol] || OTHER)[0];
 
 /** The radius in A that an atom is drawn with. */
 export const radius = (symbol) => (ELEMENTS[symbol] || OTHER)[1] * (METALS.has(symbol) ? 0.62 : 0.42);

@@ -7,7 +7,7 @@ const MARGIN = { left: 46, right: 20, top: 24, bottom: 40 };
 const GAP = 30;
 
 /** An energy in eV on the axis, and back. */
-export const onAxis = (energy, axis) => (axis === "nm" ? NM_EV / energy : energy);
+const onAxis = (energy, axis) => (axis === "nm" ? NM_EV / energy : energy);
 
 /**
  * The picture of `panels` in `box` ({width, height of each panel}).
@@ -179,7 +179,7 @@ function drawLegend(rows, theme) {
 }
 
 /** Round values from `low` to `high`, about `count` of them. */
-export function ticks(low, high, count) {
+function ticks(low, high, count) {
   const rough = (high - low) / count,
     size = 10 ** Math.floor(Math.log10(rough));
   const step = size * ([1, 2, 5, 10].find((factor) => factor * size >= 0.7 * rough) || 10);

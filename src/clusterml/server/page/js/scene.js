@@ -22,6 +22,7 @@ export function startScene() {
   byId("view-reset").addEventListener("click", () => viewer.reset());
   on("structure", () => {
     viewer.show(session.geometry);
+    describe();
     paint();
   });
   on("geometry", () => viewer.move(session.geometry.positions));
@@ -74,4 +75,8 @@ function wordsOf(atom) {
 }
 
 /** For those who do not see the picture. */
-export const describeScene = () => `${counted(session.geometry.symbols.length, "atom")}: ${session.inspect.formula}`;
+function describe() {
+  const { formula, n_atoms: atoms } = session.inspect;
+  const words = `The structure: ${formula}, ${counted(atoms, "atom")}. Arrow keys turn it, plus and minus zoom.`;
+  byId("view").setAttribute("aria-label", words);
+}

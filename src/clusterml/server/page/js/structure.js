@@ -78,7 +78,7 @@ const distortions = () =>
     .map(([mode, amount]) => ({ mode, amount }));
 
 /** Keys of /v1/distort for what the sliders say. */
-export function distortKeys() {
+function distortKeys() {
   const wanted = distortions(),
     modes = wanted.map(({ mode }) => mode);
   return {
