@@ -1,4 +1,4 @@
-"""The response of a cluster in a third to a quarter of a label's time: its spectrum nearly, as a start for what learns the rest.
+"""The response of a cluster in a third of the time of a label: nearly its spectrum, a start for what learns the rest.
 
 What a label does (:mod:`~clusterml.engine.orbitals.gfn`, :mod:`~clusterml.engine.response.contour`), with five savings:
 
