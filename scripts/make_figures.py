@@ -9,11 +9,10 @@ import math
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 import clusterml
 from clusterml.io.files import make_folder
 from clusterml.spectrum.plot import draw
+from pictures import with_few_colours
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +26,7 @@ def main(folder: str | Path = ROOT / "docs" / "images") -> None:
     path = make_folder(folder) / "ag29_predict.png"
     labels = (f"network {predicted.model}", f"engine, {result.orbitals.method}")
     draw((predicted.spectrum, result.spectrum), path, title=title, labels=labels)
-    Image.open(path).convert("RGB").quantize(32, dither=Image.Dither.NONE).save(path, optimize=True)
+    path.write_bytes(with_few_colours(path.read_bytes(), 32))
     cd = clusterml.compare(predicted.spectrum, result.spectrum, fit_shift=False).cd
     print(f"{predicted!r}; CD cosine to the engine {cd.cosine if cd else math.nan:.2f}")
     print(f"{path}: network {predicted.timings_s['total']:.2f} s, engine {result.timings_s['total']:.0f} s")
