@@ -5,16 +5,27 @@ The cluster is one that the network knows, with its crowns turned by 4 degrees: 
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 import clusterml
 from clusterml.io.files import make_folder
 from clusterml.spectrum.plot import draw
-from pictures import with_few_colours
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def with_few_colours(png: bytes, colours: int) -> bytes:
+    """A picture of ``colours`` colours, a third to a fifth of the size."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(
+        out, "PNG", optimize=True
+    )
+    return out.getvalue()
 
 
 def main(folder: str | Path = ROOT / "docs" / "images") -> None:

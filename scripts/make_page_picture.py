@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from bench_server import server
-from pictures import with_few_colours
+from make_figures import with_few_colours
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "images" / "page.png"
 SIZE = {"width": 1240, "height": 900}

@@ -63,7 +63,7 @@ from clusterml.io.json import write_json
 from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.plot import FILE_DPI
 from clusterml.spectrum.spectrum import Spectrum
-from pictures import with_few_colours
+from make_figures import with_few_colours
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs/images/protocols.png"
