@@ -14,9 +14,10 @@ from clusterml.engine.cost import label_cost, number_of_functions
 from clusterml.engine.orbitals.source import OrbitalSource
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ElectronicStructureError, OptionError
-from clusterml.inference.predict import Engine, EngineOptions, why_engine
+from clusterml.inference.predict import Engine, EngineOptions, advise_engine, why_engine
 from clusterml.inference.predictor import Predictor
 from clusterml.run.progress import SILENT, Reporter
+from clusterml.structure.charge import ChargeWitness
 from clusterml.structure.read import read
 
 
@@ -71,6 +72,18 @@ def test_reasons(sure, unsure):
     assert why_engine(dataclasses.replace(sure, spectrum=none)) == "nothing says how sure the network's CD is"
     achiral = dataclasses.replace(unsure.spectrum, delta_epsilon=np.zeros(241))
     assert why_engine(dataclasses.replace(unsure, spectrum=achiral)) == ""
+
+
+def test_the_engine_is_not_begun_unasked_for_hours_or_a_guessed_charge(sure):
+    atoms, decision = sure.atoms, sure.decision
+    assert advise_engine(atoms, decision, "why", 60.0).to_dict()["objection"] == ""
+    slow = advise_engine(atoms, decision, "why", 0.5).to_dict()
+    assert (slow["objection"], slow["cost"]) == ("it would take about 1 s and 0.5 GB", "about 1 s and 0.5 GB")
+    unsettled = (ChargeWitness("ground state", None, "not computed"),)
+    guess = dataclasses.replace(decision, witnesses=unsettled, assumption="charge 0 assumed")
+    assert advise_engine(atoms, guess, "why", 60.0).objection == "its charge is a guess: charge 0 assumed"
+    atoms.symbols[0] = "U"
+    assert advise_engine(atoms, decision, "why", 60.0).objection == "element 'U' has no GFN1-xTB parameters"
 
 
 def test_a_sure_network_answers_itself(predictor, sure):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 import clusterml as cm
 from clusterml.cli.main import main
@@ -202,6 +203,32 @@ def test_a_distorted_parent_is_kept_and_named(server):
     gone = server.http.post("/v1/distort", json={"parent": "0" * 24, "distortions": several})
     assert gone.status_code == 410
     assert "send the structure again" in gone.json()["remedy"]
+
+
+def advice(server, atoms, **more):
+    """What the API says of the engine."""
+    file = {"name": "a.xyz", "text": extxyz(atoms)}
+    return server.http.post("/v1/distort", json={"file": file, "distortions": [], "advise": True, **more}).json()
+
+
+def test_the_engine_is_advised_as_predict_decides(server):
+    ring = cm.build("ag3", thiolate="SH")
+    assert advice(server, ring)["engine"]["reason"] == ""
+    ring.symbols[ring.symbols == "Ag"] = "Au"
+    said = advice(server, ring)["engine"]
+    assert said["reason"] == cm.predict(ring).reason == "out of the network's domain"
+    assert said["objection"] == ""
+    assert said["seconds"] >= 1.0
+    ring.symbols[ring.symbols == "Au"] = "Cu"
+    refused = advice(server, ring)
+    assert refused["prediction"] is None
+    assert refused["problem"]["error"] == "OutsideNetworkError"
+    assert refused["engine"]["reason"] == refused["problem"]["problem"]
+    assert len(refused["geometry"]["symbols"]) == len(ring)
+    body = {"file": {"name": "a.xyz", "text": extxyz(ring)}, "distortions": []}
+    assert server.http.post("/v1/distort", json=body).json()["error"] == "OutsideNetworkError"
+    oxide = Atoms("UO", [(0, 0, 0), (0, 0, 1.8)], info={"charge": 0})
+    assert "'U' has no GFN1-xTB parameters" in advice(server, oxide)["engine"]["objection"]
 
 
 def test_the_cd_of_an_achiral_parent_goes_through_zero(server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,15 @@ def show(page: Page, name: str) -> None:
     """Choose a structure that travels with the program, and wait for its spectrum."""
     page.select_option("#shipped", name)
     page.wait_for_selector("#worth .worth")
+
+
+MAIN_SPECTRUM = """import("./js/answer.js").then(({ mainResult }) => mainResult().result.spectrum)"""
+
+
+def cd_by_energy(spectrum: dict[str, Any]) -> dict[float, float]:
+    """CD at the energies that network and engine have in common, in eV."""
+    pairs = zip(spectrum["energy_ev"], spectrum["delta_epsilon"], strict=True)
+    return {round(energy, 3): value for energy, value in pairs if 1.5 < energy < 5.2}
 
 
 def cd(page: Page) -> list[float]:
@@ -240,6 +250,66 @@ def test_the_engine_draws_over_the_network(page):
     assert "engine" in page.inner_text("#legend")
 
 
+def ring_of(metal: str, server: Server) -> dict[str, Any]:
+    """A file of a ring of three ``metal`` atoms and three SH; of silver, networks know it."""
+    text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
+    return {"name": "ring.xyz", "mimeType": "text/plain", "buffer": re.sub(r"\bAg\b", metal, text).encode()}
+
+
+@pytest.mark.parametrize("metal", ["Au", pytest.param("Cu", marks=pytest.mark.slow)])
+def test_the_engine_computes_what_the_network_does_not_know(page, server, metal):
+    """Gold is out of its domain, and copper it cannot take in at all; nobody presses a button."""
+    page.set_input_files("#file", ring_of(metal, server))
+    page.wait_for_selector("#legend:has-text('engine')")
+    assert "network" not in page.inner_text("#legend")
+    words = page.inner_text("#worth")
+    assert "the spectrum is the engine's" in words
+    assert "the error of gfn1 is not known here" in words
+    assert page.is_hidden("#problem")
+    job = server.http.get("/v1/jobs").json()[0]
+    drawn = page.evaluate(MAIN_SPECTRUM)["epsilon"]
+    assert drawn == server.http.get(f"/v1/jobs/{job['id']}").json()["result"]["spectrum"]["epsilon"]
+    page.click("#command-open")
+    assert "--engine never" not in page.inner_text("#command")
+
+
+@pytest.mark.slow
+def test_the_network_that_does_not_know_is_drawn_only_when_asked_for(page, server):
+    page.set_input_files("#file", ring_of("Au", server))
+    page.wait_for_selector("#legend:has-text('engine')")
+    assert page.locator("#legend .entry").count() == 1
+    page.click("summary:text('Show')")
+    page.check("#show-network input")
+    page.wait_for_selector("#legend:has-text('network, which does not know this structure')")
+    page.uncheck("#show-network input")
+    page.keyboard.press("Escape")
+    page.locator("#mode-breathing").fill("2")
+    page.wait_for_selector(".worth.live:has-text('by a network that does not know this cluster')")
+    page.wait_for_selector("#legend:has-text('engine, gfn1'):has-text('not distorted, engine')")
+
+
+@pytest.mark.slow
+def test_a_job_whose_structure_is_left_is_cancelled(page, server):
+    """Unless its link was copied."""
+    text = server.http.post("/v1/inspect", json={"shipped": "ag25_sch3"}).json()["geometry"]["xyz"]
+    for number, copied in enumerate((False, True)):
+        if number:
+            page.click("#other")
+        buffer = re.sub(r"\bAg\b", "Au", text).encode()
+        page.set_input_files("#file", {"name": f"gold{number}.xyz", "mimeType": "text/plain", "buffer": buffer})
+        page.wait_for_selector(f"#title:has-text('gold{number}')")
+        page.wait_for_selector("#engine:has-text('Computing.')")
+        if copied:
+            page.evaluate("""import("./js/store.js").then(({ emit }) => emit("linked"))""")
+        page.click("#other")
+        page.set_input_files("#file", ring_of("Cu", server))
+        page.wait_for_selector("#title:has-text('ring')")
+        page.wait_for_selector("#engine:has-text('Computing'), #engine:has-text('Waits'), #legend:has-text('engine')")
+        jobs = {job["name"]: job for job in server.http.get("/v1/jobs").json()}
+        assert (jobs[f"gold{number}"]["state"] == "cancelled") is not copied
+    server.http.delete(f"/v1/jobs/{jobs['gold1']['id']}")
+
+
 @pytest.mark.slow
 def test_chirality_and_where_the_cd_comes_from(page, server):
     text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
@@ -256,7 +326,7 @@ def test_chirality_and_where_the_cd_comes_from(page, server):
 
 @pytest.mark.slow
 def test_commands_give_what_is_shown(page, tmp_path):
-    """The shell and the Python that the page shows, run as they stand."""
+    """The shell and the Python that the page shows, run as they stand: they too let the engine decide its sign."""
     show(page, "ag29_sh_ph3_R")
     page.click("#tab-exchange")
     page.select_option("#exchange-old", "PH3")
@@ -271,15 +341,16 @@ def test_commands_give_what_is_shown(page, tmp_path):
     shell, python = page.locator("#command pre").all_inner_texts()
     assert "--from PH3 --to PMe3 --sites 2" in shell
     assert "--mode mixture --amount 1 --weight breathing=1.5 --weight motif-twist=-3" in shell
-    expected = cd(page)
-    close = pytest.approx(expected, abs=1e-3 * max(map(abs, expected)))
-    code = f"{python}\nimport json\nprint(json.dumps(answer.spectrum.delta_epsilon.tolist()))"
+    page.wait_for_selector("#legend:has-text('engine, gfn1')")
+    expected = cd_by_energy(page.evaluate(MAIN_SPECTRUM))
+    close = pytest.approx(expected, abs=1e-3 * max(map(abs, expected.values())))
+    code = f"{python}\nimport json\nprint(json.dumps(answer.to_dict()['spectrum']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == close
+    assert cd_by_energy(json.loads(done.stdout)) == close
     lines = shell.replace("clusterml ", f"{sys.executable} -m clusterml ")
     subprocess.run(["bash", "-ec", lines], cwd=tmp_path, check=True, capture_output=True)
     result = json.loads((tmp_path / "results" / "distorted.json").read_text())
-    assert result["spectrum"]["delta_epsilon"] == close
+    assert cd_by_energy(result["spectrum"]) == close
 
 
 def test_nothing_is_wider_than_the_page(page):

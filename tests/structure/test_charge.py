@@ -44,14 +44,14 @@ def test_ground_states_decide_where_the_count_does_not():
     flat = m13(6, centre="Pt", flat=0.9)
     assert propose_charge(flat).close == (0, -2)
     decision = decide_charge(flat, gaps=gaps_of({0: 0.6, -2: 0.7}))
-    assert (decision.charge, decision.origin) == (0, "superatom shells")
+    assert (decision.charge, decision.origin, decision.is_open) == (0, "superatom shells", True)
     turned = decide_charge(flat, gaps=gaps_of({0: 0.05, -2: 0.9}))
-    assert (turned.charge, turned.origin) == (-2, "ground state")
+    assert (turned.charge, turned.origin, turned.is_open) == (-2, "ground state", False)
     assert turned.candidates[0] == (-2, 8, 0.9)
     assert "gaps of ground states: 0: 0.05 eV, -2: 0.90 eV" in turned.assumption
     assert [w.charge for w in turned.witnesses] == [0, -2]
     failed = decide_charge(flat, gaps=gaps_of({0: None, -2: None}))
-    assert (failed.charge, failed.witnesses[1].charge) == (0, None)
+    assert (failed.charge, failed.witnesses[1].charge, failed.is_open) == (0, None, True)
     assert "not converged" in failed.witnesses[1].statement
 
 
@@ -60,6 +60,7 @@ def test_nothing_is_computed_where_the_count_is_sure():
         raise AssertionError(charges)
 
     assert decide_charge(m13(6), gaps=refuse).charge == -1
+    assert not decide_charge(m13(6), gaps=refuse).is_open
     assert decide_charge(m13(5), gaps=refuse).charge == 0
     stated = m13(6)
     stated.info["charge"] = 5

@@ -6,10 +6,17 @@ import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from clusterml.engine.cost import Cost, busyness, label_cost
-from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, OutsideNetworkError, counted
+from clusterml.errors import (
+    UNEXPECTED,
+    ClusterMLError,
+    OptionError,
+    OutsideNetworkError,
+    UnsupportedElementError,
+    counted,
+)
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.predictor import Predictor
-    from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
+    from clusterml.structure.charge import ChargeDecision
     from clusterml.typing import FloatArray
 
 
@@ -40,6 +47,39 @@ def why_engine(prediction: Prediction) -> str:
     if prediction.significance.verdict == "unknown":
         return "nothing says how sure the network's CD is"
     return ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Whether the engine should compute a structure: the ``reason`` (empty: the network's spectrum will do), the
+    ``cost`` on this computer now (None: not known), and the ``objection`` to beginning without being asked (or empty).
+    """
+
+    reason: str
+    cost: Cost | None
+    objection: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        seconds = None if self.cost is None else self.cost.seconds
+        words = None if self.cost is None else str(self.cost)
+        return {"reason": self.reason, "seconds": seconds, "cost": words, "objection": self.objection}
+
+
+def advise_engine(atoms: Atoms, decision: ChargeDecision, reason: str, seconds: float, threads: int = 1) -> Advice:
+    """What to do about ``atoms`` for a ``reason`` (:func:`why_engine`, or the network's refusal), which may be empty.
+
+    The engine objects where it would take more than ``seconds`` with ``threads`` threads, lacks an element, or where
+    the charge of ``decision`` is a guess between alternatives.
+    """
+    try:
+        cost = label_cost(atoms, threads)
+    except UnsupportedElementError as error:
+        return Advice(reason, None, error.problem)
+    cost = replace(cost, seconds=cost.seconds * busyness(threads))
+    if cost.seconds > seconds:
+        return Advice(reason, cost, f"it would take {cost}")
+    return Advice(reason, cost, f"its charge is a guess: {decision.assumption}" if decision.is_open else "")
 
 
 @dataclass(frozen=True)

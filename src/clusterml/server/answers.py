@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import OptionError, StructureError, counted
+from clusterml.errors import OptionError, OutsideNetworkError, StructureError, counted
 from clusterml.io.shipped import PREFIX, locate
 from clusterml.server.requests import (
     ChiralityRequest,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _ATOMS_OF_SNAPSHOTS = 200
 """Up to so many atoms all snapshots are predicted at once, of larger structures fewer."""
+_SECONDS_UNASKED = 300.0
+"""The engine's time from which on it is to be asked for."""
 BANDS = "bands:"
 """What the reference begins with to name a list of measured bands."""
 
@@ -223,6 +225,23 @@ def prediction_json(prediction: Prediction, fwhm_ev: float | None, *, quick: boo
         thermal = None if prediction.thermal is None else broaden_to(prediction.thermal, fwhm_ev)
         prediction = replace(prediction, spectrum=broaden_to(prediction.spectrum, fwhm_ev), thermal=thermal)
     return prediction.brief() if quick else Answer("", prediction, None, prediction.warnings).to_dict()
+
+
+def advice(prediction: Prediction, threads: int) -> dict[str, Any]:
+    """Whether the engine should compute what the network predicted, as ``clusterml predict --engine auto`` decides."""
+    from clusterml.inference.predict import advise_engine, why_engine
+
+    reason = why_engine(prediction)
+    return advise_engine(prediction.atoms, prediction.decision, reason, _SECONDS_UNASKED, threads).to_dict()
+
+
+def advice_alone(atoms: Atoms, charge: int | None, refusal: OutsideNetworkError, threads: int) -> dict[str, Any]:
+    """The same for ``atoms`` that the network does not take in; raises ChargeError for a charge without meaning."""
+    from clusterml.engine.charge import resolve_charge
+    from clusterml.inference.predict import advise_engine
+
+    decision = resolve_charge(atoms, charge)
+    return advise_engine(atoms, decision, refusal.problem, _SECONDS_UNASKED, threads).to_dict()
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from clusterml.errors import OutsideNetworkError
 from clusterml.io.files import exclusive, make_folder
 from clusterml.io.json import json_text
 from clusterml.run.resources import available_cores
@@ -22,7 +23,7 @@ from clusterml.server.hands import Hands
 from clusterml.server.jobs import Jobs
 from clusterml.server.metrics import Metrics
 from clusterml.server.networks import Networks
-from clusterml.server.refusals import Discretion, RefusalError
+from clusterml.server.refusals import Discretion, RefusalError, problem_of
 from clusterml.server.requests import DistortRequest, ExplainRequest, PredictRequest
 from clusterml.server.settings import Settings
 
@@ -148,11 +149,26 @@ class Desk:
 
         def described() -> dict[str, Any]:
             said = answers.prediction_json(prediction, request.fwhm, quick=request.quick)
-            return {**distortion.describe(parent, key, atoms, request), "prediction": said}
+            return {**distortion.describe(parent, key, atoms, request), "prediction": said, **advice()}
+
+        def advice() -> dict[str, Any]:
+            if not request.advise:
+                return {}
+            return {"engine": answers.advice(prediction, self.settings.threads)}
+
+        def refused(error: OutsideNetworkError) -> dict[str, Any]:
+            engine = answers.advice_alone(atoms, request.charge, error, self.settings.threads)
+            refusal = {"prediction": None, "problem": problem_of(error).model_dump(), "engine": engine}
+            return {**distortion.describe(parent, key, atoms, request), **refusal}
 
         key, parent, atoms = await self.run(prepare)
         if not request.predict:
             return await self.answer(distortion.describe, parent, key, atoms, request)
-        network, ready = await self.run(prepare_prediction)
+        try:
+            network, ready = await self.run(prepare_prediction)
+        except OutsideNetworkError as error:
+            if not request.advise:
+                raise
+            return await self.answer(refused, error, slow=True)
         prediction = await asyncio.wrap_future(network.submit(ready, quick=request.quick))
         return await self.answer(described)

@@ -130,6 +130,7 @@ def _refuse_ignored(request: DistortRequest) -> None:
         "warn_only": bool(modes),
         **dict.fromkeys(("quick", "model", "fwhm"), request.predict),
         "charge": request.predict,
+        "advise": request.predict and not request.quick,
     }
     if request.parent is not None:
         needs |= dict.fromkeys(_IDENTITY, False)

@@ -286,6 +286,9 @@ class DistortRequest(ChargedRequest):
     warn_only: bool = Field(False, description="only warn where chemistry is broken")
     predict: bool = Field(True, description="predict the spectrum of the result")
     quick: bool = Field(False, description="positions and a spectrum by one network without uncertainty, soon")
+    advise: bool = Field(
+        False, description="say whether the engine should compute it; what the network cannot take in is then no error"
+    )
     model: str | None = Field(None, description="a checkpoint, see /v1/models; null: that of the server")
     fwhm: float | None = Field(None, description="full width of the bands in eV; null: that of the network")
 

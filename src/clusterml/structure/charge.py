@@ -79,6 +79,18 @@ class ChargeDecision:
         """Assumption and warnings that belong to every result computed with this charge."""
         return [self.assumption, *self.warnings] if self.assumption else list(self.warnings)
 
+    @property
+    def is_open(self) -> bool:
+        """Is the charge a guess between alternatives: stated nowhere, and counter-ions or ground states are against it?
+
+        Ground states are asked where the count leaves a choice; one that does not tell counts as against it.
+        """
+        if not self.assumption or self.origin == "no counter-ions":
+            return False
+        asked = [w.charge for w in self.witnesses if w.source == "ground state"]
+        ions = [w.charge for w in self.witnesses if w.source == "counter-ions" and w.charge is not None]
+        return any(charge != self.charge for charge in (*asked, *ions))
+
     def to_dict(self) -> dict[str, Any]:
         """The keys about the charge that ``inspect``, ``predict`` and ``label`` share in their JSON."""
         return {

@@ -1,5 +1,6 @@
 // The chirality panel: measures of each part, the fit of a template, and what the CD of a band comes from.
 
+import { isOutside, mainResult, strongestCd } from "./answer.js";
 import { post } from "./api.js";
 import { byId, fill, fixed, make, number, signed, table } from "./dom.js";
 import { diverging } from "./elements.js";
@@ -30,7 +31,7 @@ function write() {
 
 function predicted() {
   const prediction = session.prediction?.chirality;
-  if (!prediction) return [];
+  if (!prediction || isOutside()) return [];
   return [
     make(
       "p",
@@ -44,7 +45,7 @@ function predicted() {
 /** The band in eV: the reader's, else 0.3 eV to both sides of the strongest CD. */
 function band() {
   if (state.band) return state.band;
-  const middle = session.prediction?.significance.energy_ev ?? 3;
+  const middle = (mainResult() && strongestCd(mainResult().result)?.energy_ev) ?? 3;
   return [Math.max(0.5, middle - 0.3), Math.min(5.3, middle + 0.3)].map((value) => Number(value.toFixed(2)));
 }
 
@@ -72,6 +73,7 @@ function shares() {
     make("button", {}, "Share it out"),
   );
   const said = session.shares;
+  if (isOutside()) form.append(make("p", { class: "note" }, "By the network, which does not know this structure."));
   if (!said)
     return [
       form,

@@ -1,5 +1,6 @@
 // "As a command": what a shell or Python is told to get what is shown.
 
+import { isAdvised } from "./answer.js";
 import { byId, fill, make } from "./dom.js";
 import { engineKeys } from "./engine.js";
 import { copy, say } from "./notices.js";
@@ -92,8 +93,8 @@ function shell() {
     ["axis", state.axis],
     ...(state.range ? [["range", state.range.map((value) => Number(value.toPrecision(4))).join(":")]] : []),
   ];
-  lines.push(line("predict", place, [["engine", "never"], ...charge, ...thermal, ...view, ...reading]));
-  if (session.engine)
+  lines.push(line("predict", place, [...networkAlone(["engine", "never"]), ...charge, ...thermal, ...view, ...reading]));
+  if (session.engine && !(isAdvised() && !Object.keys(engineKeys()).length))
     lines.push(line("label", place, [...charge, ...Object.entries(engineKeys()), ...reading, ["output", "engine"]]));
   if (session.shares)
     lines.push(
@@ -108,6 +109,9 @@ function shell() {
   if (state.bands) lines.push(line("compare", `results/${stemOf(place)}.json`, [], [quoted(`bands:${state.bands}`)]));
   return lines.join("\n");
 }
+
+/** What keeps the commands to the network; where the engine is advised, they decide as the page does. */
+const networkAlone = (option) => (isAdvised() ? [] : [option]);
 
 const stemOf = (place) => place.replace(/^.*\//, "").replace(/\.[^.]*$/, "");
 
@@ -166,7 +170,7 @@ function python() {
     lines.push(`atoms = cm.distort(atoms, ${literal(mode)}, ${amount}, ${how.join(", ")})`);
   }
   const charge = state.charge === null ? [] : [`charge=${state.charge}`];
-  lines.push(`answer = cm.predict(${["atoms", ...charge, 'engine="never"'].join(", ")})`);
+  lines.push(`answer = cm.predict(${["atoms", ...charge, ...networkAlone('engine="never"')].join(", ")})`);
   lines.push("answer.spectrum.energy_ev, answer.spectrum.epsilon, answer.spectrum.delta_epsilon");
   const heads = random ? ["import numpy as np", "", "import clusterml as cm"] : ["import clusterml as cm"];
   return [...heads, "", ...lines].join("\n");

@@ -1,5 +1,6 @@
 // The curves that are drawn: what is laid over what, in which colours, with which bands and marks.
 
+import { isNetworkDrawn, isOutside, mainResult, strongestCd } from "./answer.js";
 import { number, signed } from "./dom.js";
 import { NM_EV, picture } from "./plot.js";
 import { session, state } from "./store.js";
@@ -31,7 +32,7 @@ export const THEMES = {
 };
 const LEAST_G = 1e-5; // CD below this share of the absorption is not measurable
 const FAINT = 0.01; // an axis ends where every curve stays below this share of its largest value
-const DASH = { engine: "7 3", thermal: "2 3", measured: "8 3 2 3", mirror: "4 4" };
+const DASH = { second: "7 3", thermal: "2 3", measured: "8 3 2 3", mirror: "4 4" };
 /** Scales that stay while a slider moves: the reach of the CD, and the whole range in eV. */
 let steady = {};
 
@@ -43,18 +44,23 @@ export function curves(theme) {
   const list = [],
     add = (name, words, spectrum, more = {}) =>
       spectrum && list.push({ name, words, spectrum, colour: theme[name], dash: DASH[name], ...more });
-  if (isDistorted()) add("rest", "not distorted", session.rest?.spectrum, { width: 1.5 });
+  if (isDistorted()) add("rest", `not distorted${session.rest?.by || ""}`, session.rest?.spectrum, { width: 1.5 });
   add("thermal", `thermal mean of ${state.ensemble} snapshots at 300 K, and their spread`, session.thermal?.spectrum);
-  add("engine", `engine, ${engineWords()}${shiftWords("engine")}`, session.engine?.spectrum, {
-    shift: shiftOf("engine"),
-  });
-  add("network", `network${shiftWords("network")}`, session.prediction?.spectrum, {
-    shift: shiftOf("network"),
-    width: 2.25,
-  });
+  const main = mainResult()?.name || "network",
+    other = main === "network" ? "engine" : "network";
+  for (const name of [other, main]) {
+    const [words, result] = computed()[name];
+    const style = name === main ? { width: 2.25 } : { dash: DASH.second };
+    add(name, `${words}${shiftWords(name)}`, result?.spectrum, { shift: shiftOf(name), ...style });
+  }
   add("measured", measuredWords(), session.measured, { factors: factors() });
   return list;
 }
+
+const computed = () => ({
+  engine: [`engine, ${engineWords()}`, session.engine],
+  network: [isOutside() ? "network, which does not know this structure" : "network", isNetworkDrawn() && session.prediction],
+});
 
 const engineWords = () => [state.engine.orbitals, state.engine.solvent].filter(Boolean).join(" in ");
 
@@ -73,7 +79,7 @@ const measuredWords = () => {
 
 /** What the measured curves are drawn larger by, so that they are as high as the computed ones. */
 function factors() {
-  const reference = session.prediction?.spectrum || session.engine?.spectrum;
+  const reference = (mainResult()?.result ?? session.engine)?.spectrum;
   const high = (values) => Math.max(...values.map((value) => Math.abs(value ?? 0)));
   const factor = (key) => {
     const ours = reference && high(reference[key]),
@@ -95,7 +101,10 @@ export function makePicture(width, height, theme, withLegend = false) {
   return { ...drawn, shown, range, panels };
 }
 
-export const mirrorEntry = (theme) => ({ words: "mirror image", colour: theme.network, dash: DASH.mirror });
+export const mirrorEntry = (theme) => ({ words: "mirror image", colour: mainColour(theme), dash: DASH.mirror });
+
+/** The colour of the curve that counts. */
+export const mainColour = (theme) => theme[mainResult()?.name || "network"];
 
 function curveOf({ spectrum, colour, dash, width, shift = 0, factors: by }, key) {
   const factor = by?.[key] ?? 1;
@@ -148,7 +157,7 @@ function cd(shown, theme) {
   const key = "delta_epsilon",
     lines = withValues(shown, key),
     bands = thermalBands(shown, key);
-  const network = shown.find(({ name }) => name === "network");
+  const main = shown.find(({ name }) => name === mainResult()?.name);
   for (const curve of shown.filter(({ name }) => name === "network" || name === "engine")) {
     const { label_error: protocol, delta_epsilon_std: std } = curve.spectrum;
     if (protocol?.some((value) => value !== null) && state.show.protocol)
@@ -159,11 +168,11 @@ function cd(shown, theme) {
     if (std && state.show.network)
       bands.push({ ...bandOf(curve, key, std, 0.24, true), words: "error of the network" });
   }
-  if (network && state.show.mirror) {
-    const line = curveOf(network, key);
+  if (main && state.show.mirror) {
+    const line = curveOf(main, key);
     lines.push({ ...line, y: line.y.map((value) => -value), dash: DASH.mirror, width: 1.75 });
   }
-  const highest = Math.max(...(network?.spectrum.epsilon || [0]));
+  const highest = Math.max(...(main?.spectrum.epsilon || [0]));
   return {
     title: "CD Δε",
     unit: "L mol⁻¹ cm⁻¹",
@@ -172,7 +181,7 @@ function cd(shown, theme) {
     bands,
     least: LEAST_G * highest,
     held: session.isQuick ? steady.reach : 0,
-    marks: network ? marksOf(network, theme) : [],
+    marks: main ? marksOf(main, theme) : [],
     lines: publishedLines("cd", theme),
   };
 }
@@ -199,7 +208,8 @@ function withValues(shown, key) {
 
 /** A circle at each band whose sign is not supported, a diamond at the strongest one. */
 function marksOf({ colour, shift = 0 }, theme) {
-  const { reliability, significance } = session.prediction;
+  const { reliability } = mainResult().result,
+    highest = strongestCd(mainResult().result);
   const doubtful = (reliability?.bands || [])
     .filter(({ supported }) => supported === false)
     .map((band) => ({
@@ -209,14 +219,14 @@ function marksOf({ colour, shift = 0 }, theme) {
       kind: "doubtful",
       words: `${number(band.wavelength_nm)} nm: sign not supported (${number(100 * band.sign_probability, 2)} %)`,
     }));
-  const strongest = significance?.energy_ev
+  const strongest = highest
     ? [
         {
-          x: significance.energy_ev + shift,
-          y: significance.height,
+          x: highest.energy_ev + shift,
+          y: highest.height,
           kind: "strongest",
           colour: theme.ink,
-          words: significance.sentence,
+          words: highest.sentence,
         },
       ]
     : [];
@@ -226,8 +236,8 @@ function marksOf({ colour, shift = 0 }, theme) {
 function wholeRange(shown) {
   let low = Infinity,
     high = 0;
-  for (const { name, spectrum, shift = 0 } of shown) {
-    if (name === "rest") continue;
+  const others = shown.filter(({ name }) => name !== "rest");
+  for (const { spectrum, shift = 0 } of others.length ? others : shown) {
     low = Math.min(low, firstSeen(spectrum) + shift);
     high = Math.max(high, Math.min(6.2, Math.max(...spectrum.energy_ev) + shift));
   }

@@ -1,5 +1,6 @@
 // Files of what is shown: from the server CSV, JSON, JCAMP-DX and the structure, from the page the picture.
 
+import { mainResult } from "./answer.js";
 import { post } from "./api.js";
 import { byId, fill, make } from "./dom.js";
 import { during, say } from "./notices.js";
@@ -37,15 +38,18 @@ async function start(work) {
   await during("Making the file", async () => work());
 }
 
-/** The prediction as the server gave it, what `clusterml predict --json` prints; without one the engine's result. */
-const resultText = () => JSON.stringify(session.prediction ?? session.engine);
+/** The result that counts, as the server gave it: what `clusterml predict --json` or `label --json` prints. */
+function resultText() {
+  const main = mainResult();
+  if (!main) throw { problem: "there is no spectrum to write yet", remedy: "let the engine compute it" };
+  return JSON.stringify(main.result);
+}
 
 const stem = () => session.geometry.name.replace(/[^\w.+-]+/g, "_") || "cluster";
 
 const currentXyz = () => currentKeys().file?.text ?? session.geometry.xyz;
 
 async function exported(kind, ending, type) {
-  if (!session.prediction && !session.engine) return say("There is no spectrum to write.");
   const { text } = await post("spectrum", { name: `${stem()}.json`, text: resultText(), export: kind });
   return save(`${stem()}.${ending}`, text, type);
 }

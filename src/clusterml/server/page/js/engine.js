@@ -1,13 +1,17 @@
-// The engine's spectrum: a job of the server, laid over the network's when it is done.
+// The engine's spectrum: a job of the server.  Where the network's is not to be trusted the job begins by itself, and its
+// spectrum is the one that counts; elsewhere it is laid over the network's.
 
+import { isAdvised, isNetworkDrawn, isOutside, mainResult } from "./answer.js";
 import { events, get, post, remove } from "./api.js";
 import { byId, fill, fixed, labelled, make, options } from "./dom.js";
 import { during, showProblem } from "./notices.js";
 import { change, emit, on, session, START, state } from "./store.js";
-import { charged, currentKeys, settled } from "./structure.js";
+import { charged, currentKeys, isDistorted, settled } from "./structure.js";
 
 let following = null,
   progress = null,
+  begun = null, // the job that this page began and nobody else has to do with
+  asking = null, // what a job is being asked for
   sources = [];
 
 /** Set it up. */
@@ -22,8 +26,12 @@ export async function startEngine() {
       stop(); // of another geometry
       delete session.engine;
     }
+    begin();
     write();
   });
+  on("moved", stop);
+  on("state", leave);
+  on("linked", () => (begun = null)); // others may have the link
   sources = (await during("Starting", () => get("v1/orbitals"))) || [];
   write();
 }
@@ -33,38 +41,65 @@ function stop() {
   following = progress = null;
 }
 
+/** Begin where the engine is advised and the server has no objection. */
+function begin() {
+  const { objection } = session.advice || {};
+  if (isAdvised() && !objection && !chosen().slow && !state.job && !session.engine) start();
+}
+
+/** End a job whose structure is not shown any more. */
+function leave() {
+  if (!begun || begun === state.job) return;
+  const job = begun;
+  stop();
+  begun = null;
+  remove(`v1/jobs/${job}`).catch(() => {}); // it may have ended
+}
+
+const chosen = () => sources.find(({ name }) => name === state.engine.orbitals) || { solvents: [] };
+
 function write() {
   const box = byId("engine"),
     title = make("h2", {}, "The engine");
   if (session.engine) return fill(box, title, done());
   if (state.job) return fill(box, title, waiting());
-  const words =
-    "Computes the same structure: seconds for 100 atoms, minutes for 500; with dft and cp2k minutes to hours.";
   const button = make("button", { type: "button", id: "engine-start", onclick: start }, "Compute");
-  fill(box, title, make("p", { class: "soft" }, words), choices(), make("p", { class: "row" }, button));
+  fill(box, title, make("p", { class: "soft" }, offer()), question(), choices(), make("p", { class: "row" }, button));
+}
+
+/** What it does and costs. */
+function offer() {
+  const { cost } = session.advice || {};
+  if (cost) return `Computes the same structure, with GFN1 in ${cost}; with dft and cp2k in minutes to hours.`;
+  return "Computes the same structure: seconds for 100 atoms, minutes for 500; with dft and cp2k minutes to hours.";
+}
+
+/** Why it has not begun by itself. */
+function question() {
+  const { objection } = session.advice || {};
+  const why = objection || (chosen().slow ? `${state.engine.orbitals} takes long` : "");
+  return isAdvised() && why ? make("p", { class: "note" }, `It has not begun by itself: ${why}.`) : null;
 }
 
 /** Which orbitals, and in which solvent. */
 function choices() {
-  const chosen = sources.find(({ name }) => name === state.engine.orbitals) || { solvents: [] };
   const select = (name, pairs) => {
     const onchange = (event) => choose({ [name]: event.target.value });
     return make("select", { id: `engine-${name}`, onchange }, options(pairs, state.engine[name]));
   };
-  const solvents = [["", "none"], ...chosen.solvents.map((name) => [name, name])];
+  const solvents = [["", "none"], ...chosen().solvents.map((name) => [name, name])];
   const names = sources.map(({ name, slow }) => [name, slow ? `${name} (slow)` : name]);
   return make(
     "div",
     { class: "choices" },
     labelled("Orbitals", select("orbitals", names)),
-    chosen.solvents.length ? labelled("Solvent", select("solvent", solvents)) : null,
+    chosen().solvents.length ? labelled("Solvent", select("solvent", solvents)) : null,
   );
 }
 
 function choose(values) {
   change({ engine: { ...state.engine, ...values } });
-  const known = sources.find(({ name }) => name === state.engine.orbitals)?.solvents || [];
-  if (!known.includes(state.engine.solvent)) change({ engine: { ...state.engine, solvent: "" } });
+  if (!chosen().solvents.includes(state.engine.solvent)) change({ engine: { ...state.engine, solvent: "" } });
   write();
 }
 
@@ -74,12 +109,19 @@ export const engineKeys = () =>
 
 function done() {
   const again = make("button", { type: "button", onclick: forget }, "With other orbitals");
-  const warnings = session.engine.warnings.map((words) => make("p", { class: "note" }, words));
+  const known = mainResult()?.name === "engine" ? [] : session.engine.warnings; // else among the words of the spectrum
+  const warnings = known.map((words) => make("p", { class: "note" }, words));
   return [
-    make("p", { class: "soft" }, `${session.engine.method}: drawn over the network's spectrum${cosines()}.`),
+    make("p", { class: "soft" }, `${session.engine.method}${beside()}.`),
     ...warnings,
     make("p", { class: "row" }, again),
   ];
+}
+
+/** Where it stands beside the network. */
+function beside() {
+  if (isNetworkDrawn() && session.prediction) return `: drawn ${isAdvised() ? "with" : "over"} the network's spectrum${cosines()}`;
+  return isOutside() || !session.prediction ? "" : `: in place of the network's spectrum${cosines()}`;
 }
 
 function forget() {
@@ -117,7 +159,9 @@ function waiting() {
   const words = { waiting: "Waits for its turn.", running: "Computing." }[progress?.state] || "Asking.";
   const parts = progress?.progress;
   const bar = make("progress", parts?.total ? { max: parts.total, value: parts.done || 0 } : {});
+  const { reason, cost } = session.advice || {};
   return [
+    reason ? make("p", {}, `Computes what the network cannot be trusted with (${reason}): ${cost}.`) : null,
     make("p", { class: "soft" }, words, " ", parts?.words || ""),
     bar,
     make("p", { class: "row" }, make("button", { type: "button", onclick: cancel }, "Cancel")),
@@ -126,22 +170,35 @@ function waiting() {
 
 async function start() {
   await settled();
+  const subject = subjectOf();
+  if (asking === subject) return;
+  asking = subject;
   try {
-    const { id } = await post("label", { ...currentKeys(), ...charged(), ...engineKeys() });
-    change({ job: id });
-    watch(id);
+    const { id, new: isNew } = await post("label", { ...currentKeys(), ...charged(), ...engineKeys() });
+    if (isNew) begun = id;
+    if (subject === subjectOf()) {
+      change({ job: id });
+      watch(id);
+    } else leave();
   } catch (error) {
     showProblem(error);
   }
+  if (asking === subject) asking = null;
   write();
+  emit("spectra");
 }
 
-async function cancel() {
-  const id = state.job;
-  stop();
+/** What the state says of the structure and how it is computed. */
+function subjectOf() {
+  const { source, reading, charge, exchanges, distortions, index, seed, engine } = state;
+  return JSON.stringify([source, reading, charge, exchanges, distortions, index, seed, engine]);
+}
+
+function cancel() {
+  begun = state.job;
   change({ job: null });
   write();
-  await remove(`v1/jobs/${id}`).catch(() => {});
+  emit("spectra");
 }
 
 /** Follow a job to its end; `quietly`: a link names it, and it may be gone. */
@@ -155,15 +212,23 @@ async function watch(id, quietly = false) {
     }
     const job = await get(`v1/jobs/${id}`);
     if (following !== control) return;
-    if (job.state === "done") session.engine = job.result;
+    if (begun === id) begun = null;
+    if (job.state === "done") take(job.result);
     else throw job.problem || { problem: `the job is ${job.state}`, remedy: "ask for it again" };
   } catch (error) {
     if (following !== control) return;
+    begun = null;
     change({ job: null });
-    if (!quietly) showProblem(error);
+    if (quietly) begin();
+    else showProblem(error);
   }
   following = null;
   write();
   emit("engine");
   emit("spectra");
+}
+
+function take(result) {
+  session.engine = result;
+  if (isAdvised() && !isDistorted()) session.rest = { spectrum: result.spectrum, by: ", engine" };
 }

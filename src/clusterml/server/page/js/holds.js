@@ -1,5 +1,6 @@
 // What the structure holds: metals, ligands, charge, hand, crystal; and the choices that the reader has there.
 
+import { isNetworkDrawn } from "./answer.js";
 import { byId, charge, counted, fill, formula, formulaParts, labelled, make, number, options } from "./dom.js";
 import { say } from "./notices.js";
 import { models } from "./source.js";
@@ -170,6 +171,7 @@ function ensembleChoice() {
   return choice("Thermal motion", pairs, state.ensemble ?? "", (value) => {
     change({ ensemble: value ? Number(value) : null });
     emit("ensemble");
-    if (value) say("The thermal mean is drawn over the spectrum of the geometry.");
+    if (value && isNetworkDrawn()) say("The thermal mean is drawn over the spectrum of the geometry.");
+    else if (value) say("The thermal mean is the network's: it is drawn with the curve of the network (Show).");
   });
 }

@@ -66,6 +66,7 @@ function startLink() {
   window.addEventListener("hashchange", begin); // another link in the same window
   byId("link").addEventListener("click", async () => {
     const { link, without } = await makeLink();
+    emit("linked");
     await copy(
       link,
       without.length ? `Link copied. Send ${without.join(" and ")} along: too long for a link.` : "Link copied.",

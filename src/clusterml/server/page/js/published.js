@@ -1,5 +1,6 @@
 // Band positions from the literature beside the computed spectrum, with the shift that fits best.
 
+import { isNetworkDrawn } from "./answer.js";
 import { get, post } from "./api.js";
 import { byId, fill, fixed, labelled, make, number, options, signed, table } from "./dom.js";
 import { during } from "./notices.js";
@@ -18,7 +19,8 @@ export async function startPublished() {
 async function compare() {
   const mine = (turn += 1),
     said = {};
-  const results = { network: session.isQuick ? null : session.prediction, engine: session.engine };
+  const network = isNetworkDrawn() && !session.isQuick ? session.prediction : null;
+  const results = { network, engine: session.engine };
   for (const [name, result] of Object.entries(results).filter(([, each]) => state.bands && each)) {
     const body = { a: { name: `${name}.json`, text: JSON.stringify(result) }, b: `bands:${state.bands}` };
     const answer = await during("Comparing", () => post("compare", body));

@@ -1,9 +1,10 @@
 // The card of the spectra: absorption, CD and g, their axis, the legend, and what is under the pointer.
 
-import { forgetScales, makePicture, mirrorEntry, THEMES } from "./curves.js";
+import { isAdvised, mainResult, strongestCd } from "./answer.js";
+import { forgetScales, mainColour, makePicture, mirrorEntry, THEMES } from "./curves.js";
 import { byId, fill, make, number, signed } from "./dom.js";
 import { NM_EV, picture } from "./plot.js";
-import { change, on, session, show, state } from "./store.js";
+import { change, emit, on, session, show, state } from "./store.js";
 
 let drawn = null; // the picture on the page, and where things are in it
 
@@ -19,7 +20,10 @@ export function startSpectra() {
       draw();
     });
   for (const input of document.querySelectorAll("[data-show]")) {
-    input.addEventListener("change", () => show({ [input.dataset.show]: input.checked }));
+    input.addEventListener("change", () => {
+      show({ [input.dataset.show]: input.checked });
+      if (input.dataset.show === "networkCurve") for (const name of ["engine", "ensemble"]) emit(name);
+    });
   }
   for (const name of ["from", "to"]) byId(`range-${name}`).addEventListener("change", readRange);
   byId("range-all").addEventListener("click", () => {
@@ -49,11 +53,13 @@ const draw = () => {
     theme = THEMES[themeName()];
   for (const name of ["nm", "ev"]) byId(`axis-${name}`).checked = state.axis === name;
   for (const input of document.querySelectorAll("[data-show]")) input.checked = state.show[input.dataset.show];
+  byId("show-network").hidden = !isAdvised();
   if (!box.clientWidth) return;
   drawn = { ...makePicture(box.clientWidth, box.clientWidth < 500 ? 165 : 225, theme) };
   byId("plot-svg").innerHTML = drawn.svg || "";
   byId("no-spectrum").hidden = Boolean(drawn.svg);
-  if (!drawn.svg) return;
+  byId("no-spectrum").textContent = emptyWords();
+  if (!drawn.svg) return empty();
   drawMini(theme);
   if (document.activeElement?.id?.startsWith("range-") !== true) {
     [byId("range-from").value, byId("range-to").value] = drawn.range.map((value) => Number(value.toPrecision(4)));
@@ -67,9 +73,22 @@ const draw = () => {
   byId("plot").setAttribute(
     "aria-label",
     `Spectra: ${drawn.shown.map(({ words }) => words).join(", ")}. ` +
-      (session.prediction?.significance.sentence || ""),
+      ((mainResult() && strongestCd(mainResult().result)?.sentence) || ""),
   );
 };
+
+function emptyWords() {
+  if (!isAdvised()) return "No spectrum yet.";
+  return state.job ? "The engine is computing the spectrum." : "No spectrum yet: the engine has to compute it.";
+}
+
+/** Nothing is drawn. */
+function empty() {
+  for (const name of ["legend", "keys", "mini"]) fill(byId(name));
+  byId("readout").textContent = "";
+  byId("cursor").hidden = true;
+  byId("plot").setAttribute("aria-label", emptyWords());
+}
 
 /** On a narrow page, the CD beside the sliders. */
 function drawMini(theme) {
@@ -93,7 +112,7 @@ function drawMini(theme) {
 /** What bands and marks mean, of those that are drawn. */
 function keys() {
   const { bands, marks } = drawn.panels[1];
-  const colour = THEMES[themeName()].network;
+  const colour = mainColour(THEMES[themeName()]);
   const kinds = [
     ["strongest", "strongest CD"],
     ["doubtful", "sign not supported"],
@@ -183,7 +202,7 @@ function readAt(x) {
 }
 
 function readingAt(energy) {
-  const first = drawn.shown.find(({ name }) => name === "network") || drawn.shown[0];
+  const first = drawn.shown.find(({ name }) => name === mainResult()?.name) || drawn.shown[0];
   const { spectrum, shift = 0 } = first;
   const k = nearest(spectrum.energy_ev, energy - shift),
     std = spectrum.delta_epsilon_std?.[k];

@@ -17,7 +17,7 @@ export const START = Object.freeze({
   band: null, // [low, high] in eV, for the shares of the CD
   axis: "nm",
   range: null, // [low, high] in the unit of the axis
-  show: { g: false, mirror: false, protocol: true, network: true, sameHeight: true, shift: true },
+  show: { g: false, mirror: false, protocol: true, network: true, networkCurve: false, sameHeight: true, shift: true },
   colour: "element",
   hands: false,
   tab: "distort",

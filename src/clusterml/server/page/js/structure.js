@@ -1,6 +1,7 @@
 // From the source to what is shown: read, exchange ligands, distort, predict.  The first two take a moment and are done anew
 // when the source or an exchange changes; distortions follow a slider.
 
+import { isNetworkDrawn } from "./answer.js";
 import { post } from "./api.js";
 import { afterwards } from "./dom.js";
 import { clearProblem, during, showProblem } from "./notices.js";
@@ -37,7 +38,7 @@ export async function rebuild() {
     const inspected = working === base ? first : await post("inspect", working);
     if (mine !== turn) return false;
     Object.assign(session, { base, first, working, inspect: inspected, geometry: { ...inspected.geometry } });
-    forget("parent", "prediction", "rest", "engine", "problem", ...OF_GEOMETRY);
+    forget("parent", "prediction", "advice", "rest", "engine", "problem", ...OF_GEOMETRY);
     return true;
   });
   if (done) {
@@ -104,8 +105,10 @@ export async function settle() {
   session.modes = answer.modes;
   session.warnings = answer.warnings;
   session.prediction = answer.prediction ?? null;
+  session.problem ??= answer.problem; // that the engine may mend
+  session.advice = answer.engine;
   session.isQuick = false;
-  if (!isDistorted()) session.rest = session.prediction;
+  if (!isDistorted()) session.rest = isNetworkDrawn() ? session.prediction : null;
   Object.assign(session.geometry, answer.geometry);
   forget(...OF_GEOMETRY);
   emit("modes");
@@ -123,20 +126,24 @@ export function settled() {
 
 async function predicted() {
   try {
-    return await post("distort", distortKeys());
+    return await post("distort", { ...distortKeys(), advise: true });
   } catch (error) {
     if (error.status !== 410) throw error;
     forget("parent"); // the server has it no more, so send it again
-    return post("distort", distortKeys());
+    return post("distort", { ...distortKeys(), advise: true });
   }
 }
 
-/** The geometry alone, where the network cannot take the structure in. */
+/** The geometry alone, where there is something wrong with the structure. */
 async function withoutPrediction(error) {
   session.problem = error;
   showProblem(error);
+  return post("distort", geometryKeys());
+}
+
+function geometryKeys() {
   const { charge, ...keys } = distortKeys();
-  return post("distort", { ...keys, predict: false });
+  return { ...keys, predict: false };
 }
 
 /** Requests on their way at a time: the server computes one frame while the page draws another. */
@@ -150,6 +157,7 @@ const frames = [];
 /** Follow the sliders: always for the newest amounts, and never back to older ones. */
 export function follow() {
   forget("engine", ...OF_GEOMETRY);
+  emit("moved");
   wanted = true;
   if (running < LANES) run();
 }
@@ -163,7 +171,8 @@ async function run() {
     wanted = false;
     const number = (asked += 1);
     try {
-      const answer = await post("distort", { ...distortKeys(), quick: true });
+      const keys = session.problem ? geometryKeys() : { ...distortKeys(), quick: true };
+      const answer = await post("distort", keys);
       if (mine === turn && number > applied) apply(answer);
       applied = Math.max(applied, number);
     } catch (error) {
@@ -183,7 +192,7 @@ function apply(answer) {
   session.parent = answer.parent;
   session.warnings = answer.warnings;
   session.geometry.positions = answer.geometry.positions;
-  session.prediction = answer.prediction;
+  session.prediction = answer.prediction ?? null;
   session.isQuick = true;
   const now = performance.now();
   frames.push(now);

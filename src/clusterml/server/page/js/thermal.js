@@ -1,5 +1,6 @@
 // The thermal mean: the mean spectrum of snapshots of the structure that is shown.
 
+import { isNetworkDrawn } from "./answer.js";
 import { post } from "./api.js";
 import { during } from "./notices.js";
 import { emit, on, session, state } from "./store.js";
@@ -15,7 +16,7 @@ async function compute() {
   delete session.thermal;
   const members = state.ensemble,
     shown = session.geometry;
-  if (members && session.prediction) {
+  if (members && session.prediction && isNetworkDrawn()) {
     const answer = await during("Shaking the structure", () =>
       post("predict", { ...currentKeys(), ...charged(), ensemble: members }),
     );

@@ -1,7 +1,8 @@
 // What the spectrum is worth, in words: the domain of the network, the sign of the CD, its protocol, warnings.
 
+import { isAdvised, isNetworkDrawn, isOutside, mainResult, strongestCd } from "./answer.js";
 import { byId, fill, make, number } from "./dom.js";
-import { on, session } from "./store.js";
+import { on, session, state } from "./store.js";
 
 /** Set the words up. */
 export function startWorth() {
@@ -12,22 +13,42 @@ export function startWorth() {
 function write() {
   const prediction = session.prediction;
   if (session.isQuick) return fill(byId("worth"), live());
-  if (!prediction) return fill(byId("worth"), session.problem ? outside() : [], session.engine ? byEngine() : []);
-  fill(byId("worth"), domain(prediction), sign(prediction), protocol(prediction), ...notes(prediction));
+  if (!prediction) return fill(byId("worth"), session.problem ? noPrediction() : [], session.engine ? byEngine() : []);
+  const byNetwork = [sign, protocol].map((words) => isNetworkDrawn() && words(prediction));
+  const main = mainResult()?.name === "engine" ? byEngine() : [...byNetwork, ...notes(prediction)];
+  return fill(byId("worth"), domain(prediction), isAdvised() && !isOutside() ? why() : [], main);
 }
 
 function live() {
   const speed = session.framesPerSecond ? `, ${session.framesPerSecond.toFixed(0)} pictures a second` : "";
+  if (!session.prediction) return line("live", "Live", `the geometry alone, until the slider rests${speed}`);
+  if (isOutside()) return line("live", "Live", `by a network that does not know this cluster, until the slider rests${speed}`);
   return line("live", "Live", `one network, without its error, until the slider rests${speed}`);
 }
 
-function outside() {
-  return line("warn", "Network", `no prediction: ${session.problem.problem}; ${session.problem.remedy}`);
+function noPrediction() {
+  const { problem, remedy } = session.problem;
+  return line("warn", "Network", `no prediction: ${problem}; ${isAdvised() ? byWhom() : remedy}`);
 }
+
+/** What the engine does where it is advised. */
+function byWhom() {
+  if (session.engine) return "the spectrum is the engine's";
+  if (state.job) return "the engine is computing it";
+  const { objection } = session.advice;
+  return `the engine has to compute it${objection ? `, but ${objection}` : ""}`;
+}
+
+/** Why the engine is advised for what the network knows. */
+const why = () => line("plain", "Engine", `${session.advice.reason}: ${byWhom()}`);
 
 function byEngine() {
   const { reliability, warnings } = session.engine;
-  return [protocol({ reliability }), ...warnings.map((words) => line("warn", "Note", words))];
+  return [
+    line("plain", "CD", strongestCd(session.engine)?.sentence || "no CD"),
+    protocol({ reliability }),
+    ...[...warnings, ...(session.warnings || [])].map((words) => line("warn", "Note", words)),
+  ];
 }
 
 function domain({ in_domain: inside, domain_score: score }) {
@@ -35,7 +56,11 @@ function domain({ in_domain: inside, domain_score: score }) {
   if (inside === undefined || inside === null)
     return line("warn", "Domain", "this network does not know where it holds");
   if (inside) return line("good", "Domain", `the network knows such structures${distance}`);
-  return line("warn", "Domain", `outside what the network has learnt${distance}: take the engine`);
+  return line(
+    session.engine ? "plain" : "warn",
+    "Domain",
+    `outside what the network has learnt${distance}${isAdvised() ? `: ${byWhom()}` : ""}`,
+  );
 }
 
 function sign({ significance }) {

@@ -1,0 +1,31 @@
+// Whose spectrum counts: the network's, or the engine's where the server advises it (as `predict --engine auto` decides).
+
+import { number, signed } from "./dom.js";
+import { session, state } from "./store.js";
+
+/** Should the engine compute what is shown? */
+export const isAdvised = () => Boolean(session.advice?.reason);
+
+/** Is the structure out of the network's domain? */
+export const isOutside = () => session.prediction?.in_domain === false;
+
+/** Is the network's curve drawn?  Only when asked for where it does not know the structure, and beside the engine that was
+ * advised; while a slider moves there is no other. */
+export const isNetworkDrawn = () =>
+  Boolean(session.isQuick || state.show.networkCurve || !isAdvised() || !(isOutside() || session.engine));
+
+/** The result that counts, {name, result}; null where there is none that is worth it. */
+export function mainResult() {
+  const { engine, prediction } = session;
+  if (engine && (isAdvised() || !prediction)) return { name: "engine", result: engine };
+  return prediction && isNetworkDrawn() ? { name: "network", result: prediction } : null;
+}
+
+/** The strongest CD band of a result, {energy_ev, height, sentence}; null without a CD. */
+export function strongestCd({ significance, reliability }) {
+  if (significance) return significance.energy_ev ? significance : null;
+  const [band] = [...(reliability?.bands || [])].sort((a, b) => Math.abs(b.height) - Math.abs(a.height));
+  if (!band) return null;
+  const sentence = `strongest CD ${signed(band.height)} at ${number(band.wavelength_nm)} nm`;
+  return { energy_ev: band.energy_ev, height: band.height, sentence };
+}
