@@ -22,7 +22,7 @@ def main(folder: str | Path = ROOT / "docs" / "images") -> None:
     parent = clusterml.read(ROOT / "datasets" / "structures" / "ag29_sh_ph3_R.xyz")
     atoms = clusterml.distort(parent, "crown-rotation", 4.0)
     predicted = clusterml.Predictor.load()(atoms)
-    result = clusterml.label(atoms)
+    result = clusterml.label(atoms, grid=predicted.spectrum.energy_ev)
     title = "[Ag29(SH)24(PH3)4]3-, model with crowns turned by 4 deg (no crystal data)"
     path = make_folder(folder) / "ag29_predict.png"
     labels = (f"network {predicted.model}", f"engine, {result.orbitals.method}")

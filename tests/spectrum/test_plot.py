@@ -91,6 +91,15 @@ def test_the_curve_sets_the_scale_and_not_its_band(spectrum: Spectrum) -> None:
         assert drawn.min() >= 1.0
 
 
+def test_g_where_nothing_absorbs_does_not_set_the_scale(spectrum: Spectrum) -> None:
+    x = spectrum.energy_ev
+    epsilon = 1e5 * np.exp(-(((x - 4.0) / 1.0) ** 2)) + 150.0
+    weak = replace(spectrum, epsilon=epsilon, delta_epsilon=1e-3 * epsilon + 3.0 * np.exp(-(((x - 1.5) / 0.3) ** 2)))
+    bright = float(weak.g_factor(0.02)[np.isfinite(weak.g_factor(0.02))].max())
+    assert np.nanmax(weak.g_abs) > 10.0 * bright
+    assert draw([weak]).axes[2].get_ylim()[1] == pytest.approx(1.08 * bright)
+
+
 def test_noise_of_an_achiral_cluster_is_a_flat_line(spectrum: Spectrum) -> None:
     noise = replace(spectrum, delta_epsilon=1e-8 * spectrum.epsilon * np.sin(9 * spectrum.energy_ev))
     _, cd, g = draw([noise]).axes[:3]

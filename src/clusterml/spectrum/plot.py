@@ -46,6 +46,8 @@ MARGIN = 1.08
 """Room above the highest point, as a factor."""
 MOST_BAND = 1.5
 """A band of standard deviations may stretch the axis to this many times the curve's height; beyond, it is cut."""
+BRIGHT = 0.02
+"""Where the absorption is below this share of its highest, g does not set the scale of its panel."""
 MOST_FAINT = 2.0
 """A faint curve may stretch the axis to this many times the height of the others; beyond, it is cut."""
 
@@ -143,6 +145,9 @@ def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View, faint:
     for spectrum in spectra:
         inside = view.inside(spectrum, limits)
         y = getattr(spectrum, key)[inside]
+        bright = spectrum.g_factor(BRIGHT)[inside]
+        if key == "g_abs" and np.isfinite(bright).any():
+            y = bright
         if not np.isfinite(y).any():
             continue
         bottom, top = min(0.0, float(np.nanmin(y))), max(0.0, float(np.nanmax(y)))
