@@ -250,10 +250,10 @@ def test_the_engine_draws_over_the_network(page):
     assert "engine" in page.inner_text("#legend")
 
 
-def ring_of(metal: str, server: Server) -> dict[str, Any]:
+def ring_of(metal: str, server: Server, name: str = "ring.xyz") -> dict[str, Any]:
     """A file of a ring of three ``metal`` atoms and three SH; of silver, networks know it."""
     text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
-    return {"name": "ring.xyz", "mimeType": "text/plain", "buffer": re.sub(r"\bAg\b", metal, text).encode()}
+    return {"name": name, "mimeType": "text/plain", "buffer": re.sub(r"\bAg\b", metal, text).encode()}
 
 
 @pytest.mark.parametrize("metal", ["Au", pytest.param("Cu", marks=pytest.mark.slow)])
@@ -273,6 +273,26 @@ def test_the_engine_computes_what_the_network_does_not_know(page, server, metal)
     assert "--engine never" not in page.inner_text("#command")
 
 
+def test_the_engine_asks_before_it_takes_long(page, server):
+    def object_to(route):
+        answer = route.fetch()
+        said = answer.json()
+        if "engine" in said:
+            said["engine"]["objection"] = "it would take about 3 h and 5.0 GB"
+        route.fulfill(response=answer, json=said)
+
+    jobs = server.http.get("/v1/jobs").json()
+    page.route("**/v1/distort", object_to)
+    page.set_input_files("#file", ring_of("Au", server, "asked.xyz"))
+    page.wait_for_selector("#engine:has-text('It has not begun by itself: it would take about 3 h and 5.0 GB.')")
+    assert "No spectrum yet: the engine has to compute it." in page.inner_text("#plot")
+    assert "but it would take about 3 h" in page.inner_text("#worth")
+    assert "strongest CD" not in page.inner_text("#worth")
+    assert server.http.get("/v1/jobs").json() == jobs
+    page.click("#engine-start")
+    page.wait_for_selector("#legend:has-text('engine')")
+
+
 @pytest.mark.slow
 def test_the_network_that_does_not_know_is_drawn_only_when_asked_for(page, server):
     page.set_input_files("#file", ring_of("Au", server))
@@ -285,7 +305,7 @@ def test_the_network_that_does_not_know_is_drawn_only_when_asked_for(page, serve
     page.keyboard.press("Escape")
     page.locator("#mode-breathing").fill("2")
     page.wait_for_selector(".worth.live:has-text('by a network that does not know this cluster')")
-    page.wait_for_selector("#legend:has-text('engine, gfn1'):has-text('not distorted, engine')")
+    page.wait_for_selector("#legend:has-text('engine, gfn1'):has-text('not distorted')")
 
 
 @pytest.mark.slow

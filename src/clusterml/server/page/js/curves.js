@@ -44,7 +44,7 @@ export function curves(theme) {
   const list = [],
     add = (name, words, spectrum, more = {}) =>
       spectrum && list.push({ name, words, spectrum, colour: theme[name], dash: DASH[name], ...more });
-  if (isDistorted()) add("rest", `not distorted${session.rest?.by || ""}`, session.rest?.spectrum, { width: 1.5 });
+  if (isDistorted()) add("rest", "not distorted", session.rest?.[mainResult()?.name || "engine"]?.spectrum, { width: 1.5 });
   add("thermal", `thermal mean of ${state.ensemble} snapshots at 300 K, and their spread`, session.thermal?.spectrum);
   const main = mainResult()?.name || "network",
     other = main === "network" ? "engine" : "network";

@@ -29,7 +29,10 @@ export async function startEngine() {
     begin();
     write();
   });
-  on("moved", stop);
+  on("moved", () => {
+    stop();
+    if (!byId("engine-start")) write(); // what it said was of another geometry
+  });
   on("state", leave);
   on("linked", () => (begun = null)); // others may have the link
   sources = (await during("Starting", () => get("v1/orbitals"))) || [];
@@ -230,5 +233,5 @@ async function watch(id, quietly = false) {
 
 function take(result) {
   session.engine = result;
-  if (isAdvised() && !isDistorted()) session.rest = { spectrum: result.spectrum, by: ", engine" };
+  if (!isDistorted()) session.rest = { ...session.rest, engine: result };
 }

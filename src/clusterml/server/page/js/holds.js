@@ -7,6 +7,8 @@ import { models } from "./source.js";
 import { change, emit, on, session, state } from "./store.js";
 import { rebuild, settle } from "./structure.js";
 
+const LEAST_MISFIT = 1e-3; // Å; below, it is rounding
+
 /** Set the panel up. */
 export function startHolds() {
   for (const name of ["structure", "settled"]) on(name, describe);
@@ -63,12 +65,19 @@ function rows(inspect, first) {
   return [
     ["Metals", [shells, motifs].filter(Boolean).join("; ")],
     ["Ligands", inspect.ligands.map(ligandWords).join(", ")],
-    ["Charge", `${charge(currentCharge(inspect))}: ${state.charge === null ? inspect.charge_reason : "chosen by you"}`],
+    ["Charge", chargeWords(inspect)],
     ["Hand", handWords(inspect, first)],
-    ["Crystal", source && crystalWords(source)],
+    ["Crystal", source && crystalWords(source, first.clusters)],
     ["Disorder", source && disorderWords(source)],
     ["Beside it", besideWords(first)],
   ].filter(([, words]) => words);
+}
+
+function chargeWords(inspect) {
+  const { charge_reason: reason } = inspect,
+    value = charge(currentCharge(inspect));
+  if (state.charge !== null) return `${value}, chosen by you`;
+  return reason.startsWith("charge ") ? reason : `${value}: ${reason}`;
 }
 
 const ligandWords = ({ name, formula: sum, count, hand }) =>
@@ -78,25 +87,33 @@ function handWords(inspect, first) {
   const cluster = first.clusters.find(({ taken }) => taken) || {};
   const parts = [];
   if (inspect.fan_hand) parts.push(`the fan of ligands has hand ${inspect.fan_hand}`);
-  if (cluster.hand) parts.push(`cluster ${cluster.number} is ${ofHand(cluster.hand)}`);
-  if (cluster.mirror_misfit_angstrom)
+  if (isOfFrame(cluster))
+    parts.push(`the frame of cluster ${cluster.number} (metals and donor atoms) is achiral, whatever its ligands are`);
+  else if (cluster.hand) parts.push(`cluster ${cluster.number} is ${ofHand(cluster.hand)}`);
+  if (cluster.mirror_misfit_angstrom > LEAST_MISFIT)
     parts.push(`${number(cluster.mirror_misfit_angstrom, 2)} Å from its mirror image`);
   return parts.join(", ");
 }
 
+/** Achiral as far as its frame goes: no symmetry of the crystal says so of its ligands. */
+const isOfFrame = ({ hand, hand_basis: basis }) => hand === "achiral" && basis === "frame";
+
 const ofHand = (hand) => (hand === "achiral" ? hand : `hand ${hand}`);
 
-function crystalWords(crystal) {
+function crystalWords(crystal, clusters) {
+  if (crystal.handedness === "achiral")
+    return `${crystal.space_group}, ${clusters.some(isOfFrame) ? "achiral frames" : "achiral clusters"}`;
   const hands = Object.entries(crystal.hands || {})
     .map(([hand, count]) => `${count} ${ofHand(hand)}`)
     .join(", ");
-  return `${crystal.space_group}, ${crystal.handedness}${hands && crystal.handedness !== "achiral" ? ` (${hands})` : ""}`;
+  return `${crystal.space_group}, ${crystal.handedness}${hands ? ` (${hands})` : ""}`;
 }
 
 function disorderWords({ disorder, mixed_sites: mixed }) {
   const dropped = disorder.dropped.length;
   if (!dropped && !mixed.length) return "none";
-  return `${counted(dropped, "part")} left out (choice: ${disorder.choice})${mixed.length ? `, ${counted(mixed.length, "mixed site")}` : ""}`;
+  const parts = [dropped && `${counted(dropped, "part")} left out`, mixed.length && counted(mixed.length, "mixed site")];
+  return `${parts.filter(Boolean).join(", ")} (choice: ${disorder.choice})`;
 }
 
 function besideWords({ counter_ions: ions, solvent, hydrogens_added: hydrogens }) {

@@ -117,11 +117,11 @@ function keys() {
     ["strongest", "strongest CD"],
     ["doubtful", "sign not supported"],
   ].filter(([kind]) => marks.some((mark) => mark.kind === kind));
-  const shades = [...new Set(bands.map(({ words }) => words).filter(Boolean))];
+  const shades = bands.filter(({ words }) => words);
   const published = drawn.panels.some(({ lines }) => lines?.length);
   return [
     ...(published ? [{ words: "published band", colour: THEMES[themeName()].measured, kind: "line" }] : []),
-    ...shades.map((words) => ({ words, colour, opacity: bands.find((band) => band.words === words).opacity })),
+    ...shades.map(({ words, colour: shade, opacity }) => ({ words, colour: shade, opacity })),
     ...kinds.map(([kind, words]) => ({ words, colour, kind })),
   ];
 }

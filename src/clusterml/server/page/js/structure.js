@@ -1,7 +1,6 @@
 // From the source to what is shown: read, exchange ligands, distort, predict.  The first two take a moment and are done anew
 // when the source or an exchange changes; distortions follow a slider.
 
-import { isNetworkDrawn } from "./answer.js";
 import { post } from "./api.js";
 import { afterwards } from "./dom.js";
 import { clearProblem, during, showProblem } from "./notices.js";
@@ -108,7 +107,7 @@ export async function settle() {
   session.problem ??= answer.problem; // that the engine may mend
   session.advice = answer.engine;
   session.isQuick = false;
-  if (!isDistorted()) session.rest = isNetworkDrawn() ? session.prediction : null;
+  if (!isDistorted()) session.rest = { network: session.prediction };
   Object.assign(session.geometry, answer.geometry);
   forget(...OF_GEOMETRY);
   emit("modes");

@@ -47,7 +47,7 @@ function byEngine() {
   return [
     line("plain", "CD", strongestCd(session.engine)?.sentence || "no CD"),
     protocol({ reliability }),
-    ...[...warnings, ...(session.warnings || [])].map((words) => line("warn", "Note", words)),
+    ...notes({ warnings }),
   ];
 }
 
@@ -74,9 +74,15 @@ function protocol({ reliability }) {
 }
 
 function notes({ warnings }) {
-  return [...warnings, ...(session.warnings || [])].map((words) => line("warn", "Note", words));
+  return [...new Set([...warnings, ...(session.warnings || [])])].map((words) => line("warn", "Note", words));
 }
 
 function line(kind, title, words) {
-  return make("p", { class: `worth ${kind}` }, make("b", {}, title), make("span", {}, words));
+  return make("p", { class: `worth ${kind}` }, make("b", {}, title), make("span", {}, onPage(words)));
 }
+
+/** Advice about the command line, as it is followed here. */
+const onPage = (words) =>
+  words
+    .replace(/: label --orbitals [\w-]+/, ": choose it for the engine")
+    .replace(/try --charge=([-+]?\d+)/, "choose $1 under Contents");
