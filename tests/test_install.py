@@ -77,11 +77,12 @@ def test_the_wheel_holds_what_is_needed_and_no_more(built):
     names = members(built["wheel"])
     data = {name.removeprefix("clusterml/data/") for name in names if name.startswith("clusterml/data/")}
     checkpoint = {name for name in data if name.startswith("checkpoints/")}
-    assert {Path(name).parts[1] for name in checkpoint} == {"ag-sr-v1"}
-    weights = json.loads((ROOT / "checkpoints" / "ag-sr-v1" / "spec.json").read_text())["members"]
-    files = {path.name for path in (ROOT / "checkpoints" / "ag-sr-v1").iterdir()}
-    assert {Path(name).name for name in checkpoint} == files
-    assert {member["file"] for member in weights} <= files
+    assert {Path(name).parts[1] for name in checkpoint} == {"ag-response-v1", "ag-sr-v1"}
+    for model in (ROOT / "checkpoints" / "ag-response-v1", ROOT / "checkpoints" / "ag-sr-v1"):
+        weights = json.loads((model / "spec.json").read_text())["members"]
+        files = {path.name for path in model.iterdir()}
+        assert {Path(name).name for name in checkpoint if Path(name).parts[1] == model.name} == files
+        assert {member["file"] for member in weights} <= files
     for folder in ("configs", "datasets/structures", "datasets/examples", "datasets/ag-sr-v1/parents"):
         inside = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert inside <= data

@@ -86,6 +86,19 @@ def test_a_response_is_in_its_gauges_only(dataset, tmp_path):
         train(config(dataset, cd="length"), tmp_path / "run", device="cpu")
 
 
+def test_the_shipped_network_is_nearly_as_good_as_a_label():
+    atoms = cm.build("ag4", thiolate="SCH3")
+    atoms.positions += np.random.default_rng(6).normal(0.0, 0.05, (len(atoms), 3))
+    said = cm.Predictor.load("ag-response-v1")(atoms)
+    truth = cm.label(atoms, grid=said.spectrum.energy_ev).spectrum
+    for ours, theirs, least in (
+        (said.spectrum.epsilon, truth.epsilon, 0.999),
+        (said.spectrum.delta_epsilon, truth.delta_epsilon, 0.98),
+    ):
+        assert ours @ theirs > least * np.linalg.norm(ours) * np.linalg.norm(theirs)
+    assert np.nanmax(said.spectrum.delta_epsilon_std) < np.abs(truth.delta_epsilon).max()
+
+
 def test_shares_and_slopes_need_a_network_that_starts_from_zero(release):
     predictor, atoms = cm.Predictor.load(release), cm.build("ag3", thiolate="SH")
     with pytest.raises(OptionError, match="whole cluster"):

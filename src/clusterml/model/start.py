@@ -20,8 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clusterml.engine.response.contour import absorption_factor, rotation_factor
-from clusterml.engine.response.quadrature import Contour
 from clusterml.model.graph import cluster_graph
 from clusterml.model.heads.head import per_graph
 from clusterml.model.layers import Readout, symmetric_matrix
@@ -30,6 +28,7 @@ from clusterml.units import FWHM_PER_SIGMA, REFERENCE_OUTPUT_HARTREE_EV
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from clusterml.engine.response.quadrature import Contour
     from clusterml.model.graph import Graph
     from clusterml.model.spec import NetworkSpec
 
@@ -76,6 +75,8 @@ def start_inputs(numbers: ArrayLike, positions: ArrayLike, charge: int, spec: Ne
 
 def contour_of(spec: NetworkSpec) -> Contour:
     """The contour on which a network of ``spec`` has the response."""
+    from clusterml.engine.response.quadrature import Contour
+
     scale = REFERENCE_OUTPUT_HARTREE_EV
     return Contour.spanning(spec.grid.low_ev / scale, spec.grid.high_ev / scale, spec.fwhm_ev / FWHM_PER_SIGMA / scale)
 
@@ -85,6 +86,9 @@ class ResponseStart(nn.Module):
 
     def __init__(self, spec: NetworkSpec, irreps: Any, grid: Tensor) -> None:
         super().__init__()
+        from clusterml.engine.response.contour import absorption_factor, rotation_factor
+
+        self.absorption, self.rotation = absorption_factor(), rotation_factor()
         contour = contour_of(spec)
         self.energy: Tensor
         self.points: Tensor
@@ -106,11 +110,11 @@ class ResponseStart(nn.Module):
         screening = first[:, None, None] * eye + self.sizes[4] * symmetric_matrix(tensor)
         x = self._screened(_whole(graph.response), _SCREENING * screening)
         plain, weighted = self._bands(x, _SHIFT_EV / REFERENCE_OUTPUT_HARTREE_EV * shift)
-        rotatory = rotation_factor() * stronger.exp()[:, None, None, None] * weighted[..., 3:6, 6:]
+        rotatory = self.rotation * stronger.exp()[:, None, None, None] * weighted[..., 3:6, 6:]
         own = {
-            "epsilon": absorption_factor() * longer.exp()[:, None] * _trace(plain[..., :3, :3]),
+            "epsilon": self.absorption * longer.exp()[:, None] * _trace(plain[..., :3, :3]),
             "delta_epsilon": _trace(rotatory),
-            "absorption_tensor": absorption_factor() * longer.exp()[:, None, None, None] * plain[..., 3:6, 3:6],
+            "absorption_tensor": self.absorption * longer.exp()[:, None, None, None] * plain[..., 3:6, 3:6],
             "rotatory_tensor": rotatory,
         }
         return {name: values + _SHARE * self.share * added[name] for name, values in own.items()}

@@ -272,7 +272,9 @@ def _about(dataset: Dataset, config: Config, parts: Sequence[LabelledSet], base:
             "validation": len(validation),
             "parents": sorted({group.rpartition("/")[0] for group in train.groups}),
         },
-        "config": config.model_dump(mode="json", exclude={"data": {"dataset", "split"}, "init_from": True}),
+        "config": config.model_dump(
+            mode="json", exclude={"data": {"dataset", "split", "responses"}, "init_from": True}
+        ),
     }
 
 

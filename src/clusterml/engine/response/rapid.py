@@ -1,4 +1,4 @@
-"""The response of a cluster in a tenth of a label's time: its spectrum nearly, as a start for what learns the rest.
+"""The response of a cluster in a third of the time of a label: nearly its spectrum, a start for what learns the rest.
 
 What a label does (:mod:`~clusterml.engine.orbitals.gfn`, :mod:`~clusterml.engine.response.contour`), with five savings:
 
@@ -56,9 +56,9 @@ _NODES_EV = 0.04
 _BEYOND_EV = 1.5
 _GROWTH = 0.08
 """... and beyond it, as a share of the distance to the range."""
-_FEW_ATOMS = 64
+_FEW_ATOMS = 80
 """Up to so many atoms all charges are kept."""
-_POTENTIALS = 48, 60
+_POTENTIALS = 64, 76
 """How many potentials are kept of more: where their weights fall most, so that no symmetry is cut."""
 _BLOCK = 20_000_000
 """Numbers of a block of configurations."""
