@@ -5,14 +5,13 @@ python scripts/make_page_picture.py        needs playwright and Chromium
 
 from __future__ import annotations
 
-import io
 import shutil
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from bench_server import server
+from make_figures import with_few_colours
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "images" / "page.png"
 SIZE = {"width": 1240, "height": 900}
@@ -31,7 +30,7 @@ def main() -> None:
         shot = page.screenshot()
         browser.close()
     for colours in (256, 128, 96, 64, 48):
-        content = reduced(shot, colours)
+        content = with_few_colours(shot, colours)
         if len(content) <= MOST_BYTES:
             break
     TARGET.write_bytes(content)
@@ -50,15 +49,6 @@ def arrange(page: Page) -> None:
     page.click("#spectra-title")
     page.check("#hands")
     page.wait_for_timeout(500)
-
-
-def reduced(shot: bytes, colours: int) -> bytes:
-    """A picture with few colours."""
-    out = io.BytesIO()
-    Image.open(io.BytesIO(shot)).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(
-        out, "PNG", optimize=True
-    )
-    return out.getvalue()
 
 
 if __name__ == "__main__":

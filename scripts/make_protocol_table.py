@@ -63,6 +63,7 @@ from clusterml.io.json import write_json
 from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.plot import FILE_DPI
 from clusterml.spectrum.spectrum import Spectrum
+from make_figures import with_few_colours
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs/images/protocols.png"
@@ -469,6 +470,7 @@ def main() -> None:
     if chosen.write:
         write_text(DATA, json.dumps(errors.model_dump(), indent=1) + "\n")
         draw(study, PICTURE)
+        PICTURE.write_bytes(with_few_colours(PICTURE.read_bytes(), 32))
         for page in PAGES:
             write_text(page, fill(page.read_text(encoding="utf-8"), tables))
 

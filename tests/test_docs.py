@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +57,26 @@ def test_pictures_are_small_and_shown():
     for picture in (DOCS / "images").iterdir():
         assert picture.stat().st_size < 80_000, picture.name
         assert f"images/{picture.name}" in shown, picture.name
+
+
+@pytest.mark.slow
+def test_the_site_searches_from_the_disk_and_fetches_nothing(tmp_path):
+    driver = pytest.importorskip("playwright.sync_api")
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no browser")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path / "site")]
+    subprocess.run(build, cwd=ROOT, check=True, timeout=300, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    asked: list[str] = []
+    with driver.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = opened.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "site" / "notebooks" / "cif-to-spectrum.html").as_uri())
+        page.keyboard.press("/")
+        page.keyboard.type("continuous chirality measure")
+        page.locator(".md-search-result__item").first.wait_for(timeout=60_000)
+        assert page.locator(".md-search-result__item").count() > 1
+        assert page.locator("article.md-content__inner h1").first.inner_text().startswith("From a CIF")
+        opened.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))] == []

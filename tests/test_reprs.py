@@ -14,6 +14,7 @@ from ase import Atoms
 from matplotlib.image import imread
 
 import clusterml as cm
+from clusterml.chirality.report import signed_index
 from clusterml.errors import OptionError
 from clusterml.structure.picture import structure_picture
 
@@ -125,6 +126,10 @@ def test_a_comparison_shows_both(spectrum):
     rows = [[cell.text for cell in row] for row in parsed(html).iter("tr")]
     assert rows[0] == [None, "A / eV", "B / eV", "sign"]
     assert {row[3] for row in rows if row[0] == "CD" and "-" not in row} == {"opposite"}
+
+
+def test_what_rounding_leaves_of_zero_is_zero():
+    assert [signed_index(value) for value in (8.4e-24, -3e-5, 0.0)] == ["0", "-3.00e-05", "0"]
 
 
 def test_a_chirality_report_colours_the_frame(atoms):

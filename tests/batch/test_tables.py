@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import sys
+import weakref
 from pathlib import Path
 
 import ase.io
@@ -89,6 +91,20 @@ def test_any_iterable_and_a_single_result_will_do(predictor, twisted, prediction
     assert list(streamed["cd_height"]) == pytest.approx(list(cm.to_pandas(predictions)["cd_height"]))
     (name,) = cm.to_pandas(cm.predict(twisted[0], engine="never"))["name"]
     assert name == "P"
+
+
+def test_a_table_keeps_nothing_of_a_stream_but_its_rows(predictions):
+    alive = []
+
+    def stream():
+        for prediction in predictions * 3:
+            copy = dataclasses.replace(prediction)
+            alive.append(weakref.ref(copy))
+            yield copy
+            del copy
+            assert sum(reference() is not None for reference in alive) <= 2
+
+    assert len(cm.to_pandas(stream())) == len(alive) == 6
 
 
 def test_spectra_lie_over_structure_and_energy(predictions, label, tmp_path):

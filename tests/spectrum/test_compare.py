@@ -240,3 +240,14 @@ def test_deviations_survive_a_shift_and_grow_no_smaller_than_allowed(spectrum: S
     known = ~np.isnan(wide.delta_epsilon_std)
     assert wide.energy_ev[known].min() > 1.9 + 0.1
     np.testing.assert_allclose(wide.delta_epsilon_std[known], 2.0)
+
+
+def test_the_error_of_the_method_moves_with_the_spectrum(spectrum: Spectrum) -> None:
+    error = np.where(spectrum.energy_ev > 2.0, 10.0 * spectrum.energy_ev, np.nan)
+    given = replace(spectrum, label_error=error)
+    moved = align(given, Alignment(0.25))
+    assert moved.label_error is not None
+    at = np.array([2.5, 3.0, 4.0])
+    np.testing.assert_allclose(np.interp(at + 0.25, moved.energy_ev, moved.label_error), 10.0 * at)
+    assert np.isnan(moved.label_error[moved.energy_ev < 2.2]).all()
+    assert align(given, Alignment(0.25, 0.1)).label_error is None  # known for the width alone

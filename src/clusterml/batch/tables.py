@@ -6,7 +6,7 @@ Each is made from the same :class:`Entry` objects: a structure, its spectrum, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -128,10 +128,10 @@ class Entries:
 def to_pandas(what: ResultsLike) -> DataFrame:
     """A ``pandas.DataFrame`` with a row for each result, or for each ranked candidate of a screen.
 
-    ``what``: a :class:`Prediction`, :class:`Answer` or :class:`Label`, several of them (any iterable, such as
-    :meth:`Predictor.stream`), the result of a screen, or the folder of one.  ``attrs["units"]`` has the unit of each
-    column.  The columns of a screen are those of its ``ranked.csv``.  A spectrum's own table is
-    :meth:`Spectrum.to_pandas`.
+    ``what``: a :class:`Prediction`, :class:`Answer` or :class:`Label`, several of them (any iterable; of a
+    :meth:`Predictor.stream` the rows alone are kept), the result of a screen, or the folder of one.
+    ``attrs["units"]`` has the unit of each column.  The columns of a screen are those of its ``ranked.csv``.  A
+    spectrum's own table is :meth:`Spectrum.to_pandas`.
 
     Raises :class:`~clusterml.errors.OptionError` where pandas is missing or there are no results, and
     :class:`~clusterml.errors.InputFileError` for a folder without a finished screen.
@@ -148,8 +148,10 @@ def to_pandas(what: ResultsLike) -> DataFrame:
         rows: list[Mapping[str, Any]] = [_ranked(row, screen) for row in screen.ranked]
         columns, title = _screen_columns(screen), str(screen.run["name"])
     else:
-        entries = entries_of(what)
-        rows, columns, title = [entry.values for entry in entries.items], entries.columns, entries.title
+        rows, columns = [values_of(answer) for answer in _answers(what)], COLUMNS
+        title = _title(str(rows[0]["name"]), len(rows)) if rows else ""
+    if not rows:
+        raise _nothing()
     names = list(rows[0])
     table = pandas.DataFrame([[row[name] for name in names] for row in rows], columns=names)
     for name in names:
@@ -219,32 +221,43 @@ def to_ase(what: ResultsLike, *, spectra: bool = False) -> list[Atoms]:
 
 def entries_of(what: ResultsLike) -> Entries:
     """The entries of ``what``, see :func:`to_pandas`; raises :class:`~clusterml.errors.OptionError` for none."""
-    from clusterml.engine.label import Label
-    from clusterml.inference.answer import Answer, Prediction
-
     screen = _screen(what)
     if screen is not None:
         return _entries_of_screen(screen)
-    if isinstance(what, Prediction | Answer | Label):
-        several: list[Any] = [what]
-    elif isinstance(what, Iterable):
-        several = list(what)
-    else:
+    items = [Entry(answer.atoms, answer.spectrum, values_of(answer)) for answer in _answers(what)]
+    if not items:
+        raise _nothing()
+    return Entries(items, COLUMNS, _title(structure_name(items[0].atoms), len(items)))
+
+
+def _answers(what: ResultsLike) -> Iterator[Answer]:
+    """Each result as an answer, one at a time: a stream is not kept.
+
+    Raises :class:`~clusterml.errors.OptionError` for what is no result.
+    """
+    from clusterml.engine.label import Label
+    from clusterml.inference.answer import Answer, Prediction
+
+    results: object = [what] if isinstance(what, Prediction | Answer | Label) else what
+    if not isinstance(results, Iterable):
         raise _no_result(what)
-    if not several:
-        raise OptionError("there are no results", "give at least one")
-    answers = []
-    for result in several:
+    for result in results:
         if isinstance(result, Prediction):
-            result = Answer("", result, None, result.warnings)
+            yield Answer("", result, None, result.warnings)
         elif isinstance(result, Label):
-            result = Answer("", None, result, result.warnings)
-        if not isinstance(result, Answer):
+            yield Answer("", None, result, result.warnings)
+        elif isinstance(result, Answer):
+            yield result
+        else:
             raise _no_result(result)
-        answers.append(result)
-    items = [Entry(answer.atoms, answer.spectrum, values_of(answer)) for answer in answers]
-    title = structure_name(items[0].atoms) + (f" and {len(items) - 1} more" if len(items) > 1 else "")
-    return Entries(items, COLUMNS, title)
+
+
+def _title(first: str, count: int) -> str:
+    return first + (f" and {count - 1} more" if count > 1 else "")
+
+
+def _nothing() -> OptionError:
+    return OptionError("there are no results", "give at least one")
 
 
 def _no_result(what: object) -> OptionError:

@@ -82,7 +82,7 @@ class ChiralityReport(WithWarnings):
         share = self.frame.opd_contributions
         colours = signed_colours(share, float(np.abs(share).max(initial=0.0)))
         rows = [
-            (part.name, part.formula, f"{part.ccm:.4f}", f"{part.opd_local:+.2e}", part.point_groups[0].name)
+            (part.name, part.formula, f"{part.ccm:.4f}", signed_index(part.opd_local), part.point_groups[0].name)
             for part in self.parts
         ]
         table = small_table(rows, ("part", "formula", "ccm", "local opd", "point group"))
@@ -98,6 +98,11 @@ class ChiralityReport(WithWarnings):
         from clusterml.chirality.plot import draw
 
         return draw(self, path, part, title)
+
+
+def signed_index(value: float) -> str:
+    """A signed index for people; what rounding leaves of zero is shown as zero."""
+    return f"{value:+.2e}" if abs(value) > 1e-12 else "0"
 
 
 def chirality_report(

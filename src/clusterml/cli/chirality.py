@@ -98,6 +98,8 @@ def _table(*headings: str) -> Table:
 
 
 def _parts(report: ChiralityReport) -> tuple[str, Table]:
+    from clusterml.chirality.report import signed_index
+
     headings = ("part", "formula", "CCM", "nearest", "misfit / A", "Hausdorff", "OPD", "local OPD", "point group (A)")
     table = _table(*headings)
     for part in report.parts:
@@ -111,16 +113,11 @@ def _parts(report: ChiralityReport) -> tuple[str, Table]:
             part.ccm_group,
             f"{part.misfit:.3f}",
             f"{part.hausdorff.value:.4f}",
-            _signed(part.opd),
-            _signed(part.opd_local),
+            signed_index(part.opd),
+            signed_index(part.opd_local),
             " ".join(groups.values()),
         )
     return f"{report.name}, {report.formula}", table
-
-
-def _signed(value: float) -> str:
-    """A signed index; what rounding leaves of zero is shown as zero."""
-    return f"{value:+.2e}" if abs(value) > 1e-12 else "0"
 
 
 def _symmetry(report: ChiralityReport) -> list[tuple[str, Table]]:

@@ -101,7 +101,10 @@ def broaden_std(grid_ev: FloatArray, std: FloatArray, extra_fwhm_ev: float) -> F
 
 
 def align(spectrum: Spectrum, alignment: Alignment) -> Spectrum:
-    """``spectrum`` shifted and broadened on the energy axis; unchanged for the zero alignment."""
+    """``spectrum`` shifted and broadened on the energy axis; unchanged for the zero alignment.
+
+    The label error moves too; it is known for the width alone, and is left out where that grows.
+    """
     if alignment.shift_ev == 0.0 and alignment.extra_fwhm_ev == 0.0:
         return spectrum
     grid = uniform_grid(float(spectrum.energy_ev[0]), float(spectrum.energy_ev[-1]))
@@ -115,6 +118,8 @@ def align(spectrum: Spectrum, alignment: Alignment) -> Spectrum:
         for name in (f"{key}_std" for key in FIELDS)
         if (std := getattr(spectrum, name)) is not None
     }
+    if spectrum.label_error is not None and alignment.extra_fwhm_ev == 0.0:
+        stds["label_error"] = np.interp(grid, spectrum.energy_ev, spectrum.label_error)
     shifted = grid + alignment.shift_ev
     positive = shifted > 0.01
     absent = np.full(len(grid), np.nan)
