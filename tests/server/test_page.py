@@ -278,7 +278,7 @@ def test_the_engine_asks_before_it_takes_long(page, server):
         answer = route.fetch()
         said = answer.json()
         if "engine" in said:
-            said["engine"]["objection"] = "it would take about 3 h and 5.0 GB"
+            said["engine"] |= {"objection": "it would take about 3 h and 5.0 GB", "charge_is_open": True}
         route.fulfill(response=answer, json=said)
 
     jobs = server.http.get("/v1/jobs").json()
@@ -289,8 +289,21 @@ def test_the_engine_asks_before_it_takes_long(page, server):
     assert "but it would take about 3 h" in page.inner_text("#worth")
     assert "strongest CD" not in page.inner_text("#worth")
     assert server.http.get("/v1/jobs").json() == jobs
+    assert page.is_visible("#engine button:text('2−: 2 superatom electrons')")
     page.click("#engine-start")
     page.wait_for_selector("#legend:has-text('engine')")
+
+
+def test_a_charge_that_leaves_a_radical_asks_for_another(page, server):
+    ring = ring_of("Ag", server)
+    ring["buffer"], count = re.subn(rb"\bcharge=\S+", b"charge=1", ring["buffer"])
+    assert count == 1
+    page.set_input_files("#file", ring)
+    page.wait_for_selector("#worth:has-text('charge +1 gives')")
+    page.wait_for_selector("#problem:not([hidden])")
+    page.click("#worth button:text('0: 0 superatom electrons')")
+    page.wait_for_selector("#legend:has-text('network')")
+    assert page.is_hidden("#problem")
 
 
 @pytest.mark.slow

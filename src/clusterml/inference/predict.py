@@ -53,17 +53,20 @@ def why_engine(prediction: Prediction) -> str:
 class Advice:
     """Whether the engine should compute a structure: the ``reason`` (empty: the network's spectrum will do), the
     ``cost`` on this computer now (None: not known), and the ``objection`` to beginning without being asked (or empty).
+    ``charge_is_open``: is the charge a guess between alternatives?
     """
 
     reason: str
     cost: Cost | None
     objection: str
+    charge_is_open: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
         seconds = None if self.cost is None else self.cost.seconds
         words = None if self.cost is None else str(self.cost)
-        return {"reason": self.reason, "seconds": seconds, "cost": words, "objection": self.objection}
+        said = {"reason": self.reason, "seconds": seconds, "cost": words, "objection": self.objection}
+        return {**said, "charge_is_open": self.charge_is_open}
 
 
 def advise_engine(atoms: Atoms, decision: ChargeDecision, reason: str, seconds: float, threads: int = 1) -> Advice:
@@ -75,11 +78,10 @@ def advise_engine(atoms: Atoms, decision: ChargeDecision, reason: str, seconds: 
     try:
         cost = label_cost(atoms, threads)
     except UnsupportedElementError as error:
-        return Advice(reason, None, error.problem)
+        return Advice(reason, None, error.problem, decision.is_open)
     cost = replace(cost, seconds=cost.seconds * busyness(threads))
-    if cost.seconds > seconds:
-        return Advice(reason, cost, f"it would take {cost}")
-    return Advice(reason, cost, f"its charge is a guess: {decision.assumption}" if decision.is_open else "")
+    guess = f"its charge is a guess: {decision.assumption}" if decision.is_open else ""
+    return Advice(reason, cost, f"it would take {cost}" if cost.seconds > seconds else guess, decision.is_open)
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,10 @@ export function formulaParts(text) {
   return end ? [...parts, make("sup", {}, end.replace("-", MINUS))] : parts;
 }
 
+/** Advice about options of the command line, as it is followed on the page. */
+export const onPage = (words) =>
+  words.replace(/: label --orbitals [\w-]+/, ": choose it for the engine").replaceAll("--charge=", "charge ");
+
 /** "1 atom", "2 atoms". */
 export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 

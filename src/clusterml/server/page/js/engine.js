@@ -4,6 +4,7 @@
 import { isAdvised, isNetworkDrawn, isOutside, mainResult } from "./answer.js";
 import { events, get, post, remove } from "./api.js";
 import { byId, fill, fixed, labelled, make, options } from "./dom.js";
+import { askCharge } from "./holds.js";
 import { during, showProblem } from "./notices.js";
 import { change, emit, on, session, START, state } from "./store.js";
 import { charged, currentKeys, isDistorted, settled } from "./structure.js";
@@ -81,7 +82,9 @@ function offer() {
 function question() {
   const { objection } = session.advice || {};
   const why = objection || (chosen().slow ? `${state.engine.orbitals} takes long` : "");
-  return isAdvised() && why ? make("p", { class: "note" }, `It has not begun by itself: ${why}.`) : null;
+  if (!isAdvised() || !why) return null;
+  const note = make("p", { class: "note" }, `It has not begun by itself: ${why}.`);
+  return [note, session.advice.charge_is_open ? askCharge() : null];
 }
 
 /** Which orbitals, and in which solvent. */

@@ -165,17 +165,30 @@ async function reread(values) {
   describe();
 }
 
+const candidateWords = ({ charge: value, superatom_electrons: electrons }) =>
+  `${charge(value)}: ${counted(electrons, "superatom electron")}`;
+
+/** Buttons for the charges that the structure may have, but for the one that it is given now. */
+export function askCharge() {
+  const { charge_candidates: candidates = [] } = session.inspect;
+  const others = candidates.filter(({ charge: value }) => value !== currentCharge(session.inspect));
+  if (!others.length) return null;
+  const buttons = others.map((each) =>
+    make("button", { type: "button", onclick: () => chooseCharge(each.charge) }, candidateWords(each)),
+  );
+  return make("p", { class: "row" }, "Compute it with another charge:", buttons);
+}
+
+function chooseCharge(value) {
+  change({ charge: value === session.inspect.charge ? null : value, job: null });
+  settle();
+}
+
 function chargeChoice({ charge_candidates: candidates = [], charge: own }) {
-  const pairs = candidates.map(({ charge: value, superatom_electrons: electrons }) => [
-    value,
-    `${charge(value)} (${counted(electrons, "electron")} in the superatom)`,
-  ]);
+  const pairs = candidates.map((each) => [each.charge, candidateWords(each)]);
   if (own !== null && !candidates.some(({ charge: value }) => value === own)) pairs.unshift([own, charge(own)]);
   if (!pairs.length) return null;
-  return choice("Charge", pairs, state.charge ?? own, (value) => {
-    change({ charge: Number(value) === own ? null : Number(value), job: null });
-    settle();
-  });
+  return choice("Charge", pairs, state.charge ?? own, (value) => chooseCharge(Number(value)));
 }
 
 function ensembleChoice() {

@@ -1,6 +1,6 @@
 // What the reader must know: problems with their remedies, and short news.
 
-import { byId, fill, make } from "./dom.js";
+import { byId, fill, make, onPage } from "./dom.js";
 
 /** Show a problem and its remedy until it is closed or another one comes. */
 export function showProblem(error) {
@@ -11,7 +11,7 @@ export function showProblem(error) {
   const close = make("button", { class: "plain", "aria-label": "Close", onclick: clearProblem }, "✕");
   fill(
     byId("problem"),
-    make("p", {}, make("strong", {}, ended(problem)), " ", ended(remedy[0].toUpperCase() + remedy.slice(1))),
+    make("p", {}, make("strong", {}, ended(problem)), " ", ended(onPage(remedy[0].toUpperCase() + remedy.slice(1)))),
     close,
   );
   byId("problem").hidden = false;

@@ -95,6 +95,7 @@ function distortKeys() {
 export async function settle() {
   const mine = turn,
     before = asked;
+  if (session.problem) clearProblem();
   forget("problem");
   const answer = await during("Predicting", () => predicted().catch((error) => withoutPrediction(error)));
   if (before !== asked) return; // a slider moves again, and will rest again

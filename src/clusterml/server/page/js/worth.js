@@ -1,7 +1,8 @@
 // What the spectrum is worth, in words: the domain of the network, the sign of the CD, its protocol, warnings.
 
 import { isAdvised, isNetworkDrawn, isOutside, mainResult, strongestCd } from "./answer.js";
-import { byId, fill, make, number } from "./dom.js";
+import { byId, fill, make, number, onPage } from "./dom.js";
+import { askCharge } from "./holds.js";
 import { on, session, state } from "./store.js";
 
 /** Set the words up. */
@@ -28,7 +29,8 @@ function live() {
 
 function noPrediction() {
   const { problem, remedy } = session.problem;
-  return line("warn", "Network", `no prediction: ${problem}; ${isAdvised() ? byWhom() : remedy}`);
+  const words = line("warn", "Network", `no prediction: ${problem}; ${isAdvised() ? byWhom() : remedy}`);
+  return [words, session.problem.kind === "ChargeError" ? askCharge() : null];
 }
 
 /** What the engine does where it is advised. */
@@ -80,9 +82,3 @@ function notes({ warnings }) {
 function line(kind, title, words) {
   return make("p", { class: `worth ${kind}` }, make("b", {}, title), make("span", {}, onPage(words)));
 }
-
-/** Advice about the command line, as it is followed here. */
-const onPage = (words) =>
-  words
-    .replace(/: label --orbitals [\w-]+/, ": choose it for the engine")
-    .replace(/try --charge=([-+]?\d+)/, "choose $1 under Contents");
