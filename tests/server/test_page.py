@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from ase.io import write
 
 import clusterml
 
@@ -114,6 +116,20 @@ def test_a_file_is_shown_with_its_spectrum(page, server):
     assert page.locator("#plot-svg path").count() >= 2
     page.click("#tab-holds")
     assert "3 SH" in page.inner_text("#holds")
+
+
+def test_an_achiral_frame_is_not_called_an_achiral_cluster(page):
+    ring = clusterml.build("ag3", thiolate="SCH3")
+    ring.set_cell([25.0, 25.0, 25.0])
+    ring.center()
+    text = BytesIO()
+    write(text, ring, format="cif")
+    page.set_input_files("#file", {"name": "ring.cif", "mimeType": "text/plain", "buffer": text.getvalue()})
+    page.wait_for_selector("#worth .worth")
+    page.click("#tab-holds")
+    words = page.inner_text("#holds")
+    assert "the frame of cluster 1 (metals and donor atoms) is achiral, whatever its ligands are" in words
+    assert "P 1, achiral frames" in words
 
 
 def test_a_file_that_cannot_be_read_says_why_and_what_is_shown_stays(page):

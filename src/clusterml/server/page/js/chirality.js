@@ -1,6 +1,6 @@
 // The chirality panel: measures of each part, the fit of a template, and what the CD of a band comes from.
 
-import { isOutside, mainResult, strongestCd } from "./answer.js";
+import { isOutside } from "./answer.js";
 import { post } from "./api.js";
 import { byId, fill, fixed, make, number, signed, table } from "./dom.js";
 import { diverging } from "./elements.js";
@@ -45,7 +45,7 @@ function predicted() {
 /** The band in eV: the reader's, else 0.3 eV to both sides of the strongest CD. */
 function band() {
   if (state.band) return state.band;
-  const middle = (mainResult() && strongestCd(mainResult().result)?.energy_ev) ?? 3;
+  const middle = session.prediction?.significance.energy_ev ?? 3;
   return [Math.max(0.5, middle - 0.3), Math.min(5.3, middle + 0.3)].map((value) => Number(value.toFixed(2)));
 }
 

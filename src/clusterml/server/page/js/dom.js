@@ -100,7 +100,10 @@ export function formulaParts(text) {
 
 /** Advice about options of the command line, as it is followed on the page. */
 export const onPage = (words) =>
-  words.replace(/: label --orbitals [\w-]+/, ": choose it for the engine").replaceAll("--charge=", "charge ");
+  words
+    .replace(/: label --orbitals [\w-]+/, ": choose it for the engine")
+    .replaceAll("--charge=", "charge ")
+    .replace(/--(?=concentration|path|columns|unit|block)/g, "");
 
 /** "1 atom", "2 atoms". */
 export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;

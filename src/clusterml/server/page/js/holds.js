@@ -166,7 +166,7 @@ async function reread(values) {
 }
 
 const candidateWords = ({ charge: value, superatom_electrons: electrons }) =>
-  `${charge(value)}: ${counted(electrons, "superatom electron")}`;
+  `${Math.abs(value) === 1 ? 1 : ""}${charge(value)}: ${counted(electrons, "superatom electron")}`;
 
 /** Buttons for the charges that the structure may have, but for the one that it is given now. */
 export function askCharge() {

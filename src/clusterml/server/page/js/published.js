@@ -57,7 +57,7 @@ function result(name, said) {
     `${number(measured.nm)} nm`,
     [measured.quantity === "cd" ? "CD" : "absorption", measured.kind, measured.state].filter(Boolean).join(", "),
     computed ? `${number(computed.wavelength_nm)} nm` : "–",
-    off === null ? "–" : `${off > 0 ? "+" : ""}${fixed(off)}`,
+    off === null ? "–" : `${off >= 0.005 ? "+" : ""}${fixed(off)}`,
   ]);
   const share = `a random list does as well in ${number(100 * chance, 2)} % of cases`;
   const words = `${count} of ${matches.length} bands match${mean === null ? "" : `, to ${fixed(mean)} eV`}; ${share}.`;
