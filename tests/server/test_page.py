@@ -304,6 +304,9 @@ def test_the_engine_asks_before_it_takes_long(page, server):
     assert "No spectrum yet: the engine has to compute it." in page.inner_text("#plot")
     assert "but it would take about 3 h" in page.inner_text("#worth")
     assert "strongest CD" not in page.inner_text("#worth")
+    page.click("button:text('guess')")
+    assert "network, which does not know this structure" in page.inner_text("#legend")
+    assert page.is_checked("#show-network input")
     assert server.http.get("/v1/jobs").json() == jobs
     assert page.is_visible("#engine button:text('2−: 2 superatom electrons')")
     page.click("#engine-start")

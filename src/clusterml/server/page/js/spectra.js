@@ -21,8 +21,8 @@ export function startSpectra() {
     });
   for (const input of document.querySelectorAll("[data-show]")) {
     input.addEventListener("change", () => {
-      show({ [input.dataset.show]: input.checked });
-      if (input.dataset.show === "networkCurve") for (const name of ["engine", "ensemble"]) emit(name);
+      if (input.dataset.show === "networkCurve") showNetwork(input.checked);
+      else show({ [input.dataset.show]: input.checked });
     });
   }
   for (const name of ["from", "to"]) byId(`range-${name}`).addEventListener("change", readRange);
@@ -58,7 +58,7 @@ const draw = () => {
   drawn = { ...makePicture(box.clientWidth, box.clientWidth < 500 ? 165 : 225, theme) };
   byId("plot-svg").innerHTML = drawn.svg || "";
   byId("no-spectrum").hidden = Boolean(drawn.svg);
-  byId("no-spectrum").textContent = emptyWords();
+  fill(byId("no-spectrum"), emptyWords(), " ", guessButton());
   if (!drawn.svg) return empty();
   drawMini(theme);
   if (document.activeElement?.id?.startsWith("range-") !== true) {
@@ -80,6 +80,17 @@ const draw = () => {
 function emptyWords() {
   if (!isAdvised()) return "No spectrum yet.";
   return state.job ? "The engine is computing the spectrum." : "No spectrum yet: the engine has to compute it.";
+}
+
+/** Draws what the network says all the same. */
+function guessButton() {
+  if (!isAdvised() || !session.prediction) return null;
+  return make("button", { type: "button", onclick: () => showNetwork(true) }, "Draw the network's guess");
+}
+
+function showNetwork(wanted) {
+  show({ networkCurve: wanted });
+  for (const name of ["engine", "ensemble"]) emit(name); // what is laid over follows
 }
 
 /** Nothing is drawn. */
