@@ -190,7 +190,7 @@ ELSEWHERE = {
 }
 """Options of commands that a request has not: what is computed with, and what several requests or other keys do."""
 MORE = {
-    "chirality": set(), "distort": {"parent", "distortions", "predict", "quick", "model", "fwhm", "charge"},
+    "chirality": set(), "distort": {"parent", "distortions", "predict", "quick", "advise", "model", "fwhm", "charge"},
 }  # fmt: skip
 """Keys that only a request has."""
 OUTPUT = {"files", "file", "as_json", "output", "axis", "shown", "jcamp", "library"}
