@@ -21,7 +21,7 @@ const EXAMPLES = [
   ["ag70_td_cl4", "Achiral. Turn its trigons and see a CD appear"],
   ["ag29_sh_ph3_R", "Chiral by the fans of its ligands"],
   ["ag25_sch3", "A superatom with eight electrons"],
-  ["ag70_td_sipr_tfa20", "Twenty CF3COO to exchange for chiral ones"],
+  ["ag12_sipr_tfa", "Six CF3COO to exchange for chiral ones"],
 ];
 /** Files that hold a spectrum, wherever on the page they are dropped. */
 const SPECTRUM = /\.(csv|tsv|txt|dat|jdx|dx|jcamp)$/i;
