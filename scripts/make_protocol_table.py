@@ -63,7 +63,6 @@ from clusterml.io.json import write_json
 from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.plot import FILE_DPI
 from clusterml.spectrum.spectrum import Spectrum
-from make_figures import with_few_colours
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs/images/protocols.png"
@@ -469,6 +468,8 @@ def main() -> None:
         print(f"\n{name}\n\n{content}")
     if chosen.write:
         write_text(DATA, json.dumps(errors.model_dump(), indent=1) + "\n")
+        from make_figures import with_few_colours
+
         draw(study, PICTURE)
         PICTURE.write_bytes(with_few_colours(PICTURE.read_bytes(), 32))
         for page in PAGES:
