@@ -30,6 +30,7 @@ def test_a_core_is_dressed(run, core, tmp_path):
     assert atoms.info["provenance"]["ligands"] == {"SH": 24, "HCOO": 20}
 
 
+@pytest.mark.slow
 def test_a_core_of_unknown_charge_is_completed_with_a_proposal(run, core, tmp_path):
     """The published [Ag70S4(SiPr)24(CF3COO)20(DMF)3]2-: here with H in place of the organic groups, and H2O for DMF."""
     lines = core.read_text().splitlines()

@@ -288,7 +288,11 @@ def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
         assert path.with_suffix(".jdx").read_text().endswith("##END=\n")
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "sent",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=["Ctrl-C", "SIGTERM"],
+)
 def test_an_interrupted_batch_ends_at_once_and_says_what_is_kept(xyz, tmp_path, sent):
     batch = start_batch(xyz, tmp_path)
     children = psutil.Process(batch.pid).children(recursive=True)

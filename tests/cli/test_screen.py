@@ -68,6 +68,7 @@ def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
     assert run("screen", "--report", "nowhere").err.startswith("error: nowhere: holds no results of a screen")
 
 
+@pytest.mark.slow
 def test_labels_of_the_least_certain_become_a_dataset(run, pair):
     options = (*NONE, "-o", "out", "--model", pair, "--label-uncertain", "2", "--dataset", "data")
     done = run("screen", *options)

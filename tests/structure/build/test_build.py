@@ -110,7 +110,7 @@ def test_motifs_are_those_of_the_real_clusters(built):
     [
         ("ag29", "R", "S", {"thiolate": "SH"}, {"thiolate": "SH"}),
         pytest.param("ag33", "R", "S", {"thiolate": "SH"}, {"thiolate": "SH"}, marks=SLOW),
-        ("ag70-t", "P", "M", {"cap": "R-TFL"}, {"cap": "S-TFL"}),
+        pytest.param("ag70-t", "P", "M", {"cap": "R-TFL"}, {"cap": "S-TFL"}, marks=SLOW),
     ],
 )
 def test_hands_are_mirror_images(built, name, first, second, right, left):
