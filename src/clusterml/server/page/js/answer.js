@@ -1,6 +1,8 @@
 // Whose spectrum counts: the network's, or the engine's where the server advises it (as `predict --engine auto` decides).
 
+import { post } from "./api.js";
 import { number, signed } from "./dom.js";
+import { during } from "./notices.js";
 import { session, state } from "./store.js";
 
 /** Should the engine compute what is shown? */
@@ -28,4 +30,17 @@ export function strongestCd({ significance, reliability }) {
   if (!band) return null;
   const sentence = `strongest CD ${signed(band.height)} at ${number(band.wavelength_nm)} nm`;
   return { energy_ev: band.energy_ev, height: band.height, sentence };
+}
+
+/** Computed spectra beside `reference`, each by its name; null if `isOver` says that another comparison has begun. */
+export async function comparisons(reference, isOver) {
+  const said = {};
+  const network = isNetworkDrawn() && !session.isQuick ? session.prediction : null;
+  for (const [name, result] of Object.entries({ network, engine: session.engine }).filter(([, each]) => each)) {
+    const body = { a: { name: `${name}.json`, text: JSON.stringify(result) }, b: reference };
+    const answer = await during("Comparing", () => post("compare", body));
+    if (isOver()) return null;
+    if (answer) said[name] = answer;
+  }
+  return said;
 }

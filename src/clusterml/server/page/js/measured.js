@@ -1,6 +1,6 @@
 // A measured spectrum laid over the computed one, with the shift that fits best.
 
-import { isNetworkDrawn } from "./answer.js";
+import { comparisons } from "./answer.js";
 import { post } from "./api.js";
 import { byId, counted, fill, fixed, labelled, make, number, options, signed } from "./dom.js";
 import { clearProblem, during } from "./notices.js";
@@ -55,16 +55,9 @@ function withoutNull(spectrum) {
 }
 
 async function compare() {
-  const mine = (turn += 1),
-    said = {};
-  const network = isNetworkDrawn() && !session.isQuick ? session.prediction : null;
-  const results = { network, engine: session.engine };
-  for (const [name, result] of Object.entries(results).filter(([, each]) => each)) {
-    const body = { a: { name: `${name}.json`, text: JSON.stringify(result) }, b: keys() };
-    const answer = await during("Comparing", () => post("compare", body));
-    if (mine !== turn) return; // another comparison has begun
-    if (answer) said[name] = answer;
-  }
+  const mine = (turn += 1);
+  const said = await comparisons(keys(), () => mine !== turn);
+  if (!said) return;
   session.comparison = said;
   write();
   emit("spectra");

@@ -1,7 +1,7 @@
 // Band positions from the literature beside the computed spectrum, with the shift that fits best.
 
-import { isNetworkDrawn } from "./answer.js";
-import { get, post } from "./api.js";
+import { comparisons } from "./answer.js";
+import { get } from "./api.js";
 import { byId, fill, fixed, labelled, make, number, options, signed, table } from "./dom.js";
 import { during } from "./notices.js";
 import { change, emit, on, session, state } from "./store.js";
@@ -17,16 +17,9 @@ export async function startPublished() {
 }
 
 async function compare() {
-  const mine = (turn += 1),
-    said = {};
-  const network = isNetworkDrawn() && !session.isQuick ? session.prediction : null;
-  const results = { network, engine: session.engine };
-  for (const [name, result] of Object.entries(results).filter(([, each]) => state.bands && each)) {
-    const body = { a: { name: `${name}.json`, text: JSON.stringify(result) }, b: `bands:${state.bands}` };
-    const answer = await during("Comparing", () => post("compare", body));
-    if (mine !== turn) return; // another comparison has begun
-    if (answer) said[name] = answer;
-  }
+  const mine = (turn += 1);
+  const said = state.bands ? await comparisons(`bands:${state.bands}`, () => mine !== turn) : {};
+  if (!said) return;
   session.published = said;
   write();
   emit("spectra");
