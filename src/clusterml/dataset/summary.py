@@ -13,6 +13,7 @@ from clusterml.dataset.record import KINDS
 from clusterml.dataset.runner import outcomes
 from clusterml.dataset.store import Dataset
 from clusterml.io.files import write_bytes
+from clusterml.spectrum.spectrum import G_FLOOR
 from clusterml.structure.anatomy.kernel import core_key
 from clusterml.typing import FloatArray
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _GROUPED = ("parent", "kind", "method", "hand", "shell")
-_G_FLOOR = 0.02  # of the absorption maximum: below, g is a ratio of two small numbers
 
 
 def summary(folder: str | Path) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def spectral_numbers(dataset: Dataset) -> dict[str, FloatArray]:
         return {}
     epsilon, cd = dataset.column("epsilon"), dataset.column("delta_epsilon")
     top = epsilon.max(axis=1, keepdims=True)
-    g = np.where(epsilon > _G_FLOOR * top, np.abs(cd) / np.maximum(epsilon, 1e-12), 0.0)
+    g = np.where(epsilon > G_FLOOR * top, np.abs(cd) / np.maximum(epsilon, 1e-12), 0.0)
     return {
         "n_atoms": dataset.column("n_atoms").astype(float),
         "gap_ev": dataset.column("gap_ev"),

@@ -12,7 +12,7 @@ import numpy as np
 from clusterml.errors import OptionError
 from clusterml.io.display import new_figure, png_of
 from clusterml.io.files import write_bytes
-from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.spectrum import G_FLOOR, Spectrum
 from clusterml.spectrum.view import SMALLEST_G, Axis, View
 from clusterml.typing import FloatArray
 from clusterml.units import EV_NM
@@ -46,8 +46,6 @@ MARGIN = 1.08
 """Room above the highest point, as a factor."""
 MOST_BAND = 1.5
 """A band of standard deviations may stretch the axis to this many times the curve's height; beyond, it is cut."""
-BRIGHT = 0.02
-"""Where the absorption is below this share of its highest, g does not set the scale of its panel."""
 MOST_FAINT = 2.0
 """A faint curve may stretch the axis to this many times the height of the others; beyond, it is cut."""
 
@@ -145,7 +143,7 @@ def _scale(axes: Axes, key: str, spectra: Sequence[Spectrum], view: View, faint:
     for spectrum in spectra:
         inside = view.inside(spectrum, limits)
         y = getattr(spectrum, key)[inside]
-        bright = spectrum.g_factor(BRIGHT)[inside]
+        bright = spectrum.g_factor(G_FLOOR)[inside]
         if key == "g_abs" and np.isfinite(bright).any():
             y = bright
         if not np.isfinite(y).any():

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 G_THRESHOLD = 1e-3
 """g_abs is given only where epsilon exceeds this share of its maximum."""
+G_FLOOR = 0.02
+"""Below this share of the highest absorption g is a ratio of two small numbers, which no summary counts."""
 
 
 def default_grid() -> FloatArray:

@@ -12,10 +12,9 @@ import numpy as np
 
 from clusterml.errors import DatasetError
 from clusterml.spectrum.peaks import match
+from clusterml.spectrum.spectrum import G_FLOOR
 from clusterml.typing import FloatArray
 
-G_FLOOR = 0.02
-"""Share of the absorption maximum below which g = CD / absorption is a ratio of two small numbers and is left out."""
 BAND_PROMINENCE = 0.1
 """A main band stands out from its surroundings by this share of the largest value."""
 FARTHEST_EV = 0.3

@@ -18,8 +18,7 @@ from clusterml.errors import OptionError, SpectrumError
 from clusterml.screening.measures.measure import Gauge, Measure, Sample, Slope, Value
 from clusterml.screening.quantities import parse_band, parse_energy
 from clusterml.spectrum.curves import band_weights
-from clusterml.spectrum.spectrum import Spectrum
-from clusterml.training.metrics import G_FLOOR
+from clusterml.spectrum.spectrum import G_FLOOR, Spectrum
 from clusterml.typing import BoolArray, FloatArray
 from clusterml.units import FWHM_PER_SIGMA
 
