@@ -30,6 +30,7 @@ from clusterml.errors import (
     StructureError,
 )
 from clusterml.io.files import exclusive
+from clusterml.io.shipped import shipped
 from clusterml.run.launcher import Here, Processes, launcher
 from clusterml.run.resources import Cache
 
@@ -408,6 +409,19 @@ def test_conformers_are_foreign_and_of_the_same_chemistry(tmp_path):
     assert fingerprint(load_campaign(path), path) == before
     path.write_text(TEXT.replace("snapshots: 2", "snapshots: 2, frame_percent: [-4, 3]"))
     assert fingerprint(load_campaign(path), path) != before
+
+
+def test_conformers_leave_ligands_alone_that_the_library_does_not_have(tmp_path):
+    """An unsubstituted dithiocarbamate is in no library; the phosphines beside it are, and they move."""
+    file = shipped("datasets") / "dft-v1" / "parents" / "ag2_dtc_ph3.xyz"
+    path = tmp_path / "campaign.yaml"
+    path.write_text(
+        TEXT.replace("build: {name: ag3, thiolate: SH}", f"file: {file}").replace("mode: 3", "conformer: 6")
+    )
+    campaign = load_campaign(path)
+    source = ParentSource(campaign.parents["ag3"], file)
+    redrawn = [geometries(campaign, job, source)[1]["redrawn"] for job in plan(campaign) if job.kind == "conformer"]
+    assert set().union(*redrawn) == {"PH3"}
 
 
 def test_a_campaign_knows_the_packages_that_its_ligands_are_from(tmp_path, monkeypatch):

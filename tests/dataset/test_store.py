@@ -296,3 +296,11 @@ def test_a_process_killed_while_it_adds_and_packs_loses_only_what_it_was_doing(t
         assert {f"r{k:06d}" for k in range(7)} <= set(dataset.ids)
         assert [record.id for record in dataset] == list(dataset.ids)
         assert list(damaged_shards(tmp_path / "d")) == []
+
+
+def test_grids_are_compared_by_their_numbers_whether_or_not_their_energies_were_asked_for():
+    asked, unasked, other = SpectralGrid(), SpectralGrid(), SpectralGrid(n_points=200)
+    assert asked.energy_ev[-1] == pytest.approx(5.5)
+    assert other.energy_ev[-1] == pytest.approx(4.48)
+    assert asked == unasked == SpectralGrid(low_ev=0.5)
+    assert asked != other

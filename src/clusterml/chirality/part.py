@@ -191,8 +191,3 @@ class FrameChirality:
     def ccm(self) -> float:
         """Continuous chirality measure, 0 to 100."""
         return float(continuous_chirality(SymmetrySearch(Kinds.of(self.numbers), self.positions)).value)
-
-    @cached_property
-    def misfit(self) -> float:
-        """Root-mean-square misfit to the mirror image in A."""
-        return float(superpose(self.numbers, self.positions, self.positions, improper=True).rmsd)

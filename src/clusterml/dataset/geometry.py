@@ -112,12 +112,14 @@ def _choose_ligands(atoms: Atoms, exchange: CampaignExchange, rng: np.random.Gen
 
 
 def _redraw_conformers(atoms: Atoms, campaign: Campaign, rng: np.random.Generator) -> tuple[Atoms, dict[str, Any]]:
-    """The geometry as if it came from elsewhere: a random share of the ligands in random conformers and orientations,
-    the frame scaled, a little noise; and what was done."""
+    """The geometry as if it came from elsewhere: a random share of the library's ligands in random conformers and
+    orientations, the frame scaled, a little noise; and what was done."""
+    from clusterml.structure.anatomy.library import load_library
     from clusterml.structure.distort.substitute import find_sites, substitute
 
-    share = float(rng.random())
-    movable = {ligand.name for ligand in _ligands(atoms) if len(ligand.atoms) > 1 and len(ligand.donors)}
+    share, known = float(rng.random()), load_library().names
+    ligands = [ligand for ligand in _ligands(atoms) if ligand.name in known]
+    movable = {ligand.name for ligand in ligands if len(ligand.atoms) > 1 and len(ligand.donors)}
     redrawn = {}
     for name in sorted(movable):
         count = round(share * len(find_sites(atoms, name)))

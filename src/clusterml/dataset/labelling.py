@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.record import FINE, HISTOGRAM_EV, N_FRONTIER, N_LOWEST, Kind, Record, SpectralGrid
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.spectrum.spectrum import mean_and_spread
@@ -68,7 +69,7 @@ def record_of(
     grid: SpectralGrid = FINE,
     start_from: Atoms | None = None,
 ) -> Record:
-    """The record of a geometry, with spectra on ``grid``.
+    """The record of a geometry, with spectra on ``grid``; without its chirality (:func:`with_chirality`).
 
     ``start_from``: where the ground state's self-consistent cycles begin, see :func:`clusterml.engine.label.label`.
     Raises :class:`RejectedError` for a geometry without a ground state or gap, and the engine's errors otherwise.
@@ -79,7 +80,6 @@ def record_of(
     result = _label(atoms, protocol, compute, start_from)
     details = {
         **identity.details,
-        "chirality": chirality_measures(atoms),
         "provenance": {**identity.provenance, "engine": _engine_provenance(result)},
         "warnings": list(result.warnings),
         **({} if grid.lowest else {"missing": list(LOWEST)}),
@@ -104,6 +104,12 @@ def record_of(
         **_ground_state(result.orbitals),
         details=_rounded(details),
     )
+
+
+def with_chirality(record: Record) -> Record:
+    """The record with the :func:`chirality_measures` of its geometry in its details."""
+    measures = chirality_measures(to_atoms(record))
+    return replace(record, details={**record.details, "chirality": _rounded(measures)})
 
 
 def mean_of(central: Record, snapshots: Sequence[Record], details: dict[str, Any]) -> Record:
@@ -181,8 +187,7 @@ def chirality_measures(atoms: Atoms) -> dict[str, float]:
     """Chirality of a geometry as records keep it: the signed indices ``opd*``, which change sign in a mirror, and more.
 
     ``opd``, ``opd_local``: of all atoms, see :mod:`clusterml.chirality.measures`; with ``_frame``: of metals and
-    donors only; ``ccm_frame``: continuous chirality measure (0 to 100) and ``misfit_frame``: root-mean-square misfit to
-    the mirror image (A), both of metals and donors.
+    donors only; ``ccm_frame``: continuous chirality measure of metals and donors (0 to 100).
     """
     from clusterml.chirality.measures import opd_index
     from clusterml.chirality.part import REACH, FrameChirality
@@ -194,7 +199,6 @@ def chirality_measures(atoms: Atoms) -> dict[str, float]:
         "opd_frame": frame.opd,
         "opd_local_frame": frame.opd_local,
         "ccm_frame": frame.ccm,
-        "misfit_frame": frame.misfit,
     }
 
 

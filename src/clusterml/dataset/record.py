@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -40,9 +39,9 @@ class SpectralGrid(Strict):
             raise ValueError(f"step_ev is {self.step_ev:g}: give at most 0.3 of fwhm_ev, {0.3 * self.fwhm_ev:.3g}")
         return self
 
-    @cached_property
+    @property
     def energy_ev(self) -> FloatArray:
-        """The energies (n_points,)."""
+        """The energies (n_points,).  Not cached: a field that holds an array would make grids incomparable."""
         return np.round(self.low_ev + self.step_ev * np.arange(self.n_points), 9)
 
 

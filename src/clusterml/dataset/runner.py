@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from clusterml.dataset.campaign import Campaign, Job, Parent, load_campaign, plan, source_of
 from clusterml.dataset.fingerprint import LIBRARY, fingerprint, library_file, library_text
 from clusterml.dataset.geometry import geometries
-from clusterml.dataset.labelling import Identity, RejectedError, mean_of, opposite_hand, record_of
+from clusterml.dataset.labelling import Identity, RejectedError, mean_of, opposite_hand, record_of, with_chirality
 from clusterml.dataset.parents import ParentSource
 from clusterml.dataset.record import Kind, Name, Record
 from clusterml.dataset.shards import Shard, write_shard
@@ -196,9 +196,10 @@ def _records_of(setting: CampaignSetting, job: Job) -> tuple[list[Record], str]:
         snapshots = labels.snapshots(members[1:])
         said = details["ensemble"] | {"lost": len(members) - 1 - len(snapshots)}
         records[0] = mean_of(records[0], snapshots, {"ensemble": said})
+    records = [with_chirality(record) for record in records]
     if _draws_mirror(campaign, job):
         records += [record.mirrored(f"{record.id}-mirror", opposite_hand(parent.hand)) for record in records]
-    return records + snapshots[: campaign.amounts.snapshots_kept], without
+    return records + [with_chirality(record) for record in snapshots[: campaign.amounts.snapshots_kept]], without
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def record_of_candidate(setting: ScreenSetting, fingerprint: str, grid: Spectral
 
 def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row, grid: SpectralGrid) -> Record:
     """The record ``name`` of a geometry, as a campaign would make it; raises what :func:`record_of` raises."""
-    from clusterml.dataset.labelling import Identity, record_of
+    from clusterml.dataset.labelling import Identity, record_of, with_chirality
     from clusterml.structure.anatomy.anatomy import anatomy
 
     screen, history = bench.screen, candidate.info["provenance"]
@@ -167,7 +167,7 @@ def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row,
     provenance = {"campaign": screen.name, "job": name, "seed": screen.seed}
     identity = Identity(name, _kind(recipe), variant.name, variant.parent, hand, name, provenance, details)
     protocol = screen.engine.but(smallest_gap_ev=SMALLEST_GAP_EV)
-    return record_of(identity, atoms, protocol, bench.compute, grid)
+    return with_chirality(record_of(identity, atoms, protocol, bench.compute, grid))
 
 
 def _name(screen: str, fingerprint: str, number: int) -> str:
