@@ -108,7 +108,7 @@ def test_the_sdist_makes_the_same_wheel(built, tmp_path):
 
 
 def test_a_stranger_predicts_and_starts(clusterml):
-    assert "ag-sr-v1 " in clusterml("--version").splitlines()[1]
+    assert "ag-response-v1 " in clusterml("--version").splitlines()[1]
     assert str(clusterml.packages) in clusterml("models", "--json")
     result = json.loads(clusterml("predict", EXAMPLE, "--json"))
     assert result["charge"] == -3

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
+
 CONFIG = """
 name: up
 parents: {ag3: {build: {name: ag3, thiolate: SCH3}}}
@@ -71,6 +73,23 @@ def test_a_design_starts_from_the_screen_that_was_run(run, model):
     refused = run("design", "up.yaml", "--model", model, "-o", "third", "--from", "results/screen")
     assert (refused.code, "(distortions)" in refused.err) == (1, True)
     assert not Path("third").exists()
+
+
+def test_a_design_needs_derivatives_and_takes_a_network_that_has_them(run):
+    few = CONFIG.replace("starts: 3", "starts: 1").replace("steps: 4", "steps: 1")
+    Path("up.yaml").write_text(few)
+    screened = run("screen", "up.yaml", "most=2", "-o", "screened")
+    words = "candidates: 0 of 2; ag-response-v1 takes about 0.062 s of a core for each, 0 s on one core"
+    assert (screened.code, screened.progress[0]) == (0, words)
+    assert run("design", "up.yaml", "-o", "designed").code == 0
+    results = [json.loads(Path(name).read_text()) for name in ("screened/run.json", "designed/design.json")]
+    assert [result["provenance"]["model"] for result in results] == [DEFAULT_MODEL, QUICK_MODEL]
+    other = run("screen", "up.yaml", "most=2", "-o", "screened", "--resume", "--model", QUICK_MODEL)
+    assert (other.code, f"go on with --model {DEFAULT_MODEL}, or choose" in other.err) == (1, True)
+    Path("named.yaml").write_text(f"{few}model: {DEFAULT_MODEL}\n")
+    refused = run("design", "named.yaml", "-o", "refused")
+    assert (refused.code, f"such as {QUICK_MODEL}" in refused.err) == (2, True)
+    assert not Path("refused").exists()
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_the_version_with_that_of_the_checkpoint_loads_no_library_that_takes_tim
         "print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert "checkpoint ag-sr-v1 " in done.stdout
+    assert "checkpoint ag-response-v1 " in done.stdout
     assert {*HEAVY, "pydantic"} & set(done.stderr.split()) == set()
 
 

@@ -86,7 +86,6 @@ def test_an_achiral_cluster_has_no_cd(precision):
 
 def test_projected_charges_give_the_same_spectrum(cluster, monkeypatch):
     every = of(cluster).broaden(GRID)
-    monkeypatch.setattr(rapid, "_FEW_ATOMS", 2)
     monkeypatch.setattr(rapid, "_POTENTIALS", (7, 8))
     some = of(cluster).broaden(GRID)
     assert not np.array_equal(some.epsilon, every.epsilon)

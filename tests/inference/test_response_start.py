@@ -71,7 +71,7 @@ def test_records_are_judged_as_structures_are_predicted(dataset, responses, rele
     kept = output_of(predictor.ensemble, records, KeptResponses(responses, predictor.ensemble.spec))
     np.testing.assert_allclose(kept.delta_epsilon, judged.delta_epsilon, rtol=1e-4, atol=1e-6)
     for row, record in enumerate(records):
-        graph = predictor._graph(_atoms(record), record.charge)
+        graph = predictor.prepare(_atoms(record), record.charge, allow_several=True).graphs[0]
         np.testing.assert_allclose(predictor.ensemble([graph]).epsilon[:, 0], judged.epsilon[:, row], rtol=1e-4)
 
 

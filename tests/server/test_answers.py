@@ -12,6 +12,8 @@ from ase import Atoms
 
 import clusterml as cm
 from clusterml.cli.main import main
+from clusterml.io.shipped import QUICK_MODEL
+from clusterml.server.networks import MODELS
 from clusterml.structure.write import extxyz
 
 from .conftest import PAIR, RING
@@ -160,7 +162,7 @@ OTHER_FORMATS = {
 
 
 def test_requests_that_arrive_together_are_predicted_together(server):
-    bodies = [RING, {"shipped": "ag29_sh_ph3_R"}] * 4
+    bodies = [{**RING, "model": QUICK_MODEL}, {"shipped": "ag29_sh_ph3_R", "model": QUICK_MODEL}] * 4
     single = [server.http.post("/v1/predict", json=body).json() for body in bodies[:2]]
     before = _batches(server)
     with ThreadPoolExecutor(len(bodies)) as pool:
@@ -191,7 +193,7 @@ def test_a_distorted_parent_is_kept_and_named(server):
     expected = cm.distort(atoms, "breathing", 2.0)
     assert np.allclose(first["geometry"]["positions"], expected.positions, atol=1e-5)
     assert "breathing" in first["modes"]
-    spectrum = cm.predict(expected, engine="never").spectrum
+    spectrum = cm.predict(expected, engine="never", model="ag-sr-v1").spectrum
     assert np.allclose(first["prediction"]["spectrum"]["epsilon"], spectrum.epsilon, rtol=1e-4, atol=1.0)
     several = [{"mode": "breathing", "amount": 1.0}, {"mode": "core-shell-twist", "amount": -3.0}]
     again = server.http.post("/v1/distort", json={"parent": first["parent"], "distortions": several, "quick": True})
@@ -216,7 +218,7 @@ def test_the_engine_is_advised_as_predict_decides(server):
     assert advice(server, ring)["engine"]["reason"] == ""
     ring.symbols[ring.symbols == "Ag"] = "Au"
     said = advice(server, ring)["engine"]
-    assert said["reason"] == cm.predict(ring).reason == "out of the network's domain"
+    assert said["reason"] == cm.predict(ring, model="ag-sr-v1").reason == "out of the network's domain"
     assert said["objection"] == ""
     assert said["seconds"] >= 1.0
     ring.symbols[ring.symbols == "Au"] = "Cu"
@@ -299,7 +301,7 @@ def test_lists_say_what_a_page_needs(server):
 
 def test_health_and_page(server):
     health = server.http.get("/healthz").json()
-    assert health == {"ready": True, "version": cm.__version__, "model": "ag-sr-v1"}
+    assert health == {"ready": True, "version": cm.__version__, "models": MODELS}
     page = server.http.get("/")
     assert "text/html" in page.headers["content-type"]
     assert "default-src 'self'" in page.headers["content-security-policy"]

@@ -6,11 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from ase import Atoms
 
 from clusterml.cli.serve import LimitOptions
 from clusterml.cli.verbs import _Verbs
 from clusterml.errors import ChargeError, OptionError, OutputError
-from clusterml.io.shipped import shipped
+from clusterml.inference.predictor import Predictor
+from clusterml.io.shipped import QUICK_MODEL, shipped
 from clusterml.server import answers, refusals, requests
 from clusterml.server.refusals import Discretion, RefusalError, problem_of, raised_from, status_of
 from clusterml.server.settings import Limits, Settings, is_loopback
@@ -220,9 +222,18 @@ def test_the_keys_of_a_request_are_the_options_of_the_command(verb, model):
 
 def test_large_structures_have_fewer_snapshots():
     request = requests.PredictRequest(shipped="ag25_sch3", ensemble=40)
-    answers._check_work(request, 115, Limits())
+    quick, large = Predictor.load(QUICK_MODEL, "cpu"), Atoms("Ag1000")
+    answers._check_work(request, Atoms("Ag115"), quick, Limits())
     with pytest.raises(OptionError, match=r"ensemble is 40 for 1000 atoms \(this server takes 12 snapshots"):
-        answers._check_work(request, 1000, Limits())
+        answers._check_work(request, large, quick, Limits())
+    single, slow = requests.PredictRequest(shipped="ag25_sch3"), Predictor.load(device="cpu")
+    answers._check_work(single, Atoms("Ag115"), slow, Limits())
+    answers._check_work(single, Atoms("U1000"), slow, Limits())  # the network refuses it
+    answers._check_work(single, large, quick, Limits())
+    with pytest.raises(
+        OptionError, match=r"ag-response-v1 would take .*, and this server gives 60 s \(set model to ag-"
+    ):
+        answers._check_work(single, large, slow, Limits())
 
 
 def test_the_limits_of_the_command_are_those_of_the_server():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from clusterml.batch.inputs import expand
 from clusterml.batch.structures import Count, Failure, Outcome, Structure, failure, outcome, read_structures
@@ -22,7 +22,8 @@ from clusterml.structure.options import DEFAULT_READING, ReadOptions
 if TYPE_CHECKING:
     from clusterml.engine.protocol import ThermalEnsemble
     from clusterml.inference.answer import Answer, Prediction
-    from clusterml.inference.predictor import Predictor, PreparedStructure
+    from clusterml.inference.predictor import Predictor
+    from clusterml.inference.preparation import PreparedStructure
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _spectra(
     options.view.check(float(predictor.energy_ev[0]), float(predictor.energy_ev[-1]))
     engine = Engine(options.engine, predictor.energy_ev, predictor.fwhm_ev, reporter)
     ready = (
-        structure if isinstance(structure, Failure) else _prepared(structure, predictor, options)
+        structure if isinstance(structure, Failure) else _prepared(structure, predictor, options, reporter)
         for structure in structures
     )
     for batch in in_batches(ready, _edges, lambda: predictor.ensemble.most_edges):
@@ -109,10 +110,19 @@ def _edges(ready: _Ready | _Refused | Failure) -> int:
     return ready[1].edges if isinstance(ready, tuple) else 0
 
 
-def _prepared(structure: Structure, predictor: Predictor, options: FileOptions) -> _Ready | _Refused | Failure:
+def _prepared(
+    structure: Structure, predictor: Predictor, options: FileOptions, reporter: Reporter
+) -> _Ready | _Refused | Failure:
     try:
-        how: dict[str, Any] = {"allow_several": options.reading.allow_several, "thermal": options.thermal}
-        return structure, predictor.prepare(structure.atoms, options.charge, check_charge=True, **how)
+        prepared = predictor.prepare(
+            structure.atoms,
+            options.charge,
+            allow_several=options.reading.allow_several,
+            thermal=options.thermal,
+            check_charge=True,
+            progress=lambda words: reporter.note(f"{structure.name}: network, {words}"),
+        )
+        return structure, prepared
     except OutsideNetworkError as error:
         return _Refused(structure, error)
     except (ClusterMLError, *UNEXPECTED) as error:

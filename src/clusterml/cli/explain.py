@@ -19,7 +19,7 @@ from clusterml.cli.options import (
     Threads,
     with_groups,
 )
-from clusterml.io.shipped import DEFAULT_MODEL
+from clusterml.io.shipped import QUICK_MODEL
 from clusterml.run.resources import choose_threads, use_threads
 from clusterml.structure.options import ReadOptions
 
@@ -33,7 +33,7 @@ def explain(
     context: typer.Context,
     files: StructureFiles,
     band: Annotated[str, typer.Option(metavar="LOW..HIGH", help="In eV, or with a unit: '400..600 nm'.")],
-    model: ModelName = DEFAULT_MODEL,
+    model: ModelName = QUICK_MODEL,
     charge: Charge = None,
     device: NetworkDevice = "auto",
     threads: Threads = None,

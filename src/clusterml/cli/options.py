@@ -57,7 +57,9 @@ ModelName = Annotated[
 """The option of verbs that predict."""
 OtherModel = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="Another checkpoint than CONFIG's, see clusterml models."),
+    typer.Option(
+        "--model", metavar="NAME", help="Another checkpoint than CONFIG's or the default one, see clusterml models."
+    ),
 ]
 """The option of verbs whose configuration names a checkpoint."""
 OtherLibrary = Annotated[

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusterml.cli.options import ModelName, NetworkDevice, with_groups
-from clusterml.io.shipped import DEFAULT_MODEL
+from clusterml.cli.options import NetworkDevice, with_groups
 from clusterml.run.resources import choose_threads, use_threads
 
 if TYPE_CHECKING:
@@ -45,7 +44,14 @@ def serve(
     ),
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
     *,
-    model: ModelName = DEFAULT_MODEL,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Checkpoint of everything, see clusterml models, or the folder of one [default: that of each command, "
+            "and ag-sr-v1 for the page].",
+        ),
+    ] = None,
     device: NetworkDevice = "auto",
     workers: Annotated[int, typer.Option(help="Processes that work on jobs.")] = 1,
     threads: Annotated[

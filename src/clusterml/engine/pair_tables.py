@@ -20,6 +20,7 @@ import numpy as np
 from clusterml.engine import integrals
 from clusterml.engine.basis import Basis, Shell, gfn_atom_shells
 from clusterml.engine.cost import number_of_functions_of
+from clusterml.spectrum.curves import spline_derivatives
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -73,15 +74,28 @@ class _Table:
 def _table(first: str, second: str, dtype: torch.dtype) -> _Table:
     """The table of two elements of the GFN1 basis."""
     import torch
-    from scipy.interpolate import CubicSpline
 
-    distances = np.arange(_FIRST_BOHR, _LONGEST_BOHR, _STEP_BOHR)
+    distances = _distances()
     values = _along_z(gfn_atom_shells(0, first, "gfn1"), gfn_atom_shells(1, second, "gfn1"), distances)
     size = np.abs(values).reshape(len(values), -1)
     where = np.flatnonzero(size.max(axis=0) > 1e-12)
     last = min(int(np.flatnonzero(size.max(axis=1) > _NEGLIGIBLE)[-1]) + 2, len(distances) - 1)
-    spline = CubicSpline(np.arange(last + 1), values.reshape(len(values), -1)[: last + 1, where])
-    return _Table(torch.as_tensor(spline.c).to(dtype), torch.as_tensor(where), values.shape[1:])
+    y = values.reshape(len(values), -1)[:, where]
+    slopes, rise = _spline() @ y, np.diff(y, axis=0)
+    cubics = [slopes[:-1] + slopes[1:] - 2.0 * rise, 3.0 * rise - 2.0 * slopes[:-1] - slopes[1:], slopes[:-1], y[:-1]]
+    return _Table(torch.as_tensor(np.stack(cubics)[:, :last]).to(dtype), torch.as_tensor(where), values.shape[1:])
+
+
+def _distances() -> FloatArray:
+    """Distances (k,) of all tables, in bohr."""
+    return np.arange(_FIRST_BOHR, _LONGEST_BOHR, _STEP_BOHR)
+
+
+@lru_cache(maxsize=1)
+def _spline() -> FloatArray:
+    """The matrix (k, k) from values at the distances to derivatives of their splines, per step."""
+    steps = np.arange(len(_distances()), dtype=np.float64)
+    return spline_derivatives(steps, np.eye(len(steps)))
 
 
 def _along_z(first: Sequence[Shell], second: Sequence[Shell], distances: FloatArray) -> FloatArray:

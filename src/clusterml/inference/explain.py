@@ -21,6 +21,7 @@ from clusterml.errors import OptionError
 from clusterml.inference.ensemble import refine_grid
 from clusterml.inference.predictor import STEP_EV
 from clusterml.io.display import card, small_table, wrapped
+from clusterml.io.shipped import QUICK_MODEL
 from clusterml.model.graph import batched, cluster_graph
 from clusterml.spectrum.curves import band_weights
 from clusterml.spectrum.picture import spectra_picture
@@ -68,13 +69,9 @@ def contributions(ensemble: Ensemble, graph: Graph, weights: FloatArray) -> Floa
 def slopes(ensemble: Ensemble, atoms: Atoms, charge: int) -> Slopes:
     """The mean spectra of ``atoms`` with total ``charge``, and how they depend on its positions.
 
-    Raises what :func:`clusterml.model.graph.cluster_graph` raises.
+    Raises what :func:`check_slopes` and :func:`clusterml.model.graph.cluster_graph` raise.
     """
-    if ensemble.spec.start != "zero":
-        raise OptionError(
-            "the spectra of this network start from a response, which has no derivative by positions",
-            "take a network that starts from zero, such as ag-sr-v1",
-        )
+    check_slopes(ensemble)
     positions = torch.tensor(np.asarray(atoms.positions), dtype=torch.float32, requires_grad=True)
     # edges are found anew for every geometry: what crosses a cutoff vanishes there with its derivative
     graph = cluster_graph(atoms.numbers, positions, charge, ensemble.spec.graph)
@@ -92,6 +89,15 @@ def slopes(ensemble: Ensemble, atoms: Atoms, charge: int) -> Slopes:
         return _to_numpy(gradient)
 
     return Slopes(np.maximum(epsilon, 0.0).mean(axis=0), delta_epsilon.mean(axis=0), back)
+
+
+def check_slopes(ensemble: Ensemble) -> None:
+    """Raise :class:`OptionError` for networks whose spectra have no derivative by positions."""
+    if ensemble.spec.start != "zero":
+        raise OptionError(
+            "the spectra of this network start from a response, which has no derivative by positions",
+            f"take a network that starts from zero, such as {QUICK_MODEL}",
+        )
 
 
 class _Method(nn.Module):
@@ -226,13 +232,13 @@ def explain(
 ) -> Contributions:
     """The contributions of all atoms and parts of ``atoms`` to its CD from ``low_ev`` to ``high_ev``.
 
-    Raises :class:`OptionError` for a band that is not within the predicted spectrum, and what
-    :meth:`Predictor.prepare` raises.
+    Raises :class:`OptionError` for a band that is not within the predicted spectrum and for a network that starts from
+    a response (as the default one does), and what :meth:`Predictor.prepare` raises.
 
     Examples:
         >>> import clusterml as cm
         >>> atoms = cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
-        >>> shares = cm.explain(cm.Predictor.load(), atoms, 4.0, 5.0)
+        >>> shares = cm.explain(cm.Predictor.load("ag-sr-v1"), atoms, 4.0, 5.0)
         >>> bool(abs(shares.per_atom.sum() - shares.total.value) < 1e-6)
         True
     """

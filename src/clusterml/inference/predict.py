@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -124,7 +126,7 @@ class Engine:
 
         reason = "asked for" if self._options.use == "always" else why_engine(prediction)
         if self._options.use == "never" or not reason:
-            return Answer("", prediction, None, prediction.warnings)
+            return Answer("", prediction, None, (*prediction.warnings, *_other_charges(prediction)))
         try:
             label = self._label(prediction.atoms, charge, reason, name or prediction.name)
         except (ClusterMLError, *UNEXPECTED) as error:
@@ -145,7 +147,8 @@ class Engine:
             label = self._label(atoms, charge, refusal.problem, name)
         except ClusterMLError as error:
             problem = f"{refusal.problem}; and the engine: {error.problem}"
-            raise type(error)(problem, _of_label(error.remedy)) from error
+            remedies = (_of_label(error.remedy), refusal.remedy)
+            raise type(error)(problem, "; or ".join(filter(None, dict.fromkeys(remedies)))) from error
         return Answer(refusal.problem, None, label, tuple(map(_of_label, label.warnings)))
 
     def _label(self, atoms: Atoms, charge: int | None, reason: str, name: str) -> Label:
@@ -191,6 +194,15 @@ class Engine:
         return cost
 
 
+def _other_charges(prediction: Prediction) -> Iterator[str]:
+    """Advice of a charge that opens the gap, where that of a prediction is small; seconds."""
+    from clusterml.engine.charge import gap_advice
+    from clusterml.structure.charge import SMALL_GAP_EV
+
+    if prediction.gap_ev < SMALL_GAP_EV and (advice := gap_advice(prediction.atoms, prediction.charge)):
+        yield advice
+
+
 def _words(error: BaseException) -> str:
     if isinstance(error, ClusterMLError):
         return _of_label(str(error))
@@ -199,7 +211,9 @@ def _words(error: BaseException) -> str:
 
 def _of_label(words: str) -> str:
     """Advice that names options says whose they are."""
-    return words.replace(" --", " clusterml label's --", 1) if "--engine-limit" not in words else words
+    if "--engine-limit" in words:
+        return words
+    return re.sub(r"(?<![^\s(])--(?=\w)", "clusterml label's --", words, count=1)
 
 
 def predict(
@@ -230,6 +244,7 @@ def predict(
         >>> answer.summary
         'network, in domain; no CD'
     """
+    from clusterml.structure.elements import structure_name
     from clusterml.structure.read import read
 
     options = EngineOptions(engine, engine_minutes, thermal, reading.allow_several)
@@ -237,9 +252,15 @@ def predict(
     predictor = _predictor(str(model), device)
     runner = Engine(options, predictor.energy_ev, predictor.fwhm_ev, reporter)
     try:
-        prepared = predictor.prepare(atoms, charge, allow_several=reading.allow_several, thermal=thermal)
+        prepared = predictor.prepare(
+            atoms,
+            charge,
+            allow_several=reading.allow_several,
+            thermal=thermal,
+            progress=lambda words: reporter.note(f"{structure_name(atoms)}: network, {words}"),
+        )
     except OutsideNetworkError as error:
-        return runner.answer_alone(atoms, charge, error, str(atoms.info.get("name") or "structure"))
+        return runner.answer_alone(atoms, charge, error, structure_name(atoms))
     (prediction,) = predictor.predict([prepared])
     return runner.answer(prediction, charge)
 

@@ -5,32 +5,29 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from clusterml.engine.charge import resolve_charge
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import (
     ClusterMLError,
     OptionError,
-    OutsideNetworkError,
-    StructureError,
-    UnsupportedElementError,
 )
 from clusterml.inference.answer import PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
 from clusterml.inference.checkpoint import checksum, label_protocol, load_ensemble, read_uncertainty
-from clusterml.inference.domain import Composition, Domain, DomainReport, composition
-from clusterml.inference.ensemble import Ensemble, Output, edges_of, in_batches, refine_grid
+from clusterml.inference.domain import Composition, Domain, DomainReport
+from clusterml.inference.ensemble import Ensemble, Output, in_batches, refine_grid
+from clusterml.inference.preparation import Molecule, PreparedStructure, examine, make_graphs
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.spectrum import Spectrum, mean_spectrum
-from clusterml.structure.charge import ChargeDecision
-from clusterml.structure.check import check_geometry, check_one_molecule
+from clusterml.structure.charge import SMALL_GAP_EV
+from clusterml.structure.check import check_geometry, check_size
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 from clusterml.training.catalogue import SPEC, find_release
 from clusterml.typing import FloatArray
@@ -39,39 +36,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.ensemble import Ensemble
-    from clusterml.model.graph import Graph
 
 
-MOST_ATOMS = 5000
-"""More than any cluster of known structure has; a network would take minutes and tens of GB."""
 STEP_EV = 0.02
 """Step of the spectra that are handed out: that of the default grid."""
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedStructure:
-    """A checked structure, ready for the network: ``decision`` on its charge, composition, ``warnings``, seconds.
-
-    ``graphs``: its own, or those of the ``thermal`` snapshots over which is averaged.
-    """
-
-    atoms: Atoms
-    decision: ChargeDecision
-    graphs: tuple[Graph, ...]
-    composition: Composition
-    warnings: tuple[str, ...]
-    seconds: float
-    thermal: ThermalEnsemble | None = None
-
-    @property
-    def charge(self) -> int:
-        """Total charge, in units of e."""
-        return self.decision.charge
-
-    @property
-    def edges(self) -> int:
-        """What it costs in a batch."""
-        return sum(edges_of(graph) for graph in self.graphs)
 
 
 class Predictor:
@@ -109,7 +77,7 @@ class Predictor:
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
-        """The predictor of a shipped checkpoint (``ag-sr-v1``) or of a checkpoint's folder.
+        """The predictor of a shipped checkpoint (``ag-response-v1``, ``ag-sr-v1``) or of a checkpoint's folder.
 
         ``device``: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.  Raises
         :class:`~clusterml.training.catalogue.ReleaseError` naming a checkpoint that is missing, damaged or foreign, and
@@ -191,38 +159,30 @@ class Predictor:
         charge: int | None = None,
         *,
         allow_several: bool = False,
-        like: PreparedStructure | None = None,
+        like: Molecule | None = None,
         thermal: ThermalEnsemble | None = None,
         check_charge: bool = False,
+        progress: Callable[[str], None] = lambda words: None,
     ) -> PreparedStructure:
-        """Check a structure and make its graph.
+        """Check a structure and make its graph, which takes most of the time of a network that starts from a response.
 
-        ``check_charge``: ask ground states about a stated charge that the superatom count leaves open (seconds).
+        ``check_charge``: see :func:`~clusterml.inference.preparation.examine`.  ``thermal``: the prediction is the mean
+        over these snapshots of the structure, the nuclear-ensemble spectrum; ``progress`` is told in words how many are
+        done.  ``like``: its molecule, which is then not found anew: for thousands of distortions of one cluster that
+        were checked when they were made.
 
-        ``thermal``: the prediction is the mean over these snapshots of the structure, the nuclear-ensemble spectrum.
-        ``like``: the same molecule in another geometry, whose charge and composition hold here too and are not found
-        anew: for thousands of distortions of one cluster that were checked when they were made.
-
-        Raises StructureError (for more than :data:`MOST_ATOMS` too), SeveralMoleculesError (unless ``allow_several``),
-        ChargeError, and OutsideNetworkError for what the network cannot take in at all.
+        Raises StructureError (for more than 5,000 atoms too), SeveralMoleculesError (unless ``allow_several``),
+        ChargeError, and OutsideNetworkError for what the network cannot take in at all, or has nothing to start from.
         """
         start = time.perf_counter()
-        if len(atoms) > MOST_ATOMS:
-            raise StructureError(f"{len(atoms)} atoms, and a network takes {MOST_ATOMS}", "cut one cluster out of it")
-        check_geometry(atoms)
-        if like is not None:
-            graphs = self._graphs(atoms, like.charge, thermal)
-            seconds = time.perf_counter() - start
-            return PreparedStructure(atoms, like.decision, graphs, like.composition, like.warnings, seconds, thermal)
-        if not allow_several:
-            check_one_molecule(atoms)
-        decision = resolve_charge(atoms, charge, check=check_charge)
-        warnings = [*atoms.info.get("provenance", {}).get("warnings", []), *decision.notes]
-        graphs = self._graphs(atoms, decision.charge, thermal)
-        constituents = composition(atoms, decision.charge)
-        return PreparedStructure(
-            atoms, decision, graphs, constituents, tuple(warnings), time.perf_counter() - start, thermal
-        )
+        if like is None:
+            like = examine(atoms, charge, allow_several=allow_several, check_charge=check_charge)
+        else:
+            check_size(atoms)
+            check_geometry(atoms)
+        geometries = [atoms] if thermal is None else thermal.snapshots(atoms)
+        graphs = make_graphs(geometries, like.decision.charge, self.ensemble.spec, self.name, progress)
+        return PreparedStructure(atoms, like, graphs, time.perf_counter() - start, thermal)
 
     def predict(self, prepared: Sequence[PreparedStructure]) -> list[Prediction]:
         """Predictions for structures that :meth:`prepare` checked, of which there is at least one."""
@@ -230,8 +190,8 @@ class Predictor:
         every = self.ensemble([graph for structure in prepared for graph in structure.graphs])
         sizes = [len(structure.graphs) for structure in prepared]
         output, curves = every.average(sizes), every.curves(sizes, self._matrix)
-        novelties = [self._novelty(structure.composition) for structure in prepared]
-        counts = [structure.composition.n_metals for structure in prepared]
+        novelties = [self._novelty(structure.molecule.composition) for structure in prepared]
+        counts = [structure.molecule.composition.n_metals for structure in prepared]
         scores = None if self.domain is None else self.domain.scores(output.features, counts)
         spectra = self._spectra(output, [novelty for novelty, _ in novelties], scores)
         seconds = (time.perf_counter() - start) / len(prepared)
@@ -285,19 +245,6 @@ class Predictor:
             problem = error.problem.removeprefix(f"{name}: ").removeprefix("structure: ")
             raise type(error)(f"{name}: {problem}", error.remedy) from error
 
-    def _graphs(self, atoms: Atoms, charge: int, thermal: ThermalEnsemble | None) -> tuple[Graph, ...]:
-        geometries = [atoms] if thermal is None else thermal.snapshots(atoms)
-        return tuple(self._graph(geometry, charge) for geometry in geometries)
-
-    def _graph(self, atoms: Atoms, charge: int) -> Graph:
-        from clusterml.model.start import network_graph
-
-        try:
-            return network_graph(atoms.numbers, atoms.positions, charge, self.ensemble.spec)
-        except (UnsupportedElementError, StructureError) as error:
-            remedy = f"{error.remedy}; clusterml label can compute others"
-            raise OutsideNetworkError(f"out of the domain of {self.name}: {error.problem}", remedy) from error
-
     def _spectra(
         self, output: Output, novelties: Sequence[Novelty | None], scores: FloatArray | None
     ) -> list[Spectrum]:
@@ -342,8 +289,9 @@ class Predictor:
     ) -> Prediction:
         report: DomainReport | None = None
         if self.domain is not None and score is not None:
-            report = self.domain.report(score, structure.composition)
-        warnings = [*structure.warnings, *(f"out of domain: {reason}" for reason in (report.reasons if report else ()))]
+            report = self.domain.report(score, structure.molecule.composition)
+        warnings = [*structure.molecule.warnings]
+        warnings += [f"out of domain: {reason}" for reason in (report.reasons if report else ())]
         novelty, sentence = novel
         if self.uncertainty is None:
             warnings.append(
@@ -357,17 +305,20 @@ class Predictor:
             )
         if structure.thermal is not None:
             warnings.append("the uncertainty is that of the network for a static geometry")
+        gap_ev = float(output.gap_ev[:, row].mean())
+        if gap_ev < SMALL_GAP_EV:
+            warnings.append(f"the predicted HOMO-LUMO gap is only {gap_ev:.2f} eV: check charge and geometry")
         provenance = self.provenance | (
             {"ensemble": structure.thermal.to_dict()} if structure.thermal is not None else {}
         )
         chirality = PredictedChirality(1e-3 * float(output.opd[:, row].mean()), float(output.ccm[:, row].mean()))
         return Prediction(
             structure.atoms,
-            structure.decision,
+            structure.molecule.decision,
             self.name,
             spectrum,
             chirality,
-            float(output.gap_ev[:, row].mean()),
+            gap_ev,
             None if report is None else report.in_domain,
             None if report is None else report.score,
             novelty,

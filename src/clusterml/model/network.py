@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterml.errors import OptionError
+from clusterml.io.shipped import QUICK_MODEL
 from clusterml.model.backbone import Backbone
 from clusterml.model.heads.head import per_graph
 from clusterml.model.heads.registry import head_kind
@@ -96,7 +97,7 @@ class Network(nn.Module):
         if self.start is not None:
             raise OptionError(
                 "the CD of this network starts from the response of the whole cluster, which has no shares of atoms",
-                "take a network that starts from zero, such as ag-sr-v1",
+                f"take a network that starts from zero, such as {QUICK_MODEL}",
             )
         with torch.no_grad():
             features = self.backbone(graph)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.answer import Prediction
-    from clusterml.inference.predictor import Predictor, PreparedStructure
+    from clusterml.inference.predictor import Predictor
+    from clusterml.inference.preparation import Molecule, PreparedStructure
 
 
 SpectrumOf = Callable[["Atoms"], Spectrum]
@@ -143,7 +144,7 @@ class Bench:
         self.space = Space(self.screen)
         self.maker = Maker(self.space)
         self.merit = Merit(self.screen)
-        self._like: Cache[PreparedStructure] = Cache(8)
+        self._molecules: Cache[Molecule] = Cache(8)
         self._spectra: Cache[Spectrum] = Cache(8)
 
     @cached_property
@@ -165,6 +166,18 @@ class Bench:
     def fwhm_ev(self) -> float:
         """Width (full width at half maximum, eV) of the network's spectra."""
         return self.predictor.ensemble.spec.fwhm_ev
+
+    @property
+    def seconds_each(self) -> float | None:
+        """CPU time that the network takes for a candidate, where it starts from a response: for the first parent that
+        can be made; None where it takes milliseconds, or nothing is known of the candidates."""
+        from clusterml.engine.cost import response_seconds
+
+        if self.predictor.ensemble.spec.start == "zero":
+            return None
+        parents = map(self.maker.parent, self.space.variants) if self.screen.parents else [self.reference]
+        known = (atoms for atoms in parents if atoms is not None and not isinstance(atoms, Rejection))
+        return next(map(response_seconds, known), None)
 
     @cached_property
     def reference(self) -> Atoms | None:
@@ -212,11 +225,13 @@ class Bench:
 
     def prepare(self, recipe: Recipe, atoms: Atoms) -> PreparedStructure:
         """Prepare a geometry of a recipe, however distorted, for the network; raises what the predictor raises."""
+        from clusterml.inference.preparation import examine
+
         shell = self.maker.shell(recipe.variant, recipe.steps)
         if isinstance(shell, Rejection):
             raise StructureError(f"{shell.reason}: {shell.example}")
-        like = self._like.find((recipe.variant.number, recipe.steps), lambda: self.predictor.prepare(shell))
-        return self.predictor.prepare(atoms, like=like)
+        molecule = self._molecules.find((recipe.variant.number, recipe.steps), lambda: examine(shell))
+        return self.predictor.prepare(atoms, like=molecule)
 
     def values(self, number: int, prediction: Prediction) -> tuple[Value, ...]:
         """What the screen measures of a prediction for candidate ``number``.

@@ -101,9 +101,16 @@ def check_claim(folder: Path, screen: Screen, current: str, inputs: Mapping[str,
         difference = _difference(record.get("inputs", {}), inputs) or _changed_keys(record.get("config"), screen)
         raise ScreeningError(
             f"{folder}: was begun with another screen or model, or a file of it has changed{difference or ' since'}",
-            f"choose another folder; only {', '.join(MAY_CHANGE)} may change",
+            f"{_former_model(record, inputs)}choose another folder; only {', '.join(MAY_CHANGE)} may change",
         )
     return record
+
+
+def _former_model(record: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Advice to go on with the model that the screen began with; empty if it is this one, or not known."""
+    name = record.get("provenance", {}).get("model", "")
+    same = record.get("inputs", {}).get("model") == inputs["model"]
+    return "" if same or not name else f"go on with --model {name}, or "
 
 
 def _difference(earlier: Mapping[str, str], current: Mapping[str, str]) -> str:

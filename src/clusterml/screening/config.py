@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from clusterml.config.schema import Strict, override, read_yaml, validated
 from clusterml.dataset.campaign import StoredProtocol
 from clusterml.engine.protocol import Protocol
-from clusterml.io.shipped import DEFAULT_MODEL, locate
+from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL, locate
 from clusterml.screening.lines import FILES, Constraint, Objective
 from clusterml.screening.quantities import parse_counts, parse_range
 
@@ -170,7 +170,11 @@ class Screen(Strict):
     name: Name = Field(description="a name of letters, digits and . _ -")
     title: str = Field("", description="heading of the report")
     seed: int = Field(0, ge=0, description="a whole number from 0: seed of everything random")
-    model: str = Field(DEFAULT_MODEL, description="name or folder of a checkpoint")
+    model: str | None = Field(
+        None,
+        description=f"name or folder of a checkpoint; null: {DEFAULT_MODEL}, and for a design {QUICK_MODEL}, which has "
+        "derivatives",
+    )
     library: str | None = Field(
         None, description="a YAML file of further ligands for parents and exchanges; null: none"
     )
@@ -199,7 +203,7 @@ class Screen(Strict):
     keep: int = Field(1000, ge=1, le=100_000, description="a whole number up to 100000: best candidates in ranked.csv")
     front: int = Field(200, ge=1, le=5000, description="a whole number up to 5000: largest size of the Pareto front")
     block: int = Field(
-        128, ge=1, le=8192, description="a whole number: candidates that a worker evaluates between two saves"
+        32, ge=1, le=8192, description="a whole number: candidates that a worker evaluates between two saves"
     )
     verify: int = Field(0, ge=0, description="a whole number: best distinct geometries that the engine labels")
     verify_random: int = Field(0, ge=0, description="a whole number: random candidates that the engine labels")

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clusterml.errors import OptionError, ScreeningError, counted
+from clusterml.errors import OptionError, ScreeningError, counted, duration
 from clusterml.io.display import wrapped
 from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
 from clusterml.io.log import Log
+from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of, evaluate_block
@@ -144,7 +145,7 @@ def setting_of(
     """The setting for the workers, and the screen's fingerprint."""
     from clusterml.training.catalogue import SPEC, find_release
 
-    place = find_release(model or screen.model).resolve()
+    place = find_release(model or screen.model or DEFAULT_MODEL).resolve()
     sha = sha256_of_file(place / SPEC, links=False)
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
@@ -190,7 +191,7 @@ def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: R
             board.add(block)
     start, before = time.perf_counter(), board.evaluated
     last_note = start
-    reporter.show(_state(board, source))
+    reporter.show(State("candidates", board.evaluated, source.total, _price(bench, source, board.evaluated)))
     for task, result in launcher.run(
         partial(evaluate_block, bench.setting), source.tasks(finished, _numbers_to_keep(board))
     ):
@@ -210,6 +211,17 @@ def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: R
 def _state(board: Board, source: Source) -> State:
     """What is shown of a screen."""
     return State("candidates", board.evaluated, source.total, _words(board))
+
+
+def _price(bench: Bench, source: Source, finished: int) -> str:
+    """What the candidates that are not ``finished`` cost, where the network takes long for each."""
+    seconds = bench.seconds_each
+    if seconds is None:
+        return ""
+    words = f"{bench.predictor.name} takes about {seconds:.2g} s of a core for each"
+    if source.total is None:
+        return words
+    return f"{words}, {duration(seconds * (source.total - finished))} on one core"
 
 
 def _numbers_to_keep(board: Board) -> set[int]:

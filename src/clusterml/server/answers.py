@@ -7,8 +7,15 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import OptionError, OutsideNetworkError, StructureError, counted
-from clusterml.io.shipped import PREFIX, locate
+from clusterml.errors import (
+    OptionError,
+    OutsideNetworkError,
+    StructureError,
+    UnsupportedElementError,
+    counted,
+    duration,
+)
+from clusterml.io.shipped import PREFIX, QUICK_MODEL, locate
 from clusterml.server.requests import (
     ChiralityRequest,
     CompareRequest,
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.inference.answer import Prediction
-    from clusterml.inference.predictor import Predictor, PreparedStructure
+    from clusterml.inference.predictor import Predictor
+    from clusterml.inference.preparation import PreparedStructure
     from clusterml.spectrum.spectrum import Spectrum
 
 _ATOMS_OF_SNAPSHOTS = 200
@@ -194,7 +202,7 @@ def prepare(request: PredictRequest, predictor: Predictor, limits: Limits) -> Pr
     check_snapshots(request, limits)
     predictor.at_width(request.fwhm)  # refuses a width before the network runs
     atoms = read_structure(request, limits)
-    _check_work(request, len(atoms), limits)
+    _check_work(request, atoms, predictor, limits)
     how: dict[str, Any] = {"allow_several": request.allow_several, "thermal": request.thermal}
     return predictor.prepare(atoms, request.charge, check_charge=True, **how)
 
@@ -208,12 +216,28 @@ def check_snapshots(request: ThermalRequest, limits: Limits) -> None:
         )
 
 
-def _check_work(request: PredictRequest, n_atoms: int, limits: Limits) -> None:
+def _check_work(request: PredictRequest, atoms: Atoms, predictor: Predictor, limits: Limits) -> None:
     """Raise :class:`OptionError` for so many snapshots of so many atoms that others would wait long for theirs."""
-    most = limits.most_snapshots * _ATOMS_OF_SNAPSHOTS // n_atoms
+    most = limits.most_snapshots * _ATOMS_OF_SNAPSHOTS // len(atoms)
     if request.ensemble is not None and request.ensemble > most:
-        problem = f"ensemble is {request.ensemble} for {n_atoms} atoms"
+        problem = f"ensemble is {request.ensemble} for {counted(len(atoms), 'atom')}"
         raise OptionError(problem, f"this server takes {most} snapshots of so many, or use the command line")
+    seconds = (request.ensemble or 1) * _seconds_of_start(atoms, predictor)
+    if seconds > limits.seconds:
+        problem = f"{predictor.name} would take {duration(seconds)}, and this server gives {duration(limits.seconds)}"
+        raise OptionError(problem, f"set model to {QUICK_MODEL}, ask for fewer snapshots, or use the command line")
+
+
+def _seconds_of_start(atoms: Atoms, predictor: Predictor) -> float:
+    """Time of the response that the spectra of a geometry start from; 0 where there is none."""
+    from clusterml.engine.cost import response_seconds
+
+    if predictor.ensemble.spec.start == "zero":
+        return 0.0
+    try:
+        return response_seconds(atoms)
+    except UnsupportedElementError:  # the network will say so
+        return 0.0
 
 
 def prediction_json(prediction: Prediction, fwhm_ev: float | None, *, quick: bool = False) -> dict[str, Any]:

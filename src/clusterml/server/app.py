@@ -162,7 +162,8 @@ def _add_lists(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/healthz", summary="Is the server ready, and with what?", response_class=JSONResponse)
     async def healthz() -> Response:
-        state = {"ready": desk.ready, "version": version("clusterml"), "model": Path(desk.settings.model).name}
+        models = {what: Path(name).name for what, name in desk.networks.names().items()}
+        state = {"ready": desk.ready, "version": version("clusterml"), "models": models}
         return JSONResponse(state, 200 if desk.ready else 503)
 
     @app.get("/metrics", summary="Numbers for Prometheus")

@@ -15,7 +15,8 @@ from clusterml.errors import UNEXPECTED, ClusterMLError
 
 if TYPE_CHECKING:
     from clusterml.inference.answer import Prediction
-    from clusterml.inference.predictor import Predictor, PreparedStructure
+    from clusterml.inference.predictor import Predictor
+    from clusterml.inference.preparation import PreparedStructure
 
 T = TypeVar("T")
 WAIT_S = 0.004

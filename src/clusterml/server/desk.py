@@ -30,7 +30,8 @@ from clusterml.server.settings import Settings
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.predictor import Predictor, PreparedStructure
+    from clusterml.inference.predictor import Predictor
+    from clusterml.inference.preparation import PreparedStructure
 
 T = TypeVar("T")
 
@@ -43,8 +44,8 @@ class Desk:
         self.metrics = Metrics()
         self.networks = Networks(settings.model, settings.device, self.metrics.batch)
         self.parents = Parents(self.limits)
-        places = [settings.jobs_folder, Path(settings.model).parent] if Path(settings.model).is_dir() else []
-        self.discretion = Discretion(*(places or [settings.jobs_folder]))
+        folders = [Path(settings.model).parent] if settings.model and Path(settings.model).is_dir() else []
+        self.discretion = Discretion(settings.jobs_folder, *folders)
         self.jobs = Jobs(settings.jobs_folder, self.limits)
         self.foreman = Foreman(self.jobs, settings)
         self._hands = Hands(self.limits)
@@ -64,8 +65,9 @@ class Desk:
         self._held.close()
 
     def load(self) -> None:
-        """Load the network, and go on with the jobs; raises what loading raises."""
-        self.networks.find()
+        """Load the networks, and go on with the jobs; raises what loading raises."""
+        for what in self.networks.names():
+            self.networks.find(what)
         make_folder(self.settings.jobs_folder)
         self._held.enter_context(exclusive(self.settings.jobs_folder))
         self.jobs.load()
@@ -113,7 +115,7 @@ class Desk:
         """The prediction for a structure, in a batch with others that arrive at the same time."""
 
         def prepare() -> tuple[Batcher, PreparedStructure]:
-            network = self.networks.find(request.model)
+            network = self.networks.find("predict", request.model)
             return network, answers.prepare(request, network.predictor, self.limits)
 
         network, ready = await self.run(prepare)
@@ -125,7 +127,7 @@ class Desk:
         from clusterml.inference.explain import Contributions, explain
 
         def prepare() -> tuple[Batcher, Atoms]:
-            return self.networks.find(request.model), answers.read_structure(request, self.limits)
+            return self.networks.find("explain", request.model), answers.read_structure(request, self.limits)
 
         def contributions(predictor: Predictor) -> Contributions:
             return explain(predictor, atoms, low, high, request.charge, request.allow_several)
@@ -143,7 +145,7 @@ class Desk:
             return key, parent, distortion.distorted(parent, request)
 
         def prepare_prediction() -> tuple[Batcher, PreparedStructure]:
-            network = self.networks.find(request.model)
+            network = self.networks.find("distort", request.model)
             network.predictor.at_width(request.fwhm)
             return network, parent.prepare(atoms, request.charge, network.predictor)
 

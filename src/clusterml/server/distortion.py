@@ -27,7 +27,8 @@ from clusterml.structure.distort.subject import Subject
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.predictor import Predictor, PreparedStructure
+    from clusterml.inference.predictor import Predictor
+    from clusterml.inference.preparation import Molecule, PreparedStructure
     from clusterml.structure.distort.verify import Problems
 
 MOST_PARENTS = 32
@@ -37,19 +38,20 @@ _IDENTITY = ("file", "shipped", "build", "cluster", "disorder", "hydrogens", "al
 
 @dataclass
 class Parent:
-    """A structure that is distorted: its ``subject``, and by model and charge what the network needs of it."""
+    """A structure that is distorted: its ``subject``, and by charge what holds of its molecule in every geometry."""
 
     subject: Subject
     allow_several: bool
-    prepared: dict[tuple[str, int | None], PreparedStructure] = field(default_factory=dict)
+    molecules: dict[int | None, Molecule] = field(default_factory=dict)
 
     def prepare(self, atoms: Atoms, charge: int | None, predictor: Predictor) -> PreparedStructure:
         """``atoms``, this parent in another geometry, ready for the network."""
-        key = (predictor.name, charge)
-        if key not in self.prepared:
+        from clusterml.inference.preparation import examine
+
+        if charge not in self.molecules:
             how: dict[str, Any] = {"allow_several": self.allow_several, "check_charge": True}
-            self.prepared[key] = predictor.prepare(self.subject.atoms, charge, **how)
-        return predictor.prepare(atoms, like=self.prepared[key])
+            self.molecules[charge] = examine(self.subject.atoms, charge, **how)
+        return predictor.prepare(atoms, like=self.molecules[charge])
 
 
 class Parents:

@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 
 from clusterml.errors import OptionError
 from clusterml.io.files import sha256_of_file
+from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.server.answers import check_snapshots, read_structure
 from clusterml.server.desk import Desk
 from clusterml.server.jobs import ENDED, Job
@@ -60,7 +61,7 @@ def submit_screen(request: ScreenRequest, desk: Desk) -> tuple[Job, bool]:
     with tempfile.TemporaryDirectory() as folder:
         screen = request.screen(Path(folder))
         request.check(screen, desk.limits)
-    model = sha256_of_file(find_release(screen.model) / SPEC)
+    model = sha256_of_file(find_release(screen.model or DEFAULT_MODEL) / SPEC)
     identity = {"version": version("clusterml"), "results": RESULTS, "model": model}
     return desk.jobs.add("screen", screen.name, request.model_dump(mode="json"), identity)
 

@@ -8,32 +8,41 @@ from collections.abc import Callable
 from typing import Any
 
 from clusterml.errors import ClusterMLError, unknown
+from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
 from clusterml.server.batching import Batcher
 
 MOST_LOADED = 3
 """Checkpoints that are in memory at a time."""
+MODELS = {"predict": DEFAULT_MODEL, "explain": QUICK_MODEL, "distort": QUICK_MODEL}
+"""What is asked -> the checkpoint where neither request nor server names one: that of the command, and for distortions
+one that follows a slider."""
 
 
 class Networks:
-    """Loads checkpoints by name; ``default`` may also be the folder of one, others are those of ``clusterml models``.
+    """Loads checkpoints by name; ``chosen`` (None: :data:`MODELS`) is that of requests that name none.
 
-    ``told`` is called with the size of every batch.
+    It may also be the folder of one, others are those of ``clusterml models``.  ``told`` is called with the size of
+    every batch.
     """
 
-    def __init__(self, default: str, device: str, told: Callable[[int], None]) -> None:
-        self._default, self._device, self._told = default, device, told
+    def __init__(self, chosen: str | None, device: str, told: Callable[[int], None]) -> None:
+        self._chosen, self._device, self._told = chosen, device, told
         self._loaded: OrderedDict[str, Batcher] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, name: str | None = None) -> Batcher:
-        """The checkpoint of that name, or the server's.
+    def names(self) -> dict[str, str]:
+        """What is asked -> the checkpoint of a request that names none."""
+        return MODELS if self._chosen is None else dict.fromkeys(MODELS, self._chosen)
+
+    def find(self, what: str, name: str | None = None) -> Batcher:
+        """The checkpoint of that name, or the one for ``what`` is asked, a key of :data:`MODELS`.
 
         Raises :class:`~clusterml.errors.OptionError` for a name that there is not, and what loading raises.
         """
         from clusterml.training.catalogue import known_releases
 
-        key = self._default if name is None else name
-        if key != self._default and key not in (known := known_releases()):
+        key = self.names()[what] if name is None else name
+        if key != self._chosen and key not in (known := known_releases()):
             raise unknown("checkpoint", key, known)
         with self._lock:
             if key not in self._loaded:

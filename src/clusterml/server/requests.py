@@ -167,7 +167,7 @@ class ThermalRequest(ChargedRequest):
 class PredictRequest(ThermalRequest):
     """The options of ``clusterml predict``.  The engine is a job: see ``/v1/label``."""
 
-    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: that of the server")
+    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: ag-response-v1, or the server's")
     fwhm: float | None = Field(None, description="full width of the bands in eV; null: that of the network")
 
 
@@ -235,7 +235,7 @@ class ExplainRequest(ChargedRequest):
     """The options of ``clusterml explain``."""
 
     band: str = Field(description="LOW..HIGH in eV, or with a unit: 400..600 nm")
-    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: that of the server")
+    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: ag-sr-v1, or the server's")
 
 
 class SpectrumText(NamedText):
@@ -289,7 +289,7 @@ class DistortRequest(ChargedRequest):
     advise: bool = Field(
         False, description="say whether the engine should compute it; what the network cannot take in is then no error"
     )
-    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: that of the server")
+    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: ag-sr-v1, or the server's")
     fwhm: float | None = Field(None, description="full width of the bands in eV; null: that of the network")
 
     @model_validator(mode="after")

@@ -20,7 +20,8 @@ def run(settings: Settings) -> None:
     :class:`~clusterml.errors.FolderInUseError` for a folder of jobs that another server works in, and what loading the
     network raises.
     """
-    find_release(settings.model)
+    if settings.model is not None:
+        find_release(settings.model)
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     app = make_app(settings)

@@ -56,7 +56,7 @@ class ScreenRequest(Strict):
         from clusterml.structure.build.blueprint import blueprints
         from clusterml.training.catalogue import known_releases
 
-        if screen.model not in (known := known_releases()):
+        if screen.model is not None and screen.model not in (known := known_releases()):
             raise unknown("checkpoint", screen.model, known)
         for parent in screen.parents.values():
             name = (parent.build or {}).get("name", "")

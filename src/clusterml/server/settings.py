@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from clusterml.errors import OptionError
-from clusterml.io.shipped import DEFAULT_MODEL
 
 SHORTEST_TOKEN = 16
 """Characters of a token that cannot be guessed in the time that anybody has."""
@@ -58,16 +57,16 @@ class Limits:
 class Settings:
     """How a server works.  Raises :class:`OptionError` for a port that there is not, and where a token is missing.
 
-    ``model``: checkpoint of predictions that name none; ``device``: of the network.  ``workers``: processes for jobs;
-    ``threads``: CPU threads of the network, and of each job; ``memory_gb``: of all jobs together, None: 70 % of what is
-    free.  ``jobs_folder``: where jobs are kept.  ``token``: the
-    secret that requests must show; needed unless ``host`` is an address of this computer alone.  ``allow_origin``:
+    ``model``: checkpoint of requests that name none, None: see :data:`clusterml.server.networks.MODELS`; ``device``: of
+    the network.  ``workers``: processes for jobs; ``threads``: CPU threads of the network, and of each job;
+    ``memory_gb``: of all jobs together, None: 70 % of what is free.  ``jobs_folder``: where jobs are kept.  ``token``:
+    the secret that requests must show; needed unless ``host`` is an address of this computer alone.  ``allow_origin``:
     pages of other servers that may use this one.
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
-    model: str = DEFAULT_MODEL
+    model: str | None = None
     device: str = "auto"
     workers: int = 1
     threads: int = 1

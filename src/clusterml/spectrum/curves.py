@@ -82,14 +82,20 @@ def _end_slope(h0: float, h1: float, m0: float, m1: float) -> float:
 
 
 def spline_matrix(x: FloatArray, at: FloatArray) -> FloatArray:
-    """The matrix (k, m) that interpolates values at ``x`` (m,), at least four, to ``at`` (k,) by a cubic spline.
+    """The matrix (k, m) that interpolates values at ``x`` (m,), at least four, to ``at`` (k,) by a cubic spline."""
+    y = np.eye(len(x))
+    return _hermite(x, y, spline_derivatives(x, y), at)
+
+
+def spline_derivatives(x: FloatArray, y: FloatArray) -> FloatArray:
+    """The derivatives (m, k) at ``x`` (m,), at least four, of the cubic splines through the columns of ``y`` (m, k).
 
     At the ends the third derivative is continuous across the second and the last but one point ("not a knot").
     """
-    y, n = np.eye(len(x)), len(x)
+    n = len(x)
     steps = np.diff(x)
     slopes = np.diff(y, axis=0) / steps[:, None]
-    matrix, right = np.zeros((n, n)), np.zeros((n, n))
+    matrix, right = np.zeros((n, n)), np.zeros(y.shape)
     inner = np.arange(1, n - 1)
     matrix[inner, inner - 1], matrix[inner, inner + 1] = steps[1:], steps[:-1]
     matrix[inner, inner] = 2.0 * (steps[:-1] + steps[1:])
@@ -100,7 +106,7 @@ def spline_matrix(x: FloatArray, at: FloatArray) -> FloatArray:
     ):
         matrix[end, end], matrix[end, row] = h1, h0 + h1
         right[end] = ((3.0 * h0 + 2.0 * h1) * h1 * m0 + h0**2 * m1) / (h0 + h1)
-    return _hermite(x, y, np.asarray(np.linalg.solve(matrix, right), dtype=np.float64), at)
+    return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
 
 
 def _hermite(x: FloatArray, y: FloatArray, derivative: FloatArray, at: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from clusterml.errors import ClusterMLError, OptionError
-from clusterml.inference.explain import slopes
+from clusterml.inference.explain import check_slopes, slopes
 from clusterml.screening.bench import Bench
 from clusterml.screening.config import Screen
 from clusterml.screening.making import Maker, Rejection
@@ -61,7 +61,8 @@ class PointEvaluation:
 
 
 def check_smooth(bench: Bench) -> None:
-    """Raise :class:`OptionError` for an objective without a gradient; constraints do not need one."""
+    """Raise :class:`OptionError` for a network or an objective without a gradient; constraints do not need one."""
+    check_slopes(bench.predictor.ensemble)
     for line, gauge in zip(bench.screen.objectives, bench.gauges, strict=False):  # gauges of constraints follow
         if gauge.slope is None:
             raise OptionError(

@@ -11,6 +11,7 @@ from clusterml.config.schema import validated
 from clusterml.errors import ClusterMLError, OptionError, ScreeningError
 from clusterml.io.files import exclusive, make_folder, read_text
 from clusterml.io.json import parse_json
+from clusterml.io.shipped import QUICK_MODEL
 from clusterml.screening.bench import Bench, BlockTask, bench_of
 from clusterml.screening.board import Row, distinct_rows
 from clusterml.screening.check import check_names, check_own
@@ -115,12 +116,13 @@ def design(
     The climb maximises the screen's score of the expected values.  The key ``design`` of the screen says how many
     candidates to start from (random ones, or the best of a finished screen), how far to climb, and whether atoms may
     move freely at the end.  Where a design ends below the best candidate of its screen, that candidate is kept.
-    ``watch`` is called with every step.
+    ``watch`` is called with every step.  ``model``: a checkpoint in place of the screen's; where neither names one it
+    is ``ag-sr-v1``, as the default of screens has no derivatives.
 
     Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid,
     :class:`~clusterml.errors.FolderInUseError` for a folder in use by another process, :class:`OptionError` for an
-    objective without a gradient or if nothing may change, and what :func:`clusterml.screening.run.screen` raises for
-    an invalid screen.
+    objective or a network without a gradient or if nothing may change, and what
+    :func:`clusterml.screening.run.screen` raises for an invalid screen.
 
     Examples:
         >>> import clusterml as cm
@@ -144,7 +146,7 @@ def design(
         numbers = None if screen_folder is None else ranked_numbers(screen_folder, screen)[: options.starts]
         most = min(options.starts, screen.most or options.starts) if numbers is None else screen.most
         sampled = screen.model_copy(update={"most": most, "value": "expected"})
-        setting, _ = setting_of(sampled, target, model, device, None)
+        setting, _ = setting_of(sampled, target, model or screen.model or QUICK_MODEL, device, None)
         bench = bench_of(setting)
         check_bench(bench)
         check_smooth(bench)

@@ -93,7 +93,10 @@ function shell() {
     ["axis", state.axis],
     ...(state.range ? [["range", state.range.map((value) => Number(value.toPrecision(4))).join(":")]] : []),
   ];
-  lines.push(line("predict", place, [...networkAlone(["engine", "never"]), ...charge, ...thermal, ...view, ...reading]));
+  const model = session.prediction ? [["model", session.prediction.model]] : [];
+  lines.push(
+    line("predict", place, [...networkAlone(["engine", "never"]), ...model, ...charge, ...thermal, ...view, ...reading]),
+  );
   if (session.engine && !(isAdvised() && !Object.keys(engineKeys()).length))
     lines.push(line("label", place, [...charge, ...Object.entries(engineKeys()), ...reading, ["output", "engine"]]));
   if (session.shares)
@@ -170,7 +173,8 @@ function python() {
     lines.push(`atoms = cm.distort(atoms, ${literal(mode)}, ${amount}, ${how.join(", ")})`);
   }
   const charge = state.charge === null ? [] : [`charge=${state.charge}`];
-  lines.push(`answer = cm.predict(${["atoms", ...charge, ...networkAlone('engine="never"')].join(", ")})`);
+  const model = session.prediction ? [`model=${literal(session.prediction.model)}`] : [];
+  lines.push(`answer = cm.predict(${["atoms", ...charge, ...networkAlone('engine="never"'), ...model].join(", ")})`);
   lines.push("answer.spectrum.energy_ev, answer.spectrum.epsilon, answer.spectrum.delta_epsilon");
   const heads = random ? ["import numpy as np", "", "import clusterml as cm"] : ["import clusterml as cm"];
   return [...heads, "", ...lines].join("\n");

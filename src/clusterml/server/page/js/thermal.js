@@ -18,7 +18,7 @@ async function compute() {
     shown = session.geometry;
   if (members && session.prediction && isNetworkDrawn()) {
     const answer = await during("Shaking the structure", () =>
-      post("predict", { ...currentKeys(), ...charged(), ensemble: members }),
+      post("predict", { ...currentKeys(), ...charged(), ensemble: members, model: session.prediction.model }),
     );
     if (!answer || members !== state.ensemble || shown !== session.geometry) return;
     session.thermal = answer;
