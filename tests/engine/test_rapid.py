@@ -59,16 +59,20 @@ def test_integrals_along_the_axis_and_of_touching_pairs_are_right():
     np.testing.assert_allclose(made.angular.numpy(), wanted, rtol=0.0, atol=5e-6)
 
 
-def test_the_spectrum_is_nearly_that_of_a_label(cluster):
-    truth, said = label(cluster, grid=GRID).spectrum, of(cluster).broaden(GRID)
+@pytest.mark.parametrize("orbitals", ["gfn1", "gfn1-pbe"])
+def test_the_spectrum_is_nearly_that_of_a_label(cluster, orbitals):
+    result, response = label(cluster, grid=GRID, orbitals=orbitals), of(cluster, orbitals=orbitals)
+    truth, said = result.spectrum, response.broaden(GRID)
+    assert response.gap_ev == pytest.approx(result.orbitals.raw_gap_ev, abs=0.02)
     assert cosine(said.epsilon, truth.epsilon) > 0.998
     assert cosine(said.delta_epsilon, truth.delta_epsilon) > 0.97
     assert said.epsilon.max() == pytest.approx(truth.epsilon.max(), rel=0.05)
 
 
-def test_turned_it_turns_and_mirrored_its_cd_changes_sign(cluster):
-    straight, turn = of(cluster, precision="float64"), rotation()
-    turned, mirrored = (of(cluster, matrix, precision="float64") for matrix in (turn, MIRROR))
+@pytest.mark.parametrize("orbitals", ["gfn1", "gfn1-pbe"])
+def test_turned_it_turns_and_mirrored_its_cd_changes_sign(cluster, orbitals):
+    turn, how = rotation(), {"orbitals": orbitals, "precision": "float64"}
+    straight, turned, mirrored = (of(cluster, matrix, **how) for matrix in (None, turn, MIRROR))
     spectra = [response.broaden(GRID) for response in (straight, turned, mirrored)]
     size = spectra[0].epsilon.max()
     for spectrum, sign in zip(spectra[1:], (1.0, -1.0), strict=True):

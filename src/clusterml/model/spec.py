@@ -78,7 +78,10 @@ class NetworkSpec(Strict):
     )
     start: Literal["zero", "response"] = Field(
         "zero",
-        description="zero, or response: spectra are corrections of the rapid response of GFN1 orbitals",
+        description="zero, or response: spectra are corrections of a rapid response",
+    )
+    start_orbitals: Literal["gfn1", "gfn1-pbe"] = Field(
+        "gfn1", description="gfn1 or gfn1-pbe: whose orbitals the rapid response is of"
     )
     parity: Literal["both", "natural"] = Field(
         "both", description="both, or natural: only the parities of spherical harmonics"
@@ -123,6 +126,8 @@ class NetworkSpec(Strict):
     def _check_start(self) -> Self:
         if self.start == "response" and self.head != "resolvent":
             raise ValueError(f"start is response, which the head {self.head} cannot correct; choose head resolvent")
+        if self.start == "zero" and self.start_orbitals != "gfn1":
+            raise ValueError(f"start_orbitals is {self.start_orbitals}, but start is zero; choose start response")
         return self
 
     def to_dict(self) -> dict[str, Any]:

@@ -66,7 +66,13 @@ def start_inputs(numbers: ArrayLike, positions: ArrayLike, charge: int, spec: Ne
     symbols = [chemical_symbols[number] for number in np.asarray(numbers)]
     places = np.asarray(positions, dtype=np.float64)
     made = rapid_response(
-        symbols, places, charge, low_ev=spec.grid.low_ev, emax_ev=spec.grid.high_ev, fwhm_ev=spec.fwhm_ev
+        symbols,
+        places,
+        charge,
+        spec.start_orbitals,
+        low_ev=spec.grid.low_ev,
+        emax_ev=spec.grid.high_ev,
+        fwhm_ev=spec.fwhm_ev,
     )
     triangle = made.response[:, _ROWS, _COLUMNS]
     response = torch.from_numpy(np.stack([triangle.real, triangle.imag], axis=-1))[None]

@@ -76,7 +76,8 @@ class KeptResponses:
 
     def _name(self, numbers: IntArray, positions: FloatArray, charge: int) -> Path:
         grid = self.spec.grid
-        settings = [VERSION, parameters_hash(), grid.low_ev, grid.high_ev, self.spec.fwhm_ev, charge]
+        spec = self.spec
+        settings = [VERSION, parameters_hash(), spec.start_orbitals, grid.low_ev, grid.high_ev, spec.fwhm_ev, charge]
         elements, places = (np.ascontiguousarray(x, dtype="<f8") for x in (numbers, positions))
         name = sha256(json_text(settings).encode() + elements.tobytes() + places.tobytes())
         return Path(name[:2]) / f"{name}.npy"

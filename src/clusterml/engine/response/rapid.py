@@ -26,7 +26,8 @@ from clusterml.engine.cost import number_of_functions_of
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn import closed_shell
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
-from clusterml.engine.orbitals.newton import self_consistent
+from clusterml.engine.orbitals.gfn1_pbe import correction, fitted
+from clusterml.engine.orbitals.newton import corrected, self_consistent
 from clusterml.engine.pair_tables import OneElectron, one_electron
 from clusterml.engine.protocol import DEFAULT_COMPUTE
 from clusterml.engine.response.active import ActiveSpace
@@ -64,19 +65,22 @@ _MATRICES = 45
 """Matrices over atomic functions that are held at a time, about."""
 
 Precision = Literal["float32", "float64"]
+RapidOrbitals = Literal["gfn1", "gfn1-pbe"]
+"""Sources of orbitals that have a rapid response; the second takes one more eigenproblem."""
 
 
 def rapid_response(
     symbols: Sequence[str],
     positions: FloatArray,
     charge: int,
+    orbitals: RapidOrbitals = "gfn1",
     *,
     low_ev: float = LOWEST_EV,
     emax_ev: float = 5.3,
     fwhm_ev: float = 0.2,
     precision: Precision = "float32",
 ) -> ContourResponse:
-    """The response of GFN1 orbitals near their ground state, for spectra up to ``emax_ev`` at ``fwhm_ev`` or wider.
+    """The response of ``orbitals`` near their ground state, for spectra up to ``emax_ev`` at ``fwhm_ev`` or wider.
 
     ``positions`` (n_atoms, 3) in A.  About the centroid of the atoms.  A rotation or a reflection turns the result
     exactly, within rounding.  Raises UnsupportedElementError, MemoryLimitError before anything large is allocated,
@@ -90,7 +94,7 @@ def rapid_response(
     names = tuple(symbols[k] for k in order)
     coords = np.asarray(positions, dtype=np.float64)[order] / BOHR_ANGSTROM
     coords = coords - coords.mean(axis=0)
-    space = _space(names, coords, charge, dtype)
+    space = _space(names, coords, charge, orbitals, dtype)
     scale = REFERENCE_OUTPUT_HARTREE_EV
     gap_ev = float(space.gaps.min()) * scale
     contour = Contour.spanning(low_ev / scale, emax_ev / scale, fwhm_ev / FWHM_PER_SIGMA / scale)
@@ -125,7 +129,9 @@ def _check_memory(symbols: Sequence[str], precision: Precision) -> None:
         raise MemoryLimitError(problem, "cut the structure down to one cluster, or use a larger computer")
 
 
-def _space(symbols: tuple[str, ...], coords: FloatArray, charge: int, dtype: torch.dtype) -> ActiveSpace:
+def _space(
+    symbols: tuple[str, ...], coords: FloatArray, charge: int, orbitals: RapidOrbitals, dtype: torch.dtype
+) -> ActiveSpace:
     """Orbitals of a ground state within the tolerance, and what light does to them."""
     import torch
 
@@ -134,9 +140,12 @@ def _space(symbols: tuple[str, ...], coords: FloatArray, charge: int, dtype: tor
     n = closed_shell(float(parts.reference.sum()) - charge, parts.basis.n_ao)
     kt, single = _KELVIN * BOLTZMANN_HARTREE, dtype == torch.float32
     state = self_consistent(parts, charge, kt, _CHARGE_TOLERANCE, _MOST_CYCLES, single=single)
+    if orbitals == "gfn1-pbe":
+        added = correction(parts, symbols, state.shell_charges, fitted()["terms"])
+        state = corrected(state, added.astype(state.coefficients.dtype))
     gap_ev = float(state.energies[n] - state.energies[n - 1]) * REFERENCE_OUTPUT_HARTREE_EV
     if gap_ev < SMALLEST_GAP_EV:
-        problem = f"the HOMO-LUMO gap of GFN1-xTB is {gap_ev:.5f} eV: not a closed shell"
+        problem = f"the HOMO-LUMO gap of {orbitals} is {gap_ev:.5f} eV: not a closed shell"
         raise ElectronicStructureError(problem, "check charge and geometry")
     gamma = torch.as_tensor(local_kernels(symbols, coords).k)
     return _active(state, known, n, torch.as_tensor(parts.basis.atom_of_ao), gamma, dtype)
