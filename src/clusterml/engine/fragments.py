@@ -84,18 +84,15 @@ def band_assignments(response: Response, spectrum: Spectrum, groups: Mapping[str
 
     Empty when the response does not know them or there are no groups.
     """
-    if not groups:
+    curves: dict[BandKind, FloatArray] = {"absorption": spectrum.epsilon, "cd": spectrum.delta_epsilon}
+    places = [(kind, int(at)) for kind, curve in curves.items() for at in extrema(curve)]
+    if not groups or not places:
+        return []
+    shares = response.shares([(kind, float(spectrum.energy_ev[at])) for kind, at in places], spectrum)
+    if shares is None:
         return []
     bands = []
-    curves: dict[BandKind, FloatArray] = {"absorption": spectrum.epsilon, "cd": spectrum.delta_epsilon}
-    for kind, curve in curves.items():
-        places = extrema(curve)
-        shares = response.shares(kind, spectrum.energy_ev[places].tolist(), spectrum) if len(places) else None
-        if shares is None:
-            continue
-        for at, hole, electron in zip(places, *shares, strict=True):
-            of_groups = [
-                {name: float(side[atoms].sum()) for name, atoms in groups.items()} for side in (hole, electron)
-            ]
-            bands.append(Band(kind, float(spectrum.energy_ev[at]), float(curve[at]), *of_groups))
+    for (kind, at), hole, electron in zip(places, *shares, strict=True):
+        of_groups = [{name: float(side[atoms].sum()) for name, atoms in groups.items()} for side in (hole, electron)]
+        bands.append(Band(kind, float(spectrum.energy_ev[at]), float(curves[kind][at]), *of_groups))
     return bands

@@ -17,8 +17,9 @@ sums over a whole degenerate set contain only the projector on the set, which no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Union
 
 import numpy as np
 
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 
 
 Loewdin = Literal["spherical", "cartesian"]
+
+Chosen = Union[slice, "torch.Tensor"]
+"""Some orbitals: a slice, or a mask."""
+
+_TOGETHER = 8192
+"""Pairs of orbitals whose charges are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,40 @@ class ActiveSpace:
     def gaps(self) -> torch.Tensor:
         """Orbital energy differences e_a - e_i, shape (n_o, n_v)."""
         return self.e_v[None, :] - self.e_o[:, None]
+
+    def restricted(self, occupied: Chosen, virtual: Chosen) -> ActiveSpace:
+        """Some ``occupied`` with some ``virtual`` orbitals."""
+        names = ("position", "velocity", "angular")
+        return replace(
+            self,
+            e_o=self.e_o[occupied],
+            e_v=self.e_v[virtual],
+            l_o=self.l_o[:, occupied],
+            l_v=self.l_v[:, virtual],
+            **{name: getattr(self, name)[:, occupied][:, :, virtual] for name in names},
+        )
+
+    def charge_blocks(self, occupied: slice) -> Iterator[tuple[slice, torch.Tensor]]:
+        """q^A_ia (n_atoms, n) of all pairs of ``occupied`` orbitals, of a few of them at a time, which come along."""
+        from torch.nn.utils.rnn import pad_sequence
+
+        counts = self.atom_of_row.bincount(minlength=self.n_atoms).tolist()
+        few = max(1, _TOGETHER // self.shape[1])
+        # functions of each atom, padded to the same number: (n_atoms, functions, orbitals)
+        l_o, l_v = (pad_sequence(list(x.split(counts)), batch_first=True) for x in (self.l_o[:, occupied], self.l_v))
+        l_o = l_o.transpose(1, 2).contiguous()
+        for first in range(0, l_o.shape[1], few):
+            charges = l_o[:, first : first + few] @ l_v
+            start = occupied.start + first
+            yield slice(start, start + charges.shape[1]), charges.flatten(1)
+
+    def moments(self, occupied: slice) -> torch.Tensor:
+        """r sqrt(D), nabla / sqrt(D) and (r x nabla) / sqrt(D) of all pairs of some ``occupied`` orbitals, (9, n)."""
+        import torch
+
+        root = self.gaps[occupied].flatten().sqrt()
+        r, v, m = (x[:, occupied].flatten(1) for x in (self.position, self.velocity, self.angular))
+        return torch.cat([r * root, v / root, m / root])
 
     def atom_sum(self, rows: torch.Tensor) -> torch.Tensor:
         """Sum ``rows`` (n_rows, ...) over the functions of each atom, shape (n_atoms, ...)."""

@@ -32,9 +32,10 @@ from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.excited import LOWEST_EV, SPIN_FACTOR
+from clusterml.engine.response.far import far_pairs, far_sums
 from clusterml.engine.response.linear import response_space, without_exchange
-from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TAIL_EV, TILE, Contour, NodeSums
-from clusterml.engine.response.response import AtomShares, BandKind
+from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TAIL_EV, TILE, TOGETHER, Contour, NodeSums
+from clusterml.engine.response.response import AtomShares, BandKind, PlacedBand
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError, OptionError
 from clusterml.spectrum.curves import check_axis
@@ -54,30 +55,24 @@ if TYPE_CHECKING:
 
 _BAND_MARGIN_EV = 3.0
 """Configurations so far above a band have no part in where it lives."""
-_CHARGES = 2_000_000
-"""Transition charges that are computed at a time."""
-_MOMENTS = ("position", "velocity", "angular")
+_STIRRED: dict[BandKind, slice] = {"absorption": slice(0, 3), "cd": slice(3, 9)}
+"""What light stirs that makes a band: r, or nabla and r x nabla."""
 
 
-def resolvent(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+def resolvent(products: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
     """X(z), complex (..., 9, 9), of step 1.
 
-    ``products``: T g(z) T^T (..., n_atoms + 9, n_atoms + 9) with T the charges F above the start vectors S; ``gamma``
-    (n_atoms, n_atoms) in hartree.
+    ``products``: T g(z) T^T (..., n_atoms + 9, n_atoms + 9) with T the charges F above the start vectors S;
+    ``inverse``: gamma^-1 (n_atoms, n_atoms) in 1 / hartree.
     """
-    n = len(gamma)
-    return products[..., n:, n:] - products[..., :n, n:].mT @ _screened(products, gamma)
+    n = len(inverse)
+    return products[..., n:, n:] - products[..., :n, n:].mT @ _screened(products, inverse)
 
 
-def _screened(products: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
-    """(1 + gamma chi)^-1 gamma F g S^T, complex (..., n_atoms, 9)."""
-    import torch
-
-    n = len(gamma)
-    real, imaginary = gamma @ products.real[..., :n, :], gamma @ products.imag[..., :n, :]
-    real.diagonal(dim1=-2, dim2=-1).add_(1.0)
-    screened = torch.complex(real, imaginary)
-    return solve(screened[..., :n], screened[..., n:])
+def _screened(products: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+    """(gamma^-1 + chi)^-1 F g S^T = (1 + gamma chi)^-1 gamma F g S^T, complex (..., n_atoms, 9)."""
+    n = len(inverse)
+    return solve(products[..., :n, :n] + inverse, products[..., :n, n:])
 
 
 def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -87,28 +82,21 @@ def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[tor
     nabla / sqrt(D) and (r x nabla) / sqrt(D).  The next block's charges take the place of the last one's.
     """
     import torch
-    from torch.nn.utils.rnn import pad_sequence
 
     n_o, n_v = space.shape
+    if not n_o or not n_v:
+        return
     size = min(n_o, max(1, block // ((space.n_atoms + 9) * n_v)))
-    few = max(1, _CHARGES // (space.n_atoms * n_v))
-    counts = space.atom_of_row.bincount(minlength=space.n_atoms).tolist()
-    # functions of each atom, padded to the same number: (n_atoms, functions, orbitals)
-    l_o, l_v = (pad_sequence(list(x.split(counts)), batch_first=True) for x in (space.l_o, space.l_v))
-    l_o = l_o.transpose(1, 2).contiguous()
-    held = l_o.new_empty((size * n_v, space.n_atoms), dtype=torch.float32)
+    held = space.l_o.new_empty((size * n_v, space.n_atoms), dtype=torch.float32)
     for start in range(0, n_o, size):
         chosen = slice(start, min(n_o, start + size))
         gaps = space.gaps[chosen].flatten()
-        root = gaps.sqrt()
         charges = held[: len(gaps)]
-        for first in range(chosen.start, chosen.stop, few):
-            some = (l_o[:, first : min(chosen.stop, first + few)] @ l_v).float()  # rounded at the end
-            place = (first - start) * n_v
-            charges[place : place + some.shape[1] * n_v] = some.flatten(1).T
-        charges *= 2.0 * root.float()[:, None]
-        r, v, m = (x[:, chosen].flatten(1) for x in (space.position, space.velocity, space.angular))
-        yield gaps, charges, torch.cat([r * root, v / root, m / root]).T.contiguous()
+        for some, of_some in space.charge_blocks(chosen):
+            place = (some.start - start) * n_v
+            charges[place : place + of_some.shape[1]] = of_some.float().T  # rounded at the end
+        charges *= 2.0 * gaps.sqrt().float()[:, None]
+        yield gaps, charges, space.moments(chosen).T.contiguous()
 
 
 def absorption_factor() -> float:
@@ -203,7 +191,7 @@ class ContourSpectra(ContourResponse):
     converged: bool = True
     timings_s: dict[str, float] = field(default_factory=dict)
 
-    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares:
+    def shares(self, bands: Sequence[PlacedBand], spectrum: Spectrum) -> AtomShares:
         """Shares of atoms in hole and electron, from the response vectors at each band.
 
         They are the imaginary parts of g (S^T - F^T (1 + gamma chi)^-1 gamma F g S^T) at E + i sigma: what light of
@@ -211,20 +199,20 @@ class ContourSpectra(ContourResponse):
         """
         import torch
 
-        components = slice(0, 3) if kind == "absorption" else slice(3, 9)
-        energies = torch.as_tensor(energies_ev, dtype=torch.float64, device=self.space.gaps.device)
+        energies = torch.as_tensor([energy for _, energy in bands], dtype=torch.float64, device=self.space.gaps.device)
         energies = energies / REFERENCE_OUTPUT_HARTREE_EV
         points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
-        gamma = self.space.gamma_k.float()
-        at_points = self.sums.at(points.to(torch.complex64))
-        screened = torch.cat([_screened(products, gamma)[..., components] for products in at_points])
+        inverse = torch.linalg.inv(self.space.gamma_k.double()).float()
+        screened = torch.cat([_screened(x, inverse) for x in self.sums.at(points.to(torch.complex64))])
         near = near_in_energy(self.space, float(energies.max()))
-        vectors = torch.cat(list(_response_vectors(near, points, screened.transpose(1, 2), components)), dim=2)
         holes: list[FloatArray] = []
         electrons: list[FloatArray] = []
-        for x in vectors:  # (components, n_o, n_v)
-            hole = x.transpose(0, 1).flatten(1) @ x.transpose(0, 1).flatten(1).T
-            electron = x.flatten(0, 1).T @ x.flatten(0, 1)
+        vectors = _response_vectors(near, points, screened, [_STIRRED[kind] for kind, _ in bands])
+        for of_band in vectors:
+            hole, electron = (of_band.new_zeros(n, n) for n in near.shape)
+            for x in of_band:  # (n_o, n_v)
+                hole.addmm_(x, x.T)
+                electron.addmm_(x.T, x)
             for density, left, side in ((hole, near.l_o, holes), (electron, near.l_v, electrons)):
                 populations = near.atom_sum(((left @ density) * left).sum(dim=1).double())
                 side.append((populations / populations.sum()).cpu().numpy())
@@ -235,33 +223,35 @@ def near_in_energy(space: ActiveSpace, energy: float) -> ActiveSpace:
     """``space`` in single precision, without orbitals whose configurations all lie far above ``energy`` (hartree)."""
     gaps = space.gaps
     limit = max(energy, float(gaps.min())) + _BAND_MARGIN_EV / REFERENCE_OUTPUT_HARTREE_EV
-    occupied, virtual = (gaps < limit).any(dim=1), (gaps < limit).any(dim=0)
-    return replace(
-        space,
-        e_o=space.e_o[occupied].float(),
-        e_v=space.e_v[virtual].float(),
-        l_o=space.l_o[:, occupied].float().contiguous(),
-        l_v=space.l_v[:, virtual].float().contiguous(),
-        **{name: getattr(space, name)[:, occupied][:, :, virtual].float() for name in _MOMENTS},
-    )
+    near = space.restricted((gaps < limit).any(dim=1), (gaps < limit).any(dim=0))
+    names = ("e_o", "e_v", "l_o", "l_v", "position", "velocity", "angular")
+    return replace(near, **{name: getattr(near, name).float() for name in names})
 
 
 def _response_vectors(
-    space: ActiveSpace, points: torch.Tensor, screened: torch.Tensor, components: slice
-) -> Iterator[torch.Tensor]:
-    """X + Y of the response at each of ``points`` (b,), imaginary parts (b, c, n_o', n_v), by blocks of occupied
-    orbitals; ``screened`` (b, c, n_atoms) complex, ``components`` the c start vectors."""
+    space: ActiveSpace, points: torch.Tensor, screened: torch.Tensor, components: Sequence[slice]
+) -> list[torch.Tensor]:
+    """X + Y of the response at each of ``points`` (b,), imaginary parts (c, n_o, n_v), of c start vectors each,
+    ``components``; ``screened`` (b, n_atoms, 9) complex."""
     import torch
 
-    shape = (*screened.shape[:2], -1)
-    factors = screened.flatten(0, 1).to(torch.complex64)
-    for gaps, charges, moments in configurations(space):
-        ratio = (gaps.double() / points.real[:, None]).sqrt()
-        amplitude = (ratio + 1.0 / ratio) / (gaps.double() ** 2 - points[:, None] ** 2)
-        amplitude = amplitude.to(torch.complex64)[:, None, :]
-        x = (moments.T[components] - (factors.real @ charges.T).reshape(shape)).mul_(amplitude.imag)
-        x -= (factors.imag @ charges.T).reshape(shape).mul_(amplitude.real)
-        yield x.reshape(*shape, space.shape[1])
+    columns = [vectors[:, part] for vectors, part in zip(screened, components, strict=True)]
+    sizes = [part.shape[1] for part in columns]
+    factors = torch.cat(columns, dim=1).T
+    factors = torch.cat([factors.real, factors.imag])
+    vectors = factors.new_empty((sum(sizes), space.n_csf)).split(sizes)
+    for chosen, charges in space.charge_blocks(slice(0, space.shape[0])):
+        place = slice(chosen.start * space.shape[1], chosen.stop * space.shape[1])
+        gaps, moments = space.gaps[chosen].flatten().double(), space.moments(chosen)
+        ratio = (gaps / points.real[:, None]).sqrt()
+        amplitudes = (ratio + 1.0 / ratio) / (gaps**2 - points[:, None] ** 2)
+        of_charges = -2.0 * gaps.sqrt() * amplitudes
+        bare, a, b = (x.to(moments.dtype) for x in (amplitudes.imag, of_charges.imag, of_charges.real))
+        real, imaginary = (x.split(sizes) for x in (factors @ charges).chunk(2))
+        for k, part in enumerate(components):
+            torch.mul(moments[part], bare[k], out=vectors[k][:, place])
+            vectors[k][:, place].addcmul_(real[k], a[k]).addcmul_(imaginary[k], b[k])
+    return [x.unflatten(1, space.shape) for x in vectors]
 
 
 def contour_spectra(
@@ -282,21 +272,22 @@ def contour_spectra(
     sigma = protocol.fwhm_ev / FWHM_PER_SIGMA / scale
     contour = Contour.spanning(LOWEST_EV / scale, protocol.emax_ev / scale, sigma)
     space = response_space(orbitals, protocol, compute)
-    gaps = space.gaps.detach()
-    intervals = contour.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max()))
+    gaps, pairs = space.gaps.detach(), far_pairs(space, contour.far)
+    near = space.restricted(pairs.occupied, pairs.virtual)
+    intervals = contour.spanned(near.gaps.detach())
     n_nodes = sum(interval.n_nodes for interval in intervals)
-    size = space.n_atoms + 9
-    _check_memory(size, n_nodes, len(contour.points), space, compute)
-    sums = NodeSums(intervals, size, space.n_atoms)
+    _check_memory(space.n_atoms + 9, n_nodes, len(contour.points), near, compute)
     prepared = time.perf_counter()
-    for number, block in enumerate(configurations(space), start=1):
+    charges, moments = space.l_o.new_empty((0, space.n_atoms), dtype=torch.float32), space.position.new_empty((0, 9))
+    sums = NodeSums(intervals, charges, moments, far_sums(space, pairs, contour))
+    for number, block in enumerate(configurations(near), start=1):
         sums.add(*block)
         if progress is not None:
             progress(number)
     summed = time.perf_counter()
     points = torch.as_tensor(contour.points, device=space.gaps.device)
-    gamma = space.gamma_k.double()
-    response = torch.cat([resolvent(products, gamma) for products in sums.at(points)])
+    inverse = torch.linalg.inv(space.gamma_k.double())
+    response = torch.cat([resolvent(products, inverse) for products in sums.at(points)])
     counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": n_nodes}
     timings = {
         "preparation": prepared - start,
@@ -311,9 +302,9 @@ def contour_spectra(
 
 
 def _check_memory(size: int, n_nodes: int, n_points: int, space: ActiveSpace, compute: Compute) -> None:
-    """The matrices of the nodes, those of the points, and a block of configurations with its weighted copies."""
+    """The matrices of the nodes and of the points, and a block of configurations with its weighted copies."""
     nodes = n_nodes * size * (4 * (size + TILE) // 2 + 8 * 9)
-    points = 20 * min(BLOCK // 16, n_points * size**2)
+    points = 5 * min(BLOCK, n_points * size**2) + 60 * max(TOGETHER, size**2)
     blocks = 4 * min(BLOCK, size * space.n_csf) + 4 * COLUMNS * (MOST_NODES * TILE + 3 * size)
     needed = (nodes + points + blocks) / 1e9
     if needed > compute.memory:

@@ -11,7 +11,7 @@ import numpy as np
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Protocol
 from clusterml.engine.response.active import ActiveSpace, Couplings
-from clusterml.engine.response.response import AtomShares, BandKind, atom_shares
+from clusterml.engine.response.response import AtomShares, BandKind, PlacedBand, atom_shares
 from clusterml.errors import ElectronicStructureError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
@@ -178,30 +178,30 @@ class ExcitedStates:
         """Oriented spectra of the transitions."""
         return self.transitions.broaden_tensors(grid, fwhm_ev)
 
-    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares | None:
+    def shares(self, bands: Sequence[PlacedBand], spectrum: Spectrum) -> AtomShares | None:
         """Averages over the states under each band, weighted with their contribution to it (absolute value for CD);
         None where the amplitudes were not kept."""
         if self.amplitudes is None:
             return None
         t = self.transitions
-        strengths = t.f(str(spectrum.meta["absorption_gauge"]))
-        if kind == "cd":
-            strengths = t.energy_ev * t.r_cgs(str(spectrum.meta["gauge"]))
+        strengths: dict[BandKind, FloatArray] = {
+            "absorption": t.f(str(spectrum.meta["absorption_gauge"])),
+            "cd": t.energy_ev * t.r_cgs(str(spectrum.meta["gauge"])),
+        }
         sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
-        bands: list[tuple[IntArray, FloatArray]] = []
-        for energy in energies_ev:
-            weight = np.abs(strengths) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
+        under: list[tuple[IntArray, FloatArray]] = []
+        for kind, energy in bands:
+            weight = np.abs(strengths[kind]) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
             strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
             which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
-            bands.append((which, weight[which]))
-        wanted = np.unique(np.concatenate([which for which, _ in bands])) if bands else np.zeros(0, dtype=np.int64)
+            under.append((which, weight[which]))
+        wanted = np.unique(np.concatenate([which for which, _ in under]))
         parts = [
             atom_shares(self.space, self.amplitudes(wanted[k : k + _STATES])) for k in range(0, len(wanted), _STATES)
         ]
-        sides = [np.concatenate([part[side] for part in parts]) for side in (0, 1)] if parts else [np.zeros((0, 0))] * 2
         holes, electrons = (
-            np.array([np.average(side[np.searchsorted(wanted, which)], axis=0, weights=w) for which, w in bands])
-            for side in sides
+            np.array([np.average(side[np.searchsorted(wanted, which)], axis=0, weights=w) for which, w in under])
+            for side in (np.concatenate([part[side] for part in parts]) for side in (0, 1))
         )
         return holes, electrons
 

@@ -19,6 +19,8 @@ from clusterml.units import REFERENCE_OUTPUT_HARTREE_EV
 if TYPE_CHECKING:
     import torch
 
+    from clusterml.engine.response.far import FarSums
+
 _TRAPEZOID_ERROR = 5e-7
 """Error of the contour integral, relative to a band."""
 _REACH = 6.0
@@ -34,12 +36,10 @@ configurations there are worth more intervals.
 """
 MOST_NODES = _NEAR[0]
 """Most nodes of an interval."""
-_FAR_EV = 1.0
-"""Distance from the contour's end at which ``_FAR`` begins."""
+_FAR_EV = 0.5
+"""Distance from the contour's end at which ``_FAR`` begins, and what is summed without looking at every pair."""
 TILE = 96
 """Columns of a tile when one triangle of a symmetric product is computed."""
-_JOINED = 3_000_000
-"""Numbers of the nodes that are joined at a time."""
 BLOCK = 100_000_000
 """Numbers of a block of configurations (charges and moments), or of points, held at a time."""
 TOGETHER = 1_000_000
@@ -75,12 +75,21 @@ class Contour:
         real = self.points.real
         return float(np.hypot(max(real[0] - gap, gap - real[-1], 0.0), self.points.imag[0]))
 
+    @property
+    def far(self) -> float:
+        """The energy in hartree from which on nothing is resonant."""
+        return float(self.points.real[-1]) + _FAR_EV / REFERENCE_OUTPUT_HARTREE_EV
+
+    def spanned(self, gaps: torch.Tensor) -> list[Interval]:
+        """The intervals of orbital energy differences ``gaps``, none of none."""
+        return self.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max())) if gaps.numel() else []
+
     def intervals(self, low: float, high: float) -> list[Interval]:
         """Intervals from ``low`` to ``high``, narrow beside their distance to the contour."""
-        far = float(self.points.real[-1]) + _FAR_EV / REFERENCE_OUTPUT_HARTREE_EV
-        intervals, edge = [], low
+        intervals: list[Interval] = []
+        edge = low
         while edge <= high:
-            nodes, share = _FAR if edge >= far else _NEAR
+            nodes, share = _FAR if edge >= self.far else _NEAR
             start, edge = edge, edge + share * self.distance(edge)
             intervals.append(Interval(start, edge, nodes))
         return intervals
@@ -123,17 +132,25 @@ def _others(n_nodes: int) -> tuple[FloatArray, FloatArray]:
 
 
 class NodeSums:
-    """The matrices of all nodes: sums of T L_k(D) T^T over configurations, from which T g(z) T^T follows for any z.
+    """Matrices from which T g(z) T^T follows for any z: sums over configurations of T L(D) T^T.
 
-    T (r, n) has rows of transition charges, the first ``n_charges``, and of moments; L_k the polynomials of the nodes
-    of an interval.  Of the products of charges one triangle is computed, in tiles of ``TILE`` columns.
+    T (r, n) has rows of transition charges, the first ``n_charges``, and of moments.  L are the polynomials of the
+    nodes of an interval, or those of ``far``.  Of the products of charges one
+    triangle is kept, in tiles of ``TILE`` columns: (nodes, columns, rows), those of moments as (nodes, 9, rows).
     """
 
-    def __init__(self, intervals: Sequence[Interval], size: int, n_charges: int) -> None:
-        self._intervals = list(intervals)
-        self._size, self._n_charges = size, n_charges
-        self._tiles = [(start, min(n_charges, start + TILE)) for start in range(0, n_charges, TILE)]
-        self._sums: list[list[torch.Tensor] | None] = [None] * len(intervals)
+    def __init__(
+        self, intervals: Sequence[Interval], charges: torch.Tensor, moments: torch.Tensor, far: FarSums | None = None
+    ) -> None:
+        """``charges`` (.., n_charges), ``moments`` (.., 9): such as those of configurations."""
+        self._intervals, self._far = list(intervals), far
+        n, own = charges.shape[-1], moments.shape[-1]
+        self._size = n + own
+        self._edges = [(start, min(n, start + TILE)) for start in range(0, n, TILE)]
+        self._first = np.cumsum([0, *(part.n_nodes for part in intervals)]).tolist()
+        nodes = self._first[-1]
+        self._tiles = [charges.new_zeros(nodes, stop - start, n - start) for start, stop in self._edges]
+        self._moments = [moments.new_zeros(nodes, own, rows) for rows in (n, own)]
 
     def add(self, gaps: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
         """Add configurations with energies ``gaps`` (n,) in hartree, ``charges`` (n, n_charges) and ``moments`` (n, 9).
@@ -154,64 +171,62 @@ class NodeSums:
 
     def _add_to(self, number: int, weights: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
         """Add configurations of one interval with ``weights`` (n, n_nodes)."""
-        k, n = weights.shape[1], self._n_charges
-        sums = self._sums[number]
-        if sums is None:
-            sums = [charges.new_zeros((n - start, k * (stop - start))) for start, stop in self._tiles]
-            sums += [moments.new_zeros((k * (self._size - n), rows)) for rows in (n, self._size - n)]
-            self._sums[number] = sums
+        nodes = slice(self._first[number], self._first[number + 1])
         light, heavy = (weights.to(x.dtype)[:, :, None] for x in (charges, moments))
-        for (start, stop), tile in zip(self._tiles, sums, strict=False):
-            tile.addmm_(charges[:, start:].T, (light * charges[:, None, start:stop]).flatten(1))
+        for (start, stop), tile in zip(self._edges, self._tiles, strict=True):
+            weighted = (light * charges[:, None, start:stop]).flatten(1)
+            tile[nodes].flatten(0, 1).addmm_(weighted.T, charges[:, start:])
         weighted = (heavy * moments[:, None]).flatten(1).T
-        for rows, products in zip((charges.to(moments.dtype), moments), sums[-2:], strict=True):
-            products.addmm_(weighted, rows)
+        for rows, products in zip((charges.to(moments.dtype), moments), self._moments, strict=True):
+            products[nodes].flatten(0, 1).addmm_(weighted, rows)
 
     def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
         """T g(z) T^T for all ``points`` (j,), complex (some, r, r) of their precision, some points at a time."""
-        import torch
-
-        held = [(part.n_nodes, sums) for part, sums in zip(self._intervals, self._sums, strict=True) if sums]
-        nodes = [part.nodes for part, sums in zip(self._intervals, self._sums, strict=True) if sums]
-        place = torch.as_tensor(np.concatenate(nodes), device=points.device).to(points.real.dtype)
-        n, own = self._n_charges, self._size - self._n_charges
-        for some in points.split(max(1, BLOCK // (16 * self._size**2))):
-            g = 1.0 / (place[None, :] ** 2 - some[:, None] ** 2)
-            g = torch.cat([g.real, g.imag])
-            tiles = [
-                _joined(g, [sums[number].reshape(n - start, k, -1) for k, sums in held])
-                for number, (start, _) in enumerate(self._tiles)
-            ]
-            mixed, last = (
-                _joined(g, [sums[number].reshape(k, own, -1).transpose(0, 1) for k, sums in held])
-                for number in (-2, -1)
-            )
+        for some in points.split(max(1, BLOCK // self._size**2)):
+            tiles, moments = self._joined(some)
             few = max(1, TOGETHER // self._size**2)
             for first in range(0, len(some), few):
-                yield self._assembled(*([x[:, first : first + few] for x in parts] for parts in (tiles, (mixed, last))))
+                part = slice(first, first + few)
+                yield self._assembled([x[:, part] for x in tiles], [x[:, part] for x in moments], some.real.dtype)
 
-    def _assembled(self, tiles: Sequence[torch.Tensor], moments: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Whole matrices (j, r, r) of ``tiles`` (rows, j, columns), and products of moments with charges and moments
-        (9, j, columns)."""
-        mixed, last = moments
-        n = self._n_charges
-        whole = last.new_empty((last.shape[1], self._size, self._size))
-        whole[:, n:, :n], whole[:, :n, n:] = mixed.transpose(0, 1), mixed.permute(1, 2, 0)
-        whole[:, n:, n:] = last.transpose(0, 1)
-        for (start, stop), tile in zip(self._tiles, tiles, strict=True):
-            whole[:, start:n, start:stop], whole[:, start:stop, start:n] = tile.transpose(0, 1), tile.permute(1, 2, 0)
-        return whole
+    def _joined(self, points: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Tiles and products of moments, real and imaginary parts (2, j, columns, rows), at ``points`` (j,)."""
+        of_nodes = _resolvents(np.concatenate([np.zeros(0), *(part.nodes for part in self._intervals)]), points)
+        tiles, moments = ([_product(of_nodes, sums) for sums in kind] for kind in (self._tiles, self._moments))
+        if (far := self._far) is not None:
+            decays, terms = far.basis.coefficients(points), far.basis.terms(points)
+            for tile, (start, stop) in zip(tiles, self._edges, strict=True):
+                tile += _product(decays, far.charges[:, start:stop, start:])
+            for products, sums in zip(moments, (far.mixed, far.moments), strict=True):
+                products += _product(terms, sums)
+        return tiles, moments
+
+    def _assembled(
+        self, tiles: Sequence[torch.Tensor], moments: Sequence[torch.Tensor], dtype: torch.dtype
+    ) -> torch.Tensor:
+        """Whole matrices (j, r, r) of both parts of ``tiles``, and of products of moments with charges and moments."""
+        import torch
+
+        mixed, own = moments
+        n = mixed.shape[-1]
+        whole = mixed.new_empty((2, mixed.shape[1], self._size, self._size), dtype=dtype)
+        whole[..., n:, :n], whole[..., :n, n:], whole[..., n:, n:] = mixed, mixed.mT, own
+        for (start, stop), tile in zip(self._edges, tiles, strict=True):
+            whole[..., start:stop, start:n], whole[..., start:n, start:stop] = tile, tile.mT
+        return torch.complex(whole[0], whole[1])
 
 
-def _joined(g: torch.Tensor, parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Sums over nodes, complex (rows, j, columns), of ``parts`` (rows, nodes, columns) with ``g`` (2 j, nodes), its
-    real above its imaginary part; some rows at a time."""
+def _resolvents(nodes: FloatArray, points: torch.Tensor) -> torch.Tensor:
+    """1 / (D^2 - z^2) at ``nodes`` (k,) and ``points`` (j,), complex (j, k)."""
     import torch
 
-    pieces = []
-    size = max(1, _JOINED // (g.shape[1] * parts[0].shape[2]))
-    for start in range(0, len(parts[0]), size):
-        matrices = torch.cat([part[start : start + size] for part in parts], dim=1).to(g.dtype)
-        real, imaginary = (g @ matrices).chunk(2, dim=1)
-        pieces.append(torch.complex(real, imaginary))
-    return torch.cat(pieces)
+    z = points[:, None].to(torch.complex128)
+    return 1.0 / (torch.as_tensor(nodes, device=points.device) ** 2 - z**2)
+
+
+def _product(factors: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+    """Real and imaginary part (2, j, ..) of complex ``factors`` (j, k) with ``sums`` (k, ..), in their precision."""
+    import torch
+
+    both = torch.stack([factors.real, factors.imag]).to(sums.dtype)
+    return (both.flatten(0, 1) @ sums.flatten(1)).reshape(2, len(factors), *sums.shape[1:])

@@ -103,16 +103,17 @@ def rapid_response(
     g = 1.0 / (torch.as_tensor(nodes) ** 2 - points[:, None] ** 2)
     gamma = space.gamma_k.double()
     project = _projection(space, nodes, g, gamma, emax_ev / scale)
+    inverse = torch.linalg.inv(gamma)
     if project is not None:
-        gamma = torch.linalg.inv(project.T @ torch.linalg.solve(gamma, project))
+        inverse = project.T @ inverse @ project
 
     def reduced(charges: torch.Tensor, moments: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         kept = charges if project is None else charges @ project.float()
         rows = torch.cat([kept.to(dtype), moments], dim=1)
         return rows, rows
 
-    products = _at(g, _sums(space, nodes, reduced, (len(gamma) + 9, len(gamma) + 9)))
-    response = resolvent(products, gamma)
+    products = _at(g, _sums(space, nodes, reduced, (len(inverse) + 9, len(inverse) + 9)))
+    response = resolvent(products, inverse)
     return ContourResponse(contour, response.numpy(), gap_ev, emax_ev, fwhm_ev)
 
 

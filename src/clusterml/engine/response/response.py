@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 BandKind = Literal["absorption", "cd"]
+PlacedBand = tuple[BandKind, float]
+"""A band's kind and its energy in eV."""
 AtomShares = tuple[FloatArray, FloatArray]
 
 
@@ -49,9 +51,9 @@ class Response(Contract):
     def broaden_tensors(self, grid: FloatArray | None = None, fwhm_ev: float = 0.2) -> tuple[FloatArray, FloatArray]:
         """Oriented absorption and CD, see :meth:`clusterml.spectrum.transitions.Transitions.broaden_tensors`."""
 
-    def shares(self, kind: BandKind, energies_ev: Sequence[float], spectrum: Spectrum) -> AtomShares | None:
-        """Shares of atoms in hole and electron of what absorbs, or gives the CD, at each of ``energies_ev`` (b,) of
-        ``spectrum``: two arrays (b, n_atoms); None where they are not known."""
+    def shares(self, bands: Sequence[PlacedBand], spectrum: Spectrum) -> AtomShares | None:
+        """Shares of atoms in hole and electron of what absorbs, or gives the CD, at each of the b ``bands`` of
+        ``spectrum``, at least one: two arrays (b, n_atoms); None where they are not known."""
 
 
 def atom_shares(space: ActiveSpace, amplitudes: torch.Tensor) -> AtomShares:
