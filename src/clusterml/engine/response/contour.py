@@ -9,9 +9,10 @@ F = 2 sqrt(D) q (n_atoms, n) (see :mod:`clusterml.engine.response.linear`).  Thr
     sum_n (s.Z_n)(s'.Z_n) G(E - w_n) = (1/pi) Im sum_j h G(E - z_j) 2 z_j X(z_j),  z_j = w_j + i a.
     The trapezoid rule errs by exp(-(pi sigma / h)^2) at a = pi sigma^2 / (2 h); a wider band errs less.
 3.  All z are far from the real axis, so g is smooth in D: configurations are binned into intervals of D, narrow beside
-    their distance to the contour, and interpolated on Chebyshev nodes.  One matrix per node serves all z.
+    their distance to the contour, and interpolated on Chebyshev nodes.  One matrix per node serves all z.  What is far
+    above the contour is summed up by orbitals (:mod:`~clusterml.engine.response.far`).
 
-All configurations are explicit, and all is matrix products, on any device.  The derivative by orbital energies,
+No configuration is left out, and all is matrix products, on any device.  The derivative by orbital energies,
 transition charges and moments is torch's own: z keeps away from every pole, degenerate or not.
 Sources: M. A. Woodbury, Memorandum Report 42, Princeton (1950); L. N. Trefethen, J. A. C. Weideman, SIAM Rev. 56, 385
 (2014) (the trapezoid rule); L. N. Trefethen, Approximation Theory and Approximation Practice (2013), chapter 8.
