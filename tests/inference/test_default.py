@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 import clusterml as cm
 from clusterml.engine.cost import response_seconds
@@ -122,6 +123,15 @@ def test_advice_of_the_engine_says_whose_options_it_names():
     assert said == "check it, raise it (clusterml label's --electronic-temperature 1000), or --charge=1"
 
 
-def test_the_estimate_of_a_response_grows_with_the_cluster():
-    seconds = [response_seconds(cm.build(name, thiolate="SH")) for name in ("ag3", "ag25")]
-    assert 0.05 < seconds[0] < 0.1 < seconds[1] < 1.0
+def test_what_takes_more_than_a_moment_says_so_beforehand(monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    predictor, quick = cm.Predictor.load(DEFAULT_MODEL, "cpu"), cm.Predictor.load(QUICK_MODEL, "cpu")
+    small, large = cm.build("ag3", thiolate="SH"), cm.build("ag25", thiolate="SH")
+    assert 0.05 < predictor.seconds_of_start(small) == response_seconds(small) < 0.1
+    heard = Heard()
+    for atoms, thermal in ((small, None), (large, None), (large, ThermalEnsemble(32))):
+        predict_module.note_cost(predictor, atoms, thermal, "it", heard)
+        predict_module.note_cost(quick, atoms, thermal, "it", heard)
+    seconds = 32 * response_seconds(large)
+    assert heard.words == [f"it: network, 61 atoms, about {seconds:.0f} s"]
+    assert predictor.seconds_of_start(Atoms("U")) == 0.0

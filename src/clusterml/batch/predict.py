@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from clusterml.batch.inputs import expand
 from clusterml.batch.structures import Count, Failure, Outcome, Structure, failure, outcome, read_structures
 from clusterml.errors import UNEXPECTED, ClusterMLError, OutsideNetworkError
-from clusterml.inference.predict import Engine, EngineOptions
+from clusterml.inference.predict import Engine, EngineOptions, note_cost
 from clusterml.io.files import make_folder
 from clusterml.run.progress import SILENT, Reporter
 from clusterml.spectrum.view import WHOLE, View
@@ -114,6 +114,7 @@ def _prepared(
     structure: Structure, predictor: Predictor, options: FileOptions, reporter: Reporter
 ) -> _Ready | _Refused | Failure:
     try:
+        note_cost(predictor, structure.atoms, options.thermal, structure.name, reporter)
         prepared = predictor.prepare(
             structure.atoms,
             options.charge,

@@ -18,6 +18,7 @@ from clusterml.errors import (
     OutsideNetworkError,
     UnsupportedElementError,
     counted,
+    duration,
 )
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
@@ -251,6 +252,7 @@ def predict(
     atoms = read(what, options=reading) if isinstance(what, str | Path) else what
     predictor = _predictor(str(model), device)
     runner = Engine(options, predictor.energy_ev, predictor.fwhm_ev, reporter)
+    note_cost(predictor, atoms, thermal, structure_name(atoms), reporter)
     try:
         prepared = predictor.prepare(
             atoms,
@@ -263,6 +265,17 @@ def predict(
         return runner.answer_alone(atoms, charge, error, structure_name(atoms))
     (prediction,) = predictor.predict([prepared])
     return runner.answer(prediction, charge)
+
+
+def note_cost(
+    predictor: Predictor, atoms: Atoms, thermal: ThermalEnsemble | None, name: str, reporter: Reporter
+) -> None:
+    """Tell the ``reporter`` what a prediction will take, where that is more than a moment."""
+    seconds = predictor.seconds_of_start(atoms) * (1 if thermal is None else thermal.members)
+    if seconds > SECONDS_BETWEEN_STARTS:
+        about = duration(seconds * busyness(1))
+        words = f"{name}: network, {counted(len(atoms), 'atom')}, about {about}"
+        reporter.note(words, after=SECONDS_BETWEEN_STARTS)
 
 
 @lru_cache(maxsize=1)

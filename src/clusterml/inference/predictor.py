@@ -16,6 +16,7 @@ from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import (
     ClusterMLError,
     OptionError,
+    UnsupportedElementError,
 )
 from clusterml.inference.answer import PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
@@ -85,6 +86,15 @@ class Predictor:
         """
 
         return load_predictor(model, device)
+
+    def seconds_of_start(self, atoms: Atoms) -> float:
+        """CPU time of what the spectra of ``atoms`` start from: nothing, or an estimate of the time of the response."""
+        from clusterml.engine.cost import response_seconds
+
+        try:
+            return 0.0 if self.ensemble.spec.start == "zero" else response_seconds(atoms)
+        except UnsupportedElementError:  # :meth:`prepare` says so
+            return 0.0
 
     def at_width(self, fwhm_ev: float | None) -> Predictor:
         """This predictor with spectra of a larger width (eV), made by broadening; itself for None.

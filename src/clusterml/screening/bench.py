@@ -171,13 +171,9 @@ class Bench:
     def seconds_each(self) -> float | None:
         """CPU time that the network takes for a candidate, where it starts from a response: for the first parent that
         can be made; None where it takes milliseconds, or nothing is known of the candidates."""
-        from clusterml.engine.cost import response_seconds
-
-        if self.predictor.ensemble.spec.start == "zero":
-            return None
         parents = map(self.maker.parent, self.space.variants) if self.screen.parents else [self.reference]
         known = (atoms for atoms in parents if atoms is not None and not isinstance(atoms, Rejection))
-        return next(map(response_seconds, known), None)
+        return next(map(self.predictor.seconds_of_start, known), 0.0) or None
 
     @cached_property
     def reference(self) -> Atoms | None:

@@ -7,14 +7,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import (
-    OptionError,
-    OutsideNetworkError,
-    StructureError,
-    UnsupportedElementError,
-    counted,
-    duration,
-)
+from clusterml.errors import OptionError, OutsideNetworkError, StructureError, counted, duration
 from clusterml.io.shipped import PREFIX, QUICK_MODEL, locate
 from clusterml.server.requests import (
     ChiralityRequest,
@@ -222,22 +215,10 @@ def _check_work(request: PredictRequest, atoms: Atoms, predictor: Predictor, lim
     if request.ensemble is not None and request.ensemble > most:
         problem = f"ensemble is {request.ensemble} for {counted(len(atoms), 'atom')}"
         raise OptionError(problem, f"this server takes {most} snapshots of so many, or use the command line")
-    seconds = (request.ensemble or 1) * _seconds_of_start(atoms, predictor)
+    seconds = (request.ensemble or 1) * predictor.seconds_of_start(atoms)
     if seconds > limits.seconds:
         problem = f"{predictor.name} would take {duration(seconds)}, and this server gives {duration(limits.seconds)}"
         raise OptionError(problem, f"set model to {QUICK_MODEL}, ask for fewer snapshots, or use the command line")
-
-
-def _seconds_of_start(atoms: Atoms, predictor: Predictor) -> float:
-    """Time of the response that the spectra of a geometry start from; 0 where there is none."""
-    from clusterml.engine.cost import response_seconds
-
-    if predictor.ensemble.spec.start == "zero":
-        return 0.0
-    try:
-        return response_seconds(atoms)
-    except UnsupportedElementError:  # the network will say so
-        return 0.0
 
 
 def prediction_json(prediction: Prediction, fwhm_ev: float | None, *, quick: bool = False) -> dict[str, Any]:
