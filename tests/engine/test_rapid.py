@@ -10,7 +10,6 @@ from clusterml.engine import integrals
 from clusterml.engine.basis import gfn_basis
 from clusterml.engine.label import label
 from clusterml.engine.pair_tables import one_electron
-from clusterml.engine.response import rapid
 from clusterml.engine.response.rapid import rapid_response
 from clusterml.errors import ChargeError, ElectronicStructureError, MemoryLimitError
 from clusterml.structure.build.build import build
@@ -86,21 +85,6 @@ def test_turned_it_turns_and_mirrored_its_cd_changes_sign(cluster, orbitals):
 def test_an_achiral_cluster_has_no_cd(precision):
     spectrum = of(build("ag2"), precision=precision).broaden(GRID)
     assert np.abs(spectrum.delta_epsilon).max() < {"float64": 1e-8, "float32": 1e-6}[precision] * spectrum.epsilon.max()
-
-
-def test_projected_charges_give_the_same_spectrum(cluster, monkeypatch):
-    every = of(cluster).broaden(GRID)
-    monkeypatch.setattr(rapid, "_POTENTIALS", (7, 8))
-    some = of(cluster).broaden(GRID)
-    assert not np.array_equal(some.epsilon, every.epsilon)
-    assert cosine(some.epsilon, every.epsilon) > 0.999
-    assert cosine(some.delta_epsilon, every.delta_epsilon) > 0.99
-
-
-def test_blocks_of_configurations_add_up(cluster, monkeypatch):
-    whole = of(cluster, precision="float64")
-    monkeypatch.setattr(rapid, "_BLOCK", 20_000)
-    np.testing.assert_allclose(of(cluster, precision="float64").response, whole.response, rtol=0.0, atol=1e-9 * 1e3)
 
 
 def test_an_odd_number_of_electrons_is_refused(cluster):

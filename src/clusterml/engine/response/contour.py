@@ -266,40 +266,58 @@ def contour_spectra(
     ``progress``: told how many blocks of configurations are done.  Raises ElectronicStructureError without a gap,
     MemoryLimitError before anything large is allocated.
     """
-    import torch
-
     start = time.perf_counter()
     scale = REFERENCE_OUTPUT_HARTREE_EV
     sigma = protocol.fwhm_ev / FWHM_PER_SIGMA / scale
     contour = Contour.spanning(LOWEST_EV / scale, protocol.emax_ev / scale, sigma)
     space = response_space(orbitals, protocol, compute)
-    gaps, pairs = space.gaps.detach(), far_pairs(space, contour.far)
+    prepared = time.perf_counter()
+    sums = response_sums(space, contour, compute, progress)
+    summed = time.perf_counter()
+    response = response_of(space, contour, sums)
+    counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": sums.n_nodes}
+    timings = {
+        "preparation": prepared - start,
+        "sums": summed - prepared,
+        "solver": time.perf_counter() - prepared,
+    }
+    gap_ev = float(space.gaps.detach().min()) * scale
+    return ContourSpectra(
+        contour, response, gap_ev, protocol.emax_ev, protocol.fwhm_ev, space, sums, counts, timings_s=timings
+    )
+
+
+def response_sums(
+    space: ActiveSpace, contour: Contour, compute: Compute, progress: Callable[[int], None] | None = None
+) -> NodeSums:
+    """Sums over all configurations of ``space`` for the points of ``contour``; ``progress``: told the blocks done.
+
+    Raises MemoryLimitError before anything large is allocated.
+    """
+    import torch
+
+    pairs = far_pairs(space, contour.far)
     near = space.restricted(pairs.occupied, pairs.virtual)
     intervals = contour.spanned(near.gaps.detach())
     n_nodes = sum(interval.n_nodes for interval in intervals)
     _check_memory(space.n_atoms + 9, n_nodes, len(contour.points), near, compute)
-    prepared = time.perf_counter()
     charges, moments = space.l_o.new_empty((0, space.n_atoms), dtype=torch.float32), space.position.new_empty((0, 9))
     sums = NodeSums(intervals, charges, moments, far_sums(space, pairs, contour))
     for number, block in enumerate(configurations(near), start=1):
         sums.add(*block)
         if progress is not None:
             progress(number)
-    summed = time.perf_counter()
+    return sums
+
+
+def response_of(space: ActiveSpace, contour: Contour, sums: NodeSums) -> np.ndarray[Any, np.dtype[np.complex128]]:
+    """X (j, 9, 9) at the points of ``contour`` from the ``sums`` over configurations of ``space``."""
+    import torch
+
     points = torch.as_tensor(contour.points, device=space.gaps.device)
     inverse = torch.linalg.inv(space.gamma_k.double())
     response = torch.cat([resolvent(products, inverse) for products in sums.at(points)])
-    counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": n_nodes}
-    timings = {
-        "preparation": prepared - start,
-        "sums": summed - prepared,
-        "solver": time.perf_counter() - prepared,
-    }
-    gap_ev = float(gaps.min()) * scale
-    numbers = response.cpu().numpy()
-    return ContourSpectra(
-        contour, numbers, gap_ev, protocol.emax_ev, protocol.fwhm_ev, space, sums, counts, timings_s=timings
-    )
+    return np.asarray(response.cpu().numpy())
 
 
 def _check_memory(size: int, n_nodes: int, n_points: int, space: ActiveSpace, compute: Compute) -> None:

@@ -152,6 +152,11 @@ class NodeSums:
         self._tiles = [charges.new_zeros(nodes, stop - start, n - start) for start, stop in self._edges]
         self._moments = [moments.new_zeros(nodes, own, rows) for rows in (n, own)]
 
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes of all intervals."""
+        return int(self._first[-1])
+
     def add(self, gaps: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
         """Add configurations with energies ``gaps`` (n,) in hartree, ``charges`` (n, n_charges) and ``moments`` (n, 9).
 
