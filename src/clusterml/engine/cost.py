@@ -19,7 +19,7 @@ _GROWTH = 3.3
 _PARALLEL = 0.7
 """Power of the number of threads with which time shrinks."""
 _FIRST_SECONDS, _RESPONSE_SECONDS, _RESPONSE_GROWTH = 0.06, 2.3, 3.0
-"""The same of a rapid response, with what the smallest take: within a sixth of what was measured from 66 to 309 atoms
+"""The same of a rapid response, with what the smallest take: within a fifth of what was measured from 66 to 309 atoms
 (306 to 1305 functions)."""
 _MATRICES_GB = 0.33
 """Memory in GB of matrices over atomic functions, and of those of the response, with 1,000 functions ..."""

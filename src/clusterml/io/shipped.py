@@ -20,7 +20,7 @@ PREFIX = "shipped:"
 """What a path begins with that is seen from the data that travel with the program."""
 DEFAULT_MODEL = "ag-response-v1"
 """The checkpoint that is used unless another is named: right for new geometries and clusters too, as its spectra start
-from GFN1 orbitals (0.4 s of a core for 115 atoms), and without derivatives."""
+from GFN1 orbitals (0.5 s of a core for 115 atoms), and without derivatives."""
 QUICK_MODEL = "ag-sr-v1"
 """The checkpoint for what needs derivatives or many frames a second (explanations, designs, sliders): it takes
 milliseconds, and knows geometries like those that it learnt."""

@@ -3,7 +3,7 @@
 What a label does (:mod:`~clusterml.engine.orbitals.gfn`, :mod:`~clusterml.engine.response.contour`), with less:
 
 1.  Integrals come from tables of atom pairs (:mod:`~clusterml.engine.pair_tables`).
-2.  Shell charges need be those of their field to 0.005 e alone: one Newton step or two, two or three eigenproblems.
+2.  Shell charges need be those of their field to 0.002 e alone: one Newton step or two, two or three eigenproblems.
 3.  Matrices are in single precision.
 
 Sources: those of the modules named.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Grows with every change of the numbers, so that responses that were kept are computed anew."""
-_CHARGE_TOLERANCE = 0.005
+_CHARGE_TOLERANCE = 0.002
 """Residual of shell charges, in elementary charges, at which the ground state is taken."""
 _MOST_CYCLES = 60
 _KELVIN = 300.0
