@@ -147,7 +147,7 @@ def test_sums_of_parts_are_those_of_the_whole():
     contour = Contour.spanning(0.1, 0.5, 0.03)
     gaps = 0.2 + 0.3 * torch.rand(40, dtype=torch.float64)
     charges, moments = (torch.randn(40, n, dtype=torch.float64) for n in (5, 9))
-    whole, parts = (NodeSums(contour.intervals(0.2, 0.5), charges, moments) for _ in range(2))
+    whole, parts = (NodeSums(contour.intervals(gaps), charges, moments) for _ in range(2))
     whole.add(gaps, charges, moments)
     for some in (slice(0, 13), slice(13, 40)):
         parts.add(gaps[some], charges[some], moments[some])
@@ -191,7 +191,7 @@ def test_derivatives_by_energies_charges_and_moments():
     charges = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     moments = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
     inverse = torch.linalg.inv(torch.eye(3, dtype=torch.float64) * 0.3 + 0.05)
-    intervals = contour.intervals(0.2, 0.45)
+    intervals = contour.intervals(torch.tensor([0.2, 0.45]))
 
     def spectra(gaps, charges, moments):
         root = gaps.sqrt()

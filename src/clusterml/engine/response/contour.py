@@ -298,7 +298,7 @@ def response_sums(
 
     pairs = far_pairs(space, contour.far)
     near = space.restricted(pairs.occupied, pairs.virtual)
-    intervals = contour.spanned(near.gaps.detach())
+    intervals = contour.intervals(near.gaps.detach())
     n_nodes = sum(interval.n_nodes for interval in intervals)
     _check_memory(space.n_atoms + 9, n_nodes, len(contour.points), near, compute)
     charges, moments = space.l_o.new_empty((0, space.n_atoms), dtype=torch.float32), space.position.new_empty((0, 9))

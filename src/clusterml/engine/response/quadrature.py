@@ -27,14 +27,15 @@ _REACH = 6.0
 """The contour goes on for so many standard deviations beyond the energies that are asked for."""
 TAIL_EV = 1.0
 """At least so far beyond, so that bands of twice the width are right at the edges too."""
-_NEAR = (5, 0.25)
-_FAR = (3, 0.06)
-"""Chebyshev nodes of an interval, and its width in units of its distance to the contour.
+_NEAR, _FAR = ((7, 0.55), (6, 0.4)), ((4, 0.15), (3, 0.06))
+"""Chebyshev nodes of an interval, and its width in units of its distance to the contour: of few configurations and of
+``_MANY``.
 
-They interpolate to 2e-6 and 7e-6.  Beyond the contour nothing is resonant, and fewer nodes for each of the many
-configurations there are worth more intervals.
+They interpolate to 2e-6 to 7e-6.  Beyond the contour nothing is resonant, and fewer nodes for each of the many
+configurations there are worth more intervals; few configurations are worth fewer intervals everywhere.
 """
-MOST_NODES = _NEAR[0]
+_MANY = 50_000
+MOST_NODES = _NEAR[0][0]
 """Most nodes of an interval."""
 _FAR_EV = 0.5
 """Distance from the contour's end at which ``_FAR`` begins, and what is summed without looking at every pair."""
@@ -80,16 +81,15 @@ class Contour:
         """The energy in hartree from which on nothing is resonant."""
         return float(self.points.real[-1]) + _FAR_EV / REFERENCE_OUTPUT_HARTREE_EV
 
-    def spanned(self, gaps: torch.Tensor) -> list[Interval]:
-        """The intervals of orbital energy differences ``gaps``, none of none."""
-        return self.intervals(float(gaps.min()) * (1.0 - 1e-6), float(gaps.max())) if gaps.numel() else []
-
-    def intervals(self, low: float, high: float) -> list[Interval]:
-        """Intervals from ``low`` to ``high``, narrow beside their distance to the contour."""
+    def intervals(self, gaps: torch.Tensor) -> list[Interval]:
+        """Intervals of orbital energy differences ``gaps``, narrow beside their distance to the contour."""
+        if not gaps.numel():
+            return []
+        edge, high = float(gaps.min()) * (1.0 - 1e-6), float(gaps.max())
+        near, far = (widths[gaps.numel() >= _MANY] for widths in (_NEAR, _FAR))
         intervals: list[Interval] = []
-        edge = low
         while edge <= high:
-            nodes, share = _FAR if edge >= self.far else _NEAR
+            nodes, share = far if edge >= self.far else near
             start, edge = edge, edge + share * self.distance(edge)
             intervals.append(Interval(start, edge, nodes))
         return intervals
