@@ -241,13 +241,15 @@ def _response_vectors(
     factors = torch.cat(columns, dim=1).T
     factors = torch.cat([factors.real, factors.imag])
     vectors = factors.new_empty((sum(sizes), space.n_csf)).split(sizes)
+    energy, sigma = (part[:, None].to(factors.dtype) for part in (points.real, points.imag))
     for chosen, charges in space.charge_blocks(slice(0, space.shape[0])):
         place = slice(chosen.start * space.shape[1], chosen.stop * space.shape[1])
-        gaps, moments = space.gaps[chosen].flatten().double(), space.moments(chosen)
-        ratio = (gaps / points.real[:, None]).sqrt()
-        amplitudes = (ratio + 1.0 / ratio) / (gaps**2 - points[:, None] ** 2)
-        of_charges = -2.0 * gaps.sqrt() * amplitudes
-        bare, a, b = (x.to(moments.dtype) for x in (amplitudes.imag, of_charges.imag, of_charges.real))
+        gaps, moments = space.gaps[chosen].flatten(), space.moments(chosen)
+        # (ratio + 1 / ratio) / (D^2 - z^2) with ratio^2 = D / E and z = E + i sigma
+        distance, twice = (gaps - energy) * (gaps + energy) + sigma**2, 2.0 * energy * sigma
+        scale = (gaps + energy) / (gaps * energy).sqrt() / (distance**2 + twice**2)
+        bare, of_charges = twice * scale, -2.0 * gaps.sqrt() * scale
+        a, b = of_charges * twice, of_charges * distance
         real, imaginary = (x.split(sizes) for x in (factors @ charges).chunk(2))
         for k, part in enumerate(components):
             torch.mul(moments[part], bare[k], out=vectors[k][:, place])
