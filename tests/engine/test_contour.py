@@ -51,7 +51,7 @@ def spectra_of(response, fwhm_ev=0.2):
 def test_spectra_and_tensors_are_those_of_all_eigenpairs(orbitals, monkeypatch, name):
     response = contour_spectra(orbitals(name), Protocol(), Compute())
     exact = spectra_of(every_state(orbitals(name), monkeypatch))
-    rounding = 1e-10 * exact[0].max()  # Ag2(CF3COO)2 has no CD to speak of
+    rounding = 3e-10 * exact[0].max()  # Ag2(CF3COO)2 has no CD to speak of
     for ours, theirs in zip(spectra_of(response), exact, strict=True):
         assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max() + rounding
 

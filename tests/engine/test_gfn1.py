@@ -251,8 +251,25 @@ class TestCycles:
     def test_a_step_is_solved_no_further_than_the_next_ones_need(self):
         assert scc._exactness(0.3, 2e-5) == pytest.approx(0.03)  # the residual falls by its square
         assert 0.01 < scc._exactness(0.05, 2e-5) < 0.1  # to where one more step ends
-        assert scc._exactness(0.001, 2e-5) == 1e-3  # the last step
+        assert scc._exactness(0.001, 2e-5) == pytest.approx(2e-3)  # the last step, to a tenth of the tolerance
+        assert scc._exactness(0.007, 2e-5) == 1e-3
         assert scc._exactness(0.05, 1e-9) == pytest.approx(0.005)
+
+    def test_fluctuations_of_populations_save_a_third_of_the_responses(self):
+        parts = _hamiltonian(build("ag25", thiolate="SH"))
+        molecule = scc._Molecule(parts, -1, _KT, "cpu")
+        charges = torch.as_tensor(parts.expected)
+        orbitals = molecule.orbitals(charges, torch.float32)
+        residual = molecule.charges(orbitals) - charges
+        response, steps, counts = molecule.response(orbitals, charges), [], []
+        for precondition in (None, molecule.preconditioner(orbitals)):
+            calls = []
+            step = scc._solved(lambda q, calls=calls: (calls.append(1), response(q))[1], precondition, residual, 1e-4)
+            assert float((step - response(step) - residual).norm()) < 2e-4 * float(residual.norm())
+            steps.append(step)
+            counts.append(len(calls))
+        assert counts[1] <= 0.7 * counts[0]
+        assert float((steps[1] - steps[0]).abs().max()) < 1e-3 * float(steps[0].abs().max())
 
     @pytest.mark.parametrize("kt", [_KT, 0.03])
     def test_the_response_is_the_derivative_of_the_charges(self, dication, kt):
