@@ -68,6 +68,10 @@ def test_reasons(sure, unsure):
     assert why_engine(sure) == ""
     assert why_engine(unsure) == "the network's CD is not significant"
     assert why_engine(dataclasses.replace(sure, in_domain=False)) == "out of the network's domain"
+    outside = dataclasses.replace(
+        sure, in_domain=False, warnings=("charge 0", "out of domain: no Au", "out of domain: b")
+    )
+    assert why_engine(outside) == "out of the network's domain: no Au"
     none = dataclasses.replace(sure.spectrum, delta_epsilon_std=None)
     assert why_engine(dataclasses.replace(sure, spectrum=none)) == "nothing says how sure the network's CD is"
     achiral = dataclasses.replace(unsure.spectrum, delta_epsilon=np.zeros(241))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("torch", "numpy")
 """Packages whose version can change the numbers."""
+
+
+OUT_OF_DOMAIN = "out of domain: "
+"""What warnings begin with that say why a structure is out of a network's domain."""
+
+
+_TITLE_WIDTH = 85
+"""Characters that fit into a line above a picture."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,11 @@ class Prediction(WithWarnings):
     def domain(self) -> str:
         """``in``, ``out`` or ``unknown``: whether the structure is in the domain of the network."""
         return {True: "in", False: "out", None: "unknown"}[self.in_domain]
+
+    @property
+    def objections(self) -> list[str]:
+        """Why the structure is out of the network's domain; empty where it is not."""
+        return [words.removeprefix(OUT_OF_DOMAIN) for words in self.warnings if words.startswith(OUT_OF_DOMAIN)]
 
     @property
     def summary(self) -> str:
@@ -319,7 +333,8 @@ class Answer(WithWarnings):
 
         Returns the paths, see :meth:`Prediction.write`.
         """
-        lines = [figure_title(self.atoms, self.charge, self.method), *self.summary.split("; ")]
+        words = [row for line in self.summary.split("; ") for row in wrap(line, _TITLE_WIDTH)]
+        lines = [figure_title(self.atoms, self.charge, self.method), *words]
         title = "\n".join([*lines, self.reliability.headline])
         stem = make_folder(folder) / (name or self.name)
         faint = self.network.spectrum if self.label is not None and self.network is not None else None

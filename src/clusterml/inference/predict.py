@@ -44,7 +44,7 @@ DEFAULT_MINUTES = 60.0
 def why_engine(prediction: Prediction) -> str:
     """Why the engine should compute what the network predicts; empty if there is no reason."""
     if prediction.in_domain is False:
-        return "out of the network's domain"
+        return ": ".join(["out of the network's domain", *prediction.objections[:1]])
     if prediction.significance.verdict == "not significant":
         return "the network's CD is not significant"
     if prediction.significance.verdict == "unknown":

@@ -18,7 +18,7 @@ from clusterml.errors import (
     OptionError,
     UnsupportedElementError,
 )
-from clusterml.inference.answer import PredictedChirality, Prediction
+from clusterml.inference.answer import OUT_OF_DOMAIN, PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
 from clusterml.inference.checkpoint import checksum, label_protocol, load_ensemble, read_uncertainty
 from clusterml.inference.domain import Composition, Domain, DomainReport
@@ -301,7 +301,7 @@ class Predictor:
         if self.domain is not None and score is not None:
             report = self.domain.report(score, structure.molecule.composition)
         warnings = [*structure.molecule.warnings]
-        warnings += [f"out of domain: {reason}" for reason in (report.reasons if report else ())]
+        warnings += [f"{OUT_OF_DOMAIN}{reason}" for reason in (report.reasons if report else ())]
         novelty, sentence = novel
         if self.uncertainty is None:
             warnings.append(
