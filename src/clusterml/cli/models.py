@@ -51,6 +51,7 @@ def _print(releases: dict[str, Release]) -> None:
     from rich.table import Table
 
     from clusterml.cli.console import table_console
+    from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
 
     if not releases:
         typer.echo("there are no checkpoints; clusterml train makes one")
@@ -68,3 +69,4 @@ def _print(releases: dict[str, Release]) -> None:
             str(row["records"] or "-"),
         )
     table_console().print(table)
+    typer.echo(f"where none is named: {DEFAULT_MODEL}; for explain, design and the page {QUICK_MODEL}")
