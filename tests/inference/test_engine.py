@@ -163,7 +163,7 @@ def test_bad_options(options):
 
 @pytest.mark.parametrize(
     ("name", "seconds", "memory_gb"),
-    [("ag29_sh_ph3_R", 1.3, 0.63), ("ag29_bdt_ph3_R", 3.7, 1.02), ("ag29_bdt_pph3_R", 11.7, 1.75)],
+    [("ag25_sch3", 1.0, 0.49), ("ag29_bdt_ph3_R", 2.9, 0.63), ("ag29_bdt_pph3_R", 8.0, 0.94)],
 )
 def test_the_cost_is_about_what_was_measured(name, seconds, memory_gb):
     cost = label_cost(read(f"shipped:datasets/structures/{name}.xyz"))

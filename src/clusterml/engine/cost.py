@@ -12,7 +12,7 @@ from clusterml.errors import MemoryLimitError, counted, duration
 if TYPE_CHECKING:
     from ase import Atoms
 
-_SECONDS_PER_1000 = 5.0
+_SECONDS_PER_1000 = 3.3
 """CPU time of a cluster with 1,000 atomic functions, from 66 to 510 atoms (306 to 2162 functions) measured."""
 _GROWTH = 3.3
 """Power of the number of functions with which time grows."""
@@ -21,14 +21,12 @@ _PARALLEL = 0.7
 _FIRST_SECONDS, _RESPONSE_SECONDS, _RESPONSE_GROWTH = 0.06, 2.3, 3.0
 """The same of a rapid response, with what the smallest take: within a fifth of what was measured from 66 to 309 atoms
 (306 to 1305 functions)."""
-_MATRICES_GB = 0.33
-"""Memory in GB of matrices over atomic functions, and of those of the response, with 1,000 functions ..."""
-_BLOCK_GB, _WHOLE_BLOCK = 0.7, 1200
-"""... and of a block of configurations, which is full from so many functions on.  From 66 to 510 atoms the sum is at
-most 12 % above what was measured and 3 % below."""
+_MATRICES_GB = 0.32
+"""Memory in GB of matrices over atomic functions, and of those of the response, with 1,000 functions.  From 66 to 510
+atoms what this gives with that of the program is at most 7 % above what was measured and 1 % below."""
 _GROUND_STATE_MATRICES = 16
 """Square matrices over atomic functions that the ground state holds at a time."""
-_BASE_GB = 0.48
+_BASE_GB = 0.4
 """Memory of the program itself."""
 
 
@@ -52,8 +50,7 @@ def label_cost(atoms: Atoms, threads: int = 1) -> Cost:
     functions = number_of_functions(atoms)
     seconds = 1.0 + _SECONDS_PER_1000 * (functions / 1000.0) ** _GROWTH / max(threads, 1) ** _PARALLEL
     ground_state = 8e-9 * _GROUND_STATE_MATRICES * functions**2
-    block = _BLOCK_GB * min(1.0, (functions / _WHOLE_BLOCK) ** 3)
-    memory = _BASE_GB + block + _MATRICES_GB * (functions / 1000.0) ** 2
+    memory = _BASE_GB + _MATRICES_GB * (functions / 1000.0) ** 2
     return Cost(seconds, memory, ground_state, functions)
 
 
