@@ -173,7 +173,7 @@ def test_the_engine_computes_what_is_asked_for(run, xyz, model, monkeypatch):
     assert Path("out/h2o2.csv").read_text().splitlines()[1].endswith(",engine")
     assert len(spectrum) == 241
     assert "h2o2: by the engine, asked for" in done.out
-    assert done.progress[1].startswith("predict: 0 of 1; h2o2: engine, 4 atoms, about 1 s and 0.5 GB: asked for")
+    assert done.progress[1].startswith("predict: 0 of 1; h2o2: engine, 4 atoms, about 1 s and 0.4 GB: asked for")
     again = run("predict", xyz("h2o2"), "--model", model, "--engine", "always", "--engine-limit", "0")
     assert again.code == 0
     assert "raise --engine-limit" in again.err

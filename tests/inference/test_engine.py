@@ -82,7 +82,7 @@ def test_the_engine_is_not_begun_unasked_for_hours_or_a_guessed_charge(sure):
     atoms, decision = sure.atoms, sure.decision
     assert advise_engine(atoms, decision, "why", 60.0).to_dict()["objection"] == ""
     slow = advise_engine(atoms, decision, "why", 0.5).to_dict()
-    assert (slow["objection"], slow["cost"]) == ("it would take about 1 s and 0.5 GB", "about 1 s and 0.5 GB")
+    assert (slow["objection"], slow["cost"]) == ("it would take about 1 s and 0.4 GB", "about 1 s and 0.4 GB")
     unsettled = (ChargeWitness("ground state", None, "not computed"),)
     guess = dataclasses.replace(decision, witnesses=unsettled, assumption="charge 0 assumed")
     assert advise_engine(atoms, guess, "why", 60.0).objection == "its charge is a guess: charge 0 assumed"
@@ -103,7 +103,7 @@ def test_the_engine_answers_for_an_unsure_network(predictor, unsure, tmp_path):
     heard = Heard()
     answer = engine(predictor, heard).answer(unsure, charge=0, name="shaken")
     assert (answer.source, answer.reason) == ("engine", "the network's CD is not significant")
-    assert heard.lines == ["shaken: engine, 6 atoms, about 1 s and 0.5 GB: the network's CD is not significant"]
+    assert heard.lines == ["shaken: engine, 6 atoms, about 1 s and 0.4 GB: the network's CD is not significant"]
     expected = clusterml.label(unsure.atoms, 0, emax_ev=5.3, grid=predictor.energy_ev).spectrum
     np.testing.assert_allclose(answer.spectrum.delta_epsilon, expected.delta_epsilon, rtol=1e-6, atol=1e-9)
     assert answer.spectrum.meta["computed_by"] == "engine"
