@@ -17,6 +17,7 @@ import pytest
 from ase.io import write
 
 import clusterml
+from clusterml.io.shipped import QUICK_MODEL
 
 from .conftest import Server
 
@@ -403,6 +404,17 @@ def test_commands_give_what_is_shown(page, tmp_path):
     subprocess.run(["bash", "-ec", lines], cwd=tmp_path, check=True, capture_output=True)
     result = json.loads((tmp_path / "results" / "distorted.json").read_text())
     assert cd_by_energy(result["spectrum"]) == close
+
+
+def test_a_thermal_mean_is_by_the_network_of_the_static_spectrum(page):
+    show(page, "ag29_sh_ph3_R")
+    page.click("#tab-holds")
+    with page.expect_request("**/v1/predict") as asked:
+        page.get_by_label("Thermal motion").select_option("8")
+    assert (asked.value.post_data_json["model"], asked.value.post_data_json["ensemble"]) == (QUICK_MODEL, 8)
+    page.wait_for_selector("#legend:has-text('thermal mean of 8 snapshots')")
+    page.click("#command-open")
+    assert f"--model {QUICK_MODEL} --ensemble 8" in page.inner_text("#command")
 
 
 def test_nothing_is_wider_than_the_page(page):

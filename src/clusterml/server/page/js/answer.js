@@ -8,6 +8,12 @@ import { session, state } from "./store.js";
 /** Should the engine compute what is shown? */
 export const isAdvised = () => Boolean(session.advice?.reason);
 
+/** The network's checkpoint as a key; a frame that follows a slider says it in another place. */
+export function modelKey() {
+  const { model, method } = session.prediction ?? {};
+  return model || method ? { model: model ?? method } : {};
+}
+
 /** Is the structure out of the network's domain? */
 export const isOutside = () => session.prediction?.in_domain === false;
 

@@ -1,6 +1,6 @@
 // "As a command": what a shell or Python is told to get what is shown.
 
-import { isAdvised } from "./answer.js";
+import { isAdvised, modelKey } from "./answer.js";
 import { byId, fill, make } from "./dom.js";
 import { engineKeys } from "./engine.js";
 import { copy, say } from "./notices.js";
@@ -93,7 +93,7 @@ function shell() {
     ["axis", state.axis],
     ...(state.range ? [["range", state.range.map((value) => Number(value.toPrecision(4))).join(":")]] : []),
   ];
-  const model = session.prediction ? [["model", session.prediction.model]] : [];
+  const model = Object.entries(modelKey());
   lines.push(
     line("predict", place, [...networkAlone(["engine", "never"]), ...model, ...charge, ...thermal, ...view, ...reading]),
   );
@@ -173,7 +173,7 @@ function python() {
     lines.push(`atoms = cm.distort(atoms, ${literal(mode)}, ${amount}, ${how.join(", ")})`);
   }
   const charge = state.charge === null ? [] : [`charge=${state.charge}`];
-  const model = session.prediction ? [`model=${literal(session.prediction.model)}`] : [];
+  const model = Object.entries(modelKey()).map(([key, value]) => `${key}=${literal(value)}`);
   lines.push(`answer = cm.predict(${["atoms", ...charge, ...networkAlone('engine="never"'), ...model].join(", ")})`);
   lines.push("answer.spectrum.energy_ev, answer.spectrum.epsilon, answer.spectrum.delta_epsilon");
   const heads = random ? ["import numpy as np", "", "import clusterml as cm"] : ["import clusterml as cm"];

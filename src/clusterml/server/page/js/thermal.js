@@ -1,6 +1,6 @@
 // The thermal mean: the mean spectrum of snapshots of the structure that is shown.
 
-import { isNetworkDrawn } from "./answer.js";
+import { isNetworkDrawn, modelKey } from "./answer.js";
 import { post } from "./api.js";
 import { during } from "./notices.js";
 import { emit, on, session, state } from "./store.js";
@@ -18,7 +18,7 @@ async function compute() {
     shown = session.geometry;
   if (members && session.prediction && isNetworkDrawn()) {
     const answer = await during("Shaking the structure", () =>
-      post("predict", { ...currentKeys(), ...charged(), ensemble: members, model: session.prediction.model }),
+      post("predict", { ...currentKeys(), ...charged(), ensemble: members, ...modelKey() }),
     );
     if (!answer || members !== state.ensemble || shown !== session.geometry) return;
     session.thermal = answer;
