@@ -23,7 +23,7 @@ from clusterml.engine.protocol import Protocol, ThermalEnsemble
 from clusterml.errors import ElectronicStructureError
 from clusterml.io.files import write_text
 from clusterml.io.json import write_json
-from clusterml.spectrum.bands import compare_bands
+from clusterml.spectrum.bands import compare_bands, measured_bands
 from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.fit import cosine
 from clusterml.spectrum.peaks import find_bands
@@ -40,6 +40,8 @@ ENSEMBLE = ThermalEnsemble(members=24, temperature_k=300.0)
 WINDOW_EV = (1.2, 5.2)
 LEAST = 0.05
 """Bands below this share of the highest in the window are not listed."""
+PBE = "dft:pbe:def2-tzvp"
+"""Of complexes alone, at a minute for each snapshot."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Sample:
 THERMAL = (
     Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol,gfn1-pbe"),
     Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol,gfn1-pbe"),
-    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, "gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb"),
+    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, f"gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb,{PBE}"),
+    Sample("Ag3(SCH3)3", lambda: cm.build("ag3", thiolate="SCH3"), f"gfn1,gfn1-pbe,stda-xtb,{PBE}"),
 )
 MEASURED = (
     Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol,gfn1-pbe", "Ag25"),
@@ -122,19 +125,34 @@ def measured_rows(samples: Sequence[Sample], folder: Path) -> Iterable[list[str]
             except ElectronicStructureError as error:
                 yield [sample.name, "", protocol.name, error.problem, "-", "-", "-"]
                 continue
-            bands = [b for b in find_bands(spectrum) if WINDOW_EV[0] <= b.energy_ev <= WINDOW_EV[1]]
-            highest = max(band.height for band in bands)
-            shown = [f"{band.wavelength_nm:.0f}" for band in bands if band.height >= LEAST * highest]
             nm, match = matched(spectrum, sample.measured)
-            yield [sample.name, ", ".join(f"{n:.0f}" for n in nm), protocol.name, ", ".join(shown), *match]
+            cells = [", ".join(f"{n:.0f}" for n in nm), protocol.name, ", ".join(computed(spectrum, sample.measured))]
+            yield [sample.name, *cells, *match]
+
+
+def shown_quantity(measured: str | tuple[int, ...]) -> str:
+    """What the table lists of a system: absorption bands, or those of the CD where no others are known."""
+    known = {band.quantity for band in measured_bands(measured)} if isinstance(measured, str) else {"absorption"}
+    return "absorption" if "absorption" in known else "cd"
+
+
+def computed(spectrum: Spectrum, measured: str | tuple[int, ...]) -> list[str]:
+    """The computed bands in the window that are not weak, in nm, those of the CD with their sign."""
+    cd = shown_quantity(measured) == "cd"
+    bands = find_bands(spectrum, "delta_epsilon" if cd else "epsilon")
+    bands = [band for band in bands if WINDOW_EV[0] <= band.energy_ev <= WINDOW_EV[1]]
+    highest = max(abs(band.height) for band in bands)
+    shown = [band for band in bands if abs(band.height) >= LEAST * highest]
+    return [f"{band.wavelength_nm:.0f}" + (" -+"[int(np.sign(band.height))] if cd else "") for band in shown]
 
 
 def matched(spectrum: Spectrum, measured: str | tuple[int, ...]) -> tuple[Sequence[float], list[str]]:
-    """The measured absorption in nm; the shift that fits best, how many bands match after it, and the chance."""
+    """The measured bands in nm; the shift that fits best, how many bands match after it, and the chance."""
     if not isinstance(measured, str):
         return measured, ["-"] * 3
     result = compare_bands(spectrum, measured)
-    nm = sorted((m.measured.nm for m in result.matches if m.measured.quantity == "absorption"), reverse=True)
+    quantity = shown_quantity(measured)
+    nm = sorted((m.measured.nm for m in result.matches if m.measured.quantity == quantity), reverse=True)
     deviation = "-" if result.mean_deviation_ev is None else f"{result.mean_deviation_ev:.3f}"
     count = f"{result.n_matched} of {len(result.matches)}, {deviation}"
     return nm, [f"{result.shift_ev:+.2f}", count, f"{result.chance:.2f}"]
@@ -143,7 +161,7 @@ def matched(spectrum: Spectrum, measured: str | tuple[int, ...]) -> tuple[Sequen
 THERMAL_HEADINGS = ("cluster", "protocols", "absorption: at rest, mean", "CD: at rest, mean")
 MEASURED_HEADINGS = (
     "geometry",
-    "measured absorption / nm",
+    "measured / nm",
     "protocol",
     "computed / nm",
     "shift / eV",
@@ -156,9 +174,11 @@ def published(folder: Path | None) -> list[Sample]:
     """Geometries that are not part of the project, where they are."""
     if folder is None:
         return []
+    both = "gfn1,gfn1-pbe"
     return [
-        Sample("[Ag25(SCH3)18]-, published", lambda: cm.read(folder / "Ag25_methylthiol.xyz"), "gfn1,gfn1-pbe", "Ag25"),
+        Sample("[Ag25(SCH3)18]-, published", lambda: cm.read(folder / "Ag25_methylthiol.xyz"), both, "Ag25"),
         Sample("[Au25(SR)18]-, published", lambda: cm.read(folder / "au25_pet18_opt.xyz"), "gfn1", (690, 450, 400), -1),
+        Sample("Au38(SC2H4Ph)24, published", lambda: cm.read(folder / "au38_pet24q_opt.xyz"), both, "Au38", 0),
     ]
 
 

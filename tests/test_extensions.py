@@ -33,7 +33,7 @@ assert cm.anatomy(built).ligand_counts() == {"SPent": 5}
 assert cm.build(Path("mine.yaml")).info["name"] == "[Ag5(SCH3)5]"
 
 hot = cm.label(atoms, orbitals="hot-gfn1", emax_ev=4.0)
-same = cm.label(atoms, electronic_temperature_k=1000.0, emax_ev=4.0)
+same = cm.label(atoms, orbitals="gfn1", electronic_temperature_k=1000.0, emax_ev=4.0)
 assert np.allclose(hot.spectrum.epsilon, same.spectrum.epsilon) and hot.spectrum.epsilon.max() > 100.0
 damped = cm.label(atoms, solver="tda", emax_ev=4.0).transitions.energy_ev[0]
 assert damped > cm.label(atoms, solver="states", emax_ev=4.0).transitions.energy_ev[0]  # Tamm-Dancoff: from above

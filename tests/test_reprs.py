@@ -57,7 +57,7 @@ def count(html: str, name: str) -> int:
 
 
 def test_reprs_are_short(atoms, label, spectrum):
-    assert repr(label).startswith("Label(agsch3: AgCH3S, charge 0; GFN1-xTB, gap ")
+    assert repr(label).startswith("Label(agsch3: AgCH3S, charge 0; GFN1-PBE, gap ")
     assert repr(cm.anatomy(atoms)) == "Anatomy(metals 1, 1 SCH3, 0 superatom electrons)"
     report = cm.chirality_report(atoms, template=None, groups=["Cs"])
     assert repr(report).startswith("ChiralityReport(agsch3: AgCH3S; ccm ")

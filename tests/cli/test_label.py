@@ -337,7 +337,7 @@ def test_molden_files_are_labelled_with_their_own_orbitals(run, xyz, tmp_path):
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "out" / "agsh_cp2k.json").read_text())["method"] == "Molden sTDA"
     assert "without Fock exchange" not in done.err
-    assert json.loads((tmp_path / "out" / "agh.json").read_text())["method"] == "GFN1-xTB linear response"
+    assert json.loads((tmp_path / "out" / "agh.json").read_text())["method"] == "GFN1-PBE linear response"
 
 
 def test_the_geometry_of_a_molden_file_takes_other_orbitals_too(run, tmp_path):

@@ -164,7 +164,7 @@ def test_the_engine_computes_what_is_asked_for(run, xyz, model, monkeypatch):
     assert done.code == 0, done.err
     result = json.loads(Path("out/h2o2.json").read_text())
     assert (result["computed_by"], result["reason"], result["method"]) == (
-        "engine", "asked for", "GFN1-xTB linear response",
+        "engine", "asked for", "GFN1-PBE linear response",
     )  # fmt: skip
     assert result["network"]["model"] == "tiny"
     assert len(result["network"]["spectrum"]["delta_epsilon"]) == len(result["spectrum"]["delta_epsilon"]) == 241

@@ -611,7 +611,7 @@ def test_labels_on_a_coarse_grid_are_made_again_and_taught(tmp_path):
     assert all(check.good for check in checks)
     record = Dataset(tmp_path / "d")[0]
     between = np.arange(50, 551) / 100.0
-    label = cm.label(to_atoms(record), grid=between, emax_ev=6.0)
+    label = cm.label(to_atoms(record), grid=between, orbitals=record.method, emax_ev=6.0)
     matrix = broadening_matrix(between, 0.2, grid=record.grid)
     for name in ("epsilon", "delta_epsilon"):
         exact = getattr(label.spectrum, name)

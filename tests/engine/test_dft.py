@@ -355,17 +355,17 @@ def test_the_protocol_is_its_functional_and_basis():
     assert Protocol.model_validate(plain.model_dump()) == plain
     other = Protocol(orbitals="dft", xc="cam-b3lyp", basis="6-31G**,Ag=lanl2dz", density_fit=False)
     assert other.name == "dft-camb3lyp-6-31gss-Ag-lanl2dz-unfitted"
-    assert Protocol().model_dump() == {"orbitals": "gfn1", "emax_ev": 6.0, "dtype": "float64", "tolerance": 1e-3}
+    assert Protocol().model_dump() == {"orbitals": "gfn1-pbe", "emax_ev": 6.0, "dtype": "float64", "tolerance": 1e-3}
 
 
 @pytest.mark.parametrize("key", [{"xc": "pbe"}, {"basis": "def2-svp"}, {"density_fit": False}])
 def test_what_other_orbitals_do_not_take_is_refused(key):
-    with pytest.raises(OptionError, match=r"has no effect on gfn1 orbitals \(use --orbitals dft"):
+    with pytest.raises(OptionError, match=r"has no effect on gfn1-pbe orbitals \(use --orbitals dft"):
         label(TWISTED, 0, **key)
 
 
 def test_a_checkpoint_has_no_effect_on_other_orbitals():
-    with pytest.raises(OptionError, match="gfn1 orbitals have no checkpoint"):
+    with pytest.raises(OptionError, match="gfn1-pbe orbitals have no checkpoint"):
         label(TWISTED, 0, checkpoint="somewhere")
     label(TWISTED, 0, compute=Compute(checkpoint="somewhere"))  # a place for whatever needs one, as in campaigns
 

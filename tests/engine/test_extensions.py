@@ -50,7 +50,7 @@ def test_the_orbital_source_of_the_docs(install, molecule, monkeypatch):
     install("adding-an-orbital-source.md")
     monkeypatch.setattr(source, "SOURCES", fresh(source.SOURCES))
     ours = label(molecule("agsch3"), orbitals="hot-gfn1")
-    same = label(molecule("agsch3"), electronic_temperature_k=1000.0)
+    same = label(molecule("agsch3"), orbitals="gfn1", electronic_temperature_k=1000.0)
     assert ours.protocol.name == "hot-gfn1"
     np.testing.assert_allclose(ours.spectrum.delta_epsilon, same.spectrum.delta_epsilon, atol=1e-9)
     with pytest.raises(OptionError, match="no effect on hot-gfn1"):
@@ -62,7 +62,7 @@ def test_the_response_solver_of_the_docs(install, molecule, monkeypatch):
     monkeypatch.setattr(solver, "SOLVERS", fresh(solver.SOLVERS))
     ours, casida = (label(molecule("agsch3"), solver=name) for name in ("tda", "states"))
     assert ours.transitions.energy_ev[0] > casida.transitions.energy_ev[0]  # Tamm-Dancoff energies are upper bounds
-    with pytest.raises(OptionError, match=r"solver is 'quantum' .*spectrum, states, tda for GFN1-xTB"):
+    with pytest.raises(OptionError, match=r"solver is 'quantum' .*spectrum, states, tda for GFN1-PBE"):
         label(molecule("agsch3"), solver="quantum")
 
 

@@ -161,7 +161,7 @@ def test_gfn2_has_no_correction(twisted):
 
 def test_its_protocol_is_not_that_of_gfn1(twisted):
     protocol = Protocol(orbitals="gfn1-pbe")
-    assert protocol.name == "gfn1-pbe" != Protocol().name
+    assert protocol.name == "gfn1-pbe" == Protocol().name != Protocol(orbitals="gfn1").name
     assert make_protocol(orbitals="gfn1-pbe", solvent="Methanol").name == "gfn1-pbe-in-methanol"
     assert json.loads(protocol.model_dump_json())["orbitals"] == "gfn1-pbe"
     result = label(twisted, 0, protocol, emax_ev=3.0)

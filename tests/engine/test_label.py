@@ -30,7 +30,7 @@ TRIANGLE = Atoms("Ag3", [[0, 0, 0], [2.8, 0, 0], [1.4, 2.4, 0]])
 SQUARE = Atoms("Ag4", [[0, 0, 0], [2.8, 0, 0], [2.8, 2.8, 0], [0, 2.8, 0]])
 
 
-@pytest.mark.parametrize(("options", "method"), [({}, "GFN1-xTB"), ({"mode": "reference"}, "sTDA-xTB")])
+@pytest.mark.parametrize(("options", "method"), [({}, "GFN1-PBE"), ({"mode": "reference"}, "sTDA-xTB")])
 def test_defaults(molecule, options, method):
     found = label_by_default(molecule("agsch3"), **options)
     assert found.charge == 0
@@ -138,7 +138,7 @@ def test_powers_of_an_overlap_matrix():
         ("tolerance", 0, "between 1e-10"),
         ("k_shift_width_ev", 0, "between 1e-06"),
         ("window_ev", 1, "between 2 and 100"),
-        ("orbitals", "mp2", "gfn1, gfn1-pbe, gfn2, stda-xtb, dft"),
+        ("orbitals", "mp2", "gfn1-pbe, gfn1, gfn2, stda-xtb, dft"),
         ("solvent", "water", "--orbitals gfn1"),
         ("gauge", "coulomb", "velocity, length"),
         ("bogus", 1, "known options: orbitals, emax_ev"),

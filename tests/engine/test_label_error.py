@@ -177,7 +177,7 @@ def test_kinds_go_by_free_electrons():
 
 def test_protocols_of_one_source_differ_by_solvent_and_mode():
     names = [protocol_key(cm.Protocol(**how)) for how in ({}, {"solvent": "methanol"}, {"mode": "reference"})]
-    assert names == ["gfn1", "gfn1-in-methanol", "stda-xtb-reference"]
+    assert names == ["gfn1-pbe", "gfn1-pbe-in-methanol", "stda-xtb-reference"]
 
 
 def test_the_table_that_ships_belongs_to_the_dataset_that_ships():
@@ -186,7 +186,7 @@ def test_the_table_that_ships_belongs_to_the_dataset_that_ships():
     both = shipped_now.keys() & made.records.keys()
     assert len(both) >= 4
     assert {name: made.records[name] for name in both} == {name: shipped_now[name] for name in both}
-    assert {"gfn1", "stda-xtb"} <= set(made.protocols)
+    assert {cm.Protocol().name, "gfn1", "stda-xtb"} <= set(made.protocols)
     for kinds in made.protocols.values():
         for numbers in kinds.values():
             assert np.array(numbers.error).shape == (len(made.widths_ev), len(made.energies_ev))
@@ -196,7 +196,7 @@ def test_the_table_that_ships_belongs_to_the_dataset_that_ships():
 def test_labels_carry_it_into_every_file(table, tmp_path):
     atoms = cm.build("ag3", thiolate="SH")
     atoms.rattle(0.05, seed=1)
-    label = cm.label(atoms, emax_ev=5.0)
+    label = cm.label(atoms, orbitals="gfn1", emax_ev=5.0)
     assert label.spectrum.label_error is not None
     np.testing.assert_allclose(label.label_error, label.spectrum.label_error)
     write_label(label, tmp_path, "x")
@@ -212,11 +212,11 @@ def test_labels_carry_it_into_every_file(table, tmp_path):
     np.testing.assert_allclose(again.label_error, label.label_error)
     mirror = atoms.copy()
     mirror.positions *= [-1.0, 1.0, 1.0]
-    np.testing.assert_allclose(cm.label(mirror, emax_ev=5.0).label_error, label.label_error, rtol=1e-2)
+    np.testing.assert_allclose(cm.label(mirror, orbitals="gfn1", emax_ev=5.0).label_error, label.label_error, rtol=1e-2)
 
 
 def test_a_thermal_mean_carries_it_too(table):
     ensemble = ThermalEnsemble(members=2)
-    label = cm.label(cm.build("ag3", thiolate="SH"), emax_ev=4.0, ensemble=ensemble)
+    label = cm.label(cm.build("ag3", thiolate="SH"), orbitals="gfn1", emax_ev=4.0, ensemble=ensemble)
     assert np.isfinite(label.label_error[label.spectrum.energy_ev > 1.0]).all()
     np.testing.assert_allclose(label.spectrum.total_error, label.label_error)  # a spread is no error

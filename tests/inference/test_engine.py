@@ -61,7 +61,7 @@ def idle(monkeypatch):
 
 
 def engine(predictor, reporter=SILENT, **options) -> Engine:
-    return Engine(EngineOptions(**options), predictor.energy_ev, 0.2, reporter)
+    return Engine(EngineOptions(**options), predictor, reporter)
 
 
 def test_reasons(sure, unsure):
@@ -104,7 +104,8 @@ def test_the_engine_answers_for_an_unsure_network(predictor, unsure, tmp_path):
     answer = engine(predictor, heard).answer(unsure, charge=0, name="shaken")
     assert (answer.source, answer.reason) == ("engine", "the network's CD is not significant")
     assert heard.lines == ["shaken: engine, 6 atoms, about 1 s and 0.4 GB: the network's CD is not significant"]
-    expected = clusterml.label(unsure.atoms, 0, emax_ev=5.3, grid=predictor.energy_ev).spectrum
+    how = {"orbitals": predictor.orbitals, "emax_ev": 5.3}
+    expected = clusterml.label(unsure.atoms, 0, grid=predictor.energy_ev, **how).spectrum
     np.testing.assert_allclose(answer.spectrum.delta_epsilon, expected.delta_epsilon, rtol=1e-6, atol=1e-9)
     assert answer.spectrum.meta["computed_by"] == "engine"
     assert answer.significance.verdict == "computed"

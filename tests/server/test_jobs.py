@@ -50,7 +50,7 @@ def test_a_label_is_a_job_and_the_same_request_finds_it(server):
     assert names[-1] == states[-1]["state"] == "done"
     result = server.http.get(f"/v1/jobs/{job}").json()["result"]
     expected = cm.label(next(iter(cm.read_all(PAIR.encode()))), emax_ev=4.0)
-    assert result["method"] == "GFN1-xTB linear response"
+    assert result["method"] == "GFN1-PBE linear response"
     assert result["name"] == "pair"
     assert result["spectrum"]["epsilon"] == pytest.approx(list(expected.spectrum.epsilon), rel=1e-6, abs=1e-6)
     again = server.http.post("/v1/label", json=SMALL).json()

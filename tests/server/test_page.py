@@ -233,7 +233,7 @@ def test_downloads(page, server):
             page.click(f"#downloads button:text('{words}')")
         path = download.value.path()
         texts[download.value.suggested_filename.rpartition(".")[2]] = path.read_bytes()
-    expected = server.http.post("/v1/predict", json={"shipped": "ag25_sch3"}).json()
+    expected = server.http.post("/v1/predict", json={"shipped": "ag25_sch3", "model": QUICK_MODEL}).json()
     assert texts["csv"].startswith(b"energy_ev,wavelength_nm,epsilon_l_mol_cm")
     assert b"##JCAMP-DX=4.24" in texts["jdx"]
     values = json.loads(texts["json"])["spectrum"]["delta_epsilon"]

@@ -90,7 +90,7 @@ def _spectra(
     from clusterml.inference.ensemble import in_batches
 
     options.view.check(float(predictor.energy_ev[0]), float(predictor.energy_ev[-1]))
-    engine = Engine(options.engine, predictor.energy_ev, predictor.fwhm_ev, reporter)
+    engine = Engine(options.engine, predictor, reporter)
     ready = (
         structure if isinstance(structure, Failure) else _prepared(structure, predictor, options, reporter)
         for structure in structures

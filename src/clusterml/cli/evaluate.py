@@ -36,7 +36,7 @@ class CalibrationOptions:
         Path | None,
         typer.Option(
             metavar="DATASET",
-            help="With --calibrate: known clusters in geometries from elsewhere, e.g. datasets/ag-foreign-v1; how the "
+            help="With --calibrate: known clusters in geometries from elsewhere, e.g. datasets/ag-foreign-v2; how the "
             "uncertainty grows away from the training geometries.",
         ),
     ] = None

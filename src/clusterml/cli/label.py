@@ -42,8 +42,8 @@ class MethodOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Source of the orbitals: gfn1, gfn1-pbe, gfn2, stda-xtb, dft, molden, .. [default: gfn1; of a Molden "
-            "file its own; stda-xtb with --mode reference].",
+            help="Source of the orbitals: gfn1-pbe, gfn1, gfn2, stda-xtb, dft, molden, .. [default: gfn1-pbe; of a "
+            "Molden file its own; stda-xtb with --mode reference].",
         ),
     ] = None
     solvent: Annotated[str | None, typer.Option(help="Implicit solvent for gfn1 and gfn2, e.g. methanol.")] = None

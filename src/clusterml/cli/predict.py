@@ -64,10 +64,11 @@ def predict(
     Each structure gives JSON, CSV and PNG in the folder --output, and a line of the summary, which say who computed the
     spectrum and why. A file that fails is reported on stderr and does not stop the others; the exit code is then 1.
 
-    What a CD is worth: network and engine give that of GFN1-xTB orbitals in vacuum with linear response. Other methods
-    agree about the absorption of silver clusters and not about their CD. How far it is from PBE was measured, and every
-    result says it: label_error beside the CD, and which signs are supported. A significant sign is that of the method.
-    Compare with a measured spectrum (clusterml compare) before a hand is assigned.
+    What a CD is worth: network and engine give that of gfn1-pbe orbitals in vacuum with linear response (GFN1-xTB with
+    a Hamiltonian refitted to PBE). Other methods agree about the absorption of silver clusters and not about their CD.
+    How far it is from PBE was measured, and every result says it: label_error beside the CD, and which signs are
+    supported. A significant sign is that of the method. Compare with a measured spectrum (clusterml compare) before a
+    hand is assigned.
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 

@@ -8,3 +8,5 @@ Dtype = Literal["float64", "float32"]
 """Precision of the excited states."""
 Gauge = Literal["velocity", "length"]
 """Of the rotatory strengths; with ``length`` they depend on the origin."""
+PUBLISHED, REFITTED = "gfn1", "gfn1-pbe"
+"""Sources of orbitals: GFN1-xTB as published, and the default, GFN1-xTB with a Hamiltonian fitted to PBE."""

@@ -129,10 +129,11 @@ def label(
     ``atoms``: or the path of a structure file; a Molden file's own orbitals are taken then, unless others are named.
     ``charge``: default ``atoms.info['charge']``, else proposed, with a warning (:mod:`clusterml.structure.charge`).
     ``protocol``: how; ``compute``: with what; single fields of both may be given as keywords, such as
-    ``orbitals="gfn2"`` (why gfn1 is the default, see docs/science/orbital-sources.md) or ``device="cuda"``.  With the
-    protocol's ``ensemble`` the spectrum is the mean over its snapshots, with their standard deviation; the bands are
-    taken at the maxima of the mean, and orbitals and response are those of the given geometry.  A snapshot whose ground
-    state cannot be computed is left out, with a warning; the error is raised where that is half of them or more.
+    ``orbitals="gfn2"`` (why gfn1-pbe is the default, see docs/science/orbital-sources.md) or ``device="cuda"``.
+    With the protocol's ``ensemble`` the spectrum is the mean over its snapshots, with their standard deviation; the
+    bands are taken at the maxima of the mean, and orbitals and response are those of the given geometry. A snapshot
+    whose ground state cannot be computed is left out, with a warning; the error is raised where that is half of
+    them or more.
     ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
     default :func:`~clusterml.engine.fragments.element_groups`.
@@ -147,7 +148,7 @@ def label(
         >>> import clusterml as cm
         >>> result = cm.label(cm.build("ag3", thiolate="SH"), emax_ev=4.5)
         >>> result.orbitals.method, len(result.spectrum)
-        ('GFN1-xTB', 201)
+        ('GFN1-PBE', 201)
         >>> bool(result.spectrum.epsilon.max() > 1e4)
         True
     """

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from clusterml.config.schema import Strict
+from clusterml.engine.choices import PUBLISHED, REFITTED
 from clusterml.engine.parameters import data_tables
 from clusterml.errors import counted
 from clusterml.io.files import sha256
@@ -58,7 +59,6 @@ _SCALE_STEP_EV = 0.02
 _SILVER = 47
 _KOHN_SHAM = ("dft", "cp2k")
 _SAME_EV = 1e-9
-_REFITTED = "gfn1-pbe"
 _CLEARLY = 0.15
 """By how much a cosine must be larger to be worth a word."""
 
@@ -293,10 +293,10 @@ def _better(table: ErrorTable, kind: Kind, protocol: str, fwhm_ev: float) -> tup
     def cosine(name: str) -> float:
         return float(table.at_width(table.protocols[name][kind].cosine, fwhm_ev))
 
-    if protocol != "gfn1" or kind not in table.protocols.get(_REFITTED, {}):
+    if protocol != PUBLISHED or kind not in table.protocols.get(REFITTED, {}):
         return None
-    of_refit = cosine(_REFITTED)
-    return (_REFITTED, of_refit) if of_refit >= cosine(protocol) + _CLEARLY else None
+    of_refit = cosine(REFITTED)
+    return (REFITTED, of_refit) if of_refit >= cosine(protocol) + _CLEARLY else None
 
 
 def relative_error(table: ErrorTable, measured: Measured, energy_ev: FloatArray, fwhm_ev: float) -> FloatArray:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from clusterml.config.schema import Strict
-from clusterml.engine.choices import Dtype, Gauge, Mode
+from clusterml.engine.choices import REFITTED, Dtype, Gauge, Mode
 from clusterml.errors import OptionError
 from clusterml.structure.solvents import SOLVENTS_OF, SolventModel, find_solvent
 
@@ -83,8 +83,8 @@ class Protocol(Strict):
     """
 
     orbitals: str = Field(
-        "gfn1",
-        description="gfn1, gfn1-pbe, gfn2, stda-xtb, dft, cp2k, molden (of the file itself), or one that is installed",
+        REFITTED,
+        description="gfn1-pbe, gfn1, gfn2, stda-xtb, dft, cp2k, molden (of the file itself), or one that is installed",
     )
     emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")

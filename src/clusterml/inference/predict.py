@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from clusterml.engine.choices import PUBLISHED, REFITTED
 from clusterml.engine.cost import Cost, busyness, label_cost
 from clusterml.errors import (
     UNEXPECTED,
     ClusterMLError,
+    ElectronicStructureError,
     OptionError,
     OutsideNetworkError,
     UnsupportedElementError,
@@ -28,11 +30,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.engine.label import Label
-    from clusterml.engine.protocol import ThermalEnsemble
+    from clusterml.engine.protocol import Protocol, ThermalEnsemble
     from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.predictor import Predictor
     from clusterml.structure.charge import ChargeDecision
-    from clusterml.typing import FloatArray
 
 
 EngineUse = Literal["auto", "never", "always"]
@@ -107,13 +108,15 @@ class EngineOptions:
 class Engine:
     """Decides for one structure after the other, and computes; a ``reporter`` is told the cost and the progress.
 
-    The first estimate of time counts what else the computer does; others follow the times that were measured.
+    Its orbitals, energies and width of bands are those of the ``predictor``.  The first estimate of time counts what
+    else the computer does; others follow the times that were measured.
     """
 
-    def __init__(self, options: EngineOptions, grid: FloatArray, fwhm_ev: float, reporter: Reporter = SILENT) -> None:
+    def __init__(self, options: EngineOptions, predictor: Predictor, reporter: Reporter = SILENT) -> None:
         self._options = options
-        self._grid = grid
-        self._fwhm_ev = fwhm_ev
+        self._grid = predictor.energy_ev
+        self._fwhm_ev = predictor.fwhm_ev
+        self._orbitals = predictor.orbitals
         self._reporter = reporter
         self._spent_s = 0.0
         self._slowness = 0.0  # not known yet
@@ -160,19 +163,25 @@ class Engine:
         cost = self._cost(atoms)
         words = f"{name}: engine, {counted(len(atoms), 'atom')}, {cost}: {reason}"
         self._reporter.note(words, after=SECONDS_BETWEEN_STARTS)
-        protocol = Protocol(emax_ev=float(self._grid[-1]), fwhm_ev=self._fwhm_ev, ensemble=self._options.thermal)
+        protocol = Protocol(
+            orbitals=self._orbitals,
+            emax_ev=float(self._grid[-1]),
+            fwhm_ev=self._fwhm_ev,
+            ensemble=self._options.thermal,
+        )
+        compute = partial(
+            label,
+            atoms,
+            charge,
+            grid=self._grid,
+            groups={},
+            allow_several=self._options.allow_several,
+            advise=True,
+            progress=lambda words: self._reporter.note(f"{name}: engine, {words}"),
+        )
         start = time.perf_counter()
         try:
-            return label(
-                atoms,
-                charge,
-                protocol,
-                grid=self._grid,
-                groups={},
-                allow_several=self._options.allow_several,
-                advise=True,
-                progress=lambda words: self._reporter.note(f"{name}: engine, {words}"),
-            )
+            return _label_with_any_gap(compute, protocol)
         finally:
             seconds = time.perf_counter() - start
             self._spent_s += seconds
@@ -193,6 +202,18 @@ class Engine:
                 "raise --engine-limit (minutes)",
             )
         return cost
+
+
+def _label_with_any_gap(compute: Callable[..., Label], protocol: Protocol) -> Label:
+    """What ``compute`` makes of ``protocol``, or where refitted orbitals have no gap, of those as published."""
+    try:
+        return compute(protocol=protocol)
+    except ElectronicStructureError as error:
+        if protocol.orbitals != REFITTED:
+            raise
+        result = compute(protocol=protocol.but(orbitals=PUBLISHED))
+        instead = f"computed with {PUBLISHED} orbitals: {error.problem}"
+        return replace(result, warnings=(instead, *result.warnings))
 
 
 def _other_charges(prediction: Prediction) -> Iterator[str]:
@@ -251,7 +272,7 @@ def predict(
     options = EngineOptions(engine, engine_minutes, thermal, reading.allow_several)
     atoms = read(what, options=reading) if isinstance(what, str | Path) else what
     predictor = _predictor(str(model), device)
-    runner = Engine(options, predictor.energy_ev, predictor.fwhm_ev, reporter)
+    runner = Engine(options, predictor, reporter)
     note_cost(predictor, atoms, thermal, structure_name(atoms), reporter)
     try:
         prepared = predictor.prepare(

@@ -76,6 +76,15 @@ class Predictor:
         """Name, networks and device."""
         return f"Predictor({self.name}, {self.provenance['members']} networks on {self.provenance['device']})"
 
+    @property
+    def orbitals(self) -> str:
+        """The orbitals of the labels that it learnt; the engine's default where those are not a source by itself."""
+        from clusterml.engine.orbitals.source import SOURCES
+        from clusterml.engine.protocol import DEFAULT_PROTOCOL
+
+        learnt = self.provenance.get("label_protocol")
+        return learnt if learnt in SOURCES.names else DEFAULT_PROTOCOL.orbitals
+
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
         """The predictor of a shipped checkpoint (``ag-response-v1``, ``ag-sr-v1``) or of a checkpoint's folder.

@@ -31,10 +31,10 @@ class GraphRules(Strict):
 
     elements: Elements = Field(
         # H B C N O F Si P S Cl Br I, and the coinage metals and their neighbours
-        (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 46, 47, 53, 78, 79),
+        (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 29, 34, 35, 46, 47, 53, 78, 79),
         description=f"{_ELEMENTS}: elements that the network knows",
     )
-    metals: Elements = Field((46, 47, 78, 79), description=f"{_ELEMENTS}: the metals")
+    metals: Elements = Field((29, 46, 47, 78, 79), description=f"{_ELEMENTS}: the metals")
     donors: Elements = Field((7, 8, 15, 16, 17, 34, 35, 53), description=f"{_ELEMENTS}: the donors")
     metal_cutoff: Length = Field(6.0, description=f"{_CUTOFF}: edges between metals")
     donor_cutoff: Length = Field(5.0, description=f"{_CUTOFF}: edges between a metal and a donor")

@@ -180,7 +180,7 @@ class LabelRequest(ThermalRequest):
     states: bool = Field(False, description="compute and store every excitation up to emax")
     gauge: Gauge = Field("velocity", description="gauge of the CD; length depends on the origin")
     orbitals: str | None = Field(
-        None, description="gfn1, gfn1-pbe, gfn2, stda-xtb, ..; null: gfn1, of a Molden file its own"
+        None, description="gfn1-pbe, gfn1, gfn2, stda-xtb, ..; null: gfn1-pbe, of a Molden file its own"
     )
     solvent: str | None = Field(None, description="implicit solvent for gfn1 and gfn2, e.g. methanol")
     solvation: SolventModel = Field("alpb", description="model of the solvent")

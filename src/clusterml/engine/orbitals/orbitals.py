@@ -110,6 +110,18 @@ def _words(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:2])
 
 
+SMALLEST_GAP_EV = 1e-3
+"""A smaller gap is none."""
+
+
+def require_gap(method: str, gap_ev: float) -> None:
+    """Raises ElectronicStructureError where the gap of ``method`` is not positive: not a closed shell."""
+    if gap_ev < SMALLEST_GAP_EV:
+        other = "" if method == "GFN1-xTB" else ", or use --orbitals gfn1"
+        problem = f"the HOMO-LUMO gap of {method} is {gap_ev:.5f} eV: not a closed shell"
+        raise ElectronicStructureError(problem, f"check charge and geometry{other}")
+
+
 def gap_warnings(orbitals: Orbitals) -> list[str]:
     """What to tell the user about the raw gap; empty when it is at least 0.2 eV."""
     gap = orbitals.raw_gap_ev

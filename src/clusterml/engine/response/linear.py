@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from clusterml.engine.orbitals.orbitals import Orbitals
+from clusterml.engine.orbitals.orbitals import Orbitals, require_gap
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace, active_space
 from clusterml.engine.response.excited import (
@@ -46,8 +46,6 @@ Form = Literal["casida", "tda"]
 
 _TAIL_EV = 1.0
 """Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
-
-SMALLEST_GAP_EV = 1e-3
 
 _LEAST_WINDOW_EV = 10.0
 _WINDOW_MARGIN_EV = 4.0
@@ -128,11 +126,7 @@ class ResponseProblem:
 
 def response_space(orbitals: Orbitals, protocol: Protocol, compute: Compute) -> ActiveSpace:
     """All orbitals. Raises ElectronicStructureError without a positive gap."""
-    if orbitals.gap_ev < SMALLEST_GAP_EV:
-        raise ElectronicStructureError(
-            f"the HOMO-LUMO gap of {orbitals.method} is {orbitals.gap_ev:.5f} eV: not a closed shell",
-            "check charge and geometry",
-        )
+    require_gap(orbitals.method, orbitals.gap_ev)
     occupied, virtual = np.split(np.arange(len(orbitals.energies_ev)), [orbitals.n_occupied])
     origin = orbitals.basis.coords_bohr.mean(axis=0)
     return active_space(orbitals, occupied, virtual, "spherical", protocol.dtype, compute.device, origin)

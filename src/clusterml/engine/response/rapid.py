@@ -22,14 +22,14 @@ from clusterml.engine.orbitals.gfn import closed_shell
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.gfn1_pbe import correction, fitted
 from clusterml.engine.orbitals.newton import corrected, self_consistent
+from clusterml.engine.orbitals.orbitals import require_gap
 from clusterml.engine.pair_tables import OneElectron, one_electron
 from clusterml.engine.protocol import DEFAULT_COMPUTE
 from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.contour import ContourResponse, response_of, response_sums
 from clusterml.engine.response.excited import LOWEST_EV
-from clusterml.engine.response.linear import SMALLEST_GAP_EV
 from clusterml.engine.response.quadrature import Contour
-from clusterml.errors import ElectronicStructureError, MemoryLimitError, counted
+from clusterml.errors import MemoryLimitError, counted
 from clusterml.typing import FloatArray
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, FWHM_PER_SIGMA, REFERENCE_OUTPUT_HARTREE_EV
 
@@ -50,6 +50,7 @@ _MATRICES = 45
 Precision = Literal["float32", "float64"]
 RapidOrbitals = Literal["gfn1", "gfn1-pbe"]
 """Sources of orbitals that have a rapid response; the second takes one more eigenproblem."""
+_METHOD: dict[RapidOrbitals, str] = {"gfn1": "GFN1-xTB", "gfn1-pbe": "GFN1-PBE"}
 
 
 def rapid_response(
@@ -113,9 +114,7 @@ def _space(
         added = correction(parts, symbols, state.shell_charges, fitted()["terms"])
         state = corrected(state, added.astype(state.coefficients.dtype))
     gap_ev = float(state.energies[n] - state.energies[n - 1]) * REFERENCE_OUTPUT_HARTREE_EV
-    if gap_ev < SMALLEST_GAP_EV:
-        problem = f"the HOMO-LUMO gap of {orbitals} is {gap_ev:.5f} eV: not a closed shell"
-        raise ElectronicStructureError(problem, "check charge and geometry")
+    require_gap(_METHOD[orbitals], gap_ev)
     gamma = torch.as_tensor(local_kernels(symbols, coords).k)
     return _active(state, known, n, torch.as_tensor(parts.basis.atom_of_ao), gamma, dtype)
 

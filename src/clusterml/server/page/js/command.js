@@ -2,7 +2,7 @@
 
 import { isAdvised, modelKey } from "./answer.js";
 import { byId, fill, make } from "./dom.js";
-import { engineKeys } from "./engine.js";
+import { engineKeys, isAsNetwork } from "./engine.js";
 import { copy, say } from "./notices.js";
 import { addsUp } from "./sliders.js";
 import { session, state } from "./store.js";
@@ -97,7 +97,7 @@ function shell() {
   lines.push(
     line("predict", place, [...networkAlone(["engine", "never"]), ...model, ...charge, ...thermal, ...view, ...reading]),
   );
-  if (session.engine && !(isAdvised() && !Object.keys(engineKeys()).length))
+  if (session.engine && !(isAdvised() && isAsNetwork()))
     lines.push(line("label", place, [...charge, ...Object.entries(engineKeys()), ...reading, ["output", "engine"]]));
   if (session.shares)
     lines.push(

@@ -74,7 +74,7 @@ function write() {
 /** What it does and costs. */
 function offer() {
   const { cost } = session.advice || {};
-  if (cost) return `Computes the same structure, with GFN1 in ${cost}; with dft and cp2k in minutes to hours.`;
+  if (cost) return `Computes the same structure, with GFN1-xTB in ${cost}; with dft and cp2k in minutes to hours.`;
   return "Computes the same structure: seconds for 100 atoms, minutes for 500; with dft and cp2k minutes to hours.";
 }
 
@@ -109,9 +109,12 @@ function choose(values) {
   write();
 }
 
-/** What differs from the default, as keys of the API. */
-export const engineKeys = () =>
-  Object.fromEntries(Object.entries(state.engine).filter(([name, value]) => value && value !== START.engine[name]));
+/** Does it compute as the network's labels were computed? */
+export const isAsNetwork = () =>
+  Object.entries(state.engine).every(([name, value]) => !value || value === START.engine[name]);
+
+/** How it computes, as keys of the API. */
+export const engineKeys = () => Object.fromEntries(Object.entries(state.engine).filter(([, value]) => value));
 
 function done() {
   const again = make("button", { type: "button", onclick: forget }, "With other orbitals");
