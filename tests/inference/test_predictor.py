@@ -147,10 +147,10 @@ def test_files_and_names_in_errors(predictor, make_molecule, tmp_path):
 
 
 def test_what_the_network_cannot_take_in_is_out_of_its_domain(predictor, make_molecule):
-    iron = make_molecule("agh")
-    iron.numbers[iron.numbers == 47] = 26
-    with pytest.raises(clusterml.errors.UnsupportedElementError, match=r"out of the domain of tiny: .* Fe"):
-        predictor(iron)
+    gallane = make_molecule("agh")
+    gallane.numbers[gallane.numbers == 47] = 31
+    with pytest.raises(clusterml.errors.UnsupportedElementError, match=r"out of the domain of tiny: .* Ga"):
+        predictor(gallane)
 
 
 def test_the_proposed_charge_is_a_warning(predictor, make_molecule):

@@ -626,10 +626,10 @@ def test_a_wanted_spectrum_is_found_again(make_screen, checkpoint, tmp_path):
     """The target is the predicted spectrum of one of the candidates, which must be among the first."""
     from clusterml.inference.predictor import Predictor
 
-    wanted = distort(build("ag3", thiolate="SCH3"), "shear", 3.0)
+    wanted = distort(build("ag3", thiolate="SEt"), "shear", 3.0)
     Predictor.load(checkpoint)(wanted).spectrum.to_csv(tmp_path / "target.csv")
     search = make_screen(
-        parents={"ag3": {"build": {"name": "ag3", "thiolate": "SCH3"}}},
+        parents={"ag3": {"build": {"name": "ag3", "thiolate": "SEt"}}},
         objectives=[{"similar_to": str(tmp_path / "target.csv")}],
     )
     screen(search, tmp_path / "o", model=checkpoint)

@@ -179,7 +179,7 @@ def test_a_link_reproduces_the_state(page, browser):
 def test_a_measured_spectrum_is_laid_over(page, server, tmp_path):
     """The spectrum itself, shifted by 0.2 eV and ten times as weak, stands for a measurement."""
     show(page, "ag29_sh_ph3_R")
-    answer = server.http.post("/v1/predict", json={"shipped": "ag29_sh_ph3_R"}).json()["spectrum"]
+    answer = server.http.post("/v1/predict", json={"shipped": "ag29_sh_ph3_R", "model": QUICK_MODEL}).json()["spectrum"]
     rows = zip(answer["energy_ev"], answer["epsilon"], answer["delta_epsilon"], strict=True)
     lines = [f"{e + 0.2:.3f},{absorption / 10:.6g},{cd_ / 10:.6g}" for e, absorption, cd_ in rows if e > 1.0]
     measured = tmp_path / "<i>sample.csv"
@@ -200,7 +200,7 @@ def test_published_bands_are_marked(page, server):
     show(page, "ag29_bdt_ph3_R")
     page.select_option("#published", "Ag29-BDT")
     page.wait_for_selector("#bands table")
-    prediction = server.http.post("/v1/predict", json={"shipped": "ag29_bdt_ph3_R"}).text
+    prediction = server.http.post("/v1/predict", json={"shipped": "ag29_bdt_ph3_R", "model": QUICK_MODEL}).text
     body = {"a": {"name": "a.json", "text": prediction}, "b": "bands:Ag29-BDT"}
     expected = server.http.post("/v1/compare", json=body).json()
     assert page.locator("#bands tbody tr").count() == expected["n_measured"]
@@ -344,7 +344,9 @@ def test_the_network_that_does_not_know_is_drawn_only_when_asked_for(page, serve
 @pytest.mark.slow
 def test_a_job_whose_structure_is_left_is_cancelled(page, server):
     """Unless its link was copied."""
-    text = server.http.post("/v1/inspect", json={"shipped": "ag25_sch3"}).json()["geometry"]["xyz"]
+    text = server.http.post("/v1/inspect", json={"shipped": "ag25_sch3", "model": QUICK_MODEL}).json()["geometry"][
+        "xyz"
+    ]
     for number, copied in enumerate((False, True)):
         if number:
             page.click("#other")
