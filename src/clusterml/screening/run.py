@@ -103,6 +103,7 @@ def screen(
     with using_ligands_of(settings):
         check_names(settings)
         setting, current = setting_of(settings, target, model, device, reference)
+        settings = setting.screen
         inputs = inputs_of(settings, setting.model_sha256)
         # before the network is loaded, and again once the folder is locked
         check_claim(target, settings, current, inputs, resume)
@@ -146,6 +147,7 @@ def setting_of(
     from clusterml.training.catalogue import SPEC, find_release
 
     place = find_release(model or screen.model or DEFAULT_MODEL).resolve()
+    screen = _with_orbitals_of(place, screen)
     sha = sha256_of_file(place / SPEC, links=False)
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
@@ -167,6 +169,19 @@ def _text(atoms: Atoms) -> str:
     from clusterml.structure.write import extxyz
 
     return extxyz(atoms)
+
+
+def _with_orbitals_of(checkpoint: Path, screen: Screen) -> Screen:
+    """``screen`` with an engine that labels as the labels of the network were made, if it names no orbitals."""
+    from clusterml.engine.orbitals.source import SOURCES
+    from clusterml.engine.protocol import DEFAULT_PROTOCOL
+    from clusterml.inference.checkpoint import label_protocol
+
+    learnt, engine = label_protocol(checkpoint), screen.engine
+    is_open = "orbitals" not in engine.model_fields_set and engine.orbitals == DEFAULT_PROTOCOL.orbitals
+    if not is_open or learnt not in SOURCES.names:
+        return screen
+    return screen.model_copy(update={"engine": engine.but(orbitals=learnt)})
 
 
 def check_bench(bench: Bench) -> None:
