@@ -119,6 +119,10 @@ class ElectronicStructureError(ClusterMLError):
     """The ground state cannot be computed: no convergence, singular overlap, non-finite numbers."""
 
 
+class NoGapError(ElectronicStructureError):
+    """Orbitals without a gap between the occupied and the empty ones: not a closed shell."""
+
+
 class MemoryLimitError(ClusterMLError):
     """The calculation does not fit into the memory it may use."""
 

@@ -202,3 +202,25 @@ def test_predict_from_python(checkpoint, make_molecule):
     answer = clusterml.predict(make_molecule("h2o2"), model=checkpoint, device="cpu", engine="always")
     assert (answer.source, answer.name, answer.charge) == ("engine", "h2o2", 0)
     assert isinstance(answer, clusterml.Answer)
+
+
+def test_where_refitted_orbitals_have_no_gap_those_as_published_answer(sure):
+    """A ground state that fails is the same for both, and is not computed twice."""
+    from clusterml.errors import ElectronicStructureError, NoGapError
+    from clusterml.inference.predict import _label_with_any_gap
+
+    asked, error = [], NoGapError("no gap", "relax it")
+
+    def compute(protocol):
+        asked.append(protocol.orbitals)
+        if protocol.orbitals == "gfn1-pbe":
+            raise error
+        return clusterml.label(sure.atoms, 0, protocol)
+
+    answer = _label_with_any_gap(compute, clusterml.Protocol(emax_ev=4.0))
+    assert answer.warnings[0] == "computed with gfn1 orbitals: no gap"
+    assert (answer.orbitals.method, asked) == ("GFN1-xTB", ["gfn1-pbe", "gfn1"])
+    asked, error = [], ElectronicStructureError("no convergence", "relax it")
+    with pytest.raises(ElectronicStructureError, match="no convergence"):
+        _label_with_any_gap(compute, clusterml.Protocol())
+    assert asked == ["gfn1-pbe"]

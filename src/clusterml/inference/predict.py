@@ -15,7 +15,7 @@ from clusterml.engine.cost import Cost, busyness, label_cost
 from clusterml.errors import (
     UNEXPECTED,
     ClusterMLError,
-    ElectronicStructureError,
+    NoGapError,
     OptionError,
     OutsideNetworkError,
     UnsupportedElementError,
@@ -208,7 +208,7 @@ def _label_with_any_gap(compute: Callable[..., Label], protocol: Protocol) -> La
     """What ``compute`` makes of ``protocol``, or where refitted orbitals have no gap, of those as published."""
     try:
         return compute(protocol=protocol)
-    except ElectronicStructureError as error:
+    except NoGapError as error:
         if protocol.orbitals != REFITTED:
             raise
         result = compute(protocol=protocol.but(orbitals=PUBLISHED))

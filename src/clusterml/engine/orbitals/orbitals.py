@@ -10,7 +10,7 @@ import numpy as np
 from clusterml.engine import integrals
 from clusterml.engine.basis import Basis
 from clusterml.engine.kernels import Kernels
-from clusterml.errors import ElectronicStructureError
+from clusterml.errors import ElectronicStructureError, NoGapError
 from clusterml.structure.charge import SMALL_GAP_EV
 from clusterml.typing import FloatArray, IntArray
 
@@ -115,11 +115,11 @@ SMALLEST_GAP_EV = 1e-3
 
 
 def require_gap(method: str, gap_ev: float) -> None:
-    """Raises ElectronicStructureError where the gap of ``method`` is not positive: not a closed shell."""
+    """Raises NoGapError where the gap of ``method`` is not positive: not a closed shell."""
     if gap_ev < SMALLEST_GAP_EV:
         other = "" if method == "GFN1-xTB" else ", or use --orbitals gfn1"
         problem = f"the HOMO-LUMO gap of {method} is {gap_ev:.5f} eV: not a closed shell"
-        raise ElectronicStructureError(problem, f"check charge and geometry{other}")
+        raise NoGapError(problem, f"check charge and geometry{other}")
 
 
 def gap_warnings(orbitals: Orbitals) -> list[str]:
