@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from clusterml.chirality.pointgroups import operation, operation_kind, point_group
-from clusterml.chirality.representation import stabilisers
+from clusterml.chirality.representation import best_permutations, stabilisers
 from clusterml.errors import OptionError
+from clusterml.structure.rotations import rotation_grid
+from clusterml.structure.superpose import Kinds
 
 ORDERS = {
     "C1": 1, "Ci": 2, "Cs": 2, "C2": 2, "C5": 5, "S4": 4, "S6": 6, "S8": 8, "C2v": 4, "C3v": 6, "C4h": 8, "D2": 4,
@@ -55,3 +57,20 @@ def test_stabilisers_are_those_of_the_crystallographer():
         for stabiliser in members:
             assert len(stabiliser.members) * len(stabiliser.reps) == 48
             assert np.array_equal(np.bincount(stabiliser.coset), np.full(len(stabiliser.reps), len(stabiliser.members)))
+
+
+def test_operations_in_several_orientations_are_matched_as_each_alone(rng):
+    """The image under g is nearest to the atoms that the permutation names; an inverse has the inverse permutation."""
+    group, positions = point_group("D3d"), rng.normal(size=(5, 3))
+    kinds, turns = Kinds.of(np.array([1, 1, 2, 1, 2])), rotation_grid(12)[:4]
+    operations = turns[:, None] @ group.elements @ np.swapaxes(turns[:, None], -1, -2)
+    permutations = best_permutations(kinds, positions, operations, group.table)
+    assert permutations.shape == (4, 12, 5)
+    assert np.array_equal(permutations[:, 0], np.tile(np.arange(5), (4, 1)))
+    for matrices, rows in zip(operations, permutations, strict=True):
+        for g, (matrix, row) in enumerate(zip(matrices, rows, strict=True)):
+            image = positions @ matrix.T
+            misfit = ((positions[row] - image) ** 2).sum()
+            assert misfit == pytest.approx(((positions[kinds.match(positions, image)] - image) ** 2).sum())
+            inverse = int(np.argmax(group.table[g] == 0))
+            assert np.array_equal(row[rows[inverse]], np.arange(5))

@@ -6,6 +6,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from clusterml.chirality.template import ag70_td
 from clusterml.errors import StructureError
@@ -113,6 +114,20 @@ def test_the_assignment_is_the_best_one(rng):
             ((mobile[list(p)] - target) ** 2).sum() for p in permutations(range(6)) if (labels[list(p)] == labels).all()
         ]
         assert ((mobile[permutation] - target) ** 2).sum() == pytest.approx(min(costs))
+
+
+def test_several_targets_are_assigned_as_each_alone(rng, monkeypatch):
+    monkeypatch.setattr(module, "_MATCHED", 100)  # three targets of the largest kind at a time
+    labels = np.array([1, 2, 1, 3, 1, 1, 3, 1, 1])
+    mobile, targets = rng.normal(size=(9, 3)), rng.normal(size=(7, 9, 3))
+    targets[3] = mobile[[4, 1, 0, 6, 2, 5, 3, 8, 7]] + 1e-3
+    permutations = Kinds.of(labels).match_all(mobile, targets)
+    assert np.array_equal(permutations[3], [4, 1, 0, 6, 2, 5, 3, 8, 7])
+    for permutation, target in zip(permutations, targets, strict=True):
+        for kind in np.unique(labels):
+            atoms = np.flatnonzero(labels == kind)
+            apart = ((mobile[atoms] - target[atoms, None]) ** 2).sum(axis=-1)
+            assert np.array_equal(permutation[atoms], atoms[linear_sum_assignment(apart)[1]])
 
 
 def test_real_clusters_have_the_misfits_measured_before(shared):

@@ -240,30 +240,26 @@ class SymmetrySearch:
     ) -> tuple[FloatArray, FloatArray]:
         """Best permutations and orientation in turn, each operation for itself, for several starts ``(m, 3, 3)``.
 
-        Lower bounds of S there ``(m,)``, and the orientations.
+        Lower bounds of S there ``(m,)``, and the orientations.  Operations act on the geometry through ``C_g`` of
+        :func:`~clusterml.chirality.pointgroups.overlap`.
         """
         best = np.array(orientations)
         gain = np.zeros(len(best))
-        before: list[IntArray] = [np.empty(0, dtype=np.int64)] * len(best)
+        before = np.full((len(best), len(elements), len(self.positions)), -1)
         active = np.arange(len(best))
         for _ in range(rounds):
-            matched = [
-                best_permutations(self.kinds, self.positions, best[k] @ elements @ best[k].T, table) for k in active
-            ]
-            correlation = np.stack([self._correlation(permutations) for permutations in matched])
+            turned = best[active, None]
+            operations = turned @ elements @ np.swapaxes(turned, -1, -2)
+            permutations = best_permutations(self.kinds, self.positions, operations, table)
+            correlation = np.swapaxes(self.positions[permutations], -1, -2) @ self.positions
             best[active] = best_orientation(elements, best[active], correlation, rounds=10, tolerance=1e-6)
             gain[active] = overlap(elements, best[active], correlation)
-            changed = [not np.array_equal(new, before[k]) for k, new in zip(active, matched, strict=True)]
-            for k, new in zip(active, matched, strict=True):
-                before[k] = new
+            changed = (permutations != before[active]).any(axis=(-1, -2))
+            before[active] = permutations
             active = active[changed]
             if not len(active):
                 break
         return 100.0 * (1.0 - gain / (len(elements) * max(self.norm, 1e-300))), best
-
-    def _correlation(self, permutations: IntArray) -> FloatArray:
-        """``C_g`` of :func:`~clusterml.chirality.pointgroups.overlap`, ``(order, 3, 3)``."""
-        return np.asarray(np.swapaxes(self.positions[permutations], -1, -2) @ self.positions)
 
 
 def improve(

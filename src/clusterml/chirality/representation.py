@@ -139,23 +139,19 @@ _DISFAVOUR = 6.0
 
 
 def best_permutations(kinds: Kinds, positions: FloatArray, operations: FloatArray, table: IntArray) -> IntArray:
-    """For each operation ``(order, 3, 3)`` of a group the best permutation of its own ``(order, n)``.
+    """For each operation ``(..., order, 3, 3)`` of a group the best permutation of its own ``(..., order, n)``.
 
     ``permutation[g, i]`` is the atom nearest, in the sense of the best assignment, to the image of atom i under g.
-    ``table``: products in the group; an operation's inverse gets the inverse permutation.
+    ``table``: products in the group, the identity first; an operation's inverse gets the inverse permutation.
     """
-    order, count = len(operations), len(positions)
-    permutations = np.tile(np.arange(count), (order, 1))
-    assigned = np.zeros(order, dtype=np.bool_)
-    assigned[0] = True
-    for g, matrix in enumerate(operations):
-        if assigned[g]:
-            continue
-        permutations[g] = kinds.match(positions, positions @ matrix.T)
-        inverse = int(np.flatnonzero(table[g] == 0)[0])
-        if inverse != g:
-            permutations[inverse, permutations[g]] = np.arange(count)
-        assigned[[g, inverse]] = True
+    count, inverse = len(positions), np.argmax(table == 0, axis=1)
+    matched = np.flatnonzero(inverse >= np.arange(len(table)))[1:]
+    images = positions @ np.swapaxes(operations[..., matched, :, :], -1, -2)
+    permutations = np.empty((*operations.shape[:-2], count), dtype=np.int64)
+    permutations[..., 0, :] = np.arange(count)
+    best = kinds.match_all(positions, images.reshape(-1, count, 3)).reshape(images.shape[:-1])
+    permutations[..., inverse[matched], :] = np.argsort(best, axis=-1)
+    permutations[..., matched, :] = best
     return permutations
 
 

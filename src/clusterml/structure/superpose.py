@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROBES = 16
 """Atoms of each kind that are looked at when thousands of rotations are scored."""
 _CHUNK = 4_000_000  # distances held in memory at a time: more are slower, for they leave the cache
+_MATCHED = 250_000  # costs of exact assignments in memory at a time
 _ROUNDS = 4
 
 
@@ -161,16 +162,34 @@ class Kinds:
 
         ``mobile``, ``target``: ``(n, 3)``.  Exact (scipy's Jonker-Volgenant solver).
         """
-        from scipy.optimize import linear_sum_assignment
+        return self.match_all(mobile, target[None])[0]
 
-        permutation = np.empty(self.count, dtype=np.int64)
+    def match_all(self, mobile: FloatArray, targets: FloatArray) -> IntArray:
+        """:meth:`match` for each of several ``targets`` ``(m, n, 3)``: permutations ``(m, n)``."""
+        permutations = np.empty((len(targets), self.count), dtype=np.int64)
         for mobile_atoms, target_atoms in zip(self.mobile, self.target, strict=True):
-            cost = (mobile[mobile_atoms] ** 2).sum(axis=1) - 2.0 * (target[target_atoms] @ mobile[mobile_atoms].T)
-            nearest = np.argmin(cost, axis=1)
-            if np.bincount(nearest, minlength=len(mobile_atoms)).max() > 1:  # else it is the best assignment already
-                nearest = linear_sum_assignment(cost)[1]
-            permutation[target_atoms] = mobile_atoms[nearest]
-        return permutation
+            if len(mobile_atoms) == 1:
+                permutations[:, target_atoms] = mobile_atoms
+                continue
+            step = max(1, _MATCHED // len(mobile_atoms) ** 2)
+            for start in range(0, len(targets), step):
+                batch = slice(start, start + step)
+                assignment = _assign(mobile[mobile_atoms], targets[batch, target_atoms])
+                permutations[batch, target_atoms] = mobile_atoms[assignment]
+        return permutations
+
+
+def _assign(points: FloatArray, targets: FloatArray) -> IntArray:
+    """Which of ``points`` ``(k, 3)`` belongs to which place of ``targets`` ``(m, k, 3)`` at the least cost: (m, k)."""
+    from scipy.optimize import linear_sum_assignment
+
+    cost = (points**2).sum(axis=1) - 2.0 * (targets @ points.T)
+    nearest = np.argmin(cost, axis=-1)
+    ordered = np.sort(nearest, axis=-1)
+    taken_twice = (ordered[:, 1:] == ordered[:, :-1]).any(axis=-1)  # else it is the best assignment already
+    for number in np.flatnonzero(taken_twice):
+        nearest[number] = linear_sum_assignment(cost[number])[1]
+    return nearest
 
 
 GRID = 4096
