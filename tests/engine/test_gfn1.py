@@ -300,6 +300,16 @@ class TestCycles:
         again = self_consistent(_hamiltonian(oxide), 1, _KT, 1e-8, 4, state.shell_charges)
         assert np.abs(again.energies - state.energies).max() < 1e-7
 
+    def test_charges_that_run_away_are_said_at_once_with_the_atom(self):
+        """Platinum in silver: its third-order term takes more than its hardness back."""
+        cluster = build("ag25", thiolate="SH")
+        silver = np.flatnonzero(cluster.numbers == 47)
+        distances = np.linalg.norm(cluster.positions[silver] - cluster.positions.mean(0), axis=1)
+        centre = int(silver[distances.argmin()])
+        cluster.numbers[centre] = 78
+        with pytest.raises(ElectronicStructureError, match=rf"no step makes .* atom {centre} .*--orbitals stda-xtb"):
+            gfn_orbitals(cluster, -2, max_iterations=100)
+
     def test_too_few_cycles_are_said(self, dication):
         with pytest.raises(
             ElectronicStructureError,

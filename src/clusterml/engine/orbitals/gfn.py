@@ -137,11 +137,16 @@ class _Cycles:
 
     def run(self, parts: Gfn1Hamiltonian, charge: int, start: FloatArray | None = None) -> SelfConsistent:
         """The self-consistent state; raises ElectronicStructureError without convergence."""
-        from clusterml.engine.orbitals.newton import self_consistent
+        from clusterml.engine.orbitals.newton import StuckError, self_consistent
 
         kt = self.kelvin * BOLTZMANN_HARTREE
         try:
             return self_consistent(parts, charge, kt, self.tolerance, self.most, start, self.device)
+        except StuckError as stuck:
+            raise ElectronicStructureError(
+                f"the GFN1-xTB ground state was not found: {stuck.problem}, most of all on atom {stuck.atom}",
+                "check charge and geometry, or use other orbitals (--orbitals stda-xtb, --orbitals dft)",
+            ) from stuck
         except ElectronicStructureError as exc:
             raise _failed("gfn1", self.kelvin, self.most, exc.problem) from exc
 

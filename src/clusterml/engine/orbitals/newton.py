@@ -43,6 +43,9 @@ _RADIUS = 1.0
 _SHORTER = 0.3
 """Share of a step that made the residual grow, which is taken instead."""
 
+_MOST_RETREATS = 12
+"""Shorter steps in turn; the last is a millionth of the first, and where none helps there is no way on."""
+
 _STIFFNESS = 4.0
 """k of the preconditioner, per hartree: 3 to 5 are as good."""
 
@@ -67,6 +70,19 @@ _SQUARED = 0.4
 
 _INTEGER = 1e-6
 """Occupations this near to 0 or 2 respond as if they were."""
+
+
+class StuckError(ElectronicStructureError):
+    """No step, however short, brings the charges nearer to those of their field; they change by ``change`` elementary
+    charges, most of all on ``atom``, counted from 0.
+
+    Platinum buried in silver is such a case: the third-order term takes back what hardness it has from -1.4 e on, and
+    ever more electrons flow to it.  Neither damping nor a higher temperature helps.
+    """
+
+    def __init__(self, atom: int, change: float) -> None:
+        super().__init__(f"the charges still change by {change:.1e}, and no step makes that less", "try other orbitals")
+        self.atom = atom
 
 
 @dataclass(frozen=True)
@@ -253,6 +269,7 @@ class _Steps:
     def __init__(self, charges: torch.Tensor) -> None:
         self._from, self._step = charges, charges.new_zeros(charges.shape)
         self._radius, self._best = _RADIUS, float("inf")
+        self._retreats = 0
 
     def improves(self, residual: torch.Tensor) -> bool:
         """Is the residual smaller than any before?"""
@@ -263,13 +280,16 @@ class _Steps:
         norm = float(residual.norm())
         if norm < 0.25 * self._best < float("inf"):
             self._radius *= 2.0
-        self._best = norm
+        self._best, self._retreats = norm, 0
         self._from = charges
         self._step = newton * min(1.0, self._radius / max(float(newton.abs().max()), 1e-300))
         return charges + self._step
 
-    def retreat(self) -> torch.Tensor:
-        """The next charges where the last ones were worse."""
+    def retreat(self) -> torch.Tensor | None:
+        """The next charges where the last ones were worse; None where steps have become too short to matter."""
+        if self._retreats == _MOST_RETREATS:
+            return None
+        self._retreats += 1
         self._step = _SHORTER * self._step
         return self._from + self._step
 
@@ -289,7 +309,8 @@ def self_consistent(
     ``kt`` in hartree smears the occupation; ``start`` (n_shells,): first charges, default those expected.  What they
     lack of ``charge`` is spread over all shells.  ``single``: all in single precision, for a tolerance far above its
     rounding, and without preconditioner: networks have learned from what such steps lead to.
-    Raises ElectronicStructureError when ``max_cycles`` are not enough or the numbers are not finite.
+    Raises StuckError where no step brings the charges nearer, and ElectronicStructureError when ``max_cycles`` are not
+    enough or the numbers are not finite.
     """
     import torch
 
@@ -318,7 +339,10 @@ def self_consistent(
             newton = _solved(response, precondition, residual, _exactness(change, tolerance))
             charges = steps.advance(charges, residual, newton)
         else:
-            charges = steps.retreat()
+            shorter = steps.retreat()
+            if shorter is None:
+                raise StuckError(int(parts.atom_of_shell[int(residual.abs().argmax())]), change)
+            charges = shorter
         del orbitals  # large, and the next ones are larger while they are made
     raise ElectronicStructureError(
         f"the charges still change by {change:.1e}", "allow more cycles, or raise the electronic temperature"
