@@ -17,6 +17,7 @@ from clusterml.inference.calibration import (
     normal_quantile,
     raw_spread,
 )
+from clusterml.inference.labelled import fit_reach
 from clusterml.model.upgrade import UNCERTAINTY
 
 ENERGY = np.linspace(0.5, 5.3, 121)
@@ -156,3 +157,23 @@ def test_damaged_calibrations_are_refused(rng, damage):
 def test_no_records():
     with pytest.raises(DatasetError, match="no records"):
         calibrate(ENERGY, {}, {}, [])
+
+
+def test_cd_that_is_rounding_says_nothing_of_the_error_of_a_cd(rng):
+    """Nine of ten records are achiral: label and prediction have a CD of 1e-8 of the absorption, of their own signs."""
+    members, truth = ensemble(rng, 100)
+    parents = ["chiral"] * 10 + ["achiral"] * 90
+    alone = calibrate(ENERGY, *({key: v[..., :10, :] for key, v in d.items()} for d in (members, truth)), ["a"] * 10)
+    scale = truth["epsilon"].max()
+    members["delta_epsilon"], truth["delta_epsilon"] = members["delta_epsilon"].copy(), truth["delta_epsilon"].copy()
+    members["delta_epsilon"][:, 10:] = 1e-8 * scale * rng.normal(size=(90, 121))
+    truth["delta_epsilon"][10:] = 1e-8 * scale * rng.normal(size=(90, 121))
+    calibration = calibrate(ENERGY, members, truth, parents)
+    np.testing.assert_allclose(calibration.delta_epsilon.factors, alone.delta_epsilon.factors, rtol=0.25)
+    assert fit_reach(alone, ENERGY, members, truth, parents, np.ones(100)).delta_epsilon < 0.3
+    covered = Uncertainty(calibration).coverages(ENERGY, members, truth, [None] * 100)
+    assert np.isfinite(covered["epsilon"]).all()
+    assert np.isfinite(covered["delta_epsilon"]).tolist() == [True] * 10 + [False] * 90
+    members["delta_epsilon"][:, 10:] = 0.0
+    truth["delta_epsilon"][10:] = members["epsilon"][0, 10:]  # a CD that is not predicted is an error
+    assert calibrate(ENERGY, members, truth, parents).delta_epsilon.factors[0] == LARGEST_FACTOR

@@ -111,6 +111,10 @@ def test_a_thermal_spectrum_is_the_mean_over_snapshots(predictor, make_molecule)
     thermal_block = mean_prediction.to_dict()["thermal"]
     np.testing.assert_allclose(thermal_block["delta_epsilon_std"], spread, atol=1e-4 * scale)
     assert thermal_block["members"] == 3
+    own = np.mean([one.spectrum.epsilon_std**2 for one in each], axis=0)
+    assert (mean_prediction.spectrum.delta_epsilon_std >= spread / np.sqrt(3.0) * (1.0 - 1e-3)).all()
+    spread = np.std([one.spectrum.epsilon for one in each], axis=0, ddof=1)
+    assert (mean_prediction.spectrum.epsilon_std**2 <= (own + spread**2 / 3.0) * (1.0 + 1e-3)).all()
     assert "thermal" not in each[0].to_dict()
     with pytest.raises(OptionError, match="ensemble is 1"):
         ThermalEnsemble(members=1)

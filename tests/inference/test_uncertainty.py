@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from clusterml.dataset.split import load_split, save_split
-from clusterml.dataset.store import Dataset
+from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import InputFileError, OptionError
-from clusterml.inference.calibration import BandFactors, Calibration, Reach, Uncertainty, fit_reach
+from clusterml.inference.calibration import BandFactors, Calibration, Reach, Uncertainty
 from clusterml.inference.checkpoint import UNCERTAINTY, read_uncertainty
 from clusterml.inference.domain import KnownCompositions, composition
 from clusterml.inference.evaluator import Evaluator
+from clusterml.inference.labelled import fit_reach
 from clusterml.inference.predictor import Predictor
 from clusterml.model import upgrade
 
@@ -180,6 +181,24 @@ def test_the_sign_error_is_the_larger_of_both(checkpoint, dataset, split_file, t
     evaluator.calibrate(split, foreign=dataset)
     both, _ = read_uncertainty(folder)
     assert both.sign_error >= alone.sign_error > 1.0
+
+
+def test_thermal_means_take_no_part(checkpoint, dataset, split_file, tmp_path):
+    """Their labels are means over other snapshots than those of the predictions."""
+    records = list(Dataset(dataset))
+    mean = replace(records[0], id="mean", kind="ensemble", n_snapshots=2, delta_epsilon=-1e4 * records[0].delta_epsilon)
+    store = Store(tmp_path / "with-a-mean")
+    for record in (*records, mean):
+        store.add(record)
+    store.pack({"name": "with-a-mean"})
+    split = load_split(split_file)
+    measured = []
+    for number, (data, validation) in enumerate(((dataset, ()), (store.folder, ("mean",)))):
+        folder = shutil.copytree(checkpoint, tmp_path / str(number))
+        own = replace(split, validation=(*split.validation, *validation), train=split.train[:4])
+        Evaluator(folder, data, device="cpu").calibrate(own)
+        measured.append(read_uncertainty(folder)[0])
+    assert measured[0] == measured[1]
 
 
 def test_damage_is_named():

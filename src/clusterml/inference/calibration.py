@@ -8,7 +8,8 @@ over the surroundings of an energy (a Gaussian of standard deviation POOL_EV): t
 chance, hardly over a whole band.  An achiral cluster (s = a = 0 for the CD) stays exact.
 
 An energy counts where a record absorbs, by its label or by its prediction.  Where nothing absorbs, the error is zero
-whatever the spread: a band in which too few records absorb has no factor, and a spectrum no interval there.
+whatever the spread: a band in which too few records absorb has no factor, and a spectrum no interval there.  Of the CD
+no energy counts where it is zero by symmetry in both: what is there is rounding, of the size of its own error.
 
 The spread of an ensemble says little where nothing was learnt.  There the errors count that networks of the same kind,
 trained without some ligands or clusters, made on these (calibrated by themselves, parents counting equally): relative
@@ -16,7 +17,7 @@ to the size of the predicted spectrum, as their members' spread is another's.
 
 Known clusters in a geometry from elsewhere (other conformers, a frame scaled or relaxed by another method) lie between:
 the spread grows with the distance from the training geometries by a factor 1 + k min(score, 1), with the k that makes
-the intervals hold on labelled geometries of this kind (see :func:`fit_reach`).
+the intervals hold on labelled geometries of this kind (:func:`~clusterml.inference.labelled.fit_reach`).
 
 The error of the strongest CD, on which its sign depends, is larger again (:mod:`clusterml.inference.labelled`).
 """
@@ -31,6 +32,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from clusterml.errors import DatasetError, InputFileError
+from clusterml.spectrum.significance import NO_CD_G
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 LARGEST_SIGN_ERROR = 20.0
@@ -145,10 +147,22 @@ def calibrate(
     if not len(parents):
         raise DatasetError("there are no records to calibrate on", "give a split with validation records")
     weights = parent_weights(parents)
-    counts = absorbs(members["epsilon"].mean(axis=0), truth["epsilon"])
-    keys = ("epsilon", "delta_epsilon")
-    fitted = {key: _fit(energy_ev, members[key], truth[key], weights, counts, level, floors) for key in keys}
+    counts = counted(members, truth)
+    fitted = {key: _fit(energy_ev, members[key], truth[key], weights, counts[key], level, floors) for key in counts}
     return Calibration(float(energy_ev[0]), BAND_EV, level, fitted["epsilon"], fitted["delta_epsilon"])
+
+
+def counted(members: Mapping[str, FloatArray], truth: Mapping[str, FloatArray]) -> dict[str, BoolArray]:
+    """The energies (g, m) that say something of the errors of absorption and CD, see the module; arguments are those of
+    :func:`calibrate`."""
+    where = absorbs(members["epsilon"].mean(axis=0), truth["epsilon"])
+    return {"epsilon": where, "delta_epsilon": where & ~without_cd(members, truth)[:, None]}
+
+
+def without_cd(members: Mapping[str, FloatArray], truth: Mapping[str, FloatArray]) -> BoolArray:
+    """Which records (g,) have no CD but for rounding, by label and by prediction; see :func:`calibrate`."""
+    largest = np.maximum(np.abs(members["delta_epsilon"].mean(axis=0)), np.abs(truth["delta_epsilon"])).max(axis=1)
+    return np.asarray(largest <= NO_CD_G * truth["epsilon"].max(axis=1))
 
 
 def absorbs(predicted: FloatArray, truth: FloatArray) -> BoolArray:
@@ -218,13 +232,13 @@ def _fit(
 
 def _factor(error: FloatArray, spread: FloatArray, weights: FloatArray, counts: BoolArray, level: float) -> float:
     """The weighted quantile of error / spread over the points that count, at ``level`` (g + 1) / g for the finite
-    number g of records.
+    number g of records that have some.
 
     A point without spread counts as covered where its error is nothing but rounding, and as never covered elsewhere.
     """
     rounding = error <= 1e-4 * max(float(error.max(initial=0.0)), 1e-12)
     ratio = np.divide(error, spread, out=np.where(rounding, 0.0, np.inf), where=spread > 0.0)[counts]
-    share = min(level * (1.0 + 1.0 / len(error)), 1.0)
+    share = min(level * (1.0 + 1.0 / max(int(counts.any(axis=1).sum()), 1)), 1.0)
     order = np.argsort(ratio)
     total = np.cumsum((counts * (weights[:, None] / np.maximum(counts.sum(axis=1, keepdims=True), 1)))[counts][order])
     at = min(int(np.searchsorted(total, share * total[-1] * (1.0 - 1e-12))), len(order) - 1)
@@ -247,8 +261,9 @@ Novelty = Literal["ligand", "cluster"]
 NOVELTIES: tuple[Novelty, ...] = get_args(Novelty)
 
 
-LARGEST_REACH = 20.0
-"""Largest growth of the spread with the distance from the training geometries that is tried."""
+LARGEST_REACH = 1000.0
+"""Largest growth of the spread with the distance from the training geometries that is tried: a network that is nearly
+exact where it has learnt has intervals of next to nothing there."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +324,21 @@ class Uncertainty:
         inside = np.abs(truth - members.mean(axis=0)) <= half
         return np.sum(inside, axis=1) / np.maximum(np.sum(np.isfinite(half), axis=1), 1)
 
+    def coverages(
+        self,
+        energy_ev: FloatArray,
+        members: Mapping[str, FloatArray],
+        truth: Mapping[str, FloatArray],
+        novelties: Sequence[Novelty | None],
+        scores: FloatArray | None = None,
+    ) -> dict[str, FloatArray]:
+        """:meth:`coverage` (g,) of absorption and CD, NaN for the CD of records that have none; ``members`` and
+        ``truth`` as for :func:`calibrate`."""
+        keys = ("epsilon", "delta_epsilon")
+        covered = {key: self.coverage(key, energy_ev, members[key], truth[key], novelties, scores) for key in keys}
+        covered["delta_epsilon"] = np.where(without_cd(members, truth), np.nan, covered["delta_epsilon"])
+        return covered
+
     def to_dict(self) -> dict[str, Any]:
         """The numbers as plain JSON values."""
         novel = {key: calibration.to_dict() for key, calibration in self.novel.items()}
@@ -331,36 +361,6 @@ class Uncertainty:
         of_novelty = {key: Calibration.from_dict(novel[key], source) for key in NOVELTIES if key in novel}
         calibration = Calibration.from_dict(values.get("calibration"), source)
         return cls(calibration, of_novelty, _reach(values, source), _sign_error(values, source))
-
-
-def fit_reach(
-    calibration: Calibration,
-    energy_ev: FloatArray,
-    members: Mapping[str, FloatArray],
-    truth: Mapping[str, FloatArray],
-    parents: Sequence[str],
-    scores: FloatArray,
-) -> Reach:
-    """The smallest growth with which the intervals hold the truth of labelled geometries from elsewhere as often as
-    ``calibration`` promises, parents counting equally.
-
-    Arguments as :func:`~clusterml.inference.calibration.calibrate`, with the domain ``scores`` (g,).
-    """
-    counts = absorbs(members["epsilon"].mean(axis=0), truth["epsilon"])
-    weights = parent_weights(parents)[:, None] * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-    def growth_of(quantity: str) -> float:
-        error = np.abs(truth[quantity] - members[quantity].mean(axis=0))
-        half = calibration.spread(quantity, energy_ev, members[quantity]) * normal_quantile(calibration.level)
-        valid = counts & np.isfinite(half) & (half > 0.0)
-        way = np.broadcast_to(np.clip(scores, 1e-3, 1.0)[:, None], valid.shape)
-        growth = (error[valid] / half[valid] - 1.0) / way[valid]
-        order = np.argsort(growth)
-        share = np.cumsum(weights[valid][order])
-        at = min(int(np.searchsorted(share, calibration.level * share[-1])), len(order) - 1)
-        return float(np.clip(growth[order[at]], 0.0, LARGEST_REACH))
-
-    return Reach(*(growth_of(quantity) for quantity in ("epsilon", "delta_epsilon")))
 
 
 def _reach(values: Mapping[str, Any], source: str) -> Reach:

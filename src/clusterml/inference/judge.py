@@ -23,6 +23,7 @@ from clusterml.inference.ensemble import Ensemble, Output, edges_of, in_batches
 from clusterml.inference.labelled import LabelledOutputs, by_parent
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import Judged, Part, Records, part_of
+from clusterml.training.metrics import mean_of_known
 from clusterml.training.release import open_release
 from clusterml.training.responses import KeptResponses
 from clusterml.training.targets import SPECTRA, Wanted
@@ -73,12 +74,9 @@ class NetworkJudge:
         novelties: Sequence[Novelty | None],
         scores: FloatArray,
     ) -> dict[str, FloatArray]:
-        truth = _truth(self.ensemble, records, self._wanted)
-        energy = self.ensemble.energy_ev
-        return {
-            name: uncertainty.coverage(key, energy, getattr(output, key), getattr(truth, key), novelties, scores)
-            for key, name in _COVERAGES.items()
-        }
+        members, truth = _by_quantity(output), _by_quantity(_truth(self.ensemble, records, self._wanted))
+        covered = uncertainty.coverages(self.ensemble.energy_ev, members, truth, novelties, scores)
+        return {name: covered[key] for key, name in _COVERAGES.items()}
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,8 @@ def measure_uncertainty(
     """Measure the uncertainty of the checkpoint in ``folder`` and keep it there.
 
     Factors, the error of the strongest CD and the limit of the domain come from the validation records of
-    ``split``, the domain from its training records: give the split that the networks were trained with. ``novel``:
+    ``split``, the domain from its training records: give the split that the networks were trained with. Thermal
+    means take no part: they differ from their predictions by the snapshots that each of them drew. ``novel``:
     what :func:`measure_unseen` gives for other networks. ``foreign``: known clusters in geometries from elsewhere,
     of which no network has learnt; what is found there is returned. ``responses``: see :class:`NetworkJudge`. The
     error of the strongest CD is the larger of both, as a structure in the domain may be of either kind. Raises
@@ -119,7 +118,7 @@ def measure_uncertainty(
     """
     ensemble = load_ensemble(folder, device)
     kept = KeptResponses(responses, ensemble.spec)
-    parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.train, split.validation)]
+    parts = [_static_part(dataset, names, ensemble, wanted, method) for names in (split.train, split.validation)]
     records = [Records(dataset, part.ids) for part in parts]
     outputs = [output_of(ensemble, part_records, kept) for part_records in records]
     members, truth = _by_quantity(outputs[1]), _by_quantity(parts[1].truth)
@@ -131,7 +130,7 @@ def measure_uncertainty(
     if foreign is None:
         write_uncertainty(folder, validation.with_sign_error(uncertainty), domain)
         return None
-    part = part_of(foreign, foreign.ids, ensemble.spec, wanted, method)
+    part = _static_part(foreign, foreign.ids, ensemble, wanted, method)
     foreign_records = Records(foreign, part.ids)
     elsewhere = _label_outputs(
         ensemble, part, output_of(ensemble, foreign_records, kept), _compositions(foreign_records), domain
@@ -142,6 +141,19 @@ def measure_uncertainty(
 
     write_uncertainty(folder, fit(elsewhere), domain)
     return _cross_check(elsewhere, fit)
+
+
+def _static_part(
+    dataset: Dataset, names: Sequence[str], ensemble: Ensemble, wanted: Wanted, method: str | None
+) -> Part:
+    """Those of ``names`` whose label is of one geometry, as the uncertainty is.
+
+    A thermal mean differs from its prediction by the snapshots that each of them drew: its sign may be that of chance
+    where the networks are right to a thousandth.  Raises DatasetError if none is left, and what :func:`part_of` raises.
+    """
+    kinds = dict(zip(dataset.ids, dataset.column("kind"), strict=True))
+    static = [name for name in names if kinds.get(name) != "ensemble"]
+    return part_of(dataset, static, ensemble.spec, wanted, method)
 
 
 def _label_outputs(
@@ -165,12 +177,12 @@ def _cross_check(records: LabelledOutputs, fit: Callable[[LabelledOutputs], Unce
     sure = right = 0
     for of_parent, of_others in pairs:
         uncertainty = fit(of_others)
-        for key, shares in covered.items():
-            shares.append(float(of_parent.coverage(uncertainty, key).mean()))
+        for key, shares in of_parent.coverages(uncertainty).items():
+            covered[key].append(mean_of_known(shares))
         signs = of_parent.signs(uncertainty)
         stated = signs.sure(uncertainty.sign_error)
         sure, right = sure + int(stated.sum()), right + int(signs.right[stated].sum())
-    coverage = {name: float(np.mean(covered[key])) for key, name in _COVERAGES.items()}
+    coverage = {name: mean_of_known(np.array(covered[key])) for key, name in _COVERAGES.items()}
     return ForeignCheck(len(pairs), len(records.parents), int(records.inside.sum()), **coverage, sure=sure, right=right)
 
 
@@ -210,20 +222,16 @@ def measure_unseen(
         raise OptionError(f"{folder}: {history}", "give a network of a shell or parent split")
     split = find_split(recipe, dataset, folder)
     ensemble = load_ensemble(folder, device)
-    parts = [part_of(dataset, names, ensemble.spec, wanted, method) for names in (split.validation, split.test)]
+    parts = [_static_part(dataset, names, ensemble, wanted, method) for names in (split.validation, split.test)]
     kept = KeptResponses(responses, ensemble.spec)
     outputs = [output_of(ensemble, Records(dataset, part.ids), kept) for part in parts]
     means = [{key: getattr(output, key).mean(axis=0, keepdims=True) for key in SPECTRA} for output in outputs]
     truths = [{key: getattr(part.truth, key) for key in SPECTRA} for part in parts]
     parents = parts[0].samples.parent
     calibration = calibrate(ensemble.energy_ev, means[0], truths[0], parents, floors=(1.0,))
-    covered = {
-        name: Uncertainty(calibration).coverage(
-            key, ensemble.energy_ev, means[1][key], truths[1][key], [None] * len(parts[1].ids)
-        )
-        for key, name in _COVERAGES.items()
-    }
-    coverages = {name: float(values.mean()) for name, values in covered.items()}
+    novelties: list[Novelty | None] = [None] * len(parts[1].ids)
+    covered = Uncertainty(calibration).coverages(ensemble.energy_ev, means[1], truths[1], novelties)
+    coverages = {name: mean_of_known(covered[key]) for key, name in _COVERAGES.items()}
     return UnseenErrors(
         _NOVEL[split.question], calibration, len(set(parents)), len(parents), len(parts[1].ids), **coverages
     )

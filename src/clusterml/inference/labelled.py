@@ -15,7 +15,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clusterml.inference.calibration import LARGEST_SIGN_ERROR, Novelty, Uncertainty, fit_reach, parent_weights
+from clusterml.inference.calibration import (
+    LARGEST_REACH,
+    LARGEST_SIGN_ERROR,
+    Calibration,
+    Novelty,
+    Reach,
+    Uncertainty,
+    counted,
+    normal_quantile,
+    parent_weights,
+)
 from clusterml.spectrum.significance import SURE, judge_sign, significance
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import BoolArray, FloatArray
@@ -71,11 +81,42 @@ class LabelledOutputs:
         means = {key: values.mean(axis=0) for key, values in in_domain.members.items()}
         return strongest_signs(in_domain.energy_ev, means, std, in_domain.truth["delta_epsilon"], in_domain.parents)
 
-    def coverage(self, uncertainty: Uncertainty, quantity: str) -> FloatArray:
-        """See :meth:`Uncertainty.coverage`."""
-        return uncertainty.coverage(
-            quantity, self.energy_ev, self.members[quantity], self.truth[quantity], self.novelties, self.scores
-        )
+    def coverages(self, uncertainty: Uncertainty) -> dict[str, FloatArray]:
+        """See :meth:`Uncertainty.coverages`."""
+        return uncertainty.coverages(self.energy_ev, self.members, self.truth, self.novelties, self.scores)
+
+
+def fit_reach(
+    calibration: Calibration,
+    energy_ev: FloatArray,
+    members: Mapping[str, FloatArray],
+    truth: Mapping[str, FloatArray],
+    parents: Sequence[str],
+    scores: FloatArray,
+) -> Reach:
+    """The smallest growth with which the intervals hold the truth of labelled geometries from elsewhere as often as
+    ``calibration`` promises, parents counting equally.
+
+    Arguments as :func:`~clusterml.inference.calibration.calibrate`, with the domain ``scores`` (g,).
+    """
+    counts = counted(members, truth)
+
+    def growth_of(quantity: str) -> float:
+        points = counts[quantity]
+        weights = parent_weights(parents)[:, None] * points / np.maximum(points.sum(axis=1, keepdims=True), 1)
+        error = np.abs(truth[quantity] - members[quantity].mean(axis=0))
+        half = calibration.spread(quantity, energy_ev, members[quantity]) * normal_quantile(calibration.level)
+        valid = points & np.isfinite(half) & (half > 0.0)
+        if not valid.any():
+            return 0.0
+        way = np.broadcast_to(np.clip(scores, 1e-3, 1.0)[:, None], valid.shape)
+        growth = (error[valid] / half[valid] - 1.0) / way[valid]
+        order = np.argsort(growth)
+        share = np.cumsum(weights[valid][order])
+        at = min(int(np.searchsorted(share, calibration.level * share[-1])), len(order) - 1)
+        return float(np.clip(growth[order[at]], 0.0, LARGEST_REACH))
+
+    return Reach(*map(growth_of, counts))
 
 
 def by_parent(records: LabelledOutputs) -> list[tuple[LabelledOutputs, LabelledOutputs]]:

@@ -223,7 +223,7 @@ class Predictor:
         if all(structure.thermal is None for structure in prepared):
             return predictions
         return [
-            each if structure.thermal is None else replace(each, thermal=self._thermal(*of_snapshots))
+            each if structure.thermal is None else _of_snapshots(each, self._thermal(*of_snapshots), structure.thermal)
             for each, structure, of_snapshots in zip(predictions, prepared, curves, strict=True)
         ]
 
@@ -323,7 +323,10 @@ class Predictor:
                 + (f"that of {novelty}s that networks had not seen" if measured else "too small")
             )
         if structure.thermal is not None:
-            warnings.append("the uncertainty is that of the network for a static geometry")
+            warnings.append(
+                "the uncertainty is that of the network for a static geometry and of a mean over "
+                f"{structure.thermal.members} snapshots"
+            )
         gap_ev = float(output.gap_ev[:, row].mean())
         if gap_ev < SMALL_GAP_EV:
             warnings.append(f"the predicted HOMO-LUMO gap is only {gap_ev:.2f} eV: check charge and geometry")
@@ -346,6 +349,18 @@ class Predictor:
             provenance,
             1.0 if self.uncertainty is None else self.uncertainty.sign_error,
         )
+
+
+def _of_snapshots(prediction: Prediction, mean: Spectrum, thermal: ThermalEnsemble) -> Prediction:
+    """``prediction`` as the ``mean`` over snapshots, with their spread: its standard error is added, in squares, to the
+    standard deviations, as other snapshots would have another mean."""
+
+    def joined(name: str) -> FloatArray | None:
+        own, spread = getattr(prediction.spectrum, name), getattr(mean, name)
+        return None if own is None or spread is None else np.hypot(own, spread / math.sqrt(thermal.members))
+
+    stds: dict[str, Any] = {name: joined(name) for name in ("epsilon_std", "delta_epsilon_std")}
+    return replace(prediction, spectrum=replace(prediction.spectrum, **stds), thermal=mean)
 
 
 def load_predictor(model: str | Path, device: str) -> Predictor:

@@ -14,7 +14,7 @@ from clusterml.dataset.store import Dataset
 from clusterml.errors import DatasetError
 from clusterml.model.spec import NetworkSpec
 from clusterml.training.baselines import BASELINES, Fit, Samples, Spectra
-from clusterml.training.metrics import summary
+from clusterml.training.metrics import mean_of_known, summary
 from clusterml.training.targets import SPECTRA, Broadening, Wanted, energies, targets
 from clusterml.typing import BoolArray, FloatArray
 
@@ -105,7 +105,7 @@ class Evaluation:
             (mean.epsilon[rows], mean.delta_epsilon[rows]),
             self.energy_ev,
         )
-        extra = {name: _mean(values[rows]) for name, values in judged.extra.items()}
+        extra = {name: mean_of_known(values[rows]) for name, values in judged.extra.items()}
         return {
             "split": self.title,
             "question": self.question,
@@ -207,9 +207,3 @@ def _of_method(dataset: Dataset, names: Sequence[str], method: str | None) -> li
 
 def _baseline(fit: Fit, train: Part, validation: Part, test: Part) -> Judged:
     return Judged(fit(train.samples, train.truth, validation.samples, validation.truth)(test.samples))
-
-
-def _mean(values: FloatArray) -> float:
-    """Mean of ``values`` (s,) that are not NaN; NaN if there are none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

@@ -127,6 +127,12 @@ def rank_correlation(first: FloatArray, second: FloatArray) -> float:
     return float(a @ b) / norm if norm > 0.0 else float("nan")
 
 
+def mean_of_known(values: FloatArray) -> float:
+    """Mean of ``values`` (s,) that are not NaN; NaN if there are none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
 def median(values: FloatArray) -> float:
     """Median of ``values`` (s,) that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
