@@ -84,7 +84,9 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
 def in_a_process(case: dict[str, Any]) -> dict[str, Any] | str:
     """The result of :func:`measure` in a fresh process, or the last line of what went wrong."""
     command = [sys.executable, __file__, "--case", json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    threads = 1 if case["cpu_seconds"] else case["threads"]
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})  # of the integrals, too
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

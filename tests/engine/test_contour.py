@@ -121,6 +121,21 @@ def test_far_pairs_summed_by_orbitals_are_what_they_are_one_by_one(orbitals, mon
         assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
+def test_threads_change_no_number(orbitals):
+    """Charges and moments in single precision are multiplied in other portions: nothing else differs."""
+    ground, before, results = orbitals("ag13_sch3_6_minus"), torch.get_num_threads(), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        try:
+            response = contour_spectra(ground, Protocol(), Compute())
+            shares = response.shares([("absorption", 3.0), ("cd", 4.1), ("cd", 5.0)], response.broaden(GRID))
+        finally:
+            torch.set_num_threads(before)
+        results.append([*spectra_of(response), *shares])
+    for ours, theirs in zip(*results, strict=True):
+        assert np.abs(ours - theirs).max() <= 1e-6 * np.abs(theirs).max()
+
+
 @pytest.mark.parametrize("high", [1.5, 8.0])
 def test_functions_of_far_pairs_make_up_the_resolvent(high):
     """Exponentials 4 D / (D^2 - z^2), polynomials 1 / (D^2 - z^2), at all D and z, relative to what they are."""
@@ -152,8 +167,8 @@ def test_sums_of_parts_are_those_of_the_whole():
     for some in (slice(0, 13), slice(13, 40)):
         parts.add(gaps[some], charges[some], moments[some])
     points = torch.as_tensor(contour.points)
-    expected = torch.cat(list(whole.at(points)))
-    torch.testing.assert_close(torch.cat(list(parts.at(points))), expected, rtol=1e-9, atol=1e-9)
+    expected = whole.at(points, lambda products: products)
+    torch.testing.assert_close(parts.at(points, lambda products: products), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_bands_are_where_those_of_the_states_are(molecule):
@@ -199,7 +214,7 @@ def test_derivatives_by_energies_charges_and_moments():
         sums = NodeSums(intervals, charges.T, moments.T)
         sums.add(gaps, (2.0 * root * charges).T, (scale * moments).T)
         points = torch.as_tensor(contour.points)
-        response = torch.cat([resolvent(products, inverse) for products in sums.at(points)])
+        response = sums.at(points, lambda products: resolvent(products, inverse))
         return (weights @ response.flatten(1)).imag
 
     assert torch.autograd.gradcheck(spectra, (gaps, charges, moments), atol=1e-5)

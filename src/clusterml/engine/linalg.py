@@ -1,16 +1,81 @@
-"""Dense linear algebra on the chosen device (torch): eigenproblems and linear systems."""
+"""Dense linear algebra on the chosen device (torch): eigenproblems, linear systems, and independent work on threads."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
 
 from clusterml.errors import ElectronicStructureError
+from clusterml.structure.superpose import one_torch_thread
 
 if TYPE_CHECKING:
     import torch
 
 _STACKED = 32
 """Up to this size a stack of matrices is safe, and quicker than one after the other."""
+
+
+T = TypeVar("T")
+_OWN: ContextVar[int] = ContextVar("own_threads", default=1)
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """Within the block :func:`together` has the threads of torch, which itself computes on one.
+
+    Outside, its idle threads would wait for work by turning in circles, at the expense of ours.
+    """
+    import torch
+
+    token = _OWN.set(max(_OWN.get(), torch.get_num_threads()))
+    try:
+        with one_torch_thread():
+            yield
+    finally:
+        _OWN.reset(token)
+
+
+def threads_for(tensor: torch.Tensor) -> int:
+    """Threads of :func:`together` for work with ``tensor``: one where it is on a GPU."""
+    return 1 if tensor.is_cuda else _OWN.get()
+
+
+def together(calls: Sequence[Callable[[], T]], threads: int) -> list[T]:
+    """Results of independent ``calls``, in order, computed on ``threads`` threads with one thread of torch each.
+
+    Threads of a library divide every product, and wait for each other at the end of each: many small products take
+    longer on two than on one.  Here a thread takes the next call when it is done with one.  The numbers are those of
+    one thread.  After an error, which is raised, or an interrupt nothing else is begun.
+    """
+    import torch
+
+    threads = min(threads, len(calls))
+    if threads <= 1:
+        return [call() for call in calls]
+    left = iter(enumerate(calls))
+    results: dict[int, T] = {}
+    grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()  # each thread has its own
+
+    def work() -> None:
+        token = _OWN.set(1)
+        try:
+            torch.set_num_threads(1)  # each thread has its own number
+            with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+                for number, call in left:
+                    results[number] = call()
+        finally:
+            list(left)
+            _OWN.reset(token)
+
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(work) for _ in range(threads - 1)]
+        work()
+        for other in others:
+            other.result()
+    return [results[number] for number in range(len(calls))]
 
 
 def symmetric_eigh(matrix: torch.Tensor, what: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,14 +17,15 @@ sums over a whole degenerate set contain only the projector on the set, which no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Union
 
 import numpy as np
 
 from clusterml.engine import integrals
-from clusterml.engine.linalg import overlap_powers
+from clusterml.engine.linalg import overlap_powers, own_threads, threads_for, together
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.parameters import tables
 from clusterml.errors import ElectronicStructureError
@@ -97,8 +98,8 @@ class ActiveSpace:
             **{name: getattr(self, name)[:, occupied][:, :, virtual] for name in names},
         )
 
-    def charge_blocks(self, occupied: slice) -> Iterator[tuple[slice, torch.Tensor]]:
-        """q^A_ia (n_atoms, n) of all pairs of ``occupied`` orbitals, of a few of them at a time, which come along."""
+    def charge_blocks(self, occupied: slice) -> list[tuple[slice, Callable[[], torch.Tensor]]]:
+        """A few of the ``occupied`` orbitals at a time, and what computes q^A_ia (n_atoms, n) of all their pairs."""
         from torch.nn.utils.rnn import pad_sequence
 
         counts = self.atom_of_row.bincount(minlength=self.n_atoms).tolist()
@@ -106,10 +107,13 @@ class ActiveSpace:
         # functions of each atom, padded to the same number: (n_atoms, functions, orbitals)
         l_o, l_v = (pad_sequence(list(x.split(counts)), batch_first=True) for x in (self.l_o[:, occupied], self.l_v))
         l_o = l_o.transpose(1, 2).contiguous()
-        for first in range(0, l_o.shape[1], few):
-            charges = l_o[:, first : first + few] @ l_v
-            start = occupied.start + first
-            yield slice(start, start + charges.shape[1]), charges.flatten(1)
+
+        def charges(first: int) -> torch.Tensor:
+            return (l_o[:, first : first + few] @ l_v).flatten(1)
+
+        begin, stop = occupied.start, occupied.start + l_o.shape[1]
+        firsts = range(0, l_o.shape[1], few)
+        return [(slice(begin + k, min(begin + k + few, stop)), partial(charges, k)) for k in firsts]
 
     def moments(self, occupied: slice) -> torch.Tensor:
         """r sqrt(D), nabla / sqrt(D) and (r x nabla) / sqrt(D) of all pairs of some ``occupied`` orbitals, (9, n)."""
@@ -188,10 +192,13 @@ def active_space(
     shifted = basis if origin_bohr is None else basis.translated(-np.asarray(origin_bohr))
     kernels = orbitals.kernels
 
-    def moments(matrices: FloatArray) -> torch.Tensor:
-        on_device = [torch.as_tensor(m, device=dev) for m in matrices]
-        fewer_occupied = len(occupied) < len(virtual)
-        return torch.stack([(c_o.T @ m) @ c_v if fewer_occupied else c_o.T @ (m @ c_v) for m in on_device]).to(real)
+    def moment(matrix: FloatArray) -> torch.Tensor:
+        m = torch.as_tensor(matrix, device=dev)
+        return ((c_o.T @ m) @ c_v if len(occupied) < len(virtual) else c_o.T @ (m @ c_v)).to(real)
+
+    matrices = [*integrals.dipole(shifted), *integrals.gradient(shifted), *integrals.angular(shifted)]
+    with own_threads():
+        moments = together([partial(moment, matrix) for matrix in matrices], threads_for(c_o))
 
     def tensor(array: FloatArray) -> torch.Tensor:
         return torch.as_tensor(array, device=dev, dtype=real)
@@ -206,9 +213,9 @@ def active_space(
         gamma_j=tensor(kernels.j),
         gamma_k=tensor(kernels.k),
         ax=kernels.ax,
-        position=moments(integrals.dipole(shifted)),
-        velocity=moments(integrals.gradient(shifted)),
-        angular=moments(integrals.angular(shifted)),
+        position=torch.stack(moments[:3]),
+        velocity=torch.stack(moments[3:6]),
+        angular=torch.stack(moments[6:]),
     )
 
 

@@ -23,12 +23,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.engine.linalg import solve
+from clusterml.engine.linalg import own_threads, solve, threads_for, together
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
@@ -89,15 +89,18 @@ def configurations(space: ActiveSpace, block: int = BLOCK) -> Iterator[tuple[tor
         return
     size = min(n_o, max(1, block // ((space.n_atoms + 9) * n_v)))
     held = space.l_o.new_empty((size * n_v, space.n_atoms), dtype=torch.float32)
+
+    def fill(rows: torch.Tensor, orbitals: slice, charges: Callable[[], torch.Tensor]) -> None:
+        scale = 2.0 * space.gaps[orbitals].flatten().sqrt().float()
+        torch.mul(charges().float().T, scale[:, None], out=rows)  # rounded at the end
+
     for start in range(0, n_o, size):
         chosen = slice(start, min(n_o, start + size))
-        gaps = space.gaps[chosen].flatten()
-        charges = held[: len(gaps)]
-        for some, of_some in space.charge_blocks(chosen):
-            place = (some.start - start) * n_v
-            charges[place : place + of_some.shape[1]] = of_some.float().T  # rounded at the end
-        charges *= 2.0 * gaps.sqrt().float()[:, None]
-        yield gaps, charges, space.moments(chosen).T.contiguous()
+        blocks = space.charge_blocks(chosen)
+        rows = held[: (chosen.stop - start) * n_v]
+        parts = rows.split([(some.stop - some.start) * n_v for some, _ in blocks])
+        together([partial(fill, part, *of) for part, of in zip(parts, blocks, strict=True)], threads_for(held))
+        yield space.gaps[chosen].flatten(), rows, space.moments(chosen).T.contiguous()
 
 
 def absorption_factor() -> float:
@@ -192,6 +195,7 @@ class ContourSpectra(ContourResponse):
     converged: bool = True
     timings_s: dict[str, float] = field(default_factory=dict)
 
+    @own_threads()
     def shares(self, bands: Sequence[PlacedBand], spectrum: Spectrum) -> AtomShares:
         """Shares of atoms in hole and electron, from the response vectors at each band.
 
@@ -204,19 +208,20 @@ class ContourSpectra(ContourResponse):
         energies = energies / REFERENCE_OUTPUT_HARTREE_EV
         points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
         inverse = torch.linalg.inv(self.space.gamma_k.double()).float()
-        screened = torch.cat([_screened(x, inverse) for x in self.sums.at(points.to(torch.complex64))])
+        screened = self.sums.at(points.to(torch.complex64), lambda products: _screened(products, inverse))
         near = near_in_energy(self.space, float(energies.max()))
-        holes: list[FloatArray] = []
-        electrons: list[FloatArray] = []
         vectors = _response_vectors(near, points, screened, [_STIRRED[kind] for kind, _ in bands])
-        for of_band in vectors:
+
+        def of_atoms(of_band: torch.Tensor) -> list[FloatArray]:
             hole, electron = (of_band.new_zeros(n, n) for n in near.shape)
             for x in of_band:  # (n_o, n_v)
                 hole.addmm_(x, x.T)
                 electron.addmm_(x.T, x)
-            for density, left, side in ((hole, near.l_o, holes), (electron, near.l_v, electrons)):
-                populations = near.atom_sum(((left @ density) * left).sum(dim=1).double())
-                side.append((populations / populations.sum()).cpu().numpy())
+            sides = ((hole, near.l_o), (electron, near.l_v))
+            populations = [near.atom_sum(((left @ density) * left).sum(dim=1).double()) for density, left in sides]
+            return [(x / x.sum()).cpu().numpy() for x in populations]
+
+        holes, electrons = zip(*together([partial(of_atoms, x) for x in vectors], threads_for(points)), strict=True)
         return np.array(holes), np.array(electrons)
 
 
@@ -242,7 +247,8 @@ def _response_vectors(
     factors = torch.cat([factors.real, factors.imag])
     vectors = factors.new_empty((sum(sizes), space.n_csf)).split(sizes)
     energy, sigma = (part[:, None].to(factors.dtype) for part in (points.real, points.imag))
-    for chosen, charges in space.charge_blocks(slice(0, space.shape[0])):
+
+    def fill(chosen: slice, charges: Callable[[], torch.Tensor]) -> None:
         place = slice(chosen.start * space.shape[1], chosen.stop * space.shape[1])
         gaps, moments = space.gaps[chosen].flatten(), space.moments(chosen)
         # (ratio + 1 / ratio) / (D^2 - z^2) with ratio^2 = D / E and z = E + i sigma
@@ -250,10 +256,12 @@ def _response_vectors(
         scale = (gaps + energy) / (gaps * energy).sqrt() / (distance**2 + twice**2)
         bare, of_charges = twice * scale, -2.0 * gaps.sqrt() * scale
         a, b = of_charges * twice, of_charges * distance
-        real, imaginary = (x.split(sizes) for x in (factors @ charges).chunk(2))
+        real, imaginary = (x.split(sizes) for x in (factors @ charges()).chunk(2))
         for k, part in enumerate(components):
             torch.mul(moments[part], bare[k], out=vectors[k][:, place])
             vectors[k][:, place].addcmul_(real[k], a[k]).addcmul_(imaginary[k], b[k])
+
+    together([partial(fill, *block) for block in space.charge_blocks(slice(0, space.shape[0]))], threads_for(points))
     return [x.unflatten(1, space.shape) for x in vectors]
 
 
@@ -289,6 +297,7 @@ def contour_spectra(
     )
 
 
+@own_threads()
 def response_sums(
     space: ActiveSpace, contour: Contour, compute: Compute, progress: Callable[[int], None] | None = None
 ) -> NodeSums:
@@ -312,21 +321,23 @@ def response_sums(
     return sums
 
 
+@own_threads()
 def response_of(space: ActiveSpace, contour: Contour, sums: NodeSums) -> np.ndarray[Any, np.dtype[np.complex128]]:
     """X (j, 9, 9) at the points of ``contour`` from the ``sums`` over configurations of ``space``."""
     import torch
 
     points = torch.as_tensor(contour.points, device=space.gaps.device)
     inverse = torch.linalg.inv(space.gamma_k.double())
-    response = torch.cat([resolvent(products, inverse) for products in sums.at(points)])
+    response = sums.at(points, lambda products: resolvent(products, inverse))
     return np.asarray(response.cpu().numpy())
 
 
 def _check_memory(size: int, n_nodes: int, n_points: int, space: ActiveSpace, compute: Compute) -> None:
-    """The matrices of the nodes and of the points, and a block of configurations with its weighted copies."""
+    """The matrices of the nodes and of the points, a block of configurations, and its weighted copies on each thread."""
+    threads = threads_for(space.gaps)
     nodes = n_nodes * size * (4 * (size + TILE) // 2 + 8 * 9)
-    points = 5 * min(BLOCK, n_points * size**2) + 60 * max(TOGETHER, size**2)
-    blocks = 4 * min(BLOCK, size * space.n_csf) + 4 * COLUMNS * (MOST_NODES * TILE + 3 * size)
+    points = 5 * min(BLOCK, n_points * size**2) + 60 * max(TOGETHER, threads * size**2)
+    blocks = 4 * min(BLOCK, size * space.n_csf) + 4 * threads * COLUMNS * (MOST_NODES * TILE + 3 * size)
     needed = (nodes + points + blocks) / 1e9
     if needed > compute.memory:
         raise MemoryLimitError(

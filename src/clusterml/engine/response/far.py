@@ -17,13 +17,15 @@ Sources: M. Haeser, J. Almloef, J. Chem. Phys. 96, 489 (1992) (Laplace transform
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.engine.linalg import threads_for, together
 from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.quadrature import Contour, Interval
 from clusterml.typing import FloatArray
@@ -68,13 +70,13 @@ class FarBasis:
         """c_k of exp(-(D - low) t_k) that make up 4 D g at ``points`` (j,), complex (j, k), relative least squares."""
         import torch
 
-        z = points.to(torch.complex128).cpu().numpy()
-        energies = self.end + np.geomspace(self.low - self.end, self.high - self.end, _GRID)
-        wanted = 4.0 * energies[:, None] / (energies[:, None] ** 2 - z**2)
-        scale = 1.0 / np.abs(wanted).max(axis=1, keepdims=True)
-        decays = np.exp(-np.outer(energies - self.low, self.times))
-        solution = np.linalg.lstsq(decays * scale, wanted * scale, rcond=_CONDITION)[0]
-        return torch.as_tensor(solution.T, device=points.device)
+        z = points.to(torch.complex128).cpu()
+        energies = self.end + torch.as_tensor(np.geomspace(self.low - self.end, self.high - self.end, _GRID))[:, None]
+        wanted = 4.0 * energies / (energies**2 - z**2)
+        scale = 1.0 / wanted.abs().amax(dim=1, keepdim=True)
+        decays = torch.exp(-(energies - self.low) * torch.as_tensor(self.times)).to(z.dtype)
+        solution = torch.linalg.lstsq(decays * scale, wanted * scale, rcond=_CONDITION, driver="gelsd").solution
+        return solution.T.to(points.device)
 
     @property
     def _b(self) -> float:
@@ -175,7 +177,8 @@ def _charge_sums(space: ActiveSpace, block: _Block, times: FloatArray) -> torch.
     atom = space.atom_of_row
     edges = _atom_edges(space)
     sums = l_o.new_empty(len(times), space.n_atoms, space.n_atoms)
-    for k, time in enumerate(times.tolist()):
+
+    def add(k: int, time: float) -> None:
         filled, occupied = _decayed(l_o, block.below, time)
         empty, virtual = _decayed(l_v, block.above, time)
         for start, stop in pairwise(edges):
@@ -184,6 +187,8 @@ def _charge_sums(space: ActiveSpace, block: _Block, times: FloatArray) -> torch.
             rows = products.new_zeros(last - first, products.shape[1]).index_add_(0, atom[start:stop] - first, products)
             both = rows.new_zeros(space.n_atoms - first, last - first).index_add_(0, atom[start:] - first, rows.T)
             sums[k, first:, first:last], sums[k, first:last, first:] = both, both.T
+
+    together([partial(add, k, time) for k, time in enumerate(times.tolist())], threads_for(sums))
     return sums
 
 
@@ -209,16 +214,19 @@ def _atom_edges(space: ActiveSpace) -> list[int]:
 def _moment_sums(space: ActiveSpace, block: _Block, basis: FarBasis) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums over the pairs of ``block`` with the polynomials of ``basis``: of moments with charges (n_terms, 9, n_atoms)
     and among themselves (n_terms, 9, 9), in the metric of Z."""
+    import torch
+
     part = space.restricted(block.occupied, block.virtual)
     part = replace(part, l_o=part.l_o.float(), l_v=part.l_v.float())
-    shape = (_TERMS, 9)
-    mixed = space.position.new_zeros(_TERMS * 9, space.n_atoms)
-    own = space.position.new_zeros(_TERMS * 9, 9)
-    for chosen, charges in part.charge_blocks(slice(0, part.shape[0])):
+
+    def products(chosen: slice, charges: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         gaps, moments = part.gaps[chosen].flatten(), part.moments(chosen)
         root = 2.0 * gaps.sqrt()
         weights = (basis.polynomials(gaps) * root).to(moments.dtype)
         weighted = (weights[:, None] * moments).flatten(0, 1)
-        own.addmm_(weighted, (moments / root).T)
-        mixed += weighted.float() @ charges.T
-    return mixed.unflatten(0, shape), own.unflatten(0, shape)
+        return (weighted.float() @ charges().T).to(moments.dtype), weighted @ (moments / root).T
+
+    blocks = [partial(products, *block) for block in part.charge_blocks(slice(0, part.shape[0]))]
+    mixed, own = zip(*together(blocks, threads_for(part.l_o)), strict=True)
+    shape = (_TERMS, 9)
+    return torch.stack(mixed).sum(dim=0).unflatten(0, shape), torch.stack(own).sum(dim=0).unflatten(0, shape)

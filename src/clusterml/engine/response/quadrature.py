@@ -5,14 +5,16 @@ See :mod:`clusterml.engine.response.contour`, steps 2 and 3, for what they are a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clusterml.engine.linalg import threads_for, together
 from clusterml.typing import FloatArray
 from clusterml.units import REFERENCE_OUTPUT_HARTREE_EV
 
@@ -168,11 +170,16 @@ class NodeSums:
         order = torch.argsort(gaps.detach())
         gaps = gaps[order]
         bounds = [*torch.searchsorted(gaps.detach().double(), edges).tolist(), len(gaps)]
-        for number, (start, stop) in enumerate(pairwise(bounds)):
+
+        def add(number: int, start: int, stop: int) -> None:
             for first in range(start, stop, COLUMNS):
                 part = slice(first, min(stop, first + COLUMNS))
                 weights = self._intervals[number].polynomials(gaps[part])
                 self._add_to(number, weights, *(rows.index_select(0, order[part]) for rows in (charges, moments)))
+
+        calls = [partial(add, number, *place) for number, place in enumerate(pairwise(bounds)) if place[0] < place[1]]
+        differentiated = any(x.requires_grad for x in (gaps, charges, moments))  # sums are changed in place
+        together(calls, 1 if differentiated else threads_for(charges))
 
     def _add_to(self, number: int, weights: torch.Tensor, charges: torch.Tensor, moments: torch.Tensor) -> None:
         """Add configurations of one interval with ``weights`` (n, n_nodes)."""
@@ -185,21 +192,35 @@ class NodeSums:
         for rows, products in zip((charges.to(moments.dtype), moments), self._moments, strict=True):
             products[nodes].flatten(0, 1).addmm_(weighted, rows)
 
-    def at(self, points: torch.Tensor) -> Iterator[torch.Tensor]:
-        """T g(z) T^T for all ``points`` (j,), complex (some, r, r) of their precision, some points at a time."""
-        for some in points.split(max(1, BLOCK // self._size**2)):
-            tiles, moments = self._joined(some)
-            few = max(1, TOGETHER // self._size**2)
-            for first in range(0, len(some), few):
-                part = slice(first, first + few)
-                yield self._assembled([x[:, part] for x in tiles], [x[:, part] for x in moments], some.real.dtype)
+    def at(self, points: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """``function`` of T g(z) T^T for all ``points`` (j,), joined; it is given some points at a time, complex
+        (some, r, r) of their precision."""
+        import torch
 
-    def _joined(self, points: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Tiles and products of moments, real and imaginary parts (2, j, columns, rows), at ``points`` (j,)."""
-        of_nodes = _resolvents(np.concatenate([np.zeros(0), *(part.nodes for part in self._intervals)]), points)
+        threads = threads_for(points)
+        held, few = (max(1, numbers // threads // self._size**2) for numbers in (BLOCK, TOGETHER))
+        factors = [_resolvents(np.concatenate([np.zeros(0), *(part.nodes for part in self._intervals)]), points)]
+        if self._far is not None:
+            factors += [self._far.basis.coefficients(points), self._far.basis.terms(points)]
+
+        def of(*some: torch.Tensor) -> torch.Tensor:
+            joined = self._joined(*some)
+            parts = [slice(first, first + few) for first in range(0, len(some[0]), few)]
+            chosen = (([x[:, part] for x in kind] for kind in joined) for part in parts)
+            wholes = (self._assembled(tiles, moments, points.real.dtype) for tiles, moments in chosen)
+            return torch.cat([function(whole) for whole in wholes])
+
+        share = min(held, math.ceil(len(points) / threads))
+        shares = zip(*(x.split(share) for x in factors), strict=True)
+        return torch.cat(together([partial(of, *some) for some in shares], threads))
+
+    def _joined(
+        self, of_nodes: torch.Tensor, decays: torch.Tensor | None = None, terms: torch.Tensor | None = None
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Tiles and products of moments, real and imaginary parts (2, j, columns, rows), of what nodes, exponentials
+        and polynomials give to j points, each (j, ..)."""
         tiles, moments = ([_product(of_nodes, sums) for sums in kind] for kind in (self._tiles, self._moments))
-        if (far := self._far) is not None:
-            decays, terms = far.basis.coefficients(points), far.basis.terms(points)
+        if (far := self._far) is not None and decays is not None and terms is not None:
             for tile, (start, stop) in zip(tiles, self._edges, strict=True):
                 tile += _product(decays, far.charges[:, start:stop, start:])
             for products, sums in zip(moments, (far.mixed, far.moments), strict=True):
