@@ -333,7 +333,7 @@ def response_of(space: ActiveSpace, contour: Contour, sums: NodeSums) -> np.ndar
 
 
 def _check_memory(size: int, n_nodes: int, n_points: int, space: ActiveSpace, compute: Compute) -> None:
-    """The matrices of the nodes and of the points, a block of configurations, and its weighted copies on each thread."""
+    """The matrices of the nodes and of the points, a block of configurations, and weighted copies on all threads."""
     threads = threads_for(space.gaps)
     nodes = n_nodes * size * (4 * (size + TILE) // 2 + 8 * 9)
     points = 5 * min(BLOCK, n_points * size**2) + 60 * max(TOGETHER, threads * size**2)
