@@ -68,6 +68,13 @@ def test_the_least_certain_are_labelled_and_the_report_is_made_anew(run, model):
     assert run("screen", "--report", "nowhere").err.startswith("error: nowhere: holds no results of a screen")
 
 
+def test_labels_of_the_least_certain_are_not_asked_of_the_engine(run):
+    refused = run("screen", *NONE, "-o", "out", "--model", "engine", "--label-uncertain", "2")
+    assert refused.code == 2
+    assert "the model is engine (leave it out: every candidate is labelled" in refused.err
+    assert not Path("out").exists()
+
+
 @pytest.mark.slow
 def test_labels_of_the_least_certain_become_a_dataset(run, pair):
     options = (*NONE, "-o", "out", "--model", pair, "--label-uncertain", "2", "--dataset", "data")

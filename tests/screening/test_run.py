@@ -12,14 +12,17 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from ase import Atoms
 
 from clusterml.engine.orbitals.source import OrbitalSource
+from clusterml.engine.protocol import Protocol
 from clusterml.errors import (
     ClusterMLError,
     ElectronicStructureError,
@@ -35,11 +38,14 @@ from clusterml.inference.predictor import Predictor
 from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.launcher import Lost, Processes
+from clusterml.run.progress import Reporter
 from clusterml.run.resources import Cache
-from clusterml.screening.bench import MEASURE, PREDICTION, BlockTask, bench_of
+from clusterml.screening.bench import LABEL, MEASURE, PREDICTION, BlockTask, bench_of
 from clusterml.screening.config import load_screen
+from clusterml.screening.design.run import design
 from clusterml.screening.labels import CandidateLabel, LabelTask, label_candidate
 from clusterml.screening.measures.measure import Value
+from clusterml.screening.messages import describe_screen
 from clusterml.screening.run import screen, setting_of
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.build.build import build
@@ -85,7 +91,8 @@ def test_the_folder_holds_what_the_contract_says(finished):
     assert run["status"] == "finished"
     assert run["counts"] == {
         "candidates": 84, "evaluated": 84, "valid": 84, "feasible": run["counts"]["feasible"], "out_of_domain": 0,
-        "dropped": {}, "lost": {}, "refused_parents": {},
+        "small_gap": sum(float(row["gap_ev"]) < 0.05 for row in table(folder)), "dropped": {}, "lost": {},
+        "refused_parents": {},
     }  # fmt: skip
     assert [line["name"] for line in run["lines"]] == ["max_g", "strain", "absorption_change"]
     assert len(run["provenance"]["model_sha256"]) == 64
@@ -365,7 +372,7 @@ def test_labels_of_another_engine_are_not_taken_over(make_screen, checkpoint, tm
     for expected in (1, 1):
         label_candidate(setting, tmp_path, task)
         assert len(asked) == expected
-    monkeypatch.setattr("clusterml.screening.labels.RESULTS", 99)
+    monkeypatch.setattr("clusterml.screening.spectra.RESULTS", 99)
     label_candidate(setting, tmp_path, task)
     assert len(asked) == 2
 
@@ -396,14 +403,14 @@ def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_pat
 
 
 def test_a_parent_that_the_network_refuses_costs_its_curve_only(make_screen, checkpoint, tmp_path, monkeypatch):
-    predict = Predictor.__call__
+    prepare = Predictor.prepare
 
-    def refusing(self, structures, *given, **named):
-        if str(getattr(structures, "info", {}).get("name", "")).startswith("parent_"):
+    def refusing(self, atoms, *given, **named):
+        if str(atoms.info.get("name", "")).startswith("parent_"):
             raise StructureError("two atoms coincide")
-        return predict(self, structures, *given, **named)
+        return prepare(self, atoms, *given, **named)
 
-    monkeypatch.setattr(Predictor, "__call__", refusing)
+    monkeypatch.setattr(Predictor, "prepare", refusing)
     screen(make_screen(), tmp_path, model=checkpoint)
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "finished"
     assert (tmp_path / "report.html").is_file()
@@ -411,7 +418,7 @@ def test_a_parent_that_the_network_refuses_costs_its_curve_only(make_screen, che
     assert (tmp_path / "spectra" / f"{best}.json").is_file()
     assert not (tmp_path / "spectra" / "parent_ag3.json").exists()
     refused = json.loads((tmp_path / "run.json").read_text())["counts"]["refused_parents"]
-    assert refused == {"parent_ag3": "two atoms coincide"}
+    assert refused == {"parent_ag3": "blueprint ag3: two atoms coincide"}
 
 
 def test_what_is_kept_is_made_once_and_so_is_a_refusal():
@@ -672,3 +679,81 @@ def test_a_screen_does_not_write_through_links_in_its_folder(make_screen, checkp
     with pytest.raises(OutputError, match=name):
         screen(make_screen(), tmp_path / "o", model=checkpoint)
     assert list(outside.iterdir()) == [] if name == "spectra" else outside.read_text() == "precious"
+
+
+def by_engine(make_screen, **changes):
+    """Four candidates that labels rank."""
+    few = {"distortions": [{"modes": {"shear": [-4, -1, 1, 4]}}], "block": 2, "top": 2, "front": 2, "verify": 2}
+    return make_screen(model="engine", engine={"dtype": "float32", "emax_ev": 5.5}, **few | changes)
+
+
+def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, asked):
+    class Notes(Reporter):
+        stages: ClassVar[list[str]] = []
+
+        def show(self, state, *, after=None):
+            self.stages.append(state.line())
+
+    done = screen(by_engine(make_screen), tmp_path / "o", reporter=Notes())
+    rows = table(tmp_path / "o")
+    assert len(rows) == 4
+    assert Notes.stages[0].startswith("candidates: 0 of 4; engine takes about 1 s of a core for each, 4 s on")
+    assert "spectra of the best: 2 of 2" in Notes.stages
+    for row in rows:
+        label = Spectrum.from_json(tmp_path / "o" / "verified" / f"{row['name']}.json")
+        seen = (label.energy_ev >= 2.0 - 1e-9) & (label.energy_ev <= 5.0 + 1e-9)
+        assert label.energy_ev[-1] == pytest.approx(5.5)
+        assert float(row["max_g"]) == pytest.approx(float(np.nanmax(np.abs(label.g_factor(0.02)[seen]))), rel=1e-6)
+        assert (row["in_domain"], row["max_g_std"], row["sign"]) == ("", "", "computed")
+    best = tmp_path / "o" / "spectra" / f"{rows[0]['name']}.json"
+    assert json.loads(best.read_text())["digest"]
+    # Nothing is labelled twice: four candidates, and the parent for its curve.
+    assert len(asked) == 5
+    assert (done.verification, (tmp_path / "o" / "verified.json").exists()) == (None, False)
+    assert any("ranked the candidates, so that there is nothing to verify" in line for line in describe_screen(done))
+    assert "parent, engine" in (tmp_path / "o" / "report.html").read_text()
+    again = screen(by_engine(make_screen, top=4), tmp_path / "o", resume=True)
+    assert (again.run.evaluated_now, len(asked)) == (0, 5)
+    # Another objective takes the labels over; another protocol has its own.
+    screen(by_engine(make_screen, objectives=[{"cd_at": "4 eV"}]), tmp_path / "cd", labels=tmp_path / "o")
+    assert len(asked) == 5
+    with pytest.raises(ScreeningError, match=r"was begun with another screen or model, .*: engine"):
+        screen(by_engine(make_screen).model_copy(update={"engine": Protocol()}), tmp_path / "o", resume=True)
+
+
+def test_a_candidate_without_a_label_is_dropped(make_screen, tmp_path, monkeypatch):
+    from clusterml.engine import label as engine
+
+    label = engine.label
+
+    def refusing(atoms, *arguments, **options):
+        if atoms.info["name"].endswith("0000001"):
+            raise ElectronicStructureError("HOMO-LUMO gap of 0.010 eV")
+        return label(atoms, *arguments, **options)
+
+    monkeypatch.setattr(engine, "label", refusing)
+    done = screen(by_engine(make_screen), tmp_path / "o")
+    assert (done.board.valid, dict(done.board.rejections.counts)) == (3, {LABEL: 1})
+    assert done.board.rejections.examples[LABEL] == "HOMO-LUMO gap of 0.010 eV"
+
+
+def test_the_engine_has_no_uncertainty_and_no_derivatives(make_screen, tmp_path):
+    with pytest.raises(OptionError, match="value is optimistic, but engine does not know its uncertainty"):
+        screen(by_engine(make_screen, value="optimistic"), tmp_path / "o")
+    moving = by_engine(make_screen, distortions=[{"modes": {"shear": "-4..4 by 2 %"}}], design={"starts": 1})
+    with pytest.raises(OptionError, match="model is engine, which has no derivatives"):
+        design(moving, tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_candidates_without_a_gap_are_counted(make_screen, checkpoint, tmp_path, monkeypatch):
+    values = Predictor.predict
+
+    def narrow(self, prepared):
+        return [replace(each, gap_ev=0.03 if each.name.endswith("2") else 0.8) for each in values(self, prepared)]
+
+    monkeypatch.setattr(Predictor, "predict", narrow)
+    done = screen(make_screen(), tmp_path / "o", model=checkpoint)
+    assert done.board.small_gap == 1
+    assert any(line.startswith("  1 have a gap below 0.05 eV") for line in describe_screen(done))
+    assert "gap below 0.05 eV" in (tmp_path / "o" / "report.html").read_text()

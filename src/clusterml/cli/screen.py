@@ -69,10 +69,15 @@ def screen(
         raise typer.BadParameter("give a CONFIG; clusterml init screen writes one")
     workers.limit_threads()
 
+    from clusterml.errors import OptionError
     from clusterml.screening.config import load_screen
     from clusterml.screening.run import screen as run
+    from clusterml.screening.spectra import ENGINE
 
     settings = load_screen(config, overrides or [])
+    if label_uncertain is not None and (model or settings.model) == ENGINE:
+        problem = f"--label-uncertain asks for what the network is least certain of, and the model is {ENGINE}"
+        raise OptionError(problem, "leave it out: every candidate is labelled, and its label is kept")
     if library is not None:
         settings = settings.model_copy(update={"library": str(library.resolve())})
     folder = (output or Path("results") / settings.name).resolve()  # workers may start in another folder

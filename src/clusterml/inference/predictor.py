@@ -77,6 +77,16 @@ class Predictor:
         return f"Predictor({self.name}, {self.provenance['members']} networks on {self.provenance['device']})"
 
     @property
+    def knows_spread(self) -> bool:
+        """Have its spectra standard deviations?"""
+        return self.uncertainty is not None or len(self.ensemble) > 1
+
+    @property
+    def most_edges(self) -> int:
+        """Edges of the largest batch."""
+        return self.ensemble.most_edges
+
+    @property
     def orbitals(self) -> str:
         """The orbitals of the labels that it learnt; the engine's default where those are not a source by itself."""
         from clusterml.engine.orbitals.source import SOURCES
@@ -169,7 +179,7 @@ class Predictor:
             self._prepare_and_name(structure, charge, number, thermal, reading)
             for number, structure in enumerate(structures, start=1)
         )
-        for batch in in_batches(prepared, lambda item: item.edges, lambda: self.ensemble.most_edges):
+        for batch in in_batches(prepared, lambda item: item.edges, lambda: self.most_edges):
             yield from self.predict(batch)
 
     def prepare(

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,15 +23,15 @@ from clusterml.screening.making import Maker, Rejection, candidate_name
 from clusterml.screening.measures.measure import Gauge, Origin, Sample, Value, measure_sample
 from clusterml.screening.merit import Merit
 from clusterml.screening.space import Recipe, Space
+from clusterml.screening.spectra import ENGINE, CandidateAnswer, Labeller, ScreenEngine, SpectrumSource
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.geometry import Geometry
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.answer import Prediction
     from clusterml.inference.predictor import Predictor
-    from clusterml.inference.preparation import Molecule, PreparedStructure
+    from clusterml.inference.preparation import Molecule
 
 
 SpectrumOf = Callable[["Atoms"], Spectrum]
@@ -77,7 +78,11 @@ def _require_atoms(atoms: Atoms | Rejection) -> Atoms:
     return atoms
 
 
-PREDICTION, MEASURE = "the network cannot take it in", "an objective cannot be computed"
+PREDICTION, LABEL, MEASURE = (
+    "the network cannot take it in",
+    "the engine has no label of it",
+    "an objective cannot be computed",
+)
 """Further reasons to reject a candidate, see :mod:`clusterml.screening.making`."""
 
 
@@ -85,6 +90,8 @@ PREDICTION, MEASURE = "the network cannot take it in", "an objective cannot be c
 class ScreenSetting:
     """What every worker needs to know: the ``screen``, the checkpoint's folder, the device, the reference file.
 
+    ``model`` may be :data:`~clusterml.screening.spectra.ENGINE`; ``labels``: the folders of its labels, see
+    :class:`~clusterml.screening.spectra.Labeller`.
     ``model_sha256`` is the hash of the checkpoint's specification, ``fingerprint`` that of the screen with the contents
     of its files: whatever changes under the same name is loaded anew.  ``library`` is the text of the user's ligand
     file, for the manifest; ligands are looked up in the library in use.  ``own_functions`` identifies each function of
@@ -99,6 +106,12 @@ class ScreenSetting:
     reference: str | None = None
     library: str | None = None
     own_functions: tuple[tuple[str, str], ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def by_engine(self) -> bool:
+        """Do labels rank the candidates?"""
+        return self.model == ENGINE
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,12 @@ def evaluate_block(setting: ScreenSetting, task: BlockTask) -> CandidateBlock:
     return bench_of(setting).evaluate(task)
 
 
+def answer_of(setting: ScreenSetting, atoms: Atoms) -> dict[str, Any]:
+    """The JSON object of the spectrum of a valid candidate; runs in a worker."""
+    (answer,) = bench_of(setting).predict([atoms])
+    return answer.to_dict()
+
+
 @lru_cache(maxsize=1)
 def bench_of(setting: ScreenSetting) -> Bench:
     """This process's bench, with its network and its maker of geometries."""
@@ -148,11 +167,25 @@ class Bench:
         self._spectra: Cache[Spectrum] = Cache(8)
 
     @cached_property
-    def predictor(self) -> Predictor:
-        """The network; raises what :meth:`Predictor.load` raises."""
+    def predictor(self) -> SpectrumSource:
+        """The network, or what labels in its place; raises what :meth:`Predictor.load` raises."""
+        if self.setting.by_engine:
+            return Labeller(self.screen.engine, self.compute, tuple(map(Path, self.setting.labels)))
+        return self.network
+
+    @cached_property
+    def network(self) -> Predictor:
+        """The network; raises what :meth:`Predictor.load` raises, and :class:`OptionError` where the engine ranks."""
         from clusterml.inference.predictor import Predictor
 
+        if self.setting.by_engine:
+            raise OptionError(f"model is {ENGINE}, which has no derivatives", "use --model ag-sr-v1")
         return Predictor.load(self.setting.model, self.setting.device)
+
+    @cached_property
+    def engine(self) -> ScreenEngine:
+        """The engine on the energies of the predictions."""
+        return ScreenEngine(self.screen.engine, self.predictor.energy_ev, self.fwhm_ev, self.compute)
 
     @cached_property
     def gauges(self) -> list[Gauge]:
@@ -164,12 +197,12 @@ class Bench:
 
     @cached_property
     def fwhm_ev(self) -> float:
-        """Width (full width at half maximum, eV) of the network's spectra."""
-        return self.predictor.ensemble.spec.fwhm_ev
+        """Width (full width at half maximum, eV) of the spectra."""
+        return self.predictor.fwhm_ev
 
     @property
     def seconds_each(self) -> float | None:
-        """CPU time that the network takes for a candidate, where it starts from a response: for the first parent that
+        """CPU time of a candidate that is labelled, or whose network starts from a response: of the first parent that
         can be made; None where it takes milliseconds, or nothing is known of the candidates."""
         parents = map(self.maker.parent, self.space.variants) if self.screen.parents else [self.reference]
         known = (atoms for atoms in parents if atoms is not None and not isinstance(atoms, Rejection))
@@ -190,9 +223,7 @@ class Bench:
         rejections = Rejections()
         rows: list[Row] = []
         spent = {"network": 0.0, "measures": 0.0}
-        for batch in in_batches(
-            self._prepare_candidates(task, rejections), _edges, lambda: self.predictor.ensemble.most_edges
-        ):
+        for batch in in_batches(self._prepare_candidates(task, rejections), _edges, lambda: self.predictor.most_edges):
             before = time.perf_counter()
             predictions = self._predict(batch, rejections)
             between = time.perf_counter()
@@ -203,8 +234,8 @@ class Bench:
         seconds = {key: round(value, 6) for key, value in {"geometry": geometry, **spent}.items()}
         return CandidateBlock(task.number, task.start, task.stop, tuple(rows), rejections, seconds, task.fingerprint)
 
-    def predict(self, structures: Sequence[Atoms]) -> list[Prediction]:
-        """Predictions for structures that were valid before."""
+    def predict(self, structures: Sequence[Atoms]) -> list[CandidateAnswer]:
+        """The spectra of structures that were valid before."""
         return list(self.predictor.stream(structures))
 
     def origin(self, number: int, spectrum_of: SpectrumOf | None = None) -> Origin:
@@ -217,10 +248,12 @@ class Bench:
     @property
     def compute(self) -> Compute:
         """What the engine computes with: the network's device."""
-        return Compute("cuda" if self.predictor.ensemble.device.type == "cuda" else "cpu")
+        from clusterml.inference.ensemble import choose_device
 
-    def prepare(self, recipe: Recipe, atoms: Atoms) -> PreparedStructure:
-        """Prepare a geometry of a recipe, however distorted, for the network; raises what the predictor raises."""
+        return Compute("cuda" if choose_device(self.setting.device).type == "cuda" else "cpu")
+
+    def prepare(self, recipe: Recipe, atoms: Atoms) -> Any:
+        """Prepare a geometry of a recipe, however distorted, for the network, or label it; raises what that raises."""
         from clusterml.inference.preparation import examine
 
         shell = self.maker.shell(recipe.variant, recipe.steps)
@@ -229,7 +262,7 @@ class Bench:
         molecule = self._molecules.find((recipe.variant.number, recipe.steps), lambda: examine(shell))
         return self.predictor.prepare(atoms, like=molecule)
 
-    def values(self, number: int, prediction: Prediction) -> tuple[Value, ...]:
+    def values(self, number: int, prediction: CandidateAnswer) -> tuple[Value, ...]:
         """What the screen measures of a prediction for candidate ``number``.
 
         Raises :class:`SpectrumError` for a prediction that is not finite, and what :func:`measure_sample` raises.
@@ -246,7 +279,7 @@ class Bench:
         )
         return measure_sample(self.gauges, sample)
 
-    def _prepare_candidates(self, task: BlockTask, rejections: Rejections) -> Iterator[tuple[int, PreparedStructure]]:
+    def _prepare_candidates(self, task: BlockTask, rejections: Rejections) -> Iterator[tuple[int, Any]]:
         for number in range(task.start, task.stop):
             try:
                 candidate = (
@@ -255,25 +288,23 @@ class Bench:
                     else self._prepare_structure(number, task.structures[number - task.start])
                 )
             except ClusterMLError as error:
-                candidate = Rejection(PREDICTION, str(error))
+                candidate = Rejection(LABEL if self.setting.by_engine else PREDICTION, str(error))
             if isinstance(candidate, Rejection):
                 rejections.add(candidate)
             else:
                 yield number, candidate
 
-    def _prepare_recipe(self, number: int) -> PreparedStructure | Rejection:
+    def _prepare_recipe(self, number: int) -> Any:
         recipe = self.space.recipe(number)
         atoms = self.maker.make(recipe)
         return atoms if isinstance(atoms, Rejection) else self.prepare(recipe, atoms)
 
-    def _prepare_structure(self, number: int, atoms: Atoms) -> PreparedStructure:
+    def _prepare_structure(self, number: int, atoms: Atoms) -> Any:
         copy = atoms.copy()
         copy.info["name"] = candidate_name(str(atoms.info.get("name") or "candidate"), number)
         return self.predictor.prepare(copy)
 
-    def _predict(
-        self, batch: Sequence[tuple[int, PreparedStructure]], rejections: Rejections
-    ) -> list[tuple[int, Prediction]]:
+    def _predict(self, batch: Sequence[tuple[int, Any]], rejections: Rejections) -> list[tuple[int, CandidateAnswer]]:
         """Numbers and predictions of a batch; candidates for which the network gives no spectrum are rejected."""
         try:
             predictions = self.predictor.predict([structure for _, structure in batch])
@@ -284,7 +315,7 @@ class Bench:
             return []
         return [(number, prediction) for (number, _), prediction in zip(batch, predictions, strict=True)]
 
-    def _make_rows(self, predictions: Sequence[tuple[int, Prediction]], rejections: Rejections) -> Iterator[Row]:
+    def _make_rows(self, predictions: Sequence[tuple[int, CandidateAnswer]], rejections: Rejections) -> Iterator[Row]:
         for number, prediction in predictions:
             try:
                 values = self.values(number, prediction)
@@ -303,7 +334,7 @@ class Bench:
 
     def _predict_spectrum(self, atoms: Atoms) -> Spectrum:
         key = Geometry.of(atoms), atoms.info.get("charge")
-        return self._spectra.find(key, lambda: self.predictor(atoms).spectrum)
+        return self._spectra.find(key, lambda: self.predict([atoms])[0].spectrum)
 
 
 def _sites(atoms: Atoms) -> tuple[tuple[int, ...], ...]:
@@ -314,5 +345,5 @@ def _sites(atoms: Atoms) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(exchange["sites"]) for exchange in history[len(history) - count :])
 
 
-def _edges(item: tuple[int, PreparedStructure]) -> int:
-    return item[1].edges
+def _edges(item: tuple[int, Any]) -> int:
+    return int(item[1].edges)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from clusterml.screening.making import Rejection
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit, Standing
+from clusterml.screening.spectra import SMALLEST_GAP_EV
 
 _ALIKE = 1e-4
 """Numbers of one geometry that was built twice agree to this relative tolerance."""
@@ -194,6 +195,7 @@ class Board:
     valid: int = 0
     feasible: int = 0
     out_of_domain: int = 0
+    small_gap: int = 0
     front_cut: bool = False
     rejections: Rejections = field(default_factory=Rejections)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -240,6 +242,7 @@ class Board:
         entry = BoardEntry(row, self.merit.standing(row.values))
         self.valid += 1
         self.out_of_domain += row.in_domain is False
+        self.small_gap += row.gap_ev < SMALLEST_GAP_EV
         _push(self._best, (entry.key, entry), self.keep)
         if self.sample:
             _push(self._drawn, (-_lot(self.seed, row.number), row.number, entry), self.sample)

@@ -18,6 +18,7 @@ from clusterml.engine.protocol import Protocol
 from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL, locate
 from clusterml.screening.lines import FILES, Constraint, Objective
 from clusterml.screening.quantities import parse_counts, parse_range
+from clusterml.screening.spectra import ENGINE
 
 
 class FreeDesign(Strict):
@@ -172,8 +173,8 @@ class Screen(Strict):
     seed: int = Field(0, ge=0, description="a whole number from 0: seed of everything random")
     model: str | None = Field(
         None,
-        description=f"name or folder of a checkpoint; null: {DEFAULT_MODEL}, and for a design {QUICK_MODEL}, which has "
-        "derivatives",
+        description=f"name or folder of a checkpoint, or {ENGINE}: every candidate is labelled, and nothing verified; "
+        f"null: {DEFAULT_MODEL}, and for a design {QUICK_MODEL}, which has derivatives",
     )
     library: str | None = Field(
         None, description="a YAML file of further ligands for parents and exchanges; null: none"

@@ -11,6 +11,7 @@ import json
 import platform
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from clusterml.errors import ClusterMLError, OutputError
 from clusterml.io.files import make_folder, write_text
 from clusterml.io.json import write_json
+from clusterml.run.launcher import Launcher, Lost
+from clusterml.run.progress import Reporter, State
 from clusterml.run.resources import available_cores
-from clusterml.screening.bench import Bench
+from clusterml.screening.bench import Bench, answer_of
 from clusterml.screening.board import Board, BoardEntry, unique_entries
 from clusterml.screening.making import Rejection
 from clusterml.screening.source import OwnSource, Source
@@ -84,6 +87,7 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
         "valid": board.valid,
         "feasible": board.feasible,
         "out_of_domain": board.out_of_domain,
+        "small_gap": board.small_gap,
         "dropped": board.rejections.to_dict(),
         "lost": run.lost_blocks,
         "refused_parents": run.refused_parents,
@@ -113,13 +117,20 @@ def write_run(run: Run, folder: Path, status: str, verification: Verification | 
     return write_json(content, folder / RUN, indent=1)
 
 
-def write_results(run: Run, source: Source, folder: Path, verification: Verification | None) -> None:
-    """Write all results; run.json comes last and says ``finished``, or ``incomplete`` if blocks were lost."""
+def write_results(
+    run: Run, source: Source, folder: Path, verification: Verification | None, launcher: Launcher, reporter: Reporter
+) -> None:
+    """Write all results; run.json comes last and says ``finished``, or ``incomplete`` if blocks were lost.
+
+    Where a spectrum takes long, those of the best are made by ``launcher``, and ``reporter`` is told how many there
+    are.
+    """
     board = run.board
     on_front = {entry.row.number for entry in board.front}
     write_text(folder / RANKED, _table(run, source, on_front))
     top_entries = unique_entries([*board.ranked[: run.bench.screen.top], *board.front])
-    _write_top(run, source, folder, top_entries, on_front)
+    structures = _write_top(run, source, folder, top_entries, on_front)
+    _write_spectra(run, source, folder, top_entries, structures, launcher, reporter)
     if verification is None:
         _remove(folder / VERIFIED)
     else:
@@ -157,8 +168,10 @@ def _table(run: Run, source: Source, on_front: set[int]) -> str:
     return text.getvalue()
 
 
-def _write_top(run: Run, source: Source, folder: Path, top_entries: list[BoardEntry], on_front: set[int]) -> None:
-    """Write the geometries into one file, and the predicted spectra of them and of their parents."""
+def _write_top(
+    run: Run, source: Source, folder: Path, top_entries: list[BoardEntry], on_front: set[int]
+) -> list[Atoms]:
+    """Write the geometries into one file; returns them."""
     structures = []
     ranks = {entry.row.number: rank for rank, entry in enumerate(run.board.members, start=1)}
     for entry in top_entries:
@@ -181,12 +194,34 @@ def _write_top(run: Run, source: Source, folder: Path, top_entries: list[BoardEn
         atoms.info["provenance"] = {**atoms.info.get("provenance", {}), "screening": standing}
         structures.append(atoms)
     write_frames(structures, folder / TOP)
+    return structures
+
+
+def _write_spectra(
+    run: Run,
+    source: Source,
+    folder: Path,
+    top_entries: list[BoardEntry],
+    structures: list[Atoms],
+    launcher: Launcher,
+    reporter: Reporter,
+) -> None:
+    """Write the spectra of the ``structures``, which are the top entries, and of their parents."""
     place = make_folder(folder / SPECTRA, within=folder)
-    for prediction in run.bench.predict(structures):
-        write_json(prediction.to_dict(), place / f"{prediction.name}.json", indent=1)
+    if run.bench.seconds_each is None:
+        for answer in run.bench.predict(structures):
+            write_json(answer.to_dict(), place / f"{answer.name}.json", indent=1)
+    else:
+        work = launcher.run(partial(answer_of, run.bench.setting), structures)
+        for count, (atoms, content) in enumerate(work, 1):
+            if isinstance(content, Lost):  # the candidate stays: it costs its curve in the report only
+                _remove(place / f"{atoms.info['name']}.json")
+                continue
+            write_json(content, place / f"{atoms.info['name']}.json", indent=1)
+            reporter.show(State("spectra of the best", count, len(structures)))
     for parent in _parents(run, source, top_entries):
         try:
-            prediction = run.bench.predictor(parent)
+            (prediction,) = run.bench.predict([parent])
         except ClusterMLError as error:  # the candidates are valid: it costs the parent's curve in the report only
             run.refused_parents[parent.info["name"]] = str(error)
             _remove(place / f"{parent.info['name']}.json")
@@ -233,14 +268,14 @@ def provenance_of(bench: Bench) -> dict[str, Any]:
         "knows_domain": predictor.domain is not None,
         "seed": bench.screen.seed,
         "versions": {name: version(name) for name in _PACKAGES},
-        "machine": {"platform": platform.platform(), "cores": available_cores(), "device": _device(predictor)},
+        "machine": {"platform": platform.platform(), "cores": available_cores(), "device": _device(bench)},
     }
 
 
-def _device(predictor: Any) -> str:
+def _device(bench: Bench) -> str:
     import torch
 
-    device = predictor.ensemble.device
+    device = torch.device(bench.compute.device)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
 
 

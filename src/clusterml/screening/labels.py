@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from clusterml.dataset.campaign import Campaign
-from clusterml.engine.protocol import RESULTS
-from clusterml.errors import ClusterMLError, ElectronicStructureError
-from clusterml.io.files import read_text, sha256
+from clusterml.errors import ClusterMLError
 from clusterml.run.resources import Cache
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of
 from clusterml.screening.measures.measure import Sample, Value, measure_sample
@@ -24,10 +18,6 @@ from clusterml.spectrum.spectrum import Spectrum
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.engine.label import Label
-
-SMALLEST_GAP_EV: float = Campaign.model_fields["smallest_gap_ev"].default
-"""Geometries with a smaller HOMO-LUMO gap have no label, as in a campaign."""
 _PARENTS: Cache[Spectrum] = Cache(8)
 """Spectra of parents, once for each process."""
 
@@ -79,7 +69,7 @@ def label_candidate(
         gauges = bench.gauges  # the first label of a process loads the network, whose energies it is made for
         begin = time.perf_counter()
         name = f"{task.atoms.info['name']}.json"
-        label = _find_or_make_label(bench, folders, name, task.atoms, task.charge)
+        label = bench.engine.find_or_make(folders, name, task.atoms, task.charge)
         origin = bench.origin(task.number, partial(_parent_spectrum, bench, folders))
         spectrum = spectrum_of(label, name)
         values = measure_sample(gauges, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
@@ -89,61 +79,14 @@ def label_candidate(
     return CandidateLabel(task.number, values, float(gap), round(seconds, 3), tuple(label["warnings"]))
 
 
-def _find_or_make_label(
-    bench: Bench, folders: Sequence[Path], name: str, atoms: Atoms, charge: int | None
-) -> dict[str, Any]:
-    """The label of this geometry and protocol as a JSON object.
-
-    It is read from the first of ``folders`` that has it, or made, and written into the first folder.
-    """
-    from clusterml.engine.output import label_dict
-    from clusterml.io.json import parse_json, write_json
-
-    digest = _digest(bench, atoms, charge)
-    for folder in folders:
-        if (folder / name).is_file():
-            content = parse_json(read_text(folder / name), str(folder / name))
-            if content.get("digest") == digest:
-                break
-    else:
-        content = {**label_dict(_label(bench, atoms, charge), False), "digest": digest}
-    write_json(content, folders[0] / name, indent=1)
-    return content
-
-
-def _digest(bench: Bench, atoms: Atoms, charge: int | None) -> str:
-    """A hash of everything that determines a label; positions are rounded to 1e-5 A."""
-    engine = {**bench.screen.engine.model_dump(mode="json"), "results": RESULTS}
-    protocol = [engine, bench.fwhm_ev, bench.predictor.energy_ev.tolist(), charge]
-    places = np.rint(1e5 * atoms.positions).astype(np.int64)
-    content = (
-        atoms.numbers.astype(np.int64).tobytes() + places.tobytes() + json.dumps(protocol, sort_keys=True).encode()
-    )
-    return sha256(content)
-
-
 def _parent_spectrum(bench: Bench, folders: Sequence[Path], atoms: Atoms) -> Spectrum:
     """The engine's spectrum of a parent, kept in the first folder: no other process labels it again."""
     from clusterml.spectrum.export import spectrum_of
 
     charge = atoms.info.get("charge")
-    name = f"parent_{_digest(bench, atoms, charge)[:12]}.json"
+    name = f"parent_{bench.engine.digest(atoms, charge)[:12]}.json"
 
     def make() -> Spectrum:
-        return spectrum_of(_find_or_make_label(bench, folders, name, atoms, charge), name)
+        return spectrum_of(bench.engine.find_or_make(folders, name, atoms, charge), name)
 
     return _PARENTS.find((bench.setting, folders[0] / name), make)
-
-
-def _label(bench: Bench, atoms: Atoms, charge: int | None) -> Label:
-    """Label a geometry.
-
-    Raises what the engine raises, and :class:`ElectronicStructureError` for a label that no campaign would keep.
-    """
-    from clusterml.engine.label import label
-
-    protocol = bench.screen.engine.but(fwhm_ev=bench.fwhm_ev, smallest_gap_ev=SMALLEST_GAP_EV)
-    result = label(atoms, charge, protocol, bench.compute, grid=bench.predictor.energy_ev, groups={})
-    if not result.response.converged:
-        raise ElectronicStructureError("the spectrum did not converge", "raise engine.tolerance")
-    return result

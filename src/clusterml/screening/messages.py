@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clusterml.screening.page.screen_page import REPORT
 from clusterml.screening.space import recipe_words
+from clusterml.screening.spectra import SMALLEST_GAP_EV
 from clusterml.screening.verification import hits_words
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def describe_screen(result: ScreenResult) -> Iterator[str]:
     yield f"{board.evaluated} candidates: {board.valid} valid, {board.feasible} within all constraints{rate}"
     for reason, rejection in board.rejections.to_dict().items():
         yield f"  dropped {rejection['count']}: {reason} (e.g. {rejection['example']})"
+    if board.small_gap:
+        yield f"  {board.small_gap} have a gap below {SMALLEST_GAP_EV:g} eV and would get no label: do not trust them"
     if board.out_of_domain:
         yield f"  {board.out_of_domain} are outside the network's domain"
     for candidates, reason in run.lost_blocks.items():
@@ -40,6 +43,9 @@ def describe_screen(result: ScreenResult) -> Iterator[str]:
         flags += [f"CD: {entry.row.sign}"] if entry.row.sign else []
         recipe = candidate_words(result, entry.row.number)
         yield f"{rank}. {recipe} [{entry.row.name}]: {values}" + (f" ({'; '.join(flags)})" if flags else "")
+    if run.bench.setting.by_engine:
+        protocol = run.bench.predictor.provenance["label_protocol"]
+        yield f"labels of the engine ({protocol}) ranked the candidates, so that there is nothing to verify"
     if result.verification is not None:
         yield _describe_verification(result.verification)
         for name, share in _wrong_signs(result.verification):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clusterml.errors import OptionError, ScreeningError, counted, duration
 from clusterml.io.display import wrapped
-from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
+from clusterml.io.files import exclusive, make_folder, read_text, sha256, sha256_of_file, write_text
 from clusterml.io.log import Log
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.launcher import Here, Launcher, Lost
@@ -25,8 +25,9 @@ from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.folder import Run, write_results, write_run
 from clusterml.screening.page.screen_page import write_report
 from clusterml.screening.source import OwnSource, Source, UsersSource
+from clusterml.screening.spectra import ENGINE
 from clusterml.screening.trends import write_trends
-from clusterml.screening.verification import Verification, labels_of, verify
+from clusterml.screening.verification import FOLDER, Verification, labels_of, verify
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -102,12 +103,12 @@ def screen(
     target, place = Path(folder), launcher or Here()
     with using_ligands_of(settings):
         check_names(settings)
-        setting, current = setting_of(settings, target, model, device, reference)
+        other_labels = None if labels is None else labels_of(Path(labels))
+        setting, current = setting_of(settings, target, model, device, reference, other_labels)
         settings = setting.screen
         inputs = inputs_of(settings, setting.model_sha256)
         # before the network is loaded, and again once the folder is locked
         check_claim(target, settings, current, inputs, resume)
-        other_labels = None if labels is None else labels_of(Path(labels))
         bench = bench_of(setting)
         check_bench(bench)
         source: Source = OwnSource(bench.maker) if candidates is None else UsersSource(candidates, settings.block)
@@ -116,15 +117,19 @@ def screen(
             record = check_claim(target, settings, current, inputs, resume)
             if reference is not None:
                 write_text(target / REFERENCE, _text(reference))
+            if setting.by_engine:
+                make_folder(target / FOLDER, within=target)
             board = Board(bench.merit, settings.seed, settings.keep, settings.front, settings.verify_random)
             run = Run(bench, current, inputs, source.total, board, record.get("sessions", []))
             write_run(run, target, "running")
             _evaluate(bench, source, Log(target / RESULTS), place, run, reporter)
             _check_valid(run, target)
-            verification = verify(setting, board, source, target, place, settings, reporter, other_labels)
+            verification = None
+            if not setting.by_engine:
+                verification = verify(setting, board, source, target, place, settings, reporter, other_labels)
             if candidates is None:
                 write_trends(bench.space, bench.merit.names, Log(target / RESULTS), verification, target)
-            write_results(run, source, target, verification)
+            write_results(run, source, target, verification, place, reporter)
             write_report(target)
         return ScreenResult(target, board, run, verification)
 
@@ -141,20 +146,38 @@ def _check_valid(run: Run, folder: Path) -> None:
 
 
 def setting_of(
-    screen: Screen, folder: Path, model: str | Path | None, device: str, reference: Atoms | None
+    screen: Screen,
+    folder: Path,
+    model: str | Path | None,
+    device: str,
+    reference: Atoms | None,
+    other_labels: Path | None = None,
 ) -> tuple[ScreenSetting, str]:
     """The setting for the workers, and the screen's fingerprint."""
     from clusterml.training.catalogue import SPEC, find_release
 
-    place = find_release(model or screen.model or DEFAULT_MODEL).resolve()
-    screen = _with_orbitals_of(place, screen)
-    sha = sha256_of_file(place / SPEC, links=False)
+    place, labels = model or screen.model or DEFAULT_MODEL, tuple[str, ...]()
+    if str(place) == ENGINE:
+        sha = sha256(ENGINE.encode())
+        labels = tuple(map(str, filter(None, (folder.resolve() / FOLDER, other_labels))))
+    else:
+        place = find_release(place).resolve()
+        screen = _with_orbitals_of(place, screen)
+        sha = sha256_of_file(place / SPEC, links=False)
     text = "" if reference is None else _text(reference)
     file = None if reference is None else str((folder / REFERENCE).resolve())
     current = fingerprint(screen, sha, text.encode())
     library = None if screen.library is None else read_text(screen.library)
     return ScreenSetting(
-        screen, str(place), sha, current, device, file, library, tuple(own_code(screen).items())
+        screen,
+        str(place),
+        sha,
+        current,
+        device,
+        file,
+        library,
+        tuple(own_code(screen).items()),
+        labels,
     ), current
 
 
@@ -187,7 +210,7 @@ def _with_orbitals_of(checkpoint: Path, screen: Screen) -> Screen:
 def check_bench(bench: Bench) -> None:
     """Check model, measures and parents before anything is written; raises what is wrong with them."""
     predictor = bench.predictor
-    if bench.screen.value != "expected" and predictor.uncertainty is None and len(predictor.ensemble) == 1:
+    if bench.screen.value != "expected" and not predictor.knows_spread:
         raise OptionError(
             f"value is {bench.screen.value}, but {predictor.name} does not know its uncertainty",
             "use value: expected, or a model with several members or a calibration",
@@ -229,7 +252,7 @@ def _state(board: Board, source: Source) -> State:
 
 
 def _price(bench: Bench, source: Source, finished: int) -> str:
-    """What the candidates that are not ``finished`` cost, where the network takes long for each."""
+    """What the candidates that are not ``finished`` cost, where each takes long."""
     seconds = bench.seconds_each
     if seconds is None:
         return ""

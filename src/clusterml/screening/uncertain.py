@@ -20,11 +20,11 @@ from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of
 from clusterml.screening.board import Row, distinct_rows, rows_in
-from clusterml.screening.labels import SMALLEST_GAP_EV
 from clusterml.screening.making import Rejection
 from clusterml.screening.merit import Merit
 from clusterml.screening.run import RESULTS, ScreenResult, using_ligands_of
 from clusterml.screening.space import Recipe, Space
+from clusterml.screening.spectra import SMALLEST_GAP_EV
 
 if TYPE_CHECKING:
     from ase import Atoms

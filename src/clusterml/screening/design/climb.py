@@ -62,7 +62,7 @@ class PointEvaluation:
 
 def check_smooth(bench: Bench) -> None:
     """Raise :class:`OptionError` for a network or an objective without a gradient; constraints do not need one."""
-    check_slopes(bench.predictor.ensemble)
+    check_slopes(bench.network.ensemble)
     for line, gauge in zip(bench.screen.objectives, bench.gauges, strict=False):  # gauges of constraints follow
         if gauge.slope is None:
             raise OptionError(
@@ -88,7 +88,7 @@ class Aim:
 
         Raises what the predictor and the measures raise.
         """
-        (prediction,) = self._bench.predictor.predict([self._bench.prepare(self._recipe, atoms)])
+        (prediction,) = self._bench.network.predict([self._bench.prepare(self._recipe, atoms)])
         values = self._bench.values(self._recipe.number, prediction)
         standing = self._bench.merit.standing(values, certain=True)
         cost = penalty * elastic_strain(atoms, self.rest) if penalty else 0.0
@@ -97,7 +97,7 @@ class Aim:
     def slope(self, atoms: Atoms, penalty: float = 0.0) -> FloatArray:
         """Derivative (n, 3) of the score with respect to the positions, per A."""
         charge = self._bench.prepare(self._recipe, atoms).charge
-        predictor = self._bench.predictor
+        predictor = self._bench.network
         way = slopes(predictor.ensemble, atoms, charge)
         spectrum = Spectrum(predictor.energy_ev, way.epsilon, way.delta_epsilon)
         sample = Sample(atoms, charge, spectrum, self._bench.fwhm_ev, self._origin)

@@ -33,7 +33,9 @@ _PLAIN = " '/:=;,()!?*+@"
 
 def spectra_picture(candidate: TopCandidate) -> Markup | None:
     """Absorption, CD and g of a candidate, of its parent and of its label, if any; None if there is no spectrum."""
-    spectra = {"predicted": candidate.spectrum, "parent, predicted": candidate.parent, "engine": candidate.verified}
+    source = "engine" if candidate.by_engine else "predicted"
+    spectra = {source: candidate.spectrum, f"parent, {source}": candidate.parent}
+    spectra |= {} if candidate.by_engine else {"engine": candidate.verified}
     curves = {label: spectrum for label, spectrum in spectra.items() if spectrum is not None}
     if not curves:
         return None

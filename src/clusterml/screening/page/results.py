@@ -19,6 +19,7 @@ from clusterml.io.json import parse_json
 from clusterml.screening.config import Screen
 from clusterml.screening.folder import RANKED, RUN, SPECTRA, TOP, VERIFIED
 from clusterml.screening.space import Space
+from clusterml.screening.spectra import ENGINE
 from clusterml.screening.trends import TRENDS, Trend, read_trends
 from clusterml.screening.verification import FOLDER
 from clusterml.spectrum.export import read_spectrum
@@ -68,13 +69,17 @@ class RankedRow:
 
 @dataclass(frozen=True)
 class TopCandidate:
-    """A top candidate: its row, geometry and spectra; a spectrum that the folder lacks is None."""
+    """A top candidate: its row, geometry and spectra; a spectrum that the folder lacks is None.
+
+    ``by_engine``: are spectrum and that of the parent labels?
+    """
 
     ranked: RankedRow
     atoms: Atoms
     spectrum: Spectrum | None
     parent: Spectrum | None
     verified: Spectrum | None
+    by_engine: bool = False
 
 
 class Results:
@@ -101,6 +106,11 @@ class Results:
     def objectives(self) -> list[dict[str, Any]]:
         """The lines that are objectives, with ``goal``."""
         return [line for line in self.lines if "goal" in line]
+
+    @property
+    def by_engine(self) -> bool:
+        """Did labels rank the candidates?"""
+        return bool(self.run["provenance"]["model"] == ENGINE)
 
     @cached_property
     def verification(self) -> dict[str, Any] | None:
@@ -133,7 +143,9 @@ class Results:
             atoms.info["name"] = row.name
             parent = self._parent(row.number)
             spectra = (f"{SPECTRA}/{row.name}", f"{SPECTRA}/parent_{parent}", f"{FOLDER}/{row.name}")
-            candidates.append(TopCandidate(row, atoms, *(self._spectrum(name) for name in spectra)))
+            spectrum, parent_spectrum, verified = map(self._spectrum, spectra)
+            label = None if self.by_engine else verified
+            candidates.append(TopCandidate(row, atoms, spectrum, parent_spectrum, label, self.by_engine))
         return candidates
 
     def _parent(self, number: int) -> str:

@@ -12,6 +12,7 @@ from clusterml.screening.page.figures import spectra_picture
 from clusterml.screening.page.markup import table, viewer
 from clusterml.screening.page.results import RankedRow, Results, TopCandidate
 from clusterml.screening.space import recipe_words
+from clusterml.screening.spectra import SMALLEST_GAP_EV
 from clusterml.screening.verification import hits_words
 from clusterml.spectrum.picture import spectra_picture as small_picture
 from clusterml.structure.picture import element_colours, structure_picture
@@ -84,6 +85,8 @@ def facts(run: dict[str, Any]) -> Markup:
     numbers["valid"] = f"{counts['valid']:,}"
     numbers["within all constraints"] = f"{counts['feasible']:,}"
     numbers["out of domain"] = f"{counts['out_of_domain']:,}" if run["provenance"]["knows_domain"] else "not known"
+    if small := counts.get("small_gap"):  # results of earlier versions do not say
+        numbers[f"gap below {SMALLEST_GAP_EV:g} eV"] = f"{small:,}"
     numbers["dropped"] = f"{sum(drop['count'] for drop in counts['dropped'].values()):,}"
     if run["rate_per_s"] is not None:
         numbers["per second"] = f"{run['rate_per_s']:.3g}"
