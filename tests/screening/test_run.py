@@ -721,6 +721,28 @@ def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, as
         screen(by_engine(make_screen).model_copy(update={"engine": Protocol()}), tmp_path / "o", resume=True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"verify": 2, "verify_random": 200}, "then 9 labels of about 40 s, 6 min"),  # there are nine candidates
+        ({"verify": 1}, ""),
+        ({"verify": 9, "engine": {"orbitals": "dft"}}, ""),  # whose cost nobody knows
+    ],
+)
+def test_what_the_labels_cost_is_said_before_they_begin(make_screen, checkpoint, tmp_path, monkeypatch, changes, words):
+    first: list[str] = []
+
+    class Stop(Reporter):
+        def show(self, state, *, after=None):
+            first.append(state.words)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("clusterml.engine.cost.label_cost", lambda *_: SimpleNamespace(seconds=40.0))
+    with pytest.raises(KeyboardInterrupt):
+        screen(make_screen(**changes), tmp_path / "o", model=checkpoint, reporter=Stop())
+    assert first == [words]
+
+
 def test_a_candidate_without_a_label_is_dropped(make_screen, tmp_path, monkeypatch):
     from clusterml.engine import label as engine
 

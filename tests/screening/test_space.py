@@ -169,7 +169,9 @@ def test_a_grid_has_the_product_of_its_modes():
     assert number_of_points(block) == 15
 
 
-@pytest.mark.parametrize("name", ["small", "ag70-twist", "ag70-deracemisation", "ag29-shells"])
+@pytest.mark.parametrize(
+    "name", ["small", "ag70-twist", "ag70-deracemisation", "ag70-deracemisation-12", "ag29-shells"]
+)
 def test_the_shipped_screens_name_what_exists(name):
     from pathlib import Path
 
@@ -178,4 +180,4 @@ def test_the_shipped_screens_name_what_exists(name):
     screen = load_screen(Path(__file__).parents[2] / "configs" / "screen" / f"{name}.yaml")
     check_names(screen)
     assert screen.name == name
-    assert len(Space(screen)) >= 50
+    assert len(Space(screen)) >= 24

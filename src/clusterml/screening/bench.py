@@ -23,7 +23,7 @@ from clusterml.screening.making import Maker, Rejection, candidate_name
 from clusterml.screening.measures.measure import Gauge, Origin, Sample, Value, measure_sample
 from clusterml.screening.merit import Merit
 from clusterml.screening.space import Recipe, Space
-from clusterml.screening.spectra import ENGINE, CandidateAnswer, Labeller, ScreenEngine, SpectrumSource
+from clusterml.screening.spectra import ENGINE, CandidateAnswer, Labeller, ScreenEngine, SpectrumSource, label_seconds
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.geometry import Geometry
 
@@ -204,9 +204,18 @@ class Bench:
     def seconds_each(self) -> float | None:
         """CPU time of a candidate that is labelled, or whose network starts from a response: of the first parent that
         can be made; None where it takes milliseconds, or nothing is known of the candidates."""
+        return next(map(self.predictor.seconds_of_start, self._known), 0.0) or None
+
+    @property
+    def seconds_per_label(self) -> float:
+        """CPU time of a label, of the first parent that can be made; 0 where nothing is known of it."""
+        return next((label_seconds(self.screen.engine, atoms) for atoms in self._known), 0.0)
+
+    @property
+    def _known(self) -> Iterator[Atoms]:
+        """The parents that can be made, or the reference, one by one."""
         parents = map(self.maker.parent, self.space.variants) if self.screen.parents else [self.reference]
-        known = (atoms for atoms in parents if atoms is not None and not isinstance(atoms, Rejection))
-        return next(map(self.predictor.seconds_of_start, known), 0.0) or None
+        return (atoms for atoms in parents if atoms is not None and not isinstance(atoms, Rejection))
 
     @cached_property
     def reference(self) -> Atoms | None:

@@ -36,6 +36,8 @@ REFERENCE = "reference.xyz"
 RESULTS = "results.jsonl"
 """One line for each finished block."""
 _SECONDS_BETWEEN_NOTES = 60.0  # between two run.json while a screen runs
+_LONG = 60.0
+"""Labels that take less of a core are not worth a word beforehand, in seconds."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -252,14 +254,17 @@ def _state(board: Board, source: Source) -> State:
 
 
 def _price(bench: Bench, source: Source, finished: int) -> str:
-    """What the candidates that are not ``finished`` cost, where each takes long."""
-    seconds = bench.seconds_each
-    if seconds is None:
-        return ""
-    words = f"{bench.predictor.name} takes about {seconds:.2g} s of a core for each"
-    if source.total is None:
-        return words
-    return f"{words}, {duration(seconds * (source.total - finished))} on one core"
+    """What the candidates that are not ``finished`` and the labels cost, where that is long."""
+    parts, total = [], source.total
+    if (seconds := bench.seconds_each) is not None:
+        parts.append(f"{bench.predictor.name} takes about {seconds:.2g} s of a core for each")
+        parts += [] if total is None else [f"{duration(seconds * (total - finished))} on one core"]
+    screen = bench.screen
+    labels = 0 if bench.setting.by_engine else screen.verify + screen.verify_random
+    labels = labels if total is None else min(labels, total)
+    if labels * (each := bench.seconds_per_label) > _LONG:
+        parts.append(f"then {labels} labels of about {each:.2g} s, {duration(labels * each)}")
+    return ", ".join(parts)
 
 
 def _numbers_to_keep(board: Board) -> set[int]:

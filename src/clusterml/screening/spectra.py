@@ -166,6 +166,19 @@ class ScreenEngine:
         return sha256(content)
 
 
+def label_seconds(protocol: LabelProtocol, atoms: Atoms) -> float:
+    """CPU time of a label of ``atoms``, about; 0 where none is known."""
+    from clusterml.engine.cost import label_cost
+
+    if not protocol.orbitals.startswith("gfn"):
+        return 0.0
+    try:
+        members = 1 if protocol.ensemble is None else 1 + protocol.ensemble.members
+        return members * label_cost(atoms).seconds
+    except UnsupportedElementError:  # the label itself says so
+        return 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledCandidate:
     """The label of ``atoms`` in the place of a prediction; ``content``: its JSON object.
@@ -220,16 +233,7 @@ class Labeller:
 
     def seconds_of_start(self, atoms: Atoms) -> float:
         """CPU time of a label of ``atoms``; 0 where none is known."""
-        from clusterml.engine.cost import label_cost
-
-        protocol = self._engine.protocol
-        if not protocol.orbitals.startswith("gfn"):
-            return 0.0
-        try:
-            members = 1 if protocol.ensemble is None else 1 + protocol.ensemble.members
-            return members * label_cost(atoms).seconds
-        except UnsupportedElementError:  # :meth:`prepare` says so
-            return 0.0
+        return label_seconds(self._engine.protocol, atoms)
 
     def prepare(self, atoms: Atoms, *, like: Molecule | None = None) -> LabelledCandidate:
         """Label ``atoms``, or find its label; ``like``: its molecule, which says the charge.  Raises what the engine
