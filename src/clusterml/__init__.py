@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clusterml.dataset.store import Dataset
     from clusterml.engine.charge import inspect
     from clusterml.engine.consensus import find_consensus
+    from clusterml.engine.contributions import Contributions, label_contributions
     from clusterml.engine.gfn1_calculator import Gfn1Calculator
     from clusterml.engine.label import Label, label
     from clusterml.engine.protocol import Compute, Protocol
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from clusterml.errors import ClusterMLError
     from clusterml.inference.answer import Answer, Prediction
     from clusterml.inference.calculator import SpectrumCalculator
-    from clusterml.inference.explain import Contributions, explain
+    from clusterml.inference.explain import explain
     from clusterml.inference.predict import predict
     from clusterml.inference.predictor import Predictor
     from clusterml.io.shipped import locate
@@ -85,6 +86,7 @@ __all__ = [
     "find_consensus",
     "inspect",
     "label",
+    "label_contributions",
     "load_library",
     "load_screen",
     "locate",
@@ -114,7 +116,7 @@ _HOMES = {
     "ClusterMLError": "clusterml.errors",
     "Comparison": "clusterml.spectrum.compare",
     "Compute": "clusterml.engine.protocol",
-    "Contributions": "clusterml.inference.explain",
+    "Contributions": "clusterml.engine.contributions",
     "Dataset": "clusterml.dataset.store",
     "Gfn1Calculator": "clusterml.engine.gfn1_calculator",
     "Inspection": "clusterml.structure.inspect",
@@ -142,6 +144,7 @@ _HOMES = {
     "inspect": "clusterml.engine.charge",
     "find_consensus": "clusterml.engine.consensus",
     "label": "clusterml.engine.label",
+    "label_contributions": "clusterml.engine.contributions",
     "load_library": "clusterml.structure.anatomy.library",
     "load_screen": "clusterml.screening.config",
     "locate": "clusterml.io.shipped",

@@ -13,7 +13,7 @@ from ase.build import molecule
 from ase.io import read
 
 from clusterml.cli.explain import _show
-from clusterml.inference.explain import ContributionPart
+from clusterml.engine.contributions import ContributionPart
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.write import write_extxyz
@@ -57,19 +57,46 @@ def test_a_structure_gives_a_table_and_three_files(run, model, twisted):
         assert f'data-v="{part["value"]!r}"' in page
 
 
+def test_the_engine_shares_its_own_cd_out(run, twisted):
+    done = run("explain", twisted, "--band", "3..5", "--orbitals", "gfn1", "--emax", "5.5", "-o", "out")
+    assert done.code == 0, done.err
+    assert "± of the networks" not in done.out
+    assert re.search(r"twisted: CD of the band -?[0-9.]+: gfn1: CD cosine to PBE", done.out)
+    found = json.loads(Path("out/twisted_contributions.json").read_text())
+    assert found["method"] == "GFN1-xTB linear response"
+    per_atom = np.array(found["contributions"]["per_atom"])
+    assert np.count_nonzero(per_atom) == len(per_atom)  # carbon and hydrogen too
+    np.testing.assert_allclose(read("out/twisted_contributions.extxyz").arrays["contribution"], per_atom, rtol=1e-7)
+    page = Path("out/twisted_contributions.html").read_text()
+    assert "GFN1-xTB linear response, charge +0, 24 atoms" in page
+    assert "of the networks" not in page
+
+
+def test_options_of_the_engine_are_not_those_of_a_network(run, model, twisted):
+    done = run("explain", twisted, "--band", "2..4", "--model", model, "--orbitals", "gfn1", "--fwhm", "0.3")
+    assert done.code == 2
+    assert "with --model --fwhm and --orbitals would change nothing" in done.err
+
+
+def test_a_molden_file_has_its_own_orbitals(run):
+    file = Path(__file__).resolve().parents[1] / "data" / "molden" / "agsh_cp2k.molden"
+    done = run("explain", file, "--band", "2..4", "--json")
+    assert done.code == 0, done.err
+    assert "Molden" in json.loads(done.out)["method"]
+
+
 def test_the_total_has_the_error_that_it_is_judged_by(capsys):
     sure = SimpleNamespace(height=20.18, std=25.31)
     total = ContributionPart(np.arange(2), 20.18, 6.0)
     spectrum = SimpleNamespace(delta_epsilon_std=np.ones(3))
-    prediction = SimpleNamespace(name="a", warnings=(), atoms=molecule("H2"), spectrum=spectrum)
-    shown = SimpleNamespace(prediction=prediction, low_ev=2.0, high_ev=3.0, parts={}, total=total, significance=sure,
-                            verdict="not significant")  # fmt: skip
+    shown = SimpleNamespace(name="a", title="a: CD", warnings=(), atoms=molecule("H2"), spectrum=spectrum, parts={},
+                            total=total, significance=sure, verdict="not significant")  # fmt: skip
     _show(shown)
     lines = capsys.readouterr().out.splitlines()
     assert "± of the networks" in "".join(lines[:3])
     assert lines[-2] == "± of the networks: how far they agree, not how far they are right"
     assert lines[-1] == "a: CD of the band 20.18 ± 25 (calibrated): not significant"
-    prediction.spectrum.delta_epsilon_std = None
+    spectrum.delta_epsilon_std = None
     _show(shown)
     assert "20.18 ± 25 (of the networks)" in capsys.readouterr().out
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from ase import Atoms
 
+from clusterml.engine.contributions import exclusive_parts
 from clusterml.errors import OptionError
 from clusterml.inference.ensemble import Ensemble
-from clusterml.inference.explain import Contributions, exclusive_parts, explain, slopes
+from clusterml.inference.explain import PredictedContributions, explain, slopes
 from clusterml.inference.predictor import Predictor
 from clusterml.spectrum.curves import band_weights
 from clusterml.structure.build.build import build
@@ -46,11 +47,11 @@ def cluster() -> Atoms:
 
 
 @pytest.fixture(scope="module")
-def shares(predictor, cluster) -> Contributions:
+def shares(predictor, cluster) -> PredictedContributions:
     return explain(predictor, cluster, *BAND)
 
 
-def integral(contributions: Contributions) -> float:
+def integral(contributions: PredictedContributions) -> float:
     spectrum = contributions.prediction.spectrum
     return float(band_weights(spectrum.energy_ev, *BAND) @ spectrum.delta_epsilon)
 
@@ -161,7 +162,7 @@ def test_the_total_is_significant_or_not(shares):
     spectrum = shares.prediction.spectrum
     width = np.abs(band_weights(spectrum.energy_ev, *BAND)).sum()
 
-    def with_std(std: float, in_domain: bool | None = True) -> Contributions:
+    def with_std(std: float, in_domain: bool | None = True) -> PredictedContributions:
         curve = replace(spectrum, delta_epsilon_std=np.full(len(spectrum), std))
         return replace(shares, prediction=replace(shares.prediction, spectrum=curve, in_domain=in_domain))
 

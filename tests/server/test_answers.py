@@ -252,7 +252,7 @@ def test_the_cd_of_an_achiral_parent_goes_through_zero(server):
 def test_the_shares_of_a_cd_are_those_of_the_command_line(server, printed):
     atoms = cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
     Path("sheared.xyz").write_text(extxyz(atoms))
-    command = printed("explain", "sheared.xyz", "--band", "4..5")
+    command = printed("explain", "sheared.xyz", "--band", "4..5", "--model", "ag-sr-v1")
     file = {"name": "sheared.xyz", "text": extxyz(atoms)}
     answer = server.http.post("/v1/explain", json={"file": file, "band": "4..5"}).json()
     shares = np.array(answer["contributions"]["per_atom"])

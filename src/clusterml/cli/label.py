@@ -80,7 +80,7 @@ class MethodOptions:
     ] = None
     dtype: Annotated[Dtype, typer.Option(help="Precision of the excited states.")] = "float64"
 
-    def protocol(self, snapshots: Snapshots) -> Protocol:
+    def protocol(self, snapshots: Snapshots = Snapshots()) -> Protocol:
         """What they say together; raises OptionError."""
         from clusterml.engine.protocol import make_protocol
 

@@ -7,7 +7,7 @@ moment: what they do, they do through the moments of the metals and donors near 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from clusterml.engine.contributions import ContributionPart, Contributions, check_band, exclusive_parts
 from clusterml.errors import OptionError
 from clusterml.inference.ensemble import refine_grid
 from clusterml.inference.predictor import STEP_EV
-from clusterml.io.display import card, small_table, wrapped
 from clusterml.io.shipped import QUICK_MODEL
 from clusterml.model.graph import batched, cluster_graph
 from clusterml.spectrum.curves import band_weights
-from clusterml.spectrum.picture import spectra_picture
 from clusterml.spectrum.significance import Significance, has_no_cd, judge_sign
-from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.picture import signed_colours, structure_picture
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
     from clusterml.inference.predictor import Predictor
     from clusterml.model.graph import Graph
+    from clusterml.spectrum.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,36 +127,41 @@ def _to_numpy(tensor: Tensor) -> FloatArray:
     return tensor.detach().double().cpu().numpy()
 
 
-UNIT = "L mol-1 cm-1 eV"
-"""Unit of contributions: that of the integral of delta epsilon over energy."""
-
-
-@dataclass(frozen=True)
-class ContributionPart:
-    """A part of a cluster: indices of its ``atoms`` and its contribution with the members' standard deviation (None
-    with a single network)."""
-
-    atoms: IntArray
-    value: float
-    std: float | None
-
-
 @dataclass(frozen=True, repr=False, eq=False)
-class Contributions:
-    """Contributions to the integral of delta epsilon from ``low_ev`` to ``high_ev``, in L mol-1 cm-1 eV.
-
-    ``prediction``: the whole prediction.  ``per_atom`` (n,) and ``per_atom_std`` (n,), None with a single network;
-    ``parts``: by name, each atom in exactly one; ``total``: of all atoms, the integral itself.  Standard deviations are
-    those of the ensemble's members, without calibration.
-    """
+class PredictedContributions(Contributions):
+    """Contributions to the CD of a ``prediction``, means over the networks."""
 
     prediction: Prediction
-    low_ev: float
-    high_ev: float
-    per_atom: FloatArray
-    per_atom_std: FloatArray | None
-    parts: dict[str, ContributionPart]
-    total: ContributionPart
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure."""
+        return self.prediction.atoms
+
+    @property
+    def charge(self) -> int:
+        """Its charge, in units of e."""
+        return self.prediction.charge
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.prediction.name
+
+    @property
+    def method(self) -> str:
+        """The network."""
+        return self.prediction.model
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """The predicted one."""
+        return self.prediction.spectrum
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """The prediction's."""
+        return self.prediction.warnings
 
     @cached_property
     def significance(self) -> Significance:
@@ -168,11 +171,11 @@ class Contributions:
         upper bound; without calibration it is that of the members.  The sign is as certain as that of the strongest CD
         would be with this standard deviation.
         """
-        if has_no_cd(self.prediction.spectrum):
+        if has_no_cd(self.spectrum):
             return Significance("no CD")
-        deviations, std = self.prediction.spectrum.delta_epsilon_std, self.total.std
+        deviations, std = self.spectrum.delta_epsilon_std, self.total.std
         if deviations is not None:
-            weights = np.abs(band_weights(self.prediction.spectrum.energy_ev, self.low_ev, self.high_ev))
+            weights = np.abs(band_weights(self.spectrum.energy_ev, self.low_ev, self.high_ev))
             # where nothing absorbs no deviation is known, and nothing is missing
             measured = (weights > 0.0) & np.isfinite(deviations)
             std = float(weights[measured] @ deviations[measured]) if measured.any() else None
@@ -180,21 +183,6 @@ class Contributions:
         verdict, probability = judge_sign(self.total.value, trusted)
         known_std = None if probability is None else std
         return Significance(verdict, None, self.total.value, known_std, probability)
-
-    def __repr__(self) -> str:
-        """Band, total and the largest parts."""
-        largest = sorted(self.parts.items(), key=lambda item: -abs(item[1].value))[:4]
-        parts = ", ".join(f"{name} {part.value:+.3g}" for name, part in largest)
-        band = f"{self.low_ev:.2f} to {self.high_ev:.2f} eV"
-        return wrapped(f"Contributions({band}: {self.total.value:+.3g} {UNIT}, {self.verdict}; {parts})")
-
-    def _repr_html_(self) -> str:
-        """Atoms by what they contribute (blue negative, red positive), spectrum and parts, for notebooks."""
-        colours = signed_colours(self.per_atom, float(np.abs(self.per_atom).max(initial=0.0)))
-        rows = [(name, f"{part.value:+.3g}") for name, part in self.parts.items()]
-        atoms, spectrum = self.prediction.atoms, self.prediction.spectrum
-        table = small_table(rows, ("part", UNIT))
-        return card(repr(self), [structure_picture(atoms, colours), table, spectra_picture([spectrum])])
 
     @property
     def verdict(self) -> str:
@@ -204,22 +192,9 @@ class Contributions:
         words = self.significance.words
         return "significance unknown" if words == "unknown" else words
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON of the prediction with the block ``contributions``; indices of atoms are from 0."""
-        parts = {
-            name: {"value": part.value, "std": part.std, "atoms": part.atoms.tolist()}
-            for name, part in self.parts.items()
-        }
-        block = {
-            "band_ev": [self.low_ev, self.high_ev],
-            "unit": UNIT,
-            "total": {"value": self.total.value, "std": self.total.std},
-            "significance": self.significance.to_dict(),
-            "parts": parts,
-            "per_atom": self.per_atom.tolist(),
-            "per_atom_std": None if self.per_atom_std is None else self.per_atom_std.tolist(),
-        }
-        return {**self.prediction.to_dict(), "contributions": block}
+    def result_dict(self) -> dict[str, Any]:
+        """The prediction's JSON."""
+        return self.prediction.to_dict()
 
 
 def explain(
@@ -229,11 +204,12 @@ def explain(
     high_ev: float,
     charge: int | None = None,
     allow_several: bool = False,
-) -> Contributions:
-    """The contributions of all atoms and parts of ``atoms`` to its CD from ``low_ev`` to ``high_ev``.
+) -> PredictedContributions:
+    """The contributions of all atoms and parts of ``atoms`` to its predicted CD from ``low_ev`` to ``high_ev``.
 
     Raises :class:`OptionError` for a band that is not within the predicted spectrum and for a network that starts from
-    a response (as the default one does), and what :meth:`Predictor.prepare` raises.
+    a response, as the default one does (its CD: :func:`~clusterml.engine.contributions.label_contributions`),
+    and what :meth:`Predictor.prepare` raises.
 
     Examples:
         >>> import clusterml as cm
@@ -243,30 +219,14 @@ def explain(
         True
     """
     energy = predictor.energy_ev
-    if not energy[0] <= low_ev < high_ev <= energy[-1]:
-        raise OptionError(
-            f"the band is {low_ev:g} to {high_ev:g} eV", f"choose one within {energy[0]:.2f} to {energy[-1]:.2f} eV"
-        )
+    check_band(energy, low_ev, high_ev)
     prepared = predictor.prepare(atoms, charge, allow_several=allow_several)
     (prediction,) = predictor.predict([prepared])
     members = contributions(predictor.ensemble, prepared.graphs[0], band_weights(energy, low_ev, high_ev))
     parts = {name: _part(members, indices) for name, indices in exclusive_parts(atoms).items()}
     spread = members.std(axis=0, ddof=1) if len(members) > 1 else None
     total = _part(members, np.arange(len(atoms)))
-    return Contributions(prediction, low_ev, high_ev, members.mean(axis=0), spread, parts, total)
-
-
-def exclusive_parts(atoms: Atoms) -> dict[str, IntArray]:
-    """Parts of a cluster that share no atom and leave none out: ``kernel``, ``shell 1`` .. inside out, the ligands by
-    name, and ``not bonded`` for solvent and counter-ions."""
-    structure = anatomy(atoms)
-    parts: dict[str, list[IntArray]] = {"kernel": [structure.kernel]}
-    parts |= {f"shell {number}": [shell] for number, shell in enumerate(structure.shells, start=1)}
-    for ligand in structure.ligands:
-        parts.setdefault(ligand.name, []).append(ligand.atoms)
-    joined = {name: np.sort(np.concatenate(indices)) for name, indices in parts.items()}
-    rest = np.setdiff1d(np.arange(len(atoms)), np.concatenate(list(joined.values())))
-    return {name: indices for name, indices in (joined | {"not bonded": rest}).items() if len(indices)}
+    return PredictedContributions(low_ev, high_ev, members.mean(axis=0), spread, parts, total, prediction)
 
 
 def _part(members: FloatArray, atoms: IntArray) -> ContributionPart:

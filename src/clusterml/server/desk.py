@@ -124,12 +124,12 @@ class Desk:
 
     async def explain(self, request: ExplainRequest) -> bytes:
         """Where a predicted CD comes from."""
-        from clusterml.inference.explain import Contributions, explain
+        from clusterml.inference.explain import PredictedContributions, explain
 
         def prepare() -> tuple[Batcher, Atoms]:
             return self.networks.find("explain", request.model), answers.read_structure(request, self.limits)
 
-        def contributions(predictor: Predictor) -> Contributions:
+        def contributions(predictor: Predictor) -> PredictedContributions:
             return explain(predictor, atoms, low, high, request.charge, request.allow_several)
 
         low, high = answers.band_of(request)

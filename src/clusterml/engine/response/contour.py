@@ -207,8 +207,7 @@ class ContourSpectra(ContourResponse):
         energies = torch.as_tensor([energy for _, energy in bands], dtype=torch.float64, device=self.space.gaps.device)
         energies = energies / REFERENCE_OUTPUT_HARTREE_EV
         points = torch.complex(energies, torch.full_like(energies, self.contour.sigma))
-        inverse = torch.linalg.inv(self.space.gamma_k.double()).float()
-        screened = self.sums.at(points.to(torch.complex64), lambda products: _screened(products, inverse))
+        screened = screened_sources(self, points.to(torch.complex64))
         near = near_in_energy(self.space, float(energies.max()))
         vectors = _response_vectors(near, points, screened, [_STIRRED[kind] for kind, _ in bands])
 
@@ -223,6 +222,14 @@ class ContourSpectra(ContourResponse):
 
         holes, electrons = zip(*together([partial(of_atoms, x) for x in vectors], threads_for(points)), strict=True)
         return np.array(holes), np.array(electrons)
+
+
+def screened_sources(spectra: ContourSpectra, points: torch.Tensor) -> torch.Tensor:
+    """(1 + gamma chi)^-1 gamma F g S^T at ``points`` (j,), complex (j, n_atoms, 9) of their precision."""
+    import torch
+
+    inverse = torch.linalg.inv(spectra.space.gamma_k.double()).to(points.real.dtype)
+    return spectra.sums.at(points, lambda products: _screened(products, inverse))
 
 
 def near_in_energy(space: ActiveSpace, energy: float) -> ActiveSpace:
