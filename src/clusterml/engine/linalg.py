@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from clusterml.errors import ElectronicStructureError
@@ -14,37 +15,51 @@ from clusterml.structure.superpose import one_torch_thread
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
+
 _STACKED = 32
 """Up to this size a stack of matrices is safe, and quicker than one after the other."""
 
 
-T = TypeVar("T")
-_OWN: ContextVar[int] = ContextVar("own_threads", default=1)
+@dataclass(frozen=True)
+class _Team:
+    """``threads`` that share work: the one that has it, and those of the ``pool``."""
+
+    threads: int = 1
+    pool: ThreadPoolExecutor | None = None
+
+
+_ALONE = _Team()
+_TEAM: ContextVar[_Team] = ContextVar("team", default=_ALONE)
 
 
 @contextmanager
 def own_threads() -> Iterator[None]:
     """Within the block :func:`together` has the threads of torch, which itself computes on one.
 
-    Outside, its idle threads would wait for work by turning in circles, at the expense of ours.
+    Else its idle threads would wait for work by turning in circles, at the expense of ours.
     """
     import torch
 
-    token = _OWN.set(max(_OWN.get(), torch.get_num_threads()))
-    try:
-        with one_torch_thread():
+    threads = torch.get_num_threads()
+    if threads == 1:  # or within such a block
+        yield
+        return
+    with ThreadPoolExecutor(threads - 1) as pool, one_torch_thread():
+        token = _TEAM.set(_Team(threads, pool))
+        try:
             yield
-    finally:
-        _OWN.reset(token)
+        finally:
+            _TEAM.reset(token)
 
 
 def threads_for(tensor: torch.Tensor) -> int:
     """Threads of :func:`together` for work with ``tensor``: one where it is on a GPU."""
-    return 1 if tensor.is_cuda else _OWN.get()
+    return 1 if tensor.is_cuda else _TEAM.get().threads
 
 
 def together(calls: Sequence[Callable[[], T]], threads: int) -> list[T]:
-    """Results of independent ``calls``, in order, computed on ``threads`` threads with one thread of torch each.
+    """Results of independent ``calls``, in order, computed on up to ``threads`` of :func:`own_threads`.
 
     Threads of a library divide every product, and wait for each other at the end of each: many small products take
     longer on two than on one.  Here a thread takes the next call when it is done with one.  The numbers are those of
@@ -52,15 +67,15 @@ def together(calls: Sequence[Callable[[], T]], threads: int) -> list[T]:
     """
     import torch
 
-    threads = min(threads, len(calls))
-    if threads <= 1:
+    pool = _TEAM.get().pool
+    if pool is None or min(threads, len(calls)) <= 1:
         return [call() for call in calls]
     left = iter(enumerate(calls))
     results: dict[int, T] = {}
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()  # each thread has its own
 
     def work() -> None:
-        token = _OWN.set(1)
+        token = _TEAM.set(_ALONE)
         try:
             torch.set_num_threads(1)  # each thread has its own number
             with torch.inference_mode(inference), torch.set_grad_enabled(grad):
@@ -68,13 +83,15 @@ def together(calls: Sequence[Callable[[], T]], threads: int) -> list[T]:
                     results[number] = call()
         finally:
             list(left)
-            _OWN.reset(token)
+            _TEAM.reset(token)
 
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(work) for _ in range(threads - 1)]
+    others = [pool.submit(work) for _ in range(min(threads, len(calls)) - 1)]
+    try:
         work()
-        for other in others:
-            other.result()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
     return [results[number] for number in range(len(calls))]
 
 

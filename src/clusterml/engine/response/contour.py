@@ -272,6 +272,7 @@ def _response_vectors(
     return [x.unflatten(1, space.shape) for x in vectors]
 
 
+@own_threads()
 def contour_spectra(
     orbitals: Orbitals,
     protocol: Protocol,
