@@ -341,12 +341,14 @@ def response_of(space: ActiveSpace, contour: Contour, sums: NodeSums) -> np.ndar
 
 
 def _check_memory(size: int, n_nodes: int, n_points: int, space: ActiveSpace, compute: Compute) -> None:
-    """The matrices of the nodes and of the points, a block of configurations, and weighted copies on all threads."""
+    """The matrices of the nodes and of the points, and weighted copies on all threads: of orbitals first, then of
+    configurations beside a block of them."""
     threads = threads_for(space.gaps)
     nodes = n_nodes * size * (4 * (size + TILE) // 2 + 8 * 9)
     points = 5 * min(BLOCK, n_points * size**2) + 60 * max(TOGETHER, threads * size**2)
     blocks = 4 * min(BLOCK, size * space.n_csf) + 4 * threads * COLUMNS * (MOST_NODES * TILE + 3 * size)
-    needed = (nodes + points + blocks) / 1e9
+    orbitals = 8 * threads * len(space.l_o) ** 2
+    needed = (nodes + points + max(blocks, orbitals)) / 1e9
     if needed > compute.memory:
         raise MemoryLimitError(
             f"the response of {space.n_csf} configurations needs {needed:.2g} GB; {compute.memory:.2g} GB allowed",
