@@ -17,13 +17,23 @@ import pytest
 
 from clusterml.errors import InputFileError, OutputError
 from clusterml.io.log import Log
-from clusterml.screening.board import Board, BoardEntry, CandidateBlock, Rejections, Row, distinct_rows
+from clusterml.screening.board import (
+    Board,
+    BoardEntry,
+    CandidateBlock,
+    Rejections,
+    Row,
+    distinct_rows,
+    nuclear_repulsion,
+)
 from clusterml.screening.labels import CandidateLabel
 from clusterml.screening.making import Rejection
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit
 from clusterml.screening.messages import _wrong_signs
 from clusterml.screening.verification import LabelPairs, Verification, count_hits, errors, same_sign, spearman
+from clusterml.structure.distort.apply import distort
+from clusterml.structure.read import read
 
 TWO = [{"cd_at": "3 eV"}, {"strain": "elastic"}]
 LIMIT = [{"opd": "predicted", "at_least": 0.0}]
@@ -260,3 +270,22 @@ def test_pairs_of_the_front_never_beat_each_other(make_screen):
         filled.add(block)
     for a, b in itertools.permutations([entry.standing.merits for entry in filled.front], 2):
         assert not all(x >= y for x, y in zip(a, b, strict=True))
+
+
+def test_mirror_images_are_alike_however_noisy_their_predictions():
+    """A network that starts from a response in single precision gives hands of one geometry gaps 1 meV apart."""
+    rest = read(Path(__file__).parents[2] / "datasets" / "structures" / "ag70_td_cl4.xyz")
+
+    def turned(number: int, degrees: float, gap_ev: float) -> Row:
+        atoms = distort(rest, "trigon-rotation", degrees)
+        return replace(row(number, 20.0), gap_ev=gap_ev, repulsion=nuclear_repulsion(atoms[::-1] if number else atoms))
+
+    one, other = turned(0, -0.2, 0.2020), turned(1, 0.2, 0.2008)
+    assert one.alike(other)
+    assert Row.from_list(json.loads(json.dumps(other.to_list()))) == other
+    # The nearest neighbours of a fine scan are others, and so is another charge.
+    assert not any(one.alike(turned(2, degrees, 0.2005)) for degrees in (0.0, 0.1, 0.3))
+    assert not one.alike(replace(other, charge=1))
+    # Equivalent sites of a frame that is not exactly symmetric: nearly the same, by the predictions alone.
+    assert one.alike(replace(one, repulsion=1.001 * one.repulsion))
+    assert len(distinct_rows([one, other, turned(2, 0.3, 0.2)], 3)) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,9 +49,10 @@ def test_the_interval_is_wilsons():
 
 
 def test_a_row_keeps_its_sign_and_older_logs_are_read():
-    row = Row(3, "ag3-0000003", (), -1, 1.5, True, 0.4, ((1, 2),), "label's sign to 97 %")
+    row = Row(3, "ag3-0000003", (), -1, 1.5, True, 0.4, ((1, 2),), "label's sign to 97 %", 4711.5)
     assert Row.from_list(row.to_list()) == row
-    assert Row.from_list(row.to_list()[:-1]).sign == ""
+    assert Row.from_list(row.to_list()[:-1]) == replace(row, repulsion=None)
+    assert Row.from_list(row.to_list()[:-2]) == replace(row, repulsion=None, sign="")
 
 
 def test_a_screen_never_computes_with_the_engine_unless_it_is_asked_to_verify(

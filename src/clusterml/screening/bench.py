@@ -16,7 +16,7 @@ from clusterml.engine.protocol import Compute
 from clusterml.errors import ClusterMLError, OptionError, ScreeningError, SpectrumError, StructureError
 from clusterml.io.files import sha256
 from clusterml.run.resources import Cache
-from clusterml.screening.board import CandidateBlock, Rejections, Row
+from clusterml.screening.board import CandidateBlock, Rejections, Row, nuclear_repulsion
 from clusterml.screening.claim import own_code
 from clusterml.screening.config import Screen
 from clusterml.screening.making import Maker, Rejection, candidate_name
@@ -338,6 +338,7 @@ class Bench:
                 prediction.domain_score,
                 _sites(prediction.atoms),
                 prediction.significance.words,
+                nuclear_repulsion(prediction.atoms),
             )
             yield Row(number, prediction.name, values, *rest)
 

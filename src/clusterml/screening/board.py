@@ -8,15 +8,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import isclose
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from clusterml.screening.making import Rejection
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit, Standing
 from clusterml.screening.spectra import SMALLEST_GAP_EV
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 _ALIKE = 1e-4
-"""Numbers of one geometry that was built twice agree to this relative tolerance."""
+"""Numbers of one geometry that was built twice agree to this relative tolerance, where they are of full precision."""
+_SAME_REPULSION = 1e-10
+"""The repulsion of its nuclei does to this one; a turn of trigons by 0.1 degrees changes it by ten times as much."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Row:
 
     ``sites``: the sites of each exchange.  ``in_domain`` is None where the network does not know its domain.
     ``sign``: how certain the sign of the strongest CD is, in the words of :mod:`clusterml.spectrum.significance`.
+    ``repulsion``: see :func:`nuclear_repulsion`; None in logs of earlier versions.
     """
 
     number: int
@@ -36,10 +44,22 @@ class Row:
     domain_score: float | None
     sites: tuple[tuple[int, ...], ...] = ()
     sign: str = ""
+    repulsion: float | None = None
 
     def alike(self, other: Row) -> bool:
-        """Are these one geometry, turned or mirrored?  Its predictions then agree but for signs."""
-        return self.charge == other.charge and all(map(_alike, self._numbers(), other._numbers()))
+        """Are these one geometry, turned or mirrored?
+
+        The repulsion of the nuclei then agrees, or the predictions do but for signs: ligands on equivalent sites of a
+        frame whose symmetry is not exact have nearly the same spectrum.
+        """
+        if self.charge != other.charge:
+            return False
+        if None not in (self.repulsion, other.repulsion) and self._same_repulsion(other):
+            return True
+        return all(map(_alike, self._numbers(), other._numbers()))
+
+    def _same_repulsion(self, other: Row) -> bool:
+        return isclose(self.repulsion or 0.0, other.repulsion or 0.0, rel_tol=_SAME_REPULSION)
 
     def to_list(self) -> list[Any]:
         """Plain values for the log."""
@@ -51,7 +71,7 @@ class Row:
             self.domain_score,
             [list(exchange) for exchange in self.sites],
         )
-        return [self.number, self.name, pairs, *rest, self.sign]
+        return [self.number, self.name, pairs, *rest, self.sign, self.repulsion]
 
     def _numbers(self) -> Iterator[float | None]:
         yield self.gap_ev
@@ -63,10 +83,20 @@ class Row:
     @classmethod
     def from_list(cls, cells: Sequence[Any]) -> Row:
         """What :meth:`to_list` gave; raises TypeError or ValueError for anything else."""
-        number, name, pairs, charge, gap, inside, score, sites, *sign = cells  # the sign is not in older logs
+        number, name, pairs, charge, gap, inside, score, sites, *later = cells
+        sign = str(later[0]) if later else ""  # which is not in older logs, nor is the repulsion
+        apart = None if len(later) < 2 or later[1] is None else float(later[1])
         values = tuple(Value(float(value), None if std is None else float(std)) for value, std in pairs)
         places = tuple(tuple(int(site) for site in exchange) for exchange in sites)
-        return cls(int(number), str(name), values, int(charge), float(gap), inside, score, places, *map(str, sign[:1]))
+        return cls(int(number), str(name), values, int(charge), float(gap), inside, score, places, sign, apart)
+
+
+def nuclear_repulsion(atoms: Atoms) -> float:
+    """Sum of Z_i Z_j / d_ij over the pairs of atoms, in 1/A: the same for every turned, mirrored or renumbered copy."""
+    from scipy.spatial.distance import pdist
+
+    charges, (first, second) = atoms.numbers.astype(np.float64), np.triu_indices(len(atoms), k=1)
+    return float((charges[first] * charges[second] / pdist(atoms.positions)).sum())
 
 
 def _alike(a: float | None, b: float | None) -> bool:
