@@ -712,6 +712,8 @@ def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, as
     assert (done.verification, (tmp_path / "o" / "verified.json").exists()) == (None, False)
     assert any("ranked the candidates, so that there is nothing to verify" in line for line in describe_screen(done))
     assert "parent, engine" in (tmp_path / "o" / "report.html").read_text()
+    spent = json.loads((tmp_path / "o" / "run.json").read_text())["timings_s"]
+    assert spent["network"] > 5.0 * spent["measures"] > 0.0
     again = screen(by_engine(make_screen, top=4), tmp_path / "o", resume=True)
     assert (again.run.evaluated_now, len(asked)) == (0, 5)
     # Another objective takes the labels over; another protocol has its own.

@@ -165,6 +165,7 @@ class Bench:
         self.merit = Merit(self.screen)
         self._molecules: Cache[Molecule] = Cache(8)
         self._spectra: Cache[Spectrum] = Cache(8)
+        self._start_s = 0.0
 
     @cached_property
     def predictor(self) -> SpectrumSource:
@@ -232,6 +233,7 @@ class Bench:
         rejections = Rejections()
         rows: list[Row] = []
         spent = {"network": 0.0, "measures": 0.0}
+        self._start_s = 0.0
         for batch in in_batches(self._prepare_candidates(task, rejections), _edges, lambda: self.predictor.most_edges):
             before = time.perf_counter()
             predictions = self._predict(batch, rejections)
@@ -239,6 +241,7 @@ class Bench:
             rows += self._make_rows(predictions, rejections)
             spent["network"] += between - before
             spent["measures"] += time.perf_counter() - between
+        spent["network"] += self._start_s
         geometry = time.perf_counter() - begin - sum(spent.values())
         seconds = {key: round(value, 6) for key, value in {"geometry": geometry, **spent}.items()}
         return CandidateBlock(task.number, task.start, task.stop, tuple(rows), rejections, seconds, task.fingerprint)
@@ -269,7 +272,7 @@ class Bench:
         if isinstance(shell, Rejection):
             raise StructureError(f"{shell.reason}: {shell.example}")
         molecule = self._molecules.find((recipe.variant.number, recipe.steps), lambda: examine(shell))
-        return self.predictor.prepare(atoms, like=molecule)
+        return self._start(atoms, molecule)
 
     def values(self, number: int, prediction: CandidateAnswer) -> tuple[Value, ...]:
         """What the screen measures of a prediction for candidate ``number``.
@@ -311,7 +314,15 @@ class Bench:
     def _prepare_structure(self, number: int, atoms: Atoms) -> Any:
         copy = atoms.copy()
         copy.info["name"] = candidate_name(str(atoms.info.get("name") or "candidate"), number)
-        return self.predictor.prepare(copy)
+        return self._start(copy)
+
+    def _start(self, atoms: Atoms, like: Molecule | None = None) -> Any:
+        """Prepare ``atoms``, and count the seconds of a label or of the response that a network starts from."""
+        begin = time.perf_counter()
+        prepared = self.predictor.prepare(atoms, like=like)
+        if self.predictor.seconds_of_start(atoms):
+            self._start_s += time.perf_counter() - begin
+        return prepared
 
     def _predict(self, batch: Sequence[tuple[int, Any]], rejections: Rejections) -> list[tuple[int, CandidateAnswer]]:
         """Numbers and predictions of a batch; candidates for which the network gives no spectrum are rejected."""
