@@ -21,6 +21,7 @@ import numpy as np
 
 from clusterml.engine import integrals
 from clusterml.engine.atomic import distances, neighbour_shares
+from clusterml.engine.linalg import product
 from clusterml.engine.orbitals.gfn import gfn_source
 from clusterml.engine.orbitals.gfn1 import CN_CUTOFF_BOHR, FockCorrection, Gfn1Hamiltonian, covalent_radii
 from clusterml.engine.parameters import data_tables
@@ -170,7 +171,7 @@ def correction(
     for term in terms(parts, symbols, shell_charges):
         sums[term.kind] += coefficients.get(term.name, 0.0) * term.values
     s = parts.overlap
-    matrix = (s * sums["projector"][shell]) @ s
+    matrix = product(s * sums["projector"][shell], s)
     matrix += s * sums["overlap"][np.ix_(shell, shell)]
     if sums["kinetic"].any():
         matrix += integrals.kinetic(parts.basis) * sums["kinetic"][np.ix_(shell, shell)]

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.engine.linalg import own_threads, solve, threads_for, together
+from clusterml.engine.linalg import own_threads, product, solve, threads_for, together
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.active import ActiveSpace
@@ -179,8 +179,8 @@ class ContourResponse:
         scale = REFERENCE_OUTPUT_HARTREE_EV
         weights = self.contour.weights(axis / scale, fwhm_ev / FWHM_PER_SIGMA / scale) / scale
         flat = self.response.reshape(len(self.response), -1)
-        plain = (weights @ flat).imag
-        weighted = ((weights * self.contour.points * scale) @ flat).imag
+        plain = product(weights, flat).imag
+        weighted = product(weights * self.contour.points * scale, flat).imag
         shape = (len(axis), 9, 9)
         return plain.reshape(shape), weighted.reshape(shape)
 
