@@ -272,7 +272,6 @@ def _response_vectors(
     return [x.unflatten(1, space.shape) for x in vectors]
 
 
-@own_threads()
 def contour_spectra(
     orbitals: Orbitals,
     protocol: Protocol,
@@ -290,9 +289,10 @@ def contour_spectra(
     contour = Contour.spanning(LOWEST_EV / scale, protocol.emax_ev / scale, sigma)
     space = response_space(orbitals, protocol, compute)
     prepared = time.perf_counter()
-    sums = response_sums(space, contour, compute, progress)
-    summed = time.perf_counter()
-    response = response_of(space, contour, sums)
+    with own_threads():
+        sums = response_sums(space, contour, compute, progress)
+        summed = time.perf_counter()
+        response = response_of(space, contour, sums)
     counts = {"n_csf": space.n_csf, "n_points": len(contour.points), "n_nodes": sums.n_nodes}
     timings = {
         "preparation": prepared - start,
