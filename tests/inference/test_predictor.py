@@ -111,6 +111,7 @@ def test_a_thermal_spectrum_is_the_mean_over_snapshots(predictor, make_molecule)
     thermal_block = mean_prediction.to_dict()["thermal"]
     np.testing.assert_allclose(thermal_block["delta_epsilon_std"], spread, atol=1e-4 * scale)
     assert thermal_block["members"] == 3
+    assert mean_prediction.sign_error > each[0].sign_error
     own = np.mean([one.spectrum.epsilon_std**2 for one in each], axis=0)
     assert (mean_prediction.spectrum.delta_epsilon_std >= spread / np.sqrt(3.0) * (1.0 - 1e-3)).all()
     spread = np.std([one.spectrum.epsilon for one in each], axis=0, ddof=1)

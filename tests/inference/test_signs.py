@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from clusterml.inference.labelled import LARGEST_SIGN_ERROR, Signs, fit_sign_error, strongest_signs
+from clusterml.inference.labelled import LARGEST_SIGN_ERROR, Signs, fit_sign_error, sign_error_of_mean, strongest_signs
 
 ENERGY = np.linspace(0.5, 5.3, 121)
 BANDS = np.exp(-(((ENERGY[None] - np.array([[1.2], [2.4], [3.6], [4.6]])) / 0.15) ** 2))
@@ -71,3 +71,19 @@ def test_the_strongest_band_is_compared_with_the_label_there():
     assert signs.sure(1.0).tolist() == [True, True, False, False]
     assert not signs.sure(1.3).any()
     assert signs.select(np.array([False, True, True, False])).parents == ("a", "b")
+
+
+def test_the_sign_of_a_mean_counts_what_its_bands_have_beyond_chance():
+    rng = np.random.default_rng(5)
+    cd, error = 2.0 * np.ones(121), np.ones(121)
+    assert sign_error_of_mean(cd, error) == pytest.approx(np.sqrt(4.0 / 3.0))
+    assert sign_error_of_mean(cd, 3.0 * error) == sign_error_of_mean(0.0 * cd, error) == LARGEST_SIGN_ERROR
+    assert sign_error_of_mean(cd, 0.0 * error) == sign_error_of_mean(0.0 * cd, 0.0 * error) == 1.0
+    for scatter, plain, own in ((0.0, (0.3, 1.0), (0.0, 0.15)), (3.0, (0.9, 1.0), (0.9, 1.0))):  # of the true heights
+        members = (scatter * rng.normal(size=(300, 1, 4)) + rng.normal(size=(300, 16, 4))) @ BANDS
+        means, errors = members.mean(axis=1), members.std(axis=1, ddof=1) / 4.0
+        said = {"epsilon": np.full_like(means, 1e3), "delta_epsilon": means}
+        ratio = strongest_signs(ENERGY, said, errors, means, ["a"] * 300).ratio
+        factors = np.array([sign_error_of_mean(*pair) for pair in zip(means, errors, strict=True)])
+        for factor, (low, high) in ((1.0, plain), (factors, own)):
+            assert low <= np.mean(norm.cdf(ratio / factor) >= 0.95) <= high

@@ -307,6 +307,20 @@ def test_a_structure_that_the_network_cannot_read_is_named(config_file, tmp_path
         run(config_file, tmp_path / "run", architecture=dataclasses.replace(tiny_architecture(), graph=graph))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("network.start_orbitals=gfn1-pbe",), r"labels are of gfn1, .* start from gfn1-pbe.*start_orbitals: gfn1}"),
+        (("network.start_orbitals=gfn1", "data.cd=length"), "data.cd is length"),
+    ],
+)
+def test_a_network_begins_at_the_labels_that_its_response_can_be(config_file, tmp_path, words, message):
+    words = ("network={preset: S, start: response}", *words)
+    with pytest.raises(OptionError, match=message):
+        run(config_file, tmp_path / "run", *words, architecture=shipped())
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 def test_tensorboard_is_an_option(config_file, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(OptionError, match="tensorboard is not installed"):

@@ -191,3 +191,17 @@ def fit_sign_error(signs: Signs) -> float:
 
     best = minimize_scalar(unlikely, bounds=(0.0, np.log(LARGEST_SIGN_ERROR)), method="bounded")
     return float(np.exp(best.x)) if unlikely(best.x) < unlikely(0.0) else 1.0
+
+
+def sign_error_of_mean(cd: FloatArray, standard_error: FloatArray) -> float:
+    """The error of the strongest CD of a mean ``cd`` (m,) over snapshots, in its ``standard_error`` (m,), which both
+    are taken over all energies for; 1 to :data:`LARGEST_SIGN_ERROR`.
+
+    Of a mean whose true CD is zero the strongest of a dozen bands is two standard errors high.  See the module: with s
+    from the snapshots, t^2 = <height^2> - s^2 is what the bands scatter more than chance.
+    """
+    height, error = float(np.mean(cd**2)), float(np.mean(standard_error**2))
+    if error == 0.0:
+        return 1.0
+    real = max(height - error, height / LARGEST_SIGN_ERROR**2)
+    return float(np.sqrt(height / real)) if real > 0.0 else LARGEST_SIGN_ERROR

@@ -23,6 +23,7 @@ from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_s
 from clusterml.inference.checkpoint import checksum, label_protocol, load_ensemble, read_uncertainty
 from clusterml.inference.domain import Composition, Domain, DomainReport
 from clusterml.inference.ensemble import Ensemble, Output, in_batches, refine_grid
+from clusterml.inference.labelled import sign_error_of_mean
 from clusterml.inference.preparation import Molecule, PreparedStructure, examine, make_graphs
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.spectrum.compare import broaden_to
@@ -363,14 +364,18 @@ class Predictor:
 
 def _of_snapshots(prediction: Prediction, mean: Spectrum, thermal: ThermalEnsemble) -> Prediction:
     """``prediction`` as the ``mean`` over snapshots, with their spread: its standard error is added, in squares, to the
-    standard deviations, as other snapshots would have another mean."""
+    standard deviations, as other snapshots would have another mean, and its sign counts as that of a mean."""
+
+    def error(name: str) -> FloatArray:
+        return np.asarray(getattr(mean, name)) / math.sqrt(thermal.members)
 
     def joined(name: str) -> FloatArray | None:
-        own, spread = getattr(prediction.spectrum, name), getattr(mean, name)
-        return None if own is None or spread is None else np.hypot(own, spread / math.sqrt(thermal.members))
+        own = getattr(prediction.spectrum, name)
+        return None if own is None else np.hypot(own, error(name))
 
     stds: dict[str, Any] = {name: joined(name) for name in ("epsilon_std", "delta_epsilon_std")}
-    return replace(prediction, spectrum=replace(prediction.spectrum, **stds), thermal=mean)
+    sign_error = max(prediction.sign_error, sign_error_of_mean(mean.delta_epsilon, error("delta_epsilon_std")))
+    return replace(prediction, spectrum=replace(prediction.spectrum, **stds), thermal=mean, sign_error=sign_error)
 
 
 def load_predictor(model: str | Path, device: str) -> Predictor:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
@@ -234,13 +234,10 @@ def _material(
     config: Config, dataset: Dataset, split: Split, makers: Architecture, kept: KeptResponses
 ) -> tuple[LabelledSet, LabelledSet]:
     spec = kept.spec
-    if spec.start == RESPONSE and (config.data.absorption, config.data.cd) != ("length", "velocity"):
-        raise OptionError(
-            f"data.absorption is {config.data.absorption}, data.cd is {config.data.cd}",
-            "a network that starts from a response has absorption in length, CD in velocity gauge",
-        )
     wanted = Wanted.of(config.loss.model_dump(), config.data.absorption, config.data.cd)
     names = chosen(dataset, split, config.data, config.seed)
+    if spec.start == RESPONSE:
+        _check_start(config, spec, dataset.find(names[0][0]).method)
 
     def graph(record: Record) -> Graph:
         return kept.attached(makers.graph_of(record, spec), record)
@@ -249,6 +246,24 @@ def _material(
     dataset.close()
     attach_scales((train, validation), config.loss.floor)
     return train, validation
+
+
+def _check_start(config: Config, spec: NetworkSpec, method: str) -> None:
+    """Raise :class:`OptionError` where the labels, of ``method``, cannot be what the network's spectra start from, or
+    where those of other orbitals are."""
+    from clusterml.engine.response.rapid import RapidOrbitals
+
+    if (config.data.absorption, config.data.cd) != ("length", "velocity"):
+        raise OptionError(
+            f"data.absorption is {config.data.absorption}, data.cd is {config.data.cd}",
+            "a network that starts from a response has absorption in length, CD in velocity gauge",
+        )
+    if method != spec.start_orbitals and method in get_args(RapidOrbitals):
+        raise OptionError(
+            f"the labels are of {method}, but spectra of the network start from {spec.start_orbitals}",
+            f"train a new network, without init_from and with network={{start: response, start_orbitals: {method}}}, "
+            "which begins at these labels; or choose others with data.method",
+        )
 
 
 def _network(config: Config, makers: Architecture, spec: NetworkSpec, base: Release | None) -> nn.Module:
