@@ -75,10 +75,12 @@ def hamiltonian(parameters: dict[str, Any], radii: list[float], covalent_radii: 
 
 def nuclear_terms(parameters: dict[str, Any]) -> dict[str, Any]:
     """The parameters of repulsion, dispersion and halogen bonds."""
-    d3 = parameters["dispersion"]["d3"]
+    d3, halogen = parameters["dispersion"]["d3"], parameters["halogen"]["classical"]
     names = {"zeff": "charge", "arep": "exponent_bohr", "xbond": "halogen_bond_hartree"}
     return {
         "repulsion_power": parameters["repulsion"]["effective"]["kexp"],
+        "halogen_damping": halogen["damping"],
+        "halogen_radius_scale": halogen["rscale"],
         "dispersion_d3": {name: d3[name] for name in ("s6", "s8", "a1", "a2", "s9")},
         "elements": {
             symbol: {new: entry[old] for old, new in names.items()} for symbol, entry in parameters["element"].items()

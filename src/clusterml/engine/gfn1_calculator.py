@@ -9,7 +9,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, all_change
 
 from clusterml.engine.charge import resolve_charge
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
-from clusterml.engine.orbitals.gfn1_energy import gfn1_energy, has_halogen_bonds
+from clusterml.engine.orbitals.gfn1_energy import gfn1_energy
 from clusterml.engine.orbitals.newton import self_consistent
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.typing import FloatArray
@@ -25,7 +25,7 @@ class Gfn1Calculator(Calculator):  # type: ignore[misc]
 
     ``charge``: total charge, default ``atoms.info["charge"]``, else proposed from the first geometry.  A ground state
     begins with the charges of the last one.  Raises ASE's CalculationFailed without convergence, OptionError for what
-    is periodic or has halogen bonds (Br, I, At), and UnsupportedElementError.
+    is periodic, and UnsupportedElementError.
 
     Examples:
         >>> import clusterml as cm
@@ -74,8 +74,6 @@ class Gfn1Calculator(Calculator):  # type: ignore[misc]
     @staticmethod
     def _check(atoms: Atoms) -> None:
         """Raise :class:`OptionError` for what this is not right for."""
-        other = "use tblite.ase.TBLite(method='GFN1-xTB')"
         if atoms.pbc.any():
-            raise OptionError("Gfn1Calculator computes molecules, and this structure is periodic", other)
-        if has_halogen_bonds(atoms.get_chemical_symbols()):
-            raise OptionError("Gfn1Calculator has no halogen bonds, and this structure holds Br, I or At", other)
+            problem = "Gfn1Calculator computes molecules, and this structure is periodic"
+            raise OptionError(problem, "use tblite.ase.TBLite(method='GFN1-xTB')")

@@ -2,8 +2,8 @@
 
 Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 2017, 13, 1989 (GFN1); Bannwarth, Ehlert, Grimme, ibid. 2019, 15,
 1652 (GFN2); Ehlert, Stahn, Spicher, Grimme, ibid. 2021, 17, 4250 (ALPB, GBSA).  Limited-memory BFGS of ASE.  GFN1 in
-vacuum is our own, unless it has halogen bonds; all else is tblite's, whose solvent cavity uses a grid of fixed
-orientation, which breaks symmetry a little: with ``symmetry`` the forces are projected.
+vacuum is our own; all else is tblite's, whose solvent cavity uses a grid of fixed orientation, which breaks symmetry a
+little: with ``symmetry`` the forces are projected.
 """
 
 from __future__ import annotations
@@ -271,12 +271,9 @@ def _run(
 
 def _calculator(atoms: Atoms, charge: int, settings: RelaxSettings) -> Any:
     if settings.method == "gfn1" and settings.solvent is None:
-        from clusterml.engine.orbitals.gfn1_energy import has_halogen_bonds
+        from clusterml.engine.gfn1_calculator import Gfn1Calculator
 
-        if not has_halogen_bonds(atoms.get_chemical_symbols()):
-            from clusterml.engine.gfn1_calculator import Gfn1Calculator
-
-            return Gfn1Calculator(charge, settings.temperature_k)
+        return Gfn1Calculator(charge, settings.temperature_k)
     lend_blas()
     from tblite.ase import TBLite
 

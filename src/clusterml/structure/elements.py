@@ -18,12 +18,12 @@ _NON_METALS = frozenset(
 )  # metalloids that are ligand atoms (B, Si, Ge, As, Sb, Te) count as non-metals
 _ION_METALS = frozenset([3, 11, 12, 19, 20, 37, 38, 55, 56, 87, 88])
 _HEAVIEST = 118
+_IS_METAL = np.array([number not in _NON_METALS | _ION_METALS for number in range(_HEAVIEST + 1)])
 
 
 def is_metal(numbers: IntArray) -> BoolArray:
     """True for the atoms ``(n,)`` that can be part of a cluster's metal frame (alkali-type counter-ions cannot)."""
-    outside = sorted(_NON_METALS | _ION_METALS)
-    return np.asarray(~np.isin(numbers, outside), dtype=np.bool_)
+    return np.asarray(_IS_METAL.take(np.asarray(numbers, dtype=np.int64), mode="clip"), dtype=np.bool_)
 
 
 def is_counter_ion_metal(numbers: IntArray) -> BoolArray:

@@ -2,7 +2,7 @@
 
 With the self-consistent density P, the energy-weighted density W and the shell charges q, whose potential is v,
   dE = sum_mn (P_mn k_mn - W_mn - P_mn (v_m + v_n) / 2) dS_mn + sum_mn P_mn S_mn dk_mn + q dgamma q / 2
-       + d(repulsion) + d(dispersion),
+       + d(repulsion) + d(dispersion) + d(halogen bonds),
 where H0 = k * S elementwise: k depends on distances and coordination numbers.  The derivative of an overlap by the
 centre of its first function is <mu|nabla|nu>.  With fractional occupations E is the free energy.
 Sources: S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017); D3(BJ), by dftd3: S. Grimme,
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from clusterml.engine.orbitals.newton import SelfConsistent
 
 
-def has_halogen_bonds(symbols: Sequence[str]) -> bool:
-    """Does GFN1 give the molecule halogen bonds (of Br, I and At), which are not in this energy?"""
-    elements = data_tables("gfn1_nuclear")["elements"]
-    return any(elements[symbol]["halogen_bond_hartree"] for symbol in set(symbols))
+_ACCEPTORS = ("N", "O", "P", "S")
+"""Elements to which Br, I and At make halogen bonds ..."""
+_REACH_BOHR = 20.0
+"""... within this distance."""
 
 
 def gfn1_energy(
@@ -45,12 +45,13 @@ def gfn1_energy(
     electronic, slope, gradient = _electronic(symbols, r, parts, state, kt)
     repulsion, its_slope = _repulsion(symbols, r)
     dispersion, its_gradient = _dispersion(symbols, coords_bohr)
+    bonding, of_bonding = _halogen_bonds(symbols, coords_bohr)
     with np.errstate(invalid="ignore"):
         per_length = (slope + its_slope) / r
     per_length[np.isnan(per_length)] = 0.0
     away = coords_bohr[:, None, :] - coords_bohr[None, :, :]
-    gradient += (per_length[:, :, None] * away).sum(axis=1) + its_gradient
-    return electronic + repulsion + dispersion, gradient
+    gradient += (per_length[:, :, None] * away).sum(axis=1) + its_gradient + of_bonding
+    return electronic + repulsion + dispersion + bonding, gradient
 
 
 def _electronic(
@@ -140,3 +141,32 @@ def _dispersion(symbols: Sequence[str], coords_bohr: FloatArray) -> tuple[float,
     numbers = np.array([atomic_numbers[symbol] for symbol in symbols])
     result = DispersionModel(numbers, np.asarray(coords_bohr, dtype=np.float64)).get_dispersion(damping, grad=True)
     return float(result["energy"]), np.asarray(result["gradient"])
+
+
+def _halogen_bonds(symbols: Sequence[str], coords_bohr: FloatArray) -> tuple[float, FloatArray]:
+    """Energy and gradient (n_atoms, 3) of halogens X, bonded to their nearest atom, with acceptors at a distance R.
+
+    k (1/2 - cos(angle at X) / 2)^6 (u^2 - d u) / (1 + u^2), u = ((r_X + r_acceptor) s / R)^6.
+    """
+    import torch
+
+    nuclear, elements = data_tables("gfn1_nuclear"), data_tables("gfn1_hamiltonian")["elements"]
+    strength = np.array([nuclear["elements"][symbol]["halogen_bond_hartree"] for symbol in symbols])
+    distance = distances(coords_bohr)
+    nearest = np.argmin(distance + np.diag(np.full(len(symbols), np.inf)), axis=1)
+    accepts = np.isin(symbols, _ACCEPTORS)
+    halogen, other = np.nonzero(np.outer(strength > 0.0, accepts) & (distance <= _REACH_BOHR))
+    if not len(halogen):
+        return 0.0, np.zeros((len(symbols), 3))
+    radius = np.array([elements[symbol]["radius_bohr"] for symbol in symbols])
+    touching = torch.as_tensor(nuclear["halogen_radius_scale"] * (radius[halogen] + radius[other]))
+    with torch.enable_grad():
+        x = torch.tensor(coords_bohr, dtype=torch.float64, requires_grad=True)
+        bond, contact = x[nearest[halogen]] - x[halogen], x[other] - x[halogen]
+        r = contact.norm(dim=1)
+        cosine = (bond * contact).sum(dim=1) / (bond.norm(dim=1) * r)
+        u = (touching / r) ** 6
+        well = (u**2 - nuclear["halogen_damping"] * u) / (1.0 + u**2)
+        energy = (torch.as_tensor(strength[halogen]) * (0.5 - 0.5 * cosine) ** 6 * well).sum()
+        (gradient,) = torch.autograd.grad(energy, x)
+    return float(energy.detach()), np.asarray(gradient.numpy())
