@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.engine import integrals
-from clusterml.engine.linalg import overlap_powers, threads_for, together
+from clusterml.engine.linalg import overlap_powers, own_threads, threads_for, together
 from clusterml.engine.response.contour import ContourSpectra, rotation_factor, screened_sources
 from clusterml.typing import FloatArray
 from clusterml.units import FWHM_PER_SIGMA, REFERENCE_OUTPUT_HARTREE_EV
@@ -36,6 +36,7 @@ _LEAST_WEIGHT = 1e-10
 """Points of the contour that a band weighs less, beside the heaviest, are left out."""
 
 
+@own_threads()
 def atom_contributions(
     spectra: ContourSpectra, basis: Basis, axis: FloatArray, weights: FloatArray, fwhm_ev: float
 ) -> FloatArray:
