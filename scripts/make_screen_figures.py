@@ -77,24 +77,13 @@ def twist(results: Results) -> Figure:
 def deracemisation(results: Results) -> Figure:
     """The integrated CD against the number of exchanged ligands, by turn of the trigons."""
     labels = labels_of(results, "integrated_cd")
-    figure, *axes_of = panels(3, 9.6)
-    for axes, turn in zip(axes_of, (-3.0, 0.0, 3.0), strict=True):
+    figure, axes = panels(1, 5.2)
+    for turn, colour in zip((-3.0, 0.0, 3.0), COLOURS, strict=False):
         rows = [row for row in results.ranked if row.recipe["distortions"]["trigon-rotation"] == turn]
-        once = [row for row in rows if len(_steps(row)) < 2]
-        for ligand, colour in zip(("R-TFL", "S-TFL"), COLOURS, strict=False):
-            series = [row for row in once if {step["new"] for step in _steps(row)} <= {ligand}]
-            curve(axes, series, labels, _exchanged, colour, f"CF3COO to {ligand}")
-        after = [row for row in rows if len(_steps(row)) == 2]
-        predicted, known = (
-            [row.values["integrated_cd"][0] for row in after],
-            [row for row in after if row.name in labels],
-        )
-        axes.plot([12.0] * len(after), predicted, "D", mfc="none", mec=COLOURS[2], ms=7.0, label="12 R-TFL to S-TFL")
-        axes.plot([12.0] * len(known), [labels[row.name] for row in known], "D", color=COLOURS[2], ms=3.5)
-        axes.set_title(f"trigons turned by {turn:g} deg", fontsize="medium")
-        axes.set_xlabel("ligands exchanged")
-    axes_of[0].set_ylabel(INTEGRAL)
-    axes_of[0].legend(frameon=False, fontsize="small")
+        series = [row for row in rows if {step["new"] for step in _steps(row)} <= {"R-TFL"}]
+        curve(axes, series, labels, _exchanged, colour, f"trigons turned by {turn:g} deg")
+    axes.set(xlabel="CF3COO exchanged for R-TFL", ylabel=INTEGRAL, xticks=range(0, 13, 4))
+    axes.legend(frameon=False, fontsize="small")
     return figure
 
 
