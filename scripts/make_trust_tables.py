@@ -59,14 +59,12 @@ def relaxed_ag44() -> Atoms:
     return cm.relax(cm.build("ag44")).atoms
 
 
+QUICK_AND_PBE = "gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb,dft:pbe:def2-tzvp"
 THERMAL = (
     Sample("[Ag29(SH)24(PH3)4]3-", lambda: cm.read(f"{MODELS}/ag29_sh_ph3_R.xyz"), "gfn1,gfn1:methanol,gfn1-pbe"),
     Sample("[Ag25(SH)18]-", lambda: cm.build("ag25", thiolate="SH"), "gfn1,gfn1:methanol,gfn1-pbe"),
-    Sample(
-        "Ag2(HCOO)(CHFClCOO)",
-        chiral_carboxylate,
-        "gfn1,gfn1:methanol,gfn1-pbe,gfn2,stda-xtb,dft:pbe:def2-tzvp",
-    ),
+    Sample("Ag2(HCOO)(CHFClCOO)", chiral_carboxylate, QUICK_AND_PBE),
+    Sample("Ag3(SCH3)3", lambda: cm.build("ag3", thiolate="SCH3"), QUICK_AND_PBE),
 )
 MEASURED = (
     Sample("[Ag25(SCH3)18]-, model", lambda: cm.read(f"{MODELS}/ag25_sch3.xyz"), "gfn1,gfn1:methanol,gfn1-pbe", "Ag25"),
