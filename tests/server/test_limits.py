@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from ase import Atoms
 
+from clusterml.cli.label import MethodOptions
 from clusterml.cli.serve import LimitOptions
 from clusterml.cli.verbs import _Verbs
 from clusterml.errors import ChargeError, OptionError, OutputError
@@ -186,7 +188,7 @@ def test_what_is_not_expected_tells_nothing(ask):
 ELSEWHERE = {
     "predict": {"engine", "engine_limit", "device", "threads"},
     "label": {"device", "memory_gb", "threads", "jobs", "checkpoint", "molden"},
-    "explain": {"device", "threads"},
+    "explain": {"device", "threads", *(field.name for field in fields(MethodOptions))},  # by a network
     "distort": {"mode", "amount", "scan", "samples", "temperature", "factor", "weight", "show"},
     "substitute": {"series", "show"},
 }
