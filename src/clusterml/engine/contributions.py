@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from clusterml.engine.label import Label
-from clusterml.engine.output import label_dict, label_method, label_name
+from clusterml.engine.output import label_dict, label_method
 from clusterml.engine.response.atoms import atom_contributions
 from clusterml.engine.response.contour import ContourSpectra
 from clusterml.errors import OptionError
@@ -21,6 +21,7 @@ from clusterml.spectrum.picture import spectra_picture
 from clusterml.spectrum.significance import Significance, has_no_cd
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.anatomy.anatomy import anatomy
+from clusterml.structure.elements import structure_name
 from clusterml.structure.picture import signed_colours, structure_picture
 from clusterml.typing import FloatArray, IntArray
 
@@ -41,6 +42,26 @@ class ContributionPart:
     std: float | None = None
 
 
+class Explained(Protocol):
+    """A label or a prediction."""
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences for people."""
+
+    @property
+    def charge(self) -> int:
+        """In units of e."""
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Absorption and CD."""
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Contributions(ABC):
     """Contributions to the integral of delta epsilon from ``low_ev`` to ``high_ev``, in L mol-1 cm-1 eV.
@@ -59,18 +80,8 @@ class Contributions(ABC):
 
     @property
     @abstractmethod
-    def atoms(self) -> Atoms:
-        """The structure."""
-
-    @property
-    @abstractmethod
-    def charge(self) -> int:
-        """Its charge, in units of e."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Its name."""
+    def result(self) -> Explained:
+        """What the CD that is shared out is of."""
 
     @property
     @abstractmethod
@@ -78,14 +89,29 @@ class Contributions(ABC):
         """Who says so: a network or a method."""
 
     @property
-    @abstractmethod
-    def spectrum(self) -> Spectrum:
-        """The spectrum whose CD is shared out."""
+    def atoms(self) -> Atoms:
+        """The structure."""
+        return self.result.atoms
 
     @property
-    @abstractmethod
+    def charge(self) -> int:
+        """Its charge, in units of e."""
+        return self.result.charge
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return structure_name(self.atoms)
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """The spectrum whose CD is shared out."""
+        return self.result.spectrum
+
+    @property
     def warnings(self) -> Sequence[str]:
         """Sentences for people."""
+        return self.result.warnings
 
     @property
     @abstractmethod
@@ -145,34 +171,14 @@ class LabelContributions(Contributions):
     label: Label
 
     @property
-    def atoms(self) -> Atoms:
-        """The structure."""
-        return self.label.atoms
-
-    @property
-    def charge(self) -> int:
-        """Its charge, in units of e."""
-        return self.label.charge
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return label_name(self.label)
+    def result(self) -> Label:
+        """The label."""
+        return self.label
 
     @property
     def method(self) -> str:
         """Such as ``GFN1-PBE linear response``."""
         return label_method(self.label)
-
-    @property
-    def spectrum(self) -> Spectrum:
-        """The label's."""
-        return self.label.spectrum
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """The label's."""
-        return self.label.warnings
 
     @cached_property
     def significance(self) -> Significance:

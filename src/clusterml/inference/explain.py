@@ -7,7 +7,7 @@ moment: what they do, they do through the moments of the metals and donors near 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from clusterml.inference.ensemble import Ensemble
     from clusterml.inference.predictor import Predictor
     from clusterml.model.graph import Graph
-    from clusterml.spectrum.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,34 +133,14 @@ class PredictedContributions(Contributions):
     prediction: Prediction
 
     @property
-    def atoms(self) -> Atoms:
-        """The structure."""
-        return self.prediction.atoms
-
-    @property
-    def charge(self) -> int:
-        """Its charge, in units of e."""
-        return self.prediction.charge
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.prediction.name
+    def result(self) -> Prediction:
+        """The prediction."""
+        return self.prediction
 
     @property
     def method(self) -> str:
         """The network."""
         return self.prediction.model
-
-    @property
-    def spectrum(self) -> Spectrum:
-        """The predicted one."""
-        return self.prediction.spectrum
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """The prediction's."""
-        return self.prediction.warnings
 
     @cached_property
     def significance(self) -> Significance:
