@@ -27,7 +27,7 @@ _LATER: dict[str, Any] = {
     "dopant_elements": list(DOPANTS),
 }
 """Options of parents that older campaigns did not have, with what these did."""
-_LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0], "snapshots_kept": 0}
+_LATER_AMOUNTS = {"frame_percent": [-4.0, 4.0]}
 """The same of amounts ..."""
 _LATER_SHARED: dict[str, Any] = {"spectra": FINE.model_dump(mode="json"), "second": None}
 """... and of what all parents share."""
@@ -40,10 +40,10 @@ def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
     blueprint and ligands are from, of hypothetical clusters (``hypothetical NAME``), of the ligand file (by
     :data:`LIBRARY`), and of the rest (``""``).
 
-    A campaign may get more jobs and more parents later, but may not change otherwise.  Raises InputFileError for a
-    missing file.
+    A campaign may get more jobs and parents later and store more of its snapshots, but may not change otherwise.
+    Raises InputFileError for a missing file.
     """
-    content = campaign.model_dump(mode="json", exclude={"title"})
+    content = campaign.model_dump(mode="json", exclude={"title": True, "amounts": {"snapshots_kept"}})
     content["amounts"] = _without(content["amounts"], _LATER_AMOUNTS)
     library = load_library(library_file(campaign, campaign_file))
     shared = {key: value for key, value in content.items() if key not in ("parents", "hypothetical", "library")}
