@@ -584,7 +584,9 @@ def test_a_mean_goes_on_where_it_was_and_says_what_it_is_made_of(tmp_path, monke
 def test_more_snapshots_may_be_kept_of_ensembles_to_come(tmp_path):
     (path := tmp_path / "means.yaml").write_text(MEANS.replace(", mode: 6", ""))
     generate(path, tmp_path / "d", Here())
-    path.write_text(MEANS.replace("ensemble: 1, mode: 6", "ensemble: 2").replace("snapshots_kept: 2", "snapshots_kept: 4"))
+    path.write_text(
+        MEANS.replace("ensemble: 1, mode: 6", "ensemble: 2").replace("snapshots_kept: 2", "snapshots_kept: 4")
+    )
     assert generate(path, tmp_path / "d", Here(), resume=True).counts == {"done": 2}
     ids = Dataset(tmp_path / "d").ids
     assert [len([name for name in ids if name.startswith(f"ag2-ensemble-0000{k}-")]) for k in (0, 1)] == [2, 4]
