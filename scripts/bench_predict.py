@@ -1,6 +1,6 @@
 """How long predictions take: one cluster at a time, and batches of them, beside the engine; markdown tables.
 
-    python scripts/bench_predict.py [FILE ..] [--model ag-sr-v1 | --preset S] [--members 3] [--device cuda]
+    python scripts/bench_predict.py [FILE ..] [--model ag-quick-v1 | --preset S] [--members 3] [--device cuda]
                                     [--threads 2] [--repeat 5] [--batch 256] [--engine]
 
 Without a checkpoint, networks of --preset with random weights are timed: the weights make no difference to the time.

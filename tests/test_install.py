@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = "shipped:datasets/examples/ag29_model.xyz"
+MODELS = ("ag-response-v1", "ag-quick-v1")
 
 
 def run(*command: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -77,16 +78,17 @@ def test_the_wheel_holds_what_is_needed_and_no_more(built):
     names = members(built["wheel"])
     data = {name.removeprefix("clusterml/data/") for name in names if name.startswith("clusterml/data/")}
     checkpoint = {name for name in data if name.startswith("checkpoints/")}
-    assert {Path(name).parts[1] for name in checkpoint} == {"ag-response-v1", "ag-sr-v1"}
-    for model in (ROOT / "checkpoints" / "ag-response-v1", ROOT / "checkpoints" / "ag-sr-v1"):
+    assert {Path(name).parts[1] for name in checkpoint} == set(MODELS)
+    for model in (ROOT / "checkpoints" / name for name in MODELS):
         weights = json.loads((model / "spec.json").read_text())["members"]
         files = {path.name for path in model.iterdir()}
         assert {Path(name).name for name in checkpoint if Path(name).parts[1] == model.name} == files
         assert {member["file"] for member in weights} <= files
-    for folder in ("configs", "datasets/structures", "datasets/examples", "datasets/ag-sr-v1/parents"):
+    parents = ("datasets/parents", "datasets/ag-foreign-v2/parents", "datasets/dft-v1/parents")
+    for folder in ("configs", "datasets/structures", "datasets/examples", *parents):
         inside = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*") if path.is_file()}
         assert inside <= data
-    assert not [name for name in data if "ag-sr-v1/shards" in name or "evaluation" in name]
+    assert not [name for name in data if "ag-sr-v2/shards" in name or "evaluation" in name]
     assert "clusterml/py.typed" in names
     page = ROOT / "src" / "clusterml" / "server" / "page"
     assert {f"clusterml/server/page/{path.relative_to(page)}" for path in page.rglob("*.*")} <= names
@@ -122,13 +124,15 @@ def test_configurations_find_their_files_inside_the_package(clusterml):
     code = (
         "from clusterml.dataset.campaign import load_campaign, source_of\n"
         "from clusterml.io.shipped import locate\n"
-        "file = locate('shipped:configs/campaigns/ag-sr-v1.yaml')\n"
-        "for parent in load_campaign(file).parents.values(): print(source_of(file, parent))\n"
+        "for name in ('ag-sr-v2', 'ag-foreign-v2', 'dft-v1'):\n"
+        "    file = locate(f'shipped:configs/campaigns/{name}.yaml')\n"
+        "    for parent in load_campaign(file).parents.values(): print(source_of(file, parent))\n"
         "from clusterml.training.config import load_config\n"
         "print(load_config(locate('shipped:configs/train/fine-tuned.yaml')).data.dataset)\n"
     )
     found = set(run(clusterml.python, "-c", code, folder=clusterml.folder).stdout.split()) - {"None"}
     assert len(found) > 5
+    assert all(Path(path).exists() for path in found)
     assert all(Path(path).resolve().is_relative_to(clusterml.packages / "clusterml" / "data") for path in found)
 
 

@@ -82,7 +82,7 @@ def test_arrays_and_networks_are_summed_up(atoms):
     batch = cm.chirality_batch(atoms.numbers, np.stack([atoms.positions] * 40), groups=("Cs",))
     assert repr(batch).startswith("BatchChirality(40 geometries: ccm ")
     assert fits(repr(batch))
-    assert repr(cm.Predictor.load("ag-sr-v1", "cpu")) == "Predictor(ag-sr-v1, 3 networks on cpu)"
+    assert repr(cm.Predictor.load("ag-quick-v1", "cpu")) == "Predictor(ag-quick-v1, 3 networks on cpu)"
 
 
 def test_a_long_name_is_cut(atoms):

@@ -123,7 +123,7 @@ def test_a_short_training_runs(run):
     run("init", "train")
     done = run("train", "train.yaml", "data.fraction=0.1", "schedule.epochs=1", "-o", "out")
     assert done.code == 0
-    assert read_yaml(Path("out/config.yaml"))["init_from"] == "ag-sr-v1"
+    assert read_yaml(Path("out/config.yaml"))["init_from"] == "ag-quick-v1"
 
 
 def test_keys_of_a_campaign_are_explained(run):

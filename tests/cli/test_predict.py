@@ -230,7 +230,7 @@ def test_inspect_predict_and_label_tell_the_same_charge(run, xyz, model):
 
 UNUSED = ("e3nn", "sympy", "torch._dynamo", "sklearn", "pyscf", "tblite", "h5py", "scipy")
 UNUSED += ("requests", "pandas", "scipy.interpolate")
-USED = {"ag-sr-v1": set(), "ag-response-v1": {"pyscf", "h5py", "scipy"}}
+USED = {"ag-quick-v1": set(), "ag-response-v1": {"pyscf", "h5py", "scipy"}}
 """Integrals are libcint's, which pyscf brings, and that loads the others."""
 
 

@@ -107,4 +107,4 @@ def test_python_takes_shipped_names_too(monkeypatch, tmp_path):
 def test_the_checkpoint_is_found_from_any_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CLUSTERML_CHECKPOINTS", raising=False)
-    assert find_release("ag-sr-v1") == shipped("checkpoints") / "ag-sr-v1"
+    assert find_release("ag-quick-v1") == shipped("checkpoints") / "ag-quick-v1"

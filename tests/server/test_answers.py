@@ -193,7 +193,7 @@ def test_a_distorted_parent_is_kept_and_named(server):
     expected = cm.distort(atoms, "breathing", 2.0)
     assert np.allclose(first["geometry"]["positions"], expected.positions, atol=1e-5)
     assert "breathing" in first["modes"]
-    spectrum = cm.predict(expected, engine="never", model="ag-sr-v1").spectrum
+    spectrum = cm.predict(expected, engine="never", model="ag-quick-v1").spectrum
     assert np.allclose(first["prediction"]["spectrum"]["epsilon"], spectrum.epsilon, rtol=1e-4, atol=1.0)
     several = [{"mode": "breathing", "amount": 1.0}, {"mode": "core-shell-twist", "amount": -3.0}]
     again = server.http.post("/v1/distort", json={"parent": first["parent"], "distortions": several, "quick": True})
@@ -218,7 +218,7 @@ def test_the_engine_is_advised_as_predict_decides(server):
     assert advice(server, ring)["engine"]["reason"] == ""
     ring.symbols[ring.symbols == "Ag"] = "Au"
     said = advice(server, ring)["engine"]
-    assert said["reason"] == cm.predict(ring, model="ag-sr-v1").reason
+    assert said["reason"] == cm.predict(ring, model="ag-quick-v1").reason
     assert said["reason"] == "out of the network's domain: training data have no elements Au"
     assert said["objection"] == ""
     assert said["seconds"] >= 1.0
@@ -252,7 +252,7 @@ def test_the_cd_of_an_achiral_parent_goes_through_zero(server):
 def test_the_shares_of_a_cd_are_those_of_the_command_line(server, printed):
     atoms = cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
     Path("sheared.xyz").write_text(extxyz(atoms))
-    command = printed("explain", "sheared.xyz", "--band", "4..5", "--model", "ag-sr-v1")
+    command = printed("explain", "sheared.xyz", "--band", "4..5", "--model", "ag-quick-v1")
     file = {"name": "sheared.xyz", "text": extxyz(atoms)}
     answer = server.http.post("/v1/explain", json={"file": file, "band": "4..5"}).json()
     shares = np.array(answer["contributions"]["per_atom"])
@@ -278,7 +278,7 @@ def test_ligands_are_exchanged_at_chosen_sites(server):
 @pytest.mark.parametrize("path", ["models", "ligands", "blueprints", "bands", "modes", "orbitals", "structures"])
 def test_what_there_is_to_choose_from(server, path):
     names = [entry["name"] for entry in server.http.get(f"/v1/{path}").json()]
-    expected = {"models": "ag-sr-v1", "ligands": "SCH3", "blueprints": "ag29", "modes": "breathing"}
+    expected = {"models": "ag-quick-v1", "ligands": "SCH3", "blueprints": "ag29", "modes": "breathing"}
     expected |= {"orbitals": "gfn1", "bands": "Ag29-BDT"}
     assert expected.get(path, "ag29_bdt_ph3_R") in names
 

@@ -126,7 +126,7 @@ def test_paths_are_left_out_and_shipped_names_stay(tmp_path):
     discretion = Discretion(tmp_path / "jobs")
     assert discretion(f"{tmp_path}/jobs/ab/input/x.cif: damaged") == "ab/input/x.cif: damaged"
     assert discretion(f"read {Path.home() / 'model'}") == "read model"
-    assert discretion(f"{shipped('checkpoints')}/ag-sr-v1") == "shipped:checkpoints/ag-sr-v1"
+    assert discretion(f"{shipped('checkpoints')}/ag-quick-v1") == "shipped:checkpoints/ag-quick-v1"
     assert discretion("400..600 nm, 3/4 of it") == "400..600 nm, 3/4 of it"
 
 

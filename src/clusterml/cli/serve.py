@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusterml.cli.options import NetworkDevice, with_groups
+from clusterml.io.shipped import QUICK_MODEL
 from clusterml.run.resources import choose_threads, use_threads
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def serve(
         typer.Option(
             metavar="NAME",
             help="Checkpoint of everything, see clusterml models, or the folder of one [default: that of each command, "
-            "and ag-sr-v1 for the page].",
+            f"and {QUICK_MODEL} for the page].",
         ),
     ] = None,
     device: NetworkDevice = "auto",

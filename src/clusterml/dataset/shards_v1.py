@@ -1,4 +1,4 @@
-"""Reads shards of version 1 (``ag-sr-v1`` and datasets made before 0.2), which are not written any more.
+"""Reads shards of version 1 (datasets made before 0.2), which are not written any more.
 
 Atoms of all records stand one after the other, with offsets; text and JSON are UTF-8 strings.  Tensors are kept in half
 precision, scaled by their largest element (error below 5e-4 of it).

@@ -193,7 +193,7 @@ def explain(
     Examples:
         >>> import clusterml as cm
         >>> atoms = cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
-        >>> shares = cm.explain(cm.Predictor.load("ag-sr-v1"), atoms, 4.0, 5.0)
+        >>> shares = cm.explain(cm.Predictor.load("ag-quick-v1"), atoms, 4.0, 5.0)
         >>> bool(abs(shares.per_atom.sum() - shares.total.value) < 1e-6)
         True
     """

@@ -98,7 +98,7 @@ class Predictor:
 
     @classmethod
     def load(cls, model: str | Path = DEFAULT_MODEL, device: str = "auto") -> Predictor:
-        """The predictor of a shipped checkpoint (``ag-response-v1``, ``ag-sr-v1``) or of a checkpoint's folder.
+        """The predictor of a shipped checkpoint (``ag-response-v1``, ``ag-quick-v1``) or of a checkpoint's folder.
 
         ``device``: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:1``.  Raises
         :class:`~clusterml.training.catalogue.ReleaseError` naming a checkpoint that is missing, damaged or foreign, and

@@ -1,4 +1,4 @@
-"""What travels with the program: the checkpoint, model structures, example configurations and a small dataset; and
+"""What travels with the program: the checkpoints, model structures, example configurations and a small dataset; and
 what comes with an extra.
 
 In a wheel they lie in the package's folder ``data``; in a checkout they are the repository's folders of the same names,
@@ -21,7 +21,7 @@ PREFIX = "shipped:"
 DEFAULT_MODEL = "ag-response-v1"
 """The checkpoint that is used unless another is named: right for new geometries and clusters too, as its spectra start
 from GFN1 orbitals (0.5 s of a core for 115 atoms), and without derivatives."""
-QUICK_MODEL = "ag-sr-v1"
+QUICK_MODEL = "ag-quick-v1"
 """The checkpoint for what needs derivatives or many frames a second (explanations, designs, sliders): it takes
 milliseconds, and knows geometries like those that it learnt."""
 FOLDERS = ("checkpoints", "configs", "datasets")

@@ -16,7 +16,7 @@ from clusterml.batch.needs import refuse_ignored
 from clusterml.config.schema import Strict
 from clusterml.engine.choices import Dtype, Gauge, Mode
 from clusterml.errors import OptionError, printable, unknown
-from clusterml.io.shipped import PREFIX, locate, shipped_names
+from clusterml.io.shipped import PREFIX, QUICK_MODEL, locate, shipped_names
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.solvents import SolventModel
@@ -235,7 +235,7 @@ class ExplainRequest(ChargedRequest):
     """The options of ``clusterml explain``."""
 
     band: str = Field(description="LOW..HIGH in eV, or with a unit: 400..600 nm")
-    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: ag-sr-v1, or the server's")
+    model: str | None = Field(None, description=f"a checkpoint, see /v1/models; null: {QUICK_MODEL}, or the server's")
 
 
 class SpectrumText(NamedText):
@@ -289,7 +289,7 @@ class DistortRequest(ChargedRequest):
     advise: bool = Field(
         False, description="say whether the engine should compute it; what the network cannot take in is then no error"
     )
-    model: str | None = Field(None, description="a checkpoint, see /v1/models; null: ag-sr-v1, or the server's")
+    model: str | None = Field(None, description=f"a checkpoint, see /v1/models; null: {QUICK_MODEL}, or the server's")
     fwhm: float | None = Field(None, description="full width of the bands in eV; null: that of the network")
 
     @model_validator(mode="after")

@@ -117,7 +117,7 @@ def design(
     candidates to start from (random ones, or the best of a finished screen), how far to climb, and whether atoms may
     move freely at the end.  Where a design ends below the best candidate of its screen, that candidate is kept.
     ``watch`` is called with every step.  ``model``: a checkpoint in place of the screen's; where neither names one it
-    is ``ag-sr-v1``, as the default of screens has no derivatives.
+    is ``ag-quick-v1``, as the default of screens has no derivatives.
 
     Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid,
     :class:`~clusterml.errors.FolderInUseError` for a folder in use by another process, :class:`OptionError` for an

@@ -74,7 +74,7 @@ function write() {
 /** What it does and costs. */
 function offer() {
   const { cost } = session.advice || {};
-  if (cost) return `Computes the same structure, with GFN1-xTB in ${cost}; with dft and cp2k in minutes to hours.`;
+  if (cost) return `Computes the same structure in ${cost}; with dft and cp2k in minutes to hours.`;
   return "Computes the same structure: seconds for 100 atoms, minutes for 500; with dft and cp2k minutes to hours.";
 }
 

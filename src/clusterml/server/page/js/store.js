@@ -10,7 +10,7 @@ export const START = Object.freeze({
   index: 1, // which normal mode
   seed: 0, // of thermal noise
   ensemble: null, // snapshots of a thermal mean
-  engine: { orbitals: "gfn1", solvent: "" }, // how the engine computes: as the labels of the quick network
+  engine: { orbitals: "gfn1-pbe", solvent: "" }, // how the engine computes: as the labels of the quick network
   job: null, // of the engine
   measured: null, // {name, text, concentration, path, columns, unit, block}
   bands: null, // a cluster whose published bands are marked
