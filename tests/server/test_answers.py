@@ -216,13 +216,13 @@ def advice(server, atoms, **more):
 def test_the_engine_is_advised_as_predict_decides(server):
     ring = cm.build("ag3", thiolate="SH")
     assert advice(server, ring)["engine"]["reason"] == ""
-    ring.symbols[ring.symbols == "Ag"] = "Au"
+    ring.symbols[ring.symbols == "S"] = "Se"
     said = advice(server, ring)["engine"]
     assert said["reason"] == cm.predict(ring, model="ag-quick-v1").reason
-    assert said["reason"] == "out of the network's domain: training data have no elements Au"
+    assert said["reason"] == "out of the network's domain: training data have no elements Se"
     assert said["objection"] == ""
     assert said["seconds"] >= 1.0
-    ring.symbols[ring.symbols == "Au"] = "Cu"
+    ring.symbols[ring.symbols == "Se"] = "Te"
     refused = advice(server, ring)
     assert refused["prediction"] is None
     assert refused["problem"]["error"] == "OutsideNetworkError"

@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from clusterml.engine.protocol import ThermalEnsemble
-from clusterml.errors import (
-    ClusterMLError,
-    OptionError,
-    UnsupportedElementError,
-)
+from clusterml.errors import ClusterMLError, OptionError, UnsupportedElementError, counted
 from clusterml.inference.answer import OUT_OF_DOMAIN, PredictedChirality, Prediction
 from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
 from clusterml.inference.checkpoint import checksum, label_protocol, load_ensemble, read_uncertainty
@@ -75,7 +71,8 @@ class Predictor:
 
     def __repr__(self) -> str:
         """Name, networks and device."""
-        return f"Predictor({self.name}, {self.provenance['members']} networks on {self.provenance['device']})"
+        networks = counted(self.provenance["members"], "network")
+        return f"Predictor({self.name}, {networks} on {self.provenance['device']})"
 
     @property
     def knows_spread(self) -> bool:
