@@ -38,10 +38,10 @@ def main() -> None:
 
 
 def arrange(page: Page) -> None:
-    """Ag70, whose trigons are turned: both hands of it, its CD and that of its mirror image."""
-    page.select_option("#shipped", "ag70_td_cl4")
+    """Ag25, whose motifs are twisted: both hands of it, its CD and that of its mirror image."""
+    page.select_option("#shipped", "ag25_sch3")
     page.wait_for_selector("#worth .worth")
-    page.locator("#mode-trigon-rotation").fill("4")
+    page.locator("#mode-motif-twist").fill("3")
     page.wait_for_selector(".worth.live")
     page.wait_for_selector(".worth.live", state="detached")
     page.click("summary:text('Show')")

@@ -651,11 +651,11 @@ def test_a_wanted_spectrum_is_found_again(make_screen, checkpoint, tmp_path):
 
 @pytest.mark.parametrize(("engine", "orbitals"), [({}, "gfn1"), ({"orbitals": "stda-xtb"}, "stda-xtb")])
 def test_the_engine_labels_as_the_network_has_learnt_unless_the_screen_names_orbitals(
-    make_screen, tmp_path, engine, orbitals
+    make_screen, checkpoint, tmp_path, engine, orbitals
 ):
     asked = make_screen(engine={"dtype": "float32", **engine})
     assert asked.engine.orbitals == engine.get("orbitals", "gfn1-pbe")
-    setting, fingerprint = setting_of(asked, tmp_path, "ag-quick-v1", "cpu", None)
+    setting, fingerprint = setting_of(asked, tmp_path, checkpoint, "cpu", None)
     assert (setting.screen.engine.orbitals, setting.screen.engine.dtype) == (orbitals, "float32")
     of_default, other = setting_of(asked, tmp_path, "ag-response-v1", "cpu", None)
     assert of_default.screen.engine.orbitals == asked.engine.orbitals

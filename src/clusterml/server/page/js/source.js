@@ -18,9 +18,9 @@ const SITES = {
   solvent: ({ donor_elements: donors, charge: own }) => only(donors, "O") && own === 0,
 };
 const EXAMPLES = [
-  ["ag70_td_cl4", "Achiral. Turn its trigons and see a CD appear"],
+  ["ag25_sch3", "Achiral. Twist its motifs and see a CD appear"],
   ["ag29_sh_ph3_R", "Chiral by the fans of its ligands"],
-  ["ag25_sch3", "A superatom with eight electrons"],
+  ["ag29_bdt_ph3_R", "With dithiolates, and published bands to compare"],
   ["ag12_sipr_tfa", "Six CF3COO to exchange for chiral ones"],
 ];
 /** Files that hold a spectrum, wherever on the page they are dropped. */
