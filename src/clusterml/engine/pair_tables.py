@@ -2,9 +2,10 @@
 
 Between two atoms an integral depends on their elements and distance alone once the axis through them is z: J. C.
 Slater, G. F. Koster, Phys. Rev. 94, 1498 (1954).  Each pair of elements has a table of overlap, kinetic energy, dipole,
-gradient and angular momentum, the last three about the first atom, over the distances (libcint makes it, on first
-use), of which cubic splines are taken.  Functions turn with their angular momentum, the three components of an operator as a vector;
-then dipole and angular momentum move to the common origin.  Errors are those of the splines, 1e-6 of an integral.
+gradient and angular momentum, the last three about the first atom, over the distances (libcint makes it, on first use),
+of which cubic splines are taken.  Functions turn with their angular momentum, the three components of an operator as a
+vector; then dipole and angular momentum move to the common origin.  Errors are those of the splines, 1e-6 of an
+integral.
 """
 
 from __future__ import annotations
