@@ -130,7 +130,9 @@ def test_charges_of_shells_are_told_apart_by_angular_momentum():
     assert found["level_histogram"].tolist() == [list(range(80))]
 
 
-@pytest.mark.parametrize(("charges", "words"), [(0, "no label 'shell_charges'"), (5, "charges of 5 shells, GFN1 has 8")])
+@pytest.mark.parametrize(
+    ("charges", "words"), [(0, "no label 'shell_charges'"), (5, "charges of 5 shells, GFN1 has 8")]
+)
 def test_charges_that_are_not_of_gfn1_are_refused(charges, words):
     each = record("a", 1, numbers=np.array([1, 16, 47]), positions=3.0 * np.eye(3), shell_charges=np.ones(charges))
     with pytest.raises(DatasetError, match=f"record a.*{words}"):
