@@ -22,7 +22,7 @@ export function startShares() {
 /** The band in eV: the reader's, else 0.3 eV to both sides of the strongest CD. */
 export function band() {
   if (state.band) return state.band;
-  const middle = session.prediction?.significance.energy_ev ?? 3;
+  const middle = session.prediction?.significance?.energy_ev ?? 3;
   return [Math.max(0.5, middle - 0.3), Math.min(5.3, middle + 0.3)].map((value) => Number(value.toFixed(2)));
 }
 
@@ -66,7 +66,7 @@ async function ask() {
 async function shares(keys) {
   const [low, high] = band();
   const answer = await post("explain", { ...currentKeys(), ...charged(), ...keys, band: `${low}..${high}` });
-  return { shares: { ...answer.contributions, keys, method: answer.method ?? answer.model } };
+  return { shares: { ...answer.contributions, keys, method: answer.method } };
 }
 
 /** Whose shares are shown, or why there are none; and whose one may have in their place. */
