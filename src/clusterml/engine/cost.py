@@ -22,8 +22,8 @@ _FIRST_SECONDS, _RESPONSE_SECONDS, _RESPONSE_GROWTH = 0.06, 2.3, 3.0
 """The same of a rapid response, with what the smallest take: within a fifth of what was measured from 66 to 309 atoms
 (306 to 1305 functions)."""
 _SHARES_SECONDS, _SHARES_GROWTH = 2.6, 3.0
-"""CPU time of the shares of all atoms in the CD of a label: within 27 % of what was measured from 93 to 510 atoms (585 to
-2162 functions)."""
+"""CPU time of the shares of all atoms in the CD of a label: within 27 % of what was measured from 93 to 510 atoms
+(585 to 2162 functions)."""
 _MATRICES_GB = 0.32
 """Memory in GB of matrices over atomic functions, and of those of the response, with 1,000 functions.  From 66 to 510
 atoms what this gives with that of the program is at most 7 % above what was measured and 1 % below."""

@@ -3,7 +3,7 @@
 import { isOutside } from "./answer.js";
 import { post } from "./api.js";
 import { byId, fill, fixed, make, number, signed, table } from "./dom.js";
-import { diverging } from "./elements.js";
+import { diverging, LEAST_REACH } from "./elements.js";
 import { during } from "./notices.js";
 import { NM_EV } from "./plot.js";
 import { band, shareOut, sharesWords } from "./shares.js";
@@ -70,7 +70,7 @@ function shares() {
   const words = sharesWords();
   if (!said) return [form, words || make("p", { class: "soft" }, OFFER)];
   const total = said.total.value,
-    most = Math.max(...Object.values(said.parts).map(({ value }) => Math.abs(value)), 1e-12);
+    most = Math.max(...Object.values(said.parts).map(({ value }) => Math.abs(value)), LEAST_REACH);
   return [
     form,
     words,

@@ -58,7 +58,7 @@ export function byShell(symbols, parts) {
 }
 
 /** Smaller shares are rounding: an achiral cluster stays grey. */
-const LEAST_REACH = 1e-3;
+export const LEAST_REACH = 1e-3;
 
 /** Colours from blue (negative) over grey to orange (positive). */
 export function byShare(values) {
