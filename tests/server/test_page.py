@@ -345,9 +345,7 @@ def test_the_network_that_does_not_know_is_drawn_only_when_asked_for(page, serve
 @pytest.mark.slow
 def test_a_job_whose_structure_is_left_is_cancelled(page, server):
     """Unless its link was copied."""
-    text = server.http.post("/v1/inspect", json={"shipped": "ag25_sch3", "model": QUICK_MODEL}).json()["geometry"][
-        "xyz"
-    ]
+    text = server.http.post("/v1/inspect", json={"shipped": "ag25_sch3"}).json()["geometry"]["xyz"]
     for number, copied in enumerate((False, True)):
         if number:
             page.click("#other")
