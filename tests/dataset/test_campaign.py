@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from clusterml.dataset.campaign import Parent, load_campaign, plan
+from clusterml.dataset.campaign import Job, Parent, load_campaign, plan, source_of
 from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.fingerprint import fingerprint
 from clusterml.dataset.geometry import geometries
@@ -510,6 +510,18 @@ def test_any_ligand_is_drawn_among_those_that_bind_alike(tmp_path, campaign):
         assert details["dopant"] in ("Au", "Cu")
         assert (atoms.symbols == details["dopant"]).sum() == 1
     assert len(seen) > 1
+
+
+def test_a_distortion_that_the_one_before_has_made_impossible_is_drawn_again():
+    """Ag12, 3 % smaller, loses its motifs by more breathing, and with them the twist that was drawn next."""
+    path = shipped("configs") / "campaigns" / "ag-sr-v2.yaml"
+    asked, job = load_campaign(path), Job("ag12-sch3-hcoo-near", "mode", 1, ())
+    parent = asked.parent(job.parent)
+    source = ParentSource(parent, source_of(path, parent))
+    (atoms,), details = geometries(asked, job, source)
+    assert [done["mode"] for done in details["distortions"]][-1] == "thermal-noise"
+    assert details["ligands"] == {"SCH3": 6, "HCOO": 6}
+    assert np.abs(atoms.positions - source.atoms(source.form_of(job)).positions).max() > 0.01
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_integrals_from_tables_are_those_of_libcint(precision):
     basis = gfn_basis(symbols, coords, "gfn1")
     made = one_electron(symbols, coords, precision)
     close = {"rtol": 0.0, "atol": 5e-6 if precision == torch.float64 else 2e-5}
-    for name in ("overlap", "dipole", "gradient", "angular"):
+    for name in ("overlap", "kinetic", "dipole", "gradient", "angular"):
         np.testing.assert_allclose(getattr(made, name).numpy(), getattr(integrals, name)(basis), err_msg=name, **close)
 
 

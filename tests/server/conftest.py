@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ase import Atoms
+from ase.cluster import Icosahedron
 
 NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "httpx")
 """What the tests of a running server are skipped without."""
@@ -19,6 +21,9 @@ RING = {"build": {"name": "ag3", "thiolate": "SH"}}
 """A model of nine atoms, as the API takes it."""
 PAIR = "2\ncharge=0\nAg 0 0 0\nCl 0 0 2.3\n"
 """A molecule of two atoms as an xyz file, which the engine labels in a second."""
+
+GAPLESS = Atoms(Icosahedron("Ag", 2), info={"charge": 1})
+"""Thirteen silver atoms with twelve electrons: four of them in a level for ten."""
 
 
 class Server:

@@ -16,7 +16,7 @@ from clusterml.io.shipped import QUICK_MODEL
 from clusterml.server.networks import MODELS
 from clusterml.structure.write import extxyz
 
-from .conftest import PAIR, RING
+from .conftest import GAPLESS, PAIR, RING
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "datasets" / "examples"
 
@@ -249,17 +249,73 @@ def test_the_cd_of_an_achiral_parent_goes_through_zero(server):
     assert np.corrcoef(left, right)[0, 1] < -0.99
 
 
-def test_the_shares_of_a_cd_are_those_of_the_command_line(server, printed):
-    atoms = cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
-    Path("sheared.xyz").write_text(extxyz(atoms))
-    command = printed("explain", "sheared.xyz", "--band", "4..5", "--model", "ag-quick-v1")
-    file = {"name": "sheared.xyz", "text": extxyz(atoms)}
-    answer = server.http.post("/v1/explain", json={"file": file, "band": "4..5"}).json()
+@pytest.fixture(scope="module")
+def sheared():
+    """A cluster of eight atoms whose CD is not that of its mirror image."""
+    return cm.distort(cm.build("ag4", thiolate="SH"), "shear", 5.0)
+
+
+def shares_of(server, atoms, **keys):
+    """What /v1/explain says of ``atoms`` between 4 and 5 eV."""
+    body = {"file": {"name": "sheared.xyz", "text": extxyz(atoms)}, "band": "4..5", **keys}
+    return server.http.post("/v1/explain", json=body)
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [([], {}), (["--orbitals", "gfn1", "--fwhm", "0.3"], {"orbitals": "gfn1", "fwhm": 0.3})],
+)
+def test_the_shares_of_a_cd_are_the_engines_and_those_of_the_command_line(server, printed, sheared, words, keys):
+    Path("sheared.xyz").write_text(extxyz(sheared))
+    command = printed("explain", "sheared.xyz", "--band", "4..5", *words)
+    answer = shares_of(server, sheared, **keys)
+    assert answer.status_code == 200, answer.text
+    same(answer.json(), command)
+    shares = np.array(answer.json()["contributions"]["per_atom"])
+    assert np.count_nonzero(shares[sheared.numbers == 1]) == 4  # a network gives hydrogens none
+    other = sheared.copy()
+    other.positions[:, 2] *= -1.0
+    mirrored = shares_of(server, other, **keys).json()["contributions"]["per_atom"]
+    assert np.allclose(mirrored, -shares, rtol=0, atol=1e-4 * np.abs(shares).max())
+
+
+def test_the_shares_of_a_network_that_is_named_are_those_of_the_command_line(server, printed, sheared):
+    Path("sheared.xyz").write_text(extxyz(sheared))
+    command = printed("explain", "sheared.xyz", "--band", "4..5", "--model", QUICK_MODEL)
+    answer = shares_of(server, sheared, model=QUICK_MODEL).json()
     shares = np.array(answer["contributions"]["per_atom"])
+    assert answer["method"] == command["method"] == QUICK_MODEL
     assert shares.sum() == pytest.approx(answer["contributions"]["total"]["value"])
     assert np.allclose(shares, command["contributions"]["per_atom"], rtol=1e-3, atol=1e-3 * np.abs(shares).max())
-    wrong = server.http.post("/v1/explain", json={"file": file, "band": "green"})
-    assert (wrong.status_code, wrong.json()["error"]) == (422, "OptionError")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"band": "green"}, "band is 'green'"),
+        ({"band": "7..8"}, "the band is 7 to 8 eV"),
+        ({"gauge": "length"}, "depend on the origin"),
+        ({"model": QUICK_MODEL, "fwhm": 0.3, "orbitals": "gfn1"}, "with model fwhm and orbitals would change nothing"),
+    ],
+)
+def test_a_cd_that_is_not_shared_out(server, sheared, keys, words):
+    answer = shares_of(server, sheared, **keys)
+    assert (answer.status_code, answer.json()["error"]) == (422, "OptionError")
+    assert words in answer.json()["problem"]
+
+
+def test_a_cluster_without_a_gap_has_no_shares_by_the_engine(server):
+    answer = shares_of(server, GAPLESS)
+    assert (answer.status_code, answer.json()["error"]) == (422, "NoGapError")
+    assert "the HOMO-LUMO gap of GFN1-PBE is 0.00" in answer.json()["problem"]
+
+
+def test_orbitals_of_a_molden_file_are_its_own(server, printed):
+    name, text = OTHER_FORMATS["molden"]
+    Path(name).write_text(text)
+    command = printed("explain", name, "--band", "4..5")
+    answer = server.http.post("/v1/explain", json={"file": {"name": name, "text": text}, "band": "4..5"})
+    same(answer.json(), command)
 
 
 def test_ligands_are_exchanged_at_chosen_sites(server):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from ase import Atoms
 
-from clusterml.cli.label import MethodOptions
 from clusterml.cli.serve import LimitOptions
 from clusterml.cli.verbs import _Verbs
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.errors import ChargeError, OptionError, OutputError
 from clusterml.inference.predictor import Predictor
 from clusterml.io.shipped import QUICK_MODEL, shipped
-from clusterml.server import answers, refusals, requests
+from clusterml.server import answers, explained, refusals, requests
 from clusterml.server.refusals import Discretion, RefusalError, problem_of, raised_from, status_of
 from clusterml.server.settings import Limits, Settings, is_loopback
 from clusterml.training.catalogue import ReleaseError
@@ -188,7 +187,7 @@ def test_what_is_not_expected_tells_nothing(ask):
 ELSEWHERE = {
     "predict": {"engine", "engine_limit", "device", "threads"},
     "label": {"device", "memory_gb", "threads", "jobs", "checkpoint", "molden"},
-    "explain": {"device", "threads", *(field.name for field in fields(MethodOptions))},  # by a network
+    "explain": {"device", "threads"},
     "distort": {"mode", "amount", "scan", "samples", "temperature", "factor", "weight", "show"},
     "substitute": {"series", "show"},
 }
@@ -236,6 +235,28 @@ def test_large_structures_have_fewer_snapshots():
         OptionError, match=r"ag-response-v1 would take .*, and this server gives 60 s \(set model to ag-"
     ):
         answers._check_work(single, large, slow, Limits())
+
+
+def test_what_the_engine_takes_too_long_for_is_refused_before_it_begins(monkeypatch):
+    monkeypatch.setattr("clusterml.engine.label.label", None)  # it is not reached
+    large = requests.ExplainRequest(shipped="ag70_sipr_tfa20_dmf3_M", band="2..3")
+    with pytest.raises(OptionError, match=r"the engine would take about .* min, and this server gives 60 s") as error:
+        explained.explain(large, Limits())
+    assert error.value.remedy.startswith(f"set model to {QUICK_MODEL}, use the command line, or a server")
+    kohn_sham = requests.ExplainRequest(shipped="ag12_sch3_hcoo", band="2..3", orbitals="dft")
+    with pytest.raises(OptionError, match=r"the engine would take about .* (h|min)"):
+        explained.explain(kohn_sham, Limits())
+
+
+def test_a_busy_computer_takes_longer(monkeypatch):
+    atoms, protocol, compute = Atoms("Ag60"), Protocol(), Compute(threads=1)
+    monkeypatch.setattr("clusterml.engine.cost.busyness", lambda threads: 1.0)
+    alone = explained.expected_seconds(atoms, protocol, compute)
+    explained.check_time(atoms, protocol, compute, Limits(seconds=2.0 * alone))
+    monkeypatch.setattr("clusterml.engine.cost.busyness", lambda threads: 3.0)
+    with pytest.raises(OptionError, match="would take"):
+        explained.check_time(atoms, protocol, compute, Limits(seconds=2.0 * alone))
+    assert explained.expected_seconds(atoms, protocol.but(orbitals="molden"), compute) == 0.0
 
 
 def test_the_limits_of_the_command_are_those_of_the_server():

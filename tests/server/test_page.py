@@ -18,8 +18,9 @@ from ase.io import write
 
 import clusterml
 from clusterml.io.shipped import QUICK_MODEL
+from clusterml.structure.write import extxyz
 
-from .conftest import Server
+from .conftest import GAPLESS, Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -369,17 +370,95 @@ def test_a_job_whose_structure_is_left_is_cancelled(page, server):
 
 
 @pytest.mark.slow
-def test_chirality_and_where_the_cd_comes_from(page, server):
-    text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
-    page.set_input_files("#file", {"name": "ring.xyz", "mimeType": "text/plain", "buffer": text.encode()})
+def test_how_chiral_the_parts_are(page, server):
+    page.set_input_files("#file", ring_of("Ag", server))
     page.wait_for_selector("#worth .worth")
     page.click("#tab-chirality")
-    page.select_option("#colour", "share")
-    page.wait_for_selector("#panel-chirality table")
-    assert "Together" in page.inner_text("#panel-chirality")
     page.click("#measure")
     page.wait_for_selector("#panel-chirality :text('CCM: 0 (achiral) to 100')")
     assert "whole" in page.inner_text("#panel-chirality")
+
+
+SHARES = """import("./js/store.js").then(({ session }) => session.shares?.per_atom ?? null)"""
+BY_ENGINE = ":text('by the engine: GFN1-xTB linear response')"
+
+
+def asked(page: Page) -> list[dict[str, Any]]:
+    """The requests for shares, as they come."""
+    bodies: list[dict[str, Any]] = []
+    page.on("request", lambda each: bodies.append(each.post_data_json) if "/v1/explain" in each.url else None)
+    return bodies
+
+
+def test_atoms_are_coloured_by_the_engines_shares_of_what_is_shown(page, server):
+    bodies = asked(page)
+    show(page, "ag29_sh_ph3_R")
+    page.click("#tab-chirality")
+    assert "by the engine" in page.inner_text("#panel-chirality")
+    assert bodies == []
+    page.select_option("#colour", "share")
+    page.wait_for_selector("#view-legend:has-text('Computing the shares of the CD, by the engine')")
+    page.wait_for_selector(f"#view-legend {BY_ENGINE}")
+    right = page.evaluate(SHARES)
+    assert right == server.http.post("/v1/explain", json=bodies[0]).json()["contributions"]["per_atom"]
+    assert "model" not in bodies[0]
+    words = page.inner_text("#panel-chirality")
+    assert "Together" in words
+    assert "±" not in words  # that of networks
+    page.click("#command-open")
+    shell = page.inner_text("#command pre >> nth=0")
+    assert re.search(r"clusterml explain \S+/ag29_sh_ph3_R.xyz --band \S+ --orbitals gfn1$", shell, re.MULTILINE)
+    page.keyboard.press("Escape")
+    low, high = (float(page.input_value(f"#band-{end}")) for end in (0, 1))
+    page.click("#other")
+    show(page, "ag29_sh_ph3_S")
+    page.wait_for_selector("#title:has-text('hand S')")
+    page.wait_for_selector(f"#view-legend {BY_ENGINE}")
+    page.fill("#band-0", str(low))
+    page.fill("#band-1", str(high))
+    with page.expect_response("**/v1/explain"):
+        page.click("button:text('Share it out')")
+    page.wait_for_selector(f"#view-legend {BY_ENGINE}")
+    size = max(map(abs, right))
+    assert sorted(page.evaluate(SHARES)) == pytest.approx(sorted(-share for share in right), abs=1e-2 * size)
+
+
+def test_shares_are_asked_for_when_a_slider_is_released(page):
+    bodies = asked(page)
+    show(page, "ag12_sch3_hcoo")
+    page.select_option("#colour", "share")
+    page.wait_for_selector(f"#view-legend {BY_ENGINE}")
+    box = page.locator("#mode-breathing").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=4)
+    page.wait_for_selector("#view-legend:has-text('The shares follow when the slider rests.')")
+    page.wait_for_selector(".worth.live", state="detached")  # it is held, and the prediction there
+    page.wait_for_timeout(300)
+    assert len(bodies) == 1
+    assert page.evaluate(SHARES) is None
+    page.mouse.up()
+    page.wait_for_selector(f"#view-legend {BY_ENGINE}")
+    assert len(bodies) == 2
+    assert "file" in bodies[1]
+
+
+def test_where_the_engine_has_no_shares_the_networks_are_offered(page):
+    bodies, text = asked(page), extxyz(GAPLESS)
+    page.set_input_files("#file", {"name": "bare.xyz", "mimeType": "text/plain", "buffer": text.encode()})
+    page.wait_for_selector("#worth .worth")
+    page.select_option("#colour", "share")
+    refused = "#view-legend :text('The engine has no shares here: the HOMO-LUMO gap of GFN1-xTB is 0.00')"
+    page.wait_for_selector(refused)
+    page.click("#view-legend button:text('Shares by the network')")
+    page.wait_for_selector(f"#view-legend .note:text('By the network {QUICK_MODEL}')")
+    assert bodies[-1]["model"] == QUICK_MODEL
+    assert "orbitals" not in bodies[-1]
+    page.click("#view-legend button:text('Shares by the engine')")
+    page.wait_for_selector(refused)
+    page.select_option("#colour", "element")
+    assert page.locator("#view-legend .note").count() == 0
 
 
 @pytest.mark.slow

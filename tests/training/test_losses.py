@@ -70,6 +70,21 @@ def test_tensors_count_in_units_of_their_own_scale():
     assert float(one["loss"]) == pytest.approx(2.0 * 0.5 * 0.25 / (121 * 9))
 
 
+def test_the_ground_state_counts_atom_by_atom_and_interval_by_interval():
+    """Two clusters of two and one core atoms, the first with a hydrogen between them, which counts for nothing."""
+    charges = torch.tensor([[0.1, 0.0, 0.2], [9.0, 9.0, 9.0], [0.0, 0.0, 0.0], [0.3, 0.3, 0.3]])
+    levels = torch.tensor([[3.0, 4.0], [1.0, 0.0]])
+    own = {"core_index": torch.tensor([0, 2, 3]), "batch": torch.tensor([0, 0, 0, 1]), "num_graphs": 2}
+    each = loss(shell_charges=1.0, level_histogram=1.0)
+    said = {"shell_charges": charges[[0, 2, 3]], "level_histogram": levels}
+    asked = batch(shell_charges=charges, level_histogram=levels, **own)
+    assert each(said, asked)["loss"].tolist() == [0.0, 0.0]
+    said = {"shell_charges": said["shell_charges"] + 0.05, "level_histogram": levels + torch.tensor([[5.0], [0.0]])}
+    terms = each(said, asked)
+    torch.testing.assert_close(terms["shell_charges"], torch.tensor([0.125, 0.125]))
+    torch.testing.assert_close(terms["level_histogram"], torch.tensor([5.0 / 12.5**0.5 - 0.5, 0.0]))
+
+
 def test_the_divergence_sees_the_shape_and_not_the_height():
     torch.testing.assert_close(divergence(3.0 * band(40), band(40)), torch.zeros(1), atol=1e-6, rtol=0.0)
     assert float(divergence(band(60), band(40))) > 1.0

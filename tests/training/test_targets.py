@@ -120,6 +120,25 @@ def test_a_missing_label_is_an_error_that_names_what_there_is(changes, label, ab
     assert absent not in known
 
 
+def test_charges_of_shells_are_told_apart_by_angular_momentum():
+    """GFN1: H has two s shells, S s p d, Ag d s p, in this order."""
+    changes = {"numbers": np.array([1, 16, 47]), "positions": 3.0 * np.eye(3), "level_histogram": np.arange(80.0)}
+    each = record("a", 1, shell_charges=np.arange(1.0, 9.0), **changes)
+    wanted = Wanted.of({"shell_charges": 1.0, "level_histogram": 1.0}, "length", "velocity")
+    found = targets(each, wanted, Broadening(energies(GRID), 0.2))
+    assert found["shell_charges"].tolist() == [[3.0, 0.0, 0.0], [3.0, 4.0, 5.0], [7.0, 8.0, 6.0]]
+    assert found["level_histogram"].tolist() == [list(range(80))]
+
+
+@pytest.mark.parametrize(
+    ("charges", "words"), [(0, "no label 'shell_charges'"), (5, "charges of 5 shells, GFN1 has 8")]
+)
+def test_charges_that_are_not_of_gfn1_are_refused(charges, words):
+    each = record("a", 1, numbers=np.array([1, 16, 47]), positions=3.0 * np.eye(3), shell_charges=np.ones(charges))
+    with pytest.raises(DatasetError, match=f"record a.*{words}"):
+        targets(each, Wanted(others=("shell_charges",)), Broadening(energies(GRID), 0.2))
+
+
 def test_the_scale_of_a_weak_cd_is_that_of_its_parent_and_never_below_what_can_be_measured(tmp_path, graph):
     from clusterml.dataset.store import Store
 

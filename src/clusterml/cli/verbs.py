@@ -83,7 +83,7 @@ VERBS = {
     "inspect": "What is in a file: cluster, charge, symmetry, ligands.",
     "predict": "Absorption and CD by the network, with uncertainty.",
     "label": "Absorption and CD by the physics engine.",
-    "explain": "Which atoms and ligands a predicted CD comes from.",
+    "explain": "Which atoms and ligands a CD comes from.",
     "compare": "How alike two spectra are, computed or measured.",
     "chirality": "Chirality and symmetry measures, whole and by part.",
     "build": "A model of a cluster from a blueprint and ligands.",

@@ -158,6 +158,8 @@ def _distort_job(
             return atoms, atoms.info["provenance"].get("distortions", [])
         except StructureError as error:
             reason = error
+        except OptionError as error:  # what one distortion has broken the next one misses
+            reason = StructureError(error.problem, error.remedy)
     raise StructureError(f"{_MOST_TRIES} distortions broke the chemistry, the last: {reason}", "use smaller amounts")
 
 

@@ -21,6 +21,9 @@ _PARALLEL = 0.7
 _FIRST_SECONDS, _RESPONSE_SECONDS, _RESPONSE_GROWTH = 0.06, 2.3, 3.0
 """The same of a rapid response, with what the smallest take: within a fifth of what was measured from 66 to 309 atoms
 (306 to 1305 functions)."""
+_SHARES_SECONDS, _SHARES_GROWTH = 2.6, 3.0
+"""CPU time of the shares of all atoms in the CD of a label: within 27 % of what was measured from 93 to 510 atoms
+(585 to 2162 functions)."""
 _MATRICES_GB = 0.32
 """Memory in GB of matrices over atomic functions, and of those of the response, with 1,000 functions.  From 66 to 510
 atoms what this gives with that of the program is at most 7 % above what was measured and 1 % below."""
@@ -58,6 +61,12 @@ def response_seconds(atoms: Atoms) -> float:
     """CPU time of the :mod:`rapid response <clusterml.engine.response.rapid>` of ``atoms``; raises
     UnsupportedElementError."""
     return _FIRST_SECONDS + _RESPONSE_SECONDS * (number_of_functions(atoms) / 1000.0) ** _RESPONSE_GROWTH
+
+
+def shares_seconds(atoms: Atoms) -> float:
+    """CPU time of :mod:`the shares of atoms <clusterml.engine.response.atoms>` in a CD, beside that of its label;
+    raises UnsupportedElementError."""
+    return _SHARES_SECONDS * (number_of_functions(atoms) / 1000.0) ** _SHARES_GROWTH
 
 
 def busyness(threads: int) -> float:

@@ -94,14 +94,15 @@ def angular(basis: Basis) -> FloatArray:
     return _compute(basis, "int1e_cg_irxp_sph", _ANTISYMMETRIC)
 
 
-def rows(basis: Basis, n_shells: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Overlap, and dipole, gradient and angular momentum about the coordinate origin, of the first ``n_shells`` shells
-    with all: (n_first, n_ao) and three times (3, n_first, n_ao)."""
+def rows(basis: Basis, n_shells: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Overlap and kinetic energy, and dipole, gradient and angular momentum about the coordinate origin, of the first
+    ``n_shells`` shells with all: twice (n_first, n_ao) and three times (3, n_first, n_ao)."""
     moleintor, arrays = import_pyscf("gto.moleintor"), libcint_arrays(basis)
     part = (0, n_shells, 0, len(basis.shells))
-    names = ("int1e_ovlp_sph", "int1e_r_sph", "int1e_ipovlp_sph", "int1e_cg_irxp_sph")
-    overlaps, dipoles, gradients, angulars = (moleintor.getints(name, *arrays, shls_slice=part) for name in names)
-    return np.asarray(overlaps), np.asarray(dipoles), -np.asarray(gradients), np.asarray(angulars)
+    names = ("int1e_ovlp_sph", "int1e_kin_sph", "int1e_r_sph", "int1e_ipovlp_sph", "int1e_cg_irxp_sph")
+    made = (np.asarray(moleintor.getints(name, *arrays, shls_slice=part)) for name in names)
+    overlaps, kinetics, dipoles, gradients, angulars = made
+    return overlaps, kinetics, dipoles, -gradients, angulars
 
 
 def cartesian_overlap(basis: Basis) -> tuple[FloatArray, FloatArray]:

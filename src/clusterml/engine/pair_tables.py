@@ -1,10 +1,11 @@
 """One-electron integrals from tables of atom pairs: what libcint computes, interpolated and turned, many times faster.
 
 Between two atoms an integral depends on their elements and distance alone once the axis through them is z: J. C.
-Slater, G. F. Koster, Phys. Rev. 94, 1498 (1954).  Each pair of elements has a table of overlap, dipole, gradient and
-angular momentum, the last three about the first atom, over the distances (libcint makes it, on first use), of which
-cubic splines are taken.  Functions turn with their angular momentum, the three components of an operator as a vector;
-then dipole and angular momentum move to the common origin.  Errors are those of the splines, 1e-6 of an integral.
+Slater, G. F. Koster, Phys. Rev. 94, 1498 (1954).  Each pair of elements has a table of overlap, kinetic energy, dipole,
+gradient and angular momentum, the last three about the first atom, over the distances (libcint makes it, on first use),
+of which cubic splines are taken.  Functions turn with their angular momentum, the three components of an operator as a
+vector; then dipole and angular momentum move to the common origin.  Errors are those of the splines, 1e-6 of an
+integral.
 """
 
 from __future__ import annotations
@@ -33,16 +34,17 @@ _NEGLIGIBLE = 1e-7
 _LONGEST_BOHR = 45.0
 _TOGETHER = 100_000
 """Integrals that are made at a time: what fits into a processor's cache."""
-_OPERATORS = 10
-"""Overlap, and three components each of dipole, gradient and angular momentum."""
+_SCALARS, _OPERATORS = 2, 11
+"""Overlap and kinetic energy, and three components each of dipole, gradient and angular momentum."""
 
 
 @dataclass(frozen=True)
 class OneElectron:
-    """Integrals over the functions of a basis, as :mod:`clusterml.engine.integrals` gives them: ``overlap`` (n, n),
-    ``dipole``, ``gradient`` and ``angular`` (3, n, n), in atomic units."""
+    """Integrals over the functions of a basis, as :mod:`clusterml.engine.integrals` gives them: ``overlap`` and
+    ``kinetic`` (n, n), ``dipole``, ``gradient`` and ``angular`` (3, n, n), in atomic units."""
 
     overlap: torch.Tensor
+    kinetic: torch.Tensor
     dipole: torch.Tensor
     gradient: torch.Tensor
     angular: torch.Tensor
@@ -139,7 +141,7 @@ def one_electron(symbols: Sequence[str], coords_bohr: FloatArray, dtype: torch.d
             block = _between(places[some], places[rest], (first, second), dtype)
             out[:, rows, columns] = block
             out[:, columns, rows] = signs * block.mT
-    return OneElectron(out[0], out[1:4], out[4:7], out[7:])
+    return OneElectron(out[0], out[1], *out[_SCALARS:].split(3))
 
 
 def _between(one: torch.Tensor, other: torch.Tensor, elements: tuple[str, str], dtype: torch.dtype) -> torch.Tensor:
@@ -158,9 +160,9 @@ def _between(one: torch.Tensor, other: torch.Tensor, elements: tuple[str, str], 
     p, a, k, b = blocks.shape
     blocks = (left @ blocks.flatten(2)).reshape(p, a * k, b) @ right.mT
     blocks = blocks.reshape(p, a, k, b)
-    vector = blocks[:, :, 1:].reshape(p, a, 3, 3, b)
+    vector = blocks[:, :, _SCALARS:].reshape(p, a, 3, 3, b)
     turned = torch.einsum("pxy,pakyb->pakxb", turns, vector).reshape(p, a, 9, b)
-    blocks = torch.cat([blocks[:, :, :1], turned], dim=2)
+    blocks = torch.cat([blocks[:, :, :_SCALARS], turned], dim=2)
     if elements[0] == elements[1]:
         blocks[same] = torch.as_tensor(_own(elements[0])).to(dtype)
     centres = one.to(dtype)[:, None].expand(n, m, 3).reshape(p, 1, 3, 1)
@@ -216,14 +218,14 @@ def _turned_functions(symbol: str, turns: torch.Tensor) -> torch.Tensor:
 def _move(blocks: torch.Tensor, centres: torch.Tensor) -> None:
     """Make ``blocks`` (p, a, operators, b) about the atoms at ``centres`` (p, 1, 3, 1) those about the origin:
     r = (r - A) + A, r x nabla = (r - A) x nabla + A x nabla."""
-    overlap, gradient = blocks[:, :, :1], blocks[:, :, 4:7]
-    blocks[:, :, 1:4].addcmul_(centres, overlap)
+    dipole, gradient, angular = blocks[:, :, _SCALARS:].split(3, dim=2)
+    dipole.addcmul_(centres, blocks[:, :, :1])
     for x in range(3):
         y, z = (x + 1) % 3, (x + 2) % 3
-        component = blocks[:, :, 7 + x]
+        component = angular[:, :, x]
         component.addcmul_(centres[:, :, y], gradient[:, :, z])
         component.addcmul_(centres[:, :, z], gradient[:, :, y], value=-1.0)
 
 
-_SIGNS = (1.0,) * 4 + (-1.0,) * 6
+_SIGNS = (1.0,) * 5 + (-1.0,) * 6
 """Of the transpose: gradient and angular momentum are antisymmetric."""

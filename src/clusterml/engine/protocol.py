@@ -308,7 +308,7 @@ class Compute:
 
 
 DEFAULT_PROTOCOL = Protocol()
-"""How spectra are computed unless something else is asked for: GFN1-xTB, to 6 eV, at a width of 0.2 eV."""
+"""How spectra are computed unless something else is asked for: gfn1-pbe, to 6 eV, at a width of 0.2 eV."""
 DEFAULT_COMPUTE = Compute()
 
 

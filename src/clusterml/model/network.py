@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from clusterml.errors import OptionError
 from clusterml.io.shipped import QUICK_MODEL
 from clusterml.model.backbone import Backbone
+from clusterml.model.ground_state import GroundState
 from clusterml.model.heads.head import per_graph
 from clusterml.model.heads.registry import head_kind
 from clusterml.model.layers import Mlp, Readout, double_precision
@@ -71,6 +72,7 @@ class Network(nn.Module):
         self.head = head_kind(spec.head).build(spec.head_options, spec, self.backbone.irreps, grid, sigma)
         self.start = ResponseStart(spec, self.backbone.irreps, grid) if spec.start == RESPONSE else None
         self.properties = Properties(self.backbone.irreps, with_gap=not self.head.gives_gap)
+        self.ground_state = GroundState(self.backbone.irreps) if spec.ground_state else None
 
     def forward(self, graph: Any) -> dict[str, Tensor]:
         """For a batch of g graphs (:func:`clusterml.model.start.network_graph`):
@@ -78,13 +80,16 @@ class Network(nn.Module):
         ``epsilon`` and ``delta_epsilon`` (g, m) on the specification's grid in L mol-1 cm-1, ``gap_ev`` (g,),
         ``opd`` (g,): signed chirality index of metals and donors times 1000, ``ccm`` (g,): their continuous chirality
         measure, and ``features`` (g, f): invariants by which clusters are compared; except from the atomic head also
-        ``absorption_tensor`` (velocity gauge) and ``rotatory_tensor`` (g, m, 3, 3), about the centroid of all atoms.
+        ``absorption_tensor`` (velocity gauge) and ``rotatory_tensor`` (g, m, 3, 3), about the centroid of all atoms,
+        and from a network that learns the ground state what :class:`~clusterml.model.ground_state.GroundState` gives.
         """
         features = self.backbone(graph)
         spectra, numbers = self.head(graph, features), self.properties(graph, features)
         if self.start is not None:
             spectra = self.start(graph, features, spectra)
             numbers["gap_ev"] = self.start.gap_ev(graph, numbers["gap_ev"])
+        if self.ground_state is not None:
+            numbers |= self.ground_state(graph, features)
         return {**spectra, **numbers}
 
     def contributions(self, graph: Any, weights: Tensor) -> Tensor:

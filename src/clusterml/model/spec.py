@@ -106,6 +106,9 @@ class NetworkSpec(Strict):
     density_scale: Scale = Field(
         4.0, description="a factor from 1e-6 to 1e6 on sums of densities, so that features begin near one"
     )
+    ground_state: bool = Field(
+        False, description="true or false: does it tell charges of shells and orbital levels too, to learn from them?"
+    )
     graph: GraphRules = Field(GraphRules(), description="a mapping: atoms and pairs that the network sees")
     grid: Grid = Field(Grid(), description="a mapping: energies of the spectra")
     fwhm_ev: Number = Field(0.2, ge=0.01, le=5.0, description="a width from 0.01 to 5 eV: full width of a band")

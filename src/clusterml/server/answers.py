@@ -12,7 +12,6 @@ from clusterml.io.shipped import PREFIX, QUICK_MODEL, locate
 from clusterml.server.requests import (
     ChiralityRequest,
     CompareRequest,
-    ExplainRequest,
     PredictRequest,
     SpectrumRequest,
     SpectrumText,
@@ -123,16 +122,6 @@ def substitute(request: SubstituteRequest, limits: Limits) -> dict[str, Any]:
     said["substitutions"][-1]["seed"] = request.seed
     changes = {"substitutions": said["substitutions"], "warnings": said["warnings"][known:]}
     return {"sites": sites, "geometry": geometry(made), **changes}
-
-
-def band_of(request: ExplainRequest) -> tuple[float, float]:
-    """The band of a request in eV; raises :class:`OptionError`."""
-    from clusterml.screening.quantities import parse_band, parse_range
-
-    try:
-        return parse_band(request.band if parse_range(request.band).unit else f"{request.band} eV")
-    except ValueError as error:
-        raise OptionError(f"band is {request.band!r}: {error}", "give one such as 2.5..3.2 or 400..600 nm") from error
 
 
 def compare(request: CompareRequest, limits: Limits) -> dict[str, Any]:

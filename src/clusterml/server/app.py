@@ -106,10 +106,10 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
 def _add_answers(app: FastAPI, desk: Desk) -> None:
     """What is computed at once."""
 
-    for name, (model, _) in WORKS.items():
-        _post(app, f"/v1/{name}", model, partial(desk.make, name), _SUMMARIES[name])
+    for name, summary in _SUMMARIES.items():
+        _post(app, f"/v1/{name}", WORKS[name][0], partial(desk.make, name), summary)
     _post(app, "/v1/predict", PredictRequest, desk.predict, "Absorption and CD by the network, with uncertainty")
-    _post(app, "/v1/explain", ExplainRequest, desk.explain, "Which atoms and ligands a predicted CD comes from")
+    _post(app, "/v1/explain", ExplainRequest, desk.explain, "Which atoms and ligands a CD comes from")
     _post(app, "/v1/distort", DistortRequest, desk.distort, "A distorted structure and its spectrum")
 
 

@@ -85,7 +85,7 @@ class Client:
         return self._ask("/v1/distort", {**_structure(what), "distortions": steps, **options})
 
     def explain(self, what: Structure, band: str, **options: Any) -> dict[str, Any]:
-        """Which atoms and ligands the CD in a ``band`` such as ``2.5..3.2`` eV comes from."""
+        """Which atoms and ligands the CD in a ``band`` such as ``2.5..3.2`` eV comes from, by engine or ``model``."""
         return self._ask("/v1/explain", {**_structure(what), "band": band, **options})
 
     def substitute(self, what: Structure, old: str, new: str | None = None, **options: Any) -> dict[str, Any]:

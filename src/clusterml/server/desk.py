@@ -15,7 +15,7 @@ from clusterml.errors import OutsideNetworkError
 from clusterml.io.files import exclusive, make_folder
 from clusterml.io.json import json_text
 from clusterml.run.resources import available_cores
-from clusterml.server import answers, distortion
+from clusterml.server import answers, distortion, explained
 from clusterml.server.batching import Batcher
 from clusterml.server.distortion import Parent, Parents
 from clusterml.server.foreman import Foreman
@@ -123,16 +123,20 @@ class Desk:
         return await self.answer(answers.prediction_json, prediction, request.fwhm)
 
     async def explain(self, request: ExplainRequest) -> bytes:
-        """Where a predicted CD comes from."""
+        """Which atoms a CD comes from: that of the engine, or of the network that is named."""
+        if request.model is None:
+            return await self.make("explain", request)
         from clusterml.inference.explain import PredictedContributions, explain
 
         def prepare() -> tuple[Batcher, Atoms]:
-            return self.networks.find("explain", request.model), answers.read_structure(request, self.limits)
+            return self.networks.named(model), answers.read_structure(request, self.limits)
 
         def contributions(predictor: Predictor) -> PredictedContributions:
             return explain(predictor, atoms, low, high, request.charge, request.allow_several)
 
-        low, high = answers.band_of(request)
+        model = request.model
+        explained.refuse_method(request)
+        low, high = explained.band_of(request)
         network, atoms = await self.run(prepare)
         result = await asyncio.wrap_future(network.call(contributions))
         return await self.answer(result.to_dict)

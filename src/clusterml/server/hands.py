@@ -14,12 +14,13 @@ from pydantic import BaseModel
 
 from clusterml.errors import UNEXPECTED, ClusterMLError
 from clusterml.io.json import json_text
-from clusterml.server import answers, refusals
+from clusterml.server import answers, explained, refusals
 from clusterml.server.processes import LOST, Worker, begin, hire, next_work
 from clusterml.server.refusals import RefusalError, problem_of, raised_from
 from clusterml.server.requests import (
     ChiralityRequest,
     CompareRequest,
+    ExplainRequest,
     SpectrumRequest,
     StructureRequest,
     SubstituteRequest,
@@ -32,8 +33,9 @@ WORKS: dict[str, tuple[type[BaseModel], Callable[[Any, Limits], dict[str, Any]]]
     "compare": (CompareRequest, answers.compare),
     "spectrum": (SpectrumRequest, answers.spectrum),
     "substitute": (SubstituteRequest, answers.substitute),
+    "explain": (ExplainRequest, explained.explain),
 }
-"""Path -> its request, and what answers it."""
+"""Path -> its request, and what answers it; ``explain``: where no network is named."""
 _DONE, _REFUSED = b"+", b"-"
 
 

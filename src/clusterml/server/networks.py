@@ -13,7 +13,7 @@ from clusterml.server.batching import Batcher
 
 MOST_LOADED = 3
 """Checkpoints that are in memory at a time."""
-MODELS = {"predict": DEFAULT_MODEL, "explain": QUICK_MODEL, "distort": QUICK_MODEL}
+MODELS = {"predict": DEFAULT_MODEL, "distort": QUICK_MODEL}
 """What is asked -> the checkpoint where neither request nor server names one: that of the command, and for distortions
 one that follows a slider."""
 
@@ -35,13 +35,16 @@ class Networks:
         return MODELS if self._chosen is None else dict.fromkeys(MODELS, self._chosen)
 
     def find(self, what: str, name: str | None = None) -> Batcher:
-        """The checkpoint of that name, or the one for ``what`` is asked, a key of :data:`MODELS`.
+        """The checkpoint of that name, or the one for ``what`` is asked, a key of :data:`MODELS`; see :meth:`named`."""
+        return self.named(self.names()[what] if name is None else name)
+
+    def named(self, key: str) -> Batcher:
+        """The checkpoint that ``key`` names.
 
         Raises :class:`~clusterml.errors.OptionError` for a name that there is not, and what loading raises.
         """
         from clusterml.training.catalogue import known_releases
 
-        key = self.names()[what] if name is None else name
         if key != self._chosen and key not in (known := known_releases()):
             raise unknown("checkpoint", key, known)
         with self._lock:

@@ -171,8 +171,8 @@ class PredictRequest(ThermalRequest):
     fwhm: float | None = Field(None, description="full width of the bands in eV; null: that of the network")
 
 
-class LabelRequest(ThermalRequest):
-    """The options of ``clusterml label``."""
+class MethodRequest(ChargedRequest):
+    """What the engine computes, and how."""
 
     emax: float = Field(6.0, description="highest excitation energy in eV")
     fwhm: float = Field(0.2, description="full width of the bands at half maximum, in eV")
@@ -191,8 +191,11 @@ class LabelRequest(ThermalRequest):
     basis: str | None = Field(None, description="for dft: a basis set, e.g. def2-svp,Ag=lanl2dz")
     density_fit: bool | None = Field(None, description="for dft: Coulomb part in an auxiliary basis")
     dtype: Dtype = Field("float64", description="precision of the excited states")
-    consensus: str | None = Field(None, description="how far protocols agree: gfn1,gfn1:methanol,stda-xtb")
-    groups: dict[str, list[int]] | None = Field(None, description="atom groups for the bands: name -> numbers from 1")
+
+    @property
+    def thermal(self) -> ThermalEnsemble | None:
+        """Nothing is averaged over."""
+        return None
 
     def protocol(self) -> Protocol:
         """What they say together; raises :class:`OptionError`."""
@@ -208,6 +211,13 @@ class LabelRequest(ThermalRequest):
             ensemble=self.thermal,
             **{name: getattr(self, name) for name in same},
         )
+
+
+class LabelRequest(ThermalRequest, MethodRequest):
+    """The options of ``clusterml label``."""
+
+    consensus: str | None = Field(None, description="how far protocols agree: gfn1,gfn1:methanol,stda-xtb")
+    groups: dict[str, list[int]] | None = Field(None, description="atom groups for the bands: name -> numbers from 1")
 
 
 class ChiralityRequest(StructureRequest):
@@ -231,11 +241,11 @@ class SubstituteRequest(StructureRequest):
     warn_only: bool = Field(False, description="only warn about contacts too close")
 
 
-class ExplainRequest(ChargedRequest):
+class ExplainRequest(MethodRequest):
     """The options of ``clusterml explain``."""
 
     band: str = Field(description="LOW..HIGH in eV, or with a unit: 400..600 nm")
-    model: str | None = Field(None, description=f"a checkpoint, see /v1/models; null: {QUICK_MODEL}, or the server's")
+    model: str | None = Field(None, description="a network of the geometry alone, see /v1/models; null: the engine")
 
 
 class SpectrumText(NamedText):

@@ -68,6 +68,12 @@ class LossConfig(Strict):
     gap_ev: Weight = Field(0.1, description="a weight: HOMO-LUMO gap")
     opd: Weight = Field(0.1, description="a weight: signed chirality index of the frame")
     ccm: Weight = Field(0.1, description="a weight: continuous chirality measure of the frame")
+    shell_charges: Weight = Field(
+        0.0, description="a weight: charges of the shells of metals and donors; needs network.ground_state"
+    )
+    level_histogram: Weight = Field(
+        0.0, description="a weight: orbital levels in each 0.2 eV; needs network.ground_state"
+    )
 
 
 class OptimizerConfig(Strict):

@@ -8,7 +8,9 @@ linear) or x^2 / 2.  The terms of one structure, averaged over the energies that
   is missing or has the wrong sign costs all of its area (an earth mover's distance for signed spectra);
 * ``epsilon_sid``: sum over E of (P - T) ln(P / T), P and T the two absorptions divided by their sums;
 * ``absorption_tensor``, ``rotatory_tensor``: H(x) of their elements, in units of their own scale;
-* ``gap_ev``, ``opd``, ``ccm``: H of the residual in units of the spread over the training set.
+* ``gap_ev``, ``opd``, ``ccm``: H of the residual in units of the spread over the training set;
+* ``shell_charges``: mean of H over the shells of core atoms, in units of 0.1 e; ``level_histogram``: mean of H over its
+  intervals, in units of their root mean square.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch.optim import Optimizer
 
 from clusterml.errors import OptionError
 from clusterml.model.graph import batched
+from clusterml.model.heads.head import per_graph
 from clusterml.training.config import LossConfig
 from clusterml.training.parallel import Group
 from clusterml.training.targets import MEASURES, SPECTRA, TENSORS
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 
 _SID_FLOOR = 1e-4
 """Share of an even spectrum that is added to both spectra of the divergence."""
+
+_CHARGE = 0.1
+"""Unit of charges of shells, in e."""
 
 
 class Loss:
@@ -66,6 +72,17 @@ class Loss:
             terms[name] = self._penalty(residual).flatten(1).mean(dim=1)
         for name in (name for name in MEASURES if name in self.weights):
             terms[name] = self._penalty((_output(predicted, name) - batch[name]) / self._spread[name])
+        if "shell_charges" in self.weights:
+            core = batch["core_index"]
+            residual = (_output(predicted, "shell_charges") - batch["shell_charges"][core]) / _CHARGE
+            where, count = batch["batch"][core], batch.num_graphs
+            atoms = per_graph(torch.ones_like(residual[:, 0]), where, count)
+            terms["shell_charges"] = per_graph(self._penalty(residual).mean(dim=1), where, count) / atoms
+        if "level_histogram" in self.weights:
+            target = batch["level_histogram"]
+            size = target.square().mean(dim=1, keepdim=True).sqrt()
+            residual = (_output(predicted, "level_histogram") - target) / size
+            terms["level_histogram"] = self._penalty(residual).mean(dim=1)
         terms["loss"] = torch.stack([weight * terms[name] for name, weight in self.weights.items()]).sum(dim=0)
         return terms
 

@@ -29,6 +29,8 @@ TENSORS = ("absorption_tensor", "rotatory_tensor")
 """Targets (m, 3, 3) in L mol-1 cm-1, in the axes of the positions: velocity gauge, about the centroid."""
 MEASURES = ("gap_ev", "opd", "ccm")
 """Targets of one number: HOMO-LUMO gap (eV), signed chirality index of the frame (times 1000), chirality measure."""
+GROUND_STATE = ("shell_charges", "level_histogram")
+"""Targets (n, 3): charges (e) of the s, p and d shells of each atom, and (80,): orbital levels in each 0.2 eV."""
 _OF_CHIRALITY = {"opd": ("opd_local_frame", 1e3), "ccm": ("ccm_frame", 1.0)}
 """Key in a record's chirality measures, and factor."""
 _GAUGES = {"epsilon": {"length": "epsilon", "velocity": "epsilon_velocity"}}
@@ -39,13 +41,15 @@ _FINE_STEP = 0.21  # of the width: up to this a grid is fine
 _ROUNDING = 1e-3  # of the typical size of a spectrum
 _MARGIN = 6.0  # standard deviations of the convolution beyond the stored range
 
+OTHERS = (*TENSORS, *MEASURES, *GROUND_STATE)
+"""Targets beside both spectra."""
 Gauge = Literal["length", "velocity"]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which labels become targets: the gauges of both spectra, and ``others`` of :data:`TENSORS` and
-    :data:`MEASURES`."""
+    """Which labels become targets: the gauges of both spectra, and ``others`` of :data:`TENSORS`, :data:`MEASURES` and
+    :data:`GROUND_STATE`."""
 
     absorption: Gauge = "length"
     cd: Gauge = "velocity"
@@ -54,7 +58,7 @@ class Wanted:
     @classmethod
     def of(cls, weights: Mapping[str, float], absorption: Gauge, cd: Gauge) -> Wanted:
         """What terms of the loss with these ``weights`` ask for."""
-        return cls(absorption, cd, tuple(name for name in (*TENSORS, *MEASURES) if weights.get(name, 0.0) > 0.0))
+        return cls(absorption, cd, tuple(name for name in OTHERS if weights.get(name, 0.0) > 0.0))
 
     def columns(self) -> dict[str, str]:
         """Target -> column of the record, of spectra and tensors."""
@@ -174,7 +178,8 @@ class Broadening:
 
 
 def targets(record: Record, wanted: Wanted, broadening: Broadening) -> dict[str, Tensor]:
-    """Target name -> float32 tensor, (1, m) for spectra, (1, m, 3, 3) for tensors and (1,) for numbers.
+    """Target name -> float32 tensor, (1, m) for spectra, (1, m, 3, 3) for tensors and (1,) for numbers, (n, 3) for
+    charges of shells, (1, 80) for the level histogram.
 
     Raises :class:`DatasetError` naming record, label and the labels found if one is missing, and what
     :meth:`Broadening.matrix` raises.
@@ -188,7 +193,33 @@ def targets(record: Record, wanted: Wanted, broadening: Broadening) -> dict[str,
         tensors[name] = torch.from_numpy(np.tensordot(matrix, getattr(record, column), axes=1)).float()[None]
     for name in (name for name in wanted.others if name in MEASURES):
         tensors[name] = torch.tensor([_measure(record, name)], dtype=torch.float32)
+    for name in (name for name in wanted.others if name in GROUND_STATE):
+        if not len(getattr(record, name)):
+            raise _no_label(record, name, name)
+        values = _by_angular_momentum(record) if name == "shell_charges" else record.level_histogram[None]
+        tensors[name] = torch.from_numpy(values).float()
     return tensors
+
+
+def _by_angular_momentum(record: Record) -> FloatArray:
+    """Charges (n, 3) of the s, p and d shells of each atom: two of the same kind are one.
+
+    Raises :class:`DatasetError` for charges of other shells than GFN1's.
+    """
+    from ase.data import chemical_symbols
+
+    from clusterml.engine.basis import gfn_basis
+
+    symbols = [chemical_symbols[number] for number in record.numbers]
+    shells = gfn_basis(symbols, np.asarray(record.positions), "gfn1").shells
+    if len(shells) != len(record.shell_charges):
+        raise DatasetError(
+            f"record {record.id}: has charges of {len(record.shell_charges)} shells, GFN1 has {len(shells)}",
+            "set loss.shell_charges to 0",
+        )
+    charges = np.zeros((record.n_atoms, 3))
+    np.add.at(charges, ([shell.atom for shell in shells], [shell.l for shell in shells]), record.shell_charges)
+    return charges
 
 
 def _measure(record: Record, name: str) -> float:

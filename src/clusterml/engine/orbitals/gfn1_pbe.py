@@ -159,8 +159,12 @@ def correction(
     symbols: Sequence[str],
     shell_charges: FloatArray,
     coefficients: Mapping[str, float],
+    kinetic: FloatArray | None = None,
 ) -> FloatArray:
-    """What is added to the Fock matrix, (n_ao, n_ao), hartree; ``coefficients`` in eV, those not named are 0."""
+    """What is added to the Fock matrix, (n_ao, n_ao), hartree; ``coefficients`` in eV, those not named are 0.
+
+    ``kinetic`` (n_ao, n_ao), hartree: where the kinetic energy is known already.
+    """
     n, shell = len(parts.reference), parts.shell_of_ao
     sums: dict[Kind, FloatArray] = {
         "onsite": np.zeros(n),
@@ -174,7 +178,8 @@ def correction(
     matrix = product(s * sums["projector"][shell], s)
     matrix += s * sums["overlap"][np.ix_(shell, shell)]
     if sums["kinetic"].any():
-        matrix += integrals.kinetic(parts.basis) * sums["kinetic"][np.ix_(shell, shell)]
+        known = integrals.kinetic(parts.basis) if kinetic is None else kinetic
+        matrix += known * sums["kinetic"][np.ix_(shell, shell)]
     matrix.flat[:: len(matrix) + 1] += sums["onsite"][shell]
     return np.asarray(matrix / HARTREE_EV)
 

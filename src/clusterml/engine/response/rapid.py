@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from clusterml.engine.orbitals.newton import SelfConsistent
 
-VERSION = 2
+VERSION = 3
 """Grows with every change of the numbers, so that responses that were kept are computed anew."""
 _CHARGE_TOLERANCE = 0.002
 """Residual of shell charges, in elementary charges, at which the ground state is taken."""
@@ -111,7 +111,7 @@ def _space(
     kt, single = _KELVIN * BOLTZMANN_HARTREE, dtype == torch.float32
     state = self_consistent(parts, charge, kt, _CHARGE_TOLERANCE, _MOST_CYCLES, single=single)
     if orbitals == "gfn1-pbe":
-        added = correction(parts, symbols, state.shell_charges, fitted()["terms"])
+        added = correction(parts, symbols, state.shell_charges, fitted()["terms"], known.kinetic.numpy())
         state = corrected(state, added.astype(state.coefficients.dtype))
     gap_ev = float(state.energies[n] - state.energies[n - 1]) * REFERENCE_OUTPUT_HARTREE_EV
     require_gap(_METHOD[orbitals], gap_ev)

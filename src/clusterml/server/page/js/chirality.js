@@ -3,18 +3,19 @@
 import { isOutside } from "./answer.js";
 import { post } from "./api.js";
 import { byId, fill, fixed, make, number, signed, table } from "./dom.js";
-import { diverging } from "./elements.js";
+import { diverging, LEAST_REACH } from "./elements.js";
 import { during } from "./notices.js";
 import { NM_EV } from "./plot.js";
-import { change, emit, on, session, state } from "./store.js";
-import { charged, currentKeys, settled } from "./structure.js";
+import { band, shareOut, sharesWords } from "./shares.js";
+import { on, session, state } from "./store.js";
+import { currentKeys, settled } from "./structure.js";
+
+const OFFER = "Shares the CD of a band out among kernel, shells and ligands, by the engine, and colours the atoms.";
 
 /** Set the panel up. */
 export function startChirality() {
-  for (const name of ["structure", "settled"]) on(name, write);
+  for (const name of ["structure", "settled", "moved", "shares"]) on(name, write);
   on("tab", (name) => name === "chirality" && write());
-  on("colour", () => state.colour === "share" && !session.shares && explain());
-  on("settled", () => state.colour === "share" && !session.shares && explain());
 }
 
 function write() {
@@ -42,13 +43,6 @@ function predicted() {
   ];
 }
 
-/** The band in eV: the reader's, else 0.3 eV to both sides of the strongest CD. */
-function band() {
-  if (state.band) return state.band;
-  const middle = session.prediction?.significance.energy_ev ?? 3;
-  return [Math.max(0.5, middle - 0.3), Math.min(5.3, middle + 0.3)].map((value) => Number(value.toFixed(2)));
-}
-
 function shares() {
   const unit = state.axis,
     shown = band()
@@ -73,20 +67,13 @@ function shares() {
     make("button", {}, "Share it out"),
   );
   const said = session.shares;
-  if (isOutside()) form.append(make("p", { class: "note" }, "By the network, which does not know this structure."));
-  if (!said)
-    return [
-      form,
-      make(
-        "p",
-        { class: "soft" },
-        "Shares the CD of a band out among kernel, shells and ligands, and colours the atoms.",
-      ),
-    ];
+  const words = sharesWords();
+  if (!said) return [form, words || make("p", { class: "soft" }, OFFER)];
   const total = said.total.value,
-    most = Math.max(...Object.values(said.parts).map(({ value }) => Math.abs(value)), 1e-12);
+    most = Math.max(...Object.values(said.parts).map(({ value }) => Math.abs(value)), LEAST_REACH);
   return [
     form,
+    words,
     table(
       ["Part", "Atoms", "Share", ""],
       Object.entries(said.parts).map(([name, { value, std, atoms }]) => [
@@ -96,29 +83,19 @@ function shares() {
         bar(value, most),
       ]),
     ),
-    make("p", { class: "soft" }, `Together ${signed(total, 3)} L mol⁻¹ cm⁻¹ eV (${said.significance.verdict}).`),
+    make("p", { class: "soft" }, `Together ${signed(total, 3)} L mol⁻¹ cm⁻¹ eV${verdict(said.significance)}.`),
   ];
 }
+
+/** Of the engine's total there is none: its CD is computed. */
+const verdict = ({ verdict: words }) => (words === "computed" ? "" : ` (${words})`);
 
 function readBand(event) {
   event.preventDefault();
   const ends = [0, 1].map((place) => Number(byId(`band-${place}`).value)).filter((value) => value > 0);
   if (ends.length < 2) return;
   const energies = ends.map((value) => (state.axis === "nm" ? NM_EV / value : value)).sort((a, b) => a - b);
-  change({ band: energies.map((value) => Number(value.toFixed(4))), colour: "share" });
-  explain();
-}
-
-async function explain() {
-  await settled();
-  const [low, high] = band();
-  const answer = await during("Sharing the CD out", () =>
-    post("explain", { ...currentKeys(), ...charged(), band: `${low}..${high}` }),
-  );
-  if (!answer) return;
-  session.shares = answer.contributions;
-  emit("shares");
-  write();
+  shareOut(energies.map((value) => Number(value.toFixed(4))));
 }
 
 function bar(value, most) {

@@ -104,6 +104,7 @@ function shell() {
       line("explain", place, [
         ["band", session.shares.band_ev.map((value) => Number(value.toFixed(4))).join("..")],
         ...charge,
+        ...Object.entries(session.shares.keys),
         ...reading,
       ]),
     );

@@ -102,6 +102,7 @@ export function formulaParts(text) {
 export const onPage = (words) =>
   words
     .replace(/: label --orbitals [\w-]+/, ": choose it for the engine")
+    .replace(/^set model to [\w-]+, /, "")
     .replaceAll("--charge=", "charge ")
     .replace(/--(?=concentration|path|columns|unit|block)/g, "");
 

@@ -57,9 +57,12 @@ export function byShell(symbols, parts) {
   return { colours, legend: [...legend, [REST, "ligands"]] };
 }
 
+/** Smaller shares are rounding: an achiral cluster stays grey. */
+export const LEAST_REACH = 1e-3;
+
 /** Colours from blue (negative) over grey to orange (positive). */
 export function byShare(values) {
-  const reach = Math.max(...values.map(Math.abs), 1e-30);
+  const reach = Math.max(...values.map(Math.abs), LEAST_REACH);
   return { colours: values.map((value) => diverging(value / reach)), reach };
 }
 

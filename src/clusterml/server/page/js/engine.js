@@ -107,6 +107,7 @@ function choose(values) {
   change({ engine: { ...state.engine, ...values } });
   if (!chosen().solvents.includes(state.engine.solvent)) change({ engine: { ...state.engine, solvent: "" } });
   write();
+  emit("orbitals");
 }
 
 /** Does it compute as the network's labels were computed? */

@@ -12,6 +12,7 @@ import { startMeasured } from "./measured.js";
 import { copy, say } from "./notices.js";
 import { startPublished } from "./published.js";
 import { startScene } from "./scene.js";
+import { startShares } from "./shares.js";
 import { startSliders } from "./sliders.js";
 import { openStart, startSource } from "./source.js";
 import { startSpectra, themeName } from "./spectra.js";
@@ -103,6 +104,7 @@ for (const start of [
   startMeasured,
   startExchange,
   startChirality,
+  startShares,
   startDownloads,
   startCommand,
   startLink,

@@ -61,4 +61,5 @@ export async function during(words, work) {
   }
 }
 
-const ended = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
+/** With a full stop at its end. */
+export const ended = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);

@@ -2,6 +2,7 @@
 
 import { byId, counted, fill, make, number } from "./dom.js";
 import { byElement, byShare, byShell, diverging } from "./elements.js";
+import { sharesWords } from "./shares.js";
 import { change, emit, on, session, state } from "./store.js";
 import { Viewer } from "./viewer.js";
 
@@ -26,7 +27,7 @@ export function startScene() {
     paint();
   });
   on("geometry", () => viewer.move(session.geometry.positions));
-  on("shares", paint);
+  for (const name of ["shares", "moved"]) on(name, () => state.colour === "share" && paint());
   on("markers", (markers) => viewer.mark(markers));
   on("theme", () => viewer.draw());
 }
@@ -46,7 +47,8 @@ function paint() {
       : byElement(symbols);
   viewer.paint(painted.colours, shares ? byShare(shares.per_atom.map((share) => -share)).colours : painted.colours);
   legend = painted.legend;
-  fill(byId("view-legend"), shares ? shareLegend(painted.reach, shares.unit) : legend.map(swatch));
+  const words = state.colour === "share" ? sharesWords() : null;
+  fill(byId("view-legend"), shares ? shareLegend(painted.reach, shares.unit) : legend.map(swatch), words);
 }
 
 const swatch = ([colour, words]) =>

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { byId, fill, make, number, signed } from "./dom.js";
 import { during } from "./notices.js";
-import { change, on, session, state } from "./store.js";
+import { change, emit, on, session, state } from "./store.js";
 import { follow, isDistorted, settle } from "./structure.js";
 
 const UNITS = { deg: "°", A: " Å", "%": " %", fraction: "" };
@@ -46,6 +46,7 @@ function row(name) {
     value: 0,
     "aria-describedby": "mode-help",
     oninput: (event) => set(name, Number(event.target.value)),
+    onpointerdown: hold,
     ondblclick: () => set(name, 0),
   });
   const swing = make(
@@ -70,6 +71,18 @@ function row(name) {
     swing,
     input,
   );
+}
+
+/** While a slider is held it may move on: what takes long begins when it is released. */
+function hold() {
+  session.isHeld = true;
+  const ends = ["pointerup", "pointercancel"];
+  const release = () => {
+    ends.forEach((name) => window.removeEventListener(name, release));
+    session.isHeld = false;
+    emit("released");
+  };
+  ends.forEach((name) => window.addEventListener(name, release));
 }
 
 /** A round step, of which there are about a hundred to each side. */

@@ -15,6 +15,7 @@ export const START = Object.freeze({
   measured: null, // {name, text, concentration, path, columns, unit, block}
   bands: null, // a cluster whose published bands are marked
   band: null, // [low, high] in eV, for the shares of the CD
+  sharesBy: "engine", // whose shares: engine, network
   axis: "nm",
   range: null, // [low, high] in the unit of the axis
   show: { g: false, mirror: false, protocol: true, network: true, networkCurve: false, sameHeight: true, shift: true },

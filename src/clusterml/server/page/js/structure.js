@@ -8,7 +8,7 @@ import { change, emit, session, START, state } from "./store.js";
 
 const SETTLE_MS = 250;
 /** What was computed for a geometry, and holds for no other one. */
-const OF_GEOMETRY = ["thermal", "shares", "chirality"];
+const OF_GEOMETRY = ["thermal", "shares", "unshared", "chirality"];
 let turn = 0; // answers of an earlier turn come too late
 
 /** What stays when another structure is shown. */
