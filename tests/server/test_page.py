@@ -380,7 +380,7 @@ def test_how_chiral_the_parts_are(page, server):
 
 
 SHARES = """import("./js/store.js").then(({ session }) => session.shares?.per_atom ?? null)"""
-BY_ENGINE = ":text('by the engine: GFN1-xTB linear response')"
+BY_ENGINE = ":text('by the engine: GFN1-PBE linear response')"
 
 
 def asked(page: Page) -> list[dict[str, Any]]:
@@ -407,7 +407,7 @@ def test_atoms_are_coloured_by_the_engines_shares_of_what_is_shown(page, server)
     assert "±" not in words  # that of networks
     page.click("#command-open")
     shell = page.inner_text("#command pre >> nth=0")
-    assert re.search(r"clusterml explain \S+/ag29_sh_ph3_R.xyz --band \S+ --orbitals gfn1$", shell, re.MULTILINE)
+    assert re.search(r"clusterml explain \S+/ag29_sh_ph3_R.xyz --band \S+ --orbitals gfn1-pbe$", shell, re.MULTILINE)
     page.keyboard.press("Escape")
     low, high = (float(page.input_value(f"#band-{end}")) for end in (0, 1))
     page.click("#other")
@@ -449,7 +449,7 @@ def test_where_the_engine_has_no_shares_the_networks_are_offered(page):
     page.set_input_files("#file", {"name": "bare.xyz", "mimeType": "text/plain", "buffer": text.encode()})
     page.wait_for_selector("#worth .worth")
     page.select_option("#colour", "share")
-    refused = "#view-legend :text('The engine has no shares here: the HOMO-LUMO gap of GFN1-xTB is 0.00')"
+    refused = "#view-legend :text('The engine has no shares here: the HOMO-LUMO gap of GFN1-PBE is 0.00')"
     page.wait_for_selector(refused)
     page.click("#view-legend button:text('Shares by the network')")
     page.wait_for_selector(f"#view-legend .note:text('By the network {QUICK_MODEL}')")
@@ -491,7 +491,7 @@ def test_commands_give_what_is_shown(page, tmp_path):
 
 
 def test_a_thermal_mean_is_by_the_network_of_the_static_spectrum(page):
-    show(page, "ag29_sh_ph3_R")
+    show(page, "ag12_sch3_hcoo")
     page.click("#tab-holds")
     with page.expect_request("**/v1/predict") as asked:
         page.get_by_label("Thermal motion").select_option("8")
