@@ -56,7 +56,7 @@ def test_the_mirror_image_has_the_opposite_cd(moved):
     image.positions = moved.positions @ MIRROR
     straight, mirrored = (cm.predict(atoms, engine="never").spectrum for atoms in (moved, image))
     size = straight.epsilon.max()
-    np.testing.assert_allclose(mirrored.epsilon, straight.epsilon, rtol=0.0, atol=2e-5 * size)
+    np.testing.assert_allclose(mirrored.epsilon, straight.epsilon, rtol=0.0, atol=5e-5 * size)
     np.testing.assert_allclose(mirrored.delta_epsilon, -straight.delta_epsilon, rtol=0.0, atol=5e-7 * size)
     assert np.abs(straight.delta_epsilon).max() > 1e-4 * size
 

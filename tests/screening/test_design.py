@@ -205,7 +205,7 @@ def test_every_stage_rises_and_stays_where_it_may(done):
         free = [step for step in path if step.stage == "free"]
         before = path[path.index(free[0]) - 1].point.evaluation
         assert [step.count for step in free] == list(range(len(free)))
-        assert free[0].point.evaluation.standing.score == pytest.approx(before.standing.score, rel=1e-3)
+        assert free[0].point.evaluation.standing.score == pytest.approx(before.standing.score, rel=1e-2)
         assert free[0].point.evaluation.cost == pytest.approx(0.05 * elastic_strain(before.atoms, rest))
         assert path[-1].point.evaluation.cost == pytest.approx(
             0.05 * elastic_strain(path[-1].point.evaluation.atoms, rest)

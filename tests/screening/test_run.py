@@ -643,7 +643,7 @@ def test_a_wanted_spectrum_is_found_again(make_screen, checkpoint, tmp_path):
     similarities = {
         json.loads(r["recipe"])["distortions"]["shear"]: float(r["similar_to"]) for r in table(tmp_path / "o")
     }
-    noise = 2e-2  # an untrained network gives this planar complex a CD not far above single precision
+    noise = 5e-2  # an untrained network gives this planar complex a CD not far above single precision
     assert similarities[3.0] == pytest.approx(1.0, abs=noise)
     assert similarities[3.0] >= max(similarities.values()) - noise
     assert min(similarities.values()) < 0.9
