@@ -36,11 +36,11 @@ def cluster() -> Atoms:
 
 
 def check(prediction, expected) -> None:
-    """The numbers that version 0.1 gave, to single precision."""
+    """The numbers that version 0.1 gave, to single precision, which leaves noise where the CD is weak."""
     found = prediction.spectrum
     np.testing.assert_allclose(found.energy_ev[::10], expected["energy_ev"], atol=1e-9)
-    for name in ("epsilon", "delta_epsilon"):
-        size = np.abs(expected[name]).max()
+    for name, least in (("epsilon", 0.0), ("delta_epsilon", 1e-3 * np.abs(expected["epsilon"]).max())):
+        size = max(np.abs(expected[name]).max(), least)
         np.testing.assert_allclose(getattr(found, name)[::10], expected[name], atol=2e-5 * size, err_msg=name)
     assert prediction.gap_ev == pytest.approx(expected["gap_ev"], rel=1e-5)
 

@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +46,16 @@ _ROWS = {
 }
 
 
+_NUMBERED = re.compile(r"(.+)-\d{5}")
+
+
+def _series(parents: Sequence[str]) -> list[str]:
+    """The names of ``parents``; of those with numbers, which are hypothetical clusters, how many there are."""
+    numbered = Counter(match[1] for name in parents if (match := _NUMBERED.fullmatch(name)))
+    plain = [name for name in parents if not _NUMBERED.fullmatch(name)]
+    return plain + [f"{count} x {name}" for name, count in sorted(numbered.items())]
+
+
 def card(config: Config, spec: NetworkSpec, about: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Markdown for ``config``; ``about``: see :func:`clusterml.training.run.train`; ``metrics``: of the best epoch."""
     grid = spec.grid
@@ -59,7 +71,7 @@ def card(config: Config, spec: NetworkSpec, about: Mapping[str, Any], metrics: M
         "",
         f"* data set: {data['name']}, method {data['method']}",
         f"* records: {data['train']} for training, {data['validation']} for validation",
-        f"* parents: {', '.join(data['parents'])}",
+        f"* parents: {', '.join(_series(data['parents']))}",
         f"* kinds of geometry: {', '.join(config.data.kinds)}",
         *([f"* started from: {about['started_from']}"] if about["started_from"] else []),
         "",
