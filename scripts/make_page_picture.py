@@ -38,12 +38,13 @@ def main() -> None:
 
 
 def arrange(page: Page) -> None:
-    """Ag25, whose motifs are twisted: both hands of it, its CD and that of its mirror image."""
+    """Ag25, whose motifs are twisted: both hands of it, its CD by the engine and that of its mirror image."""
     page.select_option("#shipped", "ag25_sch3")
     page.wait_for_selector("#worth .worth")
     page.locator("#mode-motif-twist").fill("3")
     page.wait_for_selector(".worth.live")
     page.wait_for_selector(".worth.live", state="detached")
+    page.wait_for_selector("#legend:has-text('engine')")
     page.click("summary:text('Show')")
     page.check("[data-show=mirror]")
     page.click("#spectra-title")
