@@ -101,7 +101,7 @@ def test_python_of_the_quickstart_runs(small, tmp_path):
 
 def test_the_first_pages_show_commands():
     assert {words[0] for words in commands(README)} >= {"inspect", "predict", "compare", "chirality"}
-    assert {words[0] for words in commands(QUICKSTART)} == {"inspect", "predict", "build", "compare"}
+    assert {words[0] for words in commands(QUICKSTART)} == {"inspect", "predict", "compare"}
 
 
 def test_python_of_the_engine_runs(small, tmp_path):
