@@ -38,7 +38,7 @@ def read_spectrum(
     Examples:
         >>> import clusterml as cm
         >>> cm.read_spectrum("shipped:datasets/examples/ag29_invented_jasco.txt", concentration=1e-5, path_cm=0.5)
-        Spectrum(1.55 to 5.17 eV, 561 points, epsilon +2.11e+05 at 282 nm, delta_epsilon +192 at 319 nm)
+        Spectrum(1.55 to 5.17 eV, 561 points, epsilon +2.37e+05 at 240 nm, delta_epsilon -174 at 240 nm)
     """
     settings = ReadSettings(concentration, path_cm, columns, unit, block, option_suffix)
     text, name = source_text(source)
