@@ -524,6 +524,15 @@ def test_a_distortion_that_the_one_before_has_made_impossible_is_drawn_again():
     assert np.abs(atoms.positions - source.atoms(source.form_of(job)).positions).max() > 0.01
 
 
+def test_a_mode_that_the_parent_never_has_is_named_and_tried_again(tmp_path):
+    text = MEANS.replace("counts: {ensemble: 1, mode: 6}", "modes: [trigon-rotation], counts: {mode: 1}")
+    (path := tmp_path / "means.yaml").write_text(text)
+    for resume in (False, True):
+        assert generate(path, tmp_path / "d", Here(), resume=resume).counts == {"failed": 1}
+    (event,) = Ledger(tmp_path / "d" / "ledger.jsonl").states().values()
+    assert event.reason.startswith("OptionError: mode trigon-rotation needs trigons, and ")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -158,8 +158,6 @@ def _distort_job(
             return atoms, atoms.info["provenance"].get("distortions", [])
         except StructureError as error:
             reason = error
-        except OptionError as error:  # what one distortion has broken the next one misses
-            reason = StructureError(error.problem, error.remedy)
     raise StructureError(f"{_MOST_TRIES} distortions broke the chemistry, the last: {reason}", "use smaller amounts")
 
 
@@ -172,11 +170,16 @@ def _mode_mixture(
     strong = rng.random() < amounts.strong
     count = 1 if strong else int(rng.integers(1, min(amounts.most_modes, len(modes)) + 1))
     atoms = subject.atoms
-    for name in rng.choice(modes, size=count, replace=False):
+    for place, name in enumerate(rng.choice(modes, size=count, replace=False)):
         mode = MODES[str(name)]
         size = rng.uniform(-1.0, 1.0) * amounts.strong_scale if strong else rng.standard_normal() * amounts.scale
         amount = float(np.clip(size * mildness * mode.typical, mode.low, mode.high))
-        atoms = distort(atoms, mode.name, amount)
+        try:
+            atoms = distort(atoms, mode.name, amount)
+        except OptionError as error:
+            if place == 0:  # the parent has no such mode
+                raise
+            raise StructureError(f"after other distortions: {error.problem}", error.remedy) from error
     if amounts.noise_a > 0.0:
         atoms = distort(atoms, THERMAL_NOISE, amounts.noise_a * mildness, rng=rng)
     return atoms
