@@ -62,7 +62,7 @@ where one is not enough."""
 _SINGLE_FROM = 200
 """Functions from which on responses and early cycles are computed in single precision ..."""
 
-_ROUNDING = 2.5e-8
+_ROUNDING = 3e-8
 """... whose largest residual is wrong by up to about this times the number of functions."""
 
 _SQUARED = 0.4
