@@ -76,8 +76,8 @@ def test_a_design_starts_from_the_screen_that_was_run(run, model):
     assert not Path("third").exists()
 
 
-def test_a_design_needs_derivatives_and_takes_a_network_that_has_them(run):
-    few = CONFIG.replace("starts: 3", "starts: 1").replace("steps: 4", "steps: 1")
+def test_free_coordinates_need_derivatives_and_take_a_network_that_has_them(run):
+    few = CONFIG.replace("starts: 3", "starts: 1").replace("steps: 4", "steps: 1, free: {steps: 1}")
     Path("up.yaml").write_text(few)
     screened = run("screen", "up.yaml", "most=2", "-o", "screened")
     words = r"candidates: 0 of 2; ag-response-v1 takes about 0\.06\d* s of a core for each, 0 s on one core"
@@ -91,12 +91,17 @@ def test_a_design_needs_derivatives_and_takes_a_network_that_has_them(run):
     refused = run("design", "named.yaml", "-o", "refused")
     assert (refused.code, f"such as {QUICK_MODEL}" in refused.err) == (2, True)
     assert not Path("refused").exists()
+    assert run("design", "named.yaml", "design.free=null", "-o", "amounts").code == 0
+    assert json.loads(Path("amounts/design.json").read_text())["provenance"]["model"] == DEFAULT_MODEL
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("max_g: 2..5 eV", "opd: measured"), "objective opd: measured has no gradient"),
+        (
+            ("max_g: 2..5 eV}\ndesign: {", "opd: measured}\ndesign: {free: {}, "),
+            "objective opd: measured has no derivative by positions",
+        ),
         (("climbs: 1", "climb: 1"), "did you mean 'climbs'"),
         (("shear: -4..4", "shear: -99..4"), "amount of shear is -99 %"),
     ],

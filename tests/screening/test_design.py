@@ -14,7 +14,9 @@ import pytest
 from clusterml.errors import FolderInUseError, OptionError, ScreeningError
 from clusterml.inference.predictor import Predictor
 from clusterml.io.files import exclusive
+from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.screening.bench import Bench
+from clusterml.screening.design.amounts import climb_amounts
 from clusterml.screening.design.climb import Aim, climb
 from clusterml.screening.design.run import design
 from clusterml.screening.making import Maker, Rejection
@@ -166,6 +168,56 @@ def test_an_amount_is_found_again_from_its_spectrum(target, checkpoint, make_scr
     assert value.value > done.paths[0][0].point.evaluation.values[0].value
 
 
+def test_a_search_keeps_ranges_and_slides_along_a_constraint(make_screen):
+    """Of x + 2 y within a circle of radius 1, with a hole where there is no geometry."""
+    screen = make_screen(
+        distortions=[{"modes": {"shear": "-4..4 by 4 %", "breathing": "-1..1 by 1 %", "core-shell-twist": [2.0]}}],
+        constraints=[{"opd": "measured", "at_most": 1.0}],
+    )
+    unit = screen.constraints[0].kind.step
+    screen = screen.model_copy(update={"constraints": [screen.constraints[0].model_copy(update={"at_most": unit})]})
+    recipe = Space(screen).recipe(0)
+    recipe = replace(recipe, amounts=(("shear", -1.2), ("breathing", -0.2), ("core-shell-twist", 2.0)))
+
+    def at(recipe):
+        x, y = dict(recipe.amounts)["shear"] / 4.0, dict(recipe.amounts)["breathing"]
+        size = unit * float(np.hypot(x, y))
+        violated = ("opd",) if size > unit else ()
+        values = (SimpleNamespace(value=x + 2.0 * y), SimpleNamespace(value=size))
+        return SimpleNamespace(score=x + 2.0 * y, values=values, violated=violated)
+
+    def made(recipe):
+        x, y = (dict(recipe.amounts)[name] for name in ("shear", "breathing"))
+        return Rejection("torn", "here") if np.hypot(x / 4.0 - 0.6, y) < 0.2 else recipe
+
+    taken = []
+    start = SimpleNamespace(recipe=recipe, evaluation=at(recipe))
+    climb_amounts(SimpleNamespace(evaluate=at), SimpleNamespace(make=made), screen, start, 60, taken.append)
+    scores = [start.evaluation.score, *(point.evaluation.score for point in taken)]
+    assert all(b > a for a, b in itertools.pairwise(scores))
+    end = dict(taken[-1].recipe.amounts)
+    assert end["core-shell-twist"] == 2.0
+    assert (end["shear"] / 4.0, end["breathing"]) == pytest.approx((5.0**-0.5, 2.0 * 5.0**-0.5), abs=0.03)
+    assert taken[-1].evaluation.violated == ()
+
+
+@pytest.mark.parametrize("line", [{"cd_at": "3.5 eV", "goal": "magnitude"}, {"ccm": "predicted"}])
+def test_the_default_network_is_climbed_and_right(line, make_screen, tmp_path):
+    screen = make_screen(
+        **SHAKEN,
+        distortions=[{"modes": {"shear": "-6..6 %"}, "sampling": "sobol", "points": 2}],
+        objectives=[line],
+        engine={"dtype": "float32", "tolerance": 0.003},
+        design={"starts": 2, "climbs": 1, "steps": 6, "label": True},
+    )
+    done = design(screen, tmp_path / "o")
+    start, best = done.start.point.evaluation, done.best.point.evaluation
+    assert done.bench.predictor.name == DEFAULT_MODEL
+    assert best.score > start.score
+    if "cd_at" in line:
+        assert best.values[0].value == pytest.approx(done.label.values[0].value, rel=2e-2)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("design") / "o"
@@ -260,8 +312,12 @@ def test_the_folder_of_a_design(done, folder, checkpoint):
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"objectives": [{"ccm": "predicted"}]}, OptionError, "objective ccm: predicted has no gradient"),
-        ({"objectives": [{"strain": "gfn1"}]}, OptionError, "no gradient"),
+        (
+            {"objectives": [{"ccm": "predicted"}], "design": {"free": {}}},
+            OptionError,
+            "objective ccm: predicted has no derivative by positions .leave design.free out",
+        ),
+        ({"objectives": [{"strain": "gfn1"}], "design": {"free": {}}}, OptionError, "no derivative by positions"),
         ({"distortions": []}, OptionError, "nothing that may change"),
         ({"distortions": [{"modes": {"shear": [1.0], "breathing": 2.0}}]}, OptionError, "nothing that may change"),
         ({"distortions": [{"modes": {"sheer": [1.0]}}]}, OptionError, "did you mean 'shear'"),

@@ -1,4 +1,4 @@
-"""``clusterml design CONFIG``: the best candidates of a screen improved by gradients of the network."""
+"""``clusterml design CONFIG``: the best candidates of a screen improved step by step."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 from clusterml.engine.protocol import Compute
 from clusterml.errors import ClusterMLError, OptionError, ScreeningError, SpectrumError, StructureError
 from clusterml.io.files import sha256
-from clusterml.io.shipped import QUICK_MODEL
+from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.resources import Cache
 from clusterml.screening.board import CandidateBlock, Rejections, Row, nuclear_repulsion
 from clusterml.screening.claim import own_code
@@ -181,7 +181,7 @@ class Bench:
         from clusterml.inference.predictor import Predictor
 
         if self.setting.by_engine:
-            raise OptionError(f"model is {ENGINE}, which has no derivatives", f"use --model {QUICK_MODEL}")
+            raise OptionError(f"model is {ENGINE}, whose labels are not climbed", f"use --model {DEFAULT_MODEL}")
         return Predictor.load(self.setting.model, self.setting.device)
 
     @cached_property

@@ -29,7 +29,7 @@ class FreeDesign(Strict):
 
 
 class Design(Strict):
-    """How candidates are improved by gradients, see ``clusterml design``."""
+    """How candidates are improved, see ``clusterml design``."""
 
     start_from: str | None = Field(
         None, description="results folder of a screen whose best candidates are the starts; null: random candidates"
@@ -38,7 +38,11 @@ class Design(Strict):
         16, ge=1, description="a whole number: candidates to start from, drawn evenly or the best of a screen"
     )
     climbs: int = Field(2, ge=1, description="a whole number: how many of the best starts are improved")
-    steps: int = Field(40, ge=0, description="a whole number: steps on the amounts of the distortions, at most")
+    steps: int = Field(
+        40,
+        ge=0,
+        description="a whole number: geometries tried in a climb on k amounts, after the first 2 k + 1; 0: none",
+    )
     free: FreeDesign | None = Field(
         None, description="a stage with free coordinates (keys steps and penalty); null: none"
     )
@@ -174,7 +178,7 @@ class Screen(Strict):
     model: str | None = Field(
         None,
         description=f"name or folder of a checkpoint, or {ENGINE}: every candidate is labelled, and nothing verified; "
-        f"null: {DEFAULT_MODEL}, and for a design {QUICK_MODEL}, which has derivatives",
+        f"null: {DEFAULT_MODEL}, and for a design with free coordinates {QUICK_MODEL}, which has derivatives",
     )
     library: str | None = Field(
         None, description="a YAML file of further ligands for parents and exchanges; null: none"

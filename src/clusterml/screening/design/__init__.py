@@ -1,1 +1,1 @@
-"""Inverse design: from the best candidates of a screen uphill along the gradient of the network."""
+"""Inverse design: from the best candidates of a screen uphill, in the amounts of its distortions and in all atoms."""

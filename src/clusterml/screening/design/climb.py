@@ -1,9 +1,9 @@
-"""The climb: the score and its gradient, a steepest ascent that never goes down, and the coordinates it moves."""
+"""The climb in all coordinates: the score and its gradient, and a steepest ascent that never goes down."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,9 @@ from scipy.linalg import cho_factor, cho_solve
 from clusterml.errors import ClusterMLError, OptionError
 from clusterml.inference.explain import check_slopes, slopes
 from clusterml.screening.bench import Bench
-from clusterml.screening.config import Screen
-from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.measures.measure import Sample, Value
 from clusterml.screening.merit import Standing, merit_slope
-from clusterml.screening.space import Recipe, extremes
+from clusterml.screening.space import Recipe
 from clusterml.screening.strain import elastic_hessian, elastic_slope, elastic_strain, superpose
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.structure.distort.subject import Subject
@@ -61,13 +59,14 @@ class PointEvaluation:
 
 
 def check_smooth(bench: Bench) -> None:
-    """Raise :class:`OptionError` for a network or an objective without a gradient; constraints do not need one."""
+    """Raise :class:`OptionError` for a network or an objective without a derivative by positions, which moving every
+    atom needs; constraints do not need one."""
     check_slopes(bench.network.ensemble)
     for line, gauge in zip(bench.screen.objectives, bench.gauges, strict=False):  # gauges of constraints follow
         if gauge.slope is None:
             raise OptionError(
-                f"objective {': '.join(line.measure)} has no gradient",
-                "design climbs measures of spectra, strain: elastic and functions of your own; make it a constraint",
+                f"objective {': '.join(line.measure)} has no derivative by positions",
+                "leave design.free out, or make it a constraint",
             )
 
 
@@ -104,7 +103,7 @@ class Aim:
         by_curves, by_positions = np.zeros((2, len(spectrum.energy_ev))), np.zeros((len(atoms), 3))
         for line, gauge in zip(self._bench.screen.objectives, self._bench.gauges, strict=False):
             if gauge.slope is None:
-                raise OptionError(f"objective {line.measure[0]} has no gradient", "make it a constraint")
+                raise OptionError(f"objective {line.measure[0]} has no derivative", "make it a constraint")
             local = gauge.slope(sample)
             factor = line.weight / line.kind.step * merit_slope(line.aim, gauge.value(sample).value)
             for at, curve in enumerate((local.by_epsilon, local.by_delta_epsilon)):
@@ -164,11 +163,8 @@ def climb(
             return
 
 
-REACH = 0.1
-"""Longest step of an amount, as a share of half its range."""
 FREE_REACH_A = 0.1
 """Longest step of a free coordinate."""
-_DIFFERENCE = 1e-3  # of half the range, for derivatives of positions by amounts
 _SOFTEST = 1.0  # eV/A^2, added to the elastic network so that soft motions are not all that moves
 
 
@@ -178,43 +174,6 @@ class ClimbPoint:
 
     recipe: Recipe
     evaluation: PointEvaluation
-
-
-def climb_amounts(aim: Aim, maker: Maker, screen: Screen, start: ClimbPoint, steps: int) -> Iterator[ClimbPoint]:
-    """Climb in the amounts of the candidate's distortions, within their ranges in the screen."""
-    recipe = start.recipe
-    low, high = _ranges(screen, recipe)
-    middle, half = 0.5 * (high + low), 0.5 * (high - low)
-
-    def recipe_at(coordinates: FloatArray) -> Recipe:
-        amounts = middle + half * coordinates
-        return replace(recipe, amounts=tuple((k, float(a)) for (k, _), a in zip(recipe.amounts, amounts, strict=True)))
-
-    def look(coordinates: FloatArray) -> PointEvaluation | None:
-        return _score_recipe(aim, maker, recipe_at(coordinates))
-
-    def direction(coordinates: FloatArray, evaluation: PointEvaluation) -> FloatArray:
-        slope = aim.slope(evaluation.atoms)
-        gradient = np.zeros(len(coordinates))
-        for k in np.flatnonzero(half):
-            ends = []
-            for sign in (-1.0, 1.0):
-                shifted = coordinates.copy()
-                shifted[k] = np.clip(coordinates[k] + sign * _DIFFERENCE, -1.0, 1.0)
-                positions = _positions(maker, recipe_at(shifted))
-                ends.append(
-                    (coordinates[k], evaluation.atoms.positions) if positions is None else (shifted[k], positions)
-                )
-            (before, x), (after, y) = ends
-            if after > before:
-                gradient[k] = np.sum(slope * (y - x)) / (after - before)
-        gradient[((coordinates >= 1.0) & (gradient > 0.0)) | ((coordinates <= -1.0) & (gradient < 0.0))] = 0.0
-        return gradient
-
-    amounts_at_start = np.array([amount for _, amount in recipe.amounts])
-    coordinates = np.divide(amounts_at_start - middle, half, out=np.zeros_like(amounts_at_start), where=half > 0.0)
-    for shifted, evaluation in climb((coordinates, start.evaluation), direction, look, steps, REACH, 1.0):
-        yield ClimbPoint(recipe_at(shifted), evaluation)
 
 
 def climb_freely(aim: Aim, start: ClimbPoint, steps: int, penalty: float) -> Iterator[ClimbPoint]:
@@ -242,24 +201,3 @@ def climb_freely(aim: Aim, start: ClimbPoint, steps: int, penalty: float) -> Ite
     yield ClimbPoint(start.recipe, first)
     for _, evaluation in climb((start_atoms.positions.ravel(), first), direction, look, steps, FREE_REACH_A):
         yield ClimbPoint(start.recipe, evaluation)
-
-
-def _ranges(screen: Screen, recipe: Recipe) -> tuple[FloatArray, FloatArray]:
-    """Lowest and highest amount (k,) of each distortion of a recipe."""
-    block = None if recipe.place is None else screen.distortions[recipe.place.block]
-    ranges = [] if block is None else [extremes(block, amounts) for amounts in block.modes.values()]
-    return np.array([min(amounts) for amounts in ranges]), np.array([max(amounts) for amounts in ranges])
-
-
-def _score_recipe(aim: Aim, maker: Maker, recipe: Recipe) -> PointEvaluation | None:
-    atoms = maker.make(recipe)
-    try:
-        return None if isinstance(atoms, Rejection) else aim.evaluate(atoms)
-    except ClusterMLError:
-        return None
-
-
-def _positions(maker: Maker, recipe: Recipe) -> FloatArray | None:
-    """Positions (n, 3) of a recipe; None where it has no geometry."""
-    atoms = maker.make(recipe)
-    return None if isinstance(atoms, Rejection) else np.asarray(atoms.positions)

@@ -1,8 +1,8 @@
-"""Inverse design from start to end: choose the starts, improve the best step by step, verify with the engine."""
+"""Inverse design from start to end: choose the starts, improve the best step by step, label the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,16 @@ from clusterml.config.schema import validated
 from clusterml.errors import ClusterMLError, OptionError, ScreeningError
 from clusterml.io.files import exclusive, make_folder, read_text
 from clusterml.io.json import parse_json
-from clusterml.io.shipped import QUICK_MODEL
+from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
 from clusterml.screening.bench import Bench, BlockTask, bench_of
 from clusterml.screening.board import Row, distinct_rows
 from clusterml.screening.check import check_names, check_own
 from clusterml.screening.claim import inputs_of
 from clusterml.screening.config import Screen, load_screen
-from clusterml.screening.design.climb import Aim, ClimbPoint, check_smooth, climb_amounts, climb_freely
+from clusterml.screening.design.amounts import climb_amounts
+from clusterml.screening.design.climb import Aim, ClimbPoint, check_smooth, climb_freely
 from clusterml.screening.design.folder import DESIGN, write_design
-from clusterml.screening.design.path import DesignResult, DesignStep
+from clusterml.screening.design.path import DesignResult, DesignStep, Stage
 from clusterml.screening.folder import RANKED, RUN
 from clusterml.screening.labels import LabelTask, label_candidate
 from clusterml.screening.making import Rejection
@@ -111,17 +112,17 @@ def design(
     device: str = "auto",
     watch: Watch = lambda step: None,
 ) -> DesignResult:
-    """Improve the best candidates of a screen (or of its YAML file) by gradients; write the results into ``folder``.
+    """Improve the best candidates of a screen (or of its YAML file); write the results into ``folder``.
 
     The climb maximises the screen's score of the expected values.  The key ``design`` of the screen says how many
     candidates to start from (random ones, or the best of a finished screen), how far to climb, and whether atoms may
     move freely at the end.  Where a design ends below the best candidate of its screen, that candidate is kept.
     ``watch`` is called with every step.  ``model``: a checkpoint in place of the screen's; where neither names one it
-    is ``ag-quick-v1``, as the default of screens has no derivatives.
+    is the default of screens, or ``ag-quick-v1`` where atoms may move freely, which needs derivatives by positions.
 
     Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid,
     :class:`~clusterml.errors.FolderInUseError` for a folder in use by another process, :class:`OptionError` for an
-    objective or a network without a gradient or if nothing may change, and what
+    objective or a network without derivatives where atoms may move freely or if nothing may change, and what
     :func:`clusterml.screening.run.screen` raises for an invalid screen.
 
     Examples:
@@ -146,20 +147,20 @@ def design(
         numbers = None if screen_folder is None else ranked_numbers(screen_folder, screen)[: options.starts]
         most = min(options.starts, screen.most or options.starts) if numbers is None else screen.most
         sampled = screen.model_copy(update={"most": most, "value": "expected"})
-        setting, _ = setting_of(sampled, target, model or screen.model or QUICK_MODEL, device, None)
+        default = DEFAULT_MODEL if options.free is None else QUICK_MODEL
+        setting, _ = setting_of(sampled, target, model or screen.model or default, device, None)
         bench = bench_of(setting)
         check_bench(bench)
-        check_smooth(bench)
+        if options.free is not None:
+            check_smooth(bench)
         rows = best_rows(bench, [*range(len(bench.space))] if numbers is None else numbers)
         make_folder(target)
         with exclusive(target):
             _check_new(target)
-            paths: list[list[DesignStep]] = []
-            for number, row in enumerate(rows[: options.climbs], start=1):
-                paths.append([])
-                for step in _path(bench, bench.space.recipe(row.number), number):
-                    watch(step)
-                    paths[-1].append(step)
+            paths = [
+                _path(bench, bench.space.recipe(row.number), number, watch)
+                for number, row in enumerate(rows[: options.climbs], start=1)
+            ]
             result = DesignResult(screen, bench, paths, screen_folder)
             if options.label:
                 place = make_folder(target / FOLDER, within=target)
@@ -184,20 +185,25 @@ def _vary(screen: Screen) -> bool:
     )
 
 
-def _path(bench: Bench, recipe: Recipe, number: int) -> Iterator[DesignStep]:
-    """The climb from a candidate, its own geometry first."""
+def _path(bench: Bench, recipe: Recipe, number: int, watch: Watch) -> list[DesignStep]:
+    """The steps of the climb from a candidate, its own geometry first; ``watch`` is called with each."""
     options, aim = bench.screen.design, Aim(bench, recipe)
     atoms = bench.maker.make(recipe)
     if isinstance(atoms, Rejection):
         raise ScreeningError(f"candidate {recipe.number} cannot be made again: {atoms.example}", "report this")
-    steps = [DesignStep(number, "start", 0, ClimbPoint(recipe, aim.evaluate(atoms)))]
-    yield steps[0]
-    if recipe.amounts:
-        way = climb_amounts(aim, bench.maker, bench.screen, steps[-1].point, options.steps)
-        for count, point in enumerate(way, start=1):
-            steps.append(DesignStep(number, "amounts", count, point))
-            yield steps[-1]
+    steps: list[DesignStep] = []
+
+    def take(stage: Stage, point: ClimbPoint, count: int) -> None:
+        steps.append(DesignStep(number, stage, count, point))
+        watch(steps[-1])
+
+    start = ClimbPoint(recipe, aim.evaluate(atoms))
+    take("start", start, 0)
+    climb_amounts(
+        aim, bench.maker, bench.screen, start, options.steps, lambda point: take("amounts", point, len(steps))
+    )
     if options.free is not None:
         way = climb_freely(aim, steps[-1].point, options.free.steps, options.free.penalty)
         for count, point in enumerate(way):  # the first one is where it begins, with its cost
-            yield DesignStep(number, "free", count, point)
+            take("free", point, count)
+    return steps
