@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, Literal, get_args
 
@@ -126,8 +127,15 @@ def raw_spread(energy_ev: FloatArray, members: FloatArray, floor: float, pool_ev
 
 def _pool(energy_ev: FloatArray, values: FloatArray, pool_ev: float) -> FloatArray:
     """Mean of ``values`` (g, m) about each energy with Gaussian weights; beyond the ends there is nothing."""
-    weights = np.exp(-0.5 * ((energy_ev[:, None] - energy_ev[None, :]) / pool_ev) ** 2)
-    return np.asarray(values @ (weights / weights.sum(axis=1, keepdims=True)).T)
+    return np.asarray(values @ _pooling(len(energy_ev), float(energy_ev[1] - energy_ev[0]) / pool_ev).T)
+
+
+@lru_cache(maxsize=8)
+def _pooling(count: int, step: float) -> FloatArray:
+    """Gaussian weights (count, count) about each of evenly spaced points, ``step`` standard deviations apart."""
+    points = step * np.arange(count)
+    weights = np.exp(-0.5 * (points[:, None] - points) ** 2)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def calibrate(

@@ -86,9 +86,9 @@ class Ensemble:
         if not states:
             raise OptionError("there is no network", "give the weights of at least one")
         copies = []
-        for state in states:
+        for state in reversed(states):  # the network keeps the weights of the first
             load_weights(network, state)  # which also brings older names up to date
-            copies.append({name: value.detach().clone() for name, value in network.state_dict().items()})
+            copies.insert(0, {name: value.detach().clone() for name, value in network.state_dict().items()})
         self.spec: NetworkSpec = cast("Any", network).spec
         self.device = device
         self.energy_ev: FloatArray = energies(self.spec.grid)
@@ -142,7 +142,8 @@ class Ensemble:
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
         batch = collate(graphs).to(self.device)
-        outputs = [functional_call(self._network, state, (batch,)) for state in self._states]
+        outputs = [self._network(batch)]
+        outputs += [functional_call(self._network, state, (batch,)) for state in self._states[1:]]
         if on_gpu:
             used = torch.cuda.max_memory_allocated(self.device) - before
             self._most_edges = self._affordable(used / sum(edges_of(graph) for graph in graphs))

@@ -215,8 +215,10 @@ class Operators(PairFactors):
         """Electric, magnetic and length operators (c + p, s, t, 3) of atoms and pairs of ``graph.pair_index``."""
         values, unit = self.factors(graph, features)
         *polar, axial = values.split(self.counts, dim=1)
+        both, cubes = unit[:, :, None] * unit[:, None, :], _polar_cubes(unit)
         electric, length = (
-            self.strength * torch.cat([self._of_atoms(self.change * layer(features), start), self._polar(each, unit)])
+            self.strength
+            * torch.cat([self._of_atoms(self.change * layer(features), start), self._polar(each, unit, both, cubes)])
             for layer, start, each in zip((self.electric, self.length), self.start, polar, strict=True)
         )
         own = self._of_atoms(self.change * self.magnetic(features), torch.zeros_like(self.start[0]))
@@ -241,19 +243,13 @@ class Operators(PairFactors):
         cubes = cubes + torch.einsum("nqj,kz->nqjkz", l, eye) + torch.einsum("nq,jkz->nqjkz", twist, levi)
         return self._assembled(own.reshape(n, a, c, 3), matrices, cubes)
 
-    def _polar(self, factors: Tensor, unit: Tensor) -> Tensor:
-        """(p, s, t, 3) of pairs for a polar operator."""
+    def _polar(self, factors: Tensor, unit: Tensor, both: Tensor, shapes: Tensor) -> Tensor:
+        """(p, s, t, 3) of pairs for a polar operator; ``both`` (p, 3, 3): products of ``unit``, ``shapes``: see
+        :func:`_polar_cubes`."""
         a, b, c, d = self.shapes
         mixed, pp, n = a * d + b * c, b * d, len(unit)
         own, across, along, cubes = factors.split([a * c, mixed, mixed, 4 * pp], dim=1)
-        eye, both = _unit(unit), unit[:, :, None] * unit[:, None, :]
-        matrices = across[..., None, None] * eye + along[..., None, None] * both[:, None]
-        shapes = [
-            both[:, :, :, None] * unit[:, None, None, :],
-            eye[None, :, :, None] * unit[:, None, None, :],
-            eye[None, :, None, :] * unit[:, None, :, None],
-            eye[None, None, :, :] * unit[:, :, None, None],
-        ]
+        matrices = across[..., None, None] * _unit(unit) + along[..., None, None] * both[:, None]
         scalars = (own.unsqueeze(-1) * unit.unsqueeze(1)).reshape(n, a, c, 3)
         return self._assembled(scalars, matrices, _cubes(cubes, shapes))
 
@@ -271,7 +267,7 @@ class Operators(PairFactors):
             cross[:, :, None, :] * unit[:, None, :, None],
             cross[:, None, :, :] * unit[:, :, None, None],
         ]
-        return self._assembled(unit.new_zeros(n, a, c, 3), matrices, _cubes(cubes, shapes))
+        return self._assembled(unit.new_zeros(n, a, c, 3), matrices, _cubes(cubes, _stacked(shapes)))
 
     def _assembled(self, scalars: Tensor, matrices: Tensor, cubes: Tensor) -> Tensor:
         """Blocks (n, a, c, 3) of s with s, (n, a d + b c, 3, 3) of s with p and p with s, and (n, b d, 3, 3, 3)."""
@@ -284,10 +280,25 @@ class Operators(PairFactors):
         return torch.cat([upper, torch.cat([left, right], dim=2)], dim=1)
 
 
-def _cubes(factors: Tensor, shapes: Sequence[Tensor]) -> Tensor:
-    """(n, q, 3, 3, 3) of ``factors`` (n, q k) and k ``shapes`` (n, 3, 3, 3)."""
-    basis = torch.stack([shape.flatten(1) for shape in shapes], dim=1)
-    return (factors.unflatten(1, (-1, len(shapes))) @ basis).unflatten(2, (3, 3, 3))
+def _polar_cubes(unit: Tensor) -> Tensor:
+    """The four tensors (p, 4, 27) of third rank that unit vectors (p, 3) and the unit matrix make."""
+    eye, both = _unit(unit), unit[:, :, None] * unit[:, None, :]
+    shapes = [
+        both[:, :, :, None] * unit[:, None, None, :],
+        eye[None, :, :, None] * unit[:, None, None, :],
+        eye[None, :, None, :] * unit[:, None, :, None],
+        eye[None, None, :, :] * unit[:, :, None, None],
+    ]
+    return _stacked(shapes)
+
+
+def _stacked(shapes: Sequence[Tensor]) -> Tensor:
+    return torch.stack([shape.flatten(1) for shape in shapes], dim=1)
+
+
+def _cubes(factors: Tensor, shapes: Tensor) -> Tensor:
+    """(n, q, 3, 3, 3) of ``factors`` (n, q k) and k ``shapes`` (n, k, 27)."""
+    return (factors.unflatten(1, (-1, shapes.shape[1])) @ shapes).unflatten(2, (3, 3, 3))
 
 
 def _unit(like: Tensor) -> Tensor:
