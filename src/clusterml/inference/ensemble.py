@@ -85,7 +85,7 @@ class Ensemble:
     def __init__(self, network: nn.Module, states: Sequence[Mapping[str, Tensor]], device: torch.device) -> None:
         if not states:
             raise OptionError("there is no network", "give the weights of at least one")
-        copies = []
+        copies: list[dict[str, Tensor]] = []
         for state in reversed(states):  # the network keeps the weights of the first
             load_weights(network, state)  # which also brings older names up to date
             copies.insert(0, {name: value.detach().clone() for name, value in network.state_dict().items()})
