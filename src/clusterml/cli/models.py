@@ -69,4 +69,4 @@ def _print(releases: dict[str, Release]) -> None:
             str(row["records"] or "-"),
         )
     table_console().print(table)
-    typer.echo(f"where none is named: {DEFAULT_MODEL}; for design and the page {QUICK_MODEL}")
+    typer.echo(f"where none is named: {DEFAULT_MODEL}; for the page and designs with free atoms {QUICK_MODEL}")
