@@ -160,6 +160,11 @@ UNEXPECTED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, 
 """What numerical libraries raise: one structure must not end a long batch."""
 
 
+def words_of(error: Exception) -> str:
+    """An error in a sentence; one that is not of this program begins with its type."""
+    return str(error) if isinstance(error, ClusterMLError) else f"{type(error).__name__}: {error}"
+
+
 class ScreeningError(ClusterMLError):
     """A screen cannot begin, go on or end: the folder is another's, the log is damaged, or no candidate is valid."""
 

@@ -132,8 +132,27 @@ def test_a_label_is_made_again_as_its_record_says(made, monkeypatch):
     monkeypatch.setattr("clusterml.engine.label.label", spy)
     (check,) = verify(made, share=0.01)[1]
     assert "enough" in check.problem
-    assert seen == [Protocol(orbitals="stda-xtb", solver="krylov", fwhm_ev=FWHM_EV, tolerance=seen[0].tolerance)]
+    kept = {"orbitals": "stda-xtb", "solver": "krylov", "fwhm_ev": FWHM_EV, "smallest_gap_ev": 0.05}
+    assert seen == [Protocol(**kept, tolerance=seen[0].tolerance)]
     assert seen[0].tolerance <= 1e-3
+
+
+def test_the_whole_protocol_of_a_label_is_kept(campaign, tmp_path, monkeypatch):
+    protocol = "{orbitals: gfn1, solvent: methanol, solvation: gbsa, electronic_temperature_k: 500}"
+    campaign.write_text(
+        TEXT.replace("{orbitals: stda-xtb}", protocol).replace(", mode: 3, thermal: 2, ensemble: 1", "")
+    )
+    generate(campaign, tmp_path / "d", Here())
+    seen = []
+
+    def spy(atoms, charge, protocol, groups):
+        seen.append(protocol)
+        raise ElectronicStructureError("enough")
+
+    monkeypatch.setattr("clusterml.engine.label.label", spy)
+    verify(tmp_path / "d", share=0.01)
+    chosen = (seen[0].orbitals, seen[0].solvent, seen[0].solvation, seen[0].electronic_temperature_k)
+    assert chosen == ("gfn1", "methanol", "gbsa", 500.0)
 
 
 def test_a_wrong_label_is_found(tmp_path, campaign, made, monkeypatch):
@@ -309,6 +328,9 @@ def test_a_campaign_killed_at_any_moment_loses_no_finished_record(campaign, tmp_
         (("build: {name: ag3, thiolate: SH}", "family2: x"), "family2"),
         (("mirrors: 0.5", "mirrors: 2"), "mirrors is 2"),
         (("seed: 1", "seed: 1\nseed: 2"), "'seed' is given twice"),
+        (("  ag3:", "  ag3-\u00e4:"), "parent 'ag3-\u00e4' is no name"),
+        (("  ag3:", "  -a:"), "parent '-a' is no name"),
+        (("  ag3:", f"  {'a' * 101}:"), "is no name"),
     ],
 )
 def test_a_wrong_campaign_is_explained(campaign, change, message):
@@ -325,6 +347,52 @@ def test_a_missing_parent_file_and_a_wrong_hand_end_before_anything_is_done(camp
     with pytest.raises(OptionError, match="left"):
         generate(campaign, tmp_path / "d", Here())
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("thiolate: SH}", "thiolat: SH}"), "did you mean 'thiolate'"),
+        (("thiolate: SH}", 'thiolate: SH, seed: "3"}'), "option of build"),
+        (("name: ag3,", "name: ag3x,"), "did you mean 'ag3'"),
+        (("thiolate: SH}", "thiolate: SCH33}"), "did you mean 'SCH3'"),
+        (("    family: ag3\n", "    family: ag3\n    modes: [sheer]\n"), "did you mean 'shear'"),
+        (("    family: ag3\n", "    family: ag3\n    modes: [thermal-noise]\n"), "not drawn in campaigns"),
+        (("    family: ag3\n", "    family: ag3\n    exchanges: [{old: any, new: SCH33}]\n"), "did you mean 'SCH3'"),
+    ],
+)
+def test_names_are_checked_before_anything_is_built(campaign, tmp_path, change, message):
+    campaign.write_text(TEXT.replace(*change))
+    with pytest.raises(OptionError, match=message):
+        generate(campaign, tmp_path / "d", Here())
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": -3}, "limit is -3"),
+        ({"device": "cdua"}, "device is 'cdua'"),
+        ({"memory_gb": -1.0}, "memory_gb is -1"),
+    ],
+)
+def test_options_are_checked_before_anything_is_built(campaign, tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
+        generate(campaign, tmp_path / "d", Here(), **options)
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_reader_of_the_ledger_changes_nothing_and_a_writer_cuts_off_half_a_line(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    Ledger(path).add(Event("a-mode-00000", "done"))
+    with path.open("a") as handle:
+        handle.write('{"job":"a-mode-000')
+    before = path.read_bytes()
+    reader = Ledger(path)
+    assert list(reader.states()) == ["a-mode-00000"]
+    assert path.read_bytes() == before
+    reader.add(Event("a-mode-00001", "rejected", "no gap"))
+    assert list(Ledger(path).states()) == ["a-mode-00000", "a-mode-00001"]
 
 
 def test_a_launcher_for_each_wish():
@@ -628,6 +696,7 @@ def test_a_mean_of_which_half_is_lost_is_rejected(tmp_path, monkeypatch):
     assert generate(path, tmp_path / "d", Here()).counts == {"rejected": 1}
     (event,) = Ledger(tmp_path / "d" / "ledger.jsonl").states().values()
     assert event.reason == "2 of 4 snapshots have no label, the last: no ground state"
+    assert not any((tmp_path / "d" / "snapshots").iterdir())
 
 
 def test_labels_on_a_coarse_grid_are_made_again_and_taught(tmp_path):

@@ -99,8 +99,9 @@ def test_the_shipped_network_is_nearly_as_good_as_a_label():
     assert np.nanmax(said.spectrum.delta_epsilon_std) < np.abs(truth.delta_epsilon).max()
 
 
-def test_shares_and_slopes_need_a_network_that_starts_from_zero(release):
+def test_shares_and_slopes_need_a_network_that_starts_from_zero(release, monkeypatch):
     predictor, atoms = cm.Predictor.load(release), cm.build("ag3", thiolate="SH")
+    monkeypatch.setattr(predictor, "prepare", None)  # refused before anything is computed
     with pytest.raises(OptionError, match="whole cluster"):
         cm.explain(predictor, atoms, 3.0, 4.0)
     from clusterml.inference.explain import slopes

@@ -337,6 +337,7 @@ def test_what_cannot_be_read_is_named():
         {"grid": {"step_ev": 1e-9}},
         {"grid": {"high_ev": 99.0, "step_ev": 0.001}},
         {"grid": {"high_ev": 0.1}},
+        {"grid": {"step_ev": 0.07}},
         {"fwhm_ev": 0.0},
         {"fwhm_ev": None},
     ],

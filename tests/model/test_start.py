@@ -13,10 +13,9 @@ from clusterml.model.network import Network
 from clusterml.model.spec import read_spec
 from clusterml.model.start import network_graph
 from clusterml.structure.build.build import build
-from clusterml.training.targets import energies
 
 SPEC = read_spec({"channels": 6, "layers": 1, "start": "response", "head_options": {"bands": 2}})
-GRID = energies(SPEC.grid)
+GRID = SPEC.grid.energy_ev
 MIRROR = np.diag([1.0, -1.0, 1.0])
 
 
@@ -129,11 +128,6 @@ def test_an_achiral_cluster_has_no_cd():
     graph = network_graph(atoms.numbers, atoms.positions, atoms.info["charge"], SPEC, torch.float64)
     said = of(network(trained=True), graph)
     assert float(said["delta_epsilon"].abs().max()) < 1e-6 * float(said["epsilon"].max())
-
-
-def test_atoms_have_no_shares_of_a_response(graph):
-    with pytest.raises(OptionError, match="whole cluster"):
-        network(trained=True).contributions(batched([graph]), torch.ones(len(GRID), dtype=torch.float64))
 
 
 def test_another_head_cannot_correct_a_response():

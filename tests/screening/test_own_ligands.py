@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_library_is_said_before_anything_is_written(config,
 
 def test_a_library_within_build_is_told_where_it_belongs(make_screen, checkpoint, tmp_path):
     wrong = make_screen(parents={"ag3": {"build": {"name": "ag3", "library": "ligands.yaml"}}})
-    with pytest.raises(OptionError, match="library is a key of the screen"):
+    with pytest.raises(OptionError, match="library is a key of the file"):
         screen(wrong, tmp_path / "out", model=checkpoint)
 
 

@@ -112,6 +112,8 @@ def test_code_that_cannot_be_used_is_refused_before_anything_is_written(
         ("{max_g: 2..3 eV, unit: eV}", "unit belongs to a function of your own"),
         ("{file: mine.py, function: f, unit: eV, max_g: 2..3 eV}", "exactly one of ccm, opd"),
         ("{file: mine.py, function: score, unit: eV}", "this name is taken"),
+        ("{file: mine.py, function: max_g_2, unit: eV}", "this name is taken"),
+        ("{file: mine.py, function: max_g_std, unit: eV}", "this name is taken"),
         ("{file: mine.py, function: f, unit: eV, step: 0}", "not a number above 0"),
         ("{function: not-there, unit: eV}", "function is 'not-there'"),
     ],

@@ -366,6 +366,20 @@ def test_another_network_ranks_the_same_candidates_with_the_same_labels(make_scr
     assert not (tmp_path / "third").exists()
 
 
+@pytest.mark.parametrize("failure", [MemoryError("no room"), np.linalg.LinAlgError("did not converge")])
+def test_a_label_that_fails_unexpectedly_costs_that_label_alone(
+    make_screen, checkpoint, tmp_path, monkeypatch, failure
+):
+    def fails(*arguments, **options):
+        raise failure
+
+    monkeypatch.setattr("clusterml.engine.label.label", fails)
+    done = screen(make_screen(verify=1), tmp_path / "o", model=checkpoint)
+    (problem,) = done.verification.failed.values()
+    assert problem == f"{type(failure).__name__}: {failure}"
+    assert (tmp_path / "o" / "ranked.csv").is_file()
+
+
 def test_labels_of_another_engine_are_not_taken_over(make_screen, checkpoint, tmp_path, asked, monkeypatch):
     setting, _ = setting_of(make_screen(engine={"dtype": "float32"}), tmp_path, checkpoint, "cpu", None)
     task = LabelTask(1, build("ag3", thiolate="SH"), 0)
@@ -761,11 +775,11 @@ def test_a_candidate_without_a_label_is_dropped(make_screen, tmp_path, monkeypat
     assert done.board.rejections.examples[LABEL] == "HOMO-LUMO gap of 0.010 eV"
 
 
-def test_the_engine_has_no_uncertainty_and_no_derivatives(make_screen, tmp_path):
+def test_the_engine_has_no_uncertainty_and_is_not_climbed(make_screen, tmp_path):
     with pytest.raises(OptionError, match="value is optimistic, but engine does not know its uncertainty"):
         screen(by_engine(make_screen, value="optimistic"), tmp_path / "o")
     moving = by_engine(make_screen, distortions=[{"modes": {"shear": "-4..4 by 2 %"}}], design={"starts": 1})
-    with pytest.raises(OptionError, match="model is engine, which has no derivatives"):
+    with pytest.raises(OptionError, match="model is engine, whose labels are not climbed"):
         design(moving, tmp_path / "o")
     assert not (tmp_path / "o").exists()
 

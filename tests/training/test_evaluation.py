@@ -14,7 +14,7 @@ from clusterml.errors import DatasetError
 from clusterml.training.baselines import Spectra
 from clusterml.training.evaluation import ACHIRAL, ALL, CHIRAL, MEAN, Judged, evaluate
 from clusterml.training.tables import cells, markdown, write_evaluations
-from clusterml.training.targets import broadening_matrix, energies
+from clusterml.training.targets import broadening_matrix
 
 SPEC = tiny_spec({})
 
@@ -35,7 +35,7 @@ def split(labels):
 
 def oracle(records) -> Judged:
     """Says the truth, with a number of its own that is unknown for thermal geometries."""
-    matrix = broadening_matrix(energies(GRID), 0.2)
+    matrix = broadening_matrix(GRID.energy_ev, 0.2)
     spectra = (np.stack([matrix @ getattr(r, key) for r in records]) for key in ("epsilon", "delta_epsilon"))
     mine = np.array([1.0 if r.kind == "mode" else np.nan for r in records])
     return Judged(Spectra(*spectra), 0.01, {"in_domain": mine})

@@ -12,7 +12,7 @@ from clusterml.errors import DatasetError, OptionError
 from clusterml.spectrum.transitions import gaussian
 from clusterml.training.config import DataConfig
 from clusterml.training.material import SMALLEST_G, attach_scales, chosen, labelled, spreads
-from clusterml.training.targets import MEASURES, TENSORS, Broadening, Wanted, broadening_matrix, energies, targets
+from clusterml.training.targets import MEASURES, TENSORS, Broadening, Wanted, broadening_matrix, targets
 
 SPEC = tiny_spec({})
 
@@ -24,7 +24,7 @@ def graph(architecture):
 
 @pytest.mark.parametrize("centre", [0.9, 2.013, 5.0])
 def test_a_broadened_band_is_the_band_of_the_greater_width(centre):
-    wanted = energies(GRID)
+    wanted = GRID.energy_ev
     made = broadening_matrix(wanted, 0.2) @ gaussian(GRID_EV - centre, 0.1)
     exact = gaussian(wanted - centre, 0.2)
     assert len(wanted) == 121
@@ -33,7 +33,7 @@ def test_a_broadened_band_is_the_band_of_the_greater_width(centre):
 
 
 def test_what_lies_beyond_the_stored_range():
-    wanted = energies(GRID)
+    wanted = GRID.energy_ev
     constant = broadening_matrix(wanted, 0.2) @ np.ones(len(GRID_EV))
     np.testing.assert_allclose(constant[wanted > 1.0], 1.0)  # the last value goes on
     assert 0.4 < constant[0] < 0.6  # nothing absorbs below
@@ -44,12 +44,12 @@ def test_what_lies_beyond_the_stored_range():
 )
 def test_what_the_labels_cannot_give_is_refused(grid, fwhm):
     with pytest.raises(OptionError, match="labels are stored"):
-        broadening_matrix(energies(grid), fwhm)
+        broadening_matrix(grid.energy_ev, fwhm)
 
 
 def test_targets_take_the_wanted_gauges_and_measures():
     each = record("a", 1)
-    broadening, matrix = Broadening(energies(GRID), 0.2), broadening_matrix(energies(GRID), 0.2)
+    broadening, matrix = Broadening(GRID.energy_ev, 0.2), broadening_matrix(GRID.energy_ev, 0.2)
     asked = Wanted.of({"rotatory_tensor": 1.0, "absorption_tensor": 0.0, "opd": 0.1, "ccm": 0.1}, "velocity", "length")
     found = targets(each, asked, broadening)
     assert set(found) == {"epsilon", "delta_epsilon", "rotatory_tensor", "opd", "ccm"}
@@ -89,14 +89,14 @@ def test_a_grid_is_fine_enough_for_its_width():
 
 def test_records_of_two_grids_are_taught_to_one_network():
     """The same bands, stored finely at 0.1 eV and coarsely at 0.2 eV."""
-    wanted, kept = Broadening(energies(GRID), 0.2), {}
+    wanted, kept = Broadening(GRID.energy_ev, 0.2), {}
     for grid in (FINE, COARSE):
         curve = gaussian(grid.energy_ev - 2.5, grid.fwhm_ev)
         tensors = {name: np.zeros((grid.n_points, 3, 3)) for name in TENSORS}
         names = ("epsilon", "epsilon_velocity", "delta_epsilon", "delta_epsilon_length")
         each = record("a", 1, grid=grid, **dict.fromkeys(names, curve), **tensors)
         kept[grid] = targets(each, Wanted(), wanted)["epsilon"][0].numpy()
-    exact = gaussian(energies(GRID) - 2.5, 0.2)
+    exact = gaussian(GRID.energy_ev - 2.5, 0.2)
     for got in kept.values():
         np.testing.assert_allclose(got, exact, atol=1e-3 * exact.max())
 
@@ -112,7 +112,7 @@ def test_records_of_two_grids_are_taught_to_one_network():
     ],
 )
 def test_a_missing_label_is_an_error_that_names_what_there_is(changes, label, absent):
-    broadening = Broadening(energies(GRID), 0.2)
+    broadening = Broadening(GRID.energy_ev, 0.2)
     with pytest.raises(DatasetError, match=f"record a has no label '{label}'") as raised:
         targets(record("a", 1, **changes), Wanted("velocity", others=(*TENSORS, *MEASURES)), broadening)
     known = raised.value.problem.partition("it has ")[2]
@@ -125,7 +125,7 @@ def test_charges_of_shells_are_told_apart_by_angular_momentum():
     changes = {"numbers": np.array([1, 16, 47]), "positions": 3.0 * np.eye(3), "level_histogram": np.arange(80.0)}
     each = record("a", 1, shell_charges=np.arange(1.0, 9.0), **changes)
     wanted = Wanted.of({"shell_charges": 1.0, "level_histogram": 1.0}, "length", "velocity")
-    found = targets(each, wanted, Broadening(energies(GRID), 0.2))
+    found = targets(each, wanted, Broadening(GRID.energy_ev, 0.2))
     assert found["shell_charges"].tolist() == [[3.0, 0.0, 0.0], [3.0, 4.0, 5.0], [7.0, 8.0, 6.0]]
     assert found["level_histogram"].tolist() == [list(range(80))]
 
@@ -136,7 +136,7 @@ def test_charges_of_shells_are_told_apart_by_angular_momentum():
 def test_charges_that_are_not_of_gfn1_are_refused(charges, words):
     each = record("a", 1, numbers=np.array([1, 16, 47]), positions=3.0 * np.eye(3), shell_charges=np.ones(charges))
     with pytest.raises(DatasetError, match=f"record a.*{words}"):
-        targets(each, Wanted(others=("shell_charges",)), Broadening(energies(GRID), 0.2))
+        targets(each, Wanted(others=("shell_charges",)), Broadening(GRID.energy_ev, 0.2))
 
 
 def test_the_scale_of_a_weak_cd_is_that_of_its_parent_and_never_below_what_can_be_measured(tmp_path, graph):
@@ -199,7 +199,7 @@ def test_records_are_chosen_by_kind_method_parent_and_share(tmp_path):
 
 @pytest.mark.parametrize("stored", [0.1, 0.15, 0.19, 0.1999, 0.2])
 def test_a_label_of_any_width_is_taught_as_what_the_network_has(stored):
-    wanted = energies(GRID)
+    wanted = GRID.energy_ev
     label = record("a", 1, details={"fwhm_ev": stored}, epsilon=1e4 * gaussian(GRID_EV - 2.513, stored))
     taught = targets(label, Wanted(), Broadening(wanted, 0.2))["epsilon"][0].double().numpy()
     exact = 1e4 * gaussian(wanted - 2.513, 0.2)
@@ -210,14 +210,14 @@ def test_a_label_of_any_width_is_taught_as_what_the_network_has(stored):
 def test_a_label_that_is_wider_than_the_network_or_has_no_width_is_refused(width):
     label = record("a", 1, details={"fwhm_ev": width})
     with pytest.raises(DatasetError, match=r"record a: (its bands are 0\.25 eV wide|details\.fwhm_ev is)"):
-        targets(label, Wanted(), Broadening(energies(GRID), 0.2))
+        targets(label, Wanted(), Broadening(GRID.energy_ev, 0.2))
 
 
 def test_a_label_is_known_up_to_a_width_below_its_last_excitation(graph):
-    broadening = Broadening(energies(GRID), 0.2)
+    broadening = Broadening(GRID.energy_ev, 0.2)
     assert broadening.known(record("a", 1)).all()
     short = record("b", 2, details={"reaches_ev": 3.0})
-    np.testing.assert_array_equal(broadening.known(short), energies(GRID) <= 2.8)
+    np.testing.assert_array_equal(broadening.known(short), GRID.energy_ev <= 2.8)
     for end, message in ((0.6, "end at 0.60 eV, below the network's grid"), ("x", "details.reaches_ev is 'x'")):
         with pytest.raises(DatasetError, match=message):
             broadening.known(record("c", 3, details={"reaches_ev": end}))
@@ -231,7 +231,7 @@ def test_scales_are_of_the_energies_that_are_known(tmp_path, graph):
     store.pack()
     part = labelled(Dataset(tmp_path), ["a", "b"], graph, Wanted(), SPEC)
     attach_scales([part], 0.0)
-    low = energies(GRID) <= 2.8
+    low = GRID.energy_ev <= 2.8
     expected = np.sqrt(np.mean(part.spectra("epsilon")[:, low] ** 2, axis=1))
     assert float(part.samples[1].epsilon_scale) == pytest.approx(expected[1], rel=1e-5)
     assert float(part.samples[0].epsilon_scale) != pytest.approx(expected[0], rel=1e-3)

@@ -28,7 +28,6 @@ from clusterml.io.json import parse_json
 from clusterml.run.launcher import Launcher, Lost, check_workers, launcher
 from clusterml.run.progress import SECONDS_BETWEEN_STARTS, SILENT, Reporter
 from clusterml.spectrum.view import WHOLE, View
-from clusterml.structure.formats.molden import holds_orbitals
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 from clusterml.typing import IntArray
 
@@ -162,12 +161,12 @@ def run(
 
 def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> Outcome | Failure:
     """Label one structure and write its files."""
-    from clusterml.engine.label import ground_state_cost, label
+    from clusterml.engine.label import ground_state_cost, label, with_own_orbitals
     from clusterml.engine.output import label_dict, write_label, write_orbitals
 
     start = time.perf_counter()
     try:
-        protocol = _protocol_of(task.atoms, options)
+        protocol = with_own_orbitals(task.atoms, options.protocol, named=not options.own_orbitals)
         cost = ground_state_cost(task.atoms, protocol, options.compute)
         expected = "" if cost is None else f", {cost.functions} atomic functions: {cost}"
         reporter.note(f"{task.name}: {counted(len(task.atoms), 'atom')}{expected}", after=SECONDS_BETWEEN_STARTS)
@@ -249,12 +248,6 @@ def compute_consensus(task: Task, options: BatchOptions, reporter: Reporter = SI
 
 
 _VERDICTS = {"all": "agreed by all", "most": "agreed by most", "open": "open"}
-
-
-def _protocol_of(atoms: Atoms, options: BatchOptions) -> Protocol:
-    """The protocol, with the orbitals of the structure's own file where that holds some and they are to be taken."""
-    own = options.own_orbitals and holds_orbitals(atoms)
-    return options.protocol.but(orbitals="molden") if own else options.protocol
 
 
 def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, list[int]] | None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from clusterml.errors import OptionError
+from clusterml.errors import InputFileError, OptionError
 from clusterml.io.shipped import import_extra, locate
 from clusterml.spectrum.export import UNITS
 from clusterml.spectrum.significance import Significance, significance
@@ -366,7 +366,14 @@ def _entries_of_screen(screen: Results) -> Entries:
 
 
 def _ranked(row: RankedRow, screen: Results) -> dict[str, Any]:
-    """The cells of a line of ranked.csv as what they are."""
+    """The cells of a line of ranked.csv as what they are; raises :class:`InputFileError` for one that is damaged."""
+    try:
+        return _cells(row, screen)
+    except ValueError as error:
+        raise InputFileError(f"{screen.folder}: ranked.csv is damaged ({error})", "make it again: --resume") from error
+
+
+def _cells(row: RankedRow, screen: Results) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, cell in row.cells.items():
         if name in _WHOLE:

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-BUILT_IN = ("Ag70-Td", "icosahedron")
-"""Names of the shipped templates."""
 _AG70 = Path(__file__).parent / "data" / "ag70_td.json"
 _SHELL_GAP = 0.35  # A between the distances from the centre of one shell and of the next, in a user's template
 

@@ -29,9 +29,11 @@ def generate(
     *,
     workers: Workers,
     device: Annotated[str, typer.Option(metavar="cpu|cuda", help="Where the linear algebra runs.")] = "cpu",
-    memory_gb: Annotated[float, typer.Option(metavar="GB", help="Memory of each worker; default a share.")] = 0.0,
+    memory_gb: Annotated[
+        float, typer.Option(metavar="GB", min=0.0, help="Memory of each worker; default a share.")
+    ] = 0.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was begun.")] = False,
-    limit: Annotated[int | None, typer.Option(help="Most jobs in this run.")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Most jobs in this run.")] = None,
     keys: Annotated[
         bool, typer.Option("--keys", help="Print every key of CAMPAIGN with its default, and exit.")
     ] = False,

@@ -27,7 +27,7 @@ def each_file(
     """
     from clusterml.batch.inputs import expand
     from clusterml.cli.progress import reporter
-    from clusterml.errors import ClusterMLError
+    from clusterml.errors import UNEXPECTED, ClusterMLError, words_of
     from clusterml.io.files import make_folder
     from clusterml.run.progress import State
 
@@ -51,6 +51,11 @@ def each_file(
                 if debug:
                     raise
                 shown.say(f"error: {error}")
+                failed += 1
+            except UNEXPECTED as error:  # of a library: the other files go on
+                if debug:
+                    raise
+                shown.say(f"error: {item.where}: unexpected {words_of(error)} (run with --debug and report it)")
                 failed += 1
     return results, len(inputs), failed
 

@@ -99,18 +99,16 @@ Share = Callable[["Atoms", float, float, "int | None", bool], "Contributions"]
 def _by_engine(method: MethodOptions, device: str, threads: int, folder: Path | None) -> Share:
     """Raises :class:`~clusterml.errors.OptionError`."""
     from clusterml.engine.contributions import label_contributions
-    from clusterml.engine.label import label
+    from clusterml.engine.label import label, with_own_orbitals
     from clusterml.engine.orbitals.source import find_source
     from clusterml.engine.protocol import Compute
-    from clusterml.structure.formats.molden import holds_orbitals
 
     protocol = method.protocol()
     checkpoint = None if folder is None or not find_source(protocol).checkpoints else str(folder / "checkpoints")
     compute = Compute("cpu" if device == "auto" else device, threads, checkpoint=checkpoint)
 
     def share(atoms: Atoms, low: float, high: float, charge: int | None, several: bool) -> Contributions:
-        own = method.orbitals is None and holds_orbitals(atoms)
-        chosen = protocol.but(orbitals="molden") if own else protocol
+        chosen = with_own_orbitals(atoms, protocol, named=method.orbitals is not None or method.mode != "smooth")
         result = label(atoms, charge, chosen, compute, groups={}, allow_several=several)
         return label_contributions(result, low, high)
 

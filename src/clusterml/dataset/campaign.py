@@ -8,6 +8,7 @@ number.  The same file gives the same geometries, whatever the number of workers
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -271,8 +272,8 @@ class Campaign(Strict):
         if len(set(self.names)) < len(self.names):
             raise ValueError("a parent is named as a hypothetical cluster: rename it")
         for name in (*self.parents, *self.hypothetical):
-            if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-                raise ValueError(f"parent '{name}' is not made of letters, digits, . _ -")
+            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+                raise ValueError(f"parent '{name}' is no name: give up to 100 of a-z, A-Z, 0-9, . _ -, no . or - first")
         top = self.spectra.energy_ev[-1]
         if self.protocol.emax_ev < top:
             raise ValueError(f"spectra go to {top:g} eV: give protocol.emax_ev {top:g} or more")

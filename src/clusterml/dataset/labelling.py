@@ -80,7 +80,11 @@ def record_of(
     result = _label(atoms, protocol, compute, start_from)
     details = {
         **identity.details,
-        "provenance": {**identity.provenance, "engine": _engine_provenance(result)},
+        "provenance": {
+            **identity.provenance,
+            "engine": _engine_provenance(result),
+            "protocol": protocol.model_dump(mode="json", exclude_defaults=True),
+        },
         "warnings": list(result.warnings),
         **({} if grid.lowest else {"missing": list(LOWEST)}),
         "seconds": round(time.process_time() - start, 3),

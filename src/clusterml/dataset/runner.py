@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from clusterml.dataset.campaign import Campaign, Job, Parent, load_campaign, plan, source_of
+from clusterml.dataset.check import check_names
 from clusterml.dataset.fingerprint import LIBRARY, fingerprint, library_file, library_text
 from clusterml.dataset.geometry import geometries
 from clusterml.dataset.labelling import Identity, RejectedError, mean_of, opposite_hand, record_of, with_chirality
@@ -23,11 +24,11 @@ from clusterml.dataset.record import Kind, Name, Record
 from clusterml.dataset.shards import Shard, write_shard
 from clusterml.dataset.store import Store
 from clusterml.engine.protocol import Compute
-from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, StructureError
+from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, OptionError, StructureError
 from clusterml.io.files import exclusive, make_folder, read_text, write_text
 from clusterml.io.json import read_json
 from clusterml.io.log import Log
-from clusterml.run.launcher import Launcher, Lost
+from clusterml.run.launcher import Launcher, Lost, Ray
 from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.structure.anatomy.library import load_library, using_library
 
@@ -87,6 +88,7 @@ class Ledger:
         self._last |= {event.job: event for event in events}
 
 
+_CLAIM = "campaign.json"
 _PACK_EVERY = 64
 """Finished jobs between two packings."""
 
@@ -133,7 +135,8 @@ def generate(
     are tried once more, rejected ones are not.  The file may have grown (more jobs, more parents); anything else that
     changed is refused.  ``limit``: most jobs in this run.  ``memory_gb``: of each worker (0: a share of what is free).
 
-    Raises :class:`DatasetError` for a folder that was begun (without ``resume``) or belongs to another campaign, and
+    Raises :class:`DatasetError` for a folder that was begun (without ``resume``) or belongs to another campaign,
+    :class:`OptionError` for names that are not there and a device that this computer lacks, and
     :class:`~clusterml.errors.FolderInUseError` while another process labels into it.
     """
     file = Path(campaign_file)
@@ -141,17 +144,26 @@ def generate(
     fingerprints = fingerprint(campaign, file)
     for parent in campaign.parents.values():
         opposite_hand(parent.hand)
+    if limit is not None and limit < 0:
+        raise OptionError(f"limit is {limit}", "give a number of jobs from 0")
+    ligand_file = library_file(campaign, file)
+    library = None if ligand_file is None else load_library(ligand_file)
+    begun = (Path(folder) / _CLAIM).exists()
+    with using_library(library):
+        if not begun:  # nothing is written before names have proved sound
+            check_names(campaign)
+    Compute("cpu" if isinstance(launcher, Ray) else device, memory_gb=memory_gb or None)  # Ray has other devices
     store = Store(folder, campaign.spectra)
-    ledger = Ledger(store.folder / "ledger.jsonl")
     jobs = list(plan(campaign))
     kept = store.folder / "checkpoints", store.folder / "parents", store.folder / "snapshots"
     setting = CampaignSetting(campaign, file, store.staging, *kept, device, memory_gb)
     start, count = time.perf_counter(), 0
-    ligand_file = library_file(campaign, file)
-    library = None if ligand_file is None else load_library(ligand_file)
     with exclusive(store.folder), using_library(library):
+        ledger = Ledger(store.folder / "ledger.jsonl")
         _claim(store.folder, campaign.name, fingerprints, resume, ledger, library_text(campaign, file))
         jobs_to_do = _outstanding(jobs, store, ledger)[:limit]
+        if begun:  # it may have grown
+            check_names(campaign)
         counts = _counts(jobs, ledger)
         reporter.show(_state(counts, len(jobs)))
         for job, outcome in launcher.run(partial(work, setting), iter(jobs_to_do)):
@@ -174,12 +186,13 @@ def work(setting: CampaignSetting, job: Job) -> Event:
     try:
         records, without = _records_of(setting, job)
         write_shard(setting.staging / f"{job.name}.h5", records)
+        event = Event(job.name, "done", without, seconds=_since(start))
     except (RejectedError, StructureError) as error:
-        return Event(job.name, "rejected", str(error), _since(start))
-    except (ClusterMLError, *UNEXPECTED) as error:
+        event = Event(job.name, "rejected", str(error), _since(start))
+    except (ClusterMLError, *UNEXPECTED) as error:  # snapshots stay: it is tried again
         return Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))
     shutil.rmtree(setting.snapshots / job.name, ignore_errors=True)
-    return Event(job.name, "done", without, seconds=_since(start))
+    return event
 
 
 def _records_of(setting: CampaignSetting, job: Job) -> tuple[list[Record], str]:
@@ -278,7 +291,7 @@ def _since(start: float) -> float:
 
 def _claim(folder: Path, name: str, current: dict[str, str], resume: bool, ledger: Ledger, library: str | None) -> None:
     """Check that the folder is new or belongs to this campaign; raises :class:`DatasetError` otherwise."""
-    path = folder / "campaign.json"
+    path = folder / _CLAIM
     if not path.exists():
         _write_claim(path, name, current, library)
         return

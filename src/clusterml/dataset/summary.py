@@ -12,6 +12,7 @@ import numpy as np
 from clusterml.dataset.record import KINDS
 from clusterml.dataset.runner import outcomes
 from clusterml.dataset.store import Dataset
+from clusterml.errors import DatasetError
 from clusterml.io.files import write_bytes
 from clusterml.spectrum.spectrum import G_FLOOR
 from clusterml.structure.anatomy.kernel import core_key
@@ -144,6 +145,8 @@ def draw(folder: str | Path, path: Path) -> Path:
     from matplotlib.figure import Figure
 
     dataset = Dataset(folder)
+    if not len(dataset):
+        raise DatasetError(f"{folder}: holds no packed records yet", "wait until the campaign packs some, or stop it")
     numbers = spectral_numbers(dataset)
     parent = np.array(dataset.column("parent"))
     names = list(dict.fromkeys(parent))

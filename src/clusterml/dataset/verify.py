@@ -12,7 +12,7 @@ import numpy as np
 from clusterml.dataset.labelling import stored_spectra
 from clusterml.dataset.record import Record
 from clusterml.dataset.store import Dataset, damaged_shards
-from clusterml.engine.protocol import Protocol
+from clusterml.engine.protocol import Protocol, make_protocol
 from clusterml.errors import ClusterMLError
 from clusterml.typing import FloatArray
 
@@ -77,13 +77,9 @@ def _again(record: Record) -> Check:
 
     from clusterml.engine.label import label
 
-    engine = record.details["provenance"]["engine"]
-    known = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solvent") if name in engine}
-    known |= {"orbitals": record.method.split("-in-")[0], "solver": "krylov" if record.grid.lowest else "spectrum"}
-    protocol = Protocol(fwhm_ev=record.grid.fwhm_ev, tolerance=TOLERANCE, **known)
     atoms = Atoms(record.numbers, record.positions, info={"charge": record.charge, "name": record.id})
     try:
-        result = label(atoms, None, protocol, groups={})
+        result = label(atoms, None, _protocol_of(record), groups={})
     except ClusterMLError as error:
         return Check(record.id, np.inf, np.inf, str(error))
     spectra = stored_spectra(result, record.grid)
@@ -92,6 +88,17 @@ def _again(record: Record) -> Check:
         _difference(spectra["epsilon"], record.epsilon, 0.0),
         _difference(spectra["delta_epsilon"], record.delta_epsilon, _CD_FLOOR * float(record.epsilon.max())),
     )
+
+
+def _protocol_of(record: Record) -> Protocol:
+    """The protocol of a record, with a tight tolerance; raises OptionError where it cannot be told."""
+    provenance = record.details["provenance"]
+    known = provenance.get("protocol")
+    if known is None:  # of records that do not keep it
+        engine = provenance["engine"]
+        known = {name: engine[name] for name in ("emax_ev", "dtype", "mode", "solvent", "solvation") if name in engine}
+        known |= {"orbitals": record.method.split("-in-")[0], "solver": "krylov" if record.grid.lowest else "spectrum"}
+    return make_protocol(**{**known, "fwhm_ev": record.grid.fwhm_ev, "tolerance": TOLERANCE})
 
 
 def _difference(again: FloatArray, stored: FloatArray, floor: float) -> float:

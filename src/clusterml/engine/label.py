@@ -110,6 +110,12 @@ class Label(WithWarnings):
         return self.response.transitions
 
 
+def with_own_orbitals(atoms: Atoms, protocol: Protocol, *, named: bool) -> Protocol:
+    """``protocol`` with the orbitals of the Molden file that ``atoms`` come from, if they come from one; not where
+    orbitals or a mode other than the default were ``named``."""
+    return protocol.but(orbitals="molden") if not named and holds_orbitals(atoms) else protocol
+
+
 def label(
     atoms: Atoms | str | Path,
     charge: int | None = None,
@@ -153,10 +159,12 @@ def label(
         True
     """
     if isinstance(atoms, str | Path):
+        named = bool({"orbitals", "mode"} & {*choices, *protocol.model_fields_set})
         atoms = read(atoms, allow_several=allow_several)
-        if holds_orbitals(atoms) and not {"orbitals", "mode"} & {*choices, *protocol.model_fields_set}:
-            choices["orbitals"] = "molden"
-    protocol, compute = chosen(protocol, compute, choices)
+        protocol, compute = chosen(protocol, compute, choices)
+        protocol = with_own_orbitals(atoms, protocol, named=named)
+    else:
+        protocol, compute = chosen(protocol, compute, choices)
     if choices.get("checkpoint") is not None and not (source := find_source(protocol)).checkpoints:
         raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
     check_size(atoms)

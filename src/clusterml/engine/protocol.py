@@ -260,10 +260,13 @@ def check_device(device: str) -> None:
         return
     import torch
 
-    if device.split(":")[0] != "cuda":
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not ((number.isascii() and number.isdecimal()) or device == "cuda"):
         raise OptionError(f"device is {device!r}", "choose cpu or cuda")
-    if not torch.cuda.is_available():
-        raise OptionError(f"device is {device!r} but torch finds no CUDA GPU", "use --device cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        found = f"{count} of them" if count else "no CUDA GPU"
+        raise OptionError(f"device is {device!r} but torch finds {found}", "use --device cpu")
 
 
 @dataclass(frozen=True)

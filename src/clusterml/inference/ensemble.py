@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from clusterml.engine.protocol import check_device
 from clusterml.errors import MemoryLimitError, OptionError
 from clusterml.model.graph import batched as collate
 from clusterml.spectrum.curves import spline_matrix
 from clusterml.training.state import load_weights
-from clusterml.training.targets import energies
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Ensemble:
             copies.insert(0, {name: value.detach().clone() for name, value in network.state_dict().items()})
         self.spec: NetworkSpec = cast("Any", network).spec
         self.device = device
-        self.energy_ev: FloatArray = energies(self.spec.grid)
+        self.energy_ev: FloatArray = self.spec.grid.energy_ev
         self._network = network.eval().requires_grad_(False).to(device)
         self._states = [{name: value.to(device) for name, value in state.items()} for state in copies]
         self._most_edges = EDGES_ON_CPU if device.type == "cpu" else FIRST_EDGES_ON_GPU
@@ -180,15 +180,8 @@ def choose_device(name: str) -> torch.device:
     """The device called ``name``; ``auto``: a GPU where there is one.  Raises OptionError for one that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise OptionError(f"device is {name!r}", "choose auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise OptionError(f"device is {name!r}", "choose auto, cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise OptionError(f"there is no device {name!r}", "use --device cpu")
-    return device
+    check_device(name)
+    return torch.device(name)
 
 
 def refine_grid(energy_ev: FloatArray, step_ev: float) -> tuple[FloatArray, FloatArray]:

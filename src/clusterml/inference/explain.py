@@ -90,9 +90,13 @@ def slopes(ensemble: Ensemble, atoms: Atoms, charge: int) -> Slopes:
 
 def check_slopes(ensemble: Ensemble) -> None:
     """Raise :class:`OptionError` for networks whose spectra have no derivative by positions."""
+    _check_start(ensemble, "no derivative by positions")
+
+
+def _check_start(ensemble: Ensemble, lacks: str) -> None:
     if ensemble.spec.start != "zero":
         raise OptionError(
-            "the spectra of this network start from a response, which has no derivative by positions",
+            f"the spectra of this network start from the response of the whole cluster, which has {lacks}",
             f"take a network that starts from zero, such as {QUICK_MODEL}",
         )
 
@@ -198,6 +202,7 @@ def explain(
         True
     """
     energy = predictor.energy_ev
+    _check_start(predictor.ensemble, "no shares of atoms")
     check_band(energy, low_ev, high_ev)
     prepared = predictor.prepare(atoms, charge, allow_several=allow_several)
     (prediction,) = predictor.predict([prepared])

@@ -33,8 +33,6 @@ from clusterml.typing import FloatArray
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from clusterml.inference.ensemble import Ensemble
-
 
 STEP_EV = 0.02
 """Step of the spectra that are handed out: that of the default grid."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -95,17 +94,6 @@ def check_regular(path: Path, *, links: bool = True) -> None:
         raise InputFileError(f"{path} cannot be read: {error}", "check the path and its permissions") from error
     if not stat.S_ISREG(mode):
         raise InputFileError(f"{path} is {kind_of(mode)}", "give a file")
-
-
-def file_within(folder: Path, name: str) -> Path:
-    """The file ``name`` directly in ``folder``, for a name that another file gives.
-
-    Raises :class:`InputFileError` for a name that leads elsewhere (a path, ``..``, a symbolic link) or to no file.
-    """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}", name):
-        raise InputFileError(f"{folder}: {str(name)[:80]!r} is not the name of a file in it", "names hold no folders")
-    check_regular(folder / name, links=False)
-    return folder / name
 
 
 def kind_of(mode: int) -> str:

@@ -1,4 +1,4 @@
-"""The ``spectrum`` and ``states`` blocks of the JSON results, and strict JSON files (NaN becomes null)."""
+"""Strict JSON, text and files: NaN becomes null."""
 
 from __future__ import annotations
 

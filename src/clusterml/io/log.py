@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,23 +19,25 @@ _LONGEST_LINE = 256 * 1024**2  # bytes
 
 
 class Log:
-    """The lines of ``path``; one that a crash cut short is dropped when the log is opened.
+    """The lines of ``path``.  One that a crash cut short is passed over, and cut off before the next is written.
 
-    Raises :class:`OutputError` for a file that cannot be opened for writing, or is a symbolic link.
+    Whoever only reads changes nothing, so that another process may write meanwhile.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            if os.path.lexists(path):
-                self._repair()
-        except OSError as error:
-            raise _not_written(path, error) from error
+        self._sound = False
 
     def add(self, *entries: dict[str, Any]) -> None:
-        """Append a line for each entry and wait until they are on disk; raises :class:`OutputError` naming the file."""
+        """Append a line for each entry and wait until they are on disk.
+
+        Raises :class:`OutputError` for a file that cannot be written, or is a symbolic link.
+        """
         lines = "".join(json.dumps(entry, allow_nan=False, separators=(",", ":")) + "\n" for entry in entries)
         try:
+            if not self._sound and self.path.exists() and stat.S_ISREG(os.lstat(self.path).st_mode):
+                self._repair()
+            self._sound = True
             with open(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o666), "ab") as handle:
                 handle.write(lines.encode())
                 handle.flush()
@@ -49,6 +52,8 @@ class Log:
         check_regular(self.path, links=False)
         with self.path.open("rb") as handle:
             for number, line in enumerate(iter(partial(handle.readline, _LONGEST_LINE), b""), start=1):
+                if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+                    return  # cut short, or still being written
                 try:
                     entry = json.loads(line)
                     if not isinstance(entry, dict):

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from clusterml.errors import OptionError
-from clusterml.io.shipped import QUICK_MODEL
 from clusterml.model.backbone import Backbone
 from clusterml.model.ground_state import GroundState
 from clusterml.model.heads.head import per_graph
@@ -65,8 +63,7 @@ class Network(nn.Module):
 
     def _build(self, spec: NetworkSpec) -> None:
         self.spec = spec
-        limits = spec.grid
-        grid = torch.linspace(limits.low_ev, limits.high_ev, limits.n_points, dtype=torch.float64)
+        grid = torch.from_numpy(spec.grid.energy_ev)
         self.backbone = Backbone(spec)
         sigma = spec.fwhm_ev / FWHM_PER_SIGMA
         self.head = head_kind(spec.head).build(spec.head_options, spec, self.backbone.irreps, grid, sigma)
@@ -96,14 +93,9 @@ class Network(nn.Module):
         """What each atom (n,) of a batch of graphs adds to sum_E weights(E) delta_epsilon(E), ``weights`` (m,).
 
         The shares of a graph's atoms add up to its total; atoms that are neither metal nor donor have none, they act
-        through their neighbours.  Opposite for the mirror image.  Not under ``torch.inference_mode``.
-        Raises OptionError for a network that starts from a response, which is of the cluster as a whole.
+        through their neighbours.  Opposite for the mirror image.  Not under ``torch.inference_mode``.  Of a network
+        that starts from a response these are not all of the CD.
         """
-        if self.start is not None:
-            raise OptionError(
-                "the CD of this network starts from the response of the whole cluster, which has no shares of atoms",
-                f"take a network that starts from zero, such as {QUICK_MODEL}",
-            )
         with torch.no_grad():
             features = self.backbone(graph)
             shares = self.head.contributions(graph, features, weights)

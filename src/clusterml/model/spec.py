@@ -9,18 +9,21 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from clusterml.config.schema import Number, Strict, Whole, validated
 from clusterml.errors import InputFileError, OptionError
 from clusterml.model.heads.registry import head_kind
 from clusterml.model.upgrade import heads_of_group, upgrade_network
+from clusterml.typing import FloatArray
 
 Length = Annotated[Number, Field(ge=0.5, le=15.0)]
 Scale = Annotated[Number, Field(ge=1e-6, le=1e6)]
 Elements = Annotated[tuple[Annotated[Whole, Field(ge=1, le=118)], ...], Field(min_length=1, max_length=118)]
 
 MOST_POINTS = 4000
+_WHOLE = 1e-6  # of a step: how far the range may be from a whole number of them
 """Energies of a network's grid, at most."""
 _ELEMENTS = "a list of different atomic numbers, 1 to 118"
 _CUTOFF = "a length from 0.5 to 15 Å"
@@ -61,11 +64,19 @@ class Grid(Strict):
         """Number of energies."""
         return round((self.high_ev - self.low_ev) / self.step_ev) + 1
 
+    @property
+    def energy_ev(self) -> FloatArray:
+        """The energies (m,) in eV."""
+        return np.asarray(self.low_ev + self.step_ev * np.arange(self.n_points))
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         points = (self.high_ev - self.low_ev) / self.step_ev + 1.0
         if not 2.0 <= points <= MOST_POINTS:
             raise ValueError(f"{points:.4g} points; give low_ev < high_ev and at most {MOST_POINTS} points")
+        if abs(points - round(points)) > _WHOLE:
+            last = self.low_ev + self.step_ev * (round(points) - 1)
+            raise ValueError(f"step_ev does not divide the range; give high_ev {last:.6g}")
         return self
 
 

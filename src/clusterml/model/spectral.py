@@ -13,8 +13,7 @@ H_v u_a = e_a u_a, and d operators w (n, m, d) between them, w_ia = u_i.w.u_a,
 
     S_k(E) = sum_ia w_ia[left_k] w_ia[right_k] g(E - e_a + e_i)
 
-with a Gaussian g of unit area.  The derivative is that of :mod:`clusterml.model.spectral`, once for each Hamiltonian:
-divided differences, never 1 / (e_i - e_j) of close levels.
+with a Gaussian g of unit area.  The derivative is as above, once for each Hamiltonian.
 """
 
 from __future__ import annotations

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.engine.protocol import Compute
-from clusterml.errors import ClusterMLError, OptionError, ScreeningError, SpectrumError, StructureError
+from clusterml.errors import (
+    UNEXPECTED,
+    ClusterMLError,
+    OptionError,
+    ScreeningError,
+    SpectrumError,
+    StructureError,
+    words_of,
+)
 from clusterml.io.files import sha256
-from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.resources import Cache
 from clusterml.screening.board import CandidateBlock, Rejections, Row, nuclear_repulsion
 from clusterml.screening.claim import own_code
@@ -177,11 +184,9 @@ class Bench:
 
     @cached_property
     def network(self) -> Predictor:
-        """The network; raises what :meth:`Predictor.load` raises, and :class:`OptionError` where the engine ranks."""
+        """The network, where no engine ranks; raises what :meth:`Predictor.load` raises."""
         from clusterml.inference.predictor import Predictor
 
-        if self.setting.by_engine:
-            raise OptionError(f"model is {ENGINE}, whose labels are not climbed", f"use --model {DEFAULT_MODEL}")
         return Predictor.load(self.setting.model, self.setting.device)
 
     @cached_property
@@ -300,8 +305,8 @@ class Bench:
                     if task.structures is None
                     else self._prepare_structure(number, task.structures[number - task.start])
                 )
-            except ClusterMLError as error:
-                candidate = Rejection(LABEL if self.setting.by_engine else PREDICTION, str(error))
+            except (ClusterMLError, *UNEXPECTED) as error:
+                candidate = Rejection(LABEL if self.setting.by_engine else PREDICTION, words_of(error))
             if isinstance(candidate, Rejection):
                 rejections.add(candidate)
             else:
@@ -329,10 +334,10 @@ class Bench:
         """Numbers and predictions of a batch; candidates for which the network gives no spectrum are rejected."""
         try:
             predictions = self.predictor.predict([structure for _, structure in batch])
-        except SpectrumError as error:
+        except (SpectrumError, *UNEXPECTED) as error:
             if len(batch) > 1:
                 return [pair for item in batch for pair in self._predict([item], rejections)]
-            rejections.add(Rejection(PREDICTION, f"{batch[0][1].atoms.info['name']}: {error}"))
+            rejections.add(Rejection(PREDICTION, f"{batch[0][1].atoms.info['name']}: {words_of(error)}"))
             return []
         return [(number, prediction) for (number, _), prediction in zip(batch, predictions, strict=True)]
 
@@ -340,8 +345,8 @@ class Bench:
         for number, prediction in predictions:
             try:
                 values = self.values(number, prediction)
-            except ClusterMLError as error:
-                rejections.add(Rejection(MEASURE, f"{prediction.name}: {error}"))
+            except (ClusterMLError, *UNEXPECTED) as error:
+                rejections.add(Rejection(MEASURE, f"{prediction.name}: {words_of(error)}"))
                 continue
             rest = (
                 prediction.charge,

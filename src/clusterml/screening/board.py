@@ -158,7 +158,8 @@ class CandidateBlock:
 
     @classmethod
     def from_dict(cls, entry: dict[str, Any]) -> CandidateBlock:
-        """What :meth:`to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
+        """What :meth:`to_dict` gave; raises AttributeError, KeyError, TypeError or ValueError for anything
+        else."""
         rejections = Rejections()
         for reason, rejection in entry["dropped"].items():
             rejections.counts[reason] = int(rejection["count"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +14,12 @@ from clusterml.screening.making import Maker, Rejection
 from clusterml.screening.measures.own import load_function
 from clusterml.screening.quantities import parse_range
 from clusterml.screening.space import extremes, split_mode
+from clusterml.structure.build.check import check_build, check_ligand
 from clusterml.structure.distort.modes import MODES, NORMAL_MODE, Mode, check_amounts
 from clusterml.structure.distort.subject import Subject
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-_LIGAND_OPTIONS = ("thiolate", "dithiolate", "phosphine", "carboxylate", "halide", "solvent", "cap")
-_NOT_OF_BUILD = ("seed", "library")
 
 
 def check_names(screen: Screen) -> None:
@@ -37,7 +34,7 @@ def check_names(screen: Screen) -> None:
     for shell in screen.exchanges:
         for exchange in (shell, *shell.then):
             for ligand in exchange.ligands:
-                _check_ligand(ligand)
+                check_ligand(ligand)
     for block in screen.distortions:
         for key, amounts in block.modes.items():
             _check_mode(block, key, amounts)
@@ -127,35 +124,7 @@ def _check_parent(name: str, parent: ScreenParent) -> None:
         )
     if parent.build is None:
         return
-    from clusterml.structure.build.blueprint import blueprint, blueprints
-    from clusterml.structure.build.build import build
-
-    options = [key for key in inspect.signature(build).parameters if key not in _NOT_OF_BUILD]
-    for key, value in parent.build.items():
-        if key == "library":
-            raise OptionError(
-                f"parent {name}: library is a key of the screen, not of build", "move it to the top level"
-            )
-        if key not in options:
-            raise unknown("option of build", key, options)
-        for word in [value] if isinstance(value, str) else value:
-            if key in _LIGAND_OPTIONS:
-                _check_ligand(word)
-            elif key == "name":
-                try:
-                    blueprint(word)
-                except OptionError as error:
-                    raise unknown("blueprint", word, blueprints()) from error
-
-
-def _check_ligand(name: str) -> None:
-    from clusterml.structure.anatomy.library import load_library
-
-    library = load_library()
-    try:
-        library.entry(name)
-    except OptionError as error:
-        raise unknown("ligand", name, library.names) from error
+    check_build(f"parent {name}", parent.build)
 
 
 def _check_mode(block: ScreenDistortion, key: str, amounts: float | str | list[float]) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clusterml.errors import ClusterMLError
+from clusterml.errors import UNEXPECTED, ClusterMLError, words_of
 from clusterml.run.resources import Cache
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of
 from clusterml.screening.measures.measure import Sample, Value, measure_sample
@@ -73,8 +73,8 @@ def label_candidate(
         origin = bench.origin(task.number, partial(_parent_spectrum, bench, folders))
         spectrum = spectrum_of(label, name)
         values = measure_sample(gauges, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
-    except ClusterMLError as error:
-        return CandidateLabel(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=str(error))
+    except (ClusterMLError, *UNEXPECTED) as error:
+        return CandidateLabel(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=words_of(error))
     gap, seconds = label["provenance"]["raw_gap_ev"], label["timings_s"]["total"]
     return CandidateLabel(task.number, values, float(gap), round(seconds, 3), tuple(label["warnings"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
@@ -22,6 +23,8 @@ OWN = ("function", "file", "unit", "step")
 """Keys of a line with a measure of the user's own."""
 _COLUMNS = ("rank", "number", "name", "label", "score", "feasible", "violated", "on_front", "in_domain")
 _TAKEN = (*_COLUMNS, "domain_score", "gap_ev", "charge", "sites", "recipe", "sign", *MEASURES)
+_NUMBERED = re.compile(rf".*_std|({'|'.join(MEASURES)})_\d+")
+"""Columns of deviations, and of a measure that is asked for again."""
 
 
 class MeasureLine(Strict):
@@ -44,7 +47,7 @@ class MeasureLine(Strict):
         measure = MEASURES.get(info.field_name or "")
         if measure is not None and value is not None:
             measure.parse(value)
-        if info.field_name == "function" and value in _TAKEN:
+        if info.field_name == "function" and value is not None and (value in _TAKEN or _NUMBERED.fullmatch(value)):
             raise ValueError("this name is taken: call the function something else")
         return value
 

@@ -280,5 +280,5 @@ def _words(board: Board) -> str:
 def _read(entry: dict[str, object], log: Log) -> CandidateBlock:
     try:
         return CandidateBlock.from_dict(entry)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ScreeningError(f"{log.path}: holds no results of this version", "choose another folder") from error

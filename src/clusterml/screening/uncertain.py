@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from clusterml.dataset.campaign import SampledKind
 from clusterml.dataset.parents import centre
 from clusterml.dataset.store import Store
-from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError
+from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, words_of
 from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
@@ -141,10 +141,10 @@ def record_of_candidate(setting: ScreenSetting, fingerprint: str, grid: Spectral
         return f"{atoms.reason}: {atoms.example}"
     try:
         return _record(bench, _name(bench.screen.name, fingerprint, row.number), recipe, atoms, row, grid)
-    except (RejectedError, ClusterMLError) as error:
+    except RejectedError as error:
         return str(error)
-    except UNEXPECTED as error:
-        return f"{type(error).__name__}: {error}"  # of a numerical library: one candidate must not end the others
+    except (ClusterMLError, *UNEXPECTED) as error:  # one candidate must not end the others
+        return words_of(error)
 
 
 def _record(bench: Bench, name: str, recipe: Recipe, candidate: Atoms, row: Row, grid: SpectralGrid) -> Record:

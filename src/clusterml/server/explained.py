@@ -45,9 +45,8 @@ def explain(request: ExplainRequest, limits: Limits) -> dict[str, Any]:
     Raises :class:`OptionError` where that is expected to take longer than the server gives, before it begins.
     """
     from clusterml.engine.contributions import label_contributions
-    from clusterml.engine.label import label
+    from clusterml.engine.label import label, with_own_orbitals
     from clusterml.engine.protocol import Compute
-    from clusterml.structure.formats.molden import holds_orbitals
     from clusterml.structure.read import read
 
     band, protocol, source = band_of(request), request.protocol(), request.source()
@@ -56,8 +55,7 @@ def explain(request: ExplainRequest, limits: Limits) -> dict[str, Any]:
     with TemporaryDirectory() as folder, chdir(folder):
         atoms = read(write_text(source.name, source.text), options=request.reading)
         check_size(atoms, limits)
-        if request.orbitals is None and holds_orbitals(atoms):
-            protocol = protocol.but(orbitals="molden")
+        protocol = with_own_orbitals(atoms, protocol, named=request.orbitals is not None or request.mode != "smooth")
         check_time(atoms, protocol, compute, limits)
         result = label(atoms, request.charge, protocol, compute, groups={}, allow_several=request.allow_several)
     return label_contributions(result, *band).to_dict()

@@ -15,7 +15,7 @@ from clusterml.errors import DatasetError
 from clusterml.model.spec import NetworkSpec
 from clusterml.training.baselines import BASELINES, Fit, Samples, Spectra
 from clusterml.training.metrics import mean_of_known, summary
-from clusterml.training.targets import SPECTRA, Broadening, Wanted, energies, targets
+from clusterml.training.targets import SPECTRA, Broadening, Wanted, targets
 from clusterml.typing import BoolArray, FloatArray
 
 MEAN = "training mean"
@@ -142,7 +142,7 @@ def evaluate(
         judged[MEAN] = _baseline(BASELINES[MEAN], made["train"], made["validation"], test)
     records = Records(dataset, test.ids)
     judged |= {name: judge(records) for name, judge in judges.items()}
-    return Evaluation(title, split.question, len(made["train"].ids), test, energies(spec.grid), judged)
+    return Evaluation(title, split.question, len(made["train"].ids), test, spec.grid.energy_ev, judged)
 
 
 def part_of(dataset: Dataset, names: Sequence[str], spec: NetworkSpec, wanted: Wanted, method: str | None) -> Part:

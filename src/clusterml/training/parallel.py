@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from clusterml.engine.protocol import check_device
 from clusterml.errors import OptionError
 
 
@@ -106,14 +107,14 @@ def joined(device: str = "auto") -> Iterator[Group]:
 
     ``device``: cpu, cuda, or auto (cuda where there is one).  Raises :class:`OptionError` if it cannot be used.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise OptionError(f"device is {device!r}", "choose auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise OptionError("there is no CUDA device", "use --device cpu")
+    if device != "auto":
+        check_device(device)
     on_gpu = device != "cpu" and torch.cuda.is_available()
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    where = torch.device("cuda", local) if on_gpu else torch.device("cpu")
     size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1 and ":" in device:
+        raise OptionError(f"device is {device!r} for {size} processes", "use --device cuda: each takes its own")
+    local = int(device.partition(":")[2] or os.environ.get("LOCAL_RANK", "0"))
+    where = torch.device("cuda", local) if on_gpu else torch.device("cpu")
     if size == 1:
         yield Group(0, 1, where)
         return

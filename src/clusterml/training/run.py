@@ -6,7 +6,7 @@ FOLDER/checkpoints/ LATEST                  where it stands
 FOLDER/responses/                           what spectra start from, where the network asks for it
 FOLDER/release/                             the best averaged weights, once it is finished
 
-FOLDER/member-0/ member-1/ ..    a run each, see :mod:`clusterml.training.run`; all with the split of the first
+FOLDER/member-0/ member-1/ ..    a run each, as above; all with the split of the first
 FOLDER/release/                  the ensemble, once all of them are finished
 """
 
@@ -334,7 +334,7 @@ def train_members(
         place = folder / f"member-{member}"
         done.append(train(own, place, resume=resume, device=device, architecture=architecture, watch=watch))
     release = folder / "release"
-    if os.environ.get("RANK", "0") == "0" and not release.exists():
+    if os.environ.get("RANK", "0") == "0":
         rows = [run.row for run in done]
         card = members_card(config, open_release(done[0].release).card, rows)
         join_releases([run.release for run in done], release, card, {"members": rows}, name=config.name)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -27,10 +27,6 @@ from torch import Tensor, nn
 from clusterml.errors import ClusterMLError, InputFileError, OutputError
 from clusterml.io.files import check_regular, decode, make_folder, read_bounded, write_bytes, write_text
 from clusterml.io.json import json_text
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 _NETWORK, _AVERAGE, _OPTIMIZER = "network/", "average/", "optimizer/"
 

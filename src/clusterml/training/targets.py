@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clusterml.dataset.record import COLUMNS, FINE, Record, SpectralGrid
 from clusterml.errors import DatasetError, OptionError
-from clusterml.model.spec import Grid, NetworkSpec
+from clusterml.model.spec import NetworkSpec
 from clusterml.spectrum.transitions import gaussian
 from clusterml.typing import FloatArray
 from clusterml.units import FWHM_PER_SIGMA
@@ -64,11 +64,6 @@ class Wanted:
         """Target -> column of the record, of spectra and tensors."""
         spectra = {"epsilon": _GAUGES["epsilon"][self.absorption], "delta_epsilon": _GAUGES["delta_epsilon"][self.cd]}
         return spectra | {name: name for name in self.others if name in TENSORS}
-
-
-def energies(grid: Grid) -> FloatArray:
-    """The energies (m,) in eV of a network's ``grid``."""
-    return np.asarray(grid.low_ev + grid.step_ev * np.arange(grid.n_points))
 
 
 def broadening_matrix(
@@ -147,7 +142,7 @@ class Broadening:
     @classmethod
     def of(cls, spec: NetworkSpec) -> Broadening:
         """That of a network's ``spec``."""
-        return cls(energies(spec.grid), spec.fwhm_ev)
+        return cls(spec.grid.energy_ev, spec.fwhm_ev)
 
     def matrix(self, record: Record) -> FloatArray:
         """W (m, n) for the spectra of ``record``.

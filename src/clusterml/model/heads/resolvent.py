@@ -1,4 +1,4 @@
-"""The exciton head: every core atom carries oscillators, coupled into cluster states by a learned Hamiltonian.
+"""The resolvent head: an exciton model, whose oscillators on core atoms a learned Hamiltonian couples.
 
 A generalisation of the coupled-oscillator theory of optical activity (H. DeVoe, J. Chem. Phys. 43, 3199 (1965)): an
 oscillator is a scalar (0e) with electric vector p and magnetic vector m, or a polar triplet (1o), which an isotropic

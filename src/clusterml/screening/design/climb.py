@@ -131,11 +131,10 @@ def climb(
     look: Try,
     steps: int,
     reach: float,
-    bound: float = np.inf,
 ) -> Iterator[tuple[FloatArray, PointEvaluation]]:
     """At most ``steps`` points, each higher than the last; no coordinate changes by more than ``reach`` in a step.
 
-    Coordinates stay between ``-bound`` and ``bound``.  No point violates more constraints than the last.
+    No point violates more constraints than the last.
     """
     (coordinates, evaluation), length, largest = start, reach, 0.0
     for _ in range(steps):
@@ -145,7 +144,7 @@ def climb(
             return
         candidate: PointEvaluation | None = None
         for _ in range(TRIES):
-            trial = np.clip(coordinates + (length / size) * uphill, -bound, bound)
+            trial = coordinates + (length / size) * uphill
             candidate = look(trial)
             if (
                 candidate is not None

@@ -107,9 +107,9 @@ DESIGN = "design.json"
 """Written last: where it is there, the design is complete."""
 
 
-def write_design(result: DesignResult, folder: Path) -> None:
-    """Write ``path.extxyz``, ``best.extxyz``, ``spectra/NAME.json`` of starts and ends, ``design.html`` and, last,
-    ``design.json``; raises :class:`~clusterml.errors.OutputError`."""
+def write_path(result: DesignResult, folder: Path) -> None:
+    """Write ``path.extxyz``, ``best.extxyz`` and ``spectra/NAME.json`` of starts and ends; raises
+    :class:`~clusterml.errors.OutputError`."""
     frames = [result.frame_of(step) for path in result.paths for step in path]
     write_frames(frames, folder / "path.extxyz")
     write_frames([result.frame_of(result.best)], folder / "best.extxyz")
@@ -117,6 +117,10 @@ def write_design(result: DesignResult, folder: Path) -> None:
     for step in (step for path in result.paths for step in (path[0], path[-1])):
         content = {**step.point.evaluation.prediction.to_dict(), "name": step.name}
         write_json(content, place / f"{step.name}.json", indent=1)
+
+
+def write_design(result: DesignResult, folder: Path) -> None:
+    """Write ``design.html`` and, last, ``design.json``; raises :class:`~clusterml.errors.OutputError`."""
     write_text(folder / "design.html", design_page(result, folder))
     write_json(_content(result), folder / DESIGN, indent=1)
 

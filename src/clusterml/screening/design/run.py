@@ -19,7 +19,7 @@ from clusterml.screening.claim import inputs_of
 from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.design.amounts import climb_amounts
 from clusterml.screening.design.climb import Aim, ClimbPoint, check_smooth, climb_freely
-from clusterml.screening.design.folder import DESIGN, write_design
+from clusterml.screening.design.folder import DESIGN, write_design, write_path
 from clusterml.screening.design.path import DesignResult, DesignStep, Stage
 from clusterml.screening.folder import RANKED, RUN
 from clusterml.screening.labels import LabelTask, label_candidate
@@ -27,6 +27,7 @@ from clusterml.screening.making import Rejection
 from clusterml.screening.page.results import Results
 from clusterml.screening.run import check_bench, setting_of, using_ligands_of
 from clusterml.screening.space import Recipe, extremes
+from clusterml.screening.spectra import ENGINE
 from clusterml.screening.verification import FOLDER
 
 SPACE = ("seed", "parents", "exchanges", "conformers", "distortions", "most")
@@ -42,7 +43,7 @@ def ranked_numbers(folder: Path, screen: Screen) -> list[int]:
     :class:`~clusterml.errors.InputFileError` for a folder without results.
     """
     results = Results(folder)
-    screen_of_folder = validated(Screen, results.run["config"], str(folder / RUN))
+    screen_of_folder = validated(Screen, results.config, str(folder / RUN))
     if not screen_of_folder.parents:
         raise ScreeningError(f"{folder}: its candidates were given in Python", "design one that has parents")
     changed = [key for key in SPACE if getattr(screen, key) != getattr(screen_of_folder, key)] + _changed_files(
@@ -149,6 +150,8 @@ def design(
         sampled = screen.model_copy(update={"most": most, "value": "expected"})
         default = DEFAULT_MODEL if options.free is None else QUICK_MODEL
         setting, _ = setting_of(sampled, target, model or screen.model or default, device, None)
+        if setting.by_engine:
+            raise OptionError(f"model is {ENGINE}, whose labels are not climbed", f"use --model {DEFAULT_MODEL}")
         bench = bench_of(setting)
         check_bench(bench)
         if options.free is not None:
@@ -162,6 +165,7 @@ def design(
                 for number, row in enumerate(rows[: options.climbs], start=1)
             ]
             result = DesignResult(screen, bench, paths, screen_folder)
+            write_path(result, target)
             if options.label:
                 place = make_folder(target / FOLDER, within=target)
                 best = result.best

@@ -97,6 +97,7 @@ class Results:
             state = self.run.get("status", "running")
             raise InputFileError(f"{folder}: has no {RANKED}, its status is '{state}'", "finish it with --resume")
         try:
+            self.config: dict[str, Any] = dict(self.run["config"])
             self.lines: list[dict[str, Any]] = list(self.run["lines"])
             self.ranked = _table(read_text(self.folder / RANKED), [line["name"] for line in self.lines])
         except (KeyError, TypeError, ValueError) as error:
@@ -156,7 +157,7 @@ class Results:
     @cached_property
     def _space(self) -> Space | None:
         """The candidates of the screen; None where a user's iterable gave them."""
-        screen = validated(Screen, self.run["config"], str(self.folder / RUN))
+        screen = validated(Screen, self.config, str(self.folder / RUN))
         return Space(screen) if screen.parents else None
 
     def _spectrum(self, name: str) -> Spectrum | None:

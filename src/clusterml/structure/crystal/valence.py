@@ -34,7 +34,6 @@ _AROMATIC = 0.095
 """The same for an aromatic ring: benzene and thiophene have 0.13, cyclohexadienes 0.07."""
 _SIGMA = 0.25
 """A metal within the sum of the radii plus this (A) takes the place of a substituent."""
-_HALOGENS = (9, 17, 35, 53)
 _SP3_ANGLE = 116.0
 _STRAINED = 103.0
 """Smallest angle (degrees) at a doubly bonded carbon: norbornene has 107."""

@@ -32,10 +32,10 @@ from clusterml.structure.distort.verify import Problems, compare, settle
 from clusterml.structure.distort.vibrations import (
     displace,
     noise_direction,
-    rms_at,
     temperature_of,
     vibration_direction,
 )
+from clusterml.structure.rotations import nearest_rotation
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ def _carry_ligands(subject: Subject, ligand: Ligand, frame: FloatArray) -> Float
 def _best_rotation(old: FloatArray, new: FloatArray, weight: FloatArray) -> FloatArray:
     """Proper rotations ``(a, 3, 3)`` that best turn ``old`` ``(m, 3)`` into ``new`` ``(a, m, 3)``."""
     covariance = np.einsum("m,ami,mj->aij", weight, new, old) + _PULL * np.eye(3)
-    left, _, right = np.linalg.svd(covariance)
-    left[:, :, 2] *= np.linalg.det(left @ right)[:, None]
-    return np.asarray(left @ right)
+    return nearest_rotation(covariance)
 
 
 @dataclass(frozen=True)
@@ -226,11 +224,6 @@ def distorted_positions(
     subject = atoms if isinstance(atoms, Subject) else Subject(atoms)
     path = prepare(subject, mode, rng=rng, axis=axis, index=index, factors=factors)
     return path_positions(subject, path, np.atleast_1d(np.asarray(amounts, dtype=np.float64)))
-
-
-def thermal_amount(atoms: Atoms | Subject, kelvin: float) -> float:
-    """The amount (A rms of non-hydrogen atoms) of thermal noise at a temperature."""
-    return rms_at(atoms if isinstance(atoms, Subject) else Subject(atoms), kelvin)
 
 
 def prepare(

@@ -79,7 +79,6 @@ def _touch(atom: IntArray, first: IntArray, second: IntArray, mobility: FloatArr
 SOFTEST = 0.25
 """Stiffness (eV/A^2) given to softer modes: at 300 K none moves by more than 0.32 A (one standard deviation)."""
 _WAVENUMBER = 521.4709  # cm-1 of sqrt(1 eV / (A^2 u))
-_ZERO = 1e-6  # eV/A^2 (or per u); the network is free to translate and rotate
 
 
 @dataclass(frozen=True)
