@@ -17,7 +17,7 @@ from clusterml.errors import InputFileError, OptionError
 from clusterml.io.shipped import import_extra, locate
 from clusterml.spectrum.export import UNITS
 from clusterml.spectrum.significance import Significance, significance
-from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.spectrum import G_FLOOR, Spectrum
 from clusterml.structure.elements import formula, structure_name
 from clusterml.typing import FloatArray
 
@@ -37,8 +37,6 @@ ResultsLike: TypeAlias = "Result | ScreenResult | str | Path | Iterable[Result]"
 Scalar: TypeAlias = "float | int | bool | str | None"
 
 _MOLAR = UNITS["delta_epsilon"]
-_SMALLEST_EPSILON = 0.02
-"""g counts where the absorption is above this share of its maximum, as for the measure ``max_g`` of a screen."""
 
 COLUMNS: dict[str, tuple[str, str]] = {
     "name": ("", "name of the structure"),
@@ -323,7 +321,7 @@ def _stacked(spectra: Sequence[Spectrum | None], name: str) -> list[FloatArray |
 
 def _cd_values(spectrum: Spectrum, judged: Significance) -> dict[str, Scalar]:
     """The columns of the strongest CD band and of g."""
-    g = spectrum.g_factor(_SMALLEST_EPSILON)
+    g = spectrum.g_factor(G_FLOOR)
     known = np.isfinite(g)
     return {
         "cd_ev": judged.energy_ev,

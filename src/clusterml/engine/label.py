@@ -15,8 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
 from clusterml.engine.charge import gap_advice, resolve_charge
 from clusterml.engine.cost import Cost, check_ground_state, label_cost
 from clusterml.engine.fragments import Band, band_assignments, element_groups
@@ -38,7 +36,7 @@ from clusterml.engine.response.response import Response
 from clusterml.engine.response.solver import ResponseSolver, find_solver
 from clusterml.errors import ElectronicStructureError, OptionError, counted
 from clusterml.io.display import WithWarnings, wrapped
-from clusterml.spectrum.spectrum import Spectrum, mean_spectrum
+from clusterml.spectrum.spectrum import Spectrum, default_grid, mean_spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
@@ -207,7 +205,7 @@ class _Work:
         solver = find_solver(ground, protocol)
         tell = None if progress is None else lambda blocks: progress(counted(blocks, "block"))
         response = solver.solve(ground, protocol, self.compute, tell)
-        axis = np.arange(25, round(50.0 * protocol.emax_ev) + 1) / 50.0 if self.grid is None else self.grid
+        axis = default_grid(protocol.emax_ev) if self.grid is None else self.grid
         spectrum = response.broaden(axis, protocol.fwhm_ev, gauge=protocol.gauge, absorption_gauge="length")
         title = figure_title(atoms, decision.charge, response_method(ground))
         spectrum = replace(spectrum, meta={**spectrum.meta, "title": title})

@@ -19,7 +19,7 @@ from clusterml.engine.protocol import RESULTS, Compute
 from clusterml.engine.protocol import Protocol as LabelProtocol
 from clusterml.errors import ElectronicStructureError, UnsupportedElementError
 from clusterml.io.files import read_text, sha256
-from clusterml.spectrum.spectrum import Spectrum
+from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.structure.elements import structure_name
 from clusterml.typing import FloatArray
 
@@ -226,7 +226,7 @@ class Labeller:
 
     def __init__(self, protocol: LabelProtocol, compute: Compute, folders: Sequence[Path]) -> None:
         self.fwhm_ev = protocol.fwhm_ev
-        self.energy_ev: FloatArray = np.arange(25, round(50.0 * protocol.emax_ev) + 1) / 50.0
+        self.energy_ev = default_grid(protocol.emax_ev)
         self.provenance: dict[str, Any] = {"label_protocol": protocol.name}
         self._engine = ScreenEngine(protocol, self.energy_ev, self.fwhm_ev, compute)
         self._folders = folders

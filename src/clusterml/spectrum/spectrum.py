@@ -29,9 +29,9 @@ G_FLOOR = 0.02
 """Below this share of the highest absorption g is a ratio of two small numbers, which no summary counts."""
 
 
-def default_grid() -> FloatArray:
-    """The energy axis used unless another is asked for: 0.50 to 6.00 eV in steps of 0.02 eV (276,)."""
-    return np.asarray(np.arange(25, 301) / 50.0)
+def default_grid(emax_ev: float = 6.0) -> FloatArray:
+    """The energy axis used unless another is asked for: 0.50 eV to ``emax_ev`` in steps of 0.02 eV (276,)."""
+    return np.asarray(np.arange(25, round(50.0 * emax_ev) + 1) / 50.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,9 +109,7 @@ def write_frames(frames: Sequence[Atoms], path: str | Path) -> Path:
 
     ``clusterml.read_all`` gives them back one by one.  Raises :class:`OutputError` and :class:`StructureError`.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".xyz", ".extxyz"):
-        raise OutputError(f"{path}: structures are written as extended xyz", "give a name that ends in .xyz or .extxyz")
+    path = check_name(path)
     if not frames:
         raise OutputError(f"{path}: there is no structure to write", "give at least one")
     for atoms in frames:
