@@ -65,5 +65,5 @@ def _value(key: str, text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise OptionError(f"{_WHERE}: {key} is not JSON: {error}", "correct it") from error
+    except (RecursionError, ValueError) as error:
+        raise OptionError(f"{_WHERE}: {key} is not usable JSON: {error}", "correct it") from error

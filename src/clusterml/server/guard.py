@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -118,11 +118,21 @@ def check_request(method: str, path: str, headers: Mapping[str, str], settings: 
 
 def _may_ask(origin: str, host: str, settings: Settings) -> bool:
     """Is ``origin`` this server's own page, or one that is allowed?"""
-    return urlsplit(origin).netloc == host or "*" in settings.allow_origin or origin in settings.allow_origin
+    parts = _split(origin)
+    return (parts is not None and parts.netloc == host) or "*" in settings.allow_origin or origin in settings.allow_origin
 
 
 def _host_name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+    parts = _split(f"//{host}")
+    return (parts and parts.hostname) or ""
+
+
+def _split(address: str) -> SplitResult | None:
+    """The parts of an address; None for what is none, such as ``http://[``."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None
 
 
 def _bounded(receive: Receive, headers: Mapping[str, str], most: int) -> Receive:
