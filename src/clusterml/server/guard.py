@@ -119,7 +119,8 @@ def check_request(method: str, path: str, headers: Mapping[str, str], settings: 
 def _may_ask(origin: str, host: str, settings: Settings) -> bool:
     """Is ``origin`` this server's own page, or one that is allowed?"""
     parts = _split(origin)
-    return (parts is not None and parts.netloc == host) or "*" in settings.allow_origin or origin in settings.allow_origin
+    is_own = parts is not None and parts.netloc == host
+    return is_own or "*" in settings.allow_origin or origin in settings.allow_origin
 
 
 def _host_name(host: str) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 from pydantic import Field
 
 from clusterml.config.schema import Strict, shown, validated
-from clusterml.errors import InputFileError, OptionError, unknown
+from clusterml.errors import OptionError, unknown
 from clusterml.io.files import read_text, write_text
 from clusterml.io.json import read_json
 from clusterml.screening.config import Screen
 from clusterml.screening.folder import RANKED, RUN
 from clusterml.screening.lines import FILES, OWN
+from clusterml.server.refusals import of_request
 from clusterml.server.requests import NamedText
 from clusterml.server.settings import Limits
 
@@ -41,10 +42,8 @@ class ScreenRequest(Strict):
         used = _replace_files(values, {name: str(folder / name) for name in sent})
         if spare := sent.keys() - used:
             raise OptionError(f"no key names the file {min(spare)}", "leave it out")
-        try:
+        with of_request():
             screen = validated(Screen, values, "config")
-        except InputFileError as error:
-            raise OptionError(error.problem, error.remedy) from error
         for name in used:
             write_text(folder / name, sent[name].text)
         return screen
