@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterml.errors import ClusterMLError
+from clusterml.io.words import is_whole
 from clusterml.server.desk import Desk
 from clusterml.server.refusals import RefusalError, problem_of, status_of
 from clusterml.server.settings import Settings, is_loopback
@@ -139,7 +140,7 @@ def _split(address: str) -> SplitResult | None:
 def _bounded(receive: Receive, headers: Mapping[str, str], most: int) -> Receive:
     """``receive`` that raises :class:`RefusalError` (413) for a body of more than ``most`` bytes."""
     size = headers.get("content-length", "0")
-    if size.isdigit() and int(size) > most:
+    if is_whole(size) and int(size) > most:
         raise _too_large(most)
     total = 0
 
