@@ -60,7 +60,7 @@ class Foreman:
                     for worker in list(self._workers):
                         self._look_after(worker)
                     self._hand_out()
-                except ClusterMLError as error:  # a full disk may be emptied
+                except (ClusterMLError, OSError) as error:  # a full disk may be emptied, and processes may end
                     print(f"error: jobs: {error}", file=sys.stderr, flush=True)
                 signs: list[Connection | int] = [self._woken, *(worker.process.sentinel for worker in self._workers)]
                 signs += [worker.line for worker in self._workers if worker.job is not None]
@@ -79,17 +79,23 @@ class Foreman:
             self._give(job)
 
     def _give(self, job: Job) -> None:
-        """Give a job to an idle worker, or to a new one where there is none, or it has just left."""
-        folder = str((self._jobs.folder / job.id).absolute()).encode()
+        """Give a job to an idle worker, or to a new one where there is none, or it was killed.
+
+        Raises OSError where no process can be started; the job waits then.
+        """
         for worker in [worker for worker in self._workers if worker.job is None]:
             try:
-                worker.line.send_bytes(folder)
-                worker.job = job.id
-                return
+                return self._hand_over(job, worker)
             except OSError:
                 self._dismiss(worker)
-        worker = self._hire()
-        worker.line.send_bytes(folder)
+        try:
+            self._hand_over(job, self._hire())
+        except OSError:
+            self._jobs.put_back(job.id)
+            raise
+
+    def _hand_over(self, job: Job, worker: Worker) -> None:
+        worker.line.send_bytes(str((self._jobs.folder / job.id).absolute()).encode())
         worker.job = job.id
 
     def _hire(self) -> Worker:
