@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from clusterml.run.launcher import begin_worker
@@ -26,14 +29,16 @@ LOST = {
 
 @dataclass
 class Worker:
-    """A process that does one thing after the other; ``line``: to talk to it; ``job``: what it does, None: nothing."""
+    """A process that does one thing after the other; ``line``: to talk to it; ``folder``: of its temporary files;
+    ``job``: what it does, None: nothing."""
 
     process: SpawnProcess
     line: Connection
+    folder: Path
     job: str | None = None
 
     def kill(self) -> None:
-        """End it with all that it has started, and wait for it."""
+        """End it with all that it has started, wait for it, and remove what it leaves behind."""
         if self.process.pid is not None and self.process.is_alive():
             with suppress(OSError):
                 if os.getpgid(self.process.pid) == self.process.pid:  # it has made its own group by now
@@ -41,16 +46,31 @@ class Worker:
             self.process.kill()
         self.process.join(5.0)
         self.line.close()
+        rmtree(self.folder, ignore_errors=True)
 
 
 def hire(target: Callable[..., None], *arguments: Any) -> Worker:
-    """A new process that runs ``target`` with its end of the line, and with ``arguments``."""
+    """A new process that runs ``target`` with its end of the line, and with ``arguments``.
+
+    Raises OSError where there are no processes, files or memory left.
+    """
     context = multiprocessing.get_context("spawn")  # a forked process inherits the locks of torch's threads
-    ours, theirs = context.Pipe()
-    process = context.Process(target=target, args=(theirs, *arguments), name="clusterml worker")
-    process.start()
+    folder = Path(tempfile.mkdtemp(prefix="clusterml-"))
+    try:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_run, args=(folder, target, theirs, *arguments), name="clusterml worker")
+        process.start()
+    except OSError:
+        rmtree(folder, ignore_errors=True)
+        raise
     theirs.close()
-    return Worker(process, ours)
+    return Worker(process, ours, folder)
+
+
+def _run(folder: Path, target: Callable[..., None], *arguments: Any) -> None:
+    """What a process runs: the ``target``, whose temporary files, and those of its programs, are in the ``folder``."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    target(*arguments)
 
 
 def begin() -> None:
