@@ -10,6 +10,7 @@ import pytest
 
 from clusterml.io.files import make_folder
 from clusterml.server import foreman as room
+from clusterml.server import processes
 from clusterml.server.foreman import Foreman
 from clusterml.server.jobs import Jobs
 from clusterml.server.processes import hire
@@ -95,3 +96,25 @@ def test_a_job_that_was_put_back_was_not_begun_for_the_next_server_either(jobs):
     jobs.cancel(job)
     jobs.put_back(job)
     assert jobs.find(job).state == "cancelled"
+
+
+def test_a_worker_that_nobody_needs_is_ended_and_another_one_hired(jobs, begin, work, monkeypatch):
+    hired = []
+    monkeypatch.setattr(processes, "IDLE_S", 0.3)
+    first = add(jobs, "a")
+    foreman = begin(lambda *_: hired.append(hire(work)) or hired[-1])
+    wait_for(lambda: jobs.find(first).state == "done", seconds=30.0)
+    wait_for(lambda: not hired[0].process.is_alive(), seconds=30.0)
+    second = add(jobs, "b")
+    foreman.look()
+    wait_for(lambda: jobs.find(second).state == "done", seconds=30.0)
+    assert len(hired) == 2
+
+
+def test_the_foreman_looks_after_the_processes_of_answers(jobs, monkeypatch):
+    monkeypatch.setattr(room, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    looks = []
+    foreman = Foreman(jobs, Settings(jobs_folder=jobs.folder), lambda: looks.append(1))
+    foreman.start()
+    wait_for(lambda: len(looks) > 2, seconds=10.0)
+    foreman.close()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from multiprocessing import Pipe
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
 
-from clusterml.server.processes import hire
+from clusterml.server import processes
+from clusterml.server.processes import hire, next_work
 
 WORKER = """
 import os
@@ -58,3 +61,17 @@ def test_a_process_that_cannot_be_started_leaves_none_either(tmp_path, leave_fil
     with pytest.raises(OSError, match=os.strerror(errno.EAGAIN)):
         hire(leave_files)
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_work_that_comes_late_is_done(monkeypatch):
+    monkeypatch.setattr(processes, "IDLE_S", 0.05)
+    ours, theirs = Pipe()
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(next_work, theirs)
+        with pytest.raises(TimeoutError):
+            work.result(0.5)
+        ours.send_bytes(b"work")
+        assert work.result(5.0) == b"work"
+    ours.close()
+    assert next_work(theirs) is None
+    theirs.close()

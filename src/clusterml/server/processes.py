@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from clusterml.run.launcher import begin_worker
 
 IDLE_S = 300.0
-"""So long a process waits for its next work before it ends, in seconds: its libraries are loaded by then."""
+"""So long a process waits for its next work before it is ended, in seconds: its libraries are loaded by then."""
 LOST = {
     "error": "MemoryLimitError",
     "problem": "the process that computed it was killed, most likely because memory ran out",
@@ -30,12 +31,21 @@ LOST = {
 @dataclass
 class Worker:
     """A process that does one thing after the other; ``line``: to talk to it; ``folder``: of its temporary files;
-    ``job``: what it does, None: nothing."""
+    ``job``: what it does, None: nothing; ``since``: when it was hired, or done with the last thing (monotonic)."""
 
     process: SpawnProcess
     line: Connection
     folder: Path
     job: str | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    def is_needless(self) -> bool:
+        """Has it waited for so long that it may be ended, if it has nothing to do?"""
+        return time.monotonic() - self.since > IDLE_S
+
+    def rest(self) -> None:
+        """It is done, and waits for its next work."""
+        self.job, self.since = None, time.monotonic()
 
     def kill(self) -> None:
         """End it with all that it has started, wait for it, and remove what it leaves behind."""
@@ -80,8 +90,11 @@ def begin() -> None:
 
 
 def next_work(line: Connection) -> bytes | None:
-    """What comes through the line; None where nothing comes for a while, or nothing will."""
+    """What comes through the line, however late; None where nothing will.
+
+    Only who hands out work ends a process that waits: what was sent to one that is just leaving would be lost.
+    """
     try:
-        return line.recv_bytes() if line.poll(IDLE_S) else None
+        return line.recv_bytes()
     except (EOFError, OSError):
         return None
