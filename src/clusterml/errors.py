@@ -174,3 +174,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
     names = list(known)
     hint = did_you_mean(nearest(name, names))
     return OptionError(f"there is no {kind} '{name}'{hint}", f"choose one of {', '.join(names)}")
+
+
+def check_seed(seed: int) -> None:
+    """Raise :class:`OptionError` for a ``seed`` that no generator of random numbers takes."""
+    if seed < 0:
+        raise OptionError(f"seed is {seed}", "give a whole number from 0")

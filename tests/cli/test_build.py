@@ -75,6 +75,7 @@ def test_build_draws_a_hypothetical_cluster(run, tmp_path):
         (["--random", 1, "--hand", "R"], "--hand"),
         (["ag3", "--metals", "3:4"], "--metals"),
         (["--random", 1, "--metals", "3-4"], "such as 8:20"),
+        (["--random", 1, "--metals", "8:²"], "such as 8:20"),
         (["--random", 1, "--metals", "9:3"], "smaller number first"),
         (["--random", 1, "--phosphine", "SH3X"], "SH3X"),
     ],

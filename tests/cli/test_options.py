@@ -38,3 +38,14 @@ def test_explain_reads_what_predict_reads(run, tmp_path):
         assert "2 separate molecules" in run(verb, str(path), *more).err
         accepted = run(verb, str(path), *more, "--allow-several", "--charge", "0", "--json").err
         assert "separate molecules" not in accepted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("predict", "x.xyz", "--ensemble", "8"), ("label", "x.xyz", "--ensemble", "8"), ("dataset", "split", "data"),
+     ("dataset", "verify", "data")],
+)  # fmt: skip
+def test_no_seed_is_negative(run, words):
+    done = run(*words, "--seed", "-1")
+    assert done.code == 2
+    assert "Invalid value for '--seed'" in done.err

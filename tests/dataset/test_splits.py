@@ -156,6 +156,8 @@ def test_a_share_of_nothing_for_the_test_is_no_test_set(dataset):
 def test_what_cannot_be_divided_is_refused(dataset):
     with pytest.raises(OptionError, match="fractions"):
         make_split(dataset, "random", fractions=(0.5, 0.5))
+    with pytest.raises(OptionError, match="seed is -1"):
+        make_split(dataset, "random", seed=-1)
     with pytest.raises(OptionError, match="ag99"):
         make_split(dataset, "parent", held_out=["ag99"])
     with pytest.raises(DatasetError, match="leaves no train records"):

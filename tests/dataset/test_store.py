@@ -16,7 +16,8 @@ from clusterml.dataset.record import FINE, Record, SpectralGrid, stored_position
 from clusterml.dataset.runner import Event, Ledger
 from clusterml.dataset.shards import Shard, write_shard
 from clusterml.dataset.store import Dataset, Store, damaged_shards, read_index
-from clusterml.errors import DatasetError, OutputError
+from clusterml.dataset.verify import verify
+from clusterml.errors import DatasetError, OptionError, OutputError
 
 
 def assert_same(got: Record, expected: Record) -> None:
@@ -304,3 +305,9 @@ def test_grids_are_compared_by_their_numbers_whether_or_not_their_energies_were_
     assert other.energy_ev[-1] == pytest.approx(4.48)
     assert asked == unasked == SpectralGrid(low_ev=0.5)
     assert asked != other
+
+
+def test_records_are_not_drawn_with_a_negative_seed(tmp_path, make_record, write_dataset):
+    write_dataset(tmp_path / "d", [make_record("a")])
+    with pytest.raises(OptionError, match="seed is -1"):
+        verify(tmp_path / "d", share=1.0, seed=-1)

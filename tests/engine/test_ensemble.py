@@ -91,7 +91,11 @@ def test_a_lost_snapshot_is_left_out_and_half_of_them_are_an_error(molecule, mon
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"members": 1}, "ensemble is 1"), ({"members": 2, "temperature_k": -5.0}, "temperature is -5")],
+    [
+        ({"members": 1}, "ensemble is 1"),
+        ({"members": 2, "temperature_k": -5.0}, "temperature is -5"),
+        ({"members": 2, "seed": -1}, "seed is -1"),
+    ],
 )
 def test_impossible_ensembles(molecule, options, message):
     with pytest.raises(OptionError, match=message):

@@ -16,7 +16,7 @@ def test_the_option_comes_before_the_environment(monkeypatch, set_to, given, exp
     assert resources.choose_threads(given) == expected
 
 
-@pytest.mark.parametrize("set_to", ["", "many", "0", "-1", "99999"])
+@pytest.mark.parametrize("set_to", ["", "many", "0", "-1", "99999", "²"])
 def test_nonsense_in_the_environment_is_not_used(monkeypatch, set_to):
     monkeypatch.setenv("OMP_NUM_THREADS", set_to)
     assert resources.choose_threads(None) == resources.available_cores()

@@ -28,6 +28,10 @@ def test_ranges():
     assert parse_range("0..1 by 0.4").values() == (0.0, 0.4, 0.8)
     assert parse_range("-1e-1..0.2").low == -0.1
     assert parse_band("400..620 nm") == (pytest.approx(1.99974, rel=1e-4), pytest.approx(3.09960, rel=1e-4))
+    assert parse_band("400..620 nm", "eV") == parse_band("400..620 nm")
+    assert parse_band("2..3.5", "eV") == (2.0, 3.5)
+    with pytest.raises(ValueError, match="give the unit"):
+        parse_band("2..3.5")
     assert parse_energy("450 nm") == pytest.approx(2.75520, rel=1e-5)
     assert parse_counts("0..20 by 10") == (0, 10, 20)
     assert parse_counts([4, 1, 4]) == (1, 4)

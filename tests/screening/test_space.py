@@ -10,7 +10,7 @@ import pytest
 from clusterml.errors import OptionError
 from clusterml.screening.config import ScreenDistortion, load_screen
 from clusterml.screening.making import DISTORTION, MODE, SHELL, Maker, Rejection
-from clusterml.screening.space import Space, number_of_points
+from clusterml.screening.space import Space, number_of_points, split_mode
 
 EXCHANGES = [
     {"old": "SH", "new": ["SCH3", "SiPr"], "counts": "0..2", "draws": 2},
@@ -154,6 +154,7 @@ def test_normal_modes_by_their_number(make_screen):
     maker = Maker(Space(screen))
     done = [made(maker, number).info["provenance"]["distortions"][0] for number in range(2)]
     assert [each["index"] for each in done] == [3, 5]
+    assert split_mode("normal-mode ²") == ("normal-mode ²", 1)
 
 
 def test_snapshots_differ_and_the_one_at_rest_is_the_parent(make_screen):

@@ -398,6 +398,7 @@ ERRORS = [
     ({**RING, "temperature": 77}, 422, "OptionError", "temperature has no effect without"),
     ({**RING, "fwhm": 0.01}, 422, "OptionError", "below that of the network"),
     ({**RING, "ensemble": 5000}, 422, "OptionError", "ensemble is 5000"),
+    ({**RING, "ensemble": 8, "seed": -1}, 422, "OptionError", "seed is -1, not a whole number from 0"),
     ({**RING, "model": "/etc"}, 422, "OptionError", "there is no checkpoint '/etc'"),
     ({"build": {"name": "../x.yaml"}}, 422, "OptionError", "there is no blueprint"),
     ({"build": {"name": "ag3", "thiolate": "SMethyl"}}, 422, "OptionError", "there is no ligand 'SMethyl'"),

@@ -10,6 +10,7 @@ import pytest
 
 from clusterml.errors import StructureError
 from clusterml.server.batching import Batcher
+from clusterml.server.refusals import RefusalError
 
 
 @dataclass(frozen=True)
@@ -93,3 +94,12 @@ def test_what_waits_is_finished_before_the_end():
         waiting = [batcher.submit(Structure(name)) for name in "ab"]
     batcher.close()
     assert all(item.result(0).startswith(name) for item, name in zip(waiting, "ab", strict=True))
+
+
+def test_what_comes_after_the_end_is_asked_to_come_again():
+    batcher = Batcher(Networks())
+    batcher.close()
+    for late in (lambda: batcher.submit(Structure("a")), lambda: batcher.call(lambda predictor: 1)):
+        with pytest.raises(RefusalError, match="fake has made room for other checkpoints") as error:
+            late()
+        assert (error.value.status, error.value.retry_s) == (503, 1)

@@ -79,7 +79,10 @@ def test_a_label_that_fails_says_why(server):
         ({"solvation": "gbsa"}, "solvation has no effect without"),
         ({"orbitals": "gfn3"}, "gfn3"),
         ({"consensus": "gfn1,gfn9"}, "gfn9"),
-        ({"groups": {"a": []}}, "group 'a'"),
+        ({"groups": {"a": []}}, "groups: group 'a' is not a list of atom numbers"),
+        ({"groups": {"a": [0]}}, "groups: group 'a' is not a list of atom numbers"),
+        ({"groups": {"a": [1, 2], "b": [2]}}, "groups: atom 2 is in group 'a' and again in 'b'"),
+        ({"groups": {}}, "groups: there are no groups"),
         ({"output": "/tmp"}, "unknown key 'output'"),
     ],
 )

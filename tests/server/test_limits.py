@@ -20,6 +20,7 @@ from clusterml.server.settings import Limits, Settings, is_loopback
 from clusterml.training.catalogue import ReleaseError
 
 httpx = pytest.importorskip("httpx", reason="needs httpx")
+bodies = pytest.importorskip("clusterml.server.bodies", reason="needs clusterml[server]")
 app_module = pytest.importorskip("clusterml.server.app", reason="needs clusterml[server]")
 guard = pytest.importorskip("clusterml.server.guard", reason="needs clusterml[server]")
 
@@ -72,6 +73,8 @@ BEARER = {"host": "cluster.org", "authorization": f"Bearer {TOKEN}"}
         (LOCAL, "/v1/predict", {"host": "localhost"}, None),
         (LOCAL, "/v1/predict", {"host": "evil.org"}, 403),
         (LOCAL, "/v1/predict", {}, 403),
+        (LOCAL, "/v1/predict", {"host": "["}, 403),
+        (LOCAL, "/v1/predict", {**HERE, "origin": "http://["}, 403),
         (LOCAL, "/v1/predict", {**HERE, "origin": "http://127.0.0.1:8000"}, None),
         (LOCAL, "/v1/predict", {**HERE, "origin": "http://127.0.0.1:9000"}, 403),
         (LOCAL, "/v1/predict", {**HERE, "origin": "null"}, 403),
@@ -84,6 +87,7 @@ BEARER = {"host": "cluster.org", "authorization": f"Bearer {TOKEN}"}
         (OPEN, "/v1/jobs", {**BEARER, "authorization": TOKEN}, 401),
         (OPEN, "/v1/jobs", {**BEARER, "authorization": "Bearer é"}, 401),
         (OPEN, "/v1/jobs", {**BEARER, "origin": "https://good.org"}, None),
+        (OPEN, "/v1/jobs", {**BEARER, "origin": "http://["}, 403),
         (OPEN, "/v1/jobs", {**BEARER, "origin": "https://good.org.evil.org"}, 403),
     ],
 )
@@ -109,6 +113,12 @@ def test_a_body_is_counted_even_where_its_size_is_not_said():
         asyncio.run(twice())
     with pytest.raises(RefusalError, match="larger than"):
         guard._bounded(receive, {"content-length": "1001"}, 1000)
+
+
+@pytest.mark.parametrize("text", ["[1,", "[" * 100_000, '{"a":' * 100_000])
+def test_a_field_of_a_form_that_is_no_json(text):
+    with pytest.raises(OptionError, match="the request: distortions is not usable JSON"):
+        bodies._value("distortions", text)
 
 
 def test_errors_are_sent_by_the_name_that_the_client_knows():

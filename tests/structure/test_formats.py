@@ -69,6 +69,11 @@ def test_damaged_files_are_errors_of_ours(kind, damage, tmp_path):
     assert caught.value.remedy
 
 
+def test_a_gro_file_whose_number_of_atoms_is_none_states_none(tmp_path):
+    (tmp_path / "a.gro").write_text("x\n²\n    1UNK     Ag    1   0.000   0.000   0.000\n   1 1 1\n")
+    assert formula(read(tmp_path / "a.gro").numbers) == "Ag"
+
+
 def test_charges_of_inputs(tmp_path):
     text = written("gaussian", CLUSTER, tmp_path).replace("\n0 1\n", "\n-3 1\n")
     assert read(text.encode(), format="gaussian").info["charge"] == -3

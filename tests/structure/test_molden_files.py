@@ -136,6 +136,9 @@ def edited(old, new):
         ("1  0.0 0.0 1.2", "1  0.0 nan 1.2", "line 6"),
         ("2 0\n s 1 0", "3 0\n s 1 0", "line 15 has shells of atom 3 of 2"),
         (" s 2 1.00", " s two 1.00", r"line 9 should be a shell, such as 's 3 1\.00', but is 's two 1\.00'"),
+        ("2 0\n s 1 0", "² 0\n s 1 0", "line 15 should be a shell"),
+        (" s 2 1.00", " s ² 1.00", "line 9 should be a shell"),
+        (" s 2 1.00", f" s {'9' * 5000} 1.00", "line 9 should be a shell"),
         (" s 2 1.00", " k 2 1.00", "shells of s, p, d, f, g, h and sp functions can be read"),
         (" s 2 1.00", " s 2 1.24", r"line 9 scales a shell by 1\.24"),
         ("  1.0      1.00\n", "  1.0\n", r"line 11 should be an exponent and 1 coefficient, but is '1\.0'"),
@@ -188,7 +191,11 @@ def test_atoms_that_are_no_elements_are_refused(line, message):
         molden(edited("H    2  1  0.0 0.0 1.2", line))
 
 
-@pytest.mark.parametrize("section", ["[Core]\nAg\n\n", "[Core]\n3 : 2\n", "[Nval]\nQq 3\n", "[Core]\nB : 6\n"])
+@pytest.mark.parametrize(
+    "section",
+    ["[Core]\nAg\n\n", "[Core]\n3 : 2\n", "[Nval]\nQq 3\n", "[Core]\nB : 6\n", "[Core]\n1 : ²\n", "[Core]\n¹ : 2\n",
+     "[Core]\nB : ++2\n"],
+)  # fmt: skip
 def test_damaged_core_electrons_are_named(section):
     with pytest.raises(InputFileError, match=r"line 8 of \["):
         molden(edited("[GTO]", section + "[GTO]"))

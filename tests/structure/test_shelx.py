@@ -168,6 +168,7 @@ BAD = {
     "operation": (HEAD.replace("SFAC", "SYMM x,y\nSFAC") + ATOMS, InputFileError, "line 5: SYMM x,y"),
     "element": (HEAD.replace("AG", "QQ") + ATOMS, UnsupportedElementError, "line 5.*QQ"),
     "factor": (HEAD + ATOMS.replace("S1 3", "S1 8"), InputFileError, "S1 has scattering factor 8, but SFAC gives 5"),
+    "digit": (HEAD + ATOMS.replace("S1 3", "S1 ³"), InputFileError, "is 'S1 ³ .*neither an instruction nor an atom"),
     "variable": (HEAD + ATOMS.replace("11.00000 0.03", "51.0 0.03"), InputFileError, "variable 5, but FVAR gives 3"),
     "coordinate": (HEAD + ATOMS.replace("0.340000", "0.34x"), InputFileError, "line 12 has '0.34x"),
     "typo": (HEAD + ATOMS + "HELLO WORLD\n", InputFileError, "line 13 is 'HELLO WORLD'"),

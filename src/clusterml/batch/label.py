@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,23 +43,28 @@ _FORM = 'write {"NAME": [atom numbers from 1], ...}'
 def read_groups(path: str | Path) -> dict[str, list[int]]:
     """Group name -> atom numbers, counted from 1, of the JSON object in ``path``.
 
-    Raises :class:`InputFileError` naming the file and the group if the file is not such an object, a group is empty, or
-    an atom is in two groups.
+    Raises :class:`InputFileError` naming the file if it is not such an object, and what :func:`check_groups` raises.
     """
+    groups = parse_json(read_text(path), str(path))
+    check_groups(groups, str(path))
+    return groups
+
+
+def check_groups(groups: Mapping[str, Any], where: str) -> None:
+    """Raise :class:`InputFileError` unless ``groups`` are lists of atom numbers from 1, each atom in one of them."""
     owner: dict[int, str] = {}
-    for name, members in (groups := parse_json(read_text(path), str(path))).items():
+    for name, members in groups.items():
         if not isinstance(members, list) or not members or not all(_is_number(m) for m in members):
-            raise InputFileError(f"{path}: group '{name}' is not a list of atom numbers", _FORM)
+            raise InputFileError(f"{where}: group '{name}' is not a list of atom numbers", _FORM)
         for member in members:
             if member in owner:
                 raise InputFileError(
-                    f"{path}: atom {member} is in group '{owner[member]}' and again in '{name}'",
+                    f"{where}: atom {member} is in group '{owner[member]}' and again in '{name}'",
                     "each atom belongs to one group",
                 )
             owner[member] = name
     if not groups:
-        raise InputFileError(f"{path}: there are no groups", _FORM)
-    return groups
+        raise InputFileError(f"{where}: there are no groups", _FORM)
 
 
 def atom_groups(groups: dict[str, list[int]], n_atoms: int, source: str) -> dict[str, IntArray]:

@@ -10,6 +10,7 @@ import typer
 
 from clusterml.cli.options import LibraryFile
 from clusterml.errors import counted
+from clusterml.io.words import is_whole
 from clusterml.structure.build import SkeletonKind
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _draw(number: int, seed: int, skeleton: SkeletonKind | None, metals: str | N
         wanted["kinds"] = {skeleton: 1.0}
     if metals is not None:
         low, separator, high = metals.partition(":")
-        if not (separator and low.isdigit() and high.isdigit()):
+        if not (separator and is_whole(low) and is_whole(high)):
             raise typer.BadParameter(f"--metals is {metals!r}: give two numbers, such as 8:20")
         wanted["metals"] = (int(low), int(high))
     if ligands:

@@ -111,7 +111,7 @@ def card(folder: Folder) -> None:
 def verify(
     folder: Folder,
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the records to label again.")] = 0.01,
-    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random draw.")] = 0,
 ) -> None:
     """Recompute the checksums, and label a random share of the records again."""
     from clusterml.dataset.verify import SAME
@@ -150,7 +150,7 @@ def split(
     ] = None,
     validation: Annotated[float, typer.Option(help="Share of the validation set.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the test set.")] = 0.1,
-    seed: Annotated[int | None, typer.Option(help="Of the random draw; default 0.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the random draw; default 0.")] = None,
     extend: Annotated[
         Path | None,
         typer.Option(metavar="JSON", help="The dataset has grown: leave records where this random split has them."),

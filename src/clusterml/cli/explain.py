@@ -62,11 +62,11 @@ def explain(
     use_threads(cores := choose_threads(threads))  # before anything imports numpy
 
     from clusterml.screening.page.explained import write_explained
-    from clusterml.screening.quantities import parse_band, parse_range
+    from clusterml.screening.quantities import parse_band
     from clusterml.structure.read import read
 
     try:
-        low, high = parse_band(band if parse_range(band).unit else f"{band} eV")
+        low, high = parse_band(band, "eV")
     except ValueError as error:
         raise typer.BadParameter(f"--band {band}: {error}") from error
     folder = results.folder

@@ -120,7 +120,7 @@ class Snapshots:
         int | None, typer.Option(metavar="N", help="Mean spectrum of N thermal snapshots, with its spread.")
     ] = None
     temperature: Annotated[float, typer.Option(metavar="K", help="Temperature of --ensemble.")] = 300.0
-    seed: Annotated[int, typer.Option(help="Of the snapshots of --ensemble.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Of the snapshots of --ensemble.")] = 0
 
     def thermal(self) -> ThermalEnsemble | None:
         """The ensemble that is asked for; raises :class:`OptionError`."""

@@ -19,7 +19,7 @@ from typing import Any, get_args
 from clusterml.dataset.groups import Groups, find_homes, groups_of, kin_of, origins_of, union
 from clusterml.dataset.split import SETS, SPLIT_FILE, Question, Split, SplitRecipe, load_split, save_split
 from clusterml.dataset.store import Dataset
-from clusterml.errors import DatasetError, OptionError
+from clusterml.errors import DatasetError, OptionError, check_seed
 from clusterml.io.files import make_folder
 
 
@@ -69,9 +69,10 @@ def make_split(
     shares, the largest clusters (``parent``), or the rarest ligands that no family carries in all its records
     (``shell``).  ``homes``: what :func:`find_homes` says of the dataset, if it is known.
 
-    Raises :class:`OptionError` for fractions or groups that cannot be, and :class:`DatasetError` where there are too
-    few groups to divide.
+    Raises :class:`OptionError` for a seed, fractions or groups that cannot be, and :class:`DatasetError` where there
+    are too few groups to divide.
     """
+    check_seed(seed)
     if not (min(fractions) >= 0.0 and 0.0 < sum(fractions) < 1.0):
         raise OptionError(f"fractions are {fractions}", "give two shares that leave something to train on")
     if question not in QUESTIONS:

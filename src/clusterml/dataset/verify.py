@@ -13,7 +13,7 @@ from clusterml.dataset.labelling import stored_spectra
 from clusterml.dataset.record import Record
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.engine.protocol import Protocol, make_protocol
-from clusterml.errors import ClusterMLError
+from clusterml.errors import ClusterMLError, check_seed
 from clusterml.typing import FloatArray
 
 TOLERANCE = 1e-3
@@ -51,8 +51,10 @@ def verify(
 ) -> tuple[list[tuple[str, str]], list[Check]]:
     """Damaged shards ``(name, what is wrong)``, and a random ``share`` of the records (at least one) labelled again.
 
-    Ensembles, mirror images and imported records are not drawn.  Damaged shards end the check.
+    Ensembles, mirror images and imported records are not drawn.  Damaged shards end the check.  Raises
+    :class:`~clusterml.errors.OptionError` for a negative ``seed``.
     """
+    check_seed(seed)
     damaged = list(damaged_shards(Path(folder)))
     if damaged:
         return damaged, []

@@ -24,7 +24,7 @@ from pydantic import (
 
 from clusterml.config.schema import Strict
 from clusterml.engine.choices import REFITTED, Dtype, Gauge, Mode
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, check_seed
 from clusterml.structure.solvents import SOLVENTS_OF, SolventModel, find_solvent
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _ALWAYS = ("orbitals", "emax_ev", "dtype", "tolerance")
 class ThermalEnsemble:
     """``members`` snapshots of a geometry at ``temperature_k``, drawn with ``seed``, whose spectra are averaged.
 
-    Raises :class:`OptionError` for a number that cannot be drawn.
+    Raises :class:`OptionError` for a number that cannot be drawn, and for a negative seed.
     """
 
     members: int = 32
@@ -60,6 +60,7 @@ class ThermalEnsemble:
     def __post_init__(self) -> None:
         if not 2 <= self.members <= MOST_MEMBERS:
             raise OptionError(f"ensemble is {self.members}", f"give a number of snapshots between 2 and {MOST_MEMBERS}")
+        check_seed(self.seed)
 
     def snapshots(self, atoms: Atoms) -> list[Atoms]:
         """Those of ``atoms``.  Raises :class:`~clusterml.errors.StructureError` if none keeps the chemistry."""

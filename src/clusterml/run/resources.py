@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, OutputError
+from clusterml.io.words import is_whole
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _MOST_THREADS = 1024
@@ -39,7 +40,7 @@ def choose_threads(threads: int | None) -> int:
     """``threads``, else OMP_NUM_THREADS, else :func:`available_cores`; raises OptionError outside 1 to 1024."""
     if threads is None:
         words = os.environ.get("OMP_NUM_THREADS", "").split(",")
-        return int(words[0]) if words[0].isdigit() and 1 <= int(words[0]) <= _MOST_THREADS else available_cores()
+        return int(words[0]) if is_whole(words[0]) and 1 <= int(words[0]) <= _MOST_THREADS else available_cores()
     if not 1 <= threads <= _MOST_THREADS:
         raise OptionError(f"threads is {threads}", f"give a number between 1 and {_MOST_THREADS}")
     return threads

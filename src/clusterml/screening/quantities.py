@@ -51,14 +51,14 @@ def parse_range(text: str) -> Range:
     return Range(low, high, step, match[4] or "")
 
 
-def parse_band(text: str) -> tuple[float, float]:
-    """``2..3 eV`` or ``400..600 nm`` as energies (low, high) in eV."""
+def parse_band(text: str, unit: str = "") -> tuple[float, float]:
+    """``2..3 eV`` or ``400..600 nm`` as energies (low, high) in eV; ``unit``: of a text that gives none."""
     band = parse_range(text)
     if band.step is not None:
         raise ValueError("a band has no steps: LOW..HIGH eV")
     if band.low <= 0.0:
         raise ValueError("the energies of a band must be positive")
-    low, high = sorted((_in_ev(band.low, band.unit), _in_ev(band.high, band.unit)))
+    low, high = sorted(_in_ev(end, band.unit or unit) for end in (band.low, band.high))
     return low, high
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from clusterml.errors import OptionError
+from clusterml.io.words import is_whole
 from clusterml.screening.config import Screen, ScreenDistortion, ScreenExchange
 from clusterml.screening.quantities import parse_range
 from clusterml.structure.distort.modes import NORMAL_MODE
@@ -82,7 +83,7 @@ def amounts_at(screen: Screen, place: Place, before: tuple[int, ...]) -> tuple[t
 def split_mode(mode: str) -> tuple[str, int]:
     """Name and index of a mode as written in a screen: ``normal-mode 3``; the index of all others is 1."""
     name, _, index = mode.partition(" ")
-    return (name, int(index)) if name == NORMAL_MODE and index.strip().isdigit() else (mode, 1)
+    return (name, int(index)) if name == NORMAL_MODE and is_whole(index.strip()) else (mode, 1)
 
 
 def _grid_point(block: ScreenDistortion, point: int) -> tuple[tuple[str, float], ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clusterml.errors import UNEXPECTED, ClusterMLError
+from clusterml.server.refusals import RefusalError
 
 if TYPE_CHECKING:
     from clusterml.inference.answer import Prediction
@@ -53,26 +54,39 @@ class Batcher:
         self._told = told
         self._quick = copy.copy(predictor)
         self._quick.ensemble, self._quick.uncertainty = predictor.ensemble.first(1), None
+        self._lock, self._closed = threading.Lock(), False
         self._queue: queue.SimpleQueue[_Item | _Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=f"network {predictor.name}", daemon=True)
         self._thread.start()
 
     def submit(self, structure: PreparedStructure, *, quick: bool = False) -> Future[Prediction]:
-        """The promise of the prediction of a structure that :meth:`Predictor.prepare` checked."""
+        """The promise of the prediction of a structure that :meth:`Predictor.prepare` checked.
+
+        Raises :class:`RefusalError` (503) once it is closed.
+        """
         item = _Item(structure, quick)
-        self._queue.put(item)
+        self._put(item)
         return item.future
 
     def call(self, work: Callable[[Predictor], T]) -> Future[T]:
-        """The promise of what ``work`` makes of the predictor with all networks."""
+        """The promise of what ``work`` makes of the predictor with all networks; raises as :meth:`submit` does."""
         item = _Call(work)
-        self._queue.put(item)
+        self._put(item)
         return item.future
 
     def close(self) -> None:
         """Finish what waits, and end the thread."""
-        self._queue.put(None)
+        with self._lock:
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
+
+    def _put(self, item: _Item | _Call) -> None:
+        with self._lock:
+            if self._closed:
+                problem = f"{self.predictor.name} has made room for other checkpoints"
+                raise RefusalError(503, problem, "ask again in a moment", 1)
+            self._queue.put(item)
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:

@@ -13,7 +13,7 @@ from clusterml.config.schema import validated
 from clusterml.errors import InputFileError, OptionError
 from clusterml.io.files import decode
 from clusterml.io.json import parse_json
-from clusterml.server.refusals import RefusalError
+from clusterml.server.refusals import RefusalError, of_request
 from clusterml.server.settings import Limits
 
 M = TypeVar("M", bound=BaseModel)
@@ -37,10 +37,8 @@ async def read_body(request: Request, model: type[M], limits: Limits) -> M:
             raise RefusalError(400, error.problem, "send a JSON object") from error
     else:
         raise RefusalError(415, f"the content type is {kind!r}", "send application/json or multipart/form-data")
-    try:
+    with of_request():
         return validated(model, values, _WHERE)
-    except InputFileError as error:
-        raise OptionError(error.problem, error.remedy) from error
 
 
 async def _form(request: Request, limits: Limits) -> dict[str, Any]:
@@ -65,5 +63,5 @@ def _value(key: str, text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise OptionError(f"{_WHERE}: {key} is not JSON: {error}", "correct it") from error
+    except (RecursionError, ValueError) as error:
+        raise OptionError(f"{_WHERE}: {key} is not usable JSON: {error}", "correct it") from error

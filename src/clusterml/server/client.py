@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Structure: TypeAlias = "str | Path | Atoms | Mapping[str, Any]"
 """A file, a structure, or keys of the API such as ``{"build": {"name": "ag3"}}``."""
+
+_OTHER_SERVER = "is it a clusterml server?"
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -48,7 +51,7 @@ class Client:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str | None = None, timeout: float = 300.0) -> None:
-        if urlsplit(url).scheme not in ("http", "https"):
+        if not _is_address(url):
             raise OptionError(f"the address is {url!r}", "give one such as http://127.0.0.1:8000")
         self.url, self.timeout = url.rstrip("/"), timeout
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -113,16 +116,16 @@ class Client:
                 progress(state)
         ended = self.job(job)
         if ended["state"] != "done":
-            problem = {"error": "ServerError", "problem": f"job {job} is {ended['state']}"}
+            problem = {"error": "ServerError", "problem": f"job {job} is {ended['state']}", "remedy": "send it again"}
             raise raised_from(ended["problem"] or problem)
         return dict(ended["result"])
 
     def events(self, job: str) -> Iterator[dict[str, Any]]:
         """The states of a job as they change, until it has ended."""
-        with self._open(f"/v1/jobs/{quote(job)}/events", None, "GET") as answer:
+        with self._answer(f"/v1/jobs/{quote(job)}/events", None, "GET") as answer:
             for line in answer:
                 if line.startswith(b"data: "):
-                    state = json.loads(line.removeprefix(b"data: "))
+                    state = self._parsed(line.removeprefix(b"data: "))
                     yield state
                     if state["state"] in ENDED:
                         return
@@ -156,8 +159,24 @@ class Client:
         return self._ask("/healthz")
 
     def _ask(self, path: str, body: Mapping[str, Any] | None = None, method: str = "") -> Any:
-        with self._open(path, body, method or ("GET" if body is None else "POST")) as answer:
-            return json.loads(answer.read())
+        with self._answer(path, body, method or ("GET" if body is None else "POST")) as answer:
+            return self._parsed(answer.read())
+
+    @contextmanager
+    def _answer(self, path: str, body: Mapping[str, Any] | None, method: str) -> Iterator[HTTPResponse]:
+        """The answer, to read its body; raises the error that it is, and :class:`ServerError` where it breaks off."""
+        with self._open(path, body, method) as answer:
+            try:
+                yield answer
+            except (HTTPException, OSError) as error:
+                raise _silence(f"the answer of {self.url} broke off", error, "ask again") from error
+
+    def _parsed(self, text: bytes) -> Any:
+        """What an answer holds; raises :class:`ServerError` for a page of another server."""
+        try:
+            return json.loads(text)
+        except (RecursionError, ValueError) as error:
+            raise ServerError(f"{self.url} answers, but not in JSON", _OTHER_SERVER) from error
 
     def _open(self, path: str, body: Mapping[str, Any] | None, method: str) -> HTTPResponse:
         """The answer, whose body is still to be read; raises the error that it is."""
@@ -170,21 +189,37 @@ class Client:
         except HTTPError as error:
             raise raised_from(_problem(error)) from error
         except (URLError, HTTPException, OSError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise ServerError(
-                f"no answer from {self.url}: {reason}", "is the server running? clusterml serve"
-            ) from error
+            remedy = "is the server running? clusterml serve"
+            raise _silence(f"no answer from {self.url}", error, remedy) from error
+
+
+def _is_address(url: str) -> bool:
+    """Is ``url`` an address of HTTP, with a host and, where it has one, a port that can be?"""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        return parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _silence(problem: str, error: Exception, remedy: str) -> ServerError:
+    """The error for an ``error`` of the network; one that took too long has a ``remedy`` of its own."""
+    reason = getattr(error, "reason", None) or error
+    if isinstance(reason, TimeoutError):
+        remedy = "give the Client a longer timeout, or ask again later"
+    return ServerError(f"{problem}: {reason}", remedy)
 
 
 def _problem(answer: HTTPError) -> dict[str, Any]:
     """What an answer says of an error; one that is none of ours is named by its status."""
     try:
         problem = json.loads(answer.read())
-    except (ValueError, OSError):
+    except (RecursionError, ValueError, HTTPException, OSError):
         problem = None
     if isinstance(problem, dict) and "problem" in problem:
         return problem
-    return {"problem": f"the server answers {answer.code} {answer.reason}", "remedy": "is it a clusterml server?"}
+    return {"problem": f"the server answers {answer.code} {answer.reason}", "remedy": _OTHER_SERVER}
 
 
 def _structure(what: Structure) -> dict[str, Any]:

@@ -47,8 +47,8 @@ class Desk:
         folders = [Path(settings.model).parent] if settings.model and Path(settings.model).is_dir() else []
         self.discretion = Discretion(settings.jobs_folder, *folders)
         self.jobs = Jobs(settings.jobs_folder, self.limits)
-        self.foreman = Foreman(self.jobs, settings)
         self._hands = Hands(self.limits)
+        self.foreman = Foreman(self.jobs, settings, self._hands.end_idle)
         self.ready = False
         self._held = ExitStack()
         self._quick = ThreadPoolExecutor(available_cores() + 1, thread_name_prefix="quick")

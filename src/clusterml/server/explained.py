@@ -25,10 +25,10 @@ _OF_METHOD = MethodRequest.model_fields.keys() - ChargedRequest.model_fields.key
 
 def band_of(request: ExplainRequest) -> tuple[float, float]:
     """The band of a request in eV; raises :class:`OptionError`."""
-    from clusterml.screening.quantities import parse_band, parse_range
+    from clusterml.screening.quantities import parse_band
 
     try:
-        return parse_band(request.band if parse_range(request.band).unit else f"{request.band} eV")
+        return parse_band(request.band, "eV")
     except ValueError as error:
         raise OptionError(f"band is {request.band!r}: {error}", "give one such as 2.5..3.2 or 400..600 nm") from error
 

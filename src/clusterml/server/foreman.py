@@ -1,4 +1,4 @@
-"""The thread that keeps the workers busy: it hands jobs to processes, and ends those that are cancelled or late."""
+"""The thread that keeps the workers busy: it hands jobs to processes, and ends those cancelled, late or idle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -28,10 +29,13 @@ def _has_finished(worker: Worker) -> bool:
 
 
 class Foreman:
-    """Hands jobs to processes of their own, at most as many at a time as there are workers."""
+    """Hands jobs to processes of their own, at most as many at a time as there are workers.
 
-    def __init__(self, jobs: Jobs, settings: Settings) -> None:
-        self._jobs, self._settings = jobs, settings
+    ``meanwhile`` is called every few seconds.
+    """
+
+    def __init__(self, jobs: Jobs, settings: Settings, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._jobs, self._settings, self._meanwhile = jobs, settings, meanwhile
         self._workers: list[Worker] = []
         self._wake, self._woken = multiprocessing.Pipe()
         self._closing = False
@@ -60,7 +64,9 @@ class Foreman:
                     for worker in list(self._workers):
                         self._look_after(worker)
                     self._hand_out()
-                except ClusterMLError as error:  # a full disk may be emptied
+                    self._end_idle()
+                    self._meanwhile()
+                except (ClusterMLError, OSError) as error:  # a full disk may be emptied, and processes may end
                     print(f"error: jobs: {error}", file=sys.stderr, flush=True)
                 signs: list[Connection | int] = [self._woken, *(worker.process.sentinel for worker in self._workers)]
                 signs += [worker.line for worker in self._workers if worker.job is not None]
@@ -78,18 +84,30 @@ class Foreman:
                 return
             self._give(job)
 
+    def _end_idle(self) -> None:
+        """End the workers that have not been needed for a while."""
+        for worker in list(self._workers):
+            if worker.job is None and worker.is_needless():
+                self._dismiss(worker)
+
     def _give(self, job: Job) -> None:
-        """Give a job to an idle worker, or to a new one where there is none, or it has just left."""
-        folder = str((self._jobs.folder / job.id).absolute()).encode()
+        """Give a job to an idle worker, or to a new one where there is none, or it was killed.
+
+        Raises OSError where no process can be started; the job waits then.
+        """
         for worker in [worker for worker in self._workers if worker.job is None]:
             try:
-                worker.line.send_bytes(folder)
-                worker.job = job.id
-                return
+                return self._hand_over(job, worker)
             except OSError:
                 self._dismiss(worker)
-        worker = self._hire()
-        worker.line.send_bytes(folder)
+        try:
+            self._hand_over(job, self._hire())
+        except OSError:
+            self._jobs.put_back(job.id)
+            raise
+
+    def _hand_over(self, job: Job, worker: Worker) -> None:
+        worker.line.send_bytes(str((self._jobs.folder / job.id).absolute()).encode())
         worker.job = job.id
 
     def _hire(self) -> Worker:
@@ -110,7 +128,7 @@ class Foreman:
                 self._dismiss(worker)
             return
         if _has_finished(worker):
-            worker.job = None
+            worker.rest()
             self._jobs.end(key, LOST)
             return
         if not worker.process.is_alive():

@@ -6,12 +6,13 @@ import asyncio
 import hmac
 import time
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clusterml.errors import ClusterMLError
+from clusterml.io.words import is_whole
 from clusterml.server.desk import Desk
 from clusterml.server.refusals import RefusalError, problem_of, status_of
 from clusterml.server.settings import Settings, is_loopback
@@ -118,17 +119,28 @@ def check_request(method: str, path: str, headers: Mapping[str, str], settings: 
 
 def _may_ask(origin: str, host: str, settings: Settings) -> bool:
     """Is ``origin`` this server's own page, or one that is allowed?"""
-    return urlsplit(origin).netloc == host or "*" in settings.allow_origin or origin in settings.allow_origin
+    parts = _split(origin)
+    is_own = parts is not None and parts.netloc == host
+    return is_own or "*" in settings.allow_origin or origin in settings.allow_origin
 
 
 def _host_name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
+    parts = _split(f"//{host}")
+    return (parts and parts.hostname) or ""
+
+
+def _split(address: str) -> SplitResult | None:
+    """The parts of an address; None for what is none, such as ``http://[``."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None
 
 
 def _bounded(receive: Receive, headers: Mapping[str, str], most: int) -> Receive:
     """``receive`` that raises :class:`RefusalError` (413) for a body of more than ``most`` bytes."""
     size = headers.get("content-length", "0")
-    if size.isdigit() and int(size) > most:
+    if is_whole(size) and int(size) > most:
         raise _too_large(most)
     total = 0
 

@@ -73,6 +73,14 @@ class Hands:
             raise raised_from(json.loads(reply.removeprefix(_REFUSED)))
         return reply.removeprefix(_DONE).decode()
 
+    def end_idle(self) -> None:
+        """End the processes that have not been needed for a while."""
+        with self._lock:
+            needless = [worker for worker in self._idle if worker.is_needless()]
+            self._idle = [worker for worker in self._idle if worker not in needless]
+        for worker in needless:
+            worker.kill()
+
     def close(self) -> None:
         """End all processes."""
         with self._lock:
@@ -81,7 +89,7 @@ class Hands:
             self._idle.clear()
 
     def _take(self) -> Worker:
-        """An idle process, or a new one."""
+        """An idle process, or a new one; raises :class:`RefusalError` (503) where none can be started."""
         with self._lock:
             while self._idle:
                 worker = self._idle.pop()
@@ -89,13 +97,21 @@ class Hands:
                     break
                 worker.kill()
             else:
-                worker = hire(work, self._limits)
+                worker = self._hire()
             self._busy.append(worker)
             return worker
+
+    def _hire(self) -> Worker:
+        try:
+            return hire(work, self._limits)
+        except OSError as error:
+            problem = f"no process can be started: {error.strerror or error}"
+            raise RefusalError(503, problem, "ask again in a moment", 10) from error
 
     def _put_back(self, worker: Worker) -> None:
         with self._lock:
             self._busy.remove(worker)
+            worker.rest()
             self._idle.append(worker)
 
     def _dismiss(self, worker: Worker) -> None:

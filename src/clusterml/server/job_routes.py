@@ -12,13 +12,12 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
-from clusterml.errors import OptionError
 from clusterml.io.files import sha256_of_file
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.server.answers import check_snapshots, read_structure
 from clusterml.server.desk import Desk
 from clusterml.server.jobs import ENDED, Job
-from clusterml.server.refusals import RefusalError
+from clusterml.server.refusals import RefusalError, of_request
 from clusterml.server.requests import LabelRequest
 from clusterml.server.screens import ScreenRequest
 from clusterml.server.settings import Limits
@@ -31,6 +30,7 @@ _MOST_LISTENERS = 100
 
 def check_label(request: LabelRequest, limits: Limits) -> str:
     """The name of the structure to label; raises what is wrong with the request, before it becomes a job."""
+    from clusterml.batch.label import check_groups
     from clusterml.engine.consensus import parse_protocols
 
     request.refuse_ignored("label", output=None, as_json=True, molden=None, checkpoint=None, jcamp=False)
@@ -38,9 +38,9 @@ def check_label(request: LabelRequest, limits: Limits) -> str:
     if request.consensus is not None:
         parse_protocols(request.consensus, protocol)
     check_snapshots(request, limits)
-    for name, members in (request.groups or {}).items():
-        if not members or min(members) < 1:
-            raise OptionError(f"group {name!r} is {members}", "give atom numbers from 1")
+    if request.groups is not None:
+        with of_request():
+            check_groups(request.groups, "groups")
     return str(read_structure(request, limits).info["name"])
 
 

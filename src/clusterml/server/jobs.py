@@ -120,6 +120,14 @@ class Jobs:
             job = min(waiting, key=lambda job: job.created)
             return self._keep(replace(job, state="running", started=time.time(), attempts=job.attempts + 1))
 
+    def put_back(self, key: str) -> None:
+        """A job that was not begun after all waits again."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is not None and job.state == "running":
+                self._jobs[key] = job = replace(job, state="waiting", started=None, attempts=job.attempts - 1)
+                self._keep(job)  # on a full disk it waits all the same, and the next server takes it up
+
     def end(self, key: str, lost: dict[str, str]) -> None:
         """The process of a job has ended: it is done if there is a result, else it failed; ``lost``: if nothing says
         why."""

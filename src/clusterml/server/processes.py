@@ -5,17 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from clusterml.run.launcher import begin_worker
 
 IDLE_S = 300.0
-"""So long a process waits for its next work before it ends, in seconds: its libraries are loaded by then."""
+"""So long a process waits for its next work before it is ended, in seconds: its libraries are loaded by then."""
 LOST = {
     "error": "MemoryLimitError",
     "problem": "the process that computed it was killed, most likely because memory ran out",
@@ -26,14 +30,25 @@ LOST = {
 
 @dataclass
 class Worker:
-    """A process that does one thing after the other; ``line``: to talk to it; ``job``: what it does, None: nothing."""
+    """A process that does one thing after the other; ``line``: to talk to it; ``folder``: of its temporary files;
+    ``job``: what it does, None: nothing; ``since``: when it was hired, or done with the last thing (monotonic)."""
 
     process: SpawnProcess
     line: Connection
+    folder: Path
     job: str | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    def is_needless(self) -> bool:
+        """Has it waited for so long that it may be ended, if it has nothing to do?"""
+        return time.monotonic() - self.since > IDLE_S
+
+    def rest(self) -> None:
+        """It is done, and waits for its next work."""
+        self.job, self.since = None, time.monotonic()
 
     def kill(self) -> None:
-        """End it with all that it has started, and wait for it."""
+        """End it with all that it has started, wait for it, and remove what it leaves behind."""
         if self.process.pid is not None and self.process.is_alive():
             with suppress(OSError):
                 if os.getpgid(self.process.pid) == self.process.pid:  # it has made its own group by now
@@ -41,16 +56,31 @@ class Worker:
             self.process.kill()
         self.process.join(5.0)
         self.line.close()
+        rmtree(self.folder, ignore_errors=True)
 
 
 def hire(target: Callable[..., None], *arguments: Any) -> Worker:
-    """A new process that runs ``target`` with its end of the line, and with ``arguments``."""
+    """A new process that runs ``target`` with its end of the line, and with ``arguments``.
+
+    Raises OSError where there are no processes, files or memory left.
+    """
     context = multiprocessing.get_context("spawn")  # a forked process inherits the locks of torch's threads
-    ours, theirs = context.Pipe()
-    process = context.Process(target=target, args=(theirs, *arguments), name="clusterml worker")
-    process.start()
+    folder = Path(tempfile.mkdtemp(prefix="clusterml-"))
+    try:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_run, args=(folder, target, theirs, *arguments), name="clusterml worker")
+        process.start()
+    except OSError:
+        rmtree(folder, ignore_errors=True)
+        raise
     theirs.close()
-    return Worker(process, ours)
+    return Worker(process, ours, folder)
+
+
+def _run(folder: Path, target: Callable[..., None], *arguments: Any) -> None:
+    """What a process runs: the ``target``, whose temporary files, and those of its programs, are in the ``folder``."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    target(*arguments)
 
 
 def begin() -> None:
@@ -60,8 +90,11 @@ def begin() -> None:
 
 
 def next_work(line: Connection) -> bytes | None:
-    """What comes through the line; None where nothing comes for a while, or nothing will."""
+    """What comes through the line, however late; None where nothing will.
+
+    Only who hands out work ends a process that waits: what was sent to one that is just leaving would be lost.
+    """
     try:
-        return line.recv_bytes() if line.poll(IDLE_S) else None
+        return line.recv_bytes()
     except (EOFError, OSError):
         return None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from clusterml import errors
-from clusterml.errors import ClusterMLError, FolderInUseError, OutputError, ServerError
+from clusterml.errors import ClusterMLError, FolderInUseError, InputFileError, OptionError, OutputError, ServerError
 from clusterml.io.shipped import with_shipped_names
 
 
@@ -36,6 +38,15 @@ class Problem(BaseModel):
 
 
 UNEXPECTED = Problem(error="ServerError", problem="the server failed, which it should not", remedy="report it")
+
+
+@contextmanager
+def of_request() -> Iterator[None]:
+    """What the command line says of a file is said of the request: an :class:`OptionError`."""
+    try:
+        yield
+    except InputFileError as error:
+        raise OptionError(error.problem, error.remedy) from error
 
 
 def status_of(error: ClusterMLError) -> int:

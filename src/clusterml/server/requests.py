@@ -154,7 +154,7 @@ class ThermalRequest(ChargedRequest):
 
     ensemble: int | None = Field(None, description="number of thermal snapshots; null: the geometry alone")
     temperature: float = Field(300.0, description="of the snapshots, in K")
-    seed: int = Field(0, description="of the snapshots")
+    seed: int = Field(0, ge=0, description="a whole number from 0: seed of the snapshots")
 
     @property
     def thermal(self) -> ThermalEnsemble | None:
@@ -236,7 +236,7 @@ class SubstituteRequest(StructureRequest):
     new: str | None = Field(None, description="new ligand, by its library name; null: only list the sites")
     count: int | None = Field(None, ge=0, description="how many to exchange; null: all (given) sites")
     sites: list[int] | None = Field(None, description="sites in their order of use; null: a random order")
-    seed: int = Field(0, ge=0, description="seed of the order of sites and of conformers")
+    seed: int = Field(0, ge=0, description="a whole number from 0: seed of the order of sites and of conformers")
     sample: bool = Field(False, description="random conformers and orientations that fit, not the best ones")
     warn_only: bool = Field(False, description="only warn about contacts too close")
 
@@ -292,7 +292,7 @@ class DistortRequest(ChargedRequest):
     distortions: list[Distortion] = Field([], max_length=20, description="a list of modes with amounts")
     axis: tuple[float, float, float] | None = Field(None, description="axis of core-shell-twist and shear")
     index: int = Field(1, description="which normal mode, from 1")
-    seed: int = Field(0, ge=0, description="seed of everything random")
+    seed: int = Field(0, ge=0, description="a whole number from 0: seed of everything random")
     warn_only: bool = Field(False, description="only warn where chemistry is broken")
     predict: bool = Field(True, description="predict the spectrum of the result")
     quick: bool = Field(False, description="positions and a spectrum by one network without uncertainty, soon")

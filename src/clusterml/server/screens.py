@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import Field
 
-from clusterml.config.schema import Strict, validated
-from clusterml.errors import InputFileError, OptionError, unknown
+from clusterml.config.schema import Strict, shown, validated
+from clusterml.errors import OptionError, unknown
 from clusterml.io.files import read_text, write_text
 from clusterml.io.json import read_json
 from clusterml.screening.config import Screen
 from clusterml.screening.folder import RANKED, RUN
 from clusterml.screening.lines import FILES, OWN
+from clusterml.server.refusals import of_request
 from clusterml.server.requests import NamedText
 from clusterml.server.settings import Limits
 
@@ -41,10 +42,8 @@ class ScreenRequest(Strict):
         used = _replace_files(values, {name: str(folder / name) for name in sent})
         if spare := sent.keys() - used:
             raise OptionError(f"no key names the file {min(spare)}", "leave it out")
-        try:
+        with of_request():
             screen = validated(Screen, values, "config")
-        except InputFileError as error:
-            raise OptionError(error.problem, error.remedy) from error
         for name in used:
             write_text(folder / name, sent[name].text)
         return screen
@@ -81,6 +80,8 @@ def _replace_files(values: dict[str, Any], places: dict[str, str]) -> set[str]:
     used: set[str] = set()
 
     def place_of(key: str, name: Any) -> str:
+        if not isinstance(name, str):
+            raise OptionError(f"config.{key} is {shown(name)}", "give the name of a file that is sent along, a text")
         if name not in places:
             raise OptionError(f"config.{key} names the file {name!r}, which is not sent along", "add it to files")
         used.add(name)
@@ -108,7 +109,8 @@ def _placed(line: Any, where: str, place_of: Any) -> Any:
         return line
     if own := [key for key in OWN if line.get(key) is not None]:
         raise OptionError(f"config.{where}.{own[0]} is code of your own", "a server runs none: use the command line")
-    return {key: place_of(f"{where}.{key}", value) if key in FILES else value for key, value in line.items()}
+    files = {key: place_of(f"{where}.{key}", line[key]) for key in FILES if line.get(key) is not None}
+    return {**line, **files}
 
 
 def result_of(folder: Path) -> dict[str, Any]:

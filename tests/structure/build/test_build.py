@@ -170,6 +170,7 @@ def test_the_seed_decides():
         ("ag29", {"dithiolate": "SH"}, "the site needs 2"),
         ("ag25", {"thiolate": "XYZ"}, "no ligand 'XYZ'"),
         ("ag25", {"symmetry": "T"}, "no symmetry group"),
+        ("ag25", {"seed": -1}, "seed is -1"),
     ],
 )
 def test_wishes_that_cannot_be_met(name, options, message):

@@ -107,6 +107,7 @@ def test_the_full_shell(core):
         ({"thiolate": "none", "carboxylate": "HCOO"}, "no ligand 'none'"),
         ({"thiolate": "SH", "carboxylate": "DMF"}, "no negative charge"),
         ({"thiolate": "SH", "carboxylate": "HCOO", "solvent": "DMF", "solvents": 60}, "60 solvent"),
+        ({"thiolate": "SH", "carboxylate": "HCOO", "seed": -1}, "seed is -1"),
     ],
 )
 def test_wishes_that_cannot_be_met(core, options, message):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import OptionError, StructureError
+from clusterml.errors import OptionError, StructureError, check_seed
 from clusterml.structure.anatomy.superatom import VALENCE_ELECTRONS
 from clusterml.structure.build.attach import Placement, move_donors, place
 from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
@@ -57,7 +57,7 @@ def build(
     The Atoms (A, centred) have ``info``: ``charge``, ``name`` (formula by ligands) and ``provenance`` (``model``:
     "model, not crystal", blueprint, hand, ligands, symmetry, seed, reference, ``warnings``).
 
-    Raises :class:`~clusterml.errors.OptionError` for a name, hand, group or ligand that is not there, and
+    Raises :class:`~clusterml.errors.OptionError` for a name, hand, group, ligand or seed that cannot be, and
     :class:`~clusterml.errors.StructureError` if the ligands do not fit: composition, bonding graph and contacts of the
     result are checked.
 
@@ -69,6 +69,7 @@ def build(
     """
     from clusterml.structure.anatomy.library import load_library
 
+    check_seed(seed)
     plan = blueprint(name)
     kinds = {"thiolate": thiolate, "dithiolate": dithiolate, "phosphine": phosphine, "carboxylate": carboxylate,
              "halide": halide, "solvent": solvent}  # fmt: skip

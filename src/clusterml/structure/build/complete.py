@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import OptionError, StructureError
+from clusterml.errors import OptionError, StructureError, check_seed
 from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.blueprint import cluster_name
@@ -82,7 +82,7 @@ def complete(
     together in this way; a warning says so and lists the nearest alternatives.  ``solvents`` molecules of ``solvent``
     sit on the most open metals (three on a triangle of them).  Atoms of the core do not move.
 
-    Raises :class:`~clusterml.errors.OptionError` for ligands or numbers that cannot be, and
+    Raises :class:`~clusterml.errors.OptionError` for ligands, numbers or a seed that cannot be, and
     :class:`~clusterml.errors.StructureError` where ligands do not fit; the result is checked.
 
     Examples:
@@ -94,6 +94,7 @@ def complete(
     """
     from clusterml.structure.anatomy.library import load_library
 
+    check_seed(seed)
     check_geometry(core)
     book = library or load_library()
     thiol, acid = book.entry(thiolate), book.entry(carboxylate)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
+from clusterml.io.words import is_whole
 from clusterml.structure.formats.format import StructureFormat, provenance
 
 if TYPE_CHECKING:
@@ -89,13 +90,13 @@ def _mdl_count(text: str) -> int | None:
     """The number of atoms by the counts line of a V2000 molfile."""
     lines = text.splitlines()
     counts = lines[3][:3].strip() if len(lines) > 3 and "V2000" in lines[3] else ""
-    return int(counts) if counts.isdigit() else None
+    return int(counts) if is_whole(counts) else None
 
 
 def _gro_count(text: str) -> int | None:
     """The number of atoms by the second line of a gro file."""
     lines = text.splitlines()
-    return int(lines[1]) if len(lines) > 1 and lines[1].strip().isdigit() else None
+    return int(lines[1]) if len(lines) > 1 and is_whole(lines[1].strip()) else None
 
 
 def _none(text: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
+from clusterml.io.words import is_whole
 from clusterml.structure.elements import atomic_number
 from clusterml.structure.formats.cores import CoreElectrons, known_charge
 from clusterml.structure.formats.format import StructureFormat, provenance
@@ -232,15 +233,10 @@ def _stated_valence(sections: dict[str, Section], numbers: IntArray, where: str)
 def _whose(name: str, words: list[str], numbers: IntArray, where: str) -> tuple[IntArray, int]:
     """The atoms (k,) that a line of [Core] (``Ag : 28`` or ``1 : 28``), [Nval] (``Ag 19``) or [Pseudo] (``Ag 1 19``)
     speaks of, and its electrons."""
-    who, last = words[1 if name == "pseudo" else 0] if len(words) > 1 else "", words[-1]
-    if last.lstrip("+").isdigit() and who.isdigit() and 1 <= int(who) <= len(numbers):
+    who, last = words[1 if name == "pseudo" else 0] if len(words) > 1 else "", words[-1].removeprefix("+")
+    if is_whole(last) and is_whole(who) and 1 <= int(who) <= len(numbers):
         atoms = np.array([int(who) - 1])
-    elif (
-        last.lstrip("+").isdigit()
-        and who.isalpha()
-        and name != "pseudo"
-        and (element := atomic_number(who)) is not None
-    ):
+    elif is_whole(last) and who.isalpha() and name != "pseudo" and (element := atomic_number(who)) is not None:
         atoms = np.flatnonzero(numbers == element)
     else:
         raise InputFileError(f"{where} of [{name.capitalize()}] is '{' '.join(words)[:60]}'", "correct the line")
@@ -254,13 +250,13 @@ def _shells(section: Section, n_atoms: int, where: str) -> tuple[MoldenShell, ..
     atom: int | None = None
     rows = ((number, line.split()) for number, line in enumerate(section.lines, start=section.first) if line.strip())
     for number, words in rows:
-        if words[0].isdigit():
+        if is_whole(words[0]):
             atom = int(words[0]) - 1
             if not 0 <= atom < n_atoms:
                 raise InputFileError(f"{where}: line {number} has shells of atom {words[0]} of {n_atoms}", _WRITE_IT)
             continue
         kinds = [LETTERS.find(letter) for letter in words[0].lower()]
-        size = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        size = int(words[1]) if len(words) > 1 and is_whole(words[1]) else 0
         if atom is None or min(kinds) < 0 or not 0 < size < 1000:
             problem = f"{where}: line {number} should be a shell, such as 's 3 1.00', but is '{' '.join(words)[:60]}'"
             raise InputFileError(problem, f"shells of {', '.join(LETTERS)} and sp functions can be read")

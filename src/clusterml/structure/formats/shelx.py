@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import InputFileError, UnsupportedElementError
+from clusterml.io.words import is_whole
 from clusterml.structure.elements import atomic_number
 from clusterml.structure.formats.format import StructureFormat
 from clusterml.typing import FloatArray
@@ -221,7 +222,7 @@ def _atom(file: _File, words: list[str], where: str) -> None:
     if _PEAK.match(words[0]):
         file.peaks += 1
         return
-    if len(words) < 5 or not words[1].isdigit():
+    if len(words) < 5 or not is_whole(words[1]):
         raise InputFileError(
             f"{where} is '{' '.join(words)[:60]}', which is neither an instruction nor an atom",
             "an atom has a name, the number of its SFAC, and x y z",
