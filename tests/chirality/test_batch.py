@@ -8,7 +8,8 @@ import pytest
 from clusterml.chirality.batch import chirality_batch
 from clusterml.chirality.continuous import SymmetrySearch
 from clusterml.chirality.measures import continuous_chirality
-from clusterml.errors import StructureError
+from clusterml.chirality.report import chirality_report
+from clusterml.errors import OptionError, StructureError
 from clusterml.structure.read import read
 from clusterml.structure.superpose import Kinds, superpose
 
@@ -71,3 +72,22 @@ def test_wrong_shapes_and_numbers_are_refused(ag70):
     broken[0, 3, 1] = np.nan
     with pytest.raises(StructureError, match="not finite"):
         chirality_batch(atoms.numbers, broken)
+    for parent in (atoms.positions[1:], broken[0]):
+        with pytest.raises(StructureError, match="parent has shape"):
+            chirality_batch(atoms.numbers, atoms.positions[None], parent=parent)
+    with pytest.raises(StructureError, match="no atoms"):
+        chirality_batch([], np.zeros((2, 0, 3)))
+    with pytest.raises(OptionError, match="samples is -1"):
+        chirality_batch(atoms.numbers, atoms.positions[None], samples=-1)
+
+
+def test_without_a_metal_the_frame_is_the_whole_as_in_a_report():
+    from ase import Atoms
+
+    from clusterml.chirality.part import FrameChirality
+
+    molecule = Atoms("CHFClBr", [(0, 0, 0), (0, 0, 1.1), (1.3, 0, -0.4), (-0.9, 1.5, -0.5), (-1.0, -1.7, -0.6)])
+    frame, report = FrameChirality(molecule), chirality_report(molecule)
+    assert len(frame.positions) == 5
+    assert frame.opd == pytest.approx(report.whole.opd)
+    assert frame.ccm == pytest.approx(report.whole.ccm)

@@ -50,7 +50,7 @@ def test_mirror_images_have_opposite_signs_and_equal_sizes(reports):
 def test_a_structure_too_large_to_measure_is_named():
     atoms = Atoms("Ag5001", positions=np.stack([3.0 * np.arange(5001), np.zeros(5001), np.zeros(5001)], axis=1))
     atoms.info["source"] = "wire.xyz"
-    with pytest.raises(OptionError, match=r"wire.xyz: 5001 atoms \(at most 5000 can be measured"):
+    with pytest.raises(StructureError, match=r"wire.xyz: 5001 atoms, and at most 5000 can be computed"):
         chirality_report(atoms)
 
 

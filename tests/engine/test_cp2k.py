@@ -13,7 +13,7 @@ from clusterml.engine.label import label
 from clusterml.engine.orbitals import cp2k
 from clusterml.engine.orbitals.cp2k import PROGRAMS, cp2k_orbitals, input_deck
 from clusterml.engine.protocol import Compute
-from clusterml.errors import ChargeError, ElectronicStructureError, OptionError, UnsupportedElementError
+from clusterml.errors import ChargeError, ElectronicStructureError, InputFileError, OptionError, UnsupportedElementError
 from clusterml.io.files import exclusive, make_folder
 from clusterml.structure.formats.molden import read_molden
 from clusterml.units import BOHR_ANGSTROM
@@ -65,6 +65,13 @@ def test_finished_orbitals_are_taken_again(agsh, program, tmp_path):
     assert len(runs.read_text().split()) == 1
     np.testing.assert_array_equal(again.energies_ev, first.energies_ev)
     assert [path.name.endswith(".molden.gz") for path in (tmp_path / "kept").iterdir()] == [True]
+    (kept,) = (tmp_path / "kept").iterdir()
+    whole = kept.read_bytes()
+    for damaged in (whole[:200], b"no archive"):
+        kept.write_bytes(damaged)
+        with pytest.raises(InputFileError, match=r"is damaged .*delete it to compute it anew"):
+            cp2k_orbitals(agsh, 0, compute)
+    kept.write_bytes(whole)
     other = agsh.copy()
     other.positions[0, 0] += 0.1
     cp2k_orbitals(other, 0, compute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -142,9 +143,18 @@ def test_a_checkpoint_of_something_else(built, tmp_path):
         steps_of(built("ag3"), QUICK, checkpoint=store)
     with pytest.raises(InputFileError, match="belongs to another"):
         steps_of(built("ag2"), replace(QUICK, method="gfn2"), checkpoint=store)
-    store.write_text(store.read_text()[:200])
-    with pytest.raises(InputFileError, match="not a checkpoint"):
-        steps_of(built("ag2"), QUICK, checkpoint=store)
+    whole = json.loads(store.read_text())
+    rows = whole["positions"]["__ndarray__"]
+    damaged = [
+        store.read_text()[:200],
+        json.dumps({**whole, "positions": {"__ndarray__": [[3], rows[1], rows[2][:3]]}}),
+        json.dumps({**whole, "positions": {"__ndarray__": [[2, 3], rows[1], rows[2][:6]]}}),
+        json.dumps({**whole, "state": [1, 2]}),
+    ]
+    for text in damaged:
+        store.write_text(text)
+        with pytest.raises(InputFileError, match=r"not a checkpoint.*delete it to start anew"):
+            steps_of(built("ag2"), QUICK, checkpoint=store)
 
 
 def test_a_ligand_that_leaves_is_told(built):

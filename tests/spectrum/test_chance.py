@@ -45,6 +45,14 @@ def test_a_true_match_is_no_chance(mirrored: bool) -> None:
     assert result == compare(a, b)
 
 
+def test_a_point_far_away_costs_nothing() -> None:
+    """A row whose decimal point was lost: 41234 eV."""
+    a, b = (unrelated(np.random.default_rng(seed)) for seed in (3, 4))
+    b = part(b, 1.6, 4.5)
+    far = Spectrum(np.append(b.energy_ev, 41234.0), np.append(b.epsilon, 0.0), np.append(b.delta_epsilon, 0.0))
+    assert all(0.0 < chance <= 1.0 for chance in chances(compare(a, far)))
+
+
 def test_unrelated_spectra_are_told_as_such() -> None:
     rng = np.random.default_rng(11)
     results = [compare(unrelated(rng), part(unrelated(rng), 1.6, 4.5), random_spectra=99) for _ in range(16)]

@@ -89,6 +89,44 @@ def test_jasco_asks_for_what_is_missing() -> None:
     np.testing.assert_allclose(by_hand.epsilon, [1e4, 2e4, 3e4])
 
 
+@pytest.mark.parametrize(("header", "field"), [("mdeg,delta_epsilon", "cd"), ("delta_epsilon,mdeg", "cd")])
+def test_a_unit_that_a_file_has_beside_another_is_that_of_its_own_column(header: str, field: str) -> None:
+    rows = "".join(f"{nm},{32.982 * k},{7 * k}\n" for k, nm in enumerate((420, 410, 400, 390, 380), start=1))
+    if header.startswith("delta"):
+        rows = "".join(f"{nm},{7 * k},{32.982 * k}\n" for k, nm in enumerate((420, 410, 400, 390, 380), start=1))
+    s = read(f"wavelength_nm,{header}\n{rows}", unit="mdeg", **MOLAR)
+    np.testing.assert_allclose(s.delta_epsilon, [500, 400, 300, 200, 100][::-1] if s.energy_ev[0] < 3.0 else 0)
+    assert s.meta["warnings"] == ["--unit is mdeg: the delta_epsilon of the file is left out"]
+
+
+def test_a_unit_may_be_written_with_a_greek_letter() -> None:
+    text = "wavelength_nm,cd\n420,1\n410,2\n400,3\n390,4\n380,5\n"
+    assert at(read(text, unit="\u0394epsilon"), 420) == at(read(text, unit="delta_epsilon"), 420) == 1.0
+
+
+def test_a_title_in_brackets_is_no_json() -> None:
+    text = "[sample] Ag29\nwavelength_nm,delta_epsilon\n420,1\n410,2\n400,3\n390,4\n380,5\n"
+    assert at(read(text), 420) == 1.0
+
+
+def test_numbers_of_thousands_of_digits_are_no_counts() -> None:
+    many = "9" * 5000
+    assert at(read(jasco(ROWS).replace("NPOINTS\t3", f"NPOINTS\t{many}"), **MOLAR), 420) == pytest.approx(100.0)
+    text = "##TITLE=x\n##JCAMP-DX=4.24\n##DATA TYPE=UV-VIS SPECTRUM\n##XUNITS=NANOMETERS\n##YUNITS=ABSORBANCE\n"
+    text += f"##FIRSTX=400\n##LASTX=420\n##DELTAX=10\n##NPOINTS=3\n##XYDATA=(X++(Y..Y))\n400A{many}S{many}\n##END=\n"
+    with pytest.raises(InputFileError):
+        read(text, **MOLAR)
+
+
+def test_warnings_of_a_result_are_words(tmp_path: Path) -> None:
+    import json
+
+    block = {"energy_ev": [2.0, 2.1, 2.2], "epsilon": [1.0, 2.0, 1.0], "delta_epsilon": [1.0, 2.0, 1.0]}
+    for said, kept in ((5, []), (None, []), ("one", ["one"]), (["a", 5], ["a"])):
+        spectrum = read(json.dumps({"spectrum": {**block, "meta": {"warnings": said}}}))
+        assert spectrum.meta["warnings"] == kept
+
+
 def test_a_short_jasco_file_is_told() -> None:
     s = read(jasco(ROWS.rsplit("\r\n", 1)[0]), **MOLAR)
     assert s.meta["warnings"] == ["NPOINTS is 3, but there are 2 rows: is the file cut off?"]

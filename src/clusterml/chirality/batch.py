@@ -15,7 +15,7 @@ from clusterml.chirality.continuous import SymmetryMeasure, SymmetrySearch, impr
 from clusterml.chirality.measures import IMPROPER_GROUPS, continuous_chirality, opd_index
 from clusterml.chirality.part import REACH
 from clusterml.chirality.pointgroups import PointGroup, best_orientation, find_point_group, overlap, point_group
-from clusterml.errors import StructureError
+from clusterml.errors import OptionError, StructureError
 from clusterml.io.display import wrapped
 from clusterml.structure.rotations import kabsch
 from clusterml.structure.superpose import Kinds, refine, superpose
@@ -66,7 +66,7 @@ def chirality_batch(
     ``numbers`` ``(n,)``: atomic numbers.  ``groups``: point groups to measure besides.  ``assign``: reassign the atoms
     of every geometry, which costs milliseconds each; without it the permutations that were tried are kept.
     ``samples``: geometries that are searched in full besides the parent.  Raises StructureError for shapes that do not
-    fit or coordinates that are not finite.
+    fit or coordinates that are not finite, OptionError for negative ``samples``.
 
     Examples:
         >>> import clusterml as cm
@@ -84,7 +84,16 @@ def chirality_batch(
         )
     if not np.isfinite(positions).all():
         raise StructureError("the positions hold numbers that are not finite", "leave those geometries out")
+    if not len(numbers):
+        raise StructureError("there are no atoms", "give geometries of one atom or more")
+    if samples < 0:
+        raise OptionError(f"samples is {samples}", "give a number that is not negative")
     origin = positions[0] if parent is None else np.asarray(parent, dtype=np.float64)
+    if origin.shape != positions.shape[1:] or not np.isfinite(origin).all():
+        raise StructureError(
+            f"parent has shape {origin.shape} or numbers that are not finite, and the geometries {len(numbers)} atoms",
+            "give the positions of these atoms",
+        )
     points = positions - positions.mean(axis=1, keepdims=True)
     chosen = np.unique(np.linspace(0, len(points) - 1, min(samples, len(points))).round().astype(np.int64))
     starts = _Starts(Kinds.of(numbers), [origin - origin.mean(axis=0), *points[chosen]], numbers)

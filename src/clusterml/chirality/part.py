@@ -165,7 +165,8 @@ def _inside(pairs: AtomPairs, members: IntArray, count: int) -> AtomPairs:
 
 
 class FrameChirality:
-    """The measures of the frame of ``atoms``, each computed when it is asked for.
+    """The measures of the frame of ``atoms`` (of all of them where there is no metal), each computed when it is asked
+    for.
 
     ``numbers`` (k,): elements, those that share a site as one; ``positions`` (k, 3): in A, about their centre.
     """
@@ -173,6 +174,8 @@ class FrameChirality:
     def __init__(self, atoms: Atoms) -> None:
         subject = Subject(atoms)
         frame = np.concatenate([np.flatnonzero(subject.metal), subject.donors])
+        if not len(frame):
+            frame = np.arange(len(atoms))
         positions = np.asarray(atoms.positions)[frame]
         self.numbers = element_labels(atoms)[frame]
         self.positions = positions - positions.mean(axis=0)

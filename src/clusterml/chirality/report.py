@@ -14,14 +14,13 @@ import numpy as np
 from clusterml.chirality.part import REACH, PartChirality, element_labels, graph_labels, ligand_bonds, measure_part
 from clusterml.chirality.pointgroups import point_group
 from clusterml.chirality.template import TemplateFit, fit_template, load_template, suggest_template
-from clusterml.errors import OptionError
 from clusterml.io.display import WithWarnings, card, small_table, wrapped
 from clusterml.io.files import make_folder
 from clusterml.io.json import plain, write_json
 from clusterml.spectrum.export import SCHEMA_VERSION
 from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
 from clusterml.structure.anatomy.kernel import CHALCOGENS
-from clusterml.structure.check import check_geometry
+from clusterml.structure.check import check_geometry, check_size
 from clusterml.structure.elements import formula
 from clusterml.typing import IntArray
 
@@ -33,8 +32,6 @@ DEFAULT_GROUPS = ("Ci", "Cs", "C2", "C3", "D2", "D3", "S4", "T", "Td", "Th")
 """Point groups whose measures are reported where none are named."""
 S_FRAME, DONOR_FRAME = "metal + S frame", "metal + donor frame"
 """Names of the parts that hold the metals with their S (Se, Te), and with all atoms bonded to them."""
-MOST_ATOMS = 5000
-"""Largest structure that is measured."""
 _MOST_FOR_GROUPS = 150  # atoms of a part up to which the default groups are measured; named groups always are
 
 
@@ -129,9 +126,7 @@ def chirality_report(
     """
     started = time.perf_counter()
     check_geometry(atoms)
-    if len(atoms) > MOST_ATOMS:
-        source = atoms.info.get("source") or atoms.info.get("name") or "structure"
-        raise OptionError(f"{source}: {len(atoms)} atoms", f"at most {MOST_ATOMS} can be measured")
+    check_size(atoms)
     for name in groups or ():
         point_group(name)
     cluster = anatomy(atoms)

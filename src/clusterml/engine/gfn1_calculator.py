@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from ase import Atoms
@@ -39,6 +40,8 @@ class Gfn1Calculator(Calculator):  # type: ignore[misc]
 
     def __init__(self, charge: int | None = None, kelvin: float = 300.0) -> None:
         super().__init__()
+        if not 0.0 <= kelvin < math.inf:
+            raise OptionError(f"kelvin is {kelvin}", "give a temperature that is not negative")
         self.charge, self._kt = charge, kelvin * BOLTZMANN_HARTREE
         self._decided = 0
         self._charges: FloatArray | None = None

@@ -6,6 +6,7 @@ beyond rounding.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -60,6 +61,8 @@ class ThermalEnsemble:
     def __post_init__(self) -> None:
         if not 2 <= self.members <= MOST_MEMBERS:
             raise OptionError(f"ensemble is {self.members}", f"give a number of snapshots between 2 and {MOST_MEMBERS}")
+        if not 0.0 <= self.temperature_k < math.inf:
+            raise OptionError(f"temperature is {self.temperature_k} K", "give a temperature that is not negative")
         check_seed(self.seed)
 
     def snapshots(self, atoms: Atoms) -> list[Atoms]:

@@ -71,6 +71,12 @@ class Checkpoint:
         except OSError as error:
             raise OutputError(f"{self.path} cannot be deleted: {error}", "delete it by hand") from error
 
+    def damaged(self, error: Exception) -> InputFileError:
+        """What to say of a file whose content gave ``error``."""
+        return InputFileError(
+            f"{self.path}: is not a checkpoint of a relaxation ({type(error).__name__})", "delete it to start anew"
+        )
+
     def _read(self) -> None:
         from ase.io.jsonio import decode
 
@@ -79,10 +85,10 @@ class Checkpoint:
             version, key = content["version"], content["task"]
             positions = np.asarray(content["positions"], dtype=np.float64)
             number, state = int(content["number"]), content["state"]
+            if positions.ndim != 2 or positions.shape[1] != 3 or not np.isfinite(positions).all():
+                raise ValueError("these are no positions")
         except (ValueError, LookupError, TypeError, AttributeError, MemoryError, RecursionError) as error:
-            raise InputFileError(
-                f"{self.path}: is not a checkpoint of a relaxation ({type(error).__name__})", "delete it to start anew"
-            ) from error
+            raise self.damaged(error) from error
         if version != _VERSION or key != self._key:
             raise InputFileError(
                 f"{self.path}: belongs to another structure, charge or method", "delete it, or write elsewhere"
@@ -191,8 +197,8 @@ def relax(
     The result's ``provenance`` says the level of theory, energy, largest force, steps and symmetry; ``warnings`` tell
     of forces above the limit, of ligands or bonds that changed.
 
-    Raises OptionError, ChargeError, StructureError, ElectronicStructureError (no convergence), InputFileError (a
-    checkpoint of another calculation).
+    Raises OptionError, ChargeError, StructureError, UnsupportedElementError, ElectronicStructureError (no convergence),
+    InputFileError (a checkpoint of another calculation, or a damaged one), OutputError (it cannot be written).
 
     Examples:
         >>> import clusterml as cm
@@ -242,10 +248,14 @@ def _run(
             return store.state if store is not None else None
 
     if store is not None and store.positions is not None:
-        work.positions[:] = store.positions
-    restart = str(store.path) if store is not None and store.positions is not None else None
+        try:
+            work.positions[:] = store.positions
+            optimiser = Restartable(work, restart=str(store.path), logfile=None, maxstep=_MAX_STEP)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise store.damaged(error) from error
+    else:
+        optimiser = Restartable(work, logfile=None, maxstep=_MAX_STEP)
     try:
-        optimiser = Restartable(work, restart=restart, logfile=None, maxstep=_MAX_STEP)
         optimiser.nsteps = store.number if store is not None else 0
         left = max(settings.steps - optimiser.nsteps, 0)
         converged, step = False, RelaxStep(0, 0.0, 0.0)

@@ -8,6 +8,7 @@ Source: N. M. O'Boyle, A. L. Tenderholt, K. M. Langner, J. Comput. Chem. 29, 839
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 from clusterml.errors import UNEXPECTED, InputFileError, OptionError
@@ -32,6 +33,7 @@ _BANNERS = {
     "Molcas": re.compile(r"This run of MOLCAS|OPENMOLCAS|OpenMolcas"),
     "Molpro": re.compile(r"PROGRAM SYSTEM MOLPRO"),
 }
+_SILENCE = threading.Lock()  # logging and warnings are those of the whole process
 _NO_CCLIB = "outputs of other programs than ORCA need cclib"
 _MORE = "compute some, e.g. TD(NStates=50) in Gaussian, or escf in Turbomole"
 _GAUSSIAN = {"velocity": re.compile(r"R\(velocity\)"), "length": re.compile(r"R\(length\)")}
@@ -94,19 +96,21 @@ def _parsed(text: str, program: str, where: str) -> Any:
         from cclib.io import ccread
     except ImportError as error:
         raise OptionError(f"{where}: {_NO_CCLIB}", 'pip install "clusterml[qc]"') from error
-    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with _SILENCE, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data = ccread(io.StringIO(text), loglevel=logging.CRITICAL)
+            disabled = logging.root.manager.disable
+            logging.disable(logging.CRITICAL)
+            try:
+                data = ccread(io.StringIO(text), loglevel=logging.CRITICAL)
+            finally:
+                logging.disable(disabled)
     except (*UNEXPECTED, AssertionError, AttributeError, StopIteration) as error:
         words = f": {error}" if str(error) else ""
         raise InputFileError(
             f"{where}: cclib cannot read this output of {program} ({type(error).__name__}{words})",
             "update cclib, or write energies and strengths into a JSON file, see clusterml dataset import --help",
         ) from error
-    finally:
-        logging.disable(logging.NOTSET)
     if data is None:
         raise InputFileError(f"{where}: cclib does not recognise the output", "is it complete, and text?")
     return data

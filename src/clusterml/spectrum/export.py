@@ -227,6 +227,10 @@ def parse_spectrum_block(block: Any, source: str) -> Spectrum:
             raise InputFileError(f"{source}: 'spectrum' has no '{key}'", "give a file written by label or predict")
     meta = block.get("meta") if isinstance(block.get("meta"), dict) else {}
     meta = {**(meta or {}), **{key: block[key] for key in _PROMOTED if block.get(key) is not None}}
+    if "warnings" in meta:
+        said = meta.pop("warnings")
+        said = [said] if isinstance(said, str) else said if isinstance(said, list) else []
+        meta["warnings"] = [word for word in said if isinstance(word, str)]
     try:
         return Spectrum(**arrays, meta=meta)
     except ClusterMLError as error:

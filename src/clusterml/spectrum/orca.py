@@ -21,7 +21,7 @@ _TABLES = {
 }
 _FORBIDDEN = "spin forbidden"
 _STATES = re.compile(r"^\s*STATE\s+\d+:\s+E=", re.MULTILINE)
-_CHARGE = re.compile(r"^\s*Total Charge\s+Charge\s+\.+\s*(-?\d+)", re.MULTILINE)
+_CHARGE = re.compile(r"^\s*Total Charge\s+Charge\s+\.+\s*(-?\d{1,9})\b", re.MULTILINE)
 _STATE_PAIR = re.compile(r"\d+-(\d+)\S*\s*->\s*\d+-(\d+)")
 """The multiplicities of the states in ORCA 6: ``0-1Ag ->  1-3Bu``."""
 _EV_PER_WAVENUMBER = EV_NM * 1e-7

@@ -260,7 +260,10 @@ def _best_matches(
     """
     low, high = overlap_range(a, b)
     least = max(KEPT_OVERLAP * (high - low), SMALLEST_OVERLAP_EV / 2)
-    points = np.arange(math.ceil(float(b.energy_ev[0]) / STEP_EV), math.floor(float(b.energy_ev[-1]) / STEP_EV) + 1)
+    reach = STEP_EV * shifts  # beyond it no point of B comes into the range of A
+    first = max(math.ceil(float(b.energy_ev[0]) / STEP_EV), math.floor((float(a.energy_ev[0]) - reach) / STEP_EV))
+    last = min(math.floor(float(b.energy_ev[-1]) / STEP_EV), math.ceil((float(a.energy_ev[-1]) + reach) / STEP_EV))
+    points = np.arange(first, last + 1)
     energies_b: FloatArray = np.asarray(STEP_EV * points)
     wide = STEP_EV * np.arange(points[0] - shifts, points[-1] + shifts + 1)
     target = {key: resample(b.energy_ev, getattr(b, key), energies_b) for key in random_bands}

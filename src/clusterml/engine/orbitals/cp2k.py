@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from clusterml.errors import (
     ChargeError,
     ElectronicStructureError,
     FolderInUseError,
+    InputFileError,
     OptionError,
     UnsupportedElementError,
 )
@@ -93,7 +95,7 @@ def cp2k_orbitals(atoms: Atoms, charge: int, compute: Compute) -> Orbitals:
             text = _run(deck, Path(folder), compute.working)
     else:
         text = _kept(deck, make_folder(compute.checkpoint), formula(atoms.numbers), compute.working)
-    orbitals = molden_orbitals(read_molden(text.decode(), "CP2K's Molden file"), ax=0.0)
+    orbitals = molden_orbitals(read_molden(text.decode(errors="replace"), "CP2K's Molden file"), ax=0.0)
     if 2 * orbitals.n_occupied != electrons:
         problem = f"CP2K filled {orbitals.n_occupied} orbitals, not those of {electrons} electrons"
         raise ElectronicStructureError(problem, "use a tested version of CP2K (2023.1), or --orbitals dft")
@@ -217,7 +219,10 @@ def _kept(deck: str, folder: Path, name: str, working: Callable[[str], None] | N
             if working is not None:
                 working("waiting for another process that runs CP2K on this geometry")
             time.sleep(_PATIENCE_S)
-    return gzip.decompress(read_bounded(path, _LARGEST))
+    try:
+        return gzip.decompress(read_bounded(path, _LARGEST))
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputFileError(f"{path}: is damaged ({error})", "delete it to compute it anew") from error
 
 
 _PATIENCE_S = 5.0
@@ -246,6 +251,8 @@ def _run(deck: str, folder: Path, working: Callable[[str], None] | None) -> byte
     if process.returncode or b"SCF run converged" not in output:
         raise ElectronicStructureError(*_failure(output, process.returncode))
     files = sorted(folder.glob("*.molden"), key=lambda path: path.stat().st_mtime)
+    if not files:
+        raise ElectronicStructureError("CP2K wrote no Molden file", "use a tested version of CP2K (2023.1)")
     return read_bounded(files[-1], _LARGEST)
 
 

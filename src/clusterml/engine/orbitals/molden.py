@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from clusterml.engine.protocol import Compute, Protocol
 
-_OWN_TITLE = re.compile(r"(\S+) orbitals, virtual levels \+(\S+) eV")
+_OWN_TITLE = re.compile(r"(\S+) orbitals, virtual levels \+(\d+\.?\d*) eV")
 _LARGEST = 1024**3
 _NO_FILES = ("data", "stdin", "stream")
 """What structures that were read from no file have for their source."""

@@ -191,7 +191,10 @@ class ExcitedStates:
         sigma = float(spectrum.meta["fwhm_ev"]) / FWHM_PER_SIGMA
         under: list[tuple[IntArray, FloatArray]] = []
         for kind, energy in bands:
-            weight = np.abs(strengths[kind]) * np.exp(-0.5 * ((t.energy_ev - energy) / sigma) ** 2)
+            distance = ((t.energy_ev - energy) / sigma) ** 2
+            weight = np.abs(strengths[kind]) * np.exp(-0.5 * (distance - distance.min()))  # however far all are
+            if not weight.any():
+                weight[np.argmin(distance)] = 1.0
             strongest = np.argsort(-weight, kind="stable")[:_MAX_STATES_PER_BAND]
             which = strongest[weight[strongest] > _SIGNIFICANT * weight.max()]
             under.append((which, weight[which]))

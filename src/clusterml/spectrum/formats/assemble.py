@@ -125,9 +125,19 @@ def _resolve_units(block: SpectrumBlock, at: _Assembly) -> SpectrumBlock:
                 f"{at.source} does not say in which unit its {stated} is",
                 f"give {at.settings.option('unit')}: {unit_names(stated)}",
             )
+        if stated != base and stated in block.columns:  # that unit is there already, beside this one
+            if quantity == base:
+                at.warnings.append(f"{at.settings.option('unit')} is {stated}: the {base} of the file is left out")
+            continue
         if stated != base and base not in UNSTATED:
             at.warnings.append(f"{at.settings.option('unit')} is {stated}: the file says {base}")
-        columns[stated + quantity[len(base) :]] = values
+        if (name := stated + quantity[len(base) :]) in columns:
+            held = " and ".join(name for name in block.columns if name in {base, *UNSTATED[str(kind)], str(kind)})
+            raise OptionError(
+                f"{at.source} holds {held}: {at.settings.option('unit')} {stated} cannot be of all of them",
+                f"choose one with {at.settings.option('columns')}",
+            )
+        columns[name] = values
     return SpectrumBlock(block.title, block.axis, block.x, columns, block.lines)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from clusterml.errors import InputFileError
+from clusterml.io.words import is_whole
 from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
 from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.headers import AXES, QUANTITIES, UNSTATED, Meaning, meaning
@@ -20,7 +21,7 @@ from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
 _START = re.compile(r"\s*XYDATA[\s,;]*", re.IGNORECASE)
-_CHANNEL = re.compile(r"Y(\d*)UNITS")
+_CHANNEL = re.compile(r"Y([1-9]\d?)?UNITS")
 
 
 def recognises(text: str) -> bool:
@@ -43,7 +44,7 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
     spectrum = assemble(blocks, source, settings)
     stated = labels.get("NPOINTS", "")
     rows = max(len(block.x) for block in blocks)
-    if stated.isdecimal() and int(stated) != rows:
+    if is_whole(stated) and int(stated) != rows:
         note = f"NPOINTS is {int(stated)}, but there are {rows} rows: is the file cut off?"
         spectrum.meta["warnings"] = [*spectrum.meta.get("warnings", []), note]
     return spectrum

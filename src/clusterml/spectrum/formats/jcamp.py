@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clusterml.errors import InputFileError, OptionError
+from clusterml.io.words import is_whole
 from clusterml.spectrum.curves import LARGEST_VALUE
 from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
 from clusterml.spectrum.formats.format import SpectrumFormat
@@ -50,7 +51,10 @@ class _OrdinateDecoder:
         """Take the next item."""
         head, rest = token[0], token[1:]
         if head in _DUP:
-            self._repeat(int(_DUP[head] + rest), where)
+            count = _DUP[head] + rest
+            if not is_whole(count):
+                raise InputFileError(f"{where}: '{token[:20]}' is no number of repeats", "is the file damaged?")
+            self._repeat(int(count), where)
         elif head in _DIF:
             self.step = _digits_value(_DIF[head] + rest, where)
             self._append(self.step)
@@ -339,6 +343,7 @@ def _meta(text: str) -> dict[str, object]:
         if line.startswith("##$CLUSTERML ") and "QUANTITY" not in line:
             key, _, value = line.removeprefix("##$CLUSTERML ").partition("=")
             meta[key.strip().lower()] = value.strip()
+    meta.pop("warnings", None)  # not a key of our own writer
     try:
         meta["fwhm_ev"] = float(str(meta["fwhm_ev"]))
     except (KeyError, ValueError):

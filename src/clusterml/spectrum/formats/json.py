@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from clusterml.errors import OptionError
 from clusterml.io.json import parse_json
 from clusterml.spectrum.export import spectrum_of
@@ -9,10 +11,12 @@ from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
+_BEGINNING = re.compile(r"""\s*(\{|\[\s*[\[{"\]\d-])""")  # a title may be in brackets
+
 
 def recognises(text: str) -> bool:
     """Does ``text`` begin as JSON does?"""
-    return text.lstrip().startswith(("{", "["))
+    return _BEGINNING.match(text) is not None
 
 
 def read(text: str, source: str, settings: ReadSettings) -> Spectrum:

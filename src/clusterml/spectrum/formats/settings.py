@@ -63,7 +63,7 @@ class ReadSettings:
         """``cd`` and ``absorption`` -> the quantity that ``unit`` names for it."""
         units: dict[str, str] = {}
         for word in (self.unit or "").split(",") if self.unit is not None else ():
-            quantity = UNITS.get(word.strip().lower().replace("Δ", "delta_"))
+            quantity = UNITS.get(word.strip().lower().replace("δ", "delta_"))
             kind = next((kind for kind, quantities in UNSTATED.items() if quantity in quantities), None)
             if quantity is None or kind is None or kind in units:
                 raise OptionError(

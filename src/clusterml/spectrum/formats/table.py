@@ -135,7 +135,7 @@ def _heading_of(cells: list[str], above: list[TextLine], i: int, separator: str 
     quantities = {column.quantity for column in meanings.values()}
     if not quantities & set(AXES) or not quantities & {*QUANTITIES, *UNSTATED}:
         return None
-    titles = heading_cells(above[i - 1].text, separator) if i > 0 else []
+    titles = heading_cells(above[i - 1].text, separator, f"line {above[i - 1].number}") if i > 0 else []
     return Heading(meanings, cells, titles, i + 1)
 
 
