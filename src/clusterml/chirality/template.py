@@ -1,7 +1,7 @@
 """Ideal geometries to compare clusters with, and their fit: misfits shell by shell, the turn of every motif.
 
 The shipped Ag70 core is a model; a fit never depends on its bond lengths alone, for it is scaled, and the cluster is
-also compared with its own nearest structure of the template's symmetry (see :mod:`clusterml.chirality.template`).
+also compared with its own nearest structure of the template's symmetry.
 
 The template is scaled and superposed.  If it has a point group, the cluster's own nearest structure of that symmetry,
 with the template's equivalences, is the ideal that misfits and angles refer to; else it is the scaled template.  So the
