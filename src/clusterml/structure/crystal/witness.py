@@ -126,8 +126,6 @@ def _onium(charge: int, atoms: Atoms) -> bool:
 
 
 def _parse_formula(name: str) -> list[tuple[str, int]]:
-    import re
-
     return [(symbol, int(count or 1)) for symbol, count in re.findall(r"([A-Z][a-z]?)(\d*)", name)]
 
 
