@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError, check_seed
-from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
+from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, LARGEST_CHARGE, count_valence_electrons, signed_charge
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.blueprint import cluster_name
 from clusterml.structure.build.conformers import Conformers, find_conformers
@@ -148,7 +148,7 @@ def _plan(
         )
     if len(sulfurs) == 0:
         raise StructureError("the core has no sulfur with room for a substituent", "is it a bare core?")
-    available = int(metals.sum()) - len(sulfurs) * thiol.charge - 2 * len(sulfides)
+    available = count_valence_electrons(numbers) - len(sulfurs) * thiol.charge - 2 * len(sulfides)
     total_charge = charge if charge is not None else core.info.get("charge")
     proposal = ""
     if n_carboxylates is None and total_charge is not None:
