@@ -14,6 +14,7 @@ from clusterml.batch.inputs import expand
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
 from clusterml.structure.elements import formula
 from clusterml.structure.formats.format import REGISTRY, format_of_name
+from clusterml.structure.formats.pdb import parse_pdb
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.read import read, read_all
 
@@ -130,6 +131,14 @@ def test_pdb(tmp_path):
     path.write_text("REMARK nothing\nEND\n")
     with pytest.raises(StructureError, match="no atoms"):
         read(path)
+
+
+@pytest.mark.parametrize(("first", "second"), [("A", "B"), ("1", "2"), ("@", "A"), ("A", "a"), ("C", "a")])
+def test_alternative_locations_of_pdb_are_counted_in_their_order(first, second):
+    text = PDB.format(group="P 1").replace("AUNK", f"{first}UNK").replace("BUNK", f"{second}UNK").encode()
+    same_shape(read(text, format="pdb"))
+    assert formula(read(text, format="pdb", disorder="B").numbers) == "Ag2HCl"
+    assert set(next(parse_pdb(text.decode(), "x.pdb")).group.tolist()) == {0, 1, 2}
 
 
 MOL2 = """@<TRIPOS>MOLECULE
