@@ -141,6 +141,19 @@ def test_alternative_locations_of_pdb_are_counted_in_their_order(first, second):
     assert set(next(parse_pdb(text.decode(), "x.pdb")).group.tolist()) == {0, 1, 2}
 
 
+def test_each_residue_of_a_pdb_molecule_keeps_an_alternative_location():
+    rows = PDB.replace("10.500", "-1.500").replace("11.900  ", "-0.100  ").splitlines()[1:6]
+    further = [
+        row.replace("AUNK A   1 ", f"CUNK {residue}").replace("BUNK A   1 ", f"DUNK {residue}")
+        for residue in ("A   2 ", "A   1A", "B   1 ")
+        for row in rows[2:4]
+    ]
+    text = "\n".join([*rows, *further, "END", ""])
+    atoms = next(parse_pdb(text, "x.pdb"))
+    assert formula(atoms.numbers) == "Ag2HS4"
+    assert "4 atoms of alternative locations other than A and C were left out" in atoms.info["provenance"]["warnings"]
+
+
 MOL2 = """@<TRIPOS>MOLECULE
 cluster
 4 0 1

@@ -69,18 +69,26 @@ def _crystal(structure: Any, places: list[Any], source: str) -> Crystal:
 
 
 def _molecule(structure: Any, places: list[Any]) -> Atoms:
+    """Of each residue the alternative location that is named first."""
     from ase import Atoms
 
-    atoms = [place.atom for place in places]
-    first = min((atom.altloc for atom in atoms if atom.has_altloc()), default="")
-    chosen = [atom for atom in atoms if not atom.has_altloc() or atom.altloc == first]
-    dropped = len(atoms) - len(chosen)
-    warnings = (
-        (f"{counted(dropped, 'atom')} of alternative locations other than {first} were left out",) if dropped else ()
-    )
+    first: dict[tuple[str, str], str] = {}
+    for place in places:
+        if place.atom.has_altloc():
+            first[_residue(place)] = min(first.get(_residue(place), place.atom.altloc), place.atom.altloc)
+    chosen = [x.atom for x in places if not x.atom.has_altloc() or x.atom.altloc == first[_residue(x)]]
+    dropped = len(places) - len(chosen)
+    kept = " and ".join(sorted(set(first.values())))
+    left_out = f"{counted(dropped, 'atom')} of alternative locations other than {kept} were left out"
+    warnings = (left_out,) if dropped else ()
     molecule = Atoms([atom.element.atomic_number for atom in chosen], [atom.pos.tolist() for atom in chosen])
     molecule.info["provenance"] = provenance(dict(structure.info).get("_struct.title", ""), warnings)
     return molecule
+
+
+def _residue(place: Any) -> tuple[str, str]:
+    """Chain, and number with insertion code."""
+    return place.chain.name, str(place.residue.seqid)
 
 
 def _recognise(text: str) -> bool:
