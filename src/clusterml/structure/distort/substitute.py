@@ -47,7 +47,8 @@ class ExchangeSite:
 def find_sites(atoms: Atoms, old: str, library: Path | None = None) -> list[ExchangeSite]:
     """The bound ligands called ``old`` (a name, alias or formula), numbered from 1 in order of their first atom.
 
-    ``library``: a user's ligand file, which names the ligands.  Raises :class:`OptionError`, listing the ligands there are, if there are none.
+    ``library``: a user's ligand file, which names the ligands.  Raises :class:`OptionError`, listing the ligands there
+    are, if there are none.
     """
     from clusterml.structure.anatomy.anatomy import anatomy
     from clusterml.structure.anatomy.library import load_library
