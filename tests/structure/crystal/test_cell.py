@@ -293,9 +293,14 @@ def test_two_space_groups_are_refused(lines, said):
 def test_the_content_by_formula_and_z():
     head = "data_x\n_chemical_formula_sum 'Ag29 H36 P4 S24'\n_cell_formula_units_Z 2\n"
     assert parse_cif(cif(GOOD).replace("data_test\n", head), "x").stated == ((1, 72), (15, 8), (16, 48), (47, 58))
-    for broken in ("Ag29 Qq2", "?", "'(Ag)n'"):
+    for broken in ("Ag29 Qq2", "?", "'(Ag)n'", "Ag1 C.", "Ag1..5", "Ag1 C1.2.3"):
         text = head.replace("'Ag29 H36 P4 S24'", f"'{broken}'" if broken[0] != "'" else broken)
         assert parse_cif(cif(GOOD).replace("data_test\n", text), "x").stated == ()
+
+
+def test_counts_of_the_formula_may_begin_or_end_with_the_point():
+    head = "data_x\n_chemical_formula_sum 'Ag1. C.5 H'\n_cell_formula_units_Z 2\n"
+    assert parse_cif(cif(GOOD).replace("data_test\n", head), "x").stated == ((1, 2), (6, 1), (47, 2))
 
 
 def test_elements_from_labels():
