@@ -154,6 +154,21 @@ def test_each_residue_of_a_pdb_molecule_keeps_an_alternative_location():
     assert "4 atoms of alternative locations other than A and C were left out" in atoms.info["provenance"]["warnings"]
 
 
+@pytest.mark.parametrize("kind", [kind.name for kind in REGISTRY.all()])
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b"\xc2\xa0", b"\xff\xfe", b"\xe2\x80\xa8", b"$$$$\n", b"#\n"])
+def test_a_file_without_a_structure_is_named(kind, content, tmp_path):
+    path = tmp_path / "nothing.txt"
+    path.write_bytes(content)
+    for reading in (lambda: read(path, format=kind), lambda: list(read_all(path, format=kind))):
+        with pytest.raises(ClusterMLError, match=r"nothing\.txt: "):
+            reading()
+
+
+def test_an_sdf_of_separators_alone_holds_no_structure():
+    with pytest.raises(StructureError, match="the sdf file holds no structure"):
+        read(b"$$$$\n", format="sdf")
+
+
 MOL2 = """@<TRIPOS>MOLECULE
 cluster
 4 0 1
