@@ -241,9 +241,9 @@ def _cluster(
     """A molecule as it is, or the cluster that ``options`` name of a crystal, with the crystal's cell."""
     from ase import Atoms
 
+    if isinstance(parsed, Atoms) and len(parsed) == 0:
+        raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
     if isinstance(parsed, Atoms) and not parsed.pbc.any():
-        if len(parsed) == 0:
-            raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
         if options.disorder in ("A", "B"):
             raise OptionError(
                 f"{where}: there is no disorder of which {options.disorder} could be taken",
