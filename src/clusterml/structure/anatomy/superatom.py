@@ -24,6 +24,7 @@ import numpy as np
 from clusterml.structure.anatomy.kernel import MetalFrame, metal_frame
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
 from clusterml.structure.anatomy.recognise import name_ligand
+from clusterml.structure.check import stated_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import IntArray
 
@@ -269,10 +270,10 @@ def _reason(count: _ElectronCount, charge: int) -> str:
 
 
 def _compare_with_file(atoms: Atoms, count: _ElectronCount, charge: int) -> str:
-    stated = atoms.info.get("charge")
+    stated = stated_charge(atoms)
     if stated is None or stated == charge:
         return ""
-    return f"; the file states {signed_charge(int(stated))} ({count.electrons(int(stated))} superatom electrons)"
+    return f"; the file states {signed_charge(stated)} ({count.electrons(stated)} superatom electrons)"
 
 
 def _propose_without_superatom(
