@@ -115,6 +115,8 @@ def test_the_full_shell(core):
     [
         ({"thiolate": "SH", "carboxylate": "HCOO", "carboxylates": 99}, "99 carboxylates"),
         ({"thiolate": "SH", "carboxylate": "HCOO", "solvents": 3}, "no solvent is named"),
+        ({"thiolate": "SH", "carboxylate": "HCOO", "solvents": -3}, r"-3 solvent.*not negative"),
+        ({"thiolate": "SH", "carboxylate": "HCOO", "solvent": "DMF", "solvents": -3}, r"-3 solvent.*not negative"),
         ({"thiolate": "none", "carboxylate": "HCOO"}, "no ligand 'none'"),
         ({"thiolate": "SH", "carboxylate": "DMF"}, "no negative charge"),
         ({"thiolate": "SH", "carboxylate": "HCOO", "solvent": "DMF", "solvents": 60}, "60 solvent"),

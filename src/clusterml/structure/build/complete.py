@@ -99,6 +99,8 @@ def complete(
     book = library or load_library()
     thiol, acid = book.entry(thiolate), book.entry(carboxylate)
     wet = book.entry(solvent) if solvent is not None else None
+    if solvents < 0:
+        raise OptionError(f"{solvents} solvent ligands are requested", "give a number that is not negative")
     if wet is None and solvents:
         raise OptionError(f"{solvents} solvent ligands are requested, but no solvent is named", "name one, such as DMF")
     numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
