@@ -178,7 +178,7 @@ class Expanded:
 
 
 def expand(crystal: Crystal, source: str = "crystal") -> Expanded:
-    """Apply the symmetry operations; sites whose images lie within 0.3 A of each other are put onto the element between.
+    """Apply the symmetry operations; sites whose images lie within 0.3 A of each other become one.
 
     Raises :class:`StructureError` if the cell would hold more than a million atoms or more than fit into it.
     """

@@ -15,14 +15,12 @@ import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
 from clusterml.structure.elements import atomic_number
-from clusterml.structure.formats.format import StructureFormat
+from clusterml.structure.formats.format import MOST_ATOMS, StructureFormat
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-MOST_ATOMS = 50_000
-"""Largest number of atoms in a frame."""
 CHARGE_KEYS = (
     *("charge", "total_charge", "totalcharge", "tot_charge", "net_charge", "molecular_charge"),
     *("system_charge", "chrg", "q"),
