@@ -13,7 +13,6 @@ import numpy as np
 
 from clusterml.errors import StructureError
 from clusterml.structure.bonds import bond_limit, bonds, neighbours
-from clusterml.structure.build.operations import rotation
 from clusterml.structure.elements import is_metal
 from clusterml.structure.points import index_of_least
 from clusterml.structure.rotations import axis_rotation, sphere
@@ -96,8 +95,8 @@ def body_directions(metals: FloatArray, donor: FloatArray, element: int, n_bonde
         straight = -towards[0]
         if lean == 0.0:
             return straight[None]
-        tilted = rotation(_perpendicular(straight), np.radians(lean)) @ straight
-        return np.array([rotation(straight, 2 * np.pi * k / _TURNS) @ tilted for k in range(_TURNS)])
+        tilted = axis_rotation(_perpendicular(straight), np.radians(lean)) @ straight
+        return np.array([axis_rotation(straight, 2 * np.pi * k / _TURNS) @ tilted for k in range(_TURNS)])
     away = -towards.sum(axis=0)
     if len(towards) == 2 and lean > 0.0:
         normal = np.cross(towards[0], towards[1])
@@ -132,7 +131,9 @@ def site_on(numbers: IntArray, positions: FloatArray, metals: IntArray, outward:
         return BindingSite(metals, donor[None], body_directions(metal_positions, donor, element))
     if len(metals) > 2:
         raise StructureError(f"two donors cannot share {len(metals)} metals", "give one or two metals for the site")
-    along = metal_positions[-1] - metal_positions[0] if len(metals) == 2 else rotation(out, turn) @ _perpendicular(out)
+    along = (
+        metal_positions[-1] - metal_positions[0] if len(metals) == 2 else axis_rotation(out, turn) @ _perpendicular(out)
+    )
     along = _unit(along)
     out = _unit(out - (out @ along) * along)
     gap = (float(np.linalg.norm(metal_positions[-1] - metal_positions[0])) - bite) / 2 if len(metals) == 2 else bite / 2
