@@ -3,7 +3,6 @@ charge?"""
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,10 +83,11 @@ def stated_charge(atoms: Atoms) -> int | None:
 
 def whole_charge(value: object, what: str = "charge") -> int:
     """``value`` as a charge; raises :class:`ChargeError`, which calls it ``what``, if it is no whole number."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else float("nan")
-    if not number.is_integer():
-        raise ChargeError(f"{what} is {value!r}", "give a whole number")
-    return int(number)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return int(value)
+    raise ChargeError(f"{what} is {value!r}", "give a whole number")
 
 
 def _where(atoms: Atoms) -> str:
