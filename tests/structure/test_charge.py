@@ -7,12 +7,17 @@ import pytest
 from ase import Atoms
 
 from clusterml.errors import ChargeError
+from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.superatom import propose_charge
+from clusterml.structure.build.complete import complete
+from clusterml.structure.build.dopants import dope
 from clusterml.structure.charge import FrontierGaps, check_charge, decide_charge
 from clusterml.structure.crystal.cell import cut
 from clusterml.structure.crystal.molecules import fill_cell
+from clusterml.structure.distort.substitute import substitute
 from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.inspect import inspect
+from clusterml.structure.write import write_extxyz
 
 
 def m13(chlorides: int, *, centre: str = "Ag", flat: float = 1.0) -> Atoms:
@@ -169,3 +174,34 @@ def test_the_count_of_published_hydrides_and_silver_clusters(name):
     proposal = propose_charge(shell(*content))
     assert sum(count for count, _ in proposal.ligands.values()) == content[2] + content[3]
     assert (proposal.charge, proposal.superatom_electrons) == (charge, electrons)
+
+
+@pytest.mark.parametrize("stated", ["minus one", "-1", float("nan"), float("inf"), 0.5, True, [1]])
+def test_a_charge_that_is_no_whole_number_is_refused_everywhere(built, stated, tmp_path):
+    cluster = built("ag3", thiolate="SH")
+    core = cluster[[i for i, symbol in enumerate(cluster.symbols) if symbol in ("Ag", "S")]]
+    cluster.info["charge"] = core.info["charge"] = stated
+    uses = (
+        lambda: propose_charge(cluster),
+        lambda: anatomy(cluster),
+        lambda: decide_charge(cluster),
+        lambda: complete(core, thiolate="SH", carboxylate="HCOO", carboxylates=0),
+        lambda: substitute(cluster, "SH", "SCH3", 1, rng=np.random.default_rng(0)),
+        lambda: substitute(cluster, "SH", "SCH3", 1, rng=np.random.default_rng(0), sample=True),
+        lambda: dope(cluster, rng=np.random.default_rng(0)),
+        lambda: write_extxyz(cluster, tmp_path / "x.xyz"),
+    )
+    for use in uses:
+        with pytest.raises(ChargeError, match=r"the stated charge is .*give a whole number"):
+            use()
+    del cluster.info["charge"]
+    with pytest.raises(ChargeError, match="charge is"):
+        decide_charge(cluster, stated)
+
+
+def test_a_whole_charge_may_be_of_any_type_of_number(built):
+    cluster = built("ag3", thiolate="SH")
+    for stated in (0, 0.0, np.int64(0), np.float64(0.0)):
+        cluster.info["charge"] = stated
+        decision = decide_charge(cluster)
+        assert (decision.charge, type(decision.charge), decision.origin) == (0, int, "file")

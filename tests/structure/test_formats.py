@@ -14,6 +14,7 @@ from clusterml.batch.inputs import expand
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
 from clusterml.structure.elements import formula
 from clusterml.structure.formats.format import REGISTRY, format_of_name
+from clusterml.structure.formats.pdb import parse_pdb
 from clusterml.structure.options import ReadOptions
 from clusterml.structure.read import read, read_all
 
@@ -130,6 +131,42 @@ def test_pdb(tmp_path):
     path.write_text("REMARK nothing\nEND\n")
     with pytest.raises(StructureError, match="no atoms"):
         read(path)
+
+
+@pytest.mark.parametrize(("first", "second"), [("A", "B"), ("1", "2"), ("@", "A"), ("A", "a"), ("C", "a")])
+def test_alternative_locations_of_pdb_are_counted_in_their_order(first, second):
+    text = PDB.format(group="P 1").replace("AUNK", f"{first}UNK").replace("BUNK", f"{second}UNK").encode()
+    same_shape(read(text, format="pdb"))
+    assert formula(read(text, format="pdb", disorder="B").numbers) == "Ag2HCl"
+    assert set(next(parse_pdb(text.decode(), "x.pdb")).group.tolist()) == {0, 1, 2}
+
+
+def test_each_residue_of_a_pdb_molecule_keeps_an_alternative_location():
+    rows = PDB.replace("10.500", "-1.500").replace("11.900  ", "-0.100  ").splitlines()[1:6]
+    further = [
+        row.replace("AUNK A   1 ", f"CUNK {residue}").replace("BUNK A   1 ", f"DUNK {residue}")
+        for residue in ("A   2 ", "A   1A", "B   1 ")
+        for row in rows[2:4]
+    ]
+    text = "\n".join([*rows, *further, "END", ""])
+    atoms = next(parse_pdb(text, "x.pdb"))
+    assert formula(atoms.numbers) == "Ag2HS4"
+    assert "4 atoms of alternative locations other than A and C were left out" in atoms.info["provenance"]["warnings"]
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in REGISTRY.all()])
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b"\xc2\xa0", b"\xff\xfe", b"\xe2\x80\xa8", b"$$$$\n", b"#\n"])
+def test_a_file_without_a_structure_is_named(kind, content, tmp_path):
+    path = tmp_path / "nothing.txt"
+    path.write_bytes(content)
+    for reading in (lambda: read(path, format=kind), lambda: list(read_all(path, format=kind))):
+        with pytest.raises(ClusterMLError, match=r"nothing\.txt: "):
+            reading()
+
+
+def test_an_sdf_of_separators_alone_holds_no_structure():
+    with pytest.raises(StructureError, match="the sdf file holds no structure"):
+        read(b"$$$$\n", format="sdf")
 
 
 MOL2 = """@<TRIPOS>MOLECULE

@@ -131,3 +131,10 @@ def test_options_that_change_nothing_on_a_lattice_are_refused_or_told(tmp_path):
     assert read(path, disorder="error").info["provenance"]["warnings"] == []
     (warning,) = read(path, allow_several=True).info["provenance"]["warnings"]
     assert warning.startswith("--allow-several changes nothing")
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+def test_vectors_without_atoms_are_no_structure(vectors):
+    rows = ["Tv 10 0 0", "Tv 0 10 0", "Tv 0 0 10"][:vectors]
+    with pytest.raises(StructureError, match="there are no atoms"):
+        read("\n".join([str(vectors), "", *rows, ""]).encode(), format="xyz")

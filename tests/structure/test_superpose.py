@@ -19,6 +19,7 @@ from clusterml.structure.rotations import (
     quaternion_matrices,
     rotation_grid,
     rotation_vector_matrix,
+    sphere,
 )
 from clusterml.structure.superpose import Kinds, superpose
 
@@ -149,6 +150,8 @@ def test_rotations_are_even_and_consistent():
     half = hemisphere(400)
     assert np.allclose(np.linalg.norm(half, axis=1), 1.0)
     assert (half[:, 2] > 0).all()
+    assert np.allclose(sphere(24)[:12], -sphere(24)[12:])
+    assert np.allclose(np.linalg.svd(sphere(24), compute_uv=False) ** 2, 8.0, rtol=0.2)
     assert np.allclose(axis_rotation(np.array([0, 0, 2.0]), np.pi / 2) @ [1, 0, 0], [0, 1, 0])
     assert np.allclose(
         rotation_vector_matrix(np.array([0, 0, np.pi / 2])), axis_rotation(np.array([0, 0, 1.0]), np.pi / 2)

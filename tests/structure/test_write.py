@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from clusterml.chirality.part import element_labels
 from clusterml.errors import OutputError, StructureError
+from clusterml.structure.charge import decide_charge
+from clusterml.structure.distort.apply import make_child
+from clusterml.structure.inspect import inspect
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz
 
@@ -80,3 +84,33 @@ def test_refusals(water, tmp_path):
     with pytest.raises(StructureError, match="finite"):
         write_extxyz(water, tmp_path / "water.xyz")
     assert list(tmp_path.iterdir()) == []
+
+
+WITNESS = {"charge": None, "complete": False, "counter_ions_absent": True, "reason": "as told"}
+LATER = {
+    "charge_witness": (WITNESS, [5, [], {}, {**WITNESS, "charge": "1"}, {**WITNESS, "reason": 1}]),
+    "mixed_sites": ([{"shares": {"Ag": 0.5, "Au": 0.5}}], [5, "Ag", {"shares": 1}, [5]]),
+    "distortions": ([{"mode": "shear", "amount": 1.0}], [5, "shear", {"mode": "shear"}, [{}], [{"mode": 1}]]),
+    "substitutions": ([{"from": "SH", "sites": [1]}], [5, "SH", {}, [1], [{"sites": 1}]]),
+    "hydrogens_added": ({"CH3": 2}, [5, [1], {"CH3": "2"}]),
+    "recipe": ({"exchanges": []}, [5, []]),
+    "screening": ({"rank": 1}, [5, None]),
+}
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_a_history_that_cannot_be_read_is_left_out(water, tmp_path, key):
+    right, wrong = LATER[key]
+    for value in (right, *wrong):
+        water.info["provenance"] = {"seed": 3, key: value}
+        back = read(write_extxyz(water, tmp_path / "water.xyz"))
+        history = back.info["provenance"]
+        assert history["seed"] == 3
+        assert history.get(key) == (right if value is right else None)
+        assert [key in warning for warning in history["warnings"]] == ([] if value is right else [True])
+        back.info["charge"] = None
+        decide_charge(back)
+        element_labels(back)
+        assert inspect(tmp_path / "water.xyz").to_dict()["hydrogens_added"] == history.get("hydrogens_added", {})
+        if key in ("distortions", "substitutions"):
+            make_child(back, back.positions, "child", key, {}, [])

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-
 from clusterml.errors import ChargeError
 from clusterml.structure.anatomy.superatom import ChargeProposal, is_even_electron, propose_charge, signed_charge
+from clusterml.structure.check import stated_charge, whole_charge
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -114,17 +113,15 @@ def decide_charge(
     a stated charge.  The charge may leave an electron unpaired, see :func:`check_charge`.  Raises ChargeError for a
     charge that is no whole number.
     """
+    stated = stated_charge(atoms) if charge is None else whole_charge(charge)
     proposal = propose_charge(atoms)
     crystal = atoms.info.get("provenance", {}).get("charge_witness")
-    stated = charge if charge is not None else atoms.info.get("charge")
     if stated is None:
         return _decide_proposed(atoms, proposal, crystal, gaps)
-    if isinstance(stated, bool) or not isinstance(stated, (int, np.integer)):
-        raise ChargeError(f"charge is {stated!r}", "give a whole number")
     ions = crystal is not None and charge is None and crystal["charge"] is not None
     origin: Origin = "option" if charge is not None else "counter-ions" if ions else "file"
-    reason = crystal["reason"] if crystal is not None and ions else f"charge {signed_charge(int(stated))} is stated"
-    return _decide_stated(atoms, int(stated), origin, reason, proposal, gaps if check else None)
+    reason = crystal["reason"] if crystal is not None and ions else f"charge {signed_charge(stated)} is stated"
+    return _decide_stated(atoms, stated, origin, reason, proposal, gaps if check else None)
 
 
 def check_charge(atoms: Atoms, decision: ChargeDecision) -> None:

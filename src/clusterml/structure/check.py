@@ -1,4 +1,5 @@
-"""Can this geometry be computed: are there atoms, finite numbers, no overlapping atoms, a single molecule?"""
+"""Can this structure be computed: are there atoms, finite numbers, no overlapping atoms, a single molecule, a whole
+charge?"""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.errors import SeveralMoleculesError, StructureError
+from clusterml.errors import ChargeError, SeveralMoleculesError, StructureError
 from clusterml.structure.bonds import bonds, close_pairs, components
 from clusterml.structure.elements import formula, formula_table
 from clusterml.typing import IntArray
@@ -72,6 +73,21 @@ def check_one_molecule(atoms: Atoms) -> None:
             "keep one in the file; give the lattice if atoms are wrapped into a cell; "
             "--allow-several (allow_several in Python) computes them together",
         )
+
+
+def stated_charge(atoms: Atoms) -> int | None:
+    """The charge in ``atoms.info["charge"]``, None where there is none; raises as :func:`whole_charge` does."""
+    stated = atoms.info.get("charge")
+    return None if stated is None else whole_charge(stated, f"{_where(atoms)}: the stated charge")
+
+
+def whole_charge(value: object, what: str = "charge") -> int:
+    """``value`` as a charge; raises :class:`ChargeError`, which calls it ``what``, if it is no whole number."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return int(value)
+    raise ChargeError(f"{what} is {value!r}", "give a whole number")
 
 
 def _where(atoms: Atoms) -> str:

@@ -48,13 +48,13 @@ class Content:
         Raises :class:`InputFileError` for what is missing, no regular file, larger, empty or binary.
         """
         data = self._data(most)
-        if not data.strip():
-            raise InputFileError(f"{self.where}: the file is empty", "give a file that holds a structure")
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return data.decode("utf-16", errors="replace")
-        if b"\0" in data:
+        wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        if b"\0" in data and not wide:
             raise InputFileError(f"{self.where}: the file is binary, not text", "give a structure file that is text")
-        return data.decode("utf-8-sig", errors="replace")  # old CIFs have Latin-1 author names
+        text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")  # old CIFs have Latin-1 author names
+        if not text.strip():
+            raise InputFileError(f"{self.where}: the file is empty", "give a file that holds a structure")
+        return text
 
     def _data(self, most: int) -> bytes:
         source = self.source
@@ -195,6 +195,7 @@ def _structures(content: Content, options: ReadOptions, check_molecules: bool) -
     kind = choose_format(content.where, content.file_name, options.format)
     text = content.text(kind.largest if kind else LARGEST_STREAM)
     kind = kind or recognise_format(text, content.where)
+    number = 0
     for number, (parsed, last) in enumerate(_with_last(kind.parse(text, content.where)), start=1):
         base = content.stem if number == 1 and last else f"{content.stem}_{number}"
         atoms, cell = _cluster(parsed, kind, content.where, options)
@@ -210,6 +211,11 @@ def _structures(content: Content, options: ReadOptions, check_molecules: bool) -
                 "--allow-several changes nothing: the structure has a lattice, and one cluster is cut out of it"
             )
         yield StructureEntry(atoms, cell, last)
+    if number == 0:
+        raise StructureError(
+            f"{content.where}: the {kind.name} file holds no structure",
+            "give a file that holds one, or name its format",
+        )
 
 
 LARGEST_STREAM = 64 * 1024**2
@@ -235,9 +241,9 @@ def _cluster(
     """A molecule as it is, or the cluster that ``options`` name of a crystal, with the crystal's cell."""
     from ase import Atoms
 
+    if isinstance(parsed, Atoms) and len(parsed) == 0:
+        raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
     if isinstance(parsed, Atoms) and not parsed.pbc.any():
-        if len(parsed) == 0:
-            raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
         if options.disorder in ("A", "B"):
             raise OptionError(
                 f"{where}: there is no disorder of which {options.disorder} could be taken",

@@ -77,6 +77,12 @@ def hemisphere(count: int) -> FloatArray:
     return np.stack([radius * np.cos(turn), radius * np.sin(turn), z], axis=1)
 
 
+def sphere(count: int) -> FloatArray:
+    """``count`` (an even number) unit vectors ``(count, 3)`` spread evenly, each with its opposite."""
+    half = hemisphere(count // 2)
+    return np.concatenate([half, -half])
+
+
 def frames(first: FloatArray, second: FloatArray) -> FloatArray:
     """Right-handed orthonormal frames ``(..., 3, 3)``, axes as columns: along ``first``, towards ``second``, normal.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from clusterml.errors import OutputError
 from clusterml.io.files import write_text
-from clusterml.structure.check import check_geometry
+from clusterml.structure.check import check_geometry, stated_charge
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -67,8 +67,9 @@ def extxyz(atoms: Atoms) -> str:
 
 def _comment(atoms: Atoms) -> str:
     words = ["Properties=species:S:1:pos:R:3"]
-    if "charge" in atoms.info:
-        words.append(f"charge={int(atoms.info['charge'])}")
+    charge = stated_charge(atoms)
+    if charge is not None:
+        words.append(f"charge={charge}")
     if atoms.info.get("name"):
         words.append(f'name="{_plain(str(atoms.info["name"]))}"')
     provenance = {k: v for k, v in atoms.info.get("provenance", {}).items() if k not in _OF_THE_READER}

@@ -10,7 +10,13 @@ from ase.cluster import Icosahedron, Octahedron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.anatomy.kernel import core_key, find_icosahedra, metal_frame
+from clusterml.structure.anatomy.kernel import (
+    assign_fan_hand,
+    core_key,
+    find_icosahedra,
+    measure_fan_angles,
+    metal_frame,
+)
 from clusterml.structure.elements import is_metal
 from clusterml.structure.read import read
 
@@ -140,3 +146,12 @@ def test_cores_are_told_apart_whatever_their_order_and_ligands():
     assert len(keys) == 3
     numbers, positions = np.append(silver[order], 16), np.concatenate([ico[order] + 1.0, [[9.0, 9.0, 9.0]]])
     assert core_key(numbers, positions) == core_key(silver, ico)
+
+
+def test_a_mononuclear_complex_has_no_fan():
+    """[Ag(PR3)(SR)3]: its metal is the centre of the metals."""
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
+    atoms = Atoms("AgPS3", np.concatenate([np.zeros((1, 3)), 2.5 * corners]))
+    with np.errstate(all="raise"):
+        assert len(measure_fan_angles(atoms)) == 0
+        assert assign_fan_hand(atoms) is None

@@ -88,6 +88,17 @@ def test_numbers_and_charge_go_together(core):
     assert (proposed.charge, proposed.electrons) == (0, 20)
 
 
+@pytest.mark.parametrize(("centre", "charge"), [("Ag", -1), ("Pt", -2), ("Pd", -2), ("Cd", 0), ("Hg", 0)])
+def test_a_metal_of_another_group_in_the_middle_gives_its_own_electrons(built, centre, charge):
+    """As Ag25(SR)18 1-, Ag24Pt(SR)18 2- and Ag24Hg(SR)18: 8 electrons each."""
+    core = bare(built("ag25"))
+    middle = np.linalg.norm(core.positions - core.positions[core.numbers == 47].mean(axis=0), axis=1).argmin()
+    core.symbols[middle] = centre
+    core.info = {}
+    plan = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 0, 0, None)
+    assert (len(plan.sulfurs), plan.charge, plan.electrons) == (18, charge, 8)
+
+
 @pytest.mark.slow
 def test_the_full_shell(core):
     cluster = complete(core, thiolate="SiPr", carboxylate="CF3COO", solvent="DMF")
@@ -104,6 +115,8 @@ def test_the_full_shell(core):
     [
         ({"thiolate": "SH", "carboxylate": "HCOO", "carboxylates": 99}, "99 carboxylates"),
         ({"thiolate": "SH", "carboxylate": "HCOO", "solvents": 3}, "no solvent is named"),
+        ({"thiolate": "SH", "carboxylate": "HCOO", "solvents": -3}, r"-3 solvent.*not negative"),
+        ({"thiolate": "SH", "carboxylate": "HCOO", "solvent": "DMF", "solvents": -3}, r"-3 solvent.*not negative"),
         ({"thiolate": "none", "carboxylate": "HCOO"}, "no ligand 'none'"),
         ({"thiolate": "SH", "carboxylate": "DMF"}, "no negative charge"),
         ({"thiolate": "SH", "carboxylate": "HCOO", "solvent": "DMF", "solvents": 60}, "60 solvent"),

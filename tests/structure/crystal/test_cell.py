@@ -9,6 +9,7 @@ from scipy.spatial.distance import pdist
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
 from clusterml.structure.check import connected_molecules
 from clusterml.structure.crystal.cell import cut_cluster
+from clusterml.structure.crystal.crystal import expand, unit_cell
 from clusterml.structure.elements import formula
 from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.read import read
@@ -293,9 +294,29 @@ def test_two_space_groups_are_refused(lines, said):
 def test_the_content_by_formula_and_z():
     head = "data_x\n_chemical_formula_sum 'Ag29 H36 P4 S24'\n_cell_formula_units_Z 2\n"
     assert parse_cif(cif(GOOD).replace("data_test\n", head), "x").stated == ((1, 72), (15, 8), (16, 48), (47, 58))
-    for broken in ("Ag29 Qq2", "?", "'(Ag)n'"):
+    for broken in ("Ag29 Qq2", "?", "'(Ag)n'", "Ag1 C.", "Ag1..5", "Ag1 C1.2.3"):
         text = head.replace("'Ag29 H36 P4 S24'", f"'{broken}'" if broken[0] != "'" else broken)
         assert parse_cif(cif(GOOD).replace("data_test\n", text), "x").stated == ()
+
+
+def test_counts_of_the_formula_may_begin_or_end_with_the_point():
+    head = "data_x\n_chemical_formula_sum 'Ag1. C.5 H'\n_cell_formula_units_Z 2\n"
+    assert parse_cif(cif(GOOD).replace("data_test\n", head), "x").stated == ((1, 2), (6, 1), (47, 2))
+
+
+@pytest.mark.parametrize("length", [0.0, -10.0, float("nan"), float("inf")])
+def test_a_length_that_cannot_be_is_named(length):
+    for values in ((length, 10, 10, 90, 90, 90), (10, length, length, 90, 90, 90)):
+        with pytest.raises(InputFileError, match=rf"x: the cell lengths .*{length}.* not all positive"):
+            unit_cell(values, "x")
+    with pytest.raises(InputFileError, match=r"x: the cell angles .*nan.* enclose no volume"):
+        unit_cell((10, 10, 10, 90, float("nan"), 90), "x")
+
+
+@pytest.mark.parametrize(("offset", "count"), [(0.149, 1), (0.151, 2)])
+def test_images_less_than_three_tenths_of_an_angstrom_apart_are_one_atom(offset, count):
+    crystal = parse_cif(cif([("Ag1", "Ag", offset / 10, 0.2, 0.3)], ops=("x,y,z", "-x,y,z")), "x")
+    assert len(expand(crystal).numbers) == count
 
 
 def test_elements_from_labels():

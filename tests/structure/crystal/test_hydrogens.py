@@ -103,6 +103,21 @@ def test_hydrogens_are_where_they_were(molecule, smiles, tolerance):
     assert sorted(distance.argmin(axis=1)) == list(range(len(lost)))
 
 
+@pytest.mark.parametrize("end", ["O", "CH2", "CF2"])
+@pytest.mark.parametrize("axis", [(0, 0, 1), (1, 2, 3)])
+def test_hydrogens_at_the_end_of_a_straight_chain_lie_apart(end, axis):
+    """Ketene and allenes, exactly linear."""
+    side = {"O": [], "CH2": [(0.54, 0.93), (0.54, -0.93)], "CF2": [(0.6, 1.1), (0.6, -1.1)]}[end]
+    places = [[0, 0, 0], [0, 0, 1.31], [0, 0, 2.62 if side else 2.47], *([0, y, 2.62 + x] for x, y in side)]
+    atoms = Atoms(["C", "C", *end.removesuffix("2"), *end[1 : len(side)]], places)
+    atoms.rotate((0, 0, 1), axis)
+    grown, added = add_hydrogens(atoms)
+    assert added.groups == {"=CH2": 1}
+    first, second = grown.positions[-2:]
+    assert np.linalg.norm(first - second) == pytest.approx(1.083 * np.sqrt(3.0), abs=1e-3)
+    np.testing.assert_allclose(np.linalg.norm([first, second] - grown.positions[0], axis=1), 1.083, atol=1e-6)
+
+
 def test_groups_are_counted_and_lengths_are_standard(molecule):
     bare, _ = without_carbon_hydrogens(molecule("Cc1ccc(C#C)cc1CC(C)C"))
     grown, added = add_hydrogens(bare)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from ase import Atoms
 
 from clusterml.structure.crystal.cell import cut
 from clusterml.structure.crystal.molecules import fill_cell
-from clusterml.structure.crystal.witness import identify, identify_companions, weigh_counter_ions
+from clusterml.structure.crystal.witness import _IONS, _SOLVENTS, identify, identify_companions, weigh_counter_ions
+from clusterml.structure.elements import atomic_number, formula
 from clusterml.structure.formats.cif import parse_cif
 
 IONS = {
@@ -60,6 +63,20 @@ def test_solvents_are_known_with_and_without_hydrogens(molecule, smiles):
         species = identify(atoms)
         assert species.charge == 0
         assert species.name == SOLVENTS[smiles] or (smiles == "CO" and species.name == "methanol")
+
+
+@pytest.mark.parametrize("name", [*_IONS, *_SOLVENTS])
+def test_formulas_of_the_tables_are_written_as_formulas_are(name):
+    parts = re.findall(r"([A-Z][a-z]?)(\d*)", name)
+    assert formula(atomic_number(symbol) for symbol, count in parts for _ in range(int(count or 1))) == name
+
+
+def test_the_carborane_anion_is_known():
+    golden = (1 + 5**0.5) / 2
+    corners = np.array([np.roll((0, a, b * golden), k) for k in range(3) for a in (1, -1) for b in (1, -1)])
+    out = corners / np.linalg.norm(corners[0])
+    species = identify(Atoms("CB11H12", np.concatenate([1.68 * out, 2.8 * out])))
+    assert (species.name, species.charge, species.certain) == ("carborane monoanion", -1, True)
 
 
 def test_what_cannot_be_told_is_not_certain(molecule):

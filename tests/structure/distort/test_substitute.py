@@ -8,6 +8,7 @@ import pytest
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.library import load_library
+from clusterml.structure.build.build import build
 from clusterml.structure.check import check_one_molecule
 from clusterml.structure.distort.exchange import check_exchange
 from clusterml.structure.distort.substitute import find_sites, series, substitute
@@ -38,6 +39,18 @@ def test_sites_are_numbered_in_order(td):
     assert all(len(site.donors) == 2 and td.metal[site.metals].all() for site in sites)
     by_formula = find_sites(td.atoms, "CHO2")
     assert [s.number for s in by_formula] == [s.number for s in sites]
+
+
+def test_ligands_have_the_names_of_the_users_library(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("ligands: {SOct: {smiles: '[S-]CCCCCCCC', donors: S, charge: 1, aliases: [octyl]}}\n")
+    atoms = build("ag3", thiolate="SOct", library=load_library(path))
+    for name in ("SOct", "octyl", "C8H17S"):
+        assert len(find_sites(atoms, name, path)) == 3
+    with pytest.raises(OptionError, match="ligands of this cluster: SOct"):
+        find_sites(atoms, "SH", path)
+    mixed = substitute(atoms, "octyl", "SH", 1, rng=rng(), library=path)
+    assert anatomy(mixed, load_library(path)).ligand_counts() == {"SOct": 2, "SH": 1}
 
 
 def test_the_series_counts_ligands_one_by_one(td, titration):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.distort.apply import distort, distorted_positions
 from clusterml.structure.distort.draws import ensemble, snapshots
+from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.vibrations import (
     BOLTZMANN_EV,
     expected_rms,
@@ -128,3 +130,18 @@ def test_snapshots_cost_about_the_thermal_energy_in_gfn1(ag29):
     sigma = rms_at(ag29, 100.0) / np.sqrt(3.0)
     noise = np.random.default_rng(2).normal(0.0, sigma, ag29.positions.shape)
     assert energy_ev(ag29.positions + noise) - parent > 5.0 * cost
+
+
+def test_a_single_atom_has_no_vibrations():
+    atom = Subject(Atoms("Ag", [[0, 0, 0]], info={"name": "ag", "provenance": {"warnings": []}}))
+    rng = np.random.default_rng(0)
+    for use in (
+        lambda: distort(atom, "thermal-noise", 0.1, rng=rng),
+        lambda: distort(atom, "normal-mode", 0.1, index=1),
+        lambda: list(snapshots(atom, 300.0, 2, rng=rng)),
+        lambda: rms_at(atom, 300.0),
+        lambda: temperature_of(atom, 0.1),
+    ):
+        with pytest.raises(OptionError, match="a single atom has no vibrations"):
+            use()
+    assert len(wavenumbers(atom)) == 0

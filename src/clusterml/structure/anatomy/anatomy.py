@@ -23,7 +23,7 @@ from clusterml.structure.anatomy.library import Library
 from clusterml.structure.anatomy.recognise import NamedLigand, name_ligands
 from clusterml.structure.anatomy.superatom import ChargeProposal, propose_charge
 from clusterml.structure.bonds import bond_limit
-from clusterml.structure.check import check_geometry, check_size, connected_molecules
+from clusterml.structure.check import check_geometry, check_size, connected_molecules, stated_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
@@ -317,10 +317,10 @@ def anatomy(atoms: Atoms, library: Library | None = None) -> Anatomy:
 
 def _electrons(atoms: Atoms, proposal: ChargeProposal) -> int | None:
     """Superatom electrons at the charge that the structure states, else at the proposed one."""
-    stated = atoms.info.get("charge")
+    stated = stated_charge(atoms)
     if stated is None or proposal.superatom_electrons is None:
         return proposal.superatom_electrons
-    return proposal.superatom_electrons + proposal.charge - int(stated)
+    return proposal.superatom_electrons + proposal.charge - stated
 
 
 def _complex(atoms: Atoms, part: IntArray) -> NamedLigand:

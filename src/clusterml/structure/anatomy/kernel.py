@@ -209,6 +209,7 @@ def _separations(layers: tuple[IntArray, ...]) -> IntArray:
 
 FanHand = Literal["R", "S"]
 _SMALLEST = 1.0  # degrees
+_AT_CENTRE = 0.1  # a metal this near (A) to the centre of all of them is no apex
 _BLADES = 12
 """Blades of the four fans of a cluster of the family."""
 
@@ -250,7 +251,11 @@ def measure_fan_angles(atoms: Atoms) -> FloatArray:
         hub = [i for i in table[apex] if numbers[i] == 16]
         if len(hub) != 3 or sum(numbers[i] == 15 for i in table[apex]) != 1:
             continue
-        axis = (positions[apex] - centre) / np.linalg.norm(positions[apex] - centre)
+        out = positions[apex] - centre
+        distance = float(np.linalg.norm(out))
+        if distance < _AT_CENTRE:
+            continue
+        axis = out / distance
         for sulfur in hub:
             tips = [i for i in table[sulfur] if metal[i] and i != apex and _count_sulfurs(numbers, table[i]) == 3]
             tips = [i for i in tips if not any(numbers[j] == 15 for j in table[i])]

@@ -4,10 +4,9 @@ An atom's valence, less its non-metal neighbours and less the double bonds it ca
 or carries as a negative charge.  The double bonds are the heaviest set that the free valences allow, C=C before C=N
 before C=O and C=S, so that a benzene dithiolate keeps its aromatic ring and both charges.
 
-Taking the metals away leaves the ligands; :mod:`clusterml.structure.anatomy.ligands` closes each by electron pairs.
-That one rule gives thiolate 1, sulfide 2, dithiolate 2, carboxylate 1, dithiocarbamate and dithiophosphate 1,
-sulfonate 1, halide 1, hydride 1, alkynyl 1, and 0 for phosphine, phosphine oxide, amine, pyridine, DMF, ketone,
-thioether, carbene and CO.
+Taking the metals away leaves the ligands; each is closed by electron pairs.  That one rule gives thiolate 1, sulfide 2,
+dithiolate 2, carboxylate 1, dithiocarbamate and dithiophosphate 1, sulfonate 1, halide 1, hydride 1, alkynyl 1, and 0
+for phosphine, phosphine oxide, amine, pyridine, DMF, ketone, thioether, carbene and CO.
 """
 
 from __future__ import annotations

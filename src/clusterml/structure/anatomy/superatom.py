@@ -15,6 +15,7 @@ Where the count leaves a choice, ``close`` lists it, and a ground state can deci
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ import numpy as np
 from clusterml.structure.anatomy.kernel import MetalFrame, metal_frame
 from clusterml.structure.anatomy.ligands import Ligand, find_ligands
 from clusterml.structure.anatomy.recognise import name_ligand
+from clusterml.structure.check import stated_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import IntArray
 
@@ -115,6 +117,11 @@ def is_even_electron(atoms: Atoms, charge: int) -> bool:
     return (int(np.sum(atoms.numbers)) - charge) % 2 == 0
 
 
+def count_valence_electrons(numbers: Iterable[int]) -> int:
+    """Electrons that atoms of these ``numbers`` give to the superatom before ligands take any: metals of the table."""
+    return sum(VALENCE_ELECTRONS.get(int(z), 0) for z in numbers)
+
+
 def superatom_electrons(atoms: Atoms, charge: int) -> int:
     """Delocalised electrons n = N(metal valence electrons) - N(negative ligand charges) - charge."""
     return _available(atoms, _find_ligands(atoms)) - charge
@@ -158,8 +165,7 @@ def ligand_table(ligands: list[Ligand]) -> dict[str, tuple[int, int]]:
 
 def _available(atoms: Atoms, ligands: list[Ligand]) -> int:
     """Superatom electrons of the neutral structure."""
-    valence = sum(VALENCE_ELECTRONS.get(int(z), 0) for z in atoms.numbers)
-    return valence - sum(ligand.charge for ligand in ligands)
+    return count_valence_electrons(atoms.numbers) - sum(ligand.charge for ligand in ligands)
 
 
 def _find_ligands(atoms: Atoms) -> list[Ligand]:
@@ -264,10 +270,10 @@ def _reason(count: _ElectronCount, charge: int) -> str:
 
 
 def _compare_with_file(atoms: Atoms, count: _ElectronCount, charge: int) -> str:
-    stated = atoms.info.get("charge")
+    stated = stated_charge(atoms)
     if stated is None or stated == charge:
         return ""
-    return f"; the file states {signed_charge(int(stated))} ({count.electrons(int(stated))} superatom electrons)"
+    return f"; the file states {signed_charge(stated)} ({count.electrons(stated)} superatom electrons)"
 
 
 def _propose_without_superatom(

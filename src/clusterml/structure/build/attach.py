@@ -15,6 +15,7 @@ from clusterml.structure.build.operations import permutations, symmetrise
 from clusterml.structure.build.packing import Slot, pack, radii, screen
 from clusterml.structure.build.poses import find_invariant_poses, generate_poses, site_donors
 from clusterml.structure.build.sites import BindingSite, metal_donor, site_at
+from clusterml.structure.check import stated_charge
 from clusterml.structure.points import index_of_least
 from clusterml.typing import FloatArray, IntArray
 
@@ -68,8 +69,9 @@ def attach(atoms: Atoms, sites: Sequence[BindingSite], entry: LigandEntry, *, rn
     shapes = find_conformers(entry)
     placements = [Placement(site, entry, shapes, _IDENTITY, _IDENTITY) for site in sites]
     cluster = place(atoms, placements, rng=rng)
-    if "charge" in cluster.info:
-        cluster.info["charge"] = int(cluster.info["charge"]) - len(placements) * entry.charge
+    charge = stated_charge(cluster)
+    if charge is not None:
+        cluster.info["charge"] = charge - len(placements) * entry.charge
     return cluster
 
 
@@ -90,8 +92,9 @@ def exchange(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, rng: np.r
     frame.info = {**atoms.info}
     place_of = {int(old_index): new for new, old_index in enumerate(rest)}
     site = BindingSite(np.array([place_of[int(m)] for m in site.metals], dtype=np.int64), site.donors, site.outward)
-    if "charge" in frame.info and old is not None:
-        frame.info["charge"] = int(frame.info["charge"]) + old.charge
+    charge = stated_charge(frame)
+    if charge is not None and old is not None:
+        frame.info["charge"] = charge + old.charge
     return attach(frame, [site], entry, rng=rng)
 
 

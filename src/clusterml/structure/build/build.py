@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError, check_seed
-from clusterml.structure.anatomy.superatom import VALENCE_ELECTRONS
+from clusterml.structure.anatomy.superatom import count_valence_electrons
 from clusterml.structure.build.attach import Placement, move_donors, place
 from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
 from clusterml.structure.build.conformers import Conformers, donor_symbols, find_conformers
@@ -265,8 +265,9 @@ def _describe(
     frame = [a.element for a in plan.frame for _ in _orbit_of(plan, a.at)]
     metals = [atomic_number(element) or 0 for element in frame if element != "S"]
     sulfides = frame.count("S")
-    valence = sum(VALENCE_ELECTRONS.get(number, 0) for number in metals)
-    charge = valence - sum(n * e.charge for e, n in counts.items()) - 2 * sulfides - plan.electrons
+    charge = (
+        count_valence_electrons(metals) - sum(n * e.charge for e, n in counts.items()) - 2 * sulfides - plan.electrons
+    )
     name = cluster_name(formula(metals), sulfides, counts, charge)
     provenance: dict[str, Any] = {
         "model": MODEL,

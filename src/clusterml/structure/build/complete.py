@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError, check_seed
-from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, LARGEST_CHARGE, signed_charge
+from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, LARGEST_CHARGE, count_valence_electrons, signed_charge
 from clusterml.structure.build.attach import Placement, place
 from clusterml.structure.build.blueprint import cluster_name
 from clusterml.structure.build.conformers import Conformers, find_conformers
@@ -30,7 +30,7 @@ from clusterml.structure.build.sites import (
     find_thiolate_sulfurs,
     site_at,
 )
-from clusterml.structure.check import check_geometry
+from clusterml.structure.check import check_geometry, stated_charge, whole_charge
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray, IntArray
 
@@ -99,6 +99,8 @@ def complete(
     book = library or load_library()
     thiol, acid = book.entry(thiolate), book.entry(carboxylate)
     wet = book.entry(solvent) if solvent is not None else None
+    if solvents < 0:
+        raise OptionError(f"{solvents} solvent ligands are requested", "give a number that is not negative")
     if wet is None and solvents:
         raise OptionError(f"{solvents} solvent ligands are requested, but no solvent is named", "name one, such as DMF")
     numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
@@ -148,18 +150,18 @@ def _plan(
         )
     if len(sulfurs) == 0:
         raise StructureError("the core has no sulfur with room for a substituent", "is it a bare core?")
-    available = int(metals.sum()) - len(sulfurs) * thiol.charge - 2 * len(sulfides)
-    total_charge = charge if charge is not None else core.info.get("charge")
+    available = count_valence_electrons(numbers) - len(sulfurs) * thiol.charge - 2 * len(sulfides)
+    total_charge = stated_charge(core) if charge is None else whole_charge(charge)
     proposal = ""
     if n_carboxylates is None and total_charge is not None:
-        n_carboxylates = _count(available, acid.charge, int(total_charge), n_open, solvents)
+        n_carboxylates = _count(available, acid.charge, total_charge, n_open, solvents)
     if n_carboxylates is not None and not 0 <= n_carboxylates <= n_open:
         raise OptionError(f"{n_carboxylates} carboxylates do not go on {n_open} open metals", "give another number")
     if total_charge is None:
         total_charge, n_carboxylates, proposal = _propose_charge(available, acid, n_carboxylates, n_open, solvents)
     count = n_carboxylates or 0
-    electrons = available - count * acid.charge - int(total_charge)
-    return Plan(sulfurs, sulfides, count, solvents, int(total_charge), electrons, proposal)
+    electrons = available - count * acid.charge - total_charge
+    return Plan(sulfurs, sulfides, count, solvents, total_charge, electrons, proposal)
 
 
 def _propose_charge(

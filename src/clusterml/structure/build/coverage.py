@@ -15,7 +15,7 @@ from clusterml.errors import StructureError
 from clusterml.structure.build.sites import metal_donor
 from clusterml.structure.build.skeleton import Skeleton
 from clusterml.structure.points import distances
-from clusterml.structure.rotations import axis_rotation, hemisphere
+from clusterml.structure.rotations import axis_rotation, sphere
 from clusterml.typing import FloatArray, IntArray
 
 _FREE = 0.55  # A, beyond a bond: what is nearer to another metal would be bonded to it
@@ -146,7 +146,7 @@ def _outward(frame: Frame, corners: FloatArray, middle: FloatArray) -> list[Floa
     weight = np.exp(-(np.linalg.norm(gap, axis=1) ** 2) / 18.0)
     out = weight @ gap
     if len(corners) == 1:
-        return [out / np.linalg.norm(out)] if np.linalg.norm(out) > 0.3 else list(_sphere())
+        return [out / np.linalg.norm(out)] if np.linalg.norm(out) > 0.3 else list(sphere(24))
     along = corners[1] - corners[0]
     along /= np.linalg.norm(along)
     out -= (out @ along) * along
@@ -154,11 +154,6 @@ def _outward(frame: Frame, corners: FloatArray, middle: FloatArray) -> list[Floa
         out = np.cross(along, np.eye(3)[int(np.argmin(np.abs(along)))])
     out /= np.linalg.norm(out)
     return [axis_rotation(along, float(angle)) @ out for angle in _LEANS]
-
-
-def _sphere() -> FloatArray:
-    half = hemisphere(12)
-    return np.concatenate([half, -half])
 
 
 def _is_outside(frame: Frame, at: FloatArray, group: tuple[int, ...], length: float) -> bool:

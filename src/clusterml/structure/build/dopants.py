@@ -13,6 +13,7 @@ import numpy as np
 
 from clusterml.errors import StructureError
 from clusterml.structure.anatomy.superatom import VALENCE_ELECTRONS, superatom_electrons
+from clusterml.structure.check import stated_charge
 from clusterml.structure.points import distances
 from clusterml.typing import FloatArray
 
@@ -61,12 +62,12 @@ def dope(atoms: Atoms, *, rng: np.random.Generator, elements: Sequence[Dopant] =
     silver = np.flatnonzero(atoms.numbers == SILVER)
     if len(silver) == 0:
         raise StructureError("the cluster has no silver to replace", "leave its dopants out")
-    charge = atoms.info.get("charge")
-    electrons = 0 if charge is None else superatom_electrons(atoms, int(charge))
+    charge = stated_charge(atoms)
+    electrons = 0 if charge is None else superatom_electrons(atoms, charge)
     site, number = draw_dopant(np.asarray(atoms.positions[silver]), electrons, rng, elements)
     doped = atoms.copy()
     doped.info = {**atoms.info}
     doped.numbers[silver[site]] = number
     if charge is not None:
-        doped.info["charge"] = int(charge) + VALENCE_ELECTRONS[number] - VALENCE_ELECTRONS[SILVER]
+        doped.info["charge"] = charge + VALENCE_ELECTRONS[number] - VALENCE_ELECTRONS[SILVER]
     return doped, str(doped.symbols[silver[site]])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError
-from clusterml.structure.rotations import kabsch
+from clusterml.structure.rotations import axis_rotation, kabsch
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -41,15 +41,8 @@ def operation(name: str) -> FloatArray:
     mirror = np.eye(3) - 2.0 * np.outer(axis, axis)
     if symbol["mirror"]:
         return mirror
-    turned = rotation(axis, 2.0 * np.pi / max(int(symbol["order"]), 1))
+    turned = axis_rotation(axis, 2.0 * np.pi / max(int(symbol["order"]), 1))
     return turned @ mirror if symbol["kind"] == "S" else turned
-
-
-def rotation(axis: FloatArray, angle: float) -> FloatArray:
-    """Matrix ``(3, 3)`` of the rotation by ``angle`` (radians) about the unit vector ``axis`` ``(3,)`` (Rodrigues)."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross)
 
 
 def group(generators: Sequence[str]) -> FloatArray:

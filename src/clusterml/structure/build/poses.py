@@ -12,9 +12,9 @@ import numpy as np
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.build.conformers import Conformers
-from clusterml.structure.build.operations import rotation
 from clusterml.structure.build.sites import BindingSite
 from clusterml.structure.points import index_of_least, rank_stably
+from clusterml.structure.rotations import axis_rotation, kabsch
 from clusterml.typing import FloatArray, IntArray
 
 LARGEST_MISFIT = 0.6
@@ -81,7 +81,7 @@ def _stand(site: BindingSite, shapes: Conformers, donor: int) -> Poses:
         for rank, out in enumerate(site.outward):
             for lean, direction in enumerate(_lean(out)):
                 start = local @ _turn_onto(body, direction).T
-                turns = [rotation(direction, np.radians(a)) for a in spins]
+                turns = [axis_rotation(direction, np.radians(a)) for a in spins]
                 positions.append(np.einsum("sij,nj->sni", np.array(turns), start) + site.donors[0])
                 cost = _COST_PER_KCAL * energy + _COST_OF_LEANING * (lean > 0) + 1e-3 * rank
                 costs.append(np.full(len(turns), cost))
@@ -91,8 +91,8 @@ def _stand(site: BindingSite, shapes: Conformers, donor: int) -> Poses:
 def _lean(out: FloatArray) -> list[FloatArray]:
     """A direction and six others that lean away from it."""
     side = np.cross(out, np.eye(3)[index_of_least(np.abs(out))])
-    tilted = rotation(side / np.linalg.norm(side), np.radians(_LEAN)) @ out
-    return [out, *(rotation(out, k * np.pi / 3) @ tilted for k in range(6))]
+    tilted = axis_rotation(side, np.radians(_LEAN)) @ out
+    return [out, *(axis_rotation(out, k * np.pi / 3) @ tilted for k in range(6))]
 
 
 def _hinge(site: BindingSite, shapes: Conformers, donors: IntArray, name: str) -> Poses:
@@ -117,7 +117,7 @@ def _hinge(site: BindingSite, shapes: Conformers, donors: IntArray, name: str) -
             body = _across(_body(local, shapes, donors), axis)
             for out in site.outward:
                 frame = _frame(hinge, _across(out, hinge)) @ _frame(axis, body).T
-                turned = np.array([rotation(hinge, angle) for angle in _HINGES]) @ frame
+                turned = np.array([axis_rotation(hinge, angle) for angle in _HINGES]) @ frame
                 positions.append(np.einsum("sij,nj->sni", turned, local) + middle)
                 costs.append(_COST_PER_KCAL * energy + _COST_OF_HINGE * (_HINGES**2))
     return Poses(np.concatenate(positions), np.concatenate(costs))
@@ -151,8 +151,8 @@ def _turn_onto(vector: FloatArray, target: FloatArray) -> FloatArray:
         if cosine > 0:
             return np.eye(3)
         axis = np.cross(a, np.eye(3)[index_of_least(np.abs(a))])
-        return rotation(axis / np.linalg.norm(axis), np.pi)
-    return rotation(axis / sine, float(np.arctan2(sine, cosine)))
+        return axis_rotation(axis, np.pi)
+    return axis_rotation(axis, float(np.arctan2(sine, cosine)))
 
 
 _TRIED = 30
@@ -191,7 +191,7 @@ def _settle(pose: FloatArray, numbers: IntArray, donors: FloatArray, stabiliser:
     centre = donors.mean(axis=0)
     for _ in range(_STEPS):
         mean = _mean(rigid, numbers, stabiliser)
-        turned = (rigid - centre) @ _rotation_onto(rigid - centre, mean - centre).T + centre
+        turned = (rigid - centre) @ kabsch(rigid - centre, mean - centre).T + centre
         moved = float(np.abs(turned - rigid).max())
         rigid = turned
         if moved < 1e-5:
@@ -225,13 +225,6 @@ def _misfit(pose: FloatArray, numbers: IntArray, stabiliser: FloatArray) -> floa
         gap = np.where(numbers[:, None] == numbers[None], gap, 1e6)
         worst = max(worst, float(np.sqrt(gap.min(axis=1).mean())))
     return worst
-
-
-def _rotation_onto(mobile: FloatArray, target: FloatArray) -> FloatArray:
-    """The proper rotation that brings ``mobile`` ``(n, 3)`` nearest to ``target`` about the origin (Kabsch)."""
-    u, _, v = np.linalg.svd(mobile.T @ target)
-    sign = np.sign(np.linalg.det(u @ v))
-    return np.asarray((u @ np.diag([1.0, 1.0, sign]) @ v).T)
 
 
 def _same(first: FloatArray, second: FloatArray, numbers: IntArray) -> bool:

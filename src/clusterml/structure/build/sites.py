@@ -13,10 +13,9 @@ import numpy as np
 
 from clusterml.errors import StructureError
 from clusterml.structure.bonds import bond_limit, bonds, neighbours
-from clusterml.structure.build.operations import rotation
 from clusterml.structure.elements import is_metal
 from clusterml.structure.points import index_of_least
-from clusterml.structure.rotations import axis_rotation, hemisphere
+from clusterml.structure.rotations import axis_rotation, sphere
 from clusterml.typing import FloatArray, IntArray
 
 METAL_DONOR = {16: 2.50, 8: 2.36, 15: 2.42, 7: 2.30, 6: 2.10, 1: 1.75, 9: 2.30, 17: 2.55, 35: 2.65, 53: 2.80, 34: 2.60}
@@ -96,8 +95,8 @@ def body_directions(metals: FloatArray, donor: FloatArray, element: int, n_bonde
         straight = -towards[0]
         if lean == 0.0:
             return straight[None]
-        tilted = rotation(_perpendicular(straight), np.radians(lean)) @ straight
-        return np.array([rotation(straight, 2 * np.pi * k / _TURNS) @ tilted for k in range(_TURNS)])
+        tilted = axis_rotation(_perpendicular(straight), np.radians(lean)) @ straight
+        return np.array([axis_rotation(straight, 2 * np.pi * k / _TURNS) @ tilted for k in range(_TURNS)])
     away = -towards.sum(axis=0)
     if len(towards) == 2 and lean > 0.0:
         normal = np.cross(towards[0], towards[1])
@@ -132,7 +131,9 @@ def site_on(numbers: IntArray, positions: FloatArray, metals: IntArray, outward:
         return BindingSite(metals, donor[None], body_directions(metal_positions, donor, element))
     if len(metals) > 2:
         raise StructureError(f"two donors cannot share {len(metals)} metals", "give one or two metals for the site")
-    along = metal_positions[-1] - metal_positions[0] if len(metals) == 2 else rotation(out, turn) @ _perpendicular(out)
+    along = (
+        metal_positions[-1] - metal_positions[0] if len(metals) == 2 else axis_rotation(out, turn) @ _perpendicular(out)
+    )
     along = _unit(along)
     out = _unit(out - (out @ along) * along)
     gap = (float(np.linalg.norm(metal_positions[-1] - metal_positions[0])) - bite) / 2 if len(metals) == 2 else bite / 2
@@ -186,10 +187,10 @@ def find_bare_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
 def find_thiolate_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
     """Those bare sulfurs that have room for a carbon; the others are sulfides, shut in by metals."""
     metals = positions[is_metal(numbers)]
-    sphere = _sphere()
+    around = sphere(_DIRECTIONS)
     thiolates = []
     for sulfur in find_bare_sulfurs(numbers, positions):
-        carbons = positions[sulfur] + _CARBON * sphere
+        carbons = positions[sulfur] + _CARBON * around
         nearest = np.linalg.norm(carbons[:, None] - metals[None], axis=-1).min(axis=1)
         if (nearest > _CARBON_TO_METAL).any():
             thiolates.append(int(sulfur))
@@ -198,12 +199,12 @@ def find_thiolate_sulfurs(numbers: IntArray, positions: FloatArray) -> IntArray:
 
 def find_open_directions(numbers: IntArray, positions: FloatArray) -> dict[int, FloatArray]:
     """Metals with room for an oxygen -> the mean direction ``(3,)`` of that room (a unit vector)."""
-    sphere = _sphere()
+    around = sphere(_DIRECTIONS)
     directions = {}
     for metal in np.flatnonzero(is_metal(numbers)).tolist():
-        oxygen = positions[metal] + metal_donor(int(numbers[metal]), 8) * sphere
+        oxygen = positions[metal] + metal_donor(int(numbers[metal]), 8) * around
         open_here = _room(oxygen, numbers, positions, {metal}) > 0
-        middle = sphere[open_here].sum(axis=0)
+        middle = around[open_here].sum(axis=0)
         if open_here.mean() > _LEAST_OPEN and np.linalg.norm(middle) > 0.3 * open_here.sum():
             directions[metal] = middle / np.linalg.norm(middle)
     return directions
@@ -269,8 +270,3 @@ def _room(points: FloatArray, numbers: IntArray, positions: FloatArray, own: set
     limit = np.where(metal, _TO_METAL.get(element, 2.5), limit)
     distance = np.linalg.norm(points[:, None] - positions[others][None], axis=-1)
     return np.asarray((distance - limit).min(axis=1))
-
-
-def _sphere() -> FloatArray:
-    half = hemisphere(_DIRECTIONS // 2)
-    return np.concatenate([half, -half])

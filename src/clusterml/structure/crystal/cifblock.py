@@ -15,7 +15,8 @@ from clusterml.errors import InputFileError
 if TYPE_CHECKING:
     import gemmi
 
-_UNKNOWN = ("?", ".", "")
+UNKNOWN = ("?", ".", "")
+"""Values that stand for none."""
 _HEADER = re.compile(r"data_\S*\s*$", re.IGNORECASE)
 _ESSENTIAL = re.compile(
     r"_(cell[._](length|angle)_|cell[._]formula_units_z|chemical_formula[._]sum|symmetry[._]|space_group[._]"
@@ -44,7 +45,7 @@ class CifBlock:
 
     def value(self, item: str) -> str | None:
         """The first known value of ``item``."""
-        return next((value for value in self.values(item) if value not in _UNKNOWN), None)
+        return next((value for value in self.values(item) if value not in UNKNOWN), None)
 
     def tables(self, item: str) -> list[dict[str, list[str]]]:
         """The loops with a column ``item``: values by name (a single row where the items stand alone)."""

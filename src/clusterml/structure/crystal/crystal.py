@@ -126,6 +126,8 @@ def unit_cell(values: Sequence[float], source: str) -> FloatArray:
     """
     import gemmi
 
+    if not all(np.isfinite(length) and length > 0.0 for length in values[:3]):
+        raise InputFileError(f"{source}: the cell lengths {list(values[:3])} are not all positive", "correct the cell")
     cell = gemmi.UnitCell(*values)
     if not (np.isfinite(cell.volume) and cell.volume > 0.05 * values[0] * values[1] * values[2]):
         raise InputFileError(f"{source}: the cell angles {list(values[3:])} enclose no volume", "correct the cell")
@@ -143,7 +145,7 @@ def _check(site: AtomSite, source: str) -> None:
 
 
 SPECIAL_POSITION = 0.3
-"""Symmetry images of a site nearer than this (A) are one atom on a symmetry element."""
+"""Symmetry images of a site nearer to each other than this (A) are one atom on a symmetry element."""
 MOST_ATOMS = 1_000_000
 """Largest number of atoms in a filled cell."""
 MOST_PAIRS = 40_000_000
@@ -176,7 +178,7 @@ class Expanded:
 
 
 def expand(crystal: Crystal, source: str = "crystal") -> Expanded:
-    """Apply the symmetry operations; sites within 0.3 A of a symmetry element are put onto it.
+    """Apply the symmetry operations; sites whose images lie within 0.3 A of each other become one.
 
     Raises :class:`StructureError` if the cell would hold more than a million atoms or more than fit into it.
     """

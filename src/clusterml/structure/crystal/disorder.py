@@ -1,7 +1,7 @@
 """Disorder: which alternative of each disordered group is taken, and atoms that overlap without being declared.
 
-Alternatives that carry no label are decided after the symmetry has been applied, in
-:mod:`clusterml.structure.crystal.disorder`.
+Labelled alternatives are chosen among the listed sites (:func:`choose_component`), those without a label after the
+symmetry has been applied (:func:`resolve_overlaps`).
 
 Atoms are taken in units (:mod:`clusterml.structure.crystal.crystal`), which exclude each other where any two of their
 atoms do; the more occupied unit stays, of equal ones the one nearest to the listed sites.  The choice is made once for

@@ -144,8 +144,7 @@ def _vinyl(around: Surroundings, atom: int, bond: FloatArray) -> FloatArray:
     """The two directions in the plane of the neighbour's other bonds, at 120 degrees from ``bond``."""
     other = around.heavy[atom][0]
     ends = [j for j in (*around.heavy[other], *around.hydrogens[other]) if j != atom]
-    reference = around.positions[ends[0]] - around.positions[other] if ends else _any_normal(bond)
-    in_plane = _unit(reference - (reference @ bond) * bond)
+    in_plane = _across(around.positions[ends[0]] - around.positions[other], bond) if ends else _unit(_any_normal(bond))
     return np.array([-0.5 * bond + s * np.sqrt(0.75) * in_plane for s in (1, -1)])
 
 
@@ -157,8 +156,7 @@ def _best_turn(around: Surroundings, lack: Lack, length: float, new: list[FloatA
     ends = [j for j in (*around.heavy[other], *around.hydrogens[other], *around.metals[other]) if j != atom]
     ends.sort(key=lambda j: (-int(around.numbers[j]), around.distance(atom, j)))  # the same in every orientation
     vectors = around.positions[ends] - around.positions[other]
-    across = vectors[0] - (vectors[0] @ axis) * axis if len(ends) else _any_normal(axis)
-    across = _unit(across if np.linalg.norm(across) > 1e-3 else _any_normal(axis))
+    across = _across(vectors[0], axis) if len(ends) else _unit(_any_normal(axis))
     third = np.cross(axis, across)
     angles = np.arctan2(vectors @ third, vectors @ across)
     # the torsion potential sum cos 3(phi - phi_n) is lowest at 3 phi = arg(sum exp(3 i phi_n)) + pi
@@ -204,6 +202,12 @@ def _room(around: Surroundings, atom: int, sites: list[FloatArray], new: list[Fl
         return float("inf")
     distance = np.linalg.norm(np.array(sites)[:, None] - targets[None], axis=2)
     return -1.0 if np.any(distance < limits) else float(distance.min())
+
+
+def _across(vector: FloatArray, axis: FloatArray) -> FloatArray:
+    """Unit vector along the part of ``vector`` perpendicular to the unit vector ``axis``; any one if it has none."""
+    part = vector - (vector @ axis) * axis
+    return _unit(part if np.linalg.norm(part) > 1e-3 else _any_normal(axis))
 
 
 def _any_normal(vector: FloatArray) -> FloatArray:

@@ -34,7 +34,7 @@ _IONS = {
     "CNO": ("cyanate", -1), "HO": ("hydroxide", -1), "CHO3": ("hydrogencarbonate", -1), "CO3": ("carbonate", -2),
     "C2F3O2": ("trifluoroacetate", -1), "I3": ("I3-", -1), "F": ("F-", -1), "Cl": ("Cl-", -1), "Br": ("Br-", -1),
     "I": ("I-", -1), "C24H20B": ("BPh4-", -1), "C24BF20": ("B(C6F5)4-", -1), "C32H12BF24": ("BArF-", -1),
-    "CB11H12": ("carborane monoanion", -1), "C24H20P": ("PPh4+", 1), "C24H20As": ("AsPh4+", 1),
+    "CH12B11": ("carborane monoanion", -1), "C24H20P": ("PPh4+", 1), "C24H20As": ("AsPh4+", 1),
     "C36H30NP2": ("PPN+", 1), "H4N": ("NH4+", 1), "C4H12N": ("NMe4+ or an isomer", 1), "C8H20N": ("NEt4+", 1),
     "C12H28N": ("NPr4+", 1), "C16H36N": ("NBu4+", 1), "C32H68N": ("N(C8H17)4+", 1), "C6H16N": ("HNEt3+", 1),
     "H3O": ("H3O+", 1), "C19H42N": ("CTA+", 1),
@@ -126,8 +126,6 @@ def _onium(charge: int, atoms: Atoms) -> bool:
 
 
 def _parse_formula(name: str) -> list[tuple[str, int]]:
-    import re
-
     return [(symbol, int(count or 1)) for symbol, count in re.findall(r"([A-Z][a-z]?)(\d*)", name)]
 
 

@@ -15,6 +15,7 @@ from clusterml.structure.build.conformers import find_conformers
 from clusterml.structure.build.contacts import clean_up
 from clusterml.structure.build.packing import Slot, screen
 from clusterml.structure.build.poses import generate_poses, site_donors
+from clusterml.structure.check import stated_charge
 from clusterml.structure.distort.verify import Problems, contact_limits
 from clusterml.structure.elements import is_metal
 from clusterml.typing import FloatArray, IntArray
@@ -93,9 +94,10 @@ def exchange_sampled(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, r
     rest = np.setdiff1d(np.arange(len(atoms)), ligand.atoms)
     frame = atoms[rest]
     frame.info = {**atoms.info}
-    if "charge" in frame.info:
+    charge = stated_charge(frame)
+    if charge is not None:
         old = next(x for x in find_ligands(atoms) if x.atoms[0] == ligand.atoms[0])
-        frame.info["charge"] = int(frame.info["charge"]) + old.charge - entry.charge
+        frame.info["charge"] = charge + old.charge - entry.charge
     bound = site_donors(site, shapes, entry.name)
     slot = Slot(shapes.numbers, generate_poses(site, shapes, entry.name), np.eye(3)[None], bound)
     numbers = np.asarray(frame.numbers, dtype=np.int64)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from clusterml.structure.anatomy.anatomy import NamedLigand
-    from clusterml.structure.anatomy.library import LigandEntry
+    from clusterml.structure.anatomy.library import Library, LigandEntry
 
 MOST_DRAWS = 20
 """Random placements that are tried on a site before the best placement is taken."""
@@ -47,12 +47,15 @@ class ExchangeSite:
 def find_sites(atoms: Atoms, old: str, library: Path | None = None) -> list[ExchangeSite]:
     """The bound ligands called ``old`` (a name, alias or formula), numbered from 1 in order of their first atom.
 
-    ``library``: a user's ligand file.  Raises :class:`OptionError`, listing the ligands there are, if there are none.
+    ``library``: a user's ligand file, which names the ligands.  Raises :class:`OptionError`, listing the ligands there
+    are, if there are none.
     """
     from clusterml.structure.anatomy.anatomy import anatomy
+    from clusterml.structure.anatomy.library import load_library
 
-    present = anatomy(atoms).ligands
-    names = {old, *_names(old, library)}
+    book = load_library(library)
+    present = anatomy(atoms, book).ligands
+    names = {old, *_names(old, book)}
     chosen = [x for x in present if names & {x.name, x.formula} and len(x.donors)]
     if not chosen:
         listed = ", ".join(dict.fromkeys(x.name for x in present if len(x.donors)))
@@ -246,12 +249,10 @@ def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]
     return ExchangeSite(number, ligand.atoms, ligand.donors, np.array(metals, dtype=np.int64), centre)
 
 
-def _names(old: str, library: Path | None) -> list[str]:
+def _names(old: str, library: Library) -> list[str]:
     """The library's name for ``old``, if it has one."""
-    from clusterml.structure.anatomy.library import load_library
-
     try:
-        return [load_library(library).entry(old).name]
+        return [library.entry(old).name]
     except OptionError:
         return []
 

@@ -126,9 +126,13 @@ def expected_rms(subject: Subject, kelvin: float) -> FloatArray:
 
 
 def rms_at(subject: Subject, kelvin: float) -> float:
-    """Amount (A) of thermal noise that belongs to a temperature: expected rms displacement of non-hydrogen atoms."""
+    """Amount (A) of thermal noise that belongs to a temperature: expected rms displacement of non-hydrogen atoms.
+
+    Raises :class:`OptionError` for a temperature that cannot be, and for a single atom.
+    """
     if not (np.isfinite(kelvin) and kelvin >= 0.0):
         raise OptionError(f"temperature is {kelvin:g} K", "give a number that is not negative")
+    _check_atoms(subject)
     return float(np.sqrt(np.mean(expected_rms(subject, kelvin)[_heavy(subject)] ** 2)))
 
 
@@ -145,7 +149,7 @@ def noise_direction(
     It is drawn from the Boltzmann distribution of the network (classical; masses play no part): the square root of its
     covariance times random numbers for every coordinate, which is the same whatever vectors stand for degenerate modes.
     ``factors`` multiply the displacement of elements by name, e.g. ``{"Ag": 0.5}``.  Raises :class:`OptionError` for an
-    element that is not there.
+    element that is not there, and for a single atom.
     """
     modes = stiffness_modes(subject)
     deviation = np.sqrt(BOLTZMANN_EV / np.maximum(modes.stiffness, SOFTEST)) / rms_at(subject, 1.0)
@@ -159,8 +163,9 @@ def noise_direction(
 def vibration_direction(subject: Subject, index: int) -> tuple[FloatArray, float]:
     """Displacement ``(n, 3)`` of normal mode ``index`` (from 1) for an amount of 1 A, and its wavenumber in cm-1.
 
-    Raises :class:`OptionError` for an index that does not exist.
+    Raises :class:`OptionError` for an index that does not exist, and for a single atom.
     """
+    _check_atoms(subject)
     modes = vibrations(subject)
     if not 1 <= index <= len(modes.stiffness):
         raise OptionError(f"normal mode {index} does not exist", f"give an index from 1 to {len(modes.stiffness)}")
@@ -203,6 +208,11 @@ def _rigid_motions(positions: FloatArray, root: FloatArray) -> FloatArray:
     flat = np.array([move.ravel() for move in moves])
     _, size, vectors = np.linalg.svd(flat, full_matrices=False)
     return np.asarray(vectors[size > 1e-6 * size.max()])
+
+
+def _check_atoms(subject: Subject) -> None:
+    if len(subject.numbers) == 1:
+        raise OptionError("a single atom has no vibrations", "give a structure of several atoms")
 
 
 def _heavy(subject: Subject) -> IntArray:

@@ -13,13 +13,11 @@ import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
 from clusterml.io.words import is_whole
-from clusterml.structure.formats.format import StructureFormat, provenance
+from clusterml.structure.formats.format import MOST_ATOMS, StructureFormat, provenance
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-MOST_ATOMS = 50_000
-"""Largest number of atoms in a structure."""
 _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError, RuntimeError,
              StopIteration, TypeError, ValueError)  # fmt: skip
 _POSCAR_SCALE = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?(\s+[-+]?\d+(\.\d*)?){0,2}\s*$")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError
-from clusterml.structure.crystal.cifblock import CifBlock, read_blocks
+from clusterml.structure.crystal.cifblock import UNKNOWN, CifBlock, read_blocks
 from clusterml.structure.crystal.crystal import MOST_SITES, AtomSite, Crystal, make_crystal, unit_cell
 from clusterml.structure.crystal.spacegroup import read_symmetry
 from clusterml.structure.elements import atomic_number, formula
@@ -115,8 +115,7 @@ _FRACTIONAL = tuple(f"_atom_site_fract_{axis}" for axis in "xyz")
 _CARTESIAN = tuple(f"_atom_site_cartn_{axis}" for axis in "xyz")
 _COLUMNS = ("label", "label_atom_id", "type_symbol", "occupancy", "disorder_group", "disorder_assembly", "calc_flag")
 _MASKS = ("_platon_squeeze_void_nr", "_smtbx_masks_void_nr", "_platon_squeeze_void_average_x")
-_UNKNOWN = ("?", ".", "")
-_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
+_FORMULA_PART = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?")
 
 
 def parse_cif(text: str, source: str) -> Crystal:
@@ -185,7 +184,7 @@ def _sites(block: CifBlock, lattice: FloatArray, stated: list[int], source: str)
         raise StructureError(f"{source}: {count} atom sites", f"at most {MOST_SITES} can be read")
     columns = {key: table.get(f"_atom_site_{key}", [""] * count) for key in _COLUMNS}
     places = list(zip(*(table[axis] for axis in axes), strict=True))
-    listed = [k for k in range(count) if columns["calc_flag"][k] != "dum" and not any(x in _UNKNOWN for x in places[k])]
+    listed = [k for k in range(count) if columns["calc_flag"][k] != "dum" and not any(x in UNKNOWN for x in places[k])]
     if not listed:
         raise InputFileError(f"{source}: no atom site has coordinates", "check the file")
     labels = [columns["label"][k] or columns["label_atom_id"][k] for k in listed]
@@ -219,14 +218,14 @@ def _site(
     xyz = np.array([gemmi.cif.as_number(value) for value in place])
     if not np.all(np.isfinite(xyz)):
         raise InputFileError(f"{source}: coordinates of site {label} are {' '.join(place)}", "correct the numbers")
-    occupancy = 1.0 if row["occupancy"] in _UNKNOWN else gemmi.cif.as_number(row["occupancy"])
+    occupancy = 1.0 if row["occupancy"] in UNKNOWN else gemmi.cif.as_number(row["occupancy"])
     if not np.isfinite(occupancy):
         raise InputFileError(f"{source}: occupancy of site {label} is {row['occupancy']}", "a number is needed")
     word = row["disorder_group"]
-    group = gemmi.cif.as_number(word) if word not in _UNKNOWN else 0.0
+    group = gemmi.cif.as_number(word) if word not in UNKNOWN else 0.0
     if not np.isfinite(group):  # the dictionary allows letters: keep them apart by their code
         group = float(sum(ord(letter) for letter in word[:4]))
-    assembly = "" if row["disorder_assembly"] in _UNKNOWN else row["disorder_assembly"]
+    assembly = "" if row["disorder_assembly"] in UNKNOWN else row["disorder_assembly"]
     x, y, z = (xyz @ inverse).tolist()
     return AtomSite(label, number, (x, y, z), occupancy, int(np.clip(group, -9999, 9999)), assembly)
 

@@ -51,6 +51,8 @@ def provenance(title: str = "", warnings: tuple[str, ...] = ()) -> dict[str, Any
     return {"title": " ".join(title.split())[:200], "warnings": list(warnings)}
 
 
+MOST_ATOMS = 50_000
+"""Largest number of atoms in a structure that is read."""
 _HEAD = 20_000  # characters that are looked at to recognise a format
 
 

@@ -35,16 +35,17 @@ def parse_pdb(text: str, source: str) -> Iterator[Parsed]:
     if not models:
         raise StructureError(f"{source}: there are no atoms", "check that the file holds ATOM or HETATM records")
     for model in models:
-        atoms = [atom for place in model.all() for atom in (place.atom,)]
-        for atom in atoms:
+        places = list(model.all())
+        for atom in (place.atom for place in places):
             if not 1 <= atom.element.atomic_number <= 118:
                 raise UnsupportedElementError(
                     f"{source}: atom {atom.serial} {atom.name} has no known element", "give it in columns 77 and 78"
                 )
-        yield _crystal(structure, atoms, source) if structure.cell.is_crystal() else _molecule(structure, atoms)
+        yield _crystal(structure, places, source) if structure.cell.is_crystal() else _molecule(structure, places)
 
 
-def _crystal(structure: Any, atoms: list[Any], source: str) -> Crystal:
+def _crystal(structure: Any, places: list[Any], source: str) -> Crystal:
+    """Disorder groups are the alternative locations of the model, counted from 1 in the order of their characters."""
     import gemmi
 
     from clusterml.structure.crystal.crystal import AtomSite, make_crystal, unit_cell
@@ -52,30 +53,42 @@ def _crystal(structure: Any, atoms: list[Any], source: str) -> Crystal:
 
     cell = structure.cell
     lattice = unit_cell((cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma), source)
-    group = gemmi.find_spacegroup_by_name(structure.spacegroup_hm, cell.alpha, cell.gamma)
+    space_group = gemmi.find_spacegroup_by_name(structure.spacegroup_hm, cell.alpha, cell.gamma)
     inverse = np.linalg.inv(lattice)
+    atoms = [place.atom for place in places]
+    groups = {name: k for k, name in enumerate(sorted({atom.altloc for atom in atoms if atom.has_altloc()}), start=1)}
     sites = []
     for atom in atoms:
         x, y, z = (np.array(atom.pos.tolist()) @ inverse).tolist()
-        part = ord(atom.altloc.upper()) - ord("A") + 1 if atom.has_altloc() else 0
-        sites.append(AtomSite(atom.name, atom.element.atomic_number, (x, y, z), atom.occ, part))
-    symmetry = make_symmetry(list(group.operations()), lattice, source) if group else identity()
+        group = groups[atom.altloc] if atom.has_altloc() else 0
+        sites.append(AtomSite(atom.name, atom.element.atomic_number, (x, y, z), atom.occ, group))
+    symmetry = make_symmetry(list(space_group.operations()), lattice, source) if space_group else identity()
     unknown = f"the space group '{structure.spacegroup_hm}' is not known; took P 1"
-    return make_crystal(structure.name, lattice, sites, symmetry, source, warnings=() if group else (unknown,))
+    warnings = () if space_group else (unknown,)
+    return make_crystal(structure.name, lattice, sites, symmetry, source, warnings=warnings)
 
 
-def _molecule(structure: Any, atoms: list[Any]) -> Atoms:
+def _molecule(structure: Any, places: list[Any]) -> Atoms:
+    """Of each residue the alternative location that is named first."""
     from ase import Atoms
 
-    first = min((atom.altloc for atom in atoms if atom.has_altloc()), default="")
-    chosen = [atom for atom in atoms if not atom.has_altloc() or atom.altloc == first]
-    dropped = len(atoms) - len(chosen)
-    warnings = (
-        (f"{counted(dropped, 'atom')} of alternative locations other than {first} were left out",) if dropped else ()
-    )
+    first: dict[tuple[str, str], str] = {}
+    for place in places:
+        if place.atom.has_altloc():
+            first[_residue(place)] = min(first.get(_residue(place), place.atom.altloc), place.atom.altloc)
+    chosen = [x.atom for x in places if not x.atom.has_altloc() or x.atom.altloc == first[_residue(x)]]
+    dropped = len(places) - len(chosen)
+    kept = " and ".join(sorted(set(first.values())))
+    left_out = f"{counted(dropped, 'atom')} of alternative locations other than {kept} were left out"
+    warnings = (left_out,) if dropped else ()
     molecule = Atoms([atom.element.atomic_number for atom in chosen], [atom.pos.tolist() for atom in chosen])
     molecule.info["provenance"] = provenance(dict(structure.info).get("_struct.title", ""), warnings)
     return molecule
+
+
+def _residue(place: Any) -> tuple[str, str]:
+    """Chain, and number with insertion code."""
+    return place.chain.name, str(place.residue.seqid)
 
 
 def _recognise(text: str) -> bool:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clusterml.errors import InputFileError, StructureError, UnsupportedElementError, counted
 from clusterml.structure.elements import atomic_number
-from clusterml.structure.formats.format import StructureFormat
+from clusterml.structure.formats.format import MOST_ATOMS, StructureFormat
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-MOST_ATOMS = 50_000
-"""Largest number of atoms in a frame."""
 CHARGE_KEYS = (
     *("charge", "total_charge", "totalcharge", "tot_charge", "net_charge", "molecular_charge"),
     *("system_charge", "chrg", "q"),
@@ -124,7 +122,10 @@ def _frame(comment: str, rows: list[str], n_atoms: int, first_line: int, source:
 
 
 def _provenance(text: str, warnings: list[str]) -> dict[str, Any]:
-    """``warnings`` and the history that :func:`clusterml.structure.write.write_extxyz` stored, if there is one."""
+    """``warnings`` and the history that :func:`clusterml.structure.write.write_extxyz` stored, if there is one.
+
+    What the program reads of it later and is not as it writes it is left out, with a warning.
+    """
     try:
         history = json.loads(text.removeprefix("_JSON "))
     except (ValueError, RecursionError):  # another program's word of the same name
@@ -133,7 +134,52 @@ def _provenance(text: str, warnings: list[str]) -> dict[str, Any]:
         return {"warnings": warnings}
     before = history.get("warnings")
     sentences = [word for word in before if isinstance(word, str)] if isinstance(before, list) else []
-    return {**history, "warnings": sentences + warnings}
+    wrong = [key for key, fits in _READ_LATER.items() if key in history and not fits(history[key])]
+    left_out = [f"the history of the file was left out where it cannot be read: {', '.join(wrong)}"] if wrong else []
+    kept = {key: value for key, value in history.items() if key not in wrong}
+    return {**kept, "warnings": sentences + warnings + left_out}
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_object, value))
+
+
+def _is_count(value: Any) -> bool:
+    return _is_object(value) and all(type(number) is int for number in value.values())
+
+
+def _is_witness(value: Any) -> bool:
+    """Is it what :meth:`clusterml.structure.crystal.witness.Witness.to_dict` gives?"""
+    return (
+        _is_object(value)
+        and type(value.get("charge", "")) in (int, type(None))
+        and type(value.get("counter_ions_absent")) is bool
+        and isinstance(value.get("reason"), str)
+    )
+
+
+def _is_list_of_distortions(value: Any) -> bool:
+    return _is_list_of_objects(value) and all(isinstance(entry.get("mode"), str) for entry in value)
+
+
+def _is_list_of_exchanges(value: Any) -> bool:
+    return _is_list_of_objects(value) and all(isinstance(entry.get("sites", []), list) for entry in value)
+
+
+_READ_LATER: dict[str, Callable[[Any], bool]] = {
+    "charge_witness": _is_witness,
+    "mixed_sites": _is_list_of_objects,
+    "distortions": _is_list_of_distortions,
+    "substitutions": _is_list_of_exchanges,
+    "hydrogens_added": _is_count,
+    "recipe": _is_object,
+    "screening": _is_object,
+}
+"""Keys of a history that the program reads, and what their values must be."""
 
 
 def _columns(properties: str | None, line: int, source: str) -> tuple[int, int]:
