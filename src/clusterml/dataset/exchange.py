@@ -194,7 +194,7 @@ def _from_json(path: Path, content: dict[str, Any], grid: SpectralGrid) -> tuple
 
     atoms = read(_structure_file(path, content.get("structure")))
     if "charge" in content:
-        atoms.info["charge"] = content["charge"]
+        atoms.info["charge"] = _charge(path, content["charge"])
     return atoms, _label_of(path, content, grid)
 
 

@@ -258,15 +258,15 @@ def default_memory_gb() -> float:
     return float(_SHARE_OF_FREE_MEMORY * psutil.virtual_memory().available / 1e9)
 
 
-def check_device(device: str) -> None:
-    """Raise OptionError unless ``device`` names one that torch can compute on here."""
+def check_device(device: str, choices: str = "cpu or cuda") -> None:
+    """Raise OptionError, with the ``choices``, unless ``device`` names one that torch can compute on here."""
     if device == "cpu":
         return
     import torch
 
     kind, _, number = device.partition(":")
     if kind != "cuda" or not ((number.isascii() and number.isdecimal()) or device == "cuda"):
-        raise OptionError(f"device is {device!r}", "choose cpu or cuda")
+        raise OptionError(f"device is {device!r}", f"choose {choices}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(number or 0) >= count:
         found = f"{count} of them" if count else "no CUDA GPU"

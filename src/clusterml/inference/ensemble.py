@@ -180,7 +180,7 @@ def choose_device(name: str) -> torch.device:
     """The device called ``name``; ``auto``: a GPU where there is one.  Raises OptionError for one that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    check_device(name)
+    check_device(name, "auto, cpu or cuda")
     return torch.device(name)
 
 

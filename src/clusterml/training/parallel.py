@@ -108,7 +108,7 @@ def joined(device: str = "auto") -> Iterator[Group]:
     ``device``: cpu, cuda, or auto (cuda where there is one).  Raises :class:`OptionError` if it cannot be used.
     """
     if device != "auto":
-        check_device(device)
+        check_device(device, "auto, cpu or cuda")
     on_gpu = device != "cpu" and torch.cuda.is_available()
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size > 1 and ":" in device:
