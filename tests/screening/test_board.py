@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -140,6 +141,7 @@ def test_memory_does_not_grow_with_the_candidates(make_screen):
         tracemalloc.start()
         for n in range(count):
             filled.add(block(n, [row(n * 50 + k, *rng.normal(size=3)) for k in range(50)], 50))
+        gc.collect()
         size = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         return size
