@@ -373,6 +373,7 @@ def test_names_are_checked_before_anything_is_built(campaign, tmp_path, change, 
     [
         ({"limit": -3}, "limit is -3"),
         ({"device": "cdua"}, "device is 'cdua'"),
+        ({"device": "cuda:" + "9" * 5000}, "device is 'cuda:9"),
         ({"memory_gb": -1.0}, "memory_gb is -1"),
     ],
 )

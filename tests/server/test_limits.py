@@ -113,6 +113,9 @@ def test_a_body_is_counted_even_where_its_size_is_not_said():
         asyncio.run(twice())
     with pytest.raises(RefusalError, match="larger than"):
         guard._bounded(receive, {"content-length": "1001"}, 1000)
+    for digits in (20, 5000):
+        with pytest.raises(RefusalError, match="larger than"):
+            guard._bounded(receive, {"content-length": "9" * digits}, 1000)
 
 
 @pytest.mark.parametrize("text", ["[1,", "[" * 100_000, '{"a":' * 100_000])

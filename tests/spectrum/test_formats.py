@@ -104,6 +104,12 @@ def test_a_unit_may_be_written_with_a_greek_letter() -> None:
     assert at(read(text, unit="\u0394epsilon"), 420) == at(read(text, unit="delta_epsilon"), 420) == 1.0
 
 
+def test_a_title_too_long_to_be_split_is_named_with_its_file() -> None:
+    text = f"{'a,' * 70_000}{'b' * 140_000}\nwavelength_nm,delta_epsilon\n420,1\n410,2\n400,3\n390,4\n380,5\n"
+    with pytest.raises(InputFileError, match=r"^m\.txt: line 1 "):
+        read(text)
+
+
 def test_a_title_in_brackets_is_no_json() -> None:
     text = "[sample] Ag29\nwavelength_nm,delta_epsilon\n420,1\n410,2\n400,3\n390,4\n380,5\n"
     assert at(read(text), 420) == 1.0

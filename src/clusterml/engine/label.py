@@ -156,13 +156,11 @@ def label(
         >>> bool(result.spectrum.epsilon.max() > 1e4)
         True
     """
+    named = not isinstance(atoms, str | Path) or bool({"orbitals", "mode"} & {*choices, *protocol.model_fields_set})
     if isinstance(atoms, str | Path):
-        named = bool({"orbitals", "mode"} & {*choices, *protocol.model_fields_set})
         atoms = read(atoms, allow_several=allow_several)
-        protocol, compute = chosen(protocol, compute, choices)
-        protocol = with_own_orbitals(atoms, protocol, named=named)
-    else:
-        protocol, compute = chosen(protocol, compute, choices)
+    protocol, compute = chosen(protocol, compute, choices)
+    protocol = with_own_orbitals(atoms, protocol, named=named)
     if choices.get("checkpoint") is not None and not (source := find_source(protocol)).checkpoints:
         raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
     check_size(atoms)

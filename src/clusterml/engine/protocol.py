@@ -26,6 +26,7 @@ from pydantic import (
 from clusterml.config.schema import Strict
 from clusterml.engine.choices import REFITTED, Dtype, Gauge, Mode
 from clusterml.errors import OptionError, check_seed
+from clusterml.io.words import is_whole
 from clusterml.structure.solvents import SOLVENTS_OF, SolventModel, find_solvent
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ def check_device(device: str, choices: str = "cpu or cuda") -> None:
     import torch
 
     kind, _, number = device.partition(":")
-    if kind != "cuda" or not ((number.isascii() and number.isdecimal()) or device == "cuda"):
+    if kind != "cuda" or not (is_whole(number) or device == "cuda"):
         raise OptionError(f"device is {device!r}", f"choose {choices}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(number or 0) >= count:

@@ -140,7 +140,7 @@ def _split(address: str) -> SplitResult | None:
 def _bounded(receive: Receive, headers: Mapping[str, str], most: int) -> Receive:
     """``receive`` that raises :class:`RefusalError` (413) for a body of more than ``most`` bytes."""
     size = headers.get("content-length", "0")
-    if is_whole(size) and int(size) > most:
+    if size.isdecimal() and not (is_whole(size) and int(size) <= most):
         raise _too_large(most)
     total = 0
 

@@ -105,7 +105,7 @@ def _heading(lines: list[TextLine], start: int, separator: str | None, source: s
         for i in range(len(above) - 1, -1, -1):
             if above[i].is_comment == comments and not begins_with_number(above[i]):
                 for cells in _readings(above, i, separator, source):
-                    heading = _heading_of(cells, above, i, separator)
+                    heading = _heading_of(cells, above, i, separator, source)
                     if heading is not None:
                         return heading
     raise _no_heading(lines, above, separator, source, settings)
@@ -125,7 +125,7 @@ def _readings(above: list[TextLine], i: int, separator: str | None, source: str)
         yield heading_cells(text, own_separator, where)
 
 
-def _heading_of(cells: list[str], above: list[TextLine], i: int, separator: str | None) -> Heading | None:
+def _heading_of(cells: list[str], above: list[TextLine], i: int, separator: str | None, source: str) -> Heading | None:
     """The heading that ``cells`` are, None unless they name an axis and an ordinate."""
     meanings = {k: column for k, cell in enumerate(cells) if (column := meaning(cell))}
     for k, cell in enumerate(cells):  # "CD (mdeg), error": errors of the column before
@@ -135,7 +135,7 @@ def _heading_of(cells: list[str], above: list[TextLine], i: int, separator: str 
     quantities = {column.quantity for column in meanings.values()}
     if not quantities & set(AXES) or not quantities & {*QUANTITIES, *UNSTATED}:
         return None
-    titles = heading_cells(above[i - 1].text, separator, f"line {above[i - 1].number}") if i > 0 else []
+    titles = heading_cells(above[i - 1].text, separator, f"{source}: line {above[i - 1].number}") if i > 0 else []
     return Heading(meanings, cells, titles, i + 1)
 
 
