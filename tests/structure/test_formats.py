@@ -83,6 +83,22 @@ def test_charges_of_inputs(tmp_path):
     assert read(mol.replace("M  END", "M  CHG  2   1   1   2   1\nM  END").encode()).info["charge"] == 2
 
 
+def test_charges_of_thousands_of_digits_are_none():
+    from clusterml.structure.formats import ase
+
+    many = "9" * 5000
+    assert ase._gaussian_charge(f"title\n\n{many} 1\nAg 0 0 0\n") is None
+    assert ase._mdl_charge(f"M  CHG  1   1   {many}\n") is None
+    texts = {
+        "espresso": f"tot_charge = {many}",
+        "gaussian-out": f" Charge = {many} Multiplicity = 1",
+        "orca-out": f" Total Charge           Charge          ....    {many}",
+        "turbomole": f"$charge {many}",
+    }
+    assert {name: ase._stated_charge(text, name) for name, text in texts.items()} == dict.fromkeys(texts)
+    assert ase._stated_charge(texts["turbomole"].replace(many, "-1"), "turbomole") == -1
+
+
 def test_every_record_of_an_sd_file(tmp_path):
     text = written("sdf", CLUSTER, tmp_path)
     charged = text.replace("M  END", "M  CHG  1   1   1\nM  END")

@@ -106,15 +106,15 @@ _COUNTS: dict[str, Callable[[str], int | None]] = {"mol": _mdl_count, "sdf": _md
 
 def _gaussian_charge(text: str) -> int | None:
     """The charge of a Gaussian input: the first number of the line after the title."""
-    charge_line = re.search(r"^\s*(-?\d+)[\s,]+\d+\s*$", text, re.MULTILINE)
+    charge_line = re.search(r"^\s*(-?\d{1,9})[\s,]+\d+\s*$", text, re.MULTILINE)
     return int(charge_line[1]) if charge_line else None
 
 
 _CHARGES = {
-    "espresso": r"^\s*tot_charge\s*=\s*([-+]?\d+)",
-    "gaussian-out": r"^\s*Charge\s*=\s*([-+]?\d+)\s+Multiplicity",
-    "orca-out": r"^\s*Total Charge\s+Charge\s+\.+\s+([-+]?\d+)",
-    "turbomole": r"^\$(?:charge\s+|eht\b[^\n$]*?charge=\s*)([-+]?\d+)",
+    "espresso": r"^\s*tot_charge\s*=\s*([-+]?\d{1,9})",
+    "gaussian-out": r"^\s*Charge\s*=\s*([-+]?\d{1,9})\s+Multiplicity",
+    "orca-out": r"^\s*Total Charge\s+Charge\s+\.+\s+([-+]?\d{1,9})",
+    "turbomole": r"^\$(?:charge\s+|eht\b[^\n$]*?charge=\s*)([-+]?\d{1,9})",
 }
 """Where files of a format state the whole charge; ``$eht charge=`` is how xtb writes it."""
 
@@ -127,7 +127,7 @@ def _stated_charge(text: str, name: str) -> int | None:
 
 def _mdl_charge(text: str) -> int | None:
     """The sum of the formal charges of an MDL molfile, if it lists some."""
-    rows = re.findall(r"^M  CHG\s+\d+((?:\s+-?\d+)+)\s*$", text, re.MULTILINE)
+    rows = re.findall(r"^M  CHG\s+\d+((?:\s+-?\d{1,9})+)\s*$", text, re.MULTILINE)
     charges = [int(word) for row in rows for word in row.split()[1::2]]
     return sum(charges) if charges else None
 
