@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import clusterml as cm
 from clusterml.engine import output
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.label import Label, label
 from clusterml.engine.output import label_dict, write_label
-from clusterml.errors import OutputError
-from clusterml.spectrum.export import parse_states_block
+from clusterml.errors import InputFileError, OutputError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.units import EV_NM
 
@@ -64,9 +64,18 @@ def test_bands_are_complete(silver):
         assert sum(band["electron"].values()) == pytest.approx(1.0, abs=1e-9)
 
 
-def test_states_only_on_request_and_they_give_the_spectrum_again(silver):
+def test_states_only_on_request_and_they_give_the_spectrum_again(silver, tmp_path):
     assert "states" not in label_dict(silver)
-    states = parse_states_block(label_dict(silver, states=True)["states"], "test")
+    write_label(silver, tmp_path, "plain")
+    with pytest.raises(InputFileError, match=r"plain\.json holds no 'states'.*--states"):
+        cm.read_transitions(tmp_path / "plain.json")
+    write_label(silver, tmp_path, "full", states=True)
+    states = cm.read_transitions(tmp_path / "full.json")
+    assert states.meta == {
+        "name": label_dict(silver)["name"],
+        "method": label_dict(silver)["method"],
+        "source": str(tmp_path / "full.json"),
+    }
     assert np.array_equal(states.energy_ev, silver.transitions.energy_ev)
     again = states.broaden(silver.spectrum.energy_ev)
     assert np.array_equal(again.epsilon, silver.spectrum.epsilon)

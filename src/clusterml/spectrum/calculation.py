@@ -12,7 +12,9 @@ import threading
 from typing import Any
 
 from clusterml.errors import UNEXPECTED, InputFileError, OptionError
+from clusterml.io.json import parse_json
 from clusterml.spectrum.excitations import Excitations
+from clusterml.spectrum.export import transitions_of
 from clusterml.spectrum.measured import Source, source_text
 from clusterml.spectrum.orca import read_orca
 from clusterml.spectrum.transitions import Transitions
@@ -73,7 +75,8 @@ def read_calculation(text: str, where: str) -> Excitations:
 def read_transitions(source: Source) -> Transitions:
     """The excitations in the output of a calculation (a path, its content as bytes, a stream), in eV and 1e-40 cgs.
 
-    ORCA, and with ``pip install "clusterml[qc]"`` whatever cclib reads: Gaussian, Turbomole, NWChem, Q-Chem, ..
+    A JSON result of ``clusterml label --states``; ORCA, and with ``pip install "clusterml[qc]"`` whatever cclib reads:
+    Gaussian, Turbomole, NWChem, Q-Chem, ..
     Rotatory strengths are read of the first four.  Triplets of closed shells are left out.  What is missing is told in
     ``meta["warnings"]``: rotatory strengths that the output does not have are zero.  Raises as
     :func:`read_calculation` does.
@@ -83,7 +86,10 @@ def read_transitions(source: Source) -> Transitions:
         >>> cm.read_transitions("shipped:datasets/examples/h2o2_invented_orca.out")
         Transitions(3 from 4.50 to 6.20 eV, f 0.25 at 6.20 eV, R -42.2 e-40 cgs at 6.20 eV)
     """
-    return read_calculation(*source_text(source)).transitions()
+    text, where = source_text(source)
+    if text.lstrip().startswith("{"):
+        return transitions_of(parse_json(text, where), where)
+    return read_calculation(text, where).transitions()
 
 
 def _parsed(text: str, program: str, where: str) -> Any:

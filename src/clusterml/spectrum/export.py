@@ -279,14 +279,28 @@ def read_spectrum(path: str | Path) -> Spectrum:
 
 def spectrum_of(result: dict[str, Any], source: str) -> Spectrum:
     """The spectrum of a parsed JSON result; raises :class:`InputFileError` naming ``source``."""
-    layout = result.get("schema_version", SCHEMA_VERSION)
-    if layout != SCHEMA_VERSION:
-        raise InputFileError(f"{source}: schema_version is {str(layout)[:20]}", "update the program that reads it")
+    _check_layout(result, source)
     if "spectrum" not in result and "energy_ev" not in result:
         raise InputFileError(f"{source} holds no 'spectrum'", "give a file written by label or predict")
     spectrum = parse_spectrum_block(result.get("spectrum", result), source)
     words = [word for key in ("name", "method") if isinstance(word := result.get(key), str)]
     return replace(spectrum, meta={**spectrum.meta, "title": ", ".join(words)}) if words else spectrum
+
+
+def transitions_of(result: dict[str, Any], source: str) -> Transitions:
+    """The transitions of a parsed JSON result of ``label --states``; raises :class:`InputFileError` naming it."""
+    _check_layout(result, source)
+    if "states" not in result:
+        raise InputFileError(f"{source} holds no 'states'", "label it again with --states")
+    transitions = parse_states_block(result["states"], source)
+    meta = {key: word for key in ("name", "method") if isinstance(word := result.get(key), str)}
+    return replace(transitions, meta={**meta, "source": source})
+
+
+def _check_layout(result: dict[str, Any], source: str) -> None:
+    layout = result.get("schema_version", SCHEMA_VERSION)
+    if layout != SCHEMA_VERSION:
+        raise InputFileError(f"{source}: schema_version is {str(layout)[:20]}", "update the program that reads it")
 
 
 def _array(block: dict[str, Any], key: str, source: str) -> FloatArray:

@@ -8,8 +8,9 @@ from scipy.spatial.distance import pdist
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, UnsupportedElementError
 from clusterml.structure.check import connected_molecules
-from clusterml.structure.crystal.cell import cut_cluster
+from clusterml.structure.crystal import cell
 from clusterml.structure.crystal.crystal import expand, unit_cell
+from clusterml.structure.crystal.molecules import fill_cell
 from clusterml.structure.elements import formula
 from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.read import read
@@ -38,7 +39,7 @@ def cif(sites, edges=(10, 10, 10), angles=(90, 90, 90), ops=("x,y,z",)):
 
 
 def cut(text, **options):
-    return cut_cluster(parse_cif(text, "test.cif"), source="test.cif", **options)
+    return cell.cut(fill_cell(parse_cif(text, "test.cif"), source="test.cif"), source="test.cif", **options)
 
 
 def warnings_of(atoms):

@@ -8,7 +8,7 @@ from ase import Atoms
 from scipy.spatial.distance import pdist
 
 from clusterml.errors import OptionError, StructureError
-from clusterml.structure.crystal.cell import cut, cut_cluster
+from clusterml.structure.crystal.cell import cut
 from clusterml.structure.crystal.molecules import count_formulas, fill_cell
 from clusterml.structure.elements import formula
 from clusterml.structure.formats.cif import parse_cif
@@ -36,7 +36,7 @@ def split(crystal):
     [("major", "AgCl2S", ["O5", "Br6"]), ("A", "AgCl2S", ["O5", "Br6"]), ("B", "AgBrClO", ["S3", "Cl4"])],
 )
 def test_the_component_chosen_is_kept_and_the_other_named(split, choice, known, labels):
-    atoms = cut_cluster(parse_cif(split.text(), "x"), disorder=choice)
+    atoms = cut(fill_cell(parse_cif(split.text(), "x"), choice))
     assert formula(atoms.numbers) == known
     (dropped,) = atoms.info["provenance"]["dropped"]
     assert dropped["labels"] == labels

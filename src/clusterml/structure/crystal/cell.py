@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import OptionError, StructureError
-from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.crystal import PARTIAL, AtomSite, Crystal, make_crystal
 from clusterml.structure.crystal.hydrogens import add_hydrogens
-from clusterml.structure.crystal.molecules import FilledCell, count_formulas, fill_cell, unwrap
+from clusterml.structure.crystal.molecules import FilledCell, count_formulas, unwrap
 from clusterml.structure.crystal.spacegroup import identity, triplet
 from clusterml.structure.crystal.witness import identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula_table
@@ -68,18 +67,6 @@ def _filled(
     if lengths.min() < 1.0 or volume < 0.05 * np.prod(lengths):
         raise problem
     return lattice, origin
-
-
-def cut_cluster(
-    crystal: Crystal,
-    *,
-    cluster: int = 1,
-    disorder: Disorder = "major",
-    hydrogens: bool = False,
-    source: str = "crystal",
-) -> Atoms:
-    """One whole cluster of ``crystal`` as Atoms without periodicity; see :func:`cut`."""
-    return cut(fill_cell(crystal, disorder, source), cluster=cluster, hydrogens=hydrogens, source=source)
 
 
 def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source: str = "crystal") -> Atoms:
