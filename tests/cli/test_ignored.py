@@ -92,7 +92,7 @@ def test_a_failed_ground_state_names_what_the_label_has(run, xyz):
     hot = run("label", "far.xyz", "--emax", "4", "--electronic-temperature", "1000", "--json")
     assert hot.code == 0, hot.err
     other = run("label", "far.xyz", "--orbitals", "stda-xtb", "--electronic-temperature", "1000")
-    assert "stda-xtb orbitals have no electronic temperature (use --orbitals gfn1)" in other.err
+    assert "has no effect on stda-xtb orbitals (use --orbitals gfn1)" in other.err
     assert "--electronic-temperature 1000" in str(_failed("gfn2", 300.0, 500, "SCF not converged"))
 
 

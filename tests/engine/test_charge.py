@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+import clusterml as cm
 from clusterml.engine import charge as module
 from clusterml.engine.charge import frontier_gaps, gap_advice, inspect, resolve_charge
 from clusterml.engine.label import label
 from clusterml.engine.orbitals.gfn import gfn_orbitals
-from clusterml.errors import ChargeError
+from clusterml.errors import ChargeError, ElectronicStructureError
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz
 
@@ -104,3 +105,10 @@ def test_the_gaps_do_not_depend_on_what_was_asked_before(molecule):
     assert frontier_gaps(atoms, [2, -2]).gaps_ev == pytest.approx(alone, abs=1e-3)
     assert frontier_gaps(atoms, [-2, 2]).gaps_ev == pytest.approx(alone, abs=1e-3)
     assert alone[-2] > 0.5
+
+
+@pytest.mark.parametrize(("symbol", "charge"), [("He", 0), ("F", -1)])
+def test_an_atom_without_empty_orbitals_has_no_gap(symbol, charge):
+    assert frontier_gaps(Atoms(symbol), [charge]).gaps_ev == {charge: None}
+    with pytest.raises(ElectronicStructureError, match="no virtual orbital"):
+        cm.label(Atoms(symbol), charge=charge, advise=True)

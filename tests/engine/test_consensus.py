@@ -12,6 +12,7 @@ from clusterml.engine.consensus import AgreedBand, find_consensus, parse_protoco
 from clusterml.engine.protocol import Protocol
 from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.spectrum.fit import Alignment, align
+from clusterml.structure.build.build import build
 
 NAMES = "gfn1,gfn1:methanol,stda-xtb"
 
@@ -120,3 +121,19 @@ def test_files_say_what_the_object_says(agreed, tmp_path):
     assert [band["verdict"] for band in content["consensus"]["cd_bands"]] == [band.verdict for band in agreed.bands]
     assert [part["name"] for part in content["consensus"]["protocols"]] == [part.name for part in agreed.protocols]
     assert len(agreed.table.splitlines()) == 3 + len(agreed.bands)
+
+
+def test_each_protocol_takes_what_it_knows():
+    base = Protocol(charge_tolerance=1e-6, electronic_temperature_k=500.0, xc="pbe0", basis="def2-svp")
+    by_name = {p.orbitals: p for p in parse_protocols("gfn1,stda-xtb,dft", base)}
+    assert by_name["gfn1"].charge_tolerance == 1e-6
+    assert (by_name["gfn1"].xc, by_name["stda-xtb"].charge_tolerance) == (None, None)
+    assert (by_name["dft"].xc, by_name["dft"].electronic_temperature_k) == ("pbe0", 500.0)
+
+
+def test_an_assumed_charge_is_told():
+    atoms = build("ag3", thiolate="SH")
+    del atoms.info["charge"]
+    assumed = find_consensus(atoms, protocols="gfn1,stda-xtb")
+    assert any(words.startswith("charge 0 assumed") for words in assumed.warnings)
+    assert assumed.to_dict()["warnings"] == list(assumed.warnings)

@@ -11,7 +11,7 @@ from clusterml.engine.gfn1_calculator import Gfn1Calculator
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.gfn1_energy import _halogen_bonds, gfn1_energy
 from clusterml.engine.orbitals.newton import self_consistent
-from clusterml.errors import OptionError
+from clusterml.errors import ChargeError, OptionError
 from clusterml.structure.build.build import build
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
@@ -129,3 +129,21 @@ def test_what_the_calculator_is_not_right_for_is_refused():
     with pytest.raises(OptionError, match="periodic") as caught:
         periodic.get_forces()
     assert "TBLite" in caught.value.remedy
+
+
+def test_a_refused_charge_stays_refused():
+    atoms = build("ag3", thiolate="SH")
+    atoms.calc = Gfn1Calculator(0)
+    neutral = atoms.get_potential_energy()
+    atoms.calc = Gfn1Calculator(1)
+    for _ in range(2):
+        with pytest.raises(ChargeError):
+            atoms.get_potential_energy()
+    atoms.calc.charge = 2
+    assert atoms.get_potential_energy() > neutral + 5.0
+
+
+@pytest.mark.parametrize("kelvin", [0.0, -1.0, 1e5, float("nan")])
+def test_temperatures_that_cannot_be(kelvin):
+    with pytest.raises(OptionError, match=r"kelvin is .*above 0 and up to 20000 K"):
+        Gfn1Calculator(0, kelvin)

@@ -10,15 +10,19 @@ import pytest
 import torch
 from ase import Atoms
 
+from clusterml.engine import label as module
 from clusterml.engine.label import label as label_by_default
 from clusterml.engine.linalg import inverse_cholesky, overlap_powers
 from clusterml.engine.orbitals.orbitals import composition, gap_warnings
+from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.orbitals.stda_xtb import fermi_occupations, stda_xtb_orbitals
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.errors import (
     ChargeError,
     ElectronicStructureError,
     OptionError,
     SeveralMoleculesError,
+    SpectrumError,
     StructureError,
     UnsupportedElementError,
 )
@@ -234,7 +238,45 @@ def test_how_exact_the_charges_are_is_a_choice(molecule, deviation):
 
 
 def test_a_charge_tolerance_is_never_in_vain():
-    with pytest.raises(OptionError, match=r"charge_tolerance has no effect on stda-xtb orbitals"):
+    with pytest.raises(OptionError, match=r"charge_tolerance 0\.0001 has no effect on stda-xtb orbitals"):
         label(WATER, 0, charge_tolerance=1e-4)
     with pytest.raises(OptionError, match=r"charge_tolerance is 0.5 .give a number between 1e-10 and 0.01"):
         label_by_default(WATER, 0, charge_tolerance=0.5)
+
+
+def test_a_grid_ends_where_the_excitations_do(molecule):
+    atoms = molecule("agh")
+    with pytest.raises(OptionError, match=r"grid ends at 8 eV, .* to emax_ev, 6 eV .end the grid there"):
+        label_by_default(atoms, 0, grid=np.linspace(1.0, 8.0, 20))
+    with pytest.raises(SpectrumError, match="grid is not ascending"):
+        label_by_default(atoms, 0, grid=np.array([2.0, 1.0]))
+    low = label_by_default(atoms, 0, emax_ev=5.0)
+    with pytest.raises(OptionError, match="grid ends at 6 eV"):
+        low.response.broaden(np.linspace(1.0, 6.0, 20))
+    assert low.response.broaden().energy_ev[-1] == 5.0
+    wide = label_by_default(atoms, 0, emax_ev=8.0, grid=low.spectrum.energy_ev)
+    np.testing.assert_allclose(wide.spectrum.epsilon, low.spectrum.epsilon, atol=1e-4 * wide.spectrum.epsilon.max())
+
+
+def test_threads_are_those_that_are_asked_for_and_only_meanwhile(molecule, monkeypatch):
+    import torch
+
+    seen, before = [], torch.get_num_threads()
+    source = find_source(Protocol())
+
+    def watched(*args):
+        seen.append(torch.get_num_threads())
+        return source.compute(*args)
+
+    monkeypatch.setattr(module, "find_source", lambda protocol: replace(source, compute=watched))
+    label_by_default(molecule("agh"), 0, threads=before + 1)
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+    with pytest.raises(OptionError, match="threads is 0"):
+        label_by_default(molecule("agh"), 0, threads=0)
+
+
+def test_a_checkpoint_is_never_in_vain(molecule, tmp_path):
+    for words in ({"checkpoint": str(tmp_path)}, {"compute": Compute(checkpoint=str(tmp_path))}):
+        with pytest.raises(OptionError, match="gfn1 orbitals have no checkpoint"):
+            label_by_default(molecule("agh"), 0, orbitals="gfn1", **words)

@@ -6,6 +6,7 @@ The files are written here as the programs write them: norms, signs and kinds of
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -405,5 +406,14 @@ def test_a_file_without_a_basis_or_with_slater_functions_is_refused(peroxide):
 
 
 def test_ax_has_no_effect_on_other_orbitals(molecule):
-    with pytest.raises(OptionError, match="ax has no effect on gfn1"):
+    with pytest.raises(OptionError, match=r"ax 0\.3 has no effect on gfn1"):
         cm.label(molecule("agh"), ax=0.3)
+
+
+def test_orbitals_that_are_written_again_do_not_pretend_to_be_ours(molecule, tmp_path):
+    """What functional they are of is known to none who reads them."""
+    ours = cm.label(molecule("agh"), 0, orbitals="gfn1", emax_ev=4.0)
+    plain = write_molden(replace(ours.orbitals, method="Molden"), tmp_path / "again.molden")
+    label = cm.label(cm.read(plain), orbitals="molden", emax_ev=4.0)
+    assert label.orbitals.method.startswith("Molden")
+    assert any("without Fock exchange" in words for words in label.warnings)

@@ -168,7 +168,15 @@ def test_a_ligand_that_leaves_is_told(built):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("method", "dft"), ("solvation", "pcm"), ("fix", "all"), ("steps", -1), ("fmax", 0.0), ("temperature_k", -5.0)],
+    [
+        ("method", "dft"),
+        ("solvation", "pcm"),
+        ("solvation", "gbsa"),
+        ("fix", "all"),
+        ("steps", -1),
+        ("fmax", 0.0),
+        ("temperature_k", -5.0),
+    ],
 )
 def test_settings_that_cannot_be(setting, value):
     with pytest.raises(OptionError, match=setting):

@@ -177,3 +177,18 @@ def test_cd_that_is_rounding_says_nothing_of_the_error_of_a_cd(rng):
     members["delta_epsilon"][:, 10:] = 0.0
     truth["delta_epsilon"][10:] = members["epsilon"][0, 10:]  # a CD that is not predicted is an error
     assert calibrate(ENERGY, members, truth, parents).delta_epsilon.factors[0] == LARGEST_FACTOR
+
+
+def test_energies_without_an_interval_do_not_count(rng):
+    """Below the first band label and prediction are zero: there is no interval that could hold anything."""
+    members, truth = ({key: 1e5 + values for key, values in d.items()} for d in ensemble(rng, 100))
+    calibration = calibrate(ENERGY, members, truth, ["a"] * 100)
+    low = [{key: np.where(ENERGY[60] > ENERGY, 0.0, values) for key, values in d.items()} for d in (members, truth)]
+    covered = Uncertainty(calibration).coverages(ENERGY, *low, [None] * 100)
+    inside = Uncertainty(calibration).spread("epsilon", ENERGY, low[0]["epsilon"], [None] * 100)
+    half = normal_quantile(0.9) * inside[:, 60:]
+    hits = np.abs(low[1]["epsilon"] - low[0]["epsilon"].mean(axis=0))[:, 60:] <= half
+    np.testing.assert_allclose(covered["epsilon"], hits.mean(axis=1))
+    assert covered["epsilon"].mean() < 0.95
+    nothing = {key: np.zeros_like(values) for key, values in members.items()}
+    assert np.isnan(Uncertainty(calibration).coverages(ENERGY, nothing, truth, [None] * 100)["epsilon"]).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from clusterml.training import baselines as module
 from clusterml.training.baselines import (
     BASELINES,
     Samples,
@@ -122,3 +123,19 @@ def test_the_mean_knows_hands_and_unknown_parents():
     said = fit_mean(samples, spectra, samples, spectra)(asked)
     np.testing.assert_allclose(said.epsilon[:, 0], [12.0, 12.0, 40.0, 2.0 * (5.0 + 7.0 + 10.0) / 3.0])
     np.testing.assert_allclose(said.delta_epsilon[:, 0], [4.0, -4.0, 1.0, 0.0])
+
+
+def test_kernel_ridge_of_many_records_takes_some(material, monkeypatch):
+    (train, spectra), (validation, wanted), (test, truth) = material
+    monkeypatch.setattr(module, "MOST_OF_KERNEL", 60)
+    ridge = errors(fit_kernel_ridge(train, spectra, validation, wanted)(test), truth)
+    assert max(ridge) < min(errors(fit_mean(train, spectra, validation, wanted)(test), truth))
+
+
+def test_the_nearest_neighbour_is_the_same_however_many_are_asked_at_once(material, monkeypatch):
+    (train, spectra), (validation, wanted), (test, _) = material
+    together = fit_nearest(train, spectra, validation, wanted)(test)
+    monkeypatch.setattr(module, "_AT_ONCE", 7)
+    np.testing.assert_array_equal(
+        fit_nearest(train, spectra, validation, wanted)(test).delta_epsilon, together.delta_epsilon
+    )

@@ -59,3 +59,13 @@ def test_tensorboard_gets_the_numbers_of_an_epoch(tmp_path, monkeypatch):
     assert ("train_loss", 0.5, 2) in said
     assert said[-1] == "flush"
     assert not any(values[0] in ("epoch", "cd_cosine") for values in said if values != "flush")
+
+
+def test_an_epoch_whose_batches_were_all_skipped_has_no_training_loss(tmp_path, figures):
+    history = [{k: v for k, v in HISTORY[0].items() if k != "train_loss"}, *HISTORY[1:]]
+    draw_curves(tmp_path / "curves.png", history)
+    curves = {line.get_label(): line.get_ydata() for axes in figures[0].axes for line in axes.lines}
+    np.testing.assert_array_equal(curves["train_loss"], [np.nan, 0.5, 1.0 / 3.0])
+    write_logs(tmp_path, history, [])
+    with (tmp_path / "log.csv").open() as handle:
+        assert [row["train_loss"] for row in csv.DictReader(handle)] == ["", "0.5", str(1.0 / 3.0)]

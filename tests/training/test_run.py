@@ -285,6 +285,9 @@ def test_every_member_of_an_ensemble_is_fine_tuned_on_one_split(config_file, tmp
     again, runs = train_members(config, tmp_path / "tuned", resume=True, device="cpu", architecture=tiny_architecture())
     assert again == release
     assert [each.epochs for each in runs] == [1, 1]
+    (tmp_path / "tuned").rename(tmp_path / "moved")
+    train_members(config, tmp_path / "moved", resume=True, device="cpu", architecture=tiny_architecture())
+    (tmp_path / "moved").rename(tmp_path / "tuned")
     (release / "spec.json").unlink()  # a crash while they were joined
     train_members(config, tmp_path / "tuned", resume=True, device="cpu", architecture=tiny_architecture())
     assert len(open_release(release).networks) == 2

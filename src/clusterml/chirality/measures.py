@@ -33,7 +33,7 @@ import numpy as np
 
 from clusterml.chirality.continuous import SymmetryMeasure, SymmetrySearch
 from clusterml.structure.rotations import kabsch, rotation_vector_matrix
-from clusterml.structure.superpose import Kinds, one_torch_thread, superpositions
+from clusterml.structure.superpose import Kinds, superpositions, torch_threads
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def opd_contributions(
         root = torch.as_tensor(np.ascontiguousarray(weights, dtype=np.float64)).sqrt()
     flat = points.reshape(-1, n_atoms, 3)
     step = max(1, _CHUNK_BYTES // max(1, 4 * 8 * (3 * n_atoms) ** 2))
-    with one_torch_thread() if n_atoms <= _SMALL else nullcontext():
+    with torch_threads(1) if n_atoms <= _SMALL else nullcontext():
         parts = [_contributions(flat[start : start + step], root, reach) for start in range(0, len(flat), step)]
     contributions = torch.cat(parts) if parts else torch.zeros((0, n_atoms), dtype=torch.float64)
     return np.asarray(contributions.reshape(points.shape[:-1]).numpy())

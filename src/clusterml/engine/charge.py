@@ -20,6 +20,7 @@ from clusterml.structure.geometry import Geometry
 from clusterml.structure.options import DEFAULT_READING, ReadKeywords, ReadOptions
 from clusterml.structure.read import Source
 from clusterml.typing import FloatArray
+from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -97,7 +98,7 @@ def _behind(near: list[list[int]], inner: int, outer: int) -> set[int]:
 MOST_FUNCTIONS = 1300
 """Basis functions of the shortened cluster up to which ground states are computed: that of Ag70 has 1210."""
 
-_KT_HARTREE = 1000.0 * 3.166808578545117e-6  # smears levels within 0.1 eV, so that a cluster without a gap converges
+_KT_HARTREE = 1000.0 * BOLTZMANN_HARTREE  # smears levels within 0.1 eV, so that a cluster without a gap converges
 _TOLERANCE = 1e-3  # largest change of a shell charge; moves a gap by less than 0.01 eV
 _MOST_TRIED = 4  # charges that an advice tries
 _MOST_CYCLES = 40  # half of them are enough where there is a gap
@@ -143,7 +144,6 @@ def gap_advice(atoms: Atoms, charge: int) -> str:
 def _gaps_of(geometry: Geometry, charges: tuple[int, ...]) -> FrontierGaps:
     from clusterml.engine.basis import gfn_basis
     from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
-    from clusterml.units import BOHR_ANGSTROM
 
     short = shorten_ligands(geometry.atoms)
     symbols, coords = tuple(short.get_chemical_symbols()), short.positions / BOHR_ANGSTROM
@@ -160,15 +160,15 @@ def _gaps_of(geometry: Geometry, charges: tuple[int, ...]) -> FrontierGaps:
 def _gaps(parts: Gfn1Hamiltonian, charges: tuple[int, ...]) -> dict[int, float | None]:
     """Each charge begins anew: from the charges of another it may end in a state that is not its lowest."""
     from clusterml.engine.orbitals.newton import self_consistent
-    from clusterml.units import HARTREE_EV
 
-    gaps: dict[int, float | None] = {}
+    gaps: dict[int, float | None] = dict.fromkeys(charges)
     for charge in charges:
         n_occupied = round(float(parts.reference.sum()) - charge) // 2
+        if not 0 < n_occupied < len(parts.overlap):
+            continue
         try:
             state = self_consistent(parts, charge, _KT_HARTREE, _TOLERANCE, _MOST_CYCLES, None)
         except ElectronicStructureError:
-            gaps[charge] = None
             continue
         gaps[charge] = float(state.energies[n_occupied] - state.energies[n_occupied - 1]) * HARTREE_EV
     return gaps

@@ -17,7 +17,7 @@ import numpy as np
 from clusterml.engine.charge import resolve_charge
 from clusterml.engine.fragments import extrema
 from clusterml.engine.label import Label, label
-from clusterml.engine.orbitals.source import SOURCES, find_source
+from clusterml.engine.orbitals.source import SOURCES, find_source, vain_options
 from clusterml.engine.output import result_head, write_results
 from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, Protocol
 from clusterml.errors import ElectronicStructureError, OptionError, UnsupportedElementError, counted
@@ -134,7 +134,7 @@ class Consensus:
             if abs(part.shift_ev) > MAX_SHIFT_EV - 0.005
         ]
         said = dict.fromkeys(warning for part in self.protocols for warning in part.label.warnings)
-        return (*missing, *bound, *said)
+        return (*missing, *bound, *dict.fromkeys((*self.decision.notes, *said)))
 
     @property
     def table(self) -> str:
@@ -211,10 +211,9 @@ def parse_protocols(text: str, base: Protocol = DEFAULT_PROTOCOL) -> tuple[Proto
     for word in filter(None, (part.strip() for part in text.split(","))):
         orbitals, _, solvent = word.partition(":")
         source = SOURCES.named(orbitals.strip(), "consensus")
-        kept = base if source.kohn_sham else base.but(xc=None, basis=None, density_fit=None)
-        if not source.electronic_temperature:
-            kept = kept.but(electronic_temperature_k=None)
-        protocol = kept.but(orbitals=source.name, solvent=solvent.strip() or None)
+        protocol = base.but(**dict.fromkeys(vain_options(source))).but(
+            orbitals=source.name, solvent=solvent.strip() or None
+        )
         find_source(protocol)
         protocols.append(protocol)
     names = [protocol.name for protocol in protocols]

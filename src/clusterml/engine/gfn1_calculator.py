@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 from clusterml.engine.charge import resolve_charge
+from clusterml.engine.choices import check_kelvin
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.gfn1_energy import gfn1_energy
 from clusterml.engine.orbitals.newton import self_consistent
@@ -40,10 +40,9 @@ class Gfn1Calculator(Calculator):  # type: ignore[misc]
 
     def __init__(self, charge: int | None = None, kelvin: float = 300.0) -> None:
         super().__init__()
-        if not 0.0 <= kelvin < math.inf:
-            raise OptionError(f"kelvin is {kelvin}", "give a temperature that is not negative")
+        check_kelvin("kelvin", kelvin)
         self.charge, self._kt = charge, kelvin * BOLTZMANN_HARTREE
-        self._decided = 0
+        self._decided: int | None = None
         self._charges: FloatArray | None = None
 
     def calculate(
@@ -52,8 +51,8 @@ class Gfn1Calculator(Calculator):  # type: ignore[misc]
         """Compute all of :attr:`implemented_properties`."""
         super().calculate(atoms, properties, system_changes)
         self._check(self.atoms)
-        if "numbers" in system_changes:
-            self._charges = None
+        if "numbers" in system_changes or self._decided is None:
+            self._charges = self._decided = None  # a refused charge is asked again
             self._decided = resolve_charge(self.atoms, self.charge).charge
         symbols, coords = tuple(self.atoms.get_chemical_symbols()), self.atoms.positions / BOHR_ANGSTROM
         parts = gfn1_hamiltonian(symbols, coords)

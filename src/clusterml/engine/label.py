@@ -32,10 +32,11 @@ from clusterml.engine.protocol import (
     chosen,
 )
 from clusterml.engine.response.excited import ExcitedStates
-from clusterml.engine.response.response import Response
+from clusterml.engine.response.response import Response, check_reach
 from clusterml.engine.response.solver import ResponseSolver, find_solver
 from clusterml.errors import ElectronicStructureError, OptionError, counted
 from clusterml.io.display import WithWarnings, wrapped
+from clusterml.spectrum.curves import check_axis
 from clusterml.spectrum.spectrum import Spectrum, default_grid, mean_spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.anatomy.superatom import signed_charge
@@ -44,6 +45,7 @@ from clusterml.structure.check import check_geometry, check_one_molecule, check_
 from clusterml.structure.elements import figure_title, formula
 from clusterml.structure.formats.molden import holds_orbitals
 from clusterml.structure.read import read
+from clusterml.structure.superpose import torch_threads
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -138,7 +140,7 @@ def label(
     bands are taken at the maxima of the mean, and orbitals and response are those of the given geometry. A snapshot
     whose ground state cannot be computed is left out, with a warning; the error is raised where that is half of
     them or more.
-    ``grid`` (m,): energies in eV, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
+    ``grid`` (m,): energies in eV up to ``emax_ev``, default 0.5 eV to ``emax_ev`` in steps of 0.02 eV.
     ``groups``: name -> atom indices for the band assignment,
     default :func:`~clusterml.engine.fragments.element_groups`.
     ``start_from``: a geometry of the same atoms whose GFN density is the first guess, for many geometries near it.
@@ -161,16 +163,19 @@ def label(
         atoms = read(atoms, allow_several=allow_several)
     protocol, compute = chosen(protocol, compute, choices)
     protocol = with_own_orbitals(atoms, protocol, named=named)
-    if choices.get("checkpoint") is not None and not (source := find_source(protocol)).checkpoints:
+    if compute.checkpoint is not None and not (source := find_source(protocol)).checkpoints:
         raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
+    if grid is not None:
+        check_reach(check_axis("grid", grid), protocol.emax_ev)
     check_size(atoms)
     check_geometry(atoms)
     parts = groups if groups is not None else element_groups(atoms)
     work = _Work(protocol, compute, grid, allow_several, advise)
-    if protocol.ensemble is None:
-        result = work.label(atoms, charge, parts, start_from, progress)
-    else:
-        result = _label_ensemble(atoms, charge, work, protocol.ensemble, parts, start_from, progress)
+    with torch_threads(compute.threads):
+        if protocol.ensemble is None:
+            result = work.label(atoms, charge, parts, start_from, progress)
+        else:
+            result = _label_ensemble(atoms, charge, work, protocol.ensemble, parts, start_from, progress)
     return replace(result, spectrum=with_reliability(result.spectrum, result.reliability))
 
 

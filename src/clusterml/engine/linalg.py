@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from clusterml.errors import ElectronicStructureError
-from clusterml.structure.superpose import one_torch_thread
+from clusterml.structure.superpose import torch_threads
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def own_threads() -> Iterator[None]:
     if threads == 1:  # or within such a block
         yield
         return
-    with ThreadPoolExecutor(threads - 1) as pool, one_torch_thread():
+    with ThreadPoolExecutor(threads - 1) as pool, torch_threads(1):
         token = _TEAM.set(_Team(threads, pool))
         try:
             yield

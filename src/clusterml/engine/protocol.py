@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from clusterml.config.schema import Strict
-from clusterml.engine.choices import REFITTED, Dtype, Gauge, Mode
+from clusterml.engine.choices import REFITTED, WIDEST_EV, Dtype, Gauge, Mode
 from clusterml.errors import OptionError, check_seed
 from clusterml.io.words import is_whole
 from clusterml.structure.solvents import SOLVENTS_OF, SolventModel, find_solvent
@@ -94,7 +94,7 @@ class Protocol(Strict):
     emax_ev: float = Field(6.0, ge=1.0, le=15.0, description="highest excitation energy in eV, 1 to 15")
     dtype: Dtype = Field("float64", description="float64 or float32: precision of the excited states")
     tolerance: float = Field(1e-3, ge=1e-10, le=0.1, description="of the spectrum solver, of the maximum; up to 0.1")
-    fwhm_ev: float = Field(0.2, ge=0.01, le=5.0, description="width of the bands in eV, 0.01 to 5")
+    fwhm_ev: float = Field(0.2, ge=0.01, le=WIDEST_EV, description="width of the bands in eV, 0.01 to 5")
     solvation: SolventModel = Field("alpb", description="model of the solvent, alpb or gbsa")
     solvent: str | None = Field(
         None,
@@ -300,6 +300,8 @@ class Compute:
     def __post_init__(self) -> None:
         if self.memory_gb is not None and not 1e-3 <= self.memory_gb <= 1e6:
             raise OptionError(f"memory_gb is {self.memory_gb:g}", "give a number between 0.001 and 1e+06")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads is {self.threads}", "give a number from 1")
         check_device(self.device)
 
     @property

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from clusterml.engine.blas import lend_blas
+from clusterml.engine.choices import check_kelvin
 from clusterml.engine.orbitals.solvation import buried_atoms_warnings
 from clusterml.errors import ElectronicStructureError, InputFileError, OptionError, OutputError
 from clusterml.io.display import choices_repr, wrapped
@@ -138,12 +139,15 @@ class RelaxSettings:
                 raise OptionError(f"{name} is {getattr(self, name)!r}", f"choose one of {', '.join(get_args(choices))}")
         if self.solvent is not None:
             find_solvent(self.solvent, self.solvation, self.method)
+        elif self.solvation != type(self).solvation:
+            raise OptionError(
+                f"solvation {self.solvation} has no effect without a solvent", "give --solvent, or leave it out"
+            )
         if not 0 <= self.steps <= 1_000_000:
             raise OptionError(f"steps is {self.steps}", "give a number from 0")
         if not 1e-5 <= self.fmax <= 100.0:
             raise OptionError(f"fmax is {self.fmax:g} eV/A", "give a number between 0.00001 and 100")
-        if not 0.0 < self.temperature_k <= 20000.0:
-            raise OptionError(f"temperature_k is {self.temperature_k:g}", "give a number above 0 and up to 20000 K")
+        check_kelvin("temperature_k", self.temperature_k)
 
     @property
     def level(self) -> str:

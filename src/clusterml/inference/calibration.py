@@ -173,6 +173,11 @@ def without_cd(members: Mapping[str, FloatArray], truth: Mapping[str, FloatArray
     return np.asarray(largest <= NO_CD_G * truth["epsilon"].max(axis=1))
 
 
+def silent(predicted: FloatArray) -> BoolArray:
+    """Where predicted absorptions (g, m) are next to nothing: no error was measured there, so there is no interval."""
+    return np.asarray(predicted <= ABSORBS * predicted.max(axis=1, keepdims=True))
+
+
 def absorbs(predicted: FloatArray, truth: FloatArray) -> BoolArray:
     """Where each record (g, m) absorbs, by its label or its prediction."""
     highest = truth.max(axis=1, keepdims=True)
@@ -325,12 +330,15 @@ class Uncertainty:
         truth: FloatArray,
         novelties: Sequence[Novelty | None],
         scores: FloatArray | None = None,
+        told: BoolArray | bool = True,
     ) -> FloatArray:
-        """Share (g,) of each record's energies, of those with an interval, at which it holds the truth (g, m); aim:
-        the level, 0.9."""
+        """Share (g,) of each record's energies, of those with an interval and where ``told`` (g, m), at which it holds
+        the truth (g, m), NaN for a record without any; aim: the level, 0.9."""
         half = self.spread(quantity, energy_ev, members, novelties, scores) * normal_quantile(self.calibration.level)
         inside = np.abs(truth - members.mean(axis=0)) <= half
-        return np.sum(inside, axis=1) / np.maximum(np.sum(np.isfinite(half), axis=1), 1)
+        has = np.isfinite(half) & told
+        count = has.sum(axis=1)
+        return np.where(count > 0, (inside & has).sum(axis=1) / np.maximum(count, 1), np.nan)
 
     def coverages(
         self,
@@ -340,10 +348,13 @@ class Uncertainty:
         novelties: Sequence[Novelty | None],
         scores: FloatArray | None = None,
     ) -> dict[str, FloatArray]:
-        """:meth:`coverage` (g,) of absorption and CD, NaN for the CD of records that have none; ``members`` and
-        ``truth`` as for :func:`calibrate`."""
+        """:meth:`coverage` (g,) of absorption and CD where predictions have an interval, NaN for the CD of records that
+        have none; ``members`` and ``truth`` as for :func:`calibrate`."""
         keys = ("epsilon", "delta_epsilon")
-        covered = {key: self.coverage(key, energy_ev, members[key], truth[key], novelties, scores) for key in keys}
+        told = ~silent(members["epsilon"].mean(axis=0))
+        covered = {
+            key: self.coverage(key, energy_ev, members[key], truth[key], novelties, scores, told) for key in keys
+        }
         covered["delta_epsilon"] = np.where(without_cd(members, truth), np.nan, covered["delta_epsilon"])
         return covered
 

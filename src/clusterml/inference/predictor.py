@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from clusterml.engine.choices import WIDEST_EV
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import ClusterMLError, OptionError, UnsupportedElementError, counted
 from clusterml.inference.answer import OUT_OF_DOMAIN, PredictedChirality, Prediction
-from clusterml.inference.calibration import ABSORBS, Novelty, Uncertainty, raw_spread
+from clusterml.inference.calibration import Novelty, Uncertainty, raw_spread, silent
 from clusterml.inference.checkpoint import checksum, label_protocol, load_ensemble, read_uncertainty
 from clusterml.inference.domain import Composition, Domain, DomainReport
 from clusterml.inference.ensemble import Ensemble, Output, in_batches, refine_grid
@@ -115,13 +116,15 @@ class Predictor:
         """This predictor with spectra of a larger width (eV), made by broadening; itself for None.
 
         Standard deviations are then upper bounds, see :func:`clusterml.spectrum.compare.broaden_to`.  Raises
-        :class:`~clusterml.errors.OptionError` for a width below that of the network.
+        :class:`~clusterml.errors.OptionError` for a width below that of the network, or above 5 eV.
         """
         if fwhm_ev is None:
             return self
         if not (math.isfinite(fwhm_ev) and fwhm_ev >= self.fwhm_ev):
             problem = f"a width of {fwhm_ev:g} eV is below that of the network {self.name}, {self.fwhm_ev:g} eV"
             raise OptionError(problem, f"give {self.fwhm_ev:g} or more; clusterml label computes narrower bands")
+        if fwhm_ev > WIDEST_EV:
+            raise OptionError(f"a width of {fwhm_ev:g} eV shows nothing", f"give {WIDEST_EV:g} at most")
         wider = copy.copy(self)
         wider.fwhm_ev = float(fwhm_ev)
         return wider
@@ -280,8 +283,8 @@ class Predictor:
         spread = {key: self._spread(key, values, novelties, scores) for key, values in members.items()}
         mean = members["epsilon"].mean(axis=0)
         if self.uncertainty is not None:
-            silent = mean <= ABSORBS * mean.max(axis=1, keepdims=True)
-            spread = {key: None if std is None else np.where(silent, np.nan, std) for key, std in spread.items()}
+            nothing = silent(mean)
+            spread = {key: None if std is None else np.where(nothing, np.nan, std) for key, std in spread.items()}
         spectra = [
             Spectrum(
                 self.energy_ev,

@@ -23,8 +23,8 @@ Scale = Annotated[Number, Field(ge=1e-6, le=1e6)]
 Elements = Annotated[tuple[Annotated[Whole, Field(ge=1, le=118)], ...], Field(min_length=1, max_length=118)]
 
 MOST_POINTS = 4000
-_WHOLE = 1e-6  # of a step: how far the range may be from a whole number of them
 """Energies of a network's grid, at most."""
+_WHOLE = 1e-6  # of a step: how far the range may be from a whole number of them
 _ELEMENTS = "a list of different atomic numbers, 1 to 118"
 _CUTOFF = "a length from 0.5 to 15 Å"
 
@@ -99,7 +99,7 @@ class NetworkSpec(Strict):
     )
     channels: Whole = Field(16, ge=1, le=512, description="a whole number from 1 to 512: channels of each irrep")
     lmax: Whole = Field(
-        2, ge=0, le=6, description="a whole number from 0 to 6: largest angular momentum of features and harmonics"
+        2, ge=1, le=6, description="a whole number from 1 to 6: largest angular momentum of features and harmonics"
     )
     layers: Whole = Field(
         1, ge=0, le=16, description="a whole number from 0 to 16: rounds of messages between core atoms"

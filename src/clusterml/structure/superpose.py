@@ -32,12 +32,15 @@ _ROUNDS = 4
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Use one CPU thread for torch within the block: where tensors are small, more threads only wait."""
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """Use so many CPU threads for torch within the block, None: as they are.
+
+    1 is right where tensors are small: more threads would only wait.
+    """
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(before if threads is None else threads)
     try:
         yield
     finally:
@@ -61,7 +64,7 @@ class NearestAtoms:
         ``probes``: atoms of each kind that are taken (spread over their distances from the centre); None for all.
         """
         total, used = np.zeros(len(rotations)), 0
-        with one_torch_thread():
+        with torch_threads(1):
             for mobile, target in zip(self.kinds.mobile, self.kinds.target, strict=True):
                 chosen = mobile if probes is None else self._probes(mobile, probes)
                 total += self._nearest(rotations, chosen, target)[0]
@@ -75,7 +78,7 @@ class NearestAtoms:
         """
         best = rotations[np.argsort(self.score(rotations), kind="stable")[: 8 * keep]]
         for rounds in range(_ROUNDS):
-            with one_torch_thread():
+            with torch_threads(1):
                 best = self._fit(best, improper)
             if rounds == 1:  # most of the gain is made: go on with the better part only
                 best = best[np.argsort(self.score(best, None), kind="stable")[: 3 * keep]]

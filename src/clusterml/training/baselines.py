@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -132,6 +132,10 @@ _WIDTHS = (0.3, 1.0, 3.0)
 """Kernel widths that are tried, in units of the median distance between training samples."""
 _RIDGES = (1e-4, 1e-2, 1.0, 100.0)
 """Regularisations that are tried; the kernel of a sample with itself is 1."""
+MOST_OF_KERNEL = 8000
+"""Training records of kernel ridge regression: matrices of so many squared take half a gigabyte each."""
+_AT_ONCE = 500
+"""Structures whose nearest neighbours are looked for at a time."""
 _HANDS = {"R": 1, "P": 1, "S": -1, "M": -1}
 
 
@@ -162,6 +166,11 @@ class Samples:
             np.stack([other for _, other in made]),
         )
 
+    def take(self, rows: IntArray) -> Samples:
+        """Those of ``rows`` (k,)."""
+        parent = tuple(self.parent[row] for row in rows.tolist())
+        return Samples(parent, self.hand[rows], self.metals[rows], self.invariant[rows], self.pseudoscalar[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
@@ -169,6 +178,10 @@ class Spectra:
 
     epsilon: FloatArray
     delta_epsilon: FloatArray
+
+    def take(self, rows: IntArray) -> Spectra:
+        """Those of ``rows`` (k,)."""
+        return Spectra(self.epsilon[rows], self.delta_epsilon[rows])
 
 
 Baseline: TypeAlias = Callable[[Samples], Spectra]
@@ -184,8 +197,10 @@ def fit_mean(train: Samples, spectra: Spectra, validation: Samples, wanted: Spec
     mean per metal atom over the known ones, which has no CD.
     """
     signs = np.where(train.hand == 0.0, 1.0, train.hand)
-    keys = list(zip(train.parent, np.abs(train.hand), strict=True))
-    members = {key: np.array([k == key for k in keys]) for key in dict.fromkeys(keys)}
+    keys = list(zip(train.parent, np.abs(train.hand).tolist(), strict=True))
+    members: dict[tuple[str, float], list[int]] = {}
+    for row, key in enumerate(keys):
+        members.setdefault(key, []).append(row)
     epsilon = {key: spectra.epsilon[rows].mean(axis=0) for key, rows in members.items()}
     cd = {key: (signs[rows, None] * spectra.delta_epsilon[rows]).mean(axis=0) for key, rows in members.items()}
     per_metal = (spectra.epsilon / train.metals[:, None]).mean(axis=0)
@@ -208,13 +223,17 @@ def fit_nearest(train: Samples, spectra: Spectra, validation: Samples, wanted: S
     scale = _Scale(train)
     x, p = scale(train)
 
-    def predict(samples: Samples) -> Spectra:
-        y, q = scale(samples)
+    def find(y: FloatArray, q: FloatArray) -> tuple[IntArray, FloatArray]:
+        """The nearest of the training structures, and 1, or -1 where its mirror image is nearer."""
         same = _squared(y, x) + _squared(q, p)
         mirrored = _squared(y, x) + _squared(q, -p)
         nearest = np.argmin(np.minimum(same, mirrored), axis=1)
         rows = np.arange(len(y))
-        sign = np.where(same[rows, nearest] <= mirrored[rows, nearest], 1.0, -1.0)
+        return nearest, np.where(same[rows, nearest] <= mirrored[rows, nearest], 1.0, -1.0)
+
+    def predict(samples: Samples) -> Spectra:
+        described = zip(*(np.array_split(part, len(part) // _AT_ONCE + 1) for part in scale(samples)), strict=True)
+        nearest, sign = map(np.concatenate, zip(*(find(y, q) for y, q in described), strict=True))
         size = (samples.metals / train.metals[nearest])[:, None]
         cd = size * sign[:, None] * spectra.delta_epsilon[nearest]
         return Spectra(size * spectra.epsilon[nearest], cd)
@@ -227,8 +246,13 @@ def fit_kernel_ridge(train: Samples, spectra: Spectra, validation: Samples, want
 
     Absorption: a Gaussian kernel of the invariants.  CD: the part of a Gaussian kernel of invariants and pseudoscalars
     that is odd in the latter.  Width and regularisation are those with the smallest squared error on ``validation``.
+    Of more than :data:`MOST_OF_KERNEL` training records so many are drawn, for time and memory; the mean is of all.
     """
-    scale, mean = _Scale(train), fit_mean(train, spectra, validation, wanted)
+    mean = fit_mean(train, spectra, validation, wanted)
+    if len(train.parent) > MOST_OF_KERNEL:
+        rows = np.sort(np.random.default_rng(0).permutation(len(train.parent))[:MOST_OF_KERNEL])
+        train, spectra = train.take(rows), spectra.take(rows)
+    scale = _Scale(train)
     ours, theirs = scale(train), scale(validation)
     said, expected = mean(train), mean(validation)
     size, other = train.metals[:, None], validation.metals[:, None]
@@ -310,13 +334,13 @@ def _best(
     from sklearn.kernel_ridge import KernelRidge
 
     typical = max(float(np.median(_squared(train[0], train[0]))), 1e-12)
-    tried: list[tuple[float, int, float, Any]] = []
+    least, best, weights = np.inf, 1.0, np.zeros_like(y)
     for width in _WIDTHS:
         gamma = 0.5 / (width**2 * typical)
         gram, across = kernel(train, train, gamma), kernel(validation, train, gamma)
         for ridge in _RIDGES:
-            model = KernelRidge(alpha=ridge, kernel="precomputed").fit(gram, y)
-            error = float(np.mean((model.predict(across) - wanted) ** 2))
-            tried.append((error, len(tried), gamma, model))
-    _, _, gamma, model = min(tried, key=lambda entry: entry[:2])
-    return lambda described: model.predict(kernel(described, train, gamma))
+            fitted = KernelRidge(alpha=ridge, kernel="precomputed").fit(gram, y).dual_coef_
+            error = float(np.mean((across @ fitted - wanted) ** 2))
+            if error < least:
+                least, best, weights = error, gamma, fitted
+    return lambda described: kernel(described, train, best) @ weights

@@ -27,7 +27,8 @@ def write_logs(folder: Path, history: Sequence[Row], skipped: Sequence[Row]) -> 
     """Write ``history`` (a row for each epoch) and ``skipped`` (a row for each skipped batch)."""
     buffer = io.StringIO()
     if history:
-        writer = csv.DictWriter(buffer, list(history[0]), restval="", extrasaction="ignore", lineterminator="\n")
+        columns = list(dict.fromkeys(key for row in history for key in row))  # an epoch may lack some: all skipped
+        writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
     write_text(folder / "log.csv", buffer.getvalue())
@@ -56,7 +57,7 @@ def draw_curves(path: Path, history: Sequence[Row]) -> Path:
 def _curves(axis: Axes, history: Sequence[Row], keys: Sequence[str], label: str, log: bool = False) -> None:
     drawn = 0.0
     for number, key in enumerate(keys):
-        values = [row[key] if row[key] is not None else float("nan") for row in history]
+        values = [row[key] if row.get(key) is not None else float("nan") for row in history]
         drawn = max(drawn, *values)
         axis.plot([row["epoch"] for row in history], values, label=key, marker=".", color=_COLOURS[number % 7])
     if log and drawn > 0.0:

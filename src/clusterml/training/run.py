@@ -102,10 +102,18 @@ def check_claim(folder: Path, config: Config, resume: bool) -> None:
     if not resume:
         raise TrainingError(f"{folder}: holds a run already", "add --resume to go on, or choose another folder")
     changed = _differences(read_yaml(path), config.model_dump(mode="json"))
+    if "data.split" in changed and _is_split_of(folder, config.data.split):
+        changed.remove("data.split")
     if changed:
         raise TrainingError(
             f"{folder}: was begun with another {', '.join(changed)}", "choose another folder, or the old values"
         )
+
+
+def _is_split_of(folder: Path, path: str | None) -> bool:
+    """Does ``path`` hold the split that the run in ``folder`` keeps?  A run may be moved, its paths written anew."""
+    kept = folder / SPLIT_FILE
+    return path is not None and kept.exists() and load_split(kept).sha256 == load_split(Path(path)).sha256
 
 
 def claim(folder: Path, config: Config) -> None:

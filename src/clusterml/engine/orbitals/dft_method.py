@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from clusterml.engine.choices import check_kelvin
 from clusterml.engine.integrals import import_pyscf
 from clusterml.engine.orbitals.functional import (
     DEFAULT_BASIS,
@@ -21,7 +22,6 @@ from clusterml.engine.orbitals.functional import (
     read_basis,
     read_functional,
 )
-from clusterml.errors import OptionError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 GRID_LEVEL = 1
 """pyscf's level of the integration grid: valence levels hold to 1 meV, see docs/science/dft.md."""
-_HOTTEST = 20000.0
 """Largest electronic temperature in K."""
 _CYCLES = 12
 """Cycles that a cluster needs: 7 to 20."""
@@ -51,9 +50,8 @@ class Method:
     def of(cls, protocol: Protocol) -> Method:
         """That of a protocol; raises OptionError for a functional, basis or temperature that cannot be."""
         kelvin = protocol.electronic_temperature_k
-        if kelvin is not None and not 0.0 < kelvin <= _HOTTEST:
-            problem = f"electronic_temperature_k is {kelvin:g}"
-            raise OptionError(problem, f"give a number above 0 and up to {_HOTTEST:g} K, or leave it out")
+        if kelvin is not None:
+            check_kelvin("electronic_temperature_k", kelvin)
         return cls(
             read_functional(protocol.xc or DEFAULT_XC),
             read_basis(protocol.basis or DEFAULT_BASIS),

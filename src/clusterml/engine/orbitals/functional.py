@@ -34,7 +34,7 @@ class Functional:
     """A density functional as pyscf spells it in ``name``, and how excitations interact under it.
 
     ``ax``: share of Fock exchange in the excitations, 0 for a pure functional; ``alpha`` and ``beta``: exponents of the
-    Coulomb-type and exchange-type kernels of sTDA; ``range_separated``: is Fock exchange divided by distance.
+    exchange-type and Coulomb-type kernels of sTDA; ``range_separated``: is Fock exchange divided by distance.
     """
 
     name: str

@@ -18,6 +18,7 @@ import numpy as np
 
 from clusterml.engine.basis import gfn_basis, tblite_positions
 from clusterml.engine.blas import lend_blas
+from clusterml.engine.choices import check_kelvin
 from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn1 import FockCorrection, Gfn1Hamiltonian, gfn1_hamiltonian
 from clusterml.engine.orbitals.orbitals import Orbitals, check_orthonormal
@@ -242,8 +243,7 @@ def _check_options(method: str, solvation: str, temperature_k: float, tolerance:
         raise OptionError(f"method is {method!r}", f"choose one of {', '.join(_METHOD)}")
     if solvation not in get_args(SolventModel):
         raise OptionError(f"solvation is {solvation!r}", f"choose one of {', '.join(get_args(SolventModel))}")
-    if not 0.0 < temperature_k <= 20000.0:
-        raise OptionError(f"electronic_temperature_k is {temperature_k:g}", "give a number above 0 and up to 20000 K")
+    check_kelvin("electronic_temperature_k", temperature_k)
     least, most = _TOLERANCES
     if not least <= tolerance <= most:
         raise OptionError(f"charge_tolerance is {tolerance:g}", f"give a number between {least:g} and {most:g}")

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from clusterml.engine.protocol import Compute, Protocol
 
-_OWN_TITLE = re.compile(r"(\S+) orbitals, virtual levels \+(\d+\.?\d*) eV")
+_OWN_TITLE = re.compile(r"(?!Molden\b)(\S+) orbitals, virtual levels \+(\d+\.?\d*) eV")
+"""Those read from a file and written again are of a functional that the title does not tell."""
 _LARGEST = 1024**3
 _NO_FILES = ("data", "stdin", "stream")
 """What structures that were read from no file have for their source."""

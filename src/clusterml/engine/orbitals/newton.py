@@ -73,15 +73,15 @@ _INTEGER = 1e-6
 
 
 class StuckError(ElectronicStructureError):
-    """No step, however short, brings the charges nearer to those of their field; they change by ``change`` elementary
-    charges, most of all on ``atom``, counted from 0.
+    """No step, however short, brings the charges nearer to those of their field; they change most on ``atom``, counted
+    from 0.
 
     Platinum buried in silver is such a case: the third-order term takes back what hardness it has from -1.4 e on, and
     ever more electrons flow to it.  Neither damping nor a higher temperature helps.
     """
 
-    def __init__(self, atom: int, change: float) -> None:
-        super().__init__(f"the charges still change by {change:.1e}, and no step makes that less", "try other orbitals")
+    def __init__(self, problem: str, remedy: str = "", *, atom: int = 0) -> None:
+        super().__init__(problem, remedy)
         self.atom = atom
 
 
@@ -341,7 +341,9 @@ def self_consistent(
         else:
             shorter = steps.retreat()
             if shorter is None:
-                raise StuckError(int(parts.atom_of_shell[int(residual.abs().argmax())]), change)
+                atom = int(parts.atom_of_shell[int(residual.abs().argmax())])
+                problem = f"the charges still change by {change:.1e}, and no step makes that less"
+                raise StuckError(problem, "try other orbitals", atom=atom)
             charges = shorter
         del orbitals  # large, and the next ones are larger while they are made
     raise ElectronicStructureError(

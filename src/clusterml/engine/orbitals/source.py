@@ -53,22 +53,36 @@ SOURCES: Registry[OrbitalSource] = Registry("orbital sources", OrbitalSource, "c
 """Every source of orbitals, by name."""
 
 
+def vain_options(source: OrbitalSource) -> tuple[str, ...]:
+    """What of a protocol has no effect on the orbitals of ``source``, but for the solvent and the mode."""
+    known = {
+        "electronic_temperature_k": source.electronic_temperature,
+        "charge_tolerance": source.charge_tolerance,
+        "ax": source.from_file,
+        "xc": source.kohn_sham or source.from_file,
+        "basis": source.kohn_sham,
+        "density_fit": source.kohn_sham,
+    }
+    return tuple(key for key, has_effect in known.items() if not has_effect)
+
+
+_REMEDIES = {
+    "electronic_temperature_k": "use --orbitals gfn1",
+    "charge_tolerance": "leave it out: it is for gfn1",
+    "ax": "it is for those of Molden files",
+}
+
+
 def find_source(protocol: Protocol) -> OrbitalSource:
     """The source that ``protocol`` names; raises OptionError if there is none, or for what it does not know."""
     source = SOURCES.named(protocol.orbitals, "orbitals")
     if protocol.solvent is not None and not source.solvents:
         problem = f"solvent {protocol.solvent!r} has no effect on {source.name} orbitals"
         raise OptionError(problem, "use --orbitals gfn1")
-    if protocol.electronic_temperature_k is not None and not source.electronic_temperature:
-        raise OptionError(f"{source.name} orbitals have no electronic temperature", "use --orbitals gfn1")
-    if protocol.charge_tolerance is not None and not source.charge_tolerance:
-        raise OptionError(f"charge_tolerance has no effect on {source.name} orbitals", "leave it out: it is for gfn1")
-    if protocol.ax is not None and not source.from_file:
-        raise OptionError(f"ax has no effect on {source.name} orbitals", "it is for those of Molden files")
+    for key in vain_options(source):
+        if (value := getattr(protocol, key)) is not None:
+            remedy = _REMEDIES.get(key, "use --orbitals dft, or leave it out")
+            raise OptionError(f"{key} {value!r} has no effect on {source.name} orbitals", remedy)
     if protocol.mode == "reference" and source.kohn_sham:
         raise OptionError(f"mode reference has no meaning for {source.name} orbitals", "use --orbitals stda-xtb")
-    keys = ("basis", "density_fit") if source.from_file else ("xc", "basis", "density_fit")
-    vain = next((f"{key} {value!r}" for key in keys if (value := getattr(protocol, key)) is not None), None)
-    if vain is not None and not source.kohn_sham:
-        raise OptionError(f"{vain} has no effect on {source.name} orbitals", "use --orbitals dft, or leave it out")
     return source

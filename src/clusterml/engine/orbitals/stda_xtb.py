@@ -154,7 +154,7 @@ def stage_one_charges(
     ``screen`` as in :func:`stda_xtb_orbitals`.
     """
     z = per_atom(symbols, "n_valence_electrons")
-    n_electrons = round(float(z.sum())) - charge
+    n_electrons = electron_count(symbols, charge)
     stage = _Stage(symbols, coords_bohr, cn, 1, screen, device)
     correction = atomic.cm5_correction(symbols, coords_bohr)
     history = [atomic.starting_charges(symbols, coords_bohr, cn, charge)]

@@ -35,8 +35,8 @@ from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.excited import LOWEST_EV, SPIN_FACTOR
 from clusterml.engine.response.far import far_pairs, far_sums
 from clusterml.engine.response.linear import response_space, without_exchange
-from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TAIL_EV, TILE, TOGETHER, Contour, NodeSums
-from clusterml.engine.response.response import AtomShares, BandKind, PlacedBand
+from clusterml.engine.response.quadrature import BLOCK, COLUMNS, MOST_NODES, TILE, TOGETHER, Contour, NodeSums
+from clusterml.engine.response.response import TAIL_EV, AtomShares, BandKind, PlacedBand, check_reach
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import MemoryLimitError, OptionError
 from clusterml.spectrum.curves import check_axis
@@ -143,7 +143,8 @@ class ContourResponse:
     ) -> Spectrum:
         """The spectrum, as :meth:`clusterml.spectrum.transitions.Transitions.broaden` of all transitions.
 
-        Raises OptionError for a width below that it was computed for or an unknown gauge, SpectrumError for a bad grid.
+        Raises OptionError for a width below that it was computed for or an unknown gauge or a grid beyond emax,
+        SpectrumError for a bad grid.
         """
         axis, width = self._checked(grid, fwhm_ev)
         for name in (gauge, absorption_gauge):
@@ -164,7 +165,8 @@ class ContourResponse:
         return absorption_factor() * plain[:, 3:6, 3:6], rotation_factor() * weighted[:, 3:6, 6:]
 
     def _checked(self, grid: FloatArray | None, fwhm_ev: float) -> tuple[FloatArray, float]:
-        axis = default_grid() if grid is None else check_axis("grid", grid)
+        axis = default_grid(self.emax_ev) if grid is None else check_axis("grid", grid)
+        check_reach(axis, self.emax_ev)
         if not fwhm_ev >= self.fwhm_ev * (1.0 - 1e-9):
             raise OptionError(
                 f"fwhm_ev is {fwhm_ev:g}, less than the {self.fwhm_ev:g} that the response was computed for",

@@ -11,7 +11,7 @@ import numpy as np
 from clusterml.engine.parameters import tables
 from clusterml.engine.protocol import Protocol
 from clusterml.engine.response.active import ActiveSpace, Couplings
-from clusterml.engine.response.response import AtomShares, BandKind, PlacedBand, atom_shares
+from clusterml.engine.response.response import TAIL_EV, AtomShares, BandKind, PlacedBand, atom_shares
 from clusterml.errors import ElectronicStructureError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
@@ -81,9 +81,6 @@ def no_transitions() -> Transitions:
 
 LOWEST_EV = 0.5
 """Lowest energy of a spectrum."""
-
-TAIL_EV = 1.0
-"""States are kept this far above emax, so that bands near emax keep their upper half."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from clusterml.engine.response.active import ActiveSpace
 from clusterml.engine.response.excited import (
     LOWEST_EV,
     SPIN_FACTOR,
-    TAIL_EV,
     ExcitedStates,
     OpticalVectors,
     finite,
@@ -31,6 +30,7 @@ from clusterml.engine.response.lanczos import (
     converged_ritz_pairs,
 )
 from clusterml.engine.response.quadrature import Contour
+from clusterml.engine.response.response import TAIL_EV
 from clusterml.errors import MemoryLimitError
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray, IntArray

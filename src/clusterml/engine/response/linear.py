@@ -32,6 +32,7 @@ from clusterml.engine.response.excited import (
 )
 from clusterml.engine.response.krylov import MAX_KRYLOV_VECTORS, SpectrumConvergence, run_krylov
 from clusterml.engine.response.lanczos import FIRST_CHECK, BlockLanczos, RitzPairs
+from clusterml.engine.response.response import TAIL_EV
 from clusterml.engine.response.singles import window_weight
 from clusterml.engine.response.solver import ResponseSolver
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     import torch
 
 Form = Literal["casida", "tda"]
-
-_TAIL_EV = 1.0
-"""Pseudo-states are kept this far above emax, so that bands near emax keep their upper half."""
 
 _LEAST_WINDOW_EV = 10.0
 _WINDOW_MARGIN_EV = 4.0
@@ -290,7 +288,8 @@ def _dense(problem: ResponseProblem, protocol: Protocol) -> ExcitedStates:
 
     values, vectors = torch.linalg.eigh(problem.matrix())
     _stable(problem, float(values[0]))
-    n = int((problem.energies(values) <= protocol.emax_ev / REFERENCE_THRESHOLD_HARTREE_EV).sum())
+    limit = (protocol.emax_ev + TAIL_EV) / REFERENCE_THRESHOLD_HARTREE_EV
+    n = int((problem.energies(values) <= limit).sum())
     values, vectors = values[:n], vectors[:, :n]
     result = problem.intensities(values, vectors.T @ problem.starts.T, vectors.T @ problem.targets.T)
 
@@ -307,7 +306,7 @@ class _Convergence(SpectrumConvergence):
     def __init__(self, problem: ResponseProblem, protocol: Protocol) -> None:
         super().__init__(protocol)
         self._problem = problem
-        self._limit = (protocol.emax_ev + _TAIL_EV) / REFERENCE_THRESHOLD_HARTREE_EV
+        self._limit = (protocol.emax_ev + TAIL_EV) / REFERENCE_THRESHOLD_HARTREE_EV
 
     def spectrum(self, space: BlockLanczos) -> tuple[FloatArray, FloatArray]:
         """Broadened absorption and CD of the pseudo-states."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.engine.linalg import threads_for, together
+from clusterml.engine.response.response import TAIL_EV
 from clusterml.typing import FloatArray
 from clusterml.units import REFERENCE_OUTPUT_HARTREE_EV
 
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 _TRAPEZOID_ERROR = 5e-7
 """Error of the contour integral, relative to a band."""
 _REACH = 6.0
-"""The contour goes on for so many standard deviations beyond the energies that are asked for."""
-TAIL_EV = 1.0
-"""At least so far beyond, so that bands of twice the width are right at the edges too."""
+"""The contour goes on for so many standard deviations beyond the energies that are asked for, and at least for the
+tail, so that bands of twice the width are right at the edges too."""
 _NEAR, _FAR = ((7, 0.55), (6, 0.4)), ((4, 0.15), (3, 0.06))
 """Chebyshev nodes of an interval, and its width in units of its distance to the contour: of few configurations and of
 ``_MANY``.

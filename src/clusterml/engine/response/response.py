@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from typing import Protocol as Contract
 
 from clusterml.engine.response.active import ActiveSpace
+from clusterml.errors import OptionError
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
 
@@ -17,6 +18,9 @@ BandKind = Literal["absorption", "cd"]
 PlacedBand = tuple[BandKind, float]
 """A band's kind and its energy in eV."""
 AtomShares = tuple[FloatArray, FloatArray]
+TAIL_EV = 1.0
+"""Responses reach this far above emax, so that bands near emax keep their upper half."""
+_SAME_EV = 1e-6
 
 
 class Response(Contract):
@@ -54,6 +58,13 @@ class Response(Contract):
     def shares(self, bands: Sequence[PlacedBand], spectrum: Spectrum) -> AtomShares | None:
         """Shares of atoms in hole and electron of what absorbs, or gives the CD, at each of the b ``bands`` of
         ``spectrum``, at least one: two arrays (b, n_atoms); None where they are not known."""
+
+
+def check_reach(axis: FloatArray, emax_ev: float) -> None:
+    """Raise OptionError for energies ``axis`` (m,), ascending, that end above ``emax_ev``: their bands are missing."""
+    if axis[-1] > emax_ev + _SAME_EV:
+        problem = f"grid ends at {axis[-1]:g} eV, and excitations are computed to emax_ev, {emax_ev:g} eV"
+        raise OptionError(problem, "end the grid there, or raise emax_ev")
 
 
 def atom_shares(space: ActiveSpace, amplitudes: torch.Tensor) -> AtomShares:

@@ -5,17 +5,17 @@ oscillator is a scalar (0e) with electric vector p and magnetic vector m, or a p
 atom needs, with 3 x 3 matrices in their place.  Energies, couplings and moments come from the network's features, as
 equivariant blocks; couplings between atoms have the two-centre form of J. C. Slater, G. F. Koster, Phys. Rev. 94, 1498
 (1954).  Delocalised and near-degenerate cluster states come from the diagonalisation, and the non-local part of the
-magnetic moments, r x p / 2, from the positions.  Oscillators come in several *bands* that do not couple with each
+magnetic moments, r x p, from the positions.  Oscillators come in several *bands* that do not couple with each
 other: matrices of k bands cost k small diagonalisations instead of a large one.  Where
 spectra start from a response, every second band counts negative: corrections have both signs.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from clusterml.config.schema import Number, Strict, Whole
@@ -52,6 +52,12 @@ class ResolventOptions(Strict):
     local_magnetic_a: LocalMagnetic = Field(
         1.0, description="a length from 0 to 1000 Å: size of local magnetic vectors"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not (self.scalar or self.triplet or self.donor_scalar or self.donor_triplet):
+            raise ValueError("leaves all atoms without oscillators; give metals or donors one or more")
+        return self
 
 
 class ResolventHead(Head):
