@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { byId, fill, make, number, signed } from "./dom.js";
 import { during } from "./notices.js";
 import { change, emit, on, session, state } from "./store.js";
-import { follow, isDistorted, settle } from "./structure.js";
+import { follow, isDistorted, settleAnew } from "./structure.js";
 
 const UNITS = { deg: "°", A: " Å", "%": " %", fraction: "" };
 const SPANS = { "thermal-noise": 0.3, "normal-mode": 1.0 }; // where nothing is typical
@@ -121,7 +121,7 @@ function setAll(amountOf) {
   const pairs = Object.entries(state.distortions).map(([name, amount]) => [name, amountOf(amount) || 0]);
   change({ distortions: Object.fromEntries(pairs), job: null });
   session.modes.filter((name) => modes.has(name) && !LEFT_OUT.includes(name)).forEach(write);
-  settle();
+  settleAnew();
 }
 
 function toggleSwing(name) {
