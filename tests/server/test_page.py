@@ -355,7 +355,7 @@ def test_atoms_are_coloured_by_the_engines_shares_of_what_is_shown(page, server)
     page.fill("#band-0", str(low))
     page.fill("#band-1", str(high))
     with page.expect_response("**/v1/explain"):
-        page.click("button:text('Share it out')")
+        page.click("button:text('Attribute this CD to atoms')")
     page.wait_for_selector(f"#view-legend {BY_ENGINE}")
     size = max(map(abs, right))
     assert sorted(page.evaluate(SHARES)) == pytest.approx(sorted(-share for share in right), abs=1e-2 * size)

@@ -1,6 +1,6 @@
 "use strict";
 // Views of molecules: atoms as shaded discs sorted by depth, x to the right, y up, z towards the viewer, so that what is
-// right-handed looks right-handed.  Dragging turns, the wheel zooms, a double click goes back; data: see molecule.py.
+// right-handed looks right-handed.  Dragging turns, the wheel zooms, a double click goes back; data: see markup.py.
 const FOG = 6, FAR = 4.5;
 const sprites = new Map();
 

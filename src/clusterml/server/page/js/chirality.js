@@ -68,7 +68,7 @@ function shares() {
     "to",
     field(1, "Band to"),
     unit,
-    make("button", {}, "Share it out"),
+    make("button", {}, "Attribute this CD to atoms"),
   );
   const said = session.shares;
   const words = sharesWords();
@@ -113,7 +113,7 @@ function measures() {
   const said = session.chirality;
   if (!said) {
     const button = make("button", { type: "button", id: "measure", onclick: measure }, "Measure");
-    return [make("p", { class: "row" }, button, make("span", { class: "soft" }, "takes about 20 seconds"))];
+    return [make("p", { class: "row" }, button, make("span", { class: "soft" }, "takes about 10 seconds"))];
   }
   const rows = said.parts.map((part) => [
     part.name,

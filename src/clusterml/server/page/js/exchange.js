@@ -166,7 +166,7 @@ function write() {
         { type: "button", onclick: () => take(chosen().slice(0, -1)), disabled: !chosen().length },
         "Undo the last",
       ),
-      make("button", { type: "button", onclick: reset, disabled: !state.exchanges.length }, "Back to the start"),
+      make("button", { type: "button", onclick: reset, disabled: !state.exchanges.length }, "Undo all"),
     ),
     state.exchanges.length
       ? make(

@@ -69,7 +69,7 @@ function rows(inspect, first) {
     ["Hand", handWords(inspect, first)],
     ["Crystal", source && crystalWords(source, first.clusters)],
     ["Disorder", source && disorderWords(source)],
-    ["Beside it", besideWords(first)],
+    ["Also in the file", besideWords(first)],
   ].filter(([, words]) => words);
 }
 

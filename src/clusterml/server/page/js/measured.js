@@ -79,7 +79,7 @@ function write() {
     make("p", { class: "soft" }, state.measured.name),
     details(),
     ...result(),
-    make("p", { class: "row" }, make("button", { type: "button", onclick: forget }, "Take it away")),
+    make("p", { class: "row" }, make("button", { type: "button", onclick: forget }, "Remove")),
   );
 }
 
@@ -175,7 +175,7 @@ function result() {
   return [
     ...blocks,
     toggle("shift", "Draw the computed curves shifted"),
-    toggle("sameHeight", "Draw the measured one as high"),
+    toggle("sameHeight", "Scale the measured curve to the computed height"),
     ...[...warnings].map((words) => make("p", { class: "note" }, words)),
   ];
 }

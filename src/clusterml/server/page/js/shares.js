@@ -89,7 +89,7 @@ function engines() {
 }
 
 function networks() {
-  const words = `By the network ${session.shares.method}: it has learnt the CD, and not its shares, which are often wrong.`;
+  const words = `By the network ${session.shares.method}: it was trained on the CD only; its attribution to atoms is often wrong.`;
   return make("p", { class: "note" }, words);
 }
 

@@ -41,7 +41,7 @@ export async function startSource() {
     Promise.all(["structures", "blueprints", "ligands"].map((name) => get(`v1/${name}`))),
   )) || [[], [], []];
   lists = { structures, blueprints, ligands };
-  fill(byId("shipped"), options([["", "Choose .."]]), groups(structures));
+  fill(byId("shipped"), options([["", "Choose …"]]), groups(structures));
   fill(byId("blueprint"), options(blueprints.map(({ name, title }) => [name, title])));
   fill(byId("examples"), EXAMPLES.filter(([name]) => structures.some((each) => each.name === name)).map(example));
   showSites();
