@@ -199,12 +199,18 @@ def test_ligands_are_exchanged_site_by_site(page):
     page.click("#tab-exchange")
     page.select_option("#exchange-old", "HCOO")
     page.select_option("#exchange-new", "CF3COO")
+    page.wait_for_selector(".site:text-is('5')")
+    looks: list[dict[str, Any]] = []
+    page.on("request", lambda each: looks.append(each.post_data_json) if "/v1/substitute" in each.url else None)
     for number in ("2", "5"):
         page.click(f".site:text-is('{number}')")
         page.wait_for_selector(f".site[aria-pressed=true]:text-is('{number}')")
     page.wait_for_selector("#busy:not(.seen)", state="attached")
     page.click("#tab-holds")
     assert "4 HCOO, 2 CF3COO" in page.inner_text("#holds")
+    assert [body for body in looks if "new" not in body] == looks[
+        1:2
+    ]  # the sites are looked up once more, not each time
     page.click("#command-open")
     assert "--from HCOO --to CF3COO --sites 2,5" in page.inner_text("#command")
 
@@ -480,7 +486,11 @@ def test_a_token_is_asked_for_once(browser, tmp_path):
         opened.goto(guarded.url)
         opened.fill("#token-value", "wrong")
         opened.click("#token button[value=ok]")
-        opened.wait_for_selector("#token[open]")
+        opened.wait_for_selector("#token-words:text('That was not its token.')")
+        opened.keyboard.press("Escape")
+        opened.wait_for_selector("#problem:has-text('the token is missing or wrong')")
+        opened.wait_for_selector("#token[open]", state="detached")
+        opened.reload()
         opened.fill("#token-value", "open-sesame-open-sesame-7")
         opened.click("#token button[value=ok]")
         opened.wait_for_selector("html[data-ready]")

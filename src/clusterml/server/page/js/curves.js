@@ -16,7 +16,7 @@ export const THEMES = {
     engine: "#d55e00",
     thermal: "#008a66",
     measured: "#1d2329",
-    rest: "#9aa3ad",
+    rest: "#868f9a",
   },
   dark: {
     ink: "#e8ecf0",
