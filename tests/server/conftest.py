@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from ase import Atoms
 from ase.cluster import Icosahedron
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SECONDS = 60
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 NEEDED = ("fastapi", "uvicorn", "multipart", "prometheus_client", "httpx")
 """What the tests of a running server are skipped without."""
 RING = {"build": {"name": "ag3", "thiolate": "SH"}}
@@ -77,3 +86,59 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("server"))
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium: that of the system, or playwright's own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    with playwright.sync_playwright() as driver:
+        try:
+            running = driver.chromium.launch(executable_path=path, args=[*QUIET])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium: {str(error).splitlines()[0]}")
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Any) -> Iterator[Page]:
+    """The page in a window of its own; it asks no other host, and no fault of it reaches the console."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    opened, faults, hosts = context.new_page(), [], set()
+    opened.set_default_timeout(1000 * SECONDS)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: message.type == "error" and faults.append(message.text))
+    opened.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    opened.goto(server.url)
+    opened.wait_for_selector("html[data-ready]")
+    yield opened
+    context.close()
+    refused = [words for words in faults if "the server responded with a status of 4" not in words]
+    assert refused == []
+    assert hosts - {""} == {urlsplit(server.url).netloc}
+
+
+def show(page: Page, name: str) -> None:
+    """Choose a structure that travels with the program, and wait for its spectrum."""
+    page.select_option("#shipped", name)
+    page.wait_for_selector("#worth .worth")
+
+
+def slide(page: Page, mode: str, amount: float) -> None:
+    """Move a slider, and wait until the whole prediction is there."""
+    page.locator(f"#mode-{mode}").fill(str(amount))
+    page.wait_for_selector(".worth.live")
+    page.wait_for_selector(".worth.live", state="detached")
+
+
+def ring_of(donor: str, server: Server, name: str = "ring.xyz") -> dict[str, Any]:
+    """A file of a ring of three silver atoms and three hydrogens with a ``donor``; with sulfur, networks know it."""
+    text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
+    return {"name": name, "mimeType": "text/plain", "buffer": with_donor(donor, text)}
+
+
+def with_donor(donor: str, text: str) -> bytes:
+    """The extended xyz ``text`` with a ``donor`` in the place of each sulfur."""
+    return re.sub(r"^S\b", donor, text, flags=re.MULTILINE).encode()

@@ -60,6 +60,20 @@ def test_a_label_is_a_job_and_the_same_request_finds_it(server):
     server.http.delete(f"/v1/jobs/{other['id']}")
 
 
+def test_a_job_that_others_follow_is_not_cancelled_by_one_who_leaves(server):
+    job = server.http.post("/v1/label", json=LARGE).json()["id"]
+    leave = f"/v1/jobs/{job}?unless_followed=true"
+    try:
+        with server.http.stream("GET", f"/v1/jobs/{job}/events") as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            assert server.http.delete(leave).json()["state"] in ("waiting", "running")
+        assert server.http.delete(leave).json()["state"] == "cancelled"
+        assert server.http.delete(leave).json()["state"] == "cancelled"  # what has ended is not removed either
+    finally:
+        assert server.http.delete(f"/v1/jobs/{job}").json()["state"] == "removed"
+
+
 def test_a_label_that_fails_says_why(server):
     far = {"file": {"name": "far.xyz", "text": "2\ncharge=1\nAg 0 0 0\nH 0 0 1.6\n"}}
     job = server.http.post("/v1/label", json=far).json()["id"]

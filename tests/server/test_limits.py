@@ -188,8 +188,24 @@ def test_only_pages_that_are_named_may_ask(ask):
     for method in ("OPTIONS", "GET"):
         (answer,) = ask("/v1/modes", method=method, headers=good)
         assert answer.headers["access-control-allow-origin"] == "https://good.org"
-    (answer,) = ask("/v1/modes", method="OPTIONS", headers={**good, "Origin": "https://evil.org"})
-    assert answer.status_code == 403
+    for method, status in (("OPTIONS", 400), ("GET", 403)):
+        (answer,) = ask("/v1/modes", method=method, headers={**good, "Origin": "https://evil.org"})
+        assert answer.status_code == status
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_pages_that_are_named_can_read_why_they_are_refused(ask):
+    good = {"Origin": "https://good.org"}
+    refused = [
+        *ask("/v1/slow", headers=good, seconds=0.05),
+        *ask("/v1/predict", method="POST", headers={**good, "Content-Length": str(10**12)}),
+        *ask("/v1/modes", headers={**good, "Host": "evil.org"}),
+        *(answer for answer in ask(*["/v1/slow"] * 4, headers=good, queue=1) if "retry-after" in answer.headers),
+    ]
+    assert [answer.status_code for answer in refused] == [504, 413, 403, 503, 503, 503]
+    for answer in refused:
+        assert answer.headers["access-control-allow-origin"] == "https://good.org"
+        assert answer.headers["access-control-expose-headers"] == "Retry-After"
 
 
 def test_what_is_not_expected_tells_nothing(ask):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 from ase.io import write
@@ -20,53 +17,12 @@ import clusterml
 from clusterml.io.shipped import QUICK_MODEL
 from clusterml.structure.write import extxyz
 
-from .conftest import GAPLESS, Server
+from .conftest import GAPLESS, Server, ring_of, show, slide, with_donor
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 PAGE = Path(clusterml.__file__).parent / "server" / "page"
-SECONDS = 60
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium: that of the system, or playwright's own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    with playwright.sync_playwright() as driver:
-        try:
-            running = driver.chromium.launch(executable_path=path, args=[*QUIET])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium: {str(error).splitlines()[0]}")
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def page(browser: Browser, server: Any) -> Iterator[Page]:
-    """The page in a window of its own; it asks no other host, and no fault of it reaches the console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    opened, faults, hosts = context.new_page(), [], set()
-    opened.set_default_timeout(1000 * SECONDS)
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("console", lambda message: message.type == "error" and faults.append(message.text))
-    opened.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-    opened.goto(server.url)
-    opened.wait_for_selector("html[data-ready]")
-    yield opened
-    context.close()
-    refused = [words for words in faults if "the server responded with a status of 4" not in words]
-    assert refused == []
-    assert hosts - {""} == {urlsplit(server.url).netloc}
-
-
-def show(page: Page, name: str) -> None:
-    """Choose a structure that travels with the program, and wait for its spectrum."""
-    page.select_option("#shipped", name)
-    page.wait_for_selector("#worth .worth")
 
 
 MAIN_SPECTRUM = """import("./js/answer.js").then(({ mainResult }) => mainResult().result.spectrum)"""
@@ -83,13 +39,6 @@ def cd(page: Page) -> list[float]:
     values: list[float] = page.evaluate("""import("./js/store.js").then(
         ({ session }) => session.prediction.spectrum.delta_epsilon)""")
     return values
-
-
-def slide(page: Page, mode: str, amount: float) -> None:
-    """Move a slider, and wait until the whole prediction is there."""
-    page.locator(f"#mode-{mode}").fill(str(amount))
-    page.wait_for_selector(".worth.live")
-    page.wait_for_selector(".worth.live", state="detached")
 
 
 def link_of(page: Page) -> str:
@@ -250,12 +199,17 @@ def test_ligands_are_exchanged_site_by_site(page):
     page.click("#tab-exchange")
     page.select_option("#exchange-old", "HCOO")
     page.select_option("#exchange-new", "CF3COO")
+    page.wait_for_selector(".site:text-is('5')")
+    looks: list[dict[str, Any]] = []
+    page.on("request", lambda each: looks.append(each.post_data_json) if "/v1/substitute" in each.url else None)
     for number in ("2", "5"):
         page.click(f".site:text-is('{number}')")
         page.wait_for_selector(f".site[aria-pressed=true]:text-is('{number}')")
     page.wait_for_selector("#busy:not(.seen)", state="attached")
     page.click("#tab-holds")
     assert "4 HCOO, 2 CF3COO" in page.inner_text("#holds")
+    assert looks
+    assert all("new" in body for body in looks)  # the sites are known
     page.click("#command-open")
     assert "--from HCOO --to CF3COO --sites 2,5" in page.inner_text("#command")
 
@@ -266,17 +220,6 @@ def test_the_engine_draws_over_the_network(page):
     page.click("#engine-start")
     page.wait_for_selector("#engine:has-text('cosine with it')")
     assert "engine" in page.inner_text("#legend")
-
-
-def ring_of(donor: str, server: Server, name: str = "ring.xyz") -> dict[str, Any]:
-    """A file of a ring of three silver atoms and three hydrogens with a ``donor``; with sulfur, networks know it."""
-    text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]
-    return {"name": name, "mimeType": "text/plain", "buffer": with_donor(donor, text)}
-
-
-def with_donor(donor: str, text: str) -> bytes:
-    """The extended xyz ``text`` with a ``donor`` in the place of each sulfur."""
-    return re.sub(r"^S\b", donor, text, flags=re.MULTILINE).encode()
 
 
 @pytest.mark.parametrize("donor", ["Se", pytest.param("Te", marks=pytest.mark.slow)])
@@ -417,7 +360,7 @@ def test_atoms_are_coloured_by_the_engines_shares_of_what_is_shown(page, server)
     page.fill("#band-0", str(low))
     page.fill("#band-1", str(high))
     with page.expect_response("**/v1/explain"):
-        page.click("button:text('Share it out')")
+        page.click("button:text('Attribute this CD to atoms')")
     page.wait_for_selector(f"#view-legend {BY_ENGINE}")
     size = max(map(abs, right))
     assert sorted(page.evaluate(SHARES)) == pytest.approx(sorted(-share for share in right), abs=1e-2 * size)
@@ -542,7 +485,11 @@ def test_a_token_is_asked_for_once(browser, tmp_path):
         opened.goto(guarded.url)
         opened.fill("#token-value", "wrong")
         opened.click("#token button[value=ok]")
-        opened.wait_for_selector("#token[open]")
+        opened.wait_for_selector("#token-words:text('That was not its token.')")
+        opened.keyboard.press("Escape")
+        opened.wait_for_selector("#problem:has-text('the token is missing or wrong')")
+        opened.wait_for_selector("#token[open]", state="detached")
+        opened.reload()
         opened.fill("#token-value", "open-sesame-open-sesame-7")
         opened.click("#token button[value=ok]")
         opened.wait_for_selector("html[data-ready]")

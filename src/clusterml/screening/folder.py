@@ -1,6 +1,6 @@
 """The results folder of a screen, the contract with everything that reads it; every file is written atomically.
 
-docs/guide/screening.md describes the files.
+docs/guide/results.md describes the files.
 """
 
 from __future__ import annotations

@@ -80,11 +80,12 @@ def make_app(settings: Settings) -> FastAPI:
     _describe_bodies(app)
     if page_folder().is_dir():
         app.mount("/", StaticFiles(directory=page_folder(), html=True), name="page")
-    if settings.allow_origin:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=settings.allow_origin, allow_methods=["*"], allow_headers=["*"]
-        )
     app.add_middleware(Guard, desk=desk)
+    if settings.allow_origin:  # around the guard, so that pages of those origins can read why they are refused
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.allow_origin, allow_methods=["*"], allow_headers=["*"],
+            expose_headers=["Retry-After"],
+        )  # fmt: skip
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,8 @@ _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_SIGNS = 15.0
 """After so long without an event a comment is sent, so that nothing between takes the connection for dead."""
 _MOST_LISTENERS = 100
+_SECONDS_TO_LEAVE = 1.0
+"""So long after a follower has gone its connection is known to be closed."""
 
 
 def check_label(request: LabelRequest, limits: Limits) -> str:
@@ -69,7 +72,7 @@ def submit_screen(request: ScreenRequest, desk: Desk) -> tuple[Job, bool]:
 def job_router(desk: Desk) -> APIRouter:
     """The routes that look at jobs."""
     router = APIRouter(tags=["jobs"])
-    listeners = 0
+    listeners: Counter[str] = Counter()  # connections that follow a job, by its id
 
     @router.get("/v1/jobs", summary="All jobs, the newest first", response_class=JSONResponse)
     async def list_jobs() -> Response:
@@ -80,26 +83,30 @@ def job_router(desk: Desk) -> APIRouter:
         return _json(await desk.answer(lambda: desk.jobs.describe(desk.jobs.find(key), result=True)))
 
     @router.delete("/v1/jobs/{key}", summary="Cancel a job, or remove one that has ended", response_class=JSONResponse)
-    async def cancel(key: str) -> Response:
+    async def cancel(key: str, unless_followed: bool = False) -> Response:
+        """``unless_followed``: leave a job alone that has ended or whose events somebody else follows."""
+        job = desk.jobs.find(key)
+        if unless_followed and (job.state in ENDED or await _is_followed(listeners, key)):
+            return _json(desk.encode({"id": job.id, "state": job.state}))
         job = await desk.run(desk.jobs.cancel, key)
         desk.foreman.look()
         return _json(desk.encode({"id": job.id, "state": "cancelled" if desk.jobs.get(job.id) else "removed"}))
 
     @router.get("/v1/jobs/{key}/events", summary="Progress as server-sent events, until the job has ended")
     async def events(key: str) -> Response:
-        nonlocal listeners
         desk.jobs.find(key)
-        if listeners >= _MOST_LISTENERS:
-            raise RefusalError(503, f"{listeners} listen to jobs already", "ask for the state now and then", 10)
+        if (count := listeners.total()) >= _MOST_LISTENERS:
+            raise RefusalError(503, f"{count} listen to jobs already", "ask for the state now and then", 10)
 
         async def stream() -> AsyncIterator[bytes]:
-            nonlocal listeners
-            listeners += 1
+            listeners[key] += 1
             try:
                 async for event in job_events(desk, key):
                     yield event
             finally:
-                listeners -= 1
+                listeners[key] -= 1
+                if not listeners[key]:
+                    del listeners[key]
 
         return StreamingResponse(stream(), media_type="text/event-stream")
 
@@ -112,6 +119,14 @@ def job_router(desk: Desk) -> APIRouter:
         return FileResponse(known[name], filename=name, content_disposition_type="attachment")
 
     return router
+
+
+async def _is_followed(listeners: Counter[str], key: str) -> bool:
+    """Does anybody follow the job, but for the one who has just left it?"""
+    end = time.monotonic() + _SECONDS_TO_LEAVE
+    while listeners[key] and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+    return bool(listeners[key])
 
 
 async def job_events(desk: Desk, key: str) -> AsyncIterator[bytes]:

@@ -98,7 +98,10 @@ def viewer(
     if len(colours) > 1:
         options = (tag("option", scheme, value=scheme) for scheme in colours)
         choice = [tag("select", *options, class_="choice", aria_label="colours")]
-    canvas = tag("canvas", role="img", aria_label=f"three-dimensional view of {atoms.info.get('name', 'a structure')}")
-    tip = tag("div", "drag to turn, wheel to zoom", class_="tip")
+    words = (
+        f"three-dimensional view of {atoms.info.get('name', 'a structure')}; arrow keys turn it, plus and minus zoom"
+    )
+    canvas = tag("canvas", tabindex="0", role="img", aria_label=words)
+    tip = tag("div", "drag to turn; click, then wheel to zoom", class_="tip")
     box = tag("div", canvas, tip, *choice, class_="view large" if large else "view", data_of=name)
     return joined([box, data_block(name, content)])

@@ -1,4 +1,4 @@
-"""A results folder read back: the contract of guide/screening.md, and nothing else, is what a report is made from."""
+"""A results folder read back: the contract of guide/results.md, and nothing else, is what a report is made from."""
 
 from __future__ import annotations
 

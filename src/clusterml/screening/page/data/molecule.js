@@ -1,6 +1,7 @@
 "use strict";
 // Views of molecules: atoms as shaded discs sorted by depth, x to the right, y up, z towards the viewer, so that what is
-// right-handed looks right-handed.  Dragging turns, the wheel zooms, a double click goes back; data: see molecule.py.
+// right-handed looks right-handed.  Dragging and arrow keys turn; two fingers, plus and minus zoom, and the wheel where the
+// view has the focus, else the page scrolls; a double click and Home go back; data: see markup.py.
 const FOG = 6, FAR = 4.5;
 const sprites = new Map();
 
@@ -32,6 +33,7 @@ function sprite(colour, fog) {
 
 function view(box, data) {
   const canvas = box.querySelector("canvas"), tip = box.querySelector(".tip"), choice = box.querySelector("select");
+  const help = tip.textContent;
   const pen = canvas.getContext("2d"), count = data.radii.length;
   const start = [1, 0, 0, 0, 1, 0, 0, 0, 1];
   let turn = start, zoom = 1, colours = Object.keys(data.colours)[0], seen = [];
@@ -91,22 +93,55 @@ function view(box, data) {
   function name(event) {
     const ratio = window.devicePixelRatio || 1, x = event.offsetX * ratio, y = event.offsetY * ratio;
     const hit = seen.filter((one) => Math.hypot(one.x - x, one.y - y) < one.size).sort((a, b) => b.z - a.z)[0];
-    tip.textContent = hit ? data.labels[hit.atom] : "drag to turn, wheel to zoom";
+    tip.textContent = hit ? data.labels[hit.atom] : help;
   }
 
-  canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
-  canvas.addEventListener("pointermove", (event) => {
-    if (!event.buttons) return name(event);
-    turn = rotated("y", 0.01 * event.movementX);
-    turn = rotated("x", 0.01 * event.movementY);
+  const rotate = (right, down) => {
+    turn = rotated("y", right);
+    turn = rotated("x", down);
     draw();
+  };
+  const approach = (factor) => {
+    zoom = Math.max(0.3, Math.min(8, zoom * factor));
+    draw();
+  };
+  const reset = () => { turn = start; zoom = 1; draw(); };
+  const step = 0.12, pointers = new Map();
+  const keys = {
+    ArrowLeft: () => rotate(-step, 0), ArrowRight: () => rotate(step, 0),
+    ArrowUp: () => rotate(0, -step), ArrowDown: () => rotate(0, step),
+    "+": () => approach(1.15), "=": () => approach(1.15), "-": () => approach(1 / 1.15), Home: reset, 0: reset,
+  };
+  const spread = () => {
+    const [a, b] = [...pointers.values()];
+    return b ? Math.hypot(a[0] - b[0], a[1] - b[1]) : 1;
+  };
+
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
   });
+  canvas.addEventListener("pointermove", (event) => {
+    const before = pointers.get(event.pointerId);
+    if (!before) return name(event);
+    const apart = spread();
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    if (pointers.size > 1) approach(spread() / apart || 1);
+    else rotate(0.01 * (event.clientX - before[0]), 0.01 * (event.clientY - before[1]));
+  });
+  for (const end of ["pointerup", "pointercancel"])
+    canvas.addEventListener(end, (event) => pointers.delete(event.pointerId));
   canvas.addEventListener("wheel", (event) => {
+    if (document.activeElement !== canvas && !event.ctrlKey) return;  // the page scrolls
     event.preventDefault();
-    zoom = Math.max(0.3, Math.min(8, zoom * Math.exp(-0.001 * event.deltaY)));
-    draw();
+    approach(Math.exp(-0.0015 * event.deltaY));
   }, { passive: false });
-  canvas.addEventListener("dblclick", () => { turn = start; zoom = 1; draw(); });
+  canvas.addEventListener("keydown", (event) => {
+    if (!keys[event.key] || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  canvas.addEventListener("dblclick", reset);
   if (choice) choice.addEventListener("change", () => { colours = choice.value; draw(); });
   window.addEventListener("resize", draw);
   draw();

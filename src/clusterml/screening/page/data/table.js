@@ -22,6 +22,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
   headings.forEach((heading, at) => {
     heading.tabIndex = 0;
     heading.addEventListener("click", () => sort(at));
-    heading.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(at); });
+    heading.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();  // the page does not scroll
+      sort(at);
+    });
   });
 }

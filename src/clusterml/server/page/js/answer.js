@@ -14,6 +14,9 @@ export function modelKey() {
   return model || method ? { model: model ?? method } : {};
 }
 
+/** How a curve of the network or the engine is computed, as far as the reader chooses it. */
+export const methodOf = (name) => JSON.stringify([state.charge, name === "engine" ? state.engine : null]);
+
 /** Is the structure out of the network's domain? */
 export const isOutside = () => session.prediction?.in_domain === false;
 

@@ -65,6 +65,7 @@ function askForToken() {
     byId("token-words").textContent = sessionStorage.getItem(TOKEN)
       ? "That was not its token."
       : "It was set when the server was started.";
+    dialog.returnValue = ""; // Escape leaves it as it is
     dialog.showModal();
     dialog.addEventListener(
       "close",

@@ -4,7 +4,7 @@ import { isOutside } from "./answer.js";
 import { post } from "./api.js";
 import { byId, fill, fixed, make, number, signed, table } from "./dom.js";
 import { diverging, LEAST_REACH } from "./elements.js";
-import { during } from "./notices.js";
+import { during, readEnds } from "./notices.js";
 import { NM_EV } from "./plot.js";
 import { band, shareOut, sharesWords } from "./shares.js";
 import { on, session, state } from "./store.js";
@@ -12,8 +12,12 @@ import { currentKeys, settled } from "./structure.js";
 
 const OFFER = "Shares the CD of a band out among kernel, shells and ligands, by the engine, and colours the atoms.";
 
+let turn = 0, // measures of an earlier turn are of another geometry
+  measuring = null; // the turn of those on their way
+
 /** Set the panel up. */
 export function startChirality() {
+  for (const name of ["source", "moved"]) on(name, () => (turn += 1));
   for (const name of ["structure", "settled", "moved", "shares"]) on(name, write);
   on("tab", (name) => name === "chirality" && write());
 }
@@ -64,7 +68,7 @@ function shares() {
     "to",
     field(1, "Band to"),
     unit,
-    make("button", {}, "Share it out"),
+    make("button", {}, "Attribute this CD to atoms"),
   );
   const said = session.shares;
   const words = sharesWords();
@@ -92,8 +96,8 @@ const verdict = ({ verdict: words }) => (words === "computed" ? "" : ` (${words}
 
 function readBand(event) {
   event.preventDefault();
-  const ends = [0, 1].map((place) => Number(byId(`band-${place}`).value)).filter((value) => value > 0);
-  if (ends.length < 2) return;
+  const ends = readEnds("The band", ["band-0", "band-1"]);
+  if (!ends) return;
   const energies = ends.map((value) => (state.axis === "nm" ? NM_EV / value : value)).sort((a, b) => a - b);
   shareOut(energies.map((value) => Number(value.toFixed(4))));
 }
@@ -109,7 +113,7 @@ function measures() {
   const said = session.chirality;
   if (!said) {
     const button = make("button", { type: "button", id: "measure", onclick: measure }, "Measure");
-    return [make("p", { class: "row" }, button, make("span", { class: "soft" }, "takes about 20 seconds"))];
+    return [make("p", { class: "row" }, button, make("span", { class: "soft" }, "takes about 10 seconds"))];
   }
   const rows = said.parts.map((part) => [
     part.name,
@@ -135,9 +139,11 @@ const groups = ({ point_groups: known }) =>
   known ? [...new Set([known["0.01"], known["0.3"]].filter(Boolean))].join(", ") : "–";
 
 async function measure() {
-  await settled();
+  if (measuring === turn || !(await settled()) || measuring === turn) return;
+  const mine = (measuring = turn);
   const answer = await during("Measuring", () => post("chirality", currentKeys()));
-  if (!answer) return;
+  if (measuring === mine) measuring = null;
+  if (!answer || mine !== turn) return;
   session.chirality = answer;
   write();
 }

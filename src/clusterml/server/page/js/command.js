@@ -27,7 +27,7 @@ export function startCommand() {
       make(
         "form",
         { method: "dialog" },
-        make("h2", {}, "As a command"),
+        make("h2", { id: "command-title" }, "As a command"),
         make("button", { class: "plain close", "aria-label": "Close" }, "✕"),
       ),
       blocks,

@@ -1,6 +1,6 @@
 // The curves that are drawn: what is laid over what, in which colours, with which bands and marks.
 
-import { isNetworkDrawn, isOutside, mainResult, strongestCd } from "./answer.js";
+import { isNetworkDrawn, isOutside, mainResult, methodOf, strongestCd } from "./answer.js";
 import { number, signed } from "./dom.js";
 import { NM_EV, picture } from "./plot.js";
 import { session, state } from "./store.js";
@@ -16,7 +16,7 @@ export const THEMES = {
     engine: "#d55e00",
     thermal: "#008a66",
     measured: "#1d2329",
-    rest: "#9aa3ad",
+    rest: "#868f9a",
   },
   dark: {
     ink: "#e8ecf0",
@@ -44,8 +44,9 @@ export function curves(theme) {
   const list = [],
     add = (name, words, spectrum, more = {}) =>
       spectrum && list.push({ name, words, spectrum, colour: theme[name], dash: DASH[name], ...more });
-  if (isDistorted()) add("rest", "not distorted", session.rest?.[mainResult()?.name || "engine"]?.spectrum, { width: 1.5 });
-  add("thermal", `thermal mean of ${state.ensemble} snapshots at 300 K, and their spread`, session.thermal?.spectrum);
+  if (isDistorted()) addRest(mainResult()?.name || "engine", add);
+  const shaken = `thermal mean of ${state.ensemble} snapshots at 300 K, and their spread${shiftWords("network")}`;
+  add("thermal", shaken, session.thermal?.spectrum, { shift: shiftOf("network") });
   const main = mainResult()?.name || "network",
     other = main === "network" ? "engine" : "network";
   for (const name of [other, main]) {
@@ -55,6 +56,13 @@ export function curves(theme) {
   }
   add("measured", measuredWords(), session.measured, { factors: factors() });
   return list;
+}
+
+/** The curve without distortions, by what `name` says, if it is of the charge and method that now count. */
+function addRest(name, add) {
+  const { result, method } = session.rest?.[name] ?? {};
+  if (method !== methodOf(name)) return;
+  add("rest", `not distorted${shiftWords(name)}`, result?.spectrum, { width: 1.5, shift: shiftOf(name) });
 }
 
 const computed = () => ({
@@ -77,17 +85,25 @@ const measuredWords = () => {
   return `${state.measured?.name || ""}${known.length ? ` (${[...new Set(known)].join(", ")})` : ""}`;
 };
 
-/** What the measured curves are drawn larger by, so that they are as high as the computed ones. */
+/** What the measured curves are drawn larger by, so that they are as high as the computed ones where both are known. */
 function factors() {
-  const reference = (mainResult()?.result ?? session.engine)?.spectrum;
-  const high = (values) => Math.max(...values.map((value) => Math.abs(value ?? 0)));
+  const { name, result } = mainResult() ?? { name: "engine", result: session.engine };
   const factor = (key) => {
-    const ours = reference && high(reference[key]),
-      theirs = session.measured ? high(session.measured[key]) : 0;
-    return state.show.sameHeight && ours && theirs ? ours / theirs : 1;
+    if (!state.show.sameHeight || !result || !session.measured) return 1;
+    const both = [points(result.spectrum, key, shiftOf(name)), points(session.measured, key, 0)];
+    const low = Math.max(...both.map((curve) => Math.min(...curve.map(([energy]) => energy)))),
+      high = Math.min(...both.map((curve) => Math.max(...curve.map(([energy]) => energy))));
+    const [ours, theirs] = both.map((curve) =>
+      Math.max(0, ...curve.filter(([energy]) => energy >= low && energy <= high).map(([, value]) => Math.abs(value))),
+    );
+    return ours && theirs ? ours / theirs : 1;
   };
   return { epsilon: factor("epsilon"), delta_epsilon: factor("delta_epsilon") };
 }
+
+/** [energy in eV, value] where there is a value. */
+const points = (spectrum, key, shift) =>
+  spectrum.energy_ev.map((energy, k) => [energy + shift, spectrum[key][k]]).filter(([, value]) => Number.isFinite(value));
 
 /** The picture at a width: its SVG and where things are in it; with a `legend` for files. */
 export function makePicture(width, height, theme, withLegend = false) {

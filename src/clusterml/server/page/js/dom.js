@@ -70,6 +70,12 @@ export function fixed(value, decimals = 2) {
 /** The same with its sign. */
 export const signed = (value, digits = 3) => (value > 0 ? "+" : "") + number(value, digits);
 
+/** The number that a text is, with a point or a comma; null where it is none. */
+export function numberIn(text) {
+  const value = text.trim() ? Number(text.replace(",", ".")) : NaN;
+  return Number.isFinite(value) ? value : null;
+}
+
 /** A charge as chemists write it: 3−, 2+, 0. */
 export function charge(value) {
   if (value === null || value === undefined) return "unknown";

@@ -16,7 +16,7 @@ export function startDownloads() {
     ["Spectrum as CSV", () => exported("csv", "csv", "text/csv")],
     ["Spectrum as JCAMP-DX", () => exported("jcamp", "jdx", "chemical/x-jcamp-dx")],
     ["Result as JSON", () => save(`${stem()}.json`, resultText(), "application/json")],
-    ["Picture as SVG", () => save(`${stem()}.svg`, filePicture().svg, "image/svg+xml")],
+    ["Picture as SVG", () => save(`${stem()}.svg`, pictureText(), "image/svg+xml")],
     ["Picture as PNG", png],
     ["Structure as xyz", () => save(`${stem()}.xyz`, currentXyz(), "chemical/x-xyz")],
     ["Engine's result as JSON", engineJson],
@@ -33,16 +33,21 @@ export function startDownloads() {
 
 async function start(work) {
   byId("downloads").closest("details").open = false;
-  await settled();
-  if (!session.geometry) return;
+  if (!session.geometry || !(await settled())) return;
   await during("Making the file", async () => work());
 }
 
 /** The result that counts, as the server gave it: what `clusterml predict --json` or `label --json` prints. */
 function resultText() {
-  const main = mainResult();
-  if (!main) throw { problem: "there is no spectrum to write yet", remedy: "let the engine compute it" };
-  return JSON.stringify(main.result);
+  return JSON.stringify(there(mainResult()).result);
+}
+
+const pictureText = () => there(filePicture()).svg;
+
+/** What there is of a spectrum; throws where there is none. */
+function there(what) {
+  if (!what) throw { problem: "there is no spectrum to write yet", remedy: "let the engine compute it" };
+  return what;
 }
 
 const stem = () => session.geometry.name.replace(/[^\w.+-]+/g, "_") || "cluster";
@@ -60,9 +65,8 @@ function engineJson() {
 }
 
 async function png() {
-  const { svg } = filePicture(),
-    image = new Image();
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(pictureText())}`;
   await image.decode();
   const canvas = make("canvas", { width: PNG_SCALE * image.width, height: PNG_SCALE * image.height });
   const pen = canvas.getContext("2d");

@@ -1,7 +1,7 @@
 // The engine's spectrum: a job of the server.  Where the network's is not to be trusted the job begins by itself, and its
 // spectrum is the one that counts; elsewhere it is laid over the network's.
 
-import { isAdvised, isNetworkDrawn, isOutside, mainResult } from "./answer.js";
+import { isAdvised, isNetworkDrawn, isOutside, mainResult, methodOf } from "./answer.js";
 import { events, get, post, remove } from "./api.js";
 import { byId, fill, fixed, labelled, make, options } from "./dom.js";
 import { askCharge } from "./holds.js";
@@ -9,6 +9,8 @@ import { during, showProblem } from "./notices.js";
 import { change, emit, on, session, START, state } from "./store.js";
 import { charged, currentKeys, isDistorted, settled } from "./structure.js";
 
+const PAUSE_MS = 2000;
+const MOST_MISSES = 30; // a server that is silent for a minute is gone
 let following = null,
   progress = null,
   begun = null, // the job that this page began and nobody else has to do with
@@ -34,6 +36,7 @@ export async function startEngine() {
     stop();
     if (!byId("engine-start")) write(); // what it said was of another geometry
   });
+  on("released", begin);
   on("state", leave);
   on("linked", () => (begun = null)); // others may have the link
   sources = (await during("Starting", () => get("v1/orbitals"))) || [];
@@ -45,19 +48,20 @@ function stop() {
   following = progress = null;
 }
 
-/** Begin where the engine is advised and the server has no objection. */
+/** Begin where the engine is advised and the server has no objection, once the sliders rest. */
 function begin() {
+  if (session.isHeld || session.isQuick) return;
   const { objection } = session.advice || {};
   if (isAdvised() && !objection && !chosen().slow && !state.job && !session.engine) start();
 }
 
-/** End a job whose structure is not shown any more. */
+/** End a job whose structure is not shown any more, unless others follow it. */
 function leave() {
   if (!begun || begun === state.job) return;
   const job = begun;
   stop();
   begun = null;
-  remove(`v1/jobs/${job}`).catch(() => {}); // it may have ended
+  remove(`v1/jobs/${job}?unless_followed=true`).catch(() => {}); // it may have ended
 }
 
 const chosen = () => sources.find(({ name }) => name === state.engine.orbitals) || { solvents: [] };
@@ -179,7 +183,7 @@ function waiting() {
 }
 
 async function start() {
-  await settled();
+  if (!(await settled())) return;
   const subject = subjectOf();
   if (asking === subject) return;
   asking = subject;
@@ -216,11 +220,7 @@ async function watch(id, quietly = false) {
   const control = new AbortController();
   following = control;
   try {
-    for await (const [, job] of events(id, control.signal)) {
-      progress = job;
-      write();
-    }
-    const job = await get(`v1/jobs/${id}`);
+    const job = await ended(id, control.signal);
     if (following !== control) return;
     if (begun === id) begun = null;
     if (job.state === "done") take(job.result);
@@ -238,7 +238,33 @@ async function watch(id, quietly = false) {
   emit("spectra");
 }
 
+/** The job once it has ended.  Events that break off are taken up again after a pause, however long the job takes. */
+async function ended(id, signal) {
+  for (let misses = 0; ; ) {
+    try {
+      for await (const [, job] of events(id, signal)) {
+        progress = job;
+        write();
+      }
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+    }
+    try {
+      const job = await get(`v1/jobs/${id}`);
+      if (signal.aborted || !["waiting", "running"].includes(job.state)) return job;
+      misses = 0;
+    } catch (error) {
+      misses += 1;
+      if (!isPassing(error) || misses > MOST_MISSES) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
+/** Does an error say nothing of the job: a broken connection, or a server with too much to do? */
+const isPassing = ({ name, status }) => name !== "AbortError" && (!status || status === 503);
+
 function take(result) {
   session.engine = result;
-  if (!isDistorted()) session.rest = { ...session.rest, engine: result };
+  if (!isDistorted()) session.rest = { ...session.rest, engine: { result, method: methodOf("engine") } };
 }

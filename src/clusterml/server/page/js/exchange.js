@@ -3,23 +3,27 @@
 import { post } from "./api.js";
 import { byId, counted, fill, labelled, make, options } from "./dom.js";
 import { during } from "./notices.js";
-import { change, emit, on, session, state } from "./store.js";
+import { emit, on, session, state } from "./store.js";
 import { ligands } from "./source.js";
 import { rebuild } from "./structure.js";
 
 let old = null,
   replacement = null,
   sites = [],
-  base = null;
+  base = null, // what they are the sites in
+  coming = null; // exchanges that are on their way to what is shown
 
 /** Set the panel up. */
 export function startExchange() {
   on("structure", refresh);
+  on("source", () => (coming = null));
   on("tab", (name) => (name === "exchange" ? refresh() : emit("markers", [])));
   on("picked", ({ number }) => toggle(number));
 }
 
-const last = () => state.exchanges.at(-1);
+const exchanges = () => coming ?? state.exchanges;
+
+const last = () => exchanges().at(-1);
 
 /** Does the newest exchange go on? */
 const goesOn = () => last() && last().old === old && last().new === replacement;
@@ -58,20 +62,21 @@ function partners() {
 /** The sites of the old ligand, in the structure before the newest exchange if that goes on. */
 async function findSites() {
   if (!old) return;
-  const wanted = `${old} ${replacement} ${JSON.stringify(state.exchanges.slice(0, -1))} ${goesOn()}`;
-  if (base?.wanted === wanted && base.of === session.base) return mark();
-  const keys = goesOn() ? await keysBefore() : session.working;
+  const before = goesOn() ? exchanges().slice(0, -1) : exchanges();
+  const wanted = JSON.stringify([session.base, old, before]);
+  if (base === wanted) return mark();
+  const keys = goesOn() ? await keysAfter(before) : session.working;
   const answer = keys && (await during("Looking for sites", () => post("substitute", { ...keys, old })));
   if (!answer) return;
-  base = { wanted, of: session.base };
+  base = wanted;
   sites = answer.sites;
   write();
   mark();
 }
 
-async function keysBefore() {
+async function keysAfter(done) {
   let keys = session.base;
-  for (const { old: from, new: to, sites: places } of state.exchanges.slice(0, -1)) {
+  for (const { old: from, new: to, sites: places } of done) {
     const answer = await during("Exchanging", () => post("substitute", { ...keys, old: from, new: to, sites: places }));
     if (!answer) return null;
     keys = { file: { name: `${answer.geometry.name}.xyz`, text: answer.geometry.xyz } };
@@ -100,11 +105,16 @@ async function toggle(number) {
 }
 
 async function take(places) {
-  const earlier = goesOn() ? state.exchanges.slice(0, -1) : state.exchanges;
-  const exchanges = places.length ? [...earlier, { old, new: replacement, sites: places }] : earlier;
-  const before = state.exchanges;
-  change({ exchanges, job: null });
-  if ((await rebuild()) === null) change({ exchanges: before });
+  const earlier = goesOn() ? exchanges().slice(0, -1) : exchanges();
+  await exchange(places.length ? [...earlier, { old, new: replacement, sites: places }] : earlier);
+}
+
+/** Show the structure with such exchanges; those that the reader adds meanwhile follow them. */
+async function exchange(wanted) {
+  coming = wanted;
+  write();
+  await rebuild({ exchanges: wanted, job: null });
+  if (coming === wanted) coming = null;
   write();
   mark();
 }
@@ -156,7 +166,7 @@ function write() {
         { type: "button", onclick: () => take(chosen().slice(0, -1)), disabled: !chosen().length },
         "Undo the last",
       ),
-      make("button", { type: "button", onclick: reset, disabled: !state.exchanges.length }, "Back to the start"),
+      make("button", { type: "button", onclick: reset, disabled: !state.exchanges.length }, "Undo all"),
     ),
     state.exchanges.length
       ? make(
@@ -199,8 +209,4 @@ function another(from, to) {
   return findSites();
 }
 
-async function reset() {
-  change({ exchanges: [], job: null });
-  base = null;
-  await rebuild();
-}
+const reset = () => exchange([]);

@@ -5,7 +5,7 @@ import { byId, charge, counted, fill, formula, formulaParts, labelled, make, num
 import { say } from "./notices.js";
 import { models } from "./source.js";
 import { change, emit, on, session, state } from "./store.js";
-import { rebuild, settle } from "./structure.js";
+import { rebuild, settleAnew } from "./structure.js";
 
 const LEAST_MISFIT = 1e-3; // Å; below, it is rounding
 
@@ -69,7 +69,7 @@ function rows(inspect, first) {
     ["Hand", handWords(inspect, first)],
     ["Crystal", source && crystalWords(source, first.clusters)],
     ["Disorder", source && disorderWords(source)],
-    ["Beside it", besideWords(first)],
+    ["Also in the file", besideWords(first)],
   ].filter(([, words]) => words);
 }
 
@@ -158,11 +158,9 @@ function disorderChoice({ crystal }) {
 
 /** Read the file in another way; where that does not work, as before. */
 async function reread(values) {
-  const before = structuredClone(state);
-  change({ reading: { ...state.reading, ...values }, charge: null, exchanges: [], distortions: {}, job: null });
-  if ((await rebuild()) !== null) return;
-  change(before);
-  describe();
+  const reading = { ...state.reading, ...values };
+  const done = await rebuild({ reading, charge: null, exchanges: [], distortions: {}, job: null });
+  if (done === null) describe();
 }
 
 const candidateWords = ({ charge: value, superatom_electrons: electrons }) =>
@@ -181,7 +179,7 @@ export function askCharge() {
 
 function chooseCharge(value) {
   change({ charge: value === session.inspect.charge ? null : value, job: null });
-  settle();
+  settleAnew();
 }
 
 function chargeChoice({ charge_candidates: candidates = [], charge: own }) {

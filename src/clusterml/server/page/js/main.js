@@ -86,11 +86,11 @@ async function begin() {
   }
   const { source, ...rest } = values;
   if (source.file && source.file.text === null) {
-    Object.assign(state, values);
+    session.awaited = values;
     openStart(true);
     return say(`This link needs the file ${source.file.name}: drop it here.`);
   }
-  if (!(await open(source, rest))) openStart(true);
+  if ((await open(source, rest)) === null) openStart(true);
 }
 
 for (const start of [

@@ -2,8 +2,9 @@
 
 import { comparisons } from "./answer.js";
 import { post } from "./api.js";
-import { byId, counted, fill, fixed, labelled, make, number, options, signed } from "./dom.js";
-import { clearProblem, during } from "./notices.js";
+import { byId, counted, fill, fixed, labelled, make, number, numberIn, options, signed } from "./dom.js";
+import { textOf } from "./files.js";
+import { clearProblem, during, showProblem } from "./notices.js";
 import { change, emit, on, session, show, state } from "./store.js";
 
 const UNITS = [
@@ -16,7 +17,7 @@ const UNITS = [
   "log_epsilon",
 ];
 
-let turn = 0; // the newest comparison
+let turn = 0; // the newest reading or comparison
 
 /** Set it up. */
 export function startMeasured() {
@@ -26,7 +27,7 @@ export function startMeasured() {
 }
 
 async function take(file) {
-  change({ measured: { name: file.name, text: await file.text() } });
+  change({ measured: { name: file.name, text: await textOf(file) } });
   await read();
 }
 
@@ -38,9 +39,11 @@ const text = () => JSON.stringify(keys());
 
 async function read() {
   leave();
+  const mine = turn;
   session.measuredOf = text();
   clearProblem();
   const answer = await during("Reading the measured spectrum", () => post("spectrum", keys()));
+  if (mine !== turn) return;
   session.measured = answer?.spectrum && withoutNull(answer.spectrum);
   session.measuredWarnings = answer?.warnings || [];
   if (session.measured) await compare();
@@ -76,7 +79,7 @@ function write() {
     make("p", { class: "soft" }, state.measured.name),
     details(),
     ...result(),
-    make("p", { class: "row" }, make("button", { type: "button", onclick: forget }, "Take it away")),
+    make("p", { class: "row" }, make("button", { type: "button", onclick: forget }, "Remove")),
   );
 }
 
@@ -105,14 +108,14 @@ function details() {
         inputmode: more.text ? "text" : "decimal",
         placeholder: more.hint,
         value: state.measured[name] ?? "",
-        onchange: (event) => set(name, event.target.value, more.text),
+        onchange: (event) => set(name, event.target.value, !more.text && words),
       }),
     );
   const unit = labelled(
     "Unit",
     make(
       "select",
-      { onchange: (event) => set("unit", event.target.value, true) },
+      { onchange: (event) => set("unit", event.target.value) },
       options(
         [["", "as the file says"], ...UNITS.map((name) => [name, name.replaceAll("_", " ")])],
         state.measured.unit ?? "",
@@ -136,14 +139,17 @@ function details() {
   );
 }
 
-function set(name, value, isText) {
-  change({
-    measured: { ...state.measured, [name]: value === "" ? null : isText ? value : Number(value.replace(",", ".")) },
-  });
+/** Read it with what the reader has written into a field; one of a number says so by its `words`. */
+function set(name, given, words = null) {
+  const value = words ? numberIn(given) : given;
+  if (words && given.trim() && value === null)
+    return showProblem({ problem: `${words}: '${given}' is not a number`, remedy: "write the number alone, such as 2e-5" });
+  change({ measured: { ...state.measured, [name]: value === "" ? null : value } });
   return read();
 }
 
 function leave() {
+  turn += 1;
   for (const name of ["measured", "measuredOf", "comparison"]) delete session[name];
 }
 
@@ -169,7 +175,7 @@ function result() {
   return [
     ...blocks,
     toggle("shift", "Draw the computed curves shifted"),
-    toggle("sameHeight", "Draw the measured one as high"),
+    toggle("sameHeight", "Scale the measured curve to the computed height"),
     ...[...warnings].map((words) => make("p", { class: "note" }, words)),
   ];
 }

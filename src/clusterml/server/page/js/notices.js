@@ -1,6 +1,6 @@
 // What the reader must know: problems with their remedies, and short news.
 
-import { byId, fill, make, onPage } from "./dom.js";
+import { byId, fill, make, numberIn, onPage } from "./dom.js";
 
 /** Show a problem and its remedy until it is closed or another one comes. */
 export function showProblem(error) {
@@ -41,6 +41,14 @@ export async function copy(text, words) {
   } catch {
     prompt("Copy this:", text);
   }
+}
+
+/** The numbers in two fields, the lower one first; null where they are no range, which is said. */
+export function readEnds(what, fields) {
+  const ends = fields.map((id) => numberIn(byId(id).value)).sort((a, b) => a - b);
+  if (ends.every((value) => value > 0) && ends[0] < ends[1]) return ends;
+  say(`${what} runs between two different numbers above 0: write both.`);
+  return null;
 }
 
 let working = 0;

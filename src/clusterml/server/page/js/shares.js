@@ -1,6 +1,6 @@
 // Which atoms the CD of a band comes from: the engine's shares of what is shown; where it has none, the network's if wanted.
 
-import { modelKey } from "./answer.js";
+import { mainResult, modelKey, strongestCd } from "./answer.js";
 import { post } from "./api.js";
 import { make, number, onPage } from "./dom.js";
 import { engineKeys } from "./engine.js";
@@ -19,11 +19,13 @@ export function startShares() {
   for (const name of ["colour", "released"]) on(name, ask);
 }
 
-/** The band in eV: the reader's, else 0.3 eV to both sides of the strongest CD. */
+/** The band in eV: the reader's, else that of the shares that are shown, else 0.3 eV to both sides of the strongest CD. */
 export function band() {
-  if (state.band) return state.band;
-  const middle = session.prediction?.significance?.energy_ev ?? 3;
-  return [Math.max(0.5, middle - 0.3), Math.min(5.3, middle + 0.3)].map((value) => Number(value.toFixed(2)));
+  if (state.band || session.shares) return state.band ?? session.shares.band_ev;
+  const { result } = mainResult() ?? {};
+  const strongest = (result && strongestCd(result)?.energy_ev) ?? 3;
+  const middle = Math.min(Math.max(strongest, 0.8), 5.7); // the engine computes up to 6 eV
+  return [middle - 0.3, middle + 0.3].map((value) => Number(value.toFixed(2)));
 }
 
 /** Share out the CD of a band that the reader chose, in eV. */
@@ -52,7 +54,7 @@ async function ask() {
   asking = true;
   while (isMissing()) {
     emit("shares"); // it is at work
-    await settled();
+    if (!(await settled())) break;
     const mine = turn,
       keys = isEngines() ? engineKeys() : modelKey();
     const found = await during("Sharing the CD out", () => shares(keys).catch((error) => ({ unshared: error })));
@@ -87,7 +89,7 @@ function engines() {
 }
 
 function networks() {
-  const words = `By the network ${session.shares.method}: it has learnt the CD, and not its shares, which are often wrong.`;
+  const words = `By the network ${session.shares.method}: it was trained on the CD only; its attribution to atoms is often wrong.`;
   return make("p", { class: "note" }, words);
 }
 

@@ -1,10 +1,10 @@
 // Live distortion: a slider for each mode that the cluster has; geometry and spectra follow.
 
 import { get } from "./api.js";
-import { byId, fill, make, number, signed } from "./dom.js";
-import { during } from "./notices.js";
+import { byId, fill, make, number, numberIn, signed } from "./dom.js";
+import { during, say } from "./notices.js";
 import { change, emit, on, session, state } from "./store.js";
-import { follow, isDistorted, settle } from "./structure.js";
+import { follow, isDistorted, settleAnew } from "./structure.js";
 
 const UNITS = { deg: "°", A: " Å", "%": " %", fraction: "" };
 const SPANS = { "thermal-noise": 0.3, "normal-mode": 1.0 }; // where nothing is typical
@@ -70,7 +70,27 @@ function row(name) {
     make("output", { for: id }),
     swing,
     input,
+    MORE[name]?.(),
   );
+}
+
+/** What decides a mode besides its amount. */
+const MORE = {
+  "normal-mode": () => {
+    const onchange = (event) => choose("index", numberIn(event.target.value), 1);
+    const field = make("input", { type: "number", min: 1, step: 1, id: "mode-index", onchange });
+    return make("label", { class: "inline more" }, "Which one, from the softest", field);
+  },
+  "thermal-noise": () => {
+    const onclick = () => choose("seed", state.seed + 1, 0);
+    return make("p", { class: "more" }, make("button", { type: "button", id: "mode-seed", onclick }, "Another draw"));
+  },
+};
+
+function choose(key, value, least) {
+  if (!Number.isInteger(value) || value < least) return say(`This is a whole number from ${least}.`);
+  change({ [key]: value, job: null });
+  return follow();
 }
 
 /** While a slider is held it may move on: what takes long begins when it is released. */
@@ -100,9 +120,10 @@ const spanOf = ({ name, typical, high }) => SPANS[name] ?? Math.min(high, 5 * ty
 function write(name) {
   const line = document.querySelector(`.mode[data-mode="${name}"]`),
     amount = state.distortions[name] || 0;
-  const input = line.querySelector("input"),
+  const input = line.querySelector("input[type=range]"),
     unit = UNITS[modes.get(name).unit] ?? "";
   input.value = amount;
+  if (name === "normal-mode") byId("mode-index").value = state.index;
   line.classList.toggle("moved", amount !== 0);
   line.querySelector("output").textContent = amount ? signed(Number(amount.toPrecision(3))) + unit : `0${unit}`;
   input.setAttribute("aria-valuetext", `${number(amount)}${unit}`);
@@ -121,7 +142,7 @@ function setAll(amountOf) {
   const pairs = Object.entries(state.distortions).map(([name, amount]) => [name, amountOf(amount) || 0]);
   change({ distortions: Object.fromEntries(pairs), job: null });
   session.modes.filter((name) => modes.has(name) && !LEFT_OUT.includes(name)).forEach(write);
-  settle();
+  settleAnew();
 }
 
 function toggleSwing(name) {

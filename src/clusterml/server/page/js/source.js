@@ -2,9 +2,10 @@
 
 import { get } from "./api.js";
 import { byId, fill, formulaParts, labelled, make, options } from "./dom.js";
+import { textOf } from "./files.js";
 import { during } from "./notices.js";
-import { change, emit, on, session, state } from "./store.js";
-import { open, rebuild } from "./structure.js";
+import { emit, on, session } from "./store.js";
+import { open } from "./structure.js";
 
 const HALOGENS = ["F", "Cl", "Br", "I", "H"];
 const only = (elements, ...allowed) => elements.length > 0 && elements.every((element) => allowed.includes(element));
@@ -32,7 +33,7 @@ export async function startSource() {
   listenToFiles();
   byId("other").addEventListener("click", () => openStart(true));
   byId("start-close").addEventListener("click", () => openStart(false));
-  byId("shipped").addEventListener("change", (event) => event.target.value && pick({ shipped: event.target.value }));
+  byId("shipped").addEventListener("change", pickModel);
   byId("blueprint").addEventListener("change", showSites);
   byId("build").addEventListener("submit", build);
   on("source", () => openStart(false));
@@ -40,7 +41,7 @@ export async function startSource() {
     Promise.all(["structures", "blueprints", "ligands"].map((name) => get(`v1/${name}`))),
   )) || [[], [], []];
   lists = { structures, blueprints, ligands };
-  fill(byId("shipped"), options([["", "Choose .."]]), groups(structures));
+  fill(byId("shipped"), options([["", "Choose …"]]), groups(structures));
   fill(byId("blueprint"), options(blueprints.map(({ name, title }) => [name, title])));
   fill(byId("examples"), EXAMPLES.filter(([name]) => structures.some((each) => each.name === name)).map(example));
   showSites();
@@ -99,8 +100,14 @@ function build(event) {
   pick({ build: Object.fromEntries(values) });
 }
 
-async function pick(source) {
-  if (!(await open(source))) openStart(!session.geometry);
+/** The list goes back to its first line, so that the same model can be picked again. */
+function pickModel({ target }) {
+  if (target.value) pick({ shipped: target.value });
+  target.value = "";
+}
+
+async function pick(source, values = {}) {
+  if ((await open(source, values)) === null) openStart(!session.geometry);
 }
 
 /** Show or hide the choice of a structure. */
@@ -134,13 +141,7 @@ function listenToFiles() {
 }
 
 async function take(file) {
-  const text = await file.text(),
-    wanted = state.source?.file;
-  const source = { file: { name: file.name, text } };
-  if (wanted && wanted.text === null && wanted.name === file.name) {
-    change({ source });
-    emit("source");
-    return rebuild(); // the file that a link could not hold
-  }
-  return pick(source);
+  const source = { file: { name: file.name, text: await textOf(file) } },
+    { awaited } = session;
+  return pick(source, awaited?.source.file.name === file.name ? awaited : {}); // the file that a link could not hold
 }

@@ -3,6 +3,7 @@
 import { isAdvised, mainResult, strongestCd } from "./answer.js";
 import { forgetScales, mainColour, makePicture, mirrorEntry, THEMES } from "./curves.js";
 import { byId, fill, make, number, signed } from "./dom.js";
+import { readEnds } from "./notices.js";
 import { NM_EV, picture } from "./plot.js";
 import { change, emit, on, session, show, state } from "./store.js";
 
@@ -42,9 +43,8 @@ export function startSpectra() {
 }
 
 function readRange() {
-  const low = Number(byId("range-from").value),
-    high = Number(byId("range-to").value);
-  if (low > 0 && high > low) change({ range: [low, high] });
+  const range = readEnds("The axis", ["range-from", "range-to"]);
+  if (range) change({ range });
   draw();
 }
 
@@ -213,19 +213,24 @@ function readAt(x) {
 }
 
 function readingAt(energy) {
-  const first = drawn.shown.find(({ name }) => name === mainResult()?.name) || drawn.shown[0];
-  const { spectrum, shift = 0 } = first;
-  const k = nearest(spectrum.energy_ev, energy - shift),
-    std = spectrum.delta_epsilon_std?.[k];
-  const error = Number.isFinite(std) && std !== null ? ` ± ${number(std, 2)}` : "";
+  const named = (wanted) => drawn.shown.find(({ name }) => name === wanted);
+  const read = new Set([named(mainResult()?.name) || drawn.shown[0], named("measured")]);
   const place = `${(NM_EV / energy).toFixed(0)} nm, ${energy.toFixed(2)} eV`;
-  return `${place}:  ε ${number(spectrum.epsilon[k])},  Δε ${signed(spectrum.delta_epsilon[k])}${error},  g ${signed(spectrum.g_abs?.[k] ?? NaN, 2)}`;
+  return [place, ...[...read].filter(Boolean).map((curve) => valuesAt(curve, energy))].join("\n");
 }
 
+/** What a curve is at an energy, by its name; a measured one as it was measured, however high it is drawn. */
+function valuesAt({ name, words, spectrum, shift = 0 }, energy) {
+  const k = nearest(spectrum.energy_ev, energy - shift),
+    at = (key) => (k === null ? null : spectrum[key]?.[k]);
+  const std = at("delta_epsilon_std"),
+    error = Number.isFinite(std) ? ` ± ${number(std, 2)}` : "";
+  const values = `ε ${number(at("epsilon"))},  Δε ${signed(at("delta_epsilon"))}${error},  g ${signed(at("g_abs"), 2)}`;
+  return `${name === "measured" ? state.measured.name : words}:  ${values}`;
+}
+
+/** The place of the value next to the wanted one; null beyond the ends. */
 function nearest(values, wanted) {
-  let best = 0;
-  values.forEach((value, k) => {
-    if (Math.abs(value - wanted) < Math.abs(values[best] - wanted)) best = k;
-  });
-  return best;
+  if (wanted < Math.min(...values) || wanted > Math.max(...values)) return null;
+  return values.reduce((best, value, k) => (Math.abs(value - wanted) < Math.abs(values[best] - wanted) ? k : best), 0);
 }

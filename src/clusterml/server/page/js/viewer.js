@@ -161,7 +161,7 @@ export class Viewer {
       pen.globalAlpha = z < -0.15 * this.reach ? 0.45 : 1;
       pen.beginPath();
       pen.arc(x, y, size, 0, 2 * Math.PI);
-      pen.fillStyle = marker.chosen ? "#d55e00" : "#ffffff";
+      pen.fillStyle = marker.chosen ? "#bd5300" : "#ffffff";
       pen.fill();
       pen.lineWidth = 1.5 * ratio;
       pen.strokeStyle = marker.chosen ? "#7a3600" : "#1d2329";

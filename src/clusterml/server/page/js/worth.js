@@ -21,7 +21,7 @@ function write() {
 }
 
 function live() {
-  const speed = session.framesPerSecond ? `, ${session.framesPerSecond.toFixed(0)} pictures a second` : "";
+  const speed = session.framesPerSecond ? `, ${session.framesPerSecond.toFixed(0)} frames per second` : "";
   if (!session.prediction) return line("live", "Live", `the geometry alone, until the slider rests${speed}`);
   if (isOutside()) return line("live", "Live", `by a network that does not know this cluster, until the slider rests${speed}`);
   return line("live", "Live", `one network, without its error, until the slider rests${speed}`);
@@ -56,7 +56,7 @@ function byEngine() {
 function domain({ in_domain: inside, domain_score: score }) {
   const distance = score === null || score === undefined ? "" : ` (distance ${number(score, 2)}, its limit is 1)`;
   if (inside === undefined || inside === null)
-    return line("warn", "Domain", "this network does not know where it holds");
+    return line("warn", "Domain", "this network has no domain check");
   if (inside) return line("good", "Domain", `the network knows such structures${distance}`);
   return line(
     session.engine ? "plain" : "warn",
