@@ -83,3 +83,10 @@ def test_a_spectrum_that_is_off_is_a_failed_row(script):
     with script.measured(script.Row("labels", "a case"), "cpu") as row:
         row.result = script._agreement([script.deviation(other, reference)], 2e-2)
     assert not row.failed
+
+
+@pytest.mark.parametrize("broken", [(0.0, np.nan), (np.nan, 0.0)])
+def test_a_spectrum_of_nan_is_too_far_off_wherever_it_stands(script, broken):
+    for deviations in ([broken, (0.0, 0.0)], [(0.0, 0.0), broken], [broken]):
+        with pytest.raises(script.CheckFailed, match=r"nan.*: more than 0.005"):
+            script._agreement(deviations, 5e-3)

@@ -49,6 +49,7 @@ def test_a_failing_file_does_not_stop_the_others(run, xyz, tmp_path):
     assert done.code == 1
     assert len(json.loads(done.out)) == 1
     assert done.err.count("error:") == 2
+    assert f"error: {broken}: " in done.err
     assert "Traceback" not in done.err
 
 

@@ -188,6 +188,7 @@ def test_basis_sets_have_one_spelling(name, written):
         ("dyall-v2z", "not made for Kohn-Sham orbitals"),
         ("gth-dzvp", "not made for Kohn-Sham orbitals"),
         ("Ag=def2-svp", "none is for all elements"),
+        ("def2-svp,Ag=lanl2dz,ag=def2-tzvp", "Ag has two"),
         ("def2-svp,Xx=sto-3g", "'Xx' is no element"),
         ("def2-svp,sto-3g", "def2-svp and sto-3g are both for all elements"),
     ],

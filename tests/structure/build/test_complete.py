@@ -110,6 +110,13 @@ def test_the_full_shell(core):
     assert gaps.max() < 7.0  # all three on one trigon
 
 
+def test_no_molecules_of_a_solvent_are_none(built):
+    core = built("ag4", thiolate="SH")[[0, 1, 2, 3, 4, 6, 8, 10]]
+    core.info = {"charge": 0}
+    done = complete(core, thiolate="SH", carboxylate="HCOO", carboxylates=0, solvent="H2O", solvents=0)
+    assert done.info["provenance"]["ligands"] == {"SH": 4}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
