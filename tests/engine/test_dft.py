@@ -313,10 +313,10 @@ def test_a_near_geometry_saves_cycles():
     cold: list[str] = []
     warm: list[str] = []
     first = dft_orbitals(near, 0, method(), Compute(working=cold.append))
-    dft_orbitals(TWISTED, 0, method(), Compute())
-    compute = Compute(working=warm.append)
-    second = dft_orbitals(near, 0, method(), compute, start_from=TWISTED)
+    dft_orbitals(near, 0, method(), Compute(), start_from=TWISTED)  # the orbitals to start from are kept
+    second = dft_orbitals(near, 0, method(), Compute(working=warm.append), start_from=TWISTED)
     assert_same_levels(second.energies_ev, first.energies_ev)
+    assert 0 < len(warm) < len(cold)
 
 
 def test_too_little_memory_is_said_before(monkeypatch):
