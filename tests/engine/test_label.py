@@ -16,7 +16,7 @@ from clusterml.engine.linalg import inverse_cholesky, overlap_powers
 from clusterml.engine.orbitals.orbitals import composition, gap_warnings
 from clusterml.engine.orbitals.source import find_source
 from clusterml.engine.orbitals.stda_xtb import fermi_occupations, stda_xtb_orbitals
-from clusterml.engine.protocol import Compute, Protocol
+from clusterml.engine.protocol import Protocol
 from clusterml.errors import (
     ChargeError,
     ElectronicStructureError,
@@ -274,9 +274,3 @@ def test_threads_are_those_that_are_asked_for_and_only_meanwhile(molecule, monke
     assert torch.get_num_threads() == before
     with pytest.raises(OptionError, match="threads is 0"):
         label_by_default(molecule("agh"), 0, threads=0)
-
-
-def test_a_checkpoint_is_never_in_vain(molecule, tmp_path):
-    for words in ({"checkpoint": str(tmp_path)}, {"compute": Compute(checkpoint=str(tmp_path))}):
-        with pytest.raises(OptionError, match="gfn1 orbitals have no checkpoint"):
-            label_by_default(molecule("agh"), 0, orbitals="gfn1", **words)

@@ -331,7 +331,6 @@ def test_what_cannot_be_read_is_named():
         {"head_options": {"bands": 10**6}},
         {"head_options": {"triplet": 10**6}},
         {"head_options": {"strength": True}},
-        {"head_options": {"triplet": 0, "donor_triplet": 0}},
         {"head": "orbital", "head_options": {"occupied": {"metal": [10**6, 1]}}},
         {"head": "orbital", "head_options": {"virtual": {"first_ev": [1.0, float("inf")]}}},
         {"head": "moments", "head_options": {"channels": 10**6}},
@@ -350,6 +349,11 @@ def test_a_spec_beyond_what_can_be_built_is_refused_before_anything_is_allocated
     inner = next(iter(wanted[key])) if isinstance(wanted[key], dict) and key != "grid" else ""
     with pytest.raises(OptionError, match=rf"network.*{key}.*{inner}"):
         read_spec(wanted)
+
+
+def test_a_resolvent_head_without_oscillators_is_refused():
+    with pytest.raises(OptionError, match="without oscillators; give metals or donors one"):
+        read_spec({"head": "resolvent", "head_options": {"triplet": 0, "donor_triplet": 0}})
 
 
 def options():

@@ -163,7 +163,7 @@ def label(
         atoms = read(atoms, allow_several=allow_several)
     protocol, compute = chosen(protocol, compute, choices)
     protocol = with_own_orbitals(atoms, protocol, named=named)
-    if compute.checkpoint is not None and not (source := find_source(protocol)).checkpoints:
+    if choices.get("checkpoint") is not None and not (source := find_source(protocol)).checkpoints:
         raise OptionError(f"{source.name} orbitals have no checkpoint", "use --orbitals dft, or leave it out")
     if grid is not None:
         check_reach(check_axis("grid", grid), protocol.emax_ev)

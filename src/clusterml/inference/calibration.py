@@ -335,10 +335,9 @@ class Uncertainty:
         """Share (g,) of each record's energies, of those with an interval and where ``told`` (g, m), at which it holds
         the truth (g, m), NaN for a record without any; aim: the level, 0.9."""
         half = self.spread(quantity, energy_ev, members, novelties, scores) * normal_quantile(self.calibration.level)
-        inside = np.abs(truth - members.mean(axis=0)) <= half
-        has = np.isfinite(half) & told
-        count = has.sum(axis=1)
-        return np.where(count > 0, (inside & has).sum(axis=1) / np.maximum(count, 1), np.nan)
+        counts = np.isfinite(half) & told
+        inside = counts & (np.abs(truth - members.mean(axis=0)) <= half)
+        return np.where(counts.any(axis=1), inside.sum(axis=1) / np.maximum(counts.sum(axis=1), 1), np.nan)
 
     def coverages(
         self,
@@ -350,10 +349,10 @@ class Uncertainty:
     ) -> dict[str, FloatArray]:
         """:meth:`coverage` (g,) of absorption and CD where predictions have an interval, NaN for the CD of records that
         have none; ``members`` and ``truth`` as for :func:`calibrate`."""
-        keys = ("epsilon", "delta_epsilon")
         told = ~silent(members["epsilon"].mean(axis=0))
         covered = {
-            key: self.coverage(key, energy_ev, members[key], truth[key], novelties, scores, told) for key in keys
+            key: self.coverage(key, energy_ev, members[key], truth[key], novelties, scores, told)
+            for key in ("epsilon", "delta_epsilon")
         }
         covered["delta_epsilon"] = np.where(without_cd(members, truth), np.nan, covered["delta_epsilon"])
         return covered
