@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -14,22 +13,15 @@ import numpy as np
 import pytest
 
 import clusterml
+from helpers import script_module
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "check_gpu.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(SCRIPT.parent))
-    spec = importlib.util.spec_from_file_location("check_gpu", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["check_gpu"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["check_gpu"]
-    sys.path.remove(str(SCRIPT.parent))
+    with script_module("check_gpu") as module:
+        yield module
 
 
 def started(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:

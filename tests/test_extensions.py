@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers import random_release
+
 PAGES = sorted((Path(__file__).resolve().parents[1] / "docs" / "dev").glob("adding-*.md"))
 USE = """
 from pathlib import Path
@@ -109,20 +111,6 @@ def site(tmp_path) -> Path:
     return folder
 
 
-def write_model(folder: Path) -> None:
-    """A network with random weights."""
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import NetworkSpec
-    from clusterml.training.release import write_release
-
-    torch.manual_seed(0)
-    network = Network(NetworkSpec(channels=4, n_radial=4, radial_width=8))
-    about = {"data": {"name": "made-up", "train": 12, "method": "gfn1"}}
-    write_release(folder, [network.state_dict()], network.spec, "# made up\n", {}, about)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_is_short_and_complete(page):
     files, entries = examples(page)
@@ -137,7 +125,7 @@ def test_one_of_each_is_installed_and_used(site, tmp_path):
     (tmp_path / "sample.log").write_text("CHIROLOG 1\n400 1\n450 -2\n500 3\n")
     blueprint = (site / "my_clusters" / "blueprints" / "ag5.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(blueprint.replace("name: ag5", "name: mine"))
-    write_model(tmp_path / "model")
+    random_release(tmp_path / "model")
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", USE],

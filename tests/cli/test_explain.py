@@ -17,20 +17,12 @@ from clusterml.engine.contributions import ContributionPart
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.write import write_extxyz
+from helpers import random_release
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
-    from clusterml.training.release import write_release
-
-    torch.manual_seed(1)
-    network = Network(read_spec({"head": "moments", "channels": 4, "n_radial": 4, "radial_width": 8}))
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, {"data": {"train": 7}})
+    return random_release(tmp_path_factory.mktemp("models") / "tiny", seed=1, head="moments")
 
 
 @pytest.fixture
