@@ -9,7 +9,6 @@ import pytest
 from ase import Atoms
 
 from clusterml.engine.integrals import import_pyscf
-from clusterml.engine.kernels import hybrid_kernels
 from clusterml.engine.label import ground_state_cost, label
 from clusterml.engine.orbitals import dft, kohn_sham
 from clusterml.engine.orbitals.dft import dft_orbitals
@@ -112,16 +111,6 @@ def test_exchange_makes_the_response():
     assert (pure.orbitals.method, hybrid.orbitals.method) == ("PBE/def2-svp", "PBE0/def2-svp")
     assert (pure.orbitals.kernels.ax, hybrid.orbitals.kernels.ax) == (0.0, 0.25)
     assert not hybrid.orbitals.kernels.k_shift
-
-
-def test_kernels_of_a_hybrid():
-    """H and Ag at 3 bohr with a_x = 0.25: alpha = 1.54, beta = 0.6575 by hand."""
-    kernels = hybrid_kernels(("H", "Ag"), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]), 0.25, 1.54, 0.6575)
-    eta = 0.5 * (0.47259288 + 0.23598621)
-    assert eta == pytest.approx(0.5 * (kernels.k[0, 0] + kernels.k[1, 1]), rel=0.05)
-    mean = 0.5 * (kernels.k[0, 0] + kernels.k[1, 1])
-    assert kernels.k[0, 1] == pytest.approx((3.0**1.54 + mean**-1.54) ** (-1 / 1.54))
-    assert kernels.j[0, 1] == pytest.approx((3.0**0.6575 + (0.25 * mean) ** -0.6575) ** (-1 / 0.6575))
 
 
 @pytest.mark.parametrize(
