@@ -1,4 +1,5 @@
-"""What tests of several folders make: networks of random weights, scripts as modules, an icosahedron, a browser."""
+"""What tests of several folders make: networks of random weights, scripts as modules,
+an icosahedron, a browser, and who is told how far work is."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from clusterml.run.progress import Reporter, State
+
 if TYPE_CHECKING:
     from clusterml.typing import FloatArray
 
@@ -22,6 +25,22 @@ ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"channels": 4, "n_radial": 4, "radial_width": 8}
 """A network that is made and used in no time."""
 GOLDEN = (1 + 5**0.5) / 2
+
+
+class Heard(Reporter):
+    """Keeps what it is told: ``states``, ``notes``, and of these what was said as something began, ``begun``."""
+
+    def __init__(self) -> None:
+        self.states: list[State] = []
+        self.notes: list[str] = []
+        self.begun: list[str] = []
+
+    def show(self, state: State, *, after: float | None = None) -> None:
+        self.states.append(state)
+
+    def note(self, words: str, *, after: float | None = None) -> None:
+        self.notes.append(words)
+        self.begun += [words] if after is not None else []
 
 
 def random_release(

@@ -152,6 +152,7 @@ def test_only_options_that_are_near_are_suggested(run, command, suggested):
         "build ag3 --thiolate Nothing",
         "relax x.xyz --solvation alpb",
         "screen",
+        "screen x.yaml --cluster local --gpus -1",
         "nothing",
     ],
 )
