@@ -182,10 +182,12 @@ def batch_seconds(predictor: Predictor, atoms: Atoms, count: int) -> tuple[float
 
 
 def _agreement(deviations: list[tuple[float, float]], allowed: float) -> str:
-    """The largest deviations in words; raises :class:`CheckFailed` if they are more than ``allowed``."""
-    absorption, cd = (max(values) for values in zip(*deviations, strict=True))
-    words = f"deviation of absorption {absorption:.0e}, of CD {cd:.0e}"
-    if not max(absorption, cd) <= allowed:
+    """The largest deviations in words; raises :class:`CheckFailed` if they are more than ``allowed``, or NaN."""
+    import numpy as np
+
+    worst = np.max(deviations, axis=0)  # a NaN wherever there is one
+    words = f"deviation of absorption {worst[0]:.0e}, of CD {worst[1]:.0e}"
+    if not np.all(worst <= allowed):
         raise CheckFailed(f"{words}: more than {allowed:g}")
     return words
 

@@ -25,7 +25,7 @@ from clusterml.engine.orbitals.gfn import gfn_orbitals
 from clusterml.engine.orbitals.gfn1_pbe import SEEN
 from clusterml.io.files import sha256
 from clusterml.io.json import write_json
-from refit.reference import AXIS_EV, WIDTH_EV, Curves, Reference, cosine, deviator, references
+from refit.reference import AXIS_EV, WIDTH_EV, Curves, Reference, deviator, likeness, references
 from refit.regression import Equations, refitted, solve
 
 TARGET = Path(__file__).resolve().parents[1] / "src" / "clusterml" / "engine" / "data" / "gfn1_pbe.json"
@@ -55,12 +55,12 @@ class Score:
     def of(cls, reference: Reference, curves: Curves) -> Score:
         """That of ``curves`` beside the record's."""
         known = reference.curves
-        oriented = cosine(deviator(curves.cd_tensor), deviator(known.cd_tensor)) if reference.oriented else None
+        oriented = likeness(deviator(curves.cd_tensor), deviator(known.cd_tensor)) if reference.oriented else None
         return cls(
             name=reference.name,
             group=group_of(reference),
-            absorption=cosine(curves.absorption, known.absorption),
-            cd=cosine(curves.cd, known.cd) if reference.chiral else None,
+            absorption=likeness(curves.absorption, known.absorption),
+            cd=likeness(curves.cd, known.cd) if reference.chiral else None,
             oriented_cd=oriented,
             gap_error_ev=curves.gap_ev - known.gap_ev,
             first_band_error_ev=curves.first_band - known.first_band,
@@ -71,7 +71,7 @@ class Score:
 def _shifted(cd: np.ndarray[Any, Any], known: np.ndarray[Any, Any], shift: float) -> float:
     """Cosine of ``cd`` moved up by ``shift`` eV, where both are known."""
     inside = (AXIS_EV - shift >= AXIS_EV[0] - 1e-9) & (AXIS_EV - shift <= AXIS_EV[-1] + 1e-9)
-    return cosine(np.interp(AXIS_EV - shift, AXIS_EV, cd)[inside], known[inside])
+    return likeness(np.interp(AXIS_EV - shift, AXIS_EV, cd)[inside], known[inside])
 
 
 def group_of(record: Reference | Equations) -> str:

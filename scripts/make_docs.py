@@ -44,7 +44,6 @@ _ROOMS = {
     "server": "The server",
     "shipped": "What is installed",
     "spectrum": "Spectra",
-    "stda": "The engine",
     "engine": "The engine",
     "structure": "Structures",
 }
@@ -65,7 +64,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def type_words(annotation: Any) -> str:
-    """The type of a key in words: ``whole number``, ``list of text``, ``gfn1, gfn2 or stda-xtb``."""
+    """The type of a key in words: ``whole number``, ``list of text``; of a choice its values, as code."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)

@@ -6,6 +6,7 @@ python scripts/make_page_picture.py        needs playwright and Chromium
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -33,6 +34,8 @@ def main() -> None:
         content = with_few_colours(shot, colours)
         if len(content) <= MOST_BYTES:
             break
+    else:
+        sys.exit(f"{len(content) / 1000:.0f} kB with {colours} colours: more than {MOST_BYTES / 1000:.0f}")
     TARGET.write_bytes(content)
     print(f"{TARGET}: {len(content) / 1000:.0f} kB, {colours} colours")
 

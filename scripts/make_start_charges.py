@@ -4,7 +4,7 @@
 
 The self-consistent cycle begins with them.  Each shell charge is a constant and a share of each kind of neighbour,
 fitted to the converged charges of shipped and built clusters, some with copper or gold in place of silver.  ``--check``
-leaves each cluster out of its own fit, and prints errors and cycles beside those of equal charges.
+writes nothing: it leaves each cluster out of its own fit, and prints errors and cycles beside those of equal charges.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    if not TARGET.exists():
+    if not TARGET.exists() and not check:
         TARGET.write_text(json.dumps({"kinds": KINDS, "shells": {}}))
     rows: dict[str, Rows] = {}
     states = {}
@@ -114,13 +114,13 @@ def main() -> None:
         features = gfn1.neighbour_features(symbols, neighbours)
         rows[name] = rows_of(atoms, state.shell_charges, features, parts.atom_of_shell)
         states[name] = parts, charge, state, symbols, neighbours
-    TARGET.write_text(json.dumps({"kinds": KINDS, "shells": fitted(list(rows.values()))}, indent=1) + "\n")
     if not check:
+        TARGET.write_text(json.dumps({"kinds": KINDS, "shells": fitted(list(rows.values()))}, indent=1) + "\n")
         return
     print("| cluster | atoms | error of the start: max | rms | cycles to 2e-5 | from equal charges |")
     print("|---|---|---|---|---|---|")
     for name, (parts, charge, state, symbols, neighbours) in states.items():
-        others = [part for other, part in rows.items() if name.split()[0] not in other]
+        others = [part for other, part in rows.items() if other.split()[0] != name.split()[0]]
         data_tables("gfn1_charges")["shells"] = fitted(others)
         start = gfn1.expected_charges(symbols, neighbours, parts.atom_of_shell)
         start += (charge - start.sum()) / len(start)

@@ -27,6 +27,7 @@ from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.excited import ExcitedStates, Moments, transitions
 from clusterml.engine.response.solver import find_solver
 from clusterml.io.json import write_json
+from clusterml.spectrum.fit import cosine
 from clusterml.spectrum.transitions import Transitions
 from clusterml.typing import FloatArray
 from clusterml.units import HARTREE_EV
@@ -187,11 +188,6 @@ def pairs(reference: Reference, engine: ExcitedStates, n_occupied: int) -> tuple
     overlap = np.einsum("nia,mia->nm", theirs, ours) ** 2
     rows, columns = linear_sum_assignment(-overlap)
     return columns, overlap[rows, columns]
-
-
-def cosine(a: FloatArray, b: FloatArray) -> float:
-    norm = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
-    return float(a @ b) / norm if norm else 0.0
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 nice python scripts/make_trust_tables.py FOLDER [--structures DIR] [--write]
 
-Each spectrum is a file in FOLDER and is not computed again.  DIR may hold published geometries that are not part of the
-project (``Ag25_methylthiol.xyz``).
+Each spectrum is a file in FOLDER and is not computed again, unless geometry, protocol or results are others.  DIR may
+hold published geometries that are not part of the project (``Ag25_methylthiol.xyz``).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import numpy as np
 from ase import Atoms
 
 import clusterml as cm
-from clusterml.engine.protocol import Protocol, ThermalEnsemble
+from clusterml.dataset.protocols import geometry_hash
+from clusterml.engine.protocol import RESULTS, Protocol, ThermalEnsemble
 from clusterml.errors import ElectronicStructureError
 from clusterml.io.files import write_text
 from clusterml.io.json import write_json
@@ -38,6 +40,7 @@ WIDTH_EV = 0.2
 EMAX_EV = 5.5
 ENSEMBLE = ThermalEnsemble(members=24, temperature_k=300.0)
 WINDOW_EV = (1.2, 5.2)
+AXES = ("energy_ev", "epsilon", "delta_epsilon")
 LEAST = 0.05
 """Bands below this share of the highest in the window are not listed."""
 
@@ -54,6 +57,7 @@ class Sample:
     charge: int | None = None
 
 
+@cache
 def relaxed_ag44() -> Atoms:
     """[Ag44(SH)30]4- relaxed by GFN1-xTB from the model as built; a minute."""
     return cm.relax(cm.build("ag44")).atoms
@@ -84,14 +88,18 @@ def spectrum_of(sample: Sample, protocol: Protocol, ensemble: ThermalEnsemble | 
     word = "".join(letter for letter in sample.name if letter.isalnum())
     kind = "static" if ensemble is None else f"mean-{ensemble.members}-{ensemble.temperature_k:g}"
     path = folder / f"{word}-{protocol.name}-{protocol.mode}-{kind}.json"
-    if not path.is_file():
+    atoms, full = sample.atoms(), protocol.but(ensemble=ensemble, emax_ev=EMAX_EV)
+    made_of = {"geometry": geometry_hash(atoms), "charge": sample.charge, "protocol": full.model_dump(mode="json")}
+    made_of["results"] = RESULTS
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    if {key: kept.get(key) for key in made_of} != made_of:
         print(f"{sample.name}: {protocol.name}, {kind}", flush=True)
-        label = cm.label(sample.atoms(), sample.charge, protocol.but(ensemble=ensemble, emax_ev=EMAX_EV), groups={})
-        spectrum = label.spectrum
-        keys = ("energy_ev", "epsilon", "delta_epsilon")
-        write_json({key: getattr(spectrum, key).tolist() for key in keys}, path)
-    values = {key: np.array(value) for key, value in json.loads(path.read_text()).items()}
-    return broaden_to(Spectrum(**values, meta={"fwhm_ev": protocol.fwhm_ev}), WIDTH_EV)
+        spectrum = cm.label(atoms, sample.charge, full, groups={}).spectrum
+        kept = made_of | {key: getattr(spectrum, key).tolist() for key in AXES}
+        write_json(kept, path)
+    return broaden_to(
+        Spectrum(**{key: np.array(kept[key]) for key in AXES}, meta={"fwhm_ev": protocol.fwhm_ev}), WIDTH_EV
+    )
 
 
 def likeness(a: Spectrum, b: Spectrum) -> tuple[float, float]:

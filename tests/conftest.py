@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -106,7 +105,6 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def outputs() -> ModuleType:
     """The module of miniature outputs of quantum-chemistry programs."""
-    spec = importlib.util.spec_from_file_location("outputs_in_miniature", ROOT / "tests" / "outputs_in_miniature.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    import outputs_in_miniature as module
+
     return module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -14,22 +13,15 @@ import numpy as np
 import pytest
 
 import clusterml
+from helpers import script_module
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "check_gpu.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(SCRIPT.parent))
-    spec = importlib.util.spec_from_file_location("check_gpu", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["check_gpu"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["check_gpu"]
-    sys.path.remove(str(SCRIPT.parent))
+    with script_module("check_gpu") as module:
+        yield module
 
 
 def started(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -83,3 +75,10 @@ def test_a_spectrum_that_is_off_is_a_failed_row(script):
     with script.measured(script.Row("labels", "a case"), "cpu") as row:
         row.result = script._agreement([script.deviation(other, reference)], 2e-2)
     assert not row.failed
+
+
+@pytest.mark.parametrize("broken", [(0.0, np.nan), (np.nan, 0.0)])
+def test_a_spectrum_of_nan_is_too_far_off_wherever_it_stands(script, broken):
+    for deviations in ([broken, (0.0, 0.0)], [(0.0, 0.0), broken], [broken]):
+        with pytest.raises(script.CheckFailed, match=r"nan.*: more than 0.005"):
+            script._agreement(deviations, 5e-3)

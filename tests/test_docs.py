@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from helpers import browser, script_module
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -18,10 +18,8 @@ DOCS = ROOT / "docs"
 
 @pytest.fixture(scope="module")
 def make_docs():
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts" / "make_docs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with script_module("make_docs") as module:
+        yield module
 
 
 @pytest.mark.parametrize("page", ["api", "commands", "conventions", "options"])
@@ -62,14 +60,12 @@ def test_pictures_are_small_and_shown():
 @pytest.mark.slow
 def test_the_site_searches_from_the_disk_and_fetches_nothing(tmp_path):
     driver = pytest.importorskip("playwright.sync_api")
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("there is no browser")
+    path = browser()
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path / "site")]
     subprocess.run(build, cwd=ROOT, check=True, timeout=300, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
     asked: list[str] = []
     with driver.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = opened.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.goto((tmp_path / "site" / "notebooks" / "cif-to-spectrum.html").as_uri())

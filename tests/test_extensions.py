@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers import random_release
+
 PAGES = sorted((Path(__file__).resolve().parents[1] / "docs" / "dev").glob("adding-*.md"))
 USE = """
 from pathlib import Path
@@ -32,11 +34,22 @@ assert built.info["name"] == "[Ag5(SPent)5]" and built.info["charge"] == 0, buil
 assert cm.anatomy(built).ligand_counts() == {"SPent": 5}
 assert cm.build(Path("mine.yaml")).info["name"] == "[Ag5(SCH3)5]"
 
+def refused(words, do, *arguments, **options):
+    try:
+        do(*arguments, **options)
+    except cm.ClusterMLError as error:
+        assert words in str(error), error
+    else:
+        raise SystemExit(f"taken, not refused: {words}")
+
 hot = cm.label(atoms, orbitals="hot-gfn1", emax_ev=4.0)
+assert hot.protocol.name == "hot-gfn1"
+refused("no effect on hot-gfn1", cm.label, atoms, orbitals="hot-gfn1", solvent="water")
 same = cm.label(atoms, orbitals="gfn1", electronic_temperature_k=1000.0, emax_ev=4.0)
 assert np.allclose(hot.spectrum.epsilon, same.spectrum.epsilon) and hot.spectrum.epsilon.max() > 100.0
 damped = cm.label(atoms, solver="tda", emax_ev=4.0).transitions.energy_ev[0]
 assert damped > cm.label(atoms, solver="states", emax_ev=4.0).transitions.energy_ev[0]  # Tamm-Dancoff: from above
+refused("spectrum, states, tda for GFN1-PBE", cm.label, atoms, solver="quantum", emax_ev=4.0)
 
 chosen = cm.Screen.model_validate({
     "name": "toy",
@@ -69,12 +82,7 @@ hands = [cm.Predictor.load("pairs", device="cpu")(each).spectrum for each in (bu
 assert hands[0].epsilon.max() > 1e-3 and abs(hands[0].delta_epsilon).max() > 1e-12
 assert np.allclose(hands[0].epsilon, hands[1].epsilon, rtol=1e-3)
 assert np.allclose(hands[0].delta_epsilon, -hands[1].delta_epsilon, atol=1e-3 * abs(hands[0].delta_epsilon).max())
-try:
-    read_spec({"head": "pairs", "head_options": {"strenght": 1.0}})
-except cm.ClusterMLError as error:
-    assert "did you mean 'strength'" in str(error)
-else:
-    raise SystemExit("an unknown option was taken")
+refused("did you mean 'strength'", read_spec, {"head": "pairs", "head_options": {"strenght": 1.0}})
 """
 
 
@@ -109,20 +117,6 @@ def site(tmp_path) -> Path:
     return folder
 
 
-def write_model(folder: Path) -> None:
-    """A network with random weights."""
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import NetworkSpec
-    from clusterml.training.release import write_release
-
-    torch.manual_seed(0)
-    network = Network(NetworkSpec(channels=4, n_radial=4, radial_width=8))
-    about = {"data": {"name": "made-up", "train": 12, "method": "gfn1"}}
-    write_release(folder, [network.state_dict()], network.spec, "# made up\n", {}, about)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_is_short_and_complete(page):
     files, entries = examples(page)
@@ -137,7 +131,7 @@ def test_one_of_each_is_installed_and_used(site, tmp_path):
     (tmp_path / "sample.log").write_text("CHIROLOG 1\n400 1\n450 -2\n500 3\n")
     blueprint = (site / "my_clusters" / "blueprints" / "ag5.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(blueprint.replace("name: ag5", "name: mine"))
-    write_model(tmp_path / "model")
+    random_release(tmp_path / "model")
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", USE],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import math
 import re
 from pathlib import Path
 
 import pytest
+
+from helpers import script_module
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -29,13 +30,6 @@ def text_of(outputs: list[dict]) -> str:
         shown.append(f"[{' '.join(sorted(data))}]" if data else f"[{output['name']}]")
         shown.append("".join(data.get("text/plain", output.get("text", ""))))
     return "\n".join(shown)
-
-
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def differences(old: str, new: str, relative: float = 0.05, smallest: float = 1.0) -> list[str]:
@@ -82,15 +76,15 @@ def test_links_of_a_notebook_lead_somewhere(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_page_of_a_notebook_has_text_code_and_what_it_showed(path):
-    hook = load("make_docs_hook")
-    page = hook.notebook_page(path)
+    with script_module("make_docs_hook") as hook:
+        page = hook.notebook_page(path)
+        assert hook.on_page_markdown("[a](../notebooks/x.ipynb#b) [c](d.md)") == "[a](../notebooks/x.md#b) [c](d.md)"
     assert page.startswith("# ")
     assert f'<a href="{path.name}" download>' in page
     assert page.count("```python\n") == len(cells(path))
     shown = re.findall(r'^<div class="output">.*</div>$', page, re.MULTILINE)
     assert len(shown) == sum(len(cell["outputs"]) for cell in cells(path))
     assert sum("<img alt=" in output for output in shown) == 1
-    assert hook.on_page_markdown("[a](../notebooks/x.ipynb#b) [c](d.md)") == "[a](../notebooks/x.md#b) [c](d.md)"
 
 
 def test_what_counts_as_a_difference():
@@ -105,7 +99,8 @@ def test_what_counts_as_a_difference():
 def test_a_notebook_shows_the_same_when_run_anew(path):
     pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
-    again = load("make_notebooks").run(path)
+    with script_module("make_notebooks") as script:
+        again = script.run(path)
     shown = [cell for cell in again.cells if cell.cell_type == "code"]
     changed = [
         difference

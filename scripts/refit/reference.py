@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +15,12 @@ from ase import Atoms
 from clusterml.dataset.record import GRID_EV, Record
 from clusterml.dataset.shards import open_shard
 from clusterml.dataset.store import Dataset
-from clusterml.engine.orbitals.cp2k import input_deck
+from clusterml.engine.orbitals.cp2k import molden_file
 from clusterml.engine.orbitals.molden import molden_orbitals
 from clusterml.engine.orbitals.orbitals import Orbitals
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.engine.response.contour import contour_spectra
-from clusterml.io.files import sha256
-from clusterml.structure.elements import formula
+from clusterml.spectrum.fit import cosine
 from clusterml.structure.formats.molden import read_molden
 from clusterml.training.targets import broadening_matrix
 from clusterml.typing import FloatArray
@@ -87,7 +87,7 @@ class Reference:
     @property
     def orbitals(self) -> Orbitals:
         """Those of PBE, read from the file."""
-        return molden_orbitals(read_molden(gzip.open(self.file).read().decode(), str(self.file)), ax=0.0)
+        return molden_orbitals(read_molden(gzip.decompress(self.file.read_bytes()).decode(), str(self.file)), ax=0.0)
 
     @cached_property
     def chiral(self) -> bool:
@@ -120,17 +120,16 @@ def references(folders: Sequence[Path]) -> Iterator[Reference]:
         records += [open_shard(path).record(0) for path in staged if path.stem not in {r.id for r in records}]
         for record in records:
             atoms = Atoms(record.numbers, record.positions)
-            key = f"{formula(atoms.numbers)}-{sha256(input_deck(atoms, record.charge))[:16]}"
-            file = folder / "checkpoints" / f"{key}.molden.gz"
+            file = molden_file(folder / "checkpoints", atoms, record.charge)
             if record.id not in seen and file.exists():
                 seen.add(record.id)
                 yield Reference(record, file)
 
 
-def cosine(a: FloatArray, b: FloatArray) -> float:
-    """Of two curves or tensors."""
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float((a * b).sum()) / size if size else 0.0
+def likeness(a: FloatArray, b: FloatArray) -> float:
+    """Cosine of two curves or tensors; 0 if one of them vanishes."""
+    value = cosine(a.ravel(), b.ravel())
+    return 0.0 if math.isnan(value) else value
 
 
 def deviator(tensor: FloatArray) -> FloatArray:

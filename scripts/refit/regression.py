@@ -72,8 +72,7 @@ class Projection:
     @classmethod
     def of(cls, orbitals: Orbitals, basis: Basis) -> Projection:
         """Project; occupied orbitals are made orthonormal first, and virtual ones beside them (Löwdin)."""
-        theirs = replace(orbitals.basis, coords_bohr=orbitals.basis.coords_bohr)
-        theirs = theirs.translated((basis.coords_bohr - theirs.coords_bohr).mean(axis=0))
+        theirs = orbitals.basis.translated((basis.coords_bohr - orbitals.basis.coords_bohr).mean(axis=0))
         moved = tuple(replace(shell, atom=shell.atom + basis.n_atoms) for shell in theirs.shells)
         both = Basis(np.vstack([basis.coords_bohr, theirs.coords_bohr]), (*basis.shells, *moved))
         overlap, n_ao, n = integrals.overlap(both), basis.n_ao, orbitals.n_occupied

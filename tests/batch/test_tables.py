@@ -18,6 +18,7 @@ import clusterml as cm
 from clusterml.batch.tables import COLUMNS
 from clusterml.errors import InputFileError, OptionError
 from clusterml.screening.run import ScreenResult
+from helpers import browser
 
 
 @pytest.fixture(scope="module")
@@ -288,13 +289,9 @@ def test_designs_show_themselves(tmp_path):
 def test_the_viewer_of_chemiscope_shows_the_file(done, predictions, tmp_path):
     """Chemiscope's own program, in a browser, reads the files without a warning."""
     driver = pytest.importorskip("playwright.sync_api")
-    from shutil import which
-
     import chemiscope
 
-    browser = which("chromium") or which("chromium-browser") or which("google-chrome")
-    if browser is None:
-        pytest.skip("there is no browser")
+    path = browser()
     script = (Path(chemiscope.__file__).parent / "sphinx" / "static" / "chemiscope.min.js").read_text()
     load = """text => {
         const data = JSON.parse(text.replace(/\\bNaN\\b/g, '"***NaN***"'), (_, v) => v === '***NaN***' ? NaN : v);
@@ -305,7 +302,7 @@ def test_the_viewer_of_chemiscope_shows_the_file(done, predictions, tmp_path):
     }"""
     body = "".join(f"<div id='{name}' style='width:400px;height:400px'></div>" for name in ("map", "info", "meta"))
     with driver.sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--use-gl=swiftshader"])
+        opened = play.chromium.launch(executable_path=path, args=["--no-sandbox", "--use-gl=swiftshader"])
         for what in (done, predictions):
             page = opened.new_page()
             page.set_content(f"{body}<div id='structure' style='width:400px;height:400px'></div>")

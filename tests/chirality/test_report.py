@@ -156,16 +156,15 @@ def test_restricted_permutations_keep_bonds():
     assert len(set(labels.tolist())) == 5
     free, bound = chirality_report(atoms, groups=["C3"]), chirality_report(atoms, groups=["C3"], keep_bonds=True)
     assert bound.whole.ccm_bonds_kept == 1.0
-    assert bound.whole.symmetry["C3"] >= free.whole.symmetry["C3"] - 1e-9
+    assert bound.whole.symmetry["C3"] > free.whole.symmetry["C3"] + 1.0
     assert bonds_kept(np.array([[0, 1, 5, 3, 4, 2, 6, 7]]), pairs) == pytest.approx(5 / 7)
 
 
 def test_colours_go_as_far_as_the_graph_does():
     chain = Atoms("C7", [[1.5 * k, 0.4 * (k % 2), 0] for k in range(7)])
-    assert (
-        graph_labels(chain.numbers, ligand_bonds(chain)).tolist() == [0, 2, 3, 1, 3, 2, 0]
-        or len(set(graph_labels(chain.numbers, ligand_bonds(chain)).tolist())) == 4
-    )
+    labels = graph_labels(chain.numbers, ligand_bonds(chain)).tolist()
+    assert labels == labels[::-1]
+    assert len(set(labels)) == 4
 
 
 def test_what_cannot_be_measured_is_refused(ag29):

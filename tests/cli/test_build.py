@@ -27,6 +27,14 @@ def test_hand_and_output(run, tmp_path):
     assert read(tmp_path / "right.extxyz").info["provenance"]["hand"] == "R"
 
 
+def test_the_cap_of_the_trigons(run, tmp_path):
+    done = run("build", "ag70-t", "--thiolate", "SH", "--carboxylate", "HCOO", "--cap", "Br")
+    assert done.code == 0, done.err
+    ligands = read(tmp_path / "ag70-t.xyz").info["provenance"]["ligands"]
+    assert ligands["Br"] == 4
+    assert "Cl" not in ligands
+
+
 def test_the_list(run):
     done = run("build", "--list")
     assert done.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,18 @@ def test_template_and_turns_are_shown(run, examples):
     assert "kernel" not in bare.out
 
 
+def test_atoms_are_exchanged_only_where_bonds_allow_it(run):
+    """Methyl and methylene of chloroethane: a symmetry of the points is none of the bonds."""
+    rows = ["C 0 0 0", "C 1.53 0 0", "H -0.4 1 0.1", "H -0.4 -0.5 0.9", "H -0.4 -0.5 -0.9", "H 1.9 0.6 0.8",
+            "H 1.9 0.4 -0.95", "Cl 2.1 -1.65 0.1"]  # fmt: skip
+    Path("a.xyz").write_text("\n".join([str(len(rows)), "", *rows]) + "\n")
+    free, bound = (
+        json.loads(run("chirality", "a.xyz", "--groups", "C3", "--no-parts", "--json", *option).out)
+        for option in ((), ("--keep-bonds",))
+    )
+    assert bound["parts"][0]["symmetry_measures"]["C3"] > free["parts"][0]["symmetry_measures"]["C3"] + 1.0
+
+
 def test_a_failing_file_does_not_stop_the_others(run, xyz, tmp_path):
     broken = tmp_path / "broken.xyz"
     broken.write_text("2\n\nAg 0 0 0\n")
@@ -49,6 +62,7 @@ def test_a_failing_file_does_not_stop_the_others(run, xyz, tmp_path):
     assert done.code == 1
     assert len(json.loads(done.out)) == 1
     assert done.err.count("error:") == 2
+    assert f"error: {broken}: " in done.err
     assert "Traceback" not in done.err
 
 

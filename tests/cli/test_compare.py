@@ -148,6 +148,18 @@ def test_measured_units(run: Run) -> None:
     assert json.loads(result.stdout)["range_ev"] == pytest.approx([1.771, 4.133], abs=0.3)
 
 
+def test_one_spectrum_of_several_in_a_file(run: Run, spectrum: Spectrum) -> None:
+    nm, cd = spectrum.wavelength_nm, 0.32982 * spectrum.delta_epsilon
+    rows = "".join(f"{x:.4f},{y:.6f},{-y:.6f}\n" for x, y in zip(nm, cd, strict=True))
+    Path("m.csv").write_text(f"First,,Second\nWavelength (nm),CD (mdeg),CD (mdeg)\n{rows}")
+    hands = {}
+    for block in ("1", "2"):
+        result = run("a.json", "m.csv", "--block-b", block, "--concentration-b", "1e-5", "--path-b", "1", "--json")
+        assert result.exit_code == 0, result.output
+        hands[block] = json.loads(result.stdout)["hand"]
+    assert hands == {"1": "same", "2": "opposite"}
+
+
 def test_errors_come_through_typed(run: Run) -> None:
     for args, kind in (
         (("absent.json", "b.csv"), InputFileError),

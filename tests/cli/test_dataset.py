@@ -69,6 +69,10 @@ def test_verify_says_that_all_is_well_and_names_damage(run, folder, tmp_path):
     result = run("dataset", "verify", folder, "--share", "0.5")
     assert result.code == 0
     assert "2 records labelled again: the same within 0.005" in result.out
+    for share in ("0", "1.5", "nan"):
+        refused = run("dataset", "verify", folder, "--share", share)
+        assert refused.code == 2
+        assert refused.err.startswith(f"error: share is {share} (")
     store = Store(tmp_path / "d")
     for record in Dataset(folder):
         store.add(record)
@@ -78,6 +82,15 @@ def test_verify_says_that_all_is_well_and_names_damage(run, folder, tmp_path):
     result = run("dataset", "verify", tmp_path / "d")
     assert result.code == 1
     assert shard.name in result.err
+
+
+def test_verify_says_where_no_record_can_be_labelled_again(run, folder, tmp_path):
+    store = Store(tmp_path / "d")
+    store.add(replace(Dataset(folder)[0], kind="imported"))
+    store.pack()
+    result = run("dataset", "verify", tmp_path / "d")
+    assert result.code == 0
+    assert "no record can be labelled again" in result.out
 
 
 def test_all_splits_are_stored_in_the_folder(run, folder, tmp_path):

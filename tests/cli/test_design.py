@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
+from helpers import random_release
 
 CONFIG = """
 name: up
@@ -25,16 +26,7 @@ design: {starts: 3, climbs: 1, steps: 4}
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
-    from clusterml.training.release import write_release
-
-    torch.manual_seed(1)
-    network = Network(read_spec({"channels": 4, "n_radial": 4, "radial_width": 8}))
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, {"data": {"train": 7}})
+    return random_release(tmp_path_factory.mktemp("models") / "tiny", seed=1)
 
 
 def test_a_design_tells_its_steps_and_its_end(run, model):

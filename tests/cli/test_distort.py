@@ -115,6 +115,8 @@ def test_broken_chemistry_is_an_error_or_a_warning(run, ag29, tmp_path):
         (("--mode", "shear", "--scan", "0:1:0"), 2, "a count from 1 to"),
         (("--mode", "shear", "--amount", 1, "--axis", "z"), 2, "--axis is 'z'"),
         (("--mode", "shear", "--amount", 1, "--factor", "Ag"), 2, "--factor is 'Ag' (give ELEMENT=NUMBER"),
+        (("--mode", "shear", "--amount", 1, "--factor", "Ag=1", "--factor", "Ag=2"), 2, "--factor gives Ag twice"),
+        (("--mode", "mixture", "--amount", 1, "--weight", "shear=1", "--weight", "shear =2"), 2, "gives shear twice"),
         (("--mode", "shear", "--amount", 1, "--samples", 2), 2, "shear draws no random numbers"),
         (("--mode", "mixture", "--scan", "0:1:2", "--samples", 2), 2, "--samples needs a positive number"),
         (("--mode", "shear", "--amount", 1, "-o", "x.pdb"), 1, "x.pdb: structures are written as extended xyz"),

@@ -17,20 +17,12 @@ from clusterml.engine.contributions import ContributionPart
 from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.write import write_extxyz
+from helpers import random_release
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
-    from clusterml.training.release import write_release
-
-    torch.manual_seed(1)
-    network = Network(read_spec({"head": "moments", "channels": 4, "n_radial": 4, "radial_width": 8}))
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return write_release(folder, [network.state_dict()], network.spec, "# A card\n", {}, {"data": {"train": 7}})
+    return random_release(tmp_path_factory.mktemp("models") / "tiny", seed=1, head="moments")
 
 
 @pytest.fixture
@@ -75,14 +67,41 @@ def test_the_engine_shares_its_own_cd_out(run, twisted):
 def test_options_of_the_engine_are_not_those_of_a_network(run, model, twisted):
     done = run("explain", twisted, "--band", "2..4", "--model", model, "--orbitals", "gfn1", "--fwhm", "0.3")
     assert done.code == 2
-    assert "with --model --fwhm and --orbitals would change nothing" in done.err
+    assert done.err.startswith("error: --fwhm has no effect with --model (leave --model out for the engine, or")
 
 
-def test_a_molden_file_has_its_own_orbitals(run):
+@pytest.mark.parametrize("options", [(), ("--xc", "pbe")])
+def test_a_molden_file_has_its_own_orbitals(run, options):
     file = Path(__file__).resolve().parents[1] / "data" / "molden" / "agsh_cp2k.molden"
-    done = run("explain", file, "--band", "2..4", "--json")
+    done = run("explain", file, "--band", "2..4", "-o", "out", *options)
     assert done.code == 0, done.err
-    assert "Molden" in json.loads(done.out)["method"]
+    assert "Molden" in json.loads(Path("out/agsh_cp2k_contributions.json").read_text())["method"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--states", "a CD computed by its excitations (--states) cannot be shared out"),
+        ("--gauge length", "in the length gauge contributions depend on the origin"),
+        ("--mode reference", "the CD of stda-xtb orbitals cannot be shared out: it has Fock exchange"),
+        ("--mode reference --orbitals gfn1", "the CD of gfn1 orbitals cannot be shared out"),
+        ("--orbitals stda-xtb", "the CD of stda-xtb orbitals cannot be shared out"),
+        ("--orbitals dft --xc pbe0", "the CD of xc pbe0 cannot be shared out"),
+        ("--orbitals molden --ax 0.2", "the CD of molden orbitals cannot be shared out"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused_before_a_file_is_read(run, options, words):
+    done = run("explain", "x.xyz", "--band", "2..4", *options.split())
+    assert done.code == 2
+    assert done.err.startswith(f"error: {words}")
+
+
+def test_an_error_names_its_file(run, xyz):
+    done = run("explain", xyz("agh"), xyz("h2o2"), "--band", "2..9", "-o", "out")
+    assert done.code == 1
+    lines = done.err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [str(Path("agh.xyz").resolve()), str(Path("h2o2.xyz").resolve())]
+    assert all("the band is 2 to 9 eV" in line for line in lines)
 
 
 def test_the_total_has_the_error_that_it_is_judged_by(capsys):

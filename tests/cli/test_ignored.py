@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from clusterml.batch.needs import NEEDS
+from clusterml.cli.label import MethodOptions
 from clusterml.cli.verbs import ENDS, VERBS, _Verbs
 from clusterml.engine.orbitals.gfn import _failed
 
@@ -26,6 +28,17 @@ VAIN = {
     "label x.xyz --orbitals gfn2 --basis def2-svp": "--basis has no effect without --orbitals dft",
     "label x.xyz --no-density-fit": "--density-fit has no effect without --orbitals dft",
     "label x.xyz --orbitals gfn1 --checkpoint d": "--checkpoint has no effect without --orbitals dft",
+    "explain x.xyz --band 2..3 --mode smooth": "--mode has no effect on GFN orbitals (use it with label",
+    "explain x.xyz --band 2..3 --model ag-quick-v1 --emax 6": "--emax has no effect with --model",
+    "explain x.xyz --band 2..3 --solvation gbsa": "--solvation has no effect without --solvent",
+    "explain x.xyz --band 2..3 --xc pbe": "--xc has no effect without --orbitals dft",
+    "explain x.xyz --band 2..3 --ax 0": "--ax has no effect without a Molden file",
+    "explain x.xyz --band 2..3 --no-density-fit": "--density-fit has no effect without --orbitals dft",
+    "label x.xyz --solvation gbsa": "--solvation has no effect without --solvent (add --solvent NAME",
+    "label x.xyz --consensus gfn1,gfn2 --states": "--states has no effect with --consensus (leave it out",
+    "label x.xyz --consensus gfn1,gfn2 --orbitals gfn2": "--orbitals has no effect with --consensus",
+    "evaluate m d --split s.json --unseen x": "--unseen has no effect without --calibrate (add --calibrate",
+    "evaluate m d --split s.json --foreign x": "--foreign has no effect without --calibrate",
     "predict x.xyz --temperature 77": "--temperature has no effect without --ensemble",
     "predict x.xyz --seed 0": "--seed has no effect without --ensemble",
     "predict x.xyz --engine never --engine-limit 3": "--engine-limit has no effect with --engine never",
@@ -72,6 +85,11 @@ def test_the_rules_name_parameters_that_exist():
     for verb, ends in ENDS.items():
         names = {p.name for p in commands[verb].params}
         assert names >= {name for end, useful in ends.items() for name in (end, *useful)}
+
+
+def test_no_option_of_the_engine_is_ignored_by_a_network():
+    (rule,) = (rule for rule in NEEDS["explain"] if rule.otherwise == "with --model")
+    assert set(rule.parameters) == {field.name for field in fields(MethodOptions)}
 
 
 def test_options_named_in_messages_exist():
@@ -134,6 +152,7 @@ def test_only_options_that_are_near_are_suggested(run, command, suggested):
         "build ag3 --thiolate Nothing",
         "relax x.xyz --solvation alpb",
         "screen",
+        "screen x.yaml --cluster local --gpus -1",
         "nothing",
     ],
 )

@@ -59,8 +59,6 @@ def test_the_comments_are_the_defaults(run, kind):
 
 @pytest.mark.parametrize(("kind", "name"), EXAMPLES)
 def test_every_shipped_configuration_can_be_started_from(run, kind, name):
-    if name == "ag-sr-s":
-        pytest.skip("its dataset does not travel with the program")
     assert run("init", kind, "mine.yaml", "--example", name).code == 0
     load, _ = KINDS[kind]
     mine, original = load("mine.yaml"), load(shipped("configs") / FOLDERS[kind] / f"{name}.yaml")

@@ -10,24 +10,14 @@ from pathlib import Path
 import pytest
 
 from clusterml.spectrum.spectrum import Spectrum
+from helpers import random_release
 
 NETWORK = ("--engine", "never")
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
-    from clusterml.training.release import write_release
-
-    networks = []
-    for seed in range(2):
-        torch.manual_seed(seed)
-        networks.append(Network(read_spec({"channels": 4, "n_radial": 4, "radial_width": 8})))
-    states, about = [network.state_dict() for network in networks], {"data": {"name": "made-up", "train": 7}}
-    return write_release(tmp_path_factory.mktemp("models") / "tiny", states, networks[0].spec, "# A card\n", {}, about)
+    return random_release(tmp_path_factory.mktemp("models") / "tiny", 2)
 
 
 def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):

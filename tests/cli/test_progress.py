@@ -12,8 +12,9 @@ from clusterml.batch.inputs import expand
 from clusterml.batch.structures import Count, read_structures
 from clusterml.cli import progress
 from clusterml.cli.progress import LOG_NAME, reporter
-from clusterml.run.progress import Reporter, State
+from clusterml.run.progress import State
 from clusterml.structure.options import ReadOptions
+from helpers import Heard
 
 
 @pytest.mark.parametrize(
@@ -146,22 +147,12 @@ def test_every_verb_says_what_ctrl_c_leaves(run, xyz, monkeypatch, target, words
     assert line.endswith(message)
 
 
-class Kept(Reporter):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.states: list[State] = []
-
-    def show(self, state: State, *, after: float | None = None) -> None:
-        self.states.append(state)
-
-
 def test_the_work_ahead_grows_with_the_square_of_the_size(tmp_path):
     for name, count in (("a", 5), ("b", 10), ("c", 40)):
         rows = "".join(f"Ag {2.9 * k:9.4f} 0.0 0.0\n" for k in range(count))
         (tmp_path / f"{name}.xyz").write_text(f"{count}\n\n{rows}")
     (tmp_path / "bb.xyz").write_text("nonsense\n")
-    inputs, kept = expand([tmp_path])[0], Kept()
+    inputs, kept = expand([tmp_path])[0], Heard()
     count = Count("label", inputs, kept)
     for _ in read_structures(inputs, ReadOptions(), count):
         count.finish()
@@ -178,7 +169,7 @@ def test_the_end_is_estimated_by_the_work_and_not_by_the_number_of_files():
 
 
 def test_words_are_told_with_how_far_the_work_is(tmp_path):
-    kept = Kept()
+    kept = Heard()
     count = Count("label", expand([tmp_path / "a.xyz", tmp_path / "b.xyz"])[0], kept)
     count.read(3, further=False)
     count.note("a: 3 atoms")

@@ -10,35 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from helpers import random_release
+
 SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
 FEW = (SMALL, "most=12", "top=1", "verify=1", "verify_random=1")
 """The example with few candidates and labels."""
 NONE = (SMALL, "most=12", "top=1", "verify=0", "verify_random=0")
 
 
-def checkpoint(folder: Path, members: int) -> Path:
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
-    from clusterml.training.release import write_release
-
-    networks = []
-    for seed in range(1, members + 1):
-        torch.manual_seed(seed)
-        networks.append(Network(read_spec({"channels": 4, "n_radial": 4, "radial_width": 8})))
-    about = {"data": {"name": "made-up", "train": 7}}
-    return write_release(folder, [n.state_dict() for n in networks], networks[0].spec, "# A card\n", {}, about)
-
-
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    return checkpoint(tmp_path_factory.mktemp("models") / "tiny", 1)
+    return random_release(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory) -> Path:
-    return checkpoint(tmp_path_factory.mktemp("models") / "pair", 2)
+    return random_release(tmp_path_factory.mktemp("models") / "pair", 2)
 
 
 def test_a_screen_and_its_resumption(run, model):

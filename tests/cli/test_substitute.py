@@ -74,6 +74,7 @@ def test_a_library_of_ones_own(run, ag29, tmp_path):
         (("--from", "PH3", "--to", "PX3"), 2, "there is no ligand 'PX3' in the library"),
         (("--from", "PH3", "--to", "PMe3", "--count", 5), 2, "5 ligands cannot be exchanged (there are 4 sites"),
         (("--from", "PH3", "--to", "PMe3", "--series", "4:0"), 2, "--series is '4:0' (give FIRST:LAST:STEP"),
+        (("--from", "PH3", "--to", "PMe3", "--series", "0:3:2"), 2, "do not come to 3 (end it at 2 or 4)"),
         (("--from", "PH3", "--to", "PMe3", "--series", "a"), 2, "--series is 'a'"),
         (("--from", "PH3", "--to", "PMe3", "--series", "0:1", "--count", 1), 2, "--count and --series are both given"),
         (("--from", "PH3", "--to", "PMe3", "--sites", "1,x"), 2, "--sites is '1,x' (give whole numbers with commas"),

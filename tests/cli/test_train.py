@@ -34,6 +34,16 @@ def test_a_network_is_trained_and_the_run_goes_on(run, folder, figures):
     assert run("train", "run.yaml", "schedule.epochs=3", "--resume", "--device", "cpu").code == 0
 
 
+def test_every_member_is_fine_tuned(run, folder):
+    words = ("run.yaml", "schedule.epochs=1", "schedule.warmup_epochs=0", "--device", "cpu")
+    assert run("train", *words, "-o", "base").code == 0
+    done = run("train", *words, "init_from=base/release", "--members", "-o", "tuned")
+    assert done.code == 0, done.err
+    assert done.out.startswith("tuned/member-0/release: 1 epoch, best 1: validation ")
+    assert done.out.splitlines()[-1] == "tuned/release: 1 member"
+    assert (folder / "tuned" / "release" / "spec.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -45,6 +55,7 @@ def test_a_network_is_trained_and_the_run_goes_on(run, folder, figures):
         (("run.yaml", "schedule.epochs=0"), 1, "schedule.epochs is 0, not a whole number"),
         (("run.yaml", "data.dataset=nowhere"), 1, "nowhere: is not a dataset"),
         (("run.yaml", "init_from=nobody"), 1, "there is no checkpoint 'nobody'"),
+        (("run.yaml", "--members"), 2, "init_from is not given"),
         (("run.yaml", "--device", "tpu"), 2, "choose auto, cpu or cuda"),
     ],
 )

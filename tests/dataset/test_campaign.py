@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,9 +156,16 @@ def test_the_whole_protocol_of_a_label_is_kept(campaign, tmp_path, monkeypatch):
     assert chosen == ("gfn1", "methanol", "gbsa", 500.0)
 
 
-def test_a_wrong_label_is_found(tmp_path, campaign, made, monkeypatch):
-    monkeypatch.setattr("clusterml.dataset.verify.SAME", -1.0)
-    assert not any(check.good for check in verify(made, share=0.2)[1])
+@pytest.mark.parametrize("spectrum", ["epsilon", "delta_epsilon"])
+def test_a_wrong_label_is_found(tmp_path, made, write_dataset, spectrum):
+    wrong = "ag3-mode-00001"
+    records = [record for record in Dataset(made) if record.kind == "mode"]
+    records = [replace(r, **{spectrum: 1.02 * getattr(r, spectrum)}) if r.id == wrong else r for r in records]
+    write_dataset(tmp_path / "d", records)
+    damaged, checks = verify(tmp_path / "d", share=1.0)
+    assert not damaged
+    assert len(checks) == 3
+    assert [check.record for check in checks if not check.good] == [wrong]
 
 
 @pytest.mark.slow
@@ -306,12 +314,25 @@ def test_a_campaign_killed_at_any_moment_loses_no_finished_record(campaign, tmp_
         "--workers", "2", "--resume",
     ]  # fmt: skip
     command[1:3] = ["-c", "from clusterml.cli.main import main; main()"]
-    for seconds in (4.0, 6.0, 8.0, 5.0):
+    ledger = tmp_path / "d" / "ledger.jsonl"
+
+    def done() -> list[str]:
+        """Jobs in the order in which they were finished, as often as they were."""
+        lines = ledger.read_text().splitlines(keepends=True) if ledger.exists() else []
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [event["job"] for event in events if event["state"] == "done"]
+
+    for _ in range(2):
+        before, end = len(done()), time.monotonic() + 240.0
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(seconds)
+        while len(done()) == before and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        assert len(done()) > before
+    assert len(done()) < 7, "nothing was left to be resumed"
     subprocess.run(command, check=True)
+    assert len(done()) == len(set(done())) == 7
     assert list(damaged_shards(tmp_path / "d")) == []
     dataset = Dataset(tmp_path / "d")
     assert len(set(dataset.ids)) == len(dataset)

@@ -1,8 +1,6 @@
 """The script that makes the table of protocols, on a made-up reference set."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,18 +12,15 @@ from clusterml.dataset.protocols import WIDTHS_EV, Pair
 from clusterml.dataset.record import GRID_EV
 from clusterml.engine.label_error import ErrorTable
 from clusterml.errors import ElectronicStructureError
+from helpers import script_module
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "make_protocol_table.py"
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("make_protocol_table", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    with script_module("make_protocol_table") as module:
+        yield module
 
 
 def bands(shift, sign=1.0):

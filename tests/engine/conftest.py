@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from ase import Atoms
 
 from clusterml.spectrum.spectrum import Spectrum
+from helpers import script_module
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "engine"
@@ -46,13 +45,10 @@ def molecule(reference_data) -> Callable[[str], Atoms]:
 
 
 @pytest.fixture(scope="session")
-def check_reference() -> ModuleType:
+def check_reference() -> Iterator[ModuleType]:
     """The script scripts/check_reference.py as a module: the tests judge what it prints."""
-    spec = importlib.util.spec_from_file_location("check_reference", ROOT / "scripts" / "check_reference.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    with script_module("check_reference") as module:
+        yield module
 
 
 @pytest.fixture(scope="session")

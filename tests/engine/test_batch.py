@@ -17,7 +17,7 @@ from clusterml.batch.label import BatchOptions, Failure, Outcome, Task, compute_
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.errors import InputFileError, OptionError, OutputError
 from clusterml.run.launcher import Processes
-from clusterml.run.progress import Reporter, State
+from helpers import Heard
 
 QUICK = Protocol(emax_ev=5.0, fwhm_ev=0.4)
 
@@ -37,19 +37,9 @@ def save(molecule, tmp_path, monkeypatch) -> Callable[..., Path]:
     return to_file
 
 
-class Recorder(Reporter):
-    def __init__(self) -> None:
-        self.totals: list[int] = []
-        self.names: list[str] = []
-
-    def show(self, state: State, *, after: float | None = None) -> None:
-        self.totals.append(state.total)
-        self.names += [state.words.split(": ")[0]] if state.words else []
-
-
 def test_results_come_in_order_with_names_of_their_own(save):
     files = [save("h2o2", to="a.xyz"), save("agh", "agsch3", to="b/a.extxyz"), save("agh", to="a_extxyz_1.xyz")]
-    reporter = Recorder()
+    reporter = Heard()
     results = list(run(files, BatchOptions(protocol=QUICK, output=Path("out")), reporter=reporter))
     assert all(isinstance(r, Outcome) for r in results)
     assert [r.name for r in results] == ["a_xyz", "a_extxyz_1", "a_extxyz_2", "a_extxyz_1_2"]
@@ -57,9 +47,9 @@ def test_results_come_in_order_with_names_of_their_own(save):
     assert [r.where for r in results][1] == "b/a.extxyz (frame 1)"
     assert sorted(p.stem for p in Path("out").glob("*.json")) == sorted(r.name for r in results)
     assert json.loads(Path("out/a_extxyz_2.json").read_text())["name"] == "a_extxyz_2"
-    assert reporter.totals[0] == 3
-    assert reporter.totals[-1] == 4
-    assert set(reporter.names) == {r.name for r in results}
+    assert reporter.states[0].total == 3
+    assert reporter.states[-1].total == 4
+    assert {state.words.split(": ")[0] for state in reporter.states if state.words} == {r.name for r in results}
     assert all(r.json is None and r.seconds > 0 and len(r.files) == 3 for r in results)
 
 
@@ -78,13 +68,13 @@ def test_a_failing_frame_does_not_stop_the_file(save):
 def test_what_follows_a_damaged_frame_is_said_to_be_lost(save):
     path = save("agh", "agh", to="a.xyz")
     path.write_text(path.read_text() + "5\n\nH 0 0 0\n")
-    reporter = Recorder()
+    reporter = Heard()
     *good, bad = run([path], BatchOptions(protocol=QUICK), reporter=reporter)
     assert len(good) == 2
     assert isinstance(bad, Failure)
     assert bad.problem.startswith("a.xyz: ")
     assert "frames after number 2 were not computed" in str(bad)
-    assert reporter.totals[-1] == 3
+    assert reporter.states[-1].total == 3
 
 
 def test_json_is_handed_back_on_request(save):

@@ -9,7 +9,6 @@ import pytest
 from ase import Atoms
 
 from clusterml.engine.integrals import import_pyscf
-from clusterml.engine.kernels import hybrid_kernels
 from clusterml.engine.label import ground_state_cost, label
 from clusterml.engine.orbitals import dft, kohn_sham
 from clusterml.engine.orbitals.dft import dft_orbitals
@@ -114,16 +113,6 @@ def test_exchange_makes_the_response():
     assert not hybrid.orbitals.kernels.k_shift
 
 
-def test_kernels_of_a_hybrid():
-    """H and Ag at 3 bohr with a_x = 0.25: alpha = 1.54, beta = 0.6575 by hand."""
-    kernels = hybrid_kernels(("H", "Ag"), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]), 0.25, 1.54, 0.6575)
-    eta = 0.5 * (0.47259288 + 0.23598621)
-    assert eta == pytest.approx(0.5 * (kernels.k[0, 0] + kernels.k[1, 1]), rel=0.05)
-    mean = 0.5 * (kernels.k[0, 0] + kernels.k[1, 1])
-    assert kernels.k[0, 1] == pytest.approx((3.0**1.54 + mean**-1.54) ** (-1 / 1.54))
-    assert kernels.j[0, 1] == pytest.approx((3.0**0.6575 + (0.25 * mean) ** -0.6575) ** (-1 / 0.6575))
-
-
 @pytest.mark.parametrize(
     ("name", "spelling", "values"),
     [
@@ -188,6 +177,7 @@ def test_basis_sets_have_one_spelling(name, written):
         ("dyall-v2z", "not made for Kohn-Sham orbitals"),
         ("gth-dzvp", "not made for Kohn-Sham orbitals"),
         ("Ag=def2-svp", "none is for all elements"),
+        ("def2-svp,Ag=lanl2dz,ag=def2-tzvp", "Ag has two"),
         ("def2-svp,Xx=sto-3g", "'Xx' is no element"),
         ("def2-svp,sto-3g", "def2-svp and sto-3g are both for all elements"),
     ],
@@ -312,10 +302,10 @@ def test_a_near_geometry_saves_cycles():
     cold: list[str] = []
     warm: list[str] = []
     first = dft_orbitals(near, 0, method(), Compute(working=cold.append))
-    dft_orbitals(TWISTED, 0, method(), Compute())
-    compute = Compute(working=warm.append)
-    second = dft_orbitals(near, 0, method(), compute, start_from=TWISTED)
+    dft_orbitals(near, 0, method(), Compute(), start_from=TWISTED)  # the orbitals to start from are kept
+    second = dft_orbitals(near, 0, method(), Compute(working=warm.append), start_from=TWISTED)
     assert_same_levels(second.energies_ev, first.energies_ev)
+    assert 0 < len(warm) < len(cold)
 
 
 def test_too_little_memory_is_said_before(monkeypatch):

@@ -30,29 +30,34 @@ def _energy(atoms: Atoms, charge: int = 0, kt: float = KT) -> tuple[float, np.nd
     return gfn1_energy(symbols, coords, parts, self_consistent(parts, charge, kt, 1e-8, 100), kt)
 
 
-@pytest.mark.parametrize(
-    ("atoms", "charge", "kelvin"),
-    [
-        (build("ag3", thiolate="SCH3"), 0, 300.0),
-        (build("ag2", carboxylate="CF3COO"), 0, 300.0),
-        (build("ag4x4"), 0, 300.0),  # chlorides and phosphines
-        (build("ag8x"), 1, 300.0),
-        (build("ag4x4", halide="Br"), 0, 300.0),  # bromides between phosphines
-        (Atoms("BrCHFCl", [[0, 0, 0], [0, 0, 1.94], [1.0, 0.2, 2.3], [-0.7, 1.1, 2.4], [-0.8, -1.5, 2.5]]), 0, 300.0),
-        (
-            Atoms(
-                "I2NH3", [[0, 0, 0], [0, 0, 2.7], [0, 0, -2.8], [0, 0.95, -3.2], [0.8, -0.5, -3.2], [-0.8, -0.5, -3.2]]
-            ),
-            0,
-            300.0,
-        ),  # a halogen bond I-I..N of 0.1 eV
-        (Atoms("Ag4Cu", [[0, 0, 0], [2.8, 0, 0], [0, 2.8, 0], [0, 0, 2.8], [2, 2, 2]]), 1, 5000.0),
-    ],
-)
-def test_energy_and_forces_are_those_of_tblite(atoms, charge, kelvin):
+CASES = {
+    "ag3": (lambda: build("ag3", thiolate="SCH3"), 0, 300.0),
+    "ag2": (lambda: build("ag2", carboxylate="CF3COO"), 0, 300.0),
+    "chlorides and phosphines": (lambda: build("ag4x4"), 0, 300.0),
+    "ag8x": (lambda: build("ag8x"), 1, 300.0),
+    "bromides and phosphines": (lambda: build("ag4x4", halide="Br"), 0, 300.0),
+    "four halogens": (
+        lambda: Atoms("BrCHFCl", [[0, 0, 0], [0, 0, 1.94], [1.0, 0.2, 2.3], [-0.7, 1.1, 2.4], [-0.8, -1.5, 2.5]]),
+        0,
+        300.0,
+    ),
+    "a halogen bond I-I..N of 0.1 eV": (
+        lambda: Atoms(
+            "I2NH3", [[0, 0, 0], [0, 0, 2.7], [0, 0, -2.8], [0, 0.95, -3.2], [0.8, -0.5, -3.2], [-0.8, -0.5, -3.2]]
+        ),
+        0,
+        300.0,
+    ),
+    "hot": (lambda: Atoms("Ag4Cu", [[0, 0, 0], [2.8, 0, 0], [0, 2.8, 0], [0, 0, 2.8], [2, 2, 2]]), 1, 5000.0),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_energy_and_forces_are_those_of_tblite(name):
     from tblite.ase import TBLite
 
-    atoms = _shaken(atoms)
+    make, charge, kelvin = CASES[name]
+    atoms = _shaken(make())
     atoms.calc = Gfn1Calculator(charge, kelvin)
     other = atoms.copy()
     other.calc = TBLite(

@@ -11,6 +11,7 @@ from scipy.integrate import trapezoid
 from scipy.spatial.transform import Rotation
 
 from clusterml.engine import label as engine
+from helpers import icosahedron
 
 label = partial(engine.label, orbitals="stda-xtb")
 
@@ -48,10 +49,7 @@ def silver_tetrahedron(twist_degrees=0.0):
 
 def silver_icosahedron():
     """Ag13(5+), exactly Ih, 2.83 A from centre to vertex."""
-    golden = (1 + 5**0.5) / 2
-    vertices = [(0, a, b * golden) for a in (1, -1) for b in (1, -1)]
-    vertices = np.array([np.roll(v, k) for v in vertices for k in range(3)])
-    return Atoms("Ag13", np.vstack([np.zeros(3), 2.83 * vertices / np.hypot(1, golden)]), info={"charge": 5})
+    return Atoms("Ag13", np.vstack([np.zeros(3), icosahedron(2.83)]), info={"charge": 5})
 
 
 ACHIRAL = {

@@ -132,20 +132,20 @@ def test_the_error_of_a_network_comes_on_top(table, complex_):
 
 
 @pytest.mark.parametrize(
-    ("atoms", "charge", "protocol", "changes", "words"),
+    ("make", "charge", "protocol", "changes", "words"),
     [
         (None, 0, "molden", {}, "measured are gfn1"),
         (None, 0, "dft-pbe0-def2-svp", {}, "it is DFT itself"),
-        (cm.build("ag29", thiolate="SH", phosphine="PH3"), -3, "gfn1", {}, "no superatom was measured"),
-        (cm.build("ag12", thiolate="SH", carboxylate="HCOO"), 0, "gfn1", {}, "has 4 metals, this one 12"),
-        (Atoms("AuCl", [[0, 0, 0], [0, 0, 2.3]]), 0, "gfn1", {}, "clusters of silver only"),
-        (Atoms("OH2", [[0, 0, 0], [0, 0, 1], [0, 1, 0]]), 0, "gfn1", {}, "clusters of silver only"),
+        (lambda: cm.build("ag29", thiolate="SH", phosphine="PH3"), -3, "gfn1", {}, "no superatom was measured"),
+        (lambda: cm.build("ag12", thiolate="SH", carboxylate="HCOO"), 0, "gfn1", {}, "has 4 metals, this one 12"),
+        (lambda: Atoms("AuCl", [[0, 0, 0], [0, 0, 2.3]]), 0, "gfn1", {}, "clusters of silver only"),
+        (lambda: Atoms("OH2", [[0, 0, 0], [0, 0, 1], [0, 1, 0]]), 0, "gfn1", {}, "clusters of silver only"),
         (None, 0, "gfn1", {"fwhm": 0.05}, "from a width of 0.1 eV"),
         (None, 0, "gfn1", {"gauge": "length"}, "velocity gauge"),
     ],
 )
-def test_what_was_not_measured_is_said_not_to_be_known(table, complex_, atoms, charge, protocol, changes, words):
-    trust = reliability(spectrum(**changes), complex_ if atoms is None else atoms, charge, protocol)
+def test_what_was_not_measured_is_said_not_to_be_known(table, complex_, make, charge, protocol, changes, words):
+    trust = reliability(spectrum(**changes), complex_ if make is None else make(), charge, protocol)
     assert not trust.known
     assert np.isnan(trust.error).all()
     assert "not known" in trust.sentence

@@ -18,6 +18,7 @@ from clusterml.engine.relax import RelaxSettings, RelaxStep, _find_changes, rela
 from clusterml.errors import ChargeError, ElectronicStructureError, InputFileError, OptionError, UnsupportedElementError
 from clusterml.structure.build.operations import find_operations
 from clusterml.structure.write import write_extxyz
+from helpers import icosahedron
 
 QUICK = RelaxSettings(steps=3, fmax=0.05)
 
@@ -67,10 +68,7 @@ def test_symmetry_survives_the_solvent(built):
 @pytest.mark.parametrize(("model", "warns"), [("gbsa", True), ("alpb", False)])
 def test_a_solvent_that_fails_for_buried_atoms_is_told(model, warns):
     """No solvent reaches the atom in the middle of a filled shell of silver within one of hydrides."""
-    golden = 0.5 * (1.0 + 5.0**0.5)
-    corners = np.array([[0.0, a, b * golden] for a in (-1, 1) for b in (-1, 1)])
-    corners = np.concatenate([np.roll(corners, k, axis=1) for k in range(3)]) / np.hypot(1.0, golden)
-    places = np.concatenate([np.zeros((1, 3)), 2.8 * corners, 4.5 * corners])
+    places = np.concatenate([np.zeros((1, 3)), icosahedron(2.8), icosahedron(4.5)])
     settings = RelaxSettings(steps=0, solvent="water", solvation=model, temperature_k=5000.0)
     relaxed = relax(Atoms("Ag13H12", places), -3, settings).atoms
     words = [w for w in relaxed.info["provenance"]["warnings"] if "do not feel the solvent" in w]

@@ -101,6 +101,9 @@ def test_kernels_of_hybrids_are_those_of_the_paper():
     np.testing.assert_allclose(np.diag(kernels.k), eta)
     assert kernels.j[0, 1] == pytest.approx(1.0 / (2.0**0.6575 + (0.25 * eta) ** -0.6575) ** (1.0 / 0.6575))
     assert kernels.k[0, 1] == pytest.approx(1.0 / (2.0**1.54 + eta**-1.54) ** (1.0 / 1.54))
+    unlike = hybrid_kernels(("H", "Ag"), coords, 0.25)
+    mean = 0.5 * (unlike.k[0, 0] + unlike.k[1, 1])
+    assert unlike.k[0, 1] == pytest.approx(1.0 / (2.0**1.54 + mean**-1.54) ** (1.0 / 1.54))
     other = hybrid_kernels(symbols, coords, 0.38, alpha=0.9, beta=1.86)
     assert other.ax == 0.38
     assert other.k[0, 1] == pytest.approx(1.0 / (2.0**0.9 + eta**-0.9) ** (1.0 / 0.9))

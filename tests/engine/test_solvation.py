@@ -25,6 +25,7 @@ from clusterml.errors import ElectronicStructureError, OptionError
 from clusterml.structure.build.build import build
 from clusterml.structure.solvents import find_solvent, known_solvents
 from clusterml.units import BOHR_ANGSTROM, BOLTZMANN_HARTREE, HARTREE_EV
+from helpers import icosahedron
 
 _KT = 300.0 * BOLTZMANN_HARTREE
 EVERY = [(model, solvent) for model in ("gbsa", "alpb") for solvent in known_solvents(model, "gfn1")]
@@ -87,12 +88,10 @@ def chiral() -> Atoms:
 
 
 @pytest.fixture(scope="module")
-def icosahedron() -> Atoms:
+def buried() -> Atoms:
     """A filled shell of silver within one of hydrides: an atom that no solvent reaches."""
-    golden = 0.5 * (1.0 + 5.0**0.5)
-    corners = np.array([[0.0, a, b * golden] for a in (-1, 1) for b in (-1, 1)])
-    corners = np.concatenate([np.roll(corners, k, axis=1) for k in range(3)]) / np.hypot(1.0, golden)
-    return Atoms("Ag13H12", np.concatenate([np.zeros((1, 3)), 2.8 * corners, 4.5 * corners]), info={"charge": -3})
+    places = np.concatenate([np.zeros((1, 3)), icosahedron(2.8), icosahedron(4.5)])
+    return Atoms("Ag13H12", places, info={"charge": -3})
 
 
 class TestBesideTblite:
@@ -170,16 +169,16 @@ class TestBuriedAtoms:
         ("alpb", "methanol", False), ("alpb", "water", False), ("gbsa", "acetone", False), ("gbsa", "dmso", True),
         ("gbsa", "water", True),
     ])  # fmt: skip
-    def test_charges_that_attract_themselves_are_told(self, icosahedron, model, solvent, fails):
-        orbitals = gfn_orbitals(icosahedron, -3, solvent=solvent, solvation=model, electronic_temperature_k=3000.0)
+    def test_charges_that_attract_themselves_are_told(self, buried, model, solvent, fails):
+        orbitals = gfn_orbitals(buried, -3, solvent=solvent, solvation=model, electronic_temperature_k=3000.0)
         told = [warning for warning in orbitals.warnings if "attract themselves" in warning]
         assert len(told) == fails
 
     @pytest.mark.parametrize(("model", "fails"), [("alpb", True), ("gbsa", False)])
-    def test_with_gfn2_it_is_the_other_model_that_fails(self, icosahedron, model, fails):
+    def test_with_gfn2_it_is_the_other_model_that_fails(self, buried, model, fails):
         """Of a sphere of charge -3 and radius 5 angstrom the levels move by 8.4 eV."""
         vacuum, inside = (
-            gfn_orbitals(icosahedron, -3, method="gfn2", solvent=x, solvation=model, electronic_temperature_k=5000.0)
+            gfn_orbitals(buried, -3, method="gfn2", solvent=x, solvation=model, electronic_temperature_k=5000.0)
             for x in (None, "methanol")
         )
         moved = (vacuum.energies_ev - inside.energies_ev)[: vacuum.n_occupied].mean()
@@ -190,21 +189,19 @@ class TestBuriedAtoms:
         ("gfn1", "alpb", "methanol", False), ("gfn1", "gbsa", "water", True), ("gfn1", "gbsa", "acetone", False),
         ("gfn2", "gbsa", "methanol", False), ("gfn2", "alpb", "methanol", True), ("gfn2", "alpb", "water", False),
     ])  # fmt: skip
-    def test_the_same_is_told_of_what_tblite_computes(self, icosahedron, method, model, solvent, fails):
-        assert len(buried_atoms_warnings(icosahedron, solvent, model, method)) == fails
+    def test_the_same_is_told_of_what_tblite_computes(self, buried, method, model, solvent, fails):
+        assert len(buried_atoms_warnings(buried, solvent, model, method)) == fails
 
     def test_parameters_of_gfn2_are_those_of_its_table(self):
         assert solvated_atoms(["Ag"], "methanol", "gbsa", "gfn2").descreening == pytest.approx(0.84005151)
 
-    def test_the_same_is_told_where_nothing_converges(self, icosahedron):
+    def test_the_same_is_told_where_nothing_converges(self, buried):
         with pytest.raises(ElectronicStructureError, match=r"failed at 300 K.*attract themselves.*--solvation alpb"):
-            gfn_orbitals(icosahedron, -3, solvent="water", solvation="gbsa", max_iterations=2)
+            gfn_orbitals(buried, -3, solvent="water", solvation="gbsa", max_iterations=2)
 
-    def test_a_charged_sphere_in_alpb_has_the_energies_of_borns(self, icosahedron):
+    def test_a_charged_sphere_in_alpb_has_the_energies_of_borns(self, buried):
         """The potential within a sphere of charge -3 and of radius R rises by 3 (1 - 1/epsilon) / R."""
-        vacuum, water = (
-            gfn_orbitals(icosahedron, -3, solvent=x, electronic_temperature_k=3000.0) for x in (None, "water")
-        )
+        vacuum, water = (gfn_orbitals(buried, -3, solvent=x, electronic_temperature_k=3000.0) for x in (None, "water"))
         n = vacuum.n_occupied
         shift = (vacuum.energies_ev[:n] - water.energies_ev[:n]).mean() / HARTREE_EV
         radius = 3.0 * (1.0 - 1.0 / 80.2) / shift * BOHR_ANGSTROM

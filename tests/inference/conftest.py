@@ -13,10 +13,9 @@ from clusterml.dataset.record import GRID_EV, N_LOWEST, Record, stored_positions
 from clusterml.dataset.split import save_split
 from clusterml.dataset.splits import make_split
 from clusterml.dataset.store import Store
-from clusterml.training.release import write_release
+from helpers import random_release
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "engine"
-SPEC = {"channels": 4, "n_radial": 4, "radial_width": 8}
 PARENTS = {"agsch3": 0, "ag2_tfa2": 0}
 
 
@@ -25,25 +24,10 @@ def molecule(name: str) -> Atoms:
     return Atoms(data["symbols"], data["xyz_angstrom"], info={"charge": data["charge"], "name": name})
 
 
-def states(count: int):
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
-
-    made = []
-    for seed in range(count):
-        torch.manual_seed(seed)
-        made.append(Network(read_spec(SPEC)))
-    return [network.state_dict() for network in made], made[0].spec
-
-
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """Two networks, without calibration; tests must not change it."""
-    networks, spec = states(2)
-    about = {"data": {"name": "made-up", "train": 12, "method": "gfn1"}}
-    return write_release(tmp_path_factory.mktemp("models") / "tiny", networks, spec, "# tiny\n", {}, about)
+    return random_release(tmp_path_factory.mktemp("models") / "tiny", 2)
 
 
 @pytest.fixture(scope="session")

@@ -15,19 +15,9 @@ from clusterml.engine.response import rapid
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OutsideNetworkError
 from clusterml.inference import predict as predict_module
 from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
-from clusterml.run.progress import Reporter
+from helpers import Heard
 
 MIRROR = np.diag([1.0, 1.0, -1.0])
-
-
-class Heard(Reporter):
-    """Keeps all words."""
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-
-    def note(self, words: str, *, after: float | None = None) -> None:
-        self.words.append(words)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +91,7 @@ def test_where_the_engine_fails_too_both_reasons_are_told():
 def test_snapshots_are_counted_while_they_are_computed():
     heard, atoms = Heard(), cm.build("ag3", thiolate="SH")
     cm.predict(atoms, engine="never", thermal=ThermalEnsemble(3, 100.0), reporter=heard)
-    assert [re.sub(r", \d+ s left$", "", words) for words in heard.words] == [
+    assert [re.sub(r", \d+ s left$", "", words) for words in heard.notes] == [
         f"{atoms.info['name']}: network, snapshot {number} of 3" for number in (1, 2, 3)
     ]
 
@@ -135,5 +125,5 @@ def test_what_takes_more_than_a_moment_says_so_beforehand(monkeypatch):
         predict_module.note_cost(predictor, atoms, thermal, "it", heard)
         predict_module.note_cost(quick, atoms, thermal, "it", heard)
     seconds = 32 * response_seconds(large)
-    assert heard.words == [f"it: network, 61 atoms, about {seconds:.0f} s"]
+    assert heard.notes == [f"it: network, 61 atoms, about {seconds:.0f} s"]
     assert predictor.seconds_of_start(Atoms("U")) == 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -269,6 +270,38 @@ def test_ray_keeps_order_and_bounds_as_processes_do(functions, ordered, monkeypa
     assert (results if ordered else sorted(results)) == [(n, n * n) for n in range(12)]
 
 
+class RayOf:
+    """Ray with nodes of these CPUs and GPUs, which no task of this test is ever given."""
+
+    def __init__(self, *nodes: tuple[int, int]) -> None:
+        self._nodes = nodes
+
+    def nodes(self):
+        gone = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
+        return [gone] + [{"Alive": True, "Resources": {"CPU": float(c), "GPU": float(g)}} for c, g in self._nodes]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "threads", "gpus", "words"),
+    [
+        ([(4, 0), (8, 0)], 16, 0, "asks for 16 threads, and no node of the Ray cluster has more than 8 CPUs"),
+        ([(4, 0), (8, 1)], 2, 2, "asks for 2 GPUs, and no node of the Ray cluster has more than 1 GPU"),
+        (
+            [(4, 0)],
+            8,
+            1,
+            "asks for 8 threads and 1 GPU, and no node of the Ray cluster has more than 4 CPUs and 0 GPUs",
+        ),
+        ([(2, 1), (8, 0)], 4, 1, "8 CPUs, 0 GPUs"),
+        ([], 1, 0, "has more than 0 CPUs"),
+    ],
+)
+def test_a_task_that_fits_on_no_node_does_not_wait_for_ever(nodes, threads, gpus, words, monkeypatch):
+    monkeypatch.setattr(Ray, "_connected", lambda self: (RayOf(*nodes), False))
+    with pytest.raises(OptionError, match=re.escape(words)):
+        next(Ray("auto", threads=threads, gpus=gpus).run(str, iter([1])))
+
+
 def test_a_place_on_ray_follows_from_the_options():
     assert launcher(2, 4, "local") == Ray("local", workers=2, threads=2)
     assert launcher(1, 1, "ray://there:10001", gpus=1) == Ray("ray://there:10001", gpus=1)
@@ -280,7 +313,7 @@ def test_a_cluster_that_is_not_there_is_named(address, campaign, tmp_path):
     command = [sys.executable, "-c", "from clusterml.cli.main import main; main()", "dataset", "generate"]
     command += [str(campaign), "-o", str(tmp_path / "d"), "--cluster", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"no Ray cluster at {address}" in done.stderr
     assert "Traceback" not in done.stderr
 

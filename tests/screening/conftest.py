@@ -8,35 +8,19 @@ from typing import Any
 import pytest
 
 from clusterml.screening.config import Screen
-from clusterml.training.release import write_release
-
-SPEC = {"channels": 4, "n_radial": 4, "radial_width": 8}
-
-
-def _checkpoint(folder: Path, members: int, shift: int = 0) -> Path:
-    import torch
-
-    from clusterml.model.network import Network
-    from clusterml.model.spec import read_spec
-
-    networks = []
-    for seed in range(members):
-        torch.manual_seed(seed + shift)
-        networks.append(Network(read_spec(SPEC)))
-    about = {"data": {"name": "made-up", "train": 12, "method": "gfn1"}}
-    return write_release(folder, [n.state_dict() for n in networks], networks[0].spec, "# made up\n", {}, about)
+from helpers import random_release
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """Two networks, whose spread is the uncertainty; tests must not change it."""
-    return _checkpoint(tmp_path_factory.mktemp("models") / "pair", 2)
+    return random_release(tmp_path_factory.mktemp("models") / "pair", 2)
 
 
 @pytest.fixture(scope="session")
 def single(tmp_path_factory) -> Path:
     """One network, which knows no uncertainty."""
-    return _checkpoint(tmp_path_factory.mktemp("models") / "single", 1, shift=7)
+    return random_release(tmp_path_factory.mktemp("models") / "single", seed=7)
 
 
 @pytest.fixture(scope="session")

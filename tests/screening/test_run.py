@@ -15,7 +15,6 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -52,6 +51,7 @@ from clusterml.structure.build.build import build
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.read import read_all as frames_of
 from clusterml.structure.write import write_extxyz
+from helpers import Heard
 
 SMALL = Path(__file__).parents[2] / "configs" / "screen" / "small.yaml"
 
@@ -702,17 +702,12 @@ def by_engine(make_screen, **changes):
 
 
 def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, asked):
-    class Notes(Reporter):
-        stages: ClassVar[list[str]] = []
-
-        def show(self, state, *, after=None):
-            self.stages.append(state.line())
-
-    done = screen(by_engine(make_screen), tmp_path / "o", reporter=Notes())
+    done = screen(by_engine(make_screen), tmp_path / "o", reporter=(heard := Heard()))
     rows = table(tmp_path / "o")
     assert len(rows) == 4
-    assert Notes.stages[0].startswith("candidates: 0 of 4; engine takes about 1 s of a core for each, 4 s on")
-    assert "spectra of the best: 2 of 2" in Notes.stages
+    stages = [state.line() for state in heard.states]
+    assert stages[0].startswith("candidates: 0 of 4; engine takes about 1 s of a core for each, 4 s on")
+    assert "spectra of the best: 2 of 2" in stages
     for row in rows:
         label = Spectrum.from_json(tmp_path / "o" / "verified" / f"{row['name']}.json")
         seen = (label.energy_ev >= 2.0 - 1e-9) & (label.energy_ev <= 5.0 + 1e-9)

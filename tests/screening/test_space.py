@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from clusterml.screening.config import ScreenDistortion, load_screen
 from clusterml.screening.making import DISTORTION, MODE, SHELL, Maker, Rejection
 from clusterml.screening.space import Space, number_of_points, split_mode
 
+SCREENS = Path(__file__).parents[2] / "configs" / "screen"
 EXCHANGES = [
     {"old": "SH", "new": ["SCH3", "SiPr"], "counts": "0..2", "draws": 2},
     {"old": "SH", "new": "SCH3", "counts": [1, 3], "then": [{"old": "SCH3", "new": "SEt", "counts": [0, 1]}]},
@@ -170,15 +172,11 @@ def test_a_grid_has_the_product_of_its_modes():
     assert number_of_points(block) == 15
 
 
-@pytest.mark.parametrize(
-    "name", ["small", "ag70-twist", "ag70-deracemisation", "ag70-deracemisation-12", "ag29-shells"]
-)
-def test_the_shipped_screens_name_what_exists(name):
-    from pathlib import Path
-
+@pytest.mark.parametrize("file", sorted(SCREENS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_shipped_screens_name_what_exists(file):
     from clusterml.screening.check import check_names
 
-    screen = load_screen(Path(__file__).parents[2] / "configs" / "screen" / f"{name}.yaml")
+    screen = load_screen(file)
     check_names(screen)
-    assert screen.name == name
+    assert screen.name == file.stem
     assert len(Space(screen)) >= 24

@@ -40,9 +40,15 @@ class Networks:
 
 @pytest.fixture
 def batcher():
-    sizes = []
-    made = Batcher(Networks(), sizes.append)
-    made.sizes = sizes
+    """``sizes`` of its batches so far; ``begun``: one has."""
+    sizes, begun = [], threading.Event()
+
+    def told(size: int) -> None:
+        sizes.append(size)
+        begun.set()
+
+    made = Batcher(Networks(), told)
+    made.sizes, made.begun = sizes, begun
     yield made
     made.close()
 
@@ -50,8 +56,7 @@ def batcher():
 def test_what_waits_is_predicted_together_and_quick_ones_apart(batcher):
     with batcher.predictor.lock:
         first = batcher.submit(Structure("first"))
-        while not batcher.sizes:  # it is at work now, and others arrive
-            pass
+        assert batcher.begun.wait(10)  # it is at work now, and others arrive
         others = [batcher.submit(Structure(name), quick=name == "quick") for name in ("a", "quick", "b")]
     assert first.result(10) == "first of 1, known"
     assert [other.result(10) for other in others] == ["a of 2, known", "quick of 1, None", "b of 2, known"]
@@ -61,8 +66,7 @@ def test_what_waits_is_predicted_together_and_quick_ones_apart(batcher):
 def test_a_batch_is_no_larger_than_the_memory_allows(batcher):
     with batcher.predictor.lock:
         batcher.submit(Structure("first"))
-        while not batcher.sizes:
-            pass
+        assert batcher.begun.wait(10)
         large = [batcher.submit(Structure(name, 60)) for name in "abc"]
     assert [item.result(10) for item in large] == ["a of 2, known", "b of 2, known", "c of 1, known"]
 
@@ -70,8 +74,7 @@ def test_a_batch_is_no_larger_than_the_memory_allows(batcher):
 def test_a_bad_structure_costs_only_itself(batcher):
     with batcher.predictor.lock:
         batcher.submit(Structure("first"))
-        while not batcher.sizes:
-            pass
+        assert batcher.begun.wait(10)
         good, bad = batcher.submit(Structure("good")), batcher.submit(Structure("bad"))
     assert good.result(10) == "good of 1, known"
     with pytest.raises(StructureError, match="bad is bad"):

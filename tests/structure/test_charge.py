@@ -18,13 +18,12 @@ from clusterml.structure.distort.substitute import substitute
 from clusterml.structure.formats.cif import parse_cif
 from clusterml.structure.inspect import inspect
 from clusterml.structure.write import write_extxyz
+from helpers import icosahedron
 
 
 def m13(chlorides: int, *, centre: str = "Ag", flat: float = 1.0) -> Atoms:
     """A centred icosahedron of silver, ``chlorides`` on its corners, squeezed along z by the factor ``flat``."""
-    golden = (1 + 5**0.5) / 2
-    corners = np.array([np.roll((0, a, b * golden), k) for k in range(3) for a in (1, -1) for b in (1, -1)])
-    shell = 2.8 * corners / np.linalg.norm(corners[0])
+    shell = icosahedron(2.8)
     metals = np.concatenate([np.zeros((1, 3)), shell]) * (1, 1, flat)
     out = metals[1 : chlorides + 1]
     halides = out * (1 + 2.4 / np.linalg.norm(out, axis=1, keepdims=True))

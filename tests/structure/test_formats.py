@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,13 @@ def test_periodic_ones_are_made_whole(kind, tmp_path):
 @pytest.mark.parametrize("damage", ["garbage", "half", "element", "blank"])
 def test_damaged_files_are_errors_of_ours(kind, damage, tmp_path):
     text = written(kind, WRAPPED, tmp_path)
-    bad = {"garbage": "hello\nworld 1 2\n3\n", "half": text[: len(text) // 3], "element": text.replace("Ag", "Qq"),
-           "blank": "\n\n \n"}[damage]  # fmt: skip
-    if bad == text:
-        pytest.skip("the format has no symbols in this case")
+    bad = {
+        "garbage": "hello\nworld 1 2\n3\n",
+        "half": text[: len(text) // 3],
+        "element": re.sub("Ag|ag|47 ", "Qq ", text),
+        "blank": "\n\n \n",
+    }[damage]
+    assert bad != text
     with pytest.raises(ClusterMLError) as caught:
         read(bad.encode(), format=kind)
     assert caught.value.remedy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clusterml.errors import OptionError
@@ -28,7 +28,8 @@ def _mode(*names: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _kohn_sham(values: Mapping[str, Any]) -> bool:
-    named = [values["orbitals"]] if values["consensus"] is None else values["consensus"].split(",")
+    several = values.get("consensus")
+    named = [values["orbitals"]] if several is None else several.split(",")
     return any(name not in (None, "molden") and not name.startswith(("gfn", "stda-xtb")) for name in named)
 
 
@@ -47,31 +48,48 @@ _FILES = Needs(
     "with --json and without --output",
     "add --output DIR",
 )
+_MODE = Needs(
+    ("mode",),
+    lambda values: values["orbitals"] == "stda-xtb" or values["mode"] == "reference",
+    "on GFN orbitals",
+    "add --orbitals stda-xtb",
+)
+_XC = Needs(
+    ("xc",),
+    lambda values: _kohn_sham(values) or _molden(values),
+    "without --orbitals dft",
+    "add --orbitals dft, give a Molden file",
+)
+_AX = Needs(("ax",), _molden, "without a Molden file", "give one")
+_DFT = ("without --orbitals dft", "add --orbitals dft")
+_METHOD = (
+    "emax", "fwhm", "mode", "states", "gauge", "orbitals", "solvent", "solvation", "electronic_temperature",
+    "charge_tolerance", "xc", "ax", "basis", "density_fit", "dtype",
+)  # fmt: skip
+"""How the engine computes."""
 NEEDS: dict[str, tuple[Needs, ...]] = {
     "label": (
         _SNAPSHOTS,
         _SOLVATION,
         _FILES,
-        Needs(
-            ("mode",),
-            lambda values: values["orbitals"] == "stda-xtb" or values["mode"] == "reference",
-            "on GFN orbitals",
-            "add --orbitals stda-xtb",
-        ),
-        Needs(
-            ("xc",),
-            lambda values: _kohn_sham(values) or _molden(values),
-            "without --orbitals dft",
-            "add --orbitals dft, give a Molden file",
-        ),
-        Needs(("ax",), _molden, "without a Molden file", "give one"),
-        Needs(("basis", "density_fit", "checkpoint"), _kohn_sham, "without --orbitals dft", "add --orbitals dft"),
+        _MODE,
+        _XC,
+        _AX,
+        Needs(("basis", "density_fit", "checkpoint"), _kohn_sham, *_DFT),
         Needs(
             ("orbitals", "solvent", "mode", "states", "groups", "molden"),
             lambda values: values["consensus"] is None,
             "with --consensus",
             "leave it out: --consensus gfn1,gfn1:methanol names sources and solvents",
         ),
+    ),
+    "explain": (
+        Needs(_METHOD, lambda values: values["model"] is None, "with --model", "leave --model out for the engine"),
+        _SOLVATION,
+        replace(_MODE, remedy="use it with label --orbitals stda-xtb"),
+        _XC,
+        _AX,
+        Needs(("basis", "density_fit"), _kohn_sham, *_DFT),
     ),
     "predict": (
         _SNAPSHOTS,

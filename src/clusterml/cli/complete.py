@@ -21,7 +21,9 @@ def complete(
         int | None, typer.Option(metavar="N", help="How many; default closes a superatom shell at the charge.")
     ] = None,
     solvent: Annotated[str | None, typer.Option(metavar="LIGAND", help="Bound solvent, e.g. DMF.")] = None,
-    solvents: Annotated[int, typer.Option(metavar="N", min=0, help="How many [default with --solvent: 3].")] = 0,
+    solvents: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="How many [default with --solvent: 3].")
+    ] = None,
     charge: Annotated[int | None, typer.Option(help="Total charge; else the file's, else a proposal.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the packing search.")] = 0,
     library: LibraryFile = None,

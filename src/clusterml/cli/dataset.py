@@ -110,7 +110,7 @@ def card(folder: Folder) -> None:
 @app.command()
 def verify(
     folder: Folder,
-    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the records to label again.")] = 0.01,
+    share: Annotated[float, typer.Option(help="Share of the records to label again, up to 1.")] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Of the random draw.")] = 0,
 ) -> None:
     """Recompute the checksums, and label a random share of the records again."""
@@ -125,8 +125,9 @@ def verify(
         typer.echo(f"{'ok   ' if result.good else 'WRONG'} {result.record}: {result.problem or differences}")
     if damaged or not all(result.good for result in checks):
         raise typer.Exit(1)
-    again = f"{counted(len(checks), 'record')} labelled again"
-    typer.echo(f"{folder}: all checksums are right; {again}: the same within {SAME:g} of the maximum")
+    again = f"{counted(len(checks), 'record')} labelled again: the same within {SAME:g} of the maximum"
+    none = "no record can be labelled again (ensembles, mirror images and imported ones cannot)"
+    typer.echo(f"{folder}: all checksums are right; {again if checks else none}")
 
 
 @app.command()

@@ -26,8 +26,9 @@ def each_file(
     ``doing`` is the name of the progress that is shown of several files.
     """
     from clusterml.batch.inputs import expand
+    from clusterml.batch.structures import failure
     from clusterml.cli.progress import reporter
-    from clusterml.errors import UNEXPECTED, ClusterMLError, words_of
+    from clusterml.errors import UNEXPECTED, ClusterMLError
     from clusterml.io.files import make_folder
     from clusterml.run.progress import State
 
@@ -47,15 +48,10 @@ def each_file(
                 shown.say(f"warning: {item.where}: {item.note}")
             try:
                 results.append(work(item))
-            except ClusterMLError as error:
+            except (ClusterMLError, *UNEXPECTED) as error:  # also of a library: the other files go on
                 if debug:
                     raise
-                shown.say(f"error: {error}")
-                failed += 1
-            except UNEXPECTED as error:  # of a library: the other files go on
-                if debug:
-                    raise
-                shown.say(f"error: {item.where}: unexpected {words_of(error)} (run with --debug and report it)")
+                shown.say(f"error: {failure(error, item.where)}")
                 failed += 1
     return results, len(inputs), failed
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,6 @@ from clusterml.cli.options import (
     ResultOptions,
     StructureFiles,
     Threads,
-    refuse_vain,
     with_groups,
 )
 from clusterml.io.shipped import QUICK_MODEL
@@ -71,7 +69,7 @@ def explain(
         raise typer.BadParameter(f"--band {band}: {error}") from error
     folder = results.folder
     written: list[Path] = []
-    share = _by_engine(method, device, cores, folder) if model is None else _by_network(model, method, device)
+    share = _by_engine(method, device, cores, folder) if model is None else _by_network(model, device)
 
     def explain_file(item: Input) -> Contributions:
         contributions = share(read(item.path, options=reading), low, high, charge, reading.allow_several)
@@ -98,14 +96,17 @@ Share = Callable[["Atoms", float, float, "int | None", bool], "Contributions"]
 
 def _by_engine(method: MethodOptions, device: str, threads: int, folder: Path | None) -> Share:
     """Raises :class:`~clusterml.errors.OptionError`."""
-    from clusterml.engine.contributions import label_contributions
+    from clusterml.engine.contributions import check_shared_out, label_contributions
     from clusterml.engine.label import label, with_own_orbitals
-    from clusterml.engine.orbitals.source import find_source
+    from clusterml.engine.orbitals.source import SOURCES
     from clusterml.engine.protocol import Compute
 
     protocol = method.protocol()
-    checkpoint = None if folder is None or not find_source(protocol).checkpoints else str(folder / "checkpoints")
-    compute = Compute("cpu" if device == "auto" else device, threads, checkpoint=checkpoint)
+    check_shared_out(protocol)  # which takes no time; a label does
+    keeps = folder is not None and SOURCES.named(protocol.orbitals, "orbitals").checkpoints
+    compute = Compute(
+        "cpu" if device == "auto" else device, threads, checkpoint=f"{folder}/checkpoints" if keeps else None
+    )
 
     def share(atoms: Atoms, low: float, high: float, charge: int | None, several: bool) -> Contributions:
         chosen = with_own_orbitals(atoms, protocol, named=method.orbitals is not None or method.mode != "smooth")
@@ -115,13 +116,10 @@ def _by_engine(method: MethodOptions, device: str, threads: int, folder: Path | 
     return share
 
 
-def _by_network(model: str, method: MethodOptions, device: str) -> Share:
-    """Raises :class:`~clusterml.errors.OptionError` for options of the engine."""
+def _by_network(model: str, device: str) -> Share:
     from clusterml.inference.explain import explain
     from clusterml.inference.predictor import Predictor
 
-    changed = {f.name: getattr(method, f.name) for f in fields(method) if getattr(method, f.name) != f.default}
-    refuse_vain("--model", {f"--{name.replace('_', '-')}": value for name, value in changed.items()})
     predictor = cache(lambda: Predictor.load(model, device))  # a file that cannot be read needs none
 
     def share(atoms: Atoms, low: float, high: float, charge: int | None, several: bool) -> Contributions:

@@ -34,7 +34,10 @@ def linear(text: str, option: str) -> list[float]:
 
 
 def stepped(text: str, option: str) -> list[int]:
-    """``FIRST:LAST:STEP`` (or ``FIRST:LAST``) as whole numbers, both ends included.  Raises :class:`OptionError`."""
+    """``FIRST:LAST:STEP`` (or ``FIRST:LAST``) as whole numbers, both ends included.
+
+    Raises :class:`OptionError`, also where the steps miss the last.
+    """
     words = text.split(":")
     try:
         numbers = [int(word) for word in words]
@@ -43,6 +46,9 @@ def stepped(text: str, option: str) -> list[int]:
     first, last, step = (*numbers, 1) if len(numbers) == 2 else (*numbers, 0, 0)[:3]
     if len(numbers) not in (2, 3) or step < 1 or last < first or last - first > MOST:
         raise OptionError(f"{option} is {text!r}", "give FIRST:LAST:STEP with a positive step, e.g. 0:20:1")
+    if left := (last - first) % step:
+        near = f"end it at {last - left} or {last - left + step}"
+        raise OptionError(f"{option} is {text!r}: steps of {step} from {first} do not come to {last}", near)
     return list(range(first, last + 1, step))
 
 
@@ -64,12 +70,15 @@ def vector(text: str, option: str) -> tuple[float, float, float]:
 
 
 def factors(words: list[str], option: str, form: str = "ELEMENT=NUMBER, e.g. Ag=0.5") -> dict[str, float]:
-    """``["Ag=0.5", "H=1"]`` as a dictionary; raises :class:`OptionError`, which names the ``form``."""
-    pairs = {}
+    """``["Ag=0.5", "H=1"]`` as a dictionary; raises :class:`OptionError`, which names the ``form``, and for a name that
+    is given twice."""
+    pairs: dict[str, float] = {}
     for word in words:
-        symbol, _, value = word.partition("=")
+        name, _, value = (part.strip() for part in word.partition("="))
+        if name in pairs:
+            raise OptionError(f"{option} gives {name} twice", "give each name once")
         try:
-            pairs[symbol.strip()] = float(value)
+            pairs[name] = float(value)
         except ValueError as error:
             raise OptionError(f"{option} is {word!r}", f"give {form}") from error
     return pairs

@@ -33,7 +33,7 @@ def screen(
     device: NetworkDevice = "auto",
     *,
     workers: Workers,
-    gpus: Annotated[int, typer.Option(help="GPUs that each Ray task asks for.")] = 0,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that each Ray task asks for.")] = 0,
     label_uncertain: Annotated[
         int | None,
         typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusterml.errors import counted
 from clusterml.run.resources import choose_threads, use_threads
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def train(
     for done in runs:
         own = done.release.parent
         skipped = f"; {done.skipped} batches skipped, see {own}/skipped.jsonl" if done.skipped else ""
-        typer.echo(f"{done.release}: {done.epochs} epochs, best {done.row['epoch']}: {_quality(done.row)}{skipped}")
+        how_long = f"{counted(done.epochs, 'epoch')}, best {done.row['epoch']}"
+        typer.echo(f"{done.release}: {how_long}: {_quality(done.row)}{skipped}")
     if members:
-        typer.echo(f"{release}: {len(runs)} members")
+        typer.echo(f"{release}: {counted(len(runs), 'member')}")
 
 
 def _is_first() -> bool:

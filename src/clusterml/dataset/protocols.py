@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist, mean
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from clusterml.spectrum.fit import cosine
 from clusterml.spectrum.peaks import Peak, find_bands
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 WINDOWS_EV: dict[Kind, tuple[float, float]] = {"superatom": (1.2, 4.4), "silver(I) complex": (2.5, 5.4)}
 """Energies that cosines go over: where these clusters have their bands, and anions have bound states."""
@@ -53,9 +57,9 @@ _LARGEST_SLOPE = 10.0
 _FEWEST_FAMILIES = 2
 
 
-def geometry_hash(record: Record) -> str:
+def geometry_hash(of: Record | Atoms) -> str:
     """16 hexadecimal digits of elements and positions."""
-    content = [np.ascontiguousarray(a, dtype=np.float32).tobytes() for a in (record.numbers, record.positions)]
+    content = [np.ascontiguousarray(a, dtype=np.float32).tobytes() for a in (of.numbers, of.positions)]
     return hashlib.sha256(b"".join(content)).hexdigest()[:16]
 
 

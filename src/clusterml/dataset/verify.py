@@ -13,7 +13,7 @@ from clusterml.dataset.labelling import stored_spectra
 from clusterml.dataset.record import Record
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.engine.protocol import Protocol, make_protocol
-from clusterml.errors import ClusterMLError, check_seed
+from clusterml.errors import ClusterMLError, OptionError, check_seed
 from clusterml.typing import FloatArray
 
 TOLERANCE = 1e-3
@@ -52,9 +52,11 @@ def verify(
     """Damaged shards ``(name, what is wrong)``, and a random ``share`` of the records (at least one) labelled again.
 
     Ensembles, mirror images and imported records are not drawn.  Damaged shards end the check.  Raises
-    :class:`~clusterml.errors.OptionError` for a negative ``seed``.
+    :class:`~clusterml.errors.OptionError` for a negative ``seed``, and a ``share`` that is none.
     """
     check_seed(seed)
+    if not 0.0 < share <= 1.0:
+        raise OptionError(f"share is {share:g}", "give a number above 0, up to 1")
     damaged = list(damaged_shards(Path(folder)))
     if damaged:
         return damaged, []
@@ -65,7 +67,7 @@ def verify(
         for name, kind, detail in zip(dataset.ids, kinds, details, strict=True)
         if kind not in ("ensemble", "imported") and "mirror_image_of" not in detail
     ]
-    count = min(len(able), max(1, round(share * len(dataset)))) if share > 0.0 else 0
+    count = min(len(able), max(1, round(share * len(dataset))))
     chosen: Any = np.random.default_rng(seed).choice(len(able), size=count, replace=False) if count else []
     checks = []
     for index in sorted(int(i) for i in chosen):

@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Contract
 
 import numpy as np
 
 from clusterml.engine.label import Label
+from clusterml.engine.orbitals.functional import read_functional
+from clusterml.engine.orbitals.source import SOURCES
 from clusterml.engine.output import label_dict, label_method
 from clusterml.engine.response.atoms import atom_contributions
 from clusterml.engine.response.contour import ContourSpectra
@@ -28,8 +31,11 @@ from clusterml.typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from clusterml.engine.protocol import Protocol
+
 UNIT = "L mol-1 cm-1 eV"
 """Unit of contributions: that of the integral of delta epsilon over energy."""
+_REMEDY = "take orbitals without Fock exchange, such as gfn1-pbe, and leave --states out"
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class ContributionPart:
     std: float | None = None
 
 
-class Explained(Protocol):
+class Explained(Contract):
     """A label or a prediction."""
 
     @property
@@ -212,15 +218,10 @@ def label_contributions(label: Label, low_ev: float, high_ev: float) -> LabelCon
     """
     spectrum, response, protocol = label.spectrum, label.response, label.protocol
     check_band(spectrum.energy_ev, low_ev, high_ev)
-    if protocol.ensemble is not None:
-        raise OptionError("contributions are those of one geometry, not of an ensemble", "leave --ensemble out")
-    if protocol.gauge != "velocity":
-        raise OptionError("in the length gauge contributions depend on the origin", "take gauge velocity")
+    check_shared_out(protocol)
     if not isinstance(response, ContourSpectra):
-        raise OptionError(
-            f"the CD of {label_method(label)} with solver {label.provenance['solver']} cannot be shared out",
-            "take orbitals without Fock exchange, such as gfn1-pbe, and leave --states out",
-        )
+        method = f"{label_method(label)} with solver {label.provenance['solver']}"
+        raise OptionError(f"the CD of {method} cannot be shared out", _REMEDY)
     weights = band_weights(spectrum.energy_ev, low_ev, high_ev)
     basis = label.orbitals.basis
     per_atom = atom_contributions(response, basis, spectrum.energy_ev, weights, protocol.fwhm_ev)
@@ -230,6 +231,20 @@ def label_contributions(label: Label, low_ev: float, high_ev: float) -> LabelCon
     }
     total = ContributionPart(np.arange(len(per_atom)), float(per_atom.sum()))
     return LabelContributions(low_ev, high_ev, per_atom, None, parts, total, label)
+
+
+def check_shared_out(protocol: Protocol) -> None:
+    """Raise :class:`OptionError` for a ``protocol`` that gives no CD that can be shared out, whatever the structure."""
+    if protocol.ensemble is not None:
+        raise OptionError("contributions are those of one geometry, not of an ensemble", "leave --ensemble out")
+    if protocol.gauge != "velocity":
+        raise OptionError("in the length gauge contributions depend on the origin", "take gauge velocity")
+    if protocol.solver == "states":
+        raise OptionError("a CD computed by its excitations (--states) cannot be shared out", _REMEDY)
+    exchange = protocol.ax if protocol.xc is None else read_functional(protocol.xc).ax
+    if exchange or protocol.mode == "reference" or SOURCES.named(protocol.orbitals, "orbitals").exchange:
+        whose = f"xc {protocol.xc}" if protocol.xc is not None else f"{protocol.orbitals} orbitals"
+        raise OptionError(f"the CD of {whose} cannot be shared out: it has Fock exchange", _REMEDY)
 
 
 def check_band(energy: FloatArray, low_ev: float, high_ev: float) -> None:

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from clusterml.errors import ClusterMLError, OptionError
+from clusterml.errors import ClusterMLError, OptionError, counted
 from clusterml.structure.anatomy.library import with_library_in_use
 
 T = TypeVar("T")
@@ -221,9 +221,12 @@ class Ray:
     def run(
         self, function: Callable[[T], R], tasks: Iterable[T], *, ordered: bool = False
     ) -> Iterator[tuple[T, R | Lost]]:
-        """See :class:`Launcher`; raises :class:`OptionError` if Ray is not installed or the cluster not there."""
-        with self._connection() as ray, _RayPool(ray, with_library_in_use(function), self.threads, self.gpus) as pool:
-            yield from _schedule(pool, tasks, ordered)
+        """See :class:`Launcher`; raises :class:`OptionError` if Ray is not installed, the cluster not there, or none of
+        its nodes large enough for a task."""
+        with self._connection() as ray:
+            _check_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]], self.threads, self.gpus)
+            with _RayPool(ray, with_library_in_use(function), self.threads, self.gpus) as pool:
+                yield from _schedule(pool, tasks, ordered)
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
@@ -282,6 +285,25 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10.0).close()
     except (OSError, ValueError, OverflowError) as error:
         raise OptionError(f"no Ray cluster at {address}: {error}", "give ray://HOST:PORT, auto or local") from error
+
+
+def _check_nodes(nodes: Sequence[Mapping[str, float]], threads: int, gpus: int) -> None:
+    """Raise :class:`OptionError` unless a task of ``threads`` and ``gpus`` fits on one of the ``nodes``, given by their
+    resources: it would wait for ever."""
+    have = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+    if any(threads <= cpus and gpus <= cards for cpus, cards in have):
+        return
+    most = [max(counts) for counts in zip((0, 0), *have, strict=True)]
+    refused = [row for row in (("thread", threads, most[0], "CPU"), ("GPU", gpus, most[1], "GPU")) if row[1] > row[2]]
+    if refused:
+        wanted = " and ".join(counted(count, name) for name, count, _, _ in refused)
+        there = " and ".join(counted(largest, unit) for _, _, largest, unit in refused)
+        problem = f"a task asks for {wanted}, and no node of the Ray cluster has more than {there}"
+    else:
+        listed = "; ".join(f"{counted(cpus, 'CPU')}, {counted(cards, 'GPU')}" for cpus, cards in sorted(set(have)))
+        wanted = f"{counted(threads, 'thread')} and {counted(gpus, 'GPU')}"
+        problem = f"a task asks for {wanted}, and no node of the Ray cluster has both ({listed})"
+    raise OptionError(problem, "ask for fewer --threads (--workers share them), or fewer GPUs")
 
 
 def _applied(function: Callable[[T], R], task: T, threads: int) -> R:

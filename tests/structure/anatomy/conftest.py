@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-GOLDEN = (1 + 5**0.5) / 2
+from helpers import GOLDEN, icosahedron
 
 
 def orbit(x: float, y: float, z: float) -> np.ndarray:
@@ -17,12 +17,6 @@ def orbit(x: float, y: float, z: float) -> np.ndarray:
     signs = [s for s in product((1, -1), repeat=3) if np.prod(s) == 1]
     points = {tuple(np.round(np.array(p) * s, 6) + 0.0) for p in permutations((x, y, z)) for s in signs}
     return np.array(sorted(points))
-
-
-def icosahedron(radius: float) -> np.ndarray:
-    corners = [(0, a, b * GOLDEN) for a, b in product((1, -1), repeat=2)]
-    points = np.array([np.roll(corner, k) for k in range(3) for corner in corners], dtype=float)
-    return radius * points / np.linalg.norm(points[0])
 
 
 def dodecahedron(radius: float) -> np.ndarray:

@@ -9,12 +9,9 @@ import pytest
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.complete import _plan, complete
 from clusterml.structure.build.contacts import find_closest_contact
 from clusterml.structure.build.sites import find_bare_sulfurs, find_open_directions, find_thiolate_sulfurs
-
-LIGANDS = load_library()
 
 
 def bare(atoms):
@@ -76,26 +73,26 @@ def test_one_oxygen_on_every_open_metal(core, dressed):
     assert counts[1] >= 36
 
 
-def test_numbers_and_charge_go_together(core):
+def test_numbers_and_charge_go_together(core, ligand):
     """14 formates fewer leave 34 electrons at that charge; without a charge, one that closes a shell is proposed."""
-    few = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 6, 0, None)
+    few = _plan(core, ligand("SH"), ligand("HCOO"), 42, 6, 0, None)
     assert (few.charge, few.electrons) == (-2, 34)
     del core.info["charge"]
-    both = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, None, 0, None)
+    both = _plan(core, ligand("SH"), ligand("HCOO"), 42, None, 0, None)
     assert (both.charge, both.carboxylates, both.electrons) == (-3, 21, 20)  # 42 oxygens for 42 open metals
     assert "HCOO is a proposal" in both.proposal
-    proposed = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 18, 0, None)
+    proposed = _plan(core, ligand("SH"), ligand("HCOO"), 42, 18, 0, None)
     assert (proposed.charge, proposed.electrons) == (0, 20)
 
 
 @pytest.mark.parametrize(("centre", "charge"), [("Ag", -1), ("Pt", -2), ("Pd", -2), ("Cd", 0), ("Hg", 0)])
-def test_a_metal_of_another_group_in_the_middle_gives_its_own_electrons(built, centre, charge):
+def test_a_metal_of_another_group_in_the_middle_gives_its_own_electrons(built, ligand, centre, charge):
     """As Ag25(SR)18 1-, Ag24Pt(SR)18 2- and Ag24Hg(SR)18: 8 electrons each."""
     core = bare(built("ag25"))
     middle = np.linalg.norm(core.positions - core.positions[core.numbers == 47].mean(axis=0), axis=1).argmin()
     core.symbols[middle] = centre
     core.info = {}
-    plan = _plan(core, LIGANDS.entry("SH"), LIGANDS.entry("HCOO"), 42, 0, 0, None)
+    plan = _plan(core, ligand("SH"), ligand("HCOO"), 42, 0, 0, None)
     assert (len(plan.sulfurs), plan.charge, plan.electrons) == (18, charge, 8)
 
 
@@ -108,6 +105,13 @@ def test_the_full_shell(core):
     oxygen = [x.donors[0] for x in anatomy(cluster).ligands if x.name == "DMF"]
     gaps = np.linalg.norm(cluster.positions[oxygen][:, None] - cluster.positions[oxygen], axis=-1)
     assert gaps.max() < 7.0  # all three on one trigon
+
+
+def test_no_molecules_of_a_solvent_are_none(built):
+    core = built("ag4", thiolate="SH")[[0, 1, 2, 3, 4, 6, 8, 10]]
+    core.info = {"charge": 0}
+    done = complete(core, thiolate="SH", carboxylate="HCOO", carboxylates=0, solvent="H2O", solvents=0)
+    assert done.info["provenance"]["ligands"] == {"SH": 4}
 
 
 @pytest.mark.parametrize(

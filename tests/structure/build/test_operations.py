@@ -9,6 +9,7 @@ from ase.build import molecule
 
 from clusterml.structure.build.operations import KeepSymmetry, find_operations
 from clusterml.structure.rotations import axis_rotation
+from helpers import icosahedron
 
 
 @pytest.mark.parametrize(
@@ -22,9 +23,7 @@ def test_molecules(name, order, improper):
 
 
 def test_a_turned_and_shifted_icosahedron():
-    golden = (1 + 5**0.5) / 2
-    points = np.array([p for a in (-1, 1) for b in (-golden, golden) for p in ([0, a, b], [a, b, 0], [b, 0, a])])
-    atoms = Atoms("Ag13", positions=np.concatenate([np.zeros((1, 3)), 1.5 * points]))
+    atoms = Atoms("Ag13", positions=np.concatenate([np.zeros((1, 3)), icosahedron(2.85)]))
     atoms.positions[:] = atoms.positions @ axis_rotation(np.array([1.0, 2, 3]), 0.7).T + 5.0
     assert len(find_operations(atoms)) == 120
 
@@ -37,7 +36,7 @@ def test_noise_beyond_the_tolerance_breaks_it(rng):
 
 def test_few_atoms():
     assert len(find_operations(Atoms("Ag"))) == 1
-    assert len(find_operations(Atoms("Ag2", positions=[[0, 0, 0], [0, 0, 2.9]]))) >= 1
+    assert len(find_operations(Atoms("Ag2", positions=[[0, 0, 0], [0, 0, 2.9]]))) == 1  # on one line: the identity
 
 
 def test_projection(rng):

@@ -170,10 +170,7 @@ def test_contacts_of_a_new_ligand_are_checked(td):
 
 def test_the_deracemisation_series_of_the_shipped_model():
     """CF3COO -> R-TFL, n = 0..20, on the full Td model: one call, charge and all other ligands unchanged."""
-    path = Path(__file__).parents[3] / "datasets" / "structures" / "ag70_td_sipr_tfa20.xyz"
-    if not path.exists():
-        pytest.skip("the full Ag70 model is not there")
-    parent = read(path)
+    parent = read(Path(__file__).parents[3] / "datasets" / "structures" / "ag70_td_sipr_tfa20.xyz")
     members = series(parent, "CF3COO", "R-TFL", range(21), rng=rng())
     assert [len(member) - len(parent) for member in members] == [4 * n for n in range(21)]
     assert all(member.info["charge"] == -2 for member in members)

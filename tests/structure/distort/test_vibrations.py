@@ -9,13 +9,13 @@ from clusterml.structure.distort.apply import distort, distorted_positions
 from clusterml.structure.distort.draws import ensemble, snapshots
 from clusterml.structure.distort.subject import Subject
 from clusterml.structure.distort.vibrations import (
-    BOLTZMANN_EV,
     expected_rms,
     rms_at,
     temperature_of,
     vibrations,
     wavenumbers,
 )
+from clusterml.units import BOLTZMANN_EV
 
 
 def draws(subject, amount: float, count: int, **options) -> np.ndarray:

@@ -94,7 +94,7 @@ def cp2k_orbitals(atoms: Atoms, charge: int, compute: Compute) -> Orbitals:
         with tempfile.TemporaryDirectory(prefix="clusterml-cp2k-") as folder:
             text = _run(deck, Path(folder), compute.working)
     else:
-        text = _kept(deck, make_folder(compute.checkpoint), formula(atoms.numbers), compute.working)
+        text = _kept(deck, molden_file(make_folder(compute.checkpoint), atoms, charge), compute.working)
     orbitals = molden_orbitals(read_molden(text.decode(errors="replace"), "CP2K's Molden file"), ax=0.0)
     if 2 * orbitals.n_occupied != electrons:
         problem = f"CP2K filled {orbitals.n_occupied} orbitals, not those of {electrons} electrons"
@@ -200,15 +200,19 @@ _DECK = f"""\
 """
 
 
-def _kept(deck: str, folder: Path, name: str, working: Callable[[str], None] | None) -> bytes:
-    """CP2K's Molden file of this input: that of ``folder``, or a new one, which is kept there.
+def molden_file(folder: Path, atoms: Atoms, charge: int) -> Path:
+    """Where ``folder`` keeps CP2K's Molden file of ``atoms``, gzipped."""
+    return folder / f"{formula(atoms.numbers)}-{sha256(input_deck(atoms, charge))[:16]}.molden.gz"
+
+
+def _kept(deck: str, path: Path, working: Callable[[str], None] | None) -> bytes:
+    """CP2K's Molden file of this input: that at ``path``, or a new one, which is kept there.
 
     One that another process is at is waited for.
     """
     import gzip
 
-    key = f"{name}-{sha256(deck)[:16]}"
-    path, work = folder / f"{key}.molden.gz", folder / f"{key}.running"
+    work = path.with_name(path.name.replace(".molden.gz", ".running"))
     while not path.is_file():
         try:
             with exclusive(make_folder(work)):

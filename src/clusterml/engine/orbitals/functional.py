@@ -174,7 +174,7 @@ class BasisChoice:
 def read_basis(text: str) -> BasisChoice:
     """The basis sets that ``text`` names: one for all elements, and more for single ones, ``def2-svp,Ag=lanl2dz``.
 
-    Raises OptionError for a name that pyscf does not know, or a symbol that is no element.
+    Raises OptionError for a name that pyscf does not know, a symbol that is no element or is named twice.
     """
     from ase.data import atomic_numbers
 
@@ -185,6 +185,8 @@ def read_basis(text: str) -> BasisChoice:
         symbol = symbol.strip().capitalize()
         if equals and symbol not in atomic_numbers:
             raise OptionError(f"basis is {text!r}: {symbol!r} is no element", "write basis,Ag=basis")
+        if symbol in others:
+            raise OptionError(f"basis is {text!r}: {symbol} has two", "give one of them")
         if equals:
             others[symbol] = _basis_spelling(name, text)
         elif default is not None:

@@ -30,6 +30,7 @@ class OrbitalSource:
     charge_tolerance         does it cycle until its shell charges are those of their field
     from_file                are its orbitals those of a finished calculation, with a charge and a functional of which
                              the protocol may tell the name or the Fock exchange
+    exchange                 do its orbitals have Fock exchange, whatever the protocol says
     kohn_sham                does it take a functional and a basis set
     checkpoints              does it keep ground states in the folder ``compute.checkpoint``
     cost                     (atoms, protocol, compute) -> seconds and memory of the ground state, told and checked
@@ -44,6 +45,7 @@ class OrbitalSource:
     charge_tolerance: bool = False
     from_file: bool = False
     check_memory: bool = False
+    exchange: bool = False
     kohn_sham: bool = False
     checkpoints: bool = False
     cost: Callable[[Atoms, Protocol, Compute], Cost] | None = None

@@ -225,4 +225,4 @@ def _compute(atoms: Atoms, charge: int, protocol: Protocol, compute: Compute, st
     )
 
 
-ORBITAL_SOURCES = (OrbitalSource("stda-xtb", _compute),)
+ORBITAL_SOURCES = (OrbitalSource("stda-xtb", _compute, exchange=True),)

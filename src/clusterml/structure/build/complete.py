@@ -44,6 +44,7 @@ _TOO_NEAR = 2.75  # A between donors of different ligands
 _SINGLE = 0.6  # cost of a single bond where a bridge would do
 _SECOND = 2.5  # cost of a second oxygen on a metal
 _BARE = 1.0  # cost of an open metal without oxygen
+_SOLVENTS = 3  # molecules of a solvent whose number is not given
 _ONE = np.eye(3)[None]
 
 
@@ -69,7 +70,7 @@ def complete(
     carboxylate: str,
     carboxylates: int | None = None,
     solvent: str | None = None,
-    solvents: int = 0,
+    solvents: int | None = None,
     charge: int | None = None,
     seed: int = 0,
     library: Library | None = None,
@@ -80,7 +81,7 @@ def complete(
     ``carboxylates``, if not given, follows from the ``charge`` (default ``info["charge"]``): of the numbers that close
     a superatom shell, the one that comes nearest to one oxygen on every open metal.  Without a charge both are chosen
     together in this way; a warning says so and lists the nearest alternatives.  ``solvents`` molecules of ``solvent``
-    sit on the most open metals (three on a triangle of them).  Atoms of the core do not move.
+    (three, if not given) sit on the most open metals (three on a triangle of them).  Atoms of the core do not move.
 
     Raises :class:`~clusterml.errors.OptionError` for ligands, numbers or a seed that cannot be, and
     :class:`~clusterml.errors.StructureError` where ligands do not fit; the result is checked.
@@ -99,13 +100,14 @@ def complete(
     book = library or load_library()
     thiol, acid = book.entry(thiolate), book.entry(carboxylate)
     wet = book.entry(solvent) if solvent is not None else None
-    if solvents < 0:
+    if solvents is not None and solvents < 0:
         raise OptionError(f"{solvents} solvent ligands are requested", "give a number that is not negative")
     if wet is None and solvents:
         raise OptionError(f"{solvents} solvent ligands are requested, but no solvent is named", "name one, such as DMF")
+    if solvents is None:
+        solvents = _SOLVENTS if wet is not None else 0
     numbers, positions = np.asarray(core.numbers, dtype=np.int64), np.asarray(core.positions, dtype=np.float64)
     open_to = find_open_directions(numbers, positions)
-    solvents = (solvents or 3) if wet is not None else 0
     plan = _plan(core, thiol, acid, len(open_to), carboxylates, solvents, charge)
     soaked = _choose_solvated(numbers, positions, open_to, solvents)
     dry = {metal: out for metal, out in open_to.items() if metal not in soaked}
