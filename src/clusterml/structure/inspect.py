@@ -59,10 +59,11 @@ class Inspection(WithWarnings):
 
     @property
     def superatom_electrons(self) -> int | None:
-        """Delocalised electrons at the charge taken; None without group-11 metals."""
+        """Delocalised electrons at the charge taken; None where the count has no meaning."""
         if self.anatomy.charge.superatom_electrons is None:
             return None
-        return superatom_electrons(self.atoms, self.charge)
+        electrons = superatom_electrons(self.atoms, self.charge)
+        return electrons if electrons >= 0 else None
 
     @property
     def fan_hand(self) -> FanHand | None:
