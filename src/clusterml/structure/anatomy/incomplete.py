@@ -32,8 +32,8 @@ Binding: TypeAlias = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class CountedLigands:
-    """``ligands`` with the charges that count, and how many hydrogens are ``missing``; ``completed``: those ligands that
-    lack some, whose ``doubt`` says what they were taken for."""
+    """``ligands`` with the charges that count, how many hydrogens are ``missing``, and ``completed``: those ligands
+    that lack some, whose ``doubt`` says what they were taken for."""
 
     ligands: list[Ligand]
     missing: int

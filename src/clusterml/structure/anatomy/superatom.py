@@ -58,8 +58,9 @@ class ChargeProposal:
 
     ``candidates``: (charge, superatom electrons), most plausible first; the neutral cluster is always among them.
     ``close``: charges, the proposed one first, between which the count does not decide; empty where it does.
-    ``ligands``: formula -> (count, negative charges of each).  ``superatom_electrons`` belongs to ``charge`` and is
-    None where the count has no meaning (no group-11 metal, or ligands that take more electrons than the metals give).  ``reason`` is one sentence or two for the user.
+    ``ligands``: formula -> (count, negative charges of each).
+    ``superatom_electrons`` belongs to ``charge`` and is None where the count has no meaning (no group-11 metal, or
+    ligands that take more electrons than the metals give).  ``reason`` is one sentence or two for the user.
     ``missing_hydrogens``: how many the structure seems to lack; charge and electrons are those with them;
     ``incomplete``: those of the ``warnings`` that say so.
     """

@@ -15,6 +15,7 @@ from clusterml.structure.build.attach import Placement, move_donors, place
 from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
 from clusterml.structure.build.conformers import Conformers, donor_symbols, find_conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
+from clusterml.structure.build.ligation import ligation_warnings
 from clusterml.structure.build.operations import find_orbit, group, same_points
 from clusterml.structure.build.sites import BindingSite, site_at, site_on
 from clusterml.structure.elements import atomic_number, formula
@@ -88,6 +89,7 @@ def build(
     if sulfides:
         counts[(library or load_library()).entry("S")] += sulfides
     check_ligands(cluster, counts, cluster.info["name"])
+    cluster.info["provenance"]["warnings"] += ligation_warnings(cluster, library)
     return cluster
 
 
