@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from clusterml.io.display import WithWarnings, card, small_table, wrapped
-from clusterml.structure.anatomy.kernel import FanHand, assign_fan_hand
+from clusterml.structure.anatomy.fans import FanHand, assign_fan_hand
 from clusterml.structure.anatomy.superatom import is_even_electron, signed_charge, superatom_electrons
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal

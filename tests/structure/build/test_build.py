@@ -8,7 +8,7 @@ from ase import Atoms
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.anatomy.kernel import assign_fan_hand, measure_fan_angles
+from clusterml.structure.anatomy.fans import assign_fan_hand, measure_fan_angles
 from clusterml.structure.build.build import build
 from clusterml.structure.build.contacts import find_closest_contact
 from clusterml.structure.build.operations import find_operations
