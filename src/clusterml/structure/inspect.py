@@ -93,6 +93,16 @@ class Inspection(WithWarnings):
         ]
         return card(repr(self), [structure_picture(self.atoms), small_table(rows)], self.warnings)
 
+    def _companions(self) -> dict[str, Any]:
+        """What is beside the cluster: in the crystal, left out of a file, or computed together with it."""
+        from clusterml.structure.crystal.beside import companions_of, describe_companions
+
+        left_out = self.atoms.info["provenance"].get("beside")
+        if self.crystal is None and left_out is not None:
+            return dict(left_out)
+        leftovers = [ligand.atoms for ligand in self.anatomy.leftovers]
+        return describe_companions(self.crystal.others if self.crystal else companions_of(self.atoms, leftovers))
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``clusterml inspect``, of plain values."""
         alone = [{"number": 1, "formula": self.formula, "n_atoms": len(self.atoms), "hand": None, "taken": True}]
@@ -106,9 +116,7 @@ class Inspection(WithWarnings):
             "n_atoms": len(self.atoms),
             "crystal": self.crystal.to_dict() if self.crystal else None,
             "clusters": self.crystal.clusters(self.formula, len(self.atoms)) if self.crystal else alone,
-            "counter_ions": self.crystal.others.count(ions=True) if self.crystal else {},
-            "solvent": self.crystal.others.count(ions=False) if self.crystal else {},
-            "species_names": self.crystal.others.names() if self.crystal else {},
+            **self._companions(),
             "hydrogens_added": dict(self.atoms.info["provenance"].get("hydrogens_added", {})),
             "bare_core": is_bare_core(self.atoms),
             "anatomy": anatomy_table(self.anatomy, self.atoms),
@@ -144,7 +152,7 @@ def inspect(
 
         crystal = report_crystal(entry.cell, chosen.cluster, chosen.disorder, atoms.info["source"])
     unbiased = atoms.copy()
-    if crystal:
+    if crystal or "charge_witness" in atoms.info["provenance"]:
         unbiased.info.pop("charge", None)  # what the counter-ions say is weighed below
     parts = anatomy(unbiased)
     decision = decide_charge(atoms, gaps=gaps, check=True)
