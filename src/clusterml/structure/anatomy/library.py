@@ -255,6 +255,10 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     if any(i >= len(symbols) for i in donors) or len(set(donors)) != len(donors):
         problem = f"donors are {list(donors)} but the SMILES has {counted(len(symbols), 'atom')}"
         raise _problem(path, name, problem, "give different positions in the SMILES, counted from 0")
+    full = [i for i in donors if symbols[i] == "C" and molecule.GetAtomWithIdx(i).GetTotalDegree() == 4]
+    if full:
+        problem = f"donor {full[0]} of '{model.smiles}' is a carbon with four neighbours, which binds no metal"
+        raise _problem(path, name, problem, "count positions in the SMILES from 0, without hydrogens and brackets")
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     hydrogens = sum(atom.GetTotalNumHs() for atom in molecule.GetAtoms())
     composition = formula([*numbers, *[1] * hydrogens])
