@@ -1,8 +1,8 @@
 """Poses: ways in which a ligand can stand on a site, and those that keep the symmetry of the site.
 
 A ligand with one donor points along one of the site's directions, may lean, and turns about that direction; one that
-binds a single metal by a lone pair in line with its body (carbene, CO, nitrile, pyridine) stands upright on it.  One with
-two donors is hinged on the line between them.  Every conformer is tried.
+binds a single metal by a lone pair in line with its body (carbene, CO, nitrile, pyridine) stands upright on it.  One
+with two donors is hinged on the line between them.  Every conformer is tried.
 """
 
 from __future__ import annotations
