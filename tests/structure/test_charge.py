@@ -53,6 +53,8 @@ def test_ground_states_decide_where_the_count_does_not():
     assert (turned.charge, turned.origin, turned.is_open) == (-2, "ground state", False)
     assert turned.candidates[0] == (-2, 8, 0.9)
     assert "gaps of ground states: 0: 0.05 eV, -2: 0.90 eV" in turned.assumption
+    opens = "charge -2 opens a gap of 0.90 eV and has 8 superatom electrons; the count alone proposed 0 (6 superatom"
+    assert turned.reason.startswith(opens)
     assert [w.charge for w in turned.witnesses] == [0, -2]
     failed = decide_charge(flat, gaps=gaps_of({0: None, -2: None}))
     assert (failed.charge, failed.witnesses[1].charge, failed.is_open) == (0, None, True)
@@ -204,3 +206,24 @@ def test_a_whole_charge_may_be_of_any_type_of_number(built):
         cluster.info["charge"] = stated
         decision = decide_charge(cluster)
         assert (decision.charge, type(decision.charge), decision.origin) == (0, int, "file")
+
+
+def test_no_superatom_electrons_are_counted_where_the_ligands_take_more_than_there_are():
+    complex_ = Atoms("CuCl2", [(0, 0, 0), (2.2, 0, 0), (-2.2, 0, 0)], info={"charge": 0})  # copper(II)
+    proposal = propose_charge(complex_)
+    assert (proposal.charge, proposal.superatom_electrons) == (-1, 0)
+    assert "the file states 0;" not in proposal.reason
+    assert proposal.reason.endswith("the file states 0")
+    assert anatomy(complex_).superatom_electrons is None
+    four = Atoms("AgF4", 2.1 * np.array([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0)]))
+    four += Atoms("F4", 2.1 * np.array([(0.6, 0.6, 0.6), (-0.6, 0.6, -0.6), (0.6, -0.6, -0.6), (-0.6, -0.6, 0.6)]))
+    found = propose_charge(four)
+    assert found.superatom_electrons is None
+    assert "no superatom" in found.reason
+    assert "superatom electrons" not in decide_charge(four).assumption
+
+
+def test_a_charge_that_counter_ions_ask_for_is_not_called_the_files():
+    flat = m13(6, centre="Pt", flat=0.9)
+    flat.info |= {"charge": -2, "provenance": {"charge_witness": {"charge": -2, "reason": "two ions"}}}
+    assert "; the counter-ions ask for -2 (8 superatom electrons)" in propose_charge(flat).reason

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from clusterml.errors import ClusterMLError
-from clusterml.structure.anatomy.kernel import assign_fan_hand
+from clusterml.structure.anatomy.anatomy import anatomy
+from clusterml.structure.anatomy.fans import assign_fan_hand
+from clusterml.structure.distort.substitute import substitute
 from clusterml.structure.inspect import inspect, is_bare_core
 from clusterml.structure.read import read
 from clusterml.structure.write import write_extxyz
@@ -56,8 +58,24 @@ def test_the_fans_of_the_ag29_family_tell_r_from_s(tmp_path, examples):
     mirror_image = inspect(write_extxyz(mirrored, tmp_path / "mirrored.xyz"))
     assert (inspect(examples / "ag29_model.xyz").fan_hand, mirror_image.fan_hand) == ("S", "R")
     assert mirror_image.to_dict()["fan_hand"] == "R"
-    bare = atoms[atoms.numbers != 15]  # without an apex there is no fan
-    assert assign_fan_hand(bare) is None
+    silver = np.flatnonzero(atoms.numbers == 47)
+    apex = silver[np.argmax(np.linalg.norm(atoms.positions[silver] - atoms.positions[silver].mean(axis=0), axis=1))]
+    less = atoms[[i for i in range(len(atoms)) if i != apex]]  # without an apex there are not four fans
+    assert assign_fan_hand(less) is None
+
+
+@pytest.mark.parametrize("new", ["PMe3", "CO", "pyridine", "MeCN", "DMF", "none", "one of four"])
+def test_shells_and_hand_are_those_of_the_frame_whatever_is_on_the_apices(examples, new):
+    atoms = read(examples / "ag29_model.xyz")
+    phosphines = [ligand.atoms for ligand in anatomy(atoms).ligands if ligand.name == "PH3"]
+    if new.startswith("one") or new == "none":
+        gone = np.concatenate(phosphines if new == "none" else phosphines[:3])
+        changed = atoms[np.setdiff1d(np.arange(len(atoms)), gone)]
+    else:
+        changed = substitute(atoms, "PH3", new, rng=np.random.default_rng(0), problems="warn")
+    parts = anatomy(changed)
+    assert [len(parts.kernel), *(len(shell) for shell in parts.shells)] == [13, 12, 4]
+    assert assign_fan_hand(changed) == "S"
 
 
 def test_a_bare_core_is_named_as_such(tmp_path, examples):

@@ -190,6 +190,25 @@ def test_several_molecules(tmp_path):
     assert len(read(path, allow_several=True)) == 4
 
 
+def test_coordinates_in_bohr_are_told(tmp_path, examples):
+    atoms = read(examples / "ag29_model.xyz")
+    lines = [f"{s} {x} {y} {z}" for s, (x, y, z) in zip(atoms.symbols, atoms.positions / 0.529177, strict=True)]
+    path = write(tmp_path, "\n".join([str(len(atoms)), "", *lines, ""]))
+    with pytest.raises(StructureError, match=r"as lengths in bohr they would be \(multiply .* by 0.529177"):
+        read(path)
+    apart = write(tmp_path, "6\n\n" + "".join(f"Ag {9 * k} 0 0\n" for k in range(6)))
+    with pytest.raises(SeveralMoleculesError):
+        read(apart)
+
+
+def test_labels_that_begin_with_a_symbol_are_read(tmp_path):
+    atoms = read(write(tmp_path, "4\n\nAg1 0 0 0\nS12 2.4 0 0\nC1 2.9 1.7 0\nCl2 -2.4 0 0\n"))
+    assert atoms.get_chemical_symbols() == ["Ag", "S", "C", "Cl"]
+    for label in ("CA1", "AG1", "Xq1"):
+        with pytest.raises(UnsupportedElementError, match="of labels only those like Ag1 are read"):
+            read(write(tmp_path, f"1\n\n{label} 0 0 0\n"))
+
+
 def test_real_structures(shared):
     expected = {
         "Ag24Pt_methylthiol": "Ag24PtC18H54S18",

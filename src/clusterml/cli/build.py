@@ -76,6 +76,8 @@ def build(
     shape = f"symmetry {known['symmetry']}" if name is not None else known["skeleton"]
     typer.echo(f"{atoms.info['name']}: {counted(len(atoms), 'atom')}, {shape}, {known['model']}")
     describe(atoms)
+    for warning in known["warnings"]:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"written to {target}")
 
 

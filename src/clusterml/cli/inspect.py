@@ -99,8 +99,12 @@ def _table(result: Inspection) -> Table:
 
 def _crystal_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
     crystal = data["crystal"]
+    beside = [
+        (title, _counted(data[key], data["species_names"]))
+        for title, key in (("counter-ions", "counter_ions"), ("solvent and others", "solvent"))
+    ]
     if crystal is None:
-        return []
+        return [(title, listed) for title, listed in beside if listed]
     kind = "can hold one hand only (Sohncke)" if crystal["sohncke"] else "holds both hands or achiral clusters"
     hands = ", ".join(f"{count} x {hand}" for hand, count in crystal["hands"].items())
     rows = [
@@ -118,8 +122,7 @@ def _crystal_rows(data: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"cluster {cluster['number']}", f"{cluster['formula']}, hand {hand}, {where}{mark}"))
     if len(data["clusters"]) > _MOST_CLUSTERS:
         rows.append(("", f"and {len(data['clusters']) - _MOST_CLUSTERS} more clusters"))
-    for title, key in (("counter-ions", "counter_ions"), ("solvent and others", "solvent")):
-        rows.append((title, _counted(data[key], data["species_names"]) or "none"))
+    rows += [(title, listed or "none") for title, listed in beside]
     if crystal["mixed_sites"]:
         taken = Counter(site["taken"] for site in crystal["mixed_sites"])
         rows.append(("mixed sites", f"{len(crystal['mixed_sites'])}, taken as {_counted(taken, {})}"))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from clusterml.errors import ChargeError
+from clusterml.errors import ChargeError, counted
 from clusterml.structure.anatomy.superatom import ChargeProposal, is_even_electron, propose_charge, signed_charge
 from clusterml.structure.check import stated_charge, whole_charge
 
@@ -62,7 +62,8 @@ class ChargeDecision:
     """The ``charge`` taken (units of e), where it is from, and why.
 
     ``candidates``: (charge, superatom electrons, gap in eV or None), most plausible first; ``warnings``: sentences;
-    ``assumption``: one that says what was assumed, with the alternatives, or empty where the charge is stated.
+    ``assumption``: one that says what was assumed, with the alternatives, or empty where the charge is stated;
+    ``missing_hydrogens``: how many the structure seems to lack.
     """
 
     charge: int
@@ -72,6 +73,7 @@ class ChargeDecision:
     witnesses: tuple[ChargeWitness, ...]
     warnings: tuple[str, ...]
     assumption: str = ""
+    missing_hydrogens: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -133,6 +135,11 @@ def check_charge(atoms: Atoms, decision: ChargeDecision) -> None:
     if electrons % 2 == 0:
         return
     problem = f"charge {signed_charge(charge)} gives {electrons} electrons, an odd number"
+    if decision.missing_hydrogens:
+        raise ChargeError(
+            f"{problem}: the ligands lack {counted(decision.missing_hydrogens, 'hydrogen')}",
+            "complete the ligands (`clusterml inspect` names them), or give another charge",
+        )
     if decision.assumption:
         problem += f": a radical, proposed because {decision.reason}"
     paired = [q for q, _, _ in decision.candidates if is_even_electron(atoms, q)][:3]
@@ -159,7 +166,11 @@ def _decide_stated(
             witnesses += _gap_witness(computed)
             warnings += _warn_of_gap(stated, computed)
     candidates = _candidates(proposal, computed)
-    return ChargeDecision(stated, origin, reason, candidates, tuple(witnesses), tuple(warnings))
+    warnings += proposal.incomplete
+    missing = proposal.missing_hydrogens
+    return ChargeDecision(
+        stated, origin, reason, candidates, tuple(witnesses), tuple(warnings), missing_hydrogens=missing
+    )
 
 
 def _decide_proposed(
@@ -173,7 +184,8 @@ def _decide_proposed(
         witnesses += _gap_witness(computed)
     charge = _widest(proposal, computed)
     origin: Origin = "superatom shells" if charge == proposal.charge else "ground state"
-    reason = proposal.reason + (f"; gaps of ground states: {computed}" if computed.gaps_ev else "")
+    reason = proposal.reason if charge == proposal.charge else _explain_gap(proposal, charge, computed)
+    reason += f"; gaps of ground states: {computed}" if computed.gaps_ev else ""
     warnings = list(proposal.warnings)
     if crystal is not None:
         absent = bool(crystal["counter_ions_absent"])
@@ -184,11 +196,28 @@ def _decide_proposed(
             charge, origin, reason = 0, "no counter-ions", crystal["reason"]
     assumption = f"charge {signed_charge(charge)} assumed: {reason}{_alternatives(proposal, charge)}"
     candidates = _candidates(proposal, computed, charge)
-    return ChargeDecision(charge, origin, reason, candidates, tuple(witnesses), tuple(warnings), assumption)
+    missing = proposal.missing_hydrogens
+    return ChargeDecision(charge, origin, reason, candidates, tuple(witnesses), tuple(warnings), assumption, missing)
+
+
+def _explain_gap(proposal: ChargeProposal, charge: int, computed: FrontierGaps) -> str:
+    """Why a ground state was followed, and not the count."""
+    electrons, gap = dict(proposal.candidates), computed.gaps_ev[charge]
+    text = f"charge {signed_charge(charge)}"
+    if gap is not None:
+        text += f" opens a gap of {gap:.2f} eV"
+    if electrons[charge] >= 0:
+        text += f" and has {electrons[charge]} superatom electrons"
+    return f"{text}; the count alone proposed {_with_electrons(proposal.charge, electrons[proposal.charge])}"
+
+
+def _with_electrons(charge: int, electrons: int) -> str:
+    """``+2 (2 superatom electrons)``; without the count where it is negative, which has no meaning."""
+    return signed_charge(charge) + (f" ({electrons} superatom electrons)" if electrons >= 0 else "")
 
 
 def _alternatives(proposal: ChargeProposal, charge: int) -> str:
-    others = [f"{signed_charge(q)} ({n} superatom electrons)" for q, n in proposal.candidates if q != charge]
+    others = [_with_electrons(q, n) for q, n in proposal.candidates if q != charge]
     return f"; alternatives: {', '.join(others)}" if others and proposal.superatom_electrons is not None else ""
 
 

@@ -11,6 +11,7 @@ from clusterml.errors import ChargeError, SeveralMoleculesError, StructureError
 from clusterml.structure.bonds import bonds, close_pairs, components
 from clusterml.structure.elements import formula, formula_table
 from clusterml.typing import IntArray
+from clusterml.units import BOHR_ANGSTROM
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,6 +20,8 @@ CLOSEST = 0.5
 """Two atoms nearer than this (A) are an error in the file, not a bond (H2 has 0.74 A)."""
 
 
+_LOOSE = 0.8  # molecules for each atom: with more next to nothing is bonded
+_FEW = 6  # fewer atoms may be ions apart
 MOST_ATOMS = 5000
 """Largest structure whose anatomy is looked at and whose spectrum is computed."""
 
@@ -64,8 +67,14 @@ def connected_molecules(atoms: Atoms) -> list[IntArray]:
 
 
 def check_one_molecule(atoms: Atoms) -> None:
-    """Raise :class:`SeveralMoleculesError`, listing the formulas, if ``atoms`` holds more than one molecule."""
+    """Raise :class:`SeveralMoleculesError`, listing the formulas, if ``atoms`` holds more than one molecule, and
+    :class:`StructureError` if its coordinates seem to be in bohr."""
     molecules = connected_molecules(atoms)
+    if _in_bohr(atoms, len(molecules)):
+        raise StructureError(
+            f"{_where(atoms)}: hardly two of the {len(atoms)} atoms are bonded, and as lengths in bohr they would be",
+            "multiply the coordinates by 0.529177: they are read in A",
+        )
     if len(molecules) > 1:
         formulas = formula_table(formula(atoms.numbers[part]) for part in molecules)
         raise SeveralMoleculesError(
@@ -73,6 +82,17 @@ def check_one_molecule(atoms: Atoms) -> None:
             "keep one in the file; give the lattice if atoms are wrapped into a cell; "
             "--allow-several (allow_several in Python) computes them together",
         )
+
+
+def _in_bohr(atoms: Atoms, n_molecules: int) -> bool:
+    """Is next to nothing bonded, and almost all if the coordinates are taken for bohr?"""
+    if len(atoms) < _FEW or n_molecules < _LOOSE * len(atoms):
+        return False
+    shrunk = atoms.copy()
+    shrunk.positions *= BOHR_ANGSTROM
+    return (
+        len(close_pairs(shrunk.positions, CLOSEST).first) == 0 and len(connected_molecules(shrunk)) <= n_molecules // 4
+    )
 
 
 def stated_charge(atoms: Atoms) -> int | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from clusterml.io.display import WithWarnings, card, small_table, wrapped
-from clusterml.structure.anatomy.kernel import FanHand, assign_fan_hand
+from clusterml.structure.anatomy.fans import FanHand, assign_fan_hand
 from clusterml.structure.anatomy.superatom import is_even_electron, signed_charge, superatom_electrons
 from clusterml.structure.charge import ChargeDecision, GapSource, decide_charge
 from clusterml.structure.elements import formula, is_metal
@@ -59,10 +59,11 @@ class Inspection(WithWarnings):
 
     @property
     def superatom_electrons(self) -> int | None:
-        """Delocalised electrons at the charge taken; None without group-11 metals."""
+        """Delocalised electrons at the charge taken; None where the count has no meaning."""
         if self.anatomy.charge.superatom_electrons is None:
             return None
-        return superatom_electrons(self.atoms, self.charge)
+        electrons = superatom_electrons(self.atoms, self.charge)
+        return electrons if electrons >= 0 else None
 
     @property
     def fan_hand(self) -> FanHand | None:
@@ -92,6 +93,16 @@ class Inspection(WithWarnings):
         ]
         return card(repr(self), [structure_picture(self.atoms), small_table(rows)], self.warnings)
 
+    def _companions(self) -> dict[str, Any]:
+        """What is beside the cluster: in the crystal, left out of a file, or computed together with it."""
+        from clusterml.structure.crystal.beside import companions_of, describe_companions
+
+        left_out = self.atoms.info["provenance"].get("beside")
+        if self.crystal is None and left_out is not None:
+            return dict(left_out)
+        leftovers = [ligand.atoms for ligand in self.anatomy.leftovers]
+        return describe_companions(self.crystal.others if self.crystal else companions_of(self.atoms, leftovers))
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``clusterml inspect``, of plain values."""
         alone = [{"number": 1, "formula": self.formula, "n_atoms": len(self.atoms), "hand": None, "taken": True}]
@@ -105,9 +116,7 @@ class Inspection(WithWarnings):
             "n_atoms": len(self.atoms),
             "crystal": self.crystal.to_dict() if self.crystal else None,
             "clusters": self.crystal.clusters(self.formula, len(self.atoms)) if self.crystal else alone,
-            "counter_ions": self.crystal.others.count(ions=True) if self.crystal else {},
-            "solvent": self.crystal.others.count(ions=False) if self.crystal else {},
-            "species_names": self.crystal.others.names() if self.crystal else {},
+            **self._companions(),
             "hydrogens_added": dict(self.atoms.info["provenance"].get("hydrogens_added", {})),
             "bare_core": is_bare_core(self.atoms),
             "anatomy": anatomy_table(self.anatomy, self.atoms),
@@ -143,7 +152,7 @@ def inspect(
 
         crystal = report_crystal(entry.cell, chosen.cluster, chosen.disorder, atoms.info["source"])
     unbiased = atoms.copy()
-    if crystal:
+    if crystal or "charge_witness" in atoms.info["provenance"]:
         unbiased.info.pop("charge", None)  # what the counter-ions say is weighed below
     parts = anatomy(unbiased)
     decision = decide_charge(atoms, gaps=gaps, check=True)

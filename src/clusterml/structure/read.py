@@ -110,7 +110,8 @@ def read(source: Source, *, options: ReadOptions = DEFAULT_READING, **choices: U
     ``source``: a path (``-`` is standard input), the content as bytes, or a stream; the formats are those of
     :data:`clusterml.structure.formats.format.REGISTRY`.  ``options``: how it is read; ``choices`` are fields of
     :class:`~clusterml.structure.options.ReadOptions` and go before them: ``read("a.cif", cluster=2)``.  From a crystal
-    (a CIF, or anything with a lattice), one whole cluster is cut out; of a file with several structures, the first is
+    (a CIF, or anything with a lattice), one whole cluster is cut out, and without a lattice the cluster is taken alone
+    if all that is beside it are known counter-ions and solvents; of a file with several structures, the first is
     taken with a warning unless ``frame`` names one.
 
     ``info``: ``name`` (the file's stem), ``source`` (the path as given), ``charge`` (if the file states one, or the
@@ -203,6 +204,10 @@ def _structures(content: Content, options: ReadOptions, check_molecules: bool) -
         atoms.info |= {"name": options.name(base) if cell else base, "source": content.where, "provenance": provenance}
         check_geometry(atoms)
         if cell is None:
+            if not options.allow_several and kind.name != "molden":  # orbitals are those of all atoms
+                from clusterml.structure.crystal.beside import take_cluster
+
+                atoms = take_cluster(atoms)
             if check_molecules and not options.allow_several:
                 check_one_molecule(atoms)
             atoms = _complete_info(atoms) if options.hydrogens else atoms

@@ -10,13 +10,8 @@ from ase.cluster import Icosahedron, Octahedron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterml.structure.anatomy.kernel import (
-    assign_fan_hand,
-    core_key,
-    find_icosahedra,
-    measure_fan_angles,
-    metal_frame,
-)
+from clusterml.structure.anatomy.fans import assign_fan_hand, measure_fan_angles
+from clusterml.structure.anatomy.kernel import core_key, find_icosahedra, metal_frame
 from clusterml.structure.elements import is_metal
 from clusterml.structure.read import read
 

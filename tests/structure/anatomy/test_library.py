@@ -92,6 +92,10 @@ BAD = {
     "no such donor": ('ligands: {X: {smiles: "[S-]C", donors: P, charge: 1}}', r"'X'.*no P"),
     "donor out of range": ('ligands: {X: {smiles: "[S-]C", donors: [2], charge: 1}}', r"'X'.*donors are \[2\]"),
     "negative donor": ('ligands: {X: {smiles: "[S-]C", donors: [-1], charge: 1}}', r"'X'.*donors is \[-1\]"),
+    "donor without a lone pair": (
+        'ligands: {X: {smiles: "CN1C=C[N+](C)=[C-]1", donors: [0], charge: 0}}',
+        r"'X'.*donor 0 .* carbon with four",
+    ),
     "donor twice": ('ligands: {X: {smiles: "[S-]C", donors: [0, 0], charge: 1}}', r"'X'.*donors are \[0, 0\]"),
     "bad SMILES": ('ligands: {X: {smiles: "C1CC", donors: C, charge: 0}}', r"'X'.*'C1CC' cannot be read"),
     "two molecules": ('ligands: {X: {smiles: "C.C", donors: C, charge: 0}}', r"'X'.*'C.C' cannot be read"),

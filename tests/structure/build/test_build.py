@@ -8,7 +8,7 @@ from ase import Atoms
 
 from clusterml.errors import OptionError, StructureError
 from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.anatomy.kernel import assign_fan_hand, measure_fan_angles
+from clusterml.structure.anatomy.fans import assign_fan_hand, measure_fan_angles
 from clusterml.structure.build.build import build
 from clusterml.structure.build.contacts import find_closest_contact
 from clusterml.structure.build.operations import find_operations
@@ -168,6 +168,9 @@ def test_the_seed_decides():
         ("ag25", {"cap": "Cl"}, "no shell 'cap'"),
         ("ag29", {"thiolate": "SH", "dithiolate": "BDT"}, "compete"),
         ("ag29", {"dithiolate": "SH"}, "the site needs 2"),
+        ("ag14", {"phosphine": "pph"}, r"did you mean 'PPh3'\?\) \(choose one of PH3, .*, CO\)$"),
+        ("ag29", {"dithiolate": "x"}, r"choose one of SPy, BDT, BDTA, BDTA-COO, S2C2H4, [^A-RT-Z]*S2POiPr2\)$"),
+        ("ag70", {"carboxylate": "hcooo"}, r"did you mean 'HCOO'\?\) \(choose one of HCOO, .*, R-TFL, S-TFL\)$"),
         ("ag25", {"thiolate": "XYZ"}, "no ligand 'XYZ'"),
         ("ag25", {"symmetry": "T"}, "no symmetry group"),
         ("ag25", {"seed": -1}, "seed is -1"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusterml.structure.anatomy.anatomy import anatomy
-from clusterml.structure.anatomy.kernel import assign_fan_hand
+from clusterml.structure.anatomy.fans import assign_fan_hand
 from clusterml.structure.build.contacts import find_closest_contact, measure_bond_ranges
 from clusterml.structure.build.operations import find_operations
 from clusterml.structure.read import read

@@ -144,6 +144,19 @@ def test_partly_occupied_ions_count_as_much_as_is_there(crystal):
     assert weigh_counter_ions(filled, identify_companions(filled)).charge == 1
 
 
+def test_half_occupied_sites_are_counted_as_ions_not_as_sites(crystal):
+    cluster = Atoms("AgClSH", [[0, 0, 0], [0, 0, -2.4], [2.4, 0, 0], [2.7, 1.3, 0]])
+    writer = crystal("P 1", (16, 16, 16)).add(cluster, (0.5, 0.5, 0.5)).add(Atoms("Na", [[0, 0, 0]]))
+    for place in ((5.0, 0, 0), (0, 5.0, 0)):
+        writer.add(Atoms("Na", [place]), occupancy=0.5)
+    filled = fill_cell(parse_cif(writer.text(), "x"))
+    others = identify_companions(filled)
+    assert others.count(ions=True) == {"Na": 2}
+    witness = weigh_counter_ions(filled, others)
+    assert witness.reason == "1 cluster and 2 x Na on 3 sites in the cell: -2 for the cluster"
+    assert any("left out: 2 x Na on 3 sites" in note for note in cut(filled).info["provenance"]["warnings"])
+
+
 def test_a_rotating_water_is_no_oxonium(crystal):
     water = Atoms("OH3", [[0, 0, 0.1], [0.95, 0, -0.2], [-0.47, 0.82, -0.2], [-0.47, -0.82, -0.2]])
     writer = crystal("P 1", (14, 14, 14)).add(Atoms("AgCl", [[0, 0, 0], [0, 0, 2.4]]), (0.5, 0.5, 0.5))

@@ -227,7 +227,7 @@ class Anatomy:
     included, inside out (the rule is that of :mod:`clusterml.structure.anatomy.kernel`); ``centre`` ``(3,)`` (A) of the
     kernel, or of the metals without one; ``motifs``: crowns, staples, trigons; ``ligands``: bonded to the cluster;
     ``leftovers``: molecules and ions that are not.  ``superatom_electrons`` belongs to the charge the structure states
-    (``atoms.info["charge"]``), else to the proposed one; None without a group-11 metal.
+    (``atoms.info["charge"]``), else to the proposed one; None where the count has no meaning.
     """
 
     kernel: IntArray
@@ -320,7 +320,8 @@ def _electrons(atoms: Atoms, proposal: ChargeProposal) -> int | None:
     stated = stated_charge(atoms)
     if stated is None or proposal.superatom_electrons is None:
         return proposal.superatom_electrons
-    return proposal.superatom_electrons + proposal.charge - stated
+    electrons = proposal.superatom_electrons + proposal.charge - stated
+    return electrons if electrons >= 0 else None
 
 
 def _complex(atoms: Atoms, part: IntArray) -> NamedLigand:

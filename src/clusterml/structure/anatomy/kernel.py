@@ -6,31 +6,28 @@ directions to the corners of an icosahedron every cosine is +-0.447 or -1; a cub
 leaves the polyhedron recognisable.
 
 * Centre: the centres of the icosahedra if there are any (two for Au38), otherwise the centroid of the metals.
-* Layers: metals alike in distance from the nearest centre, in metal coordination and in bonds to S (Se, Te) and P are
-  one layer (average-linkage clustering of those numbers); the centres of icosahedra and their corners are the first
-  two.  Bonds are counted with a smooth cut-off, so that a contact near the limit, moved by thermal noise, does not tear
-  a layer apart.
+* Layers: metals alike in distance from the nearest centre, in metal coordination, in bonds to S (Se, Te) and in bonds
+  to terminal donors (P, N, C on one metal: phosphine, amine, carbene, CO) are one layer (average-linkage clustering of
+  those numbers); the centres of icosahedra and their corners are the first two.  The apices of the fans of the Ag29
+  family (:mod:`clusterml.structure.anatomy.fans`) are a layer of their own whatever is bound to them, or nothing.
+  Bonds are counted with a smooth cut-off, so that a contact near the limit, moved by thermal noise, does not tear a
+  layer apart.
 * Kernel: from the inside out, the layers whose metals have on average fewer than 1.5 bonds to ligand atoms (hydrides do
   not count) and more than 2.5 to metals; the first layer that fails ends it.  A kernel metal is thus bound by metals
   and touched by at most one ligand; metals of staples, crowns and rings have two or more.
 
 That gives Ag13 in Ag25 and Ag29, Au23 in Au38, Ag4@Ag12 in Ag70 (each of the Ag12 has one sulfide, each metal of the
 next layer two thiolates), and no kernel in Ag12(SR)6(O2CR)6.
-
-The hand of the Ag29 family is that of its Ag4S6 fans: seen from outside along a C3 axis, an apical Ag-P holds three S.
-Each leads to one Ag of a crown, the tip of a blade.  Going outwards along a blade its azimuth changes clockwise (R) or
-anticlockwise (S) (Chem. Sci. 2025, 16, 2373, doi 10.1039/d4sc06847e).  That the fan is made of these atoms (apex, three
-S, three crown Ag with the inner S that each holds) is our reading.  The three crowns themselves are nearly
-mirror-symmetric about their axes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.structure.anatomy.fans import find_blades
 from clusterml.structure.bonds import bond_limit, bonds, neighbours
 from clusterml.structure.elements import is_metal
 from clusterml.structure.points import average_linkage, distances, nearest
@@ -103,15 +100,16 @@ def _without_joints(centres: IntArray, corners: IntArray) -> Icosahedra:
 
 
 CHALCOGENS = (16, 34, 52)
-PNICTOGENS = (15, 33, 51)
+_TERMINAL = (6, 7, 15, 33, 51)
 
 _MOST_LIGAND_BONDS = 1.5
 _FEWEST_METAL_BONDS = 2.5
 _SOFTNESS = 0.10  # width (A) of the smooth cut-off of a bond
-_DISTANCE_SCALE = 0.6  # A of distance, bonds to metals, to S and to P that count as one step between layers
+_DISTANCE_SCALE = 0.6  # A of distance; bonds to metals, to S and to terminal donors: one step between layers each
 _METAL_SCALE = 3.0
 _SULFUR_SCALE = 1.0
-_PHOSPHORUS_SCALE = 0.4
+_TERMINAL_SCALE = 0.4
+_APEX_SCALE = 0.4
 _STEP = 1.5  # metals farther apart than this (in those steps) are in different layers
 
 
@@ -156,6 +154,8 @@ def metal_frame(atoms: Atoms, part: IntArray | None = None) -> MetalFrame:
         return MetalFrame(metal, np.zeros(3), np.zeros((0, 3)), (), 0, icosahedra)
     centres = positions[icosahedra.centres] if len(icosahedra.centres) else positions[metal].mean(axis=0)[None, :]
     counts = _bond_counts(numbers, positions, metal)
+    apex = np.isin(np.flatnonzero(metal), [blade.apex for blade in find_blades(numbers, positions, metal)])
+    counts["terminal"][apex], counts["apex"] = 0.0, apex.astype(np.float64)
     distance = np.linalg.norm(positions[metal][:, None, :] - centres[None, :, :], axis=2).min(axis=1)
     inside = np.isin(np.flatnonzero(metal), np.union1d(icosahedra.centres, icosahedra.corners))
     groups = _layers(distance, counts, inside)
@@ -170,20 +170,22 @@ def metal_frame(atoms: Atoms, part: IntArray | None = None) -> MetalFrame:
 
 
 def _bond_counts(numbers: IntArray, positions: FloatArray, metal: BoolArray) -> dict[str, FloatArray]:
-    """Smooth numbers of bonds of each metal to metals, ligand atoms (without H), chalcogens and P: ``(k,)`` each."""
+    """Smooth numbers of bonds of each metal to metals, ligand atoms (without H), chalcogens and terminal donors, which
+    bind no other metal: ``(k,)`` each."""
     heavy = np.flatnonzero(numbers > 1)
     metals = np.flatnonzero(metal)
     distance = distances(positions[metals], positions[heavy])
     limit = bond_limit(numbers[metals][:, None], numbers[heavy][None, :])
     exponent = np.clip((distance - limit) / _SOFTNESS, -60.0, 60.0)
     bonded = np.where(metals[:, None] == heavy[None, :], 0.0, 1.0 / (1.0 + np.exp(exponent)))
-    kinds = {
+    alone = np.clip(2.0 - bonded.sum(axis=0), 0.0, 1.0)
+    weights = {
         "metal": metal[heavy],
         "ligand": ~metal[heavy],
         "sulfur": np.isin(numbers[heavy], CHALCOGENS),
-        "phosphorus": np.isin(numbers[heavy], PNICTOGENS),
+        "terminal": np.isin(numbers[heavy], _TERMINAL) * alone,
     }
-    return {name: bonded[:, mask].sum(axis=1) for name, mask in kinds.items()}
+    return {name: bonded @ weight.astype(np.float64) for name, weight in weights.items()}
 
 
 def _layers(distance: FloatArray, counts: dict[str, FloatArray], inside: BoolArray) -> list[IntArray]:
@@ -197,7 +199,8 @@ def _layers(distance: FloatArray, counts: dict[str, FloatArray], inside: BoolArr
         distance / _DISTANCE_SCALE,
         counts["metal"] / _METAL_SCALE,
         counts["sulfur"] / _SULFUR_SCALE,
-        counts["phosphorus"] / _PHOSPHORUS_SCALE,
+        counts["terminal"] / _TERMINAL_SCALE,
+        counts["apex"] / _APEX_SCALE,
     )
     groups = [rest[group].astype(np.int64) for group in average_linkage(np.stack(scaled, axis=1)[rest], _STEP)]
     return first + sorted(groups, key=lambda group: float(distance[group].mean()))
@@ -205,13 +208,6 @@ def _layers(distance: FloatArray, counts: dict[str, FloatArray], inside: BoolArr
 
 def _separations(layers: tuple[IntArray, ...]) -> IntArray:
     return np.sort(np.concatenate(layers)) if layers else np.zeros(0, dtype=np.int64)
-
-
-FanHand = Literal["R", "S"]
-_SMALLEST = 1.0  # degrees
-_AT_CENTRE = 0.1  # a metal this near (A) to the centre of all of them is no apex
-_BLADES = 12
-"""Blades of the four fans of a cluster of the family."""
 
 
 def core_key(numbers: IntArray, positions: FloatArray) -> str:
@@ -231,55 +227,3 @@ def core_key(numbers: IntArray, positions: FloatArray) -> str:
             sha256(" ".join([own, *sorted(labels[j] for j in near)])) for own, near in zip(labels, table, strict=True)
         ]
     return sha256(" ".join(sorted(labels)))
-
-
-def measure_fan_angles(atoms: Atoms) -> FloatArray:
-    """Azimuth (degrees, clockwise positive, seen from outside) from each hub S to its crown Ag, for every blade.
-
-    A blade starts at a metal bonded to P and to three S.  Its tip is another metal that binds the S and two more.  The
-    axis of a fan points from the centre of the metals to the apex.  Empty if there is no fan.
-    """
-    numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    positions = np.asarray(atoms.positions, dtype=np.float64)
-    metal = is_metal(numbers)
-    if not metal.any():
-        return np.zeros(0)
-    table = neighbours(len(numbers), bonds(numbers, positions))
-    centre = positions[metal].mean(axis=0)
-    angles: list[float] = []
-    for apex in np.flatnonzero(metal).tolist():
-        hub = [i for i in table[apex] if numbers[i] == 16]
-        if len(hub) != 3 or sum(numbers[i] == 15 for i in table[apex]) != 1:
-            continue
-        out = positions[apex] - centre
-        distance = float(np.linalg.norm(out))
-        if distance < _AT_CENTRE:
-            continue
-        axis = out / distance
-        for sulfur in hub:
-            tips = [i for i in table[sulfur] if metal[i] and i != apex and _count_sulfurs(numbers, table[i]) == 3]
-            tips = [i for i in tips if not any(numbers[j] == 15 for j in table[i])]
-            angles += [_turn_clockwise(positions[sulfur] - centre, positions[i] - centre, axis) for i in tips]
-    return np.array(angles)
-
-
-def assign_fan_hand(atoms: Atoms) -> FanHand | None:
-    """``R`` or ``S`` by the mean of :func:`measure_fan_angles`.
-
-    None for clusters that do not have the four fans of the Ag29 family, and for fans that turn neither way (by 1 degree
-    or more on average).
-    """
-    angles = measure_fan_angles(atoms)
-    if len(angles) != _BLADES or abs(float(angles.mean())) < _SMALLEST:
-        return None
-    return "R" if angles.mean() > 0 else "S"
-
-
-def _count_sulfurs(numbers: IntArray, bonded: list[int]) -> int:
-    return int(sum(numbers[i] == 16 for i in bonded))
-
-
-def _turn_clockwise(start: FloatArray, end: FloatArray, axis: FloatArray) -> float:
-    """Turn (degrees) from ``start`` to ``end`` about ``axis``, clockwise for one who looks against the axis."""
-    a, b = start - (start @ axis) * axis, end - (end @ axis) * axis
-    return -float(np.degrees(np.arctan2(np.cross(a, b) @ axis, a @ b)))

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 
 from clusterml.config.registry import Registry
 from clusterml.config.schema import Strict, read_yaml, validated
-from clusterml.errors import InputFileError, OptionError, counted
+from clusterml.errors import InputFileError, OptionError, counted, did_you_mean, nearest
 from clusterml.io.display import wrapped
 from clusterml.structure.elements import formula
 
@@ -117,10 +117,11 @@ class Library:
         """All names, without aliases, in the order of the files."""
         return tuple(entry.name for entry in self.entries)
 
-    def entry(self, name: str) -> LigandEntry:
+    def entry(self, name: str, fits: Callable[[LigandEntry], bool] | None = None) -> LigandEntry:
         """The entry of that name or alias; capitals matter only where they tell two entries apart.
 
-        Raises :class:`~clusterml.errors.OptionError`, listing the names, for an unknown one.
+        Raises :class:`~clusterml.errors.OptionError` for an unknown one, with the nearest name and those that could be
+        meant: entries that ``fits`` is true of (default: all that bind metals, but counter-ions).
         """
         by_word = {word: entry for entry in reversed(self.entries) for word in (*entry.aliases, entry.name)}
         by_word |= {entry.name: entry for entry in reversed(self.entries)}  # a name goes before another's alias
@@ -129,7 +130,15 @@ class Library:
         folded = {entry.name: entry for word, entry in by_word.items() if word.casefold() == name.casefold()}
         if len(folded) == 1:
             return next(iter(folded.values()))
-        raise OptionError(f"there is no ligand {name!r} in the library", f"choose one of {', '.join(self.names)}")
+        chosen = [entry for entry in self.entries if (fits or _binds)(entry)] or self.entries
+        words = {word: entry.name for entry in reversed(chosen) for word in (*entry.aliases, entry.name)}
+        hint = did_you_mean(words.get(nearest(name, words), ""))
+        listed = ", ".join(entry.name for entry in chosen)
+        raise OptionError(f"there is no ligand {name!r} in the library{hint}", f"choose one of {listed}")
+
+
+def _binds(entry: LigandEntry) -> bool:
+    return bool(entry.donors) and entry.kind != "counter-ion"
 
 
 _IN_USE: ContextVar[Library | None] = ContextVar("library in use", default=None)
@@ -246,6 +255,10 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     if any(i >= len(symbols) for i in donors) or len(set(donors)) != len(donors):
         problem = f"donors are {list(donors)} but the SMILES has {counted(len(symbols), 'atom')}"
         raise _problem(path, name, problem, "give different positions in the SMILES, counted from 0")
+    full = [i for i in donors if symbols[i] == "C" and molecule.GetAtomWithIdx(i).GetTotalDegree() == 4]
+    if full:
+        problem = f"donor {full[0]} of '{model.smiles}' is a carbon with four neighbours, which binds no metal"
+        raise _problem(path, name, problem, "count positions in the SMILES from 0, without hydrogens and brackets")
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     hydrogens = sum(atom.GetTotalNumHs() for atom in molecule.GetAtoms())
     composition = formula([*numbers, *[1] * hydrogens])

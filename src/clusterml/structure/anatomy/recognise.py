@@ -98,7 +98,7 @@ def _name_without_hydrogens(
 
     Of molecules that those do not tell apart, one without hydrogens comes first, then the least charged.
     """
-    graph, order = _heavy_graph(ligand.graph)
+    graph, order = heavy_graph(ligand.graph)
     present, on_carbon = ligand.graph.hydrogens, ligand.graph.carbon_hydrogens
     # one that lacks only hydrogens of N, O or S is not incomplete but deprotonated
     candidates = exact + [t for t in heavy.get(graph, []) if not present or t.carbon_hydrogens > on_carbon]
@@ -191,7 +191,7 @@ def _misfit(measured: dict[tuple[int, int], list[float]], expected: dict[tuple[i
 
 
 @lru_cache(maxsize=4096)
-def _heavy_graph(graph: BondGraph) -> tuple[BondGraph, tuple[int, ...]]:
+def heavy_graph(graph: BondGraph) -> tuple[BondGraph, tuple[int, ...]]:
     """The graph without hydrogens, and the positions of its atoms in ``graph``."""
     keep = [k for k, number in enumerate(graph.numbers) if number != 1]
     local = {k: n for n, k in enumerate(keep)}

@@ -16,14 +16,14 @@ Where the count leaves a choice, ``close`` lists it, and a ground state can deci
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clusterml.structure.anatomy.incomplete import CountedLigands, count_ligands
 from clusterml.structure.anatomy.kernel import MetalFrame, metal_frame
-from clusterml.structure.anatomy.ligands import Ligand, find_ligands
-from clusterml.structure.anatomy.recognise import name_ligand
+from clusterml.structure.anatomy.ligands import Ligand
 from clusterml.structure.check import stated_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import IntArray
@@ -58,8 +58,11 @@ class ChargeProposal:
 
     ``candidates``: (charge, superatom electrons), most plausible first; the neutral cluster is always among them.
     ``close``: charges, the proposed one first, between which the count does not decide; empty where it does.
-    ``ligands``: formula -> (count, negative charges of each).  ``superatom_electrons`` belongs to ``charge`` and is
-    None where the count has no meaning (no group-11 metal).  ``reason`` is one sentence or two for the user.
+    ``ligands``: formula -> (count, negative charges of each).
+    ``superatom_electrons`` belongs to ``charge`` and is None where the count has no meaning (no group-11 metal, or
+    ligands that take more electrons than the metals give).  ``reason`` is one sentence or two for the user.
+    ``missing_hydrogens``: how many the structure seems to lack; charge and electrons are those with them;
+    ``incomplete``: those of the ``warnings`` that say so.
     """
 
     charge: int
@@ -69,6 +72,8 @@ class ChargeProposal:
     superatom_electrons: int | None = None
     warnings: tuple[str, ...] = ()
     close: tuple[int, ...] = ()
+    missing_hydrogens: int = 0
+    incomplete: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,9 @@ def count_valence_electrons(numbers: Iterable[int]) -> int:
 
 
 def superatom_electrons(atoms: Atoms, charge: int) -> int:
-    """Delocalised electrons n = N(metal valence electrons) - N(negative ligand charges) - charge."""
-    return _available(atoms, _find_ligands(atoms)) - charge
+    """Delocalised electrons n = N(metal valence electrons) - N(negative ligand charges) - charge; negative where the
+    count has no meaning."""
+    return _available(atoms, count_ligands(atoms).ligands) - charge
 
 
 def propose_charge(atoms: Atoms) -> ChargeProposal:
@@ -134,21 +140,31 @@ def propose_charge(atoms: Atoms) -> ChargeProposal:
     small charge is (its square counts, as in Coulomb energy); 18 and 34 electrons rank behind the shells that complete
     them, and of equal charges the one with more electrons comes first.  Beyond 58 electrons shells say nothing, and
     neutral is proposed even with an unpaired electron.  A charge that the file states (``atoms.info["charge"]``) does
-    not change the proposal, but the reason says so where they differ.  Ligands that lack hydrogens are counted as what
-    the library knows them to be.
+    not change the proposal, but the reason says so where they differ.  Ligands that lack hydrogens are counted as if
+    they had them (:mod:`clusterml.structure.anatomy.incomplete`).
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    ligands = _find_ligands(atoms)
+    counted_ligands = count_ligands(atoms)
+    ligands = counted_ligands.ligands
     table = ligand_table(ligands)
     warnings = _warnings(numbers, ligands)
     if not np.isin(numbers, _GROUP_11).any():
         return _propose_without_superatom(atoms, ligands, table, warnings)
-    count = _count(atoms, ligands)
+    count = _count(atoms, counted_ligands)
     charges = _rank_charges(count)
     reason = _reason(count, charges[0]) + _compare_with_file(atoms, count, charges[0])
     candidates = [(charge, count.electrons(charge)) for charge in charges]
+    rivals = () if counted_ligands.missing else _find_rivals(count, charges)  # without them ground states say nothing
     return ChargeProposal(
-        charges[0], candidates, table, reason, count.electrons(charges[0]), warnings, _find_rivals(count, charges)
+        charges[0],
+        candidates,
+        table,
+        reason,
+        _meaningful(count.electrons(charges[0])),
+        warnings,
+        rivals,
+        counted_ligands.missing,
+        _doubts(counted_ligands.completed),
     )
 
 
@@ -168,26 +184,14 @@ def _available(atoms: Atoms, ligands: list[Ligand]) -> int:
     return count_valence_electrons(atoms.numbers) - sum(ligand.charge for ligand in ligands)
 
 
-def _find_ligands(atoms: Atoms) -> list[Ligand]:
-    """The ligands; where hydrogens are missing, with the charge of the library entry that fits the other atoms."""
-    positions = np.asarray(atoms.positions, dtype=np.float64)
-    ligands = []
-    for ligand in find_ligands(atoms):
-        named = name_ligand(ligand, positions) if ligand.doubt or not ligand.graph.hydrogens else None
-        if named is not None and named.entry is not None and named.missing_hydrogens:
-            doubt = f"{named.missing_hydrogens} hydrogens are missing, taken for {named.name}"
-            ligand = replace(ligand, charge=named.charge, remote=0, doubt=doubt)
-        ligands.append(ligand)
-    return ligands
-
-
-def _count(atoms: Atoms, ligands: list[Ligand]) -> _ElectronCount:
+def _count(atoms: Atoms, counted_ligands: CountedLigands) -> _ElectronCount:
     frame = metal_frame(atoms)
+    ligands = counted_ligands.ligands
     offset = sum(ligand.remote for ligand in ligands)
     return _ElectronCount(
         available=_available(atoms, ligands),
         offset=offset,
-        odd=not is_even_electron(atoms, -offset),
+        odd=not is_even_electron(atoms, -offset - counted_ligands.missing),
         fused=frame.icosahedra.electrons(),
         round=_anisotropy(atoms, frame) <= _MOST_ANISOTROPY,
         icosahedron=len(frame.icosahedra.centres) == 1,
@@ -241,6 +245,11 @@ def _is_near_shell(count: _ElectronCount, charge: int) -> bool:
 def _reason(count: _ElectronCount, charge: int) -> str:
     """Why the first charge of the ranking comes first, in words."""
     electrons = count.electrons(charge)
+    if electrons < 0:
+        text = (
+            f"charge {signed_charge(charge)} {'pairs all electrons' if count.paired(charge) else 'leaves one unpaired'}"
+        )
+        return f"{text}; the ligands take more electrons than the metals have to give, so that there is no superatom"
     if count.closed(charge) and count.paired(charge):
         kind = "a closed shell of fused icosahedra" if electrons == count.fused else "a closed shell"
         text = f"charge {signed_charge(charge)} gives {electrons} superatom electrons, {kind}, all electrons paired"
@@ -273,7 +282,14 @@ def _compare_with_file(atoms: Atoms, count: _ElectronCount, charge: int) -> str:
     stated = stated_charge(atoms)
     if stated is None or stated == charge:
         return ""
-    return f"; the file states {signed_charge(stated)} ({count.electrons(stated)} superatom electrons)"
+    witness = atoms.info.get("provenance", {}).get("charge_witness")
+    speaker = "the file states" if witness is None or witness["charge"] is None else "the counter-ions ask for"
+    electrons = count.electrons(stated)
+    return f"; {speaker} {signed_charge(stated)}" + (f" ({electrons} superatom electrons)" if electrons >= 0 else "")
+
+
+def _meaningful(electrons: int) -> int | None:
+    return electrons if electrons >= 0 else None
 
 
 def _propose_without_superatom(
@@ -293,12 +309,18 @@ def signed_charge(charge: int) -> str:
     return f"{charge:+d}" if charge else "0"
 
 
-def _warnings(numbers: IntArray, ligands: list[Ligand]) -> tuple[str, ...]:
-    warnings = [
+def _doubts(ligands: Iterable[Ligand]) -> tuple[str, ...]:
+    """A sentence for each kind of ligand whose charge is uncertain."""
+    sentences = (
         f"charge of ligand {x.formula} is uncertain, counted {signed_charge(-x.charge)}: {x.doubt}"
         for x in ligands
         if x.doubt
-    ]
+    )
+    return tuple(dict.fromkeys(sentences))
+
+
+def _warnings(numbers: IntArray, ligands: list[Ligand]) -> tuple[str, ...]:
+    warnings = [*_doubts(ligands)]
     warnings += [f"ligand {x.formula} carries a free anionic group that no metal binds" for x in ligands if x.remote]
     sulfides = sum(x.graph.numbers == (16,) for x in ligands)
     if sulfides > _MANY_SULFIDES and 2 * sulfides > len(ligands):

@@ -13,7 +13,7 @@ from clusterml.structure.build.conformers import Conformers, find_conformers
 from clusterml.structure.build.contacts import clean_up
 from clusterml.structure.build.operations import permutations, symmetrise
 from clusterml.structure.build.packing import Slot, pack, radii, screen
-from clusterml.structure.build.poses import find_invariant_poses, generate_poses, site_donors
+from clusterml.structure.build.poses import find_invariant_poses, generate_poses, site_donors, stands_upright
 from clusterml.structure.build.sites import BindingSite, metal_donor, site_at
 from clusterml.structure.check import stated_charge
 from clusterml.structure.points import index_of_least
@@ -156,9 +156,12 @@ def place(
     chosen, _ = pack(slots, rng, runs)
     parts: list[tuple[IntArray, FloatArray]] = []
     fixed = list(range(len(atoms)))
-    for slot, index in zip(slots, chosen, strict=True):
+    for placement, slot, index in zip(placements, slots, chosen, strict=True):
+        held = slot.bound
+        if stands_upright(placement.site, placement.shapes):  # the force field knows no bonds to metals
+            held = np.append(held, placement.shapes.neighbours(int(held[0])))
         for g in slot.images:
-            fixed += [len(atoms) + sum(len(numbers) for numbers, _ in parts) + int(b) for b in slot.bound]
+            fixed += [len(atoms) + sum(len(numbers) for numbers, _ in parts) + int(b) for b in held]
             parts.append((slot.numbers, slot.poses.positions[index] @ g.T))
     cluster = _join_ligands(atoms, parts)
     keep = _make_symmetriser(cluster, operations) if operations is not None and len(operations) > 1 else None
@@ -173,8 +176,12 @@ def _make_slots(numbers: IntArray, frame: FloatArray, placements: Sequence[Place
     """Poses of every placement, screened against the frame and the donors of the other ligands."""
     slots = []
     for k, placement in enumerate(placements):
-        bound = site_donors(placement.site, placement.shapes, placement.entry.name)
-        candidates = generate_poses(placement.site, placement.shapes, placement.entry.name)
+        site = placement.site
+        bound = site_donors(site, placement.shapes, placement.entry.name)
+        if stands_upright(site, placement.shapes):
+            axis = site.donors - frame[site.metals]
+            site = BindingSite(site.metals, site.donors, axis / np.linalg.norm(axis))
+        candidates = generate_poses(site, placement.shapes, placement.entry.name)
         candidates = find_invariant_poses(
             candidates, placement.shapes.numbers, placement.site.donors, placement.stabiliser
         )

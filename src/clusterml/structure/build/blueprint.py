@@ -16,6 +16,7 @@ from clusterml.config.registry import Registry
 from clusterml.config.schema import Strict, load
 from clusterml.errors import ClusterMLError, OptionError
 from clusterml.structure.anatomy.library import REGISTRY as LIGANDS
+from clusterml.structure.build.conformers import donor_symbols
 
 if TYPE_CHECKING:
     from clusterml.structure.anatomy.library import Library, LigandEntry
@@ -43,6 +44,26 @@ ELEMENT = {"thiolate": "S", "dithiolate": "S", "phosphine": "P", "carboxylate": 
 
 Kind = Literal["thiolate", "dithiolate", "phosphine", "carboxylate", "halide", "solvent"]
 Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+def takes(kinds: Iterable[str], entry: LigandEntry) -> bool:
+    """Is a ligand one that a site of one of these ``kinds`` may be meant for?  For lists: a given name is always tried.
+
+    A phosphine's site takes any neutral ligand (carbenes, CO), a thiolate's any anion (alkynyls).
+    """
+    if not entry.donors or entry.kind == "counter-ion":
+        return False
+    symbols = donor_symbols(entry)
+    several = entry.charge > 0 and len(symbols) > 1
+    fits = {
+        "phosphine": entry.charge == 0,
+        "solvent": entry.charge == 0,
+        "thiolate": entry.charge > 0,
+        "dithiolate": several and "S" in symbols,
+        "carboxylate": several and "O" in symbols,
+        "halide": entry.charge == 1 and entry.formula == symbols[0],
+    }
+    return any(fits[kind] for kind in kinds)
 
 
 class FrameAtom(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,10 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError, check_seed
 from clusterml.structure.anatomy.superatom import count_valence_electrons
 from clusterml.structure.build.attach import Placement, move_donors, place
-from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name
+from clusterml.structure.build.blueprint import ELEMENT, Blueprint, LigandSite, blueprint, cluster_name, takes
 from clusterml.structure.build.conformers import Conformers, donor_symbols, find_conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
+from clusterml.structure.build.ligation import ligation_warnings
 from clusterml.structure.build.operations import find_orbit, group, same_points
 from clusterml.structure.build.sites import BindingSite, site_at, site_on
 from clusterml.structure.elements import atomic_number, formula
@@ -88,6 +90,7 @@ def build(
     if sulfides:
         counts[(library or load_library()).entry("S")] += sulfides
     check_ligands(cluster, counts, cluster.info["name"])
+    cluster.info["provenance"]["warnings"] += ligation_warnings(cluster, library)
     return cluster
 
 
@@ -112,14 +115,14 @@ def _choose(
             kind: kinds[kind] for kind in dict.fromkeys(s.kind for s in sites) if kinds[kind] is not None
         }
         if shell == _CAP and cap is not None:
-            entry = library_in_use.entry(cap)
+            entry = library_in_use.entry(cap, partial(takes, {site.kind for site in sites}))
             choices = {_kind_among({s.kind for s in sites}, entry): cap}
         if len(choices) > 1:
             raise OptionError(f"{' and '.join(choices)} compete for the same sites of {plan.name}", "give one of them")
         if not choices and default is None:
             continue
         name = next(iter(choices.values())) if choices else default
-        entry = library_in_use.entry(name or "")
+        entry = library_in_use.entry(name or "", partial(takes, set(choices) or {site.kind for site in sites}))
         kind = next(iter(choices)) if choices else _kind_among({s.kind for s in sites}, entry)
         chosen += [(site, entry) for site in sites if site.kind == kind]
     return chosen

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from clusterml.errors import OptionError, StructureError, check_seed
 from clusterml.structure.anatomy.superatom import CLOSED_SHELLS, LARGEST_CHARGE, count_valence_electrons, signed_charge
 from clusterml.structure.build.attach import Placement, place
-from clusterml.structure.build.blueprint import cluster_name
+from clusterml.structure.build.blueprint import cluster_name, takes
 from clusterml.structure.build.conformers import Conformers, find_conformers
 from clusterml.structure.build.contacts import check_contacts, check_ligands
 from clusterml.structure.build.sites import (
@@ -98,8 +99,9 @@ def complete(
     check_seed(seed)
     check_geometry(core)
     book = library or load_library()
-    thiol, acid = book.entry(thiolate), book.entry(carboxylate)
-    wet = book.entry(solvent) if solvent is not None else None
+    thiol = book.entry(thiolate, partial(takes, ("thiolate",)))
+    acid = book.entry(carboxylate, partial(takes, ("carboxylate",)))
+    wet = book.entry(solvent, partial(takes, ("solvent",))) if solvent is not None else None
     if solvents is not None and solvents < 0:
         raise OptionError(f"{solvents} solvent ligands are requested", "give a number that is not negative")
     if wet is None and solvents:

@@ -119,12 +119,21 @@ def _embed(name: str, molecule: Any, donors: tuple[int, ...]) -> Conformers:
 
 
 def _protonate_donors(molecule: Any, donors: tuple[int, ...]) -> Any:
-    """Anionic sulfur (and carbon) donors with a hydrogen each, marked ``_extra`` once hydrogens are added."""
+    """Anionic sulfur (and carbon) donors with a hydrogen each, marked ``_extra`` once hydrogens are added.
+
+    A carbene between nitrogens is shaped as its amidinium ion, whichever way its SMILES writes it.
+    """
     from rdkit import Chem
 
     edit = Chem.RWMol(molecule)
     for index in donors:
         atom = edit.GetAtomWithIdx(index)
+        nitrogen = [other for other in atom.GetNeighbors() if other.GetSymbol() == "N" and not other.GetFormalCharge()]
+        if atom.GetSymbol() == "C" and atom.GetNumRadicalElectrons() == 2 and nitrogen:
+            atom.SetNumRadicalElectrons(0)
+            atom.SetFormalCharge(-1)
+            nitrogen[0].SetFormalCharge(1)
+            edit.GetBondBetweenAtoms(index, nitrogen[0].GetIdx()).SetBondType(Chem.BondType.DOUBLE)
         if atom.GetSymbol() in ("S", "Se", "Te", "C") and atom.GetFormalCharge() == -1 and atom.GetDegree() > 0:
             atom.SetFormalCharge(0)
             extra = Chem.Atom(1)

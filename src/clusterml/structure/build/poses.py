@@ -1,7 +1,8 @@
 """Poses: ways in which a ligand can stand on a site, and those that keep the symmetry of the site.
 
-A ligand with one donor points along one of the site's directions, may lean, and turns about that direction; one with
-two donors is hinged on the line between them.  Every conformer is tried.
+A ligand with one donor points along one of the site's directions, may lean, and turns about that direction; one that
+binds a single metal by a lone pair in line with its body (carbene, CO, nitrile, pyridine) stands upright on it.  One
+with two donors is hinged on the line between them.  Every conformer is tried.
 """
 
 from __future__ import annotations
@@ -51,6 +52,14 @@ def site_donors(site: BindingSite, shapes: Conformers, name: str) -> IntArray:
     return shapes.donors[:n_donors]
 
 
+def stands_upright(site: BindingSite, shapes: Conformers) -> bool:
+    """Does the ligand bind the one metal of the site along the axis of its lone pair: by a C or N with one or two
+    neighbours, of sp or sp2 kind?"""
+    donor = int(shapes.donors[0])
+    single = len(site.metals) == 1 and len(site.donors) == 1
+    return single and int(shapes.numbers[donor]) in (6, 7) and len(shapes.neighbours(donor)) in (1, 2)
+
+
 def generate_poses(site: BindingSite, shapes: Conformers, name: str) -> Poses:
     """All poses of a ligand (called ``name`` in messages) on a site.
 
@@ -73,13 +82,14 @@ def _stand(site: BindingSite, shapes: Conformers, donor: int) -> Poses:
         return Poses(site.donors[None].copy(), np.zeros(1))
     near = shapes.neighbours(donor)
     spins = np.arange(0.0, 360.0, _SPIN) if len(shapes.numbers) > 2 else np.zeros(1)
+    upright = stands_upright(site, shapes)
     positions, costs = [], []
     for shape, energy in zip(shapes.positions, shapes.energy_kcal, strict=True):
         local = shape - shape[donor]
         arms = local[near] / np.linalg.norm(local[near], axis=1, keepdims=True)
         body = arms.sum(axis=0) if len(near) else local.sum(axis=0)
         for rank, out in enumerate(site.outward):
-            for lean, direction in enumerate(_lean(out)):
+            for lean, direction in enumerate([out] if upright else _lean(out)):
                 start = local @ _turn_onto(body, direction).T
                 turns = [axis_rotation(direction, np.radians(a)) for a in spins]
                 positions.append(np.einsum("sij,nj->sni", np.array(turns), start) + site.donors[0])

@@ -11,7 +11,7 @@ from clusterml.structure.crystal.crystal import PARTIAL, AtomSite, Crystal, make
 from clusterml.structure.crystal.hydrogens import add_hydrogens
 from clusterml.structure.crystal.molecules import FilledCell, count_formulas, unwrap
 from clusterml.structure.crystal.spacegroup import identity, triplet
-from clusterml.structure.crystal.witness import identify_companions, weigh_counter_ions
+from clusterml.structure.crystal.witness import Companions, identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula_table
 from clusterml.typing import FloatArray
 
@@ -88,7 +88,8 @@ def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source
     number = candidates[cluster - 1]
     molecule = filled.molecules[number]
     atoms = Atoms(numbers=filled.numbers[molecule.atoms], positions=unwrap(filled, number, source))
-    warnings = [*filled.warnings, *_notes(filled, candidates, cluster)]
+    others = identify_companions(filled)
+    warnings = [*filled.warnings, *_notes(filled, candidates, cluster, others)]
     provenance = _provenance(filled, candidates, cluster)
     if hydrogens:
         atoms, added = add_hydrogens(atoms)
@@ -96,7 +97,7 @@ def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source
         warnings += added.sentences()
     if np.any(atoms.numbers == 6) and not np.any(atoms.numbers == 1):
         warnings.append("the cluster has carbon but no hydrogen atoms: the crystal structure lists none")
-    witness = weigh_counter_ions(filled, identify_companions(filled))
+    witness = weigh_counter_ions(filled, others)
     provenance["charge_witness"] = witness.to_dict()
     if witness.charge is not None and witness.may_decide(atoms):
         atoms.info["charge"] = witness.charge
@@ -110,7 +111,7 @@ def _listing(filled: FilledCell, numbers: list[int]) -> str:
     return formula_table(filled.molecules[k].formula for k in numbers)
 
 
-def _notes(filled: FilledCell, candidates: list[int], cluster: int) -> list[str]:
+def _notes(filled: FilledCell, candidates: list[int], cluster: int, others: Companions) -> list[str]:
     notes = []
     chosen = filled.molecules[candidates[cluster - 1]]
     if len(candidates) > 1:
@@ -118,9 +119,9 @@ def _notes(filled: FilledCell, candidates: list[int], cluster: int) -> list[str]
             f"the cell holds {len(candidates)} clusters ({_listing(filled, candidates)}); took number {cluster}, "
             f"{chosen.formula}"
         )
-    others = [k for k in range(len(filled.molecules)) if k not in set(candidates)]
-    if others:
-        notes.append(f"counter-ions and solvent in the cell, left out: {_listing(filled, others)}")
+    listed = [text for ions in (True, False) if (text := others.listing(ions=ions))]
+    if listed:
+        notes.append(f"counter-ions and solvent in the cell, left out: {', '.join(listed)}")
     partial = int(np.sum(filled.occupancy[chosen.atoms] < PARTIAL))
     if partial:
         notes.append(f"{partial} atoms of the cluster have partial occupancy")

@@ -8,12 +8,13 @@ charge does not hang on a hydrogen that X-rays may have missed.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import StructureError
+from clusterml.errors import StructureError, counted
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.anatomy.superatom import is_even_electron
 from clusterml.structure.crystal.crystal import PARTIAL
@@ -150,13 +151,27 @@ class Companions:
     species: dict[int, Species]
     occupancy: dict[int, float]
 
-    def count(self, *, ions: bool) -> dict[str, int]:
-        """Formula -> how many in the cell, of the counter-ions or of everything else (solvent, unknown)."""
-        counts: dict[str, int] = {}
-        for species in self.species.values():
+    def count(self, *, ions: bool) -> dict[str, int | float]:
+        """Formula -> how many in the cell, of the counter-ions or of everything else (solvent, unknown).
+
+        Those on partly occupied sites count for as much as they are there; the number may then not be whole.
+        """
+        counts: dict[str, float] = {}
+        for number, species in self.species.items():
             if species.is_ion is ions:
-                counts[species.formula] = counts.get(species.formula, 0) + 1
-        return counts
+                counts[species.formula] = counts.get(species.formula, 0.0) + self.occupancy[number]
+        return {
+            name: round(count) if abs(count - round(count)) < _WHOLE else round(count, 2)
+            for name, count in counts.items()
+        }
+
+    def listing(self, *, ions: bool) -> str:
+        """``2 x Na, 1.5 x Cl on 2 sites``: :meth:`count` in words."""
+        sites = Counter(species.formula for species in self.species.values() if species.is_ion is ions)
+        return ", ".join(
+            f"{count} x {name}" + (f" on {counted(sites[name], 'site')}" if sites[name] != count else "")
+            for name, count in self.count(ions=ions).items()
+        )
 
     def names(self) -> dict[str, str]:
         """Formula -> name of the species that have one."""
@@ -224,7 +239,6 @@ def weigh_counter_ions(filled: FilledCell, others: Companions) -> Witness:
         return _without_ions(filled, others)
     total = sum((s.charge or 0) * others.occupancy[k] for k, s in ions.items())
     charge_per_cluster = -total / len(clusters)
-    listed = ", ".join(f"{count} x {name}" for name, count in others.count(ions=True).items())
     formulas = {filled.molecules[k].formula for k in clusters}
     doubts = [
         ("there are several kinds of cluster", len(formulas) > 1),
@@ -236,14 +250,16 @@ def weigh_counter_ions(filled: FilledCell, others: Companions) -> Witness:
     open_doubts = [text for text, holds in doubts if holds]
     charge = round(charge_per_cluster) if abs(charge_per_cluster - round(charge_per_cluster)) <= _WHOLE else None
     charge_text = f"{charge:+d}" if charge else "0" if charge == 0 else f"{charge_per_cluster:+.2f}"
-    reason = f"{len(clusters)} clusters and {listed} in the cell: {charge_text} for each cluster"
+    each = "each" if len(clusters) > 1 else "the"
+    listed = others.listing(ions=True)
+    reason = f"{counted(len(clusters), 'cluster')} and {listed} in the cell: {charge_text} for {each} cluster"
     reason += f"; not complete: {'; '.join(open_doubts)}" if open_doubts else ""
     return Witness(charge, not open_doubts, reason)
 
 
 def _without_ions(filled: FilledCell, others: Companions) -> Witness:
     """What the absence of ions means: nothing, where some may have been overlooked."""
-    listed = ", ".join(f"{count} x {name}" for name, count in others.count(ions=False).items())
+    listed = others.listing(ions=False)
     unknown = sorted({s.formula for s in others.species.values() if not _is_neutral(s)})
     if filled.crystal.masked:
         return Witness(None, False, "the file lists no counter-ions (the file says that some density was masked)")
@@ -270,7 +286,9 @@ def _trim_water(atoms: Atoms, occupancy: FloatArray) -> Atoms:
 
 
 def _share(filled: FilledCell, atoms: IntArray) -> float:
-    """Occupancy of a molecule: 1 where its alternatives were dropped, else the mean of its atoms."""
+    """Occupancy of a molecule: 1 where its alternatives were dropped, else the mean of its atoms but hydrogens."""
+    heavy = filled.numbers[atoms] > 1
+    atoms = atoms[heavy] if heavy.any() else atoms
     partial = filled.occupancy[atoms] < PARTIAL
     if not partial.any() or filled.contested[atoms[partial]].mean() > 0.5:
         return 1.0

@@ -140,7 +140,8 @@ def attempt_series(
     """As :func:`series`, with an error in place of each member for which there is no more room."""
     from clusterml.structure.anatomy.library import load_library
 
-    entry = load_library(library).entry(new)
+    ligands = load_library(library)
+    entry = ligands.entry(new)
     candidates = find_sites(atoms, old, library)
     order = _choose_order(candidates, sites, rng)
     _check_counts(counts, len(order), old)
@@ -153,7 +154,10 @@ def attempt_series(
     except StructureError as error:
         refusal = error
     record = {"from": old, "to": entry.name, "of": len(candidates)}
-    return [refusal if refusal is not None and n >= len(stages) else _finish(atoms, stages[n], record) for n in counts]
+    return [
+        refusal if refusal is not None and n >= len(stages) else _finish(atoms, stages[n], record, ligands)
+        for n in counts
+    ]
 
 
 @dataclass(frozen=True)
@@ -233,14 +237,17 @@ def _place_ligand(
     return best, check_exchange(atoms, best, ligand.atoms, entry, problems)
 
 
-def _finish(parent: Atoms, stage: _PartialExchange, record: dict[str, Any]) -> Atoms:
+def _finish(parent: Atoms, stage: _PartialExchange, record: dict[str, Any], library: Library) -> Atoms:
     """The structure after some exchanges, with its name, charge and history; ``record`` describes the exchange."""
+    from clusterml.structure.build.ligation import ligation_warnings
+
     count, exchanged = len(stage.done), stage.atoms
     name = f"{parent.info.get('name') or 'structure'}_{record['to']}_{count}"
     bare = exchanged.copy()
     bare.info = {**parent.info, **({"charge": exchanged.info["charge"]} if "charge" in exchanged.info else {})}
     entry = {**record, "sites": [*stage.done], "count": count}
-    return make_child(bare, exchanged.positions, name, "substitutions", entry, [*stage.warnings])
+    warnings = [*stage.warnings, *ligation_warnings(exchanged, library, first=int(np.sum(stage.origin >= 0)))]
+    return make_child(bare, exchanged.positions, name, "substitutions", entry, warnings)
 
 
 def _site(atoms: Atoms, ligand: NamedLigand, number: int, bonded: list[list[int]], metal: Any) -> ExchangeSite:

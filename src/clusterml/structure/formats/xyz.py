@@ -35,6 +35,7 @@ _CHARGE_WORDS = re.compile(
 _CHARGE_MULTIPLICITY = re.compile(r"([-+]?\d{1,3})(?:\s+|\s*,\s*)(\d{1,2})")
 _SIGNED = re.compile(r"[-+]\d{1,3}")
 _FLAGS = {"T": True, "TRUE": True, "1": True, "F": False, "FALSE": False, "0": False}
+_LABEL = re.compile(r"([A-Z][a-z]?)\d{1,4}")  # Ag1; in capitals CA1 may be carbon or calcium
 _VECTOR = re.compile(r"\s*(VEC[123]|Tv)\s", re.IGNORECASE)
 
 
@@ -205,9 +206,13 @@ def _atom(words: list[str], species: int, position: int, where: str) -> tuple[in
     if len(words) < max(species + 1, position + 3):
         shown = " ".join(words)[:60]
         raise InputFileError(f"{where} should be an element and x y z, but is '{shown}'", "correct the line")
-    number = atomic_number(words[species])
+    symbol = words[species]
+    label = _LABEL.fullmatch(symbol)
+    number = atomic_number(label[1] if label else symbol)
     if number is None:
-        raise UnsupportedElementError(f"{where} has the unknown element '{words[species][:20]}'", "correct the symbol")
+        numbered = re.search(r"[A-Za-z].*\d", symbol) is not None
+        remedy = "write the symbol alone: of labels only those like Ag1 are read" if numbered else "correct the symbol"
+        raise UnsupportedElementError(f"{where} has the unknown element '{symbol[:20]}'", remedy)
     return number, [_number(word, where) for word in words[position : position + 3]]
 
 
