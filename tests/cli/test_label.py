@@ -300,7 +300,7 @@ def test_an_interrupted_batch_ends_at_once_and_says_what_is_kept(xyz, tmp_path, 
     _, err = batch.communicate(timeout=30)
     assert batch.returncode == 130, err
     assert [line for line in err.splitlines() if "label" not in line] == [
-        "interrupted: finished structures are in out; give the others again"
+        "interrupted: finished structures are in out; go on with the same command and --resume"
     ]
     assert psutil.wait_procs(children, timeout=30)[1] == []
     assert len(list((tmp_path / "out").glob("*.json"))) < MANY

@@ -53,6 +53,19 @@ def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):
     assert "2 done, 1 failed; results in out/deep" in done.out
 
 
+def test_finished_structures_are_left_out_with_resume(run, xyz, model):
+    files, common = (xyz("agsch3"), xyz("agh")), ("--model", model, *NETWORK, "-o", "out", "--resume")
+    assert run("predict", files[0], *common).code == 0
+    first = Path("out/agsch3.json")
+    made = first.stat().st_mtime_ns, len(json.loads(first.read_text())["digest"])
+    done = run("predict", *files, *common)
+    assert "1 done, 1 left out, whose results were there, 0 failed; results in out" in done.out
+    assert (first.stat().st_mtime_ns, 64) == made
+    assert [one["name"] for one in json.loads(run("predict", *files, *common, "--json").out)] == ["agsch3", "agh"]
+    assert "2 done, 0 failed" in run("predict", *files, *common, "--fwhm", "0.3").out
+    assert run("predict", *files, "--json", "--resume").code == 2
+
+
 def test_width_and_picture(run, xyz, model):
     name, common = xyz("agsch3"), ("--model", model, *NETWORK)
     assert run("predict", name, *common, "--fwhm", "0.4", "--axis", "nm", "--range", "300:700", "-o", "nm").code == 0

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from clusterml.batch.inputs import Input, Names
 from clusterml.errors import UNEXPECTED, ClusterMLError
@@ -95,6 +95,19 @@ class Failure:
     def __str__(self) -> str:
         """One line."""
         return str(ClusterMLError(self.problem, self.remedy))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A structure whose result was in the output folder already; ``json``: its text, if it was asked for."""
+
+    where: str
+    name: str
+    json: str | None = None
+
+
+Result: TypeAlias = Outcome | Finished | Failure
+"""What becomes of a structure."""
 
 
 class Count(Reporter):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clusterml.batch.structures import Failure, Outcome
+from clusterml.batch.structures import Failure, Finished, Outcome, Result
 from clusterml.cli.console import table_console
 from clusterml.cli.progress import LOG_NAME, reporter
 from clusterml.run.progress import Reporter
@@ -37,7 +37,7 @@ _MOST_REASONS = 20
 
 
 def report(
-    results: Callable[[Reporter], Iterator[Outcome | Failure]],
+    results: Callable[[Reporter], Iterator[Result]],
     *,
     as_json: bool,
     output: Path | None,
@@ -52,29 +52,31 @@ def report(
     tracebacks to failures.  ``note``: a sentence below the summary.
     """
     done: list[Outcome] = []
-    count = failed = 0
+    count = failed = kept = 0
     start = time.monotonic()
     stream = _JsonStream()
-    kept = f"finished structures are in {output}; give the others again" if output else "nothing was written"
-    with reporter(output and output / LOG_NAME, kept=kept) as shown:
+    go_on = f"finished structures are in {output}; go on with the same command and --resume"
+    with reporter(output and output / LOG_NAME, kept=go_on if output else "nothing was written") as shown:
         shown.log(f"{doing} begins")
         for result in results(shown):
             count += 1
             if isinstance(result, Failure):
                 failed += 1
                 shown.say((result.trace if debug else "") + f"error: {result}")
+            elif isinstance(result, Finished):
+                kept += 1
             else:
                 for warning in result.warnings:
                     shown.say(f"warning: {result.where}: {' '.join(warning.split())}")
             if as_json:
-                stream.add(result.json if isinstance(result, Outcome) else None)
+                stream.add(None if isinstance(result, Failure) else result.json)
             elif isinstance(result, Outcome):
                 done.append(result)
-        shown.log(f"{doing}: {count - failed} done, {failed} failed, {time.monotonic() - start:.0f} s")
+        shown.log(f"{doing}: {_counts(count - failed - kept, kept, failed)}, {time.monotonic() - start:.0f} s")
     if as_json:
         stream.end()
     else:
-        _print_summary(done, failed, output, note)
+        _print_summary(done, kept, failed, output, note)
     return failed == 0
 
 
@@ -110,7 +112,7 @@ class _JsonStream:
             self._printed += 1
 
 
-def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: str) -> None:
+def _print_summary(done: list[Outcome], kept: int, failed: int, output: Path | None, note: str) -> None:
     if done:
         table_console().print(_table(done))
         for outcome in done[:_MOST_REASONS]:
@@ -124,8 +126,13 @@ def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: 
                 typer.echo(f"{outcome.name}: {outcome.worth}")
         if note:
             typer.echo(note)
-    end = f"; results in {output}" if output is not None and done else ""
-    typer.echo(f"{len(done)} done, {failed} failed{end}")
+    end = f"; results in {output}" if output is not None and (done or kept) else ""
+    typer.echo(f"{_counts(len(done), kept, failed)}{end}")
+
+
+def _counts(done: int, kept: int, failed: int) -> str:
+    left_out = f"{kept} left out, whose results were there, " if kept else ""
+    return f"{done} done, {left_out}{failed} failed"
 
 
 def _table(done: list[Outcome]) -> Table:
