@@ -258,6 +258,7 @@ def _cluster(
         return parsed, None
     from clusterml.structure.crystal.cell import cut, periodic_crystal
     from clusterml.structure.crystal.molecules import fill_cell
+    from clusterml.structure.crystal.surroundings import note_handedness
 
     crystal = periodic_crystal(parsed, where) if isinstance(parsed, Atoms) else parsed
     filled = fill_cell(crystal, options.disorder, where)
@@ -265,6 +266,7 @@ def _cluster(
     atoms = cut(filled, cluster=options.cluster, hydrogens=hydrogens, source=where)
     if isinstance(parsed, Atoms):
         _carry_over(parsed, atoms, alone=len(filled.molecules) == 1)
+    note_handedness(atoms, filled, options.cluster, where)
     return atoms, filled
 
 
