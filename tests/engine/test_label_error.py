@@ -114,7 +114,7 @@ def test_signs_are_supported_by_their_height(table, complex_):
     assert strong.probability > weak.probability
     assert [band.supported for band in trust.bands] == [band.probability >= 0.95 for band in trust.bands]
     doubtful = sum(not band.supported for band in trust.bands)
-    assert f"signs of {2 - doubtful} of 2 bands are supported" in trust.sentence
+    assert f"signs supported by DFT (to 95 %): {2 - doubtful} of 2 bands" in trust.sentence
     assert len(trust.doubtful) == doubtful
     assert sign_probability(-1.0, 5.0, 1.0) == 0.5
 

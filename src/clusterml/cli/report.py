@@ -24,13 +24,13 @@ _COLUMNS = {
     "\ncharge": "right",
     "first band\nnm": "right",
     "strongest CD\nnm": "right",
-    "CD\nis": "left",
+    "CD\nsign": "left",
     "\nby": "left",
     "in\ndomain": "left",
     "time\ns": "right",
     "\nwarnings": "right",
 }
-_SHOWN_IF_ANY = ("CD\nis", "\nby", "in\ndomain")
+_SHOWN_IF_ANY = ("CD\nsign", "\nby", "in\ndomain")
 """Columns that only predictions have."""
 _MOST_REASONS = 20
 """So many lines say why the engine computed a spectrum, and what a CD is worth; all JSON files say it."""

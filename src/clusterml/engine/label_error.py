@@ -221,7 +221,7 @@ class Reliability:
     def _signs(self) -> str:
         known = [band for band in self.bands if band.probability is not None]
         supported = sum(band.supported is True for band in known)
-        return f"signs of {supported} of {counted(len(self.bands), 'band')} are supported"
+        return f"signs supported by DFT (to {100.0 * SURE:.0f} %): {supported} of {counted(len(self.bands), 'band')}"
 
     @property
     def doubtful(self) -> list[tuple[float, float]]:
