@@ -204,7 +204,7 @@ def _written(answer: Answer, structure: Structure, options: FileOptions, start: 
         tuple(files),
         json.dumps(answer.to_dict(), allow_nan=False) if options.keep_json else None,
         sign=answer.significance.words,
-        domain=answer.domain,
+        domain=answer.place,
         computed_by=answer.source,
         reason=answer.reason,
         worth=answer.reliability.sentence,

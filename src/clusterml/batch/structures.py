@@ -54,10 +54,10 @@ class Outcome:
     """A structure that was labelled: what a summary shows.
 
     ``first_band_nm``: the absorption maximum lowest in energy; ``cd_band_nm`` and ``cd_height`` (L mol-1 cm-1, signed):
-    the strongest CD band; None where there is none.  ``seconds``: computing and writing.  ``json``: the JSON object as
-    ASCII text, if it was asked for.  Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
-    ``out`` or ``unknown``; ``computed_by``: ``network`` or ``engine``, and the ``reason``.  ``table``: more to show, as
-    text.  ``worth``: how far such a CD is from DFT.
+    the strongest CD band; None where there is none. ``seconds``: computing and writing. ``json``: the JSON object as
+    ASCII text, if it was asked for. Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
+    ``out``, ``unknown``, ``new core`` or ``new ligand``; ``computed_by``: ``network`` or ``engine``, and the
+    ``reason``. ``table``: more to show, as text. ``worth``: how far such a CD is from DFT.
     """
 
     where: str

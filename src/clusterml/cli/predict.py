@@ -69,8 +69,8 @@ def predict(
     What a CD is worth: network and engine give that of gfn1-pbe orbitals in vacuum with linear response (GFN1-xTB with
     a Hamiltonian refitted to PBE). Other methods agree about the absorption of silver clusters and not about their CD.
     How far it is from PBE was measured, and every result says it: label_error beside the CD, and how many signs DFT
-    supports. The column "CD sign" says how sure network and engine agree, which is another question. Compare with a measured spectrum (clusterml compare) before a
-    hand is assigned.
+    supports. The column "CD sign" says how sure network and engine agree, which is another question. Compare with a
+    measured spectrum (clusterml compare) before a hand is assigned.
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 

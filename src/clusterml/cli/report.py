@@ -26,11 +26,11 @@ _COLUMNS = {
     "strongest CD\nnm": "right",
     "CD\nsign": "left",
     "\nby": "left",
-    "in\ndomain": "left",
+    "\ndomain": "left",
     "time\ns": "right",
     "\nwarnings": "right",
 }
-_SHOWN_IF_ANY = ("CD\nsign", "\nby", "in\ndomain")
+_SHOWN_IF_ANY = ("CD\nsign", "\nby", "\ndomain")
 """Columns that only predictions have."""
 _MOST_REASONS = 20
 """So many lines say why the engine computed a spectrum, and what a CD is worth; all JSON files say it."""

@@ -67,12 +67,17 @@ class Significance:
         """With the band: ``strongest CD -305 at 242 nm, not significant``."""
         if self.energy_ev is None or self.height is None:
             return self.words
-        words = {"unknown": "significance unknown", "significant": f"sign {self.words}"}.get(self.verdict, self.words)
+        words = "significance unknown" if self.verdict == "unknown" else in_full(self.words)
         return f"strongest CD {self.height:+.3g} at {ev_to_nm(self.energy_ev):.0f} nm, {words}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, and the ``sentence``."""
         return asdict(self) | {"sentence": self.sentence}
+
+
+def in_full(words: str) -> str:
+    """The ``words`` of a verdict for a place where no heading says that they are about the sign of a CD."""
+    return f"sign {words}" if words.startswith(SIGN_WORDS) else words
 
 
 def judge_sign(value: float, std: float | None) -> tuple[Verdict, float | None]:
