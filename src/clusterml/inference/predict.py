@@ -266,11 +266,13 @@ def predict(
         >>> answer.summary
         'network, in domain; no CD'
     """
+    from clusterml.structure.check import check_structure
     from clusterml.structure.elements import structure_name
     from clusterml.structure.read import read
 
     options = EngineOptions(engine, engine_minutes, thermal, reading.allow_several)
     atoms = read(what, options=reading) if isinstance(what, str | Path) else what
+    check_structure(atoms, "Predictor.load()(LIST) predicts several")
     predictor = _predictor(str(model), device)
     runner = Engine(options, predictor, reporter)
     note_cost(predictor, atoms, thermal, structure_name(atoms), reporter)
