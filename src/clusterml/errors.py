@@ -177,7 +177,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
 
 
 def check_kind(what: object, kinds: type | tuple[type, ...], expected: str, remedy: str) -> None:
-    """Raise :class:`OptionError` naming the type of ``what`` unless it is of ``kinds``; ``expected``: these in words."""
+    """Raise :class:`OptionError` naming the type of ``what`` unless it is of ``kinds``, in words ``expected``."""
     if not isinstance(what, kinds):
         name = type(what).__name__
         article = "an" if name[:1] in "AEIOUaeiou" else "a"
