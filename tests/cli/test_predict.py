@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterml.batch.structures import Outcome
 from clusterml.spectrum.spectrum import Spectrum
 
 NETWORK = ("--engine", "never")
@@ -264,3 +265,31 @@ def test_a_prediction_loads_nothing_that_it_does_not_use(xyz, tmp_path, shipped)
     loaded = set(done.stderr.split())
     assert {"torch", "matplotlib.figure"} <= loaded
     assert set(UNUSED) & loaded == USED[shipped]
+
+
+def test_equal_notes_are_said_once_with_the_names(capsys):
+    from clusterml.cli.report import _print_summary
+
+    def made(name, worth, supported, reason=""):
+        source = "engine" if reason else "network"
+        common = {"computed_by": source, "reason": reason, "worth": worth, "supported": supported}
+        return Outcome(f"{name}.xyz", name, "Ag", 0, 400.0, 300.0, 5.0, 1.0, (), **common)
+
+    done = [
+        made("a", "CD: x (superatom)", "0 of 9 bands", "asked for"),
+        made("b", "CD: x (silver(I) complex)", "1 of 2 bands", "asked for"),
+        made("c", "CD: x (superatom)", "2 of 3 bands"),
+        made("d", "CD: the error is not known", ""),
+        made("e", "CD: the error is not known", ""),
+    ]
+    _print_summary(done, 0, 0, None, "")
+    lines = [
+        line for line in capsys.readouterr().out.splitlines() if "CD:" in line or "engine, " in line or "  a 0" in line
+    ]
+    assert lines == [
+        "a, b: by the engine, asked for",
+        "CD: x (superatom); signs supported by DFT (to 95 %):",
+        "  a 0 of 9 bands, c 2 of 3 bands",
+        "b: CD: x (silver(I) complex); signs supported by DFT (to 95 %): 1 of 2 bands",
+        "d, e: CD: the error is not known",
+    ]

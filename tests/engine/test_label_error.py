@@ -149,6 +149,7 @@ def test_what_was_not_measured_is_said_not_to_be_known(table, complex_, atoms, c
     assert not trust.known
     assert np.isnan(trust.error).all()
     assert "not known" in trust.sentence
+    assert "signs" not in trust.sentence
     assert words in trust.sentence
     assert [band.supported for band in trust.bands] == [None, None]
     assert trust.doubtful == []

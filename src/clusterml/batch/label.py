@@ -237,7 +237,8 @@ def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> O
         result.warnings,
         tuple(files),
         text,
-        worth=result.reliability.sentence,
+        worth=result.reliability.agreement,
+        supported=result.reliability.supported,
     )
 
 

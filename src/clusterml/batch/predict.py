@@ -207,5 +207,6 @@ def _written(answer: Answer, structure: Structure, options: FileOptions, start: 
         domain=answer.place,
         computed_by=answer.source,
         reason=answer.reason,
-        worth=answer.reliability.sentence,
+        worth=answer.reliability.agreement,
+        supported=answer.reliability.supported,
     )

@@ -57,7 +57,8 @@ class Outcome:
     the strongest CD band; None where there is none. ``seconds``: computing and writing. ``json``: the JSON object as
     ASCII text, if it was asked for. Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
     ``out``, ``unknown``, ``new core`` or ``new ligand``; ``computed_by``: ``network`` or ``engine``, and the
-    ``reason``. ``table``: more to show, as text. ``worth``: how far such a CD is from DFT.
+    ``reason``. ``table``: more to show, as text. ``worth``: how far such a CD is from DFT, and
+    ``supported``: of how many bands DFT supports the sign.
     """
 
     where: str
@@ -77,6 +78,7 @@ class Outcome:
     reason: str = ""
     table: str = ""
     worth: str = ""
+    supported: str = ""
 
 
 @dataclass(frozen=True)

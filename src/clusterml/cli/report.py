@@ -32,8 +32,9 @@ _COLUMNS = {
 }
 _SHOWN_IF_ANY = ("CD\nsign", "\nby", "\ndomain")
 """Columns that only predictions have."""
-_MOST_REASONS = 20
-"""So many lines say why the engine computed a spectrum, and what a CD is worth; all JSON files say it."""
+_MOST_NOTES = _MOST_NAMES = 20
+"""So many different notes, each with so many names, say why the engine computed a spectrum, and what a CD is worth; all
+JSON files say it."""
 
 
 def report(
@@ -115,19 +116,42 @@ class _JsonStream:
 def _print_summary(done: list[Outcome], kept: int, failed: int, output: Path | None, note: str) -> None:
     if done:
         table_console().print(_table(done))
-        for outcome in done[:_MOST_REASONS]:
-            if outcome.computed_by == "engine":
-                typer.echo(f"{outcome.name}: by the engine, {outcome.reason}")
+        for reason, alike in _alike(done, lambda outcome: outcome.reason if outcome.computed_by == "engine" else ""):
+            typer.echo(f"{_names([outcome.name for outcome in alike])}: by the engine, {reason}")
         for outcome in done:
             if outcome.table:
                 typer.echo(f"{outcome.name}: {outcome.table}\n")
-        for outcome in done[:_MOST_REASONS]:
-            if outcome.worth and outcome.cd_height is not None:
-                typer.echo(f"{outcome.name}: {outcome.worth}")
+        for worth, alike in _alike(done, lambda outcome: "" if outcome.cd_height is None else outcome.worth):
+            _print_worth(worth, alike)
         if note:
             typer.echo(note)
     end = f"; results in {output}" if output is not None and (done or kept) else ""
     typer.echo(f"{_counts(len(done), kept, failed)}{end}")
+
+
+def _alike(done: list[Outcome], note: Callable[[Outcome], str]) -> list[tuple[str, list[Outcome]]]:
+    """Each note once, with all that it is of; empty ones are left out."""
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in done:
+        groups.setdefault(note(outcome), []).append(outcome)
+    return [(words, alike) for words, alike in groups.items() if words][:_MOST_NOTES]
+
+
+def _print_worth(worth: str, alike: list[Outcome]) -> None:
+    """What the CD of some results is worth: once, with their names, and of how many bands DFT supports the sign."""
+    from clusterml.engine.label_error import SUPPORTED
+
+    if not alike[0].supported:
+        typer.echo(f"{_names([outcome.name for outcome in alike])}: {worth}")
+    elif len(alike) == 1:
+        typer.echo(f"{alike[0].name}: {worth}; {SUPPORTED}: {alike[0].supported}")
+    else:
+        typer.echo(f"{worth}; {SUPPORTED}:\n  {_names([f'{outcome.name} {outcome.supported}' for outcome in alike])}")
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _counts(done: int, kept: int, failed: int) -> str:
