@@ -125,7 +125,7 @@ def test_pictures_in_nm(run, xyz, figures):
     assert {axes.get_xlim() for axes in figures[0].axes} == {(200.0, 700.0)}
     assert "wavelength / nm" in {axes.get_xlabel() for axes in figures[0].axes}
     done = run("label", xyz("agsch3"), "--range", "200:700", "-o", "ev")
-    assert "the range 200:700 eV holds no part of a spectrum from 0.5 to 6 eV" in done.err
+    assert "--range 200:700 is in eV, and looks like nm (add --axis nm)" in done.err
     assert not Path("ev/agsch3.csv").exists()
 
 

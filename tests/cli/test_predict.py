@@ -75,7 +75,8 @@ def test_width_and_picture(run, xyz, model):
     assert Path("nm/agsch3.png").read_bytes() != Path("ev/agsch3.png").read_bytes()
     for options, says in (
         (("--fwhm", "0.1"), "below that of the network tiny, 0.2 eV"),
-        (("--range", "300:700"), "the range 300:700 eV holds no part of a spectrum from 0.5 to 5.3 eV"),
+        (("--range", "300:700"), "--range 300:700 is in eV, and looks like nm (add --axis nm)"),
+        (("--range", "6:7"), "the range 6:7 eV holds no part of a spectrum from 0.5 to 5.3 eV"),
         (("--range", "seven"), "--range is 'seven'"),
         (("--axis", "nm", "--json"), "with no --output --axis would change nothing"),
     ):

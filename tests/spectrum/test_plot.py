@@ -15,7 +15,7 @@ from clusterml.errors import OptionError, OutputError
 from clusterml.spectrum.plot import COLOURS, draw
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
-from clusterml.spectrum.view import View, parse_view
+from clusterml.spectrum.view import Axis, View, parse_view
 
 
 def test_panels_axes_and_sticks(spectrum: Spectrum, transitions: Transitions, tmp_path: Path) -> None:
@@ -175,8 +175,20 @@ def test_bad_ranges_are_refused(text: str) -> None:
 
 
 def test_a_range_outside_is_refused(spectrum: Spectrum) -> None:
-    with pytest.raises(OptionError, match=r"250:900 eV holds no part of a spectrum from 0\.5 to 6 eV .*--axis"):
-        spectrum.plot(view=parse_view("ev", "250:900"))
+    with pytest.raises(OptionError, match=r"6\.5:9 eV holds no part of a spectrum from 0\.5 to 6 eV .*--axis"):
+        spectrum.plot(view=parse_view("ev", "6.5:9"))
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "says"),
+    [
+        ("ev", "250:800", r"250:800 is in eV, and looks like nm \(add --axis nm\)"),
+        ("nm", "1.5:5", r"1.5:5 is in nm, and looks like eV \(leave --axis nm out\)"),
+    ],
+)
+def test_a_range_in_the_other_unit_is_refused_before_a_spectrum_is_there(axis: Axis, text: str, says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        parse_view(axis, text)
 
 
 def test_panels_without_data_are_left_out(spectrum: Spectrum, tmp_path: Path) -> None:
