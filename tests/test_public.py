@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import clusterml
+import clusterml.errors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,3 +66,42 @@ def test_the_docs_use_names_that_exist(page):
         imported = __import__(module, fromlist=["_"])
         for name in names.split(","):
             getattr(imported, name.strip())
+
+
+ATOMS = clusterml.build("ag3", thiolate="SH")
+SPECTRUM = clusterml.Spectrum([2.0, 3.0, 4.0], [1e4, 2e4, 1e4], [5.0, -20.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: clusterml.predict([ATOMS, ATOMS]), "a list is not one structure .*Predictor"),
+        (lambda: clusterml.predict(["x.xyz"]), "a list is not one structure .*Predictor"),
+        (lambda: clusterml.label([ATOMS]), "a list is not one structure .*one by one"),
+        (lambda: clusterml.find_consensus(None), "a NoneType is not one structure"),
+        (lambda: clusterml.inspect(["x.xyz"]), "a list is not a path"),
+        (lambda: clusterml.read(ATOMS), "an Atoms is not a path"),
+        (lambda: clusterml.chirality_report([ATOMS]), "a list is not one structure .*chirality_batch"),
+        (lambda: clusterml.chirality_report("x.xyz"), r"a str is not one structure .*read\(FILE\)"),
+        (lambda: clusterml.explain("ag-quick-v1", ATOMS, 4.0, 5.0), "a str is not a Predictor"),
+        (lambda: clusterml.label_contributions(ATOMS, 4.0, 5.0), "an Atoms is not a label"),
+        (lambda: clusterml.compare("a.json", SPECTRUM), "a str is not a spectrum .*read_spectrum"),
+        (lambda: clusterml.compare(SPECTRUM, [SPECTRUM]), "a list is not a spectrum"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_its_type(call, says):
+    with pytest.raises(clusterml.errors.OptionError, match=says):
+        call()
+
+
+def test_a_predictor_refuses_what_is_no_structure():
+    predictor = clusterml.Predictor.load("ag-quick-v1")
+    for what, says in (
+        ([ATOMS, 3], "an int is not one"),
+        ([[ATOMS]], "a list is not one"),
+        (None, "a NoneType is not"),
+    ):
+        with pytest.raises(clusterml.errors.OptionError, match=says):
+            predictor(what)
+    with pytest.raises(clusterml.errors.OptionError, match="a list is not one structure"):
+        clusterml.explain(predictor, [ATOMS], 4.0, 5.0)

@@ -176,6 +176,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> OptionError:
     return OptionError(f"there is no {kind} '{name}'{hint}", f"choose one of {', '.join(names)}")
 
 
+def check_kind(what: object, kinds: type | tuple[type, ...], expected: str, remedy: str) -> None:
+    """Raise :class:`OptionError` naming the type of ``what`` unless it is of ``kinds``, in words ``expected``."""
+    if not isinstance(what, kinds):
+        name = type(what).__name__
+        article = "an" if name[:1] in "AEIOUaeiou" else "a"
+        raise OptionError(f"{article} {name} is not {expected}", remedy)
+
+
 def check_seed(seed: int) -> None:
     """Raise :class:`OptionError` for a ``seed`` that no generator of random numbers takes."""
     if seed < 0:

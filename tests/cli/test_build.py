@@ -22,6 +22,13 @@ def test_a_model_is_written(run, tmp_path):
     assert "ag12.xyz" in done.out
 
 
+def test_platinum_in_silver_is_warned_of(run):
+    done = run("build", "ag24pt", "--thiolate", "SH")
+    assert done.code == 0
+    assert "warning: platinum buried in silver has no GFN ground state: clusterml label FILE --orbitals" in done.err
+    assert "warning" not in run("build", "ag24au", "--thiolate", "SH").err
+
+
 def test_hand_and_output(run, tmp_path):
     assert run("build", "ag29", "--thiolate", "SH", "--hand", "R", "-o", "right.extxyz").code == 0
     assert read(tmp_path / "right.extxyz").info["provenance"]["hand"] == "R"

@@ -95,7 +95,8 @@ def test_picture_options(run: Run, tmp_path: Path) -> None:
     assert "note: A was broadened from 0.2 to 0.3 eV" in result.stdout
     assert "note: B states no width and is unchanged" in result.stdout
     for args, says in (
-        (("--range", "250:900", "-o", "out"), "holds no part of a spectrum"),
+        (("--range", "250:900", "-o", "out"), "in eV, and looks like nm"),
+        (("--range", "7:9", "-o", "out"), "holds no part of a spectrum"),
         (("--range", "x", "-o", "out"), "--range is 'x'"),
         (("--axis", "nm"), "with no --output --axis would change nothing"),
         (("--no-fit-shift", "--max-shift", "0.1"), "--max-shift would change nothing"),

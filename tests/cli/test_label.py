@@ -125,7 +125,7 @@ def test_pictures_in_nm(run, xyz, figures):
     assert {axes.get_xlim() for axes in figures[0].axes} == {(200.0, 700.0)}
     assert "wavelength / nm" in {axes.get_xlabel() for axes in figures[0].axes}
     done = run("label", xyz("agsch3"), "--range", "200:700", "-o", "ev")
-    assert "the range 200:700 eV holds no part of a spectrum from 0.5 to 6 eV" in done.err
+    assert "--range 200:700 is in eV, and looks like nm (add --axis nm)" in done.err
     assert not Path("ev/agsch3.csv").exists()
 
 
@@ -300,7 +300,7 @@ def test_an_interrupted_batch_ends_at_once_and_says_what_is_kept(xyz, tmp_path, 
     _, err = batch.communicate(timeout=30)
     assert batch.returncode == 130, err
     assert [line for line in err.splitlines() if "label" not in line] == [
-        "interrupted: finished structures are in out; give the others again"
+        "interrupted: finished structures are in out; go on with the same command and --resume"
     ]
     assert psutil.wait_procs(children, timeout=30)[1] == []
     assert len(list((tmp_path / "out").glob("*.json"))) < MANY

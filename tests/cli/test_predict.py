@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterml.batch.structures import Outcome
 from clusterml.spectrum.spectrum import Spectrum
 from helpers import random_release
 
@@ -43,6 +44,19 @@ def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):
     assert "2 done, 1 failed; results in out/deep" in done.out
 
 
+def test_finished_structures_are_left_out_with_resume(run, xyz, model):
+    files, common = (xyz("agsch3"), xyz("agh")), ("--model", model, *NETWORK, "-o", "out", "--resume")
+    assert run("predict", files[0], *common).code == 0
+    first = Path("out/agsch3.json")
+    made = first.stat().st_mtime_ns, len(json.loads(first.read_text())["digest"])
+    done = run("predict", *files, *common)
+    assert "1 done, 1 left out, whose results were there, 0 failed; results in out" in done.out
+    assert (first.stat().st_mtime_ns, 64) == made
+    assert [one["name"] for one in json.loads(run("predict", *files, *common, "--json").out)] == ["agsch3", "agh"]
+    assert "2 done, 0 failed" in run("predict", *files, *common, "--fwhm", "0.3").out
+    assert run("predict", *files, "--json", "--resume").code == 2
+
+
 def test_width_and_picture(run, xyz, model):
     name, common = xyz("agsch3"), ("--model", model, *NETWORK)
     assert run("predict", name, *common, "--fwhm", "0.4", "--axis", "nm", "--range", "300:700", "-o", "nm").code == 0
@@ -51,7 +65,8 @@ def test_width_and_picture(run, xyz, model):
     assert Path("nm/agsch3.png").read_bytes() != Path("ev/agsch3.png").read_bytes()
     for options, says in (
         (("--fwhm", "0.1"), "below that of the network tiny, 0.2 eV"),
-        (("--range", "300:700"), "the range 300:700 eV holds no part of a spectrum from 0.5 to 5.3 eV"),
+        (("--range", "300:700"), "--range 300:700 is in eV, and looks like nm (add --axis nm)"),
+        (("--range", "6:7"), "the range 6:7 eV holds no part of a spectrum from 0.5 to 5.3 eV"),
         (("--range", "seven"), "--range is 'seven'"),
         (("--axis", "nm", "--json"), "with no --output --axis would change nothing"),
     ):
@@ -241,3 +256,31 @@ def test_a_prediction_loads_nothing_that_it_does_not_use(xyz, tmp_path, shipped)
     loaded = set(done.stderr.split())
     assert {"torch", "matplotlib.figure"} <= loaded
     assert set(UNUSED) & loaded == USED[shipped]
+
+
+def test_equal_notes_are_said_once_with_the_names(capsys):
+    from clusterml.cli.report import _print_summary
+
+    def made(name, worth, supported, reason=""):
+        source = "engine" if reason else "network"
+        common = {"computed_by": source, "reason": reason, "worth": worth, "supported": supported}
+        return Outcome(f"{name}.xyz", name, "Ag", 0, 400.0, 300.0, 5.0, 1.0, (), **common)
+
+    done = [
+        made("a", "CD: x (superatom)", "0 of 9 bands", "asked for"),
+        made("b", "CD: x (silver(I) complex)", "1 of 2 bands", "asked for"),
+        made("c", "CD: x (superatom)", "2 of 3 bands"),
+        made("d", "CD: the error is not known", ""),
+        made("e", "CD: the error is not known", ""),
+    ]
+    _print_summary(done, 0, 0, None, "")
+    lines = [
+        line for line in capsys.readouterr().out.splitlines() if "CD:" in line or "engine, " in line or "  a 0" in line
+    ]
+    assert lines == [
+        "a, b: by the engine, asked for",
+        "CD: x (superatom); signs supported by DFT (to 95 %):",
+        "  a 0 of 9 bands, c 2 of 3 bands",
+        "b: CD: x (silver(I) complex); signs supported by DFT (to 95 %): 1 of 2 bands",
+        "d, e: CD: the error is not known",
+    ]

@@ -130,7 +130,11 @@ ON = "go on with the same command and --resume"
         ("screening.run.screen", ("screen", "shipped:configs/screen/small.yaml", "-o", "s"), f"s; {ON}"),
         ("training.run.train", ("train", "run.yaml", "-o", "t"), f"the last checkpoint is in t; {ON}"),
         ("engine.relax.relax", ("relax", "agh.xyz"), ".checkpoint.json; the same command goes on from it"),
-        ("batch.predict.predict_files", ("predict", "agh.xyz", "-o", "p"), "are in p; give the others again"),
+        (
+            "batch.predict.predict_files",
+            ("predict", "agh.xyz", "-o", "p"),
+            "are in p; go on with the same command and --resume",
+        ),
     ],
 )
 def test_every_verb_says_what_ctrl_c_leaves(run, xyz, monkeypatch, target, words, message):

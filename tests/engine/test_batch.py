@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import pytest
 from ase.io import write
 
 from clusterml.batch.label import BatchOptions, Failure, Outcome, Task, compute_all, run
+from clusterml.batch.structures import Finished
 from clusterml.engine.protocol import Compute, Protocol
 from clusterml.errors import InputFileError, OptionError, OutputError
 from clusterml.run.launcher import Processes
+from clusterml.spectrum.view import View
 from helpers import Heard
 
 QUICK = Protocol(emax_ev=5.0, fwhm_ev=0.4)
@@ -51,6 +54,56 @@ def test_results_come_in_order_with_names_of_their_own(save):
     assert reporter.states[-1].total == 4
     assert {state.words.split(": ")[0] for state in reporter.states if state.words} == {r.name for r in results}
     assert all(r.json is None and r.seconds > 0 and len(r.files) == 3 for r in results)
+
+
+def test_what_is_finished_is_left_out(save):
+    files = [save("agh", "agsch3", to="a.xyz"), save("agh", to="b.xyz")]
+    options = BatchOptions(protocol=QUICK, output=Path("out"), resume=True, keep_json=True)
+    digests = [json.loads(result.json)["digest"] for result in run(files[:1], options)]
+    assert len({*digests}) == 2
+    Path("out/a_2.json").write_text('{"digest": ')  # such as a disk that was full
+    kept, anew, new = run(files, options)
+    assert kept == Finished("a.xyz (frame 1)", "a_1", Path("out/a_1.json").read_text().strip())
+    assert isinstance(anew, Outcome)
+    assert json.loads(anew.json)["digest"] == digests[1]
+    assert isinstance(new, Outcome)
+    assert [type(result) for result in run(files, options, jobs=2, threads=2)] == [Finished] * 3
+    assert [type(result) for result in run(files, replace(options, resume=False))] == [Outcome] * 3
+
+
+def test_what_would_be_another_result_is_made_anew(save):
+    files = [save("agh", to="a.xyz")]
+    options = BatchOptions(protocol=QUICK, output=Path("out"), resume=True)
+    changes = [
+        {},
+        {"protocol": QUICK.but(fwhm_ev=0.5)},
+        {"charge": 0},
+        {"states": True, "protocol": QUICK.but(solver="states")},
+        {"jcamp": True},
+        {"view": View("nm")},
+        {"molden": Path("mo.molden")},
+        {"groups": Path("g.json")},
+        {"consensus": (QUICK, QUICK.but(orbitals="gfn1"))},
+    ]
+    Path("g.json").write_text('{"a": [1]}')
+    for change in changes:
+        for kind in (Outcome, Finished):
+            (result,) = run(files, replace(options, **change))
+            assert isinstance(result, kind), (change, result)
+    files[0].write_text(files[0].read_text().replace("charge=0", "charge=2"))
+    (result,) = run(files, replace(options, **changes[-1]))
+    assert not isinstance(result, Finished)
+
+
+def test_other_orbitals_of_the_same_geometry_are_another_result(save):
+    save("agh", to="a.xyz")
+    options = BatchOptions(protocol=QUICK, own_orbitals=True, output=Path("out"), resume=True)
+    for orbitals in ("gfn1", "gfn1-pbe"):
+        made = BatchOptions(protocol=QUICK.but(orbitals=orbitals), molden=Path("mo.molden"))
+        assert isinstance(next(run(["a.xyz"], made)), Outcome)
+        for kind in (Outcome, Finished):
+            (result,) = run(["mo.molden"], options)
+            assert isinstance(result, kind), result
 
 
 def test_a_failing_frame_does_not_stop_the_file(save):

@@ -114,7 +114,7 @@ def test_signs_are_supported_by_their_height(table, complex_):
     assert strong.probability > weak.probability
     assert [band.supported for band in trust.bands] == [band.probability >= 0.95 for band in trust.bands]
     doubtful = sum(not band.supported for band in trust.bands)
-    assert f"signs of {2 - doubtful} of 2 bands are supported" in trust.sentence
+    assert f"signs supported by DFT (to 95 %): {2 - doubtful} of 2 bands" in trust.sentence
     assert len(trust.doubtful) == doubtful
     assert sign_probability(-1.0, 5.0, 1.0) == 0.5
 
@@ -149,6 +149,7 @@ def test_what_was_not_measured_is_said_not_to_be_known(table, complex_, make, ch
     assert not trust.known
     assert np.isnan(trust.error).all()
     assert "not known" in trust.sentence
+    assert "signs" not in trust.sentence
     assert words in trust.sentence
     assert [band.supported for band in trust.bands] == [None, None]
     assert trust.doubtful == []

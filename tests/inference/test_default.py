@@ -10,11 +10,13 @@ from ase import Atoms
 
 import clusterml as cm
 from clusterml.engine.cost import response_seconds
+from clusterml.engine.orbitals.newton import StuckError
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.engine.response import rapid
 from clusterml.errors import ElectronicStructureError, MemoryLimitError, OutsideNetworkError
 from clusterml.inference import predict as predict_module
 from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
+from clusterml.structure.elements import PLATINUM_IN_SILVER
 from helpers import Heard
 
 MIRROR = np.diag([1.0, 1.0, -1.0])
@@ -73,6 +75,30 @@ def test_without_orbitals_to_start_from_the_engine_answers_alone(monkeypatch, er
     ):
         cm.predict(atoms, engine="never")
     assert cm.predict(atoms, engine="never", model=QUICK_MODEL).source == "network"
+
+
+def test_a_ground_state_that_is_stuck_is_not_tried_again(monkeypatch):
+    """Atoms are named by element and number in the structure, which the rapid response sorts by element."""
+    atoms = cm.build("ag3", thiolate="SH")
+    atoms.symbols[0] = "Pt"
+    atoms = atoms[[1, 2, 0, *range(3, len(atoms))]]
+
+    def stuck(parts, *_, **__):
+        raise StuckError("no step makes that less", atom=next(k for k, s in enumerate(names) if s == "Pt"))
+
+    monkeypatch.setattr(rapid, "self_consistent", stuck)
+    monkeypatch.setattr("clusterml.inference.predict.Engine._label", lambda *_: pytest.fail("computed again"))
+    names = sorted(atoms.get_chemical_symbols())
+    for use in ("auto", "never"):
+        with pytest.raises(OutsideNetworkError, match="no step makes that less; most of all on Pt3") as raised:
+            cm.predict(atoms, charge=1, engine=use)
+        assert raised.value.remedy == f"{PLATINUM_IN_SILVER}; or predict --model {QUICK_MODEL}, which needs none"
+    monkeypatch.undo()
+    monkeypatch.setattr("clusterml.engine.orbitals.newton.self_consistent", stuck)
+    names = atoms.get_chemical_symbols()
+    with pytest.raises(ElectronicStructureError, match="most of all on Pt3") as raised:
+        cm.label(atoms, 1)
+    assert raised.value.remedy == PLATINUM_IN_SILVER
 
 
 def test_where_the_engine_fails_too_both_reasons_are_told():

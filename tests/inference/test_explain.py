@@ -169,7 +169,7 @@ def test_the_total_is_significant_or_not(shares):
     sure = with_std(0.5 * abs(shares.total.value) / width)
     assert sure.significance.sign_probability == pytest.approx(0.97725, abs=1e-5)  # two standard deviations
     assert sure.significance.std == pytest.approx(0.5 * abs(shares.total.value))
-    assert sure.verdict == "label's sign to 97 %"
+    assert sure.verdict == "as the engine: 97 %"
     wary = replace(sure, prediction=replace(sure.prediction, sign_error=2.0))
     assert wary.significance.sign_probability == pytest.approx(0.84134, abs=1e-5)  # one error
     assert wary.significance.std == sure.significance.std

@@ -254,6 +254,11 @@ def test_significance_domain_and_repr(predictor, make_molecule):
     assert prediction.significance.verdict in ("significant", "not significant")
     assert prediction.to_dict()["significance"]["verdict"] == prediction.significance.verdict
     assert prediction.summary.startswith("in domain; strongest CD ")
+    for novelty, place in (("cluster", "new core"), ("ligand", "new ligand")):
+        new = dataclasses.replace(prediction, novelty=novelty)
+        assert (new.domain, new.place) == ("in", place)
+        assert new.summary.startswith(f"{place}; strongest CD ")
+        assert dataclasses.replace(new, in_domain=False).place == "out"
     outside = dataclasses.replace(prediction, in_domain=False)
     assert outside.significance.verdict == "unknown"
     assert outside.to_dict()["significance"]["sign_probability"] is None

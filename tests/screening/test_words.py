@@ -49,7 +49,7 @@ def test_the_interval_is_wilsons():
 
 
 def test_a_row_keeps_its_sign_and_older_logs_are_read():
-    row = Row(3, "ag3-0000003", (), -1, 1.5, True, 0.4, ((1, 2),), "label's sign to 97 %", 4711.5)
+    row = Row(3, "ag3-0000003", (), -1, 1.5, True, 0.4, ((1, 2),), "as the engine: 97 %", 4711.5)
     assert Row.from_list(row.to_list()) == row
     assert Row.from_list(row.to_list()[:-1]) == replace(row, repulsion=None)
     assert Row.from_list(row.to_list()[:-2]) == replace(row, repulsion=None, sign="")

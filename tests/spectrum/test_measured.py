@@ -116,6 +116,30 @@ def test_absorbance_and_ellipticity_become_molar() -> None:
     assert not s.has_absorption
 
 
+@pytest.mark.parametrize(
+    ("heading", "concentration", "says"),
+    [
+        ("absorbance,mdeg", 10.0, "epsilon of m.csv is at most 0.2 L mol-1 cm-1"),
+        ("absorbance,mdeg", 1e-2, "epsilon of m.csv is at most 2e+02 L mol-1 cm-1"),
+        ("absorbance", 1e-9, "epsilon of m.csv is at most 2e+09 L mol-1 cm-1"),
+        ("epsilon,mdeg", 10.0, "|delta epsilon| of m.csv is at most 0.00012 L mol-1 cm-1"),
+        ("delta_absorbance", 1e-8, "|delta epsilon| of m.csv is at most 2e+08 L mol-1 cm-1"),
+    ],
+)
+def test_a_concentration_in_the_wrong_unit_is_noticed(heading: str, concentration: float, says: str) -> None:
+    rows = ("500,1.0,-20", "400,0.5,10") if "," in heading else ("500,1.0", "400,0.5")
+    text = "\n".join([f"nm,{heading}", *rows, ""])
+    (note,) = table(text, concentration=concentration, path_cm=0.5).meta["warnings"]
+    assert note == f"{says}: is the concentration in mol/L, and the path in cm?"
+
+
+def test_a_plausible_concentration_is_not_doubted() -> None:
+    text = "nm,absorbance,mdeg\n500,1.0,-20\n400,0.5,10\n"
+    assert "warnings" not in table(text, concentration=1e-5, path_cm=0.5).meta
+    nothing = "nm,absorbance\n500,0\n400,0\n"
+    assert "warnings" not in table(nothing, concentration=9.0, path_cm=0.5).meta
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("nm,mdeg\n500,1\n400,2\n")

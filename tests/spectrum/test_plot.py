@@ -15,7 +15,7 @@ from clusterml.errors import OptionError, OutputError
 from clusterml.spectrum.plot import COLOURS, draw
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.spectrum.transitions import Transitions
-from clusterml.spectrum.view import View, parse_view
+from clusterml.spectrum.view import Axis, View, parse_view
 
 
 def test_panels_axes_and_sticks(spectrum: Spectrum, transitions: Transitions, tmp_path: Path) -> None:
@@ -51,9 +51,11 @@ def test_std_bands_labels_and_marks(spectrum: Spectrum) -> None:
     std = replace(spectrum, epsilon_std=0.1 * spectrum.epsilon, delta_epsilon_std=0 * spectrum.epsilon)
     figure = draw([std], marks={"epsilon": [2.0, 3.0]})
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["spectrum", "± standard deviation"]
+    assert texts == ["spectrum", "± 1σ"]
     mean = draw([replace(std, meta={"ensemble": 4})])
-    assert mean.legends[0].get_texts()[0].get_text() == "mean"
+    assert [text.get_text() for text in mean.legends[0].get_texts()] == ["mean", "± 1σ of the snapshots"]
+    narrow = draw([replace(std, epsilon_std=0.01 * spectrum.epsilon)])
+    assert [text.get_text() for text in narrow.legends[0].get_texts()] == ["spectrum"]
     assert len(figure.axes[0].lines) == 3
     both = spectrum.plot(others=[spectrum.mirrored()], labels=["R", "S"])
     assert [text.get_text() for text in both.legends[0].get_texts()] == ["R", "S"]
@@ -69,10 +71,10 @@ def test_the_total_error_is_an_outer_band_and_doubtful_bands_get_circles(spectru
     cd = figure.axes[1]
     reach = [np.ptp(band.get_paths()[0].vertices[:, 1]) for band in cd.collections]
     assert reach[1] - reach[0] == pytest.approx(4.0, rel=0.05)  # 5 instead of 3 on both sides
-    circles = next(line for line in cd.lines if line.get_label() == "sign not supported")
+    circles = next(line for line in cd.lines if line.get_label() == "sign not supported (< 95 %)")
     assert circles.get_xydata().tolist() == [[2.0, -5.0], [3.0, 7.0]]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"± standard deviation", "± error from DFT", "sign not supported"} <= set(names)
+    assert {"± 1σ", "± 1σ from DFT", "sign not supported (< 95 %)"} <= set(names)
     assert len(names) == len(set(names))
     mean = replace(known, meta={**known.meta, "ensemble": 24})
     assert mean.total_error == pytest.approx(np.full(n, 4.0))
@@ -130,6 +132,9 @@ def test_the_networks_curve_is_shown_whole(spectrum: Spectrum) -> None:
     for factor, stretch in ((0.5, 1.0), (1.6, 1.6), (50.0, 2.0)):
         network = replace(spectrum, epsilon=factor * spectrum.epsilon, delta_epsilon=factor * spectrum.delta_epsilon)
         axes, alone = draw([spectrum], labels=["engine"], faint=network).axes, draw([spectrum]).axes
+        engine, thin = (line for line in axes[0].lines if line.get_label() in ("engine", "network"))
+        assert thin.get_zorder() > engine.get_zorder()
+        assert thin.is_dashed()
         for panel in (0, 1):
             assert axes[panel].get_ylim()[1] == pytest.approx(stretch * alone[panel].get_ylim()[1])
 
@@ -170,8 +175,20 @@ def test_bad_ranges_are_refused(text: str) -> None:
 
 
 def test_a_range_outside_is_refused(spectrum: Spectrum) -> None:
-    with pytest.raises(OptionError, match=r"250:900 eV holds no part of a spectrum from 0\.5 to 6 eV .*--axis"):
-        spectrum.plot(view=parse_view("ev", "250:900"))
+    with pytest.raises(OptionError, match=r"6\.5:9 eV holds no part of a spectrum from 0\.5 to 6 eV .*--axis"):
+        spectrum.plot(view=parse_view("ev", "6.5:9"))
+
+
+@pytest.mark.parametrize(
+    ("axis", "text", "says"),
+    [
+        ("ev", "250:800", r"250:800 is in eV, and looks like nm \(add --axis nm\)"),
+        ("nm", "1.5:5", r"1.5:5 is in nm, and looks like eV \(leave --axis nm out\)"),
+    ],
+)
+def test_a_range_in_the_other_unit_is_refused_before_a_spectrum_is_there(axis: Axis, text: str, says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        parse_view(axis, text)
 
 
 def test_panels_without_data_are_left_out(spectrum: Spectrum, tmp_path: Path) -> None:

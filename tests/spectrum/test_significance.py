@@ -23,10 +23,10 @@ def two_bands(std: float | None) -> Spectrum:
 @pytest.mark.parametrize(
     ("std", "verdict", "probability", "words"),
     [
-        (10.0, "significant", 0.97725, "label's sign to 97 %"),  # two standard deviations
+        (10.0, "significant", 0.97725, "as the engine: 97 %"),  # two standard deviations
         (20.0, "not significant", 0.84134, "not significant"),
-        (2.0, "significant", 1.0, "label's sign to > 99.9 %"),
-        (0.0, "significant", 1.0, "label's sign to > 99.9 %"),
+        (2.0, "significant", 1.0, "as the engine: > 99.9 %"),
+        (0.0, "significant", 1.0, "as the engine: > 99.9 %"),
         (None, "unknown", None, "unknown"),
     ],
 )
@@ -43,7 +43,7 @@ def test_the_strongest_band_has_an_error_of_its_own():
     result = significance(two_bands(10.0), sign_error=2.0)
     assert (result.verdict, result.std) == ("not significant", pytest.approx(10.0))
     assert result.sign_probability == pytest.approx(0.84134, abs=1e-4)  # one error of 20
-    assert significance(two_bands(5.0), sign_error=2.0).words == "label's sign to 97 %"
+    assert significance(two_bands(5.0), sign_error=2.0).words == "as the engine: 97 %"
 
 
 def test_no_standard_deviation_holds_out_of_domain():

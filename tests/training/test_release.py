@@ -157,6 +157,9 @@ def test_a_checkpoint_is_found_by_path_and_by_name(tmp_path, monkeypatch):
     assert find_release("other") == Path("checkpoints/other")
     with pytest.raises(ReleaseError, match=r"no checkpoint 'net'.*other"):
         find_release("net")
+    write(tmp_path / "run" / "release")
+    with pytest.raises(ReleaseError, match=r"the folder 'run' holds no spec.json \(did you mean run/release\?\)"):
+        find_release("run")
     monkeypatch.setenv("CLUSTERML_CHECKPOINTS", str(tmp_path / "mine"))
     assert find_release("net") == tmp_path / "mine" / "net"
 

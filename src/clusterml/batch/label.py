@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.batch.inputs import Input, expand
-from clusterml.batch.structures import Count, Failure, Outcome, Structure, failure, outcome, read_structures
-from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, Compute, Protocol
+from clusterml.batch.resume import finished, mark
+from clusterml.batch.structures import (
+    Count,
+    Failure,
+    Finished,
+    Outcome,
+    Result,
+    Structure,
+    failure,
+    outcome,
+    read_structures,
+)
+from clusterml.engine.protocol import DEFAULT_COMPUTE, DEFAULT_PROTOCOL, RESULTS, Compute, Protocol
 from clusterml.errors import (
     UNEXPECTED,
     ClusterMLError,
@@ -102,7 +113,8 @@ class BatchOptions:
     ``groups``: JSON file of atom groups.
     ``reading``: how the files are read.  ``output``: folder of the results, None to write none.  ``molden``: file for
     the orbitals.  ``states``, ``jcamp``: see :func:`clusterml.engine.output.write_label`.
-    ``view``: what the pictures show.  ``keep_json``: hand the JSON back.
+    ``view``: what the pictures show.  ``keep_json``: hand the JSON back.  ``resume``: leave out structures whose
+    results are in ``output`` and would be made again.
     """
 
     charge: int | None = None
@@ -118,6 +130,19 @@ class BatchOptions:
     jcamp: bool = False
     view: View = WHOLE
     keep_json: bool = False
+    resume: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """What determines the files of a structure, apart from itself and ``groups``, as values that JSON can hold."""
+        return {
+            "results": RESULTS,
+            "protocols": [each.model_dump(mode="json") for each in self.consensus or (self.protocol,)],
+            "own_orbitals": self.own_orbitals,
+            "charge": self.charge,
+            "states": self.states,
+            "jcamp": self.jcamp,
+            "view": asdict(self.view),
+        }
 
 
 @dataclass(frozen=True)
@@ -138,7 +163,7 @@ def run(
     jobs: int = 1,
     threads: int = 1,
     reporter: Reporter = SILENT,
-) -> Iterator[Outcome | Failure]:
+) -> Iterator[Result]:
     """Label every structure in ``paths`` (files and folders), yielding in their order as they are done.
 
     ``jobs`` processes share ``threads`` CPU threads and the memory of ``options.compute``; with more than
@@ -212,7 +237,8 @@ def compute(task: Task, options: BatchOptions, reporter: Reporter = SILENT) -> O
         result.warnings,
         tuple(files),
         text,
-        worth=result.reliability.sentence,
+        worth=result.reliability.agreement,
+        supported=result.reliability.supported,
     )
 
 
@@ -272,22 +298,28 @@ def _checked(options: BatchOptions, jobs: int) -> tuple[BatchOptions, dict[str, 
 
 def _tasks(
     inputs: list[Input], options: BatchOptions, groups: dict[str, list[int]] | None, count: Count
-) -> Iterator[Task | Failure]:
+) -> Iterator[Task | Finished | Failure]:
     """The structures in ``inputs``, read one at a time; a file that cannot be read is a failure in their place."""
     for structure in read_structures(inputs, options.reading, count):
         yield structure if isinstance(structure, Failure) else _task(structure, options, groups)
 
 
-def _task(structure: Structure, options: BatchOptions, groups: dict[str, list[int]] | None) -> Task:
+def _task(structure: Structure, options: BatchOptions, groups: dict[str, list[int]] | None) -> Task | Finished:
     file = options.molden
     molden = file and file.with_name(f"{file.stem}{structure.addition}{file.suffix}")
+    mark(structure.atoms, {**options.settings(), "groups": groups})
+    if options.resume and (molden is None or molden.is_file()):
+        kept = finished(structure.atoms, structure, options.output, options.keep_json)
+        if kept is not None:
+            return kept
     return Task(structure.atoms, structure.where, structure.name, molden, groups)
 
 
 def compute_all(
-    place: Launcher, tasks: Iterable[Task | Failure], options: BatchOptions, reporter: Reporter = SILENT
-) -> Iterator[Outcome | Failure]:
-    """What :func:`compute` says of each task, computed at a ``place``, in their order; failures are passed on.
+    place: Launcher, tasks: Iterable[Task | Finished | Failure], options: BatchOptions, reporter: Reporter = SILENT
+) -> Iterator[Result]:
+    """What :func:`compute` says of each task, computed at a ``place``, in their order; failures and finished ones are
+    passed on.
 
     ``reporter`` is told by this process only: at other places give :data:`SILENT`.
     """
@@ -298,7 +330,7 @@ def compute_all(
             yield task if isinstance(task, Failure) else Failure(f"{task.where}: {result.problem}", result.remedy)
 
 
-def _compute_or_pass(task: Task | Failure, options: BatchOptions, reporter: Reporter) -> Outcome | Failure:
-    if isinstance(task, Failure):
+def _compute_or_pass(task: Task | Finished | Failure, options: BatchOptions, reporter: Reporter) -> Result:
+    if isinstance(task, Finished | Failure):
         return task
     return (compute_consensus if options.consensus else compute)(task, options, reporter)

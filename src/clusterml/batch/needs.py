@@ -43,7 +43,7 @@ def _molden(values: Mapping[str, Any]) -> bool:
 _SNAPSHOTS = Needs(("temperature", "seed"), _given("ensemble"), "without --ensemble", "add --ensemble N")
 _SOLVATION = Needs(("solvation",), _given("solvent"), "without --solvent", "add --solvent NAME")
 _FILES = Needs(
-    ("jcamp",),
+    ("jcamp", "resume"),
     lambda values: values["output"] is not None or not values["as_json"],
     "with --json and without --output",
     "add --output DIR",

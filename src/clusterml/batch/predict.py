@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clusterml.batch.inputs import expand
-from clusterml.batch.structures import Count, Failure, Outcome, Structure, failure, outcome, read_structures
+from clusterml.batch.resume import finished, mark
+from clusterml.batch.structures import (
+    Count,
+    Failure,
+    Finished,
+    Outcome,
+    Result,
+    Structure,
+    failure,
+    outcome,
+    read_structures,
+)
+from clusterml.engine.protocol import RESULTS
 from clusterml.errors import UNEXPECTED, ClusterMLError, OutsideNetworkError
 from clusterml.inference.predict import Engine, EngineOptions, note_cost
 from clusterml.io.files import make_folder
@@ -33,6 +45,7 @@ class FileOptions:
     ``charge``, ``thermal``: see :meth:`clusterml.inference.predictor.Predictor.prepare`.  ``reading``: how
     the files are read.  ``output``: folder of the results, None to write none; ``jcamp``: write JCAMP-DX too.
     ``view``: what the pictures show.  ``keep_json``: hand the JSON back.  ``engine``: when the engine computes instead.
+    ``resume``: leave out structures whose results are in ``output`` and would be made again.
     """
 
     charge: int | None = None
@@ -43,6 +56,19 @@ class FileOptions:
     view: View = WHOLE
     keep_json: bool = False
     engine: EngineOptions = field(default_factory=EngineOptions)
+    resume: bool = False
+
+    def settings(self, predictor: Predictor) -> dict[str, Any]:
+        """What determines the files of a structure, apart from itself, as values that JSON can hold."""
+        return {
+            "results": RESULTS,
+            "model": [predictor.name, predictor.provenance.get("spec_sha256"), predictor.fwhm_ev],
+            "charge": self.charge,
+            "thermal": None if self.thermal is None else self.thermal.to_dict(),
+            "engine": asdict(self.engine),
+            "jcamp": self.jcamp,
+            "view": asdict(self.view),
+        }
 
 
 _Ready: TypeAlias = "tuple[Structure, PreparedStructure]"
@@ -58,7 +84,7 @@ class _Refused:
 
 def predict_files(
     paths: Iterable[str | Path], load: Callable[[], Predictor], options: FileOptions, reporter: Reporter = SILENT
-) -> Iterator[Outcome | Failure]:
+) -> Iterator[Result]:
     """The spectrum of every structure in ``paths`` (files and folders), yielding in their order, batch by batch.
 
     ``load`` gives the predictor once a structure was read.  No more structures are in memory than one batch holds.
@@ -76,7 +102,7 @@ def predict_files(
 
 def _results(
     structures: Iterator[Structure | Failure], load: Callable[[], Predictor], options: FileOptions, reporter: Reporter
-) -> Iterator[Outcome | Failure]:
+) -> Iterator[Result]:
     for first in structures:
         if not isinstance(first, Failure):
             yield from _spectra(chain([first], structures), load(), options, reporter)
@@ -86,19 +112,19 @@ def _results(
 
 def _spectra(
     structures: Iterable[Structure | Failure], predictor: Predictor, options: FileOptions, reporter: Reporter
-) -> Iterator[Outcome | Failure]:
+) -> Iterator[Result]:
     from clusterml.inference.ensemble import in_batches
 
     options.view.check(float(predictor.energy_ev[0]), float(predictor.energy_ev[-1]))
-    engine = Engine(options.engine, predictor, reporter)
+    engine, settings = Engine(options.engine, predictor, reporter), options.settings(predictor)
     ready = (
-        structure if isinstance(structure, Failure) else _prepared(structure, predictor, options, reporter)
+        structure if isinstance(structure, Failure) else _prepared(structure, predictor, options, settings, reporter)
         for structure in structures
     )
     for batch in in_batches(ready, _edges, lambda: predictor.ensemble.most_edges):
         predictions = iter(_predicted([item for item in batch if isinstance(item, tuple)], predictor))
         for item in batch:
-            if isinstance(item, Failure):
+            if isinstance(item, Finished | Failure):
                 yield item
             elif isinstance(item, _Refused):
                 yield _computed(item.structure, item.error, engine, options)
@@ -106,13 +132,16 @@ def _spectra(
                 yield _computed(item[0], next(predictions), engine, options)
 
 
-def _edges(ready: _Ready | _Refused | Failure) -> int:
+def _edges(ready: _Ready | _Refused | Finished | Failure) -> int:
     return ready[1].edges if isinstance(ready, tuple) else 0
 
 
 def _prepared(
-    structure: Structure, predictor: Predictor, options: FileOptions, reporter: Reporter
-) -> _Ready | _Refused | Failure:
+    structure: Structure, predictor: Predictor, options: FileOptions, settings: dict[str, Any], reporter: Reporter
+) -> _Ready | _Refused | Finished | Failure:
+    mark(structure.atoms, settings)
+    if options.resume and (kept := finished(structure.atoms, structure, options.output, options.keep_json)):
+        return kept
     try:
         note_cost(predictor, structure.atoms, options.thermal, structure.name, reporter)
         prepared = predictor.prepare(
@@ -175,8 +204,9 @@ def _written(answer: Answer, structure: Structure, options: FileOptions, start: 
         tuple(files),
         json.dumps(answer.to_dict(), allow_nan=False) if options.keep_json else None,
         sign=answer.significance.words,
-        domain=answer.domain,
+        domain=answer.place,
         computed_by=answer.source,
         reason=answer.reason,
-        worth=answer.reliability.sentence,
+        worth=answer.reliability.agreement,
+        supported=answer.reliability.supported,
     )

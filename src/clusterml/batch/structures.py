@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from clusterml.batch.inputs import Input, Names
 from clusterml.errors import UNEXPECTED, ClusterMLError
@@ -54,10 +54,11 @@ class Outcome:
     """A structure that was labelled: what a summary shows.
 
     ``first_band_nm``: the absorption maximum lowest in energy; ``cd_band_nm`` and ``cd_height`` (L mol-1 cm-1, signed):
-    the strongest CD band; None where there is none.  ``seconds``: computing and writing.  ``json``: the JSON object as
-    ASCII text, if it was asked for.  Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
-    ``out`` or ``unknown``; ``computed_by``: ``network`` or ``engine``, and the ``reason``.  ``table``: more to show, as
-    text.  ``worth``: how far such a CD is from DFT.
+    the strongest CD band; None where there is none. ``seconds``: computing and writing. ``json``: the JSON object as
+    ASCII text, if it was asked for. Of a prediction: ``sign``, how sure the strongest CD is; ``domain``: ``in``,
+    ``out``, ``unknown``, ``new core`` or ``new ligand``; ``computed_by``: ``network`` or ``engine``, and the
+    ``reason``. ``table``: more to show, as text. ``worth``: how far such a CD is from DFT, and
+    ``supported``: of how many bands DFT supports the sign.
     """
 
     where: str
@@ -77,6 +78,7 @@ class Outcome:
     reason: str = ""
     table: str = ""
     worth: str = ""
+    supported: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,19 @@ class Failure:
     def __str__(self) -> str:
         """One line."""
         return str(ClusterMLError(self.problem, self.remedy))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A structure whose result was in the output folder already; ``json``: its text, if it was asked for."""
+
+    where: str
+    name: str
+    json: str | None = None
+
+
+Result: TypeAlias = Outcome | Finished | Failure
+"""What becomes of a structure."""
 
 
 class Count(Reporter):

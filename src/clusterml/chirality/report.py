@@ -20,7 +20,7 @@ from clusterml.io.json import plain, write_json
 from clusterml.spectrum.export import SCHEMA_VERSION
 from clusterml.structure.anatomy.anatomy import Anatomy, anatomy
 from clusterml.structure.anatomy.kernel import CHALCOGENS
-from clusterml.structure.check import check_geometry, check_size
+from clusterml.structure.check import check_geometry, check_size, check_structure
 from clusterml.structure.elements import formula
 from clusterml.typing import IntArray
 
@@ -125,6 +125,7 @@ def chirality_report(
         ('0.000', 'D3h')
     """
     started = time.perf_counter()
+    check_structure(atoms, "chirality_batch measures several geometries")
     check_geometry(atoms)
     check_size(atoms)
     for name in groups or ():

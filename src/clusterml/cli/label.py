@@ -14,6 +14,7 @@ from clusterml.cli.options import (
     LibraryFile,
     PictureOptions,
     ResultOptions,
+    Resume,
     Snapshots,
     StructureFiles,
     with_groups,
@@ -24,7 +25,7 @@ from clusterml.structure.options import ReadOptions
 from clusterml.structure.solvents import SolventModel
 
 if TYPE_CHECKING:
-    from clusterml.batch.structures import Failure, Outcome
+    from clusterml.batch.structures import Result
     from clusterml.engine.protocol import Compute, Protocol
     from clusterml.run.progress import Reporter
 
@@ -160,6 +161,7 @@ def label(
     library: LibraryFile = None,
     picture: PictureOptions,
     results: ResultOptions,
+    resume: Resume = False,
 ) -> None:
     """Absorption and CD spectra by the physics engine.
 
@@ -188,9 +190,10 @@ def label(
         states=method.states,
         jcamp=picture.jcamp,
         keep_json=results.as_json,
+        resume=resume,
     )
 
-    def label_all(reporter: Reporter) -> Iterator[Outcome | Failure]:
+    def label_all(reporter: Reporter) -> Iterator[Result]:
         return run(files, options, jobs=machine.jobs, threads=threads, reporter=reporter)
 
     debug = context.obj.debug

@@ -146,6 +146,12 @@ class ResultOptions:
         return self.output if self.output is not None or self.as_json else Path("results")
 
 
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Leave out structures whose results, by the same options, are in --output.")
+]
+"""The option of verbs that compute results of many files."""
+
+
 @dataclass(frozen=True)
 class PictureOptions:
     """Options of verbs that write files of spectra."""

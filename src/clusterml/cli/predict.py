@@ -15,6 +15,7 @@ from clusterml.cli.options import (
     NetworkDevice,
     PictureOptions,
     ResultOptions,
+    Resume,
     Snapshots,
     StructureFiles,
     Threads,
@@ -26,7 +27,7 @@ from clusterml.run.resources import choose_threads, use_threads
 from clusterml.structure.options import ReadOptions
 
 if TYPE_CHECKING:
-    from clusterml.batch.structures import Failure, Outcome
+    from clusterml.batch.structures import Result
     from clusterml.inference.predictor import Predictor
     from clusterml.run.progress import Reporter
 
@@ -58,6 +59,7 @@ def predict(
     fwhm: BandWidth = None,
     picture: PictureOptions,
     results: ResultOptions,
+    resume: Resume = False,
 ) -> None:
     """Absorption and CD by the network, with its uncertainty, or by the engine where the network is not sure.
 
@@ -66,9 +68,9 @@ def predict(
 
     What a CD is worth: network and engine give that of gfn1-pbe orbitals in vacuum with linear response (GFN1-xTB with
     a Hamiltonian refitted to PBE). Other methods agree about the absorption of silver clusters and not about their CD.
-    How far it is from PBE was measured, and every result says it: label_error beside the CD, and which signs are
-    supported. A significant sign is that of the method. Compare with a measured spectrum (clusterml compare) before a
-    hand is assigned.
+    How far it is from PBE was measured, and every result says it: label_error beside the CD, and how many signs DFT
+    supports. The column "CD sign" says how sure network and engine agree, which is another question. Compare with a
+    measured spectrum (clusterml compare) before a hand is assigned.
     """
     use_threads(choose_threads(threads))  # before anything imports numpy
 
@@ -85,10 +87,11 @@ def predict(
         view=picture.view(results.folder),
         jcamp=picture.jcamp,
         keep_json=results.as_json,
+        resume=resume,
         engine=EngineOptions(engine, engine_limit, thermal, reading.allow_several),
     )
 
-    def predict_all(reporter: Reporter) -> Iterator[Outcome | Failure]:
+    def predict_all(reporter: Reporter) -> Iterator[Result]:
         return predict_files(files, lambda: _load(model, device, fwhm), options, reporter)
 
     debug, as_json = context.obj.debug, results.as_json

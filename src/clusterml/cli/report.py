@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clusterml.batch.structures import Failure, Outcome
+from clusterml.batch.structures import Failure, Finished, Outcome, Result
 from clusterml.cli.console import table_console
 from clusterml.cli.progress import LOG_NAME, reporter
 from clusterml.run.progress import Reporter
@@ -24,20 +24,21 @@ _COLUMNS = {
     "\ncharge": "right",
     "first band\nnm": "right",
     "strongest CD\nnm": "right",
-    "CD\nis": "left",
+    "CD\nsign": "left",
     "\nby": "left",
-    "in\ndomain": "left",
+    "\ndomain": "left",
     "time\ns": "right",
     "\nwarnings": "right",
 }
-_SHOWN_IF_ANY = ("CD\nis", "\nby", "in\ndomain")
+_SHOWN_IF_ANY = ("CD\nsign", "\nby", "\ndomain")
 """Columns that only predictions have."""
-_MOST_REASONS = 20
-"""So many lines say why the engine computed a spectrum, and what a CD is worth; all JSON files say it."""
+_MOST_NOTES = _MOST_NAMES = 20
+"""So many different notes, each with so many names, say why the engine computed a spectrum, and what a CD is worth; all
+JSON files say it."""
 
 
 def report(
-    results: Callable[[Reporter], Iterator[Outcome | Failure]],
+    results: Callable[[Reporter], Iterator[Result]],
     *,
     as_json: bool,
     output: Path | None,
@@ -52,29 +53,31 @@ def report(
     tracebacks to failures.  ``note``: a sentence below the summary.
     """
     done: list[Outcome] = []
-    count = failed = 0
+    count = failed = kept = 0
     start = time.monotonic()
     stream = _JsonStream()
-    kept = f"finished structures are in {output}; give the others again" if output else "nothing was written"
-    with reporter(output and output / LOG_NAME, kept=kept) as shown:
+    go_on = f"finished structures are in {output}; go on with the same command and --resume"
+    with reporter(output and output / LOG_NAME, kept=go_on if output else "nothing was written") as shown:
         shown.log(f"{doing} begins")
         for result in results(shown):
             count += 1
             if isinstance(result, Failure):
                 failed += 1
                 shown.say((result.trace if debug else "") + f"error: {result}")
+            elif isinstance(result, Finished):
+                kept += 1
             else:
                 for warning in result.warnings:
                     shown.say(f"warning: {result.where}: {' '.join(warning.split())}")
             if as_json:
-                stream.add(result.json if isinstance(result, Outcome) else None)
+                stream.add(None if isinstance(result, Failure) else result.json)
             elif isinstance(result, Outcome):
                 done.append(result)
-        shown.log(f"{doing}: {count - failed} done, {failed} failed, {time.monotonic() - start:.0f} s")
+        shown.log(f"{doing}: {_counts(count - failed - kept, kept, failed)}, {time.monotonic() - start:.0f} s")
     if as_json:
         stream.end()
     else:
-        _print_summary(done, failed, output, note)
+        _print_summary(done, kept, failed, output, note)
     return failed == 0
 
 
@@ -110,22 +113,50 @@ class _JsonStream:
             self._printed += 1
 
 
-def _print_summary(done: list[Outcome], failed: int, output: Path | None, note: str) -> None:
+def _print_summary(done: list[Outcome], kept: int, failed: int, output: Path | None, note: str) -> None:
     if done:
         table_console().print(_table(done))
-        for outcome in done[:_MOST_REASONS]:
-            if outcome.computed_by == "engine":
-                typer.echo(f"{outcome.name}: by the engine, {outcome.reason}")
+        for reason, alike in _alike(done, lambda outcome: outcome.reason if outcome.computed_by == "engine" else ""):
+            typer.echo(f"{_names([outcome.name for outcome in alike])}: by the engine, {reason}")
         for outcome in done:
             if outcome.table:
                 typer.echo(f"{outcome.name}: {outcome.table}\n")
-        for outcome in done[:_MOST_REASONS]:
-            if outcome.worth and outcome.cd_height is not None:
-                typer.echo(f"{outcome.name}: {outcome.worth}")
+        for worth, alike in _alike(done, lambda outcome: "" if outcome.cd_height is None else outcome.worth):
+            _print_worth(worth, alike)
         if note:
             typer.echo(note)
-    end = f"; results in {output}" if output is not None and done else ""
-    typer.echo(f"{len(done)} done, {failed} failed{end}")
+    end = f"; results in {output}" if output is not None and (done or kept) else ""
+    typer.echo(f"{_counts(len(done), kept, failed)}{end}")
+
+
+def _alike(done: list[Outcome], note: Callable[[Outcome], str]) -> list[tuple[str, list[Outcome]]]:
+    """Each note once, with all that it is of; empty ones are left out."""
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in done:
+        groups.setdefault(note(outcome), []).append(outcome)
+    return [(words, alike) for words, alike in groups.items() if words][:_MOST_NOTES]
+
+
+def _print_worth(worth: str, alike: list[Outcome]) -> None:
+    """What the CD of some results is worth: once, with their names, and of how many bands DFT supports the sign."""
+    from clusterml.engine.label_error import SUPPORTED
+
+    if not alike[0].supported:
+        typer.echo(f"{_names([outcome.name for outcome in alike])}: {worth}")
+    elif len(alike) == 1:
+        typer.echo(f"{alike[0].name}: {worth}; {SUPPORTED}: {alike[0].supported}")
+    else:
+        typer.echo(f"{worth}; {SUPPORTED}:\n  {_names([f'{outcome.name} {outcome.supported}' for outcome in alike])}")
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counts(done: int, kept: int, failed: int) -> str:
+    left_out = f"{kept} left out, whose results were there, " if kept else ""
+    return f"{done} done, {left_out}{failed} failed"
 
 
 def _table(done: list[Outcome]) -> Table:

@@ -26,6 +26,7 @@ from clusterml.io.files import make_folder
 from clusterml.spectrum.fit import Alignment, align, cosine, fit_alignment, is_silent
 from clusterml.spectrum.spectrum import Spectrum, mean_spectrum
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
+from clusterml.structure.check import check_structure
 from clusterml.structure.elements import figure_title, structure_name
 from clusterml.typing import FloatArray
 from clusterml.units import ev_to_nm
@@ -246,6 +247,7 @@ def find_consensus(
         >>> [part.name for part in agreed.protocols]
         ['gfn1', 'gfn1-in-methanol']
     """
+    check_structure(atoms)
     wanted = parse_protocols(protocols) if isinstance(protocols, str) else tuple(protocols)
     decision = resolve_charge(atoms, charge)
     labels: list[tuple[Protocol, Label]] = []

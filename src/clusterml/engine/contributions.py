@@ -17,7 +17,7 @@ from clusterml.engine.orbitals.source import SOURCES
 from clusterml.engine.output import label_dict, label_method
 from clusterml.engine.response.atoms import atom_contributions
 from clusterml.engine.response.contour import ContourSpectra
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, check_kind
 from clusterml.io.display import card, small_table, wrapped
 from clusterml.spectrum.curves import band_weights
 from clusterml.spectrum.picture import spectra_picture
@@ -216,6 +216,7 @@ def label_contributions(label: Label, low_ev: float, high_ev: float) -> LabelCon
         >>> bool(abs(shares.per_atom.sum() - shares.total.value) < 1e-6)
         True
     """
+    check_kind(label, Label, "a label", "give what clusterml.label returns")
     spectrum, response, protocol = label.spectrum, label.response, label.protocol
     check_band(spectrum.energy_ev, low_ev, high_ev)
     check_shared_out(protocol)

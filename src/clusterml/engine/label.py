@@ -41,7 +41,7 @@ from clusterml.spectrum.spectrum import Spectrum, default_grid, mean_spectrum
 from clusterml.spectrum.transitions import Transitions
 from clusterml.structure.anatomy.superatom import signed_charge
 from clusterml.structure.charge import SMALL_GAP_EV, ChargeDecision
-from clusterml.structure.check import check_geometry, check_one_molecule, check_size
+from clusterml.structure.check import check_geometry, check_one_molecule, check_size, check_structure
 from clusterml.structure.elements import figure_title, formula
 from clusterml.structure.formats.molden import holds_orbitals
 from clusterml.structure.read import read
@@ -161,6 +161,7 @@ def label(
     named = not isinstance(atoms, str | Path) or bool({"orbitals", "mode"} & {*choices, *protocol.model_fields_set})
     if isinstance(atoms, str | Path):
         atoms = read(atoms, allow_several=allow_several)
+    check_structure(atoms, "label them one by one, or all: clusterml label FILE ..")
     protocol, compute = chosen(protocol, compute, choices)
     protocol = with_own_orbitals(atoms, protocol, named=named)
     if choices.get("checkpoint") is not None and not (source := find_source(protocol)).checkpoints:

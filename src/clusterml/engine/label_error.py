@@ -142,6 +142,10 @@ def sign_probability(slope: float, height: float, scale: float) -> float:
     return NormalDist().cdf(max(slope, 0.0) * abs(height) / scale) if scale > 0.0 else 0.5
 
 
+SUPPORTED = f"signs supported by DFT (to {100.0 * SURE:.0f} %)"
+"""Before the number of bands."""
+
+
 @dataclass(frozen=True)
 class BandSign:
     """A CD band: ``energy_ev``, ``height`` and its ``error`` (L mol-1 cm-1); ``probability`` that DFT has its sign.
@@ -197,6 +201,11 @@ class Reliability:
     @property
     def sentence(self) -> str:
         """For people."""
+        return f"{self.agreement}; {self._signs}" if self.supported else self.agreement
+
+    @property
+    def agreement(self) -> str:
+        """What holds of all clusters of the kind, as a sentence."""
         if self.measured is None or self.cosines is None:
             return f"CD: the error of {self.protocol} is not known here: {self.unknown}"
         plain, shifted = self.cosines
@@ -207,7 +216,7 @@ class Reliability:
         if self.better is not None:
             name, cosine = self.better
             words += f" ({name} agrees better, {cosine:.2f}: label --orbitals {name})"
-        return f"{words}; {self._signs}" if self.bands else words
+        return words
 
     @property
     def headline(self) -> str:
@@ -219,9 +228,14 @@ class Reliability:
 
     @property
     def _signs(self) -> str:
+        return f"{SUPPORTED}: {self.supported}"
+
+    @property
+    def supported(self) -> str:
+        """Of how many bands the sign is supported; empty without bands, and where nothing was measured."""
         known = [band for band in self.bands if band.probability is not None]
         supported = sum(band.supported is True for band in known)
-        return f"signs of {supported} of {counted(len(self.bands), 'band')} are supported"
+        return f"{supported} of {counted(len(self.bands), 'band')}" if self.bands and self.known else ""
 
     @property
     def doubtful(self) -> list[tuple[float, float]]:

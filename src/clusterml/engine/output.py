@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from clusterml.structure.charge import ChargeDecision
 
 
+DIGEST = "result_digest"
+"""Key of ``info`` of a structure that one of many results is made of: what that result is of, for going on later."""
 _MOLDEN_LETTERS = SHELL_LETTERS[:5]
 """Shells that a Molden file can hold."""
 
@@ -141,6 +143,7 @@ def result_head(atoms: Atoms, decision: ChargeDecision, method: str, spectrum: S
         "n_atoms": len(atoms),
         "formula": formula(atoms.numbers),
         **decision.to_dict(),
+        **({"digest": atoms.info[DIGEST]} if DIGEST in atoms.info else {}),
         "spectrum": spectrum_block(spectrum),
     }
 

@@ -122,6 +122,12 @@ class Prediction(WithWarnings):
         return {True: "in", False: "out", None: "unknown"}[self.in_domain]
 
     @property
+    def place(self) -> str:
+        """:attr:`domain`, but ``new core`` or ``new ligand`` for one in the domain that no training data held."""
+        new = {"cluster": "new core", "ligand": "new ligand", None: self.domain}[self.novelty]
+        return new if self.in_domain else self.domain
+
+    @property
     def objections(self) -> list[str]:
         """Why the structure is out of the network's domain; empty where it is not."""
         return [words.removeprefix(OUT_OF_DOMAIN) for words in self.warnings if words.startswith(OUT_OF_DOMAIN)]
@@ -129,8 +135,7 @@ class Prediction(WithWarnings):
     @property
     def summary(self) -> str:
         """Domain and strongest CD in a few words, for figures."""
-        place = {True: "in domain", False: "out of domain", None: "domain unknown"}[self.in_domain]
-        return f"{place}; {self.significance.sentence}"
+        return f"{_in_words(self.place)}; {self.significance.sentence}"
 
     def __repr__(self) -> str:
         """One line."""
@@ -271,6 +276,11 @@ class Answer(WithWarnings):
         """Whether the structure is in the network's domain: ``in``, ``out`` or ``unknown``."""
         return "out" if self.network is None else self.network.domain
 
+    @property
+    def place(self) -> str:
+        """See :attr:`Prediction.place`."""
+        return "out" if self.network is None else self.network.place
+
     @cached_property
     def significance(self) -> Significance:
         """Of the strongest CD band; ``computed`` for the engine's, which has no statistical error."""
@@ -296,7 +306,7 @@ class Answer(WithWarnings):
     @property
     def summary(self) -> str:
         """Source, reason and strongest CD in a few words."""
-        words = f"engine ({self.reason})" if self.source == "engine" else f"network, {self._place}"
+        words = f"engine ({self.reason})" if self.source == "engine" else f"network, {_in_words(self.place)}"
         return f"{words}; {self.significance.sentence}"
 
     def __repr__(self) -> str:
@@ -347,9 +357,9 @@ class Answer(WithWarnings):
             raise ValueError("the engine has not computed this")
         return self.label
 
-    @property
-    def _place(self) -> str:
-        return {"in": "in domain", "out": "out of domain"}.get(self.domain, "domain unknown")
+
+def _in_words(place: str) -> str:
+    return {"in": "in domain", "out": "out of domain", "unknown": "domain unknown"}.get(place, place)
 
 
 def _similarity(a: Spectrum, b: Spectrum, quantity: str) -> float | None:

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from clusterml.engine.contributions import ContributionPart, Contributions, check_band, exclusive_parts
-from clusterml.errors import OptionError
+from clusterml.errors import OptionError, check_kind
 from clusterml.inference.ensemble import refine_grid
-from clusterml.inference.predictor import STEP_EV
+from clusterml.inference.predictor import STEP_EV, Predictor
 from clusterml.io.shipped import QUICK_MODEL
 from clusterml.model.graph import batched, cluster_graph
 from clusterml.spectrum.curves import band_weights
 from clusterml.spectrum.significance import Significance, has_no_cd, judge_sign
+from clusterml.structure.check import check_structure
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from clusterml.inference.answer import Prediction
     from clusterml.inference.ensemble import Ensemble
-    from clusterml.inference.predictor import Predictor
     from clusterml.model.graph import Graph
 
 
@@ -201,6 +201,8 @@ def explain(
         >>> bool(abs(shares.per_atom.sum() - shares.total.value) < 1e-6)
         True
     """
+    check_kind(predictor, Predictor, "a Predictor", "give Predictor.load(NAME)")
+    check_structure(atoms)
     energy = predictor.energy_ev
     _check_start(predictor.ensemble, "no shares of atoms")
     check_band(energy, low_ev, high_ev)

@@ -141,11 +141,12 @@ class Engine:
     def answer_alone(self, atoms: Atoms, charge: int | None, refusal: ClusterMLError, name: str) -> Answer:
         """The engine's answer for ``atoms`` that the network does not take in, which ``refusal`` says.
 
-        Raises ``refusal`` where the engine is not to be used, with the engine's reason if it cannot either.
+        Raises ``refusal`` where the engine is not to be used, or would fail on the very same ground state; with the
+        engine's reason if it cannot either.
         """
         from clusterml.inference.answer import Answer
 
-        if self._options.use == "never":
+        if self._options.use == "never" or self._shares_failure(refusal):
             raise refusal
         try:
             label = self._label(atoms, charge, refusal.problem, name)
@@ -154,6 +155,12 @@ class Engine:
             remedies = (_of_label(error.remedy), refusal.remedy)
             raise type(error)(problem, "; or ".join(filter(None, dict.fromkeys(remedies)))) from error
         return Answer(refusal.problem, None, label, tuple(map(_of_label, label.warnings)))
+
+    def _shares_failure(self, refusal: ClusterMLError) -> bool:
+        """Was the network's start stuck on the ground state that the engine's orbitals are made of?"""
+        from clusterml.engine.orbitals.newton import StuckError
+
+        return isinstance(refusal.__cause__, StuckError) and self._orbitals in (PUBLISHED, REFITTED)
 
     def _label(self, atoms: Atoms, charge: int | None, reason: str, name: str) -> Label:
         """Compute, after saying what it costs; raises OptionError where that exceeds the bound."""
@@ -233,7 +240,7 @@ def _words(error: BaseException) -> str:
 
 def _of_label(words: str) -> str:
     """Advice that names options says whose they are."""
-    if "--engine-limit" in words:
+    if "--engine-limit" in words or "clusterml label" in words:
         return words
     return re.sub(r"(?<![^\s(])--(?=\w)", "clusterml label's --", words, count=1)
 
@@ -266,11 +273,13 @@ def predict(
         >>> answer.summary
         'network, in domain; no CD'
     """
+    from clusterml.structure.check import check_structure
     from clusterml.structure.elements import structure_name
     from clusterml.structure.read import read
 
     options = EngineOptions(engine, engine_minutes, thermal, reading.allow_several)
     atoms = read(what, options=reading) if isinstance(what, str | Path) else what
+    check_structure(atoms, "Predictor.load()(LIST) predicts several")
     predictor = _predictor(str(model), device)
     runner = Engine(options, predictor, reporter)
     note_cost(predictor, atoms, thermal, structure_name(atoms), reporter)

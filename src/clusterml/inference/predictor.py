@@ -14,7 +14,7 @@ import numpy as np
 
 from clusterml.engine.choices import WIDEST_EV
 from clusterml.engine.protocol import ThermalEnsemble
-from clusterml.errors import ClusterMLError, OptionError, UnsupportedElementError, counted
+from clusterml.errors import ClusterMLError, OptionError, UnsupportedElementError, check_kind, counted
 from clusterml.inference.answer import OUT_OF_DOMAIN, PredictedChirality, Prediction
 from clusterml.inference.calibration import Novelty, Uncertainty, raw_spread, silent
 from clusterml.inference.checkpoint import checksum, label_protocol, load_ensemble, read_uncertainty
@@ -26,7 +26,7 @@ from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.spectrum.compare import broaden_to
 from clusterml.spectrum.spectrum import Spectrum, mean_spectrum
 from clusterml.structure.charge import SMALL_GAP_EV
-from clusterml.structure.check import check_geometry, check_size
+from clusterml.structure.check import check_geometry, check_size, check_structure
 from clusterml.structure.options import DEFAULT_READING, ReadOptions
 from clusterml.training.catalogue import SPEC, find_release
 from clusterml.typing import FloatArray
@@ -164,6 +164,7 @@ class Predictor:
 
         if isinstance(what, Atoms | str | Path):
             return next(self.stream([what], charge, thermal, reading))
+        check_kind(what, Iterable, "a structure, a file, or several of them", "give ase.Atoms or paths")
         return list(self.stream(what, charge, thermal, reading))
 
     def stream(
@@ -266,6 +267,7 @@ class Predictor:
 
         if isinstance(structure, str | Path):
             structure = read(structure, options=reading)
+        check_structure(structure)
         name = str(structure.info.get("source") or structure.info.get("name") or f"structure {number}")
         try:
             return self.prepare(structure, charge, allow_several=reading.allow_several, thermal=thermal)

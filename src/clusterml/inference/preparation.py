@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clusterml.engine.charge import resolve_charge
+from clusterml.engine.orbitals.newton import StuckError
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.errors import (
     ElectronicStructureError,
@@ -109,5 +110,6 @@ def _graph(atoms: Atoms, charge: int, spec: NetworkSpec, model: str) -> Graph:
         remedy = f"{error.remedy}; clusterml label can compute others"
         raise OutsideNetworkError(f"out of the domain of {model}: {error.problem}", remedy) from error
     except (ElectronicStructureError, MemoryLimitError) as error:
-        problem = f"{model} has no orbitals to start from: {error.problem}"
-        raise OutsideNetworkError(problem, f"predict --model {QUICK_MODEL}, which needs none") from error
+        problem, remedy = f"{model} has no orbitals to start from: {error.problem}", f"predict --model {QUICK_MODEL}"
+        first = f"{error.remedy}; or " if isinstance(error, StuckError) else ""
+        raise OutsideNetworkError(problem, f"{first}{remedy}, which needs none") from error

@@ -9,6 +9,7 @@ from clusterml.screening.page.screen_page import REPORT
 from clusterml.screening.space import recipe_words
 from clusterml.screening.spectra import SMALLEST_GAP_EV
 from clusterml.screening.verification import hits_words
+from clusterml.spectrum.significance import in_full
 
 if TYPE_CHECKING:
     from clusterml.screening.design.path import DesignResult
@@ -40,7 +41,7 @@ def describe_screen(result: ScreenResult) -> Iterator[str]:
         )
         flags = [f"violates {', '.join(entry.standing.violated)}"] if entry.standing.violated else []
         flags += {True: ["in domain"], False: ["out of domain"], None: []}[entry.row.in_domain]
-        flags += [f"CD: {entry.row.sign}"] if entry.row.sign else []
+        flags += [f"CD: {in_full(entry.row.sign)}"] if entry.row.sign else []
         recipe = candidate_words(result, entry.row.number)
         yield f"{rank}. {recipe} [{entry.row.name}]: {values}" + (f" ({'; '.join(flags)})" if flags else "")
     if run.bench.setting.by_engine:

@@ -5,20 +5,18 @@ With ``model: engine`` the engine stands where a network does: every candidate i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
+from clusterml.batch.resume import digest_of
 from clusterml.dataset.campaign import Campaign
 from clusterml.engine.protocol import RESULTS, Compute
 from clusterml.engine.protocol import Protocol as LabelProtocol
 from clusterml.errors import ElectronicStructureError, UnsupportedElementError
-from clusterml.io.files import read_text, sha256
+from clusterml.io.files import read_text
 from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.structure.elements import structure_name
 from clusterml.typing import FloatArray
@@ -159,11 +157,7 @@ class ScreenEngine:
         """A hash of everything that determines a label; positions are rounded to 1e-5 A."""
         engine = {**self.protocol.model_dump(mode="json"), "results": RESULTS}
         protocol = [engine, self.fwhm_ev, self.energy_ev.tolist(), charge]
-        places = np.rint(1e5 * atoms.positions).astype(np.int64)
-        content = (
-            atoms.numbers.astype(np.int64).tobytes() + places.tobytes() + json.dumps(protocol, sort_keys=True).encode()
-        )
-        return sha256(content)
+        return digest_of(atoms, protocol)
 
 
 def label_seconds(protocol: LabelProtocol, atoms: Atoms) -> float:

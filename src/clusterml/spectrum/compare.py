@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.errors import SpectrumError
+from clusterml.errors import SpectrumError, check_kind
 from clusterml.io.display import WithWarnings, card, small_table, wrapped
 from clusterml.io.json import plain
 from clusterml.spectrum.fit import (
@@ -228,8 +228,8 @@ def compare(
     broadened to the larger, and those that state any to ``fwhm_ev`` if it is given.  ``random_spectra``: number of
     random spectra that give the chances; with 0 there are no chances, and no hand.
 
-    Raises :class:`SpectrumError` if the ranges do not overlap, no quantity is
-    known in both, or a width would have to become smaller.
+    Raises :class:`SpectrumError` if the ranges do not overlap, no quantity is known in both, or a width would have to
+    become smaller, and :class:`OptionError` for what is no spectrum.
 
     Examples:
         >>> import clusterml as cm
@@ -239,6 +239,8 @@ def compare(
         >>> f"{comparison.cd.cosine:.2f}", comparison.hand
         ('-1.00', 'opposite')
     """
+    for each in (a, b):
+        check_kind(each, Spectrum, "a spectrum", "give read_spectrum(FILE), or the .spectrum of a result")
     if not ((a.has_absorption and b.has_absorption) or (a.has_cd and b.has_cd)):
         raise SpectrumError("one spectrum has only absorption, the other only CD", "compare spectra of the same kind")
     a, b, notes = _at_one_width(a, b, fwhm_ev)

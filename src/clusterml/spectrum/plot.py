@@ -12,12 +12,14 @@ import numpy as np
 from clusterml.errors import OptionError
 from clusterml.io.display import new_figure, png_of
 from clusterml.io.files import write_bytes
+from clusterml.spectrum.significance import SURE
 from clusterml.spectrum.spectrum import G_FLOOR, Spectrum
 from clusterml.spectrum.view import SMALLEST_G, Axis, View
 from clusterml.typing import FloatArray
 from clusterml.units import EV_NM
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -48,6 +50,9 @@ MOST_BAND = 1.5
 """A band of standard deviations may stretch the axis to this many times the curve's height; beyond, it is cut."""
 MOST_FAINT = 2.0
 """A faint curve may stretch the axis to this many times the height of the others; beyond, it is cut."""
+LEAST_BAND = 0.01
+"""The curve hides a band that is narrower than this share of the axis: the legend leaves it out."""
+_FAINT: dict[str, Any] = {"color": "black", "lw": 0.9, "ls": (0, (4, 3)), "label": "network", "zorder": 3.5}
 
 
 def draw(
@@ -68,9 +73,10 @@ def draw(
     ``transitions`` adds sticks: f (length) and R (velocity, or the gauges that the first spectrum's ``meta`` names) on
     axes of their own.  ``labels`` name the curves in a legend below.  ``marks``: quantity -> energies in eV where its
     panel gets a dotted line (measured bands).  ``view``: axis in eV or nm, and its range.  ``faint``: the network's
-    spectrum as a thin line, whole unless it is more than twice as high as the others.  ``doubtful``: energies and
-    heights of CD bands whose sign is not supported, which get a circle.  Raises :class:`OptionError` for no or more
-    than 12 spectra or a range without any, :class:`clusterml.errors.OutputError` if saving fails.
+    spectrum as a thin dashed line on top, whole unless it is more than twice as high as the others.  ``doubtful``:
+    energies and heights of CD bands whose sign is not supported, which get a circle.  The legend names what is seen.
+    Raises :class:`OptionError` for no or more than 12 spectra or a range without any,
+    :class:`clusterml.errors.OutputError` if saving fails.
     """
     if not 1 <= len(spectra) <= MOST_CURVES:
         raise OptionError(f"{len(spectra)} spectra cannot be drawn", f"give 1 to {MOST_CURVES}")
@@ -82,14 +88,16 @@ def draw(
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     grid[-1, 0].set_xlim(*limits)
     for axes, key in zip(grid[:, 0], panels, strict=True):
-        _curves(axes, key, spectra, labels, view)
+        bands = _curves(axes, key, spectra, labels, view)
         _scale(axes, key, spectra, view, faint)
+        for band, widest in bands:
+            if widest < LEAST_BAND * float(np.ptp(axes.get_ylim())):
+                band.set_label("_hidden")  # a name that legends leave out
         if faint is not None:
-            x, y = view.x(faint.energy_ev), getattr(faint, key)
-            axes.plot(x, y, color=STICK_COLOUR, lw=0.7, label="network", zorder=2)
+            axes.plot(view.x(faint.energy_ev), getattr(faint, key), **_FAINT)
         if key == "delta_epsilon" and doubtful:
             x, y = np.array(doubtful, dtype=np.float64).T
-            axes.plot(view.x(x), y, ls="", label="sign not supported", **_CIRCLE)
+            axes.plot(view.x(x), y, ls="", label=f"sign not supported (< {100.0 * SURE:.0f} %)", **_CIRCLE)
         for mark in view.x(np.array((marks or {}).get(key, ()), dtype=np.float64)):
             axes.axvline(mark, color="black", ls=":", lw=1.0, zorder=1)
         if transitions is not None and len(transitions) and key != "g_abs":
@@ -107,7 +115,11 @@ def draw(
     return figure
 
 
-def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[str], view: View) -> None:
+def _curves(
+    axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[str], view: View
+) -> list[tuple[Artist, float]]:
+    """Curves with their bands; returns these, each with the largest standard deviation in the picture."""
+    bands: list[tuple[Artist, float]] = []
     for i, spectrum in enumerate(spectra):
         y: FloatArray = getattr(spectrum, key)
         if not np.isfinite(y).any():
@@ -116,14 +128,14 @@ def _curves(axes: Axes, key: str, spectra: Sequence[Spectrum], labels: Sequence[
         dash = ("-", (0, (5, 1.5)))[i % 2]  # where two curves coincide both stay visible
         label = _literal(labels[i]) if i < len(labels) else _plain_label(spectrum, i, len(spectra))
         axes.plot(x, y, ls=dash, color=colour, lw=1.5, label=label, zorder=3)
-        std = getattr(spectrum, f"{key}_std", None)
-        if std is not None and np.isfinite(std).any():
-            band = "± standard deviation" if i == 0 else None
-            axes.fill_between(x, y - std, y + std, color=colour, alpha=0.22, lw=0, label=band, zorder=2)
-        outer = spectrum.total_error if key == "delta_epsilon" else None
-        if outer is not None and np.isfinite(outer).any():
-            band = "± error from DFT" if all(other.total_error is None for other in spectra[:i]) else None
-            axes.fill_between(x, y - outer, y + outer, color=colour, alpha=0.10, lw=0, label=band, zorder=1)
+        inside = view.inside(spectrum, axes.get_xlim())
+        own, outer = getattr(spectrum, f"{key}_std", None), spectrum.total_error if key == "delta_epsilon" else None
+        of_own = "± 1σ of the snapshots" if spectrum.meta.get("ensemble") else "± 1σ"
+        for std, name, alpha, layer in ((own, of_own, 0.22, 2), (outer, "± 1σ from DFT", 0.10, 1)):
+            if std is not None and np.isfinite(std[inside]).any():
+                how: dict[str, Any] = {"color": colour, "alpha": alpha, "lw": 0, "label": name, "zorder": layer}
+                bands.append((axes.fill_between(x, y - std, y + std, **how), float(np.nanmax(std[inside]))))
+    return bands
 
 
 def _plain_label(spectrum: Spectrum, i: int, count: int) -> str:
@@ -184,8 +196,8 @@ def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     """Below the panels, where it covers no curve; names beside each other where they fit, each once."""
     entries: dict[str, Any] = {}
     for axes in panels:
-        handles, labels = axes.get_legend_handles_labels()
-        entries = dict(zip(labels, handles, strict=True)) | entries
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
     names, handles = list(entries), list(entries.values())
     longest = max((len(name) for name in names), default=0)
     columns = max(1, min(len(names), 84 // (longest + 8)))

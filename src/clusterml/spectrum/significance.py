@@ -31,8 +31,8 @@ Verdict = Literal["significant", "not significant", "unknown", "no CD", "compute
 """``unknown``: its uncertainty is not known; ``no CD``: zero by symmetry, but for rounding; ``computed``: by the
 engine, whose error is that of its protocol."""
 
-SIGN_WORDS = "label's sign to"
-"""Before the probability that a predicted sign is that of the label, which need not be that of DFT or of a sample."""
+SIGN_WORDS = "as the engine:"
+"""Before the probability that a predicted sign is the engine's, which need not be that of DFT or of a sample."""
 
 SURE = 0.95
 """A CD is significant if the sign of its strongest band is right with at least this probability."""
@@ -56,7 +56,7 @@ class Significance:
 
     @property
     def words(self) -> str:
-        """For a table: ``label's sign to 97 %``, or the verdict."""
+        """For a table: ``as the engine: 97 %``, or the verdict."""
         if self.verdict != "significant" or self.sign_probability is None:
             return self.verdict
         sure = 100.0 * self.sign_probability
@@ -67,12 +67,17 @@ class Significance:
         """With the band: ``strongest CD -305 at 242 nm, not significant``."""
         if self.energy_ev is None or self.height is None:
             return self.words
-        words = {"unknown": "significance unknown"}.get(self.verdict, self.words)
+        words = "significance unknown" if self.verdict == "unknown" else in_full(self.words)
         return f"strongest CD {self.height:+.3g} at {ev_to_nm(self.energy_ev):.0f} nm, {words}"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, and the ``sentence``."""
         return asdict(self) | {"sentence": self.sentence}
+
+
+def in_full(words: str) -> str:
+    """The ``words`` of a verdict for a place where no heading says that they are about the sign of a CD."""
+    return f"sign {words}" if words.startswith(SIGN_WORDS) else words
 
 
 def judge_sign(value: float, std: float | None) -> tuple[Verdict, float | None]:

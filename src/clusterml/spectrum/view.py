@@ -20,6 +20,8 @@ FAINT = 0.01
 """An axis without a range ends at low energies where every curve stays below this share of its largest value."""
 SMALLEST_G = 1e-5
 """CD below this share of the absorption is not measurable; CD and g axes reach at least this far."""
+BEYOND = 50.0
+"""Spectra of clusters end below this many eV, and this many nm are 25 eV."""
 ROUND_NM, ROUND_EV = 50.0, 0.1
 """That end is then rounded outwards to a multiple of this."""
 
@@ -96,6 +98,10 @@ def parse_view(axis: Axis, text: str | None) -> View:
         raise OptionError(f"--range is '{text[:40]}'", example) from error
     if not (math.isfinite(high) and 0.0 < low < high):
         raise OptionError(f"--range is '{text[:40]}'", f"two different positive numbers are needed: {example}")
+    if axis == "ev" and low >= BEYOND:
+        raise OptionError(f"--range {text} is in eV, and looks like nm", "add --axis nm")
+    if axis == "nm" and high <= BEYOND:
+        raise OptionError(f"--range {text} is in nm, and looks like eV", "leave --axis nm out")
     return View(axis, (low, high))
 
 

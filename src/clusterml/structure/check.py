@@ -3,11 +3,12 @@ charge?"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clusterml.errors import ChargeError, SeveralMoleculesError, StructureError
+from clusterml.errors import ChargeError, SeveralMoleculesError, StructureError, check_kind
 from clusterml.structure.bonds import bonds, close_pairs, components
 from clusterml.structure.elements import formula, formula_table
 from clusterml.typing import IntArray
@@ -24,6 +25,14 @@ _LOOSE = 0.8  # molecules for each atom: with more next to nothing is bonded
 _FEW = 6  # fewer atoms may be ions apart
 MOST_ATOMS = 5000
 """Largest structure whose anatomy is looked at and whose spectrum is computed."""
+
+
+def check_structure(what: object, several: str = "give them one by one") -> None:
+    """Raise :class:`OptionError` unless ``what`` is one structure; ``several`` says what to do with a list of them."""
+    from ase import Atoms
+
+    reading = isinstance(what, str | Path)
+    check_kind(what, Atoms, "one structure (ase.Atoms)", "read it: clusterml.read(FILE)" if reading else several)
 
 
 def check_size(atoms: Atoms) -> None:

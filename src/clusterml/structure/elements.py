@@ -64,6 +64,11 @@ def formula_table(formulas: Iterable[str]) -> str:
     return ", ".join(f"{count} x {name}" for name, count in Counter(formulas).items())
 
 
+PLATINUM_IN_SILVER = "platinum buried in silver has no GFN ground state: clusterml label FILE --orbitals stda-xtb"
+"""What is the matter with such clusters, and how they are computed; see
+:class:`clusterml.engine.orbitals.newton.StuckError`."""
+
+
 def structure_name(atoms: Atoms) -> str:
     """The structure's name, as its reader or its maker gave it; ``structure`` if it has none."""
     return str(atoms.info.get("name") or "structure")

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, Unpack
 
-from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError
+from clusterml.errors import ClusterMLError, InputFileError, OptionError, StructureError, check_kind
 from clusterml.io.files import check_regular, read_bounded
 from clusterml.io.shipped import locate, with_shipped_names
 from clusterml.structure.check import check_geometry, check_one_molecule
@@ -72,7 +72,7 @@ class Content:
 def open_content(source: Source) -> Content:
     """The content of ``source``, checked as far as possible without reading: the file exists and is a regular one.
 
-    Raises :class:`InputFileError`.
+    Raises :class:`InputFileError`, and :class:`OptionError` for what is none.
     """
     if isinstance(source, bytes):
         return Content(source, "data", None)
@@ -82,6 +82,8 @@ def open_content(source: Source) -> Content:
         path = locate(source)
         check_regular(path)
         return Content(path, with_shipped_names(str(source)), path.name)
+    if not hasattr(source, "read"):
+        check_kind(source, (bytes, str, Path), "a path, bytes or a stream", "give one file; read_all gives its frames")
     name = getattr(source, "name", None)
     if isinstance(name, str) and not name.startswith("<"):
         return Content(source, name, Path(name).name)
@@ -263,6 +265,7 @@ def _cluster(
         return parsed, None
     from clusterml.structure.crystal.cell import cut, periodic_crystal
     from clusterml.structure.crystal.molecules import fill_cell
+    from clusterml.structure.crystal.surroundings import note_handedness
 
     crystal = periodic_crystal(parsed, where) if isinstance(parsed, Atoms) else parsed
     filled = fill_cell(crystal, options.disorder, where)
@@ -270,6 +273,7 @@ def _cluster(
     atoms = cut(filled, cluster=options.cluster, hydrogens=hydrogens, source=where)
     if isinstance(parsed, Atoms):
         _carry_over(parsed, atoms, alone=len(filled.molecules) == 1)
+    note_handedness(atoms, filled, options.cluster, where)
     return atoms, filled
 
 

@@ -10,6 +10,8 @@ from clusterml.io.shipped import shipped
 
 SPEC = "spec.json"
 """The file of a checkpoint that says what it is; a folder without it is no checkpoint."""
+RELEASE = "release"
+"""The folder of the checkpoint in that of a run."""
 VARIABLE = "CLUSTERML_CHECKPOINTS"
 """Environment variable: a folder in which checkpoints are looked for by name."""
 
@@ -30,6 +32,8 @@ def find_release(name: str | Path) -> Path:
         return known[str(name)]
     names = ", ".join(sorted(known)) or "none"
     problem = f"the folder '{name}' holds no {SPEC}" if Path(name).is_dir() else f"there is no checkpoint '{name}'"
+    if (Path(name) / RELEASE / SPEC).is_file():  # a run's folder
+        raise ReleaseError(problem, f"did you mean {Path(name) / RELEASE}?")
     raise ReleaseError(problem, f"give the folder of a checkpoint, or one of: {names}")
 
 

@@ -32,7 +32,7 @@ from clusterml.model.spec import NetworkSpec, read_spec
 from clusterml.model.start import RESPONSE
 from clusterml.model.upgrade import upgrade_network
 from clusterml.run.resources import keep_freed_memory
-from clusterml.training.catalogue import find_release
+from clusterml.training.catalogue import RELEASE, find_release
 from clusterml.training.config import Config
 from clusterml.training.loop import Trainer, Watch
 from clusterml.training.material import LabelledSet, attach_scales, chosen, labelled, spreads
@@ -306,7 +306,7 @@ def _finish(
 ) -> Finished:
     """Write the best averaged weights as a checkpoint to ship."""
     row = state.history[state.best_epoch - 1]
-    release = folder / "release"
+    release = folder / RELEASE
     if group.main:
         make_folder(release, within=folder)
         weights = averaged(Checkpoints(folder).best(state))
@@ -341,7 +341,7 @@ def train_members(
         own = config.model_copy(update=changed)
         place = folder / f"member-{member}"
         done.append(train(own, place, resume=resume, device=device, architecture=architecture, watch=watch))
-    release = folder / "release"
+    release = folder / RELEASE
     if os.environ.get("RANK", "0") == "0":
         rows = [run.row for run in done]
         card = members_card(config, open_release(done[0].release).card, rows)

@@ -9,6 +9,8 @@ from ase import Atoms
 from clusterml.structure.crystal.molecules import fill_cell
 from clusterml.structure.crystal.surroundings import compare_hands
 from clusterml.structure.formats.cif import parse_cif
+from clusterml.structure.options import ReadOptions
+from clusterml.structure.read import read
 
 
 def judge(writer):
@@ -37,6 +39,23 @@ def test_an_inversion_centre_makes_a_racemic_crystal(crystal, ag29):
     assert [h.basis for h in hands.hands] == ["first", "symmetry"]
     assert hands.hands[0].mirror_misfit == pytest.approx(1.315, abs=0.02)
     assert hands.kind == {"Ag29H36P4S24": "racemic"}
+
+
+@pytest.mark.parametrize(
+    ("group", "place", "kind", "says"),
+    [
+        ("P -1", (0.26, 0.3, 0.3), "racemic", ["the crystal is racemic: the sample has no CD; this is cluster 2"]),
+        ("P 1 21 1", (0.3, 0.1, 0.3), "enantiopure", []),
+        ("P 1", (0.3, 0.1, 0.3), None, []),
+    ],
+)
+def test_a_structure_says_what_hands_its_crystal_holds(crystal, ag29, tmp_path, group, place, kind, says):
+    path = tmp_path / "crystal.cif"
+    path.write_text(crystal(group, (32, 30, 34)).add(ag29, place).text())
+    atoms = read(path, options=ReadOptions(cluster=1 if group == "P 1" else 2))
+    provenance = atoms.info["provenance"]
+    assert provenance.get("handedness") == kind
+    assert [w.split(", of hand B,")[0] for w in provenance["warnings"] if "CD" in w] == says
 
 
 def test_a_screw_axis_makes_an_enantiopure_crystal(crystal, ag29):

@@ -10,6 +10,7 @@ Sources: the two GFN-xTB papers (see :mod:`clusterml.engine.basis`).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
@@ -136,18 +137,17 @@ class _Cycles:
     most: int = 500
     device: str = "cpu"
 
-    def run(self, parts: Gfn1Hamiltonian, charge: int, start: FloatArray | None = None) -> SelfConsistent:
-        """The self-consistent state; raises ElectronicStructureError without convergence."""
+    def run(
+        self, parts: Gfn1Hamiltonian, symbols: Sequence[str], charge: int, start: FloatArray | None = None
+    ) -> SelfConsistent:
+        """The self-consistent state of ``symbols`` (n,); raises ElectronicStructureError without convergence."""
         from clusterml.engine.orbitals.newton import StuckError, self_consistent
 
         kt = self.kelvin * BOLTZMANN_HARTREE
         try:
             return self_consistent(parts, charge, kt, self.tolerance, self.most, start, self.device)
         except StuckError as stuck:
-            raise ElectronicStructureError(
-                f"the GFN1-xTB ground state was not found: {stuck.problem}, most of all on atom {stuck.atom}",
-                "check charge and geometry, or use other orbitals (--orbitals stda-xtb, --orbitals dft)",
-            ) from stuck
+            raise stuck.of(symbols, stuck.atom) from stuck
         except ElectronicStructureError as exc:
             raise _failed("gfn1", self.kelvin, self.most, exc.problem) from exc
 
@@ -176,7 +176,7 @@ def _own_gfn1(
     warnings = () if medium is None else solvent_warnings(parts, *medium)
     prepared = time.perf_counter()
     try:
-        state = cycles.run(parts, charge, first)
+        state = cycles.run(parts, symbols, charge, first)
     except ElectronicStructureError as error:
         raise ElectronicStructureError("; ".join((error.problem, *warnings)), error.remedy) from error
     if start_from is None:
@@ -230,7 +230,8 @@ class _FirstCharges:
         usual = _Cycles(cycles.kelvin, device=cycles.device)
         known = self._known.pop((Geometry.of(atoms), charge, medium, usual), None)
         if known is None:
-            known = usual.run(_hamiltonian(atoms, medium), charge).shell_charges
+            symbols = atoms.get_chemical_symbols()
+            known = usual.run(_hamiltonian(atoms, medium), symbols, charge).shell_charges
         self.keep(atoms, charge, medium, usual, known)
         return known
 

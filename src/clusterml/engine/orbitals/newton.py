@@ -21,12 +21,13 @@ SIAM J. Numer. Anal. 19, 400 (1982) (how exactly a step is worth solving for); I
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clusterml.engine.linalg import overlap_powers, symmetric_eigh
 from clusterml.errors import ElectronicStructureError
+from clusterml.structure.elements import PLATINUM_IN_SILVER
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -83,6 +84,13 @@ class StuckError(ElectronicStructureError):
     def __init__(self, problem: str, remedy: str = "", *, atom: int = 0) -> None:
         super().__init__(problem, remedy)
         self.atom = atom
+
+    def of(self, symbols: Sequence[str], atom: int) -> StuckError:
+        """This error with ``atom``, counted from 0 among ``symbols`` (n,), by its element and its number from 1."""
+        problem = f"there is no GFN1-xTB ground state: {self.problem}; most of all on {symbols[atom]}{atom + 1}"
+        others = "other orbitals may have one: clusterml label FILE --orbitals stda-xtb"
+        remedy = PLATINUM_IN_SILVER if symbols[atom] == "Pt" and "Ag" in symbols else others
+        return StuckError(problem, remedy, atom=atom)
 
 
 @dataclass(frozen=True)
@@ -343,7 +351,7 @@ def self_consistent(
             if shorter is None:
                 atom = int(parts.atom_of_shell[int(residual.abs().argmax())])
                 problem = f"the charges still change by {change:.1e}, and no step makes that less"
-                raise StuckError(problem, "try other orbitals", atom=atom)
+                raise StuckError(problem, atom=atom)
             charges = shorter
         del orbitals  # large, and the next ones are larger while they are made
     raise ElectronicStructureError(

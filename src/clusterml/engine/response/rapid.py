@@ -21,7 +21,7 @@ from clusterml.engine.kernels import local_kernels
 from clusterml.engine.orbitals.gfn import closed_shell
 from clusterml.engine.orbitals.gfn1 import gfn1_hamiltonian
 from clusterml.engine.orbitals.gfn1_pbe import correction, fitted
-from clusterml.engine.orbitals.newton import corrected, self_consistent
+from clusterml.engine.orbitals.newton import StuckError, corrected, self_consistent
 from clusterml.engine.orbitals.orbitals import require_gap
 from clusterml.engine.pair_tables import OneElectron, one_electron
 from clusterml.engine.protocol import DEFAULT_COMPUTE
@@ -78,7 +78,10 @@ def rapid_response(
     names = tuple(symbols[k] for k in order)
     coords = np.asarray(positions, dtype=np.float64)[order] / BOHR_ANGSTROM
     coords = coords - coords.mean(axis=0)
-    space = _space(names, coords, charge, orbitals, dtype)
+    try:
+        space = _space(names, coords, charge, orbitals, dtype)
+    except StuckError as stuck:
+        raise stuck.of(symbols, int(order[stuck.atom])) from stuck
     scale = REFERENCE_OUTPUT_HARTREE_EV
     gap_ev = float(space.gaps.min()) * scale
     contour = Contour.spanning(low_ev / scale, emax_ev / scale, fwhm_ev / FWHM_PER_SIGMA / scale)

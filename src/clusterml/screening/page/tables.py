@@ -15,6 +15,7 @@ from clusterml.screening.space import recipe_words
 from clusterml.screening.spectra import SMALLEST_GAP_EV
 from clusterml.screening.verification import hits_words
 from clusterml.spectrum.picture import spectra_picture as small_picture
+from clusterml.spectrum.significance import in_full
 from clusterml.structure.picture import element_colours, structure_picture
 
 
@@ -39,7 +40,7 @@ def flags(ranked: RankedRow) -> Markup:
     spans = [tag("span", "in domain", class_="flag")] if ranked.cells["in_domain"] == "yes" else []
     spans += [tag("span", flag, class_="flag warn") for flag in ranked.flags]
     if ranked.sign:
-        spans.append(tag("span", ranked.sign, class_="flag" if ranked.is_sure else "flag warn"))
+        spans.append(tag("span", in_full(ranked.sign), class_="flag" if ranked.is_sure else "flag warn"))
     if ranked.cells["on_front"] == "yes":
         spans.append(tag("span", "Pareto front", class_="flag"))
     return joined(spans)

@@ -23,6 +23,13 @@ LARGEST_DISAGREEMENT = 0.2
 """Values at one energy that differ by more than this share of the largest value are not averaged."""
 _BLANK = re.compile(r"(?<![a-z])(?:blank|base ?line|buffer|solvent|background|dark)(?![a-z])", re.IGNORECASE)
 _PER_MOLAR = {"absorbance": 1.0, "delta_absorbance": 1.0, "mdeg": 1.0 / MDEG_PER_DELTA_A}
+PLAUSIBLE = {"epsilon": (1e3, 1e8), "delta_epsilon": (1e-2, 1e5)}
+"""The largest value of a spectrum of a cluster (L mol-1 cm-1), at least and at most.
+
+Bands that clusters and silver(I) complexes are measured by have 1e3 to 1e4 per metal atom or ligand, so that 5,000
+atoms stay below 1e8.  Instruments see a CD of 1e-5 of the absorption or more, and that of clusters is below 1e-2 of it;
+1e5 is 1e-3 of the largest.  A concentration in mmol/L or umol/L given as mol/L leads out of this.
+"""
 _MOLAR = {"epsilon": 1.0, "delta_epsilon": 1.0, "molar_ellipticity": 1.0 / MOLAR_ELLIPTICITY_PER_DELTA_EPSILON}
 
 
@@ -58,6 +65,17 @@ class _Assembly:
     settings: ReadSettings
     warnings: list[str] = field(default_factory=list)
     molar_was_needed: bool = False
+    scale_is_doubted: bool = False
+
+    def doubt_scale(self, quantity: str, values: FloatArray) -> None:
+        """Warn once where ``values`` (m,) that were divided by concentration and path are those of no cluster."""
+        largest, (least, most) = float(np.abs(values).max()), PLAUSIBLE[quantity]
+        if self.scale_is_doubted or largest == 0.0 or least <= largest <= most:
+            return
+        self.scale_is_doubted = True
+        name = {"epsilon": "epsilon", "delta_epsilon": "|delta epsilon|"}[quantity]
+        words = f"{name} of {self.source} is at most {largest:.2g} L mol-1 cm-1"
+        self.warnings.append(f"{words}: is the concentration in mol/L, and the path in cm?")
 
 
 def assemble(
@@ -78,6 +96,8 @@ def assemble(
         origin = _origin(name, kinds, resolved, indices, assembly)
         if origin is not None:
             curves[name] = _curve(*origin, assembly)
+            if origin[1] in _PER_MOLAR:
+                assembly.doubt_scale(name, curves[name].values)
     if not curves:
         raise InputFileError(f"{source} holds no absorption and no CD", "give a file with one of them")
     if not assembly.molar_was_needed and (options := settings.given("concentration", "path")):

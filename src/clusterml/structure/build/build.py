@@ -19,7 +19,7 @@ from clusterml.structure.build.contacts import check_contacts, check_ligands
 from clusterml.structure.build.ligation import ligation_warnings
 from clusterml.structure.build.operations import find_orbit, group, same_points
 from clusterml.structure.build.sites import BindingSite, site_at, site_on
-from clusterml.structure.elements import atomic_number, formula
+from clusterml.structure.elements import PLATINUM_IN_SILVER, atomic_number, formula
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def _describe(
         "seed": seed,
         "electrons": plan.electrons,
         "reference": plan.reference,
-        "warnings": [],
+        "warnings": [PLATINUM_IN_SILVER] if {"Pt", "Ag"} <= set(frame) else [],
     }
     atoms.info = {
         "charge": charge,

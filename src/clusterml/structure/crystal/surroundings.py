@@ -8,10 +8,11 @@ compared by superposition of their frames of metal and donor atoms, directly and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from clusterml.errors import StructureError
 from clusterml.structure.bonds import bonds
 from clusterml.structure.crystal import Disorder
 from clusterml.structure.crystal.molecules import FilledCell, unify_elements, unwrap
@@ -19,6 +20,9 @@ from clusterml.structure.crystal.spacegroup import determinants, triplet
 from clusterml.structure.crystal.witness import Companions, Witness, identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 Hand = Literal["A", "B", "achiral"]
 """A: the hand of the first chiral cluster of its formula; B: its mirror image.  Says nothing of R and S."""
@@ -100,6 +104,30 @@ def compare_hands(filled: FilledCell, source: str = "crystal") -> Handedness:
         basis = own.basis if number == molecule.like or own.hand == "achiral" else "symmetry"
         hands.append(ClusterHand(_turn(own.hand) if turned else own.hand, basis, own.mirror_misfit, molecule.like))
     return _summary(filled, clusters, tuple(hands))
+
+
+def note_handedness(atoms: Atoms, filled: FilledCell, taken: int, source: str) -> None:
+    """Say in the provenance of ``atoms``, cluster number ``taken`` (from 1), what hands the crystal holds of it
+    (``handedness``, see :class:`Handedness`), with a warning where it holds both: its spectrum is not the sample's.
+
+    Nothing is said of a lone cluster that nothing turns around, and where a network has no hand.
+    """
+    if filled.crystal.sohncke and len(filled.clusters) == 1:
+        return
+    try:
+        hands = compare_hands(filled, source)
+    except StructureError:
+        return
+    kind, hand = hands.kind[filled.molecules[filled.clusters[taken - 1]].formula], hands.hands[taken - 1].hand
+    provenance = atoms.info["provenance"]
+    provenance["handedness"] = kind
+    if hand not in ("A", "B"):
+        return
+    this = f"this is cluster {taken}, of hand {hand}, and its CD that of this hand"
+    if kind == "racemic":
+        provenance["warnings"].append(f"the crystal is racemic: the sample has no CD; {this}")
+    elif kind == "mixed":
+        provenance["warnings"].append(f"the crystal holds unequal numbers of both hands: the CD partly cancels; {this}")
 
 
 def _turn(hand: Hand | None) -> Hand | None:
