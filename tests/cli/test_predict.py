@@ -18,7 +18,7 @@ NETWORK = ("--engine", "never")
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    return random_release(tmp_path_factory.mktemp("models") / "tiny", 2)
+    return random_release(tmp_path_factory.mktemp("models") / "tiny", 2, data={"name": "made-up", "train": 7})
 
 
 def test_files_of_several_kinds_and_a_bad_one(run, xyz, cif, model):

@@ -214,8 +214,8 @@ def test_what_is_not_expected_tells_nothing(ask):
 
 
 ELSEWHERE = {
-    "predict": {"engine", "engine_limit", "device", "threads"},
-    "label": {"device", "memory_gb", "threads", "jobs", "checkpoint", "molden"},
+    "predict": {"engine", "engine_limit", "device", "threads", "resume"},
+    "label": {"device", "memory_gb", "threads", "jobs", "checkpoint", "molden", "resume"},
     "explain": {"device", "threads"},
     "distort": {"mode", "amount", "scan", "samples", "temperature", "factor", "weight", "show"},
     "substitute": {"series", "show"},

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from clusterml.batch.structures import Finished, Named
 from clusterml.errors import InputFileError
-from clusterml.io.files import read_text, sha256, sha256_of_file
+from clusterml.io.files import read_text, sha256_of_file
 from clusterml.io.json import parse_json
 from clusterml.io.shipped import locate
 
@@ -19,16 +16,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-def digest_of(atoms: Atoms, settings: object) -> str:
-    """A hash of a geometry, whose positions are rounded to 1e-5 A, and of ``settings``, values that JSON can hold."""
-    places = np.rint(1e5 * atoms.positions).astype(np.int64)
-    numbers = atoms.numbers.astype(np.int64)
-    return sha256(numbers.tobytes() + places.tobytes() + json.dumps(settings, sort_keys=True).encode())
-
-
 def mark(atoms: Atoms, settings: Mapping[str, Any]) -> None:
     """Have the result of ``atoms`` say what it is of: geometry, charge, orbitals that were read, and ``settings``."""
     from clusterml.engine.output import DIGEST
+    from clusterml.structure.geometry import digest_of
 
     charge = atoms.info.get("charge")
     stated = None if charge is None else int(charge)

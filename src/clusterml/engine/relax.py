@@ -211,8 +211,8 @@ def relax(
         (2, False)
     """
     chosen = settings or RelaxSettings()
-    check_size(atoms)
     check_geometry(atoms)
+    check_size(atoms)
     work = atoms.copy()
     work.info = {**atoms.info}
     total, warnings = _charge(work, charge, gaps)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clusterml.batch.resume import digest_of
 from clusterml.dataset.campaign import Campaign
 from clusterml.engine.protocol import RESULTS, Compute
 from clusterml.engine.protocol import Protocol as LabelProtocol
@@ -19,6 +18,7 @@ from clusterml.errors import ElectronicStructureError, UnsupportedElementError
 from clusterml.io.files import read_text
 from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.structure.elements import structure_name
+from clusterml.structure.geometry import digest_of
 from clusterml.typing import FloatArray
 
 if TYPE_CHECKING:

@@ -48,7 +48,9 @@ def check_geometry(atoms: Atoms) -> None:
     """Raise :class:`StructureError` if there are no atoms, a coordinate is not finite, or two atoms coincide.
 
     The message names the atoms (symbol and number, counted from 1) and, for coincident ones, their distance in A.
+    What is no structure is an :class:`OptionError`, see :func:`check_structure`.
     """
+    check_structure(atoms)
     where = _where(atoms)
     if len(atoms) == 0:
         raise StructureError(f"{where}: there are no atoms", "check that the file holds a structure")
