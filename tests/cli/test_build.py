@@ -26,6 +26,7 @@ def test_platinum_in_silver_is_warned_of(run):
     done = run("build", "ag24pt", "--thiolate", "SH")
     assert done.code == 0
     assert "warning: platinum buried in silver has no GFN ground state: clusterml label FILE --orbitals" in done.err
+    assert done.err.count("platinum buried") == 1
     assert "warning" not in run("build", "ag24au", "--thiolate", "SH").err
 
 

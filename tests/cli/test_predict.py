@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from clusterml.batch.predict import FileOptions
 from clusterml.batch.structures import Outcome
+from clusterml.inference.predictor import Predictor
+from clusterml.io.shipped import QUICK_MODEL
 from clusterml.spectrum.spectrum import Spectrum
 from helpers import random_release
 
@@ -55,6 +59,14 @@ def test_finished_structures_are_left_out_with_resume(run, xyz, model):
     assert [one["name"] for one in json.loads(run("predict", *files, *common, "--json").out)] == ["agsch3", "agh"]
     assert "2 done, 0 failed" in run("predict", *files, *common, "--fwhm", "0.3").out
     assert run("predict", *files, "--json", "--resume").code == 2
+
+
+def test_a_network_that_was_calibrated_anew_makes_other_results():
+    predictor = Predictor.load(QUICK_MODEL, "cpu")
+    before = json.dumps(FileOptions().settings(predictor))
+    assert json.dumps(FileOptions().settings(predictor)) == before
+    predictor.uncertainty = replace(predictor.uncertainty, sign_error=9.0)
+    assert json.dumps(FileOptions().settings(predictor)) != before
 
 
 def test_width_and_picture(run, xyz, model):

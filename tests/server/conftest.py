@@ -133,6 +133,16 @@ def slide(page: Page, mode: str, amount: float) -> None:
     page.wait_for_selector(".worth.live", state="detached")
 
 
+def drag(page: Page, mode: str) -> None:
+    """Drag the slider of a mode to the right, and do not let go."""
+    box = page.locator(f"#mode-{mode}").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=4)
+
+
 def ring_of(donor: str, server: Server, name: str = "ring.xyz") -> dict[str, Any]:
     """A file of a ring of three silver atoms and three hydrogens with a ``donor``; with sulfur, networks know it."""
     text = server.http.post("/v1/inspect", json={"build": {"name": "ag3", "thiolate": "SH"}}).json()["geometry"]["xyz"]

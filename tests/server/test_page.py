@@ -17,7 +17,7 @@ import clusterml
 from clusterml.io.shipped import QUICK_MODEL
 from clusterml.structure.write import extxyz
 
-from .conftest import GAPLESS, Server, ring_of, show, slide, with_donor
+from .conftest import GAPLESS, Server, drag, ring_of, show, slide, with_donor
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -371,11 +371,7 @@ def test_shares_are_asked_for_when_a_slider_is_released(page):
     show(page, "ag12_sch3_hcoo")
     page.select_option("#colour", "share")
     page.wait_for_selector(f"#view-legend {BY_ENGINE}")
-    box = page.locator("#mode-breathing").bounding_box()
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] / 2, middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=4)
+    drag(page, "breathing")
     page.wait_for_selector("#view-legend:has-text('The shares follow when the slider rests.')")
     page.wait_for_selector(".worth.live", state="detached")  # it is held, and the prediction there
     page.wait_for_timeout(300)

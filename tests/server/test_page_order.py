@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import ring_of, show, slide, wait_for
+from .conftest import drag, ring_of, show, slide, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -308,11 +308,7 @@ def test_the_engine_waits_until_a_slider_is_released_and_its_job_is_found_again(
     page.wait_for_selector("#legend:has-text('engine')")
     page.route("**/events", break_off)
     before = len(bodies)
-    box = page.locator("#mode-breathing").bounding_box()
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] / 2, middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.7 * box["width"], middle, steps=4)
+    drag(page, "breathing")
     page.wait_for_selector(".worth.live")
     page.wait_for_selector(".worth.live", state="detached")  # it is held, and the prediction there
     page.wait_for_timeout(300)

@@ -63,6 +63,7 @@ class FileOptions:
         return {
             "results": RESULTS,
             "model": [predictor.name, predictor.provenance.get("spec_sha256"), predictor.fwhm_ev],
+            "uncertainty": None if predictor.uncertainty is None else predictor.uncertainty.to_dict(),
             "charge": self.charge,
             "thermal": None if self.thermal is None else self.thermal.to_dict(),
             "engine": asdict(self.engine),

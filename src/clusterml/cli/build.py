@@ -75,8 +75,6 @@ def build(
     known = atoms.info["provenance"]
     shape = f"symmetry {known['symmetry']}" if name is not None else known["skeleton"]
     typer.echo(f"{atoms.info['name']}: {counted(len(atoms), 'atom')}, {shape}, {known['model']}")
-    for warning in atoms.info["provenance"]["warnings"]:
-        typer.echo(f"warning: {warning}", err=True)
     describe(atoms)
     for warning in known["warnings"]:
         typer.echo(f"warning: {warning}", err=True)
