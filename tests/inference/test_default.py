@@ -13,7 +13,7 @@ from clusterml.engine.cost import response_seconds
 from clusterml.engine.orbitals.newton import StuckError
 from clusterml.engine.protocol import ThermalEnsemble
 from clusterml.engine.response import rapid
-from clusterml.errors import ElectronicStructureError, MemoryLimitError, OutsideNetworkError
+from clusterml.errors import ElectronicStructureError, MemoryLimitError, OptionError, OutsideNetworkError
 from clusterml.inference import predict as predict_module
 from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
 from clusterml.structure.elements import PLATINUM_IN_SILVER
@@ -153,3 +153,13 @@ def test_what_takes_more_than_a_moment_says_so_beforehand(monkeypatch):
     seconds = 32 * response_seconds(large)
     assert heard.notes == [f"it: network, 61 atoms, about {seconds:.0f} s"]
     assert predictor.seconds_of_start(Atoms("U")) == 0.0
+
+
+def test_bands_of_another_width():
+    ring = cm.build("ag3", thiolate="SH")
+    narrow, wide = (cm.predict(ring, engine="never", fwhm_ev=width).spectrum for width in (None, 0.4))
+    assert wide.meta["fwhm_ev"] == 0.4
+    np.testing.assert_allclose(wide.epsilon, cm.Predictor.load().at_width(0.4)(ring).spectrum.epsilon, rtol=1e-6)
+    assert wide.epsilon.max() < 0.8 * narrow.epsilon.max()
+    with pytest.raises(OptionError, match=r"below that of the network ag-response-v1, 0\.2 eV"):
+        cm.predict(ring, fwhm_ev=0.1)

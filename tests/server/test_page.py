@@ -429,6 +429,34 @@ def test_commands_give_what_is_shown(page, tmp_path):
     assert cd_by_energy(result["spectrum"]) == close
 
 
+def test_bands_of_another_width(page, server, browser):
+    """Network, engine, commands and link have the width that the reader wrote; none narrower than the network's."""
+    show(page, "ag29_sh_ph3_R")
+    narrow = max(map(abs, cd(page)))
+    page.click("summary:text('Show')")
+    page.fill("#fwhm", "0.1")
+    page.press("#fwhm", "Tab")
+    page.wait_for_selector("#news:has-text('Bands are 0.2 to 5 eV wide')")
+    page.fill("#fwhm", "0.4")
+    page.press("#fwhm", "Tab")
+    page.wait_for_function(
+        "n => import('./js/store.js').then(s => Math.max(...s.session.prediction.spectrum.delta_epsilon"
+        ".map(Math.abs)) < n)",
+        arg=0.9 * narrow,
+    )
+    page.wait_for_selector("#legend:has-text('engine, gfn1-pbe')")
+    engine = page.evaluate("import('./js/store.js').then(({ session }) => session.engine.spectrum)")
+    assert engine["fwhm_ev"] == 0.4
+    page.click("#command-open")
+    shell, python = page.locator("#command pre").all_inner_texts()
+    assert "--fwhm 0.4" in shell
+    assert "fwhm_ev=0.4" in python
+    other = browser.new_page()
+    other.goto(link_of(page))
+    other.wait_for_selector("#worth .worth")
+    assert cd(other) == cd(page)
+
+
 def test_a_thermal_mean_is_by_the_network_of_the_static_spectrum(page):
     show(page, "ag12_sch3_hcoo")
     page.click("#tab-holds")

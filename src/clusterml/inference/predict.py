@@ -254,18 +254,20 @@ def predict(
     model: str | Path = DEFAULT_MODEL,
     device: str = "auto",
     thermal: ThermalEnsemble | None = None,
+    fwhm_ev: float | None = None,
     reading: ReadOptions = DEFAULT_READING,
     reporter: Reporter = SILENT,
 ) -> Answer:
     """The spectrum of a structure, or of the file of one, as ``clusterml predict`` gives it.
 
-    ``charge``, ``thermal``: see :meth:`Predictor.prepare`.  ``engine``: ``auto``: the engine computes the spectrum
-    where the structure is out of the network's domain or the network's CD is not significant; ``never``; ``always``.
-    ``engine_minutes``: it is left out, with a warning, where it would take longer.  ``reporter`` is told what it costs
-    before it begins.  The checkpoint last used stays in memory.
+    ``charge``, ``thermal``: see :meth:`Predictor.prepare`.  ``fwhm_ev``: see :meth:`Predictor.at_width`.
+    ``engine``: ``auto``: the engine computes the spectrum where the structure is out of the network's domain or the
+    network's CD is not significant; ``never``; ``always``.  ``engine_minutes``: it is left out, with a warning, where
+    it would take longer.  ``reporter`` is told what it costs before it begins.  The checkpoint last used stays in
+    memory.
 
-    Raises what :meth:`Predictor.prepare` and reading raise, and for a structure that the network does not take in what
-    :func:`clusterml.engine.label.label` raises.
+    Raises what :meth:`Predictor.prepare`, :meth:`Predictor.at_width` and reading raise, and for a structure that the
+    network does not take in what :func:`clusterml.engine.label.label` raises.
 
     Examples:
         >>> import clusterml as cm
@@ -280,7 +282,7 @@ def predict(
     options = EngineOptions(engine, engine_minutes, thermal, reading.allow_several)
     atoms = read(what, options=reading) if isinstance(what, str | Path) else what
     check_structure(atoms, "Predictor.load()(LIST) predicts several")
-    predictor = _predictor(str(model), device)
+    predictor = _predictor(str(model), device).at_width(fwhm_ev)
     runner = Engine(options, predictor, reporter)
     note_cost(predictor, atoms, thermal, structure_name(atoms), reporter)
     try:

@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { number, signed } from "./dom.js";
 import { during } from "./notices.js";
-import { session, state } from "./store.js";
+import { session, START, state } from "./store.js";
 
 /** Should the engine compute what is shown? */
 export const isAdvised = () => Boolean(session.advice?.reason);
@@ -14,8 +14,11 @@ export function modelKey() {
   return model || method ? { model: model ?? method } : {};
 }
 
+/** The width of the bands as a key, where the reader chose another. */
+export const widthKey = () => (state.fwhm === START.fwhm ? {} : { fwhm: state.fwhm });
+
 /** How a curve of the network or the engine is computed, as far as the reader chooses it. */
-export const methodOf = (name) => JSON.stringify([state.charge, name === "engine" ? state.engine : null]);
+export const methodOf = (name) => JSON.stringify([state.charge, state.fwhm, name === "engine" ? state.engine : null]);
 
 /** Is the structure out of the network's domain? */
 export const isOutside = () => session.prediction?.in_domain === false;

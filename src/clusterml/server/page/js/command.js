@@ -1,6 +1,6 @@
 // "As a command": what a shell or Python is told to get what is shown.
 
-import { isAdvised, modelKey } from "./answer.js";
+import { isAdvised, modelKey, widthKey } from "./answer.js";
 import { byId, fill, make } from "./dom.js";
 import { engineKeys, isAsNetwork } from "./engine.js";
 import { copy, say } from "./notices.js";
@@ -88,6 +88,7 @@ function shell() {
     [place, reading] = [made, []];
   }
   const charge = state.charge === null ? [] : [["charge", state.charge]];
+  const width = Object.entries(widthKey());
   const thermal = state.ensemble ? [["ensemble", state.ensemble]] : [];
   const view = [
     ["axis", state.axis],
@@ -95,7 +96,7 @@ function shell() {
   ];
   const model = Object.entries(modelKey());
   lines.push(
-    line("predict", place, [...networkAlone(["engine", "never"]), ...model, ...charge, ...thermal, ...view, ...reading]),
+    line("predict", place, [...networkAlone(["engine", "never"]), ...model, ...charge, ...width, ...thermal, ...view, ...reading]),
   );
   if (session.engine && !(isAdvised() && isAsNetwork()))
     lines.push(line("label", place, [...charge, ...Object.entries(engineKeys()), ...reading, ["output", "engine"]]));
@@ -175,7 +176,9 @@ function python() {
   }
   const charge = state.charge === null ? [] : [`charge=${state.charge}`];
   const model = Object.entries(modelKey()).map(([key, value]) => `${key}=${literal(value)}`);
-  lines.push(`answer = cm.predict(${["atoms", ...charge, ...networkAlone('engine="never"'), ...model].join(", ")})`);
+  const width = Object.values(widthKey()).map((value) => `fwhm_ev=${value}`);
+  const how = [...charge, ...width, ...networkAlone('engine="never"'), ...model];
+  lines.push(`answer = cm.predict(${["atoms", ...how].join(", ")})`);
   lines.push("answer.spectrum.energy_ev, answer.spectrum.epsilon, answer.spectrum.delta_epsilon");
   const heads = random ? ["import numpy as np", "", "import clusterml as cm"] : ["import clusterml as cm"];
   return [...heads, "", ...lines].join("\n");

@@ -1,7 +1,7 @@
 // The engine's spectrum: a job of the server.  Where the network's is not to be trusted the job begins by itself, and its
 // spectrum is the one that counts; elsewhere it is laid over the network's.
 
-import { isAdvised, isNetworkDrawn, isOutside, mainResult, methodOf } from "./answer.js";
+import { isAdvised, isNetworkDrawn, isOutside, mainResult, methodOf, widthKey } from "./answer.js";
 import { events, get, post, remove } from "./api.js";
 import { byId, fill, fixed, labelled, make, options } from "./dom.js";
 import { askCharge } from "./holds.js";
@@ -119,7 +119,10 @@ export const isAsNetwork = () =>
   Object.entries(state.engine).every(([name, value]) => !value || value === START.engine[name]);
 
 /** How it computes, as keys of the API. */
-export const engineKeys = () => Object.fromEntries(Object.entries(state.engine).filter(([, value]) => value));
+export const engineKeys = () => ({
+  ...Object.fromEntries(Object.entries(state.engine).filter(([, value]) => value)),
+  ...widthKey(),
+});
 
 function done() {
   const again = make("button", { type: "button", onclick: forget }, "With other orbitals");
@@ -204,8 +207,8 @@ async function start() {
 
 /** What the state says of the structure and how it is computed. */
 function subjectOf() {
-  const { source, reading, charge, exchanges, distortions, index, seed, engine } = state;
-  return JSON.stringify([source, reading, charge, exchanges, distortions, index, seed, engine]);
+  const { source, reading, charge, exchanges, distortions, index, seed, engine, fwhm } = state;
+  return JSON.stringify([source, reading, charge, exchanges, distortions, index, seed, engine, fwhm]);
 }
 
 function cancel() {

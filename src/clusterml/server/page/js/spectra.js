@@ -2,10 +2,11 @@
 
 import { isAdvised, mainResult, strongestCd } from "./answer.js";
 import { forgetScales, mainColour, makePicture, mirrorEntry, THEMES } from "./curves.js";
-import { byId, fill, make, number, signed } from "./dom.js";
-import { readEnds } from "./notices.js";
+import { byId, fill, make, number, numberIn, signed } from "./dom.js";
+import { readEnds, say } from "./notices.js";
 import { NM_EV, picture } from "./plot.js";
 import { change, emit, on, session, show, state } from "./store.js";
+import { settleAnew } from "./structure.js";
 
 let drawn = null; // the picture on the page, and where things are in it
 
@@ -27,6 +28,7 @@ export function startSpectra() {
     });
   }
   for (const name of ["from", "to"]) byId(`range-${name}`).addEventListener("change", readRange);
+  byId("fwhm").addEventListener("change", readWidth);
   byId("range-all").addEventListener("click", () => {
     change({ range: null });
     draw();
@@ -48,11 +50,24 @@ function readRange() {
   draw();
 }
 
+/** The width of the bands that the reader wrote. */
+function readWidth() {
+  const [least, most] = ["min", "max"].map((name) => Number(byId("fwhm")[name])),
+    fwhm = numberIn(byId("fwhm").value);
+  if (!(fwhm >= least && fwhm <= most)) say(`Bands are ${least} to ${most} eV wide: the network gives no narrower ones.`);
+  else if (fwhm !== state.fwhm) {
+    change({ fwhm, job: null });
+    if (session.geometry) settleAnew();
+  }
+  draw();
+}
+
 const draw = () => {
   const box = byId("plot"),
     theme = THEMES[themeName()];
   for (const name of ["nm", "ev"]) byId(`axis-${name}`).checked = state.axis === name;
   for (const input of document.querySelectorAll("[data-show]")) input.checked = state.show[input.dataset.show];
+  if (document.activeElement !== byId("fwhm")) byId("fwhm").value = state.fwhm;
   byId("show-network").hidden = !isAdvised();
   if (!box.clientWidth) return;
   drawn = { ...makePicture(box.clientWidth, box.clientWidth < 500 ? 165 : 225, theme) };

@@ -16,6 +16,7 @@ export const START = Object.freeze({
   bands: null, // a cluster whose published bands are marked
   band: null, // [low, high] in eV, for the shares of the CD
   sharesBy: "engine", // whose shares: engine, network
+  fwhm: 0.2, // of computed bands, in eV: the narrowest that networks give
   axis: "nm",
   range: null, // [low, high] in the unit of the axis
   show: { g: false, mirror: false, protocol: true, network: true, networkCurve: false, sameHeight: true, shift: true },

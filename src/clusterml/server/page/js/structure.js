@@ -1,7 +1,7 @@
 // From the source to what is shown: read, exchange ligands, distort, predict.  The first two take a moment and are done anew
 // when the source or an exchange changes; distortions follow a slider.
 
-import { methodOf } from "./answer.js";
+import { methodOf, widthKey } from "./answer.js";
 import { post } from "./api.js";
 import { afterwards } from "./dom.js";
 import { clearProblem, during, showProblem } from "./notices.js";
@@ -92,6 +92,7 @@ function distortKeys() {
   return {
     ...(session.parent ? { parent: session.parent } : session.working),
     ...charged(),
+    ...widthKey(),
     distortions: wanted,
     ...(wanted.length ? { warn_only: true } : {}),
     ...(modes.includes("normal-mode") ? { index: state.index } : {}),
@@ -176,7 +177,7 @@ async function predicted() {
 const withoutPrediction = async (refused) => ({ ...(await post("distort", geometryKeys())), refused });
 
 function geometryKeys() {
-  const { charge, ...keys } = distortKeys();
+  const { charge, fwhm, ...keys } = distortKeys();
   return { ...keys, predict: false };
 }
 

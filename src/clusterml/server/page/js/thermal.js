@@ -1,6 +1,6 @@
 // The thermal mean: the mean spectrum of snapshots of the structure that is shown.
 
-import { isNetworkDrawn, modelKey } from "./answer.js";
+import { isNetworkDrawn, modelKey, widthKey } from "./answer.js";
 import { post } from "./api.js";
 import { during } from "./notices.js";
 import { emit, on, session, state } from "./store.js";
@@ -20,7 +20,7 @@ async function compute() {
   delete session.thermal;
   if (state.ensemble && (await settled()) && mine === turn && session.prediction && isNetworkDrawn()) {
     const answer = await during("Shaking the structure", () =>
-      post("predict", { ...currentKeys(), ...charged(), ensemble: state.ensemble, ...modelKey() }),
+      post("predict", { ...currentKeys(), ...charged(), ensemble: state.ensemble, ...modelKey(), ...widthKey() }),
     );
     if (!answer || mine !== turn) return;
     session.thermal = answer;
