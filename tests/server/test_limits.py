@@ -198,11 +198,12 @@ def test_pages_that_are_named_can_read_why_they_are_refused(ask):
     good = {"Origin": "https://good.org"}
     refused = [
         *ask("/v1/slow", headers=good, seconds=0.05),
+        *ask("/v1/broken", headers=good),
         *ask("/v1/predict", method="POST", headers={**good, "Content-Length": str(10**12)}),
         *ask("/v1/modes", headers={**good, "Host": "evil.org"}),
         *(answer for answer in ask(*["/v1/slow"] * 4, headers=good, queue=1) if "retry-after" in answer.headers),
     ]
-    assert [answer.status_code for answer in refused] == [504, 413, 403, 503, 503, 503]
+    assert [answer.status_code for answer in refused] == [504, 500, 413, 403, 503, 503, 503]
     for answer in refused:
         assert answer.headers["access-control-allow-origin"] == "https://good.org"
         assert answer.headers["access-control-expose-headers"] == "Retry-After"
@@ -210,6 +211,7 @@ def test_pages_that_are_named_can_read_why_they_are_refused(ask):
 
 def test_what_is_not_expected_tells_nothing(ask):
     (answer,) = ask("/v1/broken")
+    assert answer.headers["cache-control"] == "no-store"
     assert (answer.status_code, answer.json()["problem"]) == (500, "the server failed, which it should not")
 
 

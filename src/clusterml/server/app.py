@@ -26,7 +26,7 @@ from clusterml.server.guard import Guard, refuse
 from clusterml.server.hands import WORKS
 from clusterml.server.job_routes import job_router, submit_label, submit_screen
 from clusterml.server.jobs import Job
-from clusterml.server.refusals import UNEXPECTED, Problem, RefusalError
+from clusterml.server.refusals import Problem, RefusalError
 from clusterml.server.requests import (
     DistortRequest,
     ExplainRequest,
@@ -90,18 +90,15 @@ def make_app(settings: Settings) -> FastAPI:
 
 
 def _add_errors(app: FastAPI, desk: Desk) -> None:
-    async def refused(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException):
-            words = "there is no such path" if error.status_code == 404 else str(error.detail)
-            error = RefusalError(
-                error.status_code, f"{request.method} {request.url.path}: {words}", "see /openapi.json"
-            )
-        if isinstance(error, ClusterMLError):
-            return refuse(error, desk)
-        return JSONResponse(UNEXPECTED.model_dump(), 500)
+    @app.exception_handler(ClusterMLError)
+    async def refused(_: Request, error: ClusterMLError) -> Response:
+        return refuse(error, desk)
 
-    for kind in (ClusterMLError, HTTPException, Exception):
-        app.add_exception_handler(kind, refused)
+    @app.exception_handler(HTTPException)
+    async def not_routed(request: Request, error: HTTPException) -> Response:
+        words = "there is no such path" if error.status_code == 404 else str(error.detail)
+        problem = f"{request.method} {request.url.path}: {words}"
+        return refuse(RefusalError(error.status_code, problem, "see /openapi.json"), desk)
 
 
 def _add_answers(app: FastAPI, desk: Desk) -> None:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clusterml.errors import ClusterMLError
 from clusterml.io.words import is_whole
 from clusterml.server.desk import Desk
-from clusterml.server.refusals import RefusalError, problem_of, status_of
+from clusterml.server.refusals import UNEXPECTED, RefusalError, problem_of, status_of
 from clusterml.server.settings import Settings, is_loopback
 
 _SECURITY = (
@@ -45,12 +45,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status, begun = time.perf_counter(), 500, False
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 kept = (
                     b"no-store" if needs_token(scope["path"]) else b"no-cache"
                 )  # the page: asked for again, by its ETag
@@ -64,6 +64,10 @@ class Guard:
             await self._within_limits(scope, bounded, sending)
         except ClusterMLError as error:
             await refuse(error, self._desk)(scope, receive, sending)
+        except Exception:  # answered here, so that pages of other origins can read it; logged further out
+            if not begun:
+                await JSONResponse(UNEXPECTED.model_dump(), 500)(scope, receive, sending)
+            raise
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "") or ("page" if status < 400 else "none")
