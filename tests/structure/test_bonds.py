@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clusterml.structure.bonds import bond_limit, bonds, close_periodic_pairs, components
+from clusterml.structure.bonds import bond_limit, bonds, close_periodic_pairs, components, neighbours
 from clusterml.structure.elements import atomic_number, formula, is_metal
 
 
@@ -59,6 +61,18 @@ def test_components_are_sorted_and_complete():
     numbers = np.array([8, 47, 1, 1])
     groups = components(4, bonds(numbers, np.array([[0.0, 0, 0], [9, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])))
     assert [part.tolist() for part in groups] == [[0, 2, 3], [1]]
+
+
+def test_an_anion_in_a_cage_of_metals_is_bonded_to_it():
+    """Chloride amid eight silver atoms at the corners of a cube, 3.35 A from it, and six over its faces, 3.05 A."""
+    corners = np.array(list(itertools.product((-1.0, 1.0), repeat=3))) * 3.35 / np.sqrt(3.0)
+    positions = np.concatenate([[[0.0, 0.0, 0.0]], corners, 3.05 * np.eye(3), -3.05 * np.eye(3)])
+    numbers = np.array([17] + 14 * [47])
+    assert len(components(15, bonds(numbers, positions))) == 1
+    assert len(neighbours(15, bonds(numbers, positions))[0]) == 14
+    assert neighbours(6, bonds(numbers[:6], positions[:6]))[0] == []  # five do not enclose it
+    outside = np.vstack([[[0.0, 0.0, 6.1]], positions[1:]])
+    assert [len(part) for part in components(15, bonds(numbers, outside))] == [1, 14]
 
 
 def test_symbols_and_formulas():

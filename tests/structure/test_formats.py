@@ -82,6 +82,9 @@ def test_a_gro_file_whose_number_of_atoms_is_none_states_none(tmp_path):
 def test_charges_of_inputs(tmp_path):
     text = written("gaussian", CLUSTER, tmp_path).replace("\n0 1\n", "\n-3 1\n")
     assert read(text.encode(), format="gaussian").info["charge"] == -3
+    for line, charge in (("+1 1", 1), ("-2   1", -2), ("1 1 1 1 0 1", 1), ("-1 1 0 1 -1 1", -1)):
+        stated = re.sub(r"\n\n.*\n\n-3 1\n", f"\n\n24 18\n\n{line}\n", text)  # the title is two numbers, too
+        assert read(stated.encode(), format="gaussian").info["charge"] == charge
     mol = written("mol", CLUSTER, tmp_path)
     assert "charge" not in read(mol.encode()).info
     assert read(mol.replace("M  END", "M  CHG  2   1   1   2   1\nM  END").encode()).info["charge"] == 2
@@ -208,9 +211,14 @@ NO_CHARGES
 def test_mol2(tmp_path):
     atoms = read(MOL2.encode())
     same_shape(atoms)
-    assert atoms.info["provenance"]["title"] == "cluster"
+    assert atoms.info["provenance"]["block"] == "cluster"
     two = MOL2.split("@<TRIPOS>CRYSIN")[0].replace("10.5", "-1.5").replace("11.9 7", "-0.1 7")
     assert len(list(read_all((two + two).encode()))) == 2
+    half = "@<TRIPOS>ATOM\n1 Ag1 1.2 0.9 0.1 Ag\n2 S1 1.4 -1.5 0.2 S.3\n3 H1 2.6 -1.7 0.9 H\n"
+    same = [f"{half}@<TRIPOS>CRYSIN\n15 15 15 90 90 90 {group}\n".encode() for group in ("2 1", "2", "1 1", "")]
+    assert [formula(read(each, format="mol2").numbers) for each in same] == ["Ag2H2S2", "Ag2H2S2", "AgHS", "AgHS"]
+    with pytest.raises(InputFileError, match="names the space group '14 3'"):
+        read(f"{half}@<TRIPOS>CRYSIN\n15 15 15 90 90 90 14 3\n".encode(), format="mol2")
     with pytest.raises(UnsupportedElementError, match="line 8"):
         read(MOL2.replace(" Ag 1", " Du 1").encode())
     with pytest.raises(InputFileError, match="line 10"):

@@ -3,8 +3,9 @@
 Two atoms are bonded when they are closer than the sum of their covalent radii (Cordero et al., Dalton Trans. 2008,
 2832) plus a slack that depends on the pair.  Metal-metal contacts get more slack, so that argentophilic contacts
 (Ag-Ag up to 3.45 A) hold a cluster together; metal-hydrogen pairs get less, so that a C-H bond passing a metal is not
-taken for a hydride.  A hydrogen bonded to a non-metal is bonded to that atom only; one without any bond, inside a cage
-of metals, is bonded to those a little farther away.
+taken for a hydride.  A hydrogen bonded to a non-metal is bonded to that atom only.  An atom without any bond, inside a
+cage of metals, is bonded to those a little farther away: a hydrogen, or an anion such as the chloride in [Ag14Cl]13+,
+whose cages are larger than its bonds are long.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ METAL_HYDROGEN_SLACK = 0.25
 """Slack (A) between a metal and hydrogen: Ag-H 2.01 A."""
 CAGE_SLACK = 0.30
 """Additional slack (A) between a metal and a hydrogen without another bond: Ag-H 2.31 A (neutrons see 1.9 to 2.2 A)."""
+ENCLOSED = (8, 9, 16, 17, 34, 35, 52, 53)
+"""Elements of the anions that cages of metals hold."""
+ENCLOSED_SLACK = 0.60
+"""Additional slack (A) between a metal and an anion without another bond, in a cage: Ag-Cl 3.47 A (3.0 to 3.4 A are
+found in Ag14 and Ag18)."""
+_CAGE = 6
+"""Metals that make a cage: outside of one, no anion has so many about it without touching one."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,9 @@ def bonds(numbers: IntArray, positions: FloatArray) -> AtomPairs:
 def longest_bond(numbers: IntArray) -> float:
     """Longest bond (A) possible between any two of the elements present."""
     kinds = np.unique(numbers)
-    return float(max(bond_limit(kinds[:, None], kinds[None, :]).max(), 0.1))
+    limits = bond_limit(kinds[:, None], kinds[None, :])
+    limits += ENCLOSED_SLACK * (np.isin(kinds, ENCLOSED)[:, None] & is_metal(kinds) & (limits > 0.0))
+    return float(max(limits.max(), 0.1))
 
 
 def keep_bonds(numbers: IntArray, pairs: AtomPairs) -> AtomPairs:
@@ -113,15 +123,20 @@ def keep_bonds(numbers: IntArray, pairs: AtomPairs) -> AtomPairs:
 
 
 def _with_caged(numbers: IntArray, bonded: AtomPairs, near: AtomPairs) -> AtomPairs:
-    """``bonded``, plus those of the ``near`` pairs of a metal and a hydrogen that have no bond yet."""
-    alone = numbers == 1
+    """``bonded``, plus those of the ``near`` pairs of a metal and a hydrogen, or an anion in a cage, without a bond."""
+    alone = np.isin(numbers, (1, *ENCLOSED))
     alone[bonded.first], alone[bonded.second] = False, False
     if not alone.any():
         return bonded
     metal = is_metal(numbers)
     caged = (alone[near.first] & metal[near.second]) | (alone[near.second] & metal[near.first])
-    limit = bond_limit(numbers[near.first], numbers[near.second]) + CAGE_SLACK
-    extra = near.select(caged & (near.distance <= limit))
+    hydride = (numbers[near.first] == 1) | (numbers[near.second] == 1)
+    limit = bond_limit(numbers[near.first], numbers[near.second])
+    reach = np.where(limit > 0.0, limit + np.where(hydride, CAGE_SLACK, ENCLOSED_SLACK), 0.0)
+    extra = near.select(caged & (near.distance <= reach))
+    around = np.bincount(np.concatenate([extra.first, extra.second]), minlength=len(numbers))
+    held = (numbers == 1) | metal | (around >= _CAGE)
+    extra = extra.select(held[extra.first] & held[extra.second])
     return AtomPairs(
         np.concatenate([bonded.first, extra.first]),
         np.concatenate([bonded.second, extra.second]),

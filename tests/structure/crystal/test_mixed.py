@@ -46,7 +46,7 @@ def test_the_largest_share_is_taken_and_said(save):
 
 
 @pytest.mark.parametrize(("choice", "metal"), [("major", "Au"), ("A", "Ag"), ("B", "Au")])
-@pytest.mark.parametrize("parts", ["12", "21", ".."])
+@pytest.mark.parametrize("parts", ["12", "21", "11", ".."])
 def test_components_of_metals_in_parts(save, choice, metal, parts):
     """With PARTs, A is that of the first group; without, what is listed first."""
     rows = [f"Ag1 Ag 0.5 0.5 0.5 0.4 {parts[0]}", f"Au1 Au 0.502 0.5 0.5 0.6 {parts[1]}", S]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -155,6 +156,65 @@ def test_half_occupied_sites_are_counted_as_ions_not_as_sites(crystal):
     witness = weigh_counter_ions(filled, others)
     assert witness.reason == "1 cluster and 2 x Na on 3 sites in the cell: -2 for the cluster"
     assert any("left out: 2 x Na on 3 sites" in note for note in cut(filled).info["provenance"]["warnings"])
+
+
+ALKYNYL = Atoms("CCH", [[0, 0, 0], [0, 0, 1.21], [0, 0, 2.27]])
+
+
+def cage() -> Atoms:
+    """A model of [Ag14Cl(CCH)12]+: silver at the corners of a cube and over its faces, around a chloride."""
+    corners = np.array(list(itertools.product((-1.0, 1.0), repeat=3))) * 3.35 / np.sqrt(3.0)
+    atoms = Atoms("ClAg14", [(0, 0, 0), *corners, *(3.05 * np.eye(3)), *(-3.05 * np.eye(3))])
+    for a, b in itertools.combinations(corners, 2):
+        if np.isclose(np.linalg.norm(a - b), 6.7 / np.sqrt(3.0)):
+            ligand = ALKYNYL.copy()
+            ligand.rotate((0, 0, 1), a + b)
+            ligand.translate((a + b) / 2 * (1 + 1.1 / np.linalg.norm((a + b) / 2)))
+            atoms += ligand
+    return atoms
+
+
+def test_an_anion_inside_belongs_to_the_cluster_one_beside_it_is_named(crystal, molecule):
+    writer = crystal("P 1", (32, 32, 32)).add(cage(), (0.5, 0.5, 0.5))
+    atoms = cut(fill_cell(parse_cif(writer.add(molecule("F[B-](F)(F)F"), (0, 0, 0)).text(), "x")))
+    assert formula(atoms.numbers) == "Ag14C24H12Cl"
+    assert atoms.info["charge"] == 1
+    assert not any("a metal of the cluster" in note for note in atoms.info["provenance"]["warnings"])
+    chloride = Atoms("Cl", [[16.0, 16.0, 16.0 + 3.05 + 3.0]])
+    near = crystal("P 1", (32, 32, 32)).add(cage(), (0.5, 0.5, 0.5)).add(chloride)
+    atoms = cut(fill_cell(parse_cif(near.text(), "x")))
+    assert formula(atoms.numbers) == "Ag14C24H12Cl"
+    assert any("Cl comes to 3.00 A of a metal" in note for note in atoms.info["provenance"]["warnings"])
+
+
+def test_another_molecule_with_metal_may_be_the_counter_ion(crystal, ag29):
+    cobaltocenium = Atoms("CoCl", [[0, 0, 0], [0, 0, 2.2]])  # stands for any complex
+    writer = crystal("P 1", (60, 44, 40)).add(ag29, (0.3, 0.5, 0.5)).add(cobaltocenium, (0.8, 0.5, 0.5))
+    writer.add(Atoms("OH2", [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]), (0.8, 0.1, 0.1))
+    filled = fill_cell(parse_cif(writer.text(), "x"))
+    witness = weigh_counter_ions(filled, identify_companions(filled))
+    assert not witness.absent
+    assert "may be the counter-ion of another" in witness.reason
+
+
+def test_what_one_hydrogen_makes_another_ion_is_not_certain(molecule):
+    for smiles, charge in (
+        ("CCN(CC)CC", 0),
+        ("[O-]C(=O)[O-]", -2),
+        ("[O-]S(=O)(=O)[O-]", -2),
+        ("[O-]C(=O)C(F)(F)F", -1),
+    ):
+        species = identify(molecule(smiles))
+        assert (species.charge, species.certain) == (charge, False), smiles
+    water = identify(Atoms("OH", [[0, 0, 0], [0.96, 0, 0]]))  # with one hydrogen located
+    assert water.formula == "H2O"
+    assert (water.charge, water.certain) == (0, True)
+
+
+@pytest.mark.parametrize(("symbols", "name"), [("Br3", "Br3-"), ("ICl2", "ICl2-"), ("I3", "I3-")])
+def test_polyhalides_are_anions(symbols, name):
+    species = identify(Atoms(symbols, [[0, 0, 0], [0, 0, 2.55], [0, 0, -2.55]]))
+    assert (species.name, species.charge) == (name, -1)
 
 
 def test_a_rotating_water_is_no_oxonium(crystal):

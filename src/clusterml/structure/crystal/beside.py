@@ -13,15 +13,13 @@ import numpy as np
 
 from clusterml.structure.bonds import bond_limit
 from clusterml.structure.check import connected_molecules, stated_charge
-from clusterml.structure.crystal.witness import Companions, Witness, identify
+from clusterml.structure.crystal.witness import NEARLY, Companions, Witness, identify
 from clusterml.structure.elements import formula, is_counter_ion_metal, is_metal
 from clusterml.structure.points import distances
 from clusterml.typing import IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-_TORN = 0.4  # A beyond the longest bond: an anion so near to a metal is rather a ligand than a counter-ion
 
 
 def take_cluster(atoms: Atoms) -> Atoms:
@@ -80,7 +78,7 @@ def _is_near(atoms: Atoms, part: IntArray, metals: IntArray) -> bool:
     """Does an atom of a molecule nearly touch one of the ``metals``?"""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     heavy = part[numbers[part] > 1]
-    limit = bond_limit(numbers[heavy][:, None], numbers[metals][None, :]) + _TORN
+    limit = bond_limit(numbers[heavy][:, None], numbers[metals][None, :]) + NEARLY
     return bool((distances(atoms.positions[heavy], atoms.positions[metals]) < limit).any())
 
 

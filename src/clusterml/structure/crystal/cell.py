@@ -11,7 +11,7 @@ from clusterml.structure.crystal.crystal import PARTIAL, AtomSite, Crystal, make
 from clusterml.structure.crystal.hydrogens import add_hydrogens
 from clusterml.structure.crystal.molecules import FilledCell, count_formulas, unwrap
 from clusterml.structure.crystal.spacegroup import identity, triplet
-from clusterml.structure.crystal.witness import Companions, identify_companions, weigh_counter_ions
+from clusterml.structure.crystal.witness import Companions, anions_near, identify_companions, weigh_counter_ions
 from clusterml.structure.elements import formula_table
 from clusterml.typing import FloatArray
 
@@ -89,7 +89,7 @@ def cut(filled: FilledCell, *, cluster: int = 1, hydrogens: bool = False, source
     molecule = filled.molecules[number]
     atoms = Atoms(numbers=filled.numbers[molecule.atoms], positions=unwrap(filled, number, source))
     others = identify_companions(filled)
-    warnings = [*filled.warnings, *_notes(filled, candidates, cluster, others)]
+    warnings = [*filled.warnings, *_notes(filled, candidates, cluster, others), *anions_near(filled, others, number)]
     provenance = _provenance(filled, candidates, cluster)
     if hydrogens:
         atoms, added = add_hydrogens(atoms)

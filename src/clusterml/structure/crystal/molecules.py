@@ -76,7 +76,8 @@ def settle_mixed_sites(
         keep[members] = False
         keep[chosen] = True
         occupancy[chosen] = min(float(crystal.occupancy[members].sum()), 1.0)
-        group[chosen] = 0 if len(set(crystal.group[members].tolist())) > 1 else group[chosen]
+        several = len(set(crystal.group[members].tolist())) > 1
+        group[chosen] = 0 if several or occupancy[chosen] >= PARTIAL else group[chosen]
         mixed.append(_describe_mixed(crystal, order, best, chosen))
     if choice == "error":
         raise StructureError(
@@ -116,15 +117,14 @@ def _find_shared_places(crystal: Crystal, source: str) -> list[IntArray]:
 
 
 def _may_share(crystal: Crystal, first: IntArray, second: IntArray) -> BoolArray:
-    """Are these different elements, both without a disorder group, or metals in different ones?
+    """Are these different elements, both without a disorder group, or metals in any?
 
     Other elements in groups belong to molecules that are there in one way or the other.
     """
     different = crystal.numbers[first] != crystal.numbers[second]
     metals = is_metal(crystal.numbers[first]) & is_metal(crystal.numbers[second])
     free = (crystal.group[first] == 0) & (crystal.group[second] == 0)
-    groups = (crystal.group[first] != crystal.group[second]) & metals
-    return np.asarray(different & (free | groups), dtype=np.bool_)
+    return np.asarray(different & (free | metals), dtype=np.bool_)
 
 
 def _is_shared(crystal: Crystal, members: IntArray) -> bool:

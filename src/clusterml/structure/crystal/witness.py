@@ -17,6 +17,7 @@ import numpy as np
 from clusterml.errors import StructureError, counted
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.anatomy.superatom import is_even_electron
+from clusterml.structure.bonds import bond_limit, close_periodic_pairs, longest_bond
 from clusterml.structure.crystal.crystal import PARTIAL
 from clusterml.structure.crystal.hydrogens import add_hydrogens
 from clusterml.structure.crystal.molecules import FilledCell, unwrap
@@ -32,8 +33,10 @@ _IONS = {
     "F6P": ("PF6-", -1), "BF4": ("BF4-", -1), "F6Sb": ("SbF6-", -1), "AsF6": ("AsF6-", -1), "ClO4": ("ClO4-", -1),
     "NO3": ("NO3-", -1), "NO2": ("NO2-", -1), "O4S": ("SO4 2-", -2), "HO4S": ("HSO4-", -1), "F6Si": ("SiF6 2-", -2),
     "CF3O3S": ("triflate", -1), "C2F6NO4S2": ("NTf2-", -1), "N3": ("azide", -1), "CNS": ("thiocyanate", -1),
-    "CNO": ("cyanate", -1), "HO": ("hydroxide", -1), "CHO3": ("hydrogencarbonate", -1), "CO3": ("carbonate", -2),
-    "C2F3O2": ("trifluoroacetate", -1), "I3": ("I3-", -1), "F": ("F-", -1), "Cl": ("Cl-", -1), "Br": ("Br-", -1),
+    "CNO": ("cyanate", -1), "CHO3": ("hydrogencarbonate", -1), "CO3": ("carbonate", -2),
+    "C2F3O2": ("trifluoroacetate", -1), "C2H3O2": ("acetate", -1), "CHO2": ("formate", -1),
+    "I3": ("I3-", -1), "Br3": ("Br3-", -1), "ClI2": ("I2Cl-", -1),
+    "Cl2I": ("ICl2-", -1), "Br2I": ("IBr2-", -1), "F": ("F-", -1), "Cl": ("Cl-", -1), "Br": ("Br-", -1),
     "I": ("I-", -1), "C24H20B": ("BPh4-", -1), "C24BF20": ("B(C6F5)4-", -1), "C32H12BF24": ("BArF-", -1),
     "CH12B11": ("carborane monoanion", -1), "C24H20P": ("PPh4+", 1), "C24H20As": ("AsPh4+", 1),
     "C36H30NP2": ("PPN+", 1), "H4N": ("NH4+", 1), "C4H12N": ("NMe4+ or an isomer", 1), "C8H20N": ("NEt4+", 1),
@@ -48,9 +51,8 @@ _SOLVENTS = {
     "C4H8O": "THF", "C4H10O": "diethyl ether", "C4H8O2": "ethyl acetate or dioxane", "C5H12": "pentane",
     "C6H14": "hexane", "C6H12": "cyclohexane", "C7H16": "heptane", "C8H18": "octane", "C5H5N": "pyridine",
     "CS2": "CS2", "CH3NO2": "nitromethane", "H3N": "ammonia", "C6H15N": "triethylamine", "C2H4O2": "acetic acid",
-    "C2HF3O2": "trifluoroacetic acid", "C18H15P": "PPh3", "C18H15OP": "OPPh3",
+    "CH2O2": "formic acid", "C2HF3O2": "trifluoroacetic acid", "C18H15P": "PPh3", "C18H15OP": "OPPh3",
 }  # fmt: skip
-_ACIDS = ("C2H4O2", "C2HF3O2")  # without its hydrogen an acid looks like its anion
 _ALKALI = (3, 11, 19, 37, 55, 87)
 
 
@@ -80,7 +82,7 @@ def identify(molecule: Atoms) -> Species:
         return Species(formula(numbers), "", None, False)
     grown, _ = add_hydrogens(molecule)
     for atoms in (molecule, grown):
-        known = _look_up(formula(atoms.numbers), True)
+        known = _look_up(formula(atoms.numbers), not _may_lack_hydrogen(formula(atoms.numbers)))
         if known:
             return known
     ligand = find_ligands(grown)
@@ -101,6 +103,22 @@ def _look_up(name: str, certain: bool) -> Species | None:
     return Species(name, _SOLVENTS[name], 0, certain) if name in _SOLVENTS else None
 
 
+def _may_lack_hydrogen(name: str) -> bool:
+    """Is there a known species of another charge that differs by hydrogens alone, which X-rays may have missed?
+
+    Water is taken for water: where H3O+ is meant, it is listed so.
+    """
+    if name == "H2O":
+        return False
+    heavy, present = _without_hydrogen(name), _hydrogens(name)
+    more = {n for n in (*_SOLVENTS, *_IONS) if _without_hydrogen(n) == heavy and _hydrogens(n) > present}
+    return any(_charge_of(n) != _charge_of(name) for n in more)
+
+
+def _charge_of(name: str) -> int:
+    return _IONS[name][1] if name in _IONS else 0
+
+
 def _lacking_hydrogens(numbers: IntArray) -> Species | None:
     """The known species with these heavy atoms and more hydrogens on its O and N; certain for water, listed as O."""
     present = int(np.sum(numbers == 1))
@@ -110,8 +128,8 @@ def _lacking_hydrogens(numbers: IntArray) -> Species | None:
     room = 4 * int(np.sum(np.isin(numbers, (7, 8))))
     names = [n for n in (*_SOLVENTS, *_IONS) if _without_hydrogen(n) == heavy]
     names = [n for n in names if present < _hydrogens(n) <= present + room]
-    charges = {_IONS[n][1] if n in _IONS else 0 for n in names}
-    certain = len(names) == 1 and present > 0 and names[0] not in _ACIDS
+    charges = {_charge_of(n) for n in names}
+    certain = len(names) == 1 and present > 0
     return _look_up(names[0], certain) if len(charges) == 1 else None
 
 
@@ -138,6 +156,8 @@ def _hydrogens(name: str) -> int:
     return sum(n for s, n in _parse_formula(name) if s == "H")
 
 
+NEARLY = 0.4
+"""An anion that is so much (A) farther from a metal than the longest bond is rather a ligand to some eyes."""
 _CLUSTER = 4  # metal atoms
 _WHOLE = 0.02
 """How far from a whole number the charge of each cluster may be."""
@@ -240,9 +260,10 @@ def weigh_counter_ions(filled: FilledCell, others: Companions) -> Witness:
     total = sum((s.charge or 0) * others.occupancy[k] for k, s in ions.items())
     charge_per_cluster = -total / len(clusters)
     formulas = {filled.molecules[k].formula for k in clusters}
+    unsure = any(not (s.certain or s.is_ion) for s in others.species.values())
     doubts = [
         ("there are several kinds of cluster", len(formulas) > 1),
-        ("some molecules are not recognised", any(not (s.certain or s.is_ion) for s in others.species.values())),
+        ("some molecules are not recognised, or may lack a hydrogen", unsure),
         ("the charge of an ion is uncertain", any(not s.certain for s in ions.values())),
         ("the file says that density of solvent or ions was masked", filled.crystal.masked),
         ("the ions do not balance whole charges", abs(charge_per_cluster - round(charge_per_cluster)) > _WHOLE),
@@ -257,10 +278,44 @@ def weigh_counter_ions(filled: FilledCell, others: Companions) -> Witness:
     return Witness(charge, not open_doubts, reason)
 
 
+def anions_near(filled: FilledCell, others: Companions, number: int) -> list[str]:
+    """Sentences about anions that nearly touch the metals of molecule ``number``: ligands, to some eyes."""
+    metals = filled.molecules[number].atoms
+    metals = metals[is_metal(filled.numbers[metals]) & ~is_counter_ion_metal(filled.numbers[metals])]
+    kind = np.zeros(len(filled.numbers), dtype=np.int64)  # which molecule an atom of an anion belongs to, from 1
+    for other, species in others.species.items():
+        if (species.charge or 0) < 0:
+            kind[filled.molecules[other].atoms] = other + 1
+    kind[filled.numbers == 1] = 0
+    chosen = np.sort(np.concatenate([metals, np.flatnonzero(kind)]))
+    if not kind.any() or not len(metals):
+        return []
+    elements = filled.numbers[chosen]
+    reach = longest_bond(elements) + NEARLY
+    pairs = close_periodic_pairs(filled.fractional[chosen], filled.crystal.cell, reach)
+    limit = bond_limit(elements[pairs.first], elements[pairs.second]) + NEARLY
+    owner = kind[chosen]
+    mixed = (owner[pairs.first] == 0) != (owner[pairs.second] == 0)
+    near = pairs.select(mixed & (pairs.distance < limit))
+    shortest: dict[str, float] = {}
+    for first, second, distance in zip(near.first, near.second, near.distance, strict=True):
+        name = others.species[int(max(owner[first], owner[second])) - 1].formula
+        shortest[name] = min(shortest.get(name, np.inf), float(distance))
+    return [
+        f"{name} comes to {distance:.2f} A of a metal of the cluster, little more than a bond's length: left out as a "
+        "counter-ion; an xyz file with both and --allow-several computes them together"
+        for name, distance in sorted(shortest.items())
+    ]
+
+
 def _without_ions(filled: FilledCell, others: Companions) -> Witness:
     """What the absence of ions means: nothing, where some may have been overlooked."""
     listed = others.listing(ions=False)
     unknown = sorted({s.formula for s in others.species.values() if not _is_neutral(s)})
+    kinds = sorted({filled.molecules[k].formula for k in filled.clusters})
+    if len(kinds) > 1:
+        words = f"{', '.join(kinds)} are in the cell, one of which may be the counter-ion of another"
+        return Witness(None, False, words)
     if filled.crystal.masked:
         return Witness(None, False, "the file lists no counter-ions (the file says that some density was masked)")
     if not listed:

@@ -105,8 +105,10 @@ _COUNTS: dict[str, Callable[[str], int | None]] = {"mol": _mdl_count, "sdf": _md
 
 
 def _gaussian_charge(text: str) -> int | None:
-    """The charge of a Gaussian input: the first number of the line after the title."""
-    charge_line = re.search(r"^\s*(-?\d{1,9})[\s,]+\d+\s*$", text, re.MULTILINE)
+    """The charge of a Gaussian input: the first number of the section after route and title (of fragments, of all)."""
+    sections = re.split(r"\n\s*\n", text.strip())
+    first = sections[2].lstrip().splitlines()[0] if len(sections) > 2 else ""
+    charge_line = re.fullmatch(r"([-+]?\d{1,9})[\s,]+\d+(?:[\s,]+[-+]?\d+)*\s*", first)
     return int(charge_line[1]) if charge_line else None
 
 
