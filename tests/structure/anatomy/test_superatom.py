@@ -9,6 +9,7 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterml.structure.anatomy.anatomy import anatomy
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.anatomy.superatom import is_even_electron, propose_charge, signed_charge, superatom_electrons
 from clusterml.structure.read import read
@@ -222,3 +223,16 @@ def test_without_metal():
     assert propose_charge(molecule("C6H6")).superatom_electrons is None
     assert propose_charge(formate()).charge == -1
     assert propose_charge(tetrahedral("N", "HHHH", (1.03,) * 4)).charge == 1
+
+
+def test_several_clusters_have_shells_of_their_own():
+    """[Ag25(SCH3)18]- and [Ag29(SH)24(PH3)4]3- together, and with a sodium ion between them."""
+    first, second = (read(f"shipped:datasets/structures/{name}.xyz") for name in ("ag25_sch3", "ag29_sh_ph3_R"))
+    first.info = {}
+    second.positions += (30.0, 0.0, 0.0)
+    both = first + second
+    proposal = propose_charge(both)
+    assert (proposal.charge, proposal.superatom_electrons) == (-4, 16)
+    assert proposal.reason == "the sum of 2 clusters (-1, -3)"
+    assert propose_charge(both + Atoms("Na", [[15.0, 0.0, 0.0]])).charge == -3
+    assert anatomy(both).superatom_electrons == 8

@@ -311,7 +311,7 @@ def anatomy(atoms: Atoms, library: Library | None = None) -> Anatomy:
         tuple(ligand for ligand in named if ligand.atoms[0] in main),
         (*(_complex(atoms, part) for part in complexes), *free),
         charge,
-        _electrons(atoms, charge),
+        _electrons(atoms, charge) if not complexes else propose_charge(atoms[main]).superatom_electrons,
     )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from clusterml.structure.anatomy.incomplete import CountedLigands, count_ligands
 from clusterml.structure.anatomy.kernel import MetalFrame, metal_frame
 from clusterml.structure.anatomy.ligands import Ligand
-from clusterml.structure.check import stated_charge
+from clusterml.structure.check import connected_molecules, stated_charge
 from clusterml.structure.elements import formula, is_metal
 from clusterml.typing import IntArray
 
@@ -56,7 +56,8 @@ _GROUP_11 = (29, 47, 79)
 class ChargeProposal:
     """A proposed ``charge`` and the reasons for it.
 
-    ``candidates``: (charge, superatom electrons), most plausible first; the neutral cluster is always among them.
+    ``candidates``: (charge, superatom electrons), most plausible first; the neutral cluster is always among them
+    (of several clusters together there is one candidate).
     ``close``: charges, the proposed one first, between which the count does not decide; empty where it does.
     ``ligands``: formula -> (count, negative charges of each).
     ``superatom_electrons`` belongs to ``charge`` and is None where the count has no meaning (no group-11 metal, or
@@ -141,10 +142,14 @@ def propose_charge(atoms: Atoms) -> ChargeProposal:
     them, and of equal charges the one with more electrons comes first.  Beyond 58 electrons shells say nothing, and
     neutral is proposed even with an unpaired electron.  A charge that the file states (``atoms.info["charge"]``) does
     not change the proposal, but the reason says so where they differ.  Ligands that lack hydrogens are counted as if
-    they had them (:mod:`clusterml.structure.anatomy.incomplete`).
+    they had them (:mod:`clusterml.structure.anatomy.incomplete`).  Of several clusters each has shells of its own: the
+    charge is the sum of theirs and of the ions beside them.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     counted_ligands = count_ligands(atoms)
+    clusters = [part for part in connected_molecules(atoms) if np.isin(numbers[part], _GROUP_11).any()]
+    if len(clusters) > 1:
+        return _propose_for_several(atoms, clusters, counted_ligands)
     ligands = counted_ligands.ligands
     table = ligand_table(ligands)
     warnings = _warnings(numbers, ligands)
@@ -165,6 +170,31 @@ def propose_charge(atoms: Atoms) -> ChargeProposal:
         rivals,
         counted_ligands.missing,
         _doubts(counted_ligands.completed),
+    )
+
+
+def _propose_for_several(atoms: Atoms, clusters: list[IntArray], counted_ligands: CountedLigands) -> ChargeProposal:
+    """The sum of what is proposed for each of the ``clusters`` alone, and of the charges of what is in none."""
+    proposals = [propose_charge(atoms[part]) for part in clusters]
+    inside = np.concatenate(clusters)
+    beside = -sum(x.charge for x in counted_ligands.ligands if x.atoms[0] not in inside)
+    charge = sum(each.charge for each in proposals) + beside
+    electrons = [each.superatom_electrons for each in proposals]
+    total = None if None in electrons else sum(n or 0 for n in electrons)
+    listed = ", ".join(signed_charge(each.charge) for each in proposals)
+    reason = f"the sum of {len(clusters)} clusters ({listed})" + (
+        f" and {signed_charge(beside)} beside them" if beside else ""
+    )
+    return ChargeProposal(
+        charge,
+        [(charge, superatom_electrons(atoms, charge))],
+        ligand_table(counted_ligands.ligands),
+        reason,
+        total,
+        tuple(dict.fromkeys(text for each in proposals for text in each.warnings)),
+        (),
+        counted_ligands.missing,
+        tuple(dict.fromkeys(text for each in proposals for text in each.incomplete)),
     )
 
 

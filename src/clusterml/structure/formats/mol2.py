@@ -14,7 +14,6 @@ from clusterml.structure.formats.format import Parsed, StructureFormat, provenan
 from clusterml.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
-
     from clusterml.structure.crystal.crystal import Crystal
 
 
