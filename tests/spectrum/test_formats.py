@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from clusterml.errors import InputFileError, OptionError
 from clusterml.spectrum.formats.format import REGISTRY, read_spectrum_text
+from clusterml.spectrum.formats.headers import meaning
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.measured import read_spectrum
 from clusterml.spectrum.spectrum import Spectrum
@@ -336,6 +338,82 @@ def test_absorption_and_cd_of_different_length() -> None:
     s = read("nm,absorbance,mdeg\n500,0.1,\n450,0.2,3\n400,0.3,4\n350,0.4,\n", **MOLAR)
     np.testing.assert_allclose(s.wavelength_nm, [450, 400])
     assert s.meta["warnings"] == ["absorption and CD cover different energies: 2.76 to 3.10 eV are used"]
+
+
+def test_a_coarse_absorption_leaves_the_cd_as_fine_as_it_is() -> None:
+    cd = section("CircularDichroism", *(f"{nm},{(nm - 403) ** 2 - 100}" for nm in range(450, 349, -1)))
+    absorbance = section("Absorbance", *(f"{nm},0.1" for nm in range(450, 349, -10)))
+    s = read(chirascan(cd, absorbance), **MOLAR)
+    assert len(s.energy_ev) == 101
+    assert at(s, 403) == pytest.approx(-1e7 / 32982)
+    np.testing.assert_allclose(s.epsilon, 1e4)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '450.0\t999\n440.0\t"12,345"\n430.0\t"1,250"\n',  # as Excel copies it
+        "450,0;999\n440,0;12.345\n430,0;1.250\n",
+        "450;999\n440;12.345\n430;1.250\n",
+        "450 999\n440 12,345\n430 1,250\n",
+    ],
+)
+def test_marks_of_thousands_are_no_decimal_marks(rows: str) -> None:
+    heading = "nm{}epsilon\n".format(next((mark for mark in "\t;" if mark in rows), " "))
+    with pytest.raises(InputFileError, match=r"line 3 has '\"?12.345\"?', another .*thousands"):
+        read(heading + rows)
+
+
+def test_three_decimals_are_no_thousands() -> None:
+    for rows in ("500.000\t0.125\n450.000\t1.250\n", "500\t0.125\n450\t1.250\n400\t0\n", "500;0,125\n450;12,345\n"):
+        mark = "\t" if "\t" in rows else ";"
+        assert read(f"nm{mark}epsilon\n{rows}").epsilon.max() > 1.2
+
+
+def test_a_chirascan_row_stays_one_whatever_it_holds() -> None:
+    for word, says in (("NaN", "line 18 has no mdeg"), ("Infinity", "is 'Infinity'"), ("-1.#IND", "is '-1.#IND'")):
+        cd = section("CircularDichroism", "420,1", f"410,{word}", "400,3", "390,4")
+        with pytest.raises(InputFileError, match=re.escape(says)):
+            read(chirascan(cd), **MOLAR)
+    ramp = "CircularDichroism\nWavelength,Temperature\n,20,30\n420,,3\n410,1,4\n400,2,5"
+    assert at(read(chirascan(ramp), block="30", **MOLAR), 420) == pytest.approx(3e5 / 32982)
+    assert at(read(chirascan(ramp), block="20", **MOLAR), 400) == pytest.approx(2e5 / 32982)
+
+
+def test_halves_of_decimal_commas_are_no_columns() -> None:
+    commas = jasco("420,0,0,5,300,0\n410,0,0,7,301,0\n400,0,0,9,302,0", mark=",", units=("CD [mdeg]", "HT [V]"))
+    with pytest.raises(InputFileError, match="has 6 cells where the heading has 3"):
+        read(commas, **MOLAR)
+    with pytest.raises(InputFileError, match=r"has 4 cells.*separate the columns by ; or tabs"):
+        read("420,0,0,5\n410,0,0,7\n", columns="wavelength,cd", unit="mdeg", **MOLAR)
+
+
+@pytest.mark.parametrize(
+    ("heading", "known"),
+    [
+        ("Wavelength (Å)", ("wavelength_nm", 0.1)),
+        ("Wavelength (\u212b)", ("wavelength_nm", 0.1)),
+        ("A (%)", None),
+        ("Absorbance (-)", ("absorbance", 1.0)),
+        ("θ (m°)", ("mdeg", 1.0)),
+        ("ΔA (×10^4)", None),  # some have multiplied by it
+        ("A (x 10^-3)", None),
+        ("ε (×10⁴ M⁻¹ cm⁻¹)", ("epsilon", 1e4)),
+        ("ε / 10⁴ M⁻¹ cm⁻¹", ("epsilon", 1e4)),
+    ],
+)
+def test_what_units_of_signs_mean(heading: str, known: tuple[str, float] | None) -> None:
+    assert meaning(heading) == known
+
+
+def test_decimal_commas_of_jcamp_without_a_number_of_points() -> None:
+    text = (
+        "##TITLE=x\n##JCAMP-DX=4.24\n##DATA TYPE=UV SPECTRUM\n##XUNITS=NANOMETERS\n##YUNITS=EPSILON\n"
+        "##FIRSTX=400\n##LASTX=402\n##XYDATA=(X++(Y..Y))\n400 0,1 0,2 0,3\n##END=\n"
+    )
+    with pytest.raises(InputFileError, match="line 9 has commas and blanks between its numbers"):
+        read(text)
+    assert len(read(text.replace(",", ".")).energy_ev) == 3
 
 
 def test_a_blank_is_not_taken_unknowingly() -> None:

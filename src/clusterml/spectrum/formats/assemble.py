@@ -265,10 +265,10 @@ def _merge_repeats(energy: FloatArray, columns: list[FloatArray], lines: list[in
 
 
 def _spectrum(curves: dict[str, _Curve], at: _Assembly, meta: dict[str, Any]) -> Spectrum:
-    """Absorption and CD on the energies of the first, where both are known."""
-    main = next(iter(curves.values()))
-    energy = main.energy_ev
+    """Absorption and CD where both are known, on the energies of the one that has more of them."""
     low, high = (pick(float(c.energy_ev[end]) for c in curves.values()) for pick, end in ((max, 0), (min, -1)))
+    axes = [curve.energy_ev for curve in curves.values()]
+    energy = max(axes, key=lambda axis: np.count_nonzero((axis >= low) & (axis <= high)))
     covered = (energy >= low) & (energy <= high)
     if np.count_nonzero(covered) < 2:
         raise InputFileError(f"{at.source}: its absorption and CD do not overlap", "give them as two files")

@@ -80,11 +80,11 @@ def _sections(lines: list[TextLine], source: str) -> Iterator[_Section]:
         filled = [cell for cell in cells if cell]
         if not filled:
             continue
-        if all(_NUMBER.fullmatch(cell) for cell in filled):
-            if cells[0] == "":
-                section.conditions = filled
-            else:
-                section.rows.append(line)
+        if _NUMBER.fullmatch(cells[0]):
+            section.rows.append(line)
+            continue
+        if cells[0] == "" and all(_NUMBER.fullmatch(cell) for cell in filled):
+            section.conditions = filled
             continue
         if section.rows:
             yield section
@@ -103,7 +103,8 @@ def _blocks(section: _Section, title: str, source: str) -> Iterator[SpectrumBloc
     if quantity is None or not section.is_spectrum:
         return
     separator = ";" if ";" in section.rows[0].text else ","
-    count = len([cell for cell in cells_of(section.rows[0].text, separator) if cell]) - 1
+    rows = (cells_of(row.text, separator, f"{source}: line {row.number}") for row in section.rows)
+    count = max(max(i for i, cell in enumerate(cells) if cell) for cells in rows)
     if count < 1:
         raise InputFileError(f"{source}: line {section.rows[0].number} holds no value", "the file is damaged")
     names = {0: "wavelength_nm"} | dict.fromkeys(range(1, count + 1), quantity)

@@ -36,6 +36,8 @@ _GREEK = {
     "θ": "theta",
     "ν": "nu",
     "μ": "u",
+    "å": "angstrom",
+    "°": "deg",
 }
 _MOLAR = dict.fromkeys(
     ("lmolcm", "lmol1cm1", "mcm", "m1cm1", "1mcm", "dm3mol1cm1", "dm3molcm", "lcm1mol1", "lcmmol", "mol1lcm1"), 1.0
@@ -44,11 +46,11 @@ _MOLAR |= {"mm1cm1": 1e3, "1mmcm": 1e3, "m2mol1": 10.0, "m2mol": 10.0, "cm2mol1"
 _MOLAR_OR_NONE = {"": 1.0, **_MOLAR}
 _ANGLE = {"mdeg": 1.0, "millidegrees": 1.0, "millideg": 1.0, "deg": 1e3, "degrees": 1e3}
 _MOLAR_ANGLE = dict.fromkeys(("degcm2dmol1", "degcm2dmol", "degm1m1", "degcm2decimol1"), 1.0)
-_NM = {"nm": 1.0, "nanometers": 1.0, "nanometer": 1.0, "um": 1e3, "micrometers": 1e3}
+_NM = {"nm": 1.0, "nanometers": 1.0, "nanometer": 1.0, "um": 1e3, "micrometers": 1e3, "angstrom": 0.1, "angstroms": 0.1}
 _NO_UNIT = dict.fromkeys(("", "au", "oe", "od", "arbunits"), 1.0)
 # Name (letters and digits only, lower case) -> quantity, and the units it may state with their factors.
 _RULES: tuple[tuple[str, str, dict[str, float]], ...] = (
-    (r"energy|photonenergy|ev|electronvolts?", "energy_ev", {"": 1.0, "ev": 1.0}),
+    (r"energy|energie|photonenergy|ev|electronvolts?", "energy_ev", {"": 1.0, "ev": 1.0}),
     (r"e|h?nu|hv", "energy_ev", {"ev": 1.0}),
     (r"wavelength|lambda|nm|nanomet(?:er|re)s?|wl|wellenl(?:ae|a)?nge", "wavelength_nm", {"": 1.0, **_NM}),
     (r"um|micromet(?:er|re)s?", "wavelength_nm", {"": 1e3}),
@@ -84,7 +86,10 @@ Meaning(quantity='epsilon', factor=1000.0), None)
     name, unit = _split(heading.strip().strip('"'))
     power = _POWER.match(unit)
     factor = 10.0 ** int(power[1]) if power else 1.0
-    unit = _squeeze(unit[power.end() :] if power else unit)
+    stated = unit[power.end() :] if power else unit
+    unit = _squeeze(stated)
+    if not unit and (stated.strip(" ()[]-.") or (power and power[0][0] in "x×*·")):
+        return None  # "%"; and "x10^4" of no unit: some multiply by it, others have multiplied
     result = _rule(name, unit)
     if result is None and (deviation := re.fullmatch(rf"(?:{_DEVIATION}(?:of)?)?(.+?){_DEVIATION}?", name)):
         of = _rule(deviation[1], unit) if deviation[1] != name else None

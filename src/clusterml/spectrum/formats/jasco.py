@@ -78,7 +78,8 @@ def _blocks(
     else:
         channels, titles = _channels(labels, source, settings), {}
     names = {0: axis.quantity} | {i: channel.quantity for i, channel in channels.items()}
-    arrays, numbers = table_of(data_rows(rows, source), names, separator, source)
+    count = 1 + (len(titles) or sum(_CHANNEL.fullmatch(name) is not None for name in labels))
+    arrays, numbers = table_of(data_rows(rows, source), names, separator, source, count)
     x = arrays[0] * axis.factor
     if np.isnan(x).any():
         line = numbers[int(np.argmax(np.isnan(x)))]

@@ -238,6 +238,8 @@ def _block(part: _JcampBlock, axis: Meaning, ordinate: Meaning, source: str) -> 
     place = f"{source}: line {part.first_line}"
     if part.layout not in _FORMATS:
         raise InputFileError(f"{place}: the data are {part.layout[:30]}", "export as (X++(Y..Y)) or (XY..XY)")
+    if "NPOINTS" not in part.labels:
+        _check_commas(part, source)
     x, y, lines = (_pairs if _FORMATS[part.layout] else _equidistant)(part, source)
     stated = _value(part, "NPOINTS", float(len(y)), source)
     if stated != len(y):
@@ -254,6 +256,18 @@ def _block(part: _JcampBlock, axis: Meaning, ordinate: Meaning, source: str) -> 
     return SpectrumBlock(
         part.labels.get("TITLE", ""), axis.quantity, axis.factor * x[valid], {ordinate.quantity: values}, numbers
     )
+
+
+def _check_commas(part: _JcampBlock, source: str) -> None:
+    """Refuse rows in which commas may be decimal ones: "400 0,1 0,2", without a point anywhere."""
+    if any("." in row for _, row in part.rows):
+        return
+    for number, row in part.rows:
+        if re.search(r"\d,\d", row) and re.search(r"\d\s+[-+\d]", row):
+            raise InputFileError(
+                f"{source}: line {number} has commas and blanks between its numbers",
+                "write decimal points, or give ##NPOINTS= if the commas separate numbers",
+            )
 
 
 def _equidistant(part: _JcampBlock, source: str) -> tuple[FloatArray, FloatArray, list[int]]:

@@ -21,6 +21,8 @@ COMMENTS = ("#", "%", "!", "//", '"#')
 """What a comment line begins with."""
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d{1,4})?")
 _ABSENT = ("", "nan", "null", "na", "n/a", "---", "-")
+_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}")
+_LARGE = re.compile(r"[-+]?[1-9]\d{2}")
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def table_of(
     ``most_cells``: as many as the heading has.  Raises :class:`InputFileError` naming the line of a damaged row.
     """
     values: dict[int, list[float]] = {column: [] for column in columns}
+    words: dict[int, list[str]] = {column: [] for column in columns}
     numbers: list[int] = []
     for row in rows:
         where = f"{source}: line {row.number}"
@@ -152,9 +155,34 @@ def table_of(
             )
         for column, name in columns.items():
             values[column].append(number(cells[column], f"{where}, column {name}", separator != ","))
+            words[column].append(cells[column].strip('"'))
         numbers.append(row.number)
         if len(numbers) > MOST_POINTS:
             raise InputFileError(f"{source} has more than {MOST_POINTS} rows", "is it a spectrum?")
     if len(numbers) < 2:
         raise InputFileError(f"{source} holds {len(numbers)} rows of numbers", "a spectrum needs at least 2")
+    _check_marks(words, numbers, source)
     return {column: np.array(column_values) for column, column_values in values.items()}, numbers
+
+
+def _check_marks(words: dict[int, list[str]], numbers: list[int], source: str) -> None:
+    """Refuse numbers whose thousands may be marked: 12,345 beside 450.0, or beside 999 if all have three digits so.
+
+    ``words``: the cells of each column, on the lines ``numbers``.
+    """
+    remedy = "write all numbers with one decimal mark, and thousands without a mark"
+    first: dict[str, str] = {}
+    for column in words.values():
+        for word, line in zip(column, numbers, strict=True):
+            mark = "," if "," in word else "." if "." in word else ""
+            if mark and {",", "."} <= {*first, mark}:
+                other = first["." if mark == "," else ","]
+                raise InputFileError(f"{source}: line {line} has '{word[:20]}', another '{other[:20]}'", remedy)
+            if mark:
+                first.setdefault(mark, word)
+    for column in words.values():
+        marked = [word for word in column if "," in word or "." in word]
+        plain = [word for word in column if _LARGE.fullmatch(word)]
+        if marked and plain and all(_GROUPED.fullmatch(word) for word in marked):
+            line = numbers[column.index(marked[0])]
+            raise InputFileError(f"{source}: line {line} has '{marked[0]}', another '{plain[0]}': thousands?", remedy)

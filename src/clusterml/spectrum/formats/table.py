@@ -18,6 +18,7 @@ from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, 
 from clusterml.spectrum.formats.rows import (
     TextLine,
     begins_with_number,
+    cells_of,
     data_rows,
     first_rows,
     has_number,
@@ -92,7 +93,10 @@ def _block_of_columns(lines: list[TextLine], start: int, source: str, settings: 
     names = dict(enumerate(settings.named_columns()))
     used = {i: name for i, name in names.items() if name is not None}
     separator = separator_of(lines[start].text)
-    arrays, numbers = table_of(data_rows(lines[start:], source), used, separator, source)
+    first = cells_of(lines[start].text, separator, f"{source}: line {lines[start].number}")
+    halves = separator == "," and len(first) == 2 * len(names)  # of numbers with decimal commas
+    most = len(names) if halves else None
+    arrays, numbers = table_of(data_rows(lines[start:], source), used, separator, source, most)
     axis = next(i for i, name in used.items() if name in AXES)
     columns = {name: arrays[i] for i, name in used.items() if i != axis}
     return SpectrumBlock("", used[axis], arrays[axis], columns, numbers)
