@@ -232,7 +232,7 @@ _CHARGES = "charge is the number of negative charges, 1 for a thiolate; the SMIL
 
 
 def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
-    from clusterml.structure.anatomy.ligands import cip_labels
+    from clusterml.structure.anatomy.hands import cip_labels
 
     molecule = read_smiles(model.smiles)
     if molecule is None:
