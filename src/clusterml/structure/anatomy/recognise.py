@@ -37,9 +37,9 @@ _UNDECIDED = 0.03  # rms difference of bond lengths (A) that does not tell two m
 class NamedLigand:
     """A ligand with its name: of the library's ``entry``, or formula and donors (``C5H9S (S donor)``) without one.
 
-    ``atoms``, ``donors``: sorted indices; ``charge``: negative charges; ``hand``: CIP labels of its stereocentres
-    (``R``, ``S``, or several with commas) from the coordinates, or None; ``missing_hydrogens``: how many hydrogens the
-    file lacks; ``note``: empty, or what the name rests on.
+    ``atoms``, ``donors``: sorted indices; ``charge``: negative charges; ``hand``: CIP labels of its stereocentres and
+    hindered axes (``R``, ``S``, or several with commas) from the coordinates, or None; ``missing_hydrogens``: how many
+    hydrogens the file lacks; ``note``: empty, or what the name rests on.
     """
 
     name: str
@@ -88,7 +88,7 @@ def _name_by_hand(ligand: Ligand, templates: list[_Template], ordered: FloatArra
     for entry in (template.entry for template in templates):
         if entry.hand is None or entry.hand == hand:
             return NamedLigand(entry.name, ligand.formula, ligand.atoms, ligand.donors, entry.charge, hand, entry)
-    note = f"{'stereocentre too flat to tell R from S' if hand is None else 'the other hand'}: {first.entry.name}"
+    note = f"{'too flat to tell R from S' if hand is None else 'the other hand'}: {first.entry.name}"
     return _name_by_formula(ligand, hand, note)
 
 
