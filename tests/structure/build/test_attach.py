@@ -103,3 +103,52 @@ def test_exchanging_a_free_molecule(built, ligand, rng):
     atoms = built("ag2") + Atoms("OH2", positions=[[0, 0, 9.1], [0.75, 0, 8.6], [-0.75, 0, 8.6]])
     with pytest.raises(StructureError, match="binds no metal"):
         exchange(atoms, find_ligands(atoms)[-1], ligand("DMF"), rng=rng)
+
+
+def pyridinethiolate() -> Atoms:
+    """Pyridine-2-thiolate whose S bridges two silver atoms and whose N binds a third; atom 0 is S, atom 1 N."""
+    angles = np.radians([120, 180, 240, 300, 0, 60])  # C2, N, C6, C5, C4, C3
+    ring = 1.38 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    outward = ring / 1.38
+    sulfur, nitrogen = ring[0] + 1.74 * outward[0], ring[1]
+    hydrogens = ring[2:] + 1.08 * outward[2:]
+    down = np.array([-1.0, 0.0, 0.0])
+    silver = [
+        nitrogen + 2.25 * down,
+        sulfur + 2.45 * np.array([-0.95, 0.0, 0.312]),
+        sulfur + 2.45 * np.array([-0.2, 0.3, -0.933]),
+    ]
+    positions = np.concatenate([[sulfur, nitrogen], ring[[0, 2, 3, 4, 5]], hydrogens, silver])
+    return Atoms("SNC5H4Ag3", positions)
+
+
+def alkynyl() -> Atoms:
+    """Propynyl, its first C between two silver atoms and both triply bonded ones next to a third."""
+    carbons = [(0, 0, 0), (0, 0, 1.21), (0, 0, 2.67)]
+    hydrogens = [(1.02, 0, 3.03), (-0.51, 0.88, 3.03), (-0.51, -0.88, 3.03)]
+    return Atoms("C3H3Ag3", [*carbons, *hydrogens, (0, 1.2, -1.75), (0, -1.2, -1.75), (2.35, 0, 0.45)])
+
+
+@pytest.mark.parametrize("make", [pyridinethiolate, alkynyl])
+def test_an_exchange_does_not_depend_on_the_order_of_the_file(make, ligand, rng):
+    atoms = make()
+    lengths = []
+    for order in ([0, 1], [1, 0]):
+        turned = atoms[[*order, *range(2, len(atoms))]]
+        (bound,) = find_ligands(turned)
+        assert sorted(bound.donors.tolist()) == [0, 1]
+        after = exchange(turned, bound, ligand("SCH3"), rng=rng)
+        sulfur, silver = np.flatnonzero(after.numbers == 16)[0], np.flatnonzero(after.numbers == 47)
+        lengths.append(np.sort(after.get_distances(sulfur, silver)))
+    np.testing.assert_allclose(lengths[0], lengths[1], atol=1e-9)
+    assert np.sum(lengths[0] < 2.7) >= 2  # the bridge is kept
+
+
+def test_each_of_two_unlike_donors_takes_the_place_of_its_element(ligand, rng):
+    atoms = pyridinethiolate()[[1, 0, *range(2, 14)]]
+    (bound,) = find_ligands(atoms)
+    after = exchange(atoms, bound, ligand("SPy"), rng=rng)
+    new = after[3:]
+    for element, old in ((7, 0), (16, 1)):
+        donor = new.positions[np.flatnonzero(new.numbers == element)[0]]
+        np.testing.assert_allclose(donor, atoms.positions[old], atol=1e-9)

@@ -76,8 +76,8 @@ class LigandEntry:
     ``smiles``: the free species with its charges; ``donors``: positions in the SMILES of the atoms that bind metals;
     ``charge``: negative charges (1 for a thiolate, -1 for a cation); ``formula`` as
     :func:`clusterml.structure.elements.formula` writes it; ``hand``: CIP labels of the stereocentres (``"R"``,
-    ``"S"``, several in the order of the SMILES: ``"R,S"``) or None; ``kind``: ``ligand``, ``counter-ion`` or
-    ``solvent`` (the file's section).
+    ``"S"``, several in the order of the SMILES: ``"R,S"``), then of the axes of hindered biaryls, or None; ``kind``:
+    ``ligand``, ``counter-ion`` or ``solvent`` (the file's section).
     """
 
     name: str
@@ -221,9 +221,9 @@ def _check_words(path: Path, entries: list[LigandEntry]) -> None:
             other = owner.setdefault(word, entry.name)
             if other != entry.name or (entry.name, *entry.aliases).count(word) > 1:
                 raise _problem(path, entry.name, f"the name '{word}' is used twice (also by '{other}')", "rename one")
-    molecules: dict[str, str] = {}
+    molecules: dict[tuple[str, str | None], str] = {}
     for entry in entries:
-        other = molecules.setdefault(_canonical(entry.smiles), entry.name)
+        other = molecules.setdefault((_canonical(entry.smiles), entry.hand), entry.name)
         if other != entry.name:
             raise _problem(path, entry.name, f"is the same molecule as '{other}'", "make one an alias of the other")
 
@@ -232,7 +232,7 @@ _CHARGES = "charge is the number of negative charges, 1 for a thiolate; the SMIL
 
 
 def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
-    from clusterml.structure.anatomy.ligands import cip_labels
+    from clusterml.structure.anatomy.hands import find_hands
 
     molecule = read_smiles(model.smiles)
     if molecule is None:
@@ -241,9 +241,13 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     if charge != model.charge:
         problem = f"charge is {model.charge} but the SMILES '{model.smiles}' has {charge} negative charges"
         raise _problem(path, name, problem, _CHARGES)
-    hand = ",".join(cip_labels(molecule)) or None
-    if hand != model.hand:
-        problem = f"hand is {model.hand or 'not given'} but the SMILES '{model.smiles}' is {hand or 'without a hand'}"
+    hands = find_hands(molecule)
+    if model.hand not in hands:
+        given, words = model.hand or "not given", " or ".join(hand or "without a hand" for hand in hands)
+        if len(hands) > 1:
+            problem = f"hand is {given} but '{model.smiles}' has a hindered axis between rings: it is {words}"
+            raise _problem(path, name, problem, "state its hand, which the SMILES does not say; R is Ra, S is Sa")
+        problem = f"hand is {given} but the SMILES '{model.smiles}' is {words}"
         raise _problem(path, name, problem, "correct the hand or the @ of the SMILES")
     symbols = [atom.GetSymbol() for atom in molecule.GetAtoms()]
     if isinstance(model.donors, str):
@@ -262,7 +266,7 @@ def _entry(path: Path, kind: str, name: str, model: EntryModel) -> LigandEntry:
     numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
     hydrogens = sum(atom.GetTotalNumHs() for atom in molecule.GetAtoms())
     composition = formula([*numbers, *[1] * hydrogens])
-    return LigandEntry(name, model.smiles, donors, charge, composition, tuple(model.aliases), hand, kind)
+    return LigandEntry(name, model.smiles, donors, charge, composition, tuple(model.aliases), model.hand, kind)
 
 
 def read_smiles(smiles: str) -> Any:

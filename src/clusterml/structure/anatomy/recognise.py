@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clusterml.structure.anatomy.hands import assign_hand
 from clusterml.structure.anatomy.library import Library, LigandEntry, load_library, read_smiles
 from clusterml.structure.anatomy.ligands import (
     BondGraph,
     Ligand,
-    assign_hand,
     build_molecule,
     canonical_ranks,
     find_ligands,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _SHORTENING = {1.0: 0.0, 1.5: 0.13, 2.0: 0.19, 3.0: 0.32}
 """How much (A) shorter than two covalent radii a bond of that order is (C-C 1.52, 1.39, 1.33, 1.20)."""
+_CLOSED_IN = 3  # metals that leave a single atom no hydrogen: it is an oxide, nitride, phosphide
 _UNDECIDED = 0.03  # rms difference of bond lengths (A) that does not tell two molecules apart
 
 
@@ -36,9 +37,9 @@ _UNDECIDED = 0.03  # rms difference of bond lengths (A) that does not tell two m
 class NamedLigand:
     """A ligand with its name: of the library's ``entry``, or formula and donors (``C5H9S (S donor)``) without one.
 
-    ``atoms``, ``donors``: sorted indices; ``charge``: negative charges; ``hand``: CIP labels of its stereocentres
-    (``R``, ``S``, or several with commas) from the coordinates, or None; ``missing_hydrogens``: how many hydrogens the
-    file lacks; ``note``: empty, or what the name rests on.
+    ``atoms``, ``donors``: sorted indices; ``charge``: negative charges; ``hand``: CIP labels of its stereocentres and
+    hindered axes (``R``, ``S``, or several with commas) from the coordinates, or None; ``missing_hydrogens``: how many
+    hydrogens the file lacks; ``note``: empty, or what the name rests on.
     """
 
     name: str
@@ -87,7 +88,7 @@ def _name_by_hand(ligand: Ligand, templates: list[_Template], ordered: FloatArra
     for entry in (template.entry for template in templates):
         if entry.hand is None or entry.hand == hand:
             return NamedLigand(entry.name, ligand.formula, ligand.atoms, ligand.donors, entry.charge, hand, entry)
-    note = f"{'stereocentre too flat to tell R from S' if hand is None else 'the other hand'}: {first.entry.name}"
+    note = f"{'too flat to tell R from S' if hand is None else 'the other hand'}: {first.entry.name}"
     return _name_by_formula(ligand, hand, note)
 
 
@@ -102,6 +103,8 @@ def _name_without_hydrogens(
     present, on_carbon = ligand.graph.hydrogens, ligand.graph.carbon_hydrogens
     # one that lacks only hydrogens of N, O or S is not incomplete but deprotonated
     candidates = exact + [t for t in heavy.get(graph, []) if not present or t.carbon_hydrogens > on_carbon]
+    if len(ligand.graph.numbers) == 1 and ligand.held >= _CLOSED_IN:
+        candidates = exact
     if not candidates:
         return None
     points = positions[ligand.ordered[list(order)]]

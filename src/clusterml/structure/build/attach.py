@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from clusterml.errors import StructureError
+from clusterml.structure.bonds import bond_limit
 from clusterml.structure.build.conformers import Conformers, find_conformers
 from clusterml.structure.build.contacts import clean_up
 from clusterml.structure.build.operations import permutations, symmetrise
 from clusterml.structure.build.packing import Slot, pack, radii, screen
-from clusterml.structure.build.poses import find_invariant_poses, generate_poses, site_donors, stands_upright
+from clusterml.structure.build.poses import (
+    LARGEST_MISFIT,
+    find_invariant_poses,
+    generate_poses,
+    site_donors,
+    stands_upright,
+)
 from clusterml.structure.build.sites import BindingSite, metal_donor, site_at
 from clusterml.structure.check import stated_charge
+from clusterml.structure.elements import is_metal
 from clusterml.structure.points import index_of_least
 from clusterml.typing import FloatArray, IntArray
 
@@ -91,7 +99,7 @@ def exchange(atoms: Atoms, ligand: BoundLigand, entry: LigandEntry, *, rng: np.r
     frame = atoms[rest]
     frame.info = {**atoms.info}
     place_of = {int(old_index): new for new, old_index in enumerate(rest)}
-    site = BindingSite(np.array([place_of[int(m)] for m in site.metals], dtype=np.int64), site.donors, site.outward)
+    site = replace(site, metals=np.array([place_of[int(m)] for m in site.metals], dtype=np.int64))
     charge = stated_charge(frame)
     if charge is not None and old is not None:
         frame.info["charge"] = charge + old.charge
@@ -104,22 +112,53 @@ def site_of(atoms: Atoms, ligand: BoundLigand, shapes: Conformers) -> BindingSit
     Raises :class:`~clusterml.errors.StructureError` if the ligand binds no metal.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    bound = np.asarray(ligand.donors, dtype=np.int64)
-    count = min(len(bound), len(shapes.donors), 2)
-    if count == 0:
+    if len(ligand.donors) == 0 or len(shapes.donors) == 0:
         raise StructureError("the ligand to be exchanged binds no metal", "choose a ligand that is bound")
     rest = np.setdiff1d(np.arange(len(atoms)), ligand.atoms)
-    donors = atoms.positions[bound[:count]].copy()
-    element = int(shapes.numbers[shapes.donors[0]])
-    frame = site_at(numbers[rest], atoms.positions[rest], donors, int(numbers[bound[0]]))
-    if element != numbers[bound[0]]:
-        donors = move_donors(numbers[rest], atoms.positions[rest], donors, int(numbers[bound[0]]), element)
+    frame, around = numbers[rest], atoms.positions[rest]
+    bound = _choose_donors(atoms, ligand, shapes)
+    old, new = numbers[bound], shapes.numbers[shapes.donors[: len(bound)]]
+    donors = atoms.positions[bound].copy()
+    metals = site_at(frame, around, donors, old).metals
+    for k in np.flatnonzero(old != new):
+        donors[k] = move_donors(frame, around, donors[k : k + 1], int(old[k]), int(new[k]))[0]
     body = atoms.positions[ligand.atoms].mean(axis=0) - donors.mean(axis=0)
     near = len(shapes.neighbours(int(shapes.donors[0])))
-    out = site_at(numbers[rest], atoms.positions[rest], donors, element, n_bonded=near).outward
+    out = site_at(frame, around, donors, new, n_bonded=near).outward
     if len(ligand.atoms) > len(bound):
         out = np.concatenate([(body / np.linalg.norm(body))[None], out])
-    return BindingSite(np.asarray(rest[frame.metals], dtype=np.int64), donors, out)
+    return BindingSite(np.asarray(rest[metals], dtype=np.int64), donors, out, in_order=len(set(new.tolist())) > 1)
+
+
+def _choose_donors(atoms: Atoms, ligand: BoundLigand, shapes: Conformers) -> IntArray:
+    """The donors of a bound ligand (at most two) whose places those of the new one take, in the order of the new ones.
+
+    One of the same element comes first, then one as far from the first as the new ones are from each other, then one
+    that holds more metals, then the one with the shortest bond.
+    """
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    metals = np.flatnonzero(is_metal(numbers))
+    left = ligand.donors.tolist()
+    chosen: list[int] = []
+    while left and len(chosen) < min(len(shapes.donors), 2):
+        ranks = {}
+        for donor in left:
+            distance = np.linalg.norm(atoms.positions[metals] - atoms.positions[donor], axis=1)
+            holds = int(np.sum(distance <= bond_limit(numbers[metals], numbers[donor])))
+            span = np.linalg.norm(atoms.positions[chosen] - atoms.positions[donor], axis=1)
+            unlike = bool(numbers[donor] != shapes.numbers[shapes.donors[len(chosen)]])
+            ranks[donor] = (unlike, not _fits(shapes, span), -holds, round(float(distance.min()), 3))
+        chosen.append(min(ranks, key=ranks.__getitem__))
+        left.remove(chosen[-1])
+    return np.array(chosen, dtype=np.int64)
+
+
+def _fits(shapes: Conformers, span: FloatArray) -> bool:
+    """Can two donors of the ligand be ``span`` (A) apart?  ``span`` is empty for the first donor."""
+    if len(span) == 0:
+        return True
+    bite = np.linalg.norm(shapes.positions[:, shapes.donors[1]] - shapes.positions[:, shapes.donors[0]], axis=1)
+    return bool(np.abs(bite - span[0]).min() <= 2 * LARGEST_MISFIT)
 
 
 def move_donors(numbers: IntArray, positions: FloatArray, donors: FloatArray, old: int, new: int) -> FloatArray:

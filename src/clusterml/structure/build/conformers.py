@@ -1,7 +1,8 @@
 """Shapes of free ligands: conformers from RDKit, lowest first, as they are when bound to a metal.
 
 ETKDG distance geometry and the MMFF94 force field (UFF where MMFF has no parameters).  A thiolate is shaped as its
-thiol, whose C-S bond is that of the bound ligand, and the hydrogen is taken away.  Enantiomers get exact mirror images.
+thiol, whose C-S bond is that of the bound ligand, and the hydrogen is taken away.  Enantiomers get exact
+mirror images.  The axis of a hindered biaryl keeps the hand of the library entry.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clusterml.errors import StructureError
+from clusterml.structure.anatomy.hands import find_axes, find_hands, turns_of_axes
 from clusterml.structure.rotations import kabsch
 from clusterml.typing import FloatArray, IntArray
 
@@ -57,7 +59,7 @@ class Conformers:
 
 def find_conformers(entry: LigandEntry) -> Conformers:
     """Shapes of a library ligand; raises :class:`~clusterml.errors.StructureError` if RDKit finds none."""
-    return _conformers(entry.name, entry.smiles, entry.donors)
+    return _conformers(entry.name, entry.smiles, entry.donors, entry.hand)
 
 
 def donor_symbols(entry: LigandEntry) -> list[str]:
@@ -70,14 +72,19 @@ def donor_symbols(entry: LigandEntry) -> list[str]:
 
 
 @lru_cache(maxsize=128)
-def _conformers(name: str, smiles: str, donors: tuple[int, ...]) -> Conformers:
+def _conformers(name: str, smiles: str, donors: tuple[int, ...], hand: str | None) -> Conformers:
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
-        first, second = Chem.MolToSmiles(molecule), Chem.MolToSmiles(_invert_stereocentres(molecule))
-        shaped = _invert_stereocentres(molecule) if second < first else molecule
-        shapes = _embed(name, shaped, donors)
+        hands = find_hands(molecule)
+        if hand not in hands and len(hands) > 1:
+            listed = " or ".join(str(one) for one in hands)
+            raise StructureError(f"the ligand {name} has a hindered axis, whose hand is not stated", f"state {listed}")
+        turns = hands.get(hand, ())
+        other, mirrored = _invert_stereocentres(molecule), tuple(-turn for turn in turns)
+        first, second = (Chem.MolToSmiles(molecule), turns), (Chem.MolToSmiles(other), mirrored)
+        shapes = _embed(name, *((other, mirrored) if second < first else (molecule, turns)), donors)
     if first != second:
         return shapes if second > first else shapes.mirrored()
     return _with_mirror_images(shapes)
@@ -93,7 +100,8 @@ def _invert_stereocentres(molecule: Any) -> Any:
     return other
 
 
-def _embed(name: str, molecule: Any, donors: tuple[int, ...]) -> Conformers:
+def _embed(name: str, molecule: Any, turns: tuple[int, ...], donors: tuple[int, ...]) -> Conformers:
+    """Shapes of a molecule whose hindered axes have the ``turns``."""
     from rdkit import Chem
     from rdkit.Chem import rdDistGeom
 
@@ -101,15 +109,17 @@ def _embed(name: str, molecule: Any, donors: tuple[int, ...]) -> Conformers:
     options: Any = rdDistGeom.ETKDGv3()
     options.randomSeed = _SEED
     options.pruneRmsThresh = 0.1
-    ids = list(rdDistGeom.EmbedMultipleConfs(full, _EMBEDDED if full.GetNumAtoms() > 2 else 1, options))
-    if not ids:
-        raise StructureError(f"RDKit finds no shape for the ligand {name}", "check its SMILES in the library")
+    rdDistGeom.EmbedMultipleConfs(full, _EMBEDDED if full.GetNumAtoms() > 2 else 1, options)
     energies = _optimise(full)
+    shapes = [conformer.GetPositions() for conformer in full.GetConformers()]
+    right = [k for k, shape in enumerate(shapes) if turns_of_axes(find_axes(molecule), shape) == turns]
+    if not right:
+        raise StructureError(f"RDKit finds no shape for the ligand {name}", "check its SMILES in the library")
     keep = [atom.GetIdx() for atom in full.GetAtoms() if not atom.HasProp("_extra")]
     place = {old: new for new, old in enumerate(keep)}
     pairs = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in full.GetBonds()]
     bonds = np.array([(place[i], place[j]) for i, j in pairs if i in place and j in place], dtype=np.int64)
-    positions = np.array([full.GetConformer(k).GetPositions()[keep] for k in ids])
+    positions, energies = np.array([shapes[k][keep] for k in right]), energies[right]
     numbers = np.array([full.GetAtomWithIdx(i).GetAtomicNum() for i in keep], dtype=np.int64)
     order = _select_distinct(numbers, positions, energies)
     return Conformers(

@@ -121,7 +121,7 @@ def _hinge(site: BindingSite, shapes: Conformers, donors: IntArray, name: str) -
     for shape, energy, off in zip(shapes.positions, shapes.energy_kcal, misfit, strict=True):
         if off > 2 * LARGEST_MISFIT:
             continue
-        for first, second in (donors, donors[::-1]):
+        for first, second in (donors,) if site.in_order else (donors, donors[::-1]):
             local = shape - (shape[first] + shape[second]) / 2
             axis = (shape[second] - shape[first]) / np.linalg.norm(shape[second] - shape[first])
             body = _across(_body(local, shapes, donors), axis)

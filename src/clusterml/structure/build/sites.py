@@ -33,12 +33,14 @@ class BindingSite:
     """A place for one ligand.
 
     ``metals`` ``(k,)``: atoms it binds; ``donors`` ``(d, 3)``: positions of its donors in A; ``outward`` ``(m, 3)``:
-    unit vectors in which the body of the ligand (from the middle of its donors) may point, the best first.
+    unit vectors in which the body of the ligand (from the middle of its donors) may point, the best first;
+    ``in_order``: the ligand's donors, of different elements, belong on those of the site in their order.
     """
 
     metals: IntArray
     donors: FloatArray
     outward: FloatArray
+    in_order: bool = False
 
 
 def metal_donor(metal: int, donor: int) -> float:
@@ -50,23 +52,25 @@ def metal_donor(metal: int, donor: int) -> float:
     return float(covalent_radii[metal] + covalent_radii[donor])
 
 
-def find_bound_metals(numbers: IntArray, positions: FloatArray, donors: FloatArray, element: int) -> IntArray:
-    """Indices of the metals that donors ``(d, 3)`` of an ``element`` bind, by the usual bond limits."""
+def find_bound_metals(
+    numbers: IntArray, positions: FloatArray, donors: FloatArray, element: int | IntArray
+) -> IntArray:
+    """Indices of the metals that donors ``(d, 3)`` of an ``element``, or of one each, bind by the usual bond limits."""
     metal = np.flatnonzero(is_metal(numbers))
     distance = np.linalg.norm(positions[metal][:, None] - donors[None], axis=-1)
-    limit = bond_limit(numbers[metal], np.full(len(metal), element, dtype=np.int64))
-    return np.asarray(metal[(distance <= limit[:, None]).any(axis=1)], dtype=np.int64)
+    limit = bond_limit(numbers[metal][:, None], np.broadcast_to(element, len(donors))[None])
+    return np.asarray(metal[(distance <= limit).any(axis=1)], dtype=np.int64)
 
 
 def site_at(
     numbers: IntArray,
     positions: FloatArray,
     donors: FloatArray,
-    element: int,
+    element: int | IntArray,
     outward: FloatArray | None = None,
     n_bonded: int = 1,
 ) -> BindingSite:
-    """The site of given ``donors`` ``(d, 3)`` of one ``element`` on the metals of a frame.
+    """The site of given ``donors`` ``(d, 3)`` of one ``element``, or of one each ``(d,)``, on the metals of a frame.
 
     ``outward`` ``(m, 3)`` or None: then it follows from the metals the donors bind.  ``n_bonded``: ligand atoms on each
     donor (a phosphine has three, a thiolate one).  Raises :class:`~clusterml.errors.StructureError` without metals.
@@ -80,7 +84,7 @@ def site_at(
     if len(donors) > 1:
         away = _unit(donors.mean(axis=0) - positions[metals].mean(axis=0))
         return BindingSite(metals, donors, away[None])
-    return BindingSite(metals, donors, body_directions(positions[metals], donors[0], element, n_bonded))
+    return BindingSite(metals, donors, body_directions(positions[metals], donors[0], int(np.max(element)), n_bonded))
 
 
 def body_directions(metals: FloatArray, donor: FloatArray, element: int, n_bonded: int = 1) -> FloatArray:
