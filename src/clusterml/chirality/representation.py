@@ -173,7 +173,7 @@ def consistent_permutations(
     if is_consistent(permutations, group.table):
         return [permutations]
     if group.order == 2:
-        permutations[1] = _involution(permutations[1], positions, positions @ operations[1].T)
+        permutations[1] = _involution(kinds, permutations[1], positions @ operations[1].T @ positions.T)
         return [permutations]
     classes = len(stabilisers(group.name))
     biases = product((1.0, _DISFAVOUR), repeat=classes) if thorough else [(1.0,) * classes]
@@ -196,32 +196,50 @@ def relabel(permutations: IntArray, role: IntArray) -> IntArray:
     return renamed
 
 
-def _involution(permutation: IntArray, positions: FloatArray, images: FloatArray) -> IntArray:
-    """A permutation that is its own inverse, from the cycles of one that is not: each is split into pairs.
+def _involution(kinds: Kinds, permutation: IntArray, gain: FloatArray) -> IntArray:
+    """The permutation of the largest gain that is its own inverse, from the best ``permutation`` of all.
 
-    An even cycle splits in two ways without loss; an odd one leaves one atom on the symmetry element.
+    ``gain`` ``(n, n)``: of carrying an atom to the place of another.  Cycles of even length split into pairs without
+    loss; among equal atoms in a cycle of odd length the pairs are found by :func:`_pair_up`.
     """
     result = np.arange(len(permutation))
-    for cycle in _long_cycles(permutation):
-        size = len(cycle)
-        gain = images[cycle] @ positions[cycle].T
-        best, choice = -np.inf, []
-        for start in range(size if size % 2 else 2):
-            turned = [(start + k) % size for k in range(size)]
-            pairs = list(zip(turned[size % 2 :: 2], turned[size % 2 + 1 :: 2], strict=True))
-            value = sum(2.0 * gain[a, b] for a, b in pairs) + (gain[turned[0], turned[0]] if size % 2 else 0.0)
-            if value > best:
-                best, choice = value, pairs
-        for a, b in choice:
-            result[cycle[a]], result[cycle[b]] = cycle[b], cycle[a]
+    for atoms in kinds.mobile:
+        cycles = _long_cycles(permutation, atoms)
+        if any(len(cycle) % 2 for cycle in cycles):
+            result[atoms] = atoms[_pair_up(gain[np.ix_(atoms, atoms)])]
+            continue
+        for cycle in cycles:
+            result[cycle[::2]], result[cycle[1::2]] = cycle[1::2], cycle[::2]
     return result
 
 
-def _long_cycles(permutation: IntArray) -> list[list[int]]:
-    """The cycles of more than one atom."""
+def _pair_up(gain: FloatArray) -> IntArray:
+    """The involution of the largest ``gain`` ``(m, m)``: a matching in which atoms may stay alone, exact."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import coo_array
+
+    count = len(gain)
+    first, second = np.triu_indices(count)
+    value = np.where(first == second, 0.5, 1.0) * (gain + gain.T)[first, second]
+    columns = np.arange(len(first))
+    rows, places = np.concatenate([first, second]), np.concatenate([columns, columns])
+    table = coo_array((np.where(first == second, 0.5, 1.0)[places], (rows, places)), shape=(count, len(first))).tocsr()
+    chosen = milp(
+        -value, integrality=np.ones(len(first)), bounds=Bounds(0, 1), constraints=LinearConstraint(table, 1.0, 1.0)
+    )
+    if chosen.x is None:
+        raise RuntimeError(f"pairs of {count} atoms: {chosen.message}")
+    pairs = np.flatnonzero(chosen.x > 0.5)
+    result = np.arange(count)
+    result[first[pairs]], result[second[pairs]] = second[pairs], first[pairs]
+    return result
+
+
+def _long_cycles(permutation: IntArray, atoms: IntArray) -> list[list[int]]:
+    """The cycles of more than one of the ``atoms``, which the permutation carries to each other."""
     seen = np.zeros(len(permutation), dtype=np.bool_)
     cycles = []
-    for first in range(len(permutation)):
+    for first in atoms.tolist():
         cycle = []
         atom = first
         while not seen[atom]:

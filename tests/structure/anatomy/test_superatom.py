@@ -236,3 +236,10 @@ def test_several_clusters_have_shells_of_their_own():
     assert proposal.reason == "the sum of 2 clusters (-1, -3)"
     assert propose_charge(both + Atoms("Na", [[15.0, 0.0, 0.0]])).charge == -3
     assert anatomy(both).superatom_electrons == 8
+
+
+def test_a_polyoxometalate_asks_for_the_charge():
+    """Molybdate with four silver atoms on its oxygens: Mo(VI) gives its electrons to oxide, which is not counted."""
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
+    atoms = Atoms("MoO4Ag4", [(0, 0, 0), *(1.76 * corners), *(4.0 * corners)])
+    assert any("Mo binds oxide" in text and "--charge" in text for text in propose_charge(atoms).warnings)

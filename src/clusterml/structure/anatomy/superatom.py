@@ -50,6 +50,7 @@ _LAST_SHELL = 58  # beyond, shells are too near to each other to argue with
 _MANY_SULFIDES = 4  # more, and most of all ligands, look like thiolates that lost their organic part
 VALENCE_ELECTRONS = {29: 1, 47: 1, 79: 1, 28: 0, 46: 0, 78: 0, 30: 2, 48: 2, 80: 2}
 _GROUP_11 = (29, 47, 79)
+_OXO_METALS = (22, 23, 24, 25, 41, 42, 73, 74, 75)  # Ti to Mn, Nb, Mo, Ta, W, Re: of polyoxometalates
 
 
 @dataclass(frozen=True)
@@ -360,5 +361,8 @@ def _warnings(numbers: IntArray, ligands: list[Ligand]) -> tuple[str, ...]:
         )
     metals = numbers[is_metal(numbers)]
     other = sorted({int(z) for z in metals} - set(VALENCE_ELECTRONS))
-    warnings += [f"{formula([z])} is counted without superatom electrons" for z in other]
+    oxides = any(x.graph.numbers == (8,) for x in ligands)
+    unknown = "binds oxide, in an oxidation state that is not counted: state the charge (--charge)"
+    without = "is counted without superatom electrons"
+    warnings += [f"{formula([z])} {unknown if oxides and z in _OXO_METALS else without}" for z in other]
     return tuple(dict.fromkeys(warnings))

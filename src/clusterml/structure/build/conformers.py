@@ -84,7 +84,8 @@ def _conformers(name: str, smiles: str, donors: tuple[int, ...], hand: str | Non
         turns = hands.get(hand, ())
         other, mirrored = _invert_stereocentres(molecule), tuple(-turn for turn in turns)
         first, second = (Chem.MolToSmiles(molecule), turns), (Chem.MolToSmiles(other), mirrored)
-        shapes = _embed(name, *((other, mirrored) if second < first else (molecule, turns)), donors)
+        shaped, wanted = (other, mirrored) if second < first else (molecule, turns)
+        shapes = _embed(name, shaped, wanted, donors)
     if first != second:
         return shapes if second > first else shapes.mirrored()
     return _with_mirror_images(shapes)
