@@ -169,3 +169,28 @@ def test_orientations_are_optimal(rng, turn):
     start = turn @ rotation_vector_matrix(np.array([0.1, -0.15, 0.05]))
     orientation = best_orientation(group.elements, start, product)
     assert overlap(group.elements, orientation, product) == pytest.approx(group.order * (points**2).sum())
+
+
+def _involutions(atoms: list[int]):
+    """Every permutation of ``atoms`` that is its own inverse, as a dictionary."""
+    if not atoms:
+        yield {}
+        return
+    first, *rest = atoms
+    yield from ({first: first, **others} for others in _involutions(rest))
+    for k, partner in enumerate(rest):
+        yield from ({first: partner, partner: first, **d} for d in _involutions(rest[:k] + rest[k + 1 :]))
+
+
+@pytest.mark.parametrize("seed", [*range(10), 42, 49, 94, 107, 112, 124, 164, 199])
+def test_inversion_is_measured_exactly(seed):
+    """Shells of 5 to 9 equal atoms: no pairing of them is nearer to a centre, odd ones too."""
+    rng, count = np.random.default_rng(100 + seed), 5 + seed % 5
+    points = rng.normal(size=(count, 3))
+    points *= (1.0 + 0.1 * rng.normal(size=(count, 1))) / np.linalg.norm(points, axis=1, keepdims=True)
+    points -= points.mean(axis=0)
+    gram, size = points @ points.T, float((points**2).sum())
+    least = min(sum(gram[i, j] for i, j in pairing.items()) for pairing in _involutions(list(range(count))))
+    exact = 100.0 * (1.0 - (size - least) / 2.0 / size)
+    search = SymmetrySearch(Kinds.of(np.zeros(count, dtype=np.int64)), points)
+    assert search.measure("Ci").value == pytest.approx(exact, abs=1e-6)
