@@ -15,13 +15,13 @@ from clusterml.dataset.campaign import Job, Parent, load_campaign, plan, source_
 from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.fingerprint import fingerprint
 from clusterml.dataset.geometry import geometries
-from clusterml.dataset.labelling import RejectedError, chirality_measures
+from clusterml.dataset.labelling import Identity, RejectedError, chirality_measures, record_of
 from clusterml.dataset.parents import ParentSource, parent_atoms
 from clusterml.dataset.record import FWHM_EV
 from clusterml.dataset.runner import Event, Ledger, generate
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.dataset.verify import verify
-from clusterml.engine.protocol import Protocol
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.errors import (
     DatasetError,
     ElectronicStructureError,
@@ -48,6 +48,11 @@ parents:
     hand: P
     counts: {reference: 1, mode: 3, thermal: 2, ensemble: 1}
     mirrors: 0.5
+"""
+
+OWN_PROTOCOL = """
+parents:
+  ag3: {build: {name: ag3}, family: ag3, counts: {reference: 1}, protocol: {orbitals: gfn2}}
 """
 
 
@@ -352,6 +357,18 @@ def test_a_campaign_killed_at_any_moment_loses_no_finished_record(campaign, tmp_
         (("  ag3:", "  ag3-\u00e4:"), "parent 'ag3-\u00e4' is no name"),
         (("  ag3:", "  -a:"), "parent '-a' is no name"),
         (("  ag3:", f"  {'a' * 101}:"), "is no name"),
+        (("stda-xtb}", "stda-xtb}\nspectra: {n_points: 290}"), "6.28 eV: give protocol.emax_ev 6.28 or more"),
+        (
+            (
+                "stda-xtb}",
+                "stda-xtb, emax_ev: 7}\nspectra: {n_points: 290}\nhypothetical: {h: {cores: 1, protocol: {}}}",
+            ),
+            "give hypothetical.h.protocol.emax_ev 6.28 or more",
+        ),
+        (
+            (TEXT[TEXT.index("protocol") :], "protocol: {emax_ev: 7}\nspectra: {n_points: 290}\n" + OWN_PROTOCOL),
+            "give parents.ag3.protocol.emax_ev 6.28 or more",
+        ),
     ],
 )
 def test_a_wrong_campaign_is_explained(campaign, change, message):
@@ -739,6 +756,16 @@ def test_labels_on_a_coarse_grid_are_made_again_and_taught(tmp_path):
     for name in ("epsilon", "delta_epsilon"):
         exact = getattr(label.spectrum, name)
         assert np.abs(matrix @ getattr(record, name) - exact).max() < 1e-3 * np.abs(exact).max()
+
+
+def test_no_record_goes_above_the_computed_excitations():
+    """Its spectrum would end in nothing, where the cluster absorbs."""
+    import clusterml as cm
+
+    atoms = cm.build("ag3", thiolate="SH")
+    identity = Identity("a", "reference", "ag3", "ag3", "0", "a", {}, {"ligands": {"SH": 3}})
+    with pytest.raises(OptionError, match=r"ends at 5.5 eV, and excitations are computed to emax_ev, 5 eV"):
+        record_of(identity, atoms, Protocol(emax_ev=5.0), Compute())
 
 
 def test_a_cluster_too_soft_for_a_temperature_is_shaken_at_another_or_rejected(tmp_path, monkeypatch):

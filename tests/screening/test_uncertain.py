@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterml.dataset.record import FINE
-from clusterml.dataset.store import Dataset
+from clusterml.dataset.record import FINE, SpectralGrid
+from clusterml.dataset.store import Dataset, Store
 from clusterml.dataset.verify import verify
 from clusterml.errors import OptionError, StructureError
 from clusterml.io.log import Log
@@ -172,6 +172,13 @@ def test_a_users_candidates_are_not_kept(make_screen, checkpoint, tmp_path):
     settings = make_screen(parents={}, distortions=[])
     done = screen(settings, tmp_path / "o", model=checkpoint, candidates=[build("ag3")], reference=build("ag3"))
     with pytest.raises(OptionError, match="from Python are not kept"):
+        label_uncertain(done, 1, tmp_path / "data")
+
+
+def test_spectra_that_go_above_the_computed_excitations_are_refused(done, tmp_path):
+    """They would end in nothing, where the cluster absorbs."""
+    Store(tmp_path / "data", SpectralGrid(n_points=290))
+    with pytest.raises(OptionError, match=r"go to 6.28 eV, and engine.emax_ev is 6"):
         label_uncertain(done, 1, tmp_path / "data")
 
 

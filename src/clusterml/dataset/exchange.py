@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.record import FINE, LARGEST_FWHM_EV, N_LOWEST, Record, SpectralGrid, stored_positions
-from clusterml.dataset.store import Store, read_index
+from clusterml.dataset.record import LARGEST_FWHM_EV, N_LOWEST, Record, SpectralGrid, stored_positions
+from clusterml.dataset.store import Store, grid_of
 from clusterml.errors import DatasetError, InputFileError, OptionError, OutputError, SpectrumError
 from clusterml.io.files import exclusive, read_text, write_text
 from clusterml.io.json import parse_json
@@ -135,8 +135,7 @@ def import_labels(
     for key, word in (("method", method), ("family", family)):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", word):
             raise OptionError(f"{key} is {word!r}", "give one word of letters, digits and . _ + -")
-    grid = read_index(Path(folder)).grid if (Path(folder) / "index.json").exists() else FINE
-    records = list(_read_labels(files, method, family, charge, grid))
+    records = list(_read_labels(files, method, family, charge, grid_of(Path(folder))))
     store = Store(folder)
     with exclusive(store.folder):
         names = store.finished()

@@ -174,6 +174,11 @@ def read_index(folder: Path) -> Index:
     return index
 
 
+def grid_of(folder: Path) -> SpectralGrid:
+    """The grid of a dataset folder, or the one that a new dataset has; raises what :func:`read_index` raises."""
+    return read_index(folder).grid if (folder / "index.json").exists() else FINE
+
+
 def damaged_shards(folder: Path) -> Iterator[tuple[str, str]]:
     """Shards that are missing, whose checksum is wrong, or that cannot be read: ``(name, what is wrong)``."""
     for entry in read_index(folder).shards:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clusterml.dataset.campaign import SampledKind
 from clusterml.dataset.parents import centre
-from clusterml.dataset.store import Store
+from clusterml.dataset.store import Store, grid_of
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, words_of
 from clusterml.io.files import exclusive
 from clusterml.io.log import Log
@@ -61,12 +61,16 @@ def label_uncertain(
     Labels are those of a campaign with the screen's ``engine``.  Candidates that the dataset has already are not
     labelled again; each label is on disk before the next begins.
 
-    Raises :class:`OptionError` if the network has neither, or if the user gave the candidates, and what :class:`Store`
-    raises.
+    Raises :class:`OptionError` if the network has neither, if the user gave the candidates, or if the dataset's spectra
+    go above ``engine.emax_ev``, and what :class:`Store` raises.
     """
     bench = result.run.bench
     if not bench.screen.parents:
         raise OptionError("candidates from Python are not kept", "label them with clusterml label")
+    top, emax = grid_of(Path(folder)).energy_ev[-1], bench.screen.engine.emax_ev
+    if emax < top:
+        problem = f"spectra of {folder} go to {top:g} eV, and engine.emax_ev is {emax:g}"
+        raise OptionError(problem, f"give engine.emax_ev {top:g} or more in a new screen, or another dataset")
     rows = least_certain(rows_in(Log(result.folder / RESULTS)), bench.space, bench.merit, count)
     store, names, failed = Store(folder), list[str](), dict[str, str]()
     with exclusive(store.folder), using_ligands_of(bench.screen):
