@@ -227,6 +227,26 @@ def test_a_campaign_may_grow_but_not_change(campaign, tmp_path):
             generate(campaign, tmp_path / "d", Here(), resume=True)
 
 
+def test_records_of_two_kinds_of_spectra_do_not_mix(campaign, tmp_path, monkeypatch):
+    generate(campaign, tmp_path / "d", Here(), limit=0)
+    monkeypatch.setattr("clusterml.dataset.fingerprint.RESULTS", 99)
+    with pytest.raises(DatasetError, match=r"another campaign.*\(this version computes other spectra\)"):
+        generate(campaign, tmp_path / "d", Here(), resume=True, limit=0)
+    generate(campaign, tmp_path / "e", Here(), limit=0)
+    generate(campaign, tmp_path / "e", Here(), resume=True, limit=0)
+    monkeypatch.setattr("clusterml.dataset.fingerprint.RESULTS", 100)
+    with pytest.raises(DatasetError, match="computes other spectra"):
+        generate(campaign, tmp_path / "e", Here(), resume=True, limit=0)
+
+
+def test_a_shipped_dataset_goes_on():
+    """What its campaign follows from is what its folder says."""
+    for name in ("ag-sr-v2", "dft-v1"):
+        file = shipped("configs") / "campaigns" / f"{name}.yaml"
+        kept = json.loads((shipped("datasets") / name / "campaign.json").read_text())["fingerprint"]
+        assert {part: of_now for part, of_now in fingerprint(load_campaign(file), file).items() if part in kept} == kept
+
+
 def test_a_folder_of_an_earlier_version_is_refused_as_such(campaign, tmp_path):
     generate(campaign, tmp_path / "d", Here(), limit=0)
     (tmp_path / "d" / "campaign.json").write_text('{"name": "tiny", "fingerprint": "abc"}')

@@ -281,7 +281,8 @@ def test_what_violates_a_constraint_is_no_hit(make_screen):
     assert "60 random labels without 54 that violate a constraint are too few" in hits_words(hits)
     assert hits_words(hits).endswith("9 of 10 best violate a constraint by label")
     mistaken = tuple(entry(number, 1.0) for number in range(60))
-    assert Verification(settings, merit, blind, mistaken, labels).statistics()["hits"]["overlap"] == 0.5  # 50, and 56 to 59 which violate
+    hits = Verification(settings, merit, blind, mistaken, labels).statistics()["hits"]
+    assert hits["overlap"] == 0.5  # 50, and 56 to 59, which violate
     none = Verification(settings, merit, blind, tuple(entries[1:10]), labels).statistics()["hits"]
     assert (none["threshold"], none["rate"], none["overlap"]) == (None, None, 1.0)
 

@@ -391,6 +391,19 @@ def test_labels_of_another_engine_are_not_taken_over(make_screen, checkpoint, tm
     assert len(asked) == 2
 
 
+def test_labels_of_other_spectra_than_now_are_made_again(make_screen, checkpoint, tmp_path, asked):
+    """A line that does not say which they are is of an earlier version, whose spectra are those of now."""
+    few = make_screen(engine={"dtype": "float32"}, verify=0, verify_random=2)
+    screen(few, tmp_path / "o", model=checkpoint)
+    log = tmp_path / "o" / "verified.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    del lines[0]["results"]
+    lines[1]["results"] -= 1
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    screen(few, tmp_path / "o", model=checkpoint, resume=True)
+    assert [json.loads(line)["number"] for line in log.read_text().splitlines()][2:] == [lines[1]["number"]]
+
+
 def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, asked, monkeypatch):
     from clusterml.engine import label as engine
 
@@ -701,7 +714,7 @@ def by_engine(make_screen, **changes):
     return make_screen(model="engine", engine={"dtype": "float32", "emax_ev": 5.5}, **few | changes)
 
 
-def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, asked):
+def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, asked, monkeypatch):
     done = screen(by_engine(make_screen), tmp_path / "o", reporter=(heard := Heard()))
     rows = table(tmp_path / "o")
     assert len(rows) == 4
@@ -730,6 +743,9 @@ def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, as
     assert len(asked) == 5
     with pytest.raises(ScreeningError, match=r"was begun with another screen or model, .*: engine"):
         screen(by_engine(make_screen).model_copy(update={"engine": Protocol()}), tmp_path / "o", resume=True)
+    monkeypatch.setattr("clusterml.screening.claim.RESULTS", 99)
+    with pytest.raises(ScreeningError, match=r"another screen or model, .*: version of the engine's spectra is new"):
+        screen(by_engine(make_screen), tmp_path / "o", resume=True)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from clusterml.dataset.campaign import Campaign, Job, Parent, load_campaign, plan, source_of
 from clusterml.dataset.check import check_names
-from clusterml.dataset.fingerprint import LIBRARY, fingerprint, library_file, library_text
+from clusterml.dataset.fingerprint import LIBRARY, SPECTRA, fingerprint, library_file, library_text
 from clusterml.dataset.geometry import geometries
 from clusterml.dataset.labelling import Identity, RejectedError, mean_of, opposite_hand, record_of, with_chirality
 from clusterml.dataset.parents import ParentSource
@@ -301,7 +301,7 @@ def _claim(folder: Path, name: str, current: dict[str, str], resume: bool, ledge
             raise ValueError("it was begun with an earlier version, which kept one fingerprint for all parents")
     except (InputFileError, ValueError, KeyError) as error:
         raise DatasetError(f"{path}: cannot be used ({error})", "choose another folder") from error
-    changed = [part for part in dict.fromkeys((*earlier, LIBRARY)) if current.get(part) != earlier.get(part)]
+    changed = [part for part in dict.fromkeys((*earlier, LIBRARY, SPECTRA)) if current.get(part) != earlier.get(part)]
     if changed:
         parts = ", ".join(_part_words(part) for part in changed)
         raise DatasetError(
@@ -318,6 +318,8 @@ def _part_words(part: str) -> str:
     """A part of a fingerprint in words."""
     if part == LIBRARY:
         return "the ligand file 'library'"
+    if part == SPECTRA:
+        return "this version computes other spectra"
     return f"parent {part}" if part else "what all parents share"
 
 

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clusterml.dataset.fingerprint import UNSAID_RESULTS
+from clusterml.engine.protocol import RESULTS
 from clusterml.errors import UNEXPECTED, ClusterMLError, words_of
 from clusterml.run.resources import Cache
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of
@@ -34,7 +36,7 @@ class LabelTask:
 @dataclass(frozen=True)
 class CandidateLabel:
     """The label of candidate ``number``: ``values`` by line of the screen, gap, and the seconds that the label alone
-    took; or the ``problem`` of the engine."""
+    took; or the ``problem`` of the engine.  ``results``: :data:`~clusterml.engine.protocol.RESULTS` of the label."""
 
     number: int
     values: tuple[Value, ...]
@@ -42,6 +44,12 @@ class CandidateLabel:
     seconds: float
     warnings: tuple[str, ...] = ()
     problem: str = ""
+    results: int = RESULTS
+
+    @property
+    def is_current(self) -> bool:
+        """Is there a label, and would the engine give it again?"""
+        return not self.problem and self.results == RESULTS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the log."""
@@ -51,7 +59,7 @@ class CandidateLabel:
     def from_dict(cls, entry: dict[str, Any]) -> CandidateLabel:
         """What :meth:`to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
         values = tuple(Value(float(value)) for value in entry["values"])
-        return cls(**{**entry, "values": values, "warnings": tuple(entry["warnings"])})
+        return cls(**{"results": UNSAID_RESULTS, **entry, "values": values, "warnings": tuple(entry["warnings"])})
 
 
 def label_candidate(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clusterml.errors import OptionError, ScreeningError, counted, duration
 from clusterml.io.display import wrapped
-from clusterml.io.files import exclusive, make_folder, read_text, sha256, sha256_of_file, write_text
+from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
 from clusterml.io.log import Log
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.launcher import Here, Launcher, Lost
@@ -25,7 +25,7 @@ from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.folder import Run, write_results, write_run
 from clusterml.screening.page.screen_page import write_report
 from clusterml.screening.source import OwnSource, Source, UsersSource
-from clusterml.screening.spectra import ENGINE
+from clusterml.screening.spectra import ENGINE, ENGINE_SHA256
 from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import FOLDER, Verification, labels_of, verify
 
@@ -160,7 +160,7 @@ def setting_of(
 
     place, labels = model or screen.model or DEFAULT_MODEL, tuple[str, ...]()
     if str(place) == ENGINE:
-        sha = sha256(ENGINE.encode())
+        sha = ENGINE_SHA256
         labels = tuple(map(str, filter(None, (folder.resolve() / FOLDER, other_labels))))
     else:
         place = find_release(place).resolve()

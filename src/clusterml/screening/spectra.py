@@ -15,7 +15,7 @@ from clusterml.dataset.campaign import Campaign
 from clusterml.engine.protocol import RESULTS, Compute
 from clusterml.engine.protocol import Protocol as LabelProtocol
 from clusterml.errors import ElectronicStructureError, UnsupportedElementError
-from clusterml.io.files import read_text
+from clusterml.io.files import read_text, sha256
 from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.structure.elements import structure_name
 from clusterml.structure.geometry import digest_of
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ENGINE = "engine"
 """In the place of a checkpoint's name: labels rank the candidates."""
+ENGINE_SHA256 = sha256(ENGINE.encode())
+"""In the place of a checkpoint's checksum."""
 SMALLEST_GAP_EV: float = Campaign.model_fields["smallest_gap_ev"].default
 """Geometries with a smaller HOMO-LUMO gap have no label, as in a campaign."""
 _CANDIDATE = re.compile(r"[A-Za-z0-9._+-]+-\d{7}")

@@ -306,14 +306,14 @@ def verify(
     """Label the best ``screen.verify`` and all random candidates of the ``board``; None if there are none.
 
     The best are distinct geometries; the random ones stay as drawn.  Labels that are in the ``folder`` already are not
-    made again, nor those of the same geometries in ``other_folder``.
+    made again, nor those of the same geometries in ``other_folder``, unless this version computes other spectra.
     """
     best, random = tuple(board.distinct_entries(screen.verify)), tuple(board.random[: screen.verify_random])
     if not best and not random:
         return None
     log = Log(folder / LABELS)
     labels = map(partial(_read, log), log)
-    label_of = {label.number: label for label in labels if not label.problem}  # failures are tried again
+    label_of = {label.number: label for label in labels if label.is_current}  # failures are tried again
     entries = unique_entries([*best, *random])
     missing = [entry for entry in entries if entry.row.number not in label_of]
     place = make_folder(folder / FOLDER, within=folder).resolve()
