@@ -28,6 +28,7 @@ from clusterml.errors import (
     FolderInUseError,
     InputFileError,
     OptionError,
+    OutputError,
     StructureError,
 )
 from clusterml.io.files import exclusive
@@ -191,6 +192,19 @@ def test_geometries_depend_on_nothing_but_the_job(campaign):
         again, _ = geometries(loaded, job, ParentSource(parent, None))
         for a, b in zip(first, again, strict=True):
             np.testing.assert_array_equal(a.positions, b.positions)
+
+
+def test_a_full_disk_ends_a_campaign_and_loses_nothing(campaign, tmp_path, made, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    generate(campaign, tmp_path / "d", Here(), limit=3)
+    with monkeypatch.context() as now:
+        now.setattr("clusterml.io.files.os.fsync", full)
+        with pytest.raises(OutputError, match=r"\.h5 cannot be written: No space left on device"):
+            generate(campaign, tmp_path / "d", Here(), resume=True)
+    assert generate(campaign, tmp_path / "d", Here(), resume=True).done_now == 4
+    assert contents(tmp_path / "d") == contents(made)
 
 
 def test_a_stopped_campaign_goes_on_where_it_was(campaign, tmp_path, made):

@@ -28,6 +28,7 @@ from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFile
 from clusterml.io.files import exclusive, make_folder, read_text, write_text
 from clusterml.io.json import read_json
 from clusterml.io.log import Log
+from clusterml.io.trouble import concerns_all
 from clusterml.run.launcher import Launcher, Lost, Ray
 from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.structure.anatomy.library import load_library, using_library
@@ -136,8 +137,9 @@ def generate(
     changed is refused.  ``limit``: most jobs in this run.  ``memory_gb``: of each worker (0: a share of what is free).
 
     Raises :class:`DatasetError` for a folder that was begun (without ``resume``) or belongs to another campaign,
-    :class:`OptionError` for names that are not there and a device that this computer lacks, and
-    :class:`~clusterml.errors.FolderInUseError` while another process labels into it.
+    :class:`OptionError` for names that are not there and a device that this computer lacks,
+    :class:`~clusterml.errors.FolderInUseError` while another process labels into it, and
+    :class:`~clusterml.errors.OutputError` once the disk is full: what was finished is kept.
     """
     file = Path(campaign_file)
     campaign = load_campaign(file)
@@ -181,7 +183,10 @@ def generate(
 
 
 def work(setting: CampaignSetting, job: Job) -> Event:
-    """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker."""
+    """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker.
+
+    Raises :class:`OutputError` for records that cannot be written, nor could those of other jobs.
+    """
     start = time.process_time()
     try:
         records, without = _records_of(setting, job)
@@ -190,6 +195,8 @@ def work(setting: CampaignSetting, job: Job) -> Event:
     except (RejectedError, StructureError) as error:
         event = Event(job.name, "rejected", str(error), _since(start))
     except (ClusterMLError, *UNEXPECTED) as error:  # snapshots stay: it is tried again
+        if concerns_all(error):
+            raise
         return Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))
     shutil.rmtree(setting.snapshots / job.name, ignore_errors=True)
     return event

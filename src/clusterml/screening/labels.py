@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clusterml.dataset.fingerprint import UNSAID_RESULTS
 from clusterml.engine.protocol import RESULTS
 from clusterml.errors import UNEXPECTED, ClusterMLError, words_of
+from clusterml.io.trouble import concerns_all
 from clusterml.run.resources import Cache
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of
 from clusterml.screening.measures.measure import Sample, Value, measure_sample
@@ -67,7 +68,8 @@ def label_candidate(
 ) -> CandidateLabel:
     """Label a candidate and write its JSON into ``folder``; runs in a worker.  A refusal of the engine is a problem.
 
-    ``other_folder``: the labels of another screen; those of the same geometry and protocol are reused.
+    ``other_folder``: the labels of another screen; those of the same geometry and protocol are reused.  Raises
+    :class:`~clusterml.errors.OutputError` for a label that cannot be written, as no other could.
     """
     from clusterml.spectrum.export import spectrum_of
 
@@ -82,6 +84,8 @@ def label_candidate(
         spectrum = spectrum_of(label, name)
         values = measure_sample(gauges, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
     except (ClusterMLError, *UNEXPECTED) as error:
+        if concerns_all(error):
+            raise
         return CandidateLabel(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=words_of(error))
     gap, seconds = label["provenance"]["raw_gap_ev"], label["timings_s"]["total"]
     return CandidateLabel(task.number, values, float(gap), round(seconds, 3), tuple(label["warnings"]))

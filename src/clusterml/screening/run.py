@@ -143,7 +143,8 @@ def _check_valid(run: Run, folder: Path) -> None:
         return
     write_run(run, folder, "no valid candidate")
     reasons = "; ".join(f"{count} x {reason}" for reason, count in board.rejections.counts.most_common())
-    example = next(iter(board.rejections.examples.values()), "there was none to try")
+    examples = (*board.rejections.examples.values(), *run.lost_blocks.values())
+    example = next(iter(examples), "there was none to try")
     raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
 
 
