@@ -25,7 +25,7 @@ from clusterml.dataset.shards import Shard, write_shard
 from clusterml.dataset.store import Store
 from clusterml.engine.protocol import Compute
 from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, OptionError, StructureError
-from clusterml.io.files import exclusive, make_folder, read_text, write_text
+from clusterml.io.files import make_folder, read_text, write_text
 from clusterml.io.json import read_json
 from clusterml.io.log import Log
 from clusterml.io.trouble import concerns_all
@@ -155,12 +155,11 @@ def generate(
         if not begun:  # nothing is written before names have proved sound
             check_names(campaign)
     Compute("cpu" if isinstance(launcher, Ray) else device, memory_gb=memory_gb or None)  # Ray has other devices
-    store = Store(folder, campaign.spectra)
     jobs = list(plan(campaign))
-    kept = store.folder / "checkpoints", store.folder / "parents", store.folder / "snapshots"
-    setting = CampaignSetting(campaign, file, store.staging, *kept, device, memory_gb)
     start, count = time.perf_counter(), 0
-    with exclusive(store.folder), using_library(library):
+    with Store.held(folder, campaign.spectra) as store, using_library(library):
+        kept = store.folder / "checkpoints", store.folder / "parents", store.folder / "snapshots"
+        setting = CampaignSetting(campaign, file, store.staging, *kept, device, memory_gb)
         ledger = Ledger(store.folder / "ledger.jsonl")
         _claim(store.folder, campaign.name, fingerprints, resume, ledger, library_text(campaign, file))
         jobs_to_do = _outstanding(jobs, store, ledger)[:limit]
@@ -176,7 +175,7 @@ def generate(
             ledger.add(event)
             count += 1
             if count % _PACK_EVERY == 0:
-                store.pack(full=True)
+                store.pack_full()
             reporter.show(_state(counts, len(jobs)))
         store.pack({"name": campaign.name, "title": campaign.title, "fingerprint": fingerprints})
     return Tally(dict(+counts), len(jobs), count, time.perf_counter() - start)

@@ -14,7 +14,6 @@ from clusterml.dataset.campaign import SampledKind
 from clusterml.dataset.parents import centre
 from clusterml.dataset.store import Store, grid_of
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, words_of
-from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.run.progress import SILENT, Reporter, State
@@ -72,8 +71,8 @@ def label_uncertain(
         problem = f"spectra of {folder} go to {top:g} eV, and engine.emax_ev is {emax:g}"
         raise OptionError(problem, f"give engine.emax_ev {top:g} or more in a new screen, or another dataset")
     rows = least_certain(rows_in(Log(result.folder / RESULTS)), bench.space, bench.merit, count)
-    store, names, failed = Store(folder), list[str](), dict[str, str]()
-    with exclusive(store.folder), using_ligands_of(bench.screen):
+    names, failed = list[str](), dict[str, str]()
+    with Store.held(folder) as store, using_ligands_of(bench.screen):
         earlier = store.finished()
         missing = [row for row in rows if _name(bench.screen.name, result.run.fingerprint, row.number) not in earlier]
         work = partial(record_of_candidate, bench.setting, result.run.fingerprint, store.grid)
