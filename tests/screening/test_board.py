@@ -79,6 +79,8 @@ def test_the_board_is_what_sorting_everything_gives(make_screen):
     filled = board(make_screen)
     for block in all_blocks:
         filled.add(block)
+        assert filled.best == filled.ranked[0]
+        assert filled.numbers == {entry.row.number for entry in (*filled.members, *filled.random)}
     rows = [row for block in all_blocks for row in block.rows]
     feasible = [row for row in rows if row.values[2].value >= 0.0]
     score = {row.number: row.values[0].value / 10.0 - row.values[1].value for row in feasible}

@@ -71,6 +71,17 @@ def test_the_least_certain_ones_are_found_in_every_shell(done):
         assert [row.number for row in least(done, count)] == [row.number for row in expected[:count]]
 
 
+def test_rows_that_are_too_certain_are_compared_with_none(done, monkeypatch):
+    rows = sorted(rows_of(done), key=lambda row: -uncertainty(row, done.run.bench.merit))
+    compared, alike = [], Row.alike
+    monkeypatch.setattr(Row, "alike", lambda row, other: compared.append(row.number) or alike(row, other))
+    space, merit = done.run.bench.space, done.run.bench.merit
+    first = least_certain(rows, space, merit, 1)
+    assert compared == []  # the least certain of each shell came first
+    assert least_certain(reversed(rows), space, merit, 1) == first
+    assert compared
+
+
 def test_one_geometry_turned_or_mirrored_is_labelled_once(done):
     rows = rows_of(done)
     first = rows[0]

@@ -53,7 +53,8 @@ class ScreenResult:
         """Name, counts and the best candidate."""
         screen, board = self.run.bench.screen, self.board
         parts = [f"{counted(board.evaluated, 'candidate')}, {board.valid} valid, {board.feasible} feasible"]
-        parts += [f"best {entry.row.name} with score {entry.standing.score:.4g}" for entry in board.ranked[:1]]
+        if (best := board.best) is not None:
+            parts.append(f"best {best.row.name} with score {best.standing.score:.4g}")
         if self.verification is not None:
             parts.append(f"{len(self.verification.label_of)} labelled")
         return wrapped(f"ScreenResult({screen.name}: {'; '.join(parts)}; {self.folder})")
@@ -233,15 +234,13 @@ def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: R
     start, before = time.perf_counter(), board.evaluated
     last_note = start
     reporter.show(State("candidates", board.evaluated, source.total, _price(bench, source, board.evaluated)))
-    for task, result in launcher.run(
-        partial(evaluate_block, bench.setting), source.tasks(finished, _numbers_to_keep(board))
-    ):
+    for task, result in launcher.run(partial(evaluate_block, bench.setting), source.tasks(finished, board.numbers)):
         if isinstance(result, Lost):
             run.lost_blocks[f"{task.start} to {task.stop - 1}"] = result.reason
             continue
         log.add(result.to_dict())
         board.add(result)
-        source.release(task, partial(_numbers_to_keep, board))
+        source.release(task, lambda: board.numbers)
         run.evaluated_now, run.seconds_now = board.evaluated - before, time.perf_counter() - start
         if time.perf_counter() - last_note >= _SECONDS_BETWEEN_NOTES:
             last_note = time.perf_counter()
@@ -268,14 +267,9 @@ def _price(bench: Bench, source: Source, finished: int) -> str:
     return ", ".join(parts)
 
 
-def _numbers_to_keep(board: Board) -> set[int]:
-    return {entry.row.number for entry in (*board.members, *board.random)}
-
-
 def _words(board: Board) -> str:
-    best = board.ranked[:1]
     words = f"{board.valid} valid, {board.rejections.counts.total()} dropped"
-    return f"{words}, best score {best[0].standing.score:.4g}" if best else words
+    return words if board.best is None else f"{words}, best score {board.best.standing.score:.4g}"
 
 
 def _read(entry: dict[str, object], log: Log) -> CandidateBlock:

@@ -106,6 +106,8 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
             continue
         best = shells.setdefault(_shell(space.recipe(row.number)), [])
         entry = (size, -row.number, row)  # numbers differ: rows are never compared
+        if len(best) == count and entry < best[0]:
+            continue
         if any(row.alike(rival) for _, _, rival in best):
             continue
         if len(best) < count:
