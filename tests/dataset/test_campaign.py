@@ -15,19 +15,20 @@ from clusterml.dataset.campaign import Job, Parent, load_campaign, plan, source_
 from clusterml.dataset.exchange import to_atoms
 from clusterml.dataset.fingerprint import fingerprint
 from clusterml.dataset.geometry import geometries
-from clusterml.dataset.labelling import RejectedError, chirality_measures
+from clusterml.dataset.labelling import Identity, RejectedError, chirality_measures, record_of
 from clusterml.dataset.parents import ParentSource, parent_atoms
 from clusterml.dataset.record import FWHM_EV
 from clusterml.dataset.runner import Event, Ledger, generate
 from clusterml.dataset.store import Dataset, damaged_shards
 from clusterml.dataset.verify import verify
-from clusterml.engine.protocol import Protocol
+from clusterml.engine.protocol import Compute, Protocol
 from clusterml.errors import (
     DatasetError,
     ElectronicStructureError,
     FolderInUseError,
     InputFileError,
     OptionError,
+    OutputError,
     StructureError,
 )
 from clusterml.io.files import exclusive
@@ -48,6 +49,11 @@ parents:
     hand: P
     counts: {reference: 1, mode: 3, thermal: 2, ensemble: 1}
     mirrors: 0.5
+"""
+
+OWN_PROTOCOL = """
+parents:
+  ag3: {build: {name: ag3}, family: ag3, counts: {reference: 1}, protocol: {orbitals: gfn2}}
 """
 
 
@@ -188,6 +194,19 @@ def test_geometries_depend_on_nothing_but_the_job(campaign):
             np.testing.assert_array_equal(a.positions, b.positions)
 
 
+def test_a_full_disk_ends_a_campaign_and_loses_nothing(campaign, tmp_path, made, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    generate(campaign, tmp_path / "d", Here(), limit=3)
+    with monkeypatch.context() as now:
+        now.setattr("clusterml.io.files.os.fsync", full)
+        with pytest.raises(OutputError, match=r"\.h5 cannot be written: No space left on device"):
+            generate(campaign, tmp_path / "d", Here(), resume=True)
+    assert generate(campaign, tmp_path / "d", Here(), resume=True).done_now == 4
+    assert contents(tmp_path / "d") == contents(made)
+
+
 def test_a_stopped_campaign_goes_on_where_it_was(campaign, tmp_path, made):
     generate(campaign, tmp_path / "d", Here(), limit=3)
     assert len({r.pair for r in Dataset(tmp_path / "d")}) == 3
@@ -220,6 +239,26 @@ def test_a_campaign_may_grow_but_not_change(campaign, tmp_path):
         campaign.write_text(text)
         with pytest.raises(DatasetError, match=rf"another campaign.*\({what}\)"):
             generate(campaign, tmp_path / "d", Here(), resume=True)
+
+
+def test_records_of_two_kinds_of_spectra_do_not_mix(campaign, tmp_path, monkeypatch):
+    generate(campaign, tmp_path / "d", Here(), limit=0)
+    monkeypatch.setattr("clusterml.dataset.fingerprint.RESULTS", 99)
+    with pytest.raises(DatasetError, match=r"another campaign.*\(this version computes other spectra\)"):
+        generate(campaign, tmp_path / "d", Here(), resume=True, limit=0)
+    generate(campaign, tmp_path / "e", Here(), limit=0)
+    generate(campaign, tmp_path / "e", Here(), resume=True, limit=0)
+    monkeypatch.setattr("clusterml.dataset.fingerprint.RESULTS", 100)
+    with pytest.raises(DatasetError, match="computes other spectra"):
+        generate(campaign, tmp_path / "e", Here(), resume=True, limit=0)
+
+
+def test_a_shipped_dataset_goes_on():
+    """What its campaign follows from is what its folder says."""
+    for name in ("ag-sr-v2", "dft-v1"):
+        file = shipped("configs") / "campaigns" / f"{name}.yaml"
+        kept = json.loads((shipped("datasets") / name / "campaign.json").read_text())["fingerprint"]
+        assert {part: of_now for part, of_now in fingerprint(load_campaign(file), file).items() if part in kept} == kept
 
 
 def test_a_folder_of_an_earlier_version_is_refused_as_such(campaign, tmp_path):
@@ -352,6 +391,18 @@ def test_a_campaign_killed_at_any_moment_loses_no_finished_record(campaign, tmp_
         (("  ag3:", "  ag3-\u00e4:"), "parent 'ag3-\u00e4' is no name"),
         (("  ag3:", "  -a:"), "parent '-a' is no name"),
         (("  ag3:", f"  {'a' * 101}:"), "is no name"),
+        (("stda-xtb}", "stda-xtb}\nspectra: {n_points: 290}"), "6.28 eV: give protocol.emax_ev 6.28 or more"),
+        (
+            (
+                "stda-xtb}",
+                "stda-xtb, emax_ev: 7}\nspectra: {n_points: 290}\nhypothetical: {h: {cores: 1, protocol: {}}}",
+            ),
+            "give hypothetical.h.protocol.emax_ev 6.28 or more",
+        ),
+        (
+            (TEXT[TEXT.index("protocol") :], "protocol: {emax_ev: 7}\nspectra: {n_points: 290}\n" + OWN_PROTOCOL),
+            "give parents.ag3.protocol.emax_ev 6.28 or more",
+        ),
     ],
 )
 def test_a_wrong_campaign_is_explained(campaign, change, message):
@@ -739,6 +790,16 @@ def test_labels_on_a_coarse_grid_are_made_again_and_taught(tmp_path):
     for name in ("epsilon", "delta_epsilon"):
         exact = getattr(label.spectrum, name)
         assert np.abs(matrix @ getattr(record, name) - exact).max() < 1e-3 * np.abs(exact).max()
+
+
+def test_no_record_goes_above_the_computed_excitations():
+    """Its spectrum would end in nothing, where the cluster absorbs."""
+    import clusterml as cm
+
+    atoms = cm.build("ag3", thiolate="SH")
+    identity = Identity("a", "reference", "ag3", "ag3", "0", "a", {}, {"ligands": {"SH": 3}})
+    with pytest.raises(OptionError, match=r"ends at 5.5 eV, and excitations are computed to emax_ev, 5 eV"):
+        record_of(identity, atoms, Protocol(emax_ev=5.0), Compute())
 
 
 def test_a_cluster_too_soft_for_a_temperature_is_shaken_at_another_or_rejected(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 
 from clusterml.dataset.groups import find_homes, kin_of, origins_of, questions_of
 from clusterml.dataset.split import Split, load_split, save_split
-from clusterml.dataset.splits import draw_splits, extend, leaks, make_split
+from clusterml.dataset.splits import draw_splits, extend, leaks, make_split, take_in_turn
 from clusterml.dataset.store import Dataset, Store
 from clusterml.errors import DatasetError, OptionError
 
@@ -37,6 +37,45 @@ def test_no_geometry_and_its_mirror_image_fall_on_two_sides(dataset, question, s
     assert sorted(split.train + split.validation + split.test) == sorted(dataset.ids)
     assert split.test
     assert split == make_split(dataset, question, seed=seed, fractions=(0.2, 0.2))
+
+
+def taken_plainly(order, groups, shares, test):
+    """The same choice, counted anew for each group."""
+    selected, remaining, took = {"test": list(test), "validation": []}, list(order), True
+
+    def records(names):
+        return {index for name in names for index in groups[name]}
+
+    while took:
+        took = False
+        for part, share in shares.items():
+            others = records(selected["validation" if part == "test" else "test"])
+            kept = others if part == "validation" else set()
+            now = len(records(selected[part]) - kept)
+            for name in remaining:
+                grown = records([*selected[part], name])
+                count = len(grown - kept)
+                wanted = (not selected[part] and share > 0 and count > 0) or abs(count - share) < abs(now - share)
+                if wanted and grown | others != records(groups):
+                    selected[part].append(name)
+                    remaining.remove(name)
+                    took = True
+                    break
+    return selected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_that_overlap_are_taken_in_turn(seed):
+    """A record may have several ligands, and so be of several groups."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(20, 200))
+    sizes = rng.integers(1, max(2, count // int(rng.integers(2, 20))), size=int(rng.integers(3, 40)))
+    groups = {f"g{k}": set(rng.integers(0, count, size).tolist()) for k, size in enumerate(sizes)}
+    order = rng.permutation(list(groups)).tolist()
+    test = order[: int(rng.integers(0, 3))]
+    shares = {"test": 0.0 if test else 0.2 * count, "validation": float(rng.uniform(0.0, 0.3)) * count}
+    asked = order[len(test) :], groups, shares, test
+    assert take_in_turn(*asked) == taken_plainly(*asked)
 
 
 def test_unseen_clusters_and_unseen_shells_are_unseen(dataset):

@@ -152,7 +152,11 @@ def test_packing_keeps_every_record_once_and_changes_no_shard(tmp_path, make_rec
     for count, record in enumerate(records.values(), start=1):
         store.add(record)
         if count in (3, 6, 13):
-            assert store.pack(full=count == 6) == {3: 3, 6: 3, 13: 13}[count]
+            if count == 6:
+                store.pack_full()  # three are too few
+            else:
+                store.pack()
+            assert len(read_index(store.folder).ids) == {3: 3, 6: 3, 13: 13}[count]
             now = {path.name: path.read_bytes() for path in (tmp_path / "d" / "shards").iterdir()}
             assert seen.items() <= now.items()
             seen = now
@@ -168,6 +172,19 @@ def test_packing_keeps_every_record_once_and_changes_no_shard(tmp_path, make_rec
     assert [r.id for r in dataset[-2:]] == list(dataset.ids[-2:])
     assert [len(e.ids) for e in read_index(tmp_path / "d").shards] == [3, 4, 4, 2, 1]
     assert list(damaged_shards(tmp_path / "d")) == []
+
+
+def test_the_index_is_left_alone_until_a_shard_is_full(tmp_path, make_record, monkeypatch):
+    """It names all records: reading and writing it takes longer the larger the dataset is."""
+    monkeypatch.setattr("clusterml.dataset.store.RECORDS_PER_SHARD", 3)
+    store, written = Store(tmp_path), []
+    write = Store._write_index
+    monkeypatch.setattr(Store, "_write_index", lambda self, index: (written.append(len(index.ids)), write(self, index)))
+    for k in range(8):
+        store.add(make_record(f"r{k}", k))
+        store.pack_full()
+    assert written == [3, 6]
+    assert store.finished() == {f"r{k}" for k in range(8)}
 
 
 def test_records_that_belong_together_are_kept_together(tmp_path, make_record, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -183,6 +184,20 @@ def test_an_unexpected_error_is_one_failure(save, monkeypatch, error):
     assert bad.remedy
     assert "Traceback" in bad.trace
     assert again.problem.startswith("b.xyz: ")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_disk_that_takes_no_more_ends_the_batch(save, monkeypatch, jobs):
+    """What is left would be computed for nothing; a result whose own name is taken fails alone."""
+    files = [save("agh", to=f"{name}.xyz") for name in "abc"]
+    Path("out/b.json").mkdir(parents=True)
+    kinds = [type(result) for result in run(files, BatchOptions(protocol=QUICK, output=Path("out")), jobs=jobs)]
+    assert kinds == [Outcome, Failure, Outcome]
+    shutil.rmtree("out")
+    Path("out").write_text("")
+    monkeypatch.setattr("clusterml.batch.label.make_folder", lambda path: path)  # it was replaced after that
+    with pytest.raises(OutputError, match=r"folder out cannot be made: File exists"):
+        list(run(files, BatchOptions(protocol=QUICK, output=Path("out")), jobs=jobs))
 
 
 def test_processes_share_memory_and_give_the_same_numbers(save):

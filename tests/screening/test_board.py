@@ -32,7 +32,15 @@ from clusterml.screening.making import Rejection
 from clusterml.screening.measures.measure import Value
 from clusterml.screening.merit import Merit
 from clusterml.screening.messages import _wrong_signs
-from clusterml.screening.verification import LabelPairs, Verification, count_hits, errors, same_sign, spearman
+from clusterml.screening.verification import (
+    LabelPairs,
+    Verification,
+    count_hits,
+    errors,
+    hits_words,
+    same_sign,
+    spearman,
+)
 from clusterml.structure.distort.apply import distort
 from clusterml.structure.read import read
 
@@ -71,6 +79,8 @@ def test_the_board_is_what_sorting_everything_gives(make_screen):
     filled = board(make_screen)
     for block in all_blocks:
         filled.add(block)
+        assert filled.best == filled.ranked[0]
+        assert filled.numbers == {entry.row.number for entry in (*filled.members, *filled.random)}
     rows = [row for block in all_blocks for row in block.rows]
     feasible = [row for row in rows if row.values[2].value >= 0.0]
     score = {row.number: row.values[0].value / 10.0 - row.values[1].value for row in feasible}
@@ -244,6 +254,39 @@ def test_agreement_of_known_numbers():
     few = count_hits(top, LabelPairs(truth[:3], truth[:3]), 0.1)
     assert few["enrichment"] is None
     assert json.dumps(few)
+
+
+def test_what_violates_a_constraint_is_no_hit(make_screen):
+    """Nine in ten of the largest scores violate: a perfect predictor, which ranks them last, has all hits."""
+    settings = make_screen(constraints=[{"absorption_within": "5 %"}], hit_share=0.25, verify=10)
+    merit = Merit(settings)
+
+    def entry(number, change):
+        values = (Value(float(number)), Value(change))
+        return BoardEntry(Row(number, f"c-{number}", values, 0, 1.0, True, 0.5), merit.standing(values))
+
+    entries = [entry(number, 9.0 if number % 10 else 1.0) for number in range(400)]
+    labels = {e.row.number: CandidateLabel(e.row.number, e.row.values, 1.0, 0.1) for e in entries}
+    best = tuple(sorted(entries, key=lambda e: e.key, reverse=True)[:10])
+    hits = Verification(settings, merit, best, tuple(entries), labels).statistics()["hits"]
+    assert hits["feasible"] == {"best": 10, "random": 40}
+    assert (hits["rate"], hits["random_rate"], hits["enrichment"]) == (1.0, 0.025, pytest.approx(40.0))
+    assert (hits["overlap"], hits["enough"]) == (1.0, True)
+    assert hits_words(hits).startswith("100 % of the best are hits")
+    assert hits_words(hits).endswith(
+        "25 % of the random ones that violate no constraint), 40.0 times the rate among all random ones"
+    )
+
+    blind = tuple(entry(number, 1.0) for number in range(390, 400))  # predicted to satisfy it: nine do not
+    hits = Verification(settings, merit, blind, tuple(entries[:60]), labels).statistics()["hits"]
+    assert (hits["rate"], hits["feasible"], hits["enough"]) == (0.1, {"best": 1, "random": 6}, False)
+    assert "60 random labels without 54 that violate a constraint are too few" in hits_words(hits)
+    assert hits_words(hits).endswith("9 of 10 best violate a constraint by label")
+    mistaken = tuple(entry(number, 1.0) for number in range(60))
+    hits = Verification(settings, merit, blind, mistaken, labels).statistics()["hits"]
+    assert hits["overlap"] == 0.5  # 50, and 56 to 59, which violate
+    none = Verification(settings, merit, blind, tuple(entries[1:10]), labels).statistics()["hits"]
+    assert (none["threshold"], none["rate"], none["overlap"]) == (None, None, 1.0)
 
 
 def test_errors_of_scores_are_without_optimism_and_ranks_are_with_it(make_screen):

@@ -391,6 +391,19 @@ def test_labels_of_another_engine_are_not_taken_over(make_screen, checkpoint, tm
     assert len(asked) == 2
 
 
+def test_labels_of_other_spectra_than_now_are_made_again(make_screen, checkpoint, tmp_path, asked):
+    """A line that does not say which they are is of an earlier version, whose spectra are those of now."""
+    few = make_screen(engine={"dtype": "float32"}, verify=0, verify_random=2)
+    screen(few, tmp_path / "o", model=checkpoint)
+    log = tmp_path / "o" / "verified.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    del lines[0]["results"]
+    lines[1]["results"] -= 1
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    screen(few, tmp_path / "o", model=checkpoint, resume=True)
+    assert [json.loads(line)["number"] for line in log.read_text().splitlines()][2:] == [lines[1]["number"]]
+
+
 def test_a_parent_without_a_label_is_tried_once(make_screen, checkpoint, tmp_path, asked, monkeypatch):
     from clusterml.engine import label as engine
 
@@ -701,7 +714,7 @@ def by_engine(make_screen, **changes):
     return make_screen(model="engine", engine={"dtype": "float32", "emax_ev": 5.5}, **few | changes)
 
 
-def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, asked):
+def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, asked, monkeypatch):
     done = screen(by_engine(make_screen), tmp_path / "o", reporter=(heard := Heard()))
     rows = table(tmp_path / "o")
     assert len(rows) == 4
@@ -730,6 +743,9 @@ def test_the_engine_may_rank_in_the_place_of_a_network(make_screen, tmp_path, as
     assert len(asked) == 5
     with pytest.raises(ScreeningError, match=r"was begun with another screen or model, .*: engine"):
         screen(by_engine(make_screen).model_copy(update={"engine": Protocol()}), tmp_path / "o", resume=True)
+    monkeypatch.setattr("clusterml.screening.claim.RESULTS", 99)
+    with pytest.raises(ScreeningError, match=r"another screen or model, .*: version of the engine's spectra is new"):
+        screen(by_engine(make_screen), tmp_path / "o", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -768,6 +784,58 @@ def test_a_candidate_without_a_label_is_dropped(make_screen, tmp_path, monkeypat
     done = screen(by_engine(make_screen), tmp_path / "o")
     assert (done.board.valid, dict(done.board.rejections.counts)) == (3, {LABEL: 1})
     assert done.board.rejections.examples[LABEL] == "HOMO-LUMO gap of 0.010 eV"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device (free memory or space)"),
+        (MemoryError(), "MemoryError: (free memory or space)"),
+        (OutputError("a.json is a folder", "remove it"), "a.json is a folder (remove it)"),
+    ],
+)
+def test_a_passing_trouble_loses_a_block_until_it_has_passed(make_screen, tmp_path, monkeypatch, trouble, words):
+    """No candidate is rejected for it: a rejection stays."""
+    from clusterml.engine import label as engine
+
+    label = engine.label
+
+    def troubled(atoms, *arguments, **options):
+        if atoms.info["name"].endswith("0000001"):
+            raise trouble
+        return label(atoms, *arguments, **options)
+
+    with monkeypatch.context() as now:
+        now.setattr(engine, "label", troubled)
+        done = screen(by_engine(make_screen), tmp_path / "o")
+    assert (done.board.valid, done.board.rejections.counts.total()) == (2, 0)
+    assert done.run.lost_blocks == {"0 to 1": words}
+    again = screen(by_engine(make_screen), tmp_path / "o", resume=True)
+    assert (again.board.valid, again.run.lost_blocks) == (4, {})
+
+
+def test_labels_that_a_full_disk_does_not_take_end_the_screen(make_screen, tmp_path, monkeypatch, asked):
+    def full(*arguments, **options):
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise OutputError("a.json cannot be written") from error
+
+    with monkeypatch.context() as now:
+        now.setattr("clusterml.io.json.write_json", full)
+        with pytest.raises(OutputError, match=r"a\.json cannot be written"):
+            screen(by_engine(make_screen), tmp_path / "o")
+    assert len(asked) == 1
+    assert screen(by_engine(make_screen), tmp_path / "o", resume=True).board.valid == 4
+
+
+def test_a_damaged_label_is_made_anew(make_screen, checkpoint, tmp_path, asked):
+    setting, _ = setting_of(make_screen(engine={"dtype": "float32"}), tmp_path, checkpoint, "cpu", None)
+    (tmp_path / "Ag3H3S3.json").write_text("{")
+    task = LabelTask(1, build("ag3", thiolate="SH"), 0)
+    task.atoms.info["name"] = "Ag3H3S3"
+    assert label_candidate(setting, tmp_path, task).problem == ""
+    assert json.loads((tmp_path / "Ag3H3S3.json").read_text())["digest"]
 
 
 def test_the_engine_has_no_uncertainty_and_is_not_climbed(make_screen, tmp_path):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clusterml.dataset.record import FINE
-from clusterml.dataset.store import Dataset
+from clusterml.dataset.record import FINE, SpectralGrid
+from clusterml.dataset.store import Dataset, Store
 from clusterml.dataset.verify import verify
 from clusterml.errors import OptionError, StructureError
 from clusterml.io.log import Log
@@ -69,6 +69,17 @@ def test_the_least_certain_ones_are_found_in_every_shell(done):
         expected += sorted((sorted(rows, key=order)[place] for rows in shells.values() if len(rows) > place), key=order)
     for count in (1, 3, len(shells) + 1, len(expected) + 5):
         assert [row.number for row in least(done, count)] == [row.number for row in expected[:count]]
+
+
+def test_rows_that_are_too_certain_are_compared_with_none(done, monkeypatch):
+    rows = sorted(rows_of(done), key=lambda row: -uncertainty(row, done.run.bench.merit))
+    compared, alike = [], Row.alike
+    monkeypatch.setattr(Row, "alike", lambda row, other: compared.append(row.number) or alike(row, other))
+    space, merit = done.run.bench.space, done.run.bench.merit
+    first = least_certain(rows, space, merit, 1)
+    assert compared == []  # the least certain of each shell came first
+    assert least_certain(reversed(rows), space, merit, 1) == first
+    assert compared
 
 
 def test_one_geometry_turned_or_mirrored_is_labelled_once(done):
@@ -172,6 +183,13 @@ def test_a_users_candidates_are_not_kept(make_screen, checkpoint, tmp_path):
     settings = make_screen(parents={}, distortions=[])
     done = screen(settings, tmp_path / "o", model=checkpoint, candidates=[build("ag3")], reference=build("ag3"))
     with pytest.raises(OptionError, match="from Python are not kept"):
+        label_uncertain(done, 1, tmp_path / "data")
+
+
+def test_spectra_that_go_above_the_computed_excitations_are_refused(done, tmp_path):
+    """They would end in nothing, where the cluster absorbs."""
+    Store(tmp_path / "data", SpectralGrid(n_points=290))
+    with pytest.raises(OptionError, match=r"go to 6.28 eV, and engine.emax_ev is 6"):
         label_uncertain(done, 1, tmp_path / "data")
 
 

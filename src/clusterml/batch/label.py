@@ -170,7 +170,8 @@ def run(
     one, a script that calls this needs the usual ``if __name__ == "__main__":``.  No more than a few structures per
     process are in memory at a time.
 
-    Raises OptionError, InputFileError, OutputError for what concerns all structures, before any is computed.
+    Raises OptionError, InputFileError, OutputError for what concerns all structures, before any is computed, and
+    OutputError once a result cannot be written, nor could those that follow: the disk is full, or the folder is gone.
     """
     options, groups = _checked(options, jobs)
     inputs, problems = expand(paths)

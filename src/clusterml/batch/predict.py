@@ -89,7 +89,7 @@ def predict_files(
     """The spectrum of every structure in ``paths`` (files and folders), yielding in their order, batch by batch.
 
     ``load`` gives the predictor once a structure was read.  No more structures are in memory than one batch holds.
-    Raises OutputError for a folder that cannot be made, and what ``load`` raises.
+    Raises OutputError for a folder that cannot be made, and once it takes no more results, and what ``load`` raises.
     """
     if options.output is not None:
         make_folder(options.output)

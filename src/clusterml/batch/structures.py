@@ -1,7 +1,7 @@
 """The structures in files, read one at a time with names for their results, and what becomes of each of them.
 
 Every verb that computes spectra of many files goes through here: a structure gives an :class:`Outcome` or a
-:class:`Failure`, and a failure does not stop the others.
+:class:`Failure`, and a failure does not stop the others; a disk that takes no more results does.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from clusterml.batch.inputs import Input, Names
 from clusterml.errors import UNEXPECTED, ClusterMLError
+from clusterml.io.trouble import concerns_all
 from clusterml.run.progress import Reporter, State
 
 if TYPE_CHECKING:
@@ -184,7 +185,12 @@ def _structure(atoms: Atoms, entry: Input, names: Names) -> Structure:
 
 
 def failure(error: BaseException, where: str, after: int = 0, is_option: bool = False) -> Failure:
-    """The failure of ``where``: ``error`` with that place in front, unless its message begins with it already."""
+    """The failure of ``where``: ``error`` with that place in front, unless its message begins with it already.
+
+    An OutputError that all structures would meet is raised again: no more are computed for nothing.
+    """
+    if concerns_all(error):
+        raise error
     kind = ""
     if isinstance(error, ClusterMLError):
         problem, remedy, kind = error.problem, error.remedy, type(error).__name__

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from clusterml.dataset.exchange import known
 from clusterml.errors import InputFileError, OptionError
 from clusterml.io.shipped import import_extra, locate
 from clusterml.spectrum.export import UNITS
@@ -209,8 +210,7 @@ def to_ase(what: ResultsLike, *, spectra: bool = False) -> list[Atoms]:
     frames = []
     for entry in entries_of(what).items:
         atoms = entry.atoms.copy()
-        # an empty text would make readers of extended xyz lose what follows it
-        atoms.info |= {name: value for name, value in entry.values.items() if value not in (None, "")}
+        atoms.info |= known(entry.values)
         if spectra:
             atoms.info |= {key: getattr(entry.spectrum, key) for key in ("energy_ev", "epsilon", "delta_epsilon")}
         frames.append(atoms)

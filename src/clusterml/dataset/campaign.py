@@ -265,6 +265,13 @@ class Campaign(Strict):
         """The cluster called ``word``."""
         return self.parents[word] if word in self.parents else self.hypothetical[word.rpartition("-")[0]].parent(word)
 
+    def _protocols(self) -> Iterator[tuple[str, Protocol]]:
+        """Each protocol, and where it stands in the file."""
+        yield "", self.protocol
+        groups = {f"parents.{name}.": parent.protocol for name, parent in self.parents.items()}
+        groups |= {f"hypothetical.{name}.": group.protocol for name, group in self.hypothetical.items()}
+        yield from ((place, protocol) for place, protocol in groups.items() if protocol is not None)
+
     @model_validator(mode="after")
     def _names(self) -> Campaign:
         if not self.parents and not self.hypothetical:
@@ -275,8 +282,9 @@ class Campaign(Strict):
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
                 raise ValueError(f"parent '{name}' is no name: give up to 100 of a-z, A-Z, 0-9, . _ -, no . or - first")
         top = self.spectra.energy_ev[-1]
-        if self.protocol.emax_ev < top:
-            raise ValueError(f"spectra go to {top:g} eV: give protocol.emax_ev {top:g} or more")
+        for place, protocol in self._protocols():
+            if protocol.emax_ev < top:
+                raise ValueError(f"spectra go to {top:g} eV: give {place}protocol.emax_ev {top:g} or more")
         if self.second is not None:
             try:
                 self.second.of(self.protocol)

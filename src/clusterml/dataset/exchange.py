@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clusterml.dataset.record import FINE, LARGEST_FWHM_EV, N_LOWEST, Record, SpectralGrid, stored_positions
-from clusterml.dataset.store import Store, read_index
+from clusterml.dataset.record import LARGEST_FWHM_EV, N_LOWEST, Record, SpectralGrid, stored_positions
+from clusterml.dataset.store import Store, grid_of
 from clusterml.errors import DatasetError, InputFileError, OptionError, OutputError, SpectrumError
-from clusterml.io.files import exclusive, read_text, write_text
+from clusterml.io.files import read_text, write_text
 from clusterml.io.json import parse_json
 from clusterml.spectrum.calculation import program_of, read_calculation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ase import Atoms
 
@@ -37,15 +37,24 @@ _CURVES = ("epsilon", "delta_epsilon", "epsilon_std", "delta_epsilon_std")
 
 
 def to_atoms(record: Record) -> Atoms:
-    """A record as ASE Atoms: scalars and curves in ``info`` under prefixed keys; ``charge`` and ``name`` plain."""
+    """A record as ASE Atoms: scalars and curves in ``info`` under prefixed keys; ``charge`` and ``name`` plain.
+
+    An empty text, such as the shell of a bare cluster, is left out.
+    """
     from ase import Atoms
 
     atoms = Atoms(record.numbers, record.positions)
     atoms.info.update(charge=record.charge, name=record.id)
-    atoms.info.update({PREFIX + key: getattr(record, key) for key in (*_SCALARS, *_CURVES)})
+    atoms.info.update(known({PREFIX + key: getattr(record, key) for key in _SCALARS}))
+    atoms.info.update({PREFIX + key: getattr(record, key) for key in _CURVES})
     atoms.info[f"{PREFIX}energy_ev"] = record.grid.energy_ev.copy()
     atoms.info[f"{PREFIX}fwhm_ev"] = record.fwhm_ev
     return atoms
+
+
+def known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` without None and empty texts: these make readers of extended xyz lose what follows them."""
+    return {name: value for name, value in values.items() if value is not None and value != ""}
 
 
 def export_extxyz(records: Iterable[Record], path: Path) -> int:
@@ -65,8 +74,8 @@ def export_extxyz(records: Iterable[Record], path: Path) -> int:
 def export_ase_db(records: Iterable[Record], path: Path) -> int:
     """Write records to a new ASE database (SQLite): scalars as key-value pairs, curves as data; returns how many.
 
-    Raises :class:`OptionError` if the file exists, :class:`~clusterml.errors.OutputError` if it cannot be written.  The
-    file is there once all of it is.
+    Raises :class:`OptionError` if the file exists, :class:`~clusterml.errors.OutputError` if it cannot be written, and
+    :class:`DatasetError` for a record that ASE does not take.  The file is there once all of it is.
     """
     if os.path.lexists(path):
         raise OptionError(f"{path} exists already", "choose another name, or remove it")
@@ -92,9 +101,13 @@ def _write_ase_db(records: Iterable[Record], path: Path) -> int:
             curves = {PREFIX + key: getattr(record, key) for key in _CURVES}
             atoms = to_atoms(record)
             atoms.info = {}
-            database.write(
-                atoms, key_value_pairs=_quote(pairs), data={**curves, f"{PREFIX}energy_ev": record.grid.energy_ev}
-            )
+            try:
+                database.write(
+                    atoms, key_value_pairs=_quote(pairs), data={**curves, f"{PREFIX}energy_ev": record.grid.energy_ev}
+                )
+            except ValueError as error:
+                problem = f"record {record.id} does not fit into an ASE database: {error}"
+                raise DatasetError(problem, "export to .extxyz") from error
             count += 1
     return count
 
@@ -111,8 +124,14 @@ def export(records: Iterable[Record], path: Path) -> int:
 
 
 def _quote(pairs: dict[str, Any]) -> dict[str, Any]:
-    """ASE refuses strings that look like numbers: such names get a leading underscore."""
-    return {k: f"_{v}" if isinstance(v, str) and re.fullmatch(r"[-+.0-9eE]+|", v) else v for k, v in pairs.items()}
+    """ASE refuses texts that it would read as numbers or truths: these, and empty ones, get a leading underscore."""
+    from ase.db.core import str_represents
+
+    def quoted(value: Any) -> Any:
+        is_taken = isinstance(value, str) and (not value or any(str_represents(value, t) for t in (bool, int, float)))
+        return f"_{value}" if is_taken else value
+
+    return {key: quoted(value) for key, value in pairs.items()}
 
 
 def import_labels(
@@ -135,10 +154,8 @@ def import_labels(
     for key, word in (("method", method), ("family", family)):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", word):
             raise OptionError(f"{key} is {word!r}", "give one word of letters, digits and . _ + -")
-    grid = read_index(Path(folder)).grid if (Path(folder) / "index.json").exists() else FINE
-    records = list(_read_labels(files, method, family, charge, grid))
-    store = Store(folder)
-    with exclusive(store.folder):
+    records = list(_read_labels(files, method, family, charge, grid_of(Path(folder))))
+    with Store.held(folder) as store:
         names = store.finished()
         for record in records:
             if record.id in names:

@@ -8,6 +8,7 @@ from typing import Any
 
 from clusterml.dataset.campaign import Campaign, source_of
 from clusterml.dataset.record import FINE
+from clusterml.engine.protocol import RESULTS
 from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.shipped import locate
 from clusterml.structure.anatomy.library import load_library
@@ -16,6 +17,10 @@ from clusterml.structure.build.dopants import DOPANTS
 
 LIBRARY = "the library"
 """The ligand file's name in a fingerprint; no parent can have it."""
+SPECTRA = "the engine's spectra"
+"""The same of the number :data:`~clusterml.engine.protocol.RESULTS`."""
+UNSAID_RESULTS = 3
+"""That number of campaigns, and of labels of screens, which do not say it."""
 _LATER: dict[str, Any] = {
     "protocol": None,
     "distorted_ensembles": False,
@@ -38,7 +43,7 @@ _FORMER = {"second_protocol": None, "second_every": 10}
 def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
     """Hashes of all that determines the records: of each parent by its name, with its files and the packages that its
     blueprint and ligands are from, of hypothetical clusters (``hypothetical NAME``), of the ligand file (by
-    :data:`LIBRARY`), and of the rest (``""``).
+    :data:`LIBRARY`), of what spectra the engine gives (by :data:`SPECTRA`), and of the rest (``""``).
 
     A campaign may get more jobs and parents later and store more of its snapshots, but may not change otherwise.
     Raises InputFileError for a missing file.
@@ -62,6 +67,8 @@ def fingerprint(campaign: Campaign, campaign_file: Path) -> dict[str, str]:
     text = library_text(campaign, campaign_file)
     if text is not None:
         parts[LIBRARY] = {"library": text}
+    if RESULTS != UNSAID_RESULTS:
+        parts[SPECTRA] = {"results": RESULTS}
     return {name: sha256(json.dumps(part, sort_keys=True)) for name, part in parts.items()}
 
 

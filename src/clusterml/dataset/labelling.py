@@ -72,9 +72,13 @@ def record_of(
     """The record of a geometry, with spectra on ``grid``; without its chirality (:func:`with_chirality`).
 
     ``start_from``: where the ground state's self-consistent cycles begin, see :func:`clusterml.engine.label.label`.
-    Raises :class:`RejectedError` for a geometry without a ground state or gap, and the engine's errors otherwise.
+    Raises :class:`RejectedError` for a geometry without a ground state or gap, :class:`OptionError` for a ``grid`` that
+    goes above the protocol's excitations, and the engine's errors otherwise.
     """
+    from clusterml.engine.response.response import check_reach
+
     start = time.process_time()
+    check_reach(grid.energy_ev, protocol.emax_ev)
     # lowest excitations take the solver that has them
     protocol = protocol.but(fwhm_ev=grid.fwhm_ev, solver="krylov" if grid.lowest else "spectrum")
     result = _label(atoms, protocol, compute, start_from)

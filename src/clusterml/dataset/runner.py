@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from clusterml.dataset.campaign import Campaign, Job, Parent, load_campaign, plan, source_of
 from clusterml.dataset.check import check_names
-from clusterml.dataset.fingerprint import LIBRARY, fingerprint, library_file, library_text
+from clusterml.dataset.fingerprint import LIBRARY, SPECTRA, fingerprint, library_file, library_text
 from clusterml.dataset.geometry import geometries
 from clusterml.dataset.labelling import Identity, RejectedError, mean_of, opposite_hand, record_of, with_chirality
 from clusterml.dataset.parents import ParentSource
@@ -25,9 +25,10 @@ from clusterml.dataset.shards import Shard, write_shard
 from clusterml.dataset.store import Store
 from clusterml.engine.protocol import Compute
 from clusterml.errors import UNEXPECTED, ClusterMLError, DatasetError, InputFileError, OptionError, StructureError
-from clusterml.io.files import exclusive, make_folder, read_text, write_text
+from clusterml.io.files import make_folder, read_text, write_text
 from clusterml.io.json import read_json
 from clusterml.io.log import Log
+from clusterml.io.trouble import concerns_all
 from clusterml.run.launcher import Launcher, Lost, Ray
 from clusterml.run.progress import SILENT, Reporter, State
 from clusterml.structure.anatomy.library import load_library, using_library
@@ -136,8 +137,9 @@ def generate(
     changed is refused.  ``limit``: most jobs in this run.  ``memory_gb``: of each worker (0: a share of what is free).
 
     Raises :class:`DatasetError` for a folder that was begun (without ``resume``) or belongs to another campaign,
-    :class:`OptionError` for names that are not there and a device that this computer lacks, and
-    :class:`~clusterml.errors.FolderInUseError` while another process labels into it.
+    :class:`OptionError` for names that are not there and a device that this computer lacks,
+    :class:`~clusterml.errors.FolderInUseError` while another process labels into it, and
+    :class:`~clusterml.errors.OutputError` once the disk is full: what was finished is kept.
     """
     file = Path(campaign_file)
     campaign = load_campaign(file)
@@ -153,12 +155,11 @@ def generate(
         if not begun:  # nothing is written before names have proved sound
             check_names(campaign)
     Compute("cpu" if isinstance(launcher, Ray) else device, memory_gb=memory_gb or None)  # Ray has other devices
-    store = Store(folder, campaign.spectra)
     jobs = list(plan(campaign))
-    kept = store.folder / "checkpoints", store.folder / "parents", store.folder / "snapshots"
-    setting = CampaignSetting(campaign, file, store.staging, *kept, device, memory_gb)
     start, count = time.perf_counter(), 0
-    with exclusive(store.folder), using_library(library):
+    with Store.held(folder, campaign.spectra) as store, using_library(library):
+        kept = store.folder / "checkpoints", store.folder / "parents", store.folder / "snapshots"
+        setting = CampaignSetting(campaign, file, store.staging, *kept, device, memory_gb)
         ledger = Ledger(store.folder / "ledger.jsonl")
         _claim(store.folder, campaign.name, fingerprints, resume, ledger, library_text(campaign, file))
         jobs_to_do = _outstanding(jobs, store, ledger)[:limit]
@@ -174,14 +175,17 @@ def generate(
             ledger.add(event)
             count += 1
             if count % _PACK_EVERY == 0:
-                store.pack(full=True)
+                store.pack_full()
             reporter.show(_state(counts, len(jobs)))
         store.pack({"name": campaign.name, "title": campaign.title, "fingerprint": fingerprints})
     return Tally(dict(+counts), len(jobs), count, time.perf_counter() - start)
 
 
 def work(setting: CampaignSetting, job: Job) -> Event:
-    """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker."""
+    """Do one job and write its records; returns what the ledger should say of it.  Runs in a worker.
+
+    Raises :class:`OutputError` for records that cannot be written, nor could those of other jobs.
+    """
     start = time.process_time()
     try:
         records, without = _records_of(setting, job)
@@ -190,6 +194,8 @@ def work(setting: CampaignSetting, job: Job) -> Event:
     except (RejectedError, StructureError) as error:
         event = Event(job.name, "rejected", str(error), _since(start))
     except (ClusterMLError, *UNEXPECTED) as error:  # snapshots stay: it is tried again
+        if concerns_all(error):
+            raise
         return Event(job.name, "failed", f"{type(error).__name__}: {error}", _since(start))
     shutil.rmtree(setting.snapshots / job.name, ignore_errors=True)
     return event
@@ -301,7 +307,7 @@ def _claim(folder: Path, name: str, current: dict[str, str], resume: bool, ledge
             raise ValueError("it was begun with an earlier version, which kept one fingerprint for all parents")
     except (InputFileError, ValueError, KeyError) as error:
         raise DatasetError(f"{path}: cannot be used ({error})", "choose another folder") from error
-    changed = [part for part in dict.fromkeys((*earlier, LIBRARY)) if current.get(part) != earlier.get(part)]
+    changed = [part for part in dict.fromkeys((*earlier, LIBRARY, SPECTRA)) if current.get(part) != earlier.get(part)]
     if changed:
         parts = ", ".join(_part_words(part) for part in changed)
         raise DatasetError(
@@ -318,6 +324,8 @@ def _part_words(part: str) -> str:
     """A part of a fingerprint in words."""
     if part == LIBRARY:
         return "the ligand file 'library'"
+    if part == SPECTRA:
+        return "this version computes other spectra"
     return f"parent {part}" if part else "what all parents share"
 
 

@@ -29,22 +29,23 @@ def take_in_turn(
     """Groups for test (after those in ``test``) and validation, in turn while that brings a set nearer its share."""
     selected: dict[str, list[str]] = {"test": list(test), "validation": []}
     remaining, took = list(order), True
-    everything = union(groups, groups)
+    held = {"test": union(groups, test), "validation": set[int]()}  # what is of both is tested on
+    taken, everything = set(held["test"]), len(union(groups, groups))
     while took:
         took = False
         for part, share in shares.items():
-            of_others = union(
-                groups, [name for name_of_part in selected if name_of_part != part for name in selected[name_of_part]]
-            )
-            of_part = union(groups, selected[part])
-            size = len(of_part - of_others) if part == "validation" else len(of_part)
+            size, counted = len(held[part]), held["test"] if part == "test" else taken
             for name in remaining:
-                grown = of_part | groups[name]
-                count = len(grown - of_others) if part == "validation" else len(grown)
+                group = groups[name]
+                count = size + len(group - counted)
                 first = not selected[part] and share > 0.0 and count > 0
-                if (first or abs(count - share) < abs(size - share)) and grown | of_others != everything:
+                nearer = first or abs(count - share) < abs(size - share)
+                if nearer and len(taken) + len(group - taken) < everything:
                     selected[part].append(name)
                     remaining.remove(name)
+                    held[part] |= group
+                    held["validation"] -= held["test"] if part == "validation" else group
+                    taken |= group
                     took = True
                     break
     return selected

@@ -15,6 +15,7 @@ import json
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from clusterml.dataset.record import FINE, SCHEMA_VERSION, Name, Record, Spectra
 from clusterml.dataset.shards import Shard, open_shard, write_shard
 from clusterml.dataset.shards_v1 import ShardV1
 from clusterml.errors import DatasetError, InputFileError
-from clusterml.io.files import make_folder, write_text
+from clusterml.io.files import exclusive, make_folder, write_text
 from clusterml.io.json import read_json
 from clusterml.typing import FloatArray, IntArray
 
@@ -79,6 +80,14 @@ class Store:
             problem = f"{self.folder}: holds spectra on {self.grid!r}, not on {grid!r}"
             raise DatasetError(problem, "choose another folder, or the grid that it has")
 
+    @classmethod
+    @contextmanager
+    def held(cls, folder: str | Path, grid: SpectralGrid | None = None) -> Iterator[Store]:
+        """The store of ``folder`` for this process alone, see :func:`~clusterml.io.files.exclusive`: held before its
+        first index is written, which may not take the place of another process's.  Raises what both raise."""
+        with exclusive(make_folder(folder)):
+            yield cls(folder, grid)
+
     def add(self, record: Record, *others: Record) -> Path:
         """Keep a finished record, and ``others`` with it; on return they are on disk, all or none.
 
@@ -96,11 +105,16 @@ class Store:
         """Names of all packed records, and of those that files wait for."""
         return {path.stem for path in self.staging.glob("*.h5")} | set(read_index(self.folder).ids)
 
-    def pack(self, about: dict[str, Any] | None = None, *, full: bool = False) -> int:
-        """Move the staged records into new shards, set what the dataset says of itself; returns the number of records.
+    def pack(self, about: dict[str, Any] | None = None) -> int:
+        """Move the staged records into new shards, set what the dataset says of itself; returns how many there are."""
+        return self._pack(about or {}, full=False)
 
-        ``full``: make full shards only; what is left stays in staging.
-        """
+    def pack_full(self) -> None:
+        """Move staged records into full shards, if there are enough for one; what is left stays in staging."""
+        if sum(1 for _ in self.staging.glob("*.h5")) >= RECORDS_PER_SHARD:
+            self._pack({}, full=True)
+
+    def _pack(self, about: dict[str, Any], *, full: bool) -> int:
         index = read_index(self.folder)
         packed = set(index.ids)
         staged = sorted(path for path in self.staging.glob("*.h5") if path.stem not in packed)
@@ -111,7 +125,7 @@ class Store:
                     "shards": (*index.shards, *self._new_shards(staged, len(index.shards), full)),
                 }
             )
-        index = index.model_copy(update={"about": {**index.about, **(about or {})}})
+        index = index.model_copy(update={"about": {**index.about, **about}})
         self._write_index(index)
         self._sweep(index)
         return len(index.ids)
@@ -172,6 +186,11 @@ def read_index(folder: Path) -> Index:
     if (folder / "shards").is_symlink():
         raise DatasetError(f"{folder / 'shards'} is a symbolic link", "put the folder itself there")
     return index
+
+
+def grid_of(folder: Path) -> SpectralGrid:
+    """The grid of a dataset folder, or the one that a new dataset has; raises what :func:`read_index` raises."""
+    return read_index(folder).grid if (folder / "index.json").exists() else FINE
 
 
 def damaged_shards(folder: Path) -> Iterator[tuple[str, str]]:

@@ -17,12 +17,15 @@ from clusterml.errors import (
     UNEXPECTED,
     ClusterMLError,
     OptionError,
+    OutputError,
     ScreeningError,
     SpectrumError,
     StructureError,
     words_of,
 )
 from clusterml.io.files import sha256
+from clusterml.io.trouble import concerns_all
+from clusterml.run.launcher import Lost
 from clusterml.run.resources import Cache
 from clusterml.screening.board import CandidateBlock, Rejections, Row, nuclear_repulsion
 from clusterml.screening.claim import own_code
@@ -92,6 +95,8 @@ PREDICTION, LABEL, MEASURE = (
     "an objective cannot be computed",
 )
 """Further reasons to reject a candidate, see :mod:`clusterml.screening.making`."""
+PASSING = (MemoryError, OSError, OutputError)
+"""Troubles that are not the candidate's, and may be gone the next time: none is rejected for them."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +150,18 @@ def _parts_to_hash(atoms: Atoms) -> Iterator[bytes]:
     yield (np.round(atoms.positions, 3) + 0.0).tobytes()  # no negative zeros
 
 
-def evaluate_block(setting: ScreenSetting, task: BlockTask) -> CandidateBlock:
-    """Evaluate one block; runs in a worker."""
-    return bench_of(setting).evaluate(task)
+def evaluate_block(setting: ScreenSetting, task: BlockTask) -> CandidateBlock | Lost:
+    """Evaluate one block; runs in a worker.
+
+    A block that meets a passing trouble is lost, as with its worker: it is not finished, and tried again later.  Raises
+    :class:`OutputError` for one that all blocks would meet.
+    """
+    try:
+        return bench_of(setting).evaluate(task)
+    except PASSING as error:
+        if concerns_all(error):
+            raise
+        return Lost(words_of(error), "" if isinstance(error, OutputError) else "free memory or space")
 
 
 def answer_of(setting: ScreenSetting, atoms: Atoms) -> dict[str, Any]:
@@ -232,7 +246,7 @@ class Bench:
         return None if self.setting.reference is None else read(self.setting.reference)
 
     def evaluate(self, task: BlockTask) -> CandidateBlock:
-        """The rows of a block; rejected candidates are counted by reason."""
+        """The rows of a block; rejected candidates are counted by reason.  Raises the :data:`PASSING` troubles."""
         from clusterml.inference.ensemble import in_batches
 
         begin = time.perf_counter()
@@ -305,6 +319,8 @@ class Bench:
                     if task.structures is None
                     else self._prepare_structure(number, task.structures[number - task.start])
                 )
+            except PASSING:
+                raise
             except (ClusterMLError, *UNEXPECTED) as error:
                 candidate = Rejection(LABEL if self.setting.by_engine else PREDICTION, words_of(error))
             if isinstance(candidate, Rejection):
@@ -337,6 +353,8 @@ class Bench:
         except (SpectrumError, *UNEXPECTED) as error:
             if len(batch) > 1:
                 return [pair for item in batch for pair in self._predict([item], rejections)]
+            if isinstance(error, PASSING):
+                raise
             rejections.add(Rejection(PREDICTION, f"{batch[0][1].atoms.info['name']}: {words_of(error)}"))
             return []
         return [(number, prediction) for (number, _), prediction in zip(batch, predictions, strict=True)]
@@ -345,6 +363,8 @@ class Bench:
         for number, prediction in predictions:
             try:
                 values = self.values(number, prediction)
+            except PASSING:
+                raise
             except (ClusterMLError, *UNEXPECTED) as error:
                 rejections.add(Rejection(MEASURE, f"{prediction.name}: {words_of(error)}"))
                 continue

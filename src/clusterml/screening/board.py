@@ -214,7 +214,7 @@ class Board:
     """The best ``keep``, at most ``front`` members of the Pareto front, and ``sample`` candidates drawn at random.
 
     None of them depends on the order in which blocks arrive, except for a front that had to be cut
-    (``front_cut``): then those with the highest scores stay.
+    (``front_cut``): then those with the highest scores stay.  ``best``: the first of all.
     """
 
     merit: Merit
@@ -230,6 +230,7 @@ class Board:
     front_cut: bool = False
     rejections: Rejections = field(default_factory=Rejections)
     seconds: dict[str, float] = field(default_factory=dict)
+    best: BoardEntry | None = None
     _best: list[tuple[tuple[bool, float, int], BoardEntry]] = field(default_factory=list)
     _drawn: list[tuple[int, int, BoardEntry]] = field(default_factory=list)
     _front: list[BoardEntry] = field(default_factory=list)
@@ -265,6 +266,12 @@ class Board:
         return sorted((entry for _, _, entry in self._drawn), key=lambda entry: entry.row.number)
 
     @property
+    def numbers(self) -> set[int]:
+        """The numbers of all that is kept."""
+        kept = (*(entry for _, entry in self._best), *self._front, *(entry for _, _, entry in self._drawn))
+        return {entry.row.number for entry in kept}
+
+    @property
     def members(self) -> list[BoardEntry]:
         """The best candidates, then the other members of the front."""
         return unique_entries([*self.ranked, *self.front])
@@ -274,6 +281,8 @@ class Board:
         self.valid += 1
         self.out_of_domain += row.in_domain is False
         self.small_gap += row.gap_ev < SMALLEST_GAP_EV
+        if self.best is None or entry.key > self.best.key:
+            self.best = entry
         _push(self._best, (entry.key, entry), self.keep)
         if self.sample:
             _push(self._drawn, (-_lot(self.seed, row.number), row.number, entry), self.sample)

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clusterml.dataset.fingerprint import UNSAID_RESULTS
+from clusterml.engine.protocol import RESULTS
 from clusterml.errors import InputFileError, ScreeningError
 from clusterml.io.files import LARGEST_INPUT, read_text, sha256, sha256_of_file
 from clusterml.io.json import parse_json
 from clusterml.screening.config import Screen
 from clusterml.screening.lines import FILES, OWN
 from clusterml.screening.measures.own import identity_of
+from clusterml.screening.spectra import ENGINE_SHA256
 from clusterml.structure.anatomy.library import load_library
 from clusterml.structure.build.blueprint import packages_used
 
@@ -41,6 +44,7 @@ def fingerprint(screen: Screen, model_sha256: str, reference: bytes) -> str:
         content["library"] = sha256_of_file(library, LARGEST_INPUT)
     if packages := packages_of(screen):
         content["packages"] = packages
+    content |= _version_of_labels(model_sha256)
     content |= {"geometry": GEOMETRY, "model": model_sha256, "reference": sha256(reference)}
     return sha256(json.dumps(content, sort_keys=True))
 
@@ -57,7 +61,13 @@ def inputs_of(screen: Screen, model_sha256: str) -> dict[str, str]:
     if screen.library is not None:
         files[f"library {Path(screen.library).name}"] = screen.library
     hashes = {name: sha256_of_file(file, LARGEST_INPUT) for name, file in files.items()}
-    return {"model": model_sha256} | packages | hashes
+    return {"model": model_sha256} | _version_of_labels(model_sha256) | packages | hashes
+
+
+def _version_of_labels(model_sha256: str) -> dict[str, str]:
+    """What spectra the engine gives, where it ranks the candidates; empty for what folders do not say."""
+    ranks = model_sha256 == ENGINE_SHA256 and RESULTS != UNSAID_RESULTS
+    return {"version of the engine's spectra": str(RESULTS)} if ranks else {}
 
 
 def packages_of(screen: Screen) -> dict[str, str]:

@@ -9,7 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clusterml.dataset.fingerprint import UNSAID_RESULTS
+from clusterml.engine.protocol import RESULTS
 from clusterml.errors import UNEXPECTED, ClusterMLError, words_of
+from clusterml.io.trouble import concerns_all
 from clusterml.run.resources import Cache
 from clusterml.screening.bench import Bench, ScreenSetting, bench_of
 from clusterml.screening.measures.measure import Sample, Value, measure_sample
@@ -34,7 +37,7 @@ class LabelTask:
 @dataclass(frozen=True)
 class CandidateLabel:
     """The label of candidate ``number``: ``values`` by line of the screen, gap, and the seconds that the label alone
-    took; or the ``problem`` of the engine."""
+    took; or the ``problem`` of the engine.  ``results``: :data:`~clusterml.engine.protocol.RESULTS` of the label."""
 
     number: int
     values: tuple[Value, ...]
@@ -42,6 +45,12 @@ class CandidateLabel:
     seconds: float
     warnings: tuple[str, ...] = ()
     problem: str = ""
+    results: int = RESULTS
+
+    @property
+    def is_current(self) -> bool:
+        """Is there a label, and would the engine give it again?"""
+        return not self.problem and self.results == RESULTS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the log."""
@@ -51,7 +60,7 @@ class CandidateLabel:
     def from_dict(cls, entry: dict[str, Any]) -> CandidateLabel:
         """What :meth:`to_dict` gave; raises KeyError, TypeError or ValueError for anything else."""
         values = tuple(Value(float(value)) for value in entry["values"])
-        return cls(**{**entry, "values": values, "warnings": tuple(entry["warnings"])})
+        return cls(**{"results": UNSAID_RESULTS, **entry, "values": values, "warnings": tuple(entry["warnings"])})
 
 
 def label_candidate(
@@ -59,7 +68,8 @@ def label_candidate(
 ) -> CandidateLabel:
     """Label a candidate and write its JSON into ``folder``; runs in a worker.  A refusal of the engine is a problem.
 
-    ``other_folder``: the labels of another screen; those of the same geometry and protocol are reused.
+    ``other_folder``: the labels of another screen; those of the same geometry and protocol are reused.  Raises
+    :class:`~clusterml.errors.OutputError` for a label that cannot be written, as no other could.
     """
     from clusterml.spectrum.export import spectrum_of
 
@@ -74,6 +84,8 @@ def label_candidate(
         spectrum = spectrum_of(label, name)
         values = measure_sample(gauges, Sample(task.atoms, task.charge, spectrum, bench.fwhm_ev, origin))
     except (ClusterMLError, *UNEXPECTED) as error:
+        if concerns_all(error):
+            raise
         return CandidateLabel(task.number, (), 0.0, round(time.perf_counter() - begin, 3), problem=words_of(error))
     gap, seconds = label["provenance"]["raw_gap_ev"], label["timings_s"]["total"]
     return CandidateLabel(task.number, values, float(gap), round(seconds, 3), tuple(label["warnings"]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clusterml.errors import OptionError, ScreeningError, counted, duration
 from clusterml.io.display import wrapped
-from clusterml.io.files import exclusive, make_folder, read_text, sha256, sha256_of_file, write_text
+from clusterml.io.files import exclusive, make_folder, read_text, sha256_of_file, write_text
 from clusterml.io.log import Log
 from clusterml.io.shipped import DEFAULT_MODEL
 from clusterml.run.launcher import Here, Launcher, Lost
@@ -25,7 +25,7 @@ from clusterml.screening.config import Screen, load_screen
 from clusterml.screening.folder import Run, write_results, write_run
 from clusterml.screening.page.screen_page import write_report
 from clusterml.screening.source import OwnSource, Source, UsersSource
-from clusterml.screening.spectra import ENGINE
+from clusterml.screening.spectra import ENGINE, ENGINE_SHA256
 from clusterml.screening.trends import write_trends
 from clusterml.screening.verification import FOLDER, Verification, labels_of, verify
 
@@ -53,7 +53,8 @@ class ScreenResult:
         """Name, counts and the best candidate."""
         screen, board = self.run.bench.screen, self.board
         parts = [f"{counted(board.evaluated, 'candidate')}, {board.valid} valid, {board.feasible} feasible"]
-        parts += [f"best {entry.row.name} with score {entry.standing.score:.4g}" for entry in board.ranked[:1]]
+        if (best := board.best) is not None:
+            parts.append(f"best {best.row.name} with score {best.standing.score:.4g}")
         if self.verification is not None:
             parts.append(f"{len(self.verification.label_of)} labelled")
         return wrapped(f"ScreenResult({screen.name}: {'; '.join(parts)}; {self.folder})")
@@ -143,7 +144,8 @@ def _check_valid(run: Run, folder: Path) -> None:
         return
     write_run(run, folder, "no valid candidate")
     reasons = "; ".join(f"{count} x {reason}" for reason, count in board.rejections.counts.most_common())
-    example = next(iter(board.rejections.examples.values()), "there was none to try")
+    examples = (*board.rejections.examples.values(), *run.lost_blocks.values())
+    example = next(iter(examples), "there was none to try")
     raise ScreeningError(f"none of {board.evaluated} candidates is valid: {reasons or 'none came'}", example)
 
 
@@ -160,7 +162,7 @@ def setting_of(
 
     place, labels = model or screen.model or DEFAULT_MODEL, tuple[str, ...]()
     if str(place) == ENGINE:
-        sha = sha256(ENGINE.encode())
+        sha = ENGINE_SHA256
         labels = tuple(map(str, filter(None, (folder.resolve() / FOLDER, other_labels))))
     else:
         place = find_release(place).resolve()
@@ -232,15 +234,13 @@ def _evaluate(bench: Bench, source: Source, log: Log, launcher: Launcher, run: R
     start, before = time.perf_counter(), board.evaluated
     last_note = start
     reporter.show(State("candidates", board.evaluated, source.total, _price(bench, source, board.evaluated)))
-    for task, result in launcher.run(
-        partial(evaluate_block, bench.setting), source.tasks(finished, _numbers_to_keep(board))
-    ):
+    for task, result in launcher.run(partial(evaluate_block, bench.setting), source.tasks(finished, board.numbers)):
         if isinstance(result, Lost):
             run.lost_blocks[f"{task.start} to {task.stop - 1}"] = result.reason
             continue
         log.add(result.to_dict())
         board.add(result)
-        source.release(task, partial(_numbers_to_keep, board))
+        source.release(task, lambda: board.numbers)
         run.evaluated_now, run.seconds_now = board.evaluated - before, time.perf_counter() - start
         if time.perf_counter() - last_note >= _SECONDS_BETWEEN_NOTES:
             last_note = time.perf_counter()
@@ -267,14 +267,9 @@ def _price(bench: Bench, source: Source, finished: int) -> str:
     return ", ".join(parts)
 
 
-def _numbers_to_keep(board: Board) -> set[int]:
-    return {entry.row.number for entry in (*board.members, *board.random)}
-
-
 def _words(board: Board) -> str:
-    best = board.ranked[:1]
     words = f"{board.valid} valid, {board.rejections.counts.total()} dropped"
-    return f"{words}, best score {best[0].standing.score:.4g}" if best else words
+    return words if board.best is None else f"{words}, best score {board.best.standing.score:.4g}"
 
 
 def _read(entry: dict[str, object], log: Log) -> CandidateBlock:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from clusterml.dataset.campaign import Campaign
 from clusterml.engine.protocol import RESULTS, Compute
 from clusterml.engine.protocol import Protocol as LabelProtocol
-from clusterml.errors import ElectronicStructureError, UnsupportedElementError
-from clusterml.io.files import read_text
+from clusterml.errors import ElectronicStructureError, InputFileError, UnsupportedElementError
+from clusterml.io.files import read_text, sha256
 from clusterml.spectrum.spectrum import Spectrum, default_grid
 from clusterml.structure.elements import structure_name
 from clusterml.structure.geometry import digest_of
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ENGINE = "engine"
 """In the place of a checkpoint's name: labels rank the candidates."""
+ENGINE_SHA256 = sha256(ENGINE.encode())
+"""In the place of a checkpoint's checksum."""
 SMALLEST_GAP_EV: float = Campaign.model_fields["smallest_gap_ev"].default
 """Geometries with a smaller HOMO-LUMO gap have no label, as in a campaign."""
 _CANDIDATE = re.compile(r"[A-Za-z0-9._+-]+-\d{7}")
@@ -124,17 +126,17 @@ class ScreenEngine:
         """The label of this geometry and protocol as a JSON object.
 
         It is read from the file ``name`` of the first of ``folders`` that has it, or made, and written into the first
-        folder.  Raises what :meth:`label` raises.
+        folder; a damaged file is made anew.  Raises what :meth:`label` raises, and
+        :class:`~clusterml.errors.OutputError`.
         """
         from clusterml.engine.output import label_dict
-        from clusterml.io.json import parse_json, write_json
+        from clusterml.io.json import write_json
 
         digest = self.digest(atoms, charge)
         for folder in folders:
-            if (folder / name).is_file():
-                content = parse_json(read_text(folder / name), str(folder / name))
-                if content.get("digest") == digest:
-                    break
+            content = _kept(folder / name)
+            if content.get("digest") == digest:
+                break
         else:
             content = {**label_dict(self.label(atoms, charge), False), "digest": digest}
         write_json(content, folders[0] / name, indent=1)
@@ -158,6 +160,16 @@ class ScreenEngine:
         engine = {**self.protocol.model_dump(mode="json"), "results": RESULTS}
         protocol = [engine, self.fwhm_ev, self.energy_ev.tolist(), charge]
         return digest_of(atoms, protocol)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """The label in a file; empty for none and for one that is damaged."""
+    from clusterml.io.json import parse_json
+
+    try:
+        return parse_json(read_text(path), str(path)) if path.is_file() else {}
+    except InputFileError:
+        return {}
 
 
 def label_seconds(protocol: LabelProtocol, atoms: Atoms) -> float:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from clusterml.dataset.campaign import SampledKind
 from clusterml.dataset.parents import centre
-from clusterml.dataset.store import Store
+from clusterml.dataset.store import Store, grid_of
 from clusterml.errors import UNEXPECTED, ClusterMLError, OptionError, words_of
-from clusterml.io.files import exclusive
 from clusterml.io.log import Log
 from clusterml.run.launcher import Here, Launcher, Lost
 from clusterml.run.progress import SILENT, Reporter, State
@@ -61,15 +60,19 @@ def label_uncertain(
     Labels are those of a campaign with the screen's ``engine``.  Candidates that the dataset has already are not
     labelled again; each label is on disk before the next begins.
 
-    Raises :class:`OptionError` if the network has neither, or if the user gave the candidates, and what :class:`Store`
-    raises.
+    Raises :class:`OptionError` if the network has neither, if the user gave the candidates, or if the dataset's spectra
+    go above ``engine.emax_ev``, and what :class:`Store` raises.
     """
     bench = result.run.bench
     if not bench.screen.parents:
         raise OptionError("candidates from Python are not kept", "label them with clusterml label")
+    top, emax = grid_of(Path(folder)).energy_ev[-1], bench.screen.engine.emax_ev
+    if emax < top:
+        problem = f"spectra of {folder} go to {top:g} eV, and engine.emax_ev is {emax:g}"
+        raise OptionError(problem, f"give engine.emax_ev {top:g} or more in a new screen, or another dataset")
     rows = least_certain(rows_in(Log(result.folder / RESULTS)), bench.space, bench.merit, count)
-    store, names, failed = Store(folder), list[str](), dict[str, str]()
-    with exclusive(store.folder), using_ligands_of(bench.screen):
+    names, failed = list[str](), dict[str, str]()
+    with Store.held(folder) as store, using_ligands_of(bench.screen):
         earlier = store.finished()
         missing = [row for row in rows if _name(bench.screen.name, result.run.fingerprint, row.number) not in earlier]
         work = partial(record_of_candidate, bench.setting, result.run.fingerprint, store.grid)
@@ -103,6 +106,8 @@ def least_certain(rows: Iterable[Row], space: Space, merit: Merit, count: int) -
             continue
         best = shells.setdefault(_shell(space.recipe(row.number)), [])
         entry = (size, -row.number, row)  # numbers differ: rows are never compared
+        if len(best) == count and entry < best[0]:
+            continue
         if any(row.alike(rival) for _, _, rival in best):
             continue
         if len(best) < count:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from clusterml.screening.config import Screen
 from clusterml.screening.labels import CandidateLabel, LabelTask, label_candidate
 from clusterml.screening.merit import Merit, Standing
 from clusterml.screening.source import Source
-from clusterml.typing import FloatArray
+from clusterml.typing import BoolArray, FloatArray
 
 LEAST = 5
 """Pairs below which no correlation and no hit rate is given."""
@@ -36,14 +36,29 @@ TOP = 10
 
 @dataclass(frozen=True)
 class LabelPairs:
-    """Predicted and verified numbers (n,) of the same candidates; larger is better."""
+    """Predicted and verified numbers (n,) of the same candidates; larger is better.
+
+    ``feasible``: do they satisfy all constraints, as predicted and by label?  Two arrays (n,), None: there are none.
+    """
 
     predicted: FloatArray
     verified: FloatArray
+    feasible: tuple[BoolArray, BoolArray] | None = None
 
     def __len__(self) -> int:
         """Number of candidates."""
         return len(self.predicted)
+
+    @property
+    def allowed(self) -> BoolArray:
+        """Which (n,) satisfy all constraints by label."""
+        return np.ones(len(self), dtype=bool) if self.feasible is None else self.feasible[1]
+
+    def tops(self, count: int) -> tuple[set[int], set[int]]:
+        """Places of the best ``count`` as predicted and by label: what satisfies the constraints ranks first."""
+        pairs = zip((self.predicted, self.verified), self.feasible or (self.allowed, self.allowed), strict=True)
+        best, by_label = (set(np.lexsort((-numbers, ~kept))[:count].tolist()) for numbers, kept in pairs)
+        return best, by_label
 
 
 def errors(pairs: LabelPairs) -> dict[str, Any]:
@@ -88,28 +103,37 @@ def spearman(pairs: LabelPairs) -> float | None:
 def count_hits(best: LabelPairs, random: LabelPairs, share: float) -> dict[str, Any]:
     """How many of the ``best`` are verified to be as good as the best ``share`` of the ``random`` ones.
 
+    Who violates a constraint by label is no hit, and sets no threshold: ``feasible`` counts who violates none.
+
     ``threshold``: the verified number that makes a hit; ``enrichment``: rate among the best divided by that among the
     random ones.  ``overlap``: share of the best of the random candidates by prediction that are among the best by
     label, ``overlap_of`` each.  None where there are too few.  ``rate_interval``: of the rate, with 95 % probability
-    (Wilson), for the threshold as it is; ``enough``: are there ``needed`` best and random ones, so that it means
-    something?
+    (Wilson), for the threshold as it is; ``enough``: are there ``needed`` best and feasible random ones, so that it
+    means something?
     """
     keys = ("threshold", "rate", "rate_interval", "random_rate", "enrichment", "overlap", "overlap_of")
     result: dict[str, Any] = dict.fromkeys(keys)
     needed = {"best": LEAST_BEST, "random": math.ceil(LEAST / share)}
-    result |= {"share": share, "count": {"best": len(best), "random": len(random)}, "needed": needed}
-    result["enough"] = len(best) >= needed["best"] and len(random) >= needed["random"]
-    if len(random) < LEAST:
+    feasible = {"best": int(best.allowed.sum()), "random": int(random.allowed.sum())}
+    result |= {"share": share, "count": {"best": len(best), "random": len(random)}, "feasible": feasible}
+    result |= {"needed": needed, "enough": len(best) >= needed["best"] and feasible["random"] >= needed["random"]}
+    if len(random) >= LEAST:
+        count = min(TOP, len(random) // 2)
+        predicted, verified = random.tops(count)
+        result |= {"overlap": len(predicted & verified) / count, "overlap_of": count}
+    if feasible["random"] < LEAST:
         return result
-    threshold = float(np.quantile(random.verified, 1.0 - share))
-    base = float(np.mean(random.verified >= threshold))
+    threshold = float(np.quantile(random.verified[random.allowed], 1.0 - share))
+    base = _share_of_hits(random, threshold)
     result |= {"threshold": threshold, "random_rate": base}
     if len(best):
-        rate = float(np.mean(best.verified >= threshold))
+        rate = _share_of_hits(best, threshold)
         result |= {"rate": rate, "rate_interval": list(wilson(rate, len(best))), "enrichment": rate / base}
-    count = min(TOP, len(random) // 2)
-    tops = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (random.predicted, random.verified)]
-    return result | {"overlap": len(tops[0] & tops[1]) / count, "overlap_of": count}
+    return result
+
+
+def _share_of_hits(pairs: LabelPairs, threshold: float) -> float:
+    return float(np.mean(pairs.allowed & (pairs.verified >= threshold)))
 
 
 def wilson(rate: float, count: int) -> tuple[float, float]:
@@ -121,19 +145,27 @@ def wilson(rate: float, count: int) -> tuple[float, float]:
 
 
 def hits_words(hits: Mapping[str, Any]) -> str:
-    """Hit rate and enrichment with their interval, or how many labels they would need."""
+    """Hit rate and enrichment with their interval, or how many labels they would need; who violates constraints."""
     count, needed = hits["count"], hits["needed"]
+    feasible = hits.get("feasible", count)  # which is not in older files
+    violating = {part: count[part] - feasible[part] for part in count}
     if not hits["enough"]:
         best, random = needed["best"], needed["random"]
-        return (
-            f"{count['best']} best and {count['random']} random labels are too few for a hit rate: "
+        without = f" without {violating['random']} that violate a constraint" if violating["random"] else ""
+        words = (
+            f"{count['best']} best and {count['random']} random labels{without} are too few for a hit rate: "
             f"it takes {best} and {random} (verify={best} verify_random={random}; fewer with a larger hit_share)"
         )
-    low, high = (100.0 * bound for bound in hits["rate_interval"])
-    return (
-        f"{100 * hits['rate']:.0f} % of the best are hits (95 % interval {low:.0f} to {high:.0f} %; as good as the "
-        f"best {100 * hits['share']:.0f} % of the random ones), {hits['enrichment']:.1f} times the rate among those"
-    )
+    else:
+        low, high = (100.0 * bound for bound in hits["rate_interval"])
+        whom = "random ones that violate no constraint" if violating["random"] else "random ones"
+        words = (
+            f"{100 * hits['rate']:.0f} % of the best are hits (95 % interval {low:.0f} to {high:.0f} %; as good as "
+            f"the best {100 * hits['share']:.0f} % of the {whom}), {hits['enrichment']:.1f} times the rate among "
+            f"{'all random ones' if violating['random'] else 'those'}"
+        )
+    broken = f"; {violating['best']} of {count['best']} best violate a constraint by label"
+    return words + (broken if violating["best"] else "")
 
 
 def statistics(
@@ -146,7 +178,8 @@ def statistics(
 
     ``numbers``: by line of the screen, pairs of the best and of the random candidates; ``scores``: those of the score
     of expected values, for its errors; ``ranked``: with the score that candidates were ranked by, which optimism or
-    pessimism may have shifted, for its rank correlation and hits; ``share``: see :func:`count_hits`.
+    pessimism may have shifted, for its rank correlation, and with what satisfies the constraints, for hits; ``share``:
+    see :func:`count_hits`.
     """
     parts: Sequence[str] = ("best", "random")
     by_line = {
@@ -191,7 +224,7 @@ class Verification:
         parts = [[entry for entry, _ in self.labels(part)] for part in (self.best, self.random)]
         lines = {name: _pair_of(self._values(part, at) for part in parts) for at, name in enumerate(self.merit.names)}
         expected = _pair_of(self._scores(part, self._expected_score) for part in parts)
-        ranked = _pair_of(self._scores(part, _ranked_by) for part in parts)
+        ranked = _pair_of(self._ranked(part) for part in parts)
         return statistics(lines, expected, ranked, self.screen.hit_share)
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,6 +252,12 @@ class Verification:
     def _scores(self, entries: Sequence[BoardEntry], predicted: Callable[[BoardEntry], float]) -> LabelPairs:
         verified = [self._label_standing(entry).score for entry in entries]
         return LabelPairs(np.array([predicted(entry) for entry in entries]), np.array(verified))
+
+    def _ranked(self, entries: Sequence[BoardEntry]) -> LabelPairs:
+        """What candidates were ranked by: who satisfies all constraints comes first."""
+        predicted = np.array([not entry.standing.violated for entry in entries], dtype=bool)
+        verified = np.array([not self._label_standing(entry).violated for entry in entries], dtype=bool)
+        return replace(self._scores(entries, _ranked_by), feasible=(predicted, verified))
 
     def _expected_score(self, entry: BoardEntry) -> float:
         """The score of the predicted values as they are, without optimism or pessimism."""
@@ -267,14 +306,14 @@ def verify(
     """Label the best ``screen.verify`` and all random candidates of the ``board``; None if there are none.
 
     The best are distinct geometries; the random ones stay as drawn.  Labels that are in the ``folder`` already are not
-    made again, nor those of the same geometries in ``other_folder``.
+    made again, nor those of the same geometries in ``other_folder``, unless this version computes other spectra.
     """
     best, random = tuple(board.distinct_entries(screen.verify)), tuple(board.random[: screen.verify_random])
     if not best and not random:
         return None
     log = Log(folder / LABELS)
     labels = map(partial(_read, log), log)
-    label_of = {label.number: label for label in labels if not label.problem}  # failures are tried again
+    label_of = {label.number: label for label in labels if label.is_current}  # failures are tried again
     entries = unique_entries([*best, *random])
     missing = [entry for entry in entries if entry.row.number not in label_of]
     place = make_folder(folder / FOLDER, within=folder).resolve()
