@@ -347,6 +347,30 @@ def test_a_strained_start_relaxes_where_strain_is_all_that_counts(checkpoint, ma
         design(screen, tmp_path / "o", model=checkpoint)
 
 
+def test_a_finished_climb_outlives_the_next(checkpoint, make_screen, tmp_path):
+    def stop(step):
+        if step.climb == 2:
+            raise KeyboardInterrupt
+
+    screen = make_screen(
+        distortions=[{"modes": {"shear": "-4..4 by 2 %"}}], design={"starts": 4, "climbs": 2, "steps": 1}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        design(screen, tmp_path / "o", model=checkpoint, watch=stop)
+    assert {atoms.info["provenance"]["design"]["climb"] for atoms in read_all(tmp_path / "o" / "path.extxyz")} == {1}
+    assert not (tmp_path / "o" / "design.json").exists()
+
+
+def test_starts_that_memory_has_no_room_for_are_named(checkpoint, make_screen, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Predictor, "predict", full)
+    screen = make_screen(distortions=[{"modes": {"shear": "-4..4 by 4 %"}}], design={"starts": 2})
+    with pytest.raises(ScreeningError, match=r"none of 2 candidates is valid: MemoryError: no room .free memory"):
+        design(screen, tmp_path / "o", model=checkpoint)
+
+
 def test_two_designs_do_not_share_a_folder(checkpoint, make_screen, tmp_path):
     screen = make_screen(
         distortions=[{"modes": {"shear": "-4..4 by 2 %"}}], design={"starts": 2, "climbs": 1, "steps": 1}

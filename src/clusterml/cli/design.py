@@ -54,7 +54,7 @@ def design(
         settings = settings.model_copy(update={"library": str(library.resolve())})
     folder = output or Path("results") / f"{settings.name}-design"
     settings = _with_start(settings, start, folder)
-    kept = "the climbs are written when all are done, the design with the label of its end; begin it again"
+    kept = "each finished climb is in path.extxyz, the design is written with the label of its end; begin it again"
     with reporter(folder / LOG_NAME, kept=kept) as shown:
         done = run(settings, folder, model=model, device=device, watch=lambda step: _show(shown, step))
     for line in describe_design(done):

@@ -12,8 +12,9 @@ from clusterml.errors import ClusterMLError, OptionError, ScreeningError
 from clusterml.io.files import exclusive, make_folder, read_text
 from clusterml.io.json import parse_json
 from clusterml.io.shipped import DEFAULT_MODEL, QUICK_MODEL
-from clusterml.screening.bench import Bench, BlockTask, bench_of
-from clusterml.screening.board import Row, distinct_rows
+from clusterml.run.launcher import Lost
+from clusterml.screening.bench import Bench, BlockTask, bench_of, evaluate_block
+from clusterml.screening.board import CandidateBlock, Row, distinct_rows
 from clusterml.screening.check import check_names, check_own
 from clusterml.screening.claim import inputs_of
 from clusterml.screening.config import Screen, load_screen
@@ -81,12 +82,14 @@ def best_rows(bench: Bench, numbers: list[int]) -> list[Row]:
 
     Raises :class:`ScreeningError` if none of them is valid.
     """
-    blocks = [bench.evaluate(BlockTask(0, number, number + 1)) for number in numbers]
+    outcomes = [evaluate_block(bench.setting, BlockTask(0, number, number + 1)) for number in numbers]
+    blocks = [outcome for outcome in outcomes if isinstance(outcome, CandidateBlock)]
     rows = [row for block in blocks for row in block.rows]
     if not rows:
         reasons = [
             f"{drop['count']} x {reason}" for block in blocks for reason, drop in block.rejections.to_dict().items()
         ]
+        reasons += [outcome.reason for outcome in outcomes if isinstance(outcome, Lost)]
         examples = [example for block in blocks for example in block.rejections.examples.values()]
         raise ScreeningError(
             f"none of {len(numbers)} candidates is valid: {'; '.join(dict.fromkeys(reasons))}", "".join(examples[:1])
@@ -118,8 +121,9 @@ def design(
     The climb maximises the screen's score of the expected values.  The key ``design`` of the screen says how many
     candidates to start from (random ones, or the best of a finished screen), how far to climb, and whether atoms may
     move freely at the end.  Where a design ends below the best candidate of its screen, that candidate is kept.
-    ``watch`` is called with every step.  ``model``: a checkpoint in place of the screen's; where neither names one it
-    is the default of screens, or ``ag-quick-v1`` where atoms may move freely, which needs derivatives by positions.
+    ``watch`` is called with every step; each climb is written before the next begins.  ``model``: a checkpoint in place
+    of the screen's; where neither names one it is the default of screens, or ``ag-quick-v1`` where atoms may move
+    freely, which needs derivatives by positions.
 
     Raises :class:`ScreeningError` for a folder that holds a design and if no candidate is valid,
     :class:`~clusterml.errors.FolderInUseError` for a folder in use by another process, :class:`OptionError` for an
@@ -160,12 +164,11 @@ def design(
         make_folder(target)
         with exclusive(target):
             _check_new(target)
-            paths = [
-                _path(bench, bench.space.recipe(row.number), number, watch)
-                for number, row in enumerate(rows[: options.climbs], start=1)
-            ]
-            result = DesignResult(screen, bench, paths, screen_folder)
-            write_path(result, target)
+            paths: list[list[DesignStep]] = []
+            for number, row in enumerate(rows[: options.climbs], start=1):
+                paths.append(_path(bench, bench.space.recipe(row.number), number, watch))
+                result = DesignResult(screen, bench, paths, screen_folder)
+                write_path(result, target)  # what was climbed outlives what comes next
             if options.label:
                 place = make_folder(target / FOLDER, within=target)
                 best = result.best
