@@ -22,7 +22,7 @@ from clusterml.errors import ClusterMLError
 from clusterml.server import answers
 from clusterml.server.bodies import read_body
 from clusterml.server.desk import Desk
-from clusterml.server.guard import Guard, refuse
+from clusterml.server.guard import Guard, failed, refuse
 from clusterml.server.hands import WORKS
 from clusterml.server.job_routes import job_router, submit_label, submit_screen
 from clusterml.server.jobs import Job
@@ -93,6 +93,10 @@ def _add_errors(app: FastAPI, desk: Desk) -> None:
     @app.exception_handler(ClusterMLError)
     async def refused(_: Request, error: ClusterMLError) -> Response:
         return refuse(error, desk)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, _: Exception) -> Response:
+        return failed(request.headers.get("origin"), desk.settings)
 
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: HTTPException) -> Response:

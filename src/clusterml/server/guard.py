@@ -45,12 +45,12 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status, begun = time.perf_counter(), 500, False
+        start, status = time.perf_counter(), 500
 
         async def sending(message: Message) -> None:
-            nonlocal status, begun
+            nonlocal status
             if message["type"] == "http.response.start":
-                status, begun = message["status"], True
+                status = message["status"]
                 kept = (
                     b"no-store" if needs_token(scope["path"]) else b"no-cache"
                 )  # the page: asked for again, by its ETag
@@ -64,10 +64,6 @@ class Guard:
             await self._within_limits(scope, bounded, sending)
         except ClusterMLError as error:
             await refuse(error, self._desk)(scope, receive, sending)
-        except Exception:  # answered here, so that pages of other origins can read it; logged further out
-            if not begun:
-                await JSONResponse(UNEXPECTED.model_dump(), 500)(scope, receive, sending)
-            raise
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "") or ("page" if status < 400 else "none")
@@ -100,6 +96,14 @@ def refuse(error: ClusterMLError, desk: Desk) -> JSONResponse:
     if status_of(error) == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body, status_of(error), headers)
+
+
+def failed(origin: str | None, settings: Settings) -> JSONResponse:
+    """The answer where the server failed, which nothing inside may make: a page of an allowed ``origin`` can read it."""
+    headers = {name.decode(): value.decode() for name, value in _SECURITY} | {"Cache-Control": "no-store"}
+    if origin is not None and ("*" in settings.allow_origin or origin in settings.allow_origin):
+        headers |= {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After"}
+    return JSONResponse(UNEXPECTED.model_dump(), 500, headers)
 
 
 def check_request(method: str, path: str, headers: Mapping[str, str], settings: Settings) -> None:
