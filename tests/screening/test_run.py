@@ -146,7 +146,9 @@ def test_the_best_and_a_random_sample_are_verified(finished):
     pairs = [(e["predicted"]["max_g"], e["verified"]["max_g"]) for e in verified["random"]]
     mean = np.mean([abs(a - b) for a, b in pairs])
     assert statistics["lines"]["max_g"]["random"]["mean_absolute_error"] == pytest.approx(mean)
-    assert statistics["hits"]["enrichment"] is not None
+    kept = {part: sum(not entry["violated"] for entry in verified[part]) for part in ("best", "random")}
+    assert statistics["hits"]["feasible"] == kept
+    assert (statistics["hits"]["enrichment"] is None) == (kept["random"] < 5)
     run = json.loads((finished.folder / "run.json").read_text())
     took = run["verification"]
     assert took["label_everything_s"] == pytest.approx(84 * verified["seconds_per_label"])
