@@ -99,7 +99,7 @@ def refuse(error: ClusterMLError, desk: Desk) -> JSONResponse:
 
 
 def failed(origin: str | None, settings: Settings) -> JSONResponse:
-    """The answer where the server failed, which nothing inside may make: a page of an allowed ``origin`` can read it."""
+    """The answer where the server failed, made around the guard: a page of an allowed ``origin`` can read it."""
     headers = {name.decode(): value.decode() for name, value in _SECURITY} | {"Cache-Control": "no-store"}
     if origin is not None and ("*" in settings.allow_origin or origin in settings.allow_origin):
         headers |= {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After"}
