@@ -19,8 +19,7 @@ TETRAHEDRON = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) * 2.7
 TWO_ELECTRONS = Atoms("Ag4H2", np.concatenate([TETRAHEDRON, TETRAHEDRON[:2] * (1 + 1.62 / 1.684)]))
 """A silver tetrahedron with two terminal hydrides: neutral with two superatom electrons, like Ag14(SR)12(PR3)8."""
 BRIDGES = Atoms("Ag2HAg2H", [(0, -1.4, 0), (0, 1.4, 0), (1.0, 0, 0), (3.3, -1.4, 0), (3.3, 1.4, 0), (4.3, 0, 0)])
-BRIDGES.positions[3:, 0] += 5.0
-"""Two cations [Ag2H]+ far apart: 2+ together, with no superatom electron; neutral they are two radicals."""
+"""Two cations [Ag2H]+ side by side: 2+ together, with no superatom electron; by the count neutral, with two."""
 
 
 def test_gaps_are_those_of_the_orbitals():
