@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
 from typing import Any
 
@@ -340,52 +339,10 @@ def test_absorption_and_cd_of_different_length() -> None:
     assert s.meta["warnings"] == ["absorption and CD cover different energies: 2.76 to 3.10 eV are used"]
 
 
-def test_a_coarse_absorption_leaves_the_cd_as_fine_as_it_is() -> None:
-    cd = section("CircularDichroism", *(f"{nm},{(nm - 403) ** 2 - 100}" for nm in range(450, 349, -1)))
-    absorbance = section("Absorbance", *(f"{nm},0.1" for nm in range(450, 349, -10)))
-    s = read(chirascan(cd, absorbance), **MOLAR)
-    assert len(s.energy_ev) == 101
-    assert at(s, 403) == pytest.approx(-1e7 / 32982)
-    np.testing.assert_allclose(s.epsilon, 1e4)
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        '450.0\t999\n440.0\t"12,345"\n430.0\t"1,250"\n',  # as Excel copies it
-        "450,0;999\n440,0;12.345\n430,0;1.250\n",
-        "450;999\n440;12.345\n430;1.250\n",
-        "450 999\n440 12,345\n430 1,250\n",
-    ],
-)
-def test_marks_of_thousands_are_no_decimal_marks(rows: str) -> None:
-    heading = "nm{}epsilon\n".format(next((mark for mark in "\t;" if mark in rows), " "))
-    with pytest.raises(InputFileError, match=r"line 3 has '\"?12.345\"?', another .*thousands"):
-        read(heading + rows)
-
-
 def test_three_decimals_are_no_thousands() -> None:
     for rows in ("500.000\t0.125\n450.000\t1.250\n", "500\t0.125\n450\t1.250\n400\t0\n", "500;0,125\n450;12,345\n"):
         mark = "\t" if "\t" in rows else ";"
         assert read(f"nm{mark}epsilon\n{rows}").epsilon.max() > 1.2
-
-
-def test_a_chirascan_row_stays_one_whatever_it_holds() -> None:
-    for word, says in (("NaN", "line 18 has no mdeg"), ("Infinity", "is 'Infinity'"), ("-1.#IND", "is '-1.#IND'")):
-        cd = section("CircularDichroism", "420,1", f"410,{word}", "400,3", "390,4")
-        with pytest.raises(InputFileError, match=re.escape(says)):
-            read(chirascan(cd), **MOLAR)
-    ramp = "CircularDichroism\nWavelength,Temperature\n,20,30\n420,,3\n410,1,4\n400,2,5"
-    assert at(read(chirascan(ramp), block="30", **MOLAR), 420) == pytest.approx(3e5 / 32982)
-    assert at(read(chirascan(ramp), block="20", **MOLAR), 400) == pytest.approx(2e5 / 32982)
-
-
-def test_halves_of_decimal_commas_are_no_columns() -> None:
-    commas = jasco("420,0,0,5,300,0\n410,0,0,7,301,0\n400,0,0,9,302,0", mark=",", units=("CD [mdeg]", "HT [V]"))
-    with pytest.raises(InputFileError, match="has 6 cells where the heading has 3"):
-        read(commas, **MOLAR)
-    with pytest.raises(InputFileError, match=r"has 4 cells.*separate the columns by ; or tabs"):
-        read("420,0,0,5\n410,0,0,7\n", columns="wavelength,cd", unit="mdeg", **MOLAR)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ class SpectrumBlock:
     """One spectrum of a file: ``columns`` (m,) by quantity over the axis ``x`` (m,), in the units of the names.
 
     ``axis``: one of :data:`~clusterml.spectrum.formats.headers.AXES`.  NaN where nothing is given.
-    ``lines`` (m,): the line of each point in the file.  ``title``: its name in the file.
+    ``lines`` (m,): the line of each point in the file.  ``title``: its name in the file.  ``notes``: by quantity or
+    axis, what is to be told of a column that is used.
     """
 
     title: str
@@ -46,6 +47,7 @@ class SpectrumBlock:
     x: FloatArray
     columns: dict[str, FloatArray]
     lines: list[int]
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,9 @@ def assemble(
 ) -> Spectrum:
     """The spectrum that ``blocks`` hold: absorption and CD, each from the one block that gives it.
 
-    Both are brought to the energies of the absorption, over the range that both cover.  ``meta["warnings"]`` says
-    what was done to the data.  Raises :class:`InputFileError` naming ``source`` and the line for what cannot be a
-    spectrum, :class:`OptionError` naming the option that is missing, or has no effect.
+    Both are brought to the energies of that which has more of them in the range that both cover.
+    ``meta["warnings"]`` says what was done to the data.  Raises :class:`InputFileError` naming ``source`` and the line
+    for what cannot be a spectrum, :class:`OptionError` naming the option that is missing, or has no effect.
     """
     assembly = _Assembly(source, settings)
     _refuse_vain_units(blocks, assembly)
@@ -96,6 +98,8 @@ def assemble(
         origin = _origin(name, kinds, resolved, indices, assembly)
         if origin is not None:
             curves[name] = _curve(*origin, assembly)
+            told = [origin[0].notes[key] for key in (origin[0].axis, origin[1]) if key in origin[0].notes]
+            assembly.warnings += [note for note in told if note not in assembly.warnings]
             if origin[1] in _PER_MOLAR:
                 assembly.doubt_scale(name, curves[name].values)
     if not curves:
@@ -135,7 +139,7 @@ def _refuse_vain_units(blocks: list[SpectrumBlock], at: _Assembly) -> None:
 def _resolve_units(block: SpectrumBlock, at: _Assembly) -> SpectrumBlock:
     """``block`` with the units that the user gave, which outrank those of the file."""
     units = at.settings.units()
-    columns = {}
+    columns, notes = {}, dict(block.notes)
     for quantity, values in block.columns.items():
         base = quantity.removesuffix(STD)
         kind = next((kind for kind, units_of_kind in UNSTATED.items() if base == kind or base in units_of_kind), None)
@@ -158,7 +162,8 @@ def _resolve_units(block: SpectrumBlock, at: _Assembly) -> SpectrumBlock:
                 f"choose one with {at.settings.option('columns')}",
             )
         columns[name] = values
-    return SpectrumBlock(block.title, block.axis, block.x, columns, block.lines)
+        notes |= {name: block.notes[quantity]} if quantity in block.notes else {}
+    return SpectrumBlock(block.title, block.axis, block.x, columns, block.lines, notes)
 
 
 def _choose_blocks(blocks: list[SpectrumBlock], at: _Assembly) -> list[int]:
@@ -265,7 +270,7 @@ def _merge_repeats(energy: FloatArray, columns: list[FloatArray], lines: list[in
 
 
 def _spectrum(curves: dict[str, _Curve], at: _Assembly, meta: dict[str, Any]) -> Spectrum:
-    """Absorption and CD where both are known, on the energies of the one that has more of them."""
+    """Absorption and CD on the finer energies of the two, where both are known."""
     low, high = (pick(float(c.energy_ev[end]) for c in curves.values()) for pick, end in ((max, 0), (min, -1)))
     axes = [curve.energy_ev for curve in curves.values()]
     energy = max(axes, key=lambda axis: np.count_nonzero((axis >= low) & (axis <= high)))

@@ -15,12 +15,11 @@ import numpy as np
 from clusterml.errors import InputFileError
 from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
 from clusterml.spectrum.formats.format import SpectrumFormat
-from clusterml.spectrum.formats.rows import TextLine, cells_of, lines_of, table_of
+from clusterml.spectrum.formats.rows import TextLine, begins_with_number, cells_of, is_number, lines_of, table_of
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 
 _PROPERTIES = {"circulardichroism": "mdeg", "cd": "mdeg", "absorbance": "absorbance"}
-_NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?")
 
 
 @dataclass
@@ -72,27 +71,37 @@ def read(text: str, source: str, settings: ReadSettings) -> Spectrum:
 
 
 def _sections(lines: list[TextLine], source: str) -> Iterator[_Section]:
-    """Runs of rows; a property stays the same for the cells below it, and the cell for what follows it."""
+    """Runs of rows; a property stays the same for the cells below it, and the cell for what follows it.
+
+    Raises :class:`InputFileError` naming a lone line of text between rows.
+    """
     section = _Section([])
     separator = next((";" for line in lines if re.match(r"[-+]?[\d.,]+;", line.text)), ",")
-    for line in lines:
+    for i, line in enumerate(lines):
         cells = cells_of(line.text, separator, f"{source}: line {line.number}")
         filled = [cell for cell in cells if cell]
         if not filled:
             continue
-        if _NUMBER.fullmatch(cells[0]):
+        are_numbers = all(map(is_number, filled))
+        if is_number(cells[0]) or (are_numbers and section.rows):
             section.rows.append(line)
             continue
-        if cells[0] == "" and all(_NUMBER.fullmatch(cell) for cell in filled):
-            section.conditions = filled
+        if are_numbers:
+            section.conditions = cells[1:]
             continue
+        name = _squeeze(filled[0])
         if section.rows:
+            below = next((row.number for row in lines[i + 1 : i + 2] if begins_with_number(row)), 0)
+            is_lone = section.rows[-1].number + 1 == line.number == below - 1
+            if is_lone and name not in (*_PROPERTIES, "cell"):
+                raise InputFileError(
+                    f"{source}: line {line.number} is '{line.text[:40]}'", "rows of numbers are expected"
+                )
             yield section
-            words = [] if _squeeze(filled[0]) != "cell" else section.words[:1]
-            section = _Section(words)
+            section = _Section([] if name != "cell" else section.words[:1])
         if re.match(r"history\s*:", line.text.lower()):
             return
-        section.words += filled if _squeeze(filled[0]) != "cell" else [" ".join(filled)]
+        section.words += filled if name != "cell" else [" ".join(filled)]
     if section.rows:
         yield section
 
@@ -103,12 +112,12 @@ def _blocks(section: _Section, title: str, source: str) -> Iterator[SpectrumBloc
     if quantity is None or not section.is_spectrum:
         return
     separator = ";" if ";" in section.rows[0].text else ","
-    rows = (cells_of(row.text, separator, f"{source}: line {row.number}") for row in section.rows)
-    count = max(max(i for i, cell in enumerate(cells) if cell) for cells in rows)
+    rows = [cells_of(row.text, separator) for row in section.rows]
+    count = max(i for cells in rows for i, cell in enumerate(cells) if cell)
     if count < 1:
         raise InputFileError(f"{source}: line {section.rows[0].number} holds no value", "the file is damaged")
     names = {0: "wavelength_nm"} | dict.fromkeys(range(1, count + 1), quantity)
-    arrays, numbers = table_of(iter(section.rows), names, separator, source)
+    arrays, numbers, _ = table_of(iter(section.rows), names, separator, source)
     x = arrays[0]
     if np.isnan(x).any():
         raise InputFileError(f"{source}: a row of line {numbers[0]} ff. has no wavelength", "the file is damaged")

@@ -36,7 +36,6 @@ _GREEK = {
     "θ": "theta",
     "ν": "nu",
     "μ": "u",
-    "å": "angstrom",
     "°": "deg",
 }
 _MOLAR = dict.fromkeys(
@@ -46,14 +45,16 @@ _MOLAR |= {"mm1cm1": 1e3, "1mmcm": 1e3, "m2mol1": 10.0, "m2mol": 10.0, "cm2mol1"
 _MOLAR_OR_NONE = {"": 1.0, **_MOLAR}
 _ANGLE = {"mdeg": 1.0, "millidegrees": 1.0, "millideg": 1.0, "deg": 1e3, "degrees": 1e3}
 _MOLAR_ANGLE = dict.fromkeys(("degcm2dmol1", "degcm2dmol", "degm1m1", "degcm2decimol1"), 1.0)
-_NM = {"nm": 1.0, "nanometers": 1.0, "nanometer": 1.0, "um": 1e3, "micrometers": 1e3, "angstrom": 0.1, "angstroms": 0.1}
+_NM = {"nm": 1.0, "nanometers": 1.0, "nanometer": 1.0, "um": 1e3, "micrometers": 1e3}
+_NM |= dict.fromkeys(("å", "ångström", "ångströms", "angstrom", "angstroms"), 0.1)
 _NO_UNIT = dict.fromkeys(("", "au", "oe", "od", "arbunits"), 1.0)
-# Name (letters and digits only, lower case) -> quantity, and the units it may state with their factors.
+# Name (letters and digits only, lower case, and %) -> quantity, and the units it may state with their factors.
 _RULES: tuple[tuple[str, str, dict[str, float]], ...] = (
     (r"energy|energie|photonenergy|ev|electronvolts?", "energy_ev", {"": 1.0, "ev": 1.0}),
     (r"e|h?nu|hv", "energy_ev", {"ev": 1.0}),
-    (r"wavelength|lambda|nm|nanomet(?:er|re)s?|wl|wellenl(?:ae|a)?nge", "wavelength_nm", {"": 1.0, **_NM}),
+    (r"wavelength|lambda|nm|nanomet(?:er|re)s?|wl|wellenl(?:ae|ä|a)?nge", "wavelength_nm", {"": 1.0, **_NM}),
     (r"um|micromet(?:er|re)s?", "wavelength_nm", {"": 1e3}),
+    (r"[åa]ngstr[öo]ms?|å", "wavelength_nm", {"": 0.1}),
     (r"wavenumbers?|1cm|cm1", "wavenumber_cm", {"": 1.0, "cm1": 1.0, "1cm": 1.0}),
     (r"1", "wavenumber_cm", {"cm": 1.0}),
     (r"(?:delta|d)(?:epsilon|eps)|mol(?:ar)?(?:cd|circulardichroism)", "delta_epsilon", _MOLAR_OR_NONE),
@@ -73,6 +74,7 @@ _RULES: tuple[tuple[str, str, dict[str, float]], ...] = (
 )
 _SUFFIXES = ("_l_mol_cm", "_m_1_cm_1", "_m_1cm_1", "_mdeg", "_nm", "_ev", "_cm_1", "_deg_cm2_dmol_1")
 _DEVIATION = r"(?:std|stdev|stddev|sd|sigma|err|errors?|uncertainty|standarddeviation|se|sem)"
+_OTHER = r"[^\w%‰]|_"
 _POWER = re.compile(r"[x×*·]?\s*10\s*\^?\s*([+-]?[1-9]\d?)(?!\d)\s*[·*x]?\s*(?=\D)")
 
 
@@ -86,10 +88,9 @@ Meaning(quantity='epsilon', factor=1000.0), None)
     name, unit = _split(heading.strip().strip('"'))
     power = _POWER.match(unit)
     factor = 10.0 ** int(power[1]) if power else 1.0
-    stated = unit[power.end() :] if power else unit
-    unit = _squeeze(stated)
-    if not unit and (stated.strip(" ()[]-.") or (power and power[0][0] in "x×*·")):
-        return None  # "%"; and "x10^4" of no unit: some multiply by it, others have multiplied
+    unit = _unit(unit[power.end() :] if power else unit)
+    if power and not unit and power[0][0] in "x×*·":
+        return None  # "ΔA (x10^4)": some multiply by it, others have multiplied
     result = _rule(name, unit)
     if result is None and (deviation := re.fullmatch(rf"(?:{_DEVIATION}(?:of)?)?(.+?){_DEVIATION}?", name)):
         of = _rule(deviation[1], unit) if deviation[1] != name else None
@@ -110,12 +111,12 @@ def _rule(name: str, unit: str) -> Meaning | None:
 
 
 def _split(heading: str) -> tuple[str, str]:
-    """Name, reduced to lower-case letters and digits, and unit as it is written."""
+    """Name, reduced to lower-case letters, digits and %, and unit as it is written."""
     plain = _plain(heading)
     match = re.fullmatch(r"(.+?)\s*[/(\[,](.*)", plain)
     if match and _squeeze(match[1]):
         return _squeeze(match[1]), match[2].strip()
-    underscored = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    underscored = re.sub(rf"(?:{_OTHER})+", "_", plain).strip("_")
     for suffix in _SUFFIXES:
         if underscored.endswith(suffix):
             return _squeeze(underscored[: -len(suffix)]), _squeeze(suffix)
@@ -129,4 +130,9 @@ def _plain(heading: str) -> str:
 
 
 def _squeeze(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text)
+    return re.sub(_OTHER, "", text)
+
+
+def _unit(text: str) -> str:
+    """The unit reduced as a name is; "?" for one of signs alone, but "" for a dash, which says that there is none."""
+    return _squeeze(text) or ("?" if re.search(r"[^\s()\[\].,;–-]", text) else "")

@@ -75,11 +75,12 @@ def _blocks(
         channels = dict.fromkeys(range(1, len(conditions) + 1), _channel(labels.get("YUNITS", ""), source, settings))
         titles = {i: f"{title} {condition}".strip() for i, condition in enumerate(conditions, start=1)}
         rows = rows[1:]
+        most_cells = 1 + len(conditions)
     else:
         channels, titles = _channels(labels, source, settings), {}
+        most_cells = 1 + max(_units(labels))
     names = {0: axis.quantity} | {i: channel.quantity for i, channel in channels.items()}
-    count = 1 + (len(titles) or sum(_CHANNEL.fullmatch(name) is not None for name in labels))
-    arrays, numbers = table_of(data_rows(rows, source), names, separator, source, count)
+    arrays, numbers, _ = table_of(data_rows(rows, source), names, separator, source, most_cells, "YUNITS, .. name")
     x = arrays[0] * axis.factor
     if np.isnan(x).any():
         line = numbers[int(np.argmax(np.isnan(x)))]
@@ -94,7 +95,7 @@ def _blocks(
 
 def _channels(labels: dict[str, str], source: str, settings: ReadSettings) -> dict[int, Meaning]:
     """Column -> what it is, for the channels that are CD or absorption."""
-    units = {int(match[1] or 1): unit for name, unit in labels.items() if (match := _CHANNEL.fullmatch(name))}
+    units = _units(labels)
     channels = {
         i: channel
         for i, unit in units.items()
@@ -108,6 +109,11 @@ def _channels(labels: dict[str, str], source: str, settings: ReadSettings) -> di
             f"say what the columns are: {columns}",
         )
     return channels
+
+
+def _units(labels: dict[str, str]) -> dict[int, str]:
+    """Column -> its unit, for all channels."""
+    return {int(match[1] or 1): unit for name, unit in labels.items() if (match := _CHANNEL.fullmatch(name))}
 
 
 def _channel(unit: str, source: str, settings: ReadSettings) -> Meaning:

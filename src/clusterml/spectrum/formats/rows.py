@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,9 @@ MOST_POINTS = 1_000_000
 COMMENTS = ("#", "%", "!", "//", '"#')
 """What a comment line begins with."""
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d{1,4})?")
+_LIKE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}")
+_BELOW_1000 = re.compile(r"[-+]?(?:[1-9]\d{0,2}|0+)")
 _ABSENT = ("", "nan", "null", "na", "n/a", "---", "-")
-_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}")
-_LARGE = re.compile(r"[-+]?[1-9]\d{2}")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,17 @@ class TextLine:
     def is_comment(self) -> bool:
         """Does it begin with a mark of comments?"""
         return self.text.lstrip().startswith(COMMENTS)
+
+
+class NumberTable(NamedTuple):
+    """``values``: column -> (m,), NaN for empty cells; ``lines`` (m,): their numbers.
+
+    ``like_thousands``: columns whose decimal marks could as well be marks of thousands ("12,345" in every cell).
+    """
+
+    values: dict[int, FloatArray]
+    lines: list[int]
+    like_thousands: frozenset[int]
 
 
 def lines_of(text: str) -> list[TextLine]:
@@ -92,9 +104,14 @@ def _words(line: TextLine) -> list[str]:
     return [cell for cell in (c.strip().strip('"') for c in cells) if cell]
 
 
+def is_number(cell: str) -> bool:
+    """Is the cell a number, with whichever decimal mark?"""
+    return _NUMBER.fullmatch(cell.strip('"')) is not None
+
+
 def begins_with_number(line: TextLine) -> bool:
     """Is the first word of the line a number?"""
-    return _NUMBER.fullmatch(re.split(r"[;,\t]|\s+", line.text.strip())[0].strip('"')) is not None
+    return is_number(re.split(r"[;,\t]|\s+", line.text.strip())[0])
 
 
 def first_rows(lines: list[TextLine]) -> int:
@@ -133,56 +150,77 @@ def number(cell: str, where: str, decimal_comma: bool) -> float:
 
 
 def table_of(
-    rows: Iterator[TextLine], columns: dict[int, str], separator: str | None, source: str, most_cells: int | None = None
-) -> tuple[dict[int, FloatArray], list[int]]:
-    """The ``columns`` (index -> name for messages) of ``rows``, each (m,) with NaN for empty cells, and their lines.
+    rows: Iterator[TextLine],
+    columns: dict[int, str],
+    separator: str | None,
+    source: str,
+    most_cells: int | None = None,
+    named_by: str = "the heading has",
+) -> NumberTable:
+    """The ``columns`` (index -> name for messages) of ``rows``.
 
-    ``most_cells``: as many as the heading has.  Raises :class:`InputFileError` naming the line of a damaged row.
+    ``most_cells``: as many as ``named_by``, the beginning of a message.  Raises :class:`InputFileError` naming the
+    line of a damaged row, or of a mark of thousands.
     """
-    values: dict[int, list[float]] = {column: [] for column in columns}
     words: dict[int, list[str]] = {column: [] for column in columns}
+    values: dict[int, list[float]] = {column: [] for column in columns}
     numbers: list[int] = []
     for row in rows:
         where = f"{source}: line {row.number}"
         cells = cells_of(row.text, separator, where)
         if most_cells is not None and any(cells[most_cells:]):
-            remedy = "separate the columns by ; or tabs if the commas are decimal" if separator == "," else "correct it"
-            raise InputFileError(f"{where} has {len(cells)} cells where the heading has {most_cells}", remedy)
+            commas = "separate the columns by ; or tabs if the commas are decimal, else name every column"
+            remedy = commas if separator == "," else "correct it"
+            raise InputFileError(f"{where} has {len(cells)} cells where {named_by} {most_cells}", remedy)
         if len(cells) <= max(columns):
             raise InputFileError(
                 f"{where} has {len(cells)} cells where the heading has at least {max(columns) + 1}",
                 "the file is truncated or the line damaged",
             )
         for column, name in columns.items():
-            values[column].append(number(cells[column], f"{where}, column {name}", separator != ","))
             words[column].append(cells[column].strip('"'))
+            values[column].append(number(cells[column], f"{where}, column {name}", separator != ","))
         numbers.append(row.number)
         if len(numbers) > MOST_POINTS:
             raise InputFileError(f"{source} has more than {MOST_POINTS} rows", "is it a spectrum?")
     if len(numbers) < 2:
         raise InputFileError(f"{source} holds {len(numbers)} rows of numbers", "a spectrum needs at least 2")
-    _check_marks(words, numbers, source)
-    return {column: np.array(column_values) for column, column_values in values.items()}, numbers
+    arrays = {column: np.array(column_values) for column, column_values in values.items()}
+    like_thousands = frozenset() if separator == "," else _like_thousands(words, columns, numbers, source)
+    return NumberTable(arrays, numbers, like_thousands)
 
 
-def _check_marks(words: dict[int, list[str]], numbers: list[int], source: str) -> None:
-    """Refuse numbers whose thousands may be marked: 12,345 beside 450.0, or beside 999 if all have three digits so.
+def _like_thousands(
+    words: dict[int, list[str]], columns: dict[int, str], numbers: list[int], source: str
+) -> frozenset[int]:
+    """The columns whose marks may be of thousands; none where a cell shows that the mark of the table is decimal.
 
-    ``words``: the cells of each column, on the lines ``numbers``.
+    Raises :class:`InputFileError` naming the line where a second mark occurs, or where what looks like thousands stands
+    beside whole numbers below 1000 ("999", "1,250").
     """
-    remedy = "write all numbers with one decimal mark, and thousands without a mark"
     first: dict[str, str] = {}
-    for column in words.values():
-        for word, line in zip(column, numbers, strict=True):
-            mark = "," if "," in word else "." if "." in word else ""
-            if mark and {",", "."} <= {*first, mark}:
-                other = first["." if mark == "," else ","]
-                raise InputFileError(f"{source}: line {line} has '{word[:20]}', another '{other[:20]}'", remedy)
-            if mark:
-                first.setdefault(mark, word)
-    for column in words.values():
-        marked = [word for word in column if "," in word or "." in word]
-        plain = [word for word in column if _LARGE.fullmatch(word)]
-        if marked and plain and all(_GROUPED.fullmatch(word) for word in marked):
-            line = numbers[column.index(marked[0])]
-            raise InputFileError(f"{source}: line {line} has '{marked[0]}', another '{plain[0]}': thousands?", remedy)
+    for i, number_of_line in enumerate(numbers):
+        for column, name in columns.items():
+            for mark in ".,":
+                if mark in words[column][i]:
+                    first.setdefault(mark, f"line {number_of_line}, column {name} is '{words[column][i]}'")
+        if len(first) > 1:
+            raise InputFileError(
+                f"{source}: {' but '.join(first.values())}: which mark is the decimal one?",
+                "write one decimal mark throughout, and no marks of thousands",
+            )
+    given = {c: [word for word in cells if word.lower() not in _ABSENT] for c, cells in words.items()}
+    marked = {c: [word for word in cells if "." in word or "," in word] for c, cells in given.items()}
+    whole = {c: [word for word in cells if "." not in word and "," not in word] for c, cells in given.items()}
+    for column, cells in marked.items():
+        is_decimal = not all(map(_LIKE_THOUSANDS.fullmatch, cells))
+        if is_decimal or (cells and not all(map(_BELOW_1000.fullmatch, whole[column]))):
+            return frozenset()
+    for column, cells in marked.items():
+        if cells and (small := next((word for word in whole[column] if float(word)), None)):
+            line = numbers[words[column].index(cells[0])]
+            raise InputFileError(
+                f"{source}: line {line}, column {columns[column]} is '{cells[0]}', and another '{small}': thousands?",
+                "remove the marks of thousands; if they are decimal marks, give every number of it three decimals",
+            )
+    return frozenset(column for column, cells in marked.items() if cells)

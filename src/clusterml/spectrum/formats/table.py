@@ -16,9 +16,9 @@ from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
 from clusterml.spectrum.formats.format import SpectrumFormat
 from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, is_deviation, meaning
 from clusterml.spectrum.formats.rows import (
+    NumberTable,
     TextLine,
     begins_with_number,
-    cells_of,
     data_rows,
     first_rows,
     has_number,
@@ -35,6 +35,9 @@ _NAMES = (
     "name them like wavelength_nm or energy_ev, and epsilon, delta_epsilon (L mol-1 cm-1), absorbance, "
     "delta_absorbance, mdeg or molar ellipticity"
 )
+
+_ABOVE_1000 = ("epsilon", "molar_ellipticity", "wavenumber_cm")
+"""Quantities whose values are written with marks of thousands, if any are."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,10 @@ def parse(text: str, source: str, settings: ReadSettings) -> list[SpectrumBlock]
     below = lines[heading.after :]
     while below and not has_number(below[0]):
         below = below[1:]  # units, labels, rules
-    arrays, numbers = table_of(data_rows(below, source), columns, separator, source, count)
-    scaled = {i: arrays[i] * heading.meanings[i].factor for i in columns}
-    return list(_blocks(heading, scaled, numbers, source))
+    table = table_of(data_rows(below, source), columns, separator, source, count)
+    scaled = {i: table.values[i] * heading.meanings[i].factor for i in columns}
+    notes = _notes({i: column.quantity for i, column in heading.meanings.items()}, table)
+    return list(_blocks(heading, scaled, table.lines, notes, source))
 
 
 def _block_of_columns(lines: list[TextLine], start: int, source: str, settings: ReadSettings) -> SpectrumBlock:
@@ -93,13 +97,21 @@ def _block_of_columns(lines: list[TextLine], start: int, source: str, settings: 
     names = dict(enumerate(settings.named_columns()))
     used = {i: name for i, name in names.items() if name is not None}
     separator = separator_of(lines[start].text)
-    first = cells_of(lines[start].text, separator, f"{source}: line {lines[start].number}")
-    halves = separator == "," and len(first) == 2 * len(names)  # of numbers with decimal commas
-    most = len(names) if halves else None
-    arrays, numbers = table_of(data_rows(lines[start:], source), used, separator, source, most)
+    most_cells = len(names) if separator == "," else None  # more may be halves of numbers
+    named_by = f"{settings.option('columns')} names"
+    table = table_of(data_rows(lines[start:], source), used, separator, source, most_cells, named_by)
     axis = next(i for i, name in used.items() if name in AXES)
-    columns = {name: arrays[i] for i, name in used.items() if i != axis}
-    return SpectrumBlock("", used[axis], arrays[axis], columns, numbers)
+    columns = {name: table.values[i] for i, name in used.items() if i != axis}
+    notes = {used[i]: note for i, note in _notes(used, table).items()}
+    return SpectrumBlock("", used[axis], table.values[axis], columns, table.lines, notes)
+
+
+def _notes(quantities: dict[int, str], table: NumberTable) -> dict[int, str]:
+    """By column, the doubt whether its decimal marks are marks of thousands; none where nm or eV are written alike."""
+    if any(quantities[i] in ("wavelength_nm", "energy_ev") for i in table.like_thousands):
+        return {}
+    note = "all numbers have three digits behind the decimal mark: is it a mark of thousands?"
+    return {i: f"{quantities[i]}: {note}" for i in table.like_thousands if quantities[i] in _ABOVE_1000}
 
 
 def _heading(lines: list[TextLine], start: int, separator: str | None, source: str, settings: ReadSettings) -> Heading:
@@ -160,7 +172,7 @@ def _no_heading(
 
 
 def _blocks(
-    heading: Heading, arrays: dict[int, FloatArray], numbers: list[int], source: str
+    heading: Heading, arrays: dict[int, FloatArray], numbers: list[int], notes: dict[int, str], source: str
 ) -> Iterator[SpectrumBlock]:
     """One block for each spectrum: a repeated axis or quantity begins another."""
     meanings = {i: column for i, column in heading.meanings.items() if not np.isnan(arrays[i]).all()}
@@ -176,7 +188,8 @@ def _blocks(
             raise InputFileError(f"{source}: line {line} has no {axis}", "fill the cell or remove the line")
         values = {kind: arrays[i][filled] for kind, i in kinds.items() if kind not in AXES}
         lines = [number for number, is_filled in zip(numbers, filled, strict=True) if is_filled]
-        yield SpectrumBlock(_title(heading, columns), axis, arrays[kinds[axis]][filled], values, lines)
+        said = {kind: notes[i] for kind, i in kinds.items() if i in notes}
+        yield SpectrumBlock(_title(heading, columns), axis, arrays[kinds[axis]][filled], values, lines, said)
 
 
 def _groups(meanings: dict[int, Meaning]) -> Iterator[list[int]]:
