@@ -440,8 +440,8 @@ def test_bands_of_another_width(page, server, browser):
     page.fill("#fwhm", "0.4")
     page.press("#fwhm", "Tab")
     page.wait_for_function(
-        "n => import('./js/store.js').then(s => Math.max(...s.session.prediction.spectrum.delta_epsilon"
-        ".map(Math.abs)) < n)",
+        "n => import('./js/store.js').then(({ session: { prediction } }) =>"
+        " Boolean(prediction) && Math.max(...prediction.spectrum.delta_epsilon.map(Math.abs)) < n)",
         arg=0.9 * narrow,
     )
     page.wait_for_selector("#legend:has-text('engine, gfn1-pbe')")
@@ -453,7 +453,7 @@ def test_bands_of_another_width(page, server, browser):
     assert "fwhm_ev=0.4" in python
     other = browser.new_page()
     other.goto(link_of(page))
-    other.wait_for_selector("#worth .worth")
+    other.wait_for_function("import('./js/store.js').then(({ session }) => Boolean(session.prediction))")
     assert cd(other) == cd(page)
 
 
