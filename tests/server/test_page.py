@@ -453,7 +453,7 @@ def test_bands_of_another_width(page, server, browser):
     assert "fwhm_ev=0.4" in python
     other = browser.new_page()
     other.goto(link_of(page))
-    other.wait_for_function("import('./js/store.js').then(({ session }) => Boolean(session.prediction))")
+    other.wait_for_selector("#engine:has-text('cosine with it')")  # network and engine are both there
     assert cd(other) == cd(page)
 
 
