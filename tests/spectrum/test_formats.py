@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from clusterml.errors import InputFileError, OptionError
+from clusterml.spectrum.export import csv_text, jcamp_text
 from clusterml.spectrum.formats.format import REGISTRY, read_spectrum_text
 from clusterml.spectrum.formats.headers import meaning
 from clusterml.spectrum.formats.settings import ReadSettings
@@ -247,6 +248,27 @@ def test_columns_without_a_heading() -> None:
     np.testing.assert_allclose(s.delta_epsilon, [1, 2])
     s = read("400,1,0.1\n300,2,0.2\n", columns="wavelength,epsilon,epsilon_std")
     np.testing.assert_allclose(s.epsilon_std, [0.1, 0.2])
+    s = read("0.4 1 0.2\n0.3 2 0.1\n", columns="wavelength (um),epsilon (10^3 M-1 cm-1),epsilon_std (mM-1 cm-1)")
+    np.testing.assert_allclose(s.wavelength_nm, [400, 300])
+    np.testing.assert_allclose(s.epsilon, [1e3, 2e3])
+    np.testing.assert_allclose(s.epsilon_std, [200, 100])
+
+
+def test_the_factor_of_a_logarithm_is_inside_of_it() -> None:
+    heading = "wavelength (nm)\tlog eps (mM-1 cm-1)\terror"
+    s = read(f"{heading}\n400\t1.0\t0.1\n300\t0.0\t0.1\n")
+    np.testing.assert_allclose(s.epsilon, [1e4, 1e3])
+    np.testing.assert_allclose(s.epsilon_std, np.log(10) * 0.1 * s.epsilon)
+
+
+@pytest.mark.parametrize("write", [csv_text, jcamp_text])
+def test_errors_come_back_from_the_tables_that_we_write(write: Any) -> None:
+    n = np.linspace(0.0, 1.0, 9)
+    errors = {"epsilon_std": 100 * (1 + n), "delta_epsilon_std": 1 + n**2, "label_error": 3 - n}
+    written = Spectrum(2.0 + n, 1e4 * (1 + n), 20 * n - 7, **errors)
+    s = read(write(written))
+    for name, values in errors.items():
+        np.testing.assert_allclose(getattr(s, name), values, rtol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize(

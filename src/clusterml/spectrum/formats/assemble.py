@@ -11,7 +11,7 @@ import numpy as np
 
 from clusterml.errors import ClusterMLError, InputFileError, OptionError
 from clusterml.spectrum.curves import ENERGY_RANGE_EV, LARGEST_VALUE
-from clusterml.spectrum.formats.headers import ABSORPTION, CD, STD, UNSTATED
+from clusterml.spectrum.formats.headers import ABSORPTION, CD, LABEL_ERROR, STD, UNSTATED
 from clusterml.spectrum.formats.settings import ReadSettings, unit_names
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
@@ -52,11 +52,11 @@ class SpectrumBlock:
 
 @dataclass(frozen=True, eq=False)
 class _Curve:
-    """One quantity of one block at its own energies, ascending; ``std`` (m,) or None."""
+    """One quantity of one block at its own energies, ascending; ``errors``: :data:`STD` or label error -> (m,)."""
 
     energy_ev: FloatArray
     values: FloatArray
-    std: FloatArray | None
+    errors: dict[str, FloatArray]
 
 
 @dataclass
@@ -217,7 +217,10 @@ def _list_blocks(blocks: list[SpectrumBlock], among: list[int] | None = None) ->
 
 def _curve(block: SpectrumBlock, kind: str, at: _Assembly) -> _Curve:
     """A column in molar units over ascending energies, each once; empty cells at the ends are left out."""
-    values, std = block.columns[kind], block.columns.get(kind + STD)
+    values = block.columns[kind]
+    errors = {STD: block.columns[kind + STD]} if kind + STD in block.columns else {}
+    if kind == "delta_epsilon" and LABEL_ERROR in block.columns:
+        errors[LABEL_ERROR] = block.columns[LABEL_ERROR]
     present = np.flatnonzero(~np.isnan(values))
     if len(present) < 2:
         raise InputFileError(f"{at.source}: {kind} has {len(present)} values", "a spectrum needs at least 2")
@@ -230,7 +233,7 @@ def _curve(block: SpectrumBlock, kind: str, at: _Assembly) -> _Curve:
         )
     energy = energies(block.axis, x, at.source, lines)
     factor = _factor(kind, at)
-    columns = [values * factor] + ([] if std is None else [std[part] * factor])
+    columns = [values * factor, *(error[part] * factor for error in errors.values())]
     if kind == "log_epsilon":
         columns[0] = np.asarray(10.0 ** np.clip(values, -30.0, 30.0))
         columns[1:] = [math.log(10.0) * columns[0] * c for c in columns[1:]]
@@ -238,7 +241,7 @@ def _curve(block: SpectrumBlock, kind: str, at: _Assembly) -> _Curve:
     energy, *columns = _merge_repeats(energy[order], [c[order] for c in columns], [lines[i] for i in order], at)
     if len(energy) < 2:
         raise InputFileError(f"{at.source}: {kind} is given at {len(energy)} energy", "a spectrum needs at least 2")
-    return _Curve(energy, columns[0], columns[1] if std is not None else None)
+    return _Curve(energy, columns[0], dict(zip(errors, columns[1:], strict=True)))
 
 
 def _factor(kind: str, at: _Assembly) -> float:
@@ -283,9 +286,9 @@ def _spectrum(curves: dict[str, _Curve], at: _Assembly, meta: dict[str, Any]) ->
     fields: dict[str, FloatArray] = {}
     for name, curve in curves.items():
         same = curve.energy_ev.shape == energy.shape and bool((curve.energy_ev == energy).all())
-        for key, values in ((name, curve.values), (name + STD, curve.std)):
-            if values is not None:
-                fields[key] = (values if same else np.interp(energy, curve.energy_ev, values))[covered]
+        errors = {name + STD if of == STD else of: values for of, values in curve.errors.items()}
+        for key, values in ({name: curve.values} | errors).items():
+            fields[key] = (values if same else np.interp(energy, curve.energy_ev, values))[covered]
     absent = np.full(int(covered.sum()), np.nan)
     try:
         return Spectrum(energy[covered], **{"epsilon": absent, "delta_epsilon": absent, **fields}, meta=meta)

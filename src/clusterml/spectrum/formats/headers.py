@@ -6,6 +6,10 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+import numpy as np
+
+from clusterml.typing import FloatArray
+
 ABSORPTION = ("epsilon", "log_epsilon", "absorbance")
 """What becomes epsilon, the best first."""
 CD = ("delta_epsilon", "molar_ellipticity", "delta_absorbance", "mdeg")
@@ -18,13 +22,29 @@ UNSTATED = {"cd": CD, "absorption": ABSORPTION}
 """A quantity without its unit -> what it may be."""
 STD = "_std"
 """Ends the name of a standard deviation."""
+LABEL_ERROR = "label_error"
+"""How far the delta_epsilon of a protocol is from DFT, as our own tables give it beside a delta_epsilon."""
 
 
 class Meaning(NamedTuple):
-    """``quantity``: an axis, an ordinate, one of :data:`UNSTATED`, or an ordinate with :data:`STD`; in ``factor``."""
+    """``quantity``: an axis, an ordinate, one of :data:`UNSTATED`, an ordinate with :data:`STD`, or
+    :data:`LABEL_ERROR`; in ``factor``."""
 
     quantity: str
     factor: float = 1.0
+
+    def scaled(self, values: FloatArray) -> FloatArray:
+        """``values`` (m,) as they are written, in the unit of the quantity: of a logarithm, the factor is inside."""
+        if self.quantity == "log_epsilon":
+            return values + np.log10(self.factor)
+        return values if self.quantity == "log_epsilon" + STD else values * self.factor
+
+
+def companion(quantity: str) -> str | None:
+    """The ordinate of which ``quantity`` is an error; None if it is none."""
+    if quantity == LABEL_ERROR:
+        return "delta_epsilon"
+    return quantity.removesuffix(STD) if quantity.endswith(STD) else None
 
 
 _GREEK = {
@@ -61,9 +81,10 @@ _RULES: tuple[tuple[str, str, dict[str, float]], ...] = (
     (r"cd|circulardichroism", "delta_epsilon", _MOLAR),
     (r"mol(?:ar)?ellip(?:ticity)?", "molar_ellipticity", {"": 1.0, **_MOLAR_ANGLE}),
     (r"cd|circulardichroism|ellipticity|theta", "molar_ellipticity", _MOLAR_ANGLE),
-    (r"log(?:arithm|10)?(?:epsilon|molarabsorptivity)", "log_epsilon", _MOLAR_OR_NONE),
+    (r"log(?:arithm|10)?(?:epsilon|eps|molarabsorptivity)", "log_epsilon", _MOLAR_OR_NONE),
     (r"epsilon|eps|molar(?:absorptivity|absorption|extinction)(?:coefficient)?", "epsilon", _MOLAR_OR_NONE),
     (r"extinction|extinctioncoefficient", "epsilon", _MOLAR),
+    (r"labelerror", LABEL_ERROR, _MOLAR_OR_NONE),
     (r"(?:delta|d)(?:absorbance|abs|a|od)", "delta_absorbance", _NO_UNIT),
     (r"cd|circulardichroism", "delta_absorbance", {"deltaa": 1.0, "deltaod": 1.0, "da": 1.0, "dod": 1.0}),
     (r"absorbance|abs|a|od|opticaldensity|extin[ck]tion", "absorbance", {**_NO_UNIT, "mau": 1e-3}),

@@ -81,15 +81,15 @@ def _blocks(
         most_cells = 1 + max(_units(labels))
     names = {0: axis.quantity} | {i: channel.quantity for i, channel in channels.items()}
     arrays, numbers, _ = table_of(data_rows(rows, source), names, separator, source, most_cells, "YUNITS, .. name")
-    x = arrays[0] * axis.factor
+    x = axis.scaled(arrays[0])
     if np.isnan(x).any():
         line = numbers[int(np.argmax(np.isnan(x)))]
         raise InputFileError(f"{source}: line {line} has no {axis.quantity}", "fill the cell or remove the line")
     if titles:
         for i, channel in channels.items():
-            yield SpectrumBlock(titles[i], axis.quantity, x, {channel.quantity: channel.factor * arrays[i]}, numbers)
+            yield SpectrumBlock(titles[i], axis.quantity, x, {channel.quantity: channel.scaled(arrays[i])}, numbers)
     else:
-        columns = {channel.quantity: channel.factor * arrays[i] for i, channel in channels.items()}
+        columns = {channel.quantity: channel.scaled(arrays[i]) for i, channel in channels.items()}
         yield SpectrumBlock(title, axis.quantity, x, columns, numbers)
 
 

@@ -20,7 +20,7 @@ from clusterml.io.words import is_whole
 from clusterml.spectrum.curves import LARGEST_VALUE
 from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
 from clusterml.spectrum.formats.format import SpectrumFormat
-from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, meaning
+from clusterml.spectrum.formats.headers import AXES, QUANTITIES, UNSTATED, Meaning, companion, meaning
 from clusterml.spectrum.formats.settings import ReadSettings
 from clusterml.spectrum.spectrum import Spectrum
 from clusterml.typing import FloatArray
@@ -147,7 +147,9 @@ class _JcampBlock:
     def ordinate(self) -> Meaning | None:
         """What y is, None if that is unknown."""
         ordinate = meaning(self.labels.get("$CLUSTERMLQUANTITY") or self.labels.get("YUNITS", ""))
-        return ordinate if ordinate and ordinate.quantity.removesuffix(STD) in {*QUANTITIES, *UNSTATED} else None
+        if ordinate is None or (companion(ordinate.quantity) or ordinate.quantity) not in {*QUANTITIES, *UNSTATED}:
+            return None
+        return ordinate
 
 
 def recognises(text: str) -> bool:
@@ -202,16 +204,15 @@ def _parts(text: str, source: str) -> list[_JcampBlock]:
 
 
 def _with_deviations(blocks: list[SpectrumBlock]) -> list[SpectrumBlock]:
-    """Blocks of standard deviations joined to the block before them that holds their quantity."""
+    """Blocks of errors joined to the block before them that holds their quantity."""
     joined: list[SpectrumBlock] = []
     for block in blocks:
         kind = next(iter(block.columns))
-        if not kind.endswith(STD):
+        of = companion(kind)
+        if of is None:
             joined.append(block)
             continue
-        partner = next(
-            (b for b in reversed(joined) if kind.removesuffix(STD) in b.columns and kind not in b.columns), None
-        )
+        partner = next((b for b in reversed(joined) if of in b.columns and kind not in b.columns), None)
         if partner is not None and partner.axis == block.axis:
             order = np.argsort(block.x)
             partner.columns[kind] = np.interp(
@@ -246,15 +247,15 @@ def _block(part: _JcampBlock, axis: Meaning, ordinate: Meaning, source: str) -> 
         raise InputFileError(f"{place}: NPOINTS is {stated:g}, but there are {len(y)} points", "is it truncated?")
     if len(y) < 2:
         raise InputFileError(f"{place}: the block holds {len(y)} points", "a spectrum needs at least 2")
-    valid = ~np.isnan(y) | ordinate.quantity.endswith(STD)  # an error may be unknown, a value may not
+    valid = ~np.isnan(y) | (companion(ordinate.quantity) is not None)  # an error may be unknown, a value may not
     if np.count_nonzero(valid) < 2:
         raise InputFileError(f"{place}: all points are marked as missing", "give a block with data")
-    values = ordinate.factor * y[valid]
+    values = ordinate.scaled(y[valid])
     if not (np.abs(values[~np.isnan(values)]) < LARGEST_VALUE).all():
         raise InputFileError(f"{place}: ordinates are absurdly large", "is ##YFACTOR= right?")
     numbers = [line for line, keep in zip(lines, valid, strict=True) if keep]
     return SpectrumBlock(
-        part.labels.get("TITLE", ""), axis.quantity, axis.factor * x[valid], {ordinate.quantity: values}, numbers
+        part.labels.get("TITLE", ""), axis.quantity, axis.scaled(x[valid]), {ordinate.quantity: values}, numbers
     )
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from clusterml.errors import OptionError
-from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, meaning
+from clusterml.spectrum.formats.headers import AXES, QUANTITIES, UNSTATED, Meaning, companion, meaning
 
 UNITS = {
     "mdeg": "mdeg",
@@ -73,12 +73,12 @@ class ReadSettings:
             units[kind] = quantity
         return units
 
-    def named_columns(self) -> list[str | None]:
-        """The quantity of each column that ``columns`` names (None: skipped), ``cd`` and ``absorption`` resolved."""
+    def named_columns(self) -> list[Meaning | None]:
+        """What each column is that ``columns`` names (None: skipped), ``cd`` and ``absorption`` resolved."""
         if self.columns is None:
             return []
         names = [self._column(word.strip()) for word in self.columns.split(",")]
-        kinds = [name for name in names if name is not None]
+        kinds = [name.quantity for name in names if name is not None]
         axes = [name for name in kinds if name in AXES]
         if len(axes) != 1 or len(kinds) < 2 or len(set(kinds)) < len(kinds):
             raise OptionError(
@@ -97,25 +97,24 @@ class ReadSettings:
             )
         return 1.0 / (self.concentration * self.path_cm)
 
-    def _column(self, word: str) -> str | None:
+    def _column(self, word: str) -> Meaning | None:
         if word.lower() in SKIPPED:
             return None
         column = meaning(word) or meaning(UNITS.get(word.lower(), ""))
-        quantity = column.quantity if column and column.factor == 1.0 else None
-        if quantity in UNSTATED:
-            unit = self.units().get(quantity)
+        if column and column.quantity in UNSTATED:
+            unit = self.units().get(column.quantity)
             if unit is None:
                 raise OptionError(
                     f"{self.option('columns')} names {word} without a unit",
-                    f"give {self.option('unit')}: {unit_names(quantity)}",
+                    f"give {self.option('unit')}: {unit_names(column.quantity)}",
                 )
-            return unit
-        if quantity is None or quantity.removesuffix(STD) not in (*AXES, *QUANTITIES):
+            return Meaning(unit)
+        if column is None or (companion(column.quantity) or column.quantity) not in (*AXES, *QUANTITIES):
             raise OptionError(
                 f"{self.option('columns')}: '{word[:30]}' is not known",
                 "give wavelength, energy or wavenumber; cd or absorption (with a unit) or a unit such as mdeg; or skip",
             )
-        return quantity
+        return column
 
     def _molar_options(self) -> tuple[tuple[str, float | None], tuple[str, float | None]]:
         return (self.option("concentration"), self.concentration), (self.option("path"), self.path_cm)

@@ -85,7 +85,7 @@ def parse(text: str, source: str, settings: ReadSettings) -> list[SpectrumBlock]
     while below and not has_number(below[0]):
         below = below[1:]  # units, labels, rules
     table = table_of(data_rows(below, source), columns, separator, source, count)
-    scaled = {i: table.values[i] * heading.meanings[i].factor for i in columns}
+    scaled = {i: heading.meanings[i].scaled(table.values[i]) for i in columns}
     notes = _notes({i: column.quantity for i, column in heading.meanings.items()}, table)
     return list(_blocks(heading, scaled, table.lines, notes, source))
 
@@ -95,15 +95,17 @@ def _block_of_columns(lines: list[TextLine], start: int, source: str, settings: 
     if start < 0:
         raise InputFileError(f"{source} holds no rows of numbers", "give a file with columns of numbers")
     names = dict(enumerate(settings.named_columns()))
-    used = {i: name for i, name in names.items() if name is not None}
+    meanings = {i: name for i, name in names.items() if name is not None}
+    used = {i: name.quantity for i, name in meanings.items()}
     separator = separator_of(lines[start].text)
     most_cells = len(names) if separator == "," else None  # more may be halves of numbers
     named_by = f"{settings.option('columns')} names"
     table = table_of(data_rows(lines[start:], source), used, separator, source, most_cells, named_by)
     axis = next(i for i, name in used.items() if name in AXES)
-    columns = {name: table.values[i] for i, name in used.items() if i != axis}
+    scaled = {i: name.scaled(table.values[i]) for i, name in meanings.items()}
+    columns = {name: scaled[i] for i, name in used.items() if i != axis}
     notes = {used[i]: note for i, note in _notes(used, table).items()}
-    return SpectrumBlock("", used[axis], table.values[axis], columns, table.lines, notes)
+    return SpectrumBlock("", used[axis], scaled[axis], columns, table.lines, notes)
 
 
 def _notes(quantities: dict[int, str], table: NumberTable) -> dict[int, str]:
