@@ -200,6 +200,9 @@ def test_another_molecule_with_metal_may_be_the_counter_ion(crystal, ag29):
 def test_what_one_hydrogen_makes_another_ion_is_not_certain(molecule):
     for smiles, charge in (
         ("CCN(CC)CC", 0),
+        ("CCCCN(CCCC)CCCC", 0),  # no NPr4+, which has as many carbons
+        ("CCNCC", 0),
+        ("CC(C)N", 0),
         ("[O-]C(=O)[O-]", -2),
         ("[O-]S(=O)(=O)[O-]", -2),
         ("[O-]C(=O)C(F)(F)F", -1),

@@ -17,7 +17,7 @@ import numpy as np
 from clusterml.errors import StructureError, counted
 from clusterml.structure.anatomy.ligands import find_ligands
 from clusterml.structure.anatomy.superatom import is_even_electron
-from clusterml.structure.bonds import bond_limit, close_periodic_pairs, longest_bond
+from clusterml.structure.bonds import bond_limit, bonds, close_periodic_pairs, longest_bond, neighbours
 from clusterml.structure.crystal.crystal import PARTIAL
 from clusterml.structure.crystal.hydrogens import add_hydrogens
 from clusterml.structure.crystal.molecules import FilledCell, unwrap
@@ -90,6 +90,8 @@ def identify(molecule: Atoms) -> Species:
     doubtful = any(x.doubt for x in ligand) or len(ligand) != 1
     if not doubtful and _onium(charge, grown):
         return Species(formula(grown.numbers), "", charge, True)
+    if not doubtful and charge == 0 and _is_amine(grown):
+        return Species(formula(grown.numbers), "", charge, False)
     lacking = _lacking_hydrogens(grown.numbers)
     if lacking:
         return lacking
@@ -135,13 +137,24 @@ def _lacking_hydrogens(numbers: IntArray) -> Species | None:
 
 def _onium(charge: int, atoms: Atoms) -> bool:
     """Is it a cation because an N, P or As has four carbons, whatever hydrogens may be missing?"""
-    from clusterml.structure.bonds import bonds, neighbours
-
-    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    numbers, rows = _neighbours_of(atoms)
     if charge != 1 or set(numbers.tolist()) - {1, 6, 7, 15, 33}:
         return False
-    rows = neighbours(len(numbers), bonds(numbers, np.asarray(atoms.positions, dtype=np.float64)))
     return sum(numbers[i] in (7, 15, 33) and len(rows[i]) == 4 for i in range(len(numbers))) == 1
+
+
+def _is_amine(atoms: Atoms) -> bool:
+    """Has it an N between hydrogens and saturated carbons alone, which a hydrogen that is missing makes a cation?"""
+    numbers, rows = _neighbours_of(atoms)
+    saturated = (numbers == 1) | ((numbers == 6) & (np.array([len(row) for row in rows]) == 4))
+    return any(
+        numbers[i] == 7 and len(rows[i]) < 4 and bool(saturated[list(rows[i])].all()) for i in range(len(numbers))
+    )
+
+
+def _neighbours_of(atoms: Atoms) -> tuple[IntArray, list[list[int]]]:
+    numbers = np.asarray(atoms.numbers, dtype=np.int64)
+    return numbers, neighbours(len(numbers), bonds(numbers, np.asarray(atoms.positions, dtype=np.float64)))
 
 
 def _parse_formula(name: str) -> list[tuple[str, int]]:
