@@ -173,10 +173,11 @@ def test_records_are_chosen_by_kind_method_parent_and_share(tmp_path):
     for number in range(20):
         store.add(record(f"r{number:02d}", number, kind="thermal" if number < 10 else "mode"))
     store.add(record("other", 3, method="stda-xtb"))
+    store.add(record("drawn", 5, family="core-00000", parent="core-00000", details={"hypothetical": 0}))
     store.pack()
     dataset = Dataset(tmp_path)
-    names = [name for name in dataset.ids if name != "other"]
-    split = Split("random", 0, (*names[:16], "other"), tuple(names[16:18]), tuple(names[18:]))
+    names = [name for name in dataset.ids if name not in ("other", "drawn")]
+    split = Split("random", 0, (*names[:16], "other", "drawn"), tuple(names[16:18]), tuple(names[18:]))
 
     def pick(**changes):
         return chosen(dataset, split, DataConfig(dataset=str(tmp_path), **changes), 0)
@@ -184,10 +185,11 @@ def test_records_are_chosen_by_kind_method_parent_and_share(tmp_path):
     with pytest.raises(DatasetError, match=r"gfn1, stda-xtb.*data\.method"):
         pick()
     train, validation = pick(method="gfn1")
-    assert (len(train), len(validation)) == (16, 2)
+    assert (len(train), len(validation)) == (17, 2)
+    assert pick(method="gfn1", hypothetical=False)[0] == [name for name in train if name != "drawn"]
     assert len(pick(method="gfn1", kinds=["thermal", "mode"], parents=["ag4"])[0]) == 8
     few, more = (set(pick(method="gfn1", fraction=share)[0]) for share in (0.25, 0.5))
-    assert len(few) == 4
+    assert len(few) == 5
     assert few < more < set(train)
     with pytest.raises(DatasetError, match="no record is left for validation"):
         pick(kinds=["thermal"], method="gfn1")

@@ -41,6 +41,7 @@ class DataConfig(Strict):
     )
     method: str | None = Field(None, description="the protocol of the labels, needed where the dataset has several")
     parents: list[str] = Field([], description="a list of parents; empty: all")
+    hypothetical: bool = Field(True, description="true or false: learn from hypothetical clusters, too")
     responses: str | None = Field(
         None, description="a folder of responses that spectra start from, shared by runs; null: in the run's folder"
     )

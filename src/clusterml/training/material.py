@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from clusterml.dataset.groups import hypothetical_families
 from clusterml.dataset.split import Split
 from clusterml.dataset.store import Dataset
 from clusterml.errors import ClusterMLError, DatasetError
@@ -75,7 +76,8 @@ def chosen(dataset: Dataset, split: Split, config: DataConfig, seed: int) -> tup
     for part, names in (("training", train), ("validation", validation)):
         if not names:
             raise DatasetError(
-                f"{dataset.folder}: no record is left for {part}", "check data.kinds, method, parents and the split"
+                f"{dataset.folder}: no record is left for {part}",
+                "check data.kinds, method, parents, hypothetical and the split",
             )
     return train, validation
 
@@ -88,11 +90,14 @@ def _wanted(dataset: Dataset, config: DataConfig) -> set[str]:
         raise DatasetError(
             f"{dataset.folder}: has no parent '{unknown[0]}'", f"it has {', '.join(sorted(set(parent)))}"
         )
+    left_out = set() if config.hypothetical else hypothetical_families(dataset)
+    family = dataset.column("family")
     rows = [
         (name, how)
-        for name, what, who, how in zip(dataset.ids, kind, parent, method, strict=True)
+        for name, what, who, whose, how in zip(dataset.ids, kind, parent, family, method, strict=True)
         if what in config.kinds
         and (not config.parents or who in config.parents)
+        and whose not in left_out
         and (config.method is None or how == config.method)
     ]
     methods = sorted({how for _, how in rows})
