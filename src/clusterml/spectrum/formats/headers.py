@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from clusterml.typing import FloatArray
+if TYPE_CHECKING:
+    from clusterml.typing import FloatArray
 
 ABSORPTION = ("epsilon", "log_epsilon", "absorbance")
 """What becomes epsilon, the best first."""
@@ -36,7 +36,7 @@ class Meaning(NamedTuple):
     def scaled(self, values: FloatArray) -> FloatArray:
         """``values`` (m,) as they are written, in the unit of the quantity: of a logarithm, the factor is inside."""
         if self.quantity == "log_epsilon":
-            return values + np.log10(self.factor)
+            return values + math.log10(self.factor)
         return values if self.quantity == "log_epsilon" + STD else values * self.factor
 
 
