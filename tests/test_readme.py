@@ -117,7 +117,8 @@ QUIET = "import warnings\nwarnings.filterwarnings('ignore', '.*torch.jit.script'
 """PyTorch Geometric warns when it is imported."""
 
 
-@pytest.mark.parametrize("screens", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("screens", [False, True])
 def test_python_of_other_libraries_prints_what_it_says(screens, outputs, tmp_path):
     every = blocks(DOCS / "guide" / "python-libraries.md", "python")
     chosen = [block for block in every if ("cm.screen" in block) is screens]

@@ -76,7 +76,7 @@ def test_involutions_are_exact_for_random_clouds(rng, brute, name):
             assert measure(positions, name, labels).value == pytest.approx(brute(labels, positions, name), abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["C3", "S4", "S6"])
+@pytest.mark.parametrize("name", ["C3", "S4", pytest.param("S6", marks=pytest.mark.slow)])
 def test_higher_axes_are_exact_for_distorted_molecules_and_close_for_random_clouds(rng, brute, name):
     group = point_group(name)
     orbit = group.elements @ np.array([1.5, 0.2, 0.7])

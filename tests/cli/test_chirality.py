@@ -32,12 +32,11 @@ def test_json_files_and_a_picture(run, examples, tmp_path, figures):
 
 
 def test_template_and_turns_are_shown(run, examples):
-    done = run("chirality", examples / "ag29_model.xyz", "--groups", "T")
+    done = run("chirality", examples / "ag29_model.xyz", "--groups", "T", "-o", "out")
     assert done.code == 0, done.err
+    assert done.out.endswith("results in out: ag29_model_chirality.json, ag29_model_chirality.png\n")
     for words in ("icosahedron x", "crown", "face beneath", "kernel", "ligand layer"):
         assert words in done.out
-    done = run("chirality", examples / "ag29_model.xyz", "--groups", "T", "--no-parts", "-o", "out")
-    assert done.out.endswith("results in out: ag29_model_chirality.json, ag29_model_chirality.png\n")
     bare = run("chirality", examples / "ag29_model.xyz", "--template", "none", "--no-parts", "--groups", "T")
     assert "icosahedron" not in bare.out
     assert "kernel" not in bare.out

@@ -46,6 +46,7 @@ def test_a_design_tells_its_steps_and_its_end(run, model):
     assert "holds a design already" in again.err
 
 
+@pytest.mark.slow
 def test_a_design_starts_from_the_screen_that_was_run(run, model):
     Path("up.yaml").write_text(CONFIG.replace("points: 4", "points: 12"))
     assert run("screen", "up.yaml", "--model", model, "-o", "results/screen").code == 0

@@ -269,6 +269,7 @@ def start_batch(xyz, folder: Path) -> subprocess.Popen[str]:
     return batch
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_half_written_file_and_no_process(xyz, tmp_path):
     batch = start_batch(xyz, tmp_path)
     children = psutil.Process(batch.pid).children(recursive=True)

@@ -251,7 +251,7 @@ USED = {"ag-quick-v1": set(), "ag-response-v1": {"pyscf", "h5py", "scipy"}}
 """Integrals are libcint's, which pyscf brings, and that loads the others."""
 
 
-@pytest.mark.parametrize("shipped", USED)
+@pytest.mark.parametrize("shipped", ["ag-response-v1", pytest.param("ag-quick-v1", marks=pytest.mark.slow)])
 def test_a_prediction_loads_nothing_that_it_does_not_use(xyz, tmp_path, shipped):
     """Every one of these costs a second or a good part of one."""
     words = ["predict", str(xyz("agsch3")), "--engine", "never", "-o", "results", "--model", shipped]

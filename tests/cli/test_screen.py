@@ -28,6 +28,7 @@ def pair(tmp_path_factory) -> Path:
     return random_release(tmp_path_factory.mktemp("models") / "pair", 2)
 
 
+@pytest.mark.slow
 def test_a_screen_and_its_resumption(run, model):
     done = run("screen", *FEW, "-o", "out", "--model", model)
     assert done.code == 0, done.err

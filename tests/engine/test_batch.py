@@ -186,7 +186,7 @@ def test_an_unexpected_error_is_one_failure(save, monkeypatch, error):
     assert again.problem.startswith("b.xyz: ")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_disk_that_takes_no_more_ends_the_batch(save, monkeypatch, jobs):
     """What is left would be computed for nothing; a result whose own name is taken fails alone."""
     files = [save("agh", to=f"{name}.xyz") for name in "abc"]
