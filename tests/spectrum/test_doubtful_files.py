@@ -150,3 +150,11 @@ def test_the_finer_axis_is_that_of_the_range_that_both_cover() -> None:
     s = read("\n".join(["nm,absorbance,nm,mdeg", *rows, ""]), **MOLAR)
     np.testing.assert_allclose(s.wavelength_nm, [nm for nm, _ in cd])
     assert s.meta["warnings"] == ["absorption and CD cover different energies: 2.48 to 4.13 eV are used"]
+
+
+def test_a_cd_in_a_unit_that_is_not_known_is_told() -> None:
+    s = read("Wavelength (nm),CD (x10^3),Absorbance\n450,0.1,0.1\n440,0.2,0.2\n", **MOLAR)
+    np.testing.assert_allclose(s.epsilon, [1e4, 2e4])
+    (note,) = s.meta["warnings"]
+    assert "the unit of 'CD (x10^3)' is not known" in note
+    assert "warnings" not in read("nm,CD (mdeg),CD (V)\n450,3.2982,0.1\n440,3.2982,0.2\n", **MOLAR).meta

@@ -478,3 +478,52 @@ def test_shared_cases(shared: Path) -> None:
     with pytest.raises(OptionError, match=r"1 'blank'.*2 'sample'"):
         read_spectrum(folder / "two_blocks.jdx", 2e-5, 0.5)
     assert at(read_spectrum(folder / "two_blocks.jdx", 2e-5, 0.5, block="sample"), 500, "epsilon") == pytest.approx(4e4)
+
+
+def test_spectra_have_the_names_that_stand_above_their_units() -> None:
+    table = "Wavelength\tAg29 R\tAg29 S\nnm\tmdeg\tmdeg\n450\t3.2982\t-3.2982\n440\t6.5964\t-6.5964\n"
+    with pytest.raises(OptionError, match=r"1 'Ag29 R' \(mdeg\); 2 'Ag29 S' \(mdeg\)"):
+        read(table, **MOLAR)
+    np.testing.assert_allclose(read(table, block="Ag29 S", **MOLAR).delta_epsilon, [-10, -20])
+
+
+AVIV = """_data_type_: Aviv CDS data file
+Experiment Type: Wavelength
+Bandwidth:1.00 nm
+$MDCNAME:S-cluster
+$MDCDATA:1:14:2:3:4:9
+X  CD_Signal  CD_Error  CD_Current_(Abs)  CD_Delta_Absorbance  CD_Dynode  Jacket_Temp.
+420.000  3.2982  0.032982  1.013  0.0001  242.9  19.98
+410.000  -6.5964  0.065964  1.013  -0.0002  243.2  19.99
+400.000  1.6491  0.0  1.013  0.00005  243.5  19.99
+"""
+
+
+def test_aviv() -> None:
+    s = read(AVIV + "$ENDDATA\n", **MOLAR)
+    assert (s.energy_ev.shape, np.isnan(s.epsilon).all()) == ((3,), True)
+    assert [at(s, nm) for nm in (420, 410, 400)] == pytest.approx([10, -20, 5], rel=1e-4)
+    assert at(s, 410, "delta_epsilon_std") == pytest.approx(0.2, rel=1e-4)
+    several = AVIV + AVIV[AVIV.index("$MDCNAME") :].replace("S-cluster", "R-cluster").replace("CD_Error", "x_Error")
+    with pytest.raises(OptionError, match=r"2 CD spectra: 1 'S-cluster' \(mdeg, mdeg_std\); 2 'R-cluster' \(mdeg\)"):
+        read(several, **MOLAR)
+    assert read(several, block="R-cluster", **MOLAR).delta_epsilon_std is None
+    assert at(read(AVIV, unit="molar-ellipticity"), 420) == pytest.approx(0.001)
+    assert at(read(AVIV, columns="wavelength,skip,skip,skip,delta_absorbance", **MOLAR), 410) == pytest.approx(-20)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("Type: Wavelength", "Type: Temperature", "type 'Temperature'"),
+        ("CD_Signal", "Fl_Signal", "line 5: no columns X and CD_Signal follow"),
+        ("410.000  -6.5964", "410.000  ..", "line 8, column mdeg is '..'"),
+        ("  243.2  19.99\n4", "  243.2  19.99  1\n4", "line 8 has 8 cells where the heading has 7"),
+        (AVIV[AVIV.index("420.0") :], "", "line 6: no rows follow"),
+        (AVIV[AVIV.index("X  CD") :], "", "line 5: no columns X"),
+    ],
+)
+def test_what_an_aviv_file_lacks_is_named(old: str, new: str, says: str) -> None:
+    assert old in AVIV
+    with pytest.raises(InputFileError, match=says):
+        read(AVIV.replace(old, new), **MOLAR)

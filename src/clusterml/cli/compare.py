@@ -59,7 +59,7 @@ def compare(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write compare.json and compare.png here.")
     ] = None,
 ) -> None:
-    """Similarity of two spectra: computed, predicted or measured (JSON, tables, JCAMP-DX, JASCO, Chirascan, ORCA ..).
+    """Similarity of two spectra, computed or measured (JSON, tables, JCAMP-DX, JASCO, Chirascan, Aviv, ORCA ..).
 
     A is shifted (and with --fit-width broadened) on the energy axis to match B, from the measured shift of its label
     protocol on, where its JSON states one; the CD is compared with its sign, so

@@ -119,6 +119,15 @@ Meaning(quantity='epsilon', factor=1000.0), None)
     return result and Meaning(result.quantity, result.factor * factor)
 
 
+def kind_without_its_unit(heading: str) -> str | None:
+    """``cd`` or ``absorption`` if that is what ``heading`` names, in a unit that is not known; None for others."""
+    if meaning(heading) is not None:
+        return None
+    name, _ = _split(heading.strip().strip('"'))
+    named = {quantity for pattern, quantity, _ in _RULES if re.fullmatch(pattern, name)}
+    return next((kind for kind, units in UNSTATED.items() if named & {kind, *units}), None)
+
+
 def is_deviation(heading: str) -> bool:
     """Does ``heading`` say that the column holds errors, without saying of what?"""
     return re.fullmatch(rf"{_DEVIATION}|", _split(heading.strip().strip('"'))[0]) is not None and bool(heading.strip())

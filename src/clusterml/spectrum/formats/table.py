@@ -14,7 +14,16 @@ import numpy as np
 from clusterml.errors import InputFileError
 from clusterml.spectrum.formats.assemble import SpectrumBlock, assemble
 from clusterml.spectrum.formats.format import SpectrumFormat
-from clusterml.spectrum.formats.headers import AXES, QUANTITIES, STD, UNSTATED, Meaning, is_deviation, meaning
+from clusterml.spectrum.formats.headers import (
+    AXES,
+    QUANTITIES,
+    STD,
+    UNSTATED,
+    Meaning,
+    is_deviation,
+    kind_without_its_unit,
+    meaning,
+)
 from clusterml.spectrum.formats.rows import (
     NumberTable,
     TextLine,
@@ -87,6 +96,9 @@ def parse(text: str, source: str, settings: ReadSettings) -> list[SpectrumBlock]
     table = table_of(data_rows(below, source), columns, separator, source, count)
     scaled = {i: heading.meanings[i].scaled(table.values[i]) for i in columns}
     notes = _notes({i: column.quantity for i, column in heading.meanings.items()}, table)
+    if unread := _unread(heading):
+        axes = [i for i, column in heading.meanings.items() if column.quantity in AXES]
+        notes |= {i: "; ".join([unread, *([notes[i]] if i in notes else [])]) for i in axes}
     return list(_blocks(heading, scaled, table.lines, notes, source))
 
 
@@ -114,6 +126,16 @@ def _notes(quantities: dict[int, str], table: NumberTable) -> dict[int, str]:
         return {}
     note = "all numbers have three digits behind the decimal mark: is it a mark of thousands?"
     return {i: f"{quantities[i]}: {note}" for i in table.like_thousands if quantities[i] in _ABOVE_1000}
+
+
+def _unread(heading: Heading) -> str:
+    """What to tell of columns that name a CD or an absorption in a unit that is not known, where none other is read."""
+    kinds = {
+        kind for kind, units in UNSTATED.items() for m in heading.meanings.values() if m.quantity in {kind, *units}
+    }
+    cells = [cell for cell in heading.cells if kind_without_its_unit(cell) not in {None, *kinds}]
+    names = ", ".join(f"'{cell[:30]}'" for cell in cells[:4])
+    return f"the unit of {names} is not known: not read, say what it is with --columns and --unit" if names else ""
 
 
 def _heading(lines: list[TextLine], start: int, separator: str | None, source: str, settings: ReadSettings) -> Heading:
@@ -222,9 +244,10 @@ def _groups(meanings: dict[int, Meaning]) -> Iterator[list[int]]:
 
 
 def _title(heading: Heading, columns: list[int]) -> str:
-    """What the line above, or else the heading, calls the columns."""
-    above = [heading.above[i] for i in columns if i < len(heading.above) and heading.above[i]]
-    return above[0] if above else heading.cells[columns[-1]]
+    """What the line above, or else the heading, calls the columns: the ordinate, or all that belongs to the axis."""
+    above = {i: heading.above[i] for i in columns if i < len(heading.above) and heading.above[i]}
+    ordinates = [title for i, title in above.items() if heading.meanings[i].quantity not in AXES]
+    return next(iter([*ordinates, *above.values()]), heading.cells[columns[-1]])
 
 
 FORMATS = (SpectrumFormat("table", recognises, read, order=100),)
