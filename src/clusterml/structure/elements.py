@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _NON_METALS = frozenset(
     [1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 51, 52, 53, 54, 85, 86]
 )  # metalloids that are ligand atoms (B, Si, Ge, As, Sb, Te) count as non-metals
+_COINAGE_METALS = (29, 47, 79)
 _ION_METALS = frozenset([3, 11, 12, 19, 20, 37, 38, 55, 56, 87, 88])
 _HEAVIEST = 118
 _IS_METAL = np.array([number not in _NON_METALS | _ION_METALS for number in range(_HEAVIEST + 1)])
@@ -24,6 +25,15 @@ _IS_METAL = np.array([number not in _NON_METALS | _ION_METALS for number in rang
 def is_metal(numbers: IntArray) -> BoolArray:
     """True for the atoms ``(n,)`` that can be part of a cluster's metal frame (alkali-type counter-ions cannot)."""
     return np.asarray(_IS_METAL.take(np.asarray(numbers, dtype=np.int64), mode="clip"), dtype=np.bool_)
+
+
+def is_cluster_metal(numbers: IntArray) -> BoolArray:
+    """True for the atoms ``(n,)`` that make a molecule a cluster: Cu, Ag and Au where there are any, else all metals.
+
+    So a cobaltocenium or a polyoxometalate beside a silver cluster is no cluster.
+    """
+    coinage = np.isin(numbers, _COINAGE_METALS)
+    return np.asarray(coinage, dtype=np.bool_) if coinage.any() else is_metal(numbers)
 
 
 def is_counter_ion_metal(numbers: IntArray) -> BoolArray:

@@ -194,7 +194,26 @@ def test_another_molecule_with_metal_may_be_the_counter_ion(crystal, ag29):
     filled = fill_cell(parse_cif(writer.text(), "x"))
     witness = weigh_counter_ions(filled, identify_companions(filled))
     assert not witness.absent
-    assert "may be the counter-ion of another" in witness.reason
+    assert "the file lists no counter-ions, but CoCl is not recognised" in witness.reason
+
+
+def test_complexes_and_oxoanions_are_counter_ions(crystal, ag29):
+    ring = np.array([[1.2 * np.cos(a), 1.2 * np.sin(a), 1.7] for a in 2 * np.pi * np.arange(5) / 5])
+    cobaltocenium = Atoms("CoC10", np.concatenate([[[0, 0, 0]], ring, -ring]))  # X-rays missed its hydrogens
+    octahedron = np.concatenate([np.eye(3), -np.eye(3)])
+    edges = [a + b for a, b in itertools.combinations(octahedron, 2) if abs(a @ b) < 0.5]
+    lindqvist = Atoms(
+        "OMo6O12O6", np.concatenate([[[0, 0, 0]], 2.3 * octahedron, 2.0 * np.array(edges), 4.0 * octahedron])
+    )
+    writer = crystal("P 1", (80, 44, 40)).add(ag29, (0.3, 0.5, 0.5))
+    for number, atoms in enumerate((*[cobaltocenium] * 5, lindqvist)):
+        writer.add(atoms, (0.75, 0.15 * (number + 1), 0.15 * (number + 1)))
+    filled = fill_cell(parse_cif(writer.text(), "x"))
+    assert len(filled.clusters) == 1
+    others = identify_companions(filled)
+    assert others.count(ions=True) == {"CoC10H10": 5, "Mo6O19": 1}
+    witness = weigh_counter_ions(filled, others)
+    assert (witness.charge, witness.complete) == (-3, True)
 
 
 def test_what_one_hydrogen_makes_another_ion_is_not_certain(molecule):

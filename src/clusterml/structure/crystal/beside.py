@@ -1,6 +1,6 @@
 """Counter-ions and solvent beside a cluster in a file without a lattice: set apart as in a crystal.
 
-The cluster is taken alone where one molecule holds all metals but alkaline ones, and all others are ions or solvents
+The cluster is taken alone where one molecule holds all Cu, Ag and Au, and all others are ions or solvents
 that crystals are known to hold (:mod:`clusterml.structure.crystal.witness`).  Their charges are what the cluster's
 balances: to the charge that the file states, or to none.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from clusterml.structure.bonds import bond_limit
 from clusterml.structure.check import connected_molecules, stated_charge
 from clusterml.structure.crystal.witness import NEARLY, Companions, Witness, identify
-from clusterml.structure.elements import formula, is_counter_ion_metal, is_metal
+from clusterml.structure.elements import formula, is_cluster_metal
 from clusterml.structure.points import distances
 from clusterml.typing import IntArray
 
@@ -29,7 +29,7 @@ def take_cluster(atoms: Atoms) -> Atoms:
     out (``beside``), what that says about the charge (``charge_witness``), and warns.
     """
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    holds = is_metal(numbers) & ~is_counter_ion_metal(numbers)
+    holds = is_cluster_metal(numbers)
     molecules = connected_molecules(atoms)
     clusters = [part for part in molecules if holds[part].any()]
     if len(molecules) == 1 or len(clusters) != 1 or len(clusters[0]) == 1:

@@ -23,7 +23,7 @@ from clusterml.structure.crystal.disorder import (
     find_close_sites,
     resolve_overlaps,
 )
-from clusterml.structure.elements import formula, is_metal
+from clusterml.structure.elements import formula, is_cluster_metal, is_metal
 from clusterml.typing import BoolArray, FloatArray, IntArray
 
 ONE_PLACE = 0.5
@@ -208,12 +208,13 @@ class FilledCell:
     def clusters(self) -> list[int]:
         """Numbers of the molecules that count as clusters, in the order in which ``--cluster`` counts them.
 
-        These are the molecules with metal, those with most metal atoms and then most atoms first; where there is no
-        metal, all molecules, largest first.  Of equal ones, the one nearest to the listed sites comes first.
+        These are the molecules with Cu, Ag or Au, or with metal where there is none of these, those with most metal
+        atoms and then most atoms first; where there is no metal, all molecules, largest first.  Of equal ones, the one
+        nearest to the listed sites comes first.
         """
-        metal = is_metal(self.numbers)
+        metal, decisive = is_metal(self.numbers), is_cluster_metal(self.numbers)
         count = [int(metal[m.atoms].sum()) for m in self.molecules]
-        chosen = [k for k, n in enumerate(count) if n] or list(range(len(count)))
+        chosen = [k for k, m in enumerate(self.molecules) if decisive[m.atoms].any()] or list(range(len(count)))
         return sorted(chosen, key=lambda k: (-count[k], -len(self.molecules[k].atoms)))
 
 

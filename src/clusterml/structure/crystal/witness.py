@@ -42,6 +42,12 @@ _IONS = {
     "C36H30NP2": ("PPN+", 1), "H4N": ("NH4+", 1), "C4H12N": ("NMe4+ or an isomer", 1), "C8H20N": ("NEt4+", 1),
     "C12H28N": ("NPr4+", 1), "C16H36N": ("NBu4+", 1), "C32H68N": ("N(C8H17)4+", 1), "C6H16N": ("HNEt3+", 1),
     "H3O": ("H3O+", 1), "C19H42N": ("CTA+", 1),
+    "CoC10H10": ("cobaltocenium", 1), "CoC20H30": ("decamethylcobaltocenium", 1), "ReO4": ("ReO4-", -1),
+    "MnO4": ("MnO4-", -1), "CrO4": ("CrO4 2-", -2), "Cr2O7": ("Cr2O7 2-", -2), "ZnCl4": ("ZnCl4 2-", -2),
+    "ZnBr4": ("ZnBr4 2-", -2), "AlCl4": ("AlCl4-", -1), "CoC6N6": ("Co(CN)6 3-", -3),
+    "NiC4N4": ("Ni(CN)4 2-", -2), "PdC4N4": ("Pd(CN)4 2-", -2), "PtC4N4": ("Pt(CN)4 2-", -2),
+    "Mo6O19": ("Mo6O19 2-", -2), "W6O19": ("W6O19 2-", -2), "Mo12O40P": ("PMo12O40 3-", -3),
+    "W12O40P": ("PW12O40 3-", -3), "W12O40Si": ("SiW12O40 4-", -4), "Mo12O40Si": ("SiMo12O40 4-", -4),
 }  # fmt: skip
 _SOLVENTS = {
     "H2O": "water", "CH4O": "methanol", "C2H6O": "ethanol", "C3H8O": "propanol", "C2H3N": "acetonitrile",
@@ -79,7 +85,10 @@ def identify(molecule: Atoms) -> Species:
         charge = 1 if numbers[0] in _ALKALI else 2
         return Species(formula(numbers), f"{formula(numbers)}{'+' if charge == 1 else ' 2+'}", charge, True)
     if is_metal(numbers).any():
-        return Species(formula(numbers), "", None, False)
+        name = formula(numbers)
+        alike = (n for n in _IONS if _hydrogens(n) and _without_hydrogen(n) == _without_hydrogen(name))
+        known = _look_up(name if name in _IONS else next(alike, ""), True)
+        return known or Species(name, "", None, False)
     grown, _ = add_hydrogens(molecule)
     for atoms in (molecule, grown):
         known = _look_up(formula(atoms.numbers), not _may_lack_hydrogen(formula(atoms.numbers)))
