@@ -41,7 +41,7 @@ def main(path: str | Path = ROOT / "docs" / "images" / "training_curve.png") -> 
     losses.set_yticks([1.3, 1.5, 2.0, 2.5, 3.0], ["1.3", "1.5", "2", "2.5", "3"])
     scores.set(xscale="log", xlabel="records seen / 1000", ylabel="R² of the validation records", ylim=(-0.3, 1.0))
     for axes in (losses, scores):
-        axes.set_xticks([5, 10, 20, 40, 70], ["5", "10", "20", "40", "70"])
+        axes.set_xticks([5, 10, 20, 50, 100, 150], ["5", "10", "20", "50", "100", "150"])
         axes.minorticks_off()
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)
