@@ -153,7 +153,7 @@ def _static_part(
     """
     kinds = dict(zip(dataset.ids, dataset.column("kind"), strict=True))
     static = [name for name in names if kinds.get(name) != "ensemble"]
-    return part_of(dataset, static, ensemble.spec, wanted, method)
+    return part_of(dataset, static, ensemble.spec, wanted, method, described=False)
 
 
 def _label_outputs(

@@ -154,9 +154,13 @@ class Samples:
     pseudoscalar: FloatArray
 
     @classmethod
-    def of(cls, records: Iterable[Record]) -> Samples:
-        """The samples of ``records``, of which there is at least one; each is read once."""
-        rows = [(r.parent, _HANDS.get(r.hand, 0), max(int(is_metal(r.numbers).sum()), 1), _numbers(r)) for r in records]
+    def of(cls, records: Iterable[Record], *, described: bool = True) -> Samples:
+        """The samples of ``records``, of which there is at least one; each is read once.
+
+        Without ``described`` there are no descriptors (k and p are 0), which take longer than all else.
+        """
+        describe = _numbers if described else lambda record: (np.zeros(0), np.zeros(0))
+        rows = [(r.parent, _HANDS.get(r.hand, 0), max(int(is_metal(r.numbers).sum()), 1), describe(r)) for r in records]
         parent, hand, metals, made = zip(*rows, strict=True)
         return cls(
             parent,

@@ -134,9 +134,12 @@ def evaluate(
     ``wanted``: gauges of the targets.  Baselines learn from the training records and choose their settings on the
     validation records.  Raises :class:`DatasetError` for an empty part or a missing label.
     """
-    asked = wanted or Wanted()
-    made = {name: part_of(dataset, getattr(split, name), spec, asked, method) for name in ("train", "validation")}
-    test = part_of(dataset, split.test, spec, asked, method)
+    asked, described = wanted or Wanted(), any(name != MEAN for name in baselines)
+    made = {
+        name: part_of(dataset, getattr(split, name), spec, asked, method, described=described)
+        for name in ("train", "validation", "test")
+    }
+    test = made["test"]
     judged = {name: _baseline(fit, made["train"], made["validation"], test) for name, fit in baselines.items()}
     if MEAN not in judged:
         judged[MEAN] = _baseline(BASELINES[MEAN], made["train"], made["validation"], test)
@@ -145,8 +148,16 @@ def evaluate(
     return Evaluation(title, split.question, len(made["train"].ids), test, spec.grid.energy_ev, judged)
 
 
-def part_of(dataset: Dataset, names: Sequence[str], spec: NetworkSpec, wanted: Wanted, method: str | None) -> Part:
-    """The records ``names`` of one protocol with targets on the grid of ``spec``.
+def part_of(
+    dataset: Dataset,
+    names: Sequence[str],
+    spec: NetworkSpec,
+    wanted: Wanted,
+    method: str | None,
+    *,
+    described: bool = True,
+) -> Part:
+    """The records ``names`` of one protocol with targets on the grid of ``spec``, ``described`` for baselines or not.
 
     Raises :class:`DatasetError` if none is left, several protocols would be mixed, or a label is missing.
     """
@@ -171,7 +182,7 @@ def part_of(dataset: Dataset, names: Sequence[str], spec: NetworkSpec, wanted: W
             kinds.append(record.kind)
             yield record
 
-    samples = Samples.of(each())
+    samples = Samples.of(each(), described=described)
     spectra = (np.concatenate([one[name].double().numpy() for one in rows]) for name in SPECTRA)
     return Part(tuple(kept), tuple(kinds), Spectra(*spectra), samples)
 
