@@ -85,7 +85,7 @@ def test_what_a_task_raises_is_raised():
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
 from clusterml.cli.main import terminated_as_interrupted
 from clusterml.run.launcher import Processes
 
@@ -94,6 +94,7 @@ def work(seconds):
     return seconds
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a shell ignore it
     with terminated_as_interrupted():
         try:
             for task, result in Processes(2).run(work, iter([0, 600, 600, 600]), ordered=sys.argv[1] == "ordered"):

@@ -270,6 +270,7 @@ def test_large_structures_have_fewer_snapshots():
 
 def test_what_the_engine_takes_too_long_for_is_refused_before_it_begins(monkeypatch):
     monkeypatch.setattr("clusterml.engine.label.label", None)  # it is not reached
+    monkeypatch.setattr("clusterml.engine.cost.busyness", lambda threads: 4.0)  # whatever else runs here
     large = requests.ExplainRequest(shipped="ag70_sipr_tfa20_dmf3_M", band="2..3")
     with pytest.raises(OptionError, match=r"the engine would take about .* min, and this server gives 60 s") as error:
         explained.explain(large, Limits())
